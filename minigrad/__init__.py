@@ -1,0 +1,139 @@
+"""minigrad: reverse- and forward-mode automatic differentiation you can read in an afternoon.
+
+>>> import minigrad as mg, numpy as np
+>>> loss = lambda w: mg.sum(mg.tanh(w) ** 2)
+>>> mg.grad(loss)(np.array([0.0, 1.0]))
+array([0.        , 0.63970001])
+"""
+
+import sys as _sys
+
+from minigrad import random
+from minigrad.backends import DeviceError
+from minigrad.core import (
+    EscapedTracerError,
+    MissingRuleError,
+    MutationError,
+    OperandError,
+    OperandIndexError,
+    OperandTypeError,
+    Tracer,
+)
+from minigrad.device import asarray, device_of, from_dlpack, to_device
+from minigrad.ops import CONVENTIONS
+from minigrad.ops.arrange import concatenate, flip, pad, repeat, roll, split, stack, tile, tril, triu
+from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
+from minigrad.ops.elementwise import (
+    abs,
+    absolute,
+    add,
+    arccos,
+    arcsin,
+    arctan,
+    arctan2,
+    ceil,
+    clip,
+    cos,
+    cosh,
+    divide,
+    elu,
+    equal,
+    erf,
+    exp,
+    expm1,
+    floor,
+    gelu,
+    greater,
+    greater_equal,
+    hypot,
+    isfinite,
+    isinf,
+    isnan,
+    leaky_relu,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log2,
+    log_sigmoid,
+    logaddexp,
+    logical_and,
+    logical_not,
+    logical_or,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    power,
+    reciprocal,
+    relu,
+    rint,
+    sigmoid,
+    sign,
+    sin,
+    sinh,
+    softplus,
+    sqrt,
+    square,
+    stop_gradient,
+    subtract,
+    tan,
+    tanh,
+    where,
+)
+from minigrad.ops.gaussian import gaussian_sample
+from minigrad.ops.indexing import diag, diagonal, take, take_along_axis
+from minigrad.ops.linalg import (
+    cholesky,
+    det,
+    dot,
+    einsum,
+    inv,
+    matmul,
+    outer,
+    slogdet,
+    solve,
+    tensordot,
+    trace,
+)
+from minigrad.ops.methods import install as _install
+from minigrad.ops.reduce import (
+    argmax,
+    argmin,
+    argsort,
+    cumprod,
+    cumsum,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    softmax,
+    sort,
+    std,
+    sum,
+    var,
+)
+from minigrad.ops.shape import (
+    astype,
+    broadcast_to,
+    copy,
+    expand_dims,
+    moveaxis,
+    ones_like,
+    ravel,
+    reshape,
+    squeeze,
+    swapaxes,
+    transpose,
+    zeros_like,
+)
+from minigrad.tape import Tape
+from minigrad.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+__version__ = "0.1.0"
+
+_install(_sys.modules[__name__])

@@ -1,0 +1,98 @@
+"""Where arrays live. A `Backend` is one record of everything an operation may ask of a device.
+
+Operations are written once, against `backend.xp` and the few kernels below; nothing above this folder asks
+which backend it has. Backends are found by the *type* of an array, so CuPy is imported only when a CuPy array
+(or the word "cuda") first turns up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+class DeviceError(TypeError):
+    """Arrays of two devices met, or a device was asked for that this machine does not have."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The array namespace of a device and the kernels NumPy's vocabulary lacks."""
+
+    name: str  # "numpy" or "cupy"
+    device: str  # "cpu" or "cuda"
+    xp: ModuleType
+    array_type: type
+    block_bytes: int  # work on pieces of about this size (a cache); large means "all at once"
+    erf: Callable  # erf(x, out=None)
+    add_at: Callable  # add_at(target, index, values): repeated indices accumulate
+    from_host: Callable  # from_host(numpy array) -> array of this backend
+    to_host: Callable  # to_host(array) -> numpy array
+    freeze: Callable  # freeze(array) -> the same values, safe to hand out
+    fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
+
+
+NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars may meet arrays of any device
+_by_type: dict[type, Backend | None] = {type(None): None}
+_by_device: dict[str, Backend] = {}
+
+
+def get(device: str) -> Backend:
+    """The backend of a device, "cpu" or "cuda". Raises ValueError for another word, DeviceError without a GPU."""
+    if device not in _by_device:
+        if device == "cpu":
+            from minigrad.backends.numpy import BACKEND
+        elif device == "cuda":
+            from minigrad.backends.cupy import load
+
+            BACKEND = load()
+        else:
+            raise ValueError(f"unknown device {device!r}: use 'cpu' or 'cuda'")
+        _by_device[device] = BACKEND
+        _by_type[BACKEND.array_type] = BACKEND
+    return _by_device[device]
+
+
+def backend_of(arrays: Sequence[Any]) -> Backend:
+    """The one backend all `arrays` belong to; host scalars belong everywhere, nothing at all means NumPy.
+
+    Raises DeviceError where two devices meet, and TypeError for something that is no array.
+    """
+    found = None
+    for array in arrays:
+        try:
+            backend = _by_type[type(array)]
+        except KeyError:
+            backend = _learn(array)
+        if backend is None or backend is found:
+            continue
+        if found is not None:
+            raise DeviceError(
+                f"arrays on two devices: {_located(arrays)}; move them together first, "
+                "with mg.to_device(x, 'cpu') or mg.to_device(x, 'cuda')"
+            )
+        found = backend
+    return get("cpu") if found is None else found
+
+
+def _learn(array: Any) -> Backend | None:
+    """Find the backend of a type met for the first time, and remember it."""
+    kind = type(array)
+    if isinstance(array, NEUTRAL):
+        _by_type[kind] = None
+    elif isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray)):
+        _by_type[kind] = get("cpu")
+    elif kind.__module__.split(".")[0] == "cupy":
+        _by_type[kind] = get("cuda")
+    else:
+        raise TypeError(f"not an array: {kind.__module__}.{kind.__qualname__}; pass a NumPy or CuPy array or a number")
+    return _by_type[kind]
+
+
+def _located(arrays: Sequence[Any]) -> str:
+    owners = [(a, _by_type.get(type(a))) for a in arrays]
+    return ", ".join(f"{a.dtype}{list(a.shape)} on {b.device} ({b.name})" for a, b in owners if b is not None)

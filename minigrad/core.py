@@ -1,0 +1,256 @@
+"""One door for every operation: `bind(primitive, args, params)`.
+
+A *primitive* is an operation with a forward formula and a derivative rule. A *traced value* stands for an array while
+an interpreter watches it. What a primitive does is decided by the current *interpreter*: `Eval`, at the bottom, computes
+with plain arrays; every other interpreter unwraps its own traced values, hands the primitive one level down, and adds
+what it is there for (a tape entry, a tangent). Arrays are positional and metadata is keyword-only, so a traced value
+can only ever sit in a positional slot.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar, Token
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.backends import Backend, DeviceError, backend_of
+
+
+class EscapedTracerError(RuntimeError):
+    """A traced value was used after (or outside of) the derivative it belongs to."""
+
+
+class MissingRuleError(NotImplementedError):
+    """A primitive has no derivative rule for this mode."""
+
+
+class MutationError(ValueError):
+    """An array that a pending derivative needs was changed in place."""
+
+
+class OperandError(ValueError):
+    """An operation got arrays it cannot work on; the message has the operation, shapes and dtypes."""
+
+
+class OperandTypeError(TypeError):
+    """An operation got something of the wrong type or dtype."""
+
+
+class OperandIndexError(IndexError):
+    """An index, or an axis, is out of range."""
+
+
+class Shaped(NamedTuple):
+    """Stands in for an array of which a rule needs the shape and dtype only."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array, traced value or number."""
+    try:
+        return x.shape
+    except AttributeError:
+        return np.shape(x)
+
+
+def dtype_of(x: Any) -> np.dtype:
+    """The dtype of an array, traced value or number (a Python float counts as float64 on its own)."""
+    try:
+        return x.dtype
+    except AttributeError:
+        return np.result_type(x)
+
+
+def is_inexact(x: Any) -> bool:
+    """Whether x is a floating or complex number or array: the things that have derivatives."""
+    return dtype_of(x).kind in "fc"
+
+
+def describe(x: Any) -> str:
+    """`float32[2, 3]`, as error messages print arrays."""
+    if isinstance(x, (bool, int, float, complex)) or x is None:
+        return repr(x)
+    try:
+        return f"{dtype_of(x)}{list(shape_of(x))}"
+    except (TypeError, ValueError):
+        return type(x).__name__
+
+
+# Primitives
+
+
+primitives: dict[str, Primitive] = {}
+
+
+class Primitive:
+    """An operation: `forward(backend, *arrays, out=None, **params)` and, once stated, its derivative `rule`.
+
+    `view_of` is the position of the argument whose memory the result may share (None: always fresh memory).
+    """
+
+    def __init__(self, name: str, forward: Callable, view_of: int | None = None):
+        if name in primitives:
+            raise ValueError(f"primitive {name!r} is already registered")
+        self.name, self.forward, self.view_of = name, forward, view_of
+        self.rule: Any = None
+        primitives[name] = self
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return _current.get().process(self, args, params)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+def primitive(name: str, view_of: int | None = None) -> Callable[[Callable], Primitive]:
+    """Decorator: turn a forward formula into a registered primitive."""
+    return lambda forward: Primitive(name, forward, view_of)
+
+
+def bind(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Apply a primitive: the current interpreter decides what that means."""
+    return _current.get().process(primitive, args, params)
+
+
+# Traced values
+
+
+class Tracer:
+    """What a function sees instead of an array while it is being differentiated.
+
+    `value` is the array one level down (itself traced when derivatives nest); `level` identifies the interpreter;
+    `origin` is the operation and user line that made it. Operators and NumPy's protocols are added by `ops.methods`.
+    """
+
+    __slots__ = ("__weakref__", "_value", "level", "origin")
+    __array_priority__ = 1000
+
+    def __init__(self, value: Any, level: object, origin: Origin):
+        self._value, self.level, self.origin = value, level, origin
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return shape_of(self._value)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return dtype_of(self._value)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def value(self) -> Any:
+        """The plain array behind a traced value, read-only: to print or log, its derivative is lost."""
+        return backend_beside(self).freeze(concrete(self))
+
+    def __repr__(self) -> str:
+        return f"traced({self._value!r})"
+
+
+def concrete(x: Any) -> Any:
+    """The plain array behind a traced value; anything else as it is."""
+    while isinstance(x, Tracer):
+        x = x._value
+    return x
+
+
+def backend_beside(x: Any) -> Backend:
+    """The backend on which x lives, traced or not."""
+    return backend_of((concrete(x),))
+
+
+class Origin(NamedTuple):
+    """Which operation made a traced value, and the user's line that asked for it."""
+
+    operation: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"'{self.operation}' at {self.file}:{self.line}"
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def user_line() -> tuple[str, int]:
+    """File and line of the innermost caller outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+# Interpreters
+
+
+class Interpreter:
+    """Gives a meaning to primitives while it is current. Use as a context manager: it is restored in all cases."""
+
+    parent: Interpreter
+    _token: Token
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        self.parent = _current.get()
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _current.reset(self._token)
+
+
+class Eval(Interpreter):
+    """The bottom level: finds the backend of the arrays and runs the forward formula."""
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        try:
+            return primitive.forward(backend_of(args), *args, **params)
+        except (ValueError, TypeError, IndexError, NotImplementedError, MemoryError) as error:
+            raise _explained(error, primitive, args, params) from error
+
+
+_BOTTOM = Eval()
+_current: ContextVar[Interpreter] = ContextVar("minigrad interpreter", default=_BOTTOM)
+
+
+def current() -> Interpreter:
+    """The interpreter in charge in this thread or task."""
+    return _current.get()
+
+
+def _explained(error: Exception, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Exception:
+    """The same kind of error with the operation, shapes and dtypes in its message."""
+    for arg in args:
+        if isinstance(arg, Tracer):
+            return EscapedTracerError(
+                f"'{primitive.name}' got a traced value made by {arg.origin}, but the derivative it belongs to is over "
+                "(or runs in another thread): return it from the differentiated function instead of keeping it"
+            )
+    if isinstance(error, (DeviceError, OperandError, OperandTypeError, OperandIndexError, MemoryError)):
+        return error
+    shown = ", ".join([describe(a) for a in args] + [f"{k}={v!r}" for k, v in params.items() if v is not None])
+    message = f"{primitive.name}({shown}): {error}"
+    if isinstance(error, np.linalg.LinAlgError):
+        return np.linalg.LinAlgError(message)
+    if isinstance(error, IndexError):  # NumPy's AxisError among them
+        return OperandIndexError(message)
+    return OperandTypeError(message) if isinstance(error, TypeError) else OperandError(message)

@@ -1,0 +1,63 @@
+"""Moving arrays between devices and libraries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad import backends, tree
+from minigrad.core import OperandTypeError, Tracer, backend_beside, describe
+
+
+def device_of(x: Any) -> str:
+    """ "cpu" or "cuda": where the array x (traced or not) lives."""
+    return backend_beside(x).device
+
+
+def to_device(values: Any, device: str) -> Any:
+    """A tree with its arrays on "cpu" or "cuda"; those already there are kept as they are.
+
+    Raises DeviceError, saying what to install, where there is no usable GPU; TypeError for traced values.
+    """
+    target = backends.get(device)
+
+    def move(x: Any) -> Any:
+        if isinstance(x, Tracer):
+            raise OperandTypeError("to_device: move arrays before they are traced; their derivatives follow")
+        source = backends.backend_of((x,))
+        if source is target or isinstance(x, backends.NEUTRAL):
+            return x
+        return target.from_host(source.to_host(x))
+
+    return tree.map(move, values)
+
+
+def from_dlpack(x: Any) -> Any:
+    """The array of another library (PyTorch, JAX, …) as a NumPy or CuPy array, sharing its memory where possible.
+
+    The way out needs no function: NumPy and CuPy arrays speak DLPack themselves, as in torch.from_dlpack(array).
+    Raises TypeError for objects without DLPack or on other devices.
+    """
+    if not hasattr(x, "__dlpack_device__"):
+        raise OperandTypeError(f"from_dlpack: {type(x).__name__} does not offer DLPack")
+    kind = int(x.__dlpack_device__()[0])
+    if kind not in (1, 2):  # kDLCPU, kDLCUDA
+        raise OperandTypeError(f"from_dlpack: DLPack device type {kind} is neither CPU (1) nor CUDA (2)")
+    return backends.get("cpu" if kind == 1 else "cuda").xp.from_dlpack(x)
+
+
+def asarray(x: Any) -> Any:
+    """x as an array: traced values and arrays as they are, lists and numbers through NumPy, others through DLPack."""
+    if isinstance(x, Tracer):
+        return x
+    try:
+        backends.backend_of((x,))
+    except TypeError:
+        if hasattr(x, "__dlpack_device__"):
+            return from_dlpack(x)
+        array = np.asarray(x)
+        if array.dtype == object:
+            raise OperandTypeError(f"asarray: {describe(x)} is no rectangle of numbers") from None
+        return array
+    return np.asarray(x) if isinstance(x, backends.NEUTRAL) else x

@@ -1,0 +1,19 @@
+"""Operations: forward formulas with their rules, in files by kind. `minigrad` re-exports the public ones."""
+
+CONVENTIONS = {
+    "abs, sign": "0 at 0",
+    "relu": "0 at 0",
+    "leaky_relu, elu": "the slope of the left side at 0",
+    "maximum, minimum": "½ to each argument at a tie",
+    "max, min": "1/n to each of n tied elements",
+    "clip": "1 to x on both edges, 0 to the edges themselves there",
+    "where": "0 to the branch not taken, even where that branch is NaN",
+    "sort": "ties keep their order",
+    "sqrt": "+∞ at 0, its limit",
+    "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; 0·0⁻¹ counts as 0 to the base",
+    "hypot, arctan2, norm, std": "0 where the function has a cone's tip, for every order",
+    "logaddexp, logsumexp": "0 where every argument is −∞",
+    "cholesky": "to the lower triangle only, which is all it reads",
+    "sign, floor, ceil, rint, step, comparisons": "no derivative (a constant)",
+}
+"""What derivatives are at kinks and ties."""

@@ -1,0 +1,125 @@
+"""Joining, splitting, turning and repeating: compositions of concatenation, slicing and gathering."""
+
+from __future__ import annotations
+
+import builtins
+from operator import index as as_int
+
+import numpy as np
+
+from minigrad.core import OperandError, backend_beside, describe, dtype_of, shape_of
+from minigrad.ops.elementwise import broadcast_to_p, where
+from minigrad.ops.indexing import getitem, take
+from minigrad.ops.shape import concatenate_p, expand_dims, normal_axes, normal_axis, pad_p, ravel, reshape_p
+
+
+def concatenate(arrays, axis=0):
+    """Arrays joined along an existing axis (axis=None joins them raveled)."""
+    arrays = list(arrays)
+    if not arrays:
+        raise OperandError("concatenate: needs at least one array")
+    if axis is None:
+        arrays, axis = [ravel(x) for x in arrays], 0
+    return concatenate_p(*arrays, axis=normal_axis(axis, len(shape_of(arrays[0])), "concatenate"))
+
+
+def stack(arrays, axis=0):
+    """Arrays of one shape joined along a new axis."""
+    arrays = list(arrays)
+    if not arrays or any(shape_of(x) != shape_of(arrays[0]) for x in arrays):
+        raise OperandError(f"stack: needs arrays of one shape, got {', '.join(map(describe, arrays)) or 'none'}")
+    return concatenate([expand_dims(x, axis) for x in arrays], axis)
+
+
+def split(x, indices_or_sections, axis=0):
+    """A list of consecutive pieces along an axis: so many equal ones, or cut at these indices."""
+    axis = normal_axis(axis, len(shape_of(x)), "split")
+    length = shape_of(x)[axis]
+    if isinstance(indices_or_sections, (list, tuple, np.ndarray)):
+        cuts = [as_int(i) for i in indices_or_sections]
+    elif as_int(indices_or_sections) < 1 or length % indices_or_sections:
+        raise OperandError(
+            f"split: axis {axis} of {describe(x)} does not divide into {indices_or_sections} equal parts"
+        )
+    else:
+        cuts = [length // indices_or_sections * i for i in range(1, indices_or_sections)]
+    return [getitem(x, (slice(None),) * axis + (slice(i, j),)) for i, j in zip([0, *cuts], [*cuts, length])]
+
+
+def flip(x, axis=None):
+    """x backwards along these axes (all by default)."""
+    axes = normal_axes(axis, len(shape_of(x)), "flip")
+    return getitem(x, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(shape_of(x)))))
+
+
+def roll(x, shift, axis=None):
+    """x shifted along axes, what leaves one end entering at the other; axis=None rolls the raveled array."""
+    if axis is None:
+        return reshape_p(roll(ravel(x), shift, 0), shape=shape_of(x))
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    shifts = shift if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
+    axes = axes * len(shifts) if len(axes) == 1 else axes
+    if len(axes) != len(shifts):
+        raise OperandError(f"roll: shift {shift} and axis {axis} differ in length")
+    for by, a in zip(shifts, axes):
+        a = normal_axis(a, len(shape_of(x)), "roll")
+        length = shape_of(x)[a]
+        cut = -by % length if length else 0
+        if cut:
+            lead = (slice(None),) * a
+            x = concatenate([getitem(x, (*lead, slice(cut, None))), getitem(x, (*lead, slice(None, cut)))], a)
+    return x
+
+
+def pad(x, pad_width, mode="constant", constant_values=0):
+    """x with borders: mode 'constant', 'edge', 'reflect', 'symmetric' or 'wrap'. Widths as in numpy.pad."""
+    shape = shape_of(x)
+    widths = np.broadcast_to(np.asarray(pad_width), (len(shape), 2)).astype(int).tolist() if shape else []
+    if any(w < 0 for pair in widths for w in pair):
+        raise OperandError(f"pad: widths must not be negative, got {pad_width}")
+    if mode == "constant":
+        padded = pad_p(x, widths=tuple(map(tuple, widths))) if widths else x
+        if np.ndim(constant_values) == 0 and constant_values == 0:
+            return padded
+        inside = np.pad(np.ones(shape, bool), widths)
+        border = np.pad(np.zeros(shape, dtype_of(x)), widths, constant_values=constant_values)
+        return where(backend_beside(x).from_host(inside), padded, backend_beside(x).from_host(border))
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise OperandError(f"pad: mode {mode!r} is unknown; use constant, edge, reflect, symmetric or wrap")
+    for axis, width in enumerate(widths):
+        x = take(x, np.pad(np.arange(shape[axis]), width, mode=mode), axis)
+    return x
+
+
+def repeat(x, repeats, axis=None):
+    """Each element `repeats` times in a row (a number, or one number for each) along an axis, or raveled."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = normal_axis(axis, len(shape_of(x)), "repeat")
+    return take(x, np.repeat(np.arange(shape_of(x)[axis]), repeats), axis)
+
+
+def tile(x, reps):
+    """x laid side by side `reps` times along each axis."""
+    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
+    shape = shape_of(x)
+    ndim = builtins.max(len(shape), len(reps))
+    shape, reps = (1,) * (ndim - len(shape)) + shape, (1,) * (ndim - len(reps)) + reps
+    apart = reshape_p(x, shape=tuple(n for s in shape for n in (1, s)))
+    spread = broadcast_to_p(apart, shape=tuple(n for pair in zip(reps, shape) for n in pair))
+    return reshape_p(spread, shape=tuple(r * s for r, s in zip(reps, shape)))
+
+
+def tril(x, k=0):
+    """The lower triangle: zero above the k-th diagonal of the last two axes."""
+    return where(_triangle(x, k), x, 0)
+
+
+def triu(x, k=0):
+    """The upper triangle: zero below the k-th diagonal of the last two axes."""
+    return where(~_triangle(x, k - 1), x, 0)
+
+
+def _triangle(x, k):
+    rows, columns = shape_of(x)[-2:]
+    return backend_beside(x).from_host(np.tri(rows, columns, k, dtype=bool))

@@ -1,0 +1,267 @@
+"""Convolution: one trilinear form and its three derivatives.
+
+    ⟨conv(x, w), g⟩ = Σ w[Δi,Δj,c,f] · x[n, s·i+Δi−t, s·j+Δj−l, c] · g[n,i,j,f]        (lecture, slide 16)
+
+Images are (N, H, W, C), kernels (k, k, C, F), s is the stride and (t, l) the padding at the top and left. Fixing two of
+x, w, g and differentiating in the third gives three primitives, `conv`, `conv_input` and `conv_kernel`; the rules of
+each are the other two, so every derivative of a convolution, of any order, is one of the three.
+
+All three are matrix products with *columns*: the window under each output pixel, written out as a row of k·k·C numbers.
+The batch is done in pieces small enough that columns stay in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad.core import OperandError, describe, primitive, shape_of
+from minigrad.ops.shape import reshape_p, transpose_p
+from minigrad.rules import bilinear
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+class _Windows:
+    """The windows of a padded batch of images, a piece of the batch at a time, in two buffers used over and over."""
+
+    def __init__(self, b: Any, size: Sequence[int], channels: int, kernel, stride, pads: Pads, dtype: Any, count: int):
+        (self.h, self.w), (self.kh, self.kw), (self.sh, self.sw) = size, kernel, stride
+        (self.top, bottom), (self.left, right) = pads
+        padded = self.h + self.top + bottom, self.w + self.left + right
+        self.out = (padded[0] - self.kh) // self.sh + 1, (padded[1] - self.kw) // self.sw + 1
+        self.xp, self.channels = b.xp, channels
+        row_bytes = self.kh * self.kw * channels * dtype.itemsize
+        self.step = _piece_length(b, row_bytes * self.out[0] * self.out[1], count)
+        self.padded = b.xp.zeros((self.step, *padded, channels), dtype)
+        self.columns = b.xp.empty((self.step, *self.out, self.kh, self.kw, channels), dtype)
+        self.count = count
+
+    def pieces(self):
+        """Slices of the batch."""
+        return [slice(i, min(i + self.step, self.count)) for i in range(0, self.count, self.step)]
+
+    def rows(self, n: int) -> Any:
+        """Columns of n images as a matrix (n·H·W, k·k·C)."""
+        return self.columns[:n].reshape(n * self.out[0] * self.out[1], self.kh * self.kw * self.channels)
+
+    def taps(self, n: int):
+        """(i, j, the padded pixels that tap (i, j) meets), for n images."""
+        (ho, wo), sh, sw = self.out, self.sh, self.sw
+        for i in range(self.kh):
+            for j in range(self.kw):
+                yield i, j, self.padded[:n, i : i + sh * (ho - 1) + 1 : sh, j : j + sw * (wo - 1) + 1 : sw]
+
+    def gather(self, x: Any) -> Any:
+        """The columns of some images."""
+        n = len(x)
+        self.padded[:n, self.top : self.top + self.h, self.left : self.left + self.w] = x
+        for i, j, pixels in self.taps(n):
+            self.columns[:n, :, :, i, j] = pixels
+        return self.rows(n)
+
+    def scatter(self, n: int) -> Any:
+        """Sum columns back into images: the transpose of `gather`."""
+        self.padded[...] = 0
+        for i, j, pixels in self.taps(n):
+            pixels += self.columns[:n, :, :, i, j]
+        return self.padded[:n, self.top : self.top + self.h, self.left : self.left + self.w]
+
+
+def _piece_length(b: Any, image_bytes: int, count: int) -> int:
+    """How many images of the batch to work on at a time."""
+    return max(1, min(count, b.block_bytes // max(1, image_bytes)))
+
+
+def _flat(x: Any) -> Any:
+    """Pixels as rows: (N·H·W, C)."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def _turned(w: Any) -> Any:
+    """The kernel of the transposed map: taps reversed, channels exchanged, contiguous."""
+    return w[::-1, ::-1].transpose(0, 1, 3, 2).copy()
+
+
+def _full(kernel, pads: Pads) -> Pads:
+    """The padding of the transposed stride-1 convolution."""
+    return tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel, pads, strict=True))
+
+
+def _out_size(size, kernel, stride, pads: Pads) -> tuple[int, ...]:
+    return tuple((n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, pads, strict=True))
+
+
+def _can_turn(kernel, stride, pads: Pads) -> bool:
+    """Whether the transposed map is again a stride-1 convolution with non-negative padding."""
+    return stride == (1, 1) and all(p < k for k, pair in zip(kernel, pads, strict=True) for p in pair)
+
+
+@primitive("conv")
+def conv_p(b, x, w, *, stride, pads, out=None):
+    """y = columns(x) · w."""
+    kh, kw, channels, features = w.shape
+    dtype = b.xp.result_type(x, w)
+    y = b.xp.empty((len(x), *_out_size(x.shape[1:3], (kh, kw), stride, pads), features), dtype) if out is None else out
+    if stride == (1, 1) and features < channels:
+        return _products_first(b, x, w, pads, y)
+    windows = _Windows(b, x.shape[1:3], channels, (kh, kw), stride, pads, dtype, len(x))
+    for piece in windows.pieces():  # (n·H·W, kkC) @ (kkC, F)
+        b.xp.matmul(windows.gather(x[piece]), w.reshape(-1, features), out=_flat(y[piece]))
+    return y
+
+
+def _products_first(b, x, w, pads, y):
+    """(n·H·W, C) @ (C, kkF) first, then every tap's products added where they belong: less to move where F < C."""
+    kh, kw, channels, features = w.shape
+    h, width = x.shape[1:3]
+    (top, bottom), (left, right) = pads
+    padded_size = h + top + bottom, width + left + right
+    step = _piece_length(b, padded_size[0] * padded_size[1] * kh * kw * features * y.dtype.itemsize, len(x))
+    padded = b.xp.zeros((step, *padded_size, channels), y.dtype)
+    products = b.xp.empty((step, *padded_size, kh, kw, features), y.dtype)
+    flat_w = w.transpose(2, 0, 1, 3).reshape(channels, -1)
+    ho, wo = y.shape[1:3]
+    for begin in range(0, len(x), step):
+        total = y[begin : begin + step]
+        n = len(total)
+        padded[:n, top : top + h, left : left + width] = x[begin : begin + n]
+        b.xp.matmul(_flat(padded[:n]), flat_w, out=products[:n].reshape(-1, flat_w.shape[1]))
+        total[...] = 0
+        for i in range(kh):
+            for j in range(kw):
+                total += products[:n, i : i + ho, j : j + wo, i, j]
+    return y
+
+
+@primitive("conv_input")
+def conv_input_p(b, d, w, *, stride, pads, size, out=None):
+    """The transpose of conv in x: from cotangents d of its result to images of `size`."""
+    kh, kw, channels, features = w.shape
+    if _can_turn((kh, kw), stride, pads):
+        return conv_p.forward(b, d, _turned(w), stride=(1, 1), pads=_full((kh, kw), pads), out=out)
+    dtype = b.xp.result_type(d, w)
+    x = b.xp.empty((len(d), *size, channels), dtype) if out is None else out
+    windows = _Windows(b, size, channels, (kh, kw), stride, pads, dtype, len(d))
+    d = b.xp.ascontiguousarray(d)
+    for piece in windows.pieces():
+        n = len(d[piece])
+        b.xp.matmul(_flat(d[piece]), w.reshape(-1, features).T, out=windows.rows(n))  # (n·H·W, F) @ (F, kkC)
+        x[piece] = windows.scatter(n)
+    return x
+
+
+@primitive("conv_kernel")
+def conv_kernel_p(b, x, d, *, stride, pads, kernel, out=None):
+    """The transpose of conv in w: from images x and cotangents d to a kernel of this height and width."""
+    channels, features, dtype = x.shape[-1], d.shape[-1], b.xp.result_type(x, d)
+    x, d = b.xp.ascontiguousarray(x), b.xp.ascontiguousarray(d)
+    if features < channels and _can_turn(kernel, stride, pads):
+        windows = _Windows(b, d.shape[1:3], features, kernel, (1, 1), _full(kernel, pads), dtype, len(x))
+        total = b.xp.zeros((channels, kernel[0] * kernel[1] * features), dtype)
+        for piece in windows.pieces():  # (C, n·H·W) @ (n·H·W, kkF), windows of the thinner operand
+            total += _flat(x[piece]).T @ windows.gather(d[piece])
+        total = total.reshape(channels, *kernel, features)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+    else:
+        windows = _Windows(b, x.shape[1:3], channels, kernel, stride, pads, dtype, len(x))
+        total = b.xp.zeros((kernel[0] * kernel[1] * channels, features), dtype)
+        for piece in windows.pieces():  # (kkC, n·H·W) @ (n·H·W, F)
+            total += windows.gather(x[piece]).T @ _flat(d[piece])
+        total = total.reshape(*kernel, channels, features)
+    if out is None:
+        return total
+    out[...] = total
+    return out
+
+
+bilinear(
+    conv_p,
+    x=lambda g, x, w, stride, pads: conv_input_p(g, w, stride=stride, pads=pads, size=x.shape[1:3]),
+    w=lambda g, x, w, stride, pads: conv_kernel_p(x, g, stride=stride, pads=pads, kernel=w.shape[:2]),
+)
+bilinear(
+    conv_input_p,
+    d=lambda g, w, stride, pads: conv_p(g, w, stride=stride, pads=pads),
+    w=lambda g, d, w, stride, pads: conv_kernel_p(g, d, stride=stride, pads=pads, kernel=w.shape[:2]),
+)
+bilinear(
+    conv_kernel_p,
+    x=lambda g, x, d, stride, pads: conv_input_p(d, g, stride=stride, pads=pads, size=x.shape[1:3]),
+    d=lambda g, x, stride, pads: conv_p(x, g, stride=stride, pads=pads),
+)
+
+
+def conv2d(x, w, stride=1, padding="same"):
+    """Images (N, H, W, C) * kernels (k, k, C, F): y[i,j,f] = Σ w[Δi,Δj,c,f]·x[s·i+Δi, s·j+Δj, c] (slide 16).
+
+    `padding` is "same" (H/s rounded up; of an odd number of rows to add, the extra one goes below), "valid" (none), an
+    integer, or ((top, bottom), (left, right)). The kernel is not flipped. Raises ValueError naming the shapes.
+    """
+    if len(shape_of(x)) != 4 or len(shape_of(w)) != 4 or shape_of(x)[3] != shape_of(w)[2]:
+        raise OperandError(
+            f"conv2d: needs images (N, H, W, C) and kernels (k, k, C, F) of one C, got {describe(x)} and {describe(w)}"
+        )
+    strides = tuple(stride) if isinstance(stride, (tuple, list)) else (stride, stride)
+    if len(strides) != 2 or any(not isinstance(s, int) or s < 1 for s in strides):
+        raise OperandError(f"conv2d: stride must be a positive integer or a pair of them, got {stride!r}")
+    kernel, size = shape_of(w)[:2], shape_of(x)[1:3]
+    pads = _pads(padding, size, kernel, strides)
+    if 0 in kernel or any(n < 1 for n in _out_size(size, kernel, strides, pads)):
+        raise OperandError(f"conv2d: a kernel {kernel} does not fit into images of {size} with padding {pads}")
+    return conv_p(x, w, stride=strides, pads=pads)
+
+
+def _pads(padding, size, kernel, stride) -> Pads:
+    if padding == "same":
+        totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, stride, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    if padding == "valid":
+        return ((0, 0), (0, 0))
+    try:
+        pairs = ((padding, padding),) * 2 if isinstance(padding, int) else tuple(tuple(p) for p in padding)
+        (top, bottom), (left, right) = pairs
+        if all(isinstance(p, int) and p >= 0 for p in (top, bottom, left, right)):
+            return pairs
+    except (TypeError, ValueError):
+        pass
+    raise OperandError(
+        f"conv2d: padding must be 'same', 'valid', an integer ≥ 0 or ((top, bottom), (left, right)), got {padding!r}"
+    )
+
+
+def depth_to_space(x, factor=2):
+    """Lay the channels of each pixel out as factor×factor pixels.
+
+    Channel (factor·r_i + r_j)·C + c of pixel (i, j) becomes channel c of pixel (factor·i + r_i, factor·j + r_j), so
+    images (N, H, W, factor²·C) become (N, factor·H, factor·W, C). Raises ValueError if the channels do not divide.
+    """
+    shape = shape_of(x)
+    if len(shape) != 4 or not isinstance(factor, int) or factor < 1 or shape[3] % factor**2:
+        raise OperandError(f"depth_to_space: needs images (N, H, W, {factor}²·C), got {describe(x)}")
+    n, h, w, c = shape
+    split = reshape_p(x, shape=(n, h, w, factor, factor, c // factor**2))
+    return reshape_p(
+        transpose_p(split, axes=(0, 1, 3, 2, 4, 5)),  # i, r_i, j, r_j: the transpose that "a simple reshape" hides
+        shape=(n, h * factor, w * factor, c // factor**2),
+    )
+
+
+def space_to_depth(x, factor=2):
+    """Stack factor×factor pixels as channels of one: the inverse, and the transpose, of depth_to_space."""
+    shape = shape_of(x)
+    if len(shape) != 4 or not isinstance(factor, int) or factor < 1 or shape[1] % factor or shape[2] % factor:
+        raise OperandError(f"space_to_depth: needs images (N, {factor}·H, {factor}·W, C), got {describe(x)}")
+    n, h, w, c = shape
+    split = reshape_p(x, shape=(n, h // factor, factor, w // factor, factor, c))
+    return reshape_p(transpose_p(split, axes=(0, 1, 3, 2, 4, 5)), shape=(n, h // factor, w // factor, factor**2 * c))
+
+
+def deconv2d(x, w, factor=2):
+    """The lecture's deconvolution (slide 16): a stride-1 "same" convolution with factor² times the channels, then
+    depth_to_space. Images (N, H, W, C) and kernels (k, k, C, factor²·F) give (N, factor·H, factor·W, F).
+
+    For odd k and factor 2 it equals a transposed convolution with a kernel of 2k, stride 2 and padding k−1.
+    """
+    if len(shape_of(w)) == 4 and shape_of(w)[3] % factor**2:
+        raise OperandError(f"deconv2d: kernels need {factor}²·F output channels, got {describe(w)}")
+    return depth_to_space(conv2d(x, w, 1, "same"), factor)

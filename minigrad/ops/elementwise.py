@@ -1,0 +1,306 @@
+"""Elementwise operations: each line is a formula and its derivative.
+
+Arguments broadcast as in NumPy; a Python number takes the dtype of the array it meets. Statements name what they need:
+`y` is the result, which often gives the stabler form (ẏ = (1−y²)·t for tanh). At kinks and ties the conventions are
+those of `minigrad.ops.CONVENTIONS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from minigrad.core import Primitive, dtype_of, primitive
+from minigrad.rules import constant, linear, partials
+
+
+def _unary(name: str, formula: str, x: Callable | int | None, forward: Callable | None = None) -> Callable:
+    """A public function of one array with its partial derivative; by default the backend's function of that name."""
+
+    def default(b: Any, x: Any, out: Any = None) -> Any:
+        return getattr(b.xp, name)(x, out=out)
+
+    made = Primitive(name, forward or default)
+    partials(made, x=x) if x is not None else constant(made)
+
+    def function(x):
+        return made(x)
+
+    return _named(function, made, formula)
+
+
+def _binary(name: str, formula: str, x1: Any, x2: Any, forward: Callable | None = None) -> Callable:
+    """The same for two arrays that broadcast."""
+
+    def default(b: Any, x1: Any, x2: Any, out: Any = None) -> Any:
+        return getattr(b.xp, name)(x1, x2, out=out)
+
+    made = Primitive(name, forward or default)
+    partials(made, x1=x1, x2=x2) if x1 is not None or x2 is not None else constant(made)
+
+    def function(x1, x2):
+        return made(x1, x2)
+
+    return _named(function, made, formula)
+
+
+def _named(function: Callable, made: Primitive, formula: str) -> Callable:
+    function.__name__ = function.__qualname__ = made.name
+    function.__doc__ = f"{formula}, elementwise."
+    function.primitive = made
+    return function
+
+
+def _stored(result: Any, out: Any) -> Any:
+    """A result, in `out` where one is given."""
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+# Comparisons and rounding: no derivative
+
+equal = _binary("equal", "x₁ = x₂", None, None)
+not_equal = _binary("not_equal", "x₁ ≠ x₂", None, None)
+less = _binary("less", "x₁ < x₂", None, None)
+less_equal = _binary("less_equal", "x₁ ≤ x₂", None, None)
+greater = _binary("greater", "x₁ > x₂", None, None)
+greater_equal = _binary("greater_equal", "x₁ ≥ x₂", None, None)
+logical_and = _binary("logical_and", "x₁ and x₂", None, None)
+logical_or = _binary("logical_or", "x₁ or x₂", None, None)
+logical_not = _unary("logical_not", "not x", None)
+isnan = _unary("isnan", "whether x is NaN", None)
+isinf = _unary("isinf", "whether x is ±∞", None)
+isfinite = _unary("isfinite", "whether x is finite", None)
+sign = _unary("sign", "−1, 0 or 1", None)
+floor = _unary("floor", "⌊x⌋", None)
+ceil = _unary("ceil", "⌈x⌉", None)
+rint = _unary("rint", "the nearest integer", None)
+
+
+@constant
+@primitive("stop_gradient", view_of=0)
+def stop_gradient_p(b, x, out=None):
+    return b.freeze(x)
+
+
+@constant
+@primitive("zeros_like")
+def zeros_like_p(b, x, out=None):
+    return b.xp.zeros_like(x) if out is None else _stored(0, out)
+
+
+@constant
+@primitive("step")
+def step(b, x1, x2, out=None):
+    """1 where x₁ > x₂, ½ where they tie, else 0: the share of x₁ in their maximum."""
+    dtype = b.xp.result_type(x1, x2)
+    return _stored(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
+
+
+# Selection
+
+
+@primitive("where")
+def where_p(b, condition, x1, x2, out=None):
+    return _stored(b.xp.where(condition, x1, x2), out)
+
+
+linear(
+    where_p,  # linear in both branches together, so that a NaN in the branch not taken stays there
+    x1=lambda g, condition, x1: sum_to_p(where_p(condition, g, 0), shape=x1.shape),
+    x2=lambda g, condition, x2: sum_to_p(where_p(condition, 0, g), shape=x2.shape),
+)
+
+
+def where(condition, x1, x2):
+    """x₁ where `condition` holds, else x₂. The branch not taken gets a zero derivative, even if it is NaN."""
+    return where_p(condition, x1, x2)
+
+
+@primitive("sum_to")
+def sum_to_p(b, x, *, shape, out=None):
+    """Sum over whatever broadcasting added: the transpose of broadcast_to."""
+    x = b.xp.asarray(x)
+    leading = x.ndim - len(shape)
+    axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
+    total = b.xp.sum(x, axis=axes, keepdims=True).reshape(shape) if axes or leading else x
+    return _stored(total, out)
+
+
+@primitive("broadcast_to", view_of=0)
+def broadcast_to_p(b, x, *, shape, out=None):
+    return b.xp.broadcast_to(x, shape)
+
+
+linear(sum_to_p, x=lambda g, x: broadcast_to_p(g, shape=x.shape))
+linear(broadcast_to_p, x=lambda g, x: sum_to_p(g, shape=x.shape))
+
+# Arithmetic
+
+add = _binary("add", "x₁ + x₂", 1, 1)
+subtract = _binary("subtract", "x₁ − x₂", 1, -1)
+multiply = _binary("multiply", "x₁·x₂", lambda x2: x2, lambda x1: x1)
+divide = _binary("divide", "x₁ / x₂", lambda x2: reciprocal(x2), lambda x2, y: -divide(y, x2))
+negative = _unary("negative", "−x", -1)
+reciprocal = _unary(
+    "reciprocal",
+    "1 / x",
+    lambda y: -(y * y),
+    lambda b, x, out=None: b.xp.divide(1, x, out=out),  # NumPy's reciprocal divides integers as integers
+)
+square = _unary("square", "x²", lambda x: 2 * x)
+sqrt = _unary("sqrt", "√x", lambda y: divide(0.5, y))
+
+
+def _power_base(x1, x2):
+    """∂x₁^x₂/∂x₁ = x₂·x₁^(x₂−1), with 0·0⁻¹ read as 0."""
+    if isinstance(x2, (int, float)):
+        return x2 * power(x1, x2 - 1) if x2 else zeros_like_p(x1)
+    undefined = logical_and(equal(x1, 0), equal(x2, 0))
+    return x2 * power(where(undefined, 1, x1), x2 - 1)
+
+
+def _power_exponent(x1, x2, y):
+    """∂x₁^x₂/∂x₂ = y ln x₁, with 0 ln 0 read as 0."""
+    return y * log(where(equal(x1, 0), 1, x1))
+
+
+power = _binary("power", "x₁ to the x₂", _power_base, _power_exponent)
+
+# Exponentials and logarithms
+
+exp = _unary("exp", "eˣ", lambda y: y)
+expm1 = _unary("expm1", "eˣ − 1, accurate near 0", lambda x: exp(x))
+log = _unary("log", "ln x", lambda x: reciprocal(x))
+log1p = _unary("log1p", "ln(1 + x), accurate near 0", lambda x: reciprocal(1 + x))
+log2 = _unary("log2", "log₂ x", lambda x: divide(1 / math.log(2), x))
+
+
+def _gap(x1, x2):
+    """x₁ − x₂, with (−∞) − (−∞) read as −∞: nothing has no share in nothing."""
+    nothing = logical_and(equal(x1, -math.inf), equal(x2, -math.inf))
+    return x1 - where(nothing, 0, x2)
+
+
+logaddexp = _binary(
+    "logaddexp", "ln(e^x₁ + e^x₂)", lambda x1, x2: sigmoid(_gap(x1, x2)), lambda x1, x2: sigmoid(_gap(x2, x1))
+)
+
+# Trigonometric and hyperbolic
+
+sin = _unary("sin", "sin x", lambda x: cos(x))
+cos = _unary("cos", "cos x", lambda x: -sin(x))
+tan = _unary("tan", "tan x", lambda y: 1 + y * y)
+arcsin = _unary("arcsin", "arcsin x", lambda x: reciprocal(sqrt((1 - x) * (1 + x))))
+arccos = _unary("arccos", "arccos x", lambda x: -reciprocal(sqrt((1 - x) * (1 + x))))
+arctan = _unary("arctan", "arctan x", lambda x: reciprocal(1 + x * x))
+sinh = _unary("sinh", "sinh x", lambda x: cosh(x))
+cosh = _unary("cosh", "cosh x", lambda x: sinh(x))
+tanh = _unary("tanh", "tanh x", lambda y: 1 - y * y)
+
+
+def _over_radius(x, r):
+    """x / r, and 0 at the origin."""
+    origin = equal(r, 0)
+    return where(origin, 0, divide(x, where(origin, 1, r)))
+
+
+hypot = _binary("hypot", "√(x₁² + x₂²)", lambda x1, y: _over_radius(x1, y), lambda x2, y: _over_radius(x2, y))
+
+
+def _arctan2_slope(x, x1, x2):
+    """x / (x₁² + x₂²) without squaring, and 0 at the origin."""
+    r = hypot(x1, x2)
+    return _over_radius(_over_radius(x, r), r)
+
+
+arctan2 = _binary(
+    "arctan2",
+    "the angle of the point (x₂, x₁)",
+    lambda x1, x2: _arctan2_slope(x2, x1, x2),
+    lambda x1, x2: -_arctan2_slope(x1, x1, x2),
+)
+
+# Neural networks
+
+
+def _decay(xp, x):
+    """e^−|x|, with Re x for |x| where x is complex, so that it stays holomorphic on either side."""
+    return xp.exp(xp.where(xp.real(x) >= 0, -x, x) if dtype_of(x).kind == "c" else -xp.abs(x))
+
+
+def _sigmoid(b, x, out=None):
+    e = _decay(b.xp, x)
+    return b.xp.divide(b.xp.where(b.xp.real(x) >= 0, 1, e), 1 + e, out=out)
+
+
+def _softplus(b, x, out=None):
+    positive = b.xp.where(b.xp.real(x) >= 0, x, 0 * x) if dtype_of(x).kind == "c" else b.xp.maximum(x, 0)
+    return b.xp.add(positive, b.xp.log1p(_decay(b.xp, x)), out=out)
+
+
+def _log_sigmoid(b, x, out=None):
+    return b.xp.negative(_softplus(b, -x), out=out)
+
+
+sigmoid = _unary("sigmoid", "1 / (1 + e⁻ˣ)", lambda x, y: y * sigmoid(-x), _sigmoid)
+softplus = _unary("softplus", "ln(1 + eˣ)", lambda x: sigmoid(x), _softplus)
+log_sigmoid = _unary("log_sigmoid", "ln(1 / (1 + e⁻ˣ))", lambda x: sigmoid(-x), _log_sigmoid)
+relu = _unary("relu", "max(x, 0)", lambda y: greater(y, 0), lambda b, x, out=None: b.xp.maximum(x, 0, out=out))
+erf = _unary(
+    "erf", "2/√π ∫₀ˣ e^−s² ds", lambda x: 2 / math.sqrt(math.pi) * exp(-(x * x)), lambda b, x, out=None: b.erf(x, out)
+)
+
+
+def leaky_relu(x, slope=0.01):
+    """x where x > 0, else slope·x."""
+    return where(greater(x, 0), x, slope * x)
+
+
+def elu(x, alpha=1.0):
+    """x where x > 0, else α(eˣ − 1)."""
+    positive = greater(x, 0)
+    return where(positive, x, alpha * expm1(where(positive, 0, x)))
+
+
+def gelu(x):
+    """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
+    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+
+
+# Kinks
+
+abs = absolute = _unary("absolute", "|x|", lambda x: sign(x))
+maximum = _binary("maximum", "the larger", lambda x1, x2: step(x1, x2), lambda x1, x2: step(x2, x1))
+minimum = _binary("minimum", "the smaller", lambda x1, x2: step(x2, x1), lambda x1, x2: step(x1, x2))
+
+
+@primitive("clip")
+def clip_p(b, x, low, high, out=None):
+    return b.xp.clip(x, low, high, out=out)
+
+
+partials(
+    clip_p,
+    x=lambda x, low, high: logical_and(greater_equal(x, low), less_equal(x, high)),
+    low=lambda x, low, high: logical_and(less(x, low), less_equal(low, high)),
+    high=lambda x, low, high: logical_or(greater(x, high), greater(low, high)),
+)
+
+
+def clip(x, a_min=None, a_max=None):
+    """x kept within [a_min, a_max]; its derivative is 1 inside and on both edges, 0 outside."""
+    return clip_p(x, -math.inf if a_min is None else a_min, math.inf if a_max is None else a_max)
+
+
+def stop_gradient(x):
+    """x itself, as a constant: derivatives do not pass.
+
+    >>> import minigrad as mg
+    >>> float(mg.grad(lambda x: x * mg.stop_gradient(x))(3.0))
+    3.0
+    """
+    return stop_gradient_p(x)

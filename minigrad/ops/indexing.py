@@ -1,0 +1,186 @@
+"""Indexing: x[...] in all of NumPy's forms, take, take_along_axis, diagonals; and the transposes that put back.
+
+An index is normalised into at most two steps. A *slice* step (integers, slices, None, Ellipsis) is a view and static
+metadata. A *gather* step picks with integer arrays, broadcast together, along some axes; a boolean array counts as the
+positions where it is true. The transpose of a gather adds up where positions repeat.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.core import OperandError, OperandIndexError, backend_beside, concrete, describe, primitive, shape_of
+from minigrad.ops.shape import moveaxis, normal_axis, ravel, transpose_p
+from minigrad.rules import linear
+
+
+@primitive("slice", view_of=0)
+def slice_p(b, x, *, index, out=None):
+    return b.xp.asarray(x)[index]
+
+
+@primitive("unslice")
+def unslice_p(b, x, *, index, shape, out=None):
+    """Zeros of `shape` with x at `index`."""
+    y = b.xp.zeros(shape, x.dtype) if out is None else out
+    if out is not None:
+        y[...] = 0
+    y[index] = x
+    return y
+
+
+linear(slice_p, x=lambda g, x, index: unslice_p(g, index=index, shape=x.shape))
+linear(unslice_p, x=lambda g, index: slice_p(g, index=index))
+
+
+def _positions(indices, axes):
+    """The index tuple that picks `indices[j]` on axis `axes[j]` and everything on the others."""
+    full = [slice(None)] * (max(axes) + 1)
+    for j, axis in enumerate(axes):
+        full[axis] = indices[j]
+    return tuple(full)
+
+
+@primitive("gather")
+def gather_p(b, x, indices, *, axes, out=None):
+    """x picked along `axes` by the rows of the integer array `indices`, of shape (len(axes), …)."""
+    return x[_positions(indices, axes)]
+
+
+@primitive("scatter_add")
+def scatter_add_p(b, x, indices, *, axes, shape, out=None):
+    """Zeros of `shape` with x added at the positions a gather would pick; repeated positions accumulate."""
+    y = b.xp.zeros(shape, x.dtype) if out is None else out
+    if out is not None:
+        y[...] = 0
+    b.add_at(y, _positions(indices, axes), x)
+    return y
+
+
+linear(gather_p, x=lambda g, x, indices, axes: scatter_add_p(g, indices, axes=axes, shape=x.shape))
+linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes))
+
+
+@primitive("take_along_axis")
+def take_along_p(b, x, indices, *, axis, out=None):
+    return b.xp.take_along_axis(x, indices, axis)
+
+
+@primitive("add_along_axis")
+def add_along_p(b, x, indices, *, axis, shape, out=None):
+    """Zeros of `shape` with x added where take_along_axis would pick."""
+    y = b.xp.zeros(shape, x.dtype) if out is None else out
+    if out is not None:
+        y[...] = 0
+    mesh = [b.xp.arange(n).reshape([-1 if i == j else 1 for j in range(x.ndim)]) for i, n in enumerate(indices.shape)]
+    mesh = [b.xp.zeros_like(m) if shape[i] == 1 else m for i, m in enumerate(mesh)]
+    mesh[axis] = indices
+    b.add_at(y, tuple(mesh), x)
+    return y
+
+
+linear(take_along_p, x=lambda g, x, indices, axis: add_along_p(g, indices, axis=axis, shape=x.shape))
+linear(add_along_p, x=lambda g, indices, axis: take_along_p(g, indices, axis=axis))
+
+
+def getitem(x, index):
+    """x[index], with NumPy's meaning of integers, slices, None, Ellipsis, integer and boolean arrays."""
+    index = index if isinstance(index, tuple) else (index,)
+    index = [np.asarray(i) if isinstance(i, list) else i for i in index]
+    if not any(_is_array(i) for i in index):
+        return slice_p(x, index=tuple(index))
+    places = [k for k, i in enumerate(index) if _picks(i)]
+    together = places[-1] - places[0] == len(places) - 1
+    index = _without_ellipsis(x, index)
+    index = [part for k, i in enumerate(index) for part in (_true_positions(x, i, k) if _is_mask(i) else [i])]
+    axes = tuple(k for k, i in enumerate(index) if _picks(i))
+    basic = tuple(slice(None) if k in axes else i for k, i in enumerate(index))
+    if any(i != slice(None) for i in basic):
+        x = slice_p(x, index=basic)
+    return _gather(x, [index[k] for k in axes], axes, together)
+
+
+def _gather(x, picks, axes, together=True):
+    """Pick with integer arrays along axes; the picked axes stand where the first was, or in front if not together."""
+    b = backend_beside(x)
+    picks = [b.xp.asarray(concrete(pick)) for pick in picks]
+    if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
+        raise OperandIndexError(f"an index must have an integer or boolean dtype, not {[str(p.dtype) for p in picks]}")
+    indices = b.xp.stack(b.xp.broadcast_arrays(*picks)).astype(np.int64)
+    count = len(axes)
+    if not together or axes != tuple(range(axes[0], axes[0] + count)):  # NumPy puts the picked axes in front
+        others = tuple(a for a in range(len(shape_of(x))) if a not in axes)
+        x, axes = transpose_p(x, axes=(*axes, *others)), tuple(range(count))
+    return gather_p(x, indices, axes=axes)
+
+
+def _is_array(i):
+    """Whether an index entry makes indexing advanced: an array that is not a mere integer, or a boolean."""
+    return isinstance(i, (bool, np.bool)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
+
+
+def _is_mask(i):
+    return isinstance(i, bool) or (_is_array(i) and i.dtype == bool)
+
+
+def _picks(i):
+    """Whether an entry takes part in a gather; beside arrays, plain integers do."""
+    return _is_array(i) or not (i is None or i is Ellipsis or isinstance(i, slice))
+
+
+def _without_ellipsis(x, index):
+    ndim = len(shape_of(x))
+    used = sum(np.ndim(i) if _is_mask(i) else i is not None for i in index if i is not Ellipsis)
+    if used > ndim:
+        raise OperandIndexError(f"too many indices: {used} for {describe(x)} of {ndim} dimensions")
+    place = next((k for k, i in enumerate(index) if i is Ellipsis), len(index))
+    return [*index[:place], *[slice(None)] * (ndim - used), *index[place + 1 :]]
+
+
+def _true_positions(x, mask, place):
+    """A boolean index as one integer array for each of its axes."""
+    b, mask = backend_beside(x), concrete(mask)
+    if np.ndim(mask) == 0:
+        raise OperandIndexError("a single True or False as an index is not supported: use an array or a slice")
+    expected = shape_of(x)[place : place + mask.ndim]
+    if mask.shape != expected:
+        raise OperandIndexError(f"boolean index of shape {mask.shape} does not match {expected} of {describe(x)}")
+    return list(b.xp.nonzero(b.xp.asarray(mask)))
+
+
+def take(x, indices, axis=None):
+    """Elements of x along an axis (of the raveled x by default)."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = normal_axis(axis, len(shape_of(x)), "take")
+    return _gather(x, [indices], (axis,))
+
+
+def take_along_axis(x, indices, axis):
+    """Match 1-d slices of x with 1-d slices of indices, as argsort and argmax give them."""
+    if len(shape_of(x)) != len(shape_of(indices)):
+        raise OperandError(f"take_along_axis: {describe(x)} and {describe(indices)} differ in dimensions")
+    return take_along_p(x, indices, axis=normal_axis(axis, len(shape_of(x)), "take_along_axis"))
+
+
+def diagonal(x, offset=0, axis1=0, axis2=1):
+    """The diagonal of two axes, as the last axis of the result."""
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    *lead, rows, columns = shape_of(x)
+    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    steps = np.arange(length)
+    put = backend_beside(x).from_host(np.stack([steps + max(-offset, 0), steps + max(offset, 0)]))
+    return gather_p(x, put, axes=(len(lead), len(lead) + 1))
+
+
+def diag(x, k=0):
+    """A matrix with the vector x on its k-th diagonal, or the k-th diagonal of the matrix x."""
+    ndim = len(shape_of(x))
+    if ndim == 2:
+        return diagonal(x, k)
+    if ndim != 1:
+        raise OperandError(f"diag: needs a vector or a matrix, got {describe(x)}")
+    length = shape_of(x)[0]
+    steps = np.arange(length)
+    put = backend_beside(x).from_host(np.stack([steps + max(-k, 0), steps + max(k, 0)]))
+    return scatter_add_p(x, put, axes=(0, 1), shape=(length + abs(k),) * 2)

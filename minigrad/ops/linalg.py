@@ -1,0 +1,327 @@
+"""Linear algebra: products are bilinear and run on BLAS, solves and factorisations state both directions.
+
+Sources: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
+(2008) for inverse, solve and determinant; I. Murray, arXiv:1602.07527, for Cholesky. Aᵀ below is the plain transpose
+(also for complex matrices, whose derivatives are holomorphic).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from minigrad.core import OperandError, describe, primitive, shape_of
+from minigrad.ops import elementwise as e
+from minigrad.ops.arrange import tril
+from minigrad.ops.indexing import diagonal
+from minigrad.ops.reduce import sum as sum_
+from minigrad.ops.shape import expand_dims, normal_axis, ravel, reshape_p, squeeze, swapaxes, transpose
+from minigrad.rules import bilinear, constant, custom
+
+# Products
+
+
+@primitive("matmul")
+def matmul_p(b, x1, x2, out=None):
+    return b.xp.matmul(x1, x2, out=out)
+
+
+def mT(x):
+    """The matrices of x, transposed."""
+    return swapaxes(x, -1, -2)
+
+
+def _fit(g, x):
+    return g if shape_of(g) == x.shape else e.sum_to_p(g, shape=x.shape)
+
+
+bilinear(
+    matmul_p,
+    x1=lambda g, x1, x2: _fit(matmul_p(g, mT(x2)), x1),  # (…, n, m) @ (…, m, k)
+    x2=lambda g, x1, x2: _fit(matmul_p(mT(x1), g), x2),  # (…, k, n) @ (…, n, m)
+)
+
+
+def matmul(x1, x2):
+    """Matrix product of the last two axes; the others broadcast. A vector is a row on the left, else a column."""
+    n1, n2 = len(shape_of(x1)), len(shape_of(x2))
+    if not n1 or not n2 or shape_of(x1)[-1] != shape_of(x2)[0 if n2 == 1 else -2]:
+        raise OperandError(
+            f"matmul: the last axis of {describe(x1)} must be as long as the "
+            f"{'first' if n2 == 1 else 'second-to-last'} of {describe(x2)}"
+        )
+    if n1 == 1:
+        return squeeze(matmul(expand_dims(x1, 0), x2), -2 if n2 > 1 else 0)
+    if n2 == 1:
+        return squeeze(matmul(x1, expand_dims(x2, 1)), -1)
+    if n1 > 2 and n2 == 2 and 0 not in shape_of(x1):  # one large product instead of a batch of small ones
+        rows = reshape_p(x1, shape=(math.prod(shape_of(x1)[:-1]), shape_of(x1)[-1]))
+        return reshape_p(matmul_p(rows, x2), shape=(*shape_of(x1)[:-1], shape_of(x2)[-1]))
+    return matmul_p(x1, x2)
+
+
+def dot(x1, x2):
+    """NumPy's dot: over the last axis of x₁ and the second-to-last (or only) one of x₂."""
+    n1, n2 = len(shape_of(x1)), len(shape_of(x2))
+    if n1 == 0 or n2 == 0:
+        return e.multiply(x1, x2)
+    return tensordot(x1, x2, axes=((n1 - 1,), (max(n2 - 2, 0),)))
+
+
+def tensordot(x1, x2, axes=2):
+    """Sum over pairs of axes: the last `axes` of x₁ with the first of x₂, or the listed ones."""
+    n1, n2 = len(shape_of(x1)), len(shape_of(x2))
+    if isinstance(axes, (int, np.integer)):
+        if not 0 <= axes <= min(n1, n2):
+            raise OperandError(f"tensordot: axes={axes} is too many for {describe(x1)} and {describe(x2)}")
+        first, second = tuple(range(n1 - axes, n1)), tuple(range(axes))
+    else:
+        first, second = (tuple(a) if isinstance(a, (tuple, list)) else (a,) for a in axes)
+        first = tuple(normal_axis(a, n1, "tensordot") for a in first)
+        second = tuple(normal_axis(a, n2, "tensordot") for a in second)
+    if [shape_of(x1)[a] for a in first] != [shape_of(x2)[a] for a in second]:
+        raise OperandError(f"tensordot: axes {first} of {describe(x1)} and {second} of {describe(x2)} differ in length")
+    free1 = tuple(a for a in range(n1) if a not in first)
+    free2 = tuple(a for a in range(n2) if a not in second)
+    shape1, shape2 = [shape_of(x1)[a] for a in free1], [shape_of(x2)[a] for a in free2]
+    summed = math.prod(shape_of(x1)[a] for a in first)
+    left = reshape_p(transpose(x1, free1 + first), shape=(math.prod(shape1), summed))
+    right = reshape_p(transpose(x2, second + free2), shape=(summed, math.prod(shape2)))
+    return reshape_p(matmul_p(left, right), shape=(*shape1, *shape2))
+
+
+def outer(x1, x2):
+    """All products of an element of x₁ and one of x₂, both raveled."""
+    return e.multiply(expand_dims(ravel(x1), 1), expand_dims(ravel(x2), 0))
+
+
+def trace(x, offset=0, axis1=0, axis2=1):
+    """Sum of a diagonal."""
+    return sum_(diagonal(x, offset, axis1, axis2), -1)
+
+
+@primitive("einsum")
+def einsum_p(b, *xs, subscripts, out=None):
+    """No letter repeats within an operand, is summed in one operand alone, or broadcasts: `einsum` saw to that."""
+    if out is not None:
+        out[...] = b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
+        return out
+    return b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
+
+
+def _einsum_transpose(g, i, xs, *, subscripts):
+    """x̄ᵢ is again an einsum: g takes the place of the i-th operand, whose letters become the result."""
+    inputs, output = subscripts.split("->")
+    terms = inputs.split(",")
+    others = [x for j, x in enumerate(xs) if j != i]
+    letters = [term for j, term in enumerate(terms) if j != i]
+    return einsum_p(g, *others, subscripts=f"{','.join([output, *letters])}->{terms[i]}")
+
+
+bilinear(einsum_p, _einsum_transpose)
+
+
+def einsum(subscripts, *operands):
+    """Einstein summation, as numpy.einsum with a subscripts string: repeated letters, ellipsis and broadcasting."""
+    terms, output = _parse(subscripts, operands)
+    xs = list(operands)
+    for i, term in enumerate(terms):  # a repeated letter is a diagonal
+        for letter, count in Counter(term).items():
+            for _ in range(count - 1):
+                a, b = [k for k, c in enumerate(term) if c == letter][:2]
+                xs[i] = diagonal(xs[i], 0, a, b)
+                term = "".join(c for k, c in enumerate(term) if k not in (a, b)) + letter
+        terms[i] = term
+    sizes = _letter_sizes(subscripts, terms, xs)
+    for i, term in enumerate(terms):  # a length-1 axis that broadcasts is dropped, one that is nobody else's summed
+        ones = tuple(k for k, c in enumerate(term) if shape_of(xs[i])[k] == 1 and _elsewhere(c, i, terms))
+        xs[i] = squeeze(xs[i], ones)
+        terms[i] = term = "".join(c for k, c in enumerate(term) if k not in ones)
+        alone = tuple(k for k, c in enumerate(term) if c not in output and not _elsewhere(c, i, terms))
+        xs[i] = sum_(xs[i], alone) if alone else xs[i]
+        terms[i] = "".join(c for k, c in enumerate(term) if k not in alone)
+    present = set("".join(terms))
+    missing = [c for c in output if c not in present]  # every operand had length 1 there
+    y = einsum_p(*xs, subscripts=f"{','.join(terms)}->{''.join(c for c in output if c in present)}")
+    return reshape_p(y, shape=tuple(1 if c in missing else sizes[c] for c in output)) if missing else y
+
+
+def _elsewhere(letter, i, terms):
+    return any(letter in term for j, term in enumerate(terms) if j != i)
+
+
+def _parse(subscripts, operands):
+    """(letters of each operand, letters of the result), with ellipses spelled out. Raises OperandError."""
+    if not isinstance(subscripts, str):
+        raise OperandError("einsum: the first argument must be a subscripts string such as 'ij,jk->ik'")
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(operands):
+        raise OperandError(f"einsum: '{subscripts}' speaks of {len(terms)} operands, got {len(operands)}")
+    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
+    widest = 0
+    for k, (term, x) in enumerate(zip(terms, operands, strict=True)):
+        if "..." in term:
+            width = len(shape_of(x)) - (len(term) - 3)
+            widest = max(widest, width)
+            terms[k] = term.replace("...", "".join(spare[:width][::-1])) if width >= 0 else term
+        if (not terms[k].isalpha() and terms[k]) or len(terms[k]) != len(shape_of(x)):
+            raise OperandError(f"einsum: '{term}' of '{subscripts}' does not fit {describe(x)}")
+    rest = "".join(spare[:widest][::-1])
+    if not arrow:
+        counts = Counter("".join(terms))
+        output = rest + "".join(sorted(c for c in counts if counts[c] == 1 and c not in rest))
+    output = output.replace("...", rest)
+    if any(c not in "".join(terms) for c in output) or len(set(output)) != len(output):
+        raise OperandError(f"einsum: the result of '{subscripts}' must name letters of the operands, each once")
+    return terms, output
+
+
+def _letter_sizes(subscripts, terms, xs):
+    sizes: dict[str, int] = {}
+    for term, x in zip(terms, xs, strict=True):
+        for letter, n in zip(term, shape_of(x), strict=True):
+            if n != 1 and sizes.setdefault(letter, n) not in (1, n):
+                raise OperandError(f"einsum: '{subscripts}': axis '{letter}' has lengths {sizes[letter]} and {n}")
+            sizes[letter] = max(sizes.get(letter, 1), n) if n else 0
+    return sizes
+
+
+# Solving
+
+
+@primitive("inv")
+def inv_p(b, x, out=None):
+    return e._stored(b.xp.linalg.inv(x), out)
+
+
+custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))))
+
+
+@primitive("solve")
+def solve_p(b, a, x, out=None):
+    return e._stored(b.xp.linalg.solve(a, x), out)
+
+
+custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
+    solve_p,
+    a=(
+        lambda t, a, y: -solve_p(a, matmul_p(t, y)),
+        lambda g, a, y: _fit(-matmul_p(solve_p(mT(a), g), mT(y)), a),
+    ),
+    x=(lambda t, a: solve_p(a, t), lambda g, a, x: _fit(solve_p(mT(a), g), x)),
+)
+
+
+def _square(x, operation):
+    if len(shape_of(x)) < 2 or shape_of(x)[-1] != shape_of(x)[-2]:
+        raise OperandError(f"{operation}: needs square matrices in the last two axes, got {describe(x)}")
+
+
+def inv(a):
+    """A⁻¹ of each matrix. Raises LinAlgError if one is singular."""
+    _square(a, "inv")
+    return inv_p(a)
+
+
+def solve(a, b):
+    """A⁻¹b of each matrix; a 1-d b is a vector. Raises LinAlgError if one is singular."""
+    _square(a, "solve")
+    if len(shape_of(b)) == 1:
+        return squeeze(solve_p(a, expand_dims(b, 1)), -1)
+    return solve_p(a, b)
+
+
+@primitive("cholesky")
+def cholesky_p(b, x, out=None):
+    return e._stored(b.xp.linalg.cholesky(x), out)
+
+
+def _half(x):
+    """Φ: the lower triangle, its diagonal halved."""
+    return 0.5 * (tril(x) + tril(x, -1))
+
+
+custom(  # A = LLᵀ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᵀ)
+    cholesky_p,
+    x=(
+        lambda t, y: matmul_p(y, _half(_between(y, tril(t) + mT(tril(t, -1))))),
+        lambda g, y: _lower(_between(mT(y), _half(matmul_p(mT(y), g)))),
+    ),
+)
+
+
+def _between(l, a):
+    """L⁻¹·A·L⁻ᵀ."""
+    return mT(solve_p(l, mT(solve_p(l, a))))
+
+
+def _lower(s):
+    """The transpose of reading a symmetric matrix from its lower triangle."""
+    return tril(s) + tril(mT(s), -1)
+
+
+def cholesky(a):
+    """The lower L with LLᵀ = A. Only the lower triangle of A is read, so only it gets a derivative.
+
+    Raises LinAlgError if a matrix is not positive definite.
+    """
+    _square(a, "cholesky")
+    return cholesky_p(a)
+
+
+@primitive("det")
+def det_p(b, x, out=None):
+    return e._stored(b.xp.linalg.det(x), out)
+
+
+def _scaled_inverse(y, x):
+    return expand_dims(y, (-1, -2)) * mT(inv_p(x))
+
+
+custom(  # ẏ = y·tr(A⁻¹Ȧ)
+    det_p,
+    x=(
+        lambda t, x, y: sum_(_scaled_inverse(y, x) * t, (-1, -2)),
+        lambda g, x, y: expand_dims(g, (-1, -2)) * _scaled_inverse(y, x),
+    ),
+)
+
+
+def det(a):
+    """Determinants. The derivative needs the inverse, so it raises LinAlgError at a singular matrix."""
+    _square(a, "det")
+    return det_p(a)
+
+
+class SlogdetResult(NamedTuple):
+    """det A = sign · e^logabsdet."""
+
+    sign: object
+    logabsdet: object
+
+
+@constant
+@primitive("det_sign")
+def det_sign_p(b, x, out=None):
+    return b.xp.linalg.slogdet(x)[0]
+
+
+@primitive("logabsdet")
+def logabsdet_p(b, x, out=None):
+    return e._stored(b.xp.linalg.slogdet(x)[1], out)
+
+
+custom(  # ẏ = tr(A⁻¹Ȧ)
+    logabsdet_p,
+    x=(lambda t, x: sum_(mT(inv_p(x)) * t, (-1, -2)), lambda g, x: expand_dims(g, (-1, -2)) * mT(inv_p(x))),
+)
+
+
+def slogdet(a):
+    """(sign, ln|det A|) of each real matrix."""
+    _square(a, "slogdet")
+    return SlogdetResult(det_sign_p(a), logabsdet_p(a))

@@ -1,0 +1,138 @@
+"""What makes traced values feel like arrays: operators, methods, and NumPy's own protocols.
+
+`np.sin(traced)`, `np.concatenate([traced])` and `array * traced` reach minigrad's operation of the same name. Things
+that would silently lose a derivative (float(x), np.asarray(x), item assignment) raise and say what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from minigrad.core import OperandTypeError, Tracer, concrete
+from minigrad.ops import elementwise as e
+from minigrad.ops import indexing, linalg, reduce, shape
+
+_OPERATORS = {
+    "add": e.add,
+    "sub": e.subtract,
+    "mul": e.multiply,
+    "truediv": e.divide,
+    "pow": e.power,
+    "matmul": linalg.matmul,
+}
+_COMPARISONS = {
+    "eq": e.equal,
+    "ne": e.not_equal,
+    "lt": e.less,
+    "le": e.less_equal,
+    "gt": e.greater,
+    "ge": e.greater_equal,
+}
+_METHODS = {
+    **{
+        name: getattr(reduce, name)
+        for name in "sum mean var std max min prod cumsum cumprod argmax argmin argsort".split()
+    },
+    **{name: getattr(shape, name) for name in "reshape ravel swapaxes squeeze astype copy".split()},
+    "dot": linalg.dot,
+    "trace": linalg.trace,
+    "diagonal": indexing.diagonal,
+    "take": indexing.take,
+    "clip": e.clip,
+    "flatten": shape.ravel,
+}
+
+
+def install(package: ModuleType) -> None:
+    """Give `Tracer` its operators and methods, and NumPy's protocols the functions of `package` (minigrad itself)."""
+    for name, function in _OPERATORS.items():
+        setattr(Tracer, f"__{name}__", _binary(function))
+        setattr(Tracer, f"__r{name}__", _reflected(function))
+    for name, function in _COMPARISONS.items():
+        setattr(Tracer, f"__{name}__", _binary(function))
+    for name, function in _METHODS.items():
+        setattr(Tracer, name, function)
+    members: dict[str, Any] = {
+        "__neg__": e.negative,
+        "__abs__": e.abs,
+        "__pos__": lambda x: x,
+        "__getitem__": indexing.getitem,
+        "__setitem__": _no_assignment,
+        "__len__": _length,
+        "__iter__": lambda x: (x[i] for i in range(len(x))),
+        "__bool__": lambda x: bool(concrete(x)),
+        "__int__": lambda x: int(concrete(x)),
+        "__float__": _refusal("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
+        "__complex__": _refusal("complex(x)", "use mg.stop_gradient(x) first"),
+        "__array__": _refusal("np.asarray(x)", "use mg.stop_gradient(x) first, or the mg function of the same name"),
+        "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
+        "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
+        "tolist": _refusal("x.tolist()", "use mg.stop_gradient(x) first"),
+        "__hash__": object.__hash__,
+        "T": property(shape.transpose),
+        "mT": property(linalg.mT),
+        "transpose": _transpose,
+        "__array_ufunc__": _ufunc(package),
+        "__array_function__": _function(package),
+    }
+    for name, member in members.items():
+        setattr(Tracer, name, member)
+
+
+def _binary(function: Callable) -> Callable:
+    return lambda self, other: function(self, other) if _is_operand(other) else NotImplemented
+
+
+def _reflected(function: Callable) -> Callable:
+    return lambda self, other: function(other, self) if _is_operand(other) else NotImplemented
+
+
+def _is_operand(x: Any) -> bool:
+    return isinstance(x, (Tracer, int, float, complex)) or hasattr(x, "dtype")
+
+
+def _transpose(x, *axes):
+    return shape.transpose(x, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
+
+
+def _length(x: Tracer) -> int:
+    if not x.shape:
+        raise OperandTypeError("len() of a traced value with no axes")
+    return x.shape[0]
+
+
+def _no_assignment(x: Tracer, index: Any, value: Any) -> None:
+    raise OperandTypeError(
+        "a traced value cannot be assigned to: build the result with mg.where, mg.concatenate or mg.stack"
+    )
+
+
+def _refusal(what: str, instead: str) -> Callable:
+    def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
+        raise OperandTypeError(f"{what} of a traced value would lose its derivative: {instead}")
+
+    return refuse
+
+
+def _ufunc(package: ModuleType) -> Callable:
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        function = getattr(package, ufunc.__name__, None)
+        if function is None or method != "__call__" or any(v is not None for v in kwargs.values()):
+            call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
+            raise OperandTypeError(f"{call} with {sorted(kwargs)} is not offered for traced values")
+        return function(*inputs)
+
+    return __array_ufunc__
+
+
+def _function(package: ModuleType) -> Callable:
+    def __array_function__(self, function, types, args, kwargs):
+        module = function.__module__.removeprefix("numpy").lstrip(".")
+        ours = getattr(package, function.__name__, None) if module in ("", "linalg", "lib") else None
+        if ours is None or not callable(ours):
+            raise OperandTypeError(f"{function.__module__}.{function.__name__} is not offered for traced values")
+        return ours(*args, **kwargs)
+
+    return __array_function__

@@ -1,0 +1,134 @@
+"""Randomness as data: keys, and draws that are pure functions of (key, position).
+
+A key is two uint32 words. `normal(key, shape)` is positions 0, 1, 2, … of that key's stream, so the same key gives the
+same numbers on any machine, in any batch split (`offset`), on CPU and GPU, and again when a backward pass needs them.
+Two uses of one key give the same numbers: derive fresh ones with `split` and `fold_in`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import streams
+from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
+from minigrad.ops.elementwise import less
+from minigrad.rules import constant
+
+__all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
+
+
+def key(seed: int) -> np.ndarray:
+    """The key of a seed in [0, 2⁶⁴): a uint32 array of shape (2,).
+
+    >>> from minigrad import random
+    >>> random.key(1)
+    array([1, 0], dtype=uint32)
+    """
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+        raise OperandTypeError(f"random.key: a seed is an integer, not {seed!r}")
+    if not 0 <= seed < 2**64:
+        raise OperandError(f"random.key: a seed lies in 0 … 2**64 − 1, got {seed}")
+    return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
+
+
+def _checked(key: Any, operation: str) -> Any:
+    if shape_of(key) != (2,) or dtype_of(key) != np.uint32:
+        raise OperandTypeError(
+            f"random.{operation}: a key is uint32[2], from random.key, split or fold_in, not {describe(key)}"
+        )
+    return key
+
+
+@constant
+@primitive("random_split")
+def split_p(b, key, *, count, out=None):
+    return streams.random_bits(b.xp, key, 2 * count, lane=streams.SPLIT).reshape(count, 2)
+
+
+@constant
+@primitive("random_fold_in")
+def fold_in_p(b, key, number, out=None):
+    return streams.random_bits(b.xp, key, 2, offset=4 * int(number), lane=streams.FOLD_IN)
+
+
+def split(key: Any, n: int = 2) -> Any:
+    """n new keys, uint32[n, 2], independent of each other and of this one."""
+    if not isinstance(n, int) or n < 0:
+        raise OperandError(f"random.split: the number of keys is an integer ≥ 0, got {n!r}")
+    return split_p(_checked(key, "split"), count=n)
+
+
+def fold_in(key: Any, i: int) -> Any:
+    """The key of this one and a number in [0, 2³²): a step, an epoch, a layer."""
+    if isinstance(i, (int, np.integer)) and not 0 <= i < 2**32:
+        raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {i}")
+    return fold_in_p(_checked(key, "fold_in"), i)
+
+
+def _stream(name: str, draw: Any) -> Any:
+    @constant
+    @primitive(f"random_{name}")
+    def made(b, key, *, shape, dtype, offset, out=None):
+        flat = draw(b.xp, key, math.prod(shape), dtype, offset)
+        if out is None:
+            return flat.reshape(shape)
+        out[...] = flat.reshape(shape)
+        return out
+
+    return made
+
+
+bits_p = _stream("bits", lambda xp, key, size, dtype, offset: streams.random_bits(xp, key, size, offset))
+uniform_p = _stream(
+    "uniform", lambda xp, key, size, dtype, offset: streams.random_uniform(xp, key, size, dtype, offset)
+)
+normal_p = _stream("normal", lambda xp, key, size, dtype, offset: streams.random_normal(xp, key, size, dtype, offset))
+
+
+def _draw(made: Any, key: Any, shape: Any, dtype: Any, offset: int, operation: str) -> Any:
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if any(not isinstance(n, (int, np.integer)) or n < 0 for n in (*shape, offset)):
+        raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")
+    return made(_checked(key, operation), shape=tuple(map(int, shape)), dtype=np.dtype(dtype), offset=int(offset))
+
+
+def bits(key: Any, shape: Any, dtype: Any = np.uint32, offset: int = 0) -> Any:
+    """Random uint32 words."""
+    if np.dtype(dtype) != np.uint32:
+        raise OperandTypeError(f"random.bits: words are uint32, not {np.dtype(dtype)}")
+    return _draw(bits_p, key, shape, dtype, offset, "bits")
+
+
+def uniform(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
+    """Uniform in [0, 1): 24 random bits for float32, 53 for float64."""
+    return _draw(uniform_p, key, shape, _real(dtype, "uniform"), offset, "uniform")
+
+
+def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
+    """Standard normals; `offset` starts at that position of the stream, so parts of a batch can be drawn apart.
+
+    >>> import numpy as np
+    >>> from minigrad import random
+    >>> k = random.key(0)
+    >>> whole = random.normal(k, (4, 3))
+    >>> bool(np.array_equal(whole[2:], random.normal(k, (2, 3), offset=6)))
+    True
+    """
+    return _draw(normal_p, key, shape, _real(dtype, "normal"), offset, "normal")
+
+
+def bernoulli(key: Any, p: Any, shape: Any = None, dtype: Any = bool, offset: int = 0) -> Any:
+    """1 with probability p, else 0, in this dtype; the shape is that of p by default."""
+    shape = shape_of(p) if shape is None else shape
+    drawn = less(uniform(key, shape, offset=offset), p)
+    return drawn if np.dtype(dtype) == bool else drawn.astype(dtype)
+
+
+def _real(dtype: Any, operation: str) -> np.dtype:
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise OperandTypeError(f"random.{operation}: the dtype is float32 or float64, not {dtype}")
+    return dtype

@@ -1,0 +1,246 @@
+"""Reverse mode: remember what was done, then walk back once.
+
+Every primitive on a traced value appends a `Node` to a list. Because an operation can only use what exists already,
+that list, the tape, is in topological order: walking it backwards meets every node after all of its users, with its
+cotangent complete.
+
+    ȳ given;  for nodes from last to first:  x̄ᵢ += (∂y/∂xᵢ)ᵀ ȳ
+
+The tape keeps the values a rule will ask for and only the shapes of the rest. Arrays the user can reach (inputs,
+captured constants, returned results) are fingerprinted when they are kept, so that changing one in place before the
+derivative is computed raises MutationError instead of giving a wrong gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from minigrad.backends import NEUTRAL, backend_of
+from minigrad.core import (
+    Interpreter,
+    MutationError,
+    Origin,
+    Primitive,
+    Shaped,
+    Tracer,
+    describe,
+    dtype_of,
+    shape_of,
+    user_line,
+)
+from minigrad.ops.elementwise import add
+from minigrad.rules import cast, rule_of
+from minigrad.tree import Structure, flatten, unflatten
+
+
+class Node(NamedTuple):
+    """One line of the tape: what was done, to what, and what came out."""
+
+    primitive: Primitive | None  # None: an input, or a result of the segment before it
+    args: tuple  # values the rule asks for, `Shaped` for the rest
+    parents: tuple[int | None, ...]  # tape index of each argument that has a derivative
+    result: Any  # the value if the rule asks for it, else its `Shaped`
+    params: dict[str, Any]
+    origin: Origin
+
+
+class Segment(NamedTuple):
+    """A checkpointed call: enough to run it again when its derivative is due. Its results follow it on the tape."""
+
+    function: Callable
+    structure: Structure  # of the arguments
+    leaves: tuple  # their values
+    parents: tuple[int | None, ...]
+    outputs: tuple[int | None, ...]  # tape index of each result, None for those that are no results of this call
+    origin: Origin
+
+
+class ReverseTracer(Tracer):
+    """A value with its place on the tape."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, value: Any, level: object, origin: Origin, index: int):
+        super().__init__(value, level, origin)
+        self.index = index
+
+
+class Guard(NamedTuple):
+    """A reachable array that a pending derivative needs, as it was."""
+
+    array: Any
+    fingerprint: int
+    origin: Origin
+
+
+class Reverse(Interpreter):
+    """Runs each primitive one level down and appends what its derivative will need to the tape.
+
+    Index 0 of `tape` has the number `start`, which is not 0 only while a checkpointed segment is run again.
+    """
+
+    def __init__(self, level: object | None = None, start: int = 0) -> None:
+        self.level = object() if level is None else level
+        self.start = start
+        self.tape: list[Node | Segment] = []
+        self.guards: dict[int, Guard] = {}
+
+    def watch(self, value: Any) -> ReverseTracer:
+        """Put an input on the tape."""
+        origin = Origin("input", *user_line())
+        return self._append(Node(None, (), (), value, {}, origin), value)
+
+    def lower(self, x: Any) -> tuple[Any, int | None]:
+        """(value, tape index) of a result; the index is None where it does not depend on the inputs."""
+        if type(x) is ReverseTracer and x.level is self.level:
+            return x._value, x.index
+        return x, None
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        level = self.level
+        values = [a._value if type(a) is ReverseTracer and a.level is level else a for a in args]
+        y = self.parent.process(primitive, values, params)
+        parents = [a.index if type(a) is ReverseTracer and a.level is level else None for a in args]
+        if all([p is None for p in parents]):
+            return y
+        rule = rule_of(primitive, "reverse")
+        parents = [p if p is not None and rule.differentiable(i) else None for i, p in enumerate(parents)]
+        wanted = tuple([p is not None for p in parents])
+        if True not in wanted:
+            return y
+        origin = Origin(primitive.name, *user_line())
+        keeps, keep_result = rule.kept(wanted)
+        for i, keep in enumerate(keeps):
+            if not keep:
+                values[i] = _without_value(values[i])
+            elif type(args[i]) is not ReverseTracer or self._is_input(args[i]):
+                self._guard(values[i], origin)
+        result = y if keep_result else _without_value(y)
+        return self._append(Node(primitive, tuple(values), tuple(parents), result, params, origin), y)
+
+    def _append(self, node: Node, value: Any) -> ReverseTracer:
+        self.tape.append(node)
+        return ReverseTracer(value, self.level, node.origin, self.start + len(self.tape) - 1)
+
+    # Arrays that must not change
+
+    def _is_input(self, x: ReverseTracer) -> bool:
+        if x.level is not self.level or x.index < self.start:
+            return False
+        node = self.tape[x.index - self.start]
+        return node.primitive is None and not node.parents
+
+    def _guard(self, array: Any, origin: Origin) -> None:
+        if id(array) not in self.guards and not isinstance(array, (Tracer, *NEUTRAL)):
+            fingerprint = backend_of((array,)).fingerprint(array)
+            if fingerprint is not None:
+                self.guards[id(array)] = Guard(array, fingerprint, origin)
+
+    def guard_results(self, results: Sequence[Any]) -> None:
+        """Guard kept values that share memory with results about to be handed to the user."""
+        owners = {id(_owner(value)) for value in results if not isinstance(value, (Tracer, *NEUTRAL))}
+        for node in self.tape:
+            kept = (*node.args, node.result) if isinstance(node, Node) else node.leaves
+            for value in kept:
+                if not isinstance(value, (Shaped, Tracer, *NEUTRAL)) and id(_owner(value)) in owners:
+                    self._guard(value, node.origin)
+
+    def check_guards(self) -> None:
+        """Raise MutationError if an array that a pending derivative needs has changed."""
+        for array, fingerprint, origin in self.guards.values():
+            if backend_of((array,)).fingerprint(array) != fingerprint:
+                raise MutationError(
+                    f"{describe(array)}, used by {origin}, was changed in place before its derivative was computed: "
+                    "change a copy instead (x.copy()), or compute the derivative first"
+                )
+
+    # Walking back
+
+    def pull(self, cotangents: dict[int, Any], inputs: Sequence[int], release: bool = False) -> list[Any]:
+        """Cotangents of the tape entries `inputs` given those of some others; None where they are zero.
+
+        With `release` the tape is emptied on the way, so that memory falls while gradients are made.
+        """
+        self.check_guards()
+        cotangents = dict(cotangents)
+        self._walk(cotangents, set(inputs), release)
+        return [cotangents.get(index) for index in inputs]
+
+    def _walk(self, cotangents: dict[int, Any], wanted: set[int], release: bool) -> None:
+        for index in range(self.start + len(self.tape) - 1, self.start - 1, -1):
+            node = self.tape.pop() if release else self.tape[index - self.start]
+            if isinstance(node, Segment):
+                self._replay(node, index, cotangents)
+                continue
+            if node.primitive is None or index not in cotangents:
+                continue
+            g = cotangents[index] if index in wanted else cotangents.pop(index)
+            needs = tuple([p is not None for p in node.parents])
+            pulled = node.primitive.rule.vjp(g, node.args, needs, node.result, node.params)
+            for parent, arg, cotangent in zip(node.parents, node.args, pulled, strict=True):
+                if cotangent is not None:
+                    if shape_of(cotangent) != shape_of(arg):
+                        raise AssertionError(f"the vjp of {node.origin} gave {describe(cotangent)} for {describe(arg)}")
+                    accumulate(cotangents, parent, cast(cotangent, arg))
+
+    # Checkpoints
+
+    def checkpoint(self, function: Callable, args: tuple) -> Any:
+        """Call `function(*args)` keeping only its arguments: it will run again when its derivative is due."""
+        origin = Origin("checkpoint", *user_line())
+        leaves, structure = flatten(args)
+        for leaf in leaves:
+            if type(leaf) is not ReverseTracer or self._is_input(leaf):
+                self._guard(self.lower(leaf)[0], origin)
+        length = len(self.tape)
+        results, result_structure = flatten(function(*args))
+        del self.tape[length:]
+        segment, outputs = self.start + length, []
+        for result in results:
+            index = self.lower(result)[1]
+            made_here = index is not None and index >= segment
+            outputs.append(segment + 1 + sum(o is not None for o in outputs) if made_here else None)
+        values, parents = zip(*map(self.lower, leaves), strict=True) if leaves else ((), ())
+        self.tape.append(Segment(function, structure, values, parents, tuple(outputs), origin))
+        for i, output in enumerate(outputs):
+            if output is not None:
+                value, made = results[i]._value, results[i].origin
+                results[i] = self._append(Node(None, (), (segment,), _without_value(value), {}, made), value)
+        return unflatten(result_structure, results)
+
+    def _replay(self, segment: Segment, index: int, cotangents: dict[int, Any]) -> None:
+        """Run a checkpointed call again, recording, and pull the cotangents of its results through it."""
+        seeds = {o: cotangents.pop(o) for o in segment.outputs if o is not None and o in cotangents}
+        if not seeds:
+            return
+        leaves = [
+            value if parent is None else ReverseTracer(value, self.level, segment.origin, parent)
+            for value, parent in zip(segment.leaves, segment.parents, strict=True)
+        ]
+        with Reverse(self.level, start=index) as again:
+            results, _ = flatten(segment.function(*unflatten(segment.structure, leaves)))
+        pulled: dict[int, Any] = {}
+        for result, output in zip(results, segment.outputs, strict=True):
+            if output in seeds:
+                accumulate(pulled, again.lower(result)[1], seeds[output])
+        again._walk(pulled, set(), release=True)
+        for earlier, cotangent in pulled.items():
+            accumulate(cotangents, earlier, cotangent)
+
+
+def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:
+    """Add a cotangent to those of a tape entry."""
+    before = cotangents.get(index)
+    cotangents[index] = cotangent if before is None else add(before, cotangent)
+
+
+def _without_value(x: Any) -> Any:
+    return x if isinstance(x, NEUTRAL) else Shaped(shape_of(x), dtype_of(x))
+
+
+def _owner(array: Any) -> Any:
+    """The array whose memory this one is a view of."""
+    while isinstance(getattr(array, "base", None), type(array)):
+        array = array.base
+    return array

@@ -1,0 +1,245 @@
+"""Four ways to state a derivative once, for forward and reverse mode together.
+
+Write y = f(x₁, …, xₙ) for a primitive, t for the tangent of an argument, g for the cotangent of y. Use the weakest kind
+that fits:
+
+    partials(f, x=∂y/∂x, …)      elementwise: ẏ = Σ ∂ᵢ·tᵢ, and x̄ᵢ = ∂ᵢ·g summed back to the shape of xᵢ
+                                 (a boolean ∂ᵢ is a mask; 1 and -1 may stand for themselves)
+    linear(f, x=transpose, …)    f is linear in these arguments together: ẏ = f(t), and x̄ = transpose(g)
+    bilinear(f, x=…, w=…)        f is linear in each argument alone: ẏ = f(tₓ, w) + f(x, t_w); x̄ and w̄ the transposes
+    custom(f, x=(jvp, vjp), …)   whatever is left, both directions side by side, one pair per argument
+
+A statement is a function that asks for what it needs *by name*: an argument of the forward formula, a parameter, `y`
+for the result, `g` or `t`. Only what reverse mode will ask for is kept alive on the tape; of the rest a statement sees
+shape and dtype (`Shaped`). An argument stated as None has no derivative; a primitive without a rule raises
+MissingRuleError. Statements are written with operations, so they can themselves be differentiated.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigrad.core import MissingRuleError, OperandTypeError, Primitive, dtype_of, primitives, shape_of
+
+
+class Statement:
+    """A function of named quantities; `asks` are the names."""
+
+    __slots__ = ("asks", "function")
+
+    def __init__(self, function: Callable):
+        self.function, self.asks = function, tuple(inspect.signature(function).parameters)
+
+    def __call__(self, known: dict[str, Any]) -> Any:
+        return self.function(*[known[name] for name in self.asks])
+
+
+class Rule:
+    """A derivative: `jvp` pushes tangents forward, `vjp` pulls a cotangent back; None stands for zero throughout."""
+
+    variadic = False
+
+    def __init__(self, primitive: Primitive, statements: dict[str, Callable | int | None]):
+        self.primitive = primitive
+        self.names, known = _argument_names(primitive.forward)
+        self.statements = {n: Statement(s) if callable(s) else s for n, s in statements.items()}
+        self._kept: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool]] = {}
+        for name, statement in self.statements.items():
+            strangers = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
+            if name not in self.names or strangers:
+                raise ValueError(f"the rule of '{primitive.name}' speaks of {strangers or name}; it has {known}")
+
+    @property
+    def constant(self) -> bool:
+        """Whether no argument has a derivative."""
+        return not self.variadic and all(s is None for s in self.statements.values())
+
+    def differentiable(self, position: int) -> bool:
+        """Whether the argument at this position has a derivative."""
+        return self.variadic or self.statements.get(self.names[position]) is not None
+
+    def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+        """Which arguments' values, and whether the result, reverse mode needs to pull back to the `wanted` ones."""
+        if wanted not in self._kept:
+            needed: set[str] = set()
+            for name, want in zip(self.names, wanted, strict=False):
+                if want:
+                    needed |= set(getattr(self.statements[name], "asks", ())) - self.by_shape(name)
+            self._kept[wanted] = tuple(n in needed for n in self.names), "y" in needed
+        return self._kept[wanted]
+
+    def by_shape(self, name: str) -> set[str]:
+        """Arguments of which the statement for `name` sees only shape and dtype."""
+        return set()
+
+    def jvp(self, args: Sequence, tangents: Sequence, y: Any, params: dict) -> Any:
+        """The tangent of y, or None."""
+        known = dict(zip(self.names, args, strict=False), y=y, **params)
+        total = None
+        for position, tangent in enumerate(tangents):
+            if tangent is not None:
+                term = self.push(position, tangent, known, args, params)
+                total = term if total is None else _op("add", total, term)
+        return total
+
+    def vjp(self, g: Any, args: Sequence, wanted: tuple[bool, ...], y: Any, params: dict) -> list:
+        """One cotangent per argument, None where not wanted."""
+        known = dict(zip(self.names, args, strict=False), y=y, g=g, **params)
+        return [self.pull(i, g, known, args, params) if want else None for i, want in enumerate(wanted)]
+
+    def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
+        """What the tangent of one argument contributes to the tangent of y."""
+        raise NotImplementedError
+
+    def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
+        """The cotangent of one argument."""
+        return self.statements[self.names[position]](known)
+
+
+class Elementwise(Rule):
+    """ẏ = Σ ∂ᵢ·tᵢ; x̄ᵢ = ∂ᵢ·g, summed over whatever was broadcast."""
+
+    def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
+        return _reshaped("broadcast_to", self._scaled(position, known, t), shape_of(known["y"]))
+
+    def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
+        return _reshaped("sum_to", self._scaled(position, known, g), shape_of(args[position]))
+
+    def _scaled(self, position: int, known: dict, vector: Any) -> Any:
+        partial = self.statements[self.names[position]]
+        if isinstance(partial, int):
+            return vector if partial == 1 else _op("negative", vector)
+        slope = partial(known)
+        if dtype_of(slope).kind == "b":  # a mask selects, so that an infinite vector does not give 0·∞
+            return _op("where", slope, vector, 0)
+        return _op("multiply", slope, vector)
+
+
+class Linear(Rule):
+    """Linear in all stated arguments together: ẏ is the operation itself on the tangents."""
+
+    def jvp(self, args: Sequence, tangents: Sequence, y: Any, params: dict) -> Any:
+        if all(t is None for t in tangents):
+            return None
+        filled = list(args)
+        for i, (arg, t) in enumerate(zip(args, tangents, strict=True)):
+            if self.differentiable(i):
+                filled[i] = _op("zeros_like", arg) if t is None else t
+        return self.primitive(*filled, **params)
+
+    def by_shape(self, name: str) -> set[str]:
+        return {n for n, statement in self.statements.items() if statement is not None}
+
+
+class Bilinear(Rule):
+    """Linear in each stated argument alone: ẏ sums the operation with one argument replaced by its tangent."""
+
+    def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
+        return self.primitive(*args[:position], t, *args[position + 1 :], **params)
+
+    def by_shape(self, name: str) -> set[str]:
+        return {name}
+
+
+class _Variadic:
+    """The same for primitives of any number of arguments: one statement `transpose(g, i, args, **params)` for all."""
+
+    variadic = True
+
+    def __init__(self, primitive: Primitive, transpose: Callable):
+        super().__init__(primitive, {})
+        self.transpose = transpose
+
+    def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
+        return self.transpose(g, position, args, **params)
+
+
+class LinearVariadic(_Variadic, Linear):
+    def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+        return (False,) * len(wanted), False
+
+
+class BilinearVariadic(_Variadic, Bilinear):
+    def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+        alone = sum(wanted) == 1  # its own value is what an argument's transpose does not need
+        return tuple(not (alone and want) for want in wanted), False
+
+
+class Custom(Rule):
+    """A (jvp, vjp) pair for each argument."""
+
+    def __init__(self, primitive: Primitive, pairs: dict[str, tuple[Callable, Callable] | None]):
+        super().__init__(primitive, {n: pair and pair[1] for n, pair in pairs.items()})
+        self.pushes = {n: pair and Statement(pair[0]) for n, pair in pairs.items()}
+
+    def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
+        return self.pushes[self.names[position]](known | {"t": t})
+
+
+def rule_of(primitive: Primitive, mode: str) -> Rule:
+    """The rule of a primitive. Raises MissingRuleError naming it and the mode."""
+    if primitive.rule is None:
+        raise MissingRuleError(
+            f"'{primitive.name}' has no derivative rule, so {mode} mode cannot pass through it: state one with "
+            "minigrad.rules (partials, linear, bilinear, custom), or apply mg.stop_gradient to its input"
+        )
+    return primitive.rule
+
+
+def partials(primitive: Primitive, **statements: Callable | int | None) -> Primitive:
+    """State the partial derivative for each argument of an elementwise primitive; 1 and -1 may stand for themselves."""
+    primitive.rule = Elementwise(primitive, statements)
+    return primitive
+
+
+def linear(primitive: Primitive, transpose: Callable | None = None, /, **statements: Callable | None) -> Primitive:
+    """State the transpose of a linear primitive."""
+    primitive.rule = LinearVariadic(primitive, transpose) if transpose else Linear(primitive, statements)
+    return primitive
+
+
+def bilinear(primitive: Primitive, transpose: Callable | None = None, /, **statements: Callable | None) -> Primitive:
+    """State the transpose for each argument of a bilinear primitive."""
+    primitive.rule = BilinearVariadic(primitive, transpose) if transpose else Bilinear(primitive, statements)
+    return primitive
+
+
+def custom(primitive: Primitive, **pairs: tuple[Callable, Callable] | None) -> Primitive:
+    """State jvp and vjp side by side for each argument."""
+    primitive.rule = Custom(primitive, pairs)
+    return primitive
+
+
+def constant(primitive: Primitive) -> Primitive:
+    """Say that a primitive has no derivative in any argument: comparisons, counts, rounding, random draws."""
+    primitive.rule = Rule(primitive, {})
+    return primitive
+
+
+def cast(derivative: Any, like: Any) -> Any:
+    """A tangent or cotangent in the dtype of what it belongs to. Raises TypeError for complex into real."""
+    dtype = dtype_of(like)
+    if dtype_of(derivative) == dtype:
+        return derivative
+    if dtype_of(derivative).kind == "c" and dtype.kind != "c":
+        raise OperandTypeError(
+            f"a complex derivative reached a real value of dtype {dtype}: only holomorphic functions of complex "
+            "inputs are differentiated; make the input complex with mg.astype(x, 'complex128')"
+        )
+    return _op("astype", derivative, dtype=dtype)
+
+
+def _argument_names(forward: Callable) -> tuple[tuple[str, ...], set[str]]:
+    """Names of the array arguments of a forward formula (those after the backend), and all names it knows."""
+    parameters = [p for p in list(inspect.signature(forward).parameters.values())[1:] if p.name != "out"]
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD), {p.name for p in parameters}
+
+
+def _op(name: str, *args: Any, **params: Any) -> Any:
+    return primitives[name](*args, **params)
+
+
+def _reshaped(name: str, x: Any, shape: tuple[int, ...]) -> Any:
+    return x if shape_of(x) == shape else _op(name, x, shape=shape)

@@ -1,0 +1,323 @@
+"""Derivatives of functions: what users call.
+
+Each transform runs the function once under an interpreter of its own and reads the answer off. Arguments and results
+are trees of arrays; nothing is global, so transforms nest in any order and run in threads side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad import tree
+from minigrad.backends import NEUTRAL, backend_of
+from minigrad.core import (
+    OperandError,
+    OperandTypeError,
+    Tracer,
+    backend_beside,
+    current,
+    describe,
+    dtype_of,
+    is_inexact,
+    shape_of,
+)
+from minigrad.forward import Forward
+from minigrad.ops.arrange import concatenate
+from minigrad.ops.elementwise import broadcast_to_p, zeros_like_p
+from minigrad.ops.shape import copy_p, reshape_p, transpose
+from minigrad.reverse import Reverse
+from minigrad.rules import cast
+
+
+def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
+    """The gradient of a scalar function, as a function of the same arguments.
+
+    `argnums` are the positions of the arguments to differentiate (any trees of floating arrays); with a tuple the
+    gradients come as a tuple. With `has_aux`, f returns (scalar, aux) and this returns (gradient, aux). A gradient has
+    the tree structure, shapes and dtypes of its argument, in memory of its own. Raises TypeError for integer
+    arguments, ValueError for a result that is not a scalar, MutationError if f changes arrays it used.
+
+    >>> import minigrad as mg
+    >>> float(mg.grad(lambda x: x * mg.sin(x))(1.0))  # sin 1 + cos 1
+    1.3817732906760363
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, gradients = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return gradient
+
+
+def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
+    """Like `grad`, but returns (value, gradient), or ((value, aux), gradient).
+
+    >>> import minigrad as mg
+    >>> value, gradient = mg.value_and_grad(lambda p: p["a"] * p["b"])({"a": 2.0, "b": 3.0})
+    >>> float(value), float(gradient["a"]), float(gradient["b"])
+    (6.0, 3.0, 2.0)
+    """
+    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        chosen = _chosen(args, positions, "grad")
+        with Reverse() as tape:
+            inputs, rebuild = _watched(tape, chosen, "grad")
+            result = f(*_replaced(args, positions, rebuild(inputs)), **kwargs)
+            output, aux = _scalar(result, has_aux)
+            value, index = tape.lower(output)
+            aux = tree.map(lambda leaf: tape.lower(leaf)[0], aux)
+        seeds = {} if index is None else {index: _seed(value)}
+        gradients = owned(tape.pull(seeds, [x.index for x in inputs], release=True), inputs, [])
+        gradients = rebuild(gradients)
+        return (value, aux) if has_aux else value, gradients[0] if isinstance(argnums, int) else gradients
+
+    return value_and_gradient
+
+
+def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
+    """(f(*primals), pullback), where pullback(g) gives one cotangent per primal: gᵀ·J.
+
+    g has the structure, shapes and dtypes of the result. The pullback may be called any number of times. Raises
+    TreeError or ValueError for a g that does not fit, MutationError if an array it needs was changed meanwhile.
+
+    >>> import minigrad as mg, numpy as np
+    >>> y, pullback = mg.vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, -1.0]))
+    (array([ 2., -4.]),)
+    """
+    with Reverse() as tape:
+        inputs, rebuild = _watched(tape, primals, "vjp")
+        leaves, structure = tree.flatten(f(*rebuild(inputs)))
+        lowered = [tape.lower(leaf) for leaf in leaves]
+    results = [value for value, _ in lowered]
+    tape.guard_results(results)
+    shapes = [(shape_of(value), dtype_of(value)) for value in results]
+
+    def pullback(cotangents: Any) -> tuple:
+        given = tree.leaves_like(structure, cotangents, "the cotangent")
+        seeds: dict[int, Any] = {}
+        for g, (_, index), (shape, dtype) in zip(given, lowered, shapes, strict=True):
+            check_fits(g, shape, dtype, "cotangent", "the result")
+            if index is not None:
+                g = cast(g, _Like(dtype))
+                seeds[index] = seeds[index] + g if index in seeds else g
+        return rebuild(owned(tape.pull(seeds, [x.index for x in inputs]), inputs, given))
+
+    return tree.unflatten(structure, results), pullback
+
+
+def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    """(f(*primals), J·tangents): value and directional derivative in one forward pass.
+
+    >>> import minigrad as mg
+    >>> y, y_dot = mg.jvp(mg.exp, (0.0,), (2.0,))
+    >>> float(y), float(y_dot)
+    (1.0, 2.0)
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
+        raise OperandTypeError("jvp: primals and tangents are tuples with one entry per argument of the function")
+    leaves, structure = tree.flatten(tuple(primals))
+    directions = tree.leaves_like(structure, tuple(tangents), "jvp: the tangent")
+    with Forward() as level:
+        inputs = []
+        for value, tangent in zip(leaves, directions, strict=True):
+            check_inexact(value, "jvp")
+            check_fits(tangent, shape_of(value), dtype_of(value), "tangent", "its argument")
+            inputs.append(level.lift(value, cast(tangent, value)))
+        results, result_structure = tree.flatten(f(*tree.unflatten(structure, inputs)))
+        pairs = [level.lower(result) for result in results]
+    values = [value for value, _ in pairs]
+    dots = [zeros_like_p(value) if tangent is None else tangent for value, tangent in pairs]
+    dots = [_apart(dot, [*values, *directions]) for dot in dots]
+    return tree.unflatten(result_structure, values), tree.unflatten(result_structure, dots)
+
+
+def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
+    """All partial derivatives ∂y[i…]/∂x[j…] of an array function of an array: shape y.shape + x.shape.
+
+    Reverse mode takes one backward pass per element of y, forward mode one pass per element of x.
+
+    >>> import minigrad as mg, numpy as np
+    >>> mg.jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
+    array([[2., 0.],
+           [0., 6.]])
+    """
+    if mode not in ("reverse", "forward"):
+        raise OperandError(f"jacobian: mode is 'reverse' or 'forward', not {mode!r}")
+
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        (x,) = _chosen(args, (argnums,), "jacobian")
+        if tree.flatten(x)[1] != tree.LEAF:
+            raise OperandTypeError("jacobian: the differentiated argument must be one array, not a tree")
+
+        def of_x(x: Any) -> Any:
+            return f(*_replaced(args, (argnums,), (x,)), **kwargs)
+
+        if mode == "reverse":
+            y, pullback = vjp(of_x, x)
+            _check_array(y)
+            rows = [pullback(basis)[0] for basis in _basis(y)]
+            return _stacked(rows, y, x, (*shape_of(y), *shape_of(x)))
+        columns = [jvp(of_x, (x,), (basis,)) for basis in _basis(x)] or [(of_x(x), None)]
+        y = columns[0][0]
+        _check_array(y)
+        shape = (*shape_of(x), *shape_of(y))
+        stacked = _stacked([t for _, t in columns if t is not None], x, y, shape)
+        n = len(shape_of(x))
+        return transpose(stacked, (*range(n, len(shape)), *range(n)))
+
+    return jacobian_of
+
+
+def hessian(f: Callable, argnums: int = 0) -> Callable:
+    """All second derivatives of a scalar function of an array, forward over reverse: shape x.shape + x.shape.
+
+    >>> import minigrad as mg, numpy as np
+    >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 3.0]))
+    array([[0., 6.],
+           [6., 2.]])
+    """
+    return jacobian(grad(f, argnums), argnums, mode="forward")
+
+
+def hvp(f: Callable, x: Any, v: Any) -> Any:
+    """The Hessian of a scalar function at x, times v, without forming it: forward over reverse.
+
+    >>> import minigrad as mg, numpy as np
+    >>> mg.hvp(lambda x: mg.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    return jvp(grad(f), (x,), (v,))[1]
+
+
+def checkpoint(f: Callable) -> Callable:
+    """f, but in reverse mode only its arguments are remembered, and it runs again when its derivative is due.
+
+    Memory falls for the price of one more evaluation. Random draws repeat exactly, since they are functions of keys.
+    """
+
+    def checkpointed(*args: Any) -> Any:
+        interpreter = current()
+        if isinstance(interpreter, Reverse):
+            return interpreter.checkpoint(f, args)
+        return f(*args)
+
+    return checkpointed
+
+
+# What the transforms share
+
+
+class _Like:
+    """Something with a dtype."""
+
+    def __init__(self, dtype: np.dtype):
+        self.dtype = dtype
+
+
+def _chosen(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
+    if any(not isinstance(p, int) or not -len(args) <= p < len(args) for p in positions):
+        raise OperandError(f"{name}: argnums {positions} do not fit a call with {len(args)} positional arguments")
+    return tuple(args[p] for p in positions)
+
+
+def _replaced(args: tuple, positions: tuple[int, ...], values: Sequence) -> list:
+    replaced = list(args)
+    for position, value in zip(positions, values, strict=True):
+        replaced[position] = value
+    return replaced
+
+
+def _watched(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
+    """Every leaf of some trees as a traced input, and the function that puts leaves back together."""
+    leaves, structure = tree.flatten(trees)
+    for leaf in leaves:
+        check_inexact(leaf, name)
+    return [tape.watch(leaf) for leaf in leaves], lambda new: tree.unflatten(structure, new)
+
+
+def check_inexact(x: Any, name: str) -> None:
+    if not isinstance(x, Tracer):
+        try:
+            backend_of((x,))
+        except TypeError as error:
+            raise OperandTypeError(f"{name}: a leaf to differentiate is {error}") from None
+    if not is_inexact(x):
+        raise OperandTypeError(
+            f"{name}: derivatives need floating-point arguments, got {describe(x)}: convert it with "
+            "x.astype(float), or leave it out through argnums"
+        )
+
+
+def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, whose: str) -> None:
+    try:
+        fits = shape_of(given) == shape
+        inexact = is_inexact(given) or dtype.kind not in "fc"
+    except (TypeError, ValueError):
+        fits = inexact = False
+    if not fits or not (inexact or isinstance(given, int)):
+        raise OperandError(f"a {what} must be {dtype}{list(shape)} like {whose}, got {describe(given)}")
+
+
+def _check_array(y: Any) -> None:
+    if tree.flatten(y)[1] != tree.LEAF:
+        raise OperandTypeError("jacobian: the function must return one array, not a tree")
+
+
+def _scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
+    """(output, aux) of a function to take the gradient of. Raises for anything but one real floating scalar."""
+    if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+        raise OperandTypeError("grad: with has_aux=True the function must return a pair (scalar, aux)")
+    output, aux = result if has_aux else (result, None)
+    if output is None:
+        raise OperandTypeError("grad: the function returned None; return its scalar result")
+    if not isinstance(output, (Tracer, *NEUTRAL)) and not hasattr(output, "dtype"):
+        raise OperandTypeError(
+            f"grad: the function must return one scalar, got a {type(output).__name__}"
+            + ("; for extra results use has_aux=True" if isinstance(output, tuple) else "")
+        )
+    if shape_of(output) != () or dtype_of(output).kind != "f":
+        raise OperandError(
+            f"grad: the function must return a real floating-point scalar, got {describe(output)}; reduce it with "
+            "mg.sum or mg.mean, or use mg.vjp or mg.jacobian"
+        )
+    return output, aux
+
+
+def _seed(value: Any) -> Any:
+    return zeros_like_p(value) + 1
+
+
+def owned(gradients: list, inputs: list, given: list) -> list:
+    """Gradients in memory of their own: zero where there was none, and sharing memory with nothing the user holds."""
+    made: list = []
+    for gradient, x in zip(gradients, inputs, strict=True):
+        gradient = zeros_like_p(x._value) if gradient is None else gradient
+        made.append(_apart(gradient, [*made, *given, *[i._value for i in inputs]]))
+    return made
+
+
+def _apart(x: Any, others: list) -> Any:
+    """x, or a copy if it is a view or one of the others."""
+    if isinstance(x, (Tracer, *NEUTRAL)):
+        return x
+    return copy_p(x) if getattr(x, "base", None) is not None or any(x is other for other in others) else x
+
+
+def _basis(x: Any) -> list:
+    """One array for each element of x, 1 there and 0 elsewhere."""
+    b = backend_beside(x)
+    size = int(np.prod(shape_of(x), dtype=np.int64))
+    eye = b.xp.eye(size, dtype=dtype_of(x))
+    return [eye[i].reshape(shape_of(x)) for i in range(size)]
+
+
+def _stacked(rows: list, y: Any, x: Any, shape: tuple) -> Any:
+    if not rows:
+        return broadcast_to_p(reshape_p(zeros_like_p(x), shape=(1,) * len(shape_of(y)) + shape_of(x)), shape=shape)
+    return reshape_p(concatenate([reshape_p(row, shape=(-1,)) for row in rows]), shape=shape)

@@ -1,0 +1,139 @@
+"""Trees: parameters, gradients and optimiser states are nested containers with arrays at the leaves.
+
+A tree is a tuple, list, dict, NamedTuple or dataclass of trees; None is a tree without leaves; anything else is
+a leaf. `flatten` splits a tree into its leaves and a structure that can be compared, printed and put together again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class TreeError(ValueError):
+    """Two trees that had to have one structure do not."""
+
+
+class Structure(NamedTuple):
+    """How to put leaves together: the container, what it needs besides its children, and the children."""
+
+    kind: type | None  # None marks a leaf
+    keys: tuple  # field names, dict keys or positions
+    children: tuple[Structure, ...]
+    static: tuple = ()  # values of dataclass fields that hold no arrays
+
+    def __str__(self) -> str:
+        if self.kind is None:
+            return "*"
+        parts = [f"{key}: {child}" for key, child in zip(self.keys, self.children, strict=True)]
+        return f"{self.kind.__name__}({', '.join(parts)})"
+
+
+LEAF = Structure(None, (), ())
+
+
+def _open(tree: Any) -> tuple[tuple, list, tuple] | None:
+    """(keys, children, static) of a container, None for a leaf."""
+    if tree is None:
+        return (), [], ()
+    if isinstance(tree, tuple):
+        return getattr(tree, "_fields", tuple(range(len(tree)))), list(tree), ()
+    if isinstance(tree, list):
+        return tuple(range(len(tree))), tree, ()
+    if isinstance(tree, dict):
+        keys = tuple(sorted(tree, key=lambda key: (type(key).__name__, key)))
+        return keys, [tree[key] for key in keys], ()
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        fields = dataclasses.fields(tree)
+        names = tuple(f.name for f in fields if not f.metadata.get("static"))
+        static = tuple((f.name, getattr(tree, f.name)) for f in fields if f.metadata.get("static"))
+        return names, [getattr(tree, name) for name in names], static
+    return None
+
+
+def flatten(tree: Any) -> tuple[list, Structure]:
+    """The leaves of a tree from left to right, and its structure.
+
+    >>> leaves, structure = flatten({"w": 1.0, "b": (2.0, 3.0)})
+    >>> leaves, str(structure)
+    ([2.0, 3.0, 1.0], 'dict(b: tuple(0: *, 1: *), w: *)')
+    """
+    leaves: list = []
+    return leaves, _flatten(tree, leaves)
+
+
+def _flatten(tree: Any, leaves: list) -> Structure:
+    opened = _open(tree)
+    if opened is None:
+        leaves.append(tree)
+        return LEAF
+    keys, children, static = opened
+    return Structure(type(tree), keys, tuple(_flatten(child, leaves) for child in children), static)
+
+
+def unflatten(structure: Structure, leaves: list) -> Any:
+    """The tree of this structure with these leaves: the inverse of `flatten`. Raises TreeError on a wrong count."""
+    remaining = iter(leaves)
+    try:
+        tree = _build(structure, remaining)
+    except StopIteration:
+        raise TreeError(f"{len(leaves)} leaves are too few for the structure {structure}") from None
+    if next(remaining, LEAF) is not LEAF:
+        raise TreeError(f"{len(leaves)} leaves are too many for the structure {structure}")
+    return tree
+
+
+def _build(structure: Structure, leaves: Any) -> Any:
+    kind, keys = structure.kind, structure.keys
+    if kind is None:
+        return next(leaves)
+    children = []
+    for child in structure.children:  # a plain loop: StopIteration must reach `unflatten` as itself
+        children.append(_build(child, leaves))
+    if kind is type(None):
+        return None
+    if issubclass(kind, dict):
+        return kind(zip(keys, children, strict=True))
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return kind(*children)
+    if issubclass(kind, (tuple, list)):
+        return kind(children)
+    return kind(**dict(zip(keys, children, strict=True)), **dict(structure.static))
+
+
+def map(function: Callable, tree: Any, *others: Any) -> Any:
+    """Apply `function` to corresponding leaves of trees of one structure. Raises TreeError where they differ.
+
+    >>> map(lambda a, b: a + b, (1, [2]), (10, [20]))
+    (11, [22])
+    """
+    leaves, structure = flatten(tree)
+    columns = [leaves] + [leaves_like(structure, other) for other in others]
+    return unflatten(structure, [function(*row) for row in zip(*columns, strict=True)])
+
+
+def leaves_like(structure: Structure, tree: Any, what: str = "the second tree") -> list:
+    """The leaves of `tree`, which must have this structure. Raises TreeError, printing both."""
+    leaves, other = flatten(tree)
+    if other != structure:
+        raise TreeError(f"{what} has structure {other}, expected {structure}")
+    return leaves
+
+
+def names(tree: Any) -> list[str]:
+    """A dotted name for each leaf.
+
+    >>> names({"encoder": [1, 2], "mean": 3})
+    ['encoder.0', 'encoder.1', 'mean']
+    """
+    found: list[str] = []
+
+    def walk(structure: Structure, prefix: str) -> None:
+        if structure.kind is None:
+            found.append(prefix)
+        for key, child in zip(structure.keys, structure.children, strict=True):
+            walk(child, f"{prefix}.{key}" if prefix else str(key))
+
+    walk(flatten(tree)[1], "")
+    return found

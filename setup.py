@@ -1,0 +1,27 @@
+"""Packaging. `pip install .` gives the engine (minigrad) and the autoencoder on top of it (vae)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+VAE = ["matplotlib>=3.8", "rich>=13", "safetensors>=0.4"]
+
+setup(
+    name="minigrad",
+    version="0.1.0",
+    description="Automatic differentiation you can read in an afternoon, and a VAE that proves its gradients",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["minigrad*", "vae*"]),
+    package_data={"minigrad": ["py.typed"]},
+    install_requires=["numpy>=2.0", "threadpoolctl>=3.1", *VAE],
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.5"],
+        "cuda12": ["cupy-cuda12x[ctk]>=14"],
+        "cuda13": ["cupy-cuda13x[ctk]>=14"],
+        "bench": ["torch>=2.2", "autograd>=1.7"],
+    },
+)
