@@ -8,7 +8,7 @@ array([0.        , 0.63970001])
 
 import sys as _sys
 
-from minigrad import random
+from minigrad import checks, random
 from minigrad.backends import DeviceError
 from minigrad.core import (
     EscapedTracerError,

@@ -1,0 +1,1 @@
+"""A variational autoencoder on minigrad that proves its mathematics. `python -m vae --help` lists what it does."""

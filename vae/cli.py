@@ -1,0 +1,158 @@
+"""The command line: options here, what they do in `vae.commands`.
+
+Exit codes: 0 done, 1 a check failed, 2 the user's input is wrong (one sentence on stderr), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from minigrad import DeviceError
+from vae import commands
+from vae.config import Config
+from vae.data import NAMES, DataError
+from vae.errors import UserError
+from vae.models import MODELS
+from vae.objectives import FORMS, LIKELIHOODS
+from vae.optimisers import OPTIMISERS
+
+DEFAULTS = Config()
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A positive number."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text}")
+    return value
+
+
+def seed(text: str) -> int:
+    """A seed."""
+    value = int(text)
+    if not 0 <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"must lie in 0 … 2**64 − 1, got {text}")
+    return value
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", choices=list(MODELS), help=f"architecture ({DEFAULTS.model})")
+    parser.add_argument("--latent", type=whole, help=f"latent numbers ({DEFAULTS.latent})")
+    parser.add_argument("--hidden", type=whole, help=f"hidden units of the mlp ({DEFAULTS.hidden})")
+    parser.add_argument("--decoder", choices=LIKELIHOODS, help=f"Q(y|z) ({DEFAULTS.decoder})")
+    parser.add_argument("--sigma", help="σ of gaussian or laplace: a number, learned or profiled (1)")
+    parser.add_argument("--form", choices=FORMS, help=f"closed KL, or sampled entropy ({DEFAULTS.form})")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    known = ", ".join(NAMES)
+    parser.add_argument("--data", metavar="NAME|PATH", help=f"{known}, an .npy or .npz file, a folder of images")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the files of a named data set lie")
+    parser.add_argument("--train-size", type=whole, metavar="N", help="use N training images")
+    parser.add_argument("--test-size", type=whole, metavar="N", help="use N test images")
+
+
+def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--out", type=Path, metavar="DIR", default=None, help=f"folder to write to (a new {default})")
+    parser.add_argument("--force", action="store_true", default=False, help="overwrite an existing run in that folder")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="where to compute (cpu)")
+
+
+def make_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(prog="python -m vae", description=_ABOUT)
+    _add_out(parser, "runs/main")
+    parser.add_argument("--seed", type=seed, default=0, help="everything random follows from it (0)")
+    parser.set_defaults(run=commands.main_job)
+    jobs = parser.add_subparsers(title="commands", metavar="")
+
+    def job(name: str, run, about: str) -> Parser:
+        made = jobs.add_parser(name, help=about, description=about, argument_default=argparse.SUPPRESS)
+        made.set_defaults(run=run)
+        return made
+
+    check = job("check", commands.check, "Compare reverse mode with finite differences for every parameter tensor.")
+    _add_model(check)
+    check.add_argument("--images", type=whole, default=4, metavar="N", help="images in the loss (4)")
+    check.add_argument("--coordinates", type=whole, default=30, metavar="N", help="entries of each tensor (30)")
+    check.add_argument(
+        "--checkpoint", type=Path, default=None, metavar="DIR", help="check at a trained run's parameters"
+    )
+    check.add_argument("--seed", type=seed, default=0, help="of parameters, ε, images and coordinates (0)")
+    check.add_argument("--json", action="store_true", default=False, help="print the report as JSON")
+    check.add_argument("--picture", type=Path, default=None, metavar="PNG", help="draw the agreement plot")
+
+    train = job("train", commands.train, "Train a model; writes config, metrics, a checkpoint and pictures.")
+    _add_model(train)
+    _add_data(train)
+    train.add_argument("--epochs", type=whole, help=f"passes over the data ({DEFAULTS.epochs})")
+    train.add_argument("--batch", type=whole, help=f"images a step ({DEFAULTS.batch})")
+    train.add_argument("--optimiser", choices=list(OPTIMISERS), help=f"({DEFAULTS.optimiser})")
+    train.add_argument("--learning-rate", type=positive, help=f"({DEFAULTS.learning_rate})")
+    train.add_argument("--momentum", type=float, help=f"of sgd ({DEFAULTS.momentum})")
+    train.add_argument("--seed", type=seed, help="everything random follows from it (0)")
+    train.add_argument("--resume", action="store_true", default=False, help="continue the run in --out, bit for bit")
+    _add_out(train, "runs/train")
+    _add_device(train)
+
+    evaluate = job("evaluate", commands.evaluate, "Bounds on −ln Q(y) of test images, in nats per image.")
+    sample = job("sample", commands.sample, "Draw images from the decoder alone.")
+    reconstruct = job("reconstruct", commands.reconstruct, "Draw test images beside their reconstructions.")
+    for made in (evaluate, sample, reconstruct):
+        made.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="folder of a run")
+        made.add_argument("--seed", type=seed, default=0, help="of the samples (0)")
+    for made in (evaluate, reconstruct):
+        _add_data(made)
+    for made, name in ((sample, "samples.png"), (reconstruct, "reconstructions.png")):
+        made.add_argument("--out", type=Path, default=None, metavar="PNG", help=f"picture to write ({name} in the run)")
+        made.add_argument("--count", type=whole, default=64 if made is sample else 12, help="how many images")
+    evaluate.add_argument("--importance", type=whole, default=0, metavar="K", help="also the K-sample bound")
+    evaluate.add_argument("--json", action="store_true", default=False, help="print the numbers as JSON")
+    return parser
+
+
+_ABOUT = (
+    "A variational autoencoder whose gradients are proved. Without a command: check the gradients, train on built-in "
+    "digits, draw, and report, in under three minutes."
+)
+
+
+def config_of(options: argparse.Namespace) -> dict:
+    """The settings of a run that were given on the command line."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; the exit code."""
+    try:
+        options = make_parser().parse_args(arguments)
+        return options.run(options, config_of(options))
+    except (UserError, DataError, DeviceError) as error:
+        print(f"python -m vae: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("python -m vae: stopped", file=sys.stderr)
+        return 130

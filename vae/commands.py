@@ -1,0 +1,317 @@
+"""What each command does. Every function takes the parsed options and the settings given, and returns an exit code."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import minigrad as mg
+from vae import evaluation, files, gradients, objectives, pictures, training
+from vae.config import Config
+from vae.data import Dataset, load
+from vae.errors import UserError
+from vae.models import Model, Parameters
+
+SHOWN = 12  # images in a row of reconstructions
+
+
+def main_job(options: Namespace, given: dict[str, Any]) -> int:
+    """Check gradients, train, draw, report: on built-in digits, in under three minutes on two cores."""
+    console, began = Console(), time.perf_counter()
+    out = _new_folder(options.out, Path("runs/main"), options.force)
+    passed = True
+    for model in ("mlp", "conv"):
+        report = _report(Config(model=model, seed=options.seed), 4, 30, options.seed, None)
+        _print_report(console, report, f"{model}: reverse mode against five-point differences, ε frozen")
+        pictures.agreement(out / f"gradients-{model}.png", **_agreement(report, model))
+        passed = passed and report.passed
+    runs = {
+        "conv": Config(model="conv", latent=16, epochs=8, seed=options.seed),
+        "plane": Config(model="mlp", latent=2, epochs=25, seed=options.seed),
+    }
+    table = Table("run", "model", "latents", "epochs", "train −ELBO", "test −ELBO (nats)", title="trained")
+    data = _load(runs["conv"])
+    for name, config in runs.items():
+        folder = out / name
+        files.make_folder(folder)
+        state = _train(console, config, data, folder, None, "cpu")
+        last = state.history[-1]
+        scores = f"{-last['train_elbo']:.2f}", f"{-last['test_elbo']:.2f}"
+        table.add_row(name, config.model, str(config.latent), str(config.epochs), *scores)
+    console.print(table)
+    _list_files(console, out)
+    verdict = "all gradients agree" if passed else "GRADIENTS DISAGREE"
+    console.print(f"{verdict}; {time.perf_counter() - began:.0f} s; everything is in {out}")
+    return 0 if passed else 1
+
+
+# check
+
+
+def check(options: Namespace, given: dict[str, Any]) -> int:
+    """Every parameter tensor against finite differences; exit code 1 if one disagrees."""
+    if options.checkpoint is not None:
+        trainer = training.load_trainer(options.checkpoint)
+        config = _same_settings(trainer.config, given)
+        parameters = training.load_state(trainer, options.checkpoint).parameters
+        report = _report(config, options.images, options.coordinates, options.seed, (trainer.model, parameters))
+    else:
+        config = Config(**given)
+        report = _report(config, options.images, options.coordinates, options.seed, None)
+    if options.json:
+        print(json.dumps(report.to_dict()))
+    else:
+        title = f"{config.model}, {config.decoder} decoder: reverse mode against five-point differences, ε frozen"
+        _print_report(Console(), report, title)
+    if options.picture is not None:
+        files.make_folder(options.picture.parent)
+        pictures.agreement(options.picture, **_agreement(report, config.model))
+    return 0 if report.passed else 1
+
+
+def _report(
+    config: Config, images: int, coordinates: int, seed: int, trained: tuple[Model, Parameters] | None
+) -> gradients.Report:
+    """The gradient check of a configuration, at its initial or at given parameters."""
+    model, parameters = trained if trained else (config.make_model((28, 28, 1)), None)
+    if parameters is None:
+        parameters = training.make_trainer(config, model.image_shape).initial().parameters
+    if model.image_shape == (28, 28, 1):
+        y = load("digits", size=(1, images), seed=seed).test
+    else:
+        y = mg.random.uniform(mg.random.key(seed), (images, *model.image_shape), np.float64)
+    noise = mg.random.normal(mg.random.fold_in(mg.random.key(seed), 1), (images, model.latent), np.float64)
+    return gradients.check(
+        model, config.make_likelihood(), parameters, y, noise, config.form, coordinates=coordinates, seed=seed
+    )
+
+
+def _print_report(console: Console, report: gradients.Report, title: str) -> None:
+    table = Table("parameter", "shape", "entries", "kinks", "redrawn", "max relative error", title=title)
+    for t in (*report.tensors, report.directions):
+        shape = "×".join(map(str, t.shape)) or ("random directions" if t is report.directions else "number")
+        error = f"{t.max_relative_error:.1e}"
+        table.add_row(t.name, shape, str(t.coordinates), str(t.kinks), str(t.redrawn), error)
+    console.print(table)
+    verdict = "passed" if report.passed else "FAILED"
+    console.print(
+        f"{verdict}: largest error {report.max_relative_error:.1e} of the tensor's largest gradient entry "
+        f"(≤ {gradients.TOLERANCE:.0e}); ⟨Jv,u⟩ − ⟨v,Jᵀu⟩ {report.adjoint_gap:.1e} (≤ {gradients.ADJOINT_TOLERANCE:.0e})"
+    )
+
+
+def _agreement(report: gradients.Report, model: str) -> dict[str, Any]:
+    rows = report.coordinates
+    return {
+        "reverse": np.array([c.reverse for c in rows]),
+        "difference": np.array([c.difference for c in rows]),
+        "relative": np.array([c.relative for c in rows]),
+        "names": [c.name for c in rows],
+        "tolerance": gradients.TOLERANCE,
+        "title": f"{model}: {len(rows)} gradient entries, reverse mode against five-point differences",
+    }
+
+
+# train
+
+
+def train(options: Namespace, given: dict[str, Any]) -> int:
+    """Train, or continue a run."""
+    console = Console()
+    device = _device(options.device)
+    if options.resume:
+        if options.out is None:
+            raise UserError("--resume needs --out, the folder of the run to continue")
+        config = _same_settings(training.load_trainer(options.out).config, given, free=("epochs", "data_dir"))
+        out, data = options.out, _load(config)
+        trainer = training.make_trainer(config, data.train.shape[1:], device)
+        state = training.load_state(trainer, out)
+        console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
+    else:
+        config, state = Config(**given), None
+        data = _load(config)
+        config.make_model(data.train.shape[1:])
+        out = _new_folder(options.out, Path("runs/train"), options.force)
+    _train(console, config, data, out, state, device)
+    _list_files(console, out)
+    return 0
+
+
+def _train(
+    console: Console, config: Config, data: Dataset, out: Path, state: training.State | None, device: str
+) -> training.State:
+    """Train with a progress bar, then draw the pictures."""
+    trainer = training.make_trainer(config, data.train.shape[1:], device)
+    console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
+    console.print(objectives.implications(trainer.likelihood, data.binary, int(np.prod(data.train.shape[1:]))))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("−ELBO {task.fields[loss]:.2f} nats"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", loss=float("nan"))
+
+        def on_step(state: training.State, steps: int, loss: float) -> None:
+            epoch = f"epoch {state.epoch + 1}/{config.epochs}"
+            progress.update(bar, completed=state.step, total=steps, description=epoch, loss=loss)
+
+        def on_epoch(record: dict) -> None:
+            progress.console.print(
+                f"epoch {record['epoch']:3d}: train −ELBO {-record['train_elbo']:.2f}, "
+                f"test −ELBO {-record['test_elbo']:.2f} nats, {record['seconds']:.1f} s"
+            )
+
+        try:
+            state = training.train(trainer, data, out, state, on_step, on_epoch)
+        except KeyboardInterrupt:
+            progress.console.print(f"stopped; continue with: python -m vae train --out {out} --resume")
+            raise
+    _draw(trainer, state, data, out)
+    return state
+
+
+def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: Path) -> None:
+    """The pictures of a finished run."""
+    config, latent, parameters = trainer.config, trainer.model.latent, mg.to_device(state.parameters, "cpu")
+    name = f"{config.model}, {latent} latents, {config.decoder} decoder, {data.name}"
+    key = mg.random.fold_in(mg.random.key(config.seed), 99)
+
+    def decode(z: Any) -> Any:
+        z = np.asarray(z, np.float32)
+        return evaluation.generate(trainer.model, trainer.likelihood, parameters.decoder, z)
+
+    shown = data.test[:SHOWN]
+    rebuilt = evaluation.reconstruct(
+        trainer.model, trainer.likelihood, parameters, shown, mg.random.normal(key, (len(shown), latent))
+    )
+    pictures.curves(out / "curves.png", list(state.history), name)
+    pictures.reconstructions(out / "reconstructions.png", shown, rebuilt, name)
+    pictures.samples(out / "samples.png", decode(mg.random.normal(mg.random.fold_in(key, 1), (64, latent))), name)
+    if latent == 2:
+        means = trainer.model.encode(parameters.encoder, data.test)[0]
+        pictures.latent_plane(out / "latent-plane.png", decode, title=name)
+        pictures.plane_encoding(out / "latent-means.png", means, data.test_labels, name)
+
+
+# evaluate, sample, reconstruct
+
+
+def _trained(options: Namespace) -> tuple[training.Trainer, training.State]:
+    trainer = training.load_trainer(options.checkpoint)
+    return trainer, training.load_state(trainer, options.checkpoint)
+
+
+def evaluate(options: Namespace, given: dict[str, Any]) -> int:
+    """Bounds on −ln Q(y) of the test images."""
+    trainer, state = _trained(options)
+    data = _test_images(trainer, given)
+    common = (trainer.model, trainer.likelihood, state.parameters, data.test)
+    key = mg.random.key(options.seed)
+    scores = {
+        f"negative_elbo_{form}": -evaluation.mean_elbo(*common, key, form, state.log_sigma) for form in objectives.FORMS
+    }
+    if options.importance:
+        bound = evaluation.mean_importance_bound(*common, key, options.importance, state.log_sigma)
+        scores[f"negative_importance_bound_{options.importance}"] = -bound
+    if options.json:
+        print(json.dumps({"images": len(data.test), **scores}))
+        return 0
+    table = Table("bound on −ln Q(y)", "nats per image", title=f"{len(data.test)} test images of {data.name}")
+    for name, value in scores.items():
+        table.add_row(name.replace("_", " ").replace("negative ", "−"), f"{value:.3f}")
+    console = Console()
+    console.print(table)
+    pixels = int(np.prod(trainer.model.image_shape))
+    console.print(objectives.implications(trainer.likelihood, data.binary, pixels))
+    return 0
+
+
+def sample(options: Namespace, given: dict[str, Any]) -> int:
+    """Images from the decoder alone."""
+    trainer, state = _trained(options)
+    z = mg.random.normal(mg.random.key(options.seed), (options.count, trainer.model.latent))
+    images = evaluation.generate(trainer.model, trainer.likelihood, state.parameters.decoder, z)
+    path = options.out or options.checkpoint / "samples.png"
+    files.make_folder(path.parent)
+    Console().print(str(pictures.samples(path, images, f"{options.count} samples, z ~ N(0, I)")))
+    return 0
+
+
+def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
+    """Test images beside their reconstructions."""
+    trainer, state = _trained(options)
+    images = _test_images(trainer, given).test[: options.count]
+    noise = mg.random.normal(mg.random.key(options.seed), (len(images), trainer.model.latent))
+    rebuilt = evaluation.reconstruct(trainer.model, trainer.likelihood, state.parameters, images, noise)
+    path = options.out or options.checkpoint / "reconstructions.png"
+    files.make_folder(path.parent)
+    Console().print(str(pictures.reconstructions(path, images, rebuilt, f"{len(images)} test images")))
+    return 0
+
+
+def _test_images(trainer: training.Trainer, given: dict[str, Any]) -> Dataset:
+    """The data a run was trained on, or what was asked for instead. Raises UserError if the model cannot take it."""
+    names = ("data", "data_dir", "train_size", "test_size")
+    config = Config(**{**trainer.config.to_dict(), **{k: v for k, v in given.items() if k in names}})
+    data = _load(config)
+    if data.test.shape[1:] != trainer.model.image_shape:
+        raise UserError(f"the model takes images of {trainer.model.image_shape}, {data.name} has {data.test.shape[1:]}")
+    return data
+
+
+# What commands share
+
+
+def _load(config: Config) -> Dataset:
+    size = None if config.train_size is None and config.test_size is None else (config.train_size, config.test_size)
+    return load(config.data, data_dir=config.data_dir, size=size, seed=config.seed)
+
+
+def _same_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] = ()) -> Config:
+    """The saved settings with the `free` ones replaced. Raises UserError where others were given and differ."""
+    for name, value in given.items():
+        if name not in free and name != "seed" and getattr(config, name) != value:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"the run has {option} {getattr(config, name)}, not {value}: leave it out, or train anew")
+    return Config(**{**config.to_dict(), **{name: given[name] for name in free if name in given}})
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        try:
+            mg.to_device(0.0, "cuda")
+        except mg.DeviceError:
+            return "cpu"
+        return "cuda"
+    mg.to_device(0.0, name)
+    return name
+
+
+def _new_folder(out: Path | None, default: Path, force: bool) -> Path:
+    """The folder to write to: the one asked for if it is new, empty or --force was given; else a new one by default."""
+    if out is None:
+        out, number = default, 2
+        while out.exists():
+            out, number = default.with_name(f"{default.name}-{number}"), number + 1
+    elif out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file, not a folder")
+    elif out.exists() and any(out.iterdir()) and not force:
+        raise UserError(f"{out} already holds files: choose another --out, or use --force to overwrite them")
+    files.make_folder(out)
+    return out
+
+
+def _list_files(console: Console, out: Path) -> None:
+    for path in sorted(p for p in out.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        console.print(f"  {path}", highlight=False)

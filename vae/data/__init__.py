@@ -1,0 +1,6 @@
+"""Images to train on: built in, fetched, or the user's own. See `load`."""
+
+from .catalogue import NAMES, load
+from .dataset import DataError, Dataset
+
+__all__ = ["NAMES", "DataError", "Dataset", "load"]

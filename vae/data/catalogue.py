@@ -1,0 +1,86 @@
+"""load: from a name or a path to a Dataset."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import load_arrays, load_binarized_mnist
+from .dataset import DataError, Dataset
+from .mnist import PUBLISHED, load_published
+from .split import Size, check_size, sample
+
+NAMES = ("digits", "mnist", "fashion-mnist", "binarized-mnist")
+ARRAY_SUFFIXES = (".npy", ".npz")
+
+
+def load(
+    name: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    size: Size | None = None,
+    seed: int = 0,
+    cache_dir: str | os.PathLike | None = None,
+) -> Dataset:
+    """A dataset by name (see NAMES), or from a path to an .npy or .npz file or a picture folder.
+
+    digits            built in: 10,000 + 2,000 grey 28×28 digits, or as many as size says
+    mnist             60,000 + 10,000 grey 28×28 digits
+    fashion-mnist     60,000 + 10,000 grey 28×28 garments
+    binarized-mnist   50,000 + 10,000 + 10,000 (valid) black and white 28×28 digits
+
+    data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist or
+        binarized_mnist that has them. Without it mnist and fashion-mnist are fetched once into
+        cache_dir, else the folder in the environment variable VAE_DATA, else
+        ~/.cache/minigrad-vae; binarized-mnist is looked for there but never fetched.
+    size: (train, test) images, None for all. Of anything read from files this is a random sample
+        drawn by seed, never a prefix; of digits it is how many are drawn. Either way a larger size
+        begins with the smaller one.
+    seed: also decides the digits, and the test part of files that have none.
+
+    Raises DataError, one sentence, for an unknown name, a missing, damaged or unsuitable file, a
+    download that fails, or a size that cannot be had.
+
+    >>> load("digits", size=(4, 2)).train.shape
+    (4, 28, 28, 1)
+    """
+    check_size(size)
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise DataError(f"seed must be a whole number of at least 0, got {seed!r}")
+    name = os.fspath(name)
+    if name == "digits":
+        from .digits import make_digits  # fonts need matplotlib, which takes a while to import
+
+        return make_digits(size, seed)
+    return sample(_load_files(name, data_dir, seed, cache_dir), size, seed)
+
+
+def _load_files(
+    name: str,
+    data_dir: str | os.PathLike | None,
+    seed: int,
+    cache_dir: str | os.PathLike | None,
+) -> Dataset:
+    if name in PUBLISHED:
+        return load_published(name, PUBLISHED[name], data_dir, cache_dir)
+    if name == "binarized-mnist":
+        return load_binarized_mnist(data_dir, seed, cache_dir)
+    places = [Path(os.path.expanduser(name))]
+    if data_dir is not None:
+        places.append(Path(os.path.expanduser(data_dir), name))
+    path = next((place for place in places if os.path.exists(place)), places[0])
+    if name and os.path.isdir(path):
+        from .folder import load_folder  # needs Pillow, likewise
+
+        return load_folder(path, seed)
+    if os.path.isfile(path):
+        if path.suffix.lower() in ARRAY_SUFFIXES:
+            return load_arrays(path, seed)
+        raise DataError(f"{path} is neither an .npy or .npz file nor a folder of pictures")
+    if path.suffix.lower() in ARRAY_SUFFIXES or os.sep in name:
+        raise DataError(f"there is no file or folder {' or '.join(map(str, places))}")
+    raise DataError(
+        f"unknown dataset {name!r}: choose {', '.join(NAMES[:-1])} or {NAMES[-1]}, "
+        "or give the path of an .npy or .npz file or of a folder of pictures"
+    )

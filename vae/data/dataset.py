@@ -1,0 +1,74 @@
+"""Dataset: what every loader returns, and DataError: what every loader raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DataError(ValueError):
+    """Data the user asked for cannot be had; one sentence says which file and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images split in two (or three) parts. Frozen, and so are its arrays.
+
+    train, test, valid: float32 in [0, 1], shape (N, H, W, C), C-contiguous, read-only.
+    train_labels, test_labels: int64, shape (N,), or None where the source has no labels.
+    binary: every pixel is exactly 0 or 1 (statically binarised), so a Bernoulli likelihood is
+        a likelihood of the data and not only a bound.
+    source: one sentence saying where the images came from.
+    factors: for the built-in digits, what each image was drawn from: `factors["train"]` and
+        `factors["test"]` are structured arrays, one row an image (see digits.FACTORS).
+
+    >>> images = np.zeros((3, 8, 8, 1), np.float32)
+    >>> Dataset("blank", images, images[:1]).train.shape
+    (3, 8, 8, 1)
+    """
+
+    name: str
+    train: NDArray[np.float32]
+    test: NDArray[np.float32]
+    train_labels: NDArray[np.int64] | None = None
+    test_labels: NDArray[np.int64] | None = None
+    binary: bool = False
+    source: str = ""
+    factors: dict[str, NDArray] | None = None
+    valid: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test", "valid"):
+            images = getattr(self, part)
+            if images is None and part == "valid":
+                continue
+            if images.ndim != 4 or 0 in images.shape:
+                raise DataError(f"{self.name}: {part} has shape {images.shape}, expected (N, H, W, C), none 0")
+            if images.shape[1:] != self.train.shape[1:]:
+                raise DataError(
+                    f"{self.name}: {part} images have (H, W, C) = {images.shape[1:]}, "
+                    f"train images have {self.train.shape[1:]}; they must agree"
+                )
+            object.__setattr__(self, part, _freeze(images, np.float32))
+        for part in ("train", "test"):
+            labels = getattr(self, f"{part}_labels")
+            if labels is None:
+                continue
+            count = len(getattr(self, part))
+            if labels.shape != (count,):
+                raise DataError(f"{self.name}: {part} has {count} images but labels of shape {labels.shape}")
+            object.__setattr__(self, f"{part}_labels", _freeze(labels, np.int64))
+
+
+def _freeze(array: NDArray, dtype: type) -> NDArray:
+    """A C-contiguous read-only view (the caller's own array stays as writeable as it was)."""
+    view = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def is_binary(*parts: NDArray | None) -> bool:
+    """Whether every pixel of every part (None counts as empty) is exactly 0 or 1."""
+    return all(bool(((x == 0) | (x == 1)).all()) for x in parts if x is not None)

@@ -1,0 +1,125 @@
+"""Fetching a published file once, so that it is either whole and verified or not there at all.
+
+Bytes go to a hidden file beside the target, are checked against a SHA-256 of the unzipped content
+(mirrors may compress differently), reach the disk, and only then take the target's name in one
+atomic step. A lock makes a second process wait and then find the file, and a mirror that fails,
+stops half-way or sends something else is followed by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from .dataset import DataError
+from .idx import read_bytes
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes at once then fetch twice, which does no harm
+    fcntl = None
+
+LIMIT = 64 << 20  # bytes, zipped or not: more than any file here, less than a full disk
+CHUNK = 1 << 16  # bytes
+
+
+def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout: float = 30.0) -> Path:
+    """The path of `name` in `folder`, downloaded from the first mirror that serves it right.
+
+    sha256: of the unzipped content, in hex. mirrors: base URLs, tried in turn. timeout: seconds
+    without a byte before a mirror is given up. A file already there is used if its checksum is
+    right and replaced if not. Raises DataError that says how each mirror failed.
+    """
+    target = folder / name
+    if os.path.isfile(target) and find_fault(target, sha256) is None:
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "ab")
+    except OSError as error:
+        raise DataError(
+            f"the cache folder {folder} cannot be written ({error.strerror}): name another one "
+            f"with cache_dir or VAE_DATA, or put {name} in a folder and name it with data_dir"
+        ) from None
+    faults = []
+    with lock:
+        _wait_for(lock)
+        if os.path.isfile(target):  # another process fetched it meanwhile, or it is damaged
+            fault = find_fault(target, sha256)
+            if fault is None:
+                return target
+            faults.append(f"{target}: {fault}")
+        _sweep(folder, name)
+        for mirror in mirrors:
+            url = f"{mirror.rstrip('/')}/{name}"
+            logging.getLogger(__name__).info("fetching %s", url)
+            try:
+                _download(url, target, sha256, timeout)
+                return target
+            except (OSError, HTTPException, ValueError) as error:
+                reason = error.reason if type(error) is URLError else error
+                faults.append(f"{url}: {reason}")
+                if isinstance(error, HTTPError):
+                    error.close()  # it holds the connection
+    raise DataError(
+        f"{name} could not be fetched into {folder} ({'; '.join(faults)}): "
+        "download it by other means, put it in a folder and name that folder with data_dir"
+    )
+
+
+def find_fault(path: Path, sha256: str) -> str | None:
+    """Why the file is not the one with this checksum of its unzipped content, or None if it is."""
+    try:
+        seen = hashlib.sha256(read_bytes(path, LIMIT)).hexdigest()
+    except DataError as error:
+        return str(error)
+    if seen == sha256:
+        return None
+    return f"wrong content, expected SHA-256 {sha256}, seen {seen}"
+
+
+def _download(url: str, target: Path, sha256: str, timeout: float) -> None:
+    """url -> target, all or nothing. Raises OSError, HTTPException or ValueError."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with urlopen(url, timeout=timeout) as response, open(part, "wb") as file:
+            promised = response.headers.get("Content-Length")
+            received = 0
+            while chunk := response.read(CHUNK):
+                received += len(chunk)
+                if received > LIMIT:
+                    raise ValueError(f"sent more than {LIMIT} bytes")
+                file.write(chunk)
+            if promised is not None and received != int(promised):
+                raise ValueError(f"broke off after {received} of {promised} bytes")
+            file.flush()
+            os.fsync(file.fileno())
+        fault = find_fault(part, sha256)
+        if fault:
+            raise ValueError(fault)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _wait_for(lock: IO[bytes]) -> None:
+    """Take the lock; the system drops it when the file is closed or the process dies."""
+    if fcntl:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove what a process that was killed left behind: whoever holds the lock is alone here."""
+    if fcntl:
+        for part in folder.glob(f".{name}.*.part"):
+            with suppress(OSError):
+                part.unlink()

@@ -1,0 +1,108 @@
+"""MNIST and Fashion-MNIST: four IDX files each, from the user's folder or fetched once.
+
+The checksums are of the unzipped files. MNIST's were computed from the files and agree with what is
+widely published; Fashion-MNIST's are as several projects publish them, one of which computed them
+from archives that have the publisher's own MD5 sums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .dataset import DataError, Dataset
+from .fetch import fetch
+from .idx import parse_idx, read_bytes
+from .pixels import scale_to_unit
+from .places import cache_root, find_file
+
+#: images and labels of each part, by the names both sets use
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A set as its authors published it: base URLs, and the SHA-256 of each unzipped file."""
+
+    title: str
+    mirrors: tuple[str, ...]
+    sha256: dict[str, str]
+
+
+MNIST = Published(
+    "MNIST (LeCun, Cortes, Burges)",
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        "https://storage.googleapis.com/cvdf-datasets/mnist",
+    ),
+    {
+        FILES["train"][0]: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        FILES["train"][1]: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        FILES["test"][0]: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        FILES["test"][1]: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+)
+FASHION_MNIST = Published(
+    "Fashion-MNIST (Xiao, Rasul, Vollgraf)",
+    (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+    ),
+    {
+        FILES["train"][0]: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        FILES["train"][1]: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        FILES["test"][0]: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        FILES["test"][1]: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+)
+PUBLISHED = {"mnist": MNIST, "fashion-mnist": FASHION_MNIST}
+
+
+def load_published(
+    name: str,
+    published: Published,
+    data_dir: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+) -> Dataset:
+    """The whole set, from data_dir if given and otherwise through the cache; see `load`.
+
+    A file in data_dir needs the right format but not the published checksum (`source` says if it
+    has another); a fetched one needs both. Raises DataError.
+    """
+    arrays, changed = {}, []
+    for part, files in FILES.items():
+        paths = [_locate(name, published, file, data_dir, cache_dir) for file in files]
+        payloads = [read_bytes(path) for path in paths]
+        for file, path, payload in zip(files, paths, payloads, strict=True):
+            if hashlib.sha256(payload).hexdigest() != published.sha256[file]:
+                changed.append(path.name)
+        images, labels = parse_idx(payloads[0], 3, paths[0]), parse_idx(payloads[1], 1, paths[1])
+        if len(images) != len(labels):
+            raise DataError(
+                f"{paths[0]} holds {len(images)} images but {paths[1]} holds {len(labels)} "
+                "labels: take both from one set"
+            )
+        arrays[part] = scale_to_unit(images[..., None])  # (N, H, W, 1)
+        arrays[f"{part}_labels"] = labels
+    source = f"{published.title} from {paths[0].parent}"
+    if changed:
+        source += f", not as published (SHA-256 differs: {', '.join(changed)})"
+    return Dataset(name=name, **arrays, source=f"{source}.")
+
+
+def _locate(
+    name: str,
+    published: Published,
+    file: str,
+    data_dir: str | os.PathLike | None,
+    cache_dir: str | os.PathLike | None,
+) -> Path:
+    if data_dir is not None:
+        return find_file(data_dir, name, file, f"{file}.gz")
+    folder = cache_root(cache_dir) / name
+    return fetch(f"{file}.gz", published.sha256[file], folder, published.mirrors)

@@ -1,0 +1,32 @@
+"""Where data lives: the folder the user names, or a cache that fetched files are kept in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .dataset import DataError
+
+
+def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
+    """cache_dir if given, else the environment variable VAE_DATA, else ~/.cache/minigrad-vae."""
+    chosen = cache_dir or os.environ.get("VAE_DATA") or "~/.cache/minigrad-vae"
+    return Path(os.path.expanduser(chosen))
+
+
+def find_file(data_dir: str | os.PathLike, subfolder: str, *names: str) -> Path:
+    """The first of `names` in data_dir, or else in data_dir/subfolder. Raises DataError."""
+    root = Path(os.path.expanduser(data_dir))
+    if not os.path.isdir(root):
+        raise DataError(
+            f"{root}, where {names[0]} should be, is not a folder: name the folder that holds it with data_dir"
+        )
+    folders = (root, root / subfolder)
+    for folder in folders:
+        for name in names:
+            if os.path.isfile(folder / name):
+                return folder / name
+    raise DataError(
+        f"no file {' or '.join(names)} in {folders[0]} or {folders[1]}: "
+        "put it there, or name the folder that holds it with data_dir"
+    )

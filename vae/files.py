@@ -1,0 +1,105 @@
+"""Writing so that a file is either the old one or the whole new one, and checkpoints in safetensors.
+
+A checkpoint holds named arrays and one JSON record. It is loaded without pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from minigrad import to_device, tree
+from vae.errors import CheckpointError, UserError
+
+RECORD = "vae"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file in one step. Raises UserError where the folder cannot be written to."""
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document."""
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def write_lines(path: Path, records: list[dict]) -> None:
+    """Write one JSON object a line."""
+    write_bytes(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder with its parents. Raises UserError if that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {path}: {error.strerror or error}") from None
+
+
+def save_checkpoint(path: Path, trees: dict[str, Any], record: dict[str, Any]) -> None:
+    """Write trees of arrays under their dotted names, and a record of plain values, in one step."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, values in trees.items():
+        leaves = tree.flatten(to_device(values, "cpu"))[0]
+        for path_in_tree, leaf in zip(tree.names({name: values}), leaves, strict=True):
+            arrays[path_in_tree] = np.array(leaf, order="C")
+    write_bytes(path, save(arrays, metadata={RECORD: json.dumps(record)}))
+
+
+def load_checkpoint(path: Path, only: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays by dotted name, record) of a checkpoint; `only` reads the arrays whose name begins so.
+
+    Raises CheckpointError for a file that is missing, damaged or not a checkpoint of this program.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; train first, or give the folder of a run")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if RECORD not in metadata:
+                raise CheckpointError(f"{path} is a safetensors file, but no checkpoint of vae train")
+            names = [name for name in file.keys() if only is None or name.startswith(only)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}, json.loads(metadata[RECORD])
+    except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint ({error}); train again, or restore it") from None
+
+
+def fill(like: Any, name: str, arrays: dict[str, np.ndarray], path: Path) -> Any:
+    """The tree `like` with its leaves replaced by the arrays under `name`.
+
+    Raises CheckpointError, naming the first difference, if the checkpoint is of another model.
+    """
+    leaves, structure = tree.flatten(like)
+    filled = []
+    for leaf, leaf_name in zip(leaves, tree.names({name: like}), strict=True):
+        found = arrays.get(leaf_name)
+        if found is None or found.shape != np.shape(leaf):
+            seen = "nothing" if found is None else f"shape {found.shape}"
+            raise CheckpointError(
+                f"{path} is of another model: '{leaf_name}' should have shape {np.shape(leaf)}, it has {seen}"
+            )
+        filled.append(found)
+    return tree.unflatten(structure, filled)

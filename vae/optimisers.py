@@ -1,0 +1,79 @@
+"""Optimisers as pure functions (parameters, gradients, state) -> (parameters, state) over trees of arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import minigrad as mg
+from minigrad import tree
+
+
+class Optimiser(NamedTuple):
+    """`init(parameters)` makes a state, `update(parameters, gradients, state)` takes one step down the gradient."""
+
+    init: Callable[[Any], Any]
+    update: Callable[[Any, Any, Any], tuple[Any, Any]]
+
+
+class AdamState(NamedTuple):
+    """Steps taken, and running means of the gradient and of its square."""
+
+    step: int
+    first: Any
+    second: Any
+
+
+class MomentumState(NamedTuple):
+    """Running sum of gradients."""
+
+    velocity: Any
+
+
+def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
+    """Kingma and Ba, arXiv:1412.6980, algorithm 1 with the efficient form of section 2:
+
+    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  θ ← θ − α/(1−β₁ᵗ)·m / (√v/√(1−β₂ᵗ) + ε)
+    """
+    _positive(learning_rate=learning_rate, epsilon=epsilon)
+    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+        raise ValueError(f"adam: β₁ and β₂ lie in [0, 1), got {beta1} and {beta2}")
+
+    def init(parameters: Any) -> AdamState:
+        return AdamState(0, tree.map(mg.zeros_like, parameters), tree.map(mg.zeros_like, parameters))
+
+    def update(parameters: Any, gradients: Any, state: AdamState) -> tuple[Any, AdamState]:
+        t = state.step + 1
+        first = tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.first, gradients)
+        second = tree.map(lambda v, g: beta2 * v + (1 - beta2) * mg.square(g), state.second, gradients)
+        rate, root = learning_rate / (1 - beta1**t), 1 / math.sqrt(1 - beta2**t)
+        new = tree.map(lambda p, m, v: p - rate * (m / (root * mg.sqrt(v) + epsilon)), parameters, first, second)
+        return new, AdamState(t, first, second)
+
+    return Optimiser(init, update)
+
+
+def sgd(learning_rate: float = 1e-3, momentum: float = 0.9) -> Optimiser:
+    """v ← momentum·v + g,  θ ← θ − α·v."""
+    _positive(learning_rate=learning_rate)
+    if not 0 <= momentum < 1:
+        raise ValueError(f"sgd: momentum lies in [0, 1), got {momentum}")
+
+    def init(parameters: Any) -> MomentumState:
+        return MomentumState(tree.map(mg.zeros_like, parameters))
+
+    def update(parameters: Any, gradients: Any, state: MomentumState) -> tuple[Any, MomentumState]:
+        velocity = tree.map(lambda v, g: momentum * v + g, state.velocity, gradients)
+        return tree.map(lambda p, v: p - learning_rate * v, parameters, velocity), MomentumState(velocity)
+
+    return Optimiser(init, update)
+
+
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name.replace('_', ' ')} must be a positive number, got {value}")
+
+
+OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"adam": adam, "sgd": sgd}

@@ -1,0 +1,256 @@
+"""Pictures of a VAE: each function draws one figure into a PNG file and returns its path.
+
+Figures are drawn off-screen, each on its own canvas. The folder must exist; the file is replaced in one step, once the
+drawing is done. Arrays may live on any device. Raises ValueError for wrong shapes and values, and for unwritable paths.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from minigrad import to_device
+from vae.files import write_bytes
+
+DPI = 200
+INK, GREY, BLUE, VERMILION = "#222222", "#707070", "#0072b2", "#d55e00"  # Okabe and Ito
+COLOURS = "#332288 #88ccee #44aa99 #117733 #999933 #ddcc77 #cc6677 #882255 #aa4499 #777777".split()  # Paul Tol, muted
+MARKERS = "o^sDv<>P"
+PAD = 2  # image pixels between two images
+
+
+def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
+    """Images (n, H, W, C) row by row in one array (rows·(H+pad) − pad, columns·(W+pad) − pad, C); gaps are 1 (white).
+
+    >>> grid(np.zeros((3, 1, 2, 1)), columns=2, pad=1)[..., 0]
+    array([[0., 0., 1., 0., 0.],
+           [1., 1., 1., 1., 1.],
+           [0., 0., 1., 1., 1.]])
+    """
+    images = _host(images)
+    if images.ndim != 4 or 0 in images.shape or columns < 1 or pad < 0:
+        raise ValueError(
+            f"a grid takes images (n, H, W, C), columns ≥ 1, pad ≥ 0, got {images.shape}, {columns}, {pad}"
+        )
+    n, height, width, channels = images.shape
+    rows, height, width = -(-n // columns), height + pad, width + pad
+    cells = np.ones((rows * columns, height, width, channels), images.dtype)
+    cells[:n, : height - pad, : width - pad] = images
+    whole = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return whole.reshape(rows * height, columns * width, channels)[: rows * height - pad, : columns * width - pad]
+
+
+def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: str) -> Path:
+    """Rows of up to ten images, each above a row of their reconstructions; both (n, H, W, C) in [0, 1], C = 1 or 3."""
+    images, reconstructed = _images(images), _images(reconstructed)
+    if images.shape != reconstructed.shape:
+        raise ValueError(f"images and reconstructions need one shape, got {images.shape} and {reconstructed.shape}")
+    (n, height), pad = images.shape[:2], PAD
+    columns = -(-n // -(-n // 10))
+    strips = [grid(x[i : i + columns], columns, pad) for i in range(0, n, columns) for x in (images, reconstructed)]
+    pairs = [grid(np.stack(strips[i : i + 2]), 1, pad) for i in range(0, len(strips), 2)]
+    axes = _sheet(grid(np.stack(pairs), 1, 4 * pad), height, title, left=1.15)
+    for i in range(len(strips)):
+        middle = i // 2 * (2 * height + 5 * pad) + i % 2 * (height + pad) + height / 2
+        label = "reconstruction\nŷ(z)" if i % 2 else "input\ny"
+        axes.annotate(label, (0, middle), (-6, 0), textcoords="offset points", size=9, ha="right", va="center")
+    return _save(axes, path)
+
+
+def samples(path: str | Path, images: Any, title: str) -> Path:
+    """A square of decoder means (n, H, W, C) in [0, 1], C = 1 or 3, of z drawn from the prior (slides 20 and 21)."""
+    images = _images(images)
+    whole = grid(images, math.isqrt(len(images) - 1) + 1, PAD)
+    note = "decoder means ŷ(z) of z ~ N(0, I); no encoder involved"
+    return _save(_sheet(whole, images.shape[1], title, note), path)
+
+
+def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str = "The latent plane") -> Path:
+    """Decoder means on a square of Gaussian quantiles (i + ½)/side of z₁ and z₂ (Kingma and Welling 2013, figure 4).
+
+    `decode` maps z (side², 2), float32, row by row from the top left where z₂ is largest, to images (side², H, W, C).
+    """
+    if side < 1:
+        raise ValueError(f"the latent plane needs a side of at least 1 image, got {side}")
+    normal = NormalDist()
+    quantiles = np.array([normal.inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
+    images = _images(decode(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1).reshape(-1, 2)))
+    if len(images) != side * side:
+        raise ValueError(f"decode returned {len(images)} images for {side * side} latents")
+    whole = grid(images, side)
+    note = "decoder means ŷ(z); axes in steps of equal probability under z ~ N(0, I)"
+    axes = _sheet(whole, max(whole.shape) / 10, title, note, left=0.6, bottom=0.5)
+    ticks = [z for z in (-2, -1, -0.5, 0, 0.5, 1, 2) if abs(z) <= quantiles[-1] + 0.1]
+    at, labels = np.array([normal.cdf(z) for z in ticks]), [f"{z:g}".replace("-", "−") for z in ticks]
+    axes.set_xticks(at * whole.shape[1] - 0.5, labels)
+    axes.set_yticks((1 - at) * whole.shape[0] - 0.5, labels)
+    axes.set(xlabel="z₁", ylabel="z₂")
+    return _save(axes, path)
+
+
+def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Path:
+    """Posterior means μ(y), (n, 2), of images, coloured by their integer labels (n,) unless those are None."""
+    means, labels = _host(means), None if labels is None else _host(labels)
+    if means.ndim != 2 or means.shape[1] != 2 or not len(means) or not np.isfinite(means).all():
+        raise ValueError(f"the plane shows finite means (n, 2), n ≥ 1, got shape {means.shape}")
+    if labels is not None and (labels.shape != means.shape[:1] or labels.dtype.kind not in "iu"):
+        raise ValueError(f"means {means.shape} need integer labels ({len(means)},), got {labels.dtype}{labels.shape}")
+    note = "posterior means μ(y); the dashed circle holds 95 % of the prior N(0, I)"
+    (axes,) = _page(4.7, 4.7, title, note, left=0.6, bottom=0.5, right=0.15 if labels is None else 0.7)
+    radius, turn = math.sqrt(-2 * math.log(0.05)), np.linspace(0, 2 * math.pi, 200)  # P(‖z‖ > r) = e^(−r²/2)
+    low, high = np.minimum(means.min(0), -radius), np.maximum(means.max(0), radius)
+    (x, y), reach = (low + high) / 2, 0.53 * (high - low).max()
+    _plot(axes, xlabel="μ₁", ylabel="μ₂", xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
+    axes.plot(radius * np.cos(turn), radius * np.sin(turn), "--", color=INK, lw=0.8)
+    kinds = [] if labels is None else np.unique(labels).tolist()
+    marks = {str(kind): (COLOURS[i % len(COLOURS)], f"${kind}$") for i, kind in enumerate(kinds)}
+    if labels is None:
+        axes.scatter(*means.T, color=BLUE, s=8, alpha=0.6, lw=0)
+    for kind, (colour, marker) in zip(kinds, marks.values()):
+        axes.scatter(*means[labels == kind].T, color=colour, marker=marker, s=22, alpha=0.8, lw=0)
+    _legend(axes, marks, "label" if marks else "")
+    return _save(axes, path)
+
+
+def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
+    """−ELBO in nats per image against the epoch: records with epoch, train_elbo, test_elbo, and the epoch's seconds."""
+    keys = ("epoch", "train_elbo", "test_elbo", "seconds")
+    epoch, train, test, seconds = values = np.array([[record.get(key) for record in records] for key in keys], float)
+    if not (values.size and np.isfinite(values).all()):
+        raise ValueError(f"learning curves need one record or more, each with finite {', '.join(keys)}")
+    note = f"{len(records)} epochs in {seconds.sum():,.0f} s" if len(records) > 1 else f"1 epoch in {seconds[0]:.1f} s"
+    (axes,) = _page(4.8, 2.7, title, note, left=0.75, bottom=0.5, right=1.0)
+    _plot(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    sides = ("top", "bottom") if train[-1] >= test[-1] else ("bottom", "top")  # the two labels never overlap
+    for name, loss, colour, side in zip(("train", "test"), (-train, -test), (BLUE, VERMILION), sides):
+        axes.plot(epoch, loss, color=colour, lw=1.8, marker="o", ms=3 if len(records) <= 40 else 0)
+        text, end = f"{name} {loss[-1]:,.1f}".replace("-", "−"), (epoch[-1], loss[-1])
+        axes.annotate(text, end, (7, 0), textcoords="offset points", color=colour, size=9, va=side)
+    return _save(axes, path)
+
+
+def agreement(
+    path: str | Path, reverse: Any, difference: Any, names: Any, tolerance: float, title: str, *, relative: Any
+) -> Path:
+    """Reverse mode against five-point differences: all arrays (n,), one entry a coordinate, derivatives in nats.
+
+    names: the parameter tensor; what stands before its last dot is the colour, what follows the marker.
+    relative: |reverse − difference| over the largest gradient entry of the tensor. Zeros stand at the floor of an axis.
+    """
+    y, x, relative = arrays = [np.asarray(_host(a), float) for a in (reverse, difference, relative)]
+    names = np.array(names, str)
+    if names.ndim != 1 or not names.size or any(a.shape != names.shape for a in arrays):
+        raise ValueError(f"all four arrays need one shape (n,), n ≥ 1, got {[a.shape for a in (*arrays, names)]}")
+    if not (np.isfinite(arrays).all() and relative.min() >= 0 and 0 < tolerance < math.inf):
+        raise ValueError("derivatives and relative errors must be finite, errors ≥ 0 and the tolerance positive")
+    note = (
+        f"{len(x):,} coordinates: {(relative > tolerance).sum():,} above the tolerance {tolerance:.0e}, largest "
+        f"relative error {relative.max():.1e}. Exact zeros, drawn at the axis floor: {(y == 0).sum():,} in reverse "
+        f"mode, {(x == 0).sum():,} in differences, {(relative == 0).sum():,} in errors."
+    )
+    right = 0.4 + 0.068 * max(map(len, names))
+    above, below = _page(4.7, 5.1, title, note, left=0.8, bottom=0.5, right=right, parts=((1.8, 3.3), (0, 1.6)))
+    opposite = np.sign(x) * np.sign(y) < 0
+    (x, y), span = _on_log(abs(x), abs(y))
+    (relative, _), limits = _on_log(relative, np.array([tolerance]))
+    look = dict(xscale="log", yscale="log", xlim=span)
+    _plot(above, ylabel="|reverse mode| (nats)", ylim=span, **look)
+    _plot(below, xlabel="|five-point difference| (nats)", ylabel="relative error", ylim=limits, **look)
+    above.tick_params(labelbottom=False)
+    above.plot(span, span, color=GREY, lw=0.8, zorder=1)
+    below.axhline(tolerance, color=VERMILION, lw=1, ls="--", zorder=1)
+    below.text(1.3 * span[1], tolerance, "tolerance", color=VERMILION, size=8, va="center")
+    marks, layers, leaves = {}, {}, {}
+    for name in dict.fromkeys(names.tolist()):
+        layer, _, leaf = name.rpartition(".")
+        colour = layers.setdefault(layer or leaf, COLOURS[len(layers) % len(COLOURS)])
+        marks[name] = colour, leaves.setdefault(leaf, MARKERS[len(leaves) % len(MARKERS)])
+    for name in sorted(marks, key=lambda name: -(names == name).sum()):  # small tensors on top
+        here, (colour, marker) = names == name, marks[name]
+        for axes, values in ((above, y), (below, relative)):
+            axes.plot(x[here], values[here], marker, color=colour, ms=3.5, mec="white", mew=0.2, alpha=0.85)
+    if opposite.any():
+        above.plot(x[opposite], y[opposite], "x", color=VERMILION, ms=7, mew=1.2)
+        marks[f"opposite signs ({opposite.sum():,})"] = (VERMILION, "x")
+    _legend(above, marks, "tensor")
+    return _save(above, path)
+
+
+def _host(values: Any) -> np.ndarray:
+    return np.asarray(to_device(values, "cpu"))
+
+
+def _images(values: Any) -> np.ndarray:
+    images = np.asarray(_host(values), np.float32)
+    if images.ndim != 4 or 0 in images.shape or images.shape[3] not in (1, 3):
+        raise ValueError(f"a picture takes images (n, H, W, C), none 0, with C = 1 or 3, got shape {images.shape}")
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f"pixels must lie in [0, 1], got {images.min():g} to {images.max():g}")
+    return images
+
+
+def _on_log(*values: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]:
+    """Values ≥ 0 with zeros raised to a floor, a decade below the rest, and the limits of their logarithmic axis."""
+    every = np.concatenate(values)
+    least = every[every > 0].min() if every.any() else 1.0
+    floor = max(least / 10 if (every == 0).any() else least, 1e-300)
+    return [np.maximum(x, floor) for x in values], (floor / 3, 3 * max(every.max(), floor))
+
+
+def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, parts=None) -> list[Axes]:
+    """Axes in a body of width × height inches below the title: one, or one a part (bottom, height)."""
+    whole = max(left + width + right, 4.0)
+    lines = textwrap.wrap(title, int(whole / 0.11)), textwrap.wrap(note, int(whole / 0.072))
+    under = bottom + height + 0.08 + 0.16 * len(lines[1])
+    top = under + 0.21 * len(lines[0]) + 0.1
+    figure = Figure((whole, top), DPI, facecolor="white")
+    look = dict(va="top", linespacing=1.15, parse_math=False)
+    figure.text(0.15 / whole, 1 - 0.1 / top, "\n".join(lines[0]), size=12, weight="bold", color=INK, **look)
+    figure.text(0.15 / whole, under / top, "\n".join(lines[1]), size=8.5, color=GREY, **look)
+    boxes = [(left, bottom + y, width, h) for y, h in parts or [(0, height)]]
+    return [figure.add_axes((x / whole, y / top, w / whole, h / top)) for x, y, w, h in boxes]
+
+
+def _sheet(picture: np.ndarray, cell: float, title: str, note: str = "", **margins: float) -> Axes:
+    """A picture (H, W, C) alone; each pixel is k × k pixels of the file, so that `cell` pixels fill half an inch."""
+    inches = max(1, round(112 / cell)) / DPI
+    (axes,) = _page(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
+    colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
+    axes.imshow(colours, aspect="auto", interpolation="nearest", origin="upper")
+    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def _plot(axes: Axes, **look: Any) -> None:
+    axes.set(axisbelow=True, **look)
+    axes.grid(color="#e6e6e6", lw=0.6)
+    axes.tick_params(labelsize=8.5, color=GREY)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+
+
+def _legend(axes: Axes, marks: dict[str, tuple[str, str]], title: str) -> None:
+    handles = [Line2D([], [], ls="", marker=marker, color=colour, ms=5) for colour, marker in marks.values()]
+    look = dict(fontsize=8, title_fontsize=8.5, frameon=False, handletextpad=0.1, alignment="left", borderaxespad=0)
+    axes.legend(handles, list(marks), title=title, loc="upper left", bbox_to_anchor=(1.03, 1), **look)
+
+
+def _save(axes: Axes, path: str | Path) -> Path:
+    content = io.BytesIO()
+    FigureCanvasAgg(axes.figure).print_png(content)
+    write_bytes(Path(path), content.getvalue())
+    return Path(path)
