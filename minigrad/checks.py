@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import random, tree
-from minigrad.core import Interpreter, OperandError, OperandTypeError, backend_beside, concrete, user_line
+from minigrad.core import Interpreter, OperandError, OperandTypeError, Origin, backend_beside, concrete
 from minigrad.transforms import check_inexact, jvp, vjp
 
 STENCIL = (-2.0, -1.0, 1.0, 2.0)
@@ -277,7 +277,7 @@ class debug_nans(Interpreter):
         if getattr(value, "dtype", None) is not None and value.dtype.kind in "fc":
             if bool(backend_beside(value).xp.isnan(value).any()):
                 made_by = _node_being_pulled()
-                where = made_by or f"'{primitive.name}' at {':'.join(map(str, user_line()))}"
+                where = made_by or str(Origin(primitive.name))
                 way = (
                     f"backward pass of {where}, in its rule's '{primitive.name}'"
                     if made_by

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +44,13 @@ class OperandIndexError(IndexError):
     """An index, or an axis, is out of range."""
 
 
-class Shaped(NamedTuple):
+class Shaped:
     """Stands in for an array of which a rule needs the shape and dtype only."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape, self.dtype = shape, dtype
 
     @property
     def ndim(self) -> int:
@@ -175,26 +177,35 @@ def backend_beside(x: Any) -> Backend:
     return backend_of((concrete(x),))
 
 
-class Origin(NamedTuple):
-    """Which operation made a traced value, and the user's line that asked for it."""
+class Origin:
+    """Which operation made a traced value, and the user's line that asked for it.
 
-    operation: str
-    file: str
-    line: int
+    Made for every operation on a traced value, so it only notes where the innermost caller outside this package
+    stands (its code and instruction); the line number is worked out when somebody asks.
+    """
+
+    __slots__ = ("_code", "_instruction", "operation")
+
+    def __init__(self, operation: str):
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+            frame = frame.f_back
+        self.operation, self._code, self._instruction = operation, frame.f_code, frame.f_lasti
+
+    @property
+    def file(self) -> str:
+        return self._code.co_filename
+
+    @property
+    def line(self) -> int:
+        spans = self._code.co_lines()
+        return next((n for start, end, n in spans if start <= self._instruction < end and n), self._code.co_firstlineno)
 
     def __str__(self) -> str:
         return f"'{self.operation}' at {self.file}:{self.line}"
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
-def user_line() -> tuple[str, int]:
-    """File and line of the innermost caller outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
 
 
 # Interpreters

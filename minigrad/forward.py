@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.core import Interpreter, Origin, Primitive, Tracer, shape_of, user_line
+from minigrad.core import Interpreter, Origin, Primitive, Tracer, shape_of
 from minigrad.rules import cast, rule_of
 
 
@@ -32,7 +32,7 @@ class Forward(Interpreter):
 
     def lift(self, value: Any, tangent: Any) -> ForwardTracer:
         """A value to differentiate in the direction `tangent`."""
-        return ForwardTracer(value, self.level, Origin("input", *user_line()), tangent)
+        return ForwardTracer(value, self.level, Origin("input"), tangent)
 
     def lower(self, x: Any) -> tuple[Any, Any]:
         """(value, tangent) of a result; the tangent is None where it does not depend on the inputs."""
@@ -53,4 +53,4 @@ class Forward(Interpreter):
         tangent = rule.jvp(values, tangents, y, params)
         if shape_of(tangent) != shape_of(y):
             raise AssertionError(f"the jvp of '{primitive.name}' gave {shape_of(tangent)} for {shape_of(y)}")
-        return ForwardTracer(y, self.level, Origin(primitive.name, *user_line()), cast(tangent, y))
+        return ForwardTracer(y, self.level, Origin(primitive.name), cast(tangent, y))

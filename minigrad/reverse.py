@@ -27,9 +27,8 @@ from minigrad.core import (
     describe,
     dtype_of,
     shape_of,
-    user_line,
 )
-from minigrad.ops.elementwise import add
+from minigrad.ops.elementwise import add_p
 from minigrad.rules import cast, rule_of
 from minigrad.tree import Structure, flatten, unflatten
 
@@ -43,6 +42,7 @@ class Node(NamedTuple):
     result: Any  # the value if the rule asks for it, else its `Shaped`
     params: dict[str, Any]
     origin: Origin
+    wanted: tuple[bool, ...] = ()  # arguments that get a cotangent
 
 
 class Segment(NamedTuple):
@@ -88,7 +88,7 @@ class Reverse(Interpreter):
 
     def watch(self, value: Any) -> ReverseTracer:
         """Put an input on the tape."""
-        origin = Origin("input", *user_line())
+        origin = Origin("input")
         return self._append(Node(None, (), (), value, {}, origin), value)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
@@ -98,26 +98,23 @@ class Reverse(Interpreter):
         return x, None
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        level = self.level
-        values = [a._value if type(a) is ReverseTracer and a.level is level else a for a in args]
+        level, values, traced = self.level, list(args), [False] * len(args)
+        for i, arg in enumerate(args):
+            if type(arg) is ReverseTracer and arg.level is level:
+                values[i], traced[i] = arg._value, True
         y = self.parent.process(primitive, values, params)
-        parents = [a.index if type(a) is ReverseTracer and a.level is level else None for a in args]
-        if all([p is None for p in parents]):
+        plan = rule_of(primitive, "reverse").plan(tuple(traced)) if True in traced else None
+        if plan is None:
             return y
-        rule = rule_of(primitive, "reverse")
-        parents = [p if p is not None and rule.differentiable(i) else None for i, p in enumerate(parents)]
-        wanted = tuple([p is not None for p in parents])
-        if True not in wanted:
-            return y
-        origin = Origin(primitive.name, *user_line())
-        keeps, keep_result = rule.kept(wanted)
-        for i, keep in enumerate(keeps):
+        origin = Origin(primitive.name)
+        parents = tuple([arg.index if want else None for arg, want in zip(args, plan.wanted)])
+        for i, keep in enumerate(plan.keeps):
             if not keep:
                 values[i] = _without_value(values[i])
-            elif type(args[i]) is not ReverseTracer or self._is_input(args[i]):
+            elif not traced[i] or self._is_input(args[i]):
                 self._guard(values[i], origin)
-        result = y if keep_result else _without_value(y)
-        return self._append(Node(primitive, tuple(values), tuple(parents), result, params, origin), y)
+        result = y if plan.keeps_result else _without_value(y)
+        return self._append(Node(primitive, tuple(values), parents, result, params, origin, plan.wanted), y)
 
     def _append(self, node: Node, value: Any) -> ReverseTracer:
         self.tape.append(node)
@@ -171,24 +168,26 @@ class Reverse(Interpreter):
         for index in range(self.start + len(self.tape) - 1, self.start - 1, -1):
             node = self.tape.pop() if release else self.tape[index - self.start]
             if isinstance(node, Segment):
-                self._replay(node, index, cotangents)
+                self._replay(node, index, cotangents, wanted)
                 continue
             if node.primitive is None or index not in cotangents:
                 continue
             g = cotangents[index] if index in wanted else cotangents.pop(index)
-            needs = tuple([p is not None for p in node.parents])
-            pulled = node.primitive.rule.vjp(g, node.args, needs, node.result, node.params)
-            for parent, arg, cotangent in zip(node.parents, node.args, pulled, strict=True):
-                if cotangent is not None:
-                    if shape_of(cotangent) != shape_of(arg):
-                        raise AssertionError(f"the vjp of {node.origin} gave {describe(cotangent)} for {describe(arg)}")
-                    accumulate(cotangents, parent, cast(cotangent, arg))
+            pulled = node.primitive.rule.vjp(g, node.args, node.wanted, node.result, node.params)
+            for parent, arg, cotangent in zip(node.parents, node.args, pulled):
+                if parent is None:
+                    continue
+                if shape_of(cotangent) != shape_of(arg):
+                    raise AssertionError(f"the vjp of {node.origin} gave {describe(cotangent)} for {describe(arg)}")
+                if dtype_of(cotangent) != dtype_of(arg):
+                    cotangent = cast(cotangent, arg)
+                accumulate(cotangents, parent, cotangent)
 
     # Checkpoints
 
     def checkpoint(self, function: Callable, args: tuple) -> Any:
         """Call `function(*args)` keeping only its arguments: it will run again when its derivative is due."""
-        origin = Origin("checkpoint", *user_line())
+        origin = Origin("checkpoint")
         leaves, structure = flatten(args)
         for leaf in leaves:
             if type(leaf) is not ReverseTracer or self._is_input(leaf):
@@ -209,9 +208,11 @@ class Reverse(Interpreter):
                 results[i] = self._append(Node(None, (), (segment,), _without_value(value), {}, made), value)
         return unflatten(result_structure, results)
 
-    def _replay(self, segment: Segment, index: int, cotangents: dict[int, Any]) -> None:
+    def _replay(self, segment: Segment, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
         """Run a checkpointed call again, recording, and pull the cotangents of its results through it."""
-        seeds = {o: cotangents.pop(o) for o in segment.outputs if o is not None and o in cotangents}
+        seeds = {o: cotangents[o] for o in segment.outputs if o is not None and o in cotangents}
+        for output in seeds.keys() - wanted:
+            del cotangents[output]
         if not seeds:
             return
         leaves = [
@@ -232,11 +233,11 @@ class Reverse(Interpreter):
 def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:
     """Add a cotangent to those of a tape entry."""
     before = cotangents.get(index)
-    cotangents[index] = cotangent if before is None else add(before, cotangent)
+    cotangents[index] = cotangent if before is None else add_p(before, cotangent)
 
 
 def _without_value(x: Any) -> Any:
-    return x if isinstance(x, NEUTRAL) else Shaped(shape_of(x), dtype_of(x))
+    return Shaped((), dtype_of(x)) if isinstance(x, NEUTRAL) else Shaped(x.shape, x.dtype)
 
 
 def _owner(array: Any) -> Any:

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from minigrad.backends import NEUTRAL
 from minigrad.core import MissingRuleError, OperandTypeError, Primitive, dtype_of, primitives, shape_of
 
 
@@ -36,6 +37,14 @@ class Statement:
         return self.function(*[known[name] for name in self.asks])
 
 
+class Plan(NamedTuple):
+    """What reverse mode keeps of a call."""
+
+    wanted: tuple[bool, ...]  # arguments that get a cotangent
+    keeps: tuple[bool, ...]  # arguments whose value the rule asks for
+    keeps_result: bool
+
+
 class Rule:
     """A derivative: `jvp` pushes tangents forward, `vjp` pulls a cotangent back; None stands for zero throughout."""
 
@@ -45,7 +54,7 @@ class Rule:
         self.primitive = primitive
         self.names, known = _argument_names(primitive.forward)
         self.statements = {n: Statement(s) if callable(s) else s for n, s in statements.items()}
-        self._kept: dict[tuple[bool, ...], tuple[tuple[bool, ...], bool]] = {}
+        self._plans: dict[tuple[bool, ...], Plan | None] = {}
         for name, statement in self.statements.items():
             strangers = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
             if name not in self.names or strangers:
@@ -60,15 +69,22 @@ class Rule:
         """Whether the argument at this position has a derivative."""
         return self.variadic or self.statements.get(self.names[position]) is not None
 
+    def plan(self, traced: tuple[bool, ...]) -> Plan | None:
+        """What reverse mode does about a call with these arguments traced; None if nothing has a derivative."""
+        try:
+            return self._plans[traced]
+        except KeyError:
+            wanted = tuple(t and self.differentiable(i) for i, t in enumerate(traced))
+            self._plans[traced] = Plan(wanted, *self.kept(wanted)) if any(wanted) else None
+            return self._plans[traced]
+
     def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         """Which arguments' values, and whether the result, reverse mode needs to pull back to the `wanted` ones."""
-        if wanted not in self._kept:
-            needed: set[str] = set()
-            for name, want in zip(self.names, wanted, strict=False):
-                if want:
-                    needed |= set(getattr(self.statements[name], "asks", ())) - self.by_shape(name)
-            self._kept[wanted] = tuple(n in needed for n in self.names), "y" in needed
-        return self._kept[wanted]
+        needed: set[str] = set()
+        for name, want in zip(self.names, wanted, strict=True):
+            if want:
+                needed |= set(getattr(self.statements[name], "asks", ())) - self.by_shape(name)
+        return tuple(n in needed for n in self.names), "y" in needed
 
     def by_shape(self, name: str) -> set[str]:
         """Arguments of which the statement for `name` sees only shape and dtype."""
@@ -126,7 +142,7 @@ class Linear(Rule):
         filled = list(args)
         for i, (arg, t) in enumerate(zip(args, tangents, strict=True)):
             if self.differentiable(i):
-                filled[i] = _op("zeros_like", arg) if t is None else t
+                filled[i] = _zero(arg) if t is None else t
         return self.primitive(*filled, **params)
 
     def by_shape(self, name: str) -> set[str]:
@@ -235,6 +251,11 @@ def _argument_names(forward: Callable) -> tuple[tuple[str, ...], set[str]]:
     """Names of the array arguments of a forward formula (those after the backend), and all names it knows."""
     parameters = [p for p in list(inspect.signature(forward).parameters.values())[1:] if p.name != "out"]
     return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD), {p.name for p in parameters}
+
+
+def _zero(x: Any) -> Any:
+    """The tangent of a constant; that of a number stays a number, which belongs to no device."""
+    return type(x)(0) if isinstance(x, NEUTRAL) else _op("zeros_like", x)
 
 
 def _op(name: str, *args: Any, **params: Any) -> Any:

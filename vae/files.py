@@ -81,7 +81,7 @@ def load_checkpoint(path: Path, only: str | None = None) -> tuple[dict[str, np.n
             metadata = file.metadata() or {}
             if RECORD not in metadata:
                 raise CheckpointError(f"{path} is a safetensors file, but no checkpoint of vae train")
-            names = [name for name in file.keys() if only is None or name.startswith(only)]  # noqa: SIM118
+            names = [name for name in file.keys() if only is None or name.startswith(only)]
             return {name: file.get_tensor(name) for name in names}, json.loads(metadata[RECORD])
     except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint ({error}); train again, or restore it") from None

@@ -26,7 +26,7 @@ from vae.files import write_bytes
 
 DPI = 200
 INK, GREY, BLUE, VERMILION = "#222222", "#707070", "#0072b2", "#d55e00"  # Okabe and Ito
-COLOURS = "#332288 #88ccee #44aa99 #117733 #999933 #ddcc77 #cc6677 #882255 #aa4499 #777777".split()  # Paul Tol, muted
+COLOURS = "#332288 #56b4e9 #44aa99 #117733 #999933 #e69f00 #cc6677 #882255 #aa4499 #777777".split()  # after Paul Tol
 MARKERS = "o^sDv<>P"
 PAD = 2  # image pixels between two images
 
@@ -41,9 +41,7 @@ def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
     """
     images = _host(images)
     if images.ndim != 4 or 0 in images.shape or columns < 1 or pad < 0:
-        raise ValueError(
-            f"a grid takes images (n, H, W, C), columns ≥ 1, pad ≥ 0, got {images.shape}, {columns}, {pad}"
-        )
+        raise ValueError(f"grid takes (n, H, W, C), columns ≥ 1 and pad ≥ 0, got {images.shape}, {columns} and {pad}")
     n, height, width, channels = images.shape
     rows, height, width = -(-n // columns), height + pad, width + pad
     cells = np.ones((rows * columns, height, width, channels), images.dtype)
@@ -57,14 +55,14 @@ def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: st
     images, reconstructed = _images(images), _images(reconstructed)
     if images.shape != reconstructed.shape:
         raise ValueError(f"images and reconstructions need one shape, got {images.shape} and {reconstructed.shape}")
-    (n, height), pad = images.shape[:2], PAD
-    columns = -(-n // -(-n // 10))
+    n, height = images.shape[:2]
+    columns, pad = -(-n // -(-n // 10)), PAD
     strips = [grid(x[i : i + columns], columns, pad) for i in range(0, n, columns) for x in (images, reconstructed)]
     pairs = [grid(np.stack(strips[i : i + 2]), 1, pad) for i in range(0, len(strips), 2)]
-    axes = _sheet(grid(np.stack(pairs), 1, 4 * pad), height, title, left=1.15)
+    axes = _sheet(grid(np.stack(pairs), 1, 4 * pad), max(images.shape[1:3]), title, left=1.15)
     for i in range(len(strips)):
         middle = i // 2 * (2 * height + 5 * pad) + i % 2 * (height + pad) + height / 2
-        label = "reconstruction\nŷ(z)" if i % 2 else "input\ny"
+        label = ("input\ny", "reconstruction\nŷ(z)")[i % 2]
         axes.annotate(label, (0, middle), (-6, 0), textcoords="offset points", size=9, ha="right", va="center")
     return _save(axes, path)
 
@@ -74,26 +72,25 @@ def samples(path: str | Path, images: Any, title: str) -> Path:
     images = _images(images)
     whole = grid(images, math.isqrt(len(images) - 1) + 1, PAD)
     note = "decoder means ŷ(z) of z ~ N(0, I); no encoder involved"
-    return _save(_sheet(whole, images.shape[1], title, note), path)
+    return _save(_sheet(whole, max(images.shape[1:3]), title, note), path)
 
 
 def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str = "The latent plane") -> Path:
     """Decoder means on a square of Gaussian quantiles (i + ½)/side of z₁ and z₂ (Kingma and Welling 2013, figure 4).
 
-    `decode` maps z (side², 2), float32, row by row from the top left where z₂ is largest, to images (side², H, W, C).
+    `decode` maps float32 z (side², 2), row by row from the top left (z₂ largest), to images (side², H, W, C) in [0, 1].
     """
     if side < 1:
         raise ValueError(f"the latent plane needs a side of at least 1 image, got {side}")
-    normal = NormalDist()
-    quantiles = np.array([normal.inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
+    quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
     images = _images(decode(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1).reshape(-1, 2)))
     if len(images) != side * side:
         raise ValueError(f"decode returned {len(images)} images for {side * side} latents")
     whole = grid(images, side)
     note = "decoder means ŷ(z); axes in steps of equal probability under z ~ N(0, I)"
-    axes = _sheet(whole, max(whole.shape) / 10, title, note, left=0.6, bottom=0.5)
+    axes = _sheet(whole, max(whole.shape) / 10, title, note, left=0.75, bottom=0.5)
     ticks = [z for z in (-2, -1, -0.5, 0, 0.5, 1, 2) if abs(z) <= quantiles[-1] + 0.1]
-    at, labels = np.array([normal.cdf(z) for z in ticks]), [f"{z:g}".replace("-", "−") for z in ticks]
+    at, labels = np.array([NormalDist().cdf(z) for z in ticks]), [f"{z:g}".replace("-", "−") for z in ticks]
     axes.set_xticks(at * whole.shape[1] - 0.5, labels)
     axes.set_yticks((1 - at) * whole.shape[0] - 0.5, labels)
     axes.set(xlabel="z₁", ylabel="z₂")
@@ -114,13 +111,12 @@ def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Pat
     (x, y), reach = (low + high) / 2, 0.53 * (high - low).max()
     _plot(axes, xlabel="μ₁", ylabel="μ₂", xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
     axes.plot(radius * np.cos(turn), radius * np.sin(turn), "--", color=INK, lw=0.8)
-    kinds = [] if labels is None else np.unique(labels).tolist()
-    marks = {str(kind): (COLOURS[i % len(COLOURS)], f"${kind}$") for i, kind in enumerate(kinds)}
-    if labels is None:
-        axes.scatter(*means.T, color=BLUE, s=8, alpha=0.6, lw=0)
-    for kind, (colour, marker) in zip(kinds, marks.values()):
-        axes.scatter(*means[labels == kind].T, color=colour, marker=marker, s=22, alpha=0.8, lw=0)
-    _legend(axes, marks, "label" if marks else "")
+    marks, kinds = {}, np.zeros(len(means), int) if labels is None else labels
+    for i, kind in enumerate(np.unique(kinds)):
+        marks[str(kind)] = colour, marker = COLOURS[i % len(COLOURS)], "." if labels is None else f"${kind}$"
+        axes.plot(*means[kinds == kind].T, ls="", marker=marker, color=colour, ms=4.7, mew=0.4, alpha=0.75)
+    if labels is not None and len(marks) <= 24:  # beyond, the marks speak for themselves
+        _legend(axes, marks, "label")
     return _save(axes, path)
 
 
@@ -131,9 +127,9 @@ def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
     if not (values.size and np.isfinite(values).all()):
         raise ValueError(f"learning curves need one record or more, each with finite {', '.join(keys)}")
     note = f"{len(records)} epochs in {seconds.sum():,.0f} s" if len(records) > 1 else f"1 epoch in {seconds[0]:.1f} s"
-    (axes,) = _page(4.8, 2.7, title, note, left=0.75, bottom=0.5, right=1.0)
+    (axes,) = _page(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.05)
     _plot(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     sides = ("top", "bottom") if train[-1] >= test[-1] else ("bottom", "top")  # the two labels never overlap
     for name, loss, colour, side in zip(("train", "test"), (-train, -test), (BLUE, VERMILION), sides):
         axes.plot(epoch, loss, color=colour, lw=1.8, marker="o", ms=3 if len(records) <= 40 else 0)
@@ -156,13 +152,13 @@ def agreement(
         raise ValueError(f"all four arrays need one shape (n,), n ≥ 1, got {[a.shape for a in (*arrays, names)]}")
     if not (np.isfinite(arrays).all() and relative.min() >= 0 and 0 < tolerance < math.inf):
         raise ValueError("derivatives and relative errors must be finite, errors ≥ 0 and the tolerance positive")
+    zeros, over = [(a == 0).sum() for a in arrays], (relative > tolerance).sum()
     note = (
-        f"{len(x):,} coordinates: {(relative > tolerance).sum():,} above the tolerance {tolerance:.0e}, largest "
-        f"relative error {relative.max():.1e}. Exact zeros, drawn at the axis floor: {(y == 0).sum():,} in reverse "
-        f"mode, {(x == 0).sum():,} in differences, {(relative == 0).sum():,} in errors."
+        f"{len(x):,} coordinates, {over:,} above the tolerance; largest relative error {relative.max():.1e}; zeros, at "
+        f"the axis floor: {zeros[0]:,} in reverse mode, {zeros[1]:,} in differences, {zeros[2]:,} in errors"
     )
-    right = 0.4 + 0.068 * max(map(len, names))
-    above, below = _page(4.7, 5.1, title, note, left=0.8, bottom=0.5, right=right, parts=((1.8, 3.3), (0, 1.6)))
+    margins = dict(left=0.8, bottom=0.5, right=0.4 + 0.068 * max(20, *map(len, names)))
+    above, below = _page(4.7, 5.1, title, note, parts=((1.8, 3.3), (0, 1.6)), **margins)
     opposite = np.sign(x) * np.sign(y) < 0
     (x, y), span = _on_log(abs(x), abs(y))
     (relative, _), limits = _on_log(relative, np.array([tolerance]))
@@ -172,7 +168,7 @@ def agreement(
     above.tick_params(labelbottom=False)
     above.plot(span, span, color=GREY, lw=0.8, zorder=1)
     below.axhline(tolerance, color=VERMILION, lw=1, ls="--", zorder=1)
-    below.text(1.3 * span[1], tolerance, "tolerance", color=VERMILION, size=8, va="center")
+    below.text(1.3 * span[1], tolerance, f"tolerance {tolerance:.0e}", color=VERMILION, size=8, va="center")
     marks, layers, leaves = {}, {}, {}
     for name in dict.fromkeys(names.tolist()):
         layer, _, leaf = name.rpartition(".")
@@ -203,11 +199,10 @@ def _images(values: Any) -> np.ndarray:
 
 
 def _on_log(*values: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]:
-    """Values ≥ 0 with zeros raised to a floor, a decade below the rest, and the limits of their logarithmic axis."""
+    """Values ≥ 0 with zeros raised to a floor, a decade below the rest, and the limits of a logarithmic axis."""
     every = np.concatenate(values)
-    least = every[every > 0].min() if every.any() else 1.0
-    floor = max(least / 10 if (every == 0).any() else least, 1e-300)
-    return [np.maximum(x, floor) for x in values], (floor / 3, 3 * max(every.max(), floor))
+    floor = max(every[every > 0].min(initial=1.0) / 10, 1e-300)
+    return [np.maximum(x, floor) for x in values], (floor / 2, max(3 * every.max(), 1e4 * floor))
 
 
 def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, parts=None) -> list[Axes]:
@@ -216,27 +211,26 @@ def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, par
     lines = textwrap.wrap(title, int(whole / 0.11)), textwrap.wrap(note, int(whole / 0.072))
     under = bottom + height + 0.08 + 0.16 * len(lines[1])
     top = under + 0.21 * len(lines[0]) + 0.1
-    figure = Figure((whole, top), DPI, facecolor="white")
+    figure = Figure((whole, top), DPI, facecolor="white", layout="none")
     look = dict(va="top", linespacing=1.15, parse_math=False)
     figure.text(0.15 / whole, 1 - 0.1 / top, "\n".join(lines[0]), size=12, weight="bold", color=INK, **look)
     figure.text(0.15 / whole, under / top, "\n".join(lines[1]), size=8.5, color=GREY, **look)
-    boxes = [(left, bottom + y, width, h) for y, h in parts or [(0, height)]]
-    return [figure.add_axes((x / whole, y / top, w / whole, h / top)) for x, y, w, h in boxes]
+    rows = parts or [(0, height)]
+    return [figure.add_axes((left / whole, (bottom + y) / top, width / whole, h / top)) for y, h in rows]
 
 
 def _sheet(picture: np.ndarray, cell: float, title: str, note: str = "", **margins: float) -> Axes:
     """A picture (H, W, C) alone; each pixel is k × k pixels of the file, so that `cell` pixels fill half an inch."""
     inches = max(1, round(112 / cell)) / DPI
     (axes,) = _page(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
-    colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    axes.imshow(colours, aspect="auto", interpolation="nearest", origin="upper")
-    axes.spines[:].set_visible(False)
-    axes.set(xticks=[], yticks=[])
+    axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)), aspect="auto", interpolation="none", origin="upper")
+    axes.set(frame_on=False, xticks=[], yticks=[])
     return axes
 
 
 def _plot(axes: Axes, **look: Any) -> None:
     axes.set(axisbelow=True, **look)
+    axes.minorticks_off()
     axes.grid(color="#e6e6e6", lw=0.6)
     axes.tick_params(labelsize=8.5, color=GREY)
     axes.spines[["top", "right"]].set_visible(False)

@@ -74,9 +74,13 @@ def roll(x, shift, axis=None):
 def pad(x, pad_width, mode="constant", constant_values=0):
     """x with borders: mode 'constant', 'edge', 'reflect', 'symmetric' or 'wrap'. Widths as in numpy.pad."""
     shape = shape_of(x)
-    widths = np.broadcast_to(np.asarray(pad_width), (len(shape), 2)).astype(int).tolist() if shape else []
-    if any(w < 0 for pair in widths for w in pair):
-        raise OperandError(f"pad: widths must not be negative, got {pad_width}")
+    given = np.asarray(pad_width)
+    try:
+        widths = np.broadcast_to(given, (len(shape), 2)).tolist() if shape else []
+    except ValueError:
+        raise OperandError(f"pad: widths {pad_width} do not fit the axes of {describe(x)}") from None
+    if given.dtype.kind not in "iu" or any(w < 0 for pair in widths for w in pair):
+        raise OperandError(f"pad: widths are integers ≥ 0, got {pad_width}")
     if mode == "constant":
         padded = pad_p(x, widths=tuple(map(tuple, widths))) if widths else x
         if np.ndim(constant_values) == 0 and constant_values == 0:
@@ -121,5 +125,7 @@ def triu(x, k=0):
 
 
 def _triangle(x, k):
+    if len(shape_of(x)) < 2:
+        raise OperandError(f"tril and triu need matrices in the last two axes, got {describe(x)}")
     rows, columns = shape_of(x)[-2:]
     return backend_beside(x).from_host(np.tri(rows, columns, k, dtype=bool))

@@ -103,7 +103,7 @@ def conv_p(b, x, w, *, stride, pads, out=None):
     kh, kw, channels, features = w.shape
     dtype = b.xp.result_type(x, w)
     y = b.xp.empty((len(x), *_out_size(x.shape[1:3], (kh, kw), stride, pads), features), dtype) if out is None else out
-    if stride == (1, 1) and features < channels:
+    if stride == (1, 1) and 4 * features <= channels:
         return _products_first(b, x, w, pads, y)
     windows = _Windows(b, x.shape[1:3], channels, (kh, kw), stride, pads, dtype, len(x))
     for piece in windows.pieces():  # (n·H·W, kkC) @ (kkC, F)

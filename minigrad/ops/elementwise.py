@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.core import Primitive, dtype_of, primitive
+import numpy as np
+
+from minigrad.core import OperandTypeError, Primitive, dtype_of, is_inexact, primitive
 from minigrad.rules import constant, linear, partials
 
 
@@ -126,8 +128,7 @@ def sum_to_p(b, x, *, shape, out=None):
     x = b.xp.asarray(x)
     leading = x.ndim - len(shape)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
-    total = b.xp.sum(x, axis=axes, keepdims=True).reshape(shape) if axes or leading else x
-    return _stored(total, out)
+    return _stored(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
 
 
 @primitive("broadcast_to", view_of=0)
@@ -143,7 +144,8 @@ linear(broadcast_to_p, x=lambda g, x: sum_to_p(g, shape=x.shape))
 add = _binary("add", "x₁ + x₂", 1, 1)
 subtract = _binary("subtract", "x₁ − x₂", 1, -1)
 multiply = _binary("multiply", "x₁·x₂", lambda x2: x2, lambda x1: x1)
-divide = _binary("divide", "x₁ / x₂", lambda x2: reciprocal(x2), lambda x2, y: -divide(y, x2))
+add_p = add.primitive
+divide = _binary("divide", "x₁ / x₂", lambda x2: _inverse(x2), lambda x2, y: -divide(y, x2))
 negative = _unary("negative", "−x", -1)
 reciprocal = _unary(
     "reciprocal",
@@ -152,6 +154,13 @@ reciprocal = _unary(
     lambda b, x, out=None: b.xp.divide(1, x, out=out),  # NumPy's reciprocal divides integers as integers
 )
 square = _unary("square", "x²", lambda x: 2 * x)
+
+
+def _inverse(x):
+    """1 / x; that of a number is a number, whose dtype is weak."""
+    return 1 / x if isinstance(x, (int, float, complex)) and x else reciprocal(x)
+
+
 sqrt = _unary("sqrt", "√x", lambda y: divide(0.5, y))
 
 
@@ -165,6 +174,8 @@ def _power_base(x1, x2):
 
 def _power_exponent(x1, x2, y):
     """∂x₁^x₂/∂x₂ = y ln x₁, with 0 ln 0 read as 0."""
+    if isinstance(x1, (int, float)) and x1 >= 0:
+        return y * (math.log(x1) if x1 else 0)
     return y * log(where(equal(x1, 0), 1, x1))
 
 
@@ -182,6 +193,7 @@ log2 = _unary("log2", "log₂ x", lambda x: divide(1 / math.log(2), x))
 def _gap(x1, x2):
     """x₁ − x₂, with (−∞) − (−∞) read as −∞: nothing has no share in nothing."""
     nothing = logical_and(equal(x1, -math.inf), equal(x2, -math.inf))
+    x2 = zeros_like_p(x1) + x2 if isinstance(x2, (int, float)) else x2
     return x1 - where(nothing, 0, x2)
 
 
@@ -273,7 +285,15 @@ def gelu(x):
 
 # Kinks
 
-abs = absolute = _unary("absolute", "|x|", lambda x: sign(x))
+
+
+def _real_sign(x):
+    if dtype_of(x).kind == "c":
+        raise OperandTypeError("absolute: |x| of a complex x is not holomorphic, so it has no complex derivative")
+    return sign(x)
+
+
+abs = absolute = _unary("absolute", "|x|", lambda x: _real_sign(x))
 maximum = _binary("maximum", "the larger", lambda x1, x2: step(x1, x2), lambda x1, x2: step(x2, x1))
 minimum = _binary("minimum", "the smaller", lambda x1, x2: step(x2, x1), lambda x1, x2: step(x1, x2))
 
@@ -293,7 +313,9 @@ partials(
 
 def clip(x, a_min=None, a_max=None):
     """x kept within [a_min, a_max]; its derivative is 1 inside and on both edges, 0 outside."""
-    return clip_p(x, -math.inf if a_min is None else a_min, math.inf if a_max is None else a_max)
+    kind = None if is_inexact(x) else np.iinfo(dtype_of(x))  # of integers, so that they stay integers
+    low, high = (-math.inf, math.inf) if kind is None else (int(kind.min), int(kind.max))
+    return clip_p(x, low if a_min is None else a_min, high if a_max is None else a_max)
 
 
 def stop_gradient(x):

@@ -30,7 +30,14 @@ def gaussian_sample(mean, log_std, noise):
     All three broadcast, and the noise always comes from outside: with a frozen ε the sample is an ordinary function.
     Raises ValueError unless the noise has one entry for each sampled number, since shared ε are no independent draws.
     """
-    sampled = np.broadcast_shapes(shape_of(mean), shape_of(log_std), shape_of(noise))
+    try:
+        sampled = np.broadcast_shapes(shape_of(mean), shape_of(log_std))
+    except ValueError:
+        raise OperandError(
+            f"gaussian_sample: mean {describe(mean)} and log_std {describe(log_std)} do not broadcast"
+        ) from None
+    if np.broadcast_shapes(shape_of(noise)[-len(sampled) :] if sampled else (), sampled) != sampled:
+        pass
     if shape_of(noise) != sampled:
         raise OperandError(
             f"gaussian_sample: a sample of shape {sampled} needs as many noise entries, got {describe(noise)} "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.core import OperandError, OperandIndexError, backend_beside, concrete, describe, primitive, shape_of
+from minigrad.ops.elementwise import _stored
 from minigrad.ops.shape import moveaxis, normal_axis, ravel, transpose_p
 from minigrad.rules import linear
 
@@ -37,14 +38,14 @@ def _positions(indices, axes):
     """The index tuple that picks `indices[j]` on axis `axes[j]` and everything on the others."""
     full = [slice(None)] * (max(axes) + 1)
     for j, axis in enumerate(axes):
-        full[axis] = indices[j]
+        full[axis] = indices[j, ...]  # an array even of no axes, so that NumPy makes no view
     return tuple(full)
 
 
 @primitive("gather")
 def gather_p(b, x, indices, *, axes, out=None):
     """x picked along `axes` by the rows of the integer array `indices`, of shape (len(axes), …)."""
-    return x[_positions(indices, axes)]
+    return _stored(x[_positions(indices, axes)], out)
 
 
 @primitive("scatter_add")
@@ -63,7 +64,7 @@ linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes)
 
 @primitive("take_along_axis")
 def take_along_p(b, x, indices, *, axis, out=None):
-    return b.xp.take_along_axis(x, indices, axis)
+    return _stored(b.xp.take_along_axis(x, indices, axis), out)
 
 
 @primitive("add_along_axis")
@@ -72,8 +73,7 @@ def add_along_p(b, x, indices, *, axis, shape, out=None):
     y = b.xp.zeros(shape, x.dtype) if out is None else out
     if out is not None:
         y[...] = 0
-    mesh = [b.xp.arange(n).reshape([-1 if i == j else 1 for j in range(x.ndim)]) for i, n in enumerate(indices.shape)]
-    mesh = [b.xp.zeros_like(m) if shape[i] == 1 else m for i, m in enumerate(mesh)]
+    mesh = [b.xp.arange(n).reshape([-1 if i == j else 1 for j in range(x.ndim)]) for i, n in enumerate(shape)]
     mesh[axis] = indices
     b.add_at(y, tuple(mesh), x)
     return y
@@ -86,13 +86,13 @@ linear(add_along_p, x=lambda g, indices, axis: take_along_p(g, indices, axis=axi
 def getitem(x, index):
     """x[index], with NumPy's meaning of integers, slices, None, Ellipsis, integer and boolean arrays."""
     index = index if isinstance(index, tuple) else (index,)
-    index = [np.asarray(i) if isinstance(i, list) else i for i in index]
+    index = [np.asarray(i) if isinstance(i, (list, tuple, range)) else i for i in index]
     if not any(_is_array(i) for i in index):
         return slice_p(x, index=tuple(index))
     places = [k for k, i in enumerate(index) if _picks(i)]
     together = places[-1] - places[0] == len(places) - 1
     index = _without_ellipsis(x, index)
-    index = [part for k, i in enumerate(index) for part in (_true_positions(x, i, k) if _is_mask(i) else [i])]
+    index = _without_masks(x, index)
     axes = tuple(k for k, i in enumerate(index) if _picks(i))
     basic = tuple(slice(None) if k in axes else i for k, i in enumerate(index))
     if any(i != slice(None) for i in basic):
@@ -130,19 +130,34 @@ def _picks(i):
 
 def _without_ellipsis(x, index):
     ndim = len(shape_of(x))
-    used = sum(np.ndim(i) if _is_mask(i) else i is not None for i in index if i is not Ellipsis)
+    used = sum(_axes_used(i) for i in index if i is not Ellipsis)
     if used > ndim:
         raise OperandIndexError(f"too many indices: {used} for {describe(x)} of {ndim} dimensions")
+    if sum(i is Ellipsis for i in index) > 1:
+        raise OperandIndexError("an index can have one ellipsis (...) only")
     place = next((k for k, i in enumerate(index) if i is Ellipsis), len(index))
     return [*index[:place], *[slice(None)] * (ndim - used), *index[place + 1 :]]
 
 
-def _true_positions(x, mask, place):
-    """A boolean index as one integer array for each of its axes."""
+def _axes_used(i):
+    """How many axes an index entry other than an ellipsis speaks of."""
+    return np.ndim(i) if _is_mask(i) else int(i is not None)
+
+
+def _without_masks(x, index):
+    parts, axis = [], 0
+    for i in index:
+        parts += _true_positions(x, i, axis) if _is_mask(i) else [i]
+        axis += _axes_used(i)
+    return parts
+
+
+def _true_positions(x, mask, axis):
+    """A boolean index, from this axis of x on, as one integer array for each of its axes."""
     b, mask = backend_beside(x), concrete(mask)
     if np.ndim(mask) == 0:
         raise OperandIndexError("a single True or False as an index is not supported: use an array or a slice")
-    expected = shape_of(x)[place : place + mask.ndim]
+    expected = shape_of(x)[axis : axis + mask.ndim]
     if mask.shape != expected:
         raise OperandIndexError(f"boolean index of shape {mask.shape} does not match {expected} of {describe(x)}")
     return list(b.xp.nonzero(b.xp.asarray(mask)))

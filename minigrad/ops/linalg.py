@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.core import OperandError, describe, primitive, shape_of
+from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import tril
 from minigrad.ops.indexing import diagonal
@@ -106,10 +106,8 @@ def trace(x, offset=0, axis1=0, axis2=1):
 @primitive("einsum")
 def einsum_p(b, *xs, subscripts, out=None):
     """No letter repeats within an operand, is summed in one operand alone, or broadcasts: `einsum` saw to that."""
-    if out is not None:
-        out[...] = b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
-        return out
-    return b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
+    y = b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
+    return e._stored(y.copy() if len(xs) == 1 and out is None else y, out)  # of one operand NumPy makes a view
 
 
 def _einsum_transpose(g, i, xs, *, subscripts):
@@ -132,6 +130,8 @@ def einsum(subscripts, *operands):
         for letter, count in Counter(term).items():
             for _ in range(count - 1):
                 a, b = [k for k, c in enumerate(term) if c == letter][:2]
+                if shape_of(xs[i])[a] != shape_of(xs[i])[b]:
+                    raise OperandError(f"einsum: '{subscripts}': axes '{letter}' of {describe(operands[i])} differ")
                 xs[i] = diagonal(xs[i], 0, a, b)
                 term = "".join(c for k, c in enumerate(term) if k not in (a, b)) + letter
         terms[i] = term
@@ -216,9 +216,11 @@ custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
 )
 
 
-def _square(x, operation):
+def _square(x, operation, real=False):
     if len(shape_of(x)) < 2 or shape_of(x)[-1] != shape_of(x)[-2]:
         raise OperandError(f"{operation}: needs square matrices in the last two axes, got {describe(x)}")
+    if real and dtype_of(x).kind == "c":
+        raise OperandTypeError(f"{operation}: real matrices only, got {describe(x)}")
 
 
 def inv(a):
@@ -265,11 +267,11 @@ def _lower(s):
 
 
 def cholesky(a):
-    """The lower L with LLᵀ = A. Only the lower triangle of A is read, so only it gets a derivative.
+    """The lower L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
 
     Raises LinAlgError if a matrix is not positive definite.
     """
-    _square(a, "cholesky")
+    _square(a, "cholesky", real=True)
     return cholesky_p(a)
 
 
@@ -307,7 +309,7 @@ class SlogdetResult(NamedTuple):
 @constant
 @primitive("det_sign")
 def det_sign_p(b, x, out=None):
-    return b.xp.linalg.slogdet(x)[0]
+    return e._stored(b.xp.linalg.slogdet(x)[0], out)
 
 
 @primitive("logabsdet")
@@ -323,5 +325,5 @@ custom(  # ẏ = tr(A⁻¹Ȧ)
 
 def slogdet(a):
     """(sign, ln|det A|) of each real matrix."""
-    _square(a, "slogdet")
+    _square(a, "slogdet", real=True)
     return SlogdetResult(det_sign_p(a), logabsdet_p(a))

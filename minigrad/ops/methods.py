@@ -82,10 +82,12 @@ def install(package: ModuleType) -> None:
 
 
 def _binary(function: Callable) -> Callable:
+    function = getattr(function, "primitive", function)
     return lambda self, other: function(self, other) if _is_operand(other) else NotImplemented
 
 
 def _reflected(function: Callable) -> Callable:
+    function = getattr(function, "primitive", function)
     return lambda self, other: function(other, self) if _is_operand(other) else NotImplemented
 
 

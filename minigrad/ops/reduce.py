@@ -11,7 +11,7 @@ from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, is
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem, take_along_axis
-from minigrad.ops.shape import concatenate_p, moveaxis, normal_axes, normal_axis, ravel, reshape_p
+from minigrad.ops.shape import concatenate_p, moveaxis, normal_axes, normal_axis, ravel, reshape_p, squeeze
 from minigrad.rules import constant, custom, linear
 
 
@@ -22,7 +22,7 @@ def _kept(shape, axes):
 
 def _spread(g, x, axes):
     """g, which lacks `axes`, broadcast back to the shape of x."""
-    return e.broadcast_to_p(reshape_p(g, shape=_kept(x.shape, axes)), shape=x.shape)
+    return e.broadcast_to_p(reshape_p(g, shape=_kept(shape_of(x), axes)), shape=shape_of(x))
 
 
 def _reduce(made, x, axis, keepdims, **params):
@@ -79,13 +79,13 @@ def _root(v):
 def norm(x, ord=None, axis=None, keepdims=False):
     """Vector norm: √Σx² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
 
-    Over all elements by default. At x = 0 the derivatives are taken to be 0. Matrix norms other than 'fro' are not
-    offered. Raises ValueError.
+    Over all elements by default. At x = 0 the derivatives are taken to be 0. Matrix norms (over two axes) other than
+    'fro' are not offered. Raises ValueError.
     """
     if dtype_of(x).kind == "c":
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
-    if ord is not None and axis is None and len(shape_of(x)) > 1 and ord != "fro":
-        raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give an axis, or use ord='fro'")
+    if ord not in (None, "fro") and len(normal_axes(axis, len(shape_of(x)), "norm")) > 1:
+        raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
     if ord in (None, 2, "fro"):
         return _root(sum(e.square(x), axis, keepdims))
     if ord == math.inf:
@@ -96,9 +96,11 @@ def norm(x, ord=None, axis=None, keepdims=False):
         raise OperandError(f"norm: ord={ord!r} is not offered; use None, 'fro', a number other than 0, or ±inf")
     if ord == 1:
         return sum(e.abs(x), axis, keepdims)
-    total = sum(e.power(e.abs(x), ord), axis, keepdims)
-    zero = e.equal(total, 0)
-    return e.where(zero, 0, e.power(e.where(zero, 1, total), 1 / ord))
+    size = e.abs(x)
+    zero = e.equal(sum(size, axis, keepdims=True), 0)
+    total = sum(e.power(e.where(zero, 1, size), ord), axis, keepdims=True)
+    y = e.where(zero, 0, e.power(total, 1 / ord))
+    return y if keepdims else squeeze(y, axis)
 
 
 @primitive("cumsum")
@@ -125,9 +127,9 @@ def cumsum(x, axis=None):
 @primitive("share")
 def share_p(b, x, y, *, axes, out=None):
     """1/n at the n places along `axes` where x attains the extreme y, else 0."""
-    attained = b.xp.equal(x, y.reshape(_kept(x.shape, axes)))
+    attained = b.xp.equal(x, y.reshape(_kept(shape_of(x), axes)))
     count = b.xp.sum(attained, axis=axes, keepdims=True, dtype=np.int64)
-    return e._stored((attained / b.xp.maximum(count, 1)).astype(x.dtype), out)
+    return e._stored((attained / b.xp.maximum(count, 1)).astype(dtype_of(x)), out)
 
 
 @primitive("max")
@@ -163,19 +165,19 @@ def min(x, axis=None, keepdims=False):
 @constant
 @primitive("argmax")
 def argmax_p(b, x, *, axis, out=None):
-    return b.xp.argmax(x, axis=axis)
+    return e._stored(b.xp.argmax(x, axis=axis), out)
 
 
 @constant
 @primitive("argmin")
 def argmin_p(b, x, *, axis, out=None):
-    return b.xp.argmin(x, axis=axis)
+    return e._stored(b.xp.argmin(x, axis=axis), out)
 
 
 @constant
 @primitive("argsort")
 def argsort_p(b, x, *, axis, out=None):
-    return b.xp.argsort(x, axis=axis, kind="stable")
+    return e._stored(b.xp.argsort(x, axis=axis, kind="stable"), out)
 
 
 def argmax(x, axis=None):

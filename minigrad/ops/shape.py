@@ -12,7 +12,16 @@ from operator import index as as_int
 
 import numpy as np
 
-from minigrad.core import OperandError, OperandIndexError, describe, is_inexact, primitive, shape_of
+from minigrad.core import (
+    OperandError,
+    OperandIndexError,
+    OperandTypeError,
+    describe,
+    dtype_of,
+    is_inexact,
+    primitive,
+    shape_of,
+)
 from minigrad.ops.elementwise import _stored, broadcast_to_p, zeros_like_p
 from minigrad.rules import constant, linear
 
@@ -192,6 +201,8 @@ def broadcast_to(x, shape):
 def astype(x, dtype):
     """x in another dtype. Derivatives pass between floating dtypes, and are cast back."""
     dtype = np.dtype(dtype)
+    if dtype.kind == "f" and dtype_of(x).kind == "c":
+        raise OperandTypeError(f"astype: {describe(x)} has imaginary parts, which {dtype} cannot hold")
     if dtype.kind in "fc" and is_inexact(x):
         return astype_p(x, dtype=dtype)
     return astype_discrete_p(x, dtype=dtype)

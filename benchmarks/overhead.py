@@ -1,0 +1,147 @@
+"""Cost of one operation where arrays are so small (10 numbers) that arithmetic costs nothing: what the machinery adds.
+
+Two programs, forward alone and with the gradient of all three inputs, in float64, beside HIPS/autograd, PyTorch (eager)
+and plain NumPy, which has no gradient and shows the floor:
+
+    chain   h ← a·tanh(h) + b, 200 times, then a sum: 601 operations
+    mlp     h ← h W + b, h ← h / (1 + e⁻ʰ), 40 times, then Σ h²: 242 operations, h being a batch of one row
+
+The gradient's cost is the whole of it, forward included, divided by the number of *forward* operations. All results are
+compared before the clock starts. `ratio` is minigrad's median over autograd's.
+
+    python benchmarks/overhead.py
+    python benchmarks/overhead.py --profile      (where minigrad's time goes; measures nothing else)
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from common import ABSENT, machine, measure, parse, parser, peer, quiet, ratio
+from report import report
+
+import minigrad as mg
+
+SIZE, CHAIN, LAYERS = 10, 200, 40
+TOLERANCE = 1e-10
+torch = peer("torch")
+autograd = peer("autograd")
+
+
+# The programs, for any namespace that speaks NumPy
+
+
+def chain(xp: Any, h: Any, a: Any, b: Any) -> Any:
+    for _ in range(CHAIN):
+        h = xp.tanh(h) * a + b
+    return xp.sum(h)
+
+
+def mlp(xp: Any, h: Any, w: Any, b: Any) -> Any:
+    for _ in range(LAYERS):
+        h = xp.matmul(h, w) + b
+        h = h / (1 + xp.exp(-h))
+    return xp.sum(h * h)
+
+
+SHAPES = {"chain": ((SIZE,), (SIZE,), (SIZE,)), "mlp": ((1, SIZE), (SIZE, SIZE), (SIZE,))}
+PROGRAMS = {"chain": (chain, 3 * CHAIN + 1), "mlp": (mlp, 6 * LAYERS + 2)}
+
+
+def inputs_of(name: str) -> tuple[np.ndarray, ...]:
+    """The three arrays a program starts from: standard normals over √10."""
+    draw = np.random.default_rng(0).standard_normal
+    return tuple(draw(shape) / SIZE**0.5 for shape in SHAPES[name])
+
+
+# The competitors
+
+
+def forwards(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
+    """Value alone, outside of any derivative."""
+    made = {"minigrad": lambda: program(mg, *inputs), "NumPy": lambda: program(np, *inputs)}
+    if autograd:
+        made["autograd"] = lambda: program(autograd.numpy, *inputs)
+    if torch:
+        tensors = [torch.tensor(x) for x in inputs]
+        made["PyTorch"] = lambda: program(torch, *tensors)
+    return made
+
+
+def gradients(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
+    """The gradient of all three inputs."""
+    ours = mg.grad(lambda *given: program(mg, *given), argnums=(0, 1, 2))
+    made = {"minigrad": lambda: ours(*inputs)}
+    if autograd:
+        theirs = autograd.grad(lambda *given: program(autograd.numpy, *given), argnum=(0, 1, 2))
+        made["autograd"] = lambda: theirs(*inputs)
+    if torch:
+        tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
+        made["PyTorch"] = lambda: torch.autograd.grad(program(torch, *tensors), tensors)
+    return made
+
+
+def check_agreement(case: str, competitors: dict[str, Callable[[], Any]]) -> None:
+    """Exit with a sentence where competitors compute different things."""
+    expected = competitors["minigrad"]()
+    for who, compute in competitors.items():
+        for a, b in zip(_arrays(compute()), _arrays(expected), strict=True):
+            if not np.abs(a - b).max() <= TOLERANCE * np.abs(b).max():
+                raise SystemExit(f"{case}: {who} computes something else than minigrad: {a} instead of {b}")
+
+
+def _arrays(result: Any) -> list[np.ndarray]:
+    return [np.asarray(x) for x in (result if isinstance(result, tuple) else (result,))]
+
+
+# Side by side
+
+
+def run_case(case: str, competitors: dict[str, Callable], operations: int, rounds: int) -> dict[str, Any]:
+    check_agreement(case, competitors)
+    entries: dict[str, Any] = measure(competitors, rounds)
+    for entry in entries.values():
+        entry["us_per_operation"] = round(1e3 * entry["median_ms"] / operations, 4)
+    entries |= {who: ABSENT for who in ("autograd", "PyTorch") if who not in entries}
+    return entries | {"ratio": ratio(entries, "minigrad", ["autograd"])}
+
+
+def profile(program: Callable, inputs: tuple, calls: int = 50, lines: int = 20) -> None:
+    """The functions in which minigrad's gradient spends most time, without what they call."""
+    gradient = gradients(program, inputs)["minigrad"]
+    gradient()
+    watch = cProfile.Profile()
+    watch.enable()
+    for _ in range(calls):
+        gradient()
+    watch.disable()
+    pstats.Stats(watch).strip_dirs().sort_stats("tottime").print_stats(lines)
+
+
+def main() -> None:
+    arguments = parser("overhead", __doc__, rounds=40)
+    arguments.add_argument("--profile", action="store_true", help="print a profile of minigrad's gradients instead")
+    options = parse(arguments)
+    results: dict[str, Any] = {"machine": machine(options.threads, ("minigrad", "autograd", "torch"))}
+    with quiet(options.threads):
+        for name, (program, operations) in PROGRAMS.items():
+            inputs = inputs_of(name)
+            if options.profile:
+                print(f"{name}, gradient, {operations} operations, 50 calls")
+                profile(program, inputs)
+                continue
+            for kind, competitors in (("forward", forwards), ("gradient", gradients)):
+                case = f"{name}, {kind}"
+                print(f"{case} …", file=sys.stderr, flush=True)
+                results[case] = run_case(case, competitors(program, inputs), operations, options.rounds)
+    if not options.profile:
+        report("overhead", "Overhead on arrays of 10 numbers", results, options)
+
+
+if __name__ == "__main__":
+    main()

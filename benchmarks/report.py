@@ -1,0 +1,93 @@
+"""How benchmark results are shown: as JSON, a table and a plot.
+
+Results are `{"machine": facts, case: {competitor: statistics, …, "ratio": number or null}, …}`. A competitor that did
+not run has an entry without "median_ms" that says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+
+def report(name: str, title: str, results: dict[str, Any], options: argparse.Namespace) -> None:
+    """Write `name`.json and `name`.png into the folder chosen, and print the table, or the JSON if asked for."""
+    text = json.dumps(results, indent=2, ensure_ascii=False)
+    cases = {key: case for key, case in results.items() if key != "machine"}
+    (options.out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    draw(title, cases).savefig(options.out / f"{name}.png", dpi=130)
+    if options.json:
+        print(text)
+    else:
+        print_table(title, cases)
+        print(f"Written to {options.out}: {name}.json, {name}.png")
+
+
+def competitors(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The entries of a case that are competitors."""
+    return {who: entry for who, entry in case.items() if isinstance(entry, dict)}
+
+
+def print_table(title: str, cases: dict[str, Any]) -> None:
+    """A row per competitor; the ratio stands in the first row of its case."""
+    per_operation = any("us_per_operation" in e for case in cases.values() for e in competitors(case).values())
+    table = Table(title=f"{title}, in milliseconds")
+    for column in ("case", "who"):
+        table.add_column(column)
+    for column in ("median", "quartiles", "minimum", *["µs/operation"] * per_operation, "ratio"):
+        table.add_column(column, justify="right")
+    for key, case in cases.items():
+        for i, (who, entry) in enumerate(competitors(case).items()):
+            quotient = "" if i else "none" if case["ratio"] is None else f"{case['ratio']:.2f}"
+            table.add_row("" if i else key, who, *_cells(entry, per_operation), quotient)
+        table.add_section()
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _cells(entry: dict[str, Any], per_operation: bool) -> list[str]:
+    if "median_ms" not in entry:
+        return [next(iter(entry)), "", "", *[""] * per_operation]
+    cells = [
+        f"{entry['median_ms']:.3f}",
+        f"{entry['lower_quartile_ms']:.3f} – {entry['upper_quartile_ms']:.3f}",
+        f"{entry['minimum_ms']:.3f}",
+    ]
+    return cells + [f"{entry['us_per_operation']:.2f}"] if per_operation else cells
+
+
+def draw(title: str, cases: dict[str, Any]) -> Figure:
+    """A panel per case and a bar per competitor: the median, with quartiles."""
+    everyone = list(dict.fromkeys(who for case in cases.values() for who in competitors(case)))
+    across = 2 if len(cases) == 4 else min(3, len(cases))
+    down = -(-len(cases) // across)
+    figure = Figure(figsize=(1 + 4.2 * across, 0.7 + down * (0.8 + 0.35 * len(everyone))), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{title}, in milliseconds: median and quartiles")
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes, (key, case) in zip(panels, cases.items(), strict=False):
+        ran = {who: entry for who, entry in competitors(case).items() if "median_ms" in entry}
+        median, low, high = (
+            np.array([entry[name] for entry in ran.values()])
+            for name in ("median_ms", "lower_quartile_ms", "upper_quartile_ms")
+        )
+        colours = [colormaps["tab10"](everyone.index(who) % 10) for who in ran]
+        axes.barh(list(ran), median, xerr=[median - low, high - median], color=colours, capsize=3)
+        for row, (edge, value) in enumerate(zip(high, median, strict=True)):
+            axes.annotate(f"{value:.3g}", (edge, row), (6, 0), textcoords="offset points", va="center")
+        axes.set(
+            title=key if case["ratio"] is None else f"{key}: ratio {case['ratio']:.2f}", xlim=(0, 1.25 * high.max())
+        )
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(cases) :]:
+        axes.remove()
+    return figure

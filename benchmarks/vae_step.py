@@ -1,0 +1,192 @@
+"""Time of one whole training step: loss, gradient and Adam's update, of both models, beside PyTorch (eager).
+
+Everyone has the same network, initial values, images, noise and loss (−mean ELBO, Bernoulli logits, closed KL), in
+float32, and that is checked before the clock starts: gradients of the first step agree to 1e-4 of each tensor's largest
+entry, losses of three steps to 1e-4. PyTorch uses its default Adam; the convolutional model also runs channels-last.
+`ratio` is minigrad's median over that of PyTorch's better layout.
+
+    python benchmarks/vae_step.py
+    python benchmarks/vae_step.py --model mlp conv --batch 20 128 1024 --rounds 30 --threads 2
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import ABSENT, machine, measure, parse, parser, peer, positive, quiet, ratio
+from report import report
+
+import minigrad as mg
+from minigrad import tree
+from vae.models import MODELS, Affine, Model, Parameters
+from vae.objectives import Likelihood, elbo
+from vae.optimisers import adam
+
+TOLERANCE = 1e-4
+LEARNING_RATE = 1e-3
+torch = peer("torch")
+
+
+class Competitor(NamedTuple):
+    """One implementation of the step, with everything it works on inside."""
+
+    step: Callable[[], float]  # trains once, returns the loss before the update
+    gradients: Callable[[], list[np.ndarray]]  # at the current parameters, in its own layout
+    layout: Callable[[Parameters], list[np.ndarray]]  # our parameters (or gradients) in its layout
+
+
+# minigrad
+
+
+def minigrad_competitor(model: Model, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Competitor:
+    optimiser, likelihood = adam(LEARNING_RATE), Likelihood("bernoulli")
+    state = optimiser.init(parameters)
+    loss_and_gradients = mg.value_and_grad(lambda p: -mg.mean(elbo(model, likelihood, p, y, noise, "closed")))
+
+    def step() -> float:
+        nonlocal parameters, state
+        loss, gradients = loss_and_gradients(parameters)
+        parameters, state = optimiser.update(parameters, gradients, state)
+        return float(loss)
+
+    return Competitor(step, lambda: tree.flatten(loss_and_gradients(parameters)[1])[0], lambda p: tree.flatten(p)[0])
+
+
+# PyTorch: images NCHW, convolution kernels OIHW, dense weights (outputs, inputs)
+
+
+def torch_competitor(
+    model: Model, parameters: Parameters, y: np.ndarray, noise: np.ndarray, channels_last: bool = False
+) -> Competitor:
+    def layout(p: Parameters) -> list[np.ndarray]:
+        return _mlp_layout(p) if model.name == "mlp" else _conv_layout(p, channels_last)
+
+    def tensor(x: np.ndarray) -> Any:
+        made = torch.tensor(np.ascontiguousarray(x))
+        return made.contiguous(memory_format=torch.channels_last) if channels_last and x.ndim == 4 else made
+
+    weights = [tensor(x).requires_grad_() for x in layout(parameters)]
+    network = _torch_mlp if model.name == "mlp" else _torch_conv
+    images = tensor(y.reshape(len(y), -1) if model.name == "mlp" else y.transpose(0, 3, 1, 2))
+    epsilon = tensor(noise)
+    optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE)
+
+    def loss() -> Any:
+        mean, log_std, logits = network(weights, images, epsilon, channels_last)
+        nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
+        return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
+
+    def step() -> float:
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        optimiser.step()
+        return value.item()
+
+    return Competitor(step, lambda: [g.numpy() for g in torch.autograd.grad(loss(), weights)], layout)
+
+
+def _torch_mlp(weights: Sequence, y: Any, noise: Any, channels_last: bool) -> tuple:
+    linear, relu = torch.nn.functional.linear, torch.nn.functional.relu
+    hidden, mean, log_std, up, pixels = zip(weights[::2], weights[1::2], strict=True)
+    h = relu(linear(y, *hidden))
+    m, s = linear(h, *mean), linear(h, *log_std)
+    return m, s, linear(relu(linear(m + torch.exp(s) * noise, *up)), *pixels)
+
+
+def _torch_conv(weights: Sequence, y: Any, noise: Any, channels_last: bool) -> tuple:
+    F = torch.nn.functional
+    first, second, mean, log_std, up, middle, pixels = zip(weights[::2], weights[1::2], strict=True)
+    h = F.relu(F.conv2d(F.pad(y, (0, 1, 0, 1)), *first, stride=2))  # "same" with stride 2 pads below and at the right
+    h = F.relu(F.conv2d(F.pad(h, (0, 1, 0, 1)), *second, stride=2))
+    n, c, height, width = h.shape
+    flat = h.permute(0, 2, 3, 1).reshape(n, -1) if channels_last else h.reshape(n, -1)  # no copy in either layout
+    m, s = F.linear(flat, *mean), F.linear(flat, *log_std)
+    h = F.relu(F.linear(m + torch.exp(s) * noise, *up))
+    h = h.view(n, height, width, c).permute(0, 3, 1, 2) if channels_last else h.view(n, c, height, width)
+    h = F.relu(F.pixel_shuffle(F.conv2d(h, *middle, padding=1), 2))
+    return m, s, F.pixel_shuffle(F.conv2d(h, *pixels, padding=1), 2)
+
+
+def _layers(p: Parameters) -> list[Affine]:
+    return [*p.encoder.hidden, p.encoder.mean, p.encoder.log_std, *p.decoder.hidden, p.decoder.pixels]
+
+
+def _mlp_layout(p: Parameters) -> list[np.ndarray]:
+    return [x for w, b in _layers(p) for x in (w.T, b)]
+
+
+def _conv_layout(p: Parameters, channels_last: bool) -> list[np.ndarray]:
+    first, second, mean, log_std, up, middle, pixels = _layers(p)
+    channels = second.w.shape[3]
+    side = round((len(mean.w) / channels) ** 0.5)
+
+    def flat(x: np.ndarray) -> np.ndarray:  # the last axis runs over (height, width, channel): make it (c, h, w)
+        split = x.reshape(-1, side, side, channels)
+        return x if channels_last else split.transpose(0, 3, 1, 2).reshape(x.shape)
+
+    def shuffled(x: np.ndarray) -> np.ndarray:  # output channel (2r_i + r_j)·C + c of ours is 4c + 2r_i + r_j there
+        return x.reshape(4, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
+
+    kernels = [x for w, b in (first, second) for x in (w.transpose(3, 2, 0, 1), b)]
+    heads = [x for w, b in (mean, log_std) for x in (flat(w.T), b)]
+    deconvolutions = [x for w, b in (middle, pixels) for x in (shuffled(w.transpose(3, 2, 0, 1)), shuffled(b))]
+    return [*kernels, *heads, flat(up.w).T, flat(up.b), *deconvolutions]
+
+
+# Side by side
+
+
+def agreement(case: str, competitors: dict[str, Competitor], start: Parameters) -> dict[str, dict[str, float]]:
+    """How far each peer is from minigrad over three steps. Exits with a sentence where it is too far to compare."""
+    ours = competitors["minigrad"]
+    found: dict[str, dict[str, float]] = {"minigrad": {}}
+    gradients = tree.unflatten(tree.flatten(start)[1], ours.gradients())
+    theirs = {who: c for who, c in competitors.items() if who != "minigrad"}
+    for who, c in theirs.items():
+        pairs = zip(c.gradients(), c.layout(gradients), strict=True)
+        found[who] = {"gradient_difference": max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)}
+    losses = np.array([ours.step() for _ in range(3)])
+    for who, c in theirs.items():
+        differences = np.abs([c.step() for _ in range(3)] / losses - 1)
+        found[who]["loss_difference"] = float(differences.max())
+        if not max(found[who].values()) <= TOLERANCE:
+            raise SystemExit(f"{case}: {who} computes something else: {found[who]}, allowed {TOLERANCE}")
+    return found
+
+
+def run_case(name: str, batch: int, rounds: int) -> dict[str, Any]:
+    model = MODELS[name]()
+    parameters = model.init(mg.random.key(0))
+    y = mg.random.uniform(mg.random.key(1), (batch, *model.image_shape))
+    given = model, parameters, y, mg.random.normal(mg.random.key(2), (batch, model.latent))
+    competitors = {"minigrad": minigrad_competitor(*given)}
+    pytorch = ["PyTorch"] if name == "mlp" else ["PyTorch", "PyTorch channels-last"]
+    if torch:
+        competitors |= {who: torch_competitor(*given, channels_last=who != "PyTorch") for who in pytorch}
+    agreed = agreement(f"{name}, batch {batch}", competitors, parameters)
+    times = measure({who: c.step for who, c in competitors.items()}, rounds)
+    case: dict[str, Any] = {who: times[who] | agreed[who] for who in competitors}
+    case |= {who: ABSENT for who in pytorch if who not in case}
+    return case | {"all_agree_within": TOLERANCE, "ratio": ratio(case, "minigrad", pytorch)}
+
+
+def main() -> None:
+    arguments = parser("vae_step", __doc__, rounds=20)
+    arguments.add_argument("--model", nargs="+", choices=list(MODELS), default=list(MODELS), help="default: both")
+    arguments.add_argument("--batch", nargs="+", type=positive, default=[128], help="batch sizes (default: 128)")
+    options = parse(arguments)
+    results: dict[str, Any] = {"machine": machine(options.threads, ("minigrad", "torch"))}
+    with quiet(options.threads):
+        for name in options.model:
+            for batch in options.batch:
+                print(f"{name}, batch {batch} …", file=sys.stderr, flush=True)
+                results[f"{name}, batch {batch}"] = run_case(name, batch, options.rounds)
+    report("vae_step", "One training step of a VAE", results, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Every code block of README.md runs: Python blocks one after another in one namespace, sh blocks as commands.
+
+The two bash blocks set up fresh environments; `.ci/run` takes them out of the README and runs them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+
+
+def test_python_blocks_run() -> None:
+    from minigrad import core
+
+    before = set(core.primitives)
+    namespace: dict = {}
+    try:
+        for language, text in BLOCKS:
+            if language == "python":
+                exec(compile(text, "README.md", "exec"), namespace)
+    finally:
+        for name in set(core.primitives) - before:  # the README adds an operation; other tests count them
+            del core.primitives[name]
+
+
+def test_the_tape_in_the_readme_is_what_is_printed() -> None:
+    shown = next(text for language, text in BLOCKS if language == "text")
+    source = next(text for language, text in BLOCKS if "tape.watch" in text)
+    namespace: dict = {}
+    exec(compile("import minigrad as mg\n" + source.split("print")[0], "tour.py", "exec"), namespace)
+    lines = [re.sub(r"tour.py:\d+", "", line) for line in str(namespace["tape"]).splitlines()]
+    assert lines == [re.sub(r"tour.py:\d+", "", line) for line in shown.splitlines()]
+
+
+def test_commands_run(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for command in COMMANDS:
+        words = command.split()
+        assert words[0] == "python"
+        done = subprocess.run(
+            [sys.executable, *words[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_ci_runs_the_two_setup_commands() -> None:
+    bash = [text for language, text in BLOCKS if language == "bash"]
+    assert len(bash) == 2 and "python -m vae" in bash[0] and "pytest" in bash[1]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "README.md" in script and "pip install" not in script
