@@ -178,9 +178,9 @@ def check_grads(
     if unknown or order < 1:
         raise OperandError(f"check_grads: modes are 'forward' and 'reverse' and order ≥ 1, got {modes} and {order}")
     args = tuple(args)
+    precise = tree.map(_as_float64, args)
     _same_twice(f, args)
-    args = tree.map(lambda leaf: _as_float64(leaf), args)
-    _check_order(f, args, 1, order, tuple(modes), tolerance, directions, seed)
+    _check_order(f, precise, 1, order, tuple(modes), tolerance, directions, seed)
 
 
 def _as_float64(leaf: Any) -> Any:
@@ -219,8 +219,8 @@ def _check_order(f, args, at, order, modes, tolerance, directions, seed) -> None
             error = abs(value - float(expected.value)) / scale
             if not error <= tolerance + float(expected.error) / scale:
                 raise GradientError(
-                    f"order {at}, {mode} mode: ⟨u, J v⟩ = {value:.12g}, five-point difference {float(expected.value):.12g}, "
-                    f"relative error {error:.2g} > {tolerance:.2g}"
+                    f"order {at}, {mode} mode: ⟨u, J v⟩ = {value:.12g}, five-point difference "
+                    f"{float(expected.value):.12g}, relative error {error:.2g} > {tolerance:.2g}"
                 )
         if len(found) == 2:
             gap = abs(found["forward"] - found["reverse"]) / scale

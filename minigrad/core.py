@@ -1,10 +1,10 @@
 """One door for every operation: `bind(primitive, args, params)`.
 
 A *primitive* is an operation with a forward formula and a derivative rule. A *traced value* stands for an array while
-an interpreter watches it. What a primitive does is decided by the current *interpreter*: `Eval`, at the bottom, computes
-with plain arrays; every other interpreter unwraps its own traced values, hands the primitive one level down, and adds
-what it is there for (a tape entry, a tangent). Arrays are positional and metadata is keyword-only, so a traced value
-can only ever sit in a positional slot.
+an interpreter watches it. What a primitive does is decided by the current *interpreter*: `Eval`, at the bottom,
+computes with plain arrays; every other interpreter unwraps its own traced values, hands the primitive one level down,
+and adds what it is there for (a tape entry, a tangent). Arrays are positional and metadata is keyword-only, so a
+traced value can only ever sit in a positional slot.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, backend_of
+from minigrad.backends import Backend, DeviceError, NotAnArrayError, backend_of
 
 
 class EscapedTracerError(RuntimeError):
@@ -82,6 +82,8 @@ def describe(x: Any) -> str:
     """`float32[2, 3]`, as error messages print arrays."""
     if isinstance(x, (bool, int, float, complex)) or x is None:
         return repr(x)
+    if isinstance(x, (str, bytes)):
+        return f"{type(x).__name__} {x!r}"
     try:
         return f"{dtype_of(x)}{list(shape_of(x))}"
     except (TypeError, ValueError):
@@ -235,6 +237,10 @@ class Eval(Interpreter):
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         try:
             return primitive.forward(backend_of(args), *args, **params)
+        except NotAnArrayError as error:
+            if not any(isinstance(arg, (list, tuple)) for arg in args):
+                raise _explained(error, primitive, args, params) from None
+            return self.process(primitive, [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in args], params)
         except (ValueError, TypeError, IndexError, NotImplementedError, MemoryError) as error:
             raise _explained(error, primitive, args, params) from error
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backends, tree
-from minigrad.core import OperandTypeError, Tracer, backend_beside, describe
+from minigrad.core import OperandTypeError, Tracer, backend_beside
 
 
 def device_of(x: Any) -> str:
@@ -56,8 +56,11 @@ def asarray(x: Any) -> Any:
     except TypeError:
         if hasattr(x, "__dlpack_device__"):
             return from_dlpack(x)
-        array = np.asarray(x)
-        if array.dtype == object:
-            raise OperandTypeError(f"asarray: {describe(x)} is no rectangle of numbers") from None
+        try:
+            array = np.asarray(x)
+        except ValueError:
+            array = None
+        if array is None or array.dtype.kind not in "biufc":
+            raise OperandTypeError(f"asarray: {type(x).__name__} {x!r} is no rectangle of numbers") from None
         return array
     return np.asarray(x) if isinstance(x, backends.NEUTRAL) else x

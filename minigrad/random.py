@@ -72,7 +72,7 @@ def _stream(name: str, draw: Any) -> Any:
     @constant
     @primitive(f"random_{name}")
     def made(b, key, *, shape, dtype, offset, out=None):
-        flat = draw(b.xp, key, math.prod(shape), dtype, offset)
+        flat = draw(b.xp, key, math.prod(shape), dtype, offset, b.draw_block)
         if out is None:
             return flat.reshape(shape)
         out[...] = flat.reshape(shape)
@@ -81,11 +81,9 @@ def _stream(name: str, draw: Any) -> Any:
     return made
 
 
-bits_p = _stream("bits", lambda xp, key, size, dtype, offset: streams.random_bits(xp, key, size, offset))
-uniform_p = _stream(
-    "uniform", lambda xp, key, size, dtype, offset: streams.random_uniform(xp, key, size, dtype, offset)
-)
-normal_p = _stream("normal", lambda xp, key, size, dtype, offset: streams.random_normal(xp, key, size, dtype, offset))
+bits_p = _stream("bits", lambda xp, key, size, dtype, *where: streams.random_bits(xp, key, size, *where))
+uniform_p = _stream("uniform", streams.random_uniform)
+normal_p = _stream("normal", streams.random_normal)
 
 
 def _draw(made: Any, key: Any, shape: Any, dtype: Any, offset: int, operation: str) -> Any:
@@ -120,9 +118,8 @@ def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> An
     return _draw(normal_p, key, shape, _real(dtype, "normal"), offset, "normal")
 
 
-def bernoulli(key: Any, p: Any, shape: Any = None, dtype: Any = bool, offset: int = 0) -> Any:
-    """1 with probability p, else 0, in this dtype; the shape is that of p by default."""
-    shape = shape_of(p) if shape is None else shape
+def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int = 0) -> Any:
+    """1 with probability p (a number, or an array that broadcasts to the shape), else 0, in this dtype."""
     drawn = less(uniform(key, shape, offset=offset), p)
     return drawn if np.dtype(dtype) == bool else drawn.astype(dtype)
 

@@ -190,7 +190,7 @@ class Reverse(Interpreter):
         origin = Origin("checkpoint")
         leaves, structure = flatten(args)
         for leaf in leaves:
-            if type(leaf) is not ReverseTracer or self._is_input(leaf):
+            if hasattr(leaf, "dtype") and (type(leaf) is not ReverseTracer or self._is_input(leaf)):
                 self._guard(self.lower(leaf)[0], origin)
         length = len(self.tape)
         results, result_structure = flatten(function(*args))

@@ -133,7 +133,8 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         pairs = [level.lower(result) for result in results]
     values = [value for value, _ in pairs]
     dots = [zeros_like_p(value) if tangent is None else tangent for value, tangent in pairs]
-    dots = [_apart(dot, [*values, *directions]) for dot in dots]
+    for i, dot in enumerate(dots):
+        dots[i] = _apart(dot, [*dots[:i], *values, *directions])
     return tree.unflatten(result_structure, values), tree.unflatten(result_structure, dots)
 
 
@@ -223,6 +224,8 @@ class _Like:
 def _chosen(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
     if any(not isinstance(p, int) or not -len(args) <= p < len(args) for p in positions):
         raise OperandError(f"{name}: argnums {positions} do not fit a call with {len(args)} positional arguments")
+    if len({p % len(args) for p in positions}) != len(positions):
+        raise OperandError(f"{name}: argnums {positions} name an argument twice")
     return tuple(args[p] for p in positions)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -31,10 +32,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(text: str) -> int:
-    """A whole number of at least 1."""
+    """A whole number from 1 to 10⁹: sizes whose products still fit what NumPy counts with."""
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    if not 1 <= value <= 10**9:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1,000,000,000, got {text}")
+    return value
+
+
+def few(text: str) -> int:
+    """As many images as fit one picture."""
+    value = int(text)
+    if not 1 <= value <= 2500:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 2500, got {text}")
     return value
 
 
@@ -72,8 +81,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", default=None, help=f"folder to write to (a new {default})")
-    parser.add_argument("--force", action="store_true", default=False, help="overwrite an existing run in that folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder to write to (a new {default})")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing run in that folder")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -82,10 +91,10 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 
 def make_parser() -> Parser:
     """The whole command line."""
-    parser = Parser(prog="python -m vae", description=_ABOUT)
+    parser = Parser(prog="python -m vae", description=_ABOUT, argument_default=argparse.SUPPRESS)
     _add_out(parser, "runs/main")
-    parser.add_argument("--seed", type=seed, default=0, help="everything random follows from it (0)")
-    parser.set_defaults(run=commands.main_job)
+    parser.add_argument("--seed", type=seed, help="everything random follows from it (0)")
+    parser.set_defaults(run=commands.main_job, out=None, force=False)
     jobs = parser.add_subparsers(title="commands", metavar="")
 
     def job(name: str, run, about: str) -> Parser:
@@ -100,7 +109,7 @@ def make_parser() -> Parser:
     check.add_argument(
         "--checkpoint", type=Path, default=None, metavar="DIR", help="check at a trained run's parameters"
     )
-    check.add_argument("--seed", type=seed, default=0, help="of parameters, ε, images and coordinates (0)")
+    check.add_argument("--seed", type=seed, help="of parameters, ε, images and coordinates (0)")
     check.add_argument("--json", action="store_true", default=False, help="print the report as JSON")
     check.add_argument("--picture", type=Path, default=None, metavar="PNG", help="draw the agreement plot")
 
@@ -122,12 +131,12 @@ def make_parser() -> Parser:
     reconstruct = job("reconstruct", commands.reconstruct, "Draw test images beside their reconstructions.")
     for made in (evaluate, sample, reconstruct):
         made.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="folder of a run")
-        made.add_argument("--seed", type=seed, default=0, help="of the samples (0)")
+        made.add_argument("--seed", type=seed, help="of the samples (0)")
     for made in (evaluate, reconstruct):
         _add_data(made)
     for made, name in ((sample, "samples.png"), (reconstruct, "reconstructions.png")):
-        made.add_argument("--out", type=Path, default=None, metavar="PNG", help=f"picture to write ({name} in the run)")
-        made.add_argument("--count", type=whole, default=64 if made is sample else 12, help="how many images")
+        made.add_argument("--out", type=Path, metavar="PNG", help=f"picture to write ({name} in the run)")
+        made.add_argument("--count", type=few, default=64 if made is sample else 12, help="how many images")
     evaluate.add_argument("--importance", type=whole, default=0, metavar="K", help="also the K-sample bound")
     evaluate.add_argument("--json", action="store_true", default=False, help="print the numbers as JSON")
     return parser
@@ -149,10 +158,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit code."""
     try:
         options = make_parser().parse_args(arguments)
-        return options.run(options, config_of(options))
+        given = config_of(options)
+        options.seed = given.get("seed", 0)
+        code = options.run(options, given)
+        sys.stdout.flush()  # a full disk shows here
+        return code
     except (UserError, DataError, DeviceError) as error:
-        print(f"python -m vae: {error}", file=sys.stderr)
-        return 2
+        return _stop(2, str(error))
+    except MemoryError as error:
+        return _stop(2, f"there is not enough memory for these sizes ({error})")
+    except OSError as error:
+        return _stop(2, f"{error.filename or 'the output'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("python -m vae: stopped", file=sys.stderr)
-        return 130
+        return _stop(130, "stopped")
+
+
+def _stop(code: int, why: str) -> int:
+    """Say why on stderr; drop what stdout cannot take (a closed pipe, a full disk) instead of failing again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print("python -m vae:", " ".join(why.split()), file=sys.stderr)
+    return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 import minigrad as mg
 from vae import evaluation, files, gradients, objectives, pictures, training
@@ -25,13 +26,13 @@ SHOWN = 12  # images in a row of reconstructions
 
 def main_job(options: Namespace, given: dict[str, Any]) -> int:
     """Check gradients, train, draw, report: on built-in digits, in under three minutes on two cores."""
-    console, began = Console(), time.perf_counter()
+    console, began = _console(), time.perf_counter()
     out = _new_folder(options.out, Path("runs/main"), options.force)
     passed = True
     for model in ("mlp", "conv"):
         report = _report(Config(model=model, seed=options.seed), 4, 30, options.seed, None)
         _print_report(console, report, f"{model}: reverse mode against five-point differences, ε frozen")
-        pictures.agreement(out / f"gradients-{model}.png", **_agreement(report, model))
+        _draw_agreement(out / f"gradients-{model}.png", report, model)
         passed = passed and report.passed
     runs = {
         "conv": Config(model="conv", latent=16, epochs=8, seed=options.seed),
@@ -58,9 +59,11 @@ def main_job(options: Namespace, given: dict[str, Any]) -> int:
 
 def check(options: Namespace, given: dict[str, Any]) -> int:
     """Every parameter tensor against finite differences; exit code 1 if one disagrees."""
+    if options.picture is not None:
+        files.make_folder(options.picture.parent)
     if options.checkpoint is not None:
         trainer = training.load_trainer(options.checkpoint)
-        config = _same_settings(trainer.config, given)
+        config = _same_settings(trainer.config, given, free=("seed",))
         parameters = training.load_state(trainer, options.checkpoint).parameters
         report = _report(config, options.images, options.coordinates, options.seed, (trainer.model, parameters))
     else:
@@ -70,10 +73,9 @@ def check(options: Namespace, given: dict[str, Any]) -> int:
         print(json.dumps(report.to_dict()))
     else:
         title = f"{config.model}, {config.decoder} decoder: reverse mode against five-point differences, ε frozen"
-        _print_report(Console(), report, title)
+        _print_report(_console(), report, title)
     if options.picture is not None:
-        files.make_folder(options.picture.parent)
-        pictures.agreement(options.picture, **_agreement(report, config.model))
+        _draw_agreement(options.picture, report, config.model)
     return 0 if report.passed else 1
 
 
@@ -95,7 +97,8 @@ def _report(
 
 
 def _print_report(console: Console, report: gradients.Report, title: str) -> None:
-    table = Table("parameter", "shape", "entries", "kinks", "redrawn", "max relative error", title=title)
+    columns = "shape", "entries", "kinks", "redrawn", "max relative error"
+    table = Table(Column("parameter", no_wrap=True), *columns, title=title)
     for t in (*report.tensors, report.directions):
         shape = "×".join(map(str, t.shape)) or ("random directions" if t is report.directions else "number")
         error = f"{t.max_relative_error:.1e}"
@@ -104,20 +107,19 @@ def _print_report(console: Console, report: gradients.Report, title: str) -> Non
     verdict = "passed" if report.passed else "FAILED"
     console.print(
         f"{verdict}: largest error {report.max_relative_error:.1e} of the tensor's largest gradient entry "
-        f"(≤ {gradients.TOLERANCE:.0e}); ⟨Jv,u⟩ − ⟨v,Jᵀu⟩ {report.adjoint_gap:.1e} (≤ {gradients.ADJOINT_TOLERANCE:.0e})"
+        f"(≤ {gradients.TOLERANCE:.0e}); ⟨Jv,u⟩ − ⟨v,Jᵀu⟩ {report.adjoint_gap:.1e} "
+        f"(≤ {gradients.ADJOINT_TOLERANCE:.0e})"
     )
 
 
-def _agreement(report: gradients.Report, model: str) -> dict[str, Any]:
-    rows = report.coordinates
-    return {
-        "reverse": np.array([c.reverse for c in rows]),
-        "difference": np.array([c.difference for c in rows]),
-        "relative": np.array([c.relative for c in rows]),
-        "names": [c.name for c in rows],
-        "tolerance": gradients.TOLERANCE,
-        "title": f"{model}: {len(rows)} gradient entries, reverse mode against five-point differences",
-    }
+def _draw_agreement(path: Path, report: gradients.Report, model: str) -> None:
+    """The agreement plot of every entry that came out as a number, if any did."""
+    rows = [c for c in report.coordinates if math.isfinite(c.relative)]
+    if rows:
+        reverse, difference, relative = np.array([(c.reverse, c.difference, c.relative) for c in rows]).T
+        title = f"{model}: {len(rows)} gradient entries, reverse mode against five-point differences"
+        names = [c.name for c in rows]
+        pictures.agreement(path, reverse, difference, names, gradients.TOLERANCE, title, relative=relative)
 
 
 # train
@@ -125,15 +127,19 @@ def _agreement(report: gradients.Report, model: str) -> dict[str, Any]:
 
 def train(options: Namespace, given: dict[str, Any]) -> int:
     """Train, or continue a run."""
-    console = Console()
+    console = _console()
     device = _device(options.device)
     if options.resume:
         if options.out is None:
             raise UserError("--resume needs --out, the folder of the run to continue")
-        config = _same_settings(training.load_trainer(options.out).config, given, free=("epochs", "data_dir"))
+        saved = training.load_trainer(options.out)
+        config = _same_settings(saved.config, given, free=("epochs", "data_dir"))
         out, data = options.out, _load(config)
-        trainer = training.make_trainer(config, data.train.shape[1:], device)
-        state = training.load_state(trainer, out)
+        _same_images(saved.model, data)
+        state = training.load_state(training.make_trainer(config, saved.model.image_shape, device), out)
+        if (state.epoch, state.step) > (config.epochs, 0):
+            raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train anew")
+        files.make_folder(out)
         console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
     else:
         config, state = Config(**given), None
@@ -181,6 +187,11 @@ def _train(
     return state
 
 
+def _visible(images: Any) -> Any:
+    """Images without their alpha channel, if they have one."""
+    return images[..., : {2: 1, 4: 3}.get(images.shape[-1])]
+
+
 def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: Path) -> None:
     """The pictures of a finished run."""
     config, latent, parameters = trainer.config, trainer.model.latent, mg.to_device(state.parameters, "cpu")
@@ -189,17 +200,17 @@ def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: 
 
     def decode(z: Any) -> Any:
         z = np.asarray(z, np.float32)
-        return evaluation.generate(trainer.model, trainer.likelihood, parameters.decoder, z)
+        return _visible(evaluation.generate(trainer.model, trainer.likelihood, parameters.decoder, z))
 
     shown = data.test[:SHOWN]
     rebuilt = evaluation.reconstruct(
         trainer.model, trainer.likelihood, parameters, shown, mg.random.normal(key, (len(shown), latent))
     )
     pictures.curves(out / "curves.png", list(state.history), name)
-    pictures.reconstructions(out / "reconstructions.png", shown, rebuilt, name)
+    pictures.reconstructions(out / "reconstructions.png", _visible(shown), _visible(rebuilt), name)
     pictures.samples(out / "samples.png", decode(mg.random.normal(mg.random.fold_in(key, 1), (64, latent))), name)
     if latent == 2:
-        means = trainer.model.encode(parameters.encoder, data.test)[0]
+        means = evaluation.posterior_means(trainer.model, parameters, data.test)
         pictures.latent_plane(out / "latent-plane.png", decode, title=name)
         pictures.plane_encoding(out / "latent-means.png", means, data.test_labels, name)
 
@@ -216,6 +227,8 @@ def evaluate(options: Namespace, given: dict[str, Any]) -> int:
     """Bounds on −ln Q(y) of the test images."""
     trainer, state = _trained(options)
     data = _test_images(trainer, given)
+    if trainer.likelihood.mode == "profiled" and state.log_sigma is None:
+        raise UserError(f"{options.checkpoint} has no σ yet, it stopped within its first epoch: continue it first")
     common = (trainer.model, trainer.likelihood, state.parameters, data.test)
     key = mg.random.key(options.seed)
     scores = {
@@ -224,13 +237,15 @@ def evaluate(options: Namespace, given: dict[str, Any]) -> int:
     if options.importance:
         bound = evaluation.mean_importance_bound(*common, key, options.importance, state.log_sigma)
         scores[f"negative_importance_bound_{options.importance}"] = -bound
+    if not all(map(math.isfinite, scores.values())):
+        raise UserError(f"the bounds are not finite on these images ({scores}): train anew with a lower learning rate")
     if options.json:
         print(json.dumps({"images": len(data.test), **scores}))
         return 0
     table = Table("bound on −ln Q(y)", "nats per image", title=f"{len(data.test)} test images of {data.name}")
     for name, value in scores.items():
         table.add_row(name.replace("_", " ").replace("negative ", "−"), f"{value:.3f}")
-    console = Console()
+    console = _console()
     console.print(table)
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(objectives.implications(trainer.likelihood, data.binary, pixels))
@@ -241,10 +256,10 @@ def sample(options: Namespace, given: dict[str, Any]) -> int:
     """Images from the decoder alone."""
     trainer, state = _trained(options)
     z = mg.random.normal(mg.random.key(options.seed), (options.count, trainer.model.latent))
-    images = evaluation.generate(trainer.model, trainer.likelihood, state.parameters.decoder, z)
+    images = _visible(evaluation.generate(trainer.model, trainer.likelihood, state.parameters.decoder, z))
     path = options.out or options.checkpoint / "samples.png"
     files.make_folder(path.parent)
-    Console().print(str(pictures.samples(path, images, f"{options.count} samples, z ~ N(0, I)")))
+    _console().print(str(pictures.samples(path, images, f"{options.count} samples, z ~ N(0, I)")))
     return 0
 
 
@@ -256,7 +271,8 @@ def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
     rebuilt = evaluation.reconstruct(trainer.model, trainer.likelihood, state.parameters, images, noise)
     path = options.out or options.checkpoint / "reconstructions.png"
     files.make_folder(path.parent)
-    Console().print(str(pictures.reconstructions(path, images, rebuilt, f"{len(images)} test images")))
+    title = f"{len(images)} test images"
+    _console().print(str(pictures.reconstructions(path, _visible(images), _visible(rebuilt), title)))
     return 0
 
 
@@ -265,12 +281,22 @@ def _test_images(trainer: training.Trainer, given: dict[str, Any]) -> Dataset:
     names = ("data", "data_dir", "train_size", "test_size")
     config = Config(**{**trainer.config.to_dict(), **{k: v for k, v in given.items() if k in names}})
     data = _load(config)
-    if data.test.shape[1:] != trainer.model.image_shape:
-        raise UserError(f"the model takes images of {trainer.model.image_shape}, {data.name} has {data.test.shape[1:]}")
+    _same_images(trainer.model, data)
     return data
 
 
+def _same_images(model: Model, data: Dataset) -> None:
+    """Raises UserError unless the model takes images of this shape."""
+    if data.test.shape[1:] != model.image_shape:
+        raise UserError(f"the model takes images of {model.image_shape}, {data.name} has {data.test.shape[1:]}")
+
+
 # What commands share
+
+
+def _console() -> Console:
+    """Prints names and paths as they are: nothing in them is markup, and none is broken over lines."""
+    return Console(markup=False, highlight=False, soft_wrap=True)
 
 
 def _load(config: Config) -> Dataset:
@@ -281,9 +307,9 @@ def _load(config: Config) -> Dataset:
 def _same_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] = ()) -> Config:
     """The saved settings with the `free` ones replaced. Raises UserError where others were given and differ."""
     for name, value in given.items():
-        if name not in free and name != "seed" and getattr(config, name) != value:
-            option = "--" + name.replace("_", "-")
-            raise UserError(f"the run has {option} {getattr(config, name)}, not {value}: leave it out, or train anew")
+        if name not in free and (saved := getattr(config, name)) != value:
+            option, saved = "--" + name.replace("_", "-"), "left out" if saved is None else saved
+            raise UserError(f"the run has {option} {saved}, not {value}: leave it out, or train anew")
     return Config(**{**config.to_dict(), **{name: given[name] for name in free if name in given}})
 
 
@@ -314,4 +340,4 @@ def _new_folder(out: Path | None, default: Path, force: bool) -> Path:
 
 def _list_files(console: Console, out: Path) -> None:
     for path in sorted(p for p in out.rglob("*") if p.is_file() and not p.name.startswith(".")):
-        console.print(f"  {path}", highlight=False)
+        console.print(f"  {path}")

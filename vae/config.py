@@ -47,6 +47,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UserError(f"{name.replace('_', ' ')} must be a whole number of at least 1, got {value}")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"momentum lies in [0, 1), got {self.momentum}")
         if not 0 <= self.seed < 2**64:
             raise UserError(f"seed must lie in 0 … 2**64 − 1, got {self.seed}")
         try:

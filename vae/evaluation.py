@@ -69,6 +69,11 @@ def profile_log_sigma(model: Model, likelihood: Likelihood, parameters: Paramete
     return math.log(max(total / count, 1e-12)) * (1.0 if likelihood.name == "laplace" else 0.5)
 
 
+def posterior_means(model: Model, parameters: Parameters, images: Any) -> Any:
+    """μ(y) of each image, (N, latent)."""
+    return mg.concatenate([model.encode(parameters.encoder, images[p])[0] for p in _pieces(len(images))])
+
+
 def reconstruct(model: Model, likelihood: Likelihood, parameters: Parameters, images: Any, noise: Any) -> Any:
     """ŷ(z(y, ε)) for images (N, H, W, C) and noise (N, latent)."""
     z = mg.gaussian_sample(*model.encode(parameters.encoder, images), noise)

@@ -1,10 +1,11 @@
 """Writing so that a file is either the old one or the whole new one, and checkpoints in safetensors.
 
-A checkpoint holds named arrays and one JSON record. It is loaded without pickle.
+A checkpoint holds named arrays, one JSON record, and a digest of both. It is loaded without pickle.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -18,7 +19,7 @@ from safetensors.numpy import save
 from minigrad import to_device, tree
 from vae.errors import CheckpointError, UserError
 
-RECORD = "vae"
+RECORD, DIGEST = "vae", "blake2b"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -66,23 +67,34 @@ def save_checkpoint(path: Path, trees: dict[str, Any], record: dict[str, Any]) -
         leaves = tree.flatten(to_device(values, "cpu"))[0]
         for path_in_tree, leaf in zip(tree.names({name: values}), leaves, strict=True):
             arrays[path_in_tree] = np.array(leaf, order="C")
-    write_bytes(path, save(arrays, metadata={RECORD: json.dumps(record)}))
+    text = json.dumps(record)
+    write_bytes(path, save(arrays, metadata={RECORD: text, DIGEST: _digest(arrays, text)}))
 
 
-def load_checkpoint(path: Path, only: str | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(arrays by dotted name, record) of a checkpoint; `only` reads the arrays whose name begins so.
+def _digest(arrays: dict[str, np.ndarray], record: str) -> str:
+    """A digest of names, shapes, dtypes, bytes and the record: one changed bit does not pass for a parameter."""
+    digest = hashlib.blake2b(record.encode(), digest_size=16)
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode() + arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays by dotted name, record) of a checkpoint.
 
     Raises CheckpointError for a file that is missing, damaged or not a checkpoint of this program.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"no checkpoint at {path}; train first, or give the folder of a run")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if RECORD not in metadata:
                 raise CheckpointError(f"{path} is a safetensors file, but no checkpoint of vae train")
-            names = [name for name in file.keys() if only is None or name.startswith(only)]
-            return {name: file.get_tensor(name) for name in names}, json.loads(metadata[RECORD])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+        if metadata.get(DIGEST) != _digest(arrays, metadata[RECORD]):
+            raise CheckpointError(f"{path} is damaged (its digest differs); train again, or restore it")
+        return arrays, json.loads(metadata[RECORD])
     except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint ({error}); train again, or restore it") from None
 

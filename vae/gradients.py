@@ -1,7 +1,7 @@
 """The proof that the autoencoder's gradients are right: every parameter tensor against finite differences.
 
-With ε frozen the ELBO is an ordinary function of the parameters (slides 11–13). In float64, coordinate by coordinate and
-along random directions through all parameters, five-point differences must agree with reverse mode to 1e-7 of the
+With ε frozen the ELBO is an ordinary function of the parameters (slides 11–13). In float64, coordinate by coordinate
+and along random directions through all parameters, five-point differences must agree with reverse mode to 1e-7 of the
 largest gradient entry of the tensor; and with J the Jacobian of the per-image ELBO, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩ to 1e-12.
 
 The networks keep their real activations, which have kinks. A coordinate whose stencil straddles one (a ReLU switches
@@ -60,7 +60,7 @@ class Report:
 
     @property
     def max_relative_error(self) -> float:
-        return max(t.max_relative_error for t in (*self.tensors, self.directions))
+        return _worst([t.max_relative_error for t in (*self.tensors, self.directions)])
 
     @property
     def passed(self) -> bool:
@@ -68,7 +68,7 @@ class Report:
         return checked and self.max_relative_error <= TOLERANCE and self.adjoint_gap <= ADJOINT_TOLERANCE
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; errors that are infinite or NaN are None."""
         return {
             "parameters": [
                 {
@@ -77,21 +77,31 @@ class Report:
                     "coordinates": t.coordinates,
                     "kinks": t.kinks,
                     "redrawn": t.redrawn,
-                    "max_relative_error": t.max_relative_error,
+                    "max_relative_error": _number(t.max_relative_error),
                 }
                 for t in self.tensors
             ],
             "directions": {
                 "count": self.directions.coordinates,
                 "kinks": self.directions.kinks,
-                "max_relative_error": self.directions.max_relative_error,
+                "max_relative_error": _number(self.directions.max_relative_error),
             },
-            "adjoint_gap": self.adjoint_gap,
+            "adjoint_gap": _number(self.adjoint_gap),
             "tolerance": TOLERANCE,
             "adjoint_tolerance": ADJOINT_TOLERANCE,
-            "max_relative_error": self.max_relative_error,
+            "max_relative_error": _number(self.max_relative_error),
             "passed": self.passed,
         }
+
+
+def _worst(errors: list[float]) -> float:
+    """The largest; NaN if one is (`max` would pass it over), infinite if there are none."""
+    return float(np.max(errors)) if errors else math.inf
+
+
+def _number(x: float) -> float | None:
+    """x, or None (null) where JSON has no number for it."""
+    return x if math.isfinite(x) else None
 
 
 def check(
@@ -152,11 +162,10 @@ def _check_tensor(
     order = np.argsort(mg.random.bits(key, (gradient.size,)), kind="stable").tolist()
     largest = int(np.argmax(np.abs(gradient)))
     order.remove(largest)
-    scale = float(np.max(np.abs(gradient))) or 1.0
-    checked: list[Coordinate] = []
+    compared: list[tuple[tuple[int, ...], float, float]] = []
     kinks = redrawn = 0
     for flat in (largest, *order):
-        if len(checked) == wanted:
+        if len(compared) == wanted:
             break
         index = np.unravel_index(flat, gradient.shape)
         difference, straddled = _smooth_difference(lambda t, index=index: moved(index, t))
@@ -164,10 +173,11 @@ def _check_tensor(
         if difference is None:
             redrawn += 1
             continue
-        reverse = float(gradient[index])
-        error = abs(difference - reverse) / scale
-        checked.append(Coordinate(name, tuple(map(int, index)), reverse, difference, error))
-    worst = max((c.relative for c in checked), default=float("inf"))
+        compared.append((tuple(map(int, index)), float(gradient[index]), difference))
+    # a gradient that is zero throughout is no scale: one that was lost must not pass because the true one is small
+    scale = float(np.max(np.abs(gradient))) or max((abs(d) for *_, d in compared), default=0.0) or 1.0
+    checked = [Coordinate(name, *c, abs(c[2] - c[1]) / scale) for c in compared]
+    worst = _worst([c.relative for c in checked])
     return Tensor(name, gradient.shape, len(checked), kinks, redrawn, worst), checked
 
 
@@ -201,5 +211,5 @@ def _check_directions(terms: Callable, parameters: Parameters, gradient: Paramet
             redrawn += 1
             continue
         reverse = float(sum(np.sum(g * d) for g, d in zip(gradients, v))) / length
-        errors.append(abs(difference - reverse) / norm)
-    return Tensor("all parameters", (), len(errors), kinks, redrawn, max(errors, default=float("inf")))
+        errors.append(abs(difference - reverse) / (norm or abs(difference) or 1.0))
+    return Tensor("all parameters", (), len(errors), kinks, redrawn, _worst(errors))

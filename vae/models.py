@@ -81,6 +81,8 @@ def _checked(image_shape: tuple[int, ...], latent: int) -> None:
 def mlp(image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, hidden: int = 400) -> Model:
     """D-400-20-400-D with ReLU, the network of Kingma and Welling as PyTorch's examples have it."""
     _checked(image_shape, latent)
+    if hidden < 1:
+        raise ValueError(f"the mlp needs at least one hidden unit, got {hidden}")
     pixels = math.prod(image_shape)
 
     def init(key: Any, dtype: Any = np.float32) -> Parameters:

@@ -43,8 +43,8 @@ class Likelihood:
             raise ValueError(f"unknown decoder {self.name!r}: use {', '.join(LIKELIHOODS)}")
         if self.mode not in SIGMAS:
             raise ValueError(f"unknown σ mode {self.mode!r}: use {', '.join(SIGMAS)}")
-        if self.name == "bernoulli" and self.mode != "fixed":
-            raise ValueError("the bernoulli decoder has no σ to learn or profile: use gaussian or laplace")
+        if self.name == "bernoulli" and (self.mode, self.sigma) != ("fixed", 1.0):
+            raise ValueError("the bernoulli decoder has no σ to set, learn or profile: use gaussian or laplace")
         if not (math.isfinite(self.sigma) and self.sigma > 0):
             raise ValueError(f"σ must be a positive number, got {self.sigma}")
 
@@ -61,13 +61,18 @@ class Likelihood:
         if log_sigma is None:
             log_sigma = self._log_sigma(distance)
         if self.name == "laplace":
-            return -(distance * mg.exp(-log_sigma) + (log_sigma + math.log(2)))
-        return -0.5 * (distance * mg.exp(-2 * log_sigma) + (2 * log_sigma + LN_2PI))
+            return -(distance * _exp(-log_sigma) + (log_sigma + math.log(2)))
+        return -0.5 * (distance * _exp(-2 * log_sigma) + (2 * log_sigma + LN_2PI))
 
     def _log_sigma(self, distance: Any) -> Any:
         if self.mode == "profiled":
             return mg.log(mg.mean(distance)) * (0.5 if self.name == "gaussian" else 1.0)
         return math.log(self.sigma)
+
+
+def _exp(x: Any) -> Any:
+    """e^x; of a Python number a Python number, which leaves float32 what it meets."""
+    return math.exp(x) if isinstance(x, (int, float)) else mg.exp(x)
 
 
 def kl_to_prior(mean: Any, log_std: Any) -> Any:
@@ -77,7 +82,7 @@ def kl_to_prior(mean: Any, log_std: Any) -> Any:
 
 def log_normal(z: Any, mean: Any = 0.0, log_std: Any = 0.0) -> Any:
     """ln N(z; μ, σ²) of each latent, in nats."""
-    return -0.5 * (mg.square((z - mean) * mg.exp(-log_std)) + (2 * log_std + LN_2PI))
+    return -0.5 * (mg.square((z - mean) * _exp(-log_std)) + (2 * log_std + LN_2PI))
 
 
 def elbo_terms(
@@ -91,10 +96,16 @@ def elbo_terms(
 ) -> tuple[Any, Any]:
     """What the one-sample ELBO is the sum of: a number per pixel (N, H, W, C) and one per latent (N, latent), in nats.
 
-    `form` is "closed" (ln Q(y|z) and −KL) or "sampled" (ln Q(y|z) and ln Q(z) − ln P(z|y)).
+    `form` is "closed" (ln Q(y|z) and −KL) or "sampled" (ln Q(y|z) and ln Q(z) − ln P(z|y)). Raises ValueError for an
+    unknown form, and for images or noise of another shape.
     """
     if form not in FORMS:
         raise ValueError(f"unknown form {form!r} of the objective: use {' or '.join(FORMS)}")
+    if y.shape[1:] != model.image_shape or noise.shape != (len(y), model.latent):
+        raise ValueError(
+            f"the model takes images (N, {', '.join(map(str, model.image_shape))}) and noise (N, {model.latent}), got "
+            f"{y.shape} and {noise.shape}"
+        )
     mean, log_std = model.encode(parameters.encoder, y)
     z = mg.gaussian_sample(mean, log_std, noise)
     log_sigma = parameters.log_sigma if log_sigma is None else log_sigma

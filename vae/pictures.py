@@ -201,7 +201,7 @@ def _images(values: Any) -> np.ndarray:
 def _on_log(*values: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]:
     """Values ≥ 0 with zeros raised to a floor, a decade below the rest, and the limits of a logarithmic axis."""
     every = np.concatenate(values)
-    floor = max(every[every > 0].min(initial=1.0) / 10, 1e-300)
+    floor = max(every[every > 0].min(initial=1.0) / 10, 1e-100)
     return [np.maximum(x, floor) for x in values], (floor / 2, max(3 * every.max(), 1e4 * floor))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
+from minigrad import tree
 from vae import files
 from vae.config import Config
 from vae.data import Dataset
@@ -25,6 +27,7 @@ from vae.objectives import Likelihood, elbo
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
+ADVICE = "lower the learning rate or choose another decoder (the last checkpoint is kept)"
 
 
 class State(NamedTuple):
@@ -37,6 +40,7 @@ class State(NamedTuple):
     total: float = 0.0  # sum of the ELBO of the images seen in this epoch, in nats
     log_sigma: float | None = None  # profiled ln σ of the last epoch
     seconds: float = 0.0  # spent on this epoch so far
+    images: int = 0  # checksum of the images: after a stop they must be the same
     history: tuple[dict, ...] = ()
 
 
@@ -87,10 +91,14 @@ def train(
     """Train until `config.epochs` epochs are done, from `state` or from the beginning; files go to the folder `out`.
 
     `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` are told of progress. On Ctrl-C the
-    checkpoint is written before KeyboardInterrupt goes on. Raises TrainingError when the loss is no longer finite.
+    checkpoint is written before KeyboardInterrupt goes on. Raises TrainingError when the loss is no longer finite, and
+    when `state` comes from other images; the last checkpoint is kept.
     """
-    config = trainer.config
+    config, checksum = trainer.config, zlib.crc32(data.test, zlib.crc32(data.train))
     state = trainer.initial() if state is None else state
+    if state.step + state.epoch and state.images != checksum:
+        raise TrainingError(f"{data.name}: these are not the images the run began with, so it cannot go on; train anew")
+    state = state._replace(images=checksum)
     images, test = mg.to_device((data.train, data.test), trainer.device)
     steps = -(-len(images) // config.batch)
     save(out, trainer, state)
@@ -103,7 +111,8 @@ def train(
                 save(out, trainer, state)
                 on_epoch(state.history[-1])
     except KeyboardInterrupt:
-        save(out, trainer, state)
+        if _finite(state.parameters):
+            save(out, trainer, state)
         raise
     return state
 
@@ -114,14 +123,17 @@ def _steps(trainer: Trainer, images: Any, state: State, steps: int) -> Iterator[
     order = np.argsort(mg.random.bits(_key(config, ORDER, state.epoch), (len(images),)), kind="stable")
     order, key = mg.to_device((order, _key(config, NOISE, state.epoch)), trainer.device)
     began = time.perf_counter() - state.seconds
+    before = None
     for number in range(state.step, steps):
         rows = order[number * config.batch : (number + 1) * config.batch]
         y = images[rows]
         noise = mg.random.normal(key, (len(rows), latent), offset=number * config.batch * latent)
         loss, parameters, optimiser = trainer.step(state.parameters, state.optimiser, y, noise)
         value = float(loss)
-        if not math.isfinite(value):
-            raise TrainingError(_diagnosis(trainer, state, y, noise, value))
+        last_is_bad = number + 1 == steps and not _finite(parameters)  # no later loss would show it
+        if last_is_bad or not math.isfinite(value):
+            raise TrainingError(_diagnosis(trainer, value, (before, (state, y, noise))))
+        before = state, y, noise
         total, seconds = state.total - value * len(rows), time.perf_counter() - began
         state = state._replace(
             parameters=parameters, optimiser=optimiser, step=number + 1, total=total, seconds=seconds
@@ -135,29 +147,41 @@ def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> Stat
     key = mg.to_device(_key(config, TEST, state.epoch), mg.device_of(images))
     log_sigma = None
     if likelihood.mode == "profiled":
-        log_sigma = profile_log_sigma(model, likelihood, state.parameters, images[:2000], mg.random.fold_in(key, 1))
+        some = images[:: -(-len(images) // 2000)]  # from all over: the first ones may be of one class
+        log_sigma = profile_log_sigma(model, likelihood, state.parameters, some, mg.random.fold_in(key, 1))
     record = {
         "epoch": state.epoch + 1,
         "train_elbo": state.total / len(images),
         "test_elbo": mean_elbo(model, likelihood, state.parameters, test, key, config.form, log_sigma),
         "seconds": round(state.seconds, 3),
     }
+    if not math.isfinite(record["test_elbo"]):
+        raise TrainingError(f"the test ELBO became {record['test_elbo']} after epoch {record['epoch']}; {ADVICE}")
     history = (*state.history, record)
-    return State(state.parameters, state.optimiser, state.epoch + 1, log_sigma=log_sigma, history=history)
+    fresh = State(state.parameters, state.optimiser, state.epoch + 1)
+    return fresh._replace(log_sigma=log_sigma, images=state.images, history=history)
 
 
-def _diagnosis(trainer: Trainer, state: State, y: Any, noise: Any, value: float) -> str:
-    """One sentence: where training broke, and the first operation that made a NaN."""
+def _finite(parameters: Any) -> bool:
+    return all(bool(mg.isfinite(leaf).all()) for leaf in tree.flatten(parameters)[0])
+
+
+def _diagnosis(trainer: Trainer, value: float, last: tuple) -> str:
+    """One sentence: where training broke, and the first operation that made a NaN.
+
+    `last` are the two last (state, images, noise), or None: a NaN in a gradient is seen in the loss of the next batch.
+    """
+    *_, (state, _, _) = last
     found = "no operation made a NaN: the numbers overflowed"
-    try:
-        with mg.checks.debug_nans():
-            trainer.step(state.parameters, state.optimiser, y, noise)
-    except mg.checks.NanError as error:
-        found = str(error)
-    return (
-        f"the loss became {value} in epoch {state.epoch + 1}, batch {state.step + 1}: {found}; lower the learning rate "
-        "or choose another decoder (the last checkpoint is kept)"
-    )
+    for state_then, y, noise in filter(None, last):
+        try:
+            with mg.checks.debug_nans():
+                trainer.step(state_then.parameters, state_then.optimiser, y, noise)
+        except mg.checks.NanError as error:
+            found = str(error) if state_then is state else f"{error}, one batch earlier"
+            break
+    broke = "parameters became infinite or NaN" if math.isfinite(value) else f"the loss became {value}"
+    return f"{broke} in epoch {state.epoch + 1}, batch {state.step + 1}: {found}; {ADVICE}"
 
 
 # Runs on disk
@@ -173,6 +197,7 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
         "total": state.total,
         "log_sigma": state.log_sigma,
         "seconds": state.seconds,
+        "images": state.images,
         "history": list(state.history),
     }
     trees = {"parameters": state.parameters, "optimiser": state.optimiser}
@@ -184,7 +209,7 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
 def load_trainer(out: Path, device: str = "cpu") -> Trainer:
     """The trainer of the run in a folder. Raises CheckpointError if its record is not one."""
     path = out / CHECKPOINT
-    _, record = files.load_checkpoint(path, only="-")
+    _, record = files.load_checkpoint(path)
     try:
         return make_trainer(Config.from_dict(record["config"]), tuple(record["image_shape"]), device)
     except (KeyError, TypeError, UserError) as error:
@@ -197,7 +222,7 @@ def load_state(trainer: Trainer, out: Path) -> State:
     arrays, record = files.load_checkpoint(path)
     fresh = trainer.initial()
     try:
-        rest = {name: record[name] for name in ("epoch", "step", "total", "log_sigma", "seconds")}
+        rest = {name: record[name] for name in ("epoch", "step", "total", "log_sigma", "seconds", "images")}
         rest["history"] = tuple(record["history"])
     except (KeyError, TypeError):
         raise CheckpointError(f"{path} lacks part of the training state; train again") from None

@@ -19,6 +19,10 @@ class DeviceError(TypeError):
     """Arrays of two devices met, or a device was asked for that this machine does not have."""
 
 
+class NotAnArrayError(TypeError):
+    """Something that is no array, and no number, was given to an operation."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """The array namespace of a device and the kernels NumPy's vocabulary lacks."""
@@ -28,6 +32,8 @@ class Backend:
     xp: ModuleType
     array_type: type
     block_bytes: int  # work on pieces of about this size (a cache); large means "all at once"
+    draw_block: int  # Philox counters worked on at a time
+    where: Callable  # where(condition, x1, x2)
     erf: Callable  # erf(x, out=None)
     add_at: Callable  # add_at(target, index, values): repeated indices accumulate
     from_host: Callable  # from_host(numpy array) -> array of this backend
@@ -89,7 +95,9 @@ def _learn(array: Any) -> Backend | None:
     elif kind.__module__.split(".")[0] == "cupy":
         _by_type[kind] = get("cuda")
     else:
-        raise TypeError(f"not an array: {kind.__module__}.{kind.__qualname__}; pass a NumPy or CuPy array or a number")
+        raise NotAnArrayError(
+            f"not an array: {kind.__module__}.{kind.__qualname__}; pass a NumPy or CuPy array or a number"
+        )
     return _by_type[kind]
 
 

@@ -51,6 +51,8 @@ def _backend(cupy: Any) -> Backend:
         xp=cupy,
         array_type=cupy.ndarray,
         block_bytes=1 << 28,
+        draw_block=1 << 22,
+        where=cupy.where,
         erf=lambda x, out=None: erf(x, out=out),
         add_at=add_at,
         from_host=cupy.asarray,

@@ -6,8 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend
+from minigrad.backends import Backend, streams
 from minigrad.backends.special import erf
+
+
+def _where(condition: Any, x1: Any, x2: Any) -> Any:
+    """np.where on the bits of numbers: x₂ ^ ((x₁ ^ x₂) & mask).
+
+    np.where branches on every element, and a branch that follows a random mask (a ReLU's, say) is mispredicted every
+    other time; this is about ten times as fast on large arrays and the same to the bit.
+    """
+    dtype = np.result_type(x1, x2)
+    mask = np.asarray(condition)
+    if mask.dtype != bool or dtype not in (np.float32, np.float64) or mask.size < 4096:
+        return np.where(condition, x1, x2)
+    word = np.dtype(f"i{dtype.itemsize}")
+    first, second = (np.asarray(x, dtype).view(word) for x in (x1, x2))
+    bits = np.negative(mask.view(np.int8), dtype=word)  # all ones where true
+    if np.ndim(x2) == 0 and not second:
+        return np.bitwise_and(bits, first).view(dtype)
+    return np.bitwise_xor(np.bitwise_and(bits, np.bitwise_xor(first, second)), second).view(dtype)
 
 
 def _add_at(target: np.ndarray, index: tuple, values: np.ndarray) -> None:
@@ -44,7 +62,7 @@ def _fingerprint(x: np.ndarray) -> int | None:
     whole = len(raw) // 8
     words = raw[: 8 * whole].view(np.uint64)
     blocks = whole // _WORDS
-    sums = words[: blocks * _WORDS].reshape(blocks, _WORDS) @ _WEIGHTS
+    sums = np.einsum("ij,j->i", words[: blocks * _WORDS].reshape(blocks, _WORDS), _WEIGHTS)
     tail = words[blocks * _WORDS :]
     rest = int.from_bytes(raw[8 * whole :].tobytes(), "little")
     total = int(tail @ _WEIGHTS[: len(tail)]) + 3 * rest
@@ -60,6 +78,8 @@ BACKEND = Backend(
     xp=np,
     array_type=np.ndarray,
     block_bytes=1 << 22,
+    draw_block=streams.BLOCK,
+    where=_where,
     erf=erf,
     add_at=_add_at,
     from_host=np.asarray,

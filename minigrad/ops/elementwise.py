@@ -107,7 +107,7 @@ def step(b, x1, x2, out=None):
 
 @primitive("where")
 def where_p(b, condition, x1, x2, out=None):
-    return _stored(b.xp.where(condition, x1, x2), out)
+    return _stored(b.where(condition, x1, x2), out)
 
 
 linear(
@@ -241,17 +241,26 @@ arctan2 = _binary(
 
 def _decay(xp, x):
     """e^−|x|, with Re x for |x| where x is complex, so that it stays holomorphic on either side."""
-    return xp.exp(xp.where(xp.real(x) >= 0, -x, x) if dtype_of(x).kind == "c" else -xp.abs(x))
+    if dtype_of(x).kind == "c":
+        return xp.exp(xp.where(xp.real(x) >= 0, -x, x))
+    exponent = xp.subtract(0.0, xp.abs(x))
+    return xp.exp(exponent, out=exponent if exponent.ndim else None)  # large arrays cost more to allocate than to fill
 
 
 def _sigmoid(b, x, out=None):
-    e = _decay(b.xp, x)
-    return b.xp.divide(b.xp.where(b.xp.real(x) >= 0, 1, e), 1 + e, out=out)
+    e = _decay(b.xp, x)  # 1/(1+e) where x ≥ 0, e/(1+e) where x < 0; e never exceeds 1 in size
+    positive = b.xp.real(x) >= 0
+    y = b.xp.where(positive, 1, e) if dtype_of(x).kind == "c" else b.xp.maximum(e, positive)
+    e += 1
+    y /= e
+    return y if out is None else _stored(y, out)
 
 
 def _softplus(b, x, out=None):
-    positive = b.xp.where(b.xp.real(x) >= 0, x, 0 * x) if dtype_of(x).kind == "c" else b.xp.maximum(x, 0)
-    return b.xp.add(positive, b.xp.log1p(_decay(b.xp, x)), out=out)
+    y = _decay(b.xp, x)
+    y = b.xp.log1p(y, out=y if y.ndim else None)
+    y += b.xp.where(b.xp.real(x) >= 0, x, 0 * x) if dtype_of(x).kind == "c" else b.xp.maximum(x, 0)
+    return y if out is None else _stored(y, out)
 
 
 def _log_sigmoid(b, x, out=None):
@@ -284,7 +293,6 @@ def gelu(x):
 
 
 # Kinks
-
 
 
 def _real_sign(x):

@@ -30,17 +30,14 @@ def gaussian_sample(mean, log_std, noise):
     All three broadcast, and the noise always comes from outside: with a frozen ε the sample is an ordinary function.
     Raises ValueError unless the noise has one entry for each sampled number, since shared ε are no independent draws.
     """
+    shapes = shape_of(mean), shape_of(log_std), shape_of(noise)
     try:
-        sampled = np.broadcast_shapes(shape_of(mean), shape_of(log_std))
+        fits = np.broadcast_shapes(*shapes) == shapes[2]
     except ValueError:
+        fits = False
+    if not fits:
         raise OperandError(
-            f"gaussian_sample: mean {describe(mean)} and log_std {describe(log_std)} do not broadcast"
-        ) from None
-    if np.broadcast_shapes(shape_of(noise)[-len(sampled) :] if sampled else (), sampled) != sampled:
-        pass
-    if shape_of(noise) != sampled:
-        raise OperandError(
-            f"gaussian_sample: a sample of shape {sampled} needs as many noise entries, got {describe(noise)} "
-            f"with mean {describe(mean)} and log_std {describe(log_std)}"
+            "gaussian_sample: mean and log_std must broadcast to the shape of the noise, one entry for each sampled "
+            f"number; got mean {describe(mean)}, log_std {describe(log_std)} and noise {describe(noise)}"
         )
     return gaussian_sample_p(mean, log_std, noise)

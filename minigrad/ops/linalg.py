@@ -135,18 +135,16 @@ def einsum(subscripts, *operands):
                 xs[i] = diagonal(xs[i], 0, a, b)
                 term = "".join(c for k, c in enumerate(term) if k not in (a, b)) + letter
         terms[i] = term
-    sizes = _letter_sizes(subscripts, terms, xs)
-    for i, term in enumerate(terms):  # a length-1 axis that broadcasts is dropped, one that is nobody else's summed
+    _check_sizes(subscripts, terms, xs)
+    for i, term in enumerate(terms):  # a length-1 axis that broadcasts is dropped
         ones = tuple(k for k, c in enumerate(term) if shape_of(xs[i])[k] == 1 and _elsewhere(c, i, terms))
         xs[i] = squeeze(xs[i], ones)
-        terms[i] = term = "".join(c for k, c in enumerate(term) if k not in ones)
+        terms[i] = "".join(c for k, c in enumerate(term) if k not in ones)
+    for i, term in enumerate(terms):  # one that is then nobody else's is summed
         alone = tuple(k for k, c in enumerate(term) if c not in output and not _elsewhere(c, i, terms))
         xs[i] = sum_(xs[i], alone) if alone else xs[i]
         terms[i] = "".join(c for k, c in enumerate(term) if k not in alone)
-    present = set("".join(terms))
-    missing = [c for c in output if c not in present]  # every operand had length 1 there
-    y = einsum_p(*xs, subscripts=f"{','.join(terms)}->{''.join(c for c in output if c in present)}")
-    return reshape_p(y, shape=tuple(1 if c in missing else sizes[c] for c in output)) if missing else y
+    return einsum_p(*xs, subscripts=f"{','.join(terms)}->{output}")
 
 
 def _elsewhere(letter, i, terms):
@@ -180,14 +178,12 @@ def _parse(subscripts, operands):
     return terms, output
 
 
-def _letter_sizes(subscripts, terms, xs):
+def _check_sizes(subscripts, terms, xs):
     sizes: dict[str, int] = {}
     for term, x in zip(terms, xs, strict=True):
         for letter, n in zip(term, shape_of(x), strict=True):
-            if n != 1 and sizes.setdefault(letter, n) not in (1, n):
+            if n != 1 and sizes.setdefault(letter, n) != n:
                 raise OperandError(f"einsum: '{subscripts}': axis '{letter}' has lengths {sizes[letter]} and {n}")
-            sizes[letter] = max(sizes.get(letter, 1), n) if n else 0
-    return sizes
 
 
 # Solving

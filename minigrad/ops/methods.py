@@ -43,6 +43,8 @@ _METHODS = {
     "clip": e.clip,
     "flatten": shape.ravel,
 }
+_SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
+_UNLIKE = ("linalg.trace", "linalg.diagonal")  # NumPy functions that differ from ours of the same name
 
 
 def install(package: ModuleType) -> None:
@@ -66,7 +68,7 @@ def install(package: ModuleType) -> None:
         "__int__": lambda x: int(concrete(x)),
         "__float__": _refusal("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
         "__complex__": _refusal("complex(x)", "use mg.stop_gradient(x) first"),
-        "__array__": _refusal("np.asarray(x)", "use mg.stop_gradient(x) first, or the mg function of the same name"),
+        "__array__": _refusal("np.asarray(x)", "use the mg function of the same name, mg.stack for a list, or mg.stop_gradient(x) first"),
         "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
         "tolist": _refusal("x.tolist()", "use mg.stop_gradient(x) first"),
@@ -123,7 +125,8 @@ def _ufunc(package: ModuleType) -> Callable:
         function = getattr(package, ufunc.__name__, None)
         if function is None or method != "__call__" or any(v is not None for v in kwargs.values()):
             call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise OperandTypeError(f"{call} with {sorted(kwargs)} is not offered for traced values")
+            options = f" with {', '.join(sorted(kwargs))}" if kwargs else ""
+            raise OperandTypeError(f"{call}{options} is not offered for traced values")
         return function(*inputs)
 
     return __array_ufunc__
@@ -132,8 +135,11 @@ def _ufunc(package: ModuleType) -> Callable:
 def _function(package: ModuleType) -> Callable:
     def __array_function__(self, function, types, args, kwargs):
         module = function.__module__.removeprefix("numpy").lstrip(".")
+        name = f"{module}.{function.__name__}".lstrip(".")
         ours = getattr(package, function.__name__, None) if module in ("", "linalg", "lib") else None
-        if ours is None or not callable(ours):
+        if name in _SIZES and len(args) == 1 and not kwargs:
+            return getattr(self, name)
+        if ours is None or not callable(ours) or name in _UNLIKE:
             raise OperandTypeError(f"{function.__module__}.{function.__name__} is not offered for traced values")
         return ours(*args, **kwargs)
 

@@ -307,7 +307,8 @@ def prod(x, axis=None, keepdims=False):
 @primitive("logsumexp")
 def logsumexp_p(b, x, *, axes, out=None):
     xp = b.xp
-    top = xp.max(xp.real(x), axis=axes, keepdims=True, initial=-xp.inf)
+    empty = any(x.shape[a] == 0 for a in axes)
+    top = xp.zeros(_kept(x.shape, axes)) if empty else xp.max(xp.real(x), axis=axes, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     total = xp.sum(xp.exp(x - top), axis=axes)
     zero = total == 0
@@ -336,15 +337,20 @@ def logsumexp(x, axis=None, keepdims=False):
 
 def softmax(x, axis=-1):
     """eˣ / Σ eˣ along an axis."""
-    x = _inexact(x)
-    y = e.exp(x - e.stop_gradient(max(x, axis, keepdims=True)))
+    y = e.exp(_from_top(x, axis))
     return y / sum(y, axis, keepdims=True)
 
 
 def log_softmax(x, axis=-1):
     """x − ln Σ eˣ along an axis."""
-    x = _inexact(x)
+    x = _from_top(x, axis)
     return x - logsumexp(x, axis, keepdims=True)
+
+
+def _from_top(x, axis):
+    """x less its largest element, as a constant: the same softmax, in numbers that exp can take."""
+    x = _inexact(x)
+    return x if 0 in shape_of(x) else x - max(e.stop_gradient(x), axis, keepdims=True)
 
 
 def _inexact(x):

@@ -1,0 +1,214 @@
+"""minigrad/checks.py: the oracles against closed forms, and the checker against planted mistakes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import checks
+from minigrad.core import primitives
+
+
+@pytest.fixture
+def damaged(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Replace one statement of a primitive's rule for the length of a test."""
+
+    def damage(name: str, argument: str, change: Callable) -> None:
+        statement = primitives[name].rule.statements[argument]
+        original = statement.function
+        asks = ", ".join(statement.asks)
+        wrapped = eval(f"lambda {asks}: change(original({asks}))", {"change": change, "original": original})
+        monkeypatch.setattr(statement, "function", wrapped)
+
+    return damage
+
+
+# Five-point differences
+
+
+@pytest.mark.parametrize("step", [1e-1, 1e-2, 1e-3])
+def test_differences_are_exact_on_polynomials_up_to_degree_six(step: float) -> None:
+    coefficients = [0.5, -2.0, 3.0, 1.0, -0.25, 0.75, 0.1]
+    found = checks.five_point(lambda t: np.polyval(coefficients[::-1], t), step)
+    rounding = 40 * np.finfo(float).eps / step  # weights add up to about 20 roundings of numbers near 1
+    assert abs(float(found.value) - coefficients[1]) <= rounding
+    assert not found.kink
+
+
+@pytest.mark.parametrize(("f", "slope"), [(math.exp, 1.0), (lambda t: math.sin(1 + t), math.cos(1)), (math.tanh, 1.0)])
+def test_differences_converge_with_the_sixth_power_of_the_step(f: Callable, slope: float) -> None:
+    errors = [abs(float(checks.five_point(f, h).value) - slope) for h in (0.2, 0.1)]
+    assert 5 < math.log2(errors[0] / errors[1]) < 9  # h⁶ to leading order; the next is h⁸
+
+
+def test_the_error_estimate_covers_the_error() -> None:
+    for step in (0.1, 1e-2, 1e-3, 1e-4, 1e-6):
+        found = checks.five_point(lambda t: math.exp(3 * t), step)
+        assert abs(float(found.value) - 3.0) <= float(found.error)
+
+
+def test_differences_of_arrays_are_taken_elementwise() -> None:
+    found = checks.five_point(lambda t: np.array([t, 2 * t, t * t]), 1e-2)
+    np.testing.assert_allclose(found.value, [1.0, 2.0, 0.0], atol=1e-12)
+
+
+KINKED = {
+    "relu": mg.relu,
+    "absolute": mg.abs,
+    "maximum": lambda t: mg.maximum(t, 0.0),
+    "minimum": lambda t: mg.minimum(0.0, t),
+    "clip": lambda t: mg.clip(t, 0.0, 1.0),
+    "sign": mg.sign,
+    "floor": mg.floor,
+    "where": lambda t: mg.where(mg.greater(t, 0.0), t, -t),
+    "max": lambda t: mg.max(mg.stack([t, -t])),
+    "sort": lambda t: mg.sort(mg.stack([t, -t]))[0],
+}
+
+
+@pytest.mark.parametrize("name", KINKED)
+def test_a_kink_inside_the_stencil_is_seen_and_one_outside_is_not(name: str) -> None:
+    f, at = KINKED[name], 0.003
+    assert checks.five_point(lambda t: f(np.float64(at + t)), 0.01).kink
+    assert not checks.five_point(lambda t: f(np.float64(at + t)), 0.0005).kink
+
+
+# The adjoint identity
+
+
+def test_the_adjoint_gap_is_rounding_for_right_rules() -> None:
+    rng = np.random.default_rng(0)
+    args = ({"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 5))},)
+    gap = checks.adjoint_gap(lambda p: mg.softplus(p["x"] @ p["w"]), args)
+    assert gap <= 100 * np.finfo(float).eps
+
+
+def test_the_adjoint_gap_sees_a_transpose_that_is_none(damaged: Callable) -> None:
+    damaged("matmul", "x2", lambda w_bar: w_bar * 1.001)
+    rng = np.random.default_rng(0)
+    assert checks.adjoint_gap(mg.matmul, (rng.normal(size=(4, 3)), rng.normal(size=(3, 5)))) > 1e-5
+
+
+# The checker
+
+
+def test_right_gradients_pass_to_third_order() -> None:
+    rng = np.random.default_rng(1)
+    checks.check_grads(lambda x: mg.logsumexp(mg.gelu(x), axis=0), (rng.normal(size=(3, 2)),), order=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "change", "f"),
+    [
+        ("tanh", "x", lambda d: 1.001 * d, mg.tanh),
+        ("sin", "x", lambda d: -d, mg.sin),
+        ("multiply", "x1", lambda d: d + 0.01, lambda x: mg.multiply(x, 3.0)),
+        ("exp", "x", lambda d: 0 * d, mg.exp),
+        ("sum", "x", lambda g: 2 * g, mg.sum),
+        ("transpose", "x", lambda g: mg.flip(g, 0), lambda x: mg.transpose(x) * np.arange(6.0).reshape(2, 3)),
+    ],
+)
+def test_planted_mistakes_are_caught(name, argument, change, f, damaged) -> None:
+    x = np.random.default_rng(2).normal(size=(3, 2))
+    checks.check_grads(f, (x,))
+    damaged(name, argument, change)
+    with pytest.raises(checks.GradientError, match="order 1"):
+        checks.check_grads(f, (x,))
+
+
+def test_a_derivative_that_is_right_once_and_wrong_twice_is_caught(damaged: Callable) -> None:
+    damaged("sin", "x", mg.stop_gradient)  # the slope's value is right, its own derivative is lost
+    x = np.array([0.3, -0.7])
+    checks.check_grads(mg.sin, (x,), order=1)
+    with pytest.raises(checks.GradientError, match="order 2"):
+        checks.check_grads(mg.sin, (x,), order=2)
+
+
+def test_only_the_modes_asked_for_are_checked(damaged: Callable) -> None:
+    damaged("sum", "x", lambda g: 2 * g)  # a transpose is used by reverse mode alone
+    checks.check_grads(mg.sum, (np.ones(3),), order=1, modes=("forward",))
+    with pytest.raises(checks.GradientError, match="reverse"):
+        checks.check_grads(mg.sum, (np.ones(3),), order=1, modes=("reverse",))
+
+
+def test_a_kink_everywhere_is_reported_as_one() -> None:
+    with pytest.raises(checks.KinkError, match="kink"):
+        checks.check_grads(mg.abs, (0.0,))
+
+
+def test_float32_arguments_are_checked_in_float64() -> None:
+    checks.check_grads(lambda x: mg.sum(mg.sin(x) ** 2), (np.linspace(0, 1, 5, dtype=np.float32),))
+
+
+def test_trees_in_and_out() -> None:
+    checks.check_grads(lambda p: {"a": p[0] * p[1]["b"], "c": (mg.exp(p[0]),)}, ((1.5, {"b": np.array([2.0, 3.0])}),))
+
+
+def _forgetful(x):
+    mg.sum(x)
+
+
+class _Counter:
+    calls = 0.0
+
+    def __call__(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+def _overwriting(x):
+    y = mg.sum(x * x)
+    if isinstance(x, np.ndarray):
+        x += 1
+    return y
+
+
+@pytest.mark.parametrize(
+    ("f", "sentence"),
+    [
+        (_forgetful, "returned nothing"),
+        (_Counter(), "different results"),
+        (mg.argmax, "int64"),
+        (_overwriting, "changes its arguments|different results"),
+    ],
+)
+def test_unfit_functions_are_told_so(f: Callable, sentence: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        checks.check_grads(f, (np.array([1.0, 2.0]),))
+
+
+def test_integer_arguments_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"int64\[3\]"):
+        checks.check_grads(mg.sum, (np.arange(3),))
+
+
+@pytest.mark.parametrize("wrong", [{"modes": ("sideways",)}, {"order": 0}])
+def test_unknown_modes_and_orders_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="modes"):
+        checks.check_grads(mg.sum, (np.ones(3),), **wrong)
+
+
+# The first NaN
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_nan_of_the_forward_pass_is_named() -> None:
+    with pytest.raises(checks.NanError, match=r"forward pass: 'log' at .*test_checks.py"), checks.debug_nans():
+        mg.grad(lambda x: mg.sum(mg.exp(mg.log(x))))(np.array([-1.0, 2.0]))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_nan_of_the_backward_pass_is_named() -> None:
+    with pytest.raises(checks.NanError, match=r"backward pass of 'sqrt' at .*test_checks.py"), checks.debug_nans():
+        mg.grad(lambda x: mg.sum(0.0 * mg.sqrt(x)))(np.array([0.0, 2.0]))
+
+
+def test_no_nan_no_error_and_nothing_left_behind() -> None:
+    before = mg.core.current()
+    with checks.debug_nans():
+        mg.grad(lambda x: mg.sum(mg.exp(x)))(np.array([0.0, 2.0]))
+    assert mg.core.current() is before
