@@ -63,6 +63,8 @@ def split(key: Any, n: int = 2) -> Any:
 
 def fold_in(key: Any, i: int) -> Any:
     """The key of this one and a number in [0, 2³²): a step, an epoch, a layer."""
+    if shape_of(i) != () or dtype_of(i).kind not in "iu":
+        raise OperandTypeError(f"random.fold_in: needs one integer, got {describe(i)}")
     if isinstance(i, (int, np.integer)) and not 0 <= i < 2**32:
         raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {i}")
     return fold_in_p(_checked(key, "fold_in"), i)
@@ -120,7 +122,10 @@ def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> An
 
 def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int = 0) -> Any:
     """1 with probability p (a number, or an array that broadcasts to the shape), else 0, in this dtype."""
-    drawn = less(uniform(key, shape, offset=offset), p)
+    numbers = uniform(key, shape, offset=offset)
+    drawn = less(numbers, p)
+    if drawn.shape != numbers.shape:
+        raise OperandError(f"random.bernoulli: p {describe(p)} does not broadcast to the shape {shape}")
     return drawn if np.dtype(dtype) == bool else drawn.astype(dtype)
 
 

@@ -89,7 +89,7 @@ class Reverse(Interpreter):
     def watch(self, value: Any) -> ReverseTracer:
         """Put an input on the tape."""
         origin = Origin("input")
-        return self._append(Node(None, (), (), value, {}, origin), value)
+        return self._append(Node(None, (), (), _without_value(value), {}, origin), value)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
         """(value, tape index) of a result; the index is None where it does not depend on the inputs."""

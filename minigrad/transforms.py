@@ -61,7 +61,8 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> float(value), float(gradient["a"]), float(gradient["b"])
     (6.0, 3.0, 2.0)
     """
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
+    positions = tuple(argnums) if several else (argnums,)
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         chosen = _chosen(args, positions, "grad")
@@ -74,7 +75,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         seeds = {} if index is None else {index: _seed(value)}
         gradients = owned(tape.pull(seeds, [x.index for x in inputs], release=True), inputs, [])
         gradients = rebuild(gradients)
-        return (value, aux) if has_aux else value, gradients[0] if isinstance(argnums, int) else gradients
+        return (value, aux) if has_aux else value, gradients if several else gradients[0]
 
     return value_and_gradient
 

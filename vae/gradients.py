@@ -162,7 +162,7 @@ def _check_tensor(
     order = np.argsort(mg.random.bits(key, (gradient.size,)), kind="stable").tolist()
     largest = int(np.argmax(np.abs(gradient)))
     order.remove(largest)
-    compared: list[tuple[tuple[int, ...], float, float]] = []
+    compared: list[tuple[tuple[int, ...], float, checks.Difference]] = []
     kinks = redrawn = 0
     for flat in (largest, *order):
         if len(compared) == wanted:
@@ -174,20 +174,27 @@ def _check_tensor(
             redrawn += 1
             continue
         compared.append((tuple(map(int, index)), float(gradient[index]), difference))
-    # a gradient that is zero throughout is no scale: one that was lost must not pass because the true one is small
-    scale = float(np.max(np.abs(gradient))) or max((abs(d) for *_, d in compared), default=0.0) or 1.0
-    checked = [Coordinate(name, *c, abs(c[2] - c[1]) / scale) for c in compared]
+    scale = float(np.max(np.abs(gradient))) or max((_certain(d) for *_, d in compared), default=0.0) or 1.0
+    checked = [Coordinate(name, at, g, d.value, abs(d.value - g) / scale) for at, g, d in compared]
     worst = _worst([c.relative for c in checked])
     return Tensor(name, gradient.shape, len(checked), kinks, redrawn, worst), checked
 
 
-def _smooth_difference(f: Callable[[float], Any]) -> tuple[float | None, int]:
-    """(the five-point difference with the largest step that crosses no kink, how many steps did)."""
+def _smooth_difference(f: Callable[[float], Any]) -> tuple[checks.Difference | None, int]:
+    """(the five-point difference of the sum with the largest step that crosses no kink, how many steps did)."""
     for tried, step in enumerate(STEPS):
-        found = checks.five_point(f, step)
-        if not found.kink:
-            return math.fsum(found.value), tried
+        value, error, kink = checks.five_point(f, step)
+        if not kink:
+            return checks.Difference(math.fsum(value), math.fsum(error), kink), tried
     return None, len(STEPS)
+
+
+def _certain(difference: checks.Difference) -> float:
+    """The size of a difference that is more than rounding, else 0.
+
+    It is the scale where reverse mode gives nothing but zeros: a lost gradient must not pass for being small.
+    """
+    return abs(difference.value) if abs(difference.value) > difference.error else 0.0
 
 
 def _check_directions(terms: Callable, parameters: Parameters, gradient: Parameters, key: Any, wanted: int) -> Tensor:
@@ -211,5 +218,5 @@ def _check_directions(terms: Callable, parameters: Parameters, gradient: Paramet
             redrawn += 1
             continue
         reverse = float(sum(np.sum(g * d) for g, d in zip(gradients, v))) / length
-        errors.append(abs(difference - reverse) / (norm or abs(difference) or 1.0))
+        errors.append(abs(difference.value - reverse) / (norm or _certain(difference) or 1.0))
     return Tensor("all parameters", (), len(errors), kinks, redrawn, _worst(errors))

@@ -100,7 +100,14 @@ def repeat(x, repeats, axis=None):
     if axis is None:
         x, axis = ravel(x), 0
     axis = normal_axis(axis, len(shape_of(x)), "repeat")
-    return take(x, np.repeat(np.arange(shape_of(x)[axis]), repeats), axis)
+    try:
+        picks = np.repeat(np.arange(shape_of(x)[axis]), repeats)
+    except (TypeError, ValueError):
+        raise OperandError(
+            f"repeat: needs an integer ≥ 0, or one for each of the {shape_of(x)[axis]} elements along axis {axis} of "
+            f"{describe(x)}, got {repeats!r}"
+        ) from None
+    return take(x, picks, axis)
 
 
 def tile(x, reps):

@@ -106,7 +106,11 @@ def _gather(x, picks, axes, together=True):
     picks = [b.xp.asarray(concrete(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
         raise OperandIndexError(f"an index must have an integer or boolean dtype, not {[str(p.dtype) for p in picks]}")
-    indices = b.xp.stack(b.xp.broadcast_arrays(*picks)).astype(np.int64)
+    try:
+        indices = b.xp.stack(b.xp.broadcast_arrays(*picks)).astype(np.int64)
+    except ValueError:
+        shapes = ", ".join(str(pick.shape) for pick in picks)
+        raise OperandIndexError(f"index arrays of shapes {shapes} do not broadcast together") from None
     count = len(axes)
     if not together or axes != tuple(range(axes[0], axes[0] + count)):  # NumPy puts the picked axes in front
         others = tuple(a for a in range(len(shape_of(x))) if a not in axes)
@@ -180,7 +184,10 @@ def take_along_axis(x, indices, axis):
 
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal of two axes, as the last axis of the result."""
-    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    first, second = (normal_axis(a, len(shape_of(x)), "diagonal") for a in (axis1, axis2))
+    if first == second:
+        raise OperandIndexError(f"diagonal: axes {axis1} and {axis2} of {describe(x)} are the same")
+    x = moveaxis(x, (first, second), (-2, -1))
     *lead, rows, columns = shape_of(x)
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     steps = np.arange(length)

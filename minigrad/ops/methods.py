@@ -68,7 +68,9 @@ def install(package: ModuleType) -> None:
         "__int__": lambda x: int(concrete(x)),
         "__float__": _refusal("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
         "__complex__": _refusal("complex(x)", "use mg.stop_gradient(x) first"),
-        "__array__": _refusal("np.asarray(x)", "use the mg function of the same name, mg.stack for a list, or mg.stop_gradient(x) first"),
+        "__array__": _refusal(
+            "np.asarray(x)", "use the mg function of the same name, mg.stack for a list, or mg.stop_gradient(x) first"
+        ),
         "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
         "tolist": _refusal("x.tolist()", "use mg.stop_gradient(x) first"),

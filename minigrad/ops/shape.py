@@ -130,7 +130,9 @@ def reshape(x, shape, *more):
         if builtins.sum(n == -1 for n in shape) > 1 or rest == 0 or size % rest:
             raise OperandError(f"reshape: {describe(x)} of {size} elements does not fit the shape {shape}")
         shape = tuple(size // rest if n == -1 else n for n in shape)
-    return reshape_p(x, shape=tuple(as_int(n) for n in shape))
+    if any(not hasattr(n, "__index__") for n in shape):
+        raise OperandTypeError(f"reshape: a shape is made of integers, got {shape}")
+    return reshape_p(x, shape=tuple(map(as_int, shape)))
 
 
 def ravel(x):
@@ -200,7 +202,10 @@ def broadcast_to(x, shape):
 
 def astype(x, dtype):
     """x in another dtype. Derivatives pass between floating dtypes, and are cast back."""
-    dtype = np.dtype(dtype)
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError as error:
+        raise OperandTypeError(f"astype: {error}") from None
     if dtype.kind == "f" and dtype_of(x).kind == "c":
         raise OperandTypeError(f"astype: {describe(x)} has imaginary parts, which {dtype} cannot hold")
     if dtype.kind in "fc" and is_inexact(x):

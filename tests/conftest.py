@@ -1,0 +1,73 @@
+"""What all tests share: the backend their arrays live on, and how hypothesis searches."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from minigrad import backends, tree
+
+sys.path.insert(0, str(Path(__file__).parent))  # cases, oracles and elsewhere, for tests in folders below too
+
+settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
+settings.load_profile("suite")
+
+DEVICES = {"numpy": "cpu", "cupy": "cuda", "elsewhere": "elsewhere"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--backend",
+        choices=tuple(DEVICES),
+        default="numpy",
+        help="where the arrays of the tests live; 'elsewhere' is a pretended device that refuses host arrays",
+    )
+
+
+@pytest.fixture(scope="session")
+def backend(request):
+    """The backend of this run. Skips whatever asks for it where there is no such device."""
+    import elsewhere  # noqa: F401  (registers itself)
+
+    try:
+        return backends.get(DEVICES[request.config.getoption("--backend")])
+    except backends.DeviceError as error:
+        pytest.skip(f"--backend cupy needs a GPU: {error}")
+
+
+@pytest.fixture(scope="session")
+def xp(backend):
+    """The array namespace of this run."""
+    return backend.xp
+
+
+@pytest.fixture(scope="session")
+def on_device(backend):
+    """Moves the NumPy arrays of a tree to the backend of this run."""
+    return lambda values: tree.map(lambda x: backend.from_host(x) if isinstance(x, np.ndarray) else x, values)
+
+
+@pytest.fixture(scope="session")
+def on_host(backend):
+    """Moves the arrays of a tree back to NumPy."""
+    return lambda values: tree.map(lambda x: np.asarray(to_host(x)), values)
+
+
+def to_host(x):
+    """A NumPy array (or number) from wherever it is."""
+    return backends.backend_of((x,)).to_host(x) if hasattr(x, "shape") and not isinstance(x, np.generic) else x
+
+
+@pytest.fixture(autouse=True)
+def no_interpreter_left_behind():
+    """Every test must leave the interpreter as it found it."""
+    from minigrad.core import current
+
+    before = current()
+    yield
+    assert current() is before

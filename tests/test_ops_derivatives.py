@@ -1,0 +1,463 @@
+"""Every operation of the registry against every oracle: one test each for values, orders, dtypes, layouts and devices.
+
+Cotangents and tangents are random and signed throughout: with ones, a permuted gradient looks right.
+"""
+
+from __future__ import annotations
+
+import types
+
+import cases
+import elsewhere  # noqa: F401  (registers itself)
+import numpy as np
+import oracles
+import pytest
+from cases import CASES, Case
+from conftest import to_host
+from oracles import assert_close, complex_step, difference, inner, rounding
+
+import minigrad as mg
+from minigrad.core import Interpreter, Tracer, current, primitives
+
+SMOOTH = [c for c in CASES if not c.discrete]
+DISCRETE = [c for c in CASES if c.discrete]
+
+
+def each(selected):
+    return pytest.mark.parametrize("case", selected, ids=lambda case: case.name)
+
+
+def applied(case: Case, move):
+    """The function under test with its constants in place and on the device."""
+    constants = [move(c) for c in case.constants]
+    return lambda *args: case.function(*args, *constants)
+
+
+def plain(case: Case):
+    return lambda *args: case.formula(*args, *case.constants)
+
+
+def true_derivative(case: Case, formula, args, tangents):
+    """The directional derivative of a formula by the oracle of its case, and how far that can be trusted."""
+    if not args:
+        return np.zeros(0), 0.0
+    if case.oracle == "differences" or args[0].dtype.kind == "c":
+        return difference(formula, args, tangents), oracles.DIFFERENCE
+    return complex_step(formula, args, tangents), rounding()
+
+
+class Recorder(Interpreter):
+    """Keeps (primitive, args, params, result) of everything that is computed one level down."""
+
+    def __init__(self):
+        self.calls = []
+
+    def process(self, primitive, args, params):
+        result = self.parent.process(primitive, args, params)
+        self.calls.append((primitive, tuple(args), params, result))
+        return result
+
+
+# Values
+
+
+@each(CASES)
+def test_value_is_that_of_the_plain_formula(case, on_device):
+    args = case.arguments()
+    y = applied(case, on_device)(*on_device(args))
+    expected = np.asarray(plain(case)(*args))
+    assert np.asarray(to_host(y)).dtype == expected.dtype
+    assert_close(to_host(y), expected, what=case.name)
+
+
+# First derivatives
+
+
+def check_first(case: Case, move, args, tolerance=None):
+    """jvp and vjp against the oracle, the adjoint identity, and every rule about dtypes and memory."""
+    f, given = applied(case, move), tuple(move(a) for a in args)
+    formula = plain(case)
+    tangents = case.like(args, "tangents")
+    truth, trusted = true_derivative(case, formula, args, tangents)
+    tolerance = trusted if tolerance is None else tolerance
+
+    moved = tuple(move(t) for t in tangents)
+    y, y_dot = mg.jvp(f, given, moved)
+    assert_close(to_host(y_dot), truth, tolerance, f"{case.name}: jvp")
+    assert to_host(y_dot).dtype == to_host(y).dtype
+
+    y, pullback = mg.vjp(f, *given)
+    (u,) = case.like([np.asarray(to_host(y))], "cotangent")
+    g = move(u)
+    gradients = pullback(g)
+    for gradient, x in zip(gradients, args, strict=True):
+        assert (gradient.shape, gradient.dtype) == (x.shape, x.dtype), f"{case.name}: gradient like its argument"
+    host = [to_host(gradient) for gradient in gradients]
+    scale = max(1.0, float(np.sum(np.abs(u * truth))))
+    assert abs(inner([to_host(y_dot)], [u]) - inner(tangents, host)) <= rounding() * scale, (
+        f"{case.name}: ⟨Jv,u⟩=⟨v,Jᵀu⟩"
+    )
+    for i, x in enumerate(args):  # each element of each gradient, not only in one direction
+        assert_close(host[i], gradient_by_oracle(case, formula, args, i, u), tolerance, f"{case.name}: vjp {i}")
+
+    for before, after, what in ((args, given, "argument"), (tangents, moved, "tangent"), ((u,), (g,), "cotangent")):
+        for a, b in zip(before, after, strict=True):
+            assert np.array_equal(a, to_host(b)), f"{case.name}: changed its {what}"
+    check_memory(case, [*gradients, y_dot], [*given, *moved, g, y])
+    again = pullback(g)
+    for first, second in zip(host, again, strict=True):
+        assert np.array_equal(first, to_host(second)), f"{case.name}: a second pullback differs"
+
+
+def gradient_by_oracle(case, formula, args, i, u):
+    """∂⟨u, f⟩/∂argsᵢ, one element at a time."""
+    gradient = np.zeros(args[i].shape, args[i].dtype)
+    for place in np.ndindex(args[i].shape):
+        direction = [np.zeros_like(a) for a in args]
+        direction[i][place] = 1
+        gradient[place] = np.sum(u * true_derivative(case, formula, args, direction)[0])
+    return gradient
+
+
+def check_memory(case, made, held):
+    """Derivatives share memory with nothing the user holds, nor with each other, and can be written to."""
+    for i, array in enumerate(made):
+        if isinstance(array, np.generic):
+            continue
+        xp = mg.core.backend_beside(array).xp
+        for other in [*made[:i], *held]:
+            if not isinstance(other, np.generic):
+                assert not xp.shares_memory(array, other), f"{case.name}: a derivative shares memory"
+        if isinstance(array, np.ndarray):
+            assert array.flags.writeable, f"{case.name}: a derivative is read-only"
+
+
+@each(SMOOTH)
+def test_first_derivatives(case, on_device):
+    check_first(case, on_device, case.arguments())
+
+
+@each([c for c in SMOOTH if c.holomorphic])
+def test_complex_first_derivatives(case, on_device):
+    rng = case.generator("imaginary")
+    args = tuple(a + 1j * rng.uniform(-0.3, 0.3, a.shape) for a in case.arguments())
+    check_first(case, on_device, args, oracles.DIFFERENCE)
+
+
+# Higher derivatives
+
+
+def check_second(case: Case, move):
+    """Four ways through two modes against each other, and against differences of the oracle's first derivative."""
+    args = case.arguments()
+    f, given, formula = applied(case, move), move(args), plain(case)
+    v, w = case.like(args, "v"), case.like(args, "w")
+    (u,) = case.like([np.asarray(plain(case)(*args))], "cotangent")
+    moved_v, moved_w, g = move(v), move(w), move(u)
+
+    def gradient(*xs):
+        return mg.vjp(f, *xs)[1](g)
+
+    def along(*xs):
+        return mg.jvp(f, xs, moved_w)[1]
+
+    def slope(*xs):  # ⟨gradient, w⟩
+        products = [mg.sum(a * b) for a, b in zip(gradient(*xs), moved_w, strict=True)]
+        return sum(products[1:], products[0])
+
+    positions = tuple(range(len(args)))
+    ways = {
+        "forward over reverse": mg.jvp(gradient, given, moved_w)[1],
+        "reverse over reverse": mg.grad(slope, positions)(*given),
+        "reverse over forward": mg.vjp(along, *given)[1](g),
+    }
+    reference = [to_host(x) for x in ways["forward over reverse"]]
+    for way, found in ways.items():
+        for x, expected, arg in zip(found, reference, args, strict=True):
+            assert (x.shape, x.dtype) == (arg.shape, arg.dtype), f"{case.name}: {way}"
+            assert_close(to_host(x), expected, what=f"{case.name}: {way}")
+    twice = inner([u], [to_host(mg.jvp(along, given, moved_v)[1])])
+    truth = difference(lambda *xs: np.sum(u * true_derivative(case, formula, xs, v)[0]), args, w)
+    scale = max(1.0, float(sum(np.sum(np.abs(a * b)) for a, b in zip(v, reference, strict=True))))
+    tolerance = oracles.DIFFERENCE if case.oracle == "complex step" else oracles.DIFFERENCE2
+    assert abs(inner(v, reference) - twice) <= rounding() * scale, f"{case.name}: forward over forward"
+    assert abs(twice - truth) <= tolerance * scale, f"{case.name}: second derivative {twice}, expected {truth}"
+
+
+@each(SMOOTH)
+def test_second_derivatives(case, on_device):
+    check_second(case, on_device)
+
+
+@each([c for c in SMOOTH if c.third])
+def test_third_derivatives(case, on_device):
+    """d³⟨u, f⟩(v, w, w): forward over forward over reverse, and reverse thrice."""
+    args = case.arguments()
+    f, given, formula = applied(case, on_device), on_device(args), plain(case)
+    v, w = case.like(args, "v"), case.like(args, "w")
+    (u,) = case.like([np.asarray(formula(*args))], "cotangent")
+    moved_v, moved_w, g = on_device(v), on_device(w), on_device(u)
+    positions = tuple(range(len(args)))
+
+    def total(xs, ys):
+        products = [mg.sum(a * b) for a, b in zip(xs, ys, strict=True)]
+        return sum(products[1:], products[0])
+
+    def once(*xs):
+        return total(mg.vjp(f, *xs)[1](g), moved_v)
+
+    forward = mg.jvp(lambda *xs: mg.jvp(once, xs, moved_w)[1], given, moved_w)[1]
+    twice = lambda *xs: total(mg.grad(once, positions)(*xs), moved_w)  # noqa: E731
+    reverse = total(mg.grad(twice, positions)(*given), moved_w)
+    truth = oracles.second_difference(lambda *xs: np.sum(u * true_derivative(case, formula, xs, v)[0]), args, w)
+    scale = max(1.0, abs(truth))
+    if case.oracle == "complex step":
+        assert abs(to_host(forward) - truth) <= oracles.DIFFERENCE2 * scale, f"{forward}, expected {truth}"
+    assert abs(to_host(forward) - to_host(reverse)) <= 10 * rounding() * scale
+
+
+# Dtypes, layouts, devices
+
+
+@each([c for c in SMOOTH if c.float32])
+def test_float32_stays_float32(case, on_device):
+    """Values, tangents and gradients are float32, like everything computed on the way, and close to float64's."""
+    args = case.arguments()
+    f, low = applied(case, on_device), tuple(a.astype(np.float32) for a in args)
+    tangents = case.like(low, "tangents")
+    exact = tuple(a.astype(np.float64) for a in low)
+    with Recorder() as recorder:
+        y, y_dot = mg.jvp(f, on_device(low), on_device(tangents))
+        y_again, pullback = mg.vjp(f, *on_device(low))
+        (u,) = case.like([np.asarray(to_host(y))], "cotangent")
+        gradients = pullback(on_device(u))
+        mg.jvp(lambda *xs: mg.vjp(f, *xs)[1](on_device(u)), on_device(low), on_device(tangents))
+    for primitive, _, _, result in recorder.calls:
+        assert result.dtype.kind != "f" or result.dtype == np.float32, f"'{primitive.name}' made {result.dtype}"
+    for x in (y, y_dot, y_again, u, *gradients):
+        assert x.dtype == np.float32
+    wide, wide_dot = mg.jvp(f, on_device(exact), on_device(tuple(t.astype(np.float64) for t in tangents)))
+    assert_close(to_host(y), to_host(wide), rounding(np.float32))
+    assert_close(to_host(y_dot), to_host(wide_dot), rounding(np.float32))
+    wide_gradients = mg.vjp(f, *on_device(exact))[1](on_device(u.astype(np.float64)))
+    for x, wide in zip(gradients, wide_gradients, strict=True):
+        assert_close(to_host(x), to_host(wide), rounding(np.float32))
+
+
+def strided(x):
+    """The same numbers, every other one of a larger array along each axis."""
+    large = np.zeros([2 * n for n in x.shape], x.dtype)
+    view = large[(..., *[slice(None, None, 2)] * x.ndim)]
+    view[...] = x
+    return view
+
+
+def backwards(x):
+    """The same numbers with negative strides."""
+    turn = (..., *[slice(None, None, -1)] * x.ndim)
+    return x[turn].copy()[turn]
+
+
+def repeated(x):
+    """The first row everywhere, with stride 0 and read-only."""
+    return np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x
+
+
+LAYOUTS = {
+    "Fortran": lambda x: np.asarray(x, order="F"),
+    "strided": strided,
+    "backwards": backwards,
+    "stride 0": repeated,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@each(SMOOTH)
+def test_layout_does_not_matter(case, layout, backend):
+    """Derivatives of arrays in an odd layout are those of their contiguous copies."""
+    if backend.name != "numpy":
+        pytest.skip("layouts are made with NumPy's strides")
+    args = case.arguments()
+    if layout == "stride 0" and not case.ties:
+        return  # equal rows are outside the domain of this operation
+    odd = tuple(LAYOUTS[layout](x) for x in args)
+    even = tuple(np.array(x, order="C") for x in odd)
+    f = applied(case, lambda x: x)
+    tangents = case.like(args, "tangents")
+    (u,) = case.like([np.asarray(f(*even))], "cotangent")
+    y, y_dot = mg.jvp(f, odd, tuple(LAYOUTS[layout](t) for t in tangents))
+    z, z_dot = mg.jvp(f, even, tuple(np.array(LAYOUTS[layout](t), order="C") for t in tangents))
+    assert_close(y, z)
+    assert_close(y_dot, z_dot)
+    gradients = mg.vjp(f, *odd)[1](LAYOUTS[layout](u))
+    expected = mg.vjp(f, *even)[1](np.array(LAYOUTS[layout](u), order="C"))
+    for x, truth in zip(gradients, expected, strict=True):
+        assert_close(x, truth)
+    check_memory(case, gradients, [*odd, u])
+
+
+@each(CASES)
+def test_nothing_from_the_host_gets_in(case):
+    """On a device that refuses host arrays, and whose 0-d results are arrays, everything stays there and agrees."""
+    move = lambda values: mg.to_device(values, "elsewhere")  # noqa: E731
+    args = case.arguments()
+    f = applied(case, move)
+    y = f(*move(args))
+    assert mg.device_of(y) == "elsewhere"
+    assert_close(to_host(y), applied(case, lambda x: x)(*args))
+    if not case.discrete:
+        check_second(case, move)
+        tangents = move(case.like(args, "tangents"))
+        for x in mg.jvp(lambda *xs: mg.vjp(f, *xs)[1](y), move(args), tangents)[1]:
+            assert mg.device_of(x) == "elsewhere"
+
+
+@each([c for c in SMOOTH if set(c.shapes) == {()}])
+def test_python_numbers_are_arguments_too(case):
+    """Numbers in place of 0-d arrays: the same derivatives, to second order."""
+    args = [float(a) for a in case.arguments()]
+    f = applied(case, lambda x: x)
+    tangents = [0.7, -1.3][: len(args)]
+    y, y_dot = mg.jvp(f, args, tangents)
+    assert_close(
+        y_dot, true_derivative(case, plain(case), [np.asarray(a) for a in args], tangents)[0], oracles.DIFFERENCE
+    )
+    g = np.asarray(case.like([np.asarray(y)], "cotangent")[0])
+    gradients = mg.vjp(f, *args)[1](g)
+    assert abs(np.sum(g * y_dot) - inner(tangents, gradients)) <= rounding() * max(
+        1.0, float(np.sum(np.abs(g * y_dot)))
+    )
+    second = mg.jvp(lambda *xs: mg.vjp(f, *xs)[1](g), tuple(args), tuple(tangents))[1]
+    arrays = tuple(np.asarray(a) for a in args)
+    expected = mg.jvp(lambda *xs: mg.vjp(f, *xs)[1](g), arrays, tuple(np.asarray(t) for t in tangents))[1]
+    for a, b in zip(second, expected, strict=True):
+        assert_close(a, b)
+
+
+# Constants
+
+
+@each(DISCRETE)
+def test_operations_without_a_derivative_give_constants(case, on_device):
+    f, args = applied(case, on_device), on_device(case.arguments())
+    traced = []
+
+    def watched(*xs):
+        traced.append(f(*xs))
+        return traced[0]
+
+    y, pullback = mg.vjp(watched, *args)
+    assert not isinstance(traced[0], Tracer)
+    g = on_device(np.ones(y.shape, y.dtype))
+    for x, gradient in zip(args, pullback(g), strict=True):
+        assert (gradient.shape, gradient.dtype) == (x.shape, x.dtype) and not to_host(gradient).any()
+    if args:
+        assert not np.any(to_host(mg.jvp(f, args, args)[1]))
+
+
+# The forward formulas
+
+
+@each(CASES)
+def test_forward_formulas_keep_their_promises(case, backend, on_device):
+    """Each primitive used, forward or in a derivative: `out` is filled, and only a declared view shares memory."""
+    f, args = applied(case, on_device), on_device(case.arguments())
+    with Recorder() as recorder:
+        if case.discrete:
+            f(*args)
+        else:
+            y, pullback = mg.vjp(f, *args)
+            pullback(on_device(case.like([np.asarray(to_host(y))], "cotangent")[0]))
+            mg.jvp(f, args, args)
+    for primitive, inputs, params, result in recorder.calls:
+        arrays = [x for x in inputs if isinstance(x, backend.array_type)]
+        if not isinstance(result, backend.array_type) or primitive.name == "stop_gradient":
+            continue
+        if primitive.view_of is None:
+            assert not any(backend.xp.shares_memory(result, x) for x in arrays), f"'{primitive.name}' made a view"
+            out = backend.xp.zeros(result.shape, result.dtype)
+            filled = primitive.forward(backend, *inputs, **params, out=out)
+            assert filled is out, f"'{primitive.name}' ignores `out`"
+            assert_close(to_host(out), to_host(result), what=primitive.name)
+        else:
+            others = [x for i, x in enumerate(inputs) if i != primitive.view_of and isinstance(x, backend.array_type)]
+            assert not any(backend.xp.shares_memory(result, x) for x in others)
+
+
+# The registry itself
+
+
+def test_no_primitive_lacks_a_case():
+    assert set(primitives) - {c.operation for c in CASES} - set(other_peoples_primitives()) == set()
+
+
+def other_peoples_primitives():
+    """Primitives that tests have registered."""
+    return [name for name, p in primitives.items() if not p.forward.__module__.startswith("minigrad.")]
+
+
+def stated_rules():
+    rules = {name: p.rule for name, p in primitives.items() if name not in other_peoples_primitives()}
+    return {name for name, rule in rules.items() if rule is not None and not rule.constant}
+
+
+def test_no_public_array_function_lacks_a_case():
+    public = {
+        function.__name__
+        for name in dir(mg)
+        if isinstance(function := getattr(mg, name), types.FunctionType)
+        and function.__module__.startswith("minigrad.ops.")
+        and not name.startswith("_")
+    }
+    assert public - {c.operation for c in CASES} == set()
+
+
+def test_every_smooth_primitive_is_differentiated():
+    """A primitive with a rule has a case in which both its directions are used."""
+    assert stated_rules() - {c.operation for c in SMOOTH} == set()
+
+
+def test_every_primitive_has_a_rule():
+    assert [p.name for p in primitives.values() if p.rule is None and p.name not in other_peoples_primitives()] == []
+
+
+# The checks themselves
+
+
+def _scaled(found):
+    return None if found is None else found * 1.001
+
+
+def _negated(found):
+    return None if found is None else -found
+
+
+DAMAGES = {
+    "vjp scaled": ("pull", _scaled),
+    "vjp negated": ("pull", _negated),
+    "jvp scaled": ("jvp", _scaled),
+    "jvp negated": ("jvp", _negated),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", sorted(stated_rules()))
+def test_damaged_rule_is_caught(name, damage, monkeypatch):
+    method, spoil = DAMAGES[damage]
+    rule = primitives[name].rule
+    right = getattr(rule, method)
+    monkeypatch.setattr(rule, method, lambda *args: spoil(right(*args)))
+    for case in SMOOTH:
+        if case.operation == name:
+            try:
+                check_first(case, lambda x: x, case.arguments())
+            except AssertionError:
+                return
+    raise AssertionError(f"nothing noticed that the rule of '{name}' is damaged")
+
+
+def test_interpreter_is_the_bottom_one():
+    assert type(current()).__name__ == "Eval"
+
+
+assert cases  # the registry is imported by name above

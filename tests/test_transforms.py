@@ -1,0 +1,587 @@
+"""Derivatives of functions: nesting, trees, Jacobians, checkpoints, memory, threads, and what happens after an exception."""
+
+from __future__ import annotations
+
+import gc
+import math
+import threading
+import tracemalloc
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from conftest import to_host
+from oracles import assert_close, rounding
+from strategies import signed
+
+import minigrad as mg
+from minigrad import tree
+from minigrad.core import current
+
+
+def slope(f):
+    """f′ in forward mode."""
+    return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]
+
+
+MODES = {"reverse": mg.grad, "forward": slope}
+
+# Nesting
+
+
+@pytest.mark.parametrize("third", MODES)
+@pytest.mark.parametrize("second", MODES)
+@pytest.mark.parametrize("first", MODES)
+def test_third_derivatives_in_all_mixtures_of_modes(first, second, third, xp):
+    """d³/dx³ e^(2 sin x) at 0.7, by three nested transforms of either mode."""
+    f = lambda x: mg.exp(2 * mg.sin(x))  # noqa: E731
+    s, c = 2 * math.sin(0.7), 2 * math.cos(0.7)
+    expected = [math.exp(s) * c, math.exp(s) * (c * c - s), math.exp(s) * (c**3 - 3 * s * c - c)]
+    x = xp.asarray(0.7)
+    for order, name in enumerate((first, second, third)):
+        f = MODES[name](f)
+        assert float(f(x)) == pytest.approx(expected[order], rel=rounding())
+
+
+@pytest.mark.parametrize("outer", MODES)
+@pytest.mark.parametrize("inner", MODES)
+def test_no_perturbation_confusion(outer, inner, xp):
+    """d/dx [x · d/dy (x + y)] = 1, and d/dx [x · d/dy (x·y)] = 2x: levels keep their tangents apart."""
+    one = xp.asarray(1.0)
+    f = lambda x: x * MODES[inner](lambda y: x + y)(one)  # noqa: E731
+    assert float(MODES[outer](f)(one)) == 1
+    f = lambda x: x * MODES[inner](lambda y: x * y)(one)  # noqa: E731
+    assert float(MODES[outer](f)(xp.asarray(3.0))) == 6
+    f = lambda x: MODES[inner](lambda y: MODES[inner](lambda z: x * y * z * z)(y))(x)  # noqa: E731
+    assert float(MODES[outer](f)(xp.asarray(2.0))) == pytest.approx(16)  # d/dx 4x²
+
+
+def test_inner_derivative_at_the_outer_variable(xp):
+    """d/dx f′(x) where the inner function also closes over x."""
+    f = lambda x: mg.grad(lambda y: mg.sin(x * y))(x)  # noqa: E731  (x cos x²)
+    x = 0.8
+    expected = math.cos(x * x) - 2 * x * x * math.sin(x * x)
+    for mode in MODES.values():
+        assert float(mode(f)(xp.asarray(x))) == pytest.approx(expected)
+
+
+def test_derivative_of_an_unused_or_constant_result(xp):
+    x = xp.asarray([1.0, 2.0])
+    assert not to_host(mg.grad(lambda x: 3.0)(x)).any()
+    assert not to_host(mg.grad(lambda x: mg.sum(mg.stop_gradient(x)))(x)).any()
+    assert not to_host(mg.jvp(lambda x: xp.ones(3), (x,), (x,))[1]).any()
+    value, gradient = mg.value_and_grad(lambda x: xp.asarray(3.0))(x)
+    assert float(value) == 3 and gradient.shape == (2,)
+    (zero,) = mg.vjp(lambda x: xp.ones(3), x)[1](xp.ones(3))
+    assert zero.shape == (2,) and not to_host(zero).any()
+
+
+def test_python_numbers_as_arguments():
+    assert mg.grad(lambda x: x * x)(3.0) == 6
+    for f in (mg.sum, mg.max, mg.prod, mg.logsumexp, lambda x: mg.sum(mg.stack([x, x])) / 2,
+              lambda x: mg.where(True, x, 0.0), lambda x: mg.reshape(x, (1,))[0], lambda x: x[None][0],
+              lambda x: mg.sum(mg.broadcast_to(x, (2,))) / 2, lambda x: mg.clip(x, 0, 5)):  # fmt: skip
+        assert float(mg.grad(f)(3.0)) == pytest.approx(1)
+        assert float(mg.jvp(f, (3.0,), (1.0,))[1]) == pytest.approx(1)
+        assert float(mg.grad(lambda x, f=f: f(x) * x)(3.0)) == pytest.approx(6)
+
+
+# Arguments and results
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+@dataclass(frozen=True)
+class Layer:
+    weight: Any
+    bias: Any
+    name: str = field(default="dense", metadata={"static": True})
+
+
+def test_trees_of_every_kind(on_device):
+    params = {
+        "pair": Pair(np.array([1.0, 2.0]), [np.array(3.0)]),
+        "layer": Layer(np.eye(2), None, name="first"),
+        "nothing": None,
+        "tuple": (np.ones(3, np.float32),),
+    }
+
+    def loss(p):
+        assert isinstance(p["pair"], Pair) and p["layer"].name == "first" and p["nothing"] is None
+        y = p["layer"].weight @ p["pair"].left
+        return mg.sum(y * y) * p["pair"].right[0] + mg.sum(p["tuple"][0])
+
+    gradient = mg.grad(loss)(on_device(params))
+    assert tree.flatten(gradient)[1] == tree.flatten(params)[1]
+    for g, x in zip(tree.flatten(gradient)[0], tree.flatten(params)[0], strict=True):
+        assert (g.shape, g.dtype) == (x.shape, x.dtype)
+    assert to_host(gradient["pair"].left).tolist() == [6, 12]
+    assert float(gradient["pair"].right[0]) == 5
+    assert to_host(gradient["layer"].weight).tolist() == [[6, 12], [12, 24]]
+    moved = on_device(params)
+    _, along = mg.jvp(loss, (moved,), (gradient,))
+    squares = sum(np.sum(to_host(g).astype(float) ** 2) for g in tree.flatten(gradient)[0])
+    assert float(along) == pytest.approx(squares)
+
+
+def test_results_may_be_trees(xp):
+    x = xp.asarray([1.0, 2.0])
+    y, pullback = mg.vjp(lambda x: {"a": (x, 2 * x), "b": None, "n": x > 1}, x)
+    assert y["b"] is None and to_host(y["n"]).tolist() == [False, True]
+    (gradient,) = pullback({"a": (x, x), "b": None, "n": y["n"]})
+    assert to_host(gradient).tolist() == [3, 6]
+    y, y_dot = mg.jvp(lambda x: {"a": (x, 2 * x), "b": None}, (x,), (x,))
+    assert to_host(y_dot["a"][1]).tolist() == [2, 4] and y_dot["b"] is None
+
+
+def test_the_same_result_twice_adds_its_cotangents(xp):
+    x = xp.asarray([1.0, 2.0])
+    (y, z), pullback = mg.vjp(lambda x: (lambda y: (y, y))(3 * x), x)
+    assert to_host(pullback((x, x))[0]).tolist() == [6, 12]
+    _, (a, b) = mg.jvp(lambda x: (lambda y: (y, y))(3 * x), (x,), (x,))
+    assert a is not b
+
+
+def test_the_argument_as_result_gives_a_gradient_of_its_own(xp):
+    x, g = xp.asarray([1.0, 2.0]), xp.asarray([3.0, 5.0])
+    _, pullback = mg.vjp(lambda x, z: (x, x + z, z), x, x)
+    gradients = pullback((g, g, g))
+    assert [to_host(v).tolist() for v in gradients] == [[6, 10], [6, 10]]
+    assert gradients[0] is not gradients[1]
+    _, pullback = mg.vjp(lambda x: x, x)
+    assert pullback(g)[0] is not g
+
+
+def test_argnums(xp):
+    f = lambda a, b, c: mg.sum(a * b * b) + mg.sum(c)  # noqa: E731
+    a, b, c = (xp.asarray([float(v)]) for v in (2, 3, 5))
+    assert float(mg.grad(f, 1)(a, b, c)[0]) == 12
+    first, last = mg.grad(f, (0, -1))(a, b, c)
+    assert float(first[0]) == 9 and float(last[0]) == 1
+    (only,) = mg.grad(f, (1,))(a, b, c)
+    assert float(only[0]) == 12
+    value, (last, first) = mg.value_and_grad(f, argnums=[2, 0])(a, b, c)
+    assert float(value) == 23 and float(first[0]) == 9 and float(last[0]) == 1
+    assert float(mg.grad(lambda a, *, scale: mg.sum(a * scale))(a, scale=4.0)[0]) == 4
+
+
+def test_has_aux(xp):
+    def f(x):
+        y = mg.sin(x)
+        return mg.sum(y * y), {"y": y, "n": 3, "none": None, "name": "abc"}
+
+    x = xp.asarray([0.5, 1.0])
+    gradient, aux = mg.grad(f, has_aux=True)(x)
+    assert isinstance(aux["y"], type(x)) and aux["n"] == 3 and aux["none"] is None and aux["name"] == "abc"
+    assert_close(to_host(gradient), np.sin(2 * to_host(x)))
+    (value, aux), again = mg.value_and_grad(f, has_aux=True)(x)
+    assert_close(to_host(value), np.sum(to_host(aux["y"]) ** 2))
+    assert np.array_equal(to_host(again), to_host(gradient))
+    second = mg.grad(lambda x: mg.sum(mg.grad(f, has_aux=True)(x)[1]["y"]))(x)  # aux is differentiable one level up
+    assert_close(to_host(second), np.cos(to_host(x)))
+
+
+def test_value_and_grad_computes_the_function_once(xp):
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return x * x
+
+    value, gradient = mg.value_and_grad(f)(xp.asarray(3.0))
+    assert (float(value), float(gradient), len(calls)) == (9, 6, 1)
+
+
+# Jacobians and Hessians
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+@pytest.mark.parametrize(
+    ("x_shape", "y_shape"), [((2, 3), (4,)), ((), (2, 2)), ((3,), ()), ((0,), (2,)), ((2,), (0, 3))]
+)
+def test_jacobian(mode, x_shape, y_shape, on_device):
+    a = signed((*y_shape, *x_shape))
+    moved = on_device(a)
+
+    def f(x):
+        return mg.sum(moved * x, tuple(range(len(y_shape), a.ndim))) ** 3
+
+    x = signed(x_shape, 1)
+    y = np.sum(a * x, axis=tuple(range(len(y_shape), a.ndim)))
+    found = mg.jacobian(f, mode=mode)(on_device(x))
+    assert found.dtype == np.float64
+    assert_close(to_host(found), a * (3 * y**2).reshape(y_shape + (1,) * len(x_shape)))
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_jacobian_of_other_arguments(mode, xp):
+    f = lambda a, b, *, c: a * b * b + c  # noqa: E731
+    x = xp.asarray([1.0, 2.0])
+    found = mg.jacobian(f, argnums=1, mode=mode)(x, x, c=x)
+    assert np.array_equal(to_host(found), np.diag([2.0, 8.0]))
+    assert not to_host(mg.jacobian(lambda x: xp.ones(2), mode=mode)(x)).any()
+    twice = mg.jacobian(mg.jacobian(lambda x: x**3, mode=mode), mode=mode)(x)
+    assert to_host(twice)[1, 1, 1] == 12 and np.count_nonzero(to_host(twice)) == 2
+
+
+def test_hessian_is_symmetric_and_agrees_with_every_way(on_device):
+    """Of the Rosenbrock function, known in closed form."""
+    f = lambda x: mg.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)  # noqa: E731
+    x = np.array([0.5, -0.7, 1.2])
+    a, b, c = x
+    expected = [
+        [1200 * a * a - 400 * b + 2, -400 * a, 0],
+        [-400 * a, 202 + 1200 * b * b - 400 * c, -400 * b],
+        [0, -400 * b, 200],
+    ]
+    moved = on_device(x)
+    for h in (
+        mg.hessian(f),
+        mg.jacobian(mg.grad(f)),
+        mg.jacobian(mg.jacobian(f, mode="forward")),
+        mg.jacobian(mg.jacobian(f, mode="forward"), mode="forward"),
+    ):
+        assert_close(to_host(h(moved)), expected)
+    v = signed((3,))
+    assert_close(to_host(mg.hvp(f, moved, on_device(v))), np.array(expected) @ v)
+
+
+def test_hvp_on_a_tree(on_device):
+    f = lambda p: mg.sum(p["a"] ** 2 * p["b"])  # noqa: E731
+    p, v = ({"a": signed((3,), i), "b": signed((3,), i + 1)} for i in (0, 7))
+    found = mg.hvp(f, on_device(p), on_device(v))
+    assert_close(to_host(found["a"]), 2 * p["b"] * v["a"] + 2 * p["a"] * v["b"])
+    assert_close(to_host(found["b"]), 2 * p["a"] * v["a"])
+
+
+def test_hessian_of_another_argument(xp):
+    x, y = xp.asarray([1.0, 2.0]), xp.asarray([3.0])
+    assert to_host(mg.hessian(lambda x, y: mg.sum(x) * mg.sum(y**3), argnums=1)(x, y)).tolist() == [[54]]
+
+
+# Pullbacks
+
+
+def test_pullback_may_be_used_again(on_device):
+    y, pullback = mg.vjp(lambda x: mg.exp(x) * x, on_device(signed((3,))))
+    g, h = on_device(signed((3,), 1)), on_device(signed((3,), 2))
+    first, second, again = pullback(g)[0], pullback(h)[0], pullback(g)[0]
+    assert np.array_equal(to_host(first), to_host(again)) and not np.array_equal(to_host(first), to_host(second))
+    assert_close(to_host(pullback(on_device(to_host(g) + to_host(h)))[0]), to_host(first) + to_host(second))
+
+
+def test_pullback_is_linear_and_differentiable_in_its_cotangent(on_device):
+    x, g = on_device(signed((3,))), on_device(signed((3,), 1))
+    f = lambda x: mg.sin(x) * x[::-1]  # noqa: E731
+    y, transpose_twice = mg.vjp(lambda g: mg.vjp(f, x)[1](g)[0], g)
+    (found,) = transpose_twice(g)  # the transpose of the transpose is the jvp
+    assert_close(to_host(found), to_host(mg.jvp(f, (x,), (g,))[1]))
+
+
+# Checkpoints
+
+
+def layer(x, w):
+    return mg.tanh(x @ w)
+
+
+def chain(x, w, wrap, depth=6):
+    for _ in range(depth):
+        x = wrap(layer)(x, w)
+    return mg.sum(x * x)
+
+
+def test_checkpoint_gives_the_same_bits(on_device):
+    x, w = on_device((signed((4, 3)), signed((3, 3), 1)))
+    plain = mg.value_and_grad(lambda x, w: chain(x, w, lambda f: f), (0, 1))(x, w)
+    saved = mg.value_and_grad(lambda x, w: chain(x, w, mg.checkpoint), (0, 1))(x, w)
+    for a, b in zip(tree.flatten(plain)[0], tree.flatten(saved)[0], strict=True):
+        assert np.array_equal(to_host(a), to_host(b))
+
+
+def test_checkpoint_at_every_order_and_in_every_mode(on_device):
+    x, w = on_device((signed((2, 3)), 0.5 * signed((3, 3), 1)))
+    plain = lambda w: chain(x, w, lambda f: f, 3)  # noqa: E731
+    saved = lambda w: chain(x, w, mg.checkpoint, 3)  # noqa: E731
+    t = on_device(signed((3, 3), 2))
+    assert_close(to_host(mg.jvp(saved, (w,), (t,))[1]), to_host(mg.jvp(plain, (w,), (t,))[1]))
+    assert_close(to_host(mg.hvp(saved, w, t)), to_host(mg.hvp(plain, w, t)))
+    for f in (lambda g: mg.grad(lambda w: mg.sum(mg.grad(g)(w) * t)),
+              lambda g: mg.grad(lambda w: mg.jvp(g, (w,), (t,))[1]),
+              lambda g: mg.grad(lambda w: mg.sum(mg.hvp(g, w, t) * t))):  # fmt: skip
+        assert_close(to_host(f(saved)(w)), to_host(f(plain)(w)))
+
+
+def test_checkpoint_closing_over_traced_values(on_device):
+    """What the function uses without being given it gets its gradient too: inputs, intermediates, outer levels."""
+    x, w = on_device((signed((3,)), signed((3,), 1)))
+
+    def f(x, w, wrap):
+        h = mg.sin(w)
+        return mg.sum(wrap(lambda x: x * h + w * w)(x) * h)
+
+    plain = mg.grad(lambda x, w: f(x, w, lambda g: g), (0, 1))(x, w)
+    saved = mg.grad(lambda x, w: f(x, w, mg.checkpoint), (0, 1))(x, w)
+    for a, b in zip(plain, saved, strict=True):
+        assert_close(to_host(b), to_host(a))
+    nested = lambda wrap: mg.grad(lambda w: mg.sum(mg.grad(lambda x: f(x, w, wrap))(x) ** 2))(w)  # noqa: E731
+    assert_close(to_host(nested(mg.checkpoint)), to_host(nested(lambda g: g)))
+
+
+def test_checkpoint_with_nothing_given(xp):
+    x = xp.asarray([1.0, 2.0])
+    assert to_host(mg.grad(lambda x: mg.sum(mg.checkpoint(lambda: x * x)()))(x)).tolist() == [2, 4]
+
+
+def test_nested_checkpoints(on_device):
+    x, w = on_device((signed((2, 3)), signed((3, 3), 1)))
+    block = lambda wrap: lambda x, w: wrap(layer)(wrap(layer)(x, w), w)  # noqa: E731
+    f = lambda outer, inner: lambda w: mg.sum(outer(block(inner))(outer(block(inner))(x, w), w) ** 2)  # noqa: E731
+    keep = lambda g: g  # noqa: E731
+    expected = to_host(mg.grad(f(keep, keep))(w))
+    assert_close(to_host(mg.grad(f(mg.checkpoint, mg.checkpoint))(w)), expected)
+    assert_close(to_host(mg.grad(f(mg.checkpoint, keep))(w)), expected)
+    thrice = lambda w: mg.sum(mg.checkpoint(mg.checkpoint(mg.checkpoint(layer)))(x, w))  # noqa: E731
+    assert_close(to_host(mg.grad(thrice)(w)), to_host(mg.grad(lambda w: mg.sum(layer(x, w)))(w)))
+
+
+def test_checkpoint_of_trees_and_of_results_that_pass_through(xp):
+    x, w = xp.asarray([1.0, 2.0]), xp.asarray([3.0, 5.0])
+
+    def f(p):
+        y = p["x"] * p["w"]
+        return {"y": y, "again": y, "x": p["x"], "constant": xp.ones(2), "none": None}
+
+    def loss(x, w, wrap):
+        out = wrap(f)({"x": x, "w": w})
+        assert out["none"] is None
+        return mg.sum(out["y"] * out["again"] * out["x"] + out["constant"])
+
+    plain = mg.grad(lambda x, w: loss(x, w, lambda g: g), (0, 1))(x, w)
+    saved = mg.grad(lambda x, w: loss(x, w, mg.checkpoint), (0, 1))(x, w)
+    for a, b in zip(plain, saved, strict=True):
+        assert np.array_equal(to_host(a), to_host(b))
+
+
+def test_checkpoint_takes_arguments_that_are_no_arrays(xp):
+    f = mg.checkpoint(lambda x, how, n: x**n if how == "power" else x)
+    assert float(mg.grad(lambda x: f(x, "power", 3))(xp.asarray(2.0))) == 12
+
+
+def test_checkpoint_draws_the_same_numbers_again(xp, on_device):
+    """Bit for bit: a draw is a function of its key, so the noise in the backward pass is that of the forward pass."""
+    seen = []
+
+    def noisy(x, key):
+        noise = mg.random.normal(key, (1000,), dtype=np.float64)
+        seen.append(to_host(noise))
+        return x * noise
+
+    key = on_device(mg.random.key(3))
+    gradient = mg.grad(lambda x: mg.sum(mg.checkpoint(noisy)(x, key)))(xp.ones(1000))
+    assert len(seen) == 2 and np.array_equal(*seen) and np.array_equal(to_host(gradient), seen[0])
+
+
+def test_gradient_with_respect_to_a_checkpointed_result(xp):
+    with mg.Tape() as tape:
+        x = tape.watch(xp.asarray([1.0, 2.0]))
+        h = mg.checkpoint(lambda x: x * x)(x)
+        y = mg.sum(h * h)
+    assert to_host(tape.gradient(y, h)).tolist() == [2, 8]
+    assert to_host(tape.gradient(y, x)).tolist() == [4, 32]
+    assert "checkpoint(%0)" in str(tape)
+
+
+def peak_bytes(f, *args):
+    """The most memory that evaluating f adds."""
+    f(*args)
+    gc.collect()
+    tracemalloc.start()
+    f(*args)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def noisy_block(x):
+    """Five operations a layer, one of them with a constant made inside."""
+    noise = mg.random.normal(mg.random.key(1), x.shape, dtype=np.float64)
+    return mg.tanh(mg.sin(x) * mg.cos(x) + 0.01 * noise * mg.exp(-x * x))
+
+
+def test_checkpoint_halves_the_peak_memory_of_a_long_chain(backend):
+    if backend.name != "numpy":
+        pytest.skip("tracemalloc sees the memory of the host")
+    x = np.linspace(-1, 1, 20_000)
+
+    def gradient(wrap):
+        def f(x):
+            for _ in range(50):
+                x = wrap(noisy_block)(x)
+            return mg.sum(x)
+
+        return lambda: mg.grad(f)(x)
+
+    plain, saved = peak_bytes(gradient(lambda f: f)), peak_bytes(gradient(mg.checkpoint))
+    assert saved < plain / 2, f"{saved / 1e6:.1f} MB with checkpoints, {plain / 1e6:.1f} MB without"
+    assert np.array_equal(gradient(lambda f: f)(), gradient(mg.checkpoint)())
+
+
+# Scale
+
+
+def test_a_chain_of_100_000_operations(xp):
+    def f(x):
+        for _ in range(100_000):
+            x = x * 1.00001
+        return x
+
+    assert float(mg.grad(f)(xp.asarray(1.0))) == pytest.approx(1.00001**100_000, rel=1e-9)
+    assert float(mg.jvp(f, (xp.asarray(1.0),), (xp.asarray(1.0),))[1]) == pytest.approx(1.00001**100_000, rel=1e-9)
+
+
+def test_no_reference_cycles_and_flat_memory(backend, on_device):
+    """With the cyclic collector off, 1000 training steps free everything by reference counts alone."""
+    w, x = on_device((signed((20, 20)), signed((50, 20), 1)))
+    step = lambda w: w - 0.01 * mg.grad(lambda w: mg.mean(mg.checkpoint(layer)(layer(x, w), w) ** 2))(w)  # noqa: E731
+    gc.collect()
+    gc.disable()
+    try:
+        tracemalloc.start()
+        for _ in range(500):
+            w = step(w)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(1000):
+            w = step(w)
+        assert gc.collect() == 0  # no garbage to find; it also empties Python's own stores of spare tuples
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        gc.enable()
+        tracemalloc.stop()
+    assert after - before < 20_000, f"{after - before} bytes left behind"
+
+
+def test_pullbacks_free_what_they_hold(backend):
+    if backend.name != "numpy":
+        pytest.skip("tracemalloc sees the memory of the host")
+    gc.collect()
+    gc.disable()
+    try:
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        _, pullback = mg.vjp(lambda x: mg.exp(mg.sin(x)), np.ones(100_000))
+        assert tracemalloc.get_traced_memory()[0] - before > 500_000
+        del _, pullback
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+# Threads and exceptions
+
+
+def test_threads_trace_side_by_side(on_device):
+    """Each thread has its own interpreter: many at once give what each gives alone."""
+    x = on_device(signed((50,)))
+    expected = [to_host(mg.hvp(lambda x, i=i: mg.sum(mg.sin(i * x)), x, x)) for i in range(8)]
+    found: dict[int, np.ndarray] = {}
+    barrier = threading.Barrier(8)
+
+    def work(i):
+        barrier.wait()
+        for _ in range(20):
+            found[i] = to_host(mg.hvp(lambda x: mg.sum(mg.sin(i * x)), x, x))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for i in range(8):
+        assert np.array_equal(found[i], expected[i])
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f, x: mg.grad(f)(x),
+        lambda f, x: mg.vjp(f, x),
+        lambda f, x: mg.jvp(f, (x,), (x,)),
+        lambda f, x: mg.hessian(f)(x),
+        lambda f, x: mg.grad(mg.checkpoint(f))(x),
+        lambda f, x: mg.jacobian(f, mode="forward")(x),
+    ],
+    ids=["grad", "vjp", "jvp", "hessian", "checkpoint", "jacobian"],
+)
+def test_an_exception_leaves_no_interpreter_behind(transform, xp):
+    class Stop(BaseException):
+        pass
+
+    def f(x):
+        mg.sin(x)
+        raise Stop
+
+    before = current()
+    with pytest.raises(Stop):
+        transform(f, xp.asarray([1.0]))
+    assert current() is before
+    assert float(mg.grad(lambda x: x * x)(xp.asarray(3.0))) == 6
+
+
+def test_an_exception_while_pulling_back_leaves_no_interpreter_behind(xp):
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return x * x
+
+    before = current()
+    with pytest.raises(KeyboardInterrupt):
+        mg.grad(mg.checkpoint(f))(xp.asarray(1.0))
+    assert current() is before
+
+
+# The tape's face
+
+
+def test_tape(xp):
+    with mg.Tape() as tape:
+        p = tape.watch({"a": xp.asarray(2.0), "b": xp.asarray([1.0, 3.0])})
+        h = p["a"] * p["b"]
+        y = mg.sum(h * h)
+    gradient = tape.gradient(y, p)
+    assert float(gradient["a"]) == 40 and to_host(gradient["b"]).tolist() == [8, 24]
+    assert to_host(tape.gradient(y, h)).tolist() == [4, 12]  # one in the middle
+    assert to_host(tape.gradient(h, p["b"], cotangent=xp.asarray([1.0, -1.0]))).tolist() == [2, -2]
+    assert float(tape.gradient(y, y)) == 1
+    assert len(tape) == 5 and [line.split(" = ")[1].split("(")[0] for line in str(tape).splitlines()] == [
+        "input", "input", "multiply", "multiply", "sum",
+    ]  # fmt: skip
+    assert f"{__file__}:" in str(tape)
+
+
+def test_tapes_nest_and_mix_with_transforms(xp):
+    with mg.Tape() as outer:
+        x = outer.watch(xp.asarray(2.0))
+        with mg.Tape() as inner:
+            y = inner.watch(x)
+            z = y * y * y
+        slope_of_z = inner.gradient(z, y)
+        total = slope_of_z + mg.grad(lambda y: y * x)(x)
+    assert float(outer.gradient(total, x)) == 13  # 6x + 1
+
+
+def test_tape_gradient_has_the_dtype_of_its_argument(xp):
+    with mg.Tape() as tape:
+        x = tape.watch(xp.ones(2, np.float32))
+        y = 2 * x
+    for source in (x, y):
+        assert tape.gradient(y, source, cotangent=xp.ones(2)).dtype == np.float32

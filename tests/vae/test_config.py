@@ -1,0 +1,111 @@
+"""vae/config.py: what a run may be, and that a record of it is the run."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vae.config import Config
+from vae.errors import UserError
+from vae.models import MODELS
+from vae.objectives import FORMS, Likelihood
+from vae.optimisers import OPTIMISERS
+
+SIZES = st.integers(1, 10**6)
+SIGMAS = st.sampled_from(["learned", "profiled"]) | st.floats(1e-6, 1e6).map(repr)
+CONFIGS = st.builds(
+    Config,
+    data=st.text(min_size=1),
+    data_dir=st.none() | st.text(),
+    train_size=st.none() | SIZES,
+    test_size=st.none() | SIZES,
+    model=st.sampled_from(list(MODELS)),
+    latent=SIZES,
+    hidden=SIZES,
+    decoder=st.sampled_from(["gaussian", "laplace"]),
+    sigma=SIGMAS,
+    form=st.sampled_from(FORMS),
+    epochs=SIZES,
+    batch=SIZES,
+    optimiser=st.sampled_from(list(OPTIMISERS)),
+    learning_rate=st.floats(1e-9, 1e9),
+    momentum=st.floats(0, 0.999),
+    seed=st.integers(0, 2**64 - 1),
+)
+
+
+@given(CONFIGS)
+def test_json_and_back(config):
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict(), allow_nan=False))) == config
+
+
+def test_defaults_are_those_of_the_issue():
+    config = Config()
+    assert (config.model, config.hidden, config.latent) == ("mlp", 400, 20)
+    assert config.make_likelihood() == Likelihood("bernoulli")
+    model = config.make_model((28, 28, 1))
+    assert (model.name, model.image_shape, model.latent) == ("mlp", (28, 28, 1), 20)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "expected"),
+    [
+        ("0.5", Likelihood("gaussian", "fixed", 0.5)),
+        ("1e-3", Likelihood("gaussian", "fixed", 1e-3)),
+        ("learned", Likelihood("gaussian", "learned")),
+        ("profiled", Likelihood("gaussian", "profiled")),
+    ],
+)
+def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
+    assert Config(decoder="gaussian", sigma=sigma).make_likelihood() == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model": "transformer"}, "unknown model 'transformer': use mlp, conv"),
+        ({"decoder": "poisson"}, "unknown decoder 'poisson': use bernoulli, gaussian, laplace"),
+        ({"form": "open"}, "unknown form 'open': use closed, sampled"),
+        ({"optimiser": "lion"}, "unknown optimiser 'lion': use adam, sgd"),
+        ({"latent": 0}, "latent must be a whole number of at least 1, got 0"),
+        ({"hidden": -3}, "hidden must be a whole number of at least 1, got -3"),
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, got 1.5"),
+        ({"batch": "8"}, "batch must be a whole number of at least 1, got 8"),
+        ({"train_size": 0}, "train size must be a whole number of at least 1, got 0"),
+        ({"seed": -1}, r"seed must lie in 0 … 2\*\*64 − 1, got -1"),
+        ({"seed": 2**64}, "seed must lie in"),
+        ({"momentum": 1.0}, r"momentum lies in \[0, 1\), got 1.0"),
+        ({"momentum": math.nan}, r"momentum lies in \[0, 1\), got nan"),  # JSON has no NaN
+        ({"learning_rate": 0.0}, "learning rate must be a positive number, got 0.0"),
+        ({"learning_rate": math.inf}, "learning rate must be a positive number, got inf"),
+        *[
+            ({"decoder": "gaussian", "sigma": s}, f"sigma must be a positive number, .* got '{s}'")
+            for s in ("0", "-1", "nan", "inf", "wide", "")
+        ],
+        ({"sigma": "learned"}, "the bernoulli decoder has no σ"),
+        ({"sigma": "0.5"}, "the bernoulli decoder has no σ"),
+    ],
+)
+def test_what_no_run_can_be(settings, said):
+    with pytest.raises(UserError, match=said):
+        Config(**settings)
+
+
+def test_records_with_settings_missing_or_unknown():
+    values = Config().to_dict()
+    for wrong in ({**values, "more": 1}, {k: v for k, v in values.items() if k != "seed"}, {}, None, [1]):
+        with pytest.raises(UserError, match=r"a configuration must have the settings batch, data, .*train_size"):
+            Config.from_dict(wrong)
+
+
+def test_images_a_model_cannot_take():
+    with pytest.raises(UserError, match="6×10 does not divide by 4"):
+        Config(model="conv").make_model((6, 10, 1))
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().epochs = 3  # type: ignore[misc]

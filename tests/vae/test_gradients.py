@@ -1,0 +1,325 @@
+"""vae/gradients.py: right gradients pass, planted mistakes do not, and kinks are seen, counted and never an excuse."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import truth
+from test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, EVERY_MODEL, setting
+
+import minigrad as mg
+from minigrad import checks, tree
+from minigrad.core import Interpreter, primitives
+from vae import gradients
+from vae.gradients import ADJOINT_TOLERANCE, TOLERANCE, Report, Tensor, check
+from vae.models import mlp
+from vae.objectives import Likelihood, elbo
+
+FEW = {"coordinates": 6, "directions": 2}
+
+
+# Right gradients
+
+
+@EVERY_MODEL
+@EVERY_LIKELIHOOD
+@EVERY_FORM
+def test_right_gradients_pass(name, likelihood, form):
+    model, parameters, y, noise = setting(name, likelihood)
+    report = check(model, likelihood, parameters, y, noise, form, **FEW)
+    assert report.passed
+    assert report.max_relative_error <= TOLERANCE == 1e-7
+    assert report.adjoint_gap <= ADJOINT_TOLERANCE == 1e-12
+    leaves = tree.flatten(parameters)[0]
+    assert [t.name for t in report.tensors] == tree.names(parameters)
+    assert [t.shape for t in report.tensors] == [np.shape(leaf) for leaf in leaves]
+    assert [t.coordinates for t in report.tensors] == [min(6, np.size(leaf)) for leaf in leaves]
+    assert report.directions.coordinates == 2
+
+
+def test_every_coordinate_is_compared_with_the_real_gradient():
+    """Both columns of the report against the complex step, and the largest entry of each tensor among them."""
+    model, parameters, y, noise = setting("mlp", Likelihood())
+    report = check(model, Likelihood(), parameters, y, noise, **FEW)
+    leaves, structure = tree.flatten(parameters)
+    gradient = dict(
+        zip(
+            tree.names(parameters),
+            tree.flatten(mg.grad(lambda p: -mg.mean(elbo(model, Likelihood(), p, y, noise)))(parameters))[0],
+            strict=True,
+        )
+    )
+    for row in report.coordinates:
+        moved = [leaf.astype(complex) for leaf in leaves]
+        moved[tree.names(parameters).index(row.name)][row.index] += 1e-20j
+        loss = -np.mean(truth.elbo("mlp", Likelihood(), tree.unflatten(structure, moved), y, noise, "closed"))
+        exact, largest = np.imag(loss) / 1e-20, np.max(np.abs(gradient[row.name]))
+        assert abs(row.reverse - exact) <= 1e-12 * largest
+        assert abs(row.difference - exact) <= TOLERANCE * largest
+        assert math.isclose(row.relative, abs(row.difference - row.reverse) / largest, rel_tol=1e-12, abs_tol=0)
+    for name, g in gradient.items():
+        index = np.unravel_index(np.argmax(np.abs(g)), g.shape)
+        assert (name, tuple(map(int, index))) in {(row.name, row.index) for row in report.coordinates}
+
+
+def test_coordinates_follow_the_seed_and_no_entry_comes_twice():
+    model, parameters, y, noise = setting("mlp", Likelihood())
+    one, same, other = (
+        [row[:2] for row in check(model, Likelihood(), parameters, y, noise, seed=s, **FEW).coordinates]
+        for s in (0, 0, 1)
+    )
+    assert one == same != other
+    assert len(set(one)) == len(one)
+
+
+def test_float32_parameters_are_checked_in_float64():
+    model, parameters, y, noise = setting("mlp", Likelihood())
+    narrow = tree.map(lambda x: x.astype(np.float32), (parameters, y, noise))
+    assert check(model, Likelihood(), *narrow, **FEW).passed
+    assert all(leaf.dtype == np.float32 for leaf in tree.flatten(narrow)[0])
+
+
+def test_tensors_are_told_as_they_are_done():
+    model, parameters, y, noise = setting("mlp", Likelihood())
+    told = []
+    report = check(model, Likelihood(), parameters, y, noise, on_tensor=told.append, **FEW)
+    assert told == list(report.tensors)
+
+
+# Planted mistakes
+
+
+class Damaged:
+    """A rule whose derivative in one argument is `factor` times what it should be, in both modes, so that they agree."""
+
+    def __init__(self, rule, position: int, factor: float, reverse_only: bool = False):
+        self.rule, self.position, self.factor, self.reverse_only = rule, position, factor, reverse_only
+
+    def __getattr__(self, name):
+        return getattr(self.rule, name)
+
+    def vjp(self, *args):
+        pulled = list(self.rule.vjp(*args))
+        if self.position < len(pulled) and pulled[self.position] is not None:
+            pulled[self.position] = pulled[self.position] * self.factor
+        return pulled
+
+    def jvp(self, args, tangents, y, params):
+        tangents = list(tangents)
+        if not self.reverse_only and self.position < len(tangents) and tangents[self.position] is not None:
+            tangents[self.position] = tangents[self.position] * self.factor
+        return self.rule.jvp(args, tangents, y, params)
+
+
+class Recorder(Interpreter):
+    """Notes every primitive and how many arguments it had."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def process(self, primitive, args, params):
+        self.seen.add((primitive.name, len(args)))
+        return self.parent.process(primitive, args, params)
+
+
+# both networks, all three decoders, both forms; σ is not profiled, since at its optimum its own derivative does not count
+PLANTED_IN = {
+    "mlp-bernoulli": ("mlp", Likelihood(), "closed"),
+    "conv-gaussian": ("conv", Likelihood("gaussian", "learned"), "sampled"),
+    "mlp-laplace": ("mlp", Likelihood("laplace", "learned"), "closed"),
+}
+FACTORS = {"x1.001": 1.001, "sign": -1.0, "dropped": 0.0}
+
+
+def gradient_of(name, likelihood, form) -> tuple[np.ndarray, set]:
+    """The gradient of −mean ELBO in one array, and (primitive, number of arguments) of all that led to it."""
+    model, parameters, y, noise = setting(name, likelihood, count=2)
+    with Recorder() as recorder:
+        _, pullback = mg.vjp(lambda p: -mg.mean(elbo(model, likelihood, p, y, noise, form)), parameters)
+    return np.concatenate([g.ravel() for g in tree.flatten(pullback(np.float64(1)))[0]]), recorder.seen
+
+
+def plants() -> list[tuple[str, str, int, str]]:
+    """(setting, primitive, position, how) of every mistake that makes this gradient wrong.
+
+    Some do not: no parameter may be upstream of the argument, and two wrong signs in a row cancel (a mean of a sum).
+    """
+    found = []
+    for name, where in PLANTED_IN.items():
+        right, seen = gradient_of(*where)
+        for primitive, count in sorted(seen):
+            rule = primitives[primitive].rule
+            for position in filter(rule.differentiable, range(count)):
+                for how, factor in FACTORS.items():
+                    try:
+                        primitives[primitive].rule = Damaged(rule, position, factor)
+                        wrong, _ = gradient_of(*where)
+                    finally:
+                        primitives[primitive].rule = rule
+                    if np.max(np.abs(wrong - right)) > 1e-6 * np.max(np.abs(right)):
+                        found.append((name, primitive, position, how))
+    return sorted(set(found))
+
+
+PLANTS = plants()
+
+
+@pytest.mark.parametrize(("where", "primitive", "position", "how"), PLANTS)
+def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how):
+    """Wrong alike in both modes, so that ⟨Jv,u⟩ = ⟨v,Jᵀu⟩ still holds: differences alone must find it."""
+    name, likelihood, form = PLANTED_IN[where]
+    model, parameters, y, noise = setting(name, likelihood, count=2)
+    damaged = Damaged(primitives[primitive].rule, position, FACTORS[how])
+    monkeypatch.setattr(primitives[primitive], "rule", damaged)
+    report = check(model, likelihood, parameters, y, noise, form, coordinates=2, directions=1)
+    assert not report.passed
+    assert report.max_relative_error > TOLERANCE
+    assert report.adjoint_gap <= ADJOINT_TOLERANCE
+
+
+def test_mistakes_are_planted_in_everything_the_elbo_is_made_of():
+    elementwise = "absolute add exp gaussian_sample multiply negative relu sigmoid softplus square subtract"
+    for how in ("x1.001", "dropped"):
+        planted = {primitive for _, primitive, _, h in PLANTS if h == how}
+        assert planted >= {*elementwise.split(), "conv", "matmul", "reshape", "sum", "transpose"}
+    assert len(PLANTS) > 100
+    assert not any(isinstance(p.rule, Damaged) for p in primitives.values())
+
+
+@pytest.mark.parametrize("factor", [1.001, -1.0, 0.0])
+def test_a_rule_wrong_in_one_mode_only_breaks_the_adjoint_identity(monkeypatch, factor):
+    model, parameters, y, noise = setting("mlp", Likelihood())
+    monkeypatch.setattr(primitives["matmul"], "rule", Damaged(primitives["matmul"].rule, 1, factor, reverse_only=True))
+    report = check(model, Likelihood(), parameters, y, noise, **FEW)
+    assert report.adjoint_gap > ADJOINT_TOLERANCE
+    assert not report.passed
+
+
+def test_a_rule_that_gives_nan_does_not_pass(monkeypatch):
+    """`max` passes over a NaN that does not come first."""
+    model, parameters, y, noise = setting("mlp", Likelihood())
+    monkeypatch.setattr(primitives["gaussian_sample"], "rule", Damaged(primitives["gaussian_sample"].rule, 1, math.nan))
+    report = check(model, Likelihood(), parameters, y, noise, **FEW)
+    assert not report.passed
+    assert math.isnan(report.max_relative_error)
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["max_relative_error"] is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 2e-7])
+@pytest.mark.parametrize("where", ["first", "later", "directions"])
+def test_one_bad_number_anywhere_fails_the_report(bad, where):
+    good = Tensor("w", (3,), 3, 0, 0, 1e-9)
+    wrong = Tensor("b", (3,), 3, 0, 0, bad)
+    tensors = {"first": (wrong, good), "later": (good, wrong, good)}.get(where, (good, good))
+    report = Report(tensors, wrong if where == "directions" else good, 0.0, ())
+    assert not report.passed
+    assert np.array_equal(report.max_relative_error, bad, equal_nan=True)
+    assert Report((good, good), good, 0.0, ()).passed
+    assert not Report((good, good), good, math.nan, ()).passed
+    assert not Report((good, good), good, 2e-12, ()).passed
+
+
+def test_a_lost_gradient_does_not_pass_for_being_small():
+    """A tensor whose gradient came out as zeros is no scale to measure its error by."""
+    direction = np.array([1.0, -2.0]) * 1e-9
+    tensor, rows = gradients._check_tensor(
+        "w", np.zeros(2), lambda index, t: np.array([t * direction[index]]), mg.random.key(0), 30
+    )
+    assert tensor.max_relative_error == 1
+    assert [row.reverse for row in rows] == [0, 0]
+
+
+def test_a_gradient_that_is_zero_passes():
+    tensor, _ = gradients._check_tensor("w", np.zeros(3), lambda index, t: np.ones(1), mg.random.key(0), 30)
+    assert tensor.max_relative_error <= 1e-12  # rounding of the number 1 over a step of 1e-3
+
+
+def test_a_loss_that_nothing_moves_is_no_division_by_zero():
+    p = (np.zeros(3), np.zeros(2))
+    found = gradients._check_directions(lambda p: np.ones(1), p, p, mg.random.key(0), 3)
+    assert found.coordinates == 3
+    assert found.max_relative_error <= 1e-12
+
+
+# Kinks
+
+
+def kinked(offset: float):
+    """One hidden unit of the encoder sees black images only: its pre-activation is its bias, `offset` from the kink."""
+    model = mlp((2, 2, 1), 1, hidden=3)
+    random = np.random.default_rng(0)
+    parameters = model.init(mg.random.key(0), np.float64)
+    hidden = parameters.encoder.hidden[0]
+    bias = np.array([0.7, offset, 0.9])
+    parameters = parameters._replace(encoder=parameters.encoder._replace(hidden=(hidden._replace(b=bias),)))
+    return model, parameters, np.zeros((2, 2, 2, 1)), random.standard_normal((2, 1))
+
+
+def bias_of(report: Report) -> Tensor:
+    return next(t for t in report.tensors if t.name == "encoder.hidden.0.b")
+
+
+def test_a_kink_at_the_point_itself_is_redrawn_and_counted():
+    model, parameters, y, noise = kinked(0.0)
+    report = check(model, Likelihood(), parameters, y, noise)
+    tensor = bias_of(report)
+    assert (tensor.coordinates, tensor.redrawn) == (2, 1)
+    assert tensor.kinks == len(gradients.STEPS)
+    assert report.to_dict()["parameters"][1]["redrawn"] == 1
+    assert (1,) not in [row.index for row in report.coordinates if row.name == tensor.name]
+
+
+def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked():
+    """5e-4 from the kink: steps of 1e-3 straddle it (the stencil reaches four steps far), smaller ones do not."""
+    model, parameters, y, noise = kinked(5e-4)
+    report = check(model, Likelihood(), parameters, y, noise)
+    tensor = bias_of(report)
+    assert (tensor.coordinates, tensor.redrawn) == (3, 0)
+    assert tensor.kinks == sum(4 * step > 5e-4 for step in gradients.STEPS) == 1
+    assert report.passed
+
+
+def test_the_kink_would_have_spoilt_the_difference():
+    """What detection is for: across the kink a five-point difference is off by far more than the tolerance."""
+    model, parameters, y, noise = kinked(5e-4)
+
+    def loss(t):
+        hidden = parameters.encoder.hidden[0]
+        moved = hidden._replace(b=hidden.b + np.array([0, t, 0]))
+        p = parameters._replace(encoder=parameters.encoder._replace(hidden=(moved,)))
+        return -mg.mean(elbo(model, Likelihood(), p, y, noise))
+
+    across, clear = (checks.five_point(loss, step) for step in (1e-3, 1e-5))
+    assert (across.kink, clear.kink) == (True, False)
+    assert abs(across.value - clear.value) > 1e3 * TOLERANCE * abs(clear.value)
+
+
+@pytest.mark.parametrize("offset", [0.0, 5e-4])
+def test_a_wrong_rule_does_not_hide_behind_its_kinks(monkeypatch, offset):
+    model, parameters, y, noise = kinked(offset)
+    monkeypatch.setattr(primitives["relu"], "rule", Damaged(primitives["relu"].rule, 0, 1.001))
+    report = check(model, Likelihood(), parameters, y, noise)
+    assert not report.passed
+    assert bias_of(report).max_relative_error > TOLERANCE
+
+
+def test_a_tensor_with_nothing_but_kinks_does_not_pass():
+    tensor, rows = gradients._check_tensor(
+        "w", np.ones(2), lambda index, t: mg.relu(np.array([t])), mg.random.key(0), 30
+    )
+    assert (tensor.coordinates, tensor.redrawn, rows) == (0, 2, [])
+    report = Report((tensor,), Tensor("all", (), 5, 0, 0, 0.0), 0.0, ())
+    assert not report.passed
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["parameters"][0]["max_relative_error"] is None
+
+
+def test_the_report_as_json():
+    model, parameters, y, noise = setting("mlp", Likelihood())
+    report = check(model, Likelihood(), parameters, y, noise, **FEW)
+    values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert {"parameters", "max_relative_error", "passed"} <= set(values)
+    assert {"name", "shape", "coordinates", "max_relative_error"} <= set(values["parameters"][0])
+    assert values["passed"] is True
+    assert values["max_relative_error"] == report.max_relative_error
+    assert [p["shape"] for p in values["parameters"]] == [list(t.shape) for t in report.tensors]

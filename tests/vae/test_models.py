@@ -1,0 +1,146 @@
+"""vae/models.py: shapes for every size, and both networks against plain NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+import truth
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import assert_close, rounding
+
+import minigrad as mg
+from minigrad import tree
+from vae.models import MODELS, conv, mlp
+
+KEY = mg.random.key(3)
+SIZES = st.integers(1, 5)
+
+
+def drawn(*shape: int, seed: int = 0, dtype=np.float64) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape).astype(dtype)
+
+
+def made(name: str, shape: tuple, latent: int):
+    return mlp(shape, latent, hidden=3) if name == "mlp" else conv(shape, latent, features=(2, 3))
+
+
+@given(st.sampled_from(["mlp", "conv"]), SIZES, SIZES, st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 3))
+def test_shapes_for_any_latent_and_any_size_divisible_by_4(name, high, wide, channels, latent, count):
+    shape = (4 * high, 4 * wide, channels)
+    model = made(name, shape, latent)
+    parameters = model.init(KEY)
+    mean, log_std = model.encode(parameters.encoder, drawn(count, *shape, dtype=np.float32))
+    images = model.decode(parameters.decoder, mean)
+    assert mean.shape == log_std.shape == (count, latent)
+    assert images.shape == (count, *shape)
+    assert {leaf.dtype for leaf in (mean, log_std, images, *tree.flatten(parameters)[0])} == {np.dtype(np.float32)}
+
+
+@given(SIZES, SIZES, SIZES)
+def test_the_mlp_takes_any_size_at_all(high, wide, channels):
+    model = mlp((high, wide, channels), 2, hidden=3)
+    parameters = model.init(KEY)
+    mean, _ = model.encode(parameters.encoder, drawn(2, high, wide, channels))
+    assert model.decode(parameters.decoder, mean).shape == (2, high, wide, channels)
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_conv_refuses_sizes_it_cannot_halve_twice(high, wide):
+    if high % 4 == wide % 4 == 0:
+        conv((high, wide, 1), 2)
+    else:
+        with pytest.raises(ValueError, match=f"{high}×{wide} does not divide by 4"):
+            conv((high, wide, 1), 2)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("shape", [(4, 8, 1), (8, 4, 3)])
+def test_networks_agree_with_plain_numpy(name, shape):
+    model = made(name, shape, 2)
+    parameters = model.init(KEY, np.float64)
+    y, z = drawn(3, *shape), drawn(3, 2, seed=1) - 0.5
+    for got, expected in zip(
+        model.encode(parameters.encoder, y), truth.encode(name, parameters.encoder, y), strict=True
+    ):
+        assert_close(got, expected)
+    assert_close(model.decode(parameters.decoder, z), truth.decode(name, parameters.decoder, z, shape))
+
+
+def test_the_decoder_up_path_is_the_lectures_deconvolution():
+    """deconv2d, with the bias before the reshape repeated over the pixels after it."""
+    model = made("conv", (8, 8, 1), 2)
+    decoder, z = model.init(KEY, np.float64).decoder, drawn(3, 2)
+    dense, middle = decoder.hidden
+    h = mg.relu(z @ dense.w + dense.b).reshape(3, 2, 2, 3)
+    for layer, activation in ((middle, mg.relu), (decoder.pixels, lambda x: x)):
+        features = layer.b.size // 4
+        bias = np.tile(layer.b.reshape(2, 2, features), (h.shape[1], h.shape[2], 1))
+        h = activation(mg.deconv2d(h, layer.w) + bias)
+    assert_close(model.decode(decoder, z), h)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_images_of_one_batch_do_not_mix(name):
+    """Each image alone gives what it gives in a batch (to rounding: a matrix product may sum in another order)."""
+    model = made(name, (8, 8, 1), 2)
+    parameters, y = model.init(KEY, np.float64), drawn(4, 8, 8, 1)
+    mean, log_std = model.encode(parameters.encoder, y)
+    images = model.decode(parameters.decoder, mean)
+    for i in range(4):
+        alone = model.encode(parameters.encoder, y[i : i + 1])
+        assert_close(alone[0], mean[i : i + 1])
+        assert_close(alone[1], log_std[i : i + 1])
+        assert_close(model.decode(parameters.decoder, mean[i : i + 1]), images[i : i + 1])
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_parameters_are_uniform_within_one_over_root_fan_in(name):
+    """U(−b, b) with b² = 1/fan-in has mean 0 and variance b²/3; each within 5 standard errors."""
+    model = MODELS[name]((28, 28, 1), 20)
+    parameters = model.init(KEY)
+    for part in (*parameters.encoder.hidden, parameters.encoder.mean, *parameters.decoder.hidden):
+        bound = 1 / math.sqrt(math.prod(part.w.shape[:-1]))
+        unit = np.asarray(part.w, np.float64).ravel() / bound
+        assert abs(unit).max() <= 1
+        assert abs(part.b).max() <= bound
+        assert abs(unit.mean()) <= 5 * math.sqrt(1 / 3 / unit.size)
+        assert abs((unit**2).mean() - 1 / 3) <= 5 * math.sqrt(4 / 45 / unit.size)  # Var u² = 1/5 − 1/9
+
+
+def test_parameters_are_a_function_of_the_key():
+    one, same, other = (tree.flatten(mlp((4, 4, 1), 2, 3).init(mg.random.key(k)))[0] for k in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+    assert all(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    flat = np.concatenate([leaf.ravel() for leaf in one])
+    assert len(np.unique(flat)) > 0.99 * flat.size  # no two tensors share a stream
+
+
+def test_sizes_are_those_of_the_papers():
+    shapes = [np.shape(leaf) for leaf in tree.flatten(mlp().init(KEY))[0]]
+    assert shapes[::2] == [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
+    assert shapes[1::2] == [shape[1:] for shape in shapes[::2]]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: mlp((4, 4), 2), r"images \(H, W, C\), got \(4, 4\)"),
+        (lambda: conv((0, 4, 1), 2), r"images \(H, W, C\), got \(0, 4, 1\)"),
+        (lambda: mlp((4, 4, 1), 0), "at least one latent number, got 0"),
+        (lambda: conv((4, 4, 1), 1.5), "at least one latent number, got 1.5"),
+        (lambda: mlp((4, 4, 1), 1, hidden=0), "at least one hidden unit, got 0"),
+    ],
+)
+def test_what_no_model_can_be(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_float32_stays_within_its_rounding_of_float64():
+    for name in MODELS:
+        model = made(name, (8, 8, 1), 2)
+        parameters, y = model.init(KEY), drawn(3, 8, 8, 1, dtype=np.float32)
+        wide = tree.map(lambda x: x.astype(np.float64), parameters)
+        mean, _ = model.encode(parameters.encoder, y)
+        assert_close(mean, model.encode(wide.encoder, y.astype(np.float64))[0], rounding(np.float32))

@@ -1,0 +1,128 @@
+"""The autoencoder once more, in plain NumPy: formulas as textbooks print them, loops where the engine is clever.
+
+Nothing here uses minigrad. Every formula is holomorphic around its arguments (|x| and max(x, 0) decide by the real part),
+so the complex step gives derivatives to rounding (see `oracles.complex_step`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import oracles
+
+from minigrad import tree
+from vae.data import Dataset
+from vae.models import conv, mlp
+
+# The model
+
+
+def relu(x):
+    return np.where(np.real(x) > 0, x, 0)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def same(size: int, stride: int) -> tuple[int, int]:
+    """Rows to add on both sides for a kernel of 3 so that ⌈size/stride⌉ come out, the odd one below."""
+    total = max((math.ceil(size / stride) - 1) * stride + 3 - size, 0)
+    return total // 2, total - total // 2
+
+
+def convolve(x, layer, stride):
+    pads = same(x.shape[1], stride), same(x.shape[2], stride)
+    return oracles.convolve(x, layer.w, (stride, stride), pads) + layer.b
+
+
+def depth_to_space(x):
+    """Channel (2·r_i + r_j)·C + c of pixel (i, j) becomes channel c of pixel (2i+r_i, 2j+r_j)."""
+    n, height, width, channels = x.shape
+    y = np.zeros((n, 2 * height, 2 * width, channels // 4), x.dtype)
+    for i in range(2):
+        for j in range(2):
+            first = (2 * i + j) * y.shape[3]
+            y[:, i::2, j::2] = x[..., first : first + y.shape[3]]
+    return y
+
+
+def encode(name, encoder, y):
+    h = y if name == "conv" else y.reshape(len(y), -1)
+    for layer in encoder.hidden:
+        h = relu(convolve(h, layer, 2) if name == "conv" else h @ layer.w + layer.b)
+    h = h.reshape(len(y), -1)
+    return h @ encoder.mean.w + encoder.mean.b, h @ encoder.log_std.w + encoder.log_std.b
+
+
+def decode(name, decoder, z, image_shape):
+    height, width, channels = image_shape
+    if name == "mlp":
+        (hidden,) = decoder.hidden
+        h = relu(z @ hidden.w + hidden.b)
+        return (h @ decoder.pixels.w + decoder.pixels.b).reshape(-1, height, width, channels)
+    dense, middle = decoder.hidden
+    h = relu(z @ dense.w + dense.b).reshape(len(z), height // 4, width // 4, -1)
+    h = relu(depth_to_space(convolve(h, middle, 1)))
+    return depth_to_space(convolve(h, decoder.pixels, 1))
+
+
+# The objective
+
+
+def log_prob(likelihood, y, x, log_sigma=None):
+    """ln Q(y|z) of each pixel from the decoder's number x; `log_sigma` is the learned ln σ."""
+    if likelihood.name == "bernoulli":
+        return y * np.log(sigmoid(x)) + (1 - y) * np.log(1 - sigmoid(x))
+    error = y - sigmoid(x)
+    error = np.where(np.real(error) > 0, error, -error)
+    power = 2 if likelihood.name == "gaussian" else 1
+    sigma = likelihood.sigma
+    if likelihood.mode == "learned":
+        sigma = np.exp(log_sigma)
+    if likelihood.mode == "profiled":
+        sigma = np.mean(error**power) ** (1 / power)
+    if likelihood.name == "gaussian":
+        return np.log(np.exp(-(error**2) / (2 * sigma**2)) / np.sqrt(2 * np.pi * sigma**2))
+    return np.log(np.exp(-error / sigma) / (2 * sigma))
+
+
+def normal_density(z, mean, std):
+    return np.exp(-((z - mean) ** 2) / (2 * std**2)) / np.sqrt(2 * np.pi * std**2)
+
+
+def elbo(name, likelihood, parameters, y, noise, form):
+    """One number an image: ln Q(y|z) summed over pixels, and −KL or ln Q(z) − ln P(z|y) summed over latents."""
+    mean, log_std = encode(name, parameters.encoder, y)
+    std = np.exp(log_std)
+    z = mean + std * noise
+    pixels = log_prob(likelihood, y, decode(name, parameters.decoder, z, y.shape[1:]), parameters.log_sigma)
+    if form == "closed":
+        latents = -(mean**2 + std**2 - np.log(std**2) - 1) / 2
+    else:
+        latents = np.log(normal_density(z, 0.0, 1.0)) - np.log(normal_density(z, mean, std))
+    return pixels.sum(axis=(1, 2, 3)) + latents.sum(axis=1)
+
+
+def along(parameters, direction):
+    """The parameters a complex step in a direction, both trees."""
+    return tree.map(lambda p, d: p + 1e-20j * d, parameters, direction)
+
+
+# Small things to work on
+
+
+def small_model(name: str, image_shape=(4, 8, 1), latent: int = 2):
+    return mlp(image_shape, latent, hidden=5) if name == "mlp" else conv(image_shape, latent, features=(2, 3))
+
+
+def small_data(train: int = 50, test: int = 20, shape=(4, 4, 1), seed: int = 0) -> Dataset:
+    random = np.random.default_rng(seed)
+    draw = lambda n: random.random((n, *shape), np.float32)  # noqa: E731
+    return Dataset("small", draw(train), draw(test), source="Drawn for a test.")
+
+
+def like(values, random, scale: float = 1.0):
+    """Normal numbers in the shapes and dtypes of a tree."""
+    return tree.map(lambda x: (scale * random.standard_normal(np.shape(x))).astype(np.asarray(x).dtype), values)
