@@ -70,7 +70,7 @@ def dtype_of(x: Any) -> np.dtype:
     try:
         return x.dtype
     except AttributeError:
-        return np.result_type(x)
+        return np.asarray(x).dtype
 
 
 def is_inexact(x: Any) -> bool:

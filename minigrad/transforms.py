@@ -7,6 +7,7 @@ are trees of arrays; nothing is global, so transforms nest in any order and run 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -203,11 +204,11 @@ def checkpoint(f: Callable) -> Callable:
     Memory falls for the price of one more evaluation. Random draws repeat exactly, since they are functions of keys.
     """
 
-    def checkpointed(*args: Any) -> Any:
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
         interpreter = current()
         if isinstance(interpreter, Reverse):
-            return interpreter.checkpoint(f, args)
-        return f(*args)
+            return interpreter.checkpoint(partial(f, **kwargs) if kwargs else f, args)
+        return f(*args, **kwargs)
 
     return checkpointed
 

@@ -185,12 +185,22 @@ case("subtract/number", lambda x: 2 - x, lambda x: 2 - x, ((3, 2), signed))
 case("divide/number", lambda x: 2 / x, lambda x: 2 / x, ((3, 2), signed), third=True)
 case("divide/by a number", lambda x: x / 3, lambda x: x / 3, ((3, 2), signed))
 case("multiply/number", lambda x: 3 * x, lambda x: 3 * x, ((3, 2), signed))
-case("maximum/number", lambda x: mg.maximum(x, 0.1), lambda x: np.where(np.real(x) > 0.1, x, 0.1), ((3, 2), signed),
-     holomorphic=False)  # fmt: skip
+case(
+    "maximum/number",
+    lambda x: mg.maximum(x, 0.1),
+    lambda x: np.where(np.real(x) > 0.1, x, 0.1),
+    ((3, 2), signed),
+    holomorphic=False,
+)
 case("hypot/number", lambda x: mg.hypot(x, 2), lambda x: np.sqrt(x * x + 4), ((3, 2), signed), holomorphic=False)
 case("arctan2/number", lambda x: mg.arctan2(x, 2.0), lambda x: np.arctan(x / 2), ((3, 2), signed), holomorphic=False)
-case("logaddexp/number", lambda x: mg.logaddexp(0, x), lambda x: np.log(1 + np.exp(x)), ((3, 2), signed),
-     holomorphic=False)  # fmt: skip
+case(
+    "logaddexp/number",
+    lambda x: mg.logaddexp(0, x),
+    lambda x: np.log(1 + np.exp(x)),
+    ((3, 2), signed),
+    holomorphic=False,
+)
 
 # Elementwise, of two and three arrays
 
@@ -222,9 +232,14 @@ BROADCASTS = {
 }
 for _name, (_function, _formula, *_draws) in BINARY.items():
     case(
-        _name, _function, _formula, ((3, 2), _draws[0]), ((3, 2), _draws[1]), third=True,
+        _name,
+        _function,
+        _formula,
+        ((3, 2), _draws[0]),
+        ((3, 2), _draws[1]),
+        third=True,
         holomorphic=_name not in REAL_ONLY,
-    )  # fmt: skip
+    )
     for _what, _shapes in BROADCASTS.items():
         also(_what, *_shapes, third=False)
 
@@ -232,32 +247,39 @@ case(
     "clip",
     mg.clip,
     lambda x, low, high: np.where(x.real < low.real, low, np.where(x.real > high.real, high, x)),
-    ((3, 4), apart(0)), ((4,), lambda rng, shape: apart(0.14)(rng, shape) - 0.9),
+    ((3, 4), apart(0)),
+    ((4,), lambda rng, shape: apart(0.14)(rng, shape) - 0.9),
     ((3, 1), lambda rng, shape: apart(0.07)(rng, shape) + 0.9),
     holomorphic=False,
-)  # fmt: skip
+)
 case(
     "gaussian_sample",
     mg.gaussian_sample,
     lambda mean, log_std, noise: mean + np.exp(log_std) * noise,
-    ((3, 2), signed), ((2,), signed), ((3, 2), signed), third=True,
-)  # fmt: skip
+    ((3, 2), signed),
+    ((2,), signed),
+    ((3, 2), signed),
+    third=True,
+)
 
 _CHECKERS = np.indices((3, 2)).sum(0) % 2 == 0
 case(
     "where",
     lambda x1, x2, condition: mg.where(condition, x1, x2),
     lambda x1, x2, condition: np.where(condition, x1, x2),
-    ((3, 2), signed), ((3, 2), signed), constants=(_CHECKERS,),
-)  # fmt: skip
+    ((3, 2), signed),
+    ((3, 2), signed),
+    constants=(_CHECKERS,),
+)
 also("broadcast", (2,), (3, 1))
 also("0-d", (), ())
 case(
     "where/number",
     lambda x, condition: mg.where(condition, x, 0.5),
     lambda x, condition: np.where(condition, x, 0.5),
-    ((3, 2), signed), constants=(_CHECKERS,),
-)  # fmt: skip
+    ((3, 2), signed),
+    constants=(_CHECKERS,),
+)
 
 
 # Shapes
@@ -290,8 +312,12 @@ _same("squeeze", lambda xp, x: xp.squeeze(x, -1), (1, 3, 1), what="one axis")
 _same("broadcast_to", lambda xp, x: xp.broadcast_to(x, (2, 3, 4)), (3, 1))
 _same("broadcast_to", lambda xp, x: xp.broadcast_to(x, (2, 0)), (1,), what="empty")
 _same("broadcast_to", lambda xp, x: xp.broadcast_to(x, (2, 3)), (), what="0-d")
-case("sum_to", lambda x: primitives["sum_to"](x, shape=(3, 1)), lambda x: x.sum(0).sum(1, keepdims=True),
-     ((2, 3, 4), signed))  # fmt: skip
+case(
+    "sum_to",
+    lambda x: primitives["sum_to"](x, shape=(3, 1)),
+    lambda x: x.sum(0).sum(1, keepdims=True),
+    ((2, 3, 4), signed),
+)
 case("sum_to/same", lambda x: primitives["sum_to"](x, shape=(3,)), lambda x: x, ((3,), signed))
 _same("copy", lambda xp, x: xp.copy(x), (2, 3))
 _same("copy", lambda xp, x: xp.copy(x), (), what="0-d")
@@ -342,13 +368,27 @@ def _put(shape: tuple[int, ...], index: tuple, x: np.ndarray, add: bool = False)
 
 
 _STEP = (slice(None, None, 2), 1)
-case("unslice", lambda x: primitives["unslice"](x, index=_STEP, shape=(5, 3)), lambda x: _put((5, 3), _STEP, x),
-     ((3,), signed))  # fmt: skip
+case(
+    "unslice",
+    lambda x: primitives["unslice"](x, index=_STEP, shape=(5, 3)),
+    lambda x: _put((5, 3), _STEP, x),
+    ((3,), signed),
+)
 _ROWS = np.array([[0, 2, 0], [1, 1, 1]])
-case("gather", lambda x, rows: primitives["gather"](x, rows, axes=(0, 1)), lambda x, rows: x[rows[0], rows[1]],
-     ((3, 2, 2), signed), constants=(_ROWS,))  # fmt: skip
-case("scatter_add", lambda x, rows: primitives["scatter_add"](x, rows, axes=(0, 1), shape=(3, 2, 2)),
-     lambda x, rows: _put((3, 2, 2), (rows[0], rows[1]), x, add=True), ((3, 2), signed), constants=(_ROWS,))  # fmt: skip
+case(
+    "gather",
+    lambda x, rows: primitives["gather"](x, rows, axes=(0, 1)),
+    lambda x, rows: x[rows[0], rows[1]],
+    ((3, 2, 2), signed),
+    constants=(_ROWS,),
+)
+case(
+    "scatter_add",
+    lambda x, rows: primitives["scatter_add"](x, rows, axes=(0, 1), shape=(3, 2, 2)),
+    lambda x, rows: _put((3, 2, 2), (rows[0], rows[1]), x, add=True),
+    ((3, 2), signed),
+    constants=(_ROWS,),
+)
 _same("getitem", lambda xp, x: x[[0, 0, 1]], (3, 2), what="repeated")
 _same("getitem", lambda xp, x: x[[0, -1], :, [1, 1]], (3, 2, 2), what="apart")
 _same("getitem", lambda xp, x: x[[[True, False], [False, True], [True, True]]], (3, 2, 2), what="mask")
@@ -359,20 +399,27 @@ _same("take", lambda xp, x: xp.take(x, [[0, 0], [2, 1]], axis=1), (2, 3))
 _same("take", lambda xp, x: xp.take(x, 1, axis=0), (2, 3), what="one")
 _same("take", lambda xp, x: xp.take(x, [5, 0, 0]), (2, 3), what="raveled")
 _ORDER = np.array([[2, 0, 0], [1, 1, 0]])
-case("take_along_axis", lambda x, i: mg.take_along_axis(x, i, 1), lambda x, i: np.take_along_axis(x, i, 1),
-     ((2, 3), signed), constants=(_ORDER,))  # fmt: skip
+case(
+    "take_along_axis",
+    lambda x, i: mg.take_along_axis(x, i, 1),
+    lambda x, i: np.take_along_axis(x, i, 1),
+    ((2, 3), signed),
+    constants=(_ORDER,),
+)
 case(
     "take_along_axis/broadcast",
     lambda x, i: mg.take_along_axis(x, i, 0),
     lambda x, i: np.take_along_axis(x, i, 0),
-    ((3, 2), signed), constants=(np.array([[2], [0]]),),
-)  # fmt: skip
+    ((3, 2), signed),
+    constants=(np.array([[2], [0]]),),
+)
 case(
     "add_along_axis",
     lambda x, i: primitives["add_along_axis"](x, i, axis=1, shape=(2, 4)),
     lambda x, i: _put((2, 4), (np.arange(2)[:, None], i), x, add=True),
-    ((2, 3), signed), constants=(_ORDER,),
-)  # fmt: skip
+    ((2, 3), signed),
+    constants=(_ORDER,),
+)
 _same("diag", lambda xp, x: xp.diag(x), (3,))
 _same("diag", lambda xp, x: xp.diag(x, -1), (2,), what="below")
 _same("diag", lambda xp, x: xp.diag(x, 1), (2, 4), what="of a matrix that is not square")
@@ -398,6 +445,15 @@ def _smallest(x, axis=None, keepdims=False):
     return _extreme(x, axis, keepdims, -1)
 
 
+def _logsumexp(x, axis=None, keepdims=False):
+    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+
+
+def _var(x, axis=None, keepdims=False):
+    deviation = x - np.mean(x, axis=axis, keepdims=True)
+    return np.mean(deviation**2, axis=axis, keepdims=keepdims)
+
+
 AXES = {
     "": {},
     "axis": {"axis": 1},
@@ -411,9 +467,9 @@ REDUCTIONS = {
     "prod": (mg.prod, np.prod, signed),
     "max": (mg.max, _extreme, apart(0)),
     "min": (mg.min, _smallest, apart(0)),
-    "logsumexp": (mg.logsumexp, lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)), signed),
-    "var": (mg.var, lambda x, axis=None, keepdims=False: np.mean((x - np.mean(x, axis=axis, keepdims=True)) ** 2, axis=axis, keepdims=keepdims), signed),
-}  # fmt: skip
+    "logsumexp": (mg.logsumexp, _logsumexp, signed),
+    "var": (mg.var, _var, signed),
+}
 for _name, (_function, _formula, _draw) in REDUCTIONS.items():
     for _what, _how in AXES.items():
         case(
@@ -429,14 +485,30 @@ for _name in ("sum", "prod"):
     case(f"{_name}/empty", REDUCTIONS[_name][0], REDUCTIONS[_name][1], ((0, 3), signed))
     _same(_name, lambda xp, x, name=_name: getattr(xp, name)(x, axis=0), (2, 0, 3), what="empty, axis")
 _same("max", lambda xp, x: xp.max(x, axis=0), (2, 0), what="empty, axis")
-case("max/primitive", lambda x: primitives["max"](x, axes=(1,)), lambda x: _extreme(x, 1), ((2, 3), apart(0)),
-     holomorphic=False)  # fmt: skip
+case(
+    "max/primitive",
+    lambda x: primitives["max"](x, axes=(1,)),
+    lambda x: _extreme(x, 1),
+    ((2, 3), apart(0)),
+    holomorphic=False,
+)
 
 _REAL = {"holomorphic": False}
-case("var/ddof", lambda x: mg.var(x, 0, ddof=1),
-     lambda x: np.sum((x - np.mean(x, axis=0)) ** 2, axis=0) / 2, ((3, 2), signed), **_REAL)  # fmt: skip
-case("std", lambda x: mg.std(x, -1), lambda x: np.sqrt(np.mean((x - np.mean(x, -1, keepdims=True)) ** 2, -1)),
-     ((2, 3), signed), ties=False, **_REAL)  # fmt: skip
+case(
+    "var/ddof",
+    lambda x: mg.var(x, 0, ddof=1),
+    lambda x: np.sum((x - np.mean(x, axis=0)) ** 2, axis=0) / 2,
+    ((3, 2), signed),
+    **_REAL,
+)
+case(
+    "std",
+    lambda x: mg.std(x, -1),
+    lambda x: np.sqrt(np.mean((x - np.mean(x, -1, keepdims=True)) ** 2, -1)),
+    ((2, 3), signed),
+    ties=False,
+    **_REAL,
+)
 case("norm", mg.norm, lambda x: np.sqrt(np.sum(x * x)), ((2, 3), signed), third=True, **_REAL)
 for _p in (1, 2, 3, 2.5, -1):
     case(
@@ -446,15 +518,29 @@ for _p in (1, 2, 3, 2.5, -1):
         ((2, 3), signed),
         **_REAL,
     )
-case("norm/inf", lambda x: mg.norm(x, math.inf, 1), lambda x: _extreme(x * np.sign(x.real), 1), ((2, 3), apart(0.1)),
-     **_REAL)  # fmt: skip
-case("norm/-inf", lambda x: mg.norm(x, -math.inf, 1), lambda x: _smallest(x * np.sign(x.real), 1),
-     ((2, 3), apart(0.1)), **_REAL)  # fmt: skip
+case(
+    "norm/inf",
+    lambda x: mg.norm(x, math.inf, 1),
+    lambda x: _extreme(x * np.sign(x.real), 1),
+    ((2, 3), apart(0.1)),
+    **_REAL,
+)
+case(
+    "norm/-inf",
+    lambda x: mg.norm(x, -math.inf, 1),
+    lambda x: _smallest(x * np.sign(x.real), 1),
+    ((2, 3), apart(0.1)),
+    **_REAL,
+)
 _same("cumsum", lambda xp, x: xp.cumsum(x, -1), (2, 3))
 _same("cumsum", lambda xp, x: xp.cumsum(x), (2, 3), what="raveled")
 _same("cumsum", lambda xp, x: xp.cumsum(x, 0), (0, 3), what="empty")
-case("cumsum/reverse", lambda x: primitives["cumsum"](x, axis=1, reverse=True),
-     lambda x: np.cumsum(x[:, ::-1], 1)[:, ::-1], ((2, 3), signed))  # fmt: skip
+case(
+    "cumsum/reverse",
+    lambda x: primitives["cumsum"](x, axis=1, reverse=True),
+    lambda x: np.cumsum(x[:, ::-1], 1)[:, ::-1],
+    ((2, 3), signed),
+)
 
 
 def _with_zeros(*places: int) -> Draw:
@@ -477,16 +563,29 @@ for _what, _reverse in {"recurrence": False, "recurrence/reverse": True}.items()
         _what,
         lambda a, x, reverse=_reverse: primitives["recurrence"](a, x, axis=1, reverse=reverse),
         lambda a, x, reverse=_reverse: oracles.recurrence(a, x, 1, reverse),
-        ((2, 5), signed), ((2, 5), signed), third=True,
-    )  # fmt: skip
+        ((2, 5), signed),
+        ((2, 5), signed),
+        third=True,
+    )
 case("sort", mg.sort, lambda x: np.take_along_axis(x, np.argsort(x.real, -1), -1), ((2, 4), apart(0)), **_REAL)
-case("sort/raveled", lambda x: mg.sort(x, None), lambda x: x.ravel()[np.argsort(x.real, None)], ((2, 3), apart(0)),
-     **_REAL)  # fmt: skip
+case(
+    "sort/raveled",
+    lambda x: mg.sort(x, None),
+    lambda x: x.ravel()[np.argsort(x.real, None)],
+    ((2, 3), apart(0)),
+    **_REAL,
+)
 _same("softmax", lambda xp, x: xp.exp(x) / xp.sum(xp.exp(x), axis=-1, keepdims=True), (2, 3), what="by hand")
-case("softmax", mg.softmax, lambda x: np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True), ((2, 3), signed),
-     third=True)  # fmt: skip
-case("log_softmax", lambda x: mg.log_softmax(x, 0),
-     lambda x: x - np.log(np.sum(np.exp(x), axis=0, keepdims=True)), ((3, 2), signed), third=True)  # fmt: skip
+case(
+    "softmax", mg.softmax, lambda x: np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True), ((2, 3), signed), third=True
+)
+case(
+    "log_softmax",
+    lambda x: mg.log_softmax(x, 0),
+    lambda x: x - np.log(np.sum(np.exp(x), axis=0, keepdims=True)),
+    ((3, 2), signed),
+    third=True,
+)
 
 # Linear algebra
 
@@ -550,8 +649,13 @@ SOLVES = {
 for _what, _shapes in SOLVES.items():
     case(
         f"solve/{_what}" if _what else "solve",
-        mg.solve, np.linalg.solve, (_shapes[0], regular), (_shapes[1], signed), ties=False, third=not _what,
-    )  # fmt: skip
+        mg.solve,
+        np.linalg.solve,
+        (_shapes[0], regular),
+        (_shapes[1], signed),
+        ties=False,
+        third=not _what,
+    )
 case("cholesky", mg.cholesky, oracles.cholesky, ((3, 3), definite), ties=False, third=True, **_REAL)
 case("cholesky/batch", mg.cholesky, oracles.cholesky, ((2, 2, 2), definite), ties=False, **_REAL)
 case("det", mg.det, np.linalg.det, ((3, 3), regular), ties=False, third=True)
@@ -559,8 +663,14 @@ case("det/batch", mg.det, np.linalg.det, ((2, 2, 2), regular), ties=False)
 _log_det = lambda a: np.log(np.linalg.det(a) * np.sign(np.linalg.det(a.real)))  # noqa: E731
 case("logabsdet", lambda a: mg.slogdet(a).logabsdet, _log_det, ((3, 3), regular), ties=False, third=True, **_REAL)
 case("logabsdet/batch", lambda a: mg.slogdet(a)[1], _log_det, ((2, 2, 2), regular), ties=False, **_REAL)
-case("slogdet", lambda a: mg.slogdet(a)[0] * mg.slogdet(a)[1],
-     lambda a: _log_det(a) * np.sign(np.linalg.det(a.real)), ((3, 3), regular), ties=False, **_REAL)  # fmt: skip
+case(
+    "slogdet",
+    lambda a: mg.slogdet(a)[0] * mg.slogdet(a)[1],
+    lambda a: _log_det(a) * np.sign(np.linalg.det(a.real)),
+    ((3, 3), regular),
+    ties=False,
+    **_REAL,
+)
 
 # Convolutions
 
@@ -574,26 +684,44 @@ for _what, _stride in CONVOLUTIONS.items():
         f"conv{_end}",
         lambda x, w, how=_how: primitives["conv"](x, w, **how),
         lambda x, w, how=_how: oracles.convolve(x, w, **how),
-        ((2, 4, 3, 2), signed), ((3, 2, 2, 3), signed),
-    )  # fmt: skip
+        ((2, 4, 3, 2), signed),
+        ((3, 2, 2, 3), signed),
+    )
     case(
         f"conv_input{_end}",
         lambda d, w, how=_how: primitives["conv_input"](d, w, **how, size=(4, 3)),
         lambda d, w, how=_how: oracles.convolve_input(d, w, **how, size=(4, 3)),
-        ((2, *_out, 3), signed), ((3, 2, 2, 3), signed),
-    )  # fmt: skip
+        ((2, *_out, 3), signed),
+        ((3, 2, 2, 3), signed),
+    )
     case(
         f"conv_kernel{_end}",
         lambda x, d, how=_how: primitives["conv_kernel"](x, d, **how, kernel=(3, 2)),
         lambda x, d, how=_how: oracles.convolve_kernel(x, d, **how, kernel=(3, 2)),
-        ((2, 4, 3, 2), signed), ((2, *_out, 3), signed),
-    )  # fmt: skip
-case("conv2d", mg.conv2d, lambda x, w: oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))),
-     ((1, 3, 4, 2), signed), ((3, 3, 2, 2), signed))  # fmt: skip
-case("conv2d/no images", mg.conv2d, lambda x, w: oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))),
-     ((0, 3, 4, 2), signed), ((3, 3, 2, 2), signed))  # fmt: skip
-case("conv2d/thin", mg.conv2d, lambda x, w: oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))),
-     ((2, 3, 3, 3), signed), ((3, 3, 3, 1), signed))  # fmt: skip
+        ((2, 4, 3, 2), signed),
+        ((2, *_out, 3), signed),
+    )
+case(
+    "conv2d",
+    mg.conv2d,
+    lambda x, w: oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))),
+    ((1, 3, 4, 2), signed),
+    ((3, 3, 2, 2), signed),
+)
+case(
+    "conv2d/no images",
+    mg.conv2d,
+    lambda x, w: oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))),
+    ((0, 3, 4, 2), signed),
+    ((3, 3, 2, 2), signed),
+)
+case(
+    "conv2d/thin",
+    mg.conv2d,
+    lambda x, w: oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))),
+    ((2, 3, 3, 3), signed),
+    ((3, 3, 3, 1), signed),
+)
 
 
 def shuffle(x: np.ndarray, factor: int) -> np.ndarray:
@@ -613,8 +741,13 @@ def unshuffle(x: np.ndarray, factor: int) -> np.ndarray:
     return np.concatenate([x[:, i::factor, j::factor] for i in range(factor) for j in range(factor)], axis=3)
 
 
-case("deconv2d", mg.deconv2d, lambda x, w: shuffle(oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))), 2),
-     ((1, 3, 2, 2), signed), ((3, 3, 2, 4), signed))  # fmt: skip
+case(
+    "deconv2d",
+    mg.deconv2d,
+    lambda x, w: shuffle(oracles.convolve(x, w, (1, 1), ((1, 1), (1, 1))), 2),
+    ((1, 3, 2, 2), signed),
+    ((3, 3, 2, 4), signed),
+)
 case("depth_to_space", mg.depth_to_space, lambda x: shuffle(x, 2), ((1, 2, 3, 8), signed))
 case("depth_to_space/3", lambda x: mg.depth_to_space(x, 3), lambda x: shuffle(x, 3), ((2, 1, 2, 9), signed))
 case("space_to_depth", mg.space_to_depth, lambda x: unshuffle(x, 2), ((1, 4, 2, 3), signed))
@@ -627,33 +760,75 @@ for _name in "equal not_equal less less_equal greater greater_equal logical_and 
     case(_name, getattr(mg, _name), getattr(np, _name), ((3, 4), _HALVES), ((4,), _HALVES), **_DISCRETE)
 for _name in "logical_not isnan isinf isfinite sign floor ceil rint".split():
     case(_name, getattr(mg, _name), getattr(np, _name), ((3, 4), _HALVES), **_DISCRETE)
-case("step", primitives["step"], lambda x1, x2: (x1 > x2) + 0.5 * (x1 == x2), ((3, 4), _HALVES), ((4,), lambda rng, shape: np.zeros(shape)),
-     **_DISCRETE)  # fmt: skip
-case("share", lambda x, y: primitives["share"](x, y, axes=(1,)), lambda x, y: (x == 1) / 2,
-     ((2, 3), lambda rng, shape: np.array([[1.0, 0, 1], [1, 1, -2]])), ((2,), lambda rng, shape: np.ones(shape)),
-     **_DISCRETE)  # fmt: skip
+case(
+    "step",
+    primitives["step"],
+    lambda x1, x2: (x1 > x2) + 0.5 * (x1 == x2),
+    ((3, 4), _HALVES),
+    ((4,), lambda rng, shape: np.zeros(shape)),
+    **_DISCRETE,
+)
+case(
+    "share",
+    lambda x, y: primitives["share"](x, y, axes=(1,)),
+    lambda x, y: (x == 1) / 2,
+    ((2, 3), lambda rng, shape: np.array([[1.0, 0, 1], [1, 1, -2]])),
+    ((2,), lambda rng, shape: np.ones(shape)),
+    **_DISCRETE,
+)
 case("stop_gradient", mg.stop_gradient, lambda x: x, ((2, 3), signed), **_DISCRETE)
 case("zeros_like/alone", mg.zeros_like, np.zeros_like, ((2, 3), signed), **_DISCRETE)
 case("ones_like/alone", mg.ones_like, np.ones_like, ((2, 3), signed), **_DISCRETE)
 case("astype_discrete", lambda x: mg.astype(x, np.int32), lambda x: x.astype(np.int32), ((2, 3), signed), **_DISCRETE)
-for _name in ("argmax", "argmin"):
-    case(_name, getattr(mg, _name), getattr(np, _name), ((3, 4), _HALVES), **_DISCRETE)
-    case(f"{_name}/axis", lambda x, f=getattr(mg, _name): f(x, -1), lambda x, f=getattr(np, _name): f(x, -1),
-         ((3, 4), _HALVES), **_DISCRETE)  # fmt: skip
+for _name, _ours, _numpys in (("argmax", mg.argmax, np.argmax), ("argmin", mg.argmin, np.argmin)):
+    case(_name, _ours, _numpys, ((3, 4), _HALVES), **_DISCRETE)
+    case(
+        f"{_name}/axis",
+        lambda x, f=_ours: f(x, -1),
+        lambda x, f=_numpys: f(x, -1),
+        ((3, 4), _HALVES),
+        **_DISCRETE,
+    )
 case("argsort", mg.argsort, lambda x: np.argsort(x, kind="stable"), ((3, 4), _HALVES), **_DISCRETE)
-case("det_sign", lambda a: mg.slogdet(a).sign, lambda a: np.sign(np.linalg.det(a)), ((2, 3, 3), regular),
-     ties=False, **_DISCRETE)  # fmt: skip
+case(
+    "det_sign",
+    lambda a: mg.slogdet(a).sign,
+    lambda a: np.sign(np.linalg.det(a)),
+    ((2, 3, 3), regular),
+    ties=False,
+    **_DISCRETE,
+)
 
 _KEY = np.array([1, 2], np.uint32)
 _RANDOM = {"constants": (_KEY,), **_DISCRETE}
 _DRAWN = {"shape": (2, 3), "dtype": np.dtype(np.float64), "offset": 1}
-case("random_bits", lambda key: bits_p(key, **_DRAWN), lambda key: streams.random_bits(np, key, 6, 1).reshape(2, 3),
-     **_RANDOM)  # fmt: skip
-case("random_uniform", lambda key: uniform_p(key, **_DRAWN),
-     lambda key: streams.random_uniform(np, key, 6, np.float64, 1).reshape(2, 3), **_RANDOM)  # fmt: skip
-case("random_normal", lambda key: normal_p(key, **_DRAWN),
-     lambda key: streams.random_normal(np, key, 6, np.float64, 1).reshape(2, 3), **_RANDOM)  # fmt: skip
-case("random_split", lambda key: split_p(key, count=3),
-     lambda key: streams.random_bits(np, key, 6, lane=streams.SPLIT).reshape(3, 2), **_RANDOM)  # fmt: skip
-case("random_fold_in", lambda key: fold_in_p(key, 5),
-     lambda key: streams.random_bits(np, key, 2, 20, lane=streams.FOLD_IN), **_RANDOM)  # fmt: skip
+case(
+    "random_bits",
+    lambda key: bits_p(key, **_DRAWN),
+    lambda key: streams.random_bits(np, key, 6, 1).reshape(2, 3),
+    **_RANDOM,
+)
+case(
+    "random_uniform",
+    lambda key: uniform_p(key, **_DRAWN),
+    lambda key: streams.random_uniform(np, key, 6, np.float64, 1).reshape(2, 3),
+    **_RANDOM,
+)
+case(
+    "random_normal",
+    lambda key: normal_p(key, **_DRAWN),
+    lambda key: streams.random_normal(np, key, 6, np.float64, 1).reshape(2, 3),
+    **_RANDOM,
+)
+case(
+    "random_split",
+    lambda key: split_p(key, count=3),
+    lambda key: streams.random_bits(np, key, 6, lane=streams.SPLIT).reshape(3, 2),
+    **_RANDOM,
+)
+case(
+    "random_fold_in",
+    lambda key: fold_in_p(key, 5),
+    lambda key: streams.random_bits(np, key, 2, 20, lane=streams.FOLD_IN),
+    **_RANDOM,
+)

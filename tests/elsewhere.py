@@ -1,7 +1,7 @@
 """A device that is not there: NumPy arrays that refuse to meet the host's, as CuPy's do.
 
-It finds on any machine what only a GPU would show: an operation that mixes a host array in, or that relies on 0-d results
-being NumPy scalars. `mg.to_device(x, "elsewhere")` moves arrays to it.
+It finds on any machine what only a GPU would show: an operation that mixes a host array in, or that relies on 0-d
+results being NumPy scalars. `mg.to_device(x, "elsewhere")` moves arrays to it.
 """
 
 from __future__ import annotations

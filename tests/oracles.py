@@ -1,8 +1,8 @@
 """Derivatives from plain NumPy formulas, and how closely the engine must agree with them.
 
 Nothing here uses the engine. Complex step (Squire and Trapp 1998): f(x + i·h·v) = f(x) + i·h·Df(x)·v + O(h²), so for
-h = 1e-20 the imaginary part is the derivative, rounded, with no difference taken. It needs a formula that is holomorphic
-around x; the formulas in `cases` are written that way, with `np.where` on the real part for |x| and the like.
+h = 1e-20 the imaginary part is the derivative, rounded, with no difference taken. It needs a formula that is
+holomorphic around x; those in `cases` are, with `np.where` on the real part for |x| and the like.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Convolutions against loops over every output pixel, their closure under differentiation, and the lecture's slide 16."""
+"""Convolutions: loops over every output pixel, closure under differentiation, and the lecture's slide 16."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_nan_in_the_branch_not_taken(xp):
     nan = xp.asarray([math.nan, math.nan])
     taken = xp.asarray([True, False])
     f = lambda a, b: mg.where(taken, a, b)  # noqa: E731
-    y, pullback = mg.vjp(f, x, nan)
+    _, pullback = mg.vjp(f, x, nan)
     a, b = pullback(xp.asarray([3.0, 5.0]))
     assert to_host(a).tolist() == [3, 0] and to_host(b).tolist() == [0, 5]
     _, y_dot = mg.jvp(f, (x, x), (x, nan))
@@ -286,6 +286,25 @@ def test_guarded_argument_is_safe_to_second_order(xp):
     x = xp.asarray([0.0, -1.0, 4.0])
     assert to_host(mg.grad(f)(x)).tolist() == [0, 0, 0.25]
     assert to_host(mg.hvp(f, x, xp.ones(3))).tolist() == [0, 0, -1 / 32]
+
+
+@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64, np.complex128, np.int64]))
+def test_where_of_large_arrays_is_numpys_to_the_bit(data, dtype, on_device):
+    """Also of odd layouts, broadcasts, numbers, NaNs and signed zeros: large arrays take another way."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    special = np.array([0.0, -0.0, 1.5, -2.5, 7.0]) if dtype == np.int64 else np.array([0.0, -0.0, INF, -INF, math.nan])
+
+    def branch():
+        shape = data.draw(st.sampled_from([(64, 70), (1, 70), (64, 1), (70,), ()]))
+        x = rng.choice([*special, 1.25], shape).astype(dtype) if shape else data.draw(st.sampled_from([0, 0.0, -0.0, 2]))
+        return x.T.copy().T if np.ndim(x) == 2 and data.draw(st.booleans()) else x
+
+    condition = rng.random(data.draw(st.sampled_from([(64, 70), (70, 64)]))) < 0.5
+    condition = condition if condition.shape == (64, 70) else condition.T
+    a, b = branch(), branch()
+    expected = np.where(condition, a, b)
+    found = to_host(mg.where(*on_device((condition, a, b))))
+    assert found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
 
 
 # Rounding, comparisons, and what has no derivative

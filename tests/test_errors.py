@@ -23,7 +23,11 @@ OPERATIONS = {
     # shapes
     "add": (lambda: mg.add(X, np.ones(4)), ValueError, rf"add\({F}, float64\[4\]\)"),
     "where": (lambda: mg.where(X > 0, X, np.ones(4)), ValueError, rf"where\(bool\[2, 3\], {F}, float64\[4\]\)"),
-    "matmul": (lambda: mg.matmul(X, X), ValueError, f"matmul: the last axis of {F} must be as long as the second-to-last"),
+    "matmul": (
+        lambda: mg.matmul(X, X),
+        ValueError,
+        f"matmul: the last axis of {F} must be as long as the second-to-last",
+    ),
     "matmul of a number": (lambda: mg.matmul(2.0, X), ValueError, "matmul: .*2.0"),
     "dot": (lambda: mg.dot(X, X), ValueError, f"axes .* of {F} and .* of {F} differ in length"),
     "tensordot": (lambda: mg.tensordot(X, X, 3), ValueError, f"tensordot: axes=3 is too many for {F}"),
@@ -38,22 +42,50 @@ OPERATIONS = {
     "split": (lambda: mg.split(X, 2, 1), ValueError, f"split: axis 1 of {F} does not divide into 2 equal parts"),
     "roll": (lambda: mg.roll(X, (1, 2), (0, 1, 0)), ValueError, "roll: shift .* and axis .* differ in length"),
     "tile": (lambda: mg.tile(X, -1), ValueError, "-1"),
-    "repeat": (lambda: mg.repeat(X, -1), ValueError, f"repeat: needs an integer ≥ 0, or one for each .* {re.escape('float64[6]')}"),
-    "repeat each": (lambda: mg.repeat(X, [1, 2], 1), ValueError, rf"repeat: .*3 elements along axis 1 of {F}, got \[1, 2\]"),
+    "repeat": (
+        lambda: mg.repeat(X, -1),
+        ValueError,
+        f"repeat: needs an integer ≥ 0, or one for each .* {re.escape('float64[6]')}",
+    ),
+    "repeat each": (
+        lambda: mg.repeat(X, [1, 2], 1),
+        ValueError,
+        rf"repeat: .*3 elements along axis 1 of {F}, got \[1, 2\]",
+    ),
     "pad": (lambda: mg.pad(X, -1), ValueError, "pad: widths are integers ≥ 0, got -1"),
     "pad by halves": (lambda: mg.pad(X, 1.5), ValueError, "pad: widths are integers ≥ 0, got 1.5"),
     "pad too many": (lambda: mg.pad(X, ((1, 1),) * 3), ValueError, f"pad: widths .* do not fit the axes of {F}"),
     "pad mode": (lambda: mg.pad(X, 1, "ramp"), ValueError, "pad: mode 'ramp' is unknown; use constant, edge"),
-    "diag": (lambda: mg.diag(np.ones((2, 2, 2))), ValueError, r"diag: needs a vector or a matrix, got float64\[2, 2, 2\]"),
+    "diag": (
+        lambda: mg.diag(np.ones((2, 2, 2))),
+        ValueError,
+        r"diag: needs a vector or a matrix, got float64\[2, 2, 2\]",
+    ),
     "tril": (lambda: mg.tril(np.ones(2)), ValueError, r"tril and triu need matrices .* float64\[2\]"),
     "inv": (lambda: mg.inv(X), ValueError, f"inv: needs square matrices in the last two axes, got {F}"),
     "solve": (lambda: mg.solve(np.eye(2), np.ones(3)), ValueError, r"solve\(float64\[2, 2\], float64\[3, 1\]\)"),
     "singular": (lambda: mg.inv(np.zeros((2, 2))), np.linalg.LinAlgError, r"inv\(float64\[2, 2\]\): Singular"),
-    "indefinite": (lambda: mg.cholesky(-np.eye(2)), np.linalg.LinAlgError, r"cholesky\(float64\[2, 2\]\): Matrix is not"),
-    "take_along_axis": (lambda: mg.take_along_axis(X, I, 0), ValueError, f"take_along_axis: {F} and .* differ in dimensions"),
+    "indefinite": (
+        lambda: mg.cholesky(-np.eye(2)),
+        np.linalg.LinAlgError,
+        r"cholesky\(float64\[2, 2\]\): Matrix is not",
+    ),
+    "take_along_axis": (
+        lambda: mg.take_along_axis(X, I, 0),
+        ValueError,
+        f"take_along_axis: {F} and .* differ in dimensions",
+    ),
     "max of nothing": (lambda: mg.max(np.ones(0)), ValueError, r"max\(float64\[0\]"),
-    "gaussian_sample": (lambda: mg.gaussian_sample(X, X, np.ones(3)), ValueError, rf"gaussian_sample: .* {F}.*float64\[3\]"),
-    "gaussian_sample mismatch": (lambda: mg.gaussian_sample(np.ones(4), X, X), ValueError, r"gaussian_sample: .*float64\[4\]"),
+    "gaussian_sample": (
+        lambda: mg.gaussian_sample(X, X, np.ones(3)),
+        ValueError,
+        rf"gaussian_sample: .* {F}.*float64\[3\]",
+    ),
+    "gaussian_sample mismatch": (
+        lambda: mg.gaussian_sample(np.ones(4), X, X),
+        ValueError,
+        r"gaussian_sample: .*float64\[4\]",
+    ),
     # einsum
     "einsum count": (lambda: mg.einsum("ij,jk->ik", X), ValueError, "einsum: 'ij,jk->ik' speaks of 2 operands, got 1"),
     "einsum lengths": (lambda: mg.einsum("ij,jk", X, X), ValueError, "einsum: 'ij,jk': axis 'j' has lengths 3 and 2"),
@@ -61,7 +93,11 @@ OPERATIONS = {
     "einsum letters": (lambda: mg.einsum("ijk->k", X), ValueError, f"einsum: 'ijk' of 'ijk->k' does not fit {F}"),
     "einsum result": (lambda: mg.einsum("ij->iz", X), ValueError, "einsum: the result of 'ij->iz' must name letters"),
     "einsum result twice": (lambda: mg.einsum("ij->ii", X), ValueError, "einsum: the result .* each once"),
-    "einsum by lists": (lambda: mg.einsum(X, [0, 1]), ValueError, "einsum: the first argument must be a subscripts string"),
+    "einsum by lists": (
+        lambda: mg.einsum(X, [0, 1]),
+        ValueError,
+        "einsum: the first argument must be a subscripts string",
+    ),
     # axes
     "sum axis": (lambda: mg.sum(X, 2), IndexError, "sum: axis 2 is out of range for an array of 2 dimensions"),
     "sum twice": (lambda: mg.sum(X, (0, -2)), IndexError, r"sum: axis \(0, -2\) names an axis twice"),
@@ -73,12 +109,20 @@ OPERATIONS = {
     "expand_dims": (lambda: mg.expand_dims(X, 5), IndexError, "expand_dims: axis 5 is out of range"),
     "concatenate axis": (lambda: mg.concatenate([X], 5), IndexError, "concatenate: axis 5 is out of range"),
     "diagonal": (lambda: mg.diagonal(np.ones(3)), IndexError, "diagonal: axis 1 is out of range"),
-    "diagonal of one axis": (lambda: mg.diagonal(X, 0, 1, -1), IndexError, f"diagonal: axes 1 and -1 of {F} are the same"),
+    "diagonal of one axis": (
+        lambda: mg.diagonal(X, 0, 1, -1),
+        IndexError,
+        f"diagonal: axes 1 and -1 of {F} are the same",
+    ),
     # indices
     "index": (index(5), IndexError, rf"slice\({F}, index=\(5,\)\)"),
     "indices": (index((0, 0, 0)), IndexError, "too many indices"),
     "indices with arrays": (index(([0], 0, 0)), IndexError, f"too many indices: 3 for {F} of 2 dimensions"),
-    "index of halves": (index(np.ones(2)), IndexError, "an index must have an integer or boolean dtype, not .'float64'"),
+    "index of halves": (
+        index(np.ones(2)),
+        IndexError,
+        "an index must have an integer or boolean dtype, not .'float64'",
+    ),
     "index by a word": (index("a"), IndexError, "slice.*'a'"),
     "mask": (index(np.ones(3, bool)), IndexError, rf"boolean index of shape \(3,\) does not match \(2,\) of {F}"),
     "True": (index(True), IndexError, "a single True or False as an index is not supported"),
@@ -88,7 +132,11 @@ OPERATIONS = {
     # dtypes
     "reshape to halves": (lambda: mg.reshape(X, (2.0, 3)), TypeError, "reshape: a shape is made of integers"),
     "astype": (lambda: mg.astype(X, "nonsense"), TypeError, "astype: .*nonsense"),
-    "astype of complex": (lambda: mg.astype(X * 1j, float), TypeError, r"astype: complex128\[2, 3\] has imaginary parts"),
+    "astype of complex": (
+        lambda: mg.astype(X * 1j, float),
+        TypeError,
+        r"astype: complex128\[2, 3\] has imaginary parts",
+    ),
     "norm of complex": (lambda: mg.norm(X * 1j), TypeError, r"norm: real arrays only, got complex128\[2, 3\]"),
     "var of complex": (lambda: mg.var(X * 1j), TypeError, r"var: real arrays only, got complex128\[2, 3\]"),
     "erf of complex": (lambda: mg.erf(X * 1j), TypeError, r"erf\(complex128\[2, 3\]\): .*real"),
@@ -104,60 +152,152 @@ OPERATIONS = {
     # convolutions
     "conv2d": (lambda: mg.conv2d(X, X), ValueError, rf"conv2d: needs images \(N, H, W, C\) .* got {F} and {F}"),
     "conv2d channels": (lambda: mg.conv2d(IMAGES, np.ones((3, 3, 3, 1))), ValueError, "conv2d: .* of one C"),
-    "conv2d stride": (lambda: mg.conv2d(IMAGES, KERNEL, 0), ValueError, "conv2d: stride must be a positive integer .* got 0"),
+    "conv2d stride": (
+        lambda: mg.conv2d(IMAGES, KERNEL, 0),
+        ValueError,
+        "conv2d: stride must be a positive integer .* got 0",
+    ),
     "conv2d strides": (lambda: mg.conv2d(IMAGES, KERNEL, (1, 2, 3)), ValueError, "conv2d: stride must be"),
-    "conv2d padding": (lambda: mg.conv2d(IMAGES, KERNEL, 1, "full"), ValueError, "conv2d: padding must be 'same', 'valid'"),
+    "conv2d padding": (
+        lambda: mg.conv2d(IMAGES, KERNEL, 1, "full"),
+        ValueError,
+        "conv2d: padding must be 'same', 'valid'",
+    ),
     "conv2d negative padding": (lambda: mg.conv2d(IMAGES, KERNEL, 1, -1), ValueError, "conv2d: padding must be"),
-    "conv2d size": (lambda: mg.conv2d(IMAGES[:, :2], KERNEL, 1, "valid"), ValueError, r"conv2d: a kernel \(3, 3\) does not fit"),
+    "conv2d size": (
+        lambda: mg.conv2d(IMAGES[:, :2], KERNEL, 1, "valid"),
+        ValueError,
+        r"conv2d: a kernel \(3, 3\) does not fit",
+    ),
     "depth_to_space": (lambda: mg.depth_to_space(np.ones((1, 2, 2, 3))), ValueError, "depth_to_space: needs images"),
     "space_to_depth": (lambda: mg.space_to_depth(np.ones((1, 3, 2, 3))), ValueError, "space_to_depth: needs images"),
-    "deconv2d": (lambda: mg.deconv2d(IMAGES, np.ones((3, 3, 2, 5))), ValueError, "deconv2d: kernels need 2²·F output channels"),
-}  # fmt: skip
+    "deconv2d": (
+        lambda: mg.deconv2d(IMAGES, np.ones((3, 3, 2, 5))),
+        ValueError,
+        "deconv2d: kernels need 2²·F output channels",
+    ),
+}
 
 TRANSFORMS = {
     # arguments
-    "integers": (lambda: mg.grad(mg.sum)(I), TypeError, r"grad: derivatives need floating-point arguments, got int64\[3\]: convert it with x.astype\(float\)"),
+    "integers": (
+        lambda: mg.grad(mg.sum)(I),
+        TypeError,
+        r"grad: derivatives need floating-point arguments, got int64\[3\]: convert it with x.astype\(float\)",
+    ),
     "an integer": (lambda: mg.grad(mg.sum)(3), TypeError, "grad: .* got 3: convert it"),
     "a truth": (lambda: mg.grad(mg.sum)(True), TypeError, "grad: .* got True"),
     "a word": (lambda: mg.grad(mg.sum)("a"), TypeError, "grad: a leaf to differentiate is not an array: builtins.str"),
     "an integer leaf": (lambda: mg.grad(lambda p: p["a"])({"a": 1.0, "b": 2}), TypeError, "grad: .* got 2"),
     "vjp of integers": (lambda: mg.vjp(mg.sin, I), TypeError, "vjp: derivatives need floating-point arguments"),
-    "jvp of integers": (lambda: mg.jvp(mg.sin, (I,), (I,)), TypeError, "jvp: derivatives need floating-point arguments"),
+    "jvp of integers": (
+        lambda: mg.jvp(mg.sin, (I,), (I,)),
+        TypeError,
+        "jvp: derivatives need floating-point arguments",
+    ),
     "jacobian of integers": (lambda: mg.jacobian(mg.sin)(I), TypeError, "derivatives need floating-point arguments"),
-    "watching integers": (lambda: mg.Tape().watch(3), TypeError, "Tape.watch: derivatives need floating-point arguments"),
+    "watching integers": (
+        lambda: mg.Tape().watch(3),
+        TypeError,
+        "Tape.watch: derivatives need floating-point arguments",
+    ),
     # argnums
     "argnums": (lambda: mg.grad(mg.sum, 2)(X), ValueError, r"grad: argnums \(2,\) do not fit a call with 1 positional"),
-    "argnums twice": (lambda: mg.grad(mg.add, (0, -2))(1.0, 2.0), ValueError, r"grad: argnums \(0, -2\) name an argument twice"),
+    "argnums twice": (
+        lambda: mg.grad(mg.add, (0, -2))(1.0, 2.0),
+        ValueError,
+        r"grad: argnums \(0, -2\) name an argument twice",
+    ),
     "argnums of letters": (lambda: mg.grad(mg.sum, "a")(X), ValueError, r"grad: argnums \('a',\) do not fit"),
     "argnums of halves": (lambda: mg.grad(mg.sum, 0.5)(X), ValueError, r"grad: argnums \(0.5,\) do not fit"),
     "jacobian argnums": (lambda: mg.jacobian(mg.sin, argnums=1)(X), ValueError, r"jacobian: argnums \(1,\) do not fit"),
     "hessian argnums": (lambda: mg.hessian(mg.sum, argnums=1)(X), ValueError, "argnums .* do not fit"),
     # results
-    "no scalar": (lambda: mg.grad(mg.sin)(X), ValueError, rf"grad: .* real floating-point scalar, got {F}; reduce it with mg.sum or mg.mean, or use mg.vjp"),
+    "no scalar": (
+        lambda: mg.grad(mg.sin)(X),
+        ValueError,
+        rf"grad: .* real floating-point scalar, got {F}; reduce it with mg.sum or mg.mean, or use mg.vjp",
+    ),
     "one element": (lambda: mg.grad(mg.sin)(np.ones(1)), ValueError, r"grad: .* scalar, got float64\[1\]"),
-    "a pair": (lambda: mg.grad(lambda x: (mg.sum(x), 1))(X), TypeError, "grad: .* got a tuple; for extra results use has_aux=True"),
-    "nothing": (lambda: mg.grad(lambda x: None)(X), TypeError, "grad: the function returned None; return its scalar result"),
-    "a complex number": (lambda: mg.grad(lambda x: mg.sum(x * 1j))(X), ValueError, "grad: .* real floating-point scalar, got complex128"),
+    "a pair": (
+        lambda: mg.grad(lambda x: (mg.sum(x), 1))(X),
+        TypeError,
+        "grad: .* got a tuple; for extra results use has_aux=True",
+    ),
+    "nothing": (
+        lambda: mg.grad(lambda x: None)(X),
+        TypeError,
+        "grad: the function returned None; return its scalar result",
+    ),
+    "a complex number": (
+        lambda: mg.grad(lambda x: mg.sum(x * 1j))(X),
+        ValueError,
+        "grad: .* real floating-point scalar, got complex128",
+    ),
     "a count": (lambda: mg.grad(mg.argmax)(X), ValueError, r"grad: .* got int64\[\]"),
-    "no aux": (lambda: mg.grad(mg.sum, has_aux=True)(X), TypeError, r"grad: with has_aux=True the function must return a pair \(scalar, aux\)"),
+    "no aux": (
+        lambda: mg.grad(mg.sum, has_aux=True)(X),
+        TypeError,
+        r"grad: with has_aux=True the function must return a pair \(scalar, aux\)",
+    ),
     "hessian of no scalar": (lambda: mg.hessian(mg.sin)(X), ValueError, "grad: .* real floating-point scalar"),
-    "jacobian of a tree": (lambda: mg.jacobian(lambda x: (x, x))(X), TypeError, "jacobian: the function must return one array"),
-    "jacobian in a tree": (lambda: mg.jacobian(lambda p: p["a"])({"a": X}), TypeError, "jacobian: the differentiated argument must be one array"),
-    "jacobian mode": (lambda: mg.jacobian(mg.sin, mode="both"), ValueError, "jacobian: mode is 'reverse' or 'forward', not 'both'"),
+    "jacobian of a tree": (
+        lambda: mg.jacobian(lambda x: (x, x))(X),
+        TypeError,
+        "jacobian: the function must return one array",
+    ),
+    "jacobian in a tree": (
+        lambda: mg.jacobian(lambda p: p["a"])({"a": X}),
+        TypeError,
+        "jacobian: the differentiated argument must be one array",
+    ),
+    "jacobian mode": (
+        lambda: mg.jacobian(mg.sin, mode="both"),
+        ValueError,
+        "jacobian: mode is 'reverse' or 'forward', not 'both'",
+    ),
     # cotangents and tangents
-    "cotangent shape": (lambda: mg.vjp(mg.sin, X)[1](np.ones(3)), ValueError, rf"a cotangent must be {F} like the result, got float64\[3\]"),
-    "cotangent tree": (lambda: mg.vjp(lambda x: (x, x), X)[1](X), TreeError, r"the cotangent has structure \*, expected tuple"),
+    "cotangent shape": (
+        lambda: mg.vjp(mg.sin, X)[1](np.ones(3)),
+        ValueError,
+        rf"a cotangent must be {F} like the result, got float64\[3\]",
+    ),
+    "cotangent tree": (
+        lambda: mg.vjp(lambda x: (x, x), X)[1](X),
+        TreeError,
+        r"the cotangent has structure \*, expected tuple",
+    ),
     "no cotangent": (lambda: mg.vjp(mg.sin, X)[1](None), TreeError, "the cotangent has structure NoneType"),
-    "integer cotangent": (lambda: mg.vjp(mg.sin, X)[1](np.ones((2, 3), int)), ValueError, rf"a cotangent must be {F} .* got int64"),
-    "complex cotangent": (lambda: mg.vjp(mg.sin, X)[1](X * 1j), TypeError, "complex derivative reached a real value of dtype float64"),
-    "tangent shape": (lambda: mg.jvp(mg.sin, (X,), (np.ones(3),)), ValueError, rf"a tangent must be {F} like its argument, got float64\[3\]"),
+    "integer cotangent": (
+        lambda: mg.vjp(mg.sin, X)[1](np.ones((2, 3), int)),
+        ValueError,
+        rf"a cotangent must be {F} .* got int64",
+    ),
+    "complex cotangent": (
+        lambda: mg.vjp(mg.sin, X)[1](X * 1j),
+        TypeError,
+        "complex derivative reached a real value of dtype float64",
+    ),
+    "tangent shape": (
+        lambda: mg.jvp(mg.sin, (X,), (np.ones(3),)),
+        ValueError,
+        rf"a tangent must be {F} like its argument, got float64\[3\]",
+    ),
     "tangent tree": (lambda: mg.jvp(mg.sin, (X,), (X, X)), TreeError, "jvp: the tangent has structure tuple"),
     "tangent no tuple": (lambda: mg.jvp(mg.sin, X, X), TypeError, "jvp: primals and tangents are tuples"),
     "hvp": (lambda: mg.hvp(mg.sum, X, np.ones(3)), ValueError, "a tangent must be"),
     # the tape
-    "foreign tape": (lambda: mg.Tape().gradient(3.0, X), ValueError, "Tape.gradient: y and x must be traced by this tape"),
-    "loss of derivative to complex": (lambda: mg.jvp(lambda x: mg.astype(x * 1j, float), (X,), (X,)), TypeError, "astype: .*imaginary"),
-}  # fmt: skip
+    "foreign tape": (
+        lambda: mg.Tape().gradient(3.0, X),
+        ValueError,
+        "Tape.gradient: y and x must be traced by this tape",
+    ),
+    "loss of derivative to complex": (
+        lambda: mg.jvp(lambda x: mg.astype(x * 1j, float), (X,), (X,)),
+        TypeError,
+        "astype: .*imaginary",
+    ),
+}
 
 
 @pytest.mark.parametrize("mistake", [*OPERATIONS, *TRANSFORMS])

@@ -105,7 +105,7 @@ def test_masks_of_several_axes(data, on_device):
         None,
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_forms_of_an_index(index, on_device):
     check(index, np.arange(24.0).reshape(2, 3, 4), on_device)
 

@@ -64,7 +64,7 @@ def test_dot_outer_and_tensordot(data, on_device):
 
 @st.composite
 def einsums(draw):
-    """Subscripts and operands: repeated letters, sums, ellipses, broadcasting, implicit results, up to three operands."""
+    """Up to three operands: repeated letters, sums, ellipses, broadcasting, implicit results."""
     letters = draw(st.permutations("ijkA"))[: draw(st.integers(1, 3))]
     sizes = {c: draw(st.integers(0, 3)) for c in letters}
     dots = draw(shapes(0, 2, min_side=1, max_side=2))
@@ -152,8 +152,8 @@ def test_cholesky_reads_and_differentiates_the_lower_triangle_only(on_device):
     assert not to_host(low_dot).any()
 
 
-def test_determinant_of_a_singular_matrix_says_so(on_device):
-    a = on_device(np.zeros((2, 2)))
+def test_determinant_of_a_singular_matrix_says_so():
+    a = np.zeros((2, 2))
     assert float(mg.det(a)) == 0
     with pytest.raises(np.linalg.LinAlgError, match=r"inv\(float64\[2, 2\]\): Singular"):
         mg.grad(mg.det)(a)

@@ -1,4 +1,4 @@
-"""Changing an array in place between forward and backward: an error where it would change the gradient, else nothing."""
+"""Changing an array in place between forward and backward: an error if it would change the gradient, else nothing."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def refused(pullback, g, what=""):
 
 def test_input_changed(arrays):
     x, c = arrays
-    y, pullback = mg.vjp(lambda x: mg.sin(x), x)
+    _, pullback = mg.vjp(lambda x: mg.sin(x), x)
     x[0, 0] += 1
     refused(pullback, c, r"float64\[3, 4\], used by 'sin' at .*test_mutation_errors.py:")
 
 
 def test_captured_constant_changed(arrays):
     x, c = arrays
-    y, pullback = mg.vjp(lambda x: x * c, x)
+    _, pullback = mg.vjp(lambda x: x * c, x)
     c[1, 2] = 0
     refused(pullback, x, r"float64\[3, 4\], used by 'multiply'")
 
@@ -50,7 +50,7 @@ def test_returned_output_changed(arrays):
 
 def test_output_that_is_an_input_of_another_operation_changed(arrays):
     x, c = arrays
-    (h, y), pullback = mg.vjp(lambda x: (lambda h: (h, h * h))(x + 1), x)
+    (h, _y), pullback = mg.vjp(lambda x: (lambda h: (h, h * h))(x + 1), x)
     h[0, 0] = 0
     refused(pullback, (c, c))
 
@@ -66,7 +66,7 @@ def test_view_of_an_output_changed(arrays):
 def test_base_of_an_input_changed(arrays):
     base, c = arrays
     x = base[1:]
-    y, pullback = mg.vjp(mg.sin, x)
+    _, pullback = mg.vjp(mg.sin, x)
     base[2, 0] = 0
     refused(pullback, c[1:])
 
@@ -74,7 +74,7 @@ def test_base_of_an_input_changed(arrays):
 def test_sibling_view_of_an_input_changed(arrays):
     base, c = arrays
     x, sibling = base[1:], base.reshape(-1)[4:6]
-    y, pullback = mg.vjp(mg.sin, x)
+    _, pullback = mg.vjp(mg.sin, x)
     sibling[...] = 7
     refused(pullback, c[1:])
 
@@ -85,7 +85,7 @@ def test_base_under_a_read_only_view_changed(backend, arrays):
     base, c = arrays
     x = base.view()
     x.flags.writeable = False
-    y, pullback = mg.vjp(mg.sin, x)
+    _, pullback = mg.vjp(mg.sin, x)
     base[0, 0] = 0
     refused(pullback, c)
 
@@ -106,7 +106,7 @@ def test_changed_while_tracing(arrays):
 def test_condition_and_indices(arrays, xp):
     x, c = arrays
     condition = c > 0
-    y, pullback = mg.vjp(lambda x: mg.where(condition, x, 0), x)
+    _, pullback = mg.vjp(lambda x: mg.where(condition, x, 0), x)
     condition[0, 0] = not condition[0, 0]
     refused(pullback, c, r"bool\[3, 4\], used by 'where'")
 
@@ -114,13 +114,13 @@ def test_condition_and_indices(arrays, xp):
 def test_inner_level(arrays):
     """A constant of the inner derivative, changed before the outer one is computed."""
     x, c = arrays
-    y, pullback = mg.vjp(lambda x: mg.grad(lambda z: mg.sum(mg.sin(z) * c * x))(x), x)
+    _, pullback = mg.vjp(lambda x: mg.grad(lambda z: mg.sum(mg.sin(z) * c * x))(x), x)
     c[0, 0] += 1
     refused(pullback, x)
 
 
 def test_tape(arrays):
-    x, c = arrays
+    x, _c = arrays
     with mg.Tape() as tape:
         t = tape.watch(x)
         y = mg.sum(t * t)
@@ -134,7 +134,7 @@ def test_checkpoint(captured, arrays):
     """It runs again, so what it was given, and what it closes over, must be as it was."""
     x, c = arrays
     f = (lambda x: mg.checkpoint(lambda x: x * c)(x)) if captured else (lambda x: mg.checkpoint(mg.multiply)(x, c))
-    y, pullback = mg.vjp(f, x)
+    _, pullback = mg.vjp(f, x)
     c[0, 0] += 1
     refused(pullback, x)
 
@@ -211,7 +211,7 @@ def test_everything_may_change_after_the_derivative(arrays):
 def test_gradients_and_cotangents_may_change(arrays):
     """A pullback keeps nothing of what it was given, and gives away nothing that it keeps."""
     x, c = arrays
-    y, pullback = mg.vjp(lambda x: x * 1.0 + mg.exp(x), x)
+    _, pullback = mg.vjp(lambda x: x * 1.0 + mg.exp(x), x)
     g = mg.copy(c)
     first = pullback(g)[0]
     expected = to_host(mg.copy(first))
@@ -244,7 +244,7 @@ def test_read_only_arrays_cost_no_guard(backend):
 def test_a_change_undone_in_time_is_none(arrays):
     """What counts is what the derivative reads."""
     x, c = arrays
-    y, pullback = mg.vjp(mg.sin, x)
+    _, pullback = mg.vjp(mg.sin, x)
     x[0, 0] += 1
     refused(pullback, c)
     x[0, 0] -= 1

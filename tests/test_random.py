@@ -148,13 +148,25 @@ def test_draws_are_constants_of_a_derivative(key, xp):
         (lambda k: mg.random.key(2**64), ValueError, "random.key: a seed lies in"),
         (lambda k: mg.random.key(1.5), TypeError, "random.key: a seed is an integer, not 1.5"),
         (lambda k: mg.random.key(True), TypeError, "random.key: a seed is an integer, not True"),
-        (lambda k: mg.random.normal(3, (2,)), TypeError, r"random.normal: a key is uint32\[2\], from random.key, split or fold_in, not 3"),
+        (
+            lambda k: mg.random.normal(3, (2,)),
+            TypeError,
+            r"random.normal: a key is uint32\[2\], from random.key, split or fold_in, not 3",
+        ),
         (lambda k: mg.random.normal(k[None], (2,)), TypeError, r"random.normal: a key is uint32\[2\].*uint32\[1, 2\]"),
         (lambda k: mg.random.split(k.astype(np.int64)), TypeError, r"random.split: a key is uint32\[2\].*int64\[2\]"),
         (lambda k: mg.random.normal(k, (-1,)), ValueError, "random.normal: shape and offset are integers ≥ 0"),
         (lambda k: mg.random.normal(k, (2.5,)), ValueError, "random.normal: shape and offset are integers ≥ 0"),
-        (lambda k: mg.random.uniform(k, (2,), offset=-1), ValueError, "random.uniform: shape and offset are integers ≥ 0"),
-        (lambda k: mg.random.normal(k, (2,), dtype=int), TypeError, "random.normal: the dtype is float32 or float64, not int64"),
+        (
+            lambda k: mg.random.uniform(k, (2,), offset=-1),
+            ValueError,
+            "random.uniform: shape and offset are integers ≥ 0",
+        ),
+        (
+            lambda k: mg.random.normal(k, (2,), dtype=int),
+            TypeError,
+            "random.normal: the dtype is float32 or float64, not int64",
+        ),
         (lambda k: mg.random.uniform(k, (2,), "float16"), TypeError, "random.uniform: the dtype is float32 or float64"),
         (lambda k: mg.random.bits(k, (2,), np.int32), TypeError, "random.bits: words are uint32, not int32"),
         (lambda k: mg.random.split(k, -1), ValueError, "random.split: the number of keys is an integer ≥ 0, got -1"),
@@ -163,9 +175,13 @@ def test_draws_are_constants_of_a_derivative(key, xp):
         (lambda k: mg.random.fold_in(k, 2**32), ValueError, "random.fold_in: the number lies in"),
         (lambda k: mg.random.fold_in(k, 1.5), TypeError, "random.fold_in: needs one integer, got 1.5"),
         (lambda k: mg.random.fold_in(k, np.arange(2)), TypeError, r"random.fold_in: needs one integer, got int64\[2\]"),
-        (lambda k: mg.random.bernoulli(k, (3,), p=np.full((2, 3), 0.5)), ValueError, r"random.bernoulli: p float64\[2, 3\] does not broadcast to the shape \(3,\)"),
+        (
+            lambda k: mg.random.bernoulli(k, (3,), p=np.full((2, 3), 0.5)),
+            ValueError,
+            r"random.bernoulli: p float64\[2, 3\] does not broadcast to the shape \(3,\)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_named(make, kind, message):
     with pytest.raises(kind, match=message):
         make(mg.random.key(0))

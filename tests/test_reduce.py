@@ -167,8 +167,18 @@ def test_scans_along_any_axis(data, on_device):
 # Where square roots meet 0
 
 
-@pytest.mark.parametrize("f", [mg.norm, mg.std, lambda x: mg.norm(x, 3), lambda x: mg.norm(x, 1.5), lambda x: mg.norm(x, 1),
-                               lambda x: mg.norm(x, INF)], ids=["norm", "std", "norm 3", "norm 1.5", "norm 1", "norm inf"])  # fmt: skip
+@pytest.mark.parametrize(
+    "f",
+    [
+        mg.norm,
+        mg.std,
+        lambda x: mg.norm(x, 3),
+        lambda x: mg.norm(x, 1.5),
+        lambda x: mg.norm(x, 1),
+        lambda x: mg.norm(x, INF),
+    ],
+    ids=["norm", "std", "norm 3", "norm 1.5", "norm 1", "norm inf"],
+)
 def test_cone_tips_have_zero_derivatives_of_every_order(f, xp):
     x, ones = xp.zeros(3), xp.ones(3)
     assert not to_host(mg.grad(f)(x)).any()

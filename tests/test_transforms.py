@@ -1,4 +1,4 @@
-"""Derivatives of functions: nesting, trees, Jacobians, checkpoints, memory, threads, and what happens after an exception."""
+"""Derivatives of functions: nesting, trees, Jacobians, checkpoints, memory, threads, exceptions."""
 
 from __future__ import annotations
 
@@ -79,9 +79,18 @@ def test_derivative_of_an_unused_or_constant_result(xp):
 
 def test_python_numbers_as_arguments():
     assert mg.grad(lambda x: x * x)(3.0) == 6
-    for f in (mg.sum, mg.max, mg.prod, mg.logsumexp, lambda x: mg.sum(mg.stack([x, x])) / 2,
-              lambda x: mg.where(True, x, 0.0), lambda x: mg.reshape(x, (1,))[0], lambda x: x[None][0],
-              lambda x: mg.sum(mg.broadcast_to(x, (2,))) / 2, lambda x: mg.clip(x, 0, 5)):  # fmt: skip
+    for f in (
+        mg.sum,
+        mg.max,
+        mg.prod,
+        mg.logsumexp,
+        lambda x: mg.sum(mg.stack([x, x])) / 2,
+        lambda x: mg.where(True, x, 0.0),
+        lambda x: mg.reshape(x, (1,))[0],
+        lambda x: x[None][0],
+        lambda x: mg.sum(mg.broadcast_to(x, (2,))) / 2,
+        lambda x: mg.clip(x, 0, 5),
+    ):
         assert float(mg.grad(f)(3.0)) == pytest.approx(1)
         assert float(mg.jvp(f, (3.0,), (1.0,))[1]) == pytest.approx(1)
         assert float(mg.grad(lambda x, f=f: f(x) * x)(3.0)) == pytest.approx(6)
@@ -140,7 +149,7 @@ def test_results_may_be_trees(xp):
 
 def test_the_same_result_twice_adds_its_cotangents(xp):
     x = xp.asarray([1.0, 2.0])
-    (y, z), pullback = mg.vjp(lambda x: (lambda y: (y, y))(3 * x), x)
+    _, pullback = mg.vjp(lambda x: (lambda y: (y, y))(3 * x), x)
     assert to_host(pullback((x, x))[0]).tolist() == [6, 12]
     _, (a, b) = mg.jvp(lambda x: (lambda y: (y, y))(3 * x), (x,), (x,))
     assert a is not b
@@ -267,7 +276,7 @@ def test_hessian_of_another_argument(xp):
 
 
 def test_pullback_may_be_used_again(on_device):
-    y, pullback = mg.vjp(lambda x: mg.exp(x) * x, on_device(signed((3,))))
+    _, pullback = mg.vjp(lambda x: mg.exp(x) * x, on_device(signed((3,))))
     g, h = on_device(signed((3,), 1)), on_device(signed((3,), 2))
     first, second, again = pullback(g)[0], pullback(h)[0], pullback(g)[0]
     assert np.array_equal(to_host(first), to_host(again)) and not np.array_equal(to_host(first), to_host(second))
@@ -277,7 +286,7 @@ def test_pullback_may_be_used_again(on_device):
 def test_pullback_is_linear_and_differentiable_in_its_cotangent(on_device):
     x, g = on_device(signed((3,))), on_device(signed((3,), 1))
     f = lambda x: mg.sin(x) * x[::-1]  # noqa: E731
-    y, transpose_twice = mg.vjp(lambda g: mg.vjp(f, x)[1](g)[0], g)
+    _, transpose_twice = mg.vjp(lambda g: mg.vjp(f, x)[1](g)[0], g)
     (found,) = transpose_twice(g)  # the transpose of the transpose is the jvp
     assert_close(to_host(found), to_host(mg.jvp(f, (x,), (g,))[1]))
 
@@ -310,9 +319,11 @@ def test_checkpoint_at_every_order_and_in_every_mode(on_device):
     t = on_device(signed((3, 3), 2))
     assert_close(to_host(mg.jvp(saved, (w,), (t,))[1]), to_host(mg.jvp(plain, (w,), (t,))[1]))
     assert_close(to_host(mg.hvp(saved, w, t)), to_host(mg.hvp(plain, w, t)))
-    for f in (lambda g: mg.grad(lambda w: mg.sum(mg.grad(g)(w) * t)),
-              lambda g: mg.grad(lambda w: mg.jvp(g, (w,), (t,))[1]),
-              lambda g: mg.grad(lambda w: mg.sum(mg.hvp(g, w, t) * t))):  # fmt: skip
+    for f in (
+        lambda g: mg.grad(lambda w: mg.sum(mg.grad(g)(w) * t)),
+        lambda g: mg.grad(lambda w: mg.jvp(g, (w,), (t,))[1]),
+        lambda g: mg.grad(lambda w: mg.sum(mg.hvp(g, w, t) * t)),
+    ):
         assert_close(to_host(f(saved)(w)), to_host(f(plain)(w)))
 
 
@@ -367,9 +378,10 @@ def test_checkpoint_of_trees_and_of_results_that_pass_through(xp):
         assert np.array_equal(to_host(a), to_host(b))
 
 
-def test_checkpoint_takes_arguments_that_are_no_arrays(xp):
-    f = mg.checkpoint(lambda x, how, n: x**n if how == "power" else x)
+def test_checkpoint_takes_arguments_that_are_no_arrays_and_keywords(xp):
+    f = mg.checkpoint(lambda x, how, n=1, scale=1.0: scale * x**n if how == "power" else x)
     assert float(mg.grad(lambda x: f(x, "power", 3))(xp.asarray(2.0))) == 12
+    assert float(mg.grad(lambda x: f(2.0, "power", n=2, scale=x))(xp.asarray(2.0))) == 4
 
 
 def test_checkpoint_draws_the_same_numbers_again(xp, on_device):
@@ -563,8 +575,12 @@ def test_tape(xp):
     assert to_host(tape.gradient(h, p["b"], cotangent=xp.asarray([1.0, -1.0]))).tolist() == [2, -2]
     assert float(tape.gradient(y, y)) == 1
     assert len(tape) == 5 and [line.split(" = ")[1].split("(")[0] for line in str(tape).splitlines()] == [
-        "input", "input", "multiply", "multiply", "sum",
-    ]  # fmt: skip
+        "input",
+        "input",
+        "multiply",
+        "multiply",
+        "sum",
+    ]
     assert f"{__file__}:" in str(tape)
 
 

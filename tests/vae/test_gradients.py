@@ -91,7 +91,7 @@ def test_tensors_are_told_as_they_are_done():
 
 
 class Damaged:
-    """A rule whose derivative in one argument is `factor` times what it should be, in both modes, so that they agree."""
+    """A rule with `factor` times the derivative in one argument, in both modes, so that they agree."""
 
     def __init__(self, rule, position: int, factor: float, reverse_only: bool = False):
         self.rule, self.position, self.factor, self.reverse_only = rule, position, factor, reverse_only
@@ -123,7 +123,7 @@ class Recorder(Interpreter):
         return self.parent.process(primitive, args, params)
 
 
-# both networks, all three decoders, both forms; σ is not profiled, since at its optimum its own derivative does not count
+# both networks, all three decoders, both forms; σ is not profiled: at its optimum its own derivative does not count
 PLANTED_IN = {
     "mlp-bernoulli": ("mlp", Likelihood(), "closed"),
     "conv-gaussian": ("conv", Likelihood("gaussian", "learned"), "sampled"),

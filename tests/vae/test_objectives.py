@@ -1,4 +1,4 @@
-"""vae/objectives.py: every term against an integral, a closed form or plain NumPy, and the gradient of the whole ELBO."""
+"""vae/objectives.py: every term against an integral, a closed form or NumPy, and the gradient of the whole."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""vae/training.py: the same numbers however often a run stops, every image once an epoch, and nothing lost on the way."""
+"""vae/training.py: the same numbers however often a run stops, each image once an epoch, and nothing lost."""
 
 import dataclasses
 import json
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import truth
-from oracles import EPS, assert_close, rounding
+from oracles import assert_close, rounding
 
 import minigrad as mg
 from minigrad import tree
@@ -70,7 +70,7 @@ def whole(tmp_path_factory):
 
 
 @EVERY_CONFIG
-def test_files_of_a_run(tmp_path, name, whole):
+def test_files_of_a_run(tmp_path, name):
     state = run(CONFIGS[name], tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([CHECKPOINT, CONFIG, METRICS])
     assert json.loads((tmp_path / CONFIG).read_text()) == CONFIGS[name].to_dict()
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path, 
     run(CONFIGS["mlp"], tmp_path / "again")
     assert outcome(tmp_path / "again") == whole["mlp"]
     run(dataclasses.replace(CONFIGS["mlp"], seed=1), tmp_path / "other")
-    bits, record, lines, _ = outcome(tmp_path / "other")
+    bits, _, lines, _ = outcome(tmp_path / "other")
     assert all(bits[n] != whole["mlp"][0][n] for n in bits if n.startswith("parameters"))
     assert lines[0]["train_elbo"] != whole["mlp"][2][0]["train_elbo"]
 
@@ -244,7 +244,7 @@ def interrupt(out, config, at: int) -> None:
 def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole):
     interrupt(tmp_path, CONFIGS[name], at)
     _, record = files.load_checkpoint(tmp_path / CHECKPOINT)
-    assert (record["epoch"], record["step"]) == divmod(at - 1, STEPS)[:1] + ((at - 1) % STEPS + 1,)
+    assert (record["epoch"], record["step"]) == ((at - 1) // STEPS, (at - 1) % STEPS + 1)
     assert len((tmp_path / METRICS).read_text().splitlines()) == record["epoch"]
     resume(tmp_path)
     assert outcome(tmp_path) == whole[name]
@@ -332,7 +332,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, wh
 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", full)
-        with pytest.raises(UserError, match="cannot write .*: No space left on device"):
+        with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
             resume(tmp_path, epochs=2)
     assert outcome(tmp_path)[:1] == before[:1]
     assert len(list(tmp_path.iterdir())) == 3
@@ -478,7 +478,3 @@ def test_a_run_goes_on_from_its_checkpoint_alone(tmp_path, whole):
     (tmp_path / METRICS).write_text("{half a li")
     resume(tmp_path, epochs=2)
     assert outcome(tmp_path) == whole["mlp"]
-
-
-def test_states_are_small_numbers_of_tolerances():
-    assert EPS < 1e-15

@@ -1,7 +1,7 @@
 """The autoencoder once more, in plain NumPy: formulas as textbooks print them, loops where the engine is clever.
 
-Nothing here uses minigrad. Every formula is holomorphic around its arguments (|x| and max(x, 0) decide by the real part),
-so the complex step gives derivatives to rounding (see `oracles.complex_step`).
+No formula here uses minigrad. Each is holomorphic around its arguments (|x| and max(x, 0) decide by the real part), so
+the complex step gives derivatives to rounding (see `oracles.complex_step`).
 """
 
 from __future__ import annotations

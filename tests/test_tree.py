@@ -1,0 +1,96 @@
+"""Trees: taking apart and putting together, and what is said when two of them differ."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad import tree
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+@dataclass(frozen=True)
+class Layer:
+    weight: Any
+    bias: Any = None
+    size: int = field(default=3, metadata={"static": True})
+
+
+def trees(leaves):
+    def wider(inner):
+        return st.one_of(
+            st.lists(inner, max_size=3),
+            st.lists(inner, max_size=3).map(tuple),
+            st.dictionaries(st.one_of(st.text("ab", max_size=2), st.integers(0, 3)), inner, max_size=3),
+            st.builds(Pair, inner, inner),
+            st.builds(Layer, inner, inner, st.integers(0, 2)),
+        )
+
+    return st.recursive(st.one_of(st.none(), leaves), wider, max_leaves=10)
+
+
+@given(trees(st.integers()))
+def test_flatten_and_unflatten_are_inverse(values):
+    leaves, structure = tree.flatten(values)
+    assert None not in leaves and tree.unflatten(structure, leaves) == values
+    assert tree.flatten(tree.unflatten(structure, leaves)) == (leaves, structure)
+    assert str(structure).count("*") == len(leaves) == len(tree.names(values))
+
+
+@given(trees(st.integers()))
+def test_map(values):
+    leaves, structure = tree.flatten(values)
+    assert tree.flatten(tree.map(lambda a, b: a + 2 * b, values, values)) == ([3 * v for v in leaves], structure)
+    assert tree.map(lambda a: a, values) == values
+
+
+@given(trees(st.integers()), trees(st.integers()))
+def test_trees_of_different_structures_are_told_apart(one, other):
+    if tree.flatten(one)[1] != tree.flatten(other)[1]:
+        with pytest.raises(tree.TreeError, match="has structure"):
+            tree.map(lambda a, b: a, one, other)
+
+
+def test_order_and_names():
+    values = {"b": [1, (2, None)], "a": Pair(3, Layer(4, 5))}
+    assert tree.flatten(values)[0] == [3, 4, 5, 1, 2]
+    assert tree.names(values) == ["a.left", "a.right.weight", "a.right.bias", "b.0", "b.1.0"]
+    assert tree.names(7) == [""] and tree.names(None) == []
+
+
+def test_insertion_order_of_a_dict_does_not_matter():
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    assert tree.flatten(one) == tree.flatten(other)
+    assert tree.flatten({1: "x", "1": "y"})[0] == ["x", "y"]
+    back = tree.map(lambda v: v + 1, OrderedDict(b=1, a=2))
+    assert type(back) is OrderedDict and dict(back) == {"a": 3, "b": 2}
+
+
+def test_static_fields_are_part_of_the_structure():
+    assert tree.map(lambda v: v + 1, Layer(1, 2, size=9)) == Layer(2, 3, size=9)
+    with pytest.raises(tree.TreeError):
+        tree.map(lambda a, b: a, Layer(1, size=1), Layer(1, size=2))
+
+
+def test_wrong_number_of_leaves():
+    _, structure = tree.flatten((1, [2, 3]))
+    with pytest.raises(tree.TreeError, match=r"2 leaves are too few for the structure tuple\(0: \*, 1: list"):
+        tree.unflatten(structure, [1, 2])
+    with pytest.raises(tree.TreeError, match="4 leaves are too many"):
+        tree.unflatten(structure, [1, 2, 3, 4])
+    with pytest.raises(tree.TreeError, match="too many"):
+        tree.unflatten(tree.LEAF, [1, None])
+
+
+def test_error_prints_both_structures():
+    with pytest.raises(tree.TreeError, match=r"dict\(a: \*\), expected dict\(a: \*, b: \*\)"):
+        tree.map(lambda a, b: a, {"a": 1, "b": 2}, {"a": 1})
