@@ -102,21 +102,19 @@ from minigrad.ops.reduce import (
     argmax,
     argmin,
     argsort,
-    cumprod,
-    cumsum,
     log_softmax,
     logsumexp,
     max,
     mean,
     min,
     norm,
-    prod,
     softmax,
     sort,
     std,
     sum,
     var,
 )
+from minigrad.ops.scan import cumprod, cumsum, prod
 from minigrad.ops.shape import (
     astype,
     broadcast_to,

@@ -9,6 +9,7 @@ and never mistaken for (or hidden behind) a wrong gradient. `debug_nans` names t
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import random, tree
-from minigrad.core import Interpreter, OperandError, OperandTypeError, Origin, backend_beside, concrete
+from minigrad.core import (
+    Interpreter,
+    OperandError,
+    OperandTypeError,
+    Origin,
+    Tracer,
+    backend_beside,
+    concrete,
+    current,
+    describe,
+    dtype_of,
+)
 from minigrad.transforms import check_inexact, jvp, vjp
 
 STENCIL = (-2.0, -1.0, 1.0, 2.0)
@@ -35,8 +47,8 @@ class KinkError(GradientError):
 class Difference(NamedTuple):
     """A five-point derivative, an estimate of its own error, and whether a kink lies inside the stencil."""
 
-    value: np.ndarray
-    error: np.ndarray
+    value: Any
+    error: Any
     kink: bool
 
 
@@ -44,77 +56,98 @@ class Difference(NamedTuple):
 
 
 def five_point(f: Callable[[float], Any], step: float) -> Difference:
-    """d f(t)/dt at 0 for an array-valued f, by five-point differences with one Richardson step.
+    """d f(t)/dt at 0 for an f with values in arrays (or trees of them), by five-point differences, once extrapolated.
 
     D(h) = (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h has error O(h⁴), so (16·D(h) − D(2h))/15 has O(h⁶) (Abramowitz and
-    Stegun 25.3.6; Richardson 1911). The error is estimated by how far the last step moved, plus rounding.
+    Stegun 25.3.6; Richardson 1911). The error is estimated by how far the extrapolation moved, plus rounding.
     """
-    decided: set[bytes] = set()
-    values: dict[float, np.ndarray] = {}
-    for t in sorted({scale * s for scale in (1.0, 2.0) for s in STENCIL}):
-        values[t], decision = decisions(f, t * step)
-        decided.add(decision)
-    decided.add(decisions(f, 0.0)[1])
-    fine, coarse = (
-        sum(w * values[scale * s] for s, w in zip(STENCIL, WEIGHTS, strict=True)) / (scale * step)
-        for scale in (1.0, 2.0)
-    )
-    size = max(float(np.max(np.abs(v), initial=0.0)) for v in values.values())
-    rounding = 2 * np.finfo(np.float64).eps * size / step
-    value = (16 * fine - coarse) / 15
-    return Difference(value, np.abs(value - fine) / 15 + rounding, len(decided) > 1)
+    points = sorted({scale * s for scale in (1.0, 2.0) for s in STENCIL})
+    evaluated = {t: decisions(f, t * step) for t in (0.0, *points)}
+    kink = len({decision for _, decision in evaluated.values()}) > 1
+
+    def at(scale: float, *values: np.ndarray) -> np.ndarray:
+        known = dict(zip(points, values))
+        return sum(w * known[scale * s] for s, w in zip(STENCIL, WEIGHTS, strict=True)) / (scale * step)
+
+    def value(*values: np.ndarray) -> np.ndarray:
+        return (16 * at(1.0, *values) - at(2.0, *values)) / 15
+
+    def error(*values: np.ndarray) -> np.ndarray:
+        rounding = 2 * np.finfo(np.float64).eps * np.max([np.abs(v) for v in values], axis=0) / step
+        return np.abs(value(*values) - at(1.0, *values)) / 15 + rounding
+
+    trees = [evaluated[t][0] for t in points]
+    return Difference(tree.map(value, *trees), tree.map(error, *trees), kink)
+
+
+class _Watched(Tracer):
+    """A value that only makes operations on it pass by: `x > 1` and np.sort(x) of plain arrays would not be seen."""
+
+    __slots__ = ()
 
 
 class _Decisions(Interpreter):
     """Watches the operations whose derivative jumps, and digests which side of the jump they are on."""
 
     def __init__(self) -> None:
-        self.digest = hashlib.blake2b(digest_size=16)
+        self.digest, self.level = hashlib.blake2b(digest_size=16), object()
+
+    def lift(self, x: Any) -> _Watched:
+        """x, watched."""
+        return _Watched(x, self.level, Origin("input"))
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        y = self.parent.process(primitive, args, params)
+        mine = [isinstance(a, _Watched) and a.level is self.level for a in args]
+        y = self.parent.process(primitive, [a._value if m else a for a, m in zip(args, mine)], params)
         side = KINKS.get(primitive.name)
         if side is not None:
-            host = [_host(a) for a in args]
-            self.digest.update(np.packbits(np.asarray(side(*host, **_accepted(side, params)))).tobytes())
-        return y
+            asked = {name: params[name] for name in inspect.signature(side).parameters if name in params}
+            self.digest.update(np.packbits(side(*map(_host, args), **asked)).tobytes())
+        constant = primitive.rule is None or primitive.rule.constant
+        return y if constant or True not in mine else _Watched(y, self.level, Origin(primitive.name))
 
 
-def decisions(f: Callable, *args: Any) -> tuple[np.ndarray, bytes]:
-    """f(*args) as a host array, and a digest of every comparison, kink and choice made on the way."""
+def decisions(f: Callable, *args: Any) -> tuple[Any, bytes]:
+    """f(*args) as a tree of host arrays, and a digest of every comparison, kink and choice made on the way."""
     with _Decisions() as watch:
         y = f(*args)
-    return np.asarray(_host(y), np.float64), watch.digest.digest()
+    return tree.map(lambda leaf: np.asarray(_host(leaf), np.float64), y), watch.digest.digest()
 
 
-def _ranks(x: np.ndarray, axes: Any = None, axis: Any = None) -> np.ndarray:
-    """Bits of the order of elements: changes when two of them change places."""
-    order = np.argsort(np.ravel(x), kind="stable")
-    return np.unpackbits(order.astype(np.int64).view(np.uint8))
+def _bits(x: np.ndarray) -> np.ndarray:
+    return np.unpackbits(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+
+
+def _attained(x: np.ndarray, axes: tuple[int, ...], best: Callable) -> np.ndarray:
+    """Which element along `axes` is the extreme one."""
+    rows = np.moveaxis(x, axes, range(-len(axes), 0)) if axes else x[..., None]
+    rows = rows.reshape(*rows.shape[: rows.ndim - max(1, len(axes))], -1)
+    return _bits(best(rows, axis=-1)) if rows.size else np.zeros(0, np.uint8)
+
+
+def _comparison(name: str) -> Callable:
+    return lambda x1, x2: _bits(getattr(np, name)(x1, x2))
 
 
 KINKS: dict[str, Callable] = {
-    "relu": lambda x: x > 0,
-    "absolute": lambda x: x > 0,
-    "sign": lambda x: np.stack([x > 0, x < 0]),
-    "maximum": lambda x1, x2: np.greater(x1, x2),
-    "minimum": lambda x1, x2: np.greater(x1, x2),
-    "clip": lambda x, low, high: np.stack([x > low, x < high]),
-    "floor": lambda x: np.unpackbits(np.floor(x).astype(np.int64).reshape(-1).view(np.uint8)),
-    "ceil": lambda x: np.unpackbits(np.ceil(x).astype(np.int64).reshape(-1).view(np.uint8)),
-    "rint": lambda x: np.unpackbits(np.rint(x).astype(np.int64).reshape(-1).view(np.uint8)),
-    "max": _ranks,
-    "min": _ranks,
-    "argmax": _ranks,
-    "argmin": _ranks,
-    "argsort": _ranks,
-    **{name: getattr(np, name) for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")},
+    "relu": lambda x: _bits(x > 0),
+    "absolute": lambda x: _bits(x > 0),
+    "sign": lambda x: _bits(np.sign(x)),
+    "maximum": lambda x1, x2: _bits(np.greater(x1, x2)),
+    "minimum": lambda x1, x2: _bits(np.greater(x1, x2)),
+    "clip": lambda x, low, high: np.concatenate([_bits(np.greater(x, low)), _bits(np.less(x, high))]),
+    "floor": lambda x: _bits(np.floor(x)),
+    "ceil": lambda x: _bits(np.ceil(x)),
+    "rint": lambda x: _bits(np.rint(x)),
+    "astype_discrete": lambda x, dtype: _bits(x.astype(dtype)),
+    "max": lambda x, axes: _attained(x, axes, np.argmax),
+    "min": lambda x, axes: _attained(x, axes, np.argmin),
+    "argmax": lambda x, axis: _bits(np.argmax(x, axis=axis)),
+    "argmin": lambda x, axis: _bits(np.argmin(x, axis=axis)),
+    "argsort": lambda x, axis: _bits(np.argsort(x, axis=axis, kind="stable")),
+    **{name: _comparison(name) for name in "equal not_equal less less_equal greater greater_equal".split()},
 }
-"""Operations with kinks or jumps, and which side an argument is on."""
-
-
-def _accepted(side: Callable, params: dict[str, Any]) -> dict[str, Any]:
-    return params if side is _ranks else {}
+"""Operations with kinks or jumps, and bits that say which side arguments are on."""
 
 
 def _host(x: Any) -> np.ndarray:
@@ -123,22 +156,23 @@ def _host(x: Any) -> np.ndarray:
 
 
 def adjoint_gap(f: Callable, args: tuple, seed: int = 0) -> float:
-    """|⟨Jv, u⟩ − ⟨v, Jᵀu⟩| relative to the larger of the two, for random v and u: no step size, no truncation."""
+    """|⟨Jv, u⟩ − ⟨v, Jᵀu⟩| relative to the larger of the two, for random v and u: no step size, no truncation.
+
+    Real arguments and results only.
+    """
     y, pullback = vjp(f, *args)
-    v = _random_like(args, seed)
-    u = _random_like(y, seed + 1)
-    _, y_dot = jvp(f, args, v)
-    back = pullback(u)
-    left, right = _inner(y_dot, u), _inner(v, back)
+    for leaf in tree.flatten((args, y))[0]:
+        _check_real(leaf)
+    v, u = (_random_like(like, k) for like, k in zip((args, y), random.split(random.key(seed), 2)))
+    left, right = _inner(jvp(f, args, v)[1], u), _inner(v, pullback(u))
     return abs(left - right) / (max(abs(left), abs(right)) or 1.0)
 
 
-def _random_like(values: Any, seed: int) -> Any:
+def _random_like(values: Any, key: Any) -> Any:
     """Normal numbers in the structure, shapes, dtypes and devices of a tree."""
     leaves, structure = tree.flatten(values)
-    keys = random.split(random.key(seed), max(1, len(leaves)))
     made = []
-    for k, leaf in zip(keys, leaves, strict=False):
+    for k, leaf in zip(random.split(key, max(1, len(leaves))), leaves):
         host = _host(leaf)
         draw = random.normal(k, host.shape, np.float64).astype(host.dtype)
         made.append(backend_beside(leaf).from_host(draw) if np.ndim(host) else draw[()])
@@ -147,7 +181,7 @@ def _random_like(values: Any, seed: int) -> Any:
 
 def _inner(a: Any, b: Any) -> float:
     pairs = zip(tree.flatten(a)[0], tree.flatten(b)[0], strict=True)
-    return float(sum(np.sum(_host(x).astype(np.float64) * _host(y)) for x, y in pairs))
+    return math.fsum(float(np.sum(_host(x).astype(np.float64) * _host(y))) for x, y in pairs)
 
 
 # The checker
@@ -164,28 +198,39 @@ def check_grads(
 ) -> None:
     """Raise GradientError unless the derivatives of f at args, up to `order`, agree with five-point differences.
 
-    f takes and returns trees of floating arrays, computed in float64 for the check. Along random directions v and
-    random signed cotangents u, ⟨u, J v⟩ by each mode is compared with the difference of ⟨u, f⟩, relative to the
-    larger of the derivative and ‖u‖·‖f‖ (never with the size of arrays); then forward and reverse mode with each
-    other to rounding; then the same for the derivatives themselves. Raises KinkError where every direction tried
-    crosses a kink, TypeError for functions without floating arguments or results.
+    f takes and returns trees of real floating arrays and is computed in float64. Along random directions v, J v by
+    forward mode is compared entry by entry with the difference of f, result by result, and ⟨v, Jᵀu⟩ by reverse mode
+    with ⟨u, J v⟩ for random signed u; both relative to the largest entry of that result's own derivative, plus what
+    the difference itself may be off. Then the same for the derivatives. Returns None if all agree. Raises KinkError
+    where every direction tried crosses a kink, TypeError or ValueError for a function or arguments that do not fit.
 
     >>> import minigrad as mg
     >>> mg.checks.check_grads(lambda x: mg.sin(x) * x, (1.0,))
     """
-    unknown = set(modes) - {"forward", "reverse"}
-    if unknown or order < 1:
-        raise OperandError(f"check_grads: modes are 'forward' and 'reverse' and order ≥ 1, got {modes} and {order}")
-    args = tuple(args)
-    precise = tree.map(_as_float64, args)
-    _same_twice(f, args)
-    _check_order(f, precise, 1, order, tuple(modes), tolerance, directions, seed)
+    if not modes or set(modes) - {"forward", "reverse"} or order < 1 or directions < 1:
+        raise OperandError(
+            "check_grads: modes are 'forward' and 'reverse', order and directions at least 1, "
+            f"got {tuple(modes)}, {order} and {directions}"
+        )
+    if not isinstance(args, (tuple, list)):
+        raise OperandTypeError("check_grads: args is a tuple with one entry per argument, as in check_grads(f, (x,))")
+    precise = tree.map(_as_float64, tuple(args))
+    _same_twice(f, tuple(args))
+    _check_order(f, precise, 1, order, tuple(modes), tolerance, directions, random.key(seed))
 
 
 def _as_float64(leaf: Any) -> Any:
+    try:
+        _check_real(leaf)
+    except TypeError as error:
+        raise OperandTypeError(f"{error}; what has no derivative belongs into a closure, not into args") from None
+    return backend_beside(leaf).xp.asarray(leaf, dtype=np.float64)
+
+
+def _check_real(leaf: Any) -> None:
     check_inexact(leaf, "check_grads")
-    b = backend_beside(leaf)
-    return b.xp.asarray(leaf, dtype=np.float64)
+    if dtype_of(leaf).kind == "c":
+        raise OperandTypeError(f"check_grads: real numbers only, got {describe(leaf)}")
 
 
 def _same_twice(f: Callable, args: tuple) -> None:
@@ -194,7 +239,7 @@ def _same_twice(f: Callable, args: tuple) -> None:
     if not first:
         raise OperandTypeError("check_grads: the function returned nothing; return its result")
     for leaf in first:
-        check_inexact(leaf, "check_grads: a result")
+        _check_real(leaf)
     if any(not np.array_equal(_host(a), _host(b), equal_nan=True) for a, b in zip(first, second, strict=True)):
         raise OperandError(
             "check_grads: the function gives different results for the same arguments; pass its noise in"
@@ -203,58 +248,99 @@ def _same_twice(f: Callable, args: tuple) -> None:
         raise OperandError("check_grads: the function changes its arguments in place")
 
 
-def _check_order(f, args, at, order, modes, tolerance, directions, seed) -> None:
-    y = f(*args)
-    for trial in range(directions):
-        u = _random_like(y, seed + 2 * trial)
-        expected, v = _expected(f, args, u, seed + 1000 * trial)
-        found = {}
+def _check_order(f, args, at, order, modes, tolerance, directions, key) -> None:
+    for trial, k in enumerate(random.split(key, directions)):
+        v, truths = _differenced(f, args, random.fold_in(k, 0))
+        _, y_dot = jvp(f, args, v)
         if "forward" in modes:
-            found["forward"] = _inner(jvp(f, args, v)[1], u)
+            for name, found, truth in zip(tree.names(y_dot), tree.flatten(y_dot)[0], truths):
+                what = f"order {at}, forward mode{_of(name)}, direction {trial + 1}"
+                _compare(_host(found), truth.value, np.max(truth.error, initial=0.0), tolerance, what)
         if "reverse" in modes:
-            found["reverse"] = _inner(vjp(f, *args)[1](u), v)
-        scale = max(abs(float(expected.value)), math.sqrt(_inner(u, u) * _inner(y, y)), 1e-30)
-        for mode, value in found.items():
-            error = abs(value - float(expected.value)) / scale
-            if not error <= tolerance + float(expected.error) / scale:
-                raise GradientError(
-                    f"order {at}, {mode} mode: ⟨u, J v⟩ = {value:.12g}, five-point difference "
-                    f"{float(expected.value):.12g}, relative error {error:.2g} > {tolerance:.2g}"
-                )
-        if len(found) == 2:
-            gap = abs(found["forward"] - found["reverse"]) / scale
-            if not gap <= 1e-10:
-                raise GradientError(
-                    f"order {at}: forward {found['forward']:.15g} and reverse {found['reverse']:.15g} differ"
-                )
+            _check_reverse(f, args, at, v, y_dot, truths, tolerance, random.fold_in(k, 1))
     if at < order:
-        u, v = _random_like(y, seed + 7), _random_like(args, seed + 8)
+        u, v = _random_like(f(*args), random.fold_in(key, 2)), _random_like(args, random.fold_in(key, 3))
         if "forward" in modes:
-            _check_order(lambda *a: jvp(f, a, v)[1], args, at + 1, order, modes, tolerance, directions, seed + 10)
+            rest = at + 1, order, modes, tolerance, directions, random.fold_in(key, 4)
+            _check_order(lambda *a: jvp(f, a, v)[1], args, *rest)
         if "reverse" in modes:
-            _check_order(lambda *a: vjp(f, *a)[1](u), args, at + 1, order, modes, tolerance, directions, seed + 10)
+            rest = at + 1, order, modes, tolerance, directions, random.fold_in(key, 5)
+            _check_order(lambda *a: vjp(f, *a)[1](u), args, *rest)
 
 
-def _expected(f: Callable, args: tuple, u: Any, seed: int) -> tuple[Difference, Any]:
-    """The difference of ⟨u, f⟩ along a random direction that crosses no kink."""
-    size = max([1.0, *[float(np.max(np.abs(_host(leaf)), initial=0.0)) for leaf in tree.flatten(args)[0]]])
-    step = size * np.finfo(np.float64).eps ** (1 / 7)
-    for attempt in range(12):
-        v = _random_like(args, seed + attempt)
+def _check_reverse(f, args, at, v, y_dot, truths, tolerance, key) -> None:
+    """⟨v, Jᵀu⟩ against ⟨u, difference⟩, and against forward mode, for a u in one result at a time."""
+    y, pullback = vjp(f, *args)
+    structure = tree.flatten(y)[1]
+    us = tree.flatten(_random_like(y, key))[0]
+    for i, (name, truth) in enumerate(zip(tree.names(y), truths)):
+        one = [u if j == i else 0 * u for j, u in enumerate(us)]
+        back = pullback(tree.unflatten(structure, one))
+        found, forward = _inner(back, v), _inner(one[i], tree.flatten(y_dot)[0][i])
+        u = _host(one[i])
+        what, size = f"order {at}, reverse mode{_of(name)}", float(np.sum(np.abs(u * truth.value)))
+        error = float(np.sum(np.abs(u) * truth.error))
+        _compare(np.float64(found), np.float64(np.sum(u * truth.value)), error, tolerance, what, size)
+        scale = sum(float(np.sum(np.abs(_host(a) * _host(b)))) for a, b in _pairs(back, v)) + size
+        if not abs(found - forward) <= 1e-10 * scale + error:
+            raise GradientError(
+                f"order {at}: reverse mode {found:.15g} and forward mode {forward:.15g} differ{_of(name)}"
+            )
+
+
+def _pairs(a: Any, b: Any) -> list[tuple[Any, Any]]:
+    return list(zip(tree.flatten(a)[0], tree.flatten(b)[0], strict=True))
+
+
+def _of(name: str) -> str:
+    return f" of result '{name}'" if name else ""
+
+
+def _compare(found, truth, error: float, tolerance: float, what: str, size: float | None = None) -> None:
+    """Raise GradientError unless found is truth to tolerance · size, plus the difference's own error."""
+    size = float(np.max(np.abs(truth), initial=0.0)) if size is None else size
+    off = np.abs(found - truth)
+    if not np.all(off <= tolerance * size + error):
+        place = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
+        index = f" at index {tuple(map(int, place))}" if place else ""
+        raise GradientError(
+            f"{what}: {found[place]:.12g}{index}, five-point difference {truth[place]:.12g}; off by "
+            f"{off[place] / (size or 1.0):.2g} of the derivative's size, allowed {tolerance:.2g}"
+        )
+
+
+def _relative(error: np.ndarray, value: np.ndarray) -> float:
+    return float(np.max(error, initial=0.0)) / (float(np.max(np.abs(value), initial=0.0)) or 1.0)
+
+
+def _differenced(f: Callable, args: tuple, key: Any) -> tuple[Any, list[Difference]]:
+    """A random direction that crosses no kink, and the difference of every result of f along it.
+
+    The step is the one with the smallest error estimate, from a fraction of the arguments' size downwards.
+    """
+    sizes = [float(np.max(np.abs(_host(leaf)), initial=0.0)) for leaf in tree.flatten(args)[0]]
+    first = max([1.0, *sizes]) * np.finfo(np.float64).eps ** (1 / 7)
+    for k in random.split(key, 8):
+        v = _random_like(args, k)
 
         def along(t: float, v: Any = v) -> Any:
-            moved = tree.map(lambda x, d: x + t * d, args, v)
-            return _dot(u, f(*moved))
+            watch = current()  # by `decisions`
+            return f(*tree.map(lambda x, direction: watch.lift(x + t * direction), args, v))
 
-        found = five_point(along, step / 2**attempt)
-        if not found.kink:
-            return found, v
+        best, smallest = None, math.inf
+        with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one will not
+            for halvings in range(0, 27, 3):
+                found = five_point(along, first / 2**halvings)
+                values = tree.flatten(found.value)[0]
+                errors = tree.flatten(found.error)[0]
+                worst = max([_relative(e, d) for e, d in zip(errors, values)], default=0.0)
+                if not found.kink and worst < smallest:
+                    best, smallest = [Difference(*pair, False) for pair in zip(values, errors)], worst
+                if smallest < 1e-9:
+                    break
+        if best is not None:
+            return v, best
     raise KinkError("every direction tried crosses a kink of the function: it is not differentiable at these arguments")
-
-
-def _dot(u: Any, y: Any) -> Any:
-    pairs = zip(tree.flatten(u)[0], tree.flatten(y)[0], strict=True)
-    return sum(backend_beside(b).xp.sum(a * b) for a, b in pairs)
 
 
 # The first NaN

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -217,22 +217,31 @@ class Interpreter:
     """Gives a meaning to primitives while it is current. Use as a context manager: it is restored in all cases."""
 
     parent: Interpreter
-    _token: Token
+    open = False  # between entering and leaving
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         raise NotImplementedError
 
     def __enter__(self) -> Any:
-        self.parent = _current.get()
-        self._token = _current.set(self)
+        if self.open:
+            raise RuntimeError(f"this {type(self).__name__} is already entered: make another one")
+        self.parent, self.open = _current.get(), True
+        _current.set(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        _current.reset(self._token)
+        self.open = False
+        if _current.get() is self:  # generators may be left in another order than they were entered
+            below = self.parent
+            while not below.open:
+                below = below.parent
+            _current.set(below)
 
 
 class Eval(Interpreter):
     """The bottom level: finds the backend of the arrays and runs the forward formula."""
+
+    open = True
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         try:

@@ -16,14 +16,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigrad.backends import NEUTRAL, backend_of
 from minigrad.core import (
+    EscapedTracerError,
     Interpreter,
     MutationError,
     Origin,
     Primitive,
     Shaped,
     Tracer,
+    concrete,
     describe,
     dtype_of,
     shape_of,
@@ -53,17 +57,18 @@ class Segment(NamedTuple):
     leaves: tuple  # their values
     parents: tuple[int | None, ...]
     outputs: tuple[int | None, ...]  # tape index of each result, None for those that are no results of this call
+    digests: dict[int, int]  # fingerprint of each, by tape index
     origin: Origin
 
 
 class ReverseTracer(Tracer):
-    """A value with its place on the tape."""
+    """A value with its place on the tape; `reachable` if its memory may be the user's (an input, or a view of one)."""
 
-    __slots__ = ("index",)
+    __slots__ = ("index", "reachable")
 
-    def __init__(self, value: Any, level: object, origin: Origin, index: int):
+    def __init__(self, value: Any, level: object, origin: Origin, index: int, reachable: bool = False):
         super().__init__(value, level, origin)
-        self.index = index
+        self.index, self.reachable = index, reachable
 
 
 class Guard(NamedTuple):
@@ -85,15 +90,18 @@ class Reverse(Interpreter):
         self.start = start
         self.tape: list[Node | Segment] = []
         self.guards: dict[int, Guard] = {}
+        self.cut = False  # whether entries were taken off again, so that a traced value may have lost its own
 
     def watch(self, value: Any) -> ReverseTracer:
         """Put an input on the tape."""
         origin = Origin("input")
-        return self._append(Node(None, (), (), _without_value(value), {}, origin), value)
+        return self._append(Node(None, (), (), _without_value(value), {}, origin), value, reachable=True)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
         """(value, tape index) of a result; the index is None where it does not depend on the inputs."""
         if type(x) is ReverseTracer and x.level is self.level:
+            if self.cut:
+                self._check_live(x)
             return x._value, x.index
         return x, None
 
@@ -101,7 +109,11 @@ class Reverse(Interpreter):
         level, values, traced = self.level, list(args), [False] * len(args)
         for i, arg in enumerate(args):
             if type(arg) is ReverseTracer and arg.level is level:
+                if self.cut:
+                    self._check_live(arg)
                 values[i], traced[i] = arg._value, True
+            elif isinstance(arg, list):
+                values[i] = np.asarray(arg)
         y = self.parent.process(primitive, values, params)
         plan = rule_of(primitive, "reverse").plan(tuple(traced)) if True in traced else None
         if plan is None:
@@ -111,28 +123,30 @@ class Reverse(Interpreter):
         for i, keep in enumerate(plan.keeps):
             if not keep:
                 values[i] = _without_value(values[i])
-            elif not traced[i] or self._is_input(args[i]):
+            elif not traced[i] or args[i].reachable:
                 self._guard(values[i], origin)
         result = y if plan.keeps_result else _without_value(y)
-        return self._append(Node(primitive, tuple(values), parents, result, params, origin, plan.wanted), y)
+        node = Node(primitive, tuple(values), parents, result, params, origin, plan.wanted)
+        source = primitive.view_of
+        return self._append(node, y, source is not None and (not traced[source] or args[source].reachable))
 
-    def _append(self, node: Node, value: Any) -> ReverseTracer:
+    def _append(self, node: Node, value: Any, reachable: bool) -> ReverseTracer:
         self.tape.append(node)
-        return ReverseTracer(value, self.level, node.origin, self.start + len(self.tape) - 1)
+        return ReverseTracer(value, self.level, node.origin, self.start + len(self.tape) - 1, reachable)
+
+    def _check_live(self, x: ReverseTracer) -> None:
+        """Raise EscapedTracerError for a value made inside a checkpointed call that is over."""
+        place = x.index - self.start
+        if place >= 0 and (place >= len(self.tape) or self.tape[place].origin is not x.origin):
+            raise EscapedTracerError(
+                f"a traced value made by {x.origin} left the checkpointed function it was made in: return it instead"
+            )
 
     # Arrays that must not change
 
-    def _is_input(self, x: ReverseTracer) -> bool:
-        if x.level is not self.level or x.index < self.start:
-            return False
-        node = self.tape[x.index - self.start]
-        return node.primitive is None and not node.parents
-
     def _guard(self, array: Any, origin: Origin) -> None:
         if id(array) not in self.guards and not isinstance(array, (Tracer, *NEUTRAL)):
-            fingerprint = backend_of((array,)).fingerprint(array)
-            if fingerprint is not None:
-                self.guards[id(array)] = Guard(array, fingerprint, origin)
+            self.guards[id(array)] = Guard(array, _fingerprint(array), origin)
 
     def guard_results(self, results: Sequence[Any]) -> None:
         """Guard kept values that share memory with results about to be handed to the user."""
@@ -146,7 +160,7 @@ class Reverse(Interpreter):
     def check_guards(self) -> None:
         """Raise MutationError if an array that a pending derivative needs has changed."""
         for array, fingerprint, origin in self.guards.values():
-            if backend_of((array,)).fingerprint(array) != fingerprint:
+            if _fingerprint(array) != fingerprint:
                 raise MutationError(
                     f"{describe(array)}, used by {origin}, was changed in place before its derivative was computed: "
                     "change a copy instead (x.copy()), or compute the derivative first"
@@ -189,23 +203,25 @@ class Reverse(Interpreter):
         """Call `function(*args)` keeping only its arguments: it will run again when its derivative is due."""
         origin = Origin("checkpoint")
         leaves, structure = flatten(args)
-        for leaf in leaves:
-            if hasattr(leaf, "dtype") and (type(leaf) is not ReverseTracer or self._is_input(leaf)):
-                self._guard(self.lower(leaf)[0], origin)
-        length = len(self.tape)
-        results, result_structure = flatten(function(*args))
-        del self.tape[length:]
-        segment, outputs = self.start + length, []
-        for result in results:
-            index = self.lower(result)[1]
-            made_here = index is not None and index >= segment
-            outputs.append(segment + 1 + sum(o is not None for o in outputs) if made_here else None)
         values, parents = zip(*map(self.lower, leaves), strict=True) if leaves else ((), ())
-        self.tape.append(Segment(function, structure, values, parents, tuple(outputs), origin))
+        length, guards = len(self.tape), dict(self.guards)
+        results, result_structure = flatten(function(*args))
+        segment, digests = self.start + length, {}
+        outputs: list[int | None] = []
+        for result in results:
+            value, index = self.lower(result)
+            made_here = index is not None and index >= segment
+            outputs.append(segment + 1 + len(digests) if made_here else None)
+            if made_here:
+                digests[outputs[-1]] = _fingerprint(value)
+        del self.tape[length:]
+        self.guards, self.cut = guards, True  # what it kept is gone; that it runs the same again is checked by digests
+        self.tape.append(Segment(function, structure, values, parents, tuple(outputs), digests, origin))
         for i, output in enumerate(outputs):
             if output is not None:
-                value, made = results[i]._value, results[i].origin
-                results[i] = self._append(Node(None, (), (segment,), _without_value(value), {}, made), value)
+                made = results[i]
+                node = Node(None, (), (segment,), _without_value(made._value), {}, made.origin)
+                results[i] = self._append(node, made._value, made.reachable)
         return unflatten(result_structure, results)
 
     def _replay(self, segment: Segment, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
@@ -222,9 +238,17 @@ class Reverse(Interpreter):
         with Reverse(self.level, start=index) as again:
             results, _ = flatten(segment.function(*unflatten(segment.structure, leaves)))
         pulled: dict[int, Any] = {}
-        for result, output in zip(results, segment.outputs, strict=True):
+        for result, output in zip(results, segment.outputs, strict=False):
+            if output is None:
+                continue
+            value, place = again.lower(result)
+            if place is None or _fingerprint(value) != segment.digests[output] or len(results) != len(segment.outputs):
+                raise MutationError(
+                    f"{segment.origin} gave another result when it ran again for its derivative: an array it uses was "
+                    "changed in place, or its noise is no function of a key (draw it with mg.random)"
+                )
             if output in seeds:
-                accumulate(pulled, again.lower(result)[1], seeds[output])
+                accumulate(pulled, place, seeds[output])
         again._walk(pulled, set(), release=True)
         for earlier, cotangent in pulled.items():
             accumulate(cotangents, earlier, cotangent)
@@ -234,6 +258,12 @@ def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:
     """Add a cotangent to those of a tape entry."""
     before = cotangents.get(index)
     cotangents[index] = cotangent if before is None else add_p(before, cotangent)
+
+
+def _fingerprint(x: Any) -> int:
+    """A number that changes with any element of x, or their order."""
+    x = concrete(x)
+    return hash(x) if isinstance(x, NEUTRAL) else backend_of((x,)).fingerprint(x)
 
 
 def _without_value(x: Any) -> Any:

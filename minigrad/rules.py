@@ -52,13 +52,18 @@ class Rule:
 
     def __init__(self, primitive: Primitive, statements: dict[str, Callable | int | None]):
         self.primitive = primitive
-        self.names, known = _argument_names(primitive.forward)
+        self.names, self.defaults, known = _names(primitive.forward)
         self.statements = {n: Statement(s) if callable(s) else s for n, s in statements.items()}
         self._plans: dict[tuple[bool, ...], Plan | None] = {}
         for name, statement in self.statements.items():
             strangers = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
             if name not in self.names or strangers:
                 raise ValueError(f"the rule of '{primitive.name}' speaks of {strangers or name}; it has {known}")
+            if not callable(statements[name]) and statements[name] not in (None, 1, -1):
+                raise ValueError(f"the rule of '{primitive.name}' states {name}={statements[name]}; write a function")
+        unsaid = [name for name in self.names if name not in statements]
+        if statements and unsaid:
+            raise ValueError(f"the rule of '{primitive.name}' says nothing about {unsaid}; say None for no derivative")
 
     @property
     def constant(self) -> bool:
@@ -81,7 +86,7 @@ class Rule:
     def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         """Which arguments' values, and whether the result, reverse mode needs to pull back to the `wanted` ones."""
         needed: set[str] = set()
-        for name, want in zip(self.names, wanted, strict=True):
+        for name, want in zip(self.names, wanted):
             if want:
                 needed |= set(getattr(self.statements[name], "asks", ())) - self.by_shape(name)
         return tuple(n in needed for n in self.names), "y" in needed
@@ -92,7 +97,7 @@ class Rule:
 
     def jvp(self, args: Sequence, tangents: Sequence, y: Any, params: dict) -> Any:
         """The tangent of y, or None."""
-        known = dict(zip(self.names, args, strict=False), y=y, **params)
+        known = {**self.defaults, **dict(zip(self.names, args)), "y": y, **params}
         total = None
         for position, tangent in enumerate(tangents):
             if tangent is not None:
@@ -102,7 +107,7 @@ class Rule:
 
     def vjp(self, g: Any, args: Sequence, wanted: tuple[bool, ...], y: Any, params: dict) -> list:
         """One cotangent per argument, None where not wanted."""
-        known = dict(zip(self.names, args, strict=False), y=y, g=g, **params)
+        known = {**self.defaults, **dict(zip(self.names, args)), "y": y, "g": g, **params}
         return [self.pull(i, g, known, args, params) if want else None for i, want in enumerate(wanted)]
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
@@ -247,10 +252,12 @@ def cast(derivative: Any, like: Any) -> Any:
     return _op("astype", derivative, dtype=dtype)
 
 
-def _argument_names(forward: Callable) -> tuple[tuple[str, ...], set[str]]:
-    """Names of the array arguments of a forward formula (those after the backend), and all names it knows."""
+def _names(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]]:
+    """Of a forward formula: its array arguments (those after the backend), parameters' defaults, and all names."""
     parameters = [p for p in list(inspect.signature(forward).parameters.values())[1:] if p.name != "out"]
-    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD), {p.name for p in parameters}
+    arguments = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+    return arguments, defaults, {p.name for p in parameters}
 
 
 def _zero(x: Any) -> Any:

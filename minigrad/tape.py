@@ -9,7 +9,7 @@ from minigrad.core import OperandError, OperandTypeError, Tracer, dtype_of, shap
 from minigrad.ops.elementwise import zeros_like_p
 from minigrad.reverse import Reverse, Segment
 from minigrad.rules import cast
-from minigrad.transforms import check_fits, check_inexact, owned
+from minigrad.transforms import as_array, check_fits, check_inexact, owned
 
 
 class Tape:
@@ -56,7 +56,7 @@ class Tape:
                 raise OperandTypeError(f"Tape.gradient: y has shape {shape_of(y)}; give its cotangent, or reduce it")
             cotangent = zeros_like_p(value) + 1
         check_fits(cotangent, shape_of(value), dtype_of(value), "cotangent", "y")
-        gradients = self._reverse.pull({index: cast(cotangent, value)}, [s.index for s in sources])
+        gradients = self._reverse.pull({index: cast(as_array(cotangent, value), value)}, [s.index for s in sources])
         return tree.unflatten(structure, owned(gradients, sources, [cotangent]))
 
     def __len__(self) -> int:

@@ -6,7 +6,7 @@ are trees of arrays; nothing is global, so transforms nest in any order and run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -103,10 +103,10 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     def pullback(cotangents: Any) -> tuple:
         given = tree.leaves_like(structure, cotangents, "the cotangent")
         seeds: dict[int, Any] = {}
-        for g, (_, index), (shape, dtype) in zip(given, lowered, shapes, strict=True):
+        for g, (value, index), (shape, dtype) in zip(given, lowered, shapes, strict=True):
             check_fits(g, shape, dtype, "cotangent", "the result")
             if index is not None:
-                g = cast(g, _Like(dtype))
+                g = cast(as_array(g, value), _Like(dtype))
                 seeds[index] = seeds[index] + g if index in seeds else g
         return rebuild(owned(tape.pull(seeds, [x.index for x in inputs]), inputs, given))
 
@@ -201,7 +201,9 @@ def hvp(f: Callable, x: Any, v: Any) -> Any:
 def checkpoint(f: Callable) -> Callable:
     """f, but in reverse mode only its arguments are remembered, and it runs again when its derivative is due.
 
-    Memory falls for the price of one more evaluation. Random draws repeat exactly, since they are functions of keys.
+    Memory falls for the price of one more evaluation, provided reverse mode is the innermost derivative. Random draws
+    repeat exactly, since they are functions of keys; if f gives another result the second time, MutationError is
+    raised. Traced values that f makes must leave it as results.
     """
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
@@ -269,6 +271,11 @@ def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, whose: str)
         raise OperandError(f"a {what} must be {dtype}{list(shape)} like {whose}, got {describe(given)}")
 
 
+def as_array(x: Any, beside: Any) -> Any:
+    """A Python number as an array on the device of another array; arrays as they are."""
+    return backend_beside(beside).xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
+
+
 def _check_array(y: Any) -> None:
     if tree.flatten(y)[1] != tree.LEAF:
         raise OperandTypeError("jacobian: the function must return one array, not a tree")
@@ -314,12 +321,12 @@ def _apart(x: Any, others: list) -> Any:
     return copy_p(x) if getattr(x, "base", None) is not None or any(x is other for other in others) else x
 
 
-def _basis(x: Any) -> list:
+def _basis(x: Any) -> Iterator[Any]:
     """One array for each element of x, 1 there and 0 elsewhere."""
-    b = backend_beside(x)
-    size = int(np.prod(shape_of(x), dtype=np.int64))
-    eye = b.xp.eye(size, dtype=dtype_of(x))
-    return [eye[i].reshape(shape_of(x)) for i in range(size)]
+    for i in range(int(np.prod(shape_of(x), dtype=np.int64))):
+        unit = backend_beside(x).xp.zeros(shape_of(x), dtype_of(x))
+        unit.reshape(-1)[i] = 1
+        yield unit
 
 
 def _stacked(rows: list, y: Any, x: Any, shape: tuple) -> Any:

@@ -42,10 +42,14 @@ def _open(tree: Any) -> tuple[tuple, list, tuple] | None:
     if isinstance(tree, list):
         return tuple(range(len(tree))), tree, ()
     if isinstance(tree, dict):
-        keys = tuple(sorted(tree, key=lambda key: (type(key).__name__, key)))
-        return keys, [tree[key] for key in keys], ()
+        try:
+            keys = tuple(sorted(tree))
+        except TypeError:  # keys of several kinds
+            keys = tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
+        factory = getattr(tree, "default_factory", None)
+        return keys, [tree[key] for key in keys], (("default_factory", factory),) if factory else ()
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        fields = dataclasses.fields(tree)
+        fields = [f for f in dataclasses.fields(tree) if f.init]
         names = tuple(f.name for f in fields if not f.metadata.get("static"))
         static = tuple((f.name, getattr(tree, f.name)) for f in fields if f.metadata.get("static"))
         return names, [getattr(tree, name) for name in names], static
@@ -94,7 +98,7 @@ def _build(structure: Structure, leaves: Any) -> Any:
     if kind is type(None):
         return None
     if issubclass(kind, dict):
-        return kind(zip(keys, children, strict=True))
+        return kind(*(factory for _, factory in structure.static), zip(keys, children, strict=True))
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return kind(*children)
     if issubclass(kind, (tuple, list)):

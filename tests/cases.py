@@ -769,6 +769,13 @@ case(
     **_DISCRETE,
 )
 case(
+    "top",
+    lambda x: primitives["top"](x, axes=(1,)),
+    lambda x: np.max(x, axis=1, keepdims=True),
+    ((3, 4), _HALVES),
+    **_DISCRETE,
+)
+case(
     "share",
     lambda x, y: primitives["share"](x, y, axes=(1,)),
     lambda x, y: (x == 1) / 2,

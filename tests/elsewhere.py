@@ -40,7 +40,8 @@ class Array(np.ndarray):
     def __array_function__(self, function, types, args, kwargs):
         if not all(issubclass(kind, np.ndarray) for kind in types):
             return NotImplemented
-        return _close(function(*_open(args), **_open(kwargs)), [*args, *kwargs.values()])
+        result = function(*_open(args), **_open(kwargs))
+        return kwargs["out"] if kwargs.get("out") is not None else _close(result, [*args, *kwargs.values()])
 
     def __getitem__(self, index):
         return _close(_plain(self)[_open(index)], [self])
@@ -81,7 +82,11 @@ def _close(x: Any, sources: Any = ()) -> Any:
 
 def _making(function):
     """A function that makes arrays from nothing, or from the host's."""
-    return lambda *args, **kwargs: _close(function(*[_plain(a) if isinstance(a, Array) else a for a in args], **kwargs))
+
+    def make(*args, **kwargs):
+        return _close(function(*[_plain(a) if isinstance(a, Array) else a for a in args], **kwargs), args)
+
+    return make
 
 
 _MAKERS = "zeros empty ones full arange eye asarray array ascontiguousarray zeros_like".split()
@@ -94,6 +99,11 @@ def _add_at(target, index, values):
     np.add.at(_plain(target), _open(index), _open(values))
 
 
+def _erf(x, out=None):
+    y = HOST.erf(_open(x), _open(out))
+    return _close(y) if out is None else out
+
+
 BACKEND = replace(
     HOST,
     name="elsewhere",
@@ -103,7 +113,7 @@ BACKEND = replace(
     block_bytes=1 << 10,  # small, so that tests work on several pieces
     draw_block=2,
     where=np.where,
-    erf=lambda x, out=None: _close(HOST.erf(_open(x), _open(out))),
+    erf=_erf,
     add_at=_add_at,
     from_host=lambda x: np.array(x, copy=True).view(Array),
     to_host=lambda x: np.array(_plain(x), copy=True),

@@ -19,18 +19,20 @@ INF = math.inf
 
 
 def derivatives(f, x, order, xp):
-    """[f′(x), f″(x), …], each computed in reverse and in forward mode (they must agree, NaN included)."""
+    """[f′(x), f″(x), …], each computed in reverse and in forward mode (they must agree to rounding)."""
     found = []
     reverse = forward = f
     for _ in range(order):
-        reverse = mg.grad(reverse)
-        forward = (lambda inner: lambda x: mg.jvp(inner, (x,), (xp.ones_like(xp.asarray(mg.core.concrete(x))),))[1])(
-            forward
-        )
-        found.append((float(to_host(reverse(xp.asarray(x)))), float(to_host(forward(xp.asarray(x))))))
-    for a, b in found:
-        assert a == b or abs(a - b) <= rounding() * abs(a), f"reverse and forward disagree: {found}"
-    return [a for a, _ in found]
+        reverse, forward = mg.grad(reverse), pushed(forward)
+        a, b = (float(to_host(g(xp.asarray(x)))) for g in (reverse, forward))
+        assert a == b or abs(a - b) <= rounding() * abs(a), f"reverse mode gives {a}, forward mode {b}"
+        found.append(a)
+    return found
+
+
+def pushed(f):
+    """f′ in forward mode."""
+    return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]
 
 
 # Broadcasting
@@ -292,11 +294,15 @@ def test_guarded_argument_is_safe_to_second_order(xp):
 def test_where_of_large_arrays_is_numpys_to_the_bit(data, dtype, on_device):
     """Also of odd layouts, broadcasts, numbers, NaNs and signed zeros: large arrays take another way."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
-    special = np.array([0.0, -0.0, 1.5, -2.5, 7.0]) if dtype == np.int64 else np.array([0.0, -0.0, INF, -INF, math.nan])
+    special = [0.0, -0.0, 1.5, -2.5] if dtype == np.int64 else [0.0, -0.0, INF, -INF, math.nan]
 
     def branch():
         shape = data.draw(st.sampled_from([(64, 70), (1, 70), (64, 1), (70,), ()]))
-        x = rng.choice([*special, 1.25], shape).astype(dtype) if shape else data.draw(st.sampled_from([0, 0.0, -0.0, 2]))
+        x = (
+            rng.choice([*special, 1.25], shape).astype(dtype)
+            if shape
+            else data.draw(st.sampled_from([0, 0.0, -0.0, 2]))
+        )
         return x.T.copy().T if np.ndim(x) == 2 and data.draw(st.booleans()) else x
 
     condition = rng.random(data.draw(st.sampled_from([(64, 70), (70, 64)]))) < 0.5

@@ -154,6 +154,11 @@ def test_second_derivative_through_repeated_indices(xp):
     assert np.array_equal(to_host(found), np.diag([12.0, 12.0, 0.0]))
 
 
+def test_mask_made_of_the_traced_value(on_device):
+    x = np.array([[1.0, -2.0], [-3.0, 4.0]])
+    assert to_host(mg.grad(lambda x: mg.sum(x[x > 0] ** 2))(on_device(x))).tolist() == [[2, 0], [0, 8]]
+
+
 def test_index_arrays_may_change_afterwards(on_device):
     """The picks are copied: changing them between forward and backward changes nothing."""
     x, picks = on_device(np.arange(3.0)), np.array([0, 2])

@@ -256,6 +256,14 @@ def test_every_operation_rounds_once_in_the_promised_order(dtype, monkeypatch):
     assert normals_of(pairs, dtype, monkeypatch) == [x for v, w in pairs for x in pair_in_scalars(v, w, dtype)]
 
 
+def horner(coefficients, x):
+    """A polynomial from its highest coefficient down."""
+    total = mpmath.mpf(0)
+    for c in coefficients:
+        total = total * x + c
+    return total
+
+
 @pytest.mark.parametrize(
     ("form", "log_error", "sine_error"), list(zip(streams.FORMATS, (-27.6, -56.4), (-27.2, -60.3)))
 )
@@ -266,11 +274,11 @@ def test_polynomials_are_as_good_as_stated(form, log_error, sine_error):
         for i in range(1, 1000):
             f = low + (high - low) * i / 1000
             exact = -2 * mpmath.log1p(f)
-            got = f * f * mpmath.polyval(log, f) - 2 * f
+            got = f * f * horner(log, f) - 2 * f
             assert abs(got / exact - 1) < mpmath.mpf(2) ** log_error
             x = mpmath.mpf(i) / 1000
             t = 1 - x * x
-            got = x + x * t * mpmath.polyval(sine, t)
+            got = x + x * t * horner(sine, t)
             assert abs(got / mpmath.sinpi(x / 2) - 1) < mpmath.mpf(2) ** sine_error
 
 

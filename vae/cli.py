@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -161,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
         given = config_of(options)
         options.seed = given.get("seed", 0)
         code = options.run(options, given)
-        sys.stdout.flush()  # a full disk shows here
+        sys.stdout.flush()  # a full disk or a closed pipe shows here
         return code
     except (UserError, DataError, DeviceError) as error:
         return _stop(2, str(error))
@@ -174,10 +173,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _stop(code: int, why: str) -> int:
-    """Say why on stderr; drop what stdout cannot take (a closed pipe, a full disk) instead of failing again at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Say why on stderr, in one line."""
     print("python -m vae:", " ".join(why.split()), file=sys.stderr)
     return code

@@ -15,7 +15,7 @@ def load() -> Backend:
         import cupy
     except ImportError as error:
         raise DeviceError(
-            "no CuPy here: install it for your CUDA version, pip install 'minigrad[cuda12]' or 'minigrad[cuda13]' "
+            "no CuPy here: install it for your CUDA version, pip install '.[cuda12]' or '.[cuda13]' in its folder "
             f"({error})"
         ) from None
     try:
@@ -40,8 +40,8 @@ def _backend(cupy: Any) -> Backend:
 
     def fingerprint(x):
         raw = cupy.ascontiguousarray(x).reshape(-1).view(cupy.uint8)
-        raw = cupy.pad(raw, (0, -len(raw) % (8 * len(weights)))).view(cupy.uint64).reshape(-1, len(weights))
-        rows = (raw * weights).sum(axis=1)
+        words = cupy.pad(raw, (0, -len(raw) % (4 * len(weights)))).view(cupy.uint32).reshape(-1, len(weights))
+        rows = (words * weights).sum(axis=1)  # uint32 · uint64: see the NumPy twin
         turns = cupy.arange(1, 2 * len(rows), 2, dtype=cupy.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return int((rows * (turns | np.uint64(1))).sum())
 

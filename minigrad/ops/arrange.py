@@ -123,12 +123,12 @@ def tile(x, reps):
 
 def tril(x, k=0):
     """The lower triangle: zero above the k-th diagonal of the last two axes."""
-    return where(_triangle(x, k), x, 0)
+    return where(_triangle(x, k), x, False if dtype_of(x).kind == "b" else 0)
 
 
 def triu(x, k=0):
     """The upper triangle: zero below the k-th diagonal of the last two axes."""
-    return where(~_triangle(x, k - 1), x, 0)
+    return where(~_triangle(x, k - 1), x, False if dtype_of(x).kind == "b" else 0)
 
 
 def _triangle(x, k):

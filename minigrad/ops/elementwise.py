@@ -112,6 +112,7 @@ def where_p(b, condition, x1, x2, out=None):
 
 linear(
     where_p,  # linear in both branches together, so that a NaN in the branch not taken stays there
+    condition=None,
     x1=lambda g, condition, x1: sum_to_p(where_p(condition, g, 0), shape=x1.shape),
     x2=lambda g, condition, x2: sum_to_p(where_p(condition, 0, g), shape=x2.shape),
 )
@@ -176,7 +177,8 @@ def _power_exponent(x1, x2, y):
     """∂x₁^x₂/∂x₂ = y ln x₁, with 0 ln 0 read as 0."""
     if isinstance(x1, (int, float)) and x1 >= 0:
         return y * (math.log(x1) if x1 else 0)
-    return y * log(where(equal(x1, 0), 1, x1))
+    base = where(equal(x1, 0), 1, x1)
+    return y * log(base + 0j if dtype_of(y).kind == "c" else base)
 
 
 power = _binary("power", "x₁ to the x₂", _power_base, _power_exponent)
@@ -264,7 +266,7 @@ def _softplus(b, x, out=None):
 
 
 def _log_sigmoid(b, x, out=None):
-    return b.xp.negative(_softplus(b, -x), out=out)
+    return b.xp.negative(_softplus(b, b.xp.subtract(0.0, x)), out=out)
 
 
 sigmoid = _unary("sigmoid", "1 / (1 + e⁻ˣ)", lambda x, y: y * sigmoid(-x), _sigmoid)
@@ -289,7 +291,8 @@ def elu(x, alpha=1.0):
 
 def gelu(x):
     """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
-    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    s = clip(x, -20, 20)  # tanh is ±1 long before, and x³ would overflow
+    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (s + 0.044715 * (s * s * s))))
 
 
 # Kinks

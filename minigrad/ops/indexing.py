@@ -7,6 +7,8 @@ positions where it is true. The transpose of a gather adds up where positions re
 
 from __future__ import annotations
 
+from operator import index as as_int
+
 import numpy as np
 
 from minigrad.core import OperandError, OperandIndexError, backend_beside, concrete, describe, primitive, shape_of
@@ -58,8 +60,8 @@ def scatter_add_p(b, x, indices, *, axes, shape, out=None):
     return y
 
 
-linear(gather_p, x=lambda g, x, indices, axes: scatter_add_p(g, indices, axes=axes, shape=x.shape))
-linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes))
+linear(gather_p, x=lambda g, x, indices, axes: scatter_add_p(g, indices, axes=axes, shape=x.shape), indices=None)
+linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes), indices=None)
 
 
 @primitive("take_along_axis")
@@ -79,8 +81,8 @@ def add_along_p(b, x, indices, *, axis, shape, out=None):
     return y
 
 
-linear(take_along_p, x=lambda g, x, indices, axis: add_along_p(g, indices, axis=axis, shape=x.shape))
-linear(add_along_p, x=lambda g, indices, axis: take_along_p(g, indices, axis=axis))
+linear(take_along_p, x=lambda g, x, indices, axis: add_along_p(g, indices, axis=axis, shape=x.shape), indices=None)
+linear(add_along_p, x=lambda g, indices, axis: take_along_p(g, indices, axis=axis), indices=None)
 
 
 def getitem(x, index):
@@ -88,13 +90,13 @@ def getitem(x, index):
     index = index if isinstance(index, tuple) else (index,)
     index = [np.asarray(i) if isinstance(i, (list, tuple, range)) else i for i in index]
     if not any(_is_array(i) for i in index):
-        return slice_p(x, index=tuple(index))
+        return slice_p(x, index=tuple(_static(i) for i in index))
     places = [k for k, i in enumerate(index) if _picks(i)]
     together = places[-1] - places[0] == len(places) - 1
     index = _without_ellipsis(x, index)
     index = _without_masks(x, index)
     axes = tuple(k for k, i in enumerate(index) if _picks(i))
-    basic = tuple(slice(None) if k in axes else i for k, i in enumerate(index))
+    basic = tuple(slice(None) if k in axes else _static(i) for k, i in enumerate(index))
     if any(i != slice(None) for i in basic):
         x = slice_p(x, index=basic)
     return _gather(x, [index[k] for k in axes], axes, together)
@@ -116,6 +118,13 @@ def _gather(x, picks, axes, together=True):
         others = tuple(a for a in range(len(shape_of(x))) if a not in axes)
         x, axes = transpose_p(x, axes=(*axes, *others)), tuple(range(count))
     return gather_p(x, indices, axes=axes)
+
+
+def _static(i):
+    """An index entry without arrays in it, which might change later: integers and slice bounds as Python's own."""
+    if isinstance(i, slice):
+        return slice(*(None if v is None else as_int(v) for v in (i.start, i.stop, i.step)))
+    return as_int(i) if hasattr(i, "__index__") else i
 
 
 def _is_array(i):

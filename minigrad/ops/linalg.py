@@ -38,9 +38,17 @@ def _fit(g, x):
     return g if shape_of(g) == x.shape else e.sum_to_p(g, shape=x.shape)
 
 
+def _left(g, x1, x2):
+    """x̄₁: (…, n, k) @ (…, k, m), the batch of a single x₁ summed by the product itself."""
+    if x1.ndim == 2 and x2.ndim > 2:
+        lead = tuple(range(x2.ndim - 2))
+        return tensordot(g, x2, axes=((*lead, x2.ndim - 1), (*lead, x2.ndim - 1)))
+    return _fit(matmul_p(g, mT(x2)), x1)
+
+
 bilinear(
     matmul_p,
-    x1=lambda g, x1, x2: _fit(matmul_p(g, mT(x2)), x1),  # (…, n, m) @ (…, m, k)
+    x1=lambda g, x1, x2: _left(g, x1, x2),
     x2=lambda g, x1, x2: _fit(matmul_p(mT(x1), g), x2),  # (…, k, n) @ (…, n, m)
 )
 
@@ -172,6 +180,8 @@ def _parse(subscripts, operands):
     if not arrow:
         counts = Counter("".join(terms))
         output = rest + "".join(sorted(c for c in counts if counts[c] == 1 and c not in rest))
+    if arrow and rest and "..." not in output:
+        raise OperandError(f"einsum: the result of '{subscripts}' must have the ellipsis of its operands, too")
     output = output.replace("...", rest)
     if any(c not in "".join(terms) for c in output) or len(set(output)) != len(output):
         raise OperandError(f"einsum: the result of '{subscripts}' must name letters of the operands, each once")

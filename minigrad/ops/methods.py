@@ -12,7 +12,7 @@ from typing import Any
 
 from minigrad.core import OperandTypeError, Tracer, concrete
 from minigrad.ops import elementwise as e
-from minigrad.ops import indexing, linalg, reduce, shape
+from minigrad.ops import indexing, linalg, reduce, scan, shape
 
 _OPERATORS = {
     "add": e.add,
@@ -31,16 +31,14 @@ _COMPARISONS = {
     "ge": e.greater_equal,
 }
 _METHODS = {
-    **{
-        name: getattr(reduce, name)
-        for name in "sum mean var std max min prod cumsum cumprod argmax argmin argsort".split()
-    },
+    **{name: getattr(reduce, name) for name in "sum mean var std max min argmax argmin argsort".split()},
+    **{name: getattr(scan, name) for name in "prod cumsum cumprod".split()},
     **{name: getattr(shape, name) for name in "reshape ravel swapaxes squeeze astype copy".split()},
     "dot": linalg.dot,
     "trace": linalg.trace,
     "diagonal": indexing.diagonal,
     "take": indexing.take,
-    "clip": e.clip,
+    "clip": lambda x, min=None, max=None: e.clip(x, min, max),  # the names of numpy.ndarray.clip
     "flatten": shape.ravel,
 }
 _SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
@@ -96,7 +94,7 @@ def _reflected(function: Callable) -> Callable:
 
 
 def _is_operand(x: Any) -> bool:
-    return isinstance(x, (Tracer, int, float, complex)) or hasattr(x, "dtype")
+    return isinstance(x, (Tracer, int, float, complex, list)) or hasattr(x, "dtype")
 
 
 def _transpose(x, *axes):

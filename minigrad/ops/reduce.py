@@ -1,17 +1,17 @@
-"""Reductions and scans along axes: sums, products, extremes, and what is built from them."""
+"""Reductions along axes: sums, extremes, and what is built from them."""
 
 from __future__ import annotations
 
 import builtins
 import math
+from numbers import Real
 
 import numpy as np
 
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, is_inexact, primitive, shape_of
 from minigrad.ops import elementwise as e
-from minigrad.ops.arrange import flip
-from minigrad.ops.indexing import getitem, take_along_axis
-from minigrad.ops.shape import concatenate_p, moveaxis, normal_axes, normal_axis, ravel, reshape_p, squeeze
+from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.shape import astype, normal_axes, normal_axis, ravel, reshape_p, squeeze
 from minigrad.rules import constant, custom, linear
 
 
@@ -20,12 +20,12 @@ def _kept(shape, axes):
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-def _spread(g, x, axes):
+def spread(g, x, axes):
     """g, which lacks `axes`, broadcast back to the shape of x."""
     return e.broadcast_to_p(reshape_p(g, shape=_kept(shape_of(x), axes)), shape=shape_of(x))
 
 
-def _reduce(made, x, axis, keepdims, **params):
+def reduce_axes(made, x, axis, keepdims, **params):
     """Apply a primitive that drops its axes."""
     axes = normal_axes(axis, len(shape_of(x)), made.name)
     y = made(x, axes=axes, **params)
@@ -40,17 +40,20 @@ def sum_p(b, x, *, axes, out=None):
     return b.xp.sum(x, axis=axes, out=out)
 
 
-linear(sum_p, x=lambda g, x, axes: _spread(g, x, axes))
+linear(sum_p, x=lambda g, x, axes: spread(g, x, axes))
 
 
 def sum(x, axis=None, keepdims=False):
     """Sum over axes (all by default)."""
-    return _reduce(sum_p, x, axis, keepdims)
+    return reduce_axes(sum_p, x, axis, keepdims)
 
 
 def mean(x, axis=None, keepdims=False):
-    """Mean over axes (all by default)."""
-    return e.divide(sum(x, axis, keepdims), _count(x, axis, "mean"))
+    """Mean over axes (all by default). float16 is summed in float32, as in NumPy."""
+    count = _count(x, axis, "mean")
+    if dtype_of(x) == np.float16:
+        return astype(e.divide(sum(astype(x, np.float32), axis, keepdims), count), np.float16)
+    return e.divide(sum(x, axis, keepdims), count)
 
 
 def _count(x, axis, operation):
@@ -86,38 +89,26 @@ def norm(x, ord=None, axis=None, keepdims=False):
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
     if ord not in (None, "fro") and len(normal_axes(axis, len(shape_of(x)), "norm")) > 1:
         raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
+    x = _inexact(x)
     if ord in (None, 2, "fro"):
         return _root(sum(e.square(x), axis, keepdims))
     if ord == math.inf:
         return max(e.abs(x), axis, keepdims)
     if ord == -math.inf:
         return min(e.abs(x), axis, keepdims)
-    if not isinstance(ord, (int, float)) or ord == 0:
+    if not isinstance(ord, Real) or ord == 0:
         raise OperandError(f"norm: ord={ord!r} is not offered; use None, 'fro', a number other than 0, or ±inf")
     if ord == 1:
         return sum(e.abs(x), axis, keepdims)
-    size = e.abs(x)
+    size, ord = e.abs(x), float(ord)
     zero = e.equal(sum(size, axis, keepdims=True), 0)
-    total = sum(e.power(e.where(zero, 1, size), ord), axis, keepdims=True)
-    y = e.where(zero, 0, e.power(total, 1 / ord))
+    if 0 < ord < 2:  # |xᵢ|ᵖ has a kink (or worse) at 0: a component that is 0 has no part in the derivatives
+        absent = e.equal(size, 0)
+        powers = e.where(absent, e.where(zero, 1, 0), e.power(e.where(absent, 1, size), ord))
+    else:
+        powers = e.power(e.where(zero, 1, size), ord)
+    y = e.where(zero, 0, e.power(sum(powers, axis, keepdims=True), 1 / ord))
     return y if keepdims else squeeze(y, axis)
-
-
-@primitive("cumsum")
-def cumsum_p(b, x, *, axis, reverse=False, out=None):
-    if not reverse:
-        return b.xp.cumsum(x, axis=axis, out=out)
-    backwards = (slice(None),) * axis + (slice(None, None, -1),)
-    return e._stored(b.xp.cumsum(x[backwards], axis=axis)[backwards], out)
-
-
-linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse))
-
-
-def cumsum(x, axis=None):
-    """Running sums along an axis (of the raveled x by default)."""
-    x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    return cumsum_p(x, axis=normal_axis(axis, len(shape_of(x)), "cumsum"), reverse=False)
 
 
 # Extremes: every element that attains the extreme gets an equal share of the derivative
@@ -147,19 +138,19 @@ for _extreme in (max_p, min_p):
         _extreme,
         x=(
             lambda t, x, y, axes: sum_p(share_p(x, y, axes=axes) * t, axes=axes),
-            lambda g, x, y, axes: share_p(x, y, axes=axes) * _spread(g, x, axes),
+            lambda g, x, y, axes: share_p(x, y, axes=axes) * spread(g, x, axes),
         ),
     )
 
 
 def max(x, axis=None, keepdims=False):
     """The largest element; ties share the derivative equally."""
-    return _reduce(max_p, x, axis, keepdims)
+    return reduce_axes(max_p, x, axis, keepdims)
 
 
 def min(x, axis=None, keepdims=False):
     """The smallest element; ties share the derivative equally."""
-    return _reduce(min_p, x, axis, keepdims)
+    return reduce_axes(min_p, x, axis, keepdims)
 
 
 @constant
@@ -202,105 +193,6 @@ def sort(x, axis=-1):
     return take_along_axis(x, argsort_p(x, axis=axis), axis)
 
 
-# Products, with derivatives that are exact where factors are zero
-
-
-@primitive("recurrence")
-def recurrence_p(b, a, x, *, axis, reverse, out=None):
-    """h with h_k = a_k·h_{k−1} + x_k along an axis (backwards: h_{k+1}), by doubling: log₂ n passes."""
-    xp = b.xp
-    turn = -1 if reverse else 1
-    a, h = (xp.moveaxis(v, axis, 0)[::turn].copy() for v in xp.broadcast_arrays(a, x))
-    reach = 1
-    while reach < h.shape[0]:  # (a, h)_k covers `reach` steps up to k; join it with those before
-        h[reach:] = a[reach:] * h[:-reach] + h[reach:]
-        a[reach:] = a[reach:] * a[:-reach]
-        reach *= 2
-    return e._stored(xp.moveaxis(h[::turn], 0, axis), out)
-
-
-def _shifted(x, axis, reverse, first):
-    """x moved one place on along an axis, `first` entering at the start."""
-    begin, end = (slice(1, None), slice(None, 1)) if reverse else (slice(None, -1), slice(-1, None))
-    lead = (slice(None),) * axis
-    edge = e.zeros_like_p(getitem(x, (*lead, end))) + first
-    pieces = [getitem(x, (*lead, begin)), edge] if reverse else [edge, getitem(x, (*lead, begin))]
-    return concatenate_p(*pieces, axis=axis)
-
-
-def _back(g, a, axis, reverse):
-    """λ_k = g_k + a_{k+1}·λ_{k+1}: the recurrence run the other way."""
-    return recurrence_p(_shifted(a, axis, not reverse, 0), g, axis=axis, reverse=not reverse)
-
-
-custom(
-    recurrence_p,
-    a=(
-        lambda t, a, y, axis, reverse: recurrence_p(a, t * _shifted(y, axis, reverse, 0), axis=axis, reverse=reverse),
-        lambda g, a, y, axis, reverse: _back(g, a, axis, reverse) * _shifted(y, axis, reverse, 0),
-    ),
-    x=(
-        lambda t, a, axis, reverse: recurrence_p(a, t, axis=axis, reverse=reverse),
-        lambda g, a, axis, reverse: _back(g, a, axis, reverse),
-    ),
-)
-
-
-@primitive("cumprod")
-def cumprod_p(b, x, *, axis, out=None):
-    return b.xp.cumprod(x, axis=axis, out=out)
-
-
-custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
-    cumprod_p,
-    x=(
-        lambda t, x, y, axis: recurrence_p(x, t * _shifted(y, axis, False, 1), axis=axis, reverse=False),
-        lambda g, x, y, axis: _back(g, x, axis, False) * _shifted(y, axis, False, 1),
-    ),
-)
-
-
-def cumprod(x, axis=None):
-    """Running products along an axis (of the raveled x by default)."""
-    x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    return cumprod_p(x, axis=normal_axis(axis, len(shape_of(x)), "cumprod"))
-
-
-@primitive("prod")
-def prod_p(b, x, *, axes, out=None):
-    return b.xp.prod(x, axis=axes, out=out)
-
-
-def _others(x, axes):
-    """The product of all other factors, for each factor: those before times those after."""
-    if not axes:
-        return e.zeros_like_p(x) + 1
-    shape = shape_of(x)
-    front = moveaxis(x, axes, tuple(range(len(axes))))
-    rows = reshape_p(
-        front, shape=(math.prod(shape[a] for a in axes), *[n for i, n in enumerate(shape) if i not in axes])
-    )
-    if 0 in shape_of(rows):
-        return x
-    before = cumprod_p(_shifted(rows, 0, False, 1), axis=0)
-    after = flip(cumprod_p(flip(_shifted(rows, 0, True, 1), 0), axis=0), 0)
-    return moveaxis(reshape_p(before * after, shape=shape_of(front)), tuple(range(len(axes))), axes)
-
-
-custom(
-    prod_p,
-    x=(
-        lambda t, x, axes: sum_p(_others(x, axes) * t, axes=axes),
-        lambda g, x, axes: _others(x, axes) * _spread(g, x, axes),
-    ),
-)
-
-
-def prod(x, axis=None, keepdims=False):
-    """Product over axes (all by default)."""
-    return _reduce(prod_p, x, axis, keepdims)
-
-
 # Log-sum-exp and softmax
 
 
@@ -308,7 +200,7 @@ def prod(x, axis=None, keepdims=False):
 def logsumexp_p(b, x, *, axes, out=None):
     xp = b.xp
     empty = any(x.shape[a] == 0 for a in axes)
-    top = xp.zeros(_kept(x.shape, axes)) if empty else xp.max(xp.real(x), axis=axes, keepdims=True)
+    top = xp.zeros(_kept(x.shape, axes), xp.real(x).dtype) if empty else xp.max(xp.real(x), axis=axes, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     total = xp.sum(xp.exp(x - top), axis=axes)
     zero = total == 0
@@ -325,14 +217,21 @@ custom(
     logsumexp_p,
     x=(
         lambda t, x, y, axes: sum_p(_weights(x, y, axes) * t, axes=axes),
-        lambda g, x, y, axes: _weights(x, y, axes) * _spread(g, x, axes),
+        lambda g, x, y, axes: _weights(x, y, axes) * spread(g, x, axes),
     ),
 )
 
 
 def logsumexp(x, axis=None, keepdims=False):
     """ln Σ eˣ over axes, computed around the largest x."""
-    return _reduce(logsumexp_p, _inexact(x), axis, keepdims)
+    return reduce_axes(logsumexp_p, _inexact(x), axis, keepdims)
+
+
+@constant
+@primitive("top")
+def top_p(b, x, *, axes, out=None):
+    """The largest element, with its axes kept; a constant, because any shift leaves a softmax as it is."""
+    return b.xp.max(b.xp.real(x), axis=axes, keepdims=True, out=out)
 
 
 def softmax(x, axis=-1):
@@ -350,7 +249,7 @@ def log_softmax(x, axis=-1):
 def _from_top(x, axis):
     """x less its largest element, as a constant: the same softmax, in numbers that exp can take."""
     x = _inexact(x)
-    return x if 0 in shape_of(x) else x - max(e.stop_gradient(x), axis, keepdims=True)
+    return x if 0 in shape_of(x) else x - top_p(x, axes=normal_axes(axis, len(shape_of(x)), "softmax"))
 
 
 def _inexact(x):

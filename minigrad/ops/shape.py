@@ -22,8 +22,8 @@ from minigrad.core import (
     primitive,
     shape_of,
 )
-from minigrad.ops.elementwise import _stored, broadcast_to_p, zeros_like_p
-from minigrad.rules import constant, linear
+from minigrad.ops.elementwise import _stored, broadcast_to_p, logical_not, zeros_like_p
+from minigrad.rules import cast, constant, linear
 
 
 @primitive("reshape", view_of=0)
@@ -80,7 +80,7 @@ def astype_p(b, x, *, dtype, out=None):
     return b.xp.asarray(x).astype(dtype) if out is None else _stored(x, out)
 
 
-linear(astype_p, x=lambda g, x: astype_p(g, dtype=x.dtype))
+linear(astype_p, x=lambda g, x: cast(g, x))
 
 
 @constant
@@ -225,4 +225,5 @@ def zeros_like(x):
 
 def ones_like(x):
     """Ones in the shape, dtype and device of x."""
-    return zeros_like_p(x) + 1
+    zeros = zeros_like_p(x)
+    return logical_not(zeros) if dtype_of(x).kind == "b" else zeros + 1

@@ -102,9 +102,9 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path, 
 
 @EVERY_CONFIG
 def test_training_helps(name, tmp_path):
-    """Images that are all alike: within 30 epochs the test ELBO is above that of the untrained model."""
+    """Images that are all alike: a few epochs later the test ELBO is higher."""
     one = np.tile(np.linspace(0.1, 0.9, 16, dtype=np.float32).reshape(1, 4, 4, 1), (50, 1, 1, 1))
-    config = dataclasses.replace(CONFIGS[name], epochs=30, learning_rate=0.01 if name != "conv-sgd" else 1e-3)
+    config = dataclasses.replace(CONFIGS[name], epochs=8, learning_rate=0.01 if name != "conv-sgd" else 1e-3)
     history = run(config, tmp_path, Dataset("alike", one, one[:20])).history
     assert history[-1]["test_elbo"] > history[0]["test_elbo"]
 

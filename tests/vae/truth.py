@@ -11,6 +11,7 @@ import math
 import numpy as np
 import oracles
 
+import minigrad as mg
 from minigrad import tree
 from vae.data import Dataset
 from vae.models import conv, mlp
@@ -114,7 +115,14 @@ def along(parameters, direction):
 
 
 def small_model(name: str, image_shape=(4, 8, 1), latent: int = 2):
-    return mlp(image_shape, latent, hidden=5) if name == "mlp" else conv(image_shape, latent, features=(2, 3))
+    return mlp(image_shape, latent, hidden=5) if name == "mlp" else conv(image_shape, latent, features=(3, 4))
+
+
+def lively_parameters(model, seed: int = 0):
+    """Parameters in float64 that let something through every layer: with few units, all ReLUs of one may be off."""
+    random = np.random.default_rng(seed)
+    drawn = like(model.init(mg.random.key(seed), np.float64), random)
+    return tree.map(lambda x: x / math.sqrt(max(1, x.size // x.shape[-1])) if x.ndim > 1 else 0.4 * x, drawn)
 
 
 def small_data(train: int = 50, test: int = 20, shape=(4, 4, 1), seed: int = 0) -> Dataset:

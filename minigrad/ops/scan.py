@@ -1,0 +1,143 @@
+"""Scans and products: running sums and products along an axis, and a linear recurrence from which both derive.
+
+The derivative of a product is exact where factors are zero, to any order: nothing here divides by a factor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minigrad.core import primitive, shape_of
+from minigrad.ops import elementwise as e
+from minigrad.ops.arrange import flip
+from minigrad.ops.indexing import getitem
+from minigrad.ops.reduce import reduce_axes, spread, sum_p
+from minigrad.ops.shape import concatenate_p, moveaxis, normal_axis, ravel, reshape_p
+from minigrad.rules import custom, linear
+
+
+@primitive("cumsum")
+def cumsum_p(b, x, *, axis, reverse=False, out=None):
+    if not reverse:
+        return b.xp.cumsum(x, axis=axis, out=out)
+    backwards = (slice(None),) * axis + (slice(None, None, -1),)
+    return e._stored(b.xp.cumsum(x[backwards], axis=axis)[backwards], out)
+
+
+linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse))
+
+
+def cumsum(x, axis=None):
+    """Running sums along an axis (of the raveled x by default)."""
+    x, axis = (ravel(x), 0) if axis is None else (x, axis)
+    return cumsum_p(x, axis=normal_axis(axis, len(shape_of(x)), "cumsum"), reverse=False)
+
+
+# Products, with derivatives that are exact where factors are zero
+
+
+@primitive("recurrence")
+def recurrence_p(b, a, x, *, axis, reverse, out=None):
+    """h with h_k = a_k·h_{k−1} + x_k along an axis (backwards: h_{k+1}).
+
+    By doubling, in log₂ n passes; one step at a time where products of a's could overflow or vanish on the way.
+    """
+    xp = b.xp
+    turn = -1 if reverse else 1
+    a, h = (xp.moveaxis(v, axis, 0)[::turn].astype(xp.result_type(a, x)) for v in xp.broadcast_arrays(a, x))
+    size = xp.abs(a)
+    spread = xp.sum(xp.abs(xp.log2(xp.where(size > 0, size, 1))), axis=0)  # of the exponents of all products
+    if h.size and not bool(xp.all(spread < 0.9 * np.finfo(h.dtype).maxexp)):
+        for k in range(1, h.shape[0]):
+            h[k] += a[k] * h[k - 1]
+        return e._stored(xp.moveaxis(h[::turn], 0, axis), out)
+    reach = 1
+    while reach < h.shape[0]:  # (a, h)_k covers `reach` steps up to k; join it with those before
+        h[reach:] = a[reach:] * h[:-reach] + h[reach:]
+        a[reach:] = a[reach:] * a[:-reach]
+        reach *= 2
+    return e._stored(xp.moveaxis(h[::turn], 0, axis), out)
+
+
+def _shifted(x, axis, reverse, first):
+    """x moved one place on along an axis, `first` entering at the start."""
+    begin, end = (slice(1, None), slice(None, 1)) if reverse else (slice(None, -1), slice(-1, None))
+    lead = (slice(None),) * axis
+    edge = e.zeros_like_p(getitem(x, (*lead, end))) + first
+    pieces = [getitem(x, (*lead, begin)), edge] if reverse else [edge, getitem(x, (*lead, begin))]
+    return concatenate_p(*pieces, axis=axis)
+
+
+def _back(g, a, axis, reverse):
+    """λ_k = g_k + a_{k+1}·λ_{k+1}: the recurrence run the other way."""
+    return recurrence_p(_shifted(a, axis, not reverse, 0), g, axis=axis, reverse=not reverse)
+
+
+custom(
+    recurrence_p,
+    a=(
+        lambda t, a, y, axis, reverse: recurrence_p(a, t * _shifted(y, axis, reverse, 0), axis=axis, reverse=reverse),
+        lambda g, a, y, axis, reverse: _back(g, a, axis, reverse) * _shifted(y, axis, reverse, 0),
+    ),
+    x=(
+        lambda t, a, axis, reverse: recurrence_p(a, t, axis=axis, reverse=reverse),
+        lambda g, a, axis, reverse: _back(g, a, axis, reverse),
+    ),
+)
+
+
+@primitive("cumprod")
+def cumprod_p(b, x, *, axis, out=None):
+    return b.xp.cumprod(x, axis=axis, out=out)
+
+
+custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
+    cumprod_p,
+    x=(
+        lambda t, x, y, axis: recurrence_p(x, t * _shifted(y, axis, False, 1), axis=axis, reverse=False),
+        lambda g, x, y, axis: _back(g, x, axis, False) * _shifted(y, axis, False, 1),
+    ),
+)
+
+
+def cumprod(x, axis=None):
+    """Running products along an axis (of the raveled x by default)."""
+    x, axis = (ravel(x), 0) if axis is None else (x, axis)
+    return cumprod_p(x, axis=normal_axis(axis, len(shape_of(x)), "cumprod"))
+
+
+@primitive("prod")
+def prod_p(b, x, *, axes, out=None):
+    return b.xp.prod(x, axis=axes, out=out)
+
+
+def _others(x, axes):
+    """The product of all other factors, for each factor: those before times those after."""
+    if not axes:
+        return e.zeros_like_p(x) + 1
+    shape = shape_of(x)
+    front = moveaxis(x, axes, tuple(range(len(axes))))
+    rows = reshape_p(
+        front, shape=(math.prod(shape[a] for a in axes), *[n for i, n in enumerate(shape) if i not in axes])
+    )
+    if 0 in shape_of(rows):
+        return x
+    before = cumprod_p(_shifted(rows, 0, False, 1), axis=0)
+    after = flip(cumprod_p(flip(_shifted(rows, 0, True, 1), 0), axis=0), 0)
+    return moveaxis(reshape_p(before * after, shape=shape_of(front)), tuple(range(len(axes))), axes)
+
+
+custom(
+    prod_p,
+    x=(
+        lambda t, x, axes: sum_p(_others(x, axes) * t, axes=axes),
+        lambda g, x, axes: _others(x, axes) * spread(g, x, axes),
+    ),
+)
+
+
+def prod(x, axis=None, keepdims=False):
+    """Product over axes (all by default)."""
+    return reduce_axes(prod_p, x, axis, keepdims)

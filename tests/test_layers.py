@@ -1,0 +1,92 @@
+"""The layers of DESIGN.md: a test that reads every file's imports and fails on an arrow that points down."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import minigrad as mg
+
+PACKAGE = Path(mg.__file__).parent
+
+
+LAYERS = (
+    ("backends",),
+    ("core",),
+    ("rules",),
+    ("tree",),
+    ("ops",),
+    ("random",),
+    ("device",),
+    ("forward", "reverse"),
+    ("transforms",),
+    ("tape",),
+    ("checks",),
+    ("program",),
+)
+"""From the top of DESIGN.md's table down; a file imports from rows above its own, and from its own folder."""
+
+
+def imports(path: Path) -> list[str]:
+    """The modules that a file imports, in dotted form."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+    return found
+
+
+def row(module: str) -> int:
+    """The row of `minigrad.<module>…` in the table."""
+    (found,) = [i for i, names in enumerate(LAYERS) if module in names] or [None]
+    assert found is not None, f"minigrad.{module} has no place in the table of layers"
+    return found
+
+
+def sources() -> list[Path]:
+    return [p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_import_points_down(path):
+    here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for module in imports(path):
+        parts = module.split(".")
+        if (
+            parts[0] == "minigrad"
+            and len(parts) > 1
+            and (PACKAGE / parts[1]).with_suffix(".py").exists() | (PACKAGE / parts[1]).is_dir()
+        ):
+            if parts[1] != here:
+                assert row(parts[1]) < row(here), f"{path.name} imports {module} from below"
+        else:
+            assert parts[0] not in ("minigrad", ""), f"{path.name} imports the whole package, or a relative {module}"
+            assert parts[0] not in ("vae", "tests"), f"{path.name} imports {module}"
+
+
+def test_only_one_file_imports_cupy():
+    users = {p.name for p in sources() for m in imports(p) if m.split(".")[0] in ("cupy", "cupyx")}
+    assert users <= {"cupy.py"}
+
+
+def test_inner_order_of_the_operations():
+    """Within ops/, no two files import each other."""
+    folder = PACKAGE / "ops"
+    uses = {p.stem: {m.split(".")[2] for m in imports(p) if m.startswith("minigrad.ops.")} for p in folder.glob("*.py")}
+    done: set[str] = set()
+    while len(done) < len(uses):
+        ready = {name for name in uses.keys() - done if not uses[name] & uses.keys() - done - {name}}
+        assert ready, f"files that import each other: {uses.keys() - done}"
+        done |= ready
+
+
+def test_vae_imports_public_minigrad_only():
+    for path in (PACKAGE.parent / "vae").rglob("*.py"):
+        for module in imports(path):
+            parts = module.split(".")
+            if parts[0] == "minigrad":
+                assert len(parts) == 1 or parts[1] in dir(mg), f"{path.name} imports {module}"
