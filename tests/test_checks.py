@@ -212,3 +212,68 @@ def test_no_nan_no_error_and_nothing_left_behind() -> None:
     with checks.debug_nans():
         mg.grad(lambda x: mg.sum(mg.exp(x)))(np.array([0.0, 2.0]))
     assert mg.core.current() is before
+
+
+# Scales, ties and kinks
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: mg.sin(x) + 1e7,
+        lambda x: (mg.sin(x), 1e8 * mg.exp(x)),
+        lambda x: mg.sin(x) * 1e-40,
+        lambda x: {"small": 1e-6 * mg.sin(x), "large": mg.exp(x)},
+    ],
+    ids=["offset", "a large result beside it", "tiny", "results of two sizes"],
+)
+def test_a_wrong_gradient_does_not_hide_behind_large_numbers(f: Callable, damaged: Callable) -> None:
+    x = np.array([1.0, 0.5])
+    checks.check_grads(f, (x,))
+    damaged("sin", "x", lambda slope: 1.5 * slope)
+    with pytest.raises(checks.GradientError):
+        checks.check_grads(f, (x,))
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (mg.log, 1e-3),
+        (mg.sqrt, 1e-4),
+        (mg.reciprocal, 1e-2),
+        (lambda x: mg.sin(1e3 * x), 1e-3),
+        (lambda x: mg.exp(1e5 * x), 1e-5),
+        (mg.softmax, np.zeros((2, 3))),
+        (mg.log_softmax, np.zeros(3)),
+        (mg.max, np.random.default_rng(0).normal(size=1000)),
+        (lambda x: mg.clip(x, np.full((2, 3), -9.0), 9.0), np.ones(3)),
+        (mg.exp, np.zeros(0)),
+    ],
+)
+def test_right_gradients_of_any_scale_pass(f: Callable, x) -> None:
+    checks.check_grads(f, (x,))
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: mg.where(x > 1, x * x, x), np.array([1.0, 0.5])),
+        (lambda x: x * x if x > 1 else x, 1.0),
+        (lambda x: max(x[0], x[1]), np.array([1.0, 1.0])),
+        (np.sort, np.array([1.0, 1.0])),
+        (lambda x: x - mg.astype(x, int), 1.0),
+        (lambda x: mg.sum(x[x > 1] ** 2), np.array([1.0, 2.0])),
+    ],
+)
+def test_kinks_of_plain_python_and_numpy_are_seen_as_kinks(f: Callable, x) -> None:
+    with pytest.raises(checks.KinkError):
+        checks.check_grads(f, (x,))
+
+
+def test_complex_arguments_and_calls_without_a_tuple_are_refused() -> None:
+    with pytest.raises(TypeError, match="real numbers only"):
+        checks.check_grads(mg.exp, (1j,))
+    with pytest.raises(TypeError, match="args is a tuple"):
+        checks.check_grads(mg.exp, 1.0)
+    with pytest.raises(TypeError, match="closure"):
+        checks.check_grads(lambda x, i: x[i], (np.ones(3), np.array([0])))

@@ -94,7 +94,7 @@ def make_parser() -> Parser:
     _add_out(parser, "runs/main")
     parser.add_argument("--seed", type=seed, help="everything random follows from it (0)")
     parser.set_defaults(run=commands.main_job, out=None, force=False)
-    jobs = parser.add_subparsers(title="commands", metavar="")
+    jobs = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def job(name: str, run, about: str) -> Parser:
         made = jobs.add_parser(name, help=about, description=about, argument_default=argparse.SUPPRESS)

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 import minigrad as mg
 from vae import evaluation, files, gradients, objectives, pictures, training
 from vae.config import Config
-from vae.data import Dataset, load
+from vae.data import NAMES, Dataset, load
 from vae.errors import UserError
 from vae.models import Model, Parameters
 
@@ -139,10 +139,12 @@ def train(options: Namespace, given: dict[str, Any]) -> int:
         state = training.load_state(training.make_trainer(config, saved.model.image_shape, device), out)
         if (state.epoch, state.step) > (config.epochs, 0):
             raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train anew")
+        if state.epoch == config.epochs:
+            console.print(f"{out} has all its {config.epochs} epochs; ask for more with --epochs")
         files.make_folder(out)
         console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
     else:
-        config, state = Config(**given), None
+        config, state = Config(**_located(given)), None
         data = _load(config)
         config.make_model(data.train.shape[1:])
         out = _new_folder(options.out, Path("runs/train"), options.force)
@@ -156,6 +158,7 @@ def _train(
 ) -> training.State:
     """Train with a progress bar, then draw the pictures."""
     trainer = training.make_trainer(config, data.train.shape[1:], device)
+    console.rule(f"{config.model}, {config.latent} latents, {config.decoder} decoder", align="left")
     console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
     console.print(objectives.implications(trainer.likelihood, data.binary, int(np.prod(data.train.shape[1:]))))
     columns = (
@@ -181,7 +184,8 @@ def _train(
         try:
             state = training.train(trainer, data, out, state, on_step, on_epoch)
         except KeyboardInterrupt:
-            progress.console.print(f"stopped; continue with: python -m vae train --out {out} --resume")
+            if (out / training.CHECKPOINT).exists():
+                progress.console.print(f"stopped; continue with: python -m vae train --out {out} --resume")
             raise
     _draw(trainer, state, data, out)
     return state
@@ -278,11 +282,21 @@ def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
 
 def _test_images(trainer: training.Trainer, given: dict[str, Any]) -> Dataset:
     """The data a run was trained on, or what was asked for instead. Raises UserError if the model cannot take it."""
-    names = ("data", "data_dir", "train_size", "test_size")
-    config = Config(**{**trainer.config.to_dict(), **{k: v for k, v in given.items() if k in names}})
+    asked = {name: given.get(name) for name in ("train_size", "test_size")}  # all there are, unless told otherwise
+    places = {name: given[name] for name in ("data", "data_dir") if name in given}
+    config = Config(**{**trainer.config.to_dict(), **asked, **_located(places)})
     data = _load(config)
     _same_images(trainer.model, data)
     return data
+
+
+def _located(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings given, with paths that exist made absolute, so that a run can be used from any folder."""
+    paths = {name: given[name] for name in ("data", "data_dir") if given.get(name)}
+    found = {name: str(Path(path).resolve()) for name, path in paths.items() if Path(path).expanduser().exists()}
+    if given.get("data") in NAMES:
+        found.pop("data", None)
+    return {**given, **found}
 
 
 def _same_images(model: Model, data: Dataset) -> None:

@@ -7,7 +7,7 @@ CONVENTIONS = {
     "maximum, minimum": "½ to each argument at a tie",
     "max, min": "1/n to each of n tied elements",
     "clip": "1 to x on both edges, 0 to the edges themselves there",
-    "where": "0 to the branch not taken, even where that branch is NaN",
+    "where": "0 to the branch not taken, even where its value is NaN (but an infinite slope in it still gives 0·∞)",
     "sort": "ties keep their order",
     "sqrt": "+∞ at 0, its limit",
     "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; 0·0⁻¹ counts as 0 to the base",

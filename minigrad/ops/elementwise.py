@@ -119,7 +119,12 @@ linear(
 
 
 def where(condition, x1, x2):
-    """x₁ where `condition` holds, else x₂. The branch not taken gets a zero derivative, even if it is NaN."""
+    """x₁ where `condition` holds, else x₂.
+
+    The branch not taken gets a zero cotangent, even where its value is NaN. What made that branch multiplies the zero
+    by its own slope, though, and 0·∞ is NaN in reverse mode: for √x where x > 0, also mask the argument,
+    `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
+    """
     return where_p(condition, x1, x2)
 
 

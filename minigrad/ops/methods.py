@@ -72,6 +72,9 @@ def install(package: ModuleType) -> None:
         "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
         "tolist": _refusal("x.tolist()", "use mg.stop_gradient(x) first"),
+        "__format__": lambda x, spec: format(concrete(x), spec) if spec else repr(x),  # for printing a loss
+        "__copy__": lambda x: x,
+        "__deepcopy__": lambda x, memo: x,
         "__hash__": object.__hash__,
         "T": property(shape.transpose),
         "mT": property(linalg.mT),

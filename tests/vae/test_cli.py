@@ -381,8 +381,8 @@ def test_a_run_whose_images_are_gone_or_changed(vae, tmp_path):
     save_images(tmp_path / "mine.npz", (2, 8, 1))
     assert_refused(vae(*resume), "the model takes images of (4, 4, 1), mine has (2, 8, 1)")
     Path(images).unlink()
-    assert_refused(vae(*resume), "there is no file or folder mine.npz")
-    assert_refused(vae("evaluate", "--checkpoint", "run"), "there is no file or folder mine.npz")
+    assert_refused(vae(*resume), "there is no file or folder", "mine.npz")
+    assert_refused(vae("evaluate", "--checkpoint", "run"), "there is no file or folder", "mine.npz")
     assert vae("sample", "--checkpoint", "run", "--out", "s.png")[0] == 0  # the decoder needs no images
     assert {k: v for k, v in snapshot(tmp_path / "run").items() if k in before} == before
 

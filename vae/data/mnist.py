@@ -79,8 +79,12 @@ def load_published(
         paths = [_locate(name, published, file, data_dir, cache_dir) for file in files]
         payloads = [read_bytes(path) for path in paths]
         for file, path, payload in zip(files, paths, payloads, strict=True):
-            if hashlib.sha256(payload).hexdigest() != published.sha256[file]:
+            digest = hashlib.sha256(payload).hexdigest()
+            if digest != published.sha256[file]:
                 changed.append(path.name)
+            for other, set_ in PUBLISHED.items():
+                if other != name and digest in set_.sha256.values():
+                    raise DataError(f"{path} is a file of {other}, not of {name}: use --data {other} or another folder")
         images, labels = parse_idx(payloads[0], 3, paths[0]), parse_idx(payloads[1], 1, paths[1])
         if len(images) != len(labels):
             raise DataError(

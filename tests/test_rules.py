@@ -1,0 +1,47 @@
+"""minigrad/rules.py: what may be stated, and what stating too little does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core import Primitive, primitives
+from minigrad.rules import partials
+
+
+@pytest.fixture
+def new(request):
+    """Make primitives that are forgotten after the test."""
+    before = set(primitives)
+    yield lambda forward: Primitive(f"test_{request.node.name}_{len(primitives)}", forward)
+    for name in set(primitives) - before:
+        del primitives[name]
+
+
+def test_an_argument_that_is_not_mentioned_is_an_error_and_no_silent_zero(new) -> None:
+    made = new(lambda b, x, w, out=None: b.xp.multiply(x, w, out=out))
+    with pytest.raises(ValueError, match=r"says nothing about \['w'\]"):
+        partials(made, x=lambda w: w)
+
+
+def test_only_one_and_minus_one_stand_for_themselves(new) -> None:
+    made = new(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
+    for number in (0, 2, -2, True + 1):
+        with pytest.raises(ValueError, match="write a function"):
+            partials(made, x=number)
+
+
+def test_a_statement_speaks_of_what_there_is(new) -> None:
+    made = new(lambda b, x, out=None: b.xp.exp(x, out=out))
+    with pytest.raises(ValueError, match="speaks of"):
+        partials(made, x=lambda z: z)
+    with pytest.raises(ValueError, match="speaks of"):
+        partials(made, z=lambda y: y)
+
+
+def test_parameters_may_keep_their_defaults(new) -> None:
+    made = partials(new(lambda b, x, *, n=2, out=None: x**n), x=lambda x, n: n * x ** (n - 1))
+    x = np.array([1.5, -2.0])
+    mg.checks.check_grads(made, (x,))
+    mg.checks.check_grads(lambda x: made(x, n=3), (x,))
