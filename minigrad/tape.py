@@ -27,6 +27,8 @@ class Tape:
         self._reverse = Reverse()
 
     def __enter__(self) -> Tape:
+        if self._reverse.open:
+            raise RuntimeError("this Tape is already recording: make another one")
         self._reverse.__enter__()
         return self
 

@@ -225,3 +225,29 @@ def test_integers_are_averaged_as_floats(on_device):
     x = on_device(np.arange(4))
     assert float(mg.mean(x)) == 1.5 and mg.sum(x).dtype == x.dtype
     assert float(mg.std(x)) == np.std(np.arange(4)) and float(mg.logsumexp(x)) == pytest.approx(3.44018969856)
+
+
+@pytest.mark.parametrize("extreme", [mg.max, mg.min])
+def test_the_derivative_of_an_extreme_that_is_nan_is_nan(extreme):
+    gradient = mg.grad(lambda x: mg.sum(extreme(x, axis=1)))(np.array([[1.0, np.nan], [2.0, 3.0]]))
+    assert np.isnan(gradient[0]).all() and sorted(gradient[1]) == [0.0, 1.0]
+
+
+def test_means_of_float16_are_summed_in_float32():
+    assert mg.mean(np.ones(70000, np.float16)) == 1 and mg.mean(np.ones(3, np.float16)).dtype == np.float16
+    assert mg.mean(np.full(2, 60000, np.float16)) == 60000
+
+
+def test_norms_of_integers_do_not_overflow():
+    assert mg.norm(np.full(100, 4, np.int8)) == 40 and mg.norm(np.array([2**32, 0])) == 2.0**32
+    assert mg.norm(np.array([-128, 1], np.int8), 1) == 129
+
+
+@pytest.mark.parametrize("p", [0.5, 1.5])
+def test_a_zero_component_has_no_part_in_a_norm_below_two(p):
+    """|xᵢ|ᵖ has a kink (or a cusp) at 0; the other components' derivatives are those without it."""
+    x = np.array([1.0, 0.0, 4.0])
+    gradient = mg.grad(lambda x: mg.norm(x, p))(x)
+    alone = mg.grad(lambda x: mg.norm(x, p))(x[[0, 2]])
+    np.testing.assert_allclose(gradient, [alone[0], 0, alone[1]], rtol=1e-14)
+    assert np.isfinite(mg.hessian(lambda x: mg.norm(x, p))(x)).all()

@@ -206,7 +206,7 @@ def conv2d(x, w, stride=1, padding="same"):
         raise OperandError(f"conv2d: stride must be a positive integer or a pair of them, got {stride!r}")
     kernel, size = shape_of(w)[:2], shape_of(x)[1:3]
     pads = _pads(padding, size, kernel, strides)
-    if 0 in kernel or any(n < 1 for n in _out_size(size, kernel, strides, pads)):
+    if 0 in shape_of(w) or any(n < 1 for n in _out_size(size, kernel, strides, pads)):
         raise OperandError(f"conv2d: a kernel {kernel} does not fit into images of {size} with padding {pads}")
     return conv_p(x, w, stride=strides, pads=pads)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core import OperandTypeError, Primitive, dtype_of, is_inexact, primitive
+from minigrad.core import OperandTypeError, Primitive, dtype_of, primitive
 from minigrad.rules import constant, linear, partials
 
 
@@ -76,7 +76,15 @@ logical_not = _unary("logical_not", "not x", None)
 isnan = _unary("isnan", "whether x is NaN", None)
 isinf = _unary("isinf", "whether x is ±∞", None)
 isfinite = _unary("isfinite", "whether x is finite", None)
-sign = _unary("sign", "−1, 0 or 1", None)
+
+
+def _sign(b, x, out=None):
+    if dtype_of(x).kind == "c":
+        raise TypeError("the sign of a complex number has no holomorphic derivative, so it is not offered")
+    return b.xp.sign(x, out=out)
+
+
+sign = _unary("sign", "−1, 0 or 1", None, _sign)
 floor = _unary("floor", "⌊x⌋", None)
 ceil = _unary("ceil", "⌈x⌉", None)
 rint = _unary("rint", "the nearest integer", None)
@@ -329,8 +337,9 @@ partials(
 
 def clip(x, a_min=None, a_max=None):
     """x kept within [a_min, a_max]; its derivative is 1 inside and on both edges, 0 outside."""
-    kind = None if is_inexact(x) else np.iinfo(dtype_of(x))  # of integers, so that they stay integers
-    low, high = (-math.inf, math.inf) if kind is None else (int(kind.min), int(kind.max))
+    low, high = -math.inf, math.inf
+    if dtype_of(x).kind in "iu":  # integers stay integers
+        low, high = int(np.iinfo(dtype_of(x)).min), int(np.iinfo(dtype_of(x)).max)
     return clip_p(x, low if a_min is None else a_min, high if a_max is None else a_max)
 
 

@@ -117,10 +117,12 @@ def norm(x, ord=None, axis=None, keepdims=False):
 @constant
 @primitive("share")
 def share_p(b, x, y, *, axes, out=None):
-    """1/n at the n places along `axes` where x attains the extreme y, else 0."""
-    attained = b.xp.equal(x, y.reshape(_kept(shape_of(x), axes)))
+    """1/n at the n places along `axes` where x attains the extreme y, else 0; NaN everywhere if the extreme is NaN."""
+    y = y.reshape(_kept(shape_of(x), axes))
+    attained = b.xp.equal(x, y)
     count = b.xp.sum(attained, axis=axes, keepdims=True, dtype=np.int64)
-    return e._stored((attained / b.xp.maximum(count, 1)).astype(dtype_of(x)), out)
+    share = (attained / b.xp.maximum(count, 1)).astype(dtype_of(x))
+    return e._stored(b.xp.where(b.xp.isnan(y), y, share), out)
 
 
 @primitive("max")

@@ -122,7 +122,7 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) -> 
 
 def reshape(x, shape, *more):
     """x in another shape (row-major); one entry may be -1."""
-    shape = (shape, *more) if more or not isinstance(shape, (tuple, list)) else tuple(shape)
+    shape = (shape, *more) if more or np.ndim(shape) == 0 else tuple(shape)
     old = shape_of(x)
     if -1 in shape:
         rest = int(np.prod([n for n in shape if n != -1], dtype=np.int64))
@@ -143,6 +143,7 @@ def ravel(x):
 def transpose(x, axes=None):
     """Axes in the given order; reversed by default."""
     ndim = len(shape_of(x))
+    axes = (axes,) if isinstance(axes, int) else axes
     if axes is None:
         return transpose_p(x, axes=tuple(reversed(range(ndim))))
     if len(normal_axes(tuple(axes), ndim, "transpose")) != ndim:
