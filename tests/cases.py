@@ -660,7 +660,7 @@ case("cholesky", mg.cholesky, oracles.cholesky, ((3, 3), definite), ties=False, 
 case("cholesky/batch", mg.cholesky, oracles.cholesky, ((2, 2, 2), definite), ties=False, **_REAL)
 case("det", mg.det, np.linalg.det, ((3, 3), regular), ties=False, third=True)
 case("det/batch", mg.det, np.linalg.det, ((2, 2, 2), regular), ties=False)
-_log_det = lambda a: np.log(np.linalg.det(a) * np.sign(np.linalg.det(a.real)))  # noqa: E731
+_log_det = lambda a: np.log(np.linalg.det(a) * np.sign(np.linalg.det(a.real)))
 case("logabsdet", lambda a: mg.slogdet(a).logabsdet, _log_det, ((3, 3), regular), ties=False, third=True, **_REAL)
 case("logabsdet/batch", lambda a: mg.slogdet(a)[1], _log_det, ((2, 2, 2), regular), ties=False, **_REAL)
 case(
@@ -755,7 +755,7 @@ case("space_to_depth", mg.space_to_depth, lambda x: unshuffle(x, 2), ((1, 4, 2, 
 # Constants: no derivative passes
 
 _DISCRETE = {"discrete": True, "holomorphic": False}
-_HALVES = lambda rng, shape: rng.integers(-3, 4, shape) / 2  # noqa: E731
+_HALVES = lambda rng, shape: rng.integers(-3, 4, shape) / 2
 for _name in "equal not_equal less less_equal greater greater_equal logical_and logical_or".split():
     case(_name, getattr(mg, _name), getattr(np, _name), ((3, 4), _HALVES), ((4,), _HALVES), **_DISCRETE)
 for _name in "logical_not isnan isinf isfinite sign floor ceil rint".split():

@@ -60,13 +60,13 @@ def complex_step(formula, args, tangents):
 
 def difference(function, args, tangents, step=STEP):
     """The derivative of any array function in a direction, by five-point central differences."""
-    at = lambda k: function(*[a + k * step * t for a, t in zip(args, tangents, strict=True)])  # noqa: E731
+    at = lambda k: function(*[a + k * step * t for a, t in zip(args, tangents, strict=True)])
     return (at(-2) - 8 * at(-1) + 8 * at(1) - at(2)) / (12 * step)
 
 
 def second_difference(function, args, tangents, step=STEP2):
     """The second derivative of an array function in a direction, by five-point central differences."""
-    at = lambda k: function(*[a + k * step * t for a, t in zip(args, tangents, strict=True)])  # noqa: E731
+    at = lambda k: function(*[a + k * step * t for a, t in zip(args, tangents, strict=True)])
     return (-at(-2) + 16 * at(-1) - 30 * at(0) + 16 * at(1) - at(2)) / (12 * step * step)
 
 

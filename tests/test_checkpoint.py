@@ -35,8 +35,8 @@ def test_checkpoint_gives_the_same_bits(on_device):
 
 def test_checkpoint_at_every_order_and_in_every_mode(on_device):
     x, w = on_device((signed((2, 3)), 0.5 * signed((3, 3), 1)))
-    plain = lambda w: chain(x, w, lambda f: f, 3)  # noqa: E731
-    saved = lambda w: chain(x, w, mg.checkpoint, 3)  # noqa: E731
+    plain = lambda w: chain(x, w, lambda f: f, 3)
+    saved = lambda w: chain(x, w, mg.checkpoint, 3)
     t = on_device(signed((3, 3), 2))
     assert_close(to_host(mg.jvp(saved, (w,), (t,))[1]), to_host(mg.jvp(plain, (w,), (t,))[1]))
     assert_close(to_host(mg.hvp(saved, w, t)), to_host(mg.hvp(plain, w, t)))
@@ -60,7 +60,7 @@ def test_checkpoint_closing_over_traced_values(on_device):
     saved = mg.grad(lambda x, w: f(x, w, mg.checkpoint), (0, 1))(x, w)
     for a, b in zip(plain, saved, strict=True):
         assert_close(to_host(b), to_host(a))
-    nested = lambda wrap: mg.grad(lambda w: mg.sum(mg.grad(lambda x: f(x, w, wrap))(x) ** 2))(w)  # noqa: E731
+    nested = lambda wrap: mg.grad(lambda w: mg.sum(mg.grad(lambda x: f(x, w, wrap))(x) ** 2))(w)
     assert_close(to_host(nested(mg.checkpoint)), to_host(nested(lambda g: g)))
 
 
@@ -71,13 +71,13 @@ def test_checkpoint_with_nothing_given(xp):
 
 def test_nested_checkpoints(on_device):
     x, w = on_device((signed((2, 3)), signed((3, 3), 1)))
-    block = lambda wrap: lambda x, w: wrap(layer)(wrap(layer)(x, w), w)  # noqa: E731
-    f = lambda outer, inner: lambda w: mg.sum(outer(block(inner))(outer(block(inner))(x, w), w) ** 2)  # noqa: E731
-    keep = lambda g: g  # noqa: E731
+    block = lambda wrap: lambda x, w: wrap(layer)(wrap(layer)(x, w), w)
+    f = lambda outer, inner: lambda w: mg.sum(outer(block(inner))(outer(block(inner))(x, w), w) ** 2)
+    keep = lambda g: g
     expected = to_host(mg.grad(f(keep, keep))(w))
     assert_close(to_host(mg.grad(f(mg.checkpoint, mg.checkpoint))(w)), expected)
     assert_close(to_host(mg.grad(f(mg.checkpoint, keep))(w)), expected)
-    thrice = lambda w: mg.sum(mg.checkpoint(mg.checkpoint(mg.checkpoint(layer)))(x, w))  # noqa: E731
+    thrice = lambda w: mg.sum(mg.checkpoint(mg.checkpoint(mg.checkpoint(layer)))(x, w))
     assert_close(to_host(mg.grad(thrice)(w)), to_host(mg.grad(lambda w: mg.sum(layer(x, w)))(w)))
 
 

@@ -78,7 +78,7 @@ def test_third_derivative_of_a_convolution_squared(stride, on_device):
     """‖conv(x, w)‖² is quadratic in each argument: ∂²/∂w² along t twice is 2‖conv(x, t)‖², exactly."""
     x, w, t = signed((2, 5, 4, 2)), signed((3, 3, 2, 3), 1), signed((3, 3, 2, 3), 2)
     moved = on_device((x, w, t))
-    f = lambda x, w: mg.sum(mg.conv2d(x, w, stride) ** 2)  # noqa: E731
+    f = lambda x, w: mg.sum(mg.conv2d(x, w, stride) ** 2)
     h = mg.hvp(lambda w: f(moved[0], w), moved[1], moved[2])
     assert_close(inner([to_host(h)], [t]), 2 * np.sum(to_host(mg.conv2d(moved[0], moved[2], stride)) ** 2))
     third = mg.grad(lambda x: mg.sum(mg.hvp(lambda w: f(x, w), moved[1], moved[2]) * moved[2]))(moved[0])

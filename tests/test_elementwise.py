@@ -268,7 +268,7 @@ def test_nan_in_the_branch_not_taken(xp):
     x = xp.asarray([1.0, -2.0])
     nan = xp.asarray([math.nan, math.nan])
     taken = xp.asarray([True, False])
-    f = lambda a, b: mg.where(taken, a, b)  # noqa: E731
+    f = lambda a, b: mg.where(taken, a, b)
     _, pullback = mg.vjp(f, x, nan)
     a, b = pullback(xp.asarray([3.0, 5.0]))
     assert to_host(a).tolist() == [3, 0] and to_host(b).tolist() == [0, 5]

@@ -16,7 +16,7 @@ import minigrad as mg
 def check(index, x, on_device):
     """x[index] and its derivatives against NumPy's x[index]."""
     moved = on_device(index)
-    pick = lambda x: x[index]  # noqa: E731
+    pick = lambda x: x[index]
     y, pullback = mg.vjp(lambda x: x[moved], on_device(x))
     expected = np.asarray(pick(x))
     assert np.array_equal(to_host(y), expected) and y.shape == expected.shape
@@ -126,7 +126,7 @@ def test_take(data, on_device):
     axis = data.draw(st.one_of(st.none(), axes(x.ndim)))
     length = x.size if axis is None else x.shape[axis]
     picks = data.draw(hnp.arrays(np.int64, data.draw(shapes(0, 2)), elements=st.integers(-length, length - 1)))
-    take = lambda x: np.take(x, picks, axis)  # noqa: E731
+    take = lambda x: np.take(x, picks, axis)
     y, pullback = mg.vjp(lambda x: mg.take(x, on_device(picks), axis), on_device(x))
     assert np.array_equal(to_host(y), take(x))
     g = np.rint(8 * signed(y.shape)) / 8
@@ -140,7 +140,7 @@ def test_take_along_axis(data, on_device):
     shape = [data.draw(st.sampled_from(sorted({1, n}))) for n in x.shape]
     shape[axis] = data.draw(st.integers(0, 3))
     picks = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(-x.shape[axis], x.shape[axis] - 1)))
-    take = lambda x: np.take_along_axis(x, picks, axis)  # noqa: E731
+    take = lambda x: np.take_along_axis(x, picks, axis)
     y, pullback = mg.vjp(lambda x: mg.take_along_axis(x, on_device(picks), axis), on_device(x))
     assert np.array_equal(to_host(y), take(x))
     g = np.rint(8 * signed(y.shape)) / 8

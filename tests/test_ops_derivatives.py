@@ -207,7 +207,7 @@ def test_third_derivatives(case, on_device):
         return total(mg.vjp(f, *xs)[1](g), moved_v)
 
     forward = mg.jvp(lambda *xs: mg.jvp(once, xs, moved_w)[1], given, moved_w)[1]
-    twice = lambda *xs: total(mg.grad(once, positions)(*xs), moved_w)  # noqa: E731
+    twice = lambda *xs: total(mg.grad(once, positions)(*xs), moved_w)
     reverse = total(mg.grad(twice, positions)(*given), moved_w)
     truth = oracles.second_difference(lambda *xs: np.sum(u * true_derivative(case, formula, xs, v)[0]), args, w)
     scale = max(1.0, abs(truth))
@@ -313,7 +313,7 @@ def test_layout_does_not_matter(case, layout, backend):
 @each(CASES)
 def test_nothing_from_the_host_gets_in(case):
     """On a device that refuses host arrays, and whose 0-d results are arrays, everything stays there and agrees."""
-    move = lambda values: mg.to_device(values, "elsewhere")  # noqa: E731
+    move = lambda values: mg.to_device(values, "elsewhere")
     args = case.arguments()
     f = applied(case, move)
     y = f(*move(args))
@@ -485,7 +485,7 @@ def test_rule_that_is_right_to_first_order_only_is_caught(name, method, monkeypa
     right = getattr(rule, method)
 
     def forgetful(position, vector, known, args, params):
-        stop = lambda x: mg.stop_gradient(x) if isinstance(x, Tracer) else x  # noqa: E731
+        stop = lambda x: mg.stop_gradient(x) if isinstance(x, Tracer) else x
         forgotten = {k: x if k == "g" else stop(x) for k, x in known.items()}
         return right(position, vector, forgotten, [stop(x) for x in args], params)
 

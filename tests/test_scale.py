@@ -32,7 +32,7 @@ def test_a_chain_of_100_000_operations(xp):
 def test_no_reference_cycles_and_flat_memory(backend, on_device):
     """With the cyclic collector off, 1000 training steps free everything by reference counts alone."""
     w, x = on_device((signed((20, 20)), signed((50, 20), 1)))
-    step = lambda w: w - 0.01 * mg.grad(lambda w: mg.mean(mg.checkpoint(layer)(layer(x, w), w) ** 2))(w)  # noqa: E731
+    step = lambda w: w - 0.01 * mg.grad(lambda w: mg.mean(mg.checkpoint(layer)(layer(x, w), w) ** 2))(w)
     gc.collect()
     gc.disable()
     try:

@@ -54,7 +54,7 @@ def test_transpose(data, x, on_device):
 @given(data=st.data(), x=called(min_dims=1))
 def test_moveaxis_of_several_axes(data, x, on_device):
     count = data.draw(st.integers(0, x.ndim))
-    pick = lambda: tuple(data.draw(st.permutations(range(x.ndim)))[:count])  # noqa: E731
+    pick = lambda: tuple(data.draw(st.permutations(range(x.ndim)))[:count])
     source, target = pick(), tuple(a - x.ndim for a in pick())
     check(*both("moveaxis", source, target), x, on_device)
     check(*both("swapaxes", data.draw(axes(x.ndim)), data.draw(axes(x.ndim))), x, on_device)

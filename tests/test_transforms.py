@@ -31,7 +31,7 @@ MODES = {"reverse": mg.grad, "forward": slope}
 @pytest.mark.parametrize("first", MODES)
 def test_third_derivatives_in_all_mixtures_of_modes(first, second, third, xp):
     """d³/dx³ e^(2 sin x) at 0.7, by three nested transforms of either mode."""
-    f = lambda x: mg.exp(2 * mg.sin(x))  # noqa: E731
+    f = lambda x: mg.exp(2 * mg.sin(x))
     s, c = 2 * math.sin(0.7), 2 * math.cos(0.7)
     expected = [math.exp(s) * c, math.exp(s) * (c * c - s), math.exp(s) * (c**3 - 3 * s * c - c)]
     x = xp.asarray(0.7)
@@ -45,17 +45,17 @@ def test_third_derivatives_in_all_mixtures_of_modes(first, second, third, xp):
 def test_no_perturbation_confusion(outer, inner, xp):
     """d/dx [x · d/dy (x + y)] = 1, and d/dx [x · d/dy (x·y)] = 2x: levels keep their tangents apart."""
     one = xp.asarray(1.0)
-    f = lambda x: x * MODES[inner](lambda y: x + y)(one)  # noqa: E731
+    f = lambda x: x * MODES[inner](lambda y: x + y)(one)
     assert float(MODES[outer](f)(one)) == 1
-    f = lambda x: x * MODES[inner](lambda y: x * y)(one)  # noqa: E731
+    f = lambda x: x * MODES[inner](lambda y: x * y)(one)
     assert float(MODES[outer](f)(xp.asarray(3.0))) == 6
-    f = lambda x: MODES[inner](lambda y: MODES[inner](lambda z: x * y * z * z)(y))(x)  # noqa: E731
+    f = lambda x: MODES[inner](lambda y: MODES[inner](lambda z: x * y * z * z)(y))(x)
     assert float(MODES[outer](f)(xp.asarray(2.0))) == pytest.approx(16)  # d/dx 4x²
 
 
 def test_inner_derivative_at_the_outer_variable(xp):
     """d/dx f′(x) where the inner function also closes over x."""
-    f = lambda x: mg.grad(lambda y: mg.sin(x * y))(x)  # noqa: E731  (x cos x²)
+    f = lambda x: mg.grad(lambda y: mg.sin(x * y))(x)  (x cos x²)
     x = 0.8
     expected = math.cos(x * x) - 2 * x * x * math.sin(x * x)
     for mode in MODES.values():
@@ -170,7 +170,7 @@ def test_the_argument_as_result_gives_a_gradient_of_its_own(xp):
 
 
 def test_argnums(xp):
-    f = lambda a, b, c: mg.sum(a * b * b) + mg.sum(c)  # noqa: E731
+    f = lambda a, b, c: mg.sum(a * b * b) + mg.sum(c)
     a, b, c = (xp.asarray([float(v)]) for v in (2, 3, 5))
     assert float(mg.grad(f, 1)(a, b, c)[0]) == 12
     first, last = mg.grad(f, (0, -1))(a, b, c)
@@ -232,7 +232,7 @@ def test_jacobian(mode, x_shape, y_shape, on_device):
 
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
 def test_jacobian_of_other_arguments(mode, xp):
-    f = lambda a, b, *, c: a * b * b + c  # noqa: E731
+    f = lambda a, b, *, c: a * b * b + c
     x = xp.asarray([1.0, 2.0])
     found = mg.jacobian(f, argnums=1, mode=mode)(x, x, c=x)
     assert np.array_equal(to_host(found), np.diag([2.0, 8.0]))
@@ -243,7 +243,7 @@ def test_jacobian_of_other_arguments(mode, xp):
 
 def test_hessian_is_symmetric_and_agrees_with_every_way(on_device):
     """Of the Rosenbrock function, known in closed form."""
-    f = lambda x: mg.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)  # noqa: E731
+    f = lambda x: mg.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
     x = np.array([0.5, -0.7, 1.2])
     a, b, c = x
     expected = [
@@ -264,7 +264,7 @@ def test_hessian_is_symmetric_and_agrees_with_every_way(on_device):
 
 
 def test_hvp_on_a_tree(on_device):
-    f = lambda p: mg.sum(p["a"] ** 2 * p["b"])  # noqa: E731
+    f = lambda p: mg.sum(p["a"] ** 2 * p["b"])
     p, v = ({"a": signed((3,), i), "b": signed((3,), i + 1)} for i in (0, 7))
     found = mg.hvp(f, on_device(p), on_device(v))
     assert_close(to_host(found["a"]), 2 * p["b"] * v["a"] + 2 * p["a"] * v["b"])
@@ -289,7 +289,7 @@ def test_pullback_may_be_used_again(on_device):
 
 def test_pullback_is_linear_and_differentiable_in_its_cotangent(on_device):
     x, g = on_device(signed((3,))), on_device(signed((3,), 1))
-    f = lambda x: mg.sin(x) * x[::-1]  # noqa: E731
+    f = lambda x: mg.sin(x) * x[::-1]
     _, transpose_twice = mg.vjp(lambda g: mg.vjp(f, x)[1](g)[0], g)
     (found,) = transpose_twice(g)  # the transpose of the transpose is the jvp
     assert_close(to_host(found), to_host(mg.jvp(f, (x,), (g,))[1]))

@@ -302,7 +302,7 @@ NEW = ["train", "--data", "IMAGES", *SMALL, "--out", "new"]
     ids=lambda x: " ".join(x)[:60] if x and x[0] in ("train", "check", "evaluate", "sample", "reconstruct") else "",
 )
 def test_wrong_input_gets_one_sentence_and_writes_nothing(vae, images, trained, tmp_path, arguments, said):
-    fill = lambda text: text.replace("IMAGES", images).replace("TRAINED", str(trained))  # noqa: E731
+    fill = lambda text: text.replace("IMAGES", images).replace("TRAINED", str(trained))
     before = snapshot(trained)
     assert_refused(vae(*map(fill, arguments)), *map(fill, said))
     assert snapshot(trained) == before

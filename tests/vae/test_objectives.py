@@ -141,7 +141,7 @@ def test_float32_stays_float32(likelihood, form):
     model, *values = setting("mlp", likelihood)
     parameters, y, noise = tree.map(lambda x: np.asarray(x, np.float32), tuple(values))
     for log_sigma in (None, -0.5) if likelihood.mode != "learned" else (None,):
-        loss = lambda p, s=log_sigma: elbo_terms(model, likelihood, p, y, noise, form, s)  # noqa: E731
+        loss = lambda p, s=log_sigma: elbo_terms(model, likelihood, p, y, noise, form, s)
         assert {part.dtype for part in loss(parameters)} == {np.dtype(np.float32)}
         bound = elbo(model, likelihood, parameters, y, noise, form, log_sigma)
         wide = elbo(model, likelihood, values[0], values[1], values[2], form, log_sigma)
@@ -283,7 +283,7 @@ def test_the_elbo_is_summed_over_pixels_and_latents_with_weight_one(height, late
 def test_the_noise_is_scaled_by_one():
     """A decoder whose logit is z itself: the bernoulli term of pixel 1 must be −softplus(−(μ + σ·ε))."""
     model = mlp((1, 1, 1), 1, hidden=2)
-    b = lambda *x: np.array(x, np.float64)  # noqa: E731
+    b = lambda *x: np.array(x, np.float64)
     zero = Affine(np.zeros((2, 1)), b(0.0))
     encoder = Encoder((Affine(np.zeros((1, 2)), b(0, 0)),), zero._replace(b=b(0.4)), zero._replace(b=b(-0.6)))
     both_signs = Affine(b([1, -1]), b(0, 0))  # z = relu(z) − relu(−z)

@@ -127,7 +127,7 @@ def lively_parameters(model, seed: int = 0):
 
 def small_data(train: int = 50, test: int = 20, shape=(4, 4, 1), seed: int = 0) -> Dataset:
     random = np.random.default_rng(seed)
-    draw = lambda n: random.random((n, *shape), np.float32)  # noqa: E731
+    draw = lambda n: random.random((n, *shape), np.float32)
     return Dataset("small", draw(train), draw(test), source="Drawn for a test.")
 
 
