@@ -55,7 +55,7 @@ def test_no_perturbation_confusion(outer, inner, xp):
 
 def test_inner_derivative_at_the_outer_variable(xp):
     """d/dx f′(x) where the inner function also closes over x."""
-    f = lambda x: mg.grad(lambda y: mg.sin(x * y))(x)  (x cos x²)
+    f = lambda x: mg.grad(lambda y: mg.sin(x * y))(x)  # x cos x²
     x = 0.8
     expected = math.cos(x * x) - 2 * x * x * math.sin(x * x)
     for mode in MODES.values():
