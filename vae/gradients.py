@@ -24,7 +24,7 @@ from vae.objectives import Likelihood, elbo, elbo_terms
 
 TOLERANCE = 1e-7  # of a tensor's largest gradient entry
 ADJOINT_TOLERANCE = 1e-12
-STEPS = (1e-3, 1e-4, 1e-5, 2e-6)
+STEPS = tuple(1e-3 / 2**k for k in range(10))  # down to 2e-6
 
 
 class Coordinate(NamedTuple):
@@ -45,7 +45,7 @@ class Tensor:
     shape: tuple[int, ...]
     coordinates: int
     kinks: int  # stencils that straddled a kink
-    redrawn: int  # coordinates replaced because every stencil did
+    redrawn: int  # coordinates replaced because every stencil wide enough to judge them did
     max_relative_error: float
 
 
@@ -161,30 +161,36 @@ def _check_tensor(
     order = np.argsort(mg.random.bits(key, (gradient.size,)), kind="stable").tolist()
     largest = int(np.argmax(np.abs(gradient)))
     order.remove(largest)
+    scale = float(np.max(np.abs(gradient)))
     compared: list[tuple[tuple[int, ...], float, checks.Difference]] = []
     kinks = redrawn = 0
     for flat in (largest, *order):
         if len(compared) == wanted:
             break
         index = np.unravel_index(flat, gradient.shape)
-        difference, straddled = _smooth_difference(lambda t, index=index: moved(index, t))
+        difference, straddled = _smooth_difference(lambda t, index=index: moved(index, t), scale)
         kinks += straddled
         if difference is None:
             redrawn += 1
             continue
         compared.append((tuple(map(int, index)), float(gradient[index]), difference))
-    scale = float(np.max(np.abs(gradient))) or max((_certain(d) for *_, d in compared), default=0.0) or 1.0
+    scale = scale or max((_certain(d) for *_, d in compared), default=0.0) or 1.0
     checked = [Coordinate(name, at, g, d.value, abs(d.value - g) / scale) for at, g, d in compared]
     worst = _worst([c.relative for c in checked])
     return Tensor(name, gradient.shape, len(checked), kinks, redrawn, worst), checked
 
 
-def _smooth_difference(f: Callable[[float], Any]) -> tuple[checks.Difference | None, int]:
-    """(the five-point difference of the sum with the largest step that crosses no kink, how many steps did)."""
+def _smooth_difference(f: Callable[[float], Any], scale: float) -> tuple[checks.Difference | None, int]:
+    """(the five-point difference of the sum with the largest step that crosses no kink, how many steps did).
+
+    None if they all do, or if the step is so small that rounding, of about the root of the sum of squares of the
+    terms' errors, could reach a quarter of the tolerance at this scale: then the difference cannot judge anything.
+    """
     for tried, step in enumerate(STEPS):
         value, error, kink = checks.five_point(f, step)
         if not kink:
-            return checks.Difference(math.fsum(value), math.fsum(error), kink), tried
+            hopeless = scale > 0 and 4 * float(np.sqrt(np.sum(np.square(error)))) > TOLERANCE * scale
+            return None if hopeless else checks.Difference(math.fsum(value), math.fsum(error), kink), tried
     return None, len(STEPS)
 
 
@@ -211,7 +217,7 @@ def _check_directions(terms: Callable, parameters: Parameters, gradient: Paramet
         def along(t: float, v: list = v, length: float = length) -> Any:
             return terms(tree.unflatten(structure, [x + t / length * d for x, d in zip(leaves, v)]))
 
-        difference, straddled = _smooth_difference(along)
+        difference, straddled = _smooth_difference(along, norm)
         kinks += straddled
         if difference is None:
             redrawn += 1

@@ -271,12 +271,12 @@ def test_a_kink_at_the_point_itself_is_redrawn_and_counted():
 
 
 def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked():
-    """5e-4 from the kink: steps of 1e-3 straddle it (the stencil reaches four steps far), smaller ones do not."""
-    model, parameters, y, noise = kinked(5e-4)
+    """6e-4 from the kink: the first three steps straddle it (the stencil reaches four steps far), the next does not."""
+    model, parameters, y, noise = kinked(6e-4)
     report = check(model, Likelihood(), parameters, y, noise)
     tensor = bias_of(report)
     assert (tensor.coordinates, tensor.redrawn) == (3, 0)
-    assert tensor.kinks == sum(4 * step > 5e-4 for step in gradients.STEPS) == 1
+    assert tensor.kinks == sum(4 * step > 6e-4 for step in gradients.STEPS) == 3
     assert report.passed
 
 
