@@ -183,13 +183,13 @@ def _check_tensor(
 def _smooth_difference(f: Callable[[float], Any], scale: float) -> tuple[checks.Difference | None, int]:
     """(the five-point difference of the sum with the largest step that crosses no kink, how many steps did).
 
-    None if they all do, or if the step is so small that rounding, of about the root of the sum of squares of the
-    terms' errors, could reach a quarter of the tolerance at this scale: then the difference cannot judge anything.
+    None if they all do, or if the step is so small that rounding could reach the tolerance at this scale, so that the
+    difference could judge nothing. Rounding of independent terms adds up to the root of the sum of their squares.
     """
     for tried, step in enumerate(STEPS):
         value, error, kink = checks.five_point(f, step)
         if not kink:
-            hopeless = scale > 0 and 4 * float(np.sqrt(np.sum(np.square(error)))) > TOLERANCE * scale
+            hopeless = scale > 0 and float(np.sqrt(np.sum(np.square(error)))) > TOLERANCE * scale
             return None if hopeless else checks.Difference(math.fsum(value), math.fsum(error), kink), tried
     return None, len(STEPS)
 
