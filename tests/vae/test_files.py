@@ -65,6 +65,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file opened, not yet in its `with`
 def test_an_interrupt_at_any_moment_leaves_nothing_once_the_next_write_is_done(tmp_path):
     """The signal comes between any two instructions, also those that clean up; Ctrl-C is followed by a checkpoint."""
 
