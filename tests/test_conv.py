@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import shuffle, unshuffle
 from conftest import to_host
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import assert_close, convolve, convolve_input, convolve_kernel, inner, rounding
+from oracles import assert_close, inner, rounding
 from strategies import arrays, signed
 
 import minigrad as mg
+from minigrad.checks.cases.formulas import convolve, convolve_input, convolve_kernel, shuffle, unshuffle
 from minigrad.core import Interpreter, primitives
 
 

@@ -7,7 +7,6 @@ import string
 
 import numpy as np
 import pytest
-from cases import definite, regular
 from conftest import to_host
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from oracles import assert_close
 from strategies import arrays, shapes, signed
 
 import minigrad as mg
+from minigrad.checks.cases.registry import definite, regular
 
 
 def check(ours, numpys, xs, on_device):

@@ -11,11 +11,11 @@ import elsewhere  # noqa: F401  (registers itself)
 import numpy as np
 import oracles
 import pytest
-from cases import CASES, Case
 from conftest import to_host
 from oracles import assert_close, complex_step, difference, inner, rounding
 
 import minigrad as mg
+from minigrad.checks.cases import CASES, Case
 from minigrad.core import Interpreter, Tracer, primitives
 from minigrad.rules import Elementwise
 

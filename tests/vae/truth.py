@@ -1,7 +1,7 @@
 """The autoencoder once more, in plain NumPy: formulas as textbooks print them, loops where the engine is clever.
 
 No formula here uses minigrad. Each is holomorphic around its arguments (|x| and max(x, 0) decide by the real part), so
-the complex step gives derivatives to rounding (see `oracles.complex_step`).
+the complex step gives derivatives to rounding (Squire and Trapp 1998).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import oracles
 
 import minigrad as mg
 from minigrad import tree
+from minigrad.checks.cases import formulas
 from vae.data import Dataset
 from vae.models import conv, mlp
 
@@ -35,7 +35,7 @@ def same(size: int, stride: int) -> tuple[int, int]:
 
 def convolve(x, layer, stride):
     pads = same(x.shape[1], stride), same(x.shape[2], stride)
-    return oracles.convolve(x, layer.w, (stride, stride), pads) + layer.b
+    return formulas.convolve(x, layer.w, (stride, stride), pads) + layer.b
 
 
 def depth_to_space(x):

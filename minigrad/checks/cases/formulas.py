@@ -1,0 +1,83 @@
+"""Naive loops over plain NumPy arrays, for operations that NumPy does not have (or not without conjugates)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def cholesky(a):
+    """L with LLᵀ = A from the lower triangle of A, without conjugates."""
+    size = a.shape[-1]
+    low = np.zeros_like(a)
+    for j in range(size):
+        rest = a[..., j, j] - np.sum(low[..., j, :j] ** 2, axis=-1)
+        low[..., j, j] = np.sqrt(rest)
+        for i in range(j + 1, size):
+            rest = a[..., i, j] - np.sum(low[..., i, :j] * low[..., j, :j], axis=-1)
+            low[..., i, j] = rest / low[..., j, j]
+    return low
+
+
+def convolve(x, w, stride, pads):
+    """y[n,i,j,f] = Σ w[Δi,Δj,c,f]·x[n, s·i+Δi−t, s·j+Δj−l, c], one output pixel at a time."""
+    x = np.pad(x, ((0, 0), *pads, (0, 0)))
+    kh, kw, _, features = w.shape
+    ho, wo = (x.shape[1] - kh) // stride[0] + 1, (x.shape[2] - kw) // stride[1] + 1
+    y = np.zeros((len(x), ho, wo, features), np.result_type(x, w))
+    for i in range(ho):
+        for j in range(wo):
+            window = x[:, i * stride[0] : i * stride[0] + kh, j * stride[1] : j * stride[1] + kw]
+            y[:, i, j] = np.einsum("nabc,abcf->nf", window, w)
+    return y
+
+
+def convolve_input(d, w, stride, pads, size):
+    """The transpose of `convolve` in x: each output pixel adds its kernel back to its window."""
+    kh, kw, channels, _ = w.shape
+    (top, bottom), (left, right) = pads
+    x = np.zeros((len(d), size[0] + top + bottom, size[1] + left + right, channels), np.result_type(d, w))
+    for i in range(d.shape[1]):
+        for j in range(d.shape[2]):
+            window = x[:, i * stride[0] : i * stride[0] + kh, j * stride[1] : j * stride[1] + kw]
+            window += np.einsum("nf,abcf->nabc", d[:, i, j], w)
+    return x[:, top : top + size[0], left : left + size[1]]
+
+
+def convolve_kernel(x, d, stride, pads, kernel):
+    """The transpose of `convolve` in w: each output pixel adds its window times its value."""
+    x = np.pad(x, ((0, 0), *pads, (0, 0)))
+    w = np.zeros((*kernel, x.shape[3], d.shape[3]), np.result_type(x, d))
+    for i in range(d.shape[1]):
+        for j in range(d.shape[2]):
+            top, left = i * stride[0], j * stride[1]
+            w += np.einsum("nabc,nf->abcf", x[:, top : top + kernel[0], left : left + kernel[1]], d[:, i, j])
+    return w
+
+
+def recurrence(a, x, axis, reverse):
+    """h_k = a_k·h_{k−1} + x_k, one step at a time."""
+    a, x = np.broadcast_arrays(a, x)
+    h = np.zeros(x.shape, np.result_type(a, x))
+    steps = range(x.shape[axis])
+    before = np.zeros(np.delete(x.shape, axis), h.dtype)
+    for k in reversed(steps) if reverse else steps:
+        at = (slice(None),) * axis + (k,)
+        before = h[at] = a[at] * before + x[at]
+    return h
+
+
+def shuffle(x: np.ndarray, factor: int) -> np.ndarray:
+    """Depth to space, one channel at a time."""
+    n, h, w, c = x.shape
+    channels = c // factor**2
+    y = np.zeros((n, h * factor, w * factor, channels), x.dtype)
+    for i in range(factor):
+        for j in range(factor):
+            begin = (factor * i + j) * channels
+            y[:, i::factor, j::factor] = x[..., begin : begin + channels]
+    return y
+
+
+def unshuffle(x: np.ndarray, factor: int) -> np.ndarray:
+    """Space to depth, one phase at a time."""
+    return np.concatenate([x[:, i::factor, j::factor] for i in range(factor) for j in range(factor)], axis=3)
