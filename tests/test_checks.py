@@ -1,8 +1,10 @@
-"""minigrad/checks.py: the oracles against closed forms, and the checker against planted mistakes."""
+"""minigrad/checks: the oracles against closed forms, and the checker against planted mistakes."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -277,3 +279,114 @@ def test_complex_arguments_and_calls_without_a_tuple_are_refused() -> None:
         checks.check_grads(mg.exp, 1.0)
     with pytest.raises(TypeError, match="closure"):
         checks.check_grads(lambda x, i: x[i], (np.ones(3), np.array([0])))
+
+
+# The report
+
+
+def test_the_table_has_a_line_for_every_order_and_way(capsys) -> None:
+    report = checks.check_grads(lambda x: mg.sin(x) * x, (np.array([0.3, 2.0]),))
+    printed = capsys.readouterr().out
+    assert printed.strip() == str(report)
+    assert report.passed
+    ways = {(row.order, row.what) for row in report.rows}
+    assert {(1, "forward"), (1, "reverse"), (2, "forward over reverse"), (2, "reverse over reverse")} <= ways
+    assert {(2, "reverse over forward"), (2, "forward over forward")} <= ways
+    assert len(printed.splitlines()) == 2 + len(ways)
+    assert checks.check_grads(mg.sin, (1.0,), quiet=True).passed
+    assert capsys.readouterr().out == ""
+
+
+def _with_one_entry_off(statement, index: tuple, change: float) -> Callable:
+    right = statement.function
+    asks = ", ".join(statement.asks)
+
+    def change_one(y):
+        mask = np.zeros(y.shape)
+        mask[index] = change
+        return y * (1 + mask)
+
+    return eval(f"lambda {asks}: change_one(right({asks}))", {"change_one": change_one, "right": right})
+
+
+@pytest.mark.parametrize(("mode", "entry"), [("forward", "[3, 2]"), ("reverse", "argument 0.x[3, 2]")])
+def test_the_error_names_the_worst_entry_both_values_and_the_operation(mode, entry, monkeypatch) -> None:
+    statement = primitives["tanh"].rule.statements["x"]
+    monkeypatch.setattr(statement, "function", _with_one_entry_off(statement, (3, 2), 0.001))
+    x = np.random.default_rng(0).normal(size=(5, 4))
+
+    def f(p):
+        return mg.exp(mg.tanh(p["x"]) * 0.5)  # the line to blame
+
+    with pytest.raises(checks.GradientError) as caught:
+        checks.check_grads(f, ({"x": x},), modes=(mode,))
+    message = str(caught.value)
+    line = f.__code__.co_firstlineno + 1
+    assert f"at {entry}: " in message
+    assert message.endswith(f"the operation to blame is 'tanh' at {__file__}:{line}")
+    found, expected = re.search(r": (\S+), five-point differences give (\S+);", message).groups()
+    assert abs(float(found) / float(expected) - 1.001) < 1e-6
+
+
+def test_the_operation_to_blame_for_a_wrong_second_derivative_is_named(damaged: Callable) -> None:
+    damaged("tanh", "x", mg.stop_gradient)
+    with pytest.raises(checks.GradientError, match=r"order 2.*the operation to blame is 'tanh' at .*test_checks.py"):
+        checks.check_grads(lambda x: mg.exp(mg.tanh(mg.sin(x))), (np.array([0.3, -0.4]),))
+
+
+def test_a_value_that_leaves_the_derivative_is_said_to() -> None:
+    x = np.array([1.0, 2.0])
+    with pytest.raises(checks.GradientError, match="every operation on its own is right, so a value must leave"):
+        checks.check_grads(lambda x: x * getattr(x, "value", x), (x,))
+    with pytest.raises(checks.GradientError, match="the operation to blame is 'stop_gradient'"):
+        checks.check_grads(lambda x: x * mg.stop_gradient(x), (x,))
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("size", [10, 1_000, 100_000])
+def test_one_wrong_entry_shows_however_many_there_are(size, mode, monkeypatch) -> None:
+    """Tolerances that grow with the size of the array make a check vacuous: 0.1 % of one entry is off."""
+    x = np.random.default_rng(0).uniform(0.5, 1.5, size)
+    statement = primitives["exp"].rule.statements["x"]
+    monkeypatch.setattr(statement, "function", _with_one_entry_off(statement, (size // 2,), 0.001))
+    with pytest.raises(checks.GradientError, match="order 1"):
+        checks.check_grads(mg.exp, (x,), order=1, modes=(mode,), directions=1, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: x * (2.0 if float(mg.core.concrete(x)[0]) > 1 else 1.0), np.array([1.0, 0.5])),
+        (lambda x: mg.sum(x * np.sign(mg.core.concrete(x))), np.zeros(2)),
+    ],
+    ids=["a jump", "a corner"],
+)
+def test_kinks_that_only_the_values_show_are_seen_too(f: Callable, x) -> None:
+    with pytest.raises(checks.KinkError, match="not differentiable here"):
+        checks.check_grads(f, (x,))
+
+
+def test_a_wrong_gradient_is_no_kink(damaged: Callable) -> None:
+    damaged("exp", "x", lambda slope: 1.5 * slope)
+    for offset in (0.0, 1e7, -1e12):
+        with pytest.raises(checks.GradientError) as caught:
+            checks.check_grads(lambda x, offset=offset: mg.exp(x) + offset, (np.array([0.3, 1.0]),), order=1)
+        assert not isinstance(caught.value, checks.KinkError)
+
+
+@pytest.mark.parametrize(
+    ("f", "sentence"),
+    [
+        (lambda x: None, "returned nothing; return its result"),
+        (lambda x: (x, 3), "returned 3, which has no real derivative"),
+        (lambda x: x + 0j, r"returned complex128\[2\], which has no real derivative"),
+        (lambda x: "loss", "returned str 'loss'"),
+        (lambda x: [x] * next(_growing), "different results"),
+    ],
+)
+def test_results_that_have_no_derivative_are_told_so(f: Callable, sentence: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        checks.check_grads(f, (np.array([1.0, 2.0]),))
+
+
+_growing = itertools.count(1)

@@ -4,12 +4,24 @@
 functions that stand alone; none shares code with the rules they test. A function with a kink inside the difference's
 stencil cannot be judged there: `decisions` sees that a comparison came out differently, so kinks are reported as kinks
 and never mistaken for (or hidden behind) a wrong gradient. `debug_nans` names the operation that made the first NaN.
+
+`python -m minigrad.checks` puts every operation through every oracle.
 """
 
 from minigrad.checks.checker import GradientError, KinkError, check_grads
-from minigrad.checks.kinks import KINKS, decisions
+from minigrad.checks.kinks import KINKS, decisions, one_sided_gap
 from minigrad.checks.nans import NanError, debug_nans
-from minigrad.checks.oracles import Difference, adjoint_gap, five_point
+from minigrad.checks.oracles import (
+    Difference,
+    adjoint_gap,
+    complex_step,
+    differences,
+    five_point,
+    float32_ulps,
+    second_order_gap,
+    taylor_slopes,
+)
+from minigrad.checks.report import Report
 
 __all__ = [
     "KINKS",
@@ -17,9 +29,16 @@ __all__ = [
     "GradientError",
     "KinkError",
     "NanError",
+    "Report",
     "adjoint_gap",
     "check_grads",
+    "complex_step",
     "debug_nans",
     "decisions",
+    "differences",
     "five_point",
+    "float32_ulps",
+    "one_sided_gap",
+    "second_order_gap",
+    "taylor_slopes",
 ]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad import random, tree
-from minigrad.checks.kinks import host
-from minigrad.checks.oracles import Difference, check_real, five_point, inner, random_like
-from minigrad.core import OperandError, OperandTypeError, backend_beside, current
+from minigrad.checks.blame import blame
+from minigrad.checks.kinks import host, one_sided_gap
+from minigrad.checks.oracles import Difference, check_real, differences, inner, random_like, root_of_squares
+from minigrad.checks.report import Report, Row, sentence
+from minigrad.core import OperandError, OperandTypeError, backend_beside, describe, dtype_of
 from minigrad.transforms import jvp, vjp
+
+KINK_TOLERANCE = 1e-3  # of the larger one-sided derivative
+KINK_STEPS = (1e-3, 1e-3 / 16, 1e-3 / 256)
+BETWEEN_MODES = 1e-10  # forward against reverse: only rounding is between them
 
 
 class GradientError(AssertionError):
@@ -20,7 +25,7 @@ class GradientError(AssertionError):
 
 
 class KinkError(GradientError):
-    """Every direction tried crosses a kink: the function is not differentiable here."""
+    """The function is not differentiable here: every direction tried crosses a kink."""
 
 
 def check_grads(
@@ -31,17 +36,23 @@ def check_grads(
     tolerance: float = 1e-6,
     directions: int = 3,
     seed: int = 0,
-) -> None:
-    """Raise GradientError unless the derivatives of f at args, up to `order`, agree with five-point differences.
+    quiet: bool = False,
+) -> Report:
+    """Print a table, and raise GradientError unless the derivatives of f at args agree with five-point differences.
 
     f takes and returns trees of real floating arrays and is computed in float64. Along random directions v, J v by
     forward mode is compared entry by entry with the difference of f, result by result, and ⟨v, Jᵀu⟩ by reverse mode
-    with ⟨u, J v⟩ for random signed u; both relative to the largest entry of that result's own derivative, plus what
-    the difference itself may be off. Then the same for the derivatives. Returns None if all agree. Raises KinkError
-    where every direction tried crosses a kink, TypeError or ValueError for a function or arguments that do not fit.
+    with ⟨u, J v⟩ for random signed u; then the same for the derivatives, up to `order`. `tolerance` is relative to the
+    largest entry of that result's own derivative (of the root of the sum of squares of the terms, for ⟨v, Jᵀu⟩), plus
+    what the difference itself may be off: it does not grow with the number of entries. The error names the worst entry,
+    both values, and the operation whose rule is to blame. `quiet` leaves the table out.
+
+    Raises KinkError where f is not differentiable, TypeError or ValueError for a function or arguments that do not fit.
 
     >>> import minigrad as mg
-    >>> mg.checks.check_grads(lambda x: mg.sin(x) * x, (1.0,))
+    >>> report = mg.checks.check_grads(lambda x: mg.sin(x) * x, (1.0,), quiet=True)
+    >>> report.passed
+    True
     """
     if not modes or set(modes) - {"forward", "reverse"} or order < 1 or directions < 1:
         raise OperandError(
@@ -51,8 +62,35 @@ def check_grads(
     if not isinstance(args, (tuple, list)):
         raise OperandTypeError("check_grads: args is a tuple with one entry per argument, as in check_grads(f, (x,))")
     precise = tree.map(_as_float64, tuple(args))
-    _same_twice(f, tuple(args))
-    _check_order(f, precise, 1, order, tuple(modes), tolerance, directions, random.key(seed))
+    _check_fit(f, tuple(args))
+    plan = _Plan(order, tuple(modes), tolerance, directions)
+    report = Report(tuple(_compared(f, precise, plan, random.key(seed))))
+    if not quiet:
+        print(report)
+    if not report.passed:
+        row = report.worst
+        alone = plan._replace(order=row.order)
+        raise GradientError(f"{sentence(row)}; {blame(f, precise, lambda g, at: _agrees(g, at, alone))}")
+    return report
+
+
+class _Plan(NamedTuple):
+    """What to compare."""
+
+    order: int
+    modes: tuple[str, ...]
+    tolerance: float
+    directions: int
+
+
+def _agrees(f: Callable, args: tuple, plan: _Plan) -> bool:
+    try:
+        return all(row.passed for row in _compared(f, args, plan, random.key(1)))
+    except KinkError:
+        return True
+
+
+# The function and its arguments
 
 
 def _as_float64(leaf: Any) -> Any:
@@ -63,111 +101,163 @@ def _as_float64(leaf: Any) -> Any:
     return backend_beside(leaf).xp.asarray(leaf, dtype=np.float64)
 
 
-def _same_twice(f: Callable, args: tuple) -> None:
+def _check_fit(f: Callable, args: tuple) -> None:
+    """Raise unless f returns real numbers, the same ones twice, and leaves its arguments alone."""
     before = [np.array(host(leaf)) for leaf in tree.flatten(args)[0]]
-    first, second = (tree.flatten(f(*args))[0] for _ in range(2))
+    first = [np.array(host(check_result(leaf))) for leaf in tree.flatten(f(*args))[0]]
+    if any(not np.array_equal(a, host(b), equal_nan=True) for a, b in zip(before, tree.flatten(args)[0], strict=True)):
+        raise OperandError("check_grads: the function changes its arguments in place; change a copy, x.copy()")
     if not first:
         raise OperandTypeError("check_grads: the function returned nothing; return its result")
-    for leaf in first:
-        check_real(leaf)
-    if any(not np.array_equal(host(a), host(b), equal_nan=True) for a, b in zip(first, second, strict=True)):
+    second = [host(leaf) for leaf in tree.flatten(f(*args))[0]]
+    if len(first) != len(second) or any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second)):
         raise OperandError(
             "check_grads: the function gives different results for the same arguments; pass its noise in"
         )
-    if any(not np.array_equal(a, host(b)) for a, b in zip(before, tree.flatten(args)[0], strict=True)):
-        raise OperandError("check_grads: the function changes its arguments in place")
 
 
-def _check_order(f, args, at, order, modes, tolerance, directions, key) -> None:
-    for trial, k in enumerate(random.split(key, directions)):
-        v, truths = _differenced(f, args, random.fold_in(k, 0))
-        _, y_dot = jvp(f, args, v)
-        if "forward" in modes:
-            for name, found, truth in zip(tree.names(y_dot), tree.flatten(y_dot)[0], truths):
-                what = f"order {at}, forward mode{_of(name)}, direction {trial + 1}"
-                _compare(host(found), truth.value, np.max(truth.error, initial=0.0), tolerance, what)
-        if "reverse" in modes:
-            _check_reverse(f, args, at, v, y_dot, truths, tolerance, random.fold_in(k, 1))
-    if at < order:
+def check_result(leaf: Any) -> Any:
+    """leaf, which f returned. Raises TypeError unless it is real and floating."""
+    if leaf is None:
+        raise OperandTypeError("check_grads: the function returned nothing (None); return its result")
+    if (not hasattr(leaf, "dtype") and not isinstance(leaf, float)) or dtype_of(leaf).kind != "f":
+        raise OperandTypeError(
+            f"check_grads: the function returned {describe(leaf)}, which has no real derivative; "
+            "return real floating-point numbers"
+        )
+    return leaf
+
+
+# Order by order
+
+
+def _compared(f: Callable, args: tuple, plan: _Plan, key: Any, inside: tuple[str, ...] = ()) -> Iterator[Row]:
+    """Rows for f, itself a derivative taken `inside`, and, if they pass, for its derivatives."""
+    passed = True
+    for k in random.split(key, plan.directions):
+        for row in _along(f, args, plan, k, inside):
+            passed &= row.passed
+            yield row
+    if passed and len(inside) + 1 < plan.order:
         u, v = random_like(f(*args), random.fold_in(key, 2)), random_like(args, random.fold_in(key, 3))
-        if "forward" in modes:
-            rest = at + 1, order, modes, tolerance, directions, random.fold_in(key, 4)
-            _check_order(lambda *a: jvp(f, a, v)[1], args, *rest)
-        if "reverse" in modes:
-            rest = at + 1, order, modes, tolerance, directions, random.fold_in(key, 5)
-            _check_order(lambda *a: vjp(f, *a)[1](u), args, *rest)
+        if "forward" in plan.modes:
+            yield from _compared(_pushed(f, v), args, plan, random.fold_in(key, 4), ("forward", *inside))
+        if "reverse" in plan.modes:
+            yield from _compared(_pulled(f, u), args, plan, random.fold_in(key, 5), ("reverse", *inside))
 
 
-def _check_reverse(f, args, at, v, y_dot, truths, tolerance, key) -> None:
+def _pushed(f: Callable, v: tuple) -> Callable:
+    return lambda *args: jvp(f, args, v)[1]
+
+
+def _pulled(f: Callable, u: Any) -> Callable:
+    return lambda *args: vjp(f, *args)[1](u)
+
+
+def _along(f: Callable, args: tuple, plan: _Plan, key: Any, inside: tuple[str, ...]) -> Iterator[Row]:
+    """Comparisons along one direction that crosses no kink."""
+    v, truths = _differenced(f, args, random.fold_in(key, 0))
+    _, y_dot = jvp(f, args, v)
+    order, names = len(inside) + 1, tree.names(y_dot)
+    rows: list[Row] = []
+    if "forward" in plan.modes:
+        for name, found, truth in zip(names, tree.flatten(y_dot)[0], truths):
+            what = " over ".join(("forward", *inside))
+            rows.append(_entrywise(order, what, name, host(found), truth, plan.tolerance))
+    if "reverse" in plan.modes:
+        rows += _reverse(f, args, v, y_dot, truths, plan.tolerance, random.fold_in(key, 1), inside)
+    if not all(row.passed for row in rows) and _kinked(f, args, v):
+        raise KinkError(NOT_HERE)
+    yield from rows
+
+
+def _entrywise(order: int, what: str, name: str, found: np.ndarray, truth: Difference, tolerance: float) -> Row:
+    """The entry of `found` that is furthest from its difference."""
+    size = float(np.max(np.abs(truth.value), initial=0.0))
+    if not truth.value.size:
+        return Row(order, what, name, 0.0, tolerance, "", 0.0, 0.0)
+    off = np.abs(found - truth.value)
+    place = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
+    allowed = tolerance * size + float(np.max(truth.error, initial=0.0))
+    index = f"[{', '.join(map(str, place))}]" if place else ""
+    return _row(order, what, name, off[place], allowed, size, index, found[place], truth.value[place])
+
+
+def _row(order, what, name, off, allowed, size, entry, found, expected) -> Row:
+    """Errors relative to the size of the derivative (absolute where it is zero)."""
+    size = size or 1.0
+    return Row(order, what, name, float(off) / size, allowed / size, entry, float(found), float(expected))
+
+
+def _reverse(f, args, v, y_dot, truths, tolerance, key, inside) -> Iterator[Row]:
     """⟨v, Jᵀu⟩ against ⟨u, difference⟩, and against forward mode, for a u in one result at a time."""
     y, pullback = vjp(f, *args)
     structure = tree.flatten(y)[1]
-    us = tree.flatten(random_like(y, key))[0]
+    us, order = tree.flatten(random_like(y, key))[0], len(inside) + 1
+    what = " over ".join(("reverse", *inside))
     for i, (name, truth) in enumerate(zip(tree.names(y), truths)):
-        one = [u if j == i else 0 * u for j, u in enumerate(us)]
-        back = pullback(tree.unflatten(structure, one))
-        found, forward = inner(back, v), inner(one[i], tree.flatten(y_dot)[0][i])
-        u = host(one[i])
-        what, size = f"order {at}, reverse mode{_of(name)}", float(np.sum(np.abs(u * truth.value)))
-        error = float(np.sum(np.abs(u) * truth.error))
-        _compare(np.float64(found), np.float64(np.sum(u * truth.value)), error, tolerance, what, size)
-        scale = sum(float(np.sum(np.abs(host(a) * host(b)))) for a, b in _pairs(back, v)) + size
-        if not abs(found - forward) <= 1e-10 * scale + error:
-            raise GradientError(
-                f"order {at}: reverse mode {found:.15g} and forward mode {forward:.15g} differ{_of(name)}"
-            )
+        one = tree.unflatten(structure, [u if j == i else 0 * u for j, u in enumerate(us)])
+        back, u = pullback(one), host(us[i])
+        found, expected = inner(back, v), inner(u, truth.value)
+        size = max(root_of_squares(u, truth.value), root_of_squares(back, v))
+        allowed = tolerance * size + float(np.sum(np.abs(u) * truth.error))
+        row = _row(order, what, name, abs(found - expected), allowed, size, "", found, expected)
+        yield row if row.passed else _worst_entry(f, args, one, back, row)
+        forward = inner(us[i], tree.flatten(y_dot)[0][i])
+        both = f"{what}, against forward"
+        yield _row(order, both, name, abs(found - forward), BETWEEN_MODES * size, size, "", found, forward)
 
 
-def _pairs(a: Any, b: Any) -> list[tuple[Any, Any]]:
-    return list(zip(tree.flatten(a)[0], tree.flatten(b)[0], strict=True))
+def _worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row, most: int = 200) -> Row:
+    """The row of a failed ⟨v, Jᵀu⟩, with the entry of the gradient that is furthest from its own difference.
+
+    Of large arguments the `most` entries in which the gradient is largest are tried.
+    """
+    leaves, structure = tree.flatten(args)
+
+    def weighed(*a: Any) -> np.float64:
+        return np.float64(inner(f(*a), u))
+
+    worst, off = row, 0.0
+    for i, (name, leaf, g) in enumerate(zip(tree.names(args), leaves, tree.flatten(gradient)[0])):
+        for flat_index in np.argsort(-np.abs(np.ravel(host(g))), kind="stable")[:most].tolist():
+            unit = np.zeros(np.shape(host(g)))
+            unit.reshape(-1)[flat_index] = 1
+            unit = backend_beside(leaf).from_host(unit) if unit.ndim else unit[()]
+            direction = tree.unflatten(structure, [unit if j == i else 0 * x for j, x in enumerate(leaves)])
+            truth = differences(weighed, args, direction)
+            found = float(np.ravel(host(g))[flat_index])
+            if truth is not None and abs(found - truth.value) - truth.error > off:
+                off = float(abs(found - truth.value) - truth.error)
+                place = np.unravel_index(flat_index, np.shape(host(g)))
+                entry = f"argument {name}" + (f"[{', '.join(map(str, place))}]" if place else "")
+                worst = row._replace(entry=entry, found=found, expected=float(truth.value))
+    return worst
 
 
-def _of(name: str) -> str:
-    return f" of result '{name}'" if name else ""
+# Kinks
 
-
-def _compare(found, truth, error: float, tolerance: float, what: str, size: float | None = None) -> None:
-    """Raise GradientError unless found is truth to tolerance · size, plus the difference's own error."""
-    size = float(np.max(np.abs(truth), initial=0.0)) if size is None else size
-    off = np.abs(found - truth)
-    if not np.all(off <= tolerance * size + error):
-        place = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
-        index = f" at index {tuple(map(int, place))}" if place else ""
-        raise GradientError(
-            f"{what}: {found[place]:.12g}{index}, five-point difference {truth[place]:.12g}; off by "
-            f"{off[place] / (size or 1.0):.2g} of the derivative's size, allowed {tolerance:.2g}"
-        )
-
-
-def _relative(error: np.ndarray, value: np.ndarray) -> float:
-    return float(np.max(error, initial=0.0)) / (float(np.max(np.abs(value), initial=0.0)) or 1.0)
+NOT_HERE = (
+    "the function is not differentiable here: every direction tried crosses a kink (a corner, a tie or a jump); "
+    "check it at other arguments"
+)
 
 
 def _differenced(f: Callable, args: tuple, key: Any) -> tuple[Any, list[Difference]]:
-    """A random direction that crosses no kink, and the difference of every result of f along it.
-
-    The step is the one with the smallest error estimate, from a fraction of the arguments' size downwards.
-    """
-    sizes = [float(np.max(np.abs(host(leaf)), initial=0.0)) for leaf in tree.flatten(args)[0]]
-    first = max([1.0, *sizes]) * np.finfo(np.float64).eps ** (1 / 7)
+    """A random direction that crosses no kink, and the difference of every result of f along it."""
     for k in random.split(key, 8):
         v = random_like(args, k)
+        found = differences(f, args, v)
+        if found is not None:
+            values, errors = tree.flatten(found.value)[0], tree.flatten(found.error)[0]
+            return v, [Difference(*pair, False) for pair in zip(values, errors, strict=True)]
+    raise KinkError(NOT_HERE)
 
-        def along(t: float, v: Any = v) -> Any:
-            watch = current()  # by `decisions`
-            return f(*tree.map(lambda x, direction: watch.lift(x + t * direction), args, v))
 
-        best, smallest = None, math.inf
-        with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one will not
-            for halvings in range(0, 27, 3):
-                found = five_point(along, first / 2**halvings)
-                values = tree.flatten(found.value)[0]
-                errors = tree.flatten(found.error)[0]
-                worst = max([_relative(e, d) for e, d in zip(errors, values)], default=0.0)
-                if not found.kink and worst < smallest:
-                    best, smallest = [Difference(*pair, False) for pair in zip(values, errors)], worst
-                if smallest < 1e-9:
-                    break
-        if best is not None:
-            return v, best
-    raise KinkError("every direction tried crosses a kink of the function: it is not differentiable at these arguments")
+def _kinked(f: Callable, args: tuple, v: tuple) -> bool:
+    """Whether the one-sided derivatives of f along v stay apart however small the step."""
+
+    def along(t: float) -> Any:
+        return f(*tree.map(lambda x, direction: x + t * direction, args, v))
+
+    return all(one_sided_gap(along, step) > KINK_TOLERANCE for step in KINK_STEPS)

@@ -1,18 +1,32 @@
-"""Oracles: derivatives, and relations between them, that use no rule."""
+"""Oracles: derivatives, and relations between derivatives, that each stand alone.
+
+| oracle | what it needs | what it is blind to |
+|---|---|---|
+| `five_point`, `differences` | values of f | errors below its own |
+| `complex_step` | a holomorphic NumPy formula | nothing, where there is one |
+| `adjoint_gap` | both modes | a mistake that both share |
+| `taylor_slopes` | values and forward mode | mistakes in reverse mode |
+| `second_order_gap` | the three ways through two modes | a mistake that all share |
+| `float32_ulps` | the same in float64 | formulas that are wrong in both |
+
+So no oracle is ever used alone. Tolerances are relative to the largest entry, or to the root of a sum of squares, so
+that they do not grow with the number of entries.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad import random, tree
-from minigrad.checks.kinks import decisions, host
-from minigrad.core import OperandTypeError, backend_beside, describe, dtype_of, shape_of
+from minigrad.checks.kinks import decisions, flat, host
+from minigrad.core import OperandTypeError, backend_beside, current, describe, dtype_of, shape_of
 from minigrad.transforms import check_inexact, jvp, vjp
 
+EPS = float(np.finfo(np.float64).eps)
 STENCIL = (-2.0, -1.0, 1.0, 2.0)
 WEIGHTS = (1 / 12, -8 / 12, 8 / 12, -1 / 12)
 
@@ -23,6 +37,9 @@ class Difference(NamedTuple):
     value: Any
     error: Any
     kink: bool
+
+
+# Derivatives from values
 
 
 def five_point(f: Callable[[float], Any], step: float) -> Difference:
@@ -43,11 +60,55 @@ def five_point(f: Callable[[float], Any], step: float) -> Difference:
         return (16 * at(1.0, *values) - at(2.0, *values)) / 15
 
     def error(*values: np.ndarray) -> np.ndarray:
-        rounding = 2 * np.finfo(np.float64).eps * np.max([np.abs(v) for v in values], axis=0) / step
+        rounding = 2 * EPS * np.max([np.abs(v) for v in values], axis=0) / step
         return np.abs(value(*values) - at(1.0, *values)) / 15 + rounding
 
     trees = [evaluated[t][0] for t in points]
     return Difference(tree.map(value, *trees), tree.map(error, *trees), kink)
+
+
+def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:
+    """The derivative of f at float64 `args` along `tangents` by `five_point`, with the best of nine steps.
+
+    The first step is max(1, the arguments' size)·ε^(1/7), where truncation, O(h⁶), and rounding, ε/h, are about equal;
+    smaller ones serve functions that change faster. None if every step crosses a kink.
+    """
+    sizes = [float(np.max(np.abs(host(leaf)), initial=0.0)) for leaf in tree.flatten(args)[0]]
+    first = max([1.0, *sizes]) * EPS ** (1 / 7)
+
+    best, smallest = None, math.inf
+    with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one will not
+        for halvings in range(0, 27, 3):
+            found = five_point(lambda t: f(*_moved(args, tangents, t)), first / 2**halvings)
+            values, errors = tree.flatten(found.value)[0], tree.flatten(found.error)[0]
+            worst = max([_relative(e, d) for e, d in zip(errors, values)], default=0.0)
+            if not found.kink and worst < smallest:
+                best, smallest = found, worst
+            if smallest < 1e-9:
+                break
+    return best
+
+
+def _moved(args: Any, tangents: Any, t: float) -> Any:
+    """args + t·tangents, seen by the interpreter in charge."""
+    watch = current()  # by `decisions`
+    return tree.map(lambda x, direction: watch.lift(x + t * direction), args, tangents)
+
+
+def _relative(error: np.ndarray, value: np.ndarray) -> float:
+    return float(np.max(error, initial=0.0)) / (float(np.max(np.abs(value), initial=0.0)) or 1.0)
+
+
+def complex_step(formula: Callable, args: Sequence, tangents: Sequence, step: float = 1e-20) -> np.ndarray:
+    """The derivative of a holomorphic NumPy formula in a direction, to rounding: no difference is taken.
+
+    f(x + i·h·v) = f(x) + i·h·Df(x)·v + O(h²), so for h = 1e-20 the imaginary part is the derivative (Squire and Trapp
+    1998). `formula` is plain NumPy, without abs, conj or comparisons of complex numbers.
+    """
+    return np.imag(formula(*[a + 1j * step * t for a, t in zip(args, tangents, strict=True)])) / step
+
+
+# Relations between derivatives
 
 
 def adjoint_gap(f: Callable, args: tuple, seed: int = 0) -> float:
@@ -63,6 +124,90 @@ def adjoint_gap(f: Callable, args: tuple, seed: int = 0) -> float:
     return abs(left - right) / (max(abs(left), abs(right)) or 1.0)
 
 
+def taylor_slopes(f: Callable, args: tuple, tangents: tuple, first: float = 2.0**-7) -> tuple[float, float]:
+    """How fast the remainders of Taylor's formula fall when the step is halved, as powers of the step.
+
+    r₁(h) = ‖f(x+hv) − f(x) − h·Df[v]‖ falls with h², and r₂, which has h²/2·D²f[v, v] too, with h³; a wrong derivative
+    leaves 1, and 2. A remainder that is nothing but rounding counts as ∞: the formula is exact.
+    """
+
+    def slope_at(*x: Any) -> Any:
+        return jvp(f, x, tangents)[1]
+
+    y, slope = jvp(f, args, tangents)
+    bend = jvp(slope_at, args, tangents)[1]
+    y, slope, bend = (flat(part) for part in (y, slope, bend))
+    steps = first / 2.0 ** np.arange(6)
+    remainders = np.zeros((2, len(steps)))
+    for i, h in enumerate(steps):
+        rest = flat(f(*tree.map(lambda x, v, h=h: x + h * v, args, tangents))) - y - h * slope
+        remainders[:, i] = np.linalg.norm(rest), np.linalg.norm(rest - h * h / 2 * bend)
+    rounding = 2.0**8 * EPS * max(1.0, float(np.linalg.norm(y)))
+    return tuple(_slope(steps[r > rounding], r[r > rounding]) for r in remainders)
+
+
+def _slope(steps: np.ndarray, remainders: np.ndarray) -> float:
+    """The power of h in remainders ∝ h^p, by least squares; ∞ where there are fewer than two."""
+    if len(steps) < 2:
+        return math.inf
+    return float(np.polyfit(np.log(steps), np.log(remainders), 1)[0])
+
+
+def second_order_gap(f: Callable, args: tuple, seed: int = 0) -> float:
+    """How far the ways to ⟨u, D²f[v, w]⟩ are apart, and v and w exchanged, relative to the terms' root of squares.
+
+    Forward over reverse, reverse over reverse and reverse over forward give the Hessian of ⟨u, f⟩ times w; forward over
+    forward gives the number. Every one is the same, and symmetric in v and w (Schwarz).
+    """
+    v, w = (random_like(args, k) for k in random.split(random.key(seed), 2))
+    u = random_like(f(*args), random.fold_in(random.key(seed), 2))
+
+    def gradient(*x):
+        return vjp(f, *x)[1](u)
+
+    def along(direction):
+        return lambda *x: jvp(f, x, direction)[1]
+
+    hw, hv = jvp(gradient, args, w)[1], jvp(gradient, args, v)[1]
+    numbers = [
+        (v, hw),  # forward over reverse
+        (w, hv),
+        (v, vjp(gradient, *args)[1](w)),  # reverse over reverse: the Hessian is its own transpose
+        (v, vjp(along(w), *args)[1](u)),  # reverse over forward
+        (u, jvp(along(w), args, v)[1]),  # forward over forward
+    ]
+    values = [inner(a, b) for a, b in numbers]
+    size = max(root_of_squares(a, b) for a, b in numbers)
+    return (max(values) - min(values)) / max(1.0, size)
+
+
+def float32_ulps(f: Callable, args: tuple, seed: int = 0) -> float:
+    """The largest error of values, tangents and gradients in float32, in units of float32's ε of the largest entry.
+
+    The truth is the same computation in float64 at the same (rounded) arguments, tangents and cotangents.
+    """
+    low = tree.map(_as(np.float32), args)
+    v = random_like(low, random.key(seed))
+    wide, wide_v = (tree.map(_as(np.float64), x) for x in (low, v))
+    u = random_like(f(*low), random.key(seed + 1))
+    found = (*jvp(f, low, v), vjp(f, *low)[1](u))
+    truth = (*jvp(f, wide, wide_v), vjp(f, *wide)[1](tree.map(_as(np.float64), u)))
+    worst = 0.0
+    for a, b in zip(found, truth, strict=True):
+        for x, t in zip(tree.flatten(a)[0], tree.flatten(b)[0], strict=True):
+            size = max(1.0, float(np.max(np.abs(host(t)), initial=0.0)))
+            error = float(np.max(np.abs(host(x).astype(np.float64) - host(t)), initial=0.0))
+            worst = max(worst, error / size / float(np.finfo(np.float32).eps))
+    return worst
+
+
+# Trees of numbers
+
+
+def _as(dtype: Any) -> Callable:
+    return lambda x: backend_beside(x).xp.asarray(x, dtype=dtype)
+
+
 def random_like(values: Any, key: Any) -> Any:
     """Normal numbers in the structure, shapes, dtypes and devices of a tree."""
     leaves, structure = tree.flatten(values)
@@ -74,9 +219,14 @@ def random_like(values: Any, key: Any) -> Any:
 
 
 def inner(a: Any, b: Any) -> float:
-    """⟨a, b⟩ of two trees of one structure."""
-    pairs = zip(tree.flatten(a)[0], tree.flatten(b)[0], strict=True)
-    return math.fsum(float(np.sum(host(x).astype(np.float64) * host(y))) for x, y in pairs)
+    """⟨a, b⟩ of two trees of one structure, summed exactly."""
+    products = flat(a) * flat(b)
+    return math.fsum(products) if np.all(np.isfinite(products)) else float(np.sum(products))
+
+
+def root_of_squares(a: Any, b: Any) -> float:
+    """√Σ(aᵢbᵢ)²: the size of the terms of ⟨a, b⟩, with whose roundings, being independent, it grows."""
+    return float(np.linalg.norm(flat(a) * flat(b)))
 
 
 def check_real(leaf: Any) -> None:

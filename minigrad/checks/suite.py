@@ -1,0 +1,209 @@
+"""Every operation against every oracle, on the arguments of its cases: what `python -m minigrad.checks` prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.checks import oracles
+from minigrad.checks.cases import CASES, Case
+from minigrad.checks.kinks import flat, host
+from minigrad.core import Tracer, primitives
+
+# Arguments are chosen so that condition numbers stay below ten or so, and a derivative is some dozens of roundings.
+ROUNDING = 2.0**8 * oracles.EPS
+# Extrapolated differences err by h⁶f⁽⁷⁾/f′ and ε|f|/hf′; with h = ε^(1/7) both are ε^(6/7), times ratios below 2¹⁰.
+DIFFERENCE = 2.0**10 * oracles.EPS ** (6 / 7)
+ULPS = 2.0**8
+SLOPES = (1.9, 2.9)
+
+
+class Verdict(NamedTuple):
+    """What an oracle says: an error (or a slope) and what is allowed (or asked for)."""
+
+    value: float
+    bound: float
+    passed: bool
+
+
+class Finding(NamedTuple):
+    """All that is known about an operation: the worst verdict of each oracle over its cases."""
+
+    name: str
+    cases: int
+    oracles: dict[str, Verdict | None]  # None: the oracle does not apply
+
+    @property
+    def passed(self) -> bool:
+        return all(verdict is None or verdict.passed for verdict in self.oracles.values())
+
+
+def _within(error: float, bound: float) -> Verdict:
+    return Verdict(float(error), bound, bool(error <= bound))
+
+
+def _steeper(slope: float, bound: float) -> Verdict:
+    return Verdict(float(slope), bound, bool(slope >= bound))
+
+
+def _off(found: Any, truth: Any) -> float:
+    """The largest difference, relative to the largest entry of the truth (or 1)."""
+    found, truth = flat(found), flat(truth)
+    if found.shape != truth.shape:
+        return math.inf
+    same = (found == truth) | (np.isnan(found) & np.isnan(truth))
+    size = max(1.0, float(np.max(np.abs(truth[np.isfinite(truth)]), initial=0.0)))
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.where(same, 0.0, np.abs(found - truth)), initial=0.0)) / size
+
+
+class _Subject:
+    """A case with its arguments in place: f on the device, the plain formula on the host, directions for both."""
+
+    def __init__(self, case: Case, device: str):
+        self.case, self.device = case, device
+        self.host_args = case.arguments()
+        constants = self.move(case.constants)
+        self.f: Callable = lambda *args: case.function(*args, *constants)
+        self.formula: Callable = lambda *args: np.asarray(case.formula(*args, *case.constants))
+        self.args = self.move(self.host_args)
+        self.host_tangents = case.like(self.host_args, "tangents")
+        self.tangents = self.move(self.host_tangents)
+
+    def move(self, values: Any) -> Any:
+        return mg.to_device(values, self.device)
+
+
+# The oracles, each of a case
+
+
+def value(subject: _Subject) -> Verdict:
+    """f against the plain formula."""
+    return _within(_off(subject.f(*subject.args), subject.formula(*subject.host_args)), ROUNDING)
+
+
+def no_derivative(subject: _Subject) -> Verdict:
+    """An operation without a derivative gives constants; as a number, how many results are none."""
+    results: list[Any] = []
+    mg.vjp(lambda *xs: results.append(subject.f(*xs)) or results[-1], *subject.args)
+    return _within(sum(isinstance(r, Tracer) for r in results), 0)
+
+
+def complex_step(subject: _Subject) -> Verdict | None:
+    """Tangents and gradients against the complex step of the plain formula, entry by entry."""
+    if subject.case.oracle != "complex step":
+        return None
+    return _within(_by(lambda args, v: oracles.complex_step(subject.formula, args, v), subject), ROUNDING)
+
+
+def five_point(subject: _Subject) -> Verdict:
+    """The same against extrapolated five-point differences of the operation's own values, which see its kinks."""
+
+    def derivative(args: Sequence, v: Sequence) -> np.ndarray:
+        found = oracles.differences(subject.f, subject.move(tuple(args)), subject.move(tuple(v)))
+        return np.asarray(math.nan) if found is None else found.value
+
+    return _within(_by(derivative, subject), DIFFERENCE)
+
+
+def _by(derivative: Callable, subject: _Subject) -> float:
+    """The larger error of jvp in a direction, and of vjp of a random signed cotangent in every entry."""
+    args, f = subject.host_args, subject.f
+    if not args:
+        return 0.0
+    y, y_dot = mg.jvp(f, subject.args, subject.tangents)
+    (u,) = subject.case.like([np.asarray(host(y))], "cotangent")
+    gradients = mg.vjp(f, *subject.args)[1](subject.move(u))
+    error = _off(y_dot, derivative(args, subject.host_tangents))
+    for i, gradient in enumerate(gradients):
+        truth = np.zeros(args[i].shape)
+        for place in np.ndindex(args[i].shape):
+            unit = [np.zeros_like(a) for a in args]
+            unit[i][place] = 1
+            truth[place] = np.sum(u * derivative(args, unit))
+        error = max(error, _off(gradient, truth))
+    return error
+
+
+def adjoint(subject: _Subject) -> Verdict:
+    """⟨Jv, u⟩ = ⟨v, Jᵀu⟩, relative to the root of the sum of the terms' squares."""
+    y, y_dot = mg.jvp(subject.f, subject.args, subject.tangents)
+    u = subject.move(subject.case.like([np.asarray(host(y))], "cotangent")[0])
+    back = mg.vjp(subject.f, *subject.args)[1](u)
+    size = max(oracles.root_of_squares(y_dot, u), oracles.root_of_squares(subject.tangents, back), 1.0)
+    return _within(abs(oracles.inner(y_dot, u) - oracles.inner(subject.tangents, back)) / size, ROUNDING)
+
+
+def taylor(subject: _Subject, order: int) -> Verdict:
+    """The slope of Taylor's remainder of an order."""
+    return _steeper(oracles.taylor_slopes(subject.f, subject.args, subject.tangents)[order - 1], SLOPES[order - 1])
+
+
+def second_order(subject: _Subject) -> Verdict:
+    """All ways through two modes, and symmetry."""
+    return _within(oracles.second_order_gap(subject.f, subject.args), ROUNDING)
+
+
+def float32(subject: _Subject) -> Verdict | None:
+    """float32 against float64, in units of float32's ε."""
+    return _within(oracles.float32_ulps(subject.f, subject.args), ULPS) if subject.case.float32 else None
+
+
+ORACLES: dict[str, Callable[[_Subject], Verdict | None]] = {
+    "value": value,
+    "complex step": complex_step,
+    "differences": five_point,
+    "adjoint": adjoint,
+    "Taylor 1": lambda subject: taylor(subject, 1),
+    "Taylor 2": lambda subject: taylor(subject, 2),
+    "second order": second_order,
+    "float32": float32,
+    "constant": no_derivative,
+}
+"""By name; the last is for operations without a derivative, which otherwise have only a value."""
+
+
+def operations() -> list[str]:
+    """Every registered primitive that has a case, and every function composed of them, primitives first."""
+    names = dict.fromkeys(case.operation for case in CASES)
+    return sorted(names, key=lambda name: (name not in primitives, name))
+
+
+def without_case() -> list[str]:
+    """Primitives of this package that no case covers."""
+    own = {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
+    return sorted(own - {case.operation for case in CASES})
+
+
+def examine(name: str, device: str = "cpu") -> Finding:
+    """Put every case of an operation through every oracle."""
+    cases = [case for case in CASES if case.operation == name]
+    found: dict[str, Verdict | None] = dict.fromkeys(ORACLES)
+    for case in cases:
+        subject = _Subject(case, device)
+        for oracle, ask in ORACLES.items():
+            if (oracle == "constant") != case.discrete and oracle != "value":
+                continue
+            verdict = ask(subject)
+            before = found[oracle]
+            if verdict is not None and (before is None or _worse(oracle, verdict, before)):
+                found[oracle] = verdict
+    return Finding(name, len(cases), found)
+
+
+def _worse(oracle: str, verdict: Verdict, before: Verdict) -> bool:
+    if verdict.passed != before.passed:
+        return before.passed
+    if oracle.startswith("Taylor"):
+        return verdict.value < before.value
+    return not verdict.value <= before.value
+
+
+def examined(names: Sequence[str], device: str = "cpu") -> Iterator[Finding]:
+    """Findings one after the other."""
+    for name in names:
+        yield examine(name, device)
