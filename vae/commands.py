@@ -104,6 +104,9 @@ def _print_report(console: Console, report: gradients.Report, title: str) -> Non
         error = f"{t.max_relative_error:.1e}"
         table.add_row(t.name, shape, str(t.coordinates), str(t.kinks), str(t.redrawn), error)
     console.print(table)
+    console.print(
+        "kinks: steps that crossed one, so that a smaller one was taken; redrawn: entries where every step did"
+    )
     verdict = "passed" if report.passed else "FAILED"
     console.print(
         f"{verdict}: largest error {report.max_relative_error:.1e} of the tensor's largest gradient entry "

@@ -12,7 +12,7 @@ class DataError(ValueError):
     """Data the user asked for cannot be had; one sentence says which file and what to do."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images split in two (or three) parts. Frozen, and so are its arrays.
 
@@ -25,8 +25,8 @@ class Dataset:
         `factors["test"]` are structured arrays, one row an image (see digits.FACTORS).
 
     >>> images = np.zeros((3, 8, 8, 1), np.float32)
-    >>> Dataset("blank", images, images[:1]).train.shape
-    (3, 8, 8, 1)
+    >>> Dataset("blank", images, images[:1])
+    Dataset('blank', train 3×8×8×1, test 1×8×8×1)
     """
 
     name: str
@@ -60,6 +60,12 @@ class Dataset:
             if labels.shape != (count,):
                 raise DataError(f"{self.name}: {part} has {count} images but labels of shape {labels.shape}")
             object.__setattr__(self, f"{part}_labels", _freeze(labels, np.int64))
+
+    def __repr__(self) -> str:
+        """Name and shapes: the images themselves would fill the screen."""
+        parts = {"train": self.train, "test": self.test, "valid": self.valid}
+        shapes = [f"{part} {'×'.join(map(str, x.shape))}" for part, x in parts.items() if x is not None]
+        return f"Dataset({', '.join([repr(self.name), *shapes])})"
 
 
 def _freeze(array: NDArray, dtype: type) -> NDArray:
