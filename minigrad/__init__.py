@@ -95,7 +95,6 @@ from minigrad.ops.linalg import (
     slogdet,
     solve,
     tensordot,
-    trace,
 )
 from minigrad.ops.methods import install as _install
 from minigrad.ops.reduce import (
@@ -129,6 +128,7 @@ from minigrad.ops.shape import (
     transpose,
     zeros_like,
 )
+from minigrad.program import CaptureError, Program, jit, trace
 from minigrad.tape import Tape
 from minigrad.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 

@@ -11,9 +11,27 @@ from operator import index as as_int
 
 import numpy as np
 
-from minigrad.core import OperandError, OperandIndexError, backend_beside, concrete, describe, primitive, shape_of
+from minigrad.core import (
+    OperandError,
+    OperandIndexError,
+    Tracer,
+    backend_beside,
+    describe,
+    known,
+    primitive,
+    shape_of,
+)
 from minigrad.ops.elementwise import _stored
-from minigrad.ops.shape import moveaxis, normal_axis, ravel, transpose_p
+from minigrad.ops.shape import (
+    astype,
+    broadcast_to,
+    concatenate_p,
+    moveaxis,
+    normal_axis,
+    ravel,
+    reshape_p,
+    transpose_p,
+)
 from minigrad.rules import linear
 
 
@@ -102,14 +120,23 @@ def getitem(x, index):
     return _gather(x, [index[k] for k in axes], axes, together)
 
 
+def _stacked(b, picks):
+    """Index arrays, broadcast together, as one int64 array with a row for each."""
+    shape = np.broadcast_shapes(*map(shape_of, picks))
+    if any(isinstance(pick, Tracer) for pick in picks):
+        rows = [broadcast_to(astype(pick, np.int64), shape) for pick in picks]
+        return concatenate_p(*[reshape_p(row, shape=(1, *shape)) for row in rows], axis=0)
+    return b.xp.stack([b.xp.broadcast_to(pick, shape) for pick in picks]).astype(np.int64)
+
+
 def _gather(x, picks, axes, together=True):
     """Pick with integer arrays along axes; the picked axes stand where the first was, or in front if not together."""
     b = backend_beside(x)
-    picks = [b.xp.asarray(concrete(pick)) for pick in picks]
+    picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(pick) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
         raise OperandIndexError(f"an index must have an integer or boolean dtype, not {[str(p.dtype) for p in picks]}")
     try:
-        indices = b.xp.stack(b.xp.broadcast_arrays(*picks)).astype(np.int64)
+        indices = _stacked(b, picks)
     except ValueError:
         shapes = ", ".join(str(pick.shape) for pick in picks)
         raise OperandIndexError(f"index arrays of shapes {shapes} do not broadcast together") from None
@@ -167,7 +194,7 @@ def _without_masks(x, index):
 
 def _true_positions(x, mask, axis):
     """A boolean index, from this axis of x on, as one integer array for each of its axes."""
-    b, mask = backend_beside(x), concrete(mask)
+    b, mask = backend_beside(x), known(mask, "x[mask]")
     if np.ndim(mask) == 0:
         raise OperandIndexError("a single True or False as an index is not supported: use an array or a slice")
     expected = shape_of(x)[axis : axis + mask.ndim]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from minigrad.core import OperandTypeError, Tracer, concrete
+from minigrad.core import OperandTypeError, Tracer, known
 from minigrad.ops import elementwise as e
 from minigrad.ops import indexing, linalg, reduce, scan, shape
 
@@ -62,8 +62,8 @@ def install(package: ModuleType) -> None:
         "__setitem__": _no_assignment,
         "__len__": _length,
         "__iter__": lambda x: (x[i] for i in range(len(x))),
-        "__bool__": lambda x: bool(concrete(x)),
-        "__int__": lambda x: int(concrete(x)),
+        "__bool__": lambda x: bool(known(x, "bool(x)")),
+        "__int__": lambda x: int(known(x, "int(x)")),
         "__float__": _refusal("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
         "__complex__": _refusal("complex(x)", "use mg.stop_gradient(x) first"),
         "__array__": _refusal(
@@ -72,7 +72,7 @@ def install(package: ModuleType) -> None:
         "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
         "tolist": _refusal("x.tolist()", "use mg.stop_gradient(x) first"),
-        "__format__": lambda x, spec: format(concrete(x), spec) if spec else repr(x),  # for printing a loss
+        "__format__": lambda x, spec: format(known(x, "format(x)"), spec) if spec else repr(x),  # for printing a loss
         "__copy__": lambda x: x,
         "__deepcopy__": lambda x, memo: x,
         "__hash__": object.__hash__,

@@ -1,0 +1,112 @@
+"""Capture: run a function once, and write down every primitive it applies to its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigrad import tree
+from minigrad.backends import NEUTRAL
+from minigrad.core import Interpreter, OperandTypeError, Origin, Primitive, Tracer
+from minigrad.ops import linalg
+from minigrad.program.program import Constant, Instruction, Kind, Program, kind_of
+
+
+class CaptureError(OperandTypeError):
+    """The course of a function depends on the values of its arguments, so that one program cannot stand for it."""
+
+
+class CaptureTracer(Tracer):
+    """A value with the slot it is in."""
+
+    __slots__ = ("slot",)
+
+    def __init__(self, value: Any, level: object, origin: Origin, slot: int):
+        super().__init__(value, level, origin)
+        self.slot = slot
+
+    def known(self, use: str) -> Any:
+        raise CaptureError(
+            f"{use} of a value made by {self.origin} inside mg.jit or mg.trace: a program cannot depend on the values "
+            "of its arguments; choose with mg.where, or pass what decides as a Python number"
+        )
+
+
+class Capture(Interpreter):
+    """Runs each primitive one level down, and appends an instruction if it depends on an input.
+
+    What does not depend on an input is computed now, once: constants fold by themselves.
+    """
+
+    def __init__(self) -> None:
+        self.level = object()
+        self.kinds: list[Kind] = []
+        self.instructions: list[Instruction] = []
+
+    def lift(self, value: Any, origin: Origin | None = None) -> CaptureTracer:
+        """A value in a new slot."""
+        self.kinds.append(kind_of(value))
+        return CaptureTracer(value, self.level, origin or Origin("input"), len(self.kinds) - 1)
+
+    def slot_of(self, x: Any) -> int | None:
+        """Where a value of this capture is; None for any other value."""
+        return x.slot if type(x) is CaptureTracer and x.level is self.level else None
+
+    def operand(self, x: Any) -> int | Constant:
+        """x as an operand or result of the program."""
+        slot = self.slot_of(x)
+        return Constant(x) if slot is None else slot
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        values = [x._value if self.slot_of(x) is not None else x for x in args]
+        y = self.parent.process(primitive, values, params)
+        if all(self.slot_of(x) is None for x in args):
+            return y
+        origin = Origin(primitive.name)
+        operands = tuple(map(self.operand, args))
+        made = self.lift(y, origin)
+        self.instructions.append(Instruction(primitive, operands, params, made.slot, origin))
+        return made
+
+
+def is_dynamic(leaf: Any) -> bool:
+    """Whether a leaf of the arguments is data: arrays are; Python numbers, strings and the like are part of the code."""
+    return hasattr(leaf, "dtype")
+
+
+def captured(f: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Program, Any]:
+    """(the program of f(*args, **kwargs), what this run of it returned)."""
+    with Capture() as capture:
+        leaves, structure = tree.flatten((args, kwargs))
+        inputs = [capture.lift(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
+        arguments, keywords = tree.unflatten(structure, inputs)
+        results, result_structure = tree.flatten(f(*arguments, **keywords))
+        outputs = tuple(capture.operand(result) for result in results)
+    slots = tuple(x.slot for x in inputs if isinstance(x, CaptureTracer))
+    program = Program(tuple(capture.kinds), slots, tuple(capture.instructions), outputs, result_structure)
+    values = [result._value if capture.slot_of(result) is not None else result for result in results]
+    return program, tree.unflatten(result_structure, values)
+
+
+def trace(f: Any, *rest: Any, **options: Any) -> Any:
+    """`trace(f)(*args)` is the program of everything f does with these arguments; print it.
+
+    Gradients, optimisers and random draws inside f are part of it. Arrays among the arguments (trees of them) become
+    inputs; Python numbers and other leaves are fixed. Raises CaptureError where f branches on values.
+
+    Of an array, `trace(x, offset, axis1, axis2)` is the sum of its diagonal, as in NumPy.
+
+    >>> import minigrad as mg, numpy as np
+    >>> program = mg.trace(mg.grad(lambda x: mg.sum(x * x)))(np.ones(3))
+    >>> [instruction.primitive.name for instruction in program.instructions]
+    ['multiply', 'sum', 'zeros_like', 'add', 'reshape', 'broadcast_to', 'multiply', 'multiply', 'add']
+    """
+    if not callable(f) or isinstance(f, (Tracer, *NEUTRAL)) or hasattr(f, "dtype"):
+        return linalg.trace(f, *rest, **options)
+    if rest or options:
+        raise OperandTypeError("trace: give the arguments in a second call, mg.trace(f)(*args)")
+
+    def traced(*args: Any, **kwargs: Any) -> Program:
+        return captured(f, args, kwargs)[0]
+
+    return traced
