@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from minigrad.program.program import Program
+from minigrad.program.schedule import Step
 
 ALIGN = 64  # bytes: a cache line
 
 
 class Layout(NamedTuple):
-    """Where results are. Slots that are not here are inputs, outputs, or views of other slots."""
+    """Where results are. Slots that are not here are inputs, outputs, views, or never leave their chain."""
 
     offsets: dict[int, int]  # bytes from the beginning of the block
     size: int  # bytes of the block
     source: dict[int, int]  # slot whose memory a view looks at, for every slot (itself, if it is no view)
 
 
-def lay_out(program: Program) -> Layout:
+def lay_out(program: Program, steps: Sequence[Step]) -> Layout:
     """First fit into the gaps that are free while a result lives, the largest results first.
 
-    A result lives from its own instruction to the last one that reads it or a view of it (Pisarchyk and Lee,
-    arXiv:2001.03288, greedy by size).
+    A result lives from its own step to the last one that reads it or a view of it (Pisarchyk and Lee, arXiv:2001.03288,
+    greedy by size).
     """
     source = {slot: slot for slot in program.inputs}
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
-    for time, instruction in enumerate(program.instructions):
-        view_of = instruction.primitive.view_of
-        looked_at = instruction.operands[view_of] if view_of is not None else None
-        source[instruction.result] = source[looked_at] if isinstance(looked_at, int) else instruction.result
-        born[instruction.result] = time
-        for slot in (*instruction.reads(), instruction.result):
+    for time, step in enumerate(steps):
+        for instruction in step.instructions:
+            view_of = instruction.primitive.view_of
+            looked_at = instruction.operands[view_of] if view_of is not None else None
+            source[instruction.result] = source[looked_at] if isinstance(looked_at, int) else instruction.result
+        for slot in (*step.reads(), *step.results):
+            born.setdefault(source[slot], time)
             dies[source[slot]] = time
-    kept = {source[output] for output in program.outputs if isinstance(output, int)}
-    mine = [slot for slot in born if source[slot] == slot and slot not in kept]
+    kept = {source[output] for output in program.outputs if isinstance(output, int)} | set(program.inputs)
+    made = {slot for step in steps for slot in step.results}
+    mine = [slot for slot in made if source[slot] == slot and slot not in kept and not is_view(program, steps, slot)]
     placed: list[tuple[int, int, int, int]] = []  # (offset, end, born, dies)
     offsets: dict[int, int] = {}
-    for slot in sorted(mine, key=lambda s: -program.kinds[s].bytes):
+    for slot in sorted(mine, key=lambda s: (-program.kinds[s].bytes, s)):
         length = -(-max(1, program.kinds[slot].bytes) // ALIGN) * ALIGN
         offset = 0
         for begin, end, first, last in sorted(placed):
@@ -48,3 +52,8 @@ def lay_out(program: Program) -> Layout:
         offsets[slot] = offset
         placed.append((offset, offset + length, born[slot], dies[slot]))
     return Layout(offsets, max((end for _, end, _, _ in placed), default=0), source)
+
+
+def is_view(program: Program, steps: Sequence[Step], slot: int) -> bool:
+    """Whether a slot is a view of a constant."""
+    return any(i.result == slot and i.primitive.view_of is not None for step in steps for i in step.instructions)

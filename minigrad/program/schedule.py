@@ -1,0 +1,74 @@
+"""Schedule: in what order, and what together.
+
+A step is one instruction, or a *chain*: elementwise instructions on arrays of one shape, which run block by block, so
+that what only the chain itself reads never leaves the cache. A chain stays open while instructions can join it, and is
+closed when another step needs one of its results.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from minigrad.program.program import Instruction, Program
+from minigrad.rules import Elementwise
+
+SMALL = 1 << 12  # elements: below, Python's time for one call is more than NumPy's for all of them
+EXTRA = {"where", "astype", "astype_discrete", "zeros_like", "step"}
+COMPARISONS = "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not isfinite".split()
+
+
+class Step(NamedTuple):
+    """Instructions that run together, and which of their results are read elsewhere."""
+
+    instructions: tuple[Instruction, ...]
+    results: tuple[int, ...]
+
+    def reads(self) -> set[int]:
+        """Slots made elsewhere that it reads."""
+        own = {instruction.result for instruction in self.instructions}
+        return {slot for instruction in self.instructions for slot in instruction.reads()} - own
+
+
+def scheduled(program: Program) -> list[Step]:
+    """The program's instructions as steps, in an order that can be run."""
+    done: list[list[Instruction]] = []
+    open_chains: dict[tuple[int, ...], list[Instruction]] = {}
+    chain_of: dict[int, tuple[int, ...]] = {}  # slot made by an open chain: that chain's shape
+
+    def close(shape: tuple[int, ...]) -> None:
+        chain = open_chains.pop(shape, None)
+        if chain:
+            for instruction in chain:
+                chain_of.pop(instruction.result, None)
+            done.append(chain)
+
+    for instruction in program.instructions:
+        kind = program.kinds[instruction.result]
+        joins = is_elementwise(instruction) and math.prod(kind.shape) >= SMALL
+        for slot in instruction.reads():
+            if slot in chain_of and not (joins and chain_of[slot] == kind.shape):
+                close(chain_of[slot])
+        if joins:
+            open_chains.setdefault(kind.shape, []).append(instruction)
+            chain_of[instruction.result] = kind.shape
+        else:
+            done.append([instruction])
+    for shape in list(open_chains):
+        close(shape)
+    readers: dict[int, set[int]] = {}
+    for time, chain in enumerate(done):
+        for instruction in chain:
+            for slot in instruction.reads():
+                readers.setdefault(slot, set()).add(time)
+    returned = {output for output in program.outputs if isinstance(output, int)}
+    return [
+        Step(tuple(chain), tuple(i.result for i in chain if i.result in returned or readers.get(i.result, set()) - {time}))
+        for time, chain in enumerate(done)
+    ]
+
+
+def is_elementwise(instruction: Instruction) -> bool:
+    """Whether each element of the result needs only the elements at its own place."""
+    primitive = instruction.primitive
+    return isinstance(primitive.rule, Elementwise) or primitive.name in EXTRA or primitive.name in COMPARISONS
