@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minigrad import tree
-from minigrad.backends import NEUTRAL
+from minigrad.backends import NEUTRAL, backend_of
 from minigrad.core import Interpreter, OperandTypeError, Origin, Primitive, Tracer
 from minigrad.ops import linalg
-from minigrad.program.program import Constant, Instruction, Kind, Program, kind_of
+from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
+from minigrad.program.program import Program, Signature, is_dynamic, taken_from_outside
 
 
 class CaptureError(OperandTypeError):
@@ -69,23 +70,20 @@ class Capture(Interpreter):
         return made
 
 
-def is_dynamic(leaf: Any) -> bool:
-    """Whether a leaf of the arguments is data: arrays are; Python numbers, strings and the like are part of the code."""
-    return hasattr(leaf, "dtype")
-
-
-def captured(f: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Program, Any]:
-    """(the program of f(*args, **kwargs), what this run of it returned)."""
+def captured(f: Callable, args: tuple, kwargs: dict[str, Any]) -> Program:
+    """The program of f(*args, **kwargs), as f did it."""
+    leaves, structure = tree.flatten((args, kwargs))
     with Capture() as capture:
-        leaves, structure = tree.flatten((args, kwargs))
         inputs = [capture.lift(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
         arguments, keywords = tree.unflatten(structure, inputs)
         results, result_structure = tree.flatten(f(*arguments, **keywords))
         outputs = tuple(capture.operand(result) for result in results)
+    signature = Signature(structure, tuple(kind_of(x) if is_dynamic(x) else Constant(x) for x in leaves))
     slots = tuple(x.slot for x in inputs if isinstance(x, CaptureTracer))
-    program = Program(tuple(capture.kinds), slots, tuple(capture.instructions), outputs, result_structure)
-    values = [result._value if capture.slot_of(result) is not None else result for result in results]
-    return program, tree.unflatten(result_structure, values)
+    backend = backend_of([leaf for leaf in leaves if is_dynamic(leaf)])
+    instructions = tuple(capture.instructions)
+    outside = taken_from_outside(instructions, backend)
+    return Program(signature, backend, tuple(capture.kinds), slots, instructions, outputs, result_structure, outside)
 
 
 def trace(f: Any, *rest: Any, **options: Any) -> Any:
@@ -107,6 +105,6 @@ def trace(f: Any, *rest: Any, **options: Any) -> Any:
         raise OperandTypeError("trace: give the arguments in a second call, mg.trace(f)(*args)")
 
     def traced(*args: Any, **kwargs: Any) -> Program:
-        return captured(f, args, kwargs)[0]
+        return captured(f, args, kwargs)
 
     return traced

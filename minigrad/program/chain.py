@@ -7,13 +7,14 @@ the chain reads lives in scratch of one block's size, one for each thread and ea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import Backend
-from minigrad.program.program import Constant, Instruction, Kind
+from minigrad.program.instructions import Constant, Instruction, Kind
 from minigrad.program.schedule import Step
 
 BLOCK = 1 << 19  # bytes: half of a core's second-level cache
@@ -48,6 +49,11 @@ class Chain:
         self.work = math.prod(self.shape) * len(step.instructions)
         self.scratch: list[list[Any]] = []  # by thread
 
+    @property
+    def scratch_bytes(self) -> int:
+        """Of one thread."""
+        return self.rows * math.prod(self.shape[1:]) * sum(dtype.itemsize for dtype in self.registers)
+
     def blocks(self) -> list[slice]:
         """Rows of each block."""
         return [slice(i, min(i + self.rows, self.shape[0])) for i in range(0, self.shape[0], self.rows)]
@@ -81,10 +87,7 @@ class Chain:
         return value if whole else value[rows]
 
 
-def in_halves(blocks: Sequence[slice], parts: int) -> list[Sequence[slice]]:
+def dealt(blocks: Sequence[slice], parts: int) -> list[Sequence[slice]]:
     """Blocks dealt to threads in runs of equal length."""
     ends = [round(len(blocks) * i / parts) for i in range(parts + 1)]
-    return [blocks[a:b] for a, b in zip(ends, ends[1:]) if b > a]
-
-
-Task = Callable[[], Any]
+    return [blocks[a:b] for a, b in pairwise(ends) if b > a]

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from minigrad import tree
-from minigrad.backends import NEUTRAL, backend_of
-from minigrad.core import Eval, MutationError, OperandTypeError, Tracer, current, describe
-from minigrad.program.capture import captured, is_dynamic
+from minigrad.core import Eval, OperandTypeError, Tracer, current, describe
+from minigrad.program.capture import captured
+from minigrad.program.instructions import kind_of
 from minigrad.program.passes import simplified
-from minigrad.program.program import Constant, Program, kind_of
-from minigrad.program.replay import Replay
+from minigrad.program.program import Program, is_dynamic
 
 
 def jit(f: Callable) -> Callable:
@@ -31,29 +30,24 @@ def jit(f: Callable) -> Callable:
     """
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
-    replays: dict[Any, _Kept] = {}
+    programs: dict[Any, Program] = {}
 
-    def kept_for(args: tuple, kwargs: dict[str, Any]) -> tuple[_Kept, list]:
-        leaves, structure = tree.flatten((args, kwargs))
+    def program_of(leaves: list, structure: Any, args: tuple, kwargs: dict[str, Any]) -> Program:
         key = structure, tuple(kind_of(x) if is_dynamic(x) else _static(x) for x in leaves)
-        dynamic = [x for x in leaves if is_dynamic(x)]
-        if key not in replays:
-            program, _ = captured(f, args, kwargs)
-            program = simplified(program)
-            replays[key] = _Kept(program, Replay(program, backend_of(dynamic)))
-        return replays[key], dynamic
+        if key not in programs:
+            programs[key] = simplified(captured(f, args, kwargs))
+        return programs[key]
 
     @functools.wraps(f)
     def jitted(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(leaf, Tracer) for leaf in tree.flatten((args, kwargs))[0]) or not isinstance(current(), Eval):
+        leaves, structure = tree.flatten((args, kwargs))
+        if not isinstance(current(), Eval) or any(isinstance(leaf, Tracer) for leaf in leaves):
             return f(*args, **kwargs)
-        kept, dynamic = kept_for(args, kwargs)
-        kept.check()
-        return kept.replay(*dynamic)
+        return program_of(leaves, structure, args, kwargs).run([leaf for leaf in leaves if is_dynamic(leaf)])
 
     def program(*args: Any, **kwargs: Any) -> Program:
         """The program that a call with these arguments runs."""
-        return kept_for(args, kwargs)[0].program
+        return program_of(*tree.flatten((args, kwargs)), args, kwargs)
 
     jitted.program = program
     return jitted
@@ -68,25 +62,3 @@ def _static(leaf: Any) -> Any:
             f"jit: an argument that is no array must be hashable, got {type(leaf).__name__}"
         ) from None
     return type(leaf), leaf
-
-
-class _Kept:
-    """A replay, and the arrays its program took from outside, as they were."""
-
-    def __init__(self, program: Program, replay: Replay):
-        self.program, self.replay = program, replay
-        self._constants: dict[int, tuple[Any, int, Any]] = {}
-        for instruction in program.instructions:
-            for operand in instruction.operands:
-                if isinstance(operand, Constant) and not isinstance(operand.value, (*NEUTRAL, type(None))):
-                    value = operand.value
-                    self._constants[id(value)] = value, backend_of((value,)).fingerprint(value), instruction.origin
-
-    def check(self) -> None:
-        """Raise MutationError if a constant has changed since the capture."""
-        for value, fingerprint, origin in self._constants.values():
-            if backend_of((value,)).fingerprint(value) != fingerprint:
-                raise MutationError(
-                    f"{describe(value)}, which {origin} takes from outside the jitted function, has changed since it was "
-                    "captured: pass it as an argument"
-                )

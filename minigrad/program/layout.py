@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.program.program import Program
+from minigrad.program.instructions import Constant, Kind
 from minigrad.program.schedule import Step
 
 ALIGN = 64  # bytes: a cache line
@@ -19,30 +19,34 @@ class Layout(NamedTuple):
     source: dict[int, int]  # slot whose memory a view looks at, for every slot (itself, if it is no view)
 
 
-def lay_out(program: Program, steps: Sequence[Step]) -> Layout:
+def lay_out(
+    steps: Sequence[Step], kinds: Sequence[Kind], inputs: Sequence[int], outputs: Sequence[int | Constant]
+) -> Layout:
     """First fit into the gaps that are free while a result lives, the largest results first.
 
     A result lives from its own step to the last one that reads it or a view of it (Pisarchyk and Lee, arXiv:2001.03288,
     greedy by size).
     """
-    source = {slot: slot for slot in program.inputs}
+    source = {slot: slot for slot in inputs}
+    views: set[int] = set()
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
     for time, step in enumerate(steps):
         for instruction in step.instructions:
-            view_of = instruction.primitive.view_of
-            looked_at = instruction.operands[view_of] if view_of is not None else None
-            source[instruction.result] = source[looked_at] if isinstance(looked_at, int) else instruction.result
+            view_of, slot = instruction.primitive.view_of, instruction.result
+            looked_at = None if view_of is None else instruction.operands[view_of]
+            source[slot] = source[looked_at] if isinstance(looked_at, int) else slot
+            if view_of is not None:
+                views.add(slot)
         for slot in (*step.reads(), *step.results):
             born.setdefault(source[slot], time)
             dies[source[slot]] = time
-    kept = {source[output] for output in program.outputs if isinstance(output, int)} | set(program.inputs)
-    made = {slot for step in steps for slot in step.results}
-    mine = [slot for slot in made if source[slot] == slot and slot not in kept and not is_view(program, steps, slot)]
+    kept = {source[output] for output in outputs if isinstance(output, int)}
+    mine = [slot for step in steps for slot in step.results if slot not in kept | views]
     placed: list[tuple[int, int, int, int]] = []  # (offset, end, born, dies)
     offsets: dict[int, int] = {}
-    for slot in sorted(mine, key=lambda s: (-program.kinds[s].bytes, s)):
-        length = -(-max(1, program.kinds[slot].bytes) // ALIGN) * ALIGN
+    for slot in sorted(mine, key=lambda s: -kinds[s].bytes):
+        length = -(-max(1, kinds[slot].bytes) // ALIGN) * ALIGN
         offset = 0
         for begin, end, first, last in sorted(placed):
             if first <= dies[slot] and last >= born[slot]:
@@ -52,8 +56,3 @@ def lay_out(program: Program, steps: Sequence[Step]) -> Layout:
         offsets[slot] = offset
         placed.append((offset, offset + length, born[slot], dies[slot]))
     return Layout(offsets, max((end for _, end, _, _ in placed), default=0), source)
-
-
-def is_view(program: Program, steps: Sequence[Step], slot: int) -> bool:
-    """Whether a slot is a view of a constant."""
-    return any(i.result == slot and i.primitive.view_of is not None for step in steps for i in step.instructions)

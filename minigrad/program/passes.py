@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.program.program import Constant, Instruction, Program
+from minigrad.program.instructions import Constant, Instruction
+from minigrad.program.program import Program, taken_from_outside
 
 
 def simplified(program: Program) -> Program:
     """All passes."""
-    return without_dead_code(without_repetition(program))
+    program = without_dead_code(without_repetition(program))
+    return replace(program, outside=taken_from_outside(program.instructions, program.backend))
 
 
 def without_dead_code(program: Program) -> Program:

@@ -6,49 +6,72 @@ import functools
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minigrad import tree
-from minigrad.backends import Backend
+from minigrad.backends import NEUTRAL
 from minigrad.program import threads
-from minigrad.program.chain import Chain, in_halves
-from minigrad.program.layout import Layout, lay_out
-from minigrad.program.program import Constant, Instruction, Program
-from minigrad.program.schedule import scheduled
+from minigrad.program.chain import Chain, dealt
+from minigrad.program.instructions import Constant, Instruction, kind_of
+from minigrad.program.layout import lay_out
+from minigrad.program.schedule import Step, scheduled
 from minigrad.program.split import parts
 
+if TYPE_CHECKING:
+    from minigrad.program.program import Program
+
 WORTH_A_THREAD = 1 << 16  # elements times instructions
+
+
+class Memory(NamedTuple):
+    """Bytes that a run holds beside its arguments."""
+
+    intermediate: int  # one block, reused over and over
+    results: int  # handed out
+    scratch: int  # of chains, all threads together
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{name} {bytes / 1e6:.3f} MB" for name, bytes in (*self._asdict().items(), ("total", self.total))
+        )
 
 
 class Replay:
     """A program bound to memory. One run at a time; a second thread waits."""
 
-    def __init__(self, program: Program, backend: Backend):
-        self.program, self.backend = program, backend
-        self.schedule = scheduled(program)
-        self.layout: Layout = lay_out(program, self.schedule)
+    def __init__(self, program: Program):
+        self.program, self.backend, kinds = program, program.backend, program.kinds
+        steps = scheduled(program.instructions, kinds, program.outputs)
+        self._layout = lay_out(steps, kinds, program.inputs, program.outputs)
         self._lock = threading.Lock()
-        self._threads = threads.count() if backend.name == "numpy" else 1
-        block = backend.xp.empty(self.layout.size, np.uint8)
-        self._fixed: list[Any] = [None] * len(program.kinds)
-        for slot, offset in self.layout.offsets.items():
-            kind = program.kinds[slot]
+        self._threads = threads.count() if self.backend.name == "numpy" else 1
+        block = self.backend.xp.empty(self._layout.size, np.uint8)
+        self._fixed: list[Any] = [None] * len(kinds)
+        for slot, offset in self._layout.offsets.items():
+            kind = kinds[slot]
             self._fixed[slot] = block[offset : offset + kind.bytes].view(kind.dtype).reshape(kind.shape)
-        self._steps = [
-            Chain(step, program.kinds, backend) if len(step.instructions) > 1 else step.instructions[0]
-            for step in self.schedule
-        ]
+        one_by_one = [step if len(step.instructions) > 1 else step.instructions[0] for step in steps]
+        self._steps = [Chain(step, kinds, self.backend) if isinstance(step, Step) else step for step in one_by_one]
         made = {i.result for i in program.instructions}
-        self._owned = {o for o in program.outputs if o in made and self.layout.source[o] == o}
+        self._owned = {o for o in program.outputs if isinstance(o, int) and o in made and self._layout.source[o] == o}
+
+    @property
+    def memory(self) -> Memory:
+        """Bytes that a run holds beside its arguments."""
+        kinds = [kind_of(o.value) if isinstance(o, Constant) else self.program.kinds[o] for o in self.program.outputs]
+        scratch = sum(step.scratch_bytes for step in self._steps if isinstance(step, Chain))
+        return Memory(self._layout.size, sum(kind.bytes for kind in kinds), scratch * self._threads)
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The program's results as leaves, each in memory of its own."""
-        program, b = self.program, self.backend
         with self._lock, threads.single_blas() if self._threads > 1 else nullcontext():
             values = list(self._fixed)
-            for slot, value in zip(program.inputs, inputs, strict=True):
+            for slot, value in zip(self.program.inputs, inputs, strict=True):
                 values[slot] = value
             for step in self._steps:
                 if isinstance(step, Chain):
@@ -56,12 +79,15 @@ class Replay:
                 else:
                     self._run_one(step, values)
             results, given = [], set()
-            for output in program.outputs:
+            for output in self.program.outputs:
                 value = output.value if isinstance(output, Constant) else values[output]
-                own = output in self._owned and output not in given
-                results.append(value if own else b.xp.array(value, copy=True))
-                given.add(output)
+                own = isinstance(output, int) and output in self._owned and output not in given
+                results.append(value if own else self._copy(value))
+                given.add(output if own else None)
         return results
+
+    def _copy(self, value: Any) -> Any:
+        return value if isinstance(value, NEUTRAL) else self.backend.xp.array(value, copy=True)
 
     def _empty(self, slot: int) -> Any:
         kind = self.program.kinds[slot]
@@ -72,7 +98,7 @@ class Replay:
             if values[slot] is None:
                 values[slot] = self._empty(slot)
         blocks = chain.blocks()
-        shares = in_halves(blocks, self._threads if chain.work >= WORTH_A_THREAD else 1)
+        shares = dealt(blocks, self._threads if chain.work >= WORTH_A_THREAD else 1)
         threads.together([functools.partial(chain.run, values, share, i) for i, share in enumerate(shares)])
 
     def _run_one(self, instruction: Instruction, values: list[Any]) -> None:
@@ -87,7 +113,3 @@ class Replay:
             values[slot] = instruction.primitive.forward(self.backend, *args, **instruction.params)
         else:
             instruction.primitive.forward(self.backend, *args, out=out, **instruction.params)
-
-    def __call__(self, *inputs: Any) -> Any:
-        """The program's results as a tree."""
-        return tree.unflatten(self.program.structure, self.run(inputs))

@@ -8,14 +8,17 @@ closed when another step needs one of its results.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.program.program import Instruction, Program
+from minigrad.program.instructions import Constant, Instruction, Kind
 from minigrad.rules import Elementwise
 
 SMALL = 1 << 12  # elements: below, Python's time for one call is more than NumPy's for all of them
 EXTRA = {"where", "astype", "astype_discrete", "zeros_like", "step"}
-COMPARISONS = "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not isfinite".split()
+COMPARISONS = (
+    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not isfinite".split()
+)
 
 
 class Step(NamedTuple):
@@ -30,8 +33,10 @@ class Step(NamedTuple):
         return {slot for instruction in self.instructions for slot in instruction.reads()} - own
 
 
-def scheduled(program: Program) -> list[Step]:
-    """The program's instructions as steps, in an order that can be run."""
+def scheduled(
+    instructions: Sequence[Instruction], kinds: Sequence[Kind], outputs: Sequence[int | Constant]
+) -> list[Step]:
+    """Instructions as steps, in an order that can be run."""
     done: list[list[Instruction]] = []
     open_chains: dict[tuple[int, ...], list[Instruction]] = {}
     chain_of: dict[int, tuple[int, ...]] = {}  # slot made by an open chain: that chain's shape
@@ -43,9 +48,9 @@ def scheduled(program: Program) -> list[Step]:
                 chain_of.pop(instruction.result, None)
             done.append(chain)
 
-    for instruction in program.instructions:
-        kind = program.kinds[instruction.result]
-        joins = is_elementwise(instruction) and math.prod(kind.shape) >= SMALL
+    for instruction in instructions:
+        kind = kinds[instruction.result]
+        joins = bool(kind.shape) and is_elementwise(instruction) and math.prod(kind.shape) >= SMALL
         for slot in instruction.reads():
             if slot in chain_of and not (joins and chain_of[slot] == kind.shape):
                 close(chain_of[slot])
@@ -61,9 +66,15 @@ def scheduled(program: Program) -> list[Step]:
         for instruction in chain:
             for slot in instruction.reads():
                 readers.setdefault(slot, set()).add(time)
-    returned = {output for output in program.outputs if isinstance(output, int)}
+    returned = {output for output in outputs if isinstance(output, int)}
+
+    def is_read_elsewhere(slot: int, time: int) -> bool:
+        return slot in returned or bool(readers.get(slot, set()) - {time})
+
     return [
-        Step(tuple(chain), tuple(i.result for i in chain if i.result in returned or readers.get(i.result, set()) - {time}))
+        Step(
+            tuple(chain), tuple(r for r in (i.result for i in chain) if r in returned or readers.get(r, set()) - {time})
+        )
         for time, chain in enumerate(done)
     ]
 
@@ -71,4 +82,4 @@ def scheduled(program: Program) -> list[Step]:
 def is_elementwise(instruction: Instruction) -> bool:
     """Whether each element of the result needs only the elements at its own place."""
     primitive = instruction.primitive
-    return isinstance(primitive.rule, Elementwise) or primitive.name in EXTRA or primitive.name in COMPARISONS
+    return isinstance(primitive.rule, Elementwise) or primitive.name in EXTRA

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
-from minigrad.program.program import Instruction
+from minigrad.program.instructions import Instruction
 
 LARGE = 1 << 20  # multiplications: below, waking a thread costs more than it saves
 
@@ -24,7 +25,7 @@ def parts(instruction: Instruction, backend: Any, args: Sequence[Any], out: Any,
         return None
     ends = [round(rows * i / threads) for i in range(threads + 1)]
     make = _draws if instruction.primitive.name.startswith("random") else _rows
-    return [make(instruction, backend, args, out, a, b) for a, b in zip(ends, ends[1:])]
+    return [make(instruction, backend, args, out, a, b) for a, b in pairwise(ends)]
 
 
 def _rows(instruction: Instruction, backend: Any, args: Sequence[Any], out: Any, a: int, b: int) -> Callable:

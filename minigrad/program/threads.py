@@ -34,9 +34,10 @@ def single_blas() -> Any:
 
 
 def together(tasks: Sequence[Callable[[], Any]]) -> None:
-    """Run tasks at once, the first on this thread; NumPy's error state goes along. Raises what the first to fail raises."""
-    if len(tasks) == 1:
-        tasks[0]()
+    """Run tasks at once, the first on this thread; NumPy's error state goes along. Raises what a task raises."""
+    if len(tasks) < 2:
+        for task in tasks:
+            task()
         return
     pool = _pool(len(tasks) - 1)
     waiting = [pool.submit(contextvars.copy_context().run, task) for task in tasks[1:]]

@@ -1,0 +1,79 @@
+"""Listing: a program as text, with what each instruction costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
+
+
+class Cost(NamedTuple):
+    """What an instruction takes."""
+
+    flops: int
+    bytes: int
+
+
+def cost(instruction: Instruction, kinds: Sequence[Kind]) -> Cost:
+    """Floating-point operations and bytes read and written by one instruction."""
+    operands = [kinds[o] if isinstance(o, int) else kind_of(o.value) for o in instruction.operands]
+    result = kinds[instruction.result]
+    if instruction.primitive.view_of is not None:
+        return Cost(0, 0)
+    flops = FLOPS.get(instruction.primitive.name, _one_each)(operands, result, instruction.params)
+    return Cost(flops, sum(kind.bytes for kind in operands) + result.bytes)
+
+
+def _one_each(kinds: list[Kind], result: Kind, params: dict) -> int:
+    return max([math.prod(kind.shape) for kind in [*kinds, result]], default=0)
+
+
+def _none(kinds: list[Kind], result: Kind, params: dict) -> int:
+    return 0
+
+
+FLOPS = {
+    "matmul": lambda kinds, result, params: 2 * math.prod(result.shape) * kinds[0].shape[-1],
+    "conv": lambda kinds, result, params: 2 * math.prod(result.shape) * math.prod(kinds[1].shape[:3]),
+    "conv_input": lambda kinds, result, params: 2 * math.prod(kinds[0].shape) * math.prod(kinds[1].shape[:3]),
+    "conv_kernel": lambda kinds, result, params: 2 * math.prod(kinds[1].shape) * math.prod(result.shape[:3]),
+    **dict.fromkeys(("copy", "pad", "unslice", "gather", "concatenate", "zeros_like", "astype"), _none),
+}
+"""A multiplication and an addition each count as one; what is not here counts one for each element it reads."""
+
+
+def listing(
+    inputs: Sequence[int],
+    instructions: Sequence[Instruction],
+    outputs: Sequence[int | Constant],
+    kinds: Sequence[Kind],
+) -> str:
+    """One instruction a line: result, operation, operands, kind, FLOPs, bytes touched, and the user's line."""
+    rows = [[f"%{slot} = input", str(kinds[slot]), "", "", ""] for slot in inputs]
+    for instruction in instructions:
+        shown = [f"%{o}" if isinstance(o, int) else str(o) for o in instruction.operands]
+        shown += [f"{name}={value!r}" for name, value in instruction.params.items() if value is not None]
+        took = cost(instruction, kinds)
+        rows.append(
+            [
+                f"%{instruction.result} = {instruction.primitive.name}({', '.join(shown)})",
+                str(kinds[instruction.result]),
+                f"{_short(took.flops)}FLOP" if took.flops else "",
+                "view" if instruction.primitive.view_of is not None else f"{_short(took.bytes)}B",
+                f"{instruction.origin.file}:{instruction.origin.line}",
+            ]
+        )
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
+    lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[4]]).rstrip() for row in rows]
+    returned = ", ".join(f"%{o}" if isinstance(o, int) else str(o) for o in outputs)
+    return "\n".join([*lines, f"return {returned}"])
+
+
+def _short(count: int) -> str:
+    for unit in ("", "k", "M", "G"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} T"

@@ -1,0 +1,351 @@
+"""minigrad/program: programs give what the function gives, to the bit, and say so when they cannot."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from conftest import to_host
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad import tree
+from minigrad.checks.cases import CASES
+from minigrad.program import chain, schedule
+
+
+def same(left, right):
+    """Whether two trees are the same to the bit (NaN is NaN)."""
+    a, b = tree.flatten(left), tree.flatten(right)
+    return a[1] == b[1] and all(
+        np.asarray(to_host(x)).dtype == np.asarray(to_host(y)).dtype
+        and np.array_equal(to_host(x), to_host(y), equal_nan=True)
+        for x, y in zip(a[0], b[0], strict=True)
+    )
+
+
+@pytest.fixture(params=["one by one", "in chains", "in chains of small blocks"])
+def way(request, monkeypatch):
+    """Also run small arrays as chains, and in blocks of a row or so."""
+    if request.param != "one by one":
+        monkeypatch.setattr(schedule, "SMALL", 0)
+    if request.param == "in chains of small blocks":
+        monkeypatch.setattr(chain, "BLOCK", 64)
+
+
+# Every operation
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_programs_give_the_same_bits(case, on_device, way):
+    """Values, tangents and gradients of every case; twice, and with other numbers in between."""
+    constants, args = on_device(case.constants), on_device(case.arguments())
+    f = lambda *xs: case.function(*xs, *constants)
+    jitted = mg.jit(f)
+    others = tuple(on_device(np.array(to_host(x))[::-1].copy() if np.ndim(x) == 1 else to_host(x) * 1.0) for x in args)
+    for xs in (args, others, args):
+        assert same(jitted(*xs), f(*xs))
+    if case.discrete:
+        return
+    y = f(*args)
+    u, v = on_device(case.like([np.asarray(to_host(y))], "cotangent")[0]), on_device(case.like(args, "tangents"))
+
+    def both(u, v, *xs):
+        return mg.jvp(f, xs, v), mg.vjp(f, *xs)[1](u)
+
+    jitted = mg.jit(both)
+    for _ in range(2):
+        assert same(jitted(u, v, *args), both(u, v, *args))
+
+
+OPERATIONS = [
+    lambda a, b: a + b,
+    lambda a, b: a * b,
+    lambda a, b: mg.tanh(a),
+    lambda a, b: mg.where(a > b, a, -b),
+    lambda a, b: mg.reshape(mg.reshape(a, (-1,)), a.shape) * 0.5,
+    lambda a, b: a - mg.mean(b, axis=0, keepdims=True),
+    lambda a, b: mg.transpose(mg.transpose(a)),
+    lambda a, b: mg.clip(a, -1, 1),
+    lambda a, b: mg.stop_gradient(a),
+]
+
+
+@given(data=st.data())
+def test_random_programs_give_the_same_bits(data):
+    """Programs of a dozen random instructions, with repetition, dead code, views and several results."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    shape = data.draw(st.sampled_from([(3, 4), (1, 5), (6,), (2, 3, 2)]))
+    plan = data.draw(
+        st.lists(st.tuples(st.integers(0, 8), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=14)
+    )
+    returned = data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=3))
+
+    def f(x, y):
+        made = [x, y]
+        for operation, i, j in plan:
+            made.append(OPERATIONS[operation](made[i % len(made)], made[j % len(made)]))
+        return [made[k % len(made)] for k in returned]
+
+    x, y = rng.normal(size=(2, *shape))
+    jitted = mg.jit(f)
+    for _ in range(2):
+        assert same(jitted(x, y), f(x, y))
+        x, y = y, x + y
+    total = lambda x, y: sum(mg.sum(r) for r in f(x, y))
+    assert same(mg.jit(mg.grad(total, (0, 1)))(x, y), mg.grad(total, (0, 1))(x, y))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(257, 300), (70_000,), (1, 90_000), (3, 40, 41, 16)])
+def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatch):
+    from minigrad.program import threads as pool
+
+    monkeypatch.setattr(pool, "count", lambda: threads)
+    rng = np.random.default_rng(0)
+    x, b = rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[-1:]).astype(np.float32)
+
+    def f(x, b):
+        y = mg.relu(x * 2 + b)
+        z = mg.sigmoid(y) - mg.where(x > 0, x, 0.1 * x)
+        return z, mg.sum(z * y)
+
+    assert same(mg.jit(f)(x, b), f(x, b))
+
+
+# Semantics
+
+
+def test_derivatives_of_jitted_functions_and_of_programs_inside_them():
+    x = np.linspace(0.1, 1, 6)
+    f = lambda x: mg.sum(mg.exp(mg.sin(x)) * x)
+    jitted = mg.jit(f)
+    assert same(mg.grad(jitted)(x), mg.grad(f)(x))
+    assert same(mg.hessian(jitted)(x), mg.hessian(f)(x))
+    assert same(mg.jit(mg.hessian(f))(x), mg.hessian(f)(x))
+    assert same(mg.jit(mg.grad(jitted))(x), mg.grad(f)(x))
+    assert same(mg.jit(lambda x: mg.grad(mg.checkpoint(f))(x))(x), mg.grad(f)(x))
+
+
+def test_random_draws_are_fresh_by_key_and_closed_over_tracers_go_through():
+    draw = mg.jit(lambda key: mg.random.normal(key, (4, 3)) + mg.random.uniform(mg.random.fold_in(key, 1), (4, 3)))
+    plain = lambda key: mg.random.normal(key, (4, 3)) + mg.random.uniform(mg.random.fold_in(key, 1), (4, 3))
+    keys = mg.random.split(mg.random.key(0), 3)
+    drawn = [draw(key) for key in keys]
+    assert all(same(d, plain(key)) for d, key in zip(drawn, keys, strict=True))
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert float(mg.grad(lambda x: mg.jit(lambda y: x * y)(np.float64(3.0)))(2.0)) == 3.0
+
+
+def test_a_step_with_its_optimiser_data_and_noise_is_one_program():
+    from vae.optimisers import sgd
+
+    optimiser, rng = sgd(0.1), np.random.default_rng(0)
+    data = rng.normal(size=(50, 3))
+
+    def step(w, state, data, rows, key):
+        y = data[rows] + 0.1 * mg.random.normal(key, (8, 3), np.float64)
+        loss, g = mg.value_and_grad(lambda w: mg.mean(mg.square(y @ w)))(w)
+        return loss, *optimiser.update(w, g, state)
+
+    jitted = mg.jit(step)
+    w = v = rng.normal(size=(3, 2))
+    s = t = optimiser.init(w)
+    for i in range(5):
+        rows, key = rng.integers(0, 50, 8), mg.random.fold_in(mg.random.key(1), i)
+        a, w, s = step(w, s, data, rows, key)
+        b, v, t = jitted(v, t, data, rows, key)
+        assert same((a, w, s), (b, v, t))
+
+
+def test_new_shapes_dtypes_and_numbers_are_captured_anew():
+    captured = []
+
+    @mg.jit
+    def f(x, n, flag=False):
+        captured.append((x.shape, str(x.dtype), n, flag))
+        return x * n if flag else x + n
+
+    x = np.arange(3.0)
+    assert same(f(x, 2), x + 2) and same(f(x, 2), x + 2)
+    assert same(f(x, 3), x + 3)
+    assert same(f(x.astype(np.float32), 2), x.astype(np.float32) + 2)
+    assert same(f(x[:2], 2, flag=True), x[:2] * 2)
+    assert same(f(x, 2.0), x + 2.0) and same(f(x, True), x + True)
+    assert len(captured) == 6
+
+
+def test_results_are_in_memory_of_their_own():
+    f = mg.jit(lambda x, y: (x, x, y.reshape(2, 2), mg.exp(x), mg.exp(x)))
+    x, y = np.arange(3.0), np.arange(4.0)
+    first, second = f(x, y), f(x + 1, y)
+    arrays = [x, y, *first, *second]
+    for i, a in enumerate(arrays):
+        assert not any(np.shares_memory(a, b) for b in arrays[:i])
+    assert same(first, (x, x, y.reshape(2, 2), np.exp(x), np.exp(x)))
+    first[3][:] = 0
+    assert same(f(x, y)[3], np.exp(x))
+
+
+def test_arguments_are_left_alone():
+    x = np.arange(6.0).reshape(2, 3)
+    before = x.copy()
+    mg.jit(lambda x: mg.tanh(x * 2) + x)(x)
+    assert np.array_equal(x, before)
+
+
+def test_threads_may_call_the_same_program():
+    f = mg.jit(lambda x: mg.sum(mg.tanh(x) ** 2))
+    xs = [np.full(1000, i / 7) for i in range(8)]
+    found = [None] * 8
+
+    def work(i):
+        for _ in range(50):
+            found[i] = f(xs[i])
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(a == np.sum(np.tanh(x) ** 2) for a, x in zip(found, xs, strict=True))
+
+
+# Passes and memory
+
+
+def names(program):
+    return [instruction.primitive.name for instruction in program.instructions]
+
+
+def test_what_is_not_needed_is_not_computed_and_nothing_twice():
+    f = lambda x: (mg.exp(x), mg.sin(x) * 2, mg.exp(x) + 1)[::2]
+    assert names(mg.trace(f)(np.ones(3))) == ["exp", "sin", "multiply", "exp", "add"]
+    assert names(mg.jit(f).program(np.ones(3))) == ["exp", "add"]
+
+
+def test_numbers_of_different_kinds_are_not_the_same_constant():
+    f = lambda x: (x * 1, x * 1.0, x * -0.0, x * 0.0)
+    x = np.arange(3)
+    assert same(mg.jit(f)(x), f(x))
+    assert np.signbit(mg.jit(f)(x)[2]).tolist() == np.signbit(x * -0.0).tolist()
+
+
+def test_constants_are_folded():
+    w = np.arange(3.0)
+    program = mg.trace(lambda x: x * mg.sum(mg.exp(w)))(np.ones(3))
+    assert names(program) == ["multiply"]
+
+
+def test_a_program_is_a_list_one_can_read():
+    program = mg.trace(lambda x, w: mg.sum(mg.relu(x @ w)))(np.ones((2, 3)), np.ones((3, 4)))
+    lines = str(program).splitlines()
+    assert len(lines) == 2 + 3 + 1
+    assert lines[2].split() == [
+        "%2",
+        "=",
+        "matmul(%0,",
+        "%1)",
+        "float64[2,",
+        "4]",
+        "48",
+        "FLOP",
+        "208",
+        "B",
+        lines[2].split()[-1],
+    ]
+    assert lines[2].endswith(f"{__file__}:{_line_of('program = mg.trace(lambda x, w')}")
+    assert lines[-1] == "return %4"
+    assert program.flops == 48 + 8 + 8
+
+
+def _line_of(text):
+    with open(__file__, encoding="utf-8") as file:
+        return next(i for i, line in enumerate(file, 1) if text in line and "_line_of" not in line)
+
+
+def test_memory_is_reused():
+    """A chain of twenty layers needs the memory of two results, and a run allocates no more than it says."""
+    x = np.ones((64, 4096))
+
+    def deep(x):
+        for i in range(20):
+            x = mg.cumsum(x, axis=i % 2) * 1e-3
+        return mg.sum(x)
+
+    jitted = mg.jit(deep)
+    jitted(x)
+    memory = jitted.program(x).memory()
+    assert memory.intermediate <= 3 * x.nbytes
+    tracemalloc.start()
+    jitted(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes / 4
+
+
+# What cannot be captured
+
+
+@pytest.mark.parametrize(
+    ("f", "use"),
+    [
+        (lambda x: x if x[0] > 0 else -x, r"bool\(x\)"),
+        (lambda x: x * int(x[0]), r"int\(x\)"),
+        (lambda x: x[x > 0], r"x\[mask\]"),
+        (lambda x: x + x.value, r"x\.value"),
+        (lambda x: mg.grad(lambda y: mg.sum(y) if mg.sum(y) > 0 else mg.sum(-y))(x), r"bool\(x\)"),
+    ],
+)
+def test_a_course_that_depends_on_values_is_refused(f, use):
+    with pytest.raises(mg.CaptureError, match=f"{use} of a value made by .*mg.where") as caught:
+        mg.jit(f)(np.array([1.0, -1.0]))
+    assert __file__ in str(caught.value)
+
+
+def test_a_captured_constant_that_changes_is_an_error_and_no_stale_number():
+    w = np.ones(3)
+    f = mg.jit(lambda x: x * w)
+    f(np.ones(3))
+    w[1] = 2
+    with pytest.raises(mg.MutationError, match=r"'multiply' at .* takes from outside"):
+        f(np.ones(3))
+    w[1] = 1
+    assert same(f(np.ones(3)), np.ones(3))
+
+
+def test_a_program_is_told_of_arguments_of_another_kind():
+    program = mg.trace(lambda p, n: p["w"] * n)({"w": np.ones(3)}, 2)
+    assert same(program({"w": np.arange(3.0)}, 2), 2 * np.arange(3.0))
+    for args in (({"w": np.ones(4)}, 2), ({"w": np.ones(3)}, 3), ({"v": np.ones(3)}, 2), ({"w": 1.0}, 2)):
+        with pytest.raises(ValueError, match="the program"):
+            program(*args)
+
+
+def test_a_value_kept_outside_is_refused():
+    kept = []
+    mg.jit(lambda x: kept.append(x * 2) or x)(np.ones(3))
+    with pytest.raises(mg.EscapedTracerError, match="'multiply' at"):
+        mg.sin(kept[0])
+
+
+def test_trace_of_an_array_is_its_diagonal_sum():
+    x = np.arange(9.0).reshape(3, 3)
+    assert mg.trace(x) == np.trace(x) == mg.trace(x, 0)
+    assert mg.trace(x, 1) == np.trace(x, 1)
+    with pytest.raises(TypeError, match="second call"):
+        mg.trace(mg.exp, x)
+
+
+@pytest.mark.parametrize("f", [3, "x", None])
+def test_what_is_no_function_cannot_be_jitted(f):
+    with pytest.raises(TypeError, match="needs a function"):
+        mg.jit(f)
+
+
+def test_an_unhashable_argument_is_named():
+    with pytest.raises(TypeError, match="must be hashable, got set"):
+        mg.jit(lambda x, s: x)(np.ones(2), {1})
