@@ -118,6 +118,7 @@ BACKEND = replace(
     from_host=lambda x: np.array(x, copy=True).view(Array),
     to_host=lambda x: np.array(_plain(x), copy=True),
     freeze=lambda x: x.copy() if isinstance(x, Array) else x,
+    scratch=lambda name, shape, dtype: _WITHIN.empty(shape, dtype),
     fingerprint=lambda x: HOST.fingerprint(_plain(x)),
 )
 backends._by_device["elsewhere"] = BACKEND

@@ -349,3 +349,76 @@ def test_what_is_no_function_cannot_be_jitted(f):
 def test_an_unhashable_argument_is_named():
     with pytest.raises(TypeError, match="must be hashable, got set"):
         mg.jit(lambda x, s: x)(np.ones(2), {1})
+
+
+# Donation
+
+
+def test_donated_arguments_are_updated_in_place_and_may_not_be_used_again():
+    def step(p, m, g):
+        m = tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        return tree.map(lambda p, m: p - 0.5 * m, p, m), m
+
+    jitted = mg.jit(step, donate=(0, 1))
+    rng = np.random.default_rng(0)
+    p, m, g = ({"w": rng.normal(size=(300, 40)), "b": rng.normal(size=3)} for _ in range(3))
+    q, n = tree.map(np.copy, (p, m))
+    for _ in range(4):
+        expected = step(q, n, g)
+        memory = [leaf.ctypes.data for leaf in tree.flatten((p, m))[0]]
+        before = p, m
+        p, m = jitted(p, m, g)
+        assert same((p, m), expected)
+        assert [leaf.ctypes.data for leaf in tree.flatten((p, m))[0]] == memory
+        with pytest.raises(ValueError, match=r"float64\[3\] was donated to an earlier call"):
+            jitted(*before, g)
+        q, n = expected
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (x[::-1] + x, x * 1.0),
+        lambda x: mg.transpose(x) - x,
+        lambda x: (mg.cumsum(x, 0), mg.sum(x)),
+        lambda x: x,
+        lambda x: (x + 1, x + 2, mg.sum(x * x)),
+        lambda x: (mg.exp(x) + mg.transpose(mg.exp(x)), x * 2),
+        lambda x: mg.tanh(x * mg.mean(x)),
+        lambda x: (x * 2, mg.transpose(x) * 3),
+    ],
+)
+def test_donation_never_changes_a_result(f, way):
+    x = np.random.default_rng(0).normal(size=(64, 64))
+    expected = f(x.copy())
+    assert same(mg.jit(f, donate=(0,))(x.copy()), expected)
+
+
+def test_what_somebody_else_looks_at_is_not_written_over():
+    x = np.arange(12.0).reshape(3, 4)
+    y = x[:]
+    f = mg.jit(lambda x, y: (x + 1, y * 2), donate=(0,))
+    assert same(f(x, y), (y + 1, y * 2))
+    z = np.broadcast_to(np.arange(4.0), (3, 4))
+    assert same(f(z, y), (z + 1, y * 2))
+
+
+def test_a_whole_adam_step_is_one_program_and_counts_on():
+    from vae.optimisers import adam
+
+    optimiser, rng = adam(0.01), np.random.default_rng(0)
+    x = rng.normal(size=(20, 3)).astype(np.float32)
+
+    def step(w, state):
+        loss, g = mg.value_and_grad(lambda w: mg.mean(mg.square(mg.tanh(x @ w))))(w)
+        return loss, *optimiser.update(w, g, state)
+
+    jitted = mg.jit(step, donate=(0, 1))
+    w = rng.normal(size=(3, 2)).astype(np.float32)
+    v, s, t = w.copy(), optimiser.init(w), optimiser.init(w)
+    for _ in range(5):
+        a, w, s = step(w, s)
+        b, v, t = jitted(v, t)
+        assert same((a, w, s), (b, v, t))
+    assert w.dtype == np.float32
+    assert len(jitted.program(v, t)) < 60

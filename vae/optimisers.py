@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import minigrad as mg
 from minigrad import tree
 
@@ -18,9 +20,9 @@ class Optimiser(NamedTuple):
 
 
 class AdamState(NamedTuple):
-    """Steps taken, and running means of the gradient and of its square."""
+    """Steps taken (int64, so that a captured step counts on), and running means of the gradient and its square."""
 
-    step: int
+    step: Any
     first: Any
     second: Any
 
@@ -41,15 +43,18 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
         raise ValueError(f"adam: β₁ and β₂ lie in [0, 1), got {beta1} and {beta2}")
 
     def init(parameters: Any) -> AdamState:
-        return AdamState(0, tree.map(mg.zeros_like, parameters), tree.map(mg.zeros_like, parameters))
+        return AdamState(np.int64(0), tree.map(mg.zeros_like, parameters), tree.map(mg.zeros_like, parameters))
 
     def update(parameters: Any, gradients: Any, state: AdamState) -> tuple[Any, AdamState]:
         t = state.step + 1
         first = tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.first, gradients)
         second = tree.map(lambda v, g: beta2 * v + (1 - beta2) * mg.square(g), state.second, gradients)
-        rate, root = learning_rate / (1 - beta1**t), 1 / math.sqrt(1 - beta2**t)
-        new = tree.map(lambda p, m, v: p - rate * (m / (root * mg.sqrt(v) + epsilon)), parameters, first, second)
-        return new, AdamState(t, first, second)
+        rate, root = learning_rate / (1 - beta1**t), 1 / mg.sqrt(1 - beta2**t)  # float64
+
+        def stepped(p: Any, m: Any, v: Any) -> Any:
+            return p - mg.astype(rate, p.dtype) * (m / (mg.astype(root, p.dtype) * mg.sqrt(v) + epsilon))
+
+        return tree.map(stepped, parameters, first, second), AdamState(t, first, second)
 
     return Optimiser(init, update)
 

@@ -229,5 +229,5 @@ def load_state(trainer: Trainer, out: Path) -> State:
     parameters = files.fill(fresh.parameters, "parameters", arrays, path)
     optimiser = files.fill(fresh.optimiser, "optimiser", arrays, path)
     if hasattr(optimiser, "step"):
-        optimiser = optimiser._replace(step=int(optimiser.step))
+        optimiser = optimiser._replace(step=np.int64(optimiser.step))
     return State(*mg.to_device((parameters, optimiser), trainer.device), **rest)

@@ -39,6 +39,7 @@ class Backend:
     from_host: Callable  # from_host(numpy array) -> array of this backend
     to_host: Callable  # to_host(array) -> numpy array
     freeze: Callable  # freeze(array) -> the same values, safe to hand out
+    scratch: Callable  # scratch(name, shape, dtype) -> array with any content, this thread's until it asks again
     fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
 
 

@@ -58,5 +58,6 @@ def _backend(cupy: Any) -> Backend:
         from_host=cupy.asarray,
         to_host=cupy.asnumpy,
         freeze=freeze,
+        scratch=lambda name, shape, dtype: cupy.empty(shape, dtype),  # its own pool keeps memory
         fingerprint=fingerprint,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,19 @@ def _freeze(x: Any) -> Any:
     return view
 
 
+_kept = threading.local()
+
+
+def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Memory of this thread under a name, used over and over: pages are fetched from the system once."""
+    size, dtype = math.prod(shape), np.dtype(dtype)
+    found = getattr(_kept, name, None)
+    if found is None or found.size < size * dtype.itemsize:
+        found = np.empty(size * dtype.itemsize, np.uint8)
+        setattr(_kept, name, found)
+    return found[: size * dtype.itemsize].view(dtype).reshape(shape)
+
+
 _WORDS = 4096
 _WEIGHTS = np.random.Generator(np.random.PCG64(0)).integers(1, 2**63, _WORDS, dtype=np.uint64) * 2 + 1
 
@@ -78,5 +93,6 @@ BACKEND = Backend(
     from_host=np.asarray,
     to_host=np.asarray,
     freeze=_freeze,
+    scratch=_scratch,
     fingerprint=_fingerprint,
 )

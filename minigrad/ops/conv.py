@@ -33,8 +33,9 @@ class _Windows:
         self.xp, self.channels = b.xp, channels
         row_bytes = self.kh * self.kw * channels * dtype.itemsize
         self.step = _piece_length(b, row_bytes * self.out[0] * self.out[1], count)
-        self.padded = b.xp.zeros((self.step, *padded, channels), dtype)
-        self.columns = b.xp.empty((self.step, *self.out, self.kh, self.kw, channels), dtype)
+        self.padded = b.scratch("padded", (self.step, *padded, channels), dtype)
+        self.padded[...] = 0
+        self.columns = b.scratch("columns", (self.step, *self.out, self.kh, self.kw, channels), dtype)
         self.count = count
 
     def pieces(self):
@@ -118,8 +119,9 @@ def _products_first(b, x, w, pads, y):
     (top, bottom), (left, right) = pads
     padded_size = h + top + bottom, width + left + right
     step = _piece_length(b, padded_size[0] * padded_size[1] * kh * kw * features * y.dtype.itemsize, len(x))
-    padded = b.xp.zeros((step, *padded_size, channels), y.dtype)
-    products = b.xp.empty((step, *padded_size, kh, kw, features), y.dtype)
+    padded = b.scratch("padded", (step, *padded_size, channels), y.dtype)
+    padded[...] = 0
+    products = b.scratch("columns", (step, *padded_size, kh, kw, features), y.dtype)
     flat_w = w.transpose(2, 0, 1, 3).reshape(channels, -1)
     ho, wo = y.shape[1:3]
     for begin in range(0, len(x), step):

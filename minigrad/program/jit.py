@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from minigrad import tree
-from minigrad.core import Eval, OperandTypeError, Tracer, current, describe
+from minigrad.backends import NEUTRAL
+from minigrad.core import Eval, OperandError, OperandTypeError, Tracer, current, describe
 from minigrad.program.capture import captured
 from minigrad.program.instructions import kind_of
 from minigrad.program.passes import simplified
 from minigrad.program.program import Program, is_dynamic
 
 
-def jit(f: Callable) -> Callable:
+def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
     """f, captured on its first call with arguments of a kind, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
     (Python numbers, strings, None): a new kind is captured anew. Results equal those of f. Inside a derivative f runs
     as it is. `jitted.program(*args)` shows what will run.
 
-    Raises CaptureError where f branches on values, MutationError if an array that f takes from outside has changed.
+    `donate` are positions of arguments that the caller gives away: results of their shapes and dtypes are written over
+    them where possible, so that a training step updates its parameters in place. They must not be used again.
+
+    Raises CaptureError where f branches on values, MutationError if an array that f takes from outside has changed,
+    ValueError for an argument that an earlier call was given for good.
 
     >>> import minigrad as mg, numpy as np
     >>> step = mg.jit(mg.grad(lambda w: mg.sum(mg.tanh(w) ** 2)))
@@ -31,11 +38,15 @@ def jit(f: Callable) -> Callable:
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
     programs: dict[Any, Program] = {}
+    gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
 
     def program_of(leaves: list, structure: Any, args: tuple, kwargs: dict[str, Any]) -> Program:
         key = structure, tuple(kind_of(x) if is_dynamic(x) else _static(x) for x in leaves)
         if key not in programs:
-            programs[key] = simplified(captured(f, args, kwargs))
+            program = simplified(captured(f, args, kwargs))
+            given = [any(d % len(args) == i for d in donate) for i, arg in enumerate(args) for _ in _arrays(arg)]
+            donated = tuple(slot for slot, is_given in zip(program.inputs, given) if is_given)
+            programs[key] = replace(program, donated=donated)
         return programs[key]
 
     @functools.wraps(f)
@@ -43,7 +54,17 @@ def jit(f: Callable) -> Callable:
         leaves, structure = tree.flatten((args, kwargs))
         if not isinstance(current(), Eval) or any(isinstance(leaf, Tracer) for leaf in leaves):
             return f(*args, **kwargs)
-        return program_of(leaves, structure, args, kwargs).run([leaf for leaf in leaves if is_dynamic(leaf)])
+        arrays = [leaf for leaf in leaves if is_dynamic(leaf)]
+        for array in arrays if donate else ():
+            if gone.get(id(array), lambda: None)() is array:
+                raise OperandError(
+                    f"jit: {describe(array)} was donated to an earlier call, which wrote over it; use its result"
+                )
+        results = program_of(leaves, structure, args, kwargs).run(arrays)
+        for position in donate:
+            for array in _arrays(args[position]):
+                _remember(gone, array)
+        return results
 
     def program(*args: Any, **kwargs: Any) -> Program:
         """The program that a call with these arguments runs."""
@@ -51,6 +72,16 @@ def jit(f: Callable) -> Callable:
 
     jitted.program = program
     return jitted
+
+
+def _arrays(arg: Any) -> list[Any]:
+    return [leaf for leaf in tree.flatten(arg)[0] if is_dynamic(leaf)]
+
+
+def _remember(gone: dict[int, weakref.ref], array: Any) -> None:
+    key = id(array)
+    if not isinstance(array, NEUTRAL):
+        gone[key] = weakref.ref(array, lambda _: gone.pop(key, None))
 
 
 def _static(leaf: Any) -> Any:

@@ -56,3 +56,40 @@ def lay_out(
         offsets[slot] = offset
         placed.append((offset, offset + length, born[slot], dies[slot]))
     return Layout(offsets, max((end for _, end, _, _ in placed), default=0), source)
+
+
+IN_PLACE = {"add", "subtract", "multiply", "divide", "negative"}
+"""Primitives whose formula reads each element before it writes there."""
+
+
+def taken_over(
+    steps: Sequence[Step], kinds: Sequence[Kind], source: dict[int, int], outputs: Sequence[int], donated: Sequence[int]
+) -> dict[int, int]:
+    """For outputs that can be written over a donated input of their kind: that input's slot.
+
+    The input must have been read for the last time, through views too, before the output is made, or by the very
+    instruction that makes it, element by element.
+    """
+    made = {i.result: (time, k, i) for time, step in enumerate(steps) for k, i in enumerate(step.instructions)}
+    last: dict[int, tuple[int, int]] = {}
+    for time, step in enumerate(steps):
+        for k, instruction in enumerate(step.instructions):
+            for slot in instruction.reads():
+                last[source[slot]] = (time, k)
+    returned = {source[output] for output in outputs}
+    free = [slot for slot in donated if slot not in returned]
+    taken: dict[int, int] = {}
+    for output in outputs:
+        if output not in made or source[output] != output or output in taken:
+            continue
+        time, k, instruction = made[output]
+        for slot in free:
+            done = last.get(slot, (-1, -1))
+            same_step = [r for i in steps[time].instructions for r in i.reads() if source[r] == slot]
+            through_views = done[0] == time and set(same_step) != {slot}
+            at_once = done == (time, k) and instruction.primitive.name not in IN_PLACE
+            if kinds[slot] == kinds[output] and done <= (time, k) and not through_views and not at_once:
+                taken[output] = slot
+                free.remove(slot)
+                break
+    return taken

@@ -67,6 +67,7 @@ class Program:
     outputs: tuple[int | Constant, ...]
     structure: tree.Structure
     outside: tuple[Outside, ...] = ()
+    donated: tuple[int, ...] = ()  # inputs that a run may write its results over
 
     def __len__(self) -> int:
         return len(self.instructions)
@@ -102,7 +103,7 @@ class Program:
 
     @cached_property
     def _replay(self) -> Replay:
-        return Replay(self)
+        return Replay(self, self.donated)
 
 
 def taken_from_outside(instructions: Sequence[Instruction], backend: Backend) -> tuple[Outside, ...]:

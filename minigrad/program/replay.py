@@ -14,7 +14,7 @@ from minigrad.backends import NEUTRAL
 from minigrad.program import threads
 from minigrad.program.chain import Chain, dealt
 from minigrad.program.instructions import Constant, Instruction, kind_of
-from minigrad.program.layout import lay_out
+from minigrad.program.layout import lay_out, taken_over
 from minigrad.program.schedule import Step, scheduled
 from minigrad.program.split import parts
 
@@ -44,7 +44,7 @@ class Memory(NamedTuple):
 class Replay:
     """A program bound to memory. One run at a time; a second thread waits."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, donated: Sequence[int] = ()):
         self.program, self.backend, kinds = program, program.backend, program.kinds
         steps = scheduled(program.instructions, kinds, program.outputs)
         self._layout = lay_out(steps, kinds, program.inputs, program.outputs)
@@ -58,7 +58,9 @@ class Replay:
         one_by_one = [step if len(step.instructions) > 1 else step.instructions[0] for step in steps]
         self._steps = [Chain(step, kinds, self.backend) if isinstance(step, Step) else step for step in one_by_one]
         made = {i.result for i in program.instructions}
-        self._owned = {o for o in program.outputs if isinstance(o, int) and o in made and self._layout.source[o] == o}
+        outputs = [o for o in program.outputs if isinstance(o, int)]
+        self._owned = {o for o in outputs if o in made and self._layout.source[o] == o}
+        self._taken = taken_over(steps, kinds, self._layout.source, outputs, donated)
 
     @property
     def memory(self) -> Memory:
@@ -73,6 +75,9 @@ class Replay:
             values = list(self._fixed)
             for slot, value in zip(self.program.inputs, inputs, strict=True):
                 values[slot] = value
+            for output, slot in self._taken.items():
+                if _is_alone(values[slot], inputs):
+                    values[output] = values[slot].view()
             for step in self._steps:
                 if isinstance(step, Chain):
                     self._run_chain(step, values)
@@ -113,3 +118,16 @@ class Replay:
             values[slot] = instruction.primitive.forward(self.backend, *args, **instruction.params)
         else:
             instruction.primitive.forward(self.backend, *args, out=out, **instruction.params)
+
+
+def _is_alone(array: Any, inputs: Sequence[Any]) -> bool:
+    """Whether an array may be written to in place: nobody else among the inputs looks at its memory."""
+    if not (array.flags.c_contiguous and getattr(array.flags, "writeable", True)):
+        return False
+    return sum(_owner(other) is _owner(array) for other in inputs) == 1
+
+
+def _owner(array: Any) -> Any:
+    while isinstance(getattr(array, "base", None), type(array)):
+        array = array.base
+    return array
