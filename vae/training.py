@@ -62,6 +62,7 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
     def loss(parameters: Parameters, y: Any, noise: Any) -> Any:
         return -mg.mean(elbo(model, likelihood, parameters, y, noise, config.form))
 
+    @mg.jit
     def step(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple[Any, Parameters, Any]:
         value, gradients = mg.value_and_grad(loss)(parameters, y, noise)
         return value, *optimiser.update(parameters, gradients, state)
