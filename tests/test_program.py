@@ -45,7 +45,7 @@ def test_programs_give_the_same_bits(case, on_device, way):
     constants, args = on_device(case.constants), on_device(case.arguments())
     f = lambda *xs: case.function(*xs, *constants)
     jitted = mg.jit(f)
-    others = on_device(tuple(np.array(x[::-1] if x.ndim == 1 else x, order="F") for x in case.arguments()))
+    others = on_device(tuple(np.asarray(x * (1 - 2**-10)) for x in case.arguments()))
     for xs in (args, others, args):
         assert same(jitted(*xs), f(*xs))
     if case.discrete:
