@@ -20,6 +20,7 @@ from minigrad.core import (
     Tracer,
 )
 from minigrad.device import asarray, device_of, from_dlpack, to_device
+from minigrad.drawing import draw
 from minigrad.ops import CONVENTIONS
 from minigrad.ops.arrange import concatenate, flip, pad, repeat, roll, split, stack, tile, tril, triu
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth

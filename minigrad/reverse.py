@@ -82,20 +82,21 @@ class Guard(NamedTuple):
 class Reverse(Interpreter):
     """Runs each primitive one level down and appends what its derivative will need to the tape.
 
-    Index 0 of `tape` has the number `start`, which is not 0 only while a checkpointed segment is run again.
+    Index 0 of `tape` has the number `start`, which is not 0 only while a checkpointed segment is run again. With
+    `keep_all` every value stays on the tape, to be looked at.
     """
 
-    def __init__(self, level: object | None = None, start: int = 0) -> None:
+    def __init__(self, level: object | None = None, start: int = 0, keep_all: bool = False) -> None:
         self.level = object() if level is None else level
-        self.start = start
+        self.start, self.keep_all = start, keep_all
         self.tape: list[Node | Segment] = []
         self.guards: dict[int, Guard] = {}
         self.cut = False  # whether entries were taken off again, so that a traced value may have lost its own
 
-    def watch(self, value: Any) -> ReverseTracer:
-        """Put an input on the tape."""
-        origin = Origin("input")
-        return self._append(Node(None, (), (), _without_value(value), {}, origin), value, reachable=True)
+    def watch(self, value: Any, name: str = "") -> ReverseTracer:
+        """Put an input on the tape; its name, if it has one, is for people to read."""
+        node = Node(None, (), (), self._result(value), {"name": name} if name else {}, Origin("input"))
+        return self._append(node, value, reachable=True)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
         """(value, tape index) of a result; the index is None where it does not depend on the inputs."""
@@ -121,14 +122,19 @@ class Reverse(Interpreter):
         origin = Origin(primitive.name)
         parents = tuple([arg.index if want else None for arg, want in zip(args, plan.wanted)])
         for i, keep in enumerate(plan.keeps):
-            if not keep:
-                values[i] = _without_value(values[i])
+            if not (keep or self.keep_all):
+                if traced[i] or not isinstance(values[i], NEUTRAL):  # a number costs nothing to keep, and is printed
+                    values[i] = _without_value(values[i])
             elif not traced[i] or args[i].reachable:
                 self._guard(values[i], origin)
-        result = y if plan.keeps_result else _without_value(y)
+        result = y if plan.keeps_result else self._result(y)
         node = Node(primitive, tuple(values), parents, result, params, origin, plan.wanted)
         source = primitive.view_of
         return self._append(node, y, source is not None and (not traced[source] or args[source].reachable))
+
+    def _result(self, value: Any) -> Any:
+        """A result that no rule asks for, as the tape has it."""
+        return value if self.keep_all else _without_value(value)
 
     def _append(self, node: Node, value: Any, reachable: bool) -> ReverseTracer:
         self.tape.append(node)
@@ -182,20 +188,14 @@ class Reverse(Interpreter):
         for index in range(self.start + len(self.tape) - 1, self.start - 1, -1):
             node = self.tape.pop() if release else self.tape[index - self.start]
             if isinstance(node, Segment):
-                self._replay(node, index, cotangents, wanted)
+                self.replay(node, index, cotangents, wanted)
                 continue
             if node.primitive is None or index not in cotangents:
                 continue
             g = cotangents[index] if index in wanted else cotangents.pop(index)
-            pulled = node.primitive.rule.vjp(g, node.args, node.wanted, node.result, node.params)
-            for parent, arg, cotangent in zip(node.parents, node.args, pulled):
-                if parent is None:
-                    continue
-                if shape_of(cotangent) != shape_of(arg):
-                    raise AssertionError(f"the vjp of {node.origin} gave {describe(cotangent)} for {describe(arg)}")
-                if dtype_of(cotangent) != dtype_of(arg):
-                    cotangent = cast(cotangent, arg)
-                accumulate(cotangents, parent, cotangent)
+            for parent, cotangent in zip(node.parents, pulled(node, g)):
+                if parent is not None:
+                    accumulate(cotangents, parent, cotangent)
 
     # Checkpoints
 
@@ -220,11 +220,11 @@ class Reverse(Interpreter):
         for i, output in enumerate(outputs):
             if output is not None:
                 made = results[i]
-                node = Node(None, (), (segment,), _without_value(made._value), {}, made.origin)
+                node = Node(None, (), (segment,), self._result(made._value), {}, made.origin)
                 results[i] = self._append(node, made._value, made.reachable)
         return unflatten(result_structure, results)
 
-    def _replay(self, segment: Segment, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
+    def replay(self, segment: Segment, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
         """Run a checkpointed call again, recording, and pull the cotangents of its results through it."""
         seeds = {o: cotangents[o] for o in segment.outputs if o is not None and o in cotangents}
         for output in seeds.keys() - wanted:
@@ -237,7 +237,7 @@ class Reverse(Interpreter):
         ]
         with Reverse(self.level, start=index) as again:
             results, _ = flatten(segment.function(*unflatten(segment.structure, leaves)))
-        pulled: dict[int, Any] = {}
+        sent: dict[int, Any] = {}
         for result, output in zip(results, segment.outputs, strict=False):
             if output is None:
                 continue
@@ -248,10 +248,23 @@ class Reverse(Interpreter):
                     "changed in place, or its noise is no function of a key (draw it with mg.random)"
                 )
             if output in seeds:
-                accumulate(pulled, place, seeds[output])
-        again._walk(pulled, set(), release=True)
-        for earlier, cotangent in pulled.items():
+                accumulate(sent, place, seeds[output])
+        again._walk(sent, set(), release=True)
+        for earlier, cotangent in sent.items():
             accumulate(cotangents, earlier, cotangent)
+
+
+def pulled(node: Node, g: Any) -> list[Any]:
+    """What a node with cotangent g sends back to each of its arguments; None where no cotangent is wanted."""
+    cotangents = node.primitive.rule.vjp(g, node.args, node.wanted, node.result, node.params)
+    for i, (parent, arg, cotangent) in enumerate(zip(node.parents, node.args, cotangents)):
+        if parent is None:
+            continue
+        if shape_of(cotangent) != shape_of(arg):
+            raise AssertionError(f"the vjp of {node.origin} gave {describe(cotangent)} for {describe(arg)}")
+        if dtype_of(cotangent) != dtype_of(arg):
+            cotangents[i] = cast(cotangent, arg)
+    return cotangents
 
 
 def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:

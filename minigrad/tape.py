@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import tree
-from minigrad.core import OperandError, OperandTypeError, Tracer, dtype_of, shape_of
+from minigrad.core import OperandError, OperandTypeError, dtype_of, shape_of
 from minigrad.ops.elementwise import zeros_like_p
-from minigrad.reverse import Reverse, Segment
+from minigrad.reverse import Reverse
 from minigrad.rules import cast
+from minigrad.show import listing
 from minigrad.transforms import as_array, check_fits, check_inexact, owned
 
 
@@ -37,9 +38,10 @@ class Tape:
 
     def watch(self, x: Any) -> Any:
         """x (a tree of floating arrays) as traced values whose uses are recorded. Raises TypeError for integers."""
-        for leaf in tree.flatten(x)[0]:
-            check_inexact(leaf, "Tape.watch")
-        return tree.map(self._reverse.watch, x)
+        leaves, structure = tree.flatten(x)
+        for leaf in leaves:
+            check_inexact(leaf, "Tape.watch", "do not watch it")
+        return tree.unflatten(structure, list(map(self._reverse.watch, leaves, tree.names(x))))
 
     def gradient(self, y: Any, x: Any, cotangent: Any = None) -> Any:
         """∂y/∂x for a traced y and any traced x (a tree of them), also one in the middle of the computation.
@@ -65,23 +67,5 @@ class Tape:
         return len(self._reverse.tape)
 
     def __str__(self) -> str:
-        """One line an entry: index, operation, arguments, dtype and shape, and the line that asked for it."""
-        return "\n".join(self._line(i, entry) for i, entry in enumerate(self._reverse.tape))
-
-    def _line(self, index: int, entry: Any) -> str:
-        if isinstance(entry, Segment):
-            shown = ", ".join("·" if p is None else f"%{p}" for p in entry.parents)
-            return f"%{index} = checkpoint({shown})    {entry.origin.file}:{entry.origin.line}"
-        shown = [
-            f"%{parent}" if parent is not None else _constant(arg)
-            for parent, arg in zip(entry.parents, entry.args, strict=False)
-        ] + [f"{name}={value!r}" for name, value in entry.params.items()]
-        name = entry.origin.operation if entry.primitive is None else entry.primitive.name
-        kind = f"{dtype_of(entry.result)}{list(shape_of(entry.result))}"
-        return f"%{index} = {name}({', '.join(shown)}) : {kind}    {entry.origin.file}:{entry.origin.line}"
-
-
-def _constant(arg: Any) -> str:
-    if isinstance(arg, Tracer) or shape_of(arg):
-        return f"{dtype_of(arg)}{list(shape_of(arg))}"
-    return f"{arg:.6g}" if isinstance(arg, float) else str(getattr(arg, "dtype", arg))
+        """One line an entry; `show` says what stands in it."""
+        return listing(self._reverse.tape)

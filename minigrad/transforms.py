@@ -248,7 +248,7 @@ def _watched(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
     return [tape.watch(leaf) for leaf in leaves], lambda new: tree.unflatten(structure, new)
 
 
-def check_inexact(x: Any, name: str) -> None:
+def check_inexact(x: Any, name: str, instead: str = "leave it out through argnums") -> None:
     if not isinstance(x, Tracer):
         try:
             backend_of((x,))
@@ -257,7 +257,7 @@ def check_inexact(x: Any, name: str) -> None:
     if not is_inexact(x):
         raise OperandTypeError(
             f"{name}: derivatives need floating-point arguments, got {describe(x)}: convert it with "
-            "x.astype(float), or leave it out through argnums"
+            f"x.astype(float), or {instead}"
         )
 
 

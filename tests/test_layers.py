@@ -21,8 +21,10 @@ LAYERS = (
     ("random",),
     ("device",),
     ("forward", "reverse"),
+    ("show",),
     ("transforms",),
     ("tape",),
+    ("drawing",),
     ("checks",),
     ("program",),
 )

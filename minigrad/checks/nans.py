@@ -39,7 +39,7 @@ def _node_being_pulled() -> str | None:
     """The tape entry whose rule is running, if a backward pass is."""
     frame = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name == "_walk" and frame.f_globals.get("__name__") == "minigrad.reverse":
+        if frame.f_code.co_name in ("pulled", "_walk") and frame.f_globals.get("__name__") == "minigrad.reverse":
             return str(frame.f_locals["node"].origin)
         frame = frame.f_back
     return None

@@ -1,0 +1,284 @@
+"""A layered layout: where boxes and edges go, so that every edge runs downwards and none runs through a box.
+
+After Sugiyama, Tagawa and Toda (1981), in four steps: put every box on a level below all it uses; give an edge that
+skips levels a *bend* on each of them; order every level by the barycentres of its neighbours, up and down, and keep the
+order with the fewest crossings; slide boxes sideways until edges are as straight as that order allows. Distances are
+pixels. Edges leave at the bottom of a box and enter at the top of another. Boxes and bends are both called items.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+Point = tuple[float, float]
+
+GAP = 26  # between two boxes side by side, and between two levels
+BEND = 7  # half the width that an edge passing by takes
+SPREAD = 44  # between two edges that leave a box, at most
+
+
+class Size(NamedTuple):
+    """What a box needs."""
+
+    width: float
+    height: float
+    ports: tuple[float, ...] = ()  # where its edges enter, from the left
+    above: float = 0  # room for their labels
+    beside: float = 0  # by how much these stand out on the right
+
+
+class Layout(NamedTuple):
+    """Upper left corners of the boxes. An edge runs straight down from its first point to its second, in a curve to
+    the third, straight down again to the fourth, and so on."""
+
+    corners: list[Point]
+    routes: list[list[Point]]
+    width: float
+    height: float
+
+
+class Link(NamedTuple):
+    """A piece of an edge, from an item to one on the next level."""
+
+    upper: int
+    lower: int
+    entry: float  # where it enters the lower item, from its middle
+    place: float  # the same for the order: -½ is the left end, ½ the right one
+
+
+def arranged(sizes: Sequence[Size], edges: Sequence[tuple[int, int]]) -> Layout:
+    """Places for boxes. Edges are (source, target), source < target; those of one target enter its ports in turn."""
+    level = levels(len(sizes), edges)
+    links, chains = _with_bends(level, edges, sizes)
+    rows = _ordered(level, links)
+    leaving = _leaving(rows, links, sizes)
+    x = _middles(rows, links, leaving, sizes)
+    return _placed(sizes, level, links, chains, leaving, x)
+
+
+def levels(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
+    """The level of every box: the length of the longest path to it.
+
+    A box with more users than it uses itself moves down to right above the first of them: inputs and constants stand
+    where they are needed, and fewer edges have to pass by.
+    """
+    level = [0] * count
+    uses: list[set[int]] = [set() for _ in range(count)]
+    users: list[set[int]] = [set() for _ in range(count)]
+    for source, target in sorted(edges, key=lambda edge: edge[1]):
+        level[target] = max(level[target], level[source] + 1)
+        uses[target].add(source)
+        users[source].add(target)
+    for box in reversed(range(count)):
+        if len(users[box]) > len(uses[box]):
+            level[box] = min(level[user] for user in users[box]) - 1
+    return level
+
+
+def _with_bends(level: list[int], edges: Sequence, sizes: Sequence[Size]) -> tuple[list[Link], list[list[int]]]:
+    """All links, and the numbers of those that make up each edge. The levels of bends are added to `level`."""
+    entered = [0] * len(sizes)
+    links, chains = [], []
+    for source, target in edges:
+        width, ports = sizes[target].width, sizes[target].ports
+        entry = ports[entered[target]] - width / 2
+        entered[target] += 1
+        bends = range(len(level), len(level) + level[target] - level[source] - 1)
+        level += range(level[source] + 1, level[target])
+        steps = list(pairwise([source, *bends, target]))
+        chains.append(list(range(len(links), len(links) + len(steps))))
+        links += [Link(*step, 0.0, 0.0) for step in steps[:-1]] + [Link(*steps[-1], entry, entry / width)]
+    return links, chains
+
+
+# Order
+
+
+def _ordered(level: list[int], links: list[Link]) -> list[list[int]]:
+    """The items of every level from left to right."""
+    above: list[list[Link]] = [[] for _ in level]
+    below: list[list[Link]] = [[] for _ in level]
+    for link in links:
+        above[link.lower].append(link)
+        below[link.upper].append(link)
+    rows: list[list[int]] = [[] for _ in range(max(level, default=-1) + 1)]
+    for item in _arguments_first(level, above):
+        rows[level[item]].append(item)
+    best, fewest = [*rows], _crossings(rows, below)
+    position = {item: float(i) for row in rows for i, item in enumerate(row)}
+    for sweep in range(24):
+        downwards = sweep % 2 == 0
+        for r in range(len(rows)) if downwards else reversed(range(len(rows))):
+            near = {
+                item: [position[link.upper] for link in above[item]]
+                if downwards
+                else [position[link.lower] + link.place for link in below[item]]
+                for item in rows[r]
+            }
+            centre = {item: sum(near[item]) / len(near[item]) if near[item] else position[item] for item in rows[r]}
+            rows[r] = sorted(rows[r], key=centre.__getitem__)
+            position |= {item: float(i) for i, item in enumerate(rows[r])}
+        crossings = _crossings(rows, below)
+        if crossings < fewest:
+            best, fewest = [*rows], crossings
+    return best
+
+
+def _arguments_first(level: list[int], above: list[list[Link]]) -> list[int]:
+    """Every item after those it uses, from left to right: an order to begin with that has few crossings."""
+    order: dict[int, None] = {}
+    waiting = sorted(range(len(level)), key=lambda item: (level[item], -item))
+    while waiting:
+        item = waiting[-1]
+        missing = [link.upper for link in above[item] if link.upper not in order]
+        if missing and item not in order:
+            waiting += reversed(missing)
+        else:
+            order[waiting.pop()] = None
+    return list(order)
+
+
+def _crossings(rows: list[list[int]], below: list[list[Link]]) -> int:
+    """How many pairs of links cross."""
+    count = 0
+    for row, under in pairwise(rows):
+        position = {item: i for i, item in enumerate(under)}
+        passed: list[float] = []
+        for item in row:
+            ends = [position[link.lower] + link.place for link in below[item]]
+            count += sum(len(passed) - bisect_right(passed, end) for end in ends)
+            for end in ends:
+                insort(passed, end)
+    return count
+
+
+# Places
+
+
+def _leaving(rows: list[list[int]], links: list[Link], sizes: Sequence[Size]) -> list[float]:
+    """Where each link leaves its upper item, from its middle: side by side, in the order of where they go."""
+    position = {item: i for row in rows for i, item in enumerate(row)}
+    leaving = [0.0] * len(links)
+    fellows: dict[int, list[int]] = {}
+    for i, link in enumerate(links):
+        fellows.setdefault(link.upper, []).append(i)
+    for upper, several in fellows.items():
+        several.sort(key=lambda i: position[links[i].lower] + links[i].place)
+        for place, i in enumerate(several):
+            step = min(SPREAD, sizes[upper].width / len(several)) if upper < len(sizes) else 0.0
+            leaving[i] = step * (place - (len(several) - 1) / 2)
+    return leaving
+
+
+def _reach(item: int, sizes: Sequence[Size]) -> Point:
+    """How far an item reaches to the left and to the right of its middle."""
+    if item >= len(sizes):
+        return BEND, BEND
+    return sizes[item].width / 2, sizes[item].width / 2 + sizes[item].beside
+
+
+def _middles(rows: list[list[int]], links: list[Link], leaving: list[float], sizes: Sequence[Size]) -> list[float]:
+    """Where the middle of every item goes: in order, with few and small sideways moves of edges.
+
+    Level by level, up and down, items move to where their links pull them: at first to the mean of that, which brings
+    everything close, then to the median, which makes most edges straight. In doubt an item follows the one before it.
+    """
+    count = sum(map(len, rows))
+    ties: list[list[tuple[int, float, float, bool]]] = [[] for _ in range(count)]  # other end, offset, weight, above?
+    for link, leaves in zip(links, leaving):
+        shift = leaves - link.entry
+        weight = (1, 3, 9)[(link.upper >= len(sizes)) + (link.lower >= len(sizes))]  # passing edges are the straightest
+        if link.upper < len(sizes) and not sizes[link.upper].ports:
+            weight /= 4  # what uses nothing can move freely
+        ties[link.lower].append((link.upper, shift, weight, True))
+        ties[link.upper].append((link.lower, -shift, weight, False))
+    x = [0.0] * count
+    for sweep in range(81):
+        centre, downwards = _mean if sweep < 40 else _median, sweep % 2 == 0
+        for row in rows if downwards else reversed(rows):
+            pulls = [
+                [
+                    (x[other] + shift, weight * (1.5 if above is downwards else 1))
+                    for other, shift, weight, above in ties[item]
+                ]
+                or [(x[item], 1e-6)]
+                for item in row
+            ]
+            reach = [_reach(item, sizes) for item in row]
+            for item, place in zip(row, _apart(pulls, [a[1] + GAP + b[0] for a, b in pairwise(reach)], centre)):
+                x[item] = place
+    return x
+
+
+def _mean(pulls: list[Point]) -> float:
+    """Of (place, weight), what has the least squares."""
+    return sum(place * weight for place, weight in pulls) / sum(weight for _, weight in pulls)
+
+
+def _median(pulls: list[Point]) -> float:
+    """Of (place, weight), what has the least distances; the middle, where a range has."""
+    pulls = sorted(pulls)
+    total, passed, low = sum(weight for _, weight in pulls), 0.0, None
+    for place, weight in pulls:
+        passed += weight
+        if low is not None or passed > total / 2:
+            return place if low is None else (low + place) / 2
+        if passed == total / 2:
+            low = place
+    raise AssertionError("no pulls")
+
+
+def _apart(pulls: list[list[Point]], distances: list[float], centre: Callable) -> list[float]:
+    """The places nearest to where items are pulled that keep neighbours at least so far apart.
+
+    With the distances taken off, places must not fall from left to right: where they would, neighbours merge into a
+    block, with a common centre of their pulls. (This is isotonic regression by pooling adjacent violators.)
+    """
+    needed = [0.0]
+    for distance in distances:
+        needed.append(needed[-1] + distance)
+    blocks: list[tuple[float, list[Point], int]] = []  # (centre, pulls, how many items)
+    for pull, offset in zip(pulls, needed):
+        block = [(place - offset, weight) for place, weight in pull]
+        middle, many = centre(block), 1
+        while blocks and blocks[-1][0] > middle:
+            _, before, more = blocks.pop()
+            block, many = before + block, many + more
+            middle = centre(block)
+        blocks.append((middle, block, many))
+    middles = [middle for middle, _, many in blocks for _ in range(many)]
+    return [middle + offset for middle, offset in zip(middles, needed)]
+
+
+def _placed(sizes, level, links, chains, leaving, x) -> Layout:
+    """Heights of the levels; from them corners and routes. Boxes that use nothing stand at the foot of their level."""
+    reach = [_reach(item, sizes) for item in range(len(x))]
+    left = min([place - r[0] for place, r in zip(x, reach)], default=0.0)
+    x = [place - left for place in x]
+    ends = [(x[link.upper] + leaves, x[link.lower] + link.entry) for link, leaves in zip(links, leaving)]
+    heads, tops, feet = [], [], []  # of each level: where labels begin, where boxes do, and where they end
+    y = 0.0
+    for i in range(max(level, default=-1) + 1):
+        boxes = [size for size, at in zip(sizes, level) if at == i]
+        slant = max([abs(b - a) for (a, b), link in zip(ends, links) if level[link.upper] == i], default=0.0)
+        heads.append(y)
+        tops.append(y + max([size.above for size in boxes], default=0.0))
+        feet.append(tops[-1] + max([size.height for size in boxes], default=0.0))
+        y = feet[-1] + GAP + min(50.0, slant / 8)
+    corners = []
+    for item, size in enumerate(sizes):
+        top = tops[level[item]] if size.ports else feet[level[item]] - size.height
+        corners.append((x[item] - size.width / 2, top))
+    routes = []
+    for chain in chains:
+        source, target = links[chain[0]].upper, links[chain[-1]].lower
+        route = [(ends[chain[0]][0], corners[source][1] + sizes[source].height)]
+        for i in chain:
+            (start, end), link = ends[i], links[i]
+            route += [(start, feet[level[link.upper]]), (end, heads[level[link.lower]])]
+        routes.append([*route, (ends[chain[-1]][1], corners[target][1])])
+    width = max([place + r[1] for place, r in zip(x, reach)], default=0.0)
+    return Layout(corners, routes, width, feet[-1] if feet else 0.0)

@@ -1,0 +1,172 @@
+"""What a picture says: the lines of every box, the labels of every edge, the meaning of the signs.
+
+The font has one width, so that the width of a text is known before anybody draws it: `ADVANCE` is that of the widest
+font in the list. What has no room in a line stands whole in the tooltip.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import unicodedata
+from typing import Any, NamedTuple
+
+from minigrad.backends import NEUTRAL
+from minigrad.core import Origin, describe, shape_of
+from minigrad.drawing.graph import BROADCAST, CONSTANT, LABEL, Box, Edge, Graph, Quantity
+from minigrad.show import kind, number, summary
+
+ADVANCE = 0.62  # width over font size: of SF Mono; DejaVu Sans Mono, Menlo and Liberation Mono have 0.60
+COLUMNS, WIDE = 42, 46  # characters in a line of code, and of numbers
+FONTS = {  # pixels, by class
+    "heading": 17,
+    "title": 13,
+    "note": 12,
+    "value": 12,
+    "bar": 12,
+    "kind": 11,
+    "sent": 11,
+    "where": 10.5,
+    "slope": 10.5,
+}
+
+
+class Text(NamedTuple):
+    """A piece of text in one of the classes of FONTS."""
+
+    words: str
+    look: str
+
+    @property
+    def width(self) -> float:
+        return ADVANCE * FONTS[self.look] * columns(self.words)
+
+
+Line = tuple[Text, ...]  # what stands on the left, and, if there is a second, on the right
+
+
+def columns(words: str) -> int:
+    """How many characters wide a text is: marks over a letter take no room, Chinese letters take two."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words)
+
+
+def heading(graph: Graph) -> list[Text]:
+    """The title, and what the signs mean that occur."""
+    slopes = {edge.slope for edge in graph.edges}
+    head = [
+        Text(_cut(graph.title, 60), "heading"),
+        Text(graph.note, "note"),
+        Text("v  a value, computed on the way down", "value"),
+        Text("v̄  its cotangent ∂result/∂v: the sum of what its edges bring up (↑)", "bar"),
+    ]
+    if any(slope.startswith("∂") for slope in slopes):
+        head.append(Text("∂  the slope of an operation element by element: it brings up ∂·v̄", "note"))
+    if BROADCAST in slopes:
+        head.append(Text(f"{BROADCAST}  the same, summed over what was broadcast", "note"))
+    if any(slope.endswith("ᵀ") for slope in slopes):
+        head.append(Text("fᵀ  the transpose of a linear operation f: it brings up fᵀ(v̄)", "note"))
+    return head
+
+
+def lines_of(graph: Graph, i: int, edges: list[Edge]) -> list[Line]:
+    """What is written in a box; edges in the order in which their cotangents are added up."""
+    box = graph.boxes[i]
+    if box.role == CONSTANT:
+        return _constant(box.quantities[0].value)
+    one = len(box.quantities) == 1
+    title = Text(_cut(box.title), "title")
+    lines: list[Line] = [(title, Text(kind(box.quantities[0].value), "kind")) if one else (title,)]
+    if box.params:
+        lines.append((Text(_cut(", ".join(box.params)), "kind"),))
+    for j, quantity in enumerate(box.quantities):
+        if quantity.symbol:
+            beside = () if one else (Text(kind(quantity.value), "kind"),)
+            lines += _numbers(f"{quantity.symbol} ", quantity.value, "value", beside)
+            brought = [e.sent for e in edges if (e.source, e.quantity) == (i, j) and e.sent is not None]
+            lines += _cotangent(quantity, brought)
+    if box.origin is not None:
+        lines.append((Text(_cut(_where(box.origin)), "where"),))
+    return lines
+
+
+def _constant(value: Any) -> list[Line]:
+    if isinstance(value, NEUTRAL):
+        return [(Text(_minus(number(value)), "value"),)]
+    lines: list[Line] = [(Text(_cut(describe(value)), "kind"),)]
+    return lines + _numbers("", value, "value") if _holds(value) else lines
+
+
+def _holds(value: Any) -> bool:
+    """Whether a constant is of numbers: a checkpointed call may have arguments of any kind."""
+    return isinstance(value, NEUTRAL) or hasattr(value, "dtype")
+
+
+def _numbers(name: str, x: Any, look: str, beside: Line = ()) -> list[Line]:
+    """`x = …`, a small matrix row by row; if that is too wide, the range it lies in."""
+    words = name + _minus(summary(x))
+    rows = words.split("], ") if columns(words) > WIDE / 2 else [words]
+    rows = [f"{row}]," for row in rows[:-1]] + rows[-1:]
+    rows = [row if i == 0 else " " * (columns(name) + 3) + row for i, row in enumerate(rows)]
+    if max(map(columns, rows)) > WIDE:
+        rows = [name + _minus(summary(x, small=1))]
+    return [(Text(rows[0], look), *beside), *[(Text(row, look),) for row in rows[1:]]]
+
+
+def _cotangent(quantity: Quantity, brought: list[Any]) -> list[Line]:
+    """`x̄ = 0.14 + 2.97 = 3.11`: what the edges bring, and their sum."""
+    bar = quantity.symbol[0] + "̄" + quantity.symbol[1:]
+    if quantity.cotangent is None:
+        return [(Text(f"{bar} = 0: the result does not depend on it", "bar"),)]
+    if len(brought) > 1 and shape_of(quantity.cotangent) == ():
+        terms = " + ".join(summary(term)[2:] for term in brought).replace("+ -", "- ")
+        words = f"{bar} = {_minus(f'{terms} {summary(quantity.cotangent)}')}"
+        if columns(words) <= WIDE:
+            return [(Text(words, "bar"),)]
+    beside = (Text(f"Σ {len(brought)} edges", "kind"),) if len(brought) > 1 else ()
+    return _numbers(f"{bar} ", quantity.cotangent, "bar", beside)
+
+
+def _where(origin: Origin) -> str:
+    """`file.py:3  the code there`."""
+    linecache.checkcache(origin.file)
+    code = linecache.getline(origin.file, origin.line).strip()
+    return f"{os.path.basename(origin.file)}:{origin.line}  {code}".strip()
+
+
+def told_of_box(box: Box) -> str:
+    """The tooltip: everything, whole."""
+    told = [box.title + (f"({', '.join(box.params)})" if box.params else "")]
+    for q in box.quantities:
+        told.append(f"{q.symbol} {_minus(summary(q.value))}, {kind(q.value)}" if _holds(q.value) else describe(q.value))
+        if q.cotangent is not None:
+            told.append(f"its cotangent {_minus(summary(q.cotangent))}")
+    return "\n".join(told + ([_where(box.origin)] if box.origin else []))
+
+
+def label_of(edge: Edge) -> list[Text]:
+    """What stands beside the lower end of an edge."""
+    if edge.sent is None:
+        return []
+    words = summary(edge.sent, *LABEL)
+    slope = [Text(_minus(edge.slope), "slope")] if edge.slope else []
+    return [*slope, Text(_minus(f"↑ {words.removeprefix('= ')}"), "sent")]
+
+
+def told_of_edge(graph: Graph, edge: Edge) -> str:
+    """The tooltip of an edge."""
+    source, target = graph.boxes[edge.source], graph.boxes[edge.target]
+    told = f"{source.quantities[edge.quantity].symbol or source.title} → {target.title}"
+    told += f", as {edge.argument}" if edge.argument else ""
+    return told if edge.sent is None else f"{told}\nbrings up {_minus(summary(edge.sent))}, {kind(edge.sent)}"
+
+
+def _cut(words: str, most: int = COLUMNS) -> str:
+    if columns(words) <= most:
+        return words
+    while columns(words) >= most:
+        words = words[:-1]
+    return words.rstrip() + "…"
+
+
+def _minus(words: str) -> str:
+    return words.replace("-", "−")

@@ -1,0 +1,170 @@
+"""A tape in words: how numbers, arrays, parameters and entries are written for people to read.
+
+One line an entry: what was done to which entries, the dtype and shape that came out, the value where the tape keeps
+one for the way back (a rule asks for it), and the line of the program that asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends import NEUTRAL
+from minigrad.core import Origin, Shaped, backend_beside, concrete, describe, dtype_of, shape_of
+from minigrad.reverse import Node, Segment
+
+SMALL = 6  # elements of an array that is shown number by number
+LONGEST, ENDS = 200, 50  # a tape of more lines than LONGEST shows this many of each end
+COLUMN = 60  # characters that one entry may widen a column to
+
+
+def number(x: Any, digits: int = 4) -> str:
+    """One number in a few significant digits.
+
+    >>> number(0.1411200081), number(-0.0), number(3), number(1e-8)
+    ('0.1411', '0', '3', '1e-08')
+    """
+    if isinstance(x, (bool, np.bool_)):
+        return str(bool(x))
+    if isinstance(x, (complex, np.complexfloating)):
+        return f"{complex(x) + 0:.{digits}g}"
+    return str(x) if isinstance(x, (int, np.integer)) else f"{float(x) + 0.0:.{digits}g}"
+
+
+def summary(x: Any, small: int = SMALL, wide: int = 80) -> str:
+    """What an array holds: every number of a small one, the range of a large one, and how many are not a number.
+
+    An array is large that has more than `small` numbers, or takes more than `wide` characters.
+
+    >>> summary(np.array([[1.0, -0.5]])), summary(np.ones(9)), summary(np.arange(9.0))
+    ('= [[1, -0.5]]', '= 1 everywhere', '∈ [0, 8]')
+    """
+    x, backend = concrete(x), backend_beside(x)
+    size = int(np.prod(shape_of(x)))
+    if size <= small:
+        numbers = np.asarray(backend.to_host(x))
+        words = "= " + _nested(numbers, 4 if size == 1 else 3)
+        if size < 2 or (len(words) <= wide and not (numbers.ndim > 1 and np.all(numbers == numbers.flat[0]))):
+            return words
+    lost = backend.xp.isnan(x)  # of a large array only the answers leave its device
+    missing = int(lost.sum())
+    known = x[~lost] if missing else x
+    if missing == size:
+        return "= nan everywhere"
+    counted = f", {missing} nan" if missing else ""
+    if x.dtype.kind == "c":
+        return f"∈ ℂ, |·| ≤ {number(_one(abs(known).max()))}{counted}"
+    low, high = number(_one(known.min())), number(_one(known.max()))
+    return f"= {low} everywhere{counted}" if _one(known.min() == known.max()) else f"∈ [{low}, {high}]{counted}"
+
+
+def _one(x: Any) -> Any:
+    return np.asarray(backend_beside(x).to_host(x))[()]
+
+
+def _nested(x: np.ndarray, digits: int) -> str:
+    return "[" + ", ".join(_nested(part, digits) for part in x) + "]" if x.ndim else number(x[()], digits)
+
+
+def kind(x: Any) -> str:
+    """`float64[2, 3]`."""
+    return f"{dtype_of(x)}{list(shape_of(x))}"
+
+
+def parameters(params: dict[str, Any]) -> list[str]:
+    """`axes=(0, 1)`, and so on; what is None is left out.
+
+    >>> parameters({"index": (0, slice(1, None), Ellipsis), "dtype": np.dtype("f4"), "axis": None})
+    ['index=(0, 1:, ...)', 'dtype=float32']
+    """
+    return [f"{name}={_parameter(value)}" for name, value in params.items() if value is not None]
+
+
+def _parameter(value: Any) -> str:
+    if isinstance(value, slice):
+        ends = ["" if end is None else str(end) for end in (value.start, value.stop, value.step)]
+        return ":".join(ends if ends[2] else ends[:2])
+    if isinstance(value, (tuple, list)):
+        inner = ", ".join(map(_parameter, value)) + ("," if isinstance(value, tuple) and len(value) == 1 else "")
+        return f"({inner})" if isinstance(value, tuple) else f"[{inner}]"
+    if value is Ellipsis:
+        return "..."
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name
+    if isinstance(value, str):
+        return repr(value)
+    return str(value) if isinstance(value, NEUTRAL) else describe(value)
+
+
+def function_name(f: Any) -> str:
+    """What a function is called; `f` if it has no name."""
+    while isinstance(f, partial):
+        f = f.func
+    name = getattr(f, "__name__", type(f).__name__)
+    return "f" if name == "<lambda>" else name
+
+
+def place(origin: Origin) -> str:
+    """`file:line`."""
+    return f"{origin.file}:{origin.line}"
+
+
+# The lines of a tape
+
+
+def listing(entries: Sequence[Node | Segment]) -> str:
+    """The tape in aligned columns, one line an entry; of a long one, both ends and how many lines are left out."""
+    shown = list(range(len(entries)))
+    if len(entries) > LONGEST:
+        shown = shown[:ENDS] + shown[-ENDS:]
+    kept = _kept(entries)
+    rows = [(f"%{i}", _call(entries[i]), *_outcome(entries[i], kept.get(i)), place(entries[i].origin)) for i in shown]
+    widths = [max([len(row[c]) for row in rows if len(row[c]) <= COLUMN], default=0) for c in range(4)]
+    lines = []
+    for index, call, dtype, value, where in rows:
+        line = f"{index:>{widths[0]}} = {call:<{widths[1]}} {dtype:<{widths[2]}}  {value:<{widths[3]}}"
+        lines.append(f"{line}  {where}" if widths[3] else f"{line.rstrip()}  {where}")
+    if len(entries) > LONGEST:
+        lines.insert(ENDS, f"… {len(entries) - 2 * ENDS:,} entries left out …")
+    return "\n".join(lines)
+
+
+def _kept(entries: Sequence[Node | Segment]) -> dict[int, Any]:
+    """The value of every entry of which the tape has it: as a result, or as somebody's argument."""
+    kept: dict[int, Any] = {}
+    for index, entry in enumerate(entries):
+        values = entry.leaves if isinstance(entry, Segment) else entry.args
+        for parent, value in zip(entry.parents, values):
+            if parent is not None and not isinstance(value, Shaped):
+                kept[parent] = value
+        if isinstance(entry, Node) and not isinstance(entry.result, Shaped):
+            kept[index] = entry.result
+    return kept
+
+
+def _call(entry: Node | Segment) -> str:
+    """`multiply(%0, 2, axis=1)`."""
+    if isinstance(entry, Segment):
+        return f"checkpoint({', '.join([function_name(entry.function), *_arguments(entry.parents, entry.leaves)])})"
+    if entry.primitive is None:
+        return f"result(%{entry.parents[0]})" if entry.parents else f"input({entry.params.get('name', '')})"
+    return f"{entry.primitive.name}({', '.join(_arguments(entry.parents, entry.args) + parameters(entry.params))})"
+
+
+def _arguments(parents: Sequence[int | None], values: Sequence[Any]) -> list[str]:
+    return [constant(value) if parent is None else f"%{parent}" for parent, value in zip(parents, values)]
+
+
+def constant(x: Any) -> str:
+    """An argument that is not differentiated: a number as itself, an array by its dtype and shape."""
+    return number(x, 6) if isinstance(x, NEUTRAL) else describe(x)
+
+
+def _outcome(entry: Node | Segment, value: Any) -> tuple[str, str]:
+    """What came out: dtype and shape, and the value if it is kept."""
+    if isinstance(entry, Segment):
+        return "", ""
+    return f": {kind(entry.result)}", "" if value is None else summary(value)
