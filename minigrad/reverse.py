@@ -56,8 +56,10 @@ class Segment(NamedTuple):
     structure: Structure  # of the arguments
     leaves: tuple  # their values
     parents: tuple[int | None, ...]
+    reachable: tuple[bool, ...]  # which of them the user can reach
     outputs: tuple[int | None, ...]  # tape index of each result, None for those that are no results of this call
     digests: dict[int, int]  # fingerprint of each, by tape index
+    reads: list[int]  # fingerprints of what else its derivative will read: arrays of the user's, and numbers
     origin: Origin
 
 
@@ -151,8 +153,13 @@ class Reverse(Interpreter):
     # Arrays that must not change
 
     def _guard(self, array: Any, origin: Origin) -> None:
-        if id(array) not in self.guards and not isinstance(array, (Tracer, *NEUTRAL)):
-            self.guards[id(array)] = Guard(array, _fingerprint(array), origin)
+        """Note an array as it is. Raises MutationError if an earlier operation used it and it was another then."""
+        if isinstance(array, (Tracer, *NEUTRAL)):
+            return
+        fingerprint = _fingerprint(array)
+        first = self.guards.setdefault(id(array), Guard(array, fingerprint, origin))
+        if first.fingerprint != fingerprint:
+            raise _changed(first)
 
     def guard_results(self, results: Sequence[Any]) -> None:
         """Guard kept values that share memory with results about to be handed to the user."""
@@ -165,12 +172,19 @@ class Reverse(Interpreter):
 
     def check_guards(self) -> None:
         """Raise MutationError if an array that a pending derivative needs has changed."""
-        for array, fingerprint, origin in self.guards.values():
-            if _fingerprint(array) != fingerprint:
-                raise MutationError(
-                    f"{describe(array)}, used by {origin}, was changed in place before its derivative was computed: "
-                    "change a copy instead (x.copy()), or compute the derivative first"
-                )
+        for guard in self.guards.values():
+            if _fingerprint(guard.array) != guard.fingerprint:
+                raise _changed(guard)
+
+    def _reads(self, since: int = 0) -> list[int]:
+        """Fingerprints of what derivatives of the tape from `since` on will read: guarded arrays, and numbers."""
+        reads = [guard.fingerprint for guard in self.guards.values()]
+        for node in self.tape[since:]:
+            if isinstance(node, Segment):
+                reads += node.reads
+            else:
+                reads += [_fingerprint(x) for x in node.args if isinstance(x, NEUTRAL)]
+        return reads
 
     # Walking back
 
@@ -204,19 +218,25 @@ class Reverse(Interpreter):
         origin = Origin("checkpoint")
         leaves, structure = flatten(args)
         values, parents = zip(*map(self.lower, leaves), strict=True) if leaves else ((), ())
-        length, guards = len(self.tape), dict(self.guards)
-        results, result_structure = flatten(function(*args))
+        reachable = tuple(isinstance(leaf, ReverseTracer) and leaf.reachable for leaf in leaves)
+        length, guards, self.guards = len(self.tape), self.guards, {}
         segment, digests = self.start + length, {}
         outputs: list[int | None] = []
-        for result in results:
-            value, index = self.lower(result)
-            made_here = index is not None and index >= segment
-            outputs.append(segment + 1 + len(digests) if made_here else None)
-            if made_here:
-                digests[outputs[-1]] = _fingerprint(value)
-        del self.tape[length:]
-        self.guards, self.cut = guards, True  # what it kept is gone; that it runs the same again is checked by digests
-        self.tape.append(Segment(function, structure, values, parents, tuple(outputs), digests, origin))
+        try:
+            results, result_structure = flatten(function(*args))
+            for result in results:
+                value, index = self.lower(result)
+                made_here = index is not None and index >= segment
+                outputs.append(segment + 1 + len(digests) if made_here else None)
+                if made_here:
+                    digests[outputs[-1]] = _fingerprint(value)
+            reads = self._reads(since=length)
+        finally:  # what it kept is gone; digests and reads will show whether it runs the same again
+            del self.tape[length:]
+            self.guards, self.cut = guards, True
+        self.tape.append(
+            Segment(function, structure, values, parents, reachable, tuple(outputs), digests, reads, origin)
+        )
         for i, output in enumerate(outputs):
             if output is not None:
                 made = results[i]
@@ -232,20 +252,21 @@ class Reverse(Interpreter):
         if not seeds:
             return
         leaves = [
-            value if parent is None else ReverseTracer(value, self.level, segment.origin, parent)
-            for value, parent in zip(segment.leaves, segment.parents, strict=True)
+            value if parent is None else ReverseTracer(value, self.level, segment.origin, parent, reachable)
+            for value, parent, reachable in zip(segment.leaves, segment.parents, segment.reachable, strict=True)
         ]
         with Reverse(self.level, start=index) as again:
             results, _ = flatten(segment.function(*unflatten(segment.structure, leaves)))
+        same = len(results) == len(segment.outputs) and again._reads() == segment.reads
         sent: dict[int, Any] = {}
         for result, output in zip(results, segment.outputs, strict=False):
             if output is None:
                 continue
             value, place = again.lower(result)
-            if place is None or _fingerprint(value) != segment.digests[output] or len(results) != len(segment.outputs):
+            if not same or place is None or _fingerprint(value) != segment.digests[output]:
                 raise MutationError(
-                    f"{segment.origin} gave another result when it ran again for its derivative: an array it uses was "
-                    "changed in place, or its noise is no function of a key (draw it with mg.random)"
+                    f"{segment.origin} gave another result or read other values when it ran again for its derivative: "
+                    "an array it uses was changed in place, or its noise is no function of a key (use mg.random)"
                 )
             if output in seeds:
                 accumulate(sent, place, seeds[output])
@@ -273,10 +294,19 @@ def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:
     cotangents[index] = cotangent if before is None else add_p(before, cotangent)
 
 
+def _changed(guard: Guard) -> MutationError:
+    return MutationError(
+        f"{describe(guard.array)}, used by {guard.origin}, was changed in place before its derivative was computed: "
+        "change a copy instead (x.copy()), or compute the derivative first"
+    )
+
+
 def _fingerprint(x: Any) -> int:
     """A number that changes with any element of x, or their order."""
     x = concrete(x)
-    return hash(x) if isinstance(x, NEUTRAL) else backend_of((x,)).fingerprint(x)
+    if isinstance(x, NEUTRAL):
+        return hash(repr(x))  # tells -0.0 from 0.0, and a NaN is itself
+    return backend_of((x,)).fingerprint(x)
 
 
 def _without_value(x: Any) -> Any:

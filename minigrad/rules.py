@@ -192,6 +192,9 @@ class Custom(Rule):
     """A (jvp, vjp) pair for each argument."""
 
     def __init__(self, primitive: Primitive, pairs: dict[str, tuple[Callable, Callable] | None]):
+        for name, pair in pairs.items():  # half a pair would be a silent zero in the other mode
+            if pair is not None and [*map(callable, pair)] != [True, True]:
+                raise ValueError(f"the rule of '{primitive.name}' states {name} in one mode only; write (jvp, vjp)")
         super().__init__(primitive, {n: pair and pair[1] for n, pair in pairs.items()})
         self.pushes = {n: pair and Statement(pair[0]) for n, pair in pairs.items()}
 

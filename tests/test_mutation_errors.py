@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from conftest import to_host
@@ -138,6 +140,61 @@ def test_checkpoint(captured, arrays):
     c[0, 0] += 1
     with pytest.raises(mg.MutationError, match=r"'checkpoint' at .* gave another result"):
         pullback(x)
+
+
+@pytest.mark.parametrize("captured", [True, False], ids=["captured", "argument"])
+@pytest.mark.parametrize("depth", [1, 2], ids=["one", "nested"])
+def test_checkpoint_whose_result_hides_the_change(captured, depth, xp):
+    """0·c is 0 for any c, but c is the derivative: that the result is the same proves nothing."""
+    x, c = xp.asarray([0.0, 1.0]), xp.asarray([2.0, 5.0])
+    f = (lambda x: x * c) if captured else mg.multiply
+    for _ in range(depth):
+        f = mg.checkpoint(f)
+    _, pullback = mg.vjp(f if captured else lambda x: f(x, c), x)
+    assert to_host(pullback(mg.ones_like(x))[0]).tolist() == [2, 5]
+    c[0] = 99
+    with pytest.raises(mg.MutationError, match=r"'checkpoint' at .*test_mutation_errors.py:.* read other values"):
+        pullback(mg.ones_like(x))
+
+
+def test_input_of_a_checkpoint_whose_result_hides_the_change(xp):
+    x, z = xp.asarray([2.0]), xp.asarray([0.0])
+    _, pullback = mg.vjp(mg.checkpoint(mg.multiply), x, z)
+    x[0] = 7
+    with pytest.raises(mg.MutationError, match="'checkpoint'"):
+        pullback(mg.ones_like(x))
+
+
+def test_number_of_a_checkpoint_whose_result_hides_the_change(xp):
+    """A layer that starts at zero gives zero at any scale."""
+    scale = [2.0]
+    _, pullback = mg.vjp(mg.checkpoint(lambda w: w * scale[0]), xp.zeros(2))
+    assert to_host(pullback(xp.ones(2))[0]).tolist() == [2, 2]
+    scale[0] = 3.0
+    with pytest.raises(mg.MutationError, match="read other values"):
+        pullback(xp.ones(2))
+
+
+def test_a_nan_in_a_checkpoint_is_no_change(xp):
+    x = xp.asarray([math.nan, 1.0])
+    gradient = to_host(mg.grad(mg.checkpoint(lambda x: mg.sum(x) * mg.sum(x) * math.nan))(x))
+    assert np.isnan(gradient).all()
+
+
+def test_changed_between_two_uses_and_undone(arrays):
+    """A buffer that is filled, used, filled again and used again, and ends as it began."""
+    x, c = arrays
+
+    def f(x):
+        first = x * c
+        c[...] *= -1
+        try:
+            return first + x * c
+        finally:
+            c[...] *= -1
+
+    with pytest.raises(mg.MutationError, match=r"used by 'multiply' at .*test_mutation_errors.py:"):
+        mg.vjp(f, x)[1](x)
 
 
 @given(

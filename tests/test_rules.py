@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import Primitive, primitives
-from minigrad.rules import partials
+from minigrad.rules import custom, partials
 
 
 @pytest.fixture
@@ -38,6 +38,13 @@ def test_a_statement_speaks_of_what_there_is(new) -> None:
         partials(made, x=lambda z: z)
     with pytest.raises(ValueError, match="speaks of"):
         partials(made, z=lambda y: y)
+
+
+@pytest.mark.parametrize("pair", [(lambda t: t, None), (None, lambda g: g), (lambda t: t,)], ids=["jvp", "vjp", "one"])
+def test_half_a_rule_is_an_error_and_no_silent_zero(pair, new) -> None:
+    made = new(lambda b, x, out=None: b.xp.add(x, 1, out=out))
+    with pytest.raises(ValueError, match=r"rule of 'test_.*' states x in one mode only"):
+        custom(made, x=pair)
 
 
 def test_parameters_may_keep_their_defaults(new) -> None:
