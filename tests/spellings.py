@@ -3,9 +3,9 @@
     row(name, spelling, *arguments, params=(…), torch=…, jax=…, autograd=…)
 
 A spelling is the path of a function, `"nn.functional.elu"`, or a function of a namespace and arrays. That in second
-place is in NumPy's names and holds for minigrad and for every peer that is not named after it (`peers` says where its
-path begins); `None` says that a peer does not have this, or that it raises. An argument is (shape, how to draw it), and
-`params` follow the arrays. What autograd gets wrong without raising is in `test_peer_mistakes`.
+place is in NumPy's names and holds for minigrad and for every peer that is not named after it (`peers` says where paths
+begin); `None` says that a peer does not have this, or raises. An argument is (shape, how to draw it), and `params`
+follow the arrays. What a peer has but gets wrong, like autograd's `repeat`, is in `test_peer_differences`.
 """
 
 from __future__ import annotations
@@ -341,12 +341,14 @@ def torch_conv(torch: Any, x: Any, w: Any, stride: Any, pads: Any) -> Any:
     return torch.nn.functional.conv2d(padded, w.permute(3, 2, 0, 1), stride=stride).permute(0, 2, 3, 1)
 
 
-def jax_conv(jax: Any, x: Any, w: Any, stride: Any, pads: Any) -> Any:
+def jax_conv(jax: Any, x: Any, w: Any, stride: Any, padding: Any) -> Any:
     strides = (stride, stride) if isinstance(stride, int) else stride
+    pads = ((padding, padding),) * 2 if isinstance(padding, int) else padding
+    pads = pads.upper() if isinstance(pads, str) else pads
     return jax.lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-CONVOLUTIONS = {  # height and width of images and of kernels, stride, padding as we say it, rows and columns it adds
+CONVOLUTIONS = {  # height and width of images and of kernels, stride, padding, and the rows and columns that adds
     "1×1": ((3, 4), (1, 1), 1, "same", ((0, 0), (0, 0))),
     "3×3 same": ((3, 4), (3, 3), 1, "same", ((1, 1), (1, 1))),
     "5×5 same": ((4, 3), (5, 5), 1, "same", ((2, 2), (2, 2))),
@@ -366,7 +368,7 @@ for _what, (_size, _kernel, _stride, _padding, _pads) in CONVOLUTIONS.items():
         ((*_kernel, 2, 3), signed),
         params=[_stride, _padding],
         torch=lambda torch, x, w, stride, padding, pads=_pads: torch_conv(torch, x, w, stride, pads),
-        jax=lambda jax, x, w, stride, padding, pads=_pads: jax_conv(jax, x, w, stride, pads),
+        jax=jax_conv,
         autograd=None,
     )
 
@@ -401,7 +403,7 @@ def torch_space_to_depth(torch: Any, x: Any, factor: int = 2) -> Any:
 
 
 def jax_depth_to_space(jax: Any, x: Any, factor: int = 2) -> Any:
-    """Each pixel's channels stacked phase by phase, as einops says it: n h w (i j c) -> n (h i) (w j) c."""
+    """n h w (i j c) -> n (h i) (w j) c, as einops writes it."""
     n, h, w, c = x.shape
     phases = x.reshape(n, h, w, factor, factor, c // factor**2)
     return jax.numpy.einsum("nhwijc->nhiwjc", phases).reshape(n, h * factor, w * factor, -1)
@@ -431,7 +433,7 @@ row(
     ((1, 3, 2, 2), signed),
     ((3, 3, 2, 8), signed),
     torch=lambda torch, x, w: torch_depth_to_space(torch, torch_conv(torch, x, w, 1, ((1, 1), (1, 1)))),
-    jax=lambda jax, x, w: jax_depth_to_space(jax, jax_conv(jax, x, w, 1, ((1, 1), (1, 1)))),
+    jax=lambda jax, x, w: jax_depth_to_space(jax, jax_conv(jax, x, w, 1, "same")),
     autograd=None,
 )
 

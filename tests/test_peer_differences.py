@@ -23,6 +23,7 @@ import minigrad as mg
 VERSIONS = {"torch": "2.13", "jax": "0.10", "autograd": "1.9"}
 TOLERANCE = 1e-10  # relative to each number
 INF, NAN = math.inf, math.nan
+NANS = [NAN, NAN]
 
 
 @dataclass(frozen=True)
@@ -96,21 +97,17 @@ point("power", "power/0", "at 0", [0], [0])
 point("power", "power/0.5", "at 0", [0], [INF])
 
 TIP = "hypot, arctan2, norm, std"
-point(TIP, "hypot", "of (0, 0)", [0, 0], [0, 0], torch=[NAN, NAN], jax=[0.5, 0.5], autograd=[NAN, NAN])
-point(TIP, "arctan2", "of (0, 0)", [0, 0], [0, 0], jax=[NAN, NAN], autograd=[NAN, NAN])
-point(TIP, "norm", "of zeros", [[0, 0]], [0, 0], jax=[NAN, NAN], autograd=[NAN, NAN])
-point(
-    TIP, "norm", "of zeros, Hessian", [[0, 0]], [0, 0], order=2, torch=[NAN, NAN], jax=[NAN, NAN], autograd=[NAN, NAN]
-)
-point(TIP, "norm/3", "of zeros", [[[0, 0]]], [0, 0], jax=[NAN, NAN], autograd=[NAN, NAN])
+point(TIP, "hypot", "of (0, 0)", [0, 0], [0, 0], torch=NANS, jax=[0.5, 0.5], autograd=NANS)
+point(TIP, "arctan2", "of (0, 0)", [0, 0], [0, 0], jax=NANS, autograd=NANS)
+point(TIP, "norm", "of zeros", [[0, 0]], [0, 0], jax=NANS, autograd=NANS)
+point(TIP, "norm", "of zeros, Hessian", [[0, 0]], [0, 0], order=2, torch=NANS, jax=NANS, autograd=NANS)
+point(TIP, "norm/3", "of zeros", [[[0, 0]]], [0, 0], jax=NANS, autograd=NANS)
 point(TIP, "norm/1", "with a zero", [[[0, 2]]], [0, 1], jax=[1, 1])
-point(TIP, "std", "of equals", [[[1, 1]]], [0, 0], jax=[NAN, NAN], autograd=[NAN, NAN])
+point(TIP, "std", "of equals", [[[1, 1]]], [0, 0], jax=NANS, autograd=NANS)
 
 LOG_SUM = "logaddexp, logsumexp"
-point(LOG_SUM, "logaddexp", "of −∞ twice", [-INF, -INF], [0, 0], torch=[NAN, NAN], jax=[NAN, NAN], autograd=[NAN, NAN])
-point(
-    LOG_SUM, "logsumexp", "of −∞ twice", [[[-INF] * 2]], [0, 0], torch=[NAN, NAN], jax=[NAN, NAN], autograd=[NAN, NAN]
-)
+point(LOG_SUM, "logaddexp", "of −∞ twice", [-INF, -INF], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
+point(LOG_SUM, "logsumexp", "of −∞ twice", [[[-INF] * 2]], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
 point(LOG_SUM, "logsumexp", "of −∞ and numbers", [[[-INF, 0, 0]]], [0, 0.5, 0.5])
 
 # L = [[2, 0], [1, 1]]; the peers take the matrix for symmetric and share what belongs to its lower half between both
