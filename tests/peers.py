@@ -95,8 +95,7 @@ class Library(ABC):
 
 
 class Minigrad(Library):
-    """minigrad, with arrays where `move` puts them: both modes, and forward over reverse (which `test_ops_derivatives`
-    compares with the other ways to second derivatives)."""
+    """minigrad, with arrays where `move` puts them: both modes, and forward over reverse."""
 
     def __init__(self, move: Callable):
         super().__init__(mg, mg)
@@ -227,10 +226,10 @@ def beside(rows: Iterable[Spelled]) -> pytest.MarkDecorator:
     """Runs a test with every `peer` and each `row` it can spell; a peer that is not installed is one skipped test."""
     rows, params = list(rows), []
     for who in PEERS:
-        if importlib.util.find_spec(who) is None:
+        spelled = [row for row in rows if spelling_of(row, who) is not None]
+        if spelled and importlib.util.find_spec(who) is None:
             absent = pytest.mark.skip(reason=f"{who} is an optional peer: pip install '.[bench]'")
             params.append(pytest.param(who, None, id=who, marks=absent))
         else:
-            spelled = [row for row in rows if spelling_of(row, who) is not None]
             params += [pytest.param(who, row, id=f"{who}-{row.name}") for row in spelled]
     return pytest.mark.parametrize("peer, row", params, indirect=["peer"])

@@ -35,8 +35,8 @@ def test_derivatives_agree(peer, row, ours):
     if not forward:
         with pytest.raises(NotImplementedError):
             peer.derivatives(theirs, args, u, v)
-    found, expected = ours.derivatives(f, args, u, v, forward), peer.derivatives(theirs, args, u, v, forward)
-    assert disagreements(found, expected) == []
+    wrong = disagreements(ours.derivatives(f, args, u, v, forward), peer.derivatives(theirs, args, u, v, forward))
+    assert not wrong, wrong
 
 
 def test_every_operation_has_a_row():
