@@ -12,22 +12,22 @@ entry, losses of three steps to 1e-4. PyTorch uses its default Adam; the convolu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import ABSENT, machine, measure, parse, parser, peer, positive, quiet, ratio
+from common import ABSENT, machine, measure, parse, parser, positive, quiet, ratio
 from report import report
+from torch_twin import torch, twin_of
 
 import minigrad as mg
 from minigrad import tree
-from vae.models import MODELS, Affine, Model, Parameters
+from vae.models import MODELS, Model, Parameters
 from vae.objectives import Likelihood, elbo
 from vae.optimisers import adam
 
 TOLERANCE = 1e-4
 LEARNING_RATE = 1e-3
-torch = peer("torch")
 
 
 class Competitor(NamedTuple):
@@ -55,27 +55,25 @@ def minigrad_competitor(model: Model, parameters: Parameters, y: np.ndarray, noi
     return Competitor(step, lambda: tree.flatten(loss_and_gradients(parameters)[1])[0], lambda p: tree.flatten(p)[0])
 
 
-# PyTorch: images NCHW, convolution kernels OIHW, dense weights (outputs, inputs)
+# PyTorch
 
 
 def torch_competitor(
     model: Model, parameters: Parameters, y: np.ndarray, noise: np.ndarray, channels_last: bool = False
 ) -> Competitor:
-    def layout(p: Parameters) -> list[np.ndarray]:
-        return _mlp_layout(p) if model.name == "mlp" else _conv_layout(p, channels_last)
+    twin = twin_of(model, channels_last)
 
     def tensor(x: np.ndarray) -> Any:
         made = torch.tensor(np.ascontiguousarray(x))
         return made.contiguous(memory_format=torch.channels_last) if channels_last and x.ndim == 4 else made
 
-    weights = [tensor(x).requires_grad_() for x in layout(parameters)]
-    network = _torch_mlp if model.name == "mlp" else _torch_conv
-    images = tensor(y.reshape(len(y), -1) if model.name == "mlp" else y.transpose(0, 3, 1, 2))
+    weights = [tensor(x).requires_grad_() for x in twin.layout(parameters)]
+    images = tensor(twin.images(y))
     epsilon = tensor(noise)
     optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE)
 
     def loss() -> Any:
-        mean, log_std, logits = network(weights, images, epsilon, channels_last)
+        mean, log_std, logits = twin.network(weights, images, epsilon)
         nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
         return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
 
@@ -86,55 +84,7 @@ def torch_competitor(
         optimiser.step()
         return value.item()
 
-    return Competitor(step, lambda: [g.numpy() for g in torch.autograd.grad(loss(), weights)], layout)
-
-
-def _torch_mlp(weights: Sequence, y: Any, noise: Any, channels_last: bool) -> tuple:
-    linear, relu = torch.nn.functional.linear, torch.nn.functional.relu
-    hidden, mean, log_std, up, pixels = zip(weights[::2], weights[1::2], strict=True)
-    h = relu(linear(y, *hidden))
-    m, s = linear(h, *mean), linear(h, *log_std)
-    return m, s, linear(relu(linear(m + torch.exp(s) * noise, *up)), *pixels)
-
-
-def _torch_conv(weights: Sequence, y: Any, noise: Any, channels_last: bool) -> tuple:
-    F = torch.nn.functional
-    first, second, mean, log_std, up, middle, pixels = zip(weights[::2], weights[1::2], strict=True)
-    h = F.relu(F.conv2d(F.pad(y, (0, 1, 0, 1)), *first, stride=2))  # "same" with stride 2 pads below and at the right
-    h = F.relu(F.conv2d(F.pad(h, (0, 1, 0, 1)), *second, stride=2))
-    n, c, height, width = h.shape
-    flat = h.permute(0, 2, 3, 1).reshape(n, -1) if channels_last else h.reshape(n, -1)  # no copy in either layout
-    m, s = F.linear(flat, *mean), F.linear(flat, *log_std)
-    h = F.relu(F.linear(m + torch.exp(s) * noise, *up))
-    h = h.view(n, height, width, c).permute(0, 3, 1, 2) if channels_last else h.view(n, c, height, width)
-    h = F.relu(F.pixel_shuffle(F.conv2d(h, *middle, padding=1), 2))
-    return m, s, F.pixel_shuffle(F.conv2d(h, *pixels, padding=1), 2)
-
-
-def _layers(p: Parameters) -> list[Affine]:
-    return [*p.encoder.hidden, p.encoder.mean, p.encoder.log_std, *p.decoder.hidden, p.decoder.pixels]
-
-
-def _mlp_layout(p: Parameters) -> list[np.ndarray]:
-    return [x for w, b in _layers(p) for x in (w.T, b)]
-
-
-def _conv_layout(p: Parameters, channels_last: bool) -> list[np.ndarray]:
-    first, second, mean, log_std, up, middle, pixels = _layers(p)
-    channels = second.w.shape[3]
-    side = round((len(mean.w) / channels) ** 0.5)
-
-    def flat(x: np.ndarray) -> np.ndarray:  # the last axis runs over (height, width, channel): make it (c, h, w)
-        split = x.reshape(-1, side, side, channels)
-        return x if channels_last else split.transpose(0, 3, 1, 2).reshape(x.shape)
-
-    def shuffled(x: np.ndarray) -> np.ndarray:  # output channel (2r_i + r_j)·C + c of ours is 4c + 2r_i + r_j there
-        return x.reshape(4, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
-
-    kernels = [x for w, b in (first, second) for x in (w.transpose(3, 2, 0, 1), b)]
-    heads = [x for w, b in (mean, log_std) for x in (flat(w.T), b)]
-    deconvolutions = [x for w, b in (middle, pixels) for x in (shuffled(w.transpose(3, 2, 0, 1)), shuffled(b))]
-    return [*kernels, *heads, flat(up.w).T, flat(up.b), *deconvolutions]
+    return Competitor(step, lambda: [g.numpy() for g in torch.autograd.grad(loss(), weights)], twin.layout)
 
 
 # Side by side

@@ -71,3 +71,20 @@ def no_interpreter_left_behind():
     before = current()
     yield
     assert current() is before
+
+
+@pytest.fixture(scope="module")
+def peer(request):
+    """An installed library to compare with, open, by the name of its module."""
+    from peers import PEERS
+
+    with PEERS[request.param]() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def ours(on_device):
+    """minigrad behind the same face as its peers."""
+    from peers import Minigrad
+
+    return Minigrad(on_device)

@@ -81,3 +81,20 @@ def shuffle(x: np.ndarray, factor: int) -> np.ndarray:
 def unshuffle(x: np.ndarray, factor: int) -> np.ndarray:
     """Space to depth, one phase at a time."""
     return np.concatenate([x[:, i::factor, j::factor] for i in range(factor) for j in range(factor)], axis=3)
+
+
+def phases_to_kernel(w, k):
+    """Slide 16's mapping: kernel V of size 2k with V_r[j] = w[r + (k−1) − 2j] per axis, phase r, tap j ∈ [−q, q].
+
+    w is (k, k, C, 4F), phase (r_i, r_j) in channels (2r_i + r_j)·F …; V is (2k, 2k, C, F), so that tap j of phase r
+    sits at r + (k−1) − 2j of V.
+    """
+    q, (channels, features) = (k - 1) // 2, (w.shape[2], w.shape[3] // 4)
+    whole = np.zeros((2 * k, 2 * k, channels, features))
+    for ri in range(2):
+        for rj in range(2):
+            phase = w[..., (2 * ri + rj) * features : (2 * ri + rj + 1) * features]
+            for i in range(-q, q + 1):
+                for j in range(-q, q + 1):
+                    whole[ri + (k - 1) - 2 * i, rj + (k - 1) - 2 * j] = phase[q + i, q + j]
+    return whole

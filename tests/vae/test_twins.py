@@ -1,0 +1,173 @@
+"""The whole autoencoder in PyTorch and in JAX: the ELBO of the same parameters, images and noise, and its derivatives.
+
+Each peer has its own layers and densities, and PyTorch its own layout too (`benchmarks/torch_twin.py`). Both forms of
+the objective are compared at once, as a result (2, N), by every parameter tensor and to 1e-10 of its largest entry:
+value, gradient, directional derivative, and the Hessian times a random direction.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import truth
+from peers import Derivatives, beside, disagreements
+
+import minigrad as mg
+from minigrad import tree
+from vae.models import Model, Parameters
+from vae.objectives import FORMS, Likelihood, elbo
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # for torch_twin
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row for `beside`: a small model and a likelihood. autograd is left out: it has no convolution with strides."""
+
+    model: Model
+    likelihood: Likelihood
+    spelling = "elbo"
+    own: ClassVar[dict] = {"autograd": None}
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.name}, {self.likelihood.name}, σ {self.likelihood.mode}"
+
+
+IMAGES = (3, 8, 12, 3)  # no side like another, and channels that a wrong order would show
+LIKELIHOODS = [
+    Likelihood("bernoulli"),
+    *[Likelihood(name, mode, 0.7) for name in ("gaussian", "laplace") for mode in ("fixed", "learned", "profiled")],
+]
+SETTINGS = [  # JAX takes its time to compile a convolution's derivatives: three likelihoods are enough there
+    *[Setting(truth.small_model("mlp", IMAGES[1:]), likelihood) for likelihood in LIKELIHOODS],
+    *[Setting(truth.small_model("conv", IMAGES[1:]), LIKELIHOODS[i]) for i in (0, 2, 6)],
+]
+
+
+def sigma(likelihood: Likelihood, error: Any, log_sigma: Any, exp: Callable) -> Any:
+    """σ of the decoder's density, from what it leaves of the images."""
+    if likelihood.mode == "profiled":
+        return (error**2).mean() ** 0.5 if likelihood.name == "gaussian" else abs(error).mean()
+    return exp(log_sigma) if likelihood.mode == "learned" else likelihood.sigma
+
+
+# Each twin is (our parameters as the peer's list of arrays, the objective as a function of those)
+
+Twin = tuple[Callable[[Parameters], list], Callable]
+
+
+def in_torch(torch: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Twin:
+    from torch_twin import twin_of
+
+    twin, likelihood, D = twin_of(setting.model), setting.likelihood, torch.distributions
+    images, eps = torch.tensor(np.ascontiguousarray(twin.images(y))), torch.tensor(noise)
+    learned = parameters.log_sigma is not None
+
+    def layout(p: Parameters) -> list:
+        return [*twin.layout(p), *([p.log_sigma] if learned else [])]
+
+    def density(x: Any, log_sigma: Any) -> Any:
+        if likelihood.name == "bernoulli":
+            return D.Bernoulli(logits=x, validate_args=False)  # or it would not take grey pixels
+        mean = torch.sigmoid(x)
+        kind = D.Normal if likelihood.name == "gaussian" else D.Laplace
+        return kind(mean, sigma(likelihood, images - mean, log_sigma, torch.exp))
+
+    def objective(*weights: Any) -> Any:
+        weights, log_sigma = (weights[:-1], weights[-1]) if learned else (weights, None)
+        mean, log_std, x = twin.network(weights, images, eps)
+        pixels = density(x, log_sigma).log_prob(images).flatten(1).sum(1)
+        posterior = D.Normal(mean, torch.exp(log_std))
+        prior = D.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        z = mean + torch.exp(log_std) * eps
+        closed, sampled = -D.kl_divergence(posterior, prior), prior.log_prob(z) - posterior.log_prob(z)
+        return torch.stack([pixels + closed.sum(1), pixels + sampled.sum(1)])
+
+    return layout, objective
+
+
+def jax_network(jax: ModuleType, model: Model, p: Parameters, y: Any, eps: Any) -> tuple:
+    """μ, ln σ of the posterior and the decoder's numbers."""
+    relu, (height, width, channels) = jax.nn.relu, model.image_shape
+
+    def dense(layer: Any, h: Any) -> Any:
+        return h @ layer.w + layer.b
+
+    def conv(layer: Any, h: Any, stride: int = 1) -> Any:
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(h, layer.w, (stride, stride), "SAME", dimension_numbers=layout) + layer.b
+
+    def up(layer: Any, h: Any) -> Any:
+        n, rows, columns, _ = h.shape
+        phases = conv(layer, h).reshape(n, rows, columns, 2, 2, -1)
+        return jax.numpy.einsum("nhwijc->nhiwjc", phases).reshape(n, 2 * rows, 2 * columns, -1)
+
+    h = y.reshape(len(y), -1) if model.name == "mlp" else y
+    for layer in p.encoder.hidden:
+        h = relu(dense(layer, h) if model.name == "mlp" else conv(layer, h, 2))
+    h = h.reshape(len(y), -1)
+    mean, log_std = dense(p.encoder.mean, h), dense(p.encoder.log_std, h)
+    first, *others = p.decoder.hidden
+    h = relu(dense(first, mean + jax.numpy.exp(log_std) * eps))
+    if model.name == "mlp":
+        return mean, log_std, dense(p.decoder.pixels, h).reshape(-1, height, width, channels)
+    h = h.reshape(-1, height // 4, width // 4, p.encoder.hidden[-1].b.size)
+    for layer in others:
+        h = relu(up(layer, h))
+    return mean, log_std, up(p.decoder.pixels, h)
+
+
+def in_jax(jax: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Twin:
+    likelihood, stats, exp = setting.likelihood, jax.scipy.stats, jax.numpy.exp
+    structure = tree.flatten(parameters)[1]
+
+    def log_density(x: Any, log_sigma: Any) -> Any:
+        if likelihood.name == "bernoulli":
+            return y * jax.nn.log_sigmoid(x) + (1 - y) * jax.nn.log_sigmoid(-x)
+        mean = jax.nn.sigmoid(x)
+        kind = stats.norm if likelihood.name == "gaussian" else stats.laplace
+        return kind.logpdf(y, mean, sigma(likelihood, y - mean, log_sigma, exp))
+
+    def objective(*leaves: Any) -> Any:
+        p = tree.unflatten(structure, leaves)
+        mean, log_std, x = jax_network(jax, setting.model, p, y, noise)
+        pixels, std = log_density(x, p.log_sigma).sum((1, 2, 3)), exp(log_std)
+        z = mean + std * noise
+        closed = 0.5 * (1 + 2 * log_std - mean**2 - std**2)
+        sampled = stats.norm.logpdf(z) - stats.norm.logpdf(z, mean, std)
+        return jax.numpy.stack([pixels + closed.sum(1), pixels + sampled.sum(1)])
+
+    return lambda p: tree.flatten(p)[0], objective
+
+
+TWINS = {"torch": in_torch, "jax": in_jax}
+
+
+@beside(SETTINGS)
+def test_elbo_and_its_derivatives_agree(peer, row, ours):
+    model, likelihood, random = row.model, row.likelihood, np.random.default_rng(0)
+    parameters = truth.lively_parameters(model)
+    if likelihood.mode == "learned":
+        parameters = parameters._replace(log_sigma=np.array(-0.8))
+    y, noise = random.random(IMAGES), random.standard_normal((IMAGES[0], model.latent))
+    u, v = random.standard_normal((2, len(y))), truth.like(parameters, random)
+    leaves, structure = tree.flatten(parameters)
+    moved_y, moved_noise = ours.array(y), ours.array(noise)
+
+    def objective(*leaves):
+        p = tree.unflatten(structure, leaves)
+        return mg.stack([elbo(model, likelihood, p, moved_y, moved_noise, form) for form in FORMS])
+
+    layout, theirs = TWINS[peer.name](peer.top, row, parameters, y, noise)
+    found = ours.derivatives(objective, leaves, u, tree.flatten(v)[0])
+    rearranged = [layout(tree.unflatten(structure, part)) for part in (found.vjp, found.second)]
+    found = Derivatives(found.value, tuple(rearranged[0]), found.jvp, tuple(rearranged[1]))
+    wrong = disagreements(found, peer.derivatives(theirs, layout(parameters), u, layout(v)))
+    assert not wrong, wrong
