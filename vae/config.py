@@ -53,8 +53,8 @@ class Config:
                 raise UserError(f"{name.replace('_', ' ')} must be a whole number of at least 1, got {value}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum lies in [0, 1), got {self.momentum}")
-        if not (math.isfinite(self.beta) and self.beta >= 0):
-            raise UserError(f"beta must be a number of at least 0, got {self.beta}")
+        if not (self.beta == 0 or 1e-9 <= self.beta <= 1e9):
+            raise UserError(f"beta must be 0 or lie in 1e-9 … 1e9, got {self.beta}")
         if self.clamp is not None and not 0.001 <= self.clamp <= 80:
             raise UserError(f"clamp must lie in 0.001 … 80 (float32 ends near e^88), got {self.clamp}")
         if not 0 <= self.seed < 2**64:
@@ -84,8 +84,8 @@ class Config:
             sigma = float(self.sigma)
         except ValueError:
             sigma = math.nan
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise UserError(f"sigma must be a positive number, 'learned' or 'profiled', got {self.sigma!r}")
+        if not 1e-9 <= sigma <= 1e9:  # far beyond, σ² overflows
+            raise UserError(f"sigma must be a positive number, 1e-9 … 1e9, 'learned' or 'profiled', got {self.sigma!r}")
         return Likelihood(self.decoder, "fixed", sigma)
 
     def make_weights(self, image_shape: tuple[int, int, int]) -> Weights:

@@ -293,10 +293,10 @@ NEW = ["train", "--data", "IMAGES", *SMALL, "--out", "new"]
         ([*NEW, "--momentum", "nan"], ["momentum lies in [0, 1), got nan"]),
         *[
             ([*NEW, "--decoder", "gaussian", "--sigma", v], ["sigma must be a positive number", "'learned'", v])
-            for v in ("0", "-2", "nan", "inf", "wide")
+            for v in ("0", "-2", "nan", "inf", "1e200", "wide")
         ],
         (["train", "--reduction", "max"], ["invalid choice: 'max'", "sum", "mean"]),
-        *[([*NEW, f"--beta={v}"], ["beta must be a number of at least 0", v]) for v in ("-1.0", "nan", "inf")],
+        *[([*NEW, f"--beta={v}"], ["beta must be 0 or lie in 1e-9 … 1e9", v]) for v in ("-1.0", "nan", "inf")],
         *[([*NEW, f"--clamp={v}"], ["clamp must lie in 0.001 … 80", v]) for v in ("0.0", "-1.0", "nan", "inf")],
         (["train", "--beta", "small"], ["--beta", "small"]),
         (["check", "--clamp", "0"], ["clamp must lie in 0.001 … 80"]),

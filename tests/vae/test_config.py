@@ -29,7 +29,7 @@ CONFIGS = st.builds(
     sigma=SIGMAS,
     form=st.sampled_from(FORMS),
     reduction=st.sampled_from(REDUCTIONS),
-    beta=st.floats(0, 1e9),
+    beta=st.just(0.0) | st.floats(1e-9, 1e9),
     clamp=st.none() | st.floats(0.001, 80),
     epochs=SIZES,
     batch=SIZES,
@@ -93,10 +93,10 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
         ({"learning_rate": math.inf}, "learning rate must be a positive number, got inf"),
         *[
             ({"decoder": "gaussian", "sigma": s}, f"sigma must be a positive number, .* got '{s}'")
-            for s in ("0", "-1", "nan", "inf", "wide", "")
+            for s in ("0", "-1", "nan", "inf", "1e200", "1e-200", "wide", "")
         ],
         ({"reduction": "max"}, "unknown reduction 'max': use sum, mean"),
-        *[({"beta": b}, f"beta must be a number of at least 0, got {b}") for b in (-1e-9, math.nan, math.inf)],
+        *[({"beta": b}, f"beta must be 0 or lie in 1e-9 … 1e9, got {b}") for b in (-1.0, 1e-10, math.nan, math.inf)],
         *[({"clamp": c}, rf"clamp must lie in 0\.001 … 80 .*, got {c}") for c in (0.0, -5.0, 81.0, math.nan)],
         ({"sigma": "learned"}, "the bernoulli decoder has no σ"),
         ({"sigma": "0.5"}, "the bernoulli decoder has no σ"),

@@ -1,7 +1,9 @@
 """vae/explain.py: what it says of a loss holds for any parameters, and bounds are bounds where ln Q(y) is known."""
 
+import doctest
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -361,6 +363,28 @@ def test_the_line(settings, line):
     said = explain_loss(Config(**settings), (64, 64, 3))
     assert str(said) == said.sentence == line
     assert said.why in line
+
+
+def test_the_line_in_the_readme_is_what_is_printed():
+    readme = (Path(vae.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (call,) = re.findall(r"^print\(vae\.explain_loss\((.*)\)\)$", readme, re.MULTILINE)
+    (shown,) = re.findall(r"^```text\n(loss = .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert str(eval(f"explain_loss({call})")) == " ".join(shown.split())
+
+
+def test_examples():
+    failed, tried = doctest.testmod(vae.explain)
+    assert (failed, tried) == (0, 1)
+
+
+@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
+@pytest.mark.parametrize("beta", [1e-9, 1e9])
+@pytest.mark.parametrize("sigma", ["1e-9", "1e9"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_the_ends_of_what_can_be_configured(decoder, beta, sigma, reduction):
+    sigma = "1" if decoder == "bernoulli" else sigma
+    said = explain_loss(Config(decoder=decoder, beta=beta, sigma=sigma, reduction=reduction), (1024, 1024, 4))
+    assert all(map(math.isfinite, (said.sigma_squared or 0.0, said.beta, said.scale, said.offset)))
 
 
 @given(CONFIGS)
