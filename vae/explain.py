@@ -4,7 +4,7 @@
 
     loss = s·R(σ) + β·KL,    R(σ) = Σ −ln Q(y|z) over the D pixels,    s = 1 (sum) or 1/D (mean over pixels),
 
-where R(σ) + KL = −ELBO ≥ −ln Q(y). A constant added to a loss, or a positive one multiplied to it, moves no minimum:
+where R(σ) + KL = −ELBO ≥ −ln Q(y). Adding a constant to a loss, or multiplying it by a positive one, moves no minimum:
 two losses with loss = scale·(other) + offset train the same model. So, with w = β/s the weight of KL beside R:
 
 1.  Any decoder: loss = s·(R + w·KL). Because KL ≥ 0, w ≥ 1 leaves a bound, lower by (w−1)·KL. A w < 1 does not: where
