@@ -1,1 +1,12 @@
 """A variational autoencoder on minigrad that proves its mathematics. `python -m vae --help` lists what it does."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """`vae.explain_loss`, imported when it is asked for: `python -m vae` starts without it."""
+    if name == "explain_loss":
+        from vae.explain import explain_loss
+
+        return explain_loss
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ from vae.config import Config
 from vae.data import NAMES, DataError
 from vae.errors import UserError
 from vae.models import MODELS
-from vae.objectives import FORMS, LIKELIHOODS
+from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS
 from vae.optimisers import OPTIMISERS
 
 DEFAULTS = Config()
@@ -69,6 +69,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoder", choices=LIKELIHOODS, help=f"Q(y|z) ({DEFAULTS.decoder})")
     parser.add_argument("--sigma", help="σ of gaussian or laplace: a number, learned or profiled (1)")
     parser.add_argument("--form", choices=FORMS, help=f"closed KL, or sampled entropy ({DEFAULTS.form})")
+    parser.add_argument("--reduction", choices=REDUCTIONS, help=f"of pixels, in the loss ({DEFAULTS.reduction})")
+    parser.add_argument("--beta", type=float, help=f"weight of the KL in the loss ({DEFAULTS.beta:g})")
+    parser.add_argument("--clamp", type=float, metavar="C", help="hold the encoder's ln σ² within ±C (free)")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

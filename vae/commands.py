@@ -19,6 +19,7 @@ from vae import evaluation, files, gradients, objectives, pictures, training
 from vae.config import Config
 from vae.data import NAMES, Dataset, load
 from vae.errors import UserError
+from vae.explain import explain_loss
 from vae.models import Model, Parameters
 
 SHOWN = 12  # images in a row of reconstructions
@@ -91,8 +92,9 @@ def _report(
     else:
         y = mg.random.uniform(mg.random.key(seed), (images, *model.image_shape), np.float64)
     noise = mg.random.normal(mg.random.fold_in(mg.random.key(seed), 1), (images, model.latent), np.float64)
+    weights = config.make_weights(model.image_shape)
     return gradients.check(
-        model, config.make_likelihood(), parameters, y, noise, config.form, coordinates=coordinates, seed=seed
+        model, config.make_likelihood(), parameters, y, noise, config.form, weights, coordinates=coordinates, seed=seed
     )
 
 
@@ -163,7 +165,9 @@ def _train(
     trainer = training.make_trainer(config, data.train.shape[1:], device)
     console.rule(f"{config.model}, {config.latent} latents, {config.decoder} decoder", align="left")
     console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
-    console.print(objectives.implications(trainer.likelihood, data.binary, int(np.prod(data.train.shape[1:]))))
+    console.print(str(explain_loss(config, trainer.model.image_shape)))
+    pixels = int(np.prod(trainer.model.image_shape))
+    console.print(f"reported: {objectives.implications(trainer.likelihood, data.binary, pixels)}")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae.errors import UserError
-from vae.models import MODELS, Model
-from vae.objectives import FORMS, LIKELIHOODS, Likelihood
+from vae.models import MODELS, Model, clamped
+from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS, Likelihood, Weights
 from vae.optimisers import OPTIMISERS, Optimiser
 
 
@@ -27,6 +27,9 @@ class Config:
     decoder: str = "bernoulli"
     sigma: str = "1"  # a number, "learned" or "profiled"
     form: str = "closed"
+    reduction: str = "sum"  # of the pixels' terms in the loss
+    beta: float = 1.0  # weight of the KL in the loss
+    clamp: float | None = None  # of the encoder's ln σ²; None leaves it free
     epochs: int = 10
     batch: int = 128
     optimiser: str = "adam"
@@ -39,6 +42,7 @@ class Config:
             ("model", MODELS),
             ("decoder", LIKELIHOODS),
             ("form", FORMS),
+            ("reduction", REDUCTIONS),
             ("optimiser", OPTIMISERS),
         ):
             if getattr(self, name) not in choices:
@@ -49,6 +53,10 @@ class Config:
                 raise UserError(f"{name.replace('_', ' ')} must be a whole number of at least 1, got {value}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum lies in [0, 1), got {self.momentum}")
+        if not (self.beta == 0 or 1e-9 <= self.beta <= 1e9):
+            raise UserError(f"beta must be 0 or lie in 1e-9 … 1e9, got {self.beta}")
+        if self.clamp is not None and not 0.001 <= self.clamp <= 80:
+            raise UserError(f"clamp must lie in 0.001 … 80 (float32 ends near e^88), got {self.clamp}")
         if not 0 <= self.seed < 2**64:
             raise UserError(f"seed must lie in 0 … 2**64 − 1, got {self.seed}")
         try:
@@ -63,9 +71,10 @@ class Config:
         """The model for images of this shape (H, W, C)."""
         sizes = {"hidden": self.hidden} if self.model == "mlp" else {}
         try:
-            return MODELS[self.model](image_shape, self.latent, **sizes)
+            model = MODELS[self.model](image_shape, self.latent, **sizes)
         except ValueError as error:
             raise UserError(str(error)) from None
+        return model if self.clamp is None else clamped(model, self.clamp)
 
     def make_likelihood(self) -> Likelihood:
         """Q(y|z)."""
@@ -75,9 +84,13 @@ class Config:
             sigma = float(self.sigma)
         except ValueError:
             sigma = math.nan
-        if not (math.isfinite(sigma) and sigma > 0):
-            raise UserError(f"sigma must be a positive number, 'learned' or 'profiled', got {self.sigma!r}")
+        if not 1e-9 <= sigma <= 1e9:  # far beyond, σ² overflows
+            raise UserError(f"sigma must be a positive number, 1e-9 … 1e9, 'learned' or 'profiled', got {self.sigma!r}")
         return Likelihood(self.decoder, "fixed", sigma)
+
+    def make_weights(self, image_shape: tuple[int, int, int]) -> Weights:
+        """What the loss multiplies pixels' and latents' sums by."""
+        return Weights(1.0 if self.reduction == "sum" else 1 / math.prod(image_shape), self.beta)
 
     def make_optimiser(self) -> Optimiser:
         """The optimiser with its settings."""

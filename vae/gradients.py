@@ -21,7 +21,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import checks, tree
 from vae.models import Model, Parameters
-from vae.objectives import Likelihood, elbo, elbo_terms
+from vae.objectives import UNWEIGHTED, Likelihood, Weights, elbo_sums, elbo_terms
 
 TOLERANCE = 1e-7  # of a tensor's largest gradient entry
 ADJOINT_TOLERANCE = 1e-12
@@ -112,6 +112,7 @@ def check(
     images: Any,
     noise: Any,
     form: str = "closed",
+    weights: Weights = UNWEIGHTED,
     coordinates: int = 30,
     directions: int = 5,
     seed: int = 0,
@@ -119,13 +120,14 @@ def check(
 ) -> Report:
     """Check the gradient of −mean ELBO at `parameters` for images (N, H, W, C) and frozen noise (N, latent).
 
-    Everything is computed in float64. `coordinates` entries of each tensor are drawn, the largest gradient entry
-    always among them; of smaller tensors all are taken.
+    `weights` make it that of another loss. Everything is computed in float64. `coordinates` entries of each tensor are
+    drawn, the largest gradient entry always among them; of smaller tensors all are taken.
     """
     parameters, images, noise = tree.map(lambda x: np.asarray(x, np.float64), (parameters, images, noise))
 
     def per_image(p: Parameters) -> Any:
-        return elbo(model, likelihood, p, images, noise, form)
+        pixels, latents = elbo_sums(model, likelihood, p, images, noise, form)
+        return weights.pixels * pixels + weights.latents * latents
 
     def loss(p: Parameters) -> Any:
         return -mg.mean(per_image(p))
@@ -133,7 +135,7 @@ def check(
     def terms(p: Parameters) -> Any:
         """What the loss is the sum of. Differences are taken term by term and then added: less is lost to rounding."""
         parts = elbo_terms(model, likelihood, p, images, noise, form)
-        return mg.concatenate([mg.ravel(part) for part in parts]) * (-1 / len(images))
+        return mg.concatenate([mg.ravel(part) * (-w / len(images)) for part, w in zip(parts, weights, strict=True)])
 
     gradient = mg.grad(loss)(parameters)
     leaves, structure = tree.flatten(parameters)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,6 +151,21 @@ def conv(
         return mg.depth_to_space(mg.conv2d(h, decoder.pixels.w) + decoder.pixels.b)
 
     return Model("conv", tuple(image_shape), latent, init, encode, decode)
+
+
+def clamped(model: Model, limit: float) -> Model:
+    """The model with ln σ² of P(z|y) held within ±`limit`: ln σ becomes a·arctan(ln σ / a), where a = limit/π.
+
+    Close to 0 that is ln σ itself, and its slope, 1/(1 + (ln σ / a)²), is 0 nowhere: a σ that ran away can come back.
+    Cut off by `mg.clip` it could not, since the slope is 0 outside.
+    """
+    a = limit / math.pi
+
+    def encode(encoder: Encoder, y: Any) -> tuple[Any, Any]:
+        mean, log_std = model.encode(encoder, y)
+        return mean, a * mg.arctan(log_std / a)
+
+    return replace(model, encode=encode)
 
 
 MODELS: dict[str, Callable[..., Model]] = {"mlp": mlp, "conv": conv}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import minigrad as mg
 from vae.models import Model, Parameters
@@ -20,6 +20,7 @@ LN_2PI = math.log(2 * math.pi)
 FORMS = ("closed", "sampled")
 LIKELIHOODS = ("bernoulli", "gaussian", "laplace")
 SIGMAS = ("fixed", "learned", "profiled")
+REDUCTIONS = ("sum", "mean")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,30 @@ def elbo_terms(
     return pixels, log_normal(z) - log_normal(z, mean, log_std)
 
 
+class Weights(NamedTuple):
+    """What a training loss multiplies the two sums of the ELBO by; the bound itself has 1 and 1 (see `vae.explain`)."""
+
+    pixels: float = 1.0
+    latents: float = 1.0
+
+
+UNWEIGHTED = Weights()
+
+
+def elbo_sums(
+    model: Model,
+    likelihood: Likelihood,
+    parameters: Parameters,
+    y: Any,
+    noise: Any,
+    form: str = "closed",
+    log_sigma: Any = None,
+) -> tuple[Any, Any]:
+    """The `elbo_terms` of each image summed over its pixels and over its latents, (N,) and (N,), in nats."""
+    pixels, latents = elbo_terms(model, likelihood, parameters, y, noise, form, log_sigma)
+    return mg.sum(pixels, axis=(1, 2, 3)), mg.sum(latents, axis=1)
+
+
 def elbo(
     model: Model,
     likelihood: Likelihood,
@@ -128,8 +153,8 @@ def elbo(
 
     The two forms (see `elbo_terms`) have the same expectation over ε.
     """
-    pixels, latents = elbo_terms(model, likelihood, parameters, y, noise, form, log_sigma)
-    return mg.sum(pixels, axis=(1, 2, 3)) + mg.sum(latents, axis=1)
+    pixels, latents = elbo_sums(model, likelihood, parameters, y, noise, form, log_sigma)
+    return pixels + latents
 
 
 def importance_bound(
@@ -141,7 +166,7 @@ def importance_bound(
 
 
 def implications(likelihood: Likelihood, binary: bool, pixels: int) -> str:
-    """One sentence: what the chosen loss says about σ², and what its numbers may be compared with."""
+    """One sentence: what the reported numbers are, whatever loss was trained, and what to compare them with."""
     unit = f"−ELBO in nats per image, summed over {pixels} pixels and all latents, averaged over images; KL weight 1"
     if likelihood.name == "bernoulli":
         kind = (
@@ -154,5 +179,7 @@ def implications(likelihood: Likelihood, binary: bool, pixels: int) -> str:
         s = likelihood.sigma
         sigma = f"σ² = {s**2:g} fixed" if likelihood.name == "gaussian" else f"scale {s:g} fixed, variance {2 * s**2:g}"
     else:
-        sigma = f"σ {likelihood.mode}" + (" per batch, then kept for evaluation" * (likelihood.mode == "profiled"))
+        sigma = f"σ {likelihood.mode}"
+        if likelihood.mode == "profiled":
+            sigma += " per batch, then kept for evaluation (the train −ELBO is no bound, the test −ELBO is)"
     return f"{likelihood.name}: {sigma}, normaliser included, a bound on the density −ln Q(y); {unit}."

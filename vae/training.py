@@ -23,7 +23,7 @@ from vae.data import Dataset
 from vae.errors import CheckpointError, TrainingError, UserError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Model, Parameters
-from vae.objectives import Likelihood, elbo
+from vae.objectives import Likelihood, elbo_sums
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
@@ -51,21 +51,24 @@ class Trainer(NamedTuple):
     model: Model
     likelihood: Likelihood
     device: str
-    step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]
+    step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]  # gives −ELBO and what comes next
     initial: Callable[[], State]
 
 
 def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str = "cpu") -> Trainer:
     """The model, its initial state and its training step. Raises UserError for images the model cannot take."""
     model, likelihood, optimiser = config.make_model(image_shape), config.make_likelihood(), config.make_optimiser()
+    weights = config.make_weights(image_shape)
 
-    def loss(parameters: Parameters, y: Any, noise: Any) -> Any:
-        return -mg.mean(elbo(model, likelihood, parameters, y, noise, config.form))
+    def loss(parameters: Parameters, y: Any, noise: Any) -> tuple[Any, Any]:
+        """The loss, and −ELBO in nats: the same number unless the configuration weighs its halves."""
+        pixels, latents = elbo_sums(model, likelihood, parameters, y, noise, config.form)
+        return -mg.mean(weights.pixels * pixels + weights.latents * latents), -mg.mean(pixels + latents)
 
     @mg.jit
     def step(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple[Any, Parameters, Any]:
-        value, gradients = mg.value_and_grad(loss)(parameters, y, noise)
-        return value, *optimiser.update(parameters, gradients, state)
+        (_, negative_elbo), gradients = mg.value_and_grad(loss, has_aux=True)(parameters, y, noise)
+        return negative_elbo, *optimiser.update(parameters, gradients, state)
 
     def initial() -> State:
         parameters = model.init(_key(config, INIT, 0))

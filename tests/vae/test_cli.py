@@ -18,6 +18,7 @@ from minigrad.core import primitives
 from vae import cli, commands, files, training
 from vae.config import Config
 from vae.errors import CheckpointError
+from vae.explain import explain_loss
 
 SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch", "16"]
 WRITTEN = {"checkpoint.safetensors", "config.json", "metrics.jsonl", "curves.png", "reconstructions.png", "samples.png"}
@@ -101,6 +102,33 @@ def test_train_writes_a_run_and_says_what_it_implies(vae, images, tmp_path):
         assert f"test −ELBO {-record['test_elbo']:.2f} nats" in line
     for path in (tmp_path / "run").iterdir():
         assert str(path.relative_to(tmp_path)) in out
+
+
+def test_training_begins_with_what_its_loss_says(vae, images, tmp_path):
+    """4×4 pixels: β = 0.05 beside a mean over 16 of them and σ² = ½ is σ² = 0.4."""
+    weighed = "--decoder gaussian --sigma 0.70710678 --reduction mean --beta 0.05 --clamp 9".split()
+    code, out, err = vae("train", "--data", images, *SMALL, *weighed, "--out", "run")
+    assert (code, err) == (0, "")
+    first = out.split("epoch")[0]
+    config = Config(**json.loads((tmp_path / "run/config.json").read_text()))
+    assert (config.reduction, config.beta, config.clamp) == ("mean", 0.05, 9.0)
+    assert f"{explain_loss(config, (4, 4, 1))}\n" in first
+    assert "mean over pixels of (y−ŷ)² + 0.05·KL" in first
+    assert "σ² = 0.4, β = 1: a bound on ln Q(y)" in first
+    assert "reported: gaussian: σ² = 0.5 fixed" in first
+    code, out, _ = vae("train", "--out", "run", "--resume", "--epochs", "3")
+    assert code == 0
+    assert str(explain_loss(config, (4, 4, 1))) in out
+    assert vae("check", "--checkpoint", "run")[0] == 0
+    assert vae("evaluate", "--checkpoint", "run")[0] == 0
+
+
+@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
+def test_check_takes_the_options_of_the_loss(vae, decoder):
+    small = ["--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "5"]
+    code, out, _ = vae("check", *small, "--decoder", decoder, "--reduction", "mean", "--beta", "0.01", "--clamp", "4")
+    assert code == 0
+    assert "passed: largest error" in out
 
 
 def test_train_chooses_a_new_folder_each_time(vae, images, tmp_path):
@@ -265,8 +293,13 @@ NEW = ["train", "--data", "IMAGES", *SMALL, "--out", "new"]
         ([*NEW, "--momentum", "nan"], ["momentum lies in [0, 1), got nan"]),
         *[
             ([*NEW, "--decoder", "gaussian", "--sigma", v], ["sigma must be a positive number", "'learned'", v])
-            for v in ("0", "-2", "nan", "inf", "wide")
+            for v in ("0", "-2", "nan", "inf", "1e200", "wide")
         ],
+        (["train", "--reduction", "max"], ["invalid choice: 'max'", "sum", "mean"]),
+        *[([*NEW, f"--beta={v}"], ["beta must be 0 or lie in 1e-9 … 1e9", v]) for v in ("-1.0", "nan", "inf")],
+        *[([*NEW, f"--clamp={v}"], ["clamp must lie in 0.001 … 80", v]) for v in ("0.0", "-1.0", "nan", "inf")],
+        (["train", "--beta", "small"], ["--beta", "small"]),
+        (["check", "--clamp", "0"], ["clamp must lie in 0.001 … 80"]),
         ([*NEW, "--sigma", "learned"], ["the bernoulli decoder has no σ"]),
         ([*NEW, "--sigma", "0.5"], ["the bernoulli decoder has no σ"]),
         ([*NEW, "--data", "cats"], ["unknown dataset 'cats'", "mnist"]),
@@ -296,6 +329,9 @@ NEW = ["train", "--data", "IMAGES", *SMALL, "--out", "new"]
         (["check", "--checkpoint", "TRAINED", "--model", "conv"], ["the run has --model mlp, not conv"]),
         (["train", "--out", "TRAINED", "--resume", "--latent", "3"], ["the run has --latent 2, not 3"]),
         (["train", "--out", "TRAINED", "--resume", "--seed", "5"], ["the run has --seed 0, not 5"]),
+        (["train", "--out", "TRAINED", "--resume", "--beta", "2"], ["the run has --beta 1.0, not 2.0"]),
+        (["train", "--out", "TRAINED", "--resume", "--clamp", "2"], ["the run has --clamp left out, not 2.0"]),
+        (["check", "--checkpoint", "TRAINED", "--reduction", "mean"], ["the run has --reduction sum, not mean"]),
         (["train", "--out", "TRAINED", "--resume", "--train-size", "9"], ["the run has --train-size left out, not 9"]),
         (["train", "--out", "TRAINED", "--resume", "--epochs", "1"], ["TRAINED is already beyond 1 epochs"]),
     ],

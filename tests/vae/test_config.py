@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vae.config import Config
 from vae.errors import UserError
 from vae.models import MODELS
-from vae.objectives import FORMS, Likelihood
+from vae.objectives import FORMS, REDUCTIONS, Likelihood
 from vae.optimisers import OPTIMISERS
 
 SIZES = st.integers(1, 10**6)
@@ -28,6 +28,9 @@ CONFIGS = st.builds(
     decoder=st.sampled_from(["gaussian", "laplace"]),
     sigma=SIGMAS,
     form=st.sampled_from(FORMS),
+    reduction=st.sampled_from(REDUCTIONS),
+    beta=st.just(0.0) | st.floats(1e-9, 1e9),
+    clamp=st.none() | st.floats(0.001, 80),
     epochs=SIZES,
     batch=SIZES,
     optimiser=st.sampled_from(list(OPTIMISERS)),
@@ -48,6 +51,13 @@ def test_defaults_are_those_of_the_issue():
     assert config.make_likelihood() == Likelihood("bernoulli")
     model = config.make_model((28, 28, 1))
     assert (model.name, model.image_shape, model.latent) == ("mlp", (28, 28, 1), 20)
+
+
+def test_the_loss_is_the_elbo_unless_told_otherwise():
+    config = Config()
+    assert config.make_weights((28, 28, 1)) == (1, 1)
+    assert config.clamp is None
+    assert Config(reduction="mean", beta=0.5).make_weights((4, 8, 3)) == (1 / 96, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +93,11 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
         ({"learning_rate": math.inf}, "learning rate must be a positive number, got inf"),
         *[
             ({"decoder": "gaussian", "sigma": s}, f"sigma must be a positive number, .* got '{s}'")
-            for s in ("0", "-1", "nan", "inf", "wide", "")
+            for s in ("0", "-1", "nan", "inf", "1e200", "1e-200", "wide", "")
         ],
+        ({"reduction": "max"}, "unknown reduction 'max': use sum, mean"),
+        *[({"beta": b}, f"beta must be 0 or lie in 1e-9 … 1e9, got {b}") for b in (-1.0, 1e-10, math.nan, math.inf)],
+        *[({"clamp": c}, rf"clamp must lie in 0\.001 … 80 .*, got {c}") for c in (0.0, -5.0, 81.0, math.nan)],
         ({"sigma": "learned"}, "the bernoulli decoder has no σ"),
         ({"sigma": "0.5"}, "the bernoulli decoder has no σ"),
     ],
@@ -97,7 +110,9 @@ def test_what_no_run_can_be(settings, said):
 def test_records_with_settings_missing_or_unknown():
     values = Config().to_dict()
     for wrong in ({**values, "more": 1}, {k: v for k, v in values.items() if k != "seed"}, {}, None, [1]):
-        with pytest.raises(UserError, match=r"a configuration must have the settings batch, data, .*train_size"):
+        with pytest.raises(
+            UserError, match=r"a configuration must have the settings batch, beta, clamp, data, .*train_size"
+        ):
             Config.from_dict(wrong)
 
 

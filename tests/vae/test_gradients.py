@@ -15,8 +15,8 @@ from vae import gradients
 from vae.config import Config
 from vae.data import load
 from vae.gradients import ADJOINT_TOLERANCE, TOLERANCE, Report, Tensor, check
-from vae.models import mlp
-from vae.objectives import Likelihood, elbo
+from vae.models import clamped, mlp
+from vae.objectives import Likelihood, Weights, elbo, elbo_sums
 from vae.training import make_trainer
 
 FEW = {"coordinates": 6, "directions": 2}
@@ -39,6 +39,24 @@ def test_right_gradients_pass(name, likelihood, form):
     assert [t.shape for t in report.tensors] == [np.shape(leaf) for leaf in leaves]
     assert [t.coordinates for t in report.tensors] == [min(6, np.size(leaf)) for leaf in leaves]
     assert report.directions.coordinates == 2
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("likelihood", [Likelihood(), Likelihood("gaussian", "learned")], ids=lambda x: x.name)
+def test_right_gradients_of_other_losses_pass(name, likelihood):
+    """The mean over pixels plus β·KL with a clamped σ; and the weights are those of the gradient that is checked."""
+    model, parameters, y, noise = setting(name, likelihood)
+    model, weights = clamped(model, 3.0), Weights(1 / 32, 0.3)
+    report = check(model, likelihood, parameters, y, noise, weights=weights, **FEW)
+    assert report.passed
+
+    def loss(p):
+        pixels, latents = elbo_sums(model, likelihood, p, y, noise)
+        return -mg.mean(pixels / 32 + 0.3 * latents)
+
+    gradient = dict(zip(tree.names(parameters), tree.flatten(mg.grad(loss)(parameters))[0], strict=True))
+    for row in report.coordinates:
+        assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-12, abs_tol=1e-15)
 
 
 def test_every_coordinate_is_compared_with_the_real_gradient():

@@ -7,11 +7,11 @@ import pytest
 import truth
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import assert_close, rounding
+from oracles import EPS, assert_close, rounding
 
 import minigrad as mg
 from minigrad import tree
-from vae.models import MODELS, conv, mlp
+from vae.models import MODELS, clamped, conv, mlp
 
 KEY = mg.random.key(3)
 SIZES = st.integers(1, 5)
@@ -108,6 +108,24 @@ def test_parameters_are_uniform_within_one_over_root_fan_in(name):
         assert abs(part.b).max() <= bound
         assert abs(unit.mean()) <= 5 * math.sqrt(1 / 3 / unit.size)
         assert abs((unit**2).mean() - 1 / 3) <= 5 * math.sqrt(4 / 45 / unit.size)  # Var u² = 1/5 − 1/9
+
+
+@given(st.floats(0.001, 80), st.floats(-1e6, 1e6))
+def test_a_clamp_holds_the_log_variance_and_nothing_else(limit, log_std):
+    """Odd, increasing, slope 1 at 0, levelling off at ±limit in ln σ²; μ stays what it is."""
+    model = mlp((4, 4, 1), 2, hidden=3)
+    parameters = tree.map(np.zeros_like, model.init(KEY, np.float64)).encoder
+    at = lambda b: parameters._replace(log_std=parameters.log_std._replace(b=mg.stack([b, 0.0 * b])))
+    held = lambda b: clamped(model, limit).encode(at(b), np.zeros((1, 4, 4, 1)))[1][0, 0]
+    assert abs(2 * held(log_std)) <= limit * (1 + 4 * EPS)
+    assert held(-log_std) == -held(log_std)
+    assert held(log_std + 1) >= held(log_std)
+    value, slope = mg.value_and_grad(held)(np.float64(log_std))
+    assert value == held(log_std)
+    assert_close(slope * (1 + (log_std * math.pi / limit) ** 2), 1.0)
+    lively = truth.lively_parameters(model).encoder
+    y = drawn(3, 4, 4, 1)
+    assert np.array_equal(clamped(model, limit).encode(lively, y)[0], model.encode(lively, y)[0])
 
 
 def test_parameters_are_a_function_of_the_key():

@@ -25,6 +25,7 @@ CONFIGS = {
     "conv-sgd": Config(model="conv", latent=2, epochs=2, batch=16, optimiser="sgd", form="sampled"),
     "profiled": Config(latent=2, hidden=8, epochs=2, batch=16, decoder="gaussian", sigma="profiled"),
     "learned": Config(latent=2, hidden=8, epochs=2, batch=16, decoder="laplace", sigma="learned"),
+    "weighed": Config(latent=2, hidden=8, epochs=2, batch=16, reduction="mean", beta=0.1, clamp=3.0),
 }
 EVERY_CONFIG = pytest.mark.parametrize("name", CONFIGS)
 
@@ -169,6 +170,17 @@ def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path):
         moved = sum(np.sum((a.astype(np.float64) - b) * d) for b, a, d in parts)
         size = math.sqrt(sum(d.size for d in tree.flatten(direction)[0]))  # roundings of as many signed terms
         assert_close(moved, -0.5 * slope, rounding(np.float32) * size)
+
+
+def test_reported_is_the_elbo_whatever_the_loss(tmp_path):
+    """Before anything moves, a loss with other weights reports the same nats."""
+    found = []
+    for name, more in (("plain", {}), ("weighed", {"reduction": "mean", "beta": 40.0})):
+        config = dataclasses.replace(CONFIGS["mlp"], epochs=1, learning_rate=1e-12, **more)
+        (tmp_path / name).mkdir()
+        found.append(run(config, tmp_path / name).history[0])
+    plain, weighed = ((r["train_elbo"], r["test_elbo"]) for r in found)
+    assert_close(weighed, plain, rounding(np.float32))
 
 
 def test_train_elbo_averages_images_not_batches(tmp_path):

@@ -1,0 +1,424 @@
+"""vae/explain.py: what it says of a loss holds for any parameters, and bounds are bounds where ln Q(y) is known."""
+
+import doctest
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import ppca
+import pytest
+import truth
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import EPS, ROUNDINGS, assert_close, rounding
+
+import minigrad as mg
+import vae
+from minigrad import tree
+from vae.config import Config
+from vae.errors import UserError
+from vae.explain import explain_loss
+from vae.models import Affine, Decoder, Encoder, Model, Parameters
+from vae.objectives import FORMS, REDUCTIONS, Likelihood, elbo_sums
+from vae.training import make_trainer
+
+SHAPE = (4, 8, 1)
+SIGMAS = ["learned", "profiled", "0.05", "0.7071", "1", "3"]
+CONFIGS = st.builds(
+    lambda decoder, sigma, **more: Config(decoder=decoder, sigma="1" if decoder == "bernoulli" else sigma, **more),
+    decoder=st.sampled_from(["bernoulli", "gaussian", "laplace"]),
+    sigma=st.sampled_from(SIGMAS),
+    form=st.sampled_from(FORMS),
+    reduction=st.sampled_from(REDUCTIONS),
+    beta=st.sampled_from([0.0, 1.0, 1 / 32]) | st.floats(1e-4, 1e3),
+    clamp=st.none() | st.floats(0.5, 20),
+    latent=st.just(2),
+    hidden=st.just(5),
+)
+
+
+def loss(config, model, parameters, y, noise):
+    """The library's loss of each image."""
+    weights = config.make_weights(model.image_shape)
+    pixels, latents = elbo_sums(model, config.make_likelihood(), parameters, y, noise, config.form)
+    return -(weights.pixels * pixels + weights.latents * latents)
+
+
+def parts(config, parameters, y, noise, likelihood):
+    """In plain NumPy: −ln Q(y|z) of each pixel under a likelihood, and what stands for KL, summed over latents."""
+    mean, log_std = truth.encode("mlp", parameters.encoder, y)
+    if config.clamp is not None:
+        log_std = config.clamp / math.pi * np.arctan(math.pi * log_std / config.clamp)
+    std = np.exp(log_std)
+    z = mean + std * noise
+    x = truth.decode("mlp", parameters.decoder, z, y.shape[1:])
+    latents = (mean**2 + std**2 - 1) / 2 - log_std
+    if config.form == "sampled":
+        latents = z**2 / 2 - noise**2 / 2 - log_std
+    return -truth.log_prob(likelihood, y, x, parameters.log_sigma), latents.sum(axis=1)
+
+
+# loss = scale·(−ELBO with σ² and β) + offset
+
+
+def settings(config, seeds=3):
+    """Images, noise and several random sets of parameters, float64."""
+    model = config.make_model(SHAPE)
+    for seed in range(seeds):
+        random = np.random.default_rng(seed)
+        parameters = truth.lively_parameters(model, seed)
+        if config.sigma == "learned":
+            parameters = parameters._replace(log_sigma=np.float64(random.uniform(-2, 1)))
+        yield model, parameters, random.random((3, *SHAPE)), random.standard_normal((3, 2))
+
+
+@given(CONFIGS)
+def test_the_loss_is_what_was_configured(config):
+    """sum or mean over pixels of −ln Q(y|z), plus β·KL: written down once more."""
+    for model, parameters, y, noise in settings(config, 1):
+        pixels, latents = parts(config, parameters, y, noise, config.make_likelihood())
+        reduced = pixels.mean(axis=(1, 2, 3)) if config.reduction == "mean" else pixels.sum(axis=(1, 2, 3))
+        assert_close(loss(config, model, parameters, y, noise), reduced + config.beta * latents)
+
+
+@given(CONFIGS)
+def test_the_loss_is_the_stated_elbo_scaled_and_shifted(config):
+    """With scale and offset that know nothing of the parameters."""
+    said = explain_loss(config, SHAPE)
+    likelihood = config.make_likelihood()
+    if said.sigma_squared is not None:
+        likelihood = Likelihood(config.decoder, "fixed", math.sqrt(said.sigma_squared))
+    assert said.scale > 0
+    for model, parameters, y, noise in settings(config):
+        pixels, latents = parts(config, parameters, y, noise, likelihood)
+        negative_elbo = pixels.sum(axis=(1, 2, 3)) + said.beta * latents
+        got = loss(config, model, parameters, y, noise)
+        size = said.scale * (np.abs(pixels).sum(axis=(1, 2, 3)) + said.beta * np.abs(latents)) + abs(said.offset) + 1
+        assert np.all(np.abs(said.scale * negative_elbo + said.offset - got) <= ROUNDINGS * EPS * size)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(latent=2, hidden=5, optimiser="sgd", momentum=0.0, **more)
+        for more in (
+            {"beta": 4.0, "clamp": 2.0},
+            {"decoder": "gaussian", "sigma": "0.7071", "reduction": "mean", "beta": 0.05},
+            {"decoder": "laplace", "sigma": "learned", "reduction": "mean", "beta": 0.02, "form": "sampled"},
+        )
+    ],
+    ids=lambda config: config.decoder,
+)
+def test_a_step_of_training_goes_down_that_loss_and_reports_the_elbo(config):
+    """α = 1 without momentum: parameters move by the complex-step gradient of scale·(−ELBO with σ² and β)."""
+    config = Config(**{**config.to_dict(), "learning_rate": 1.0})
+    said, trainer = explain_loss(config, SHAPE), make_trainer(config, SHAPE)
+    random = np.random.default_rng(2)
+    y, noise = random.random((5, *SHAPE)), random.standard_normal((5, 2))
+    state = trainer.initial()
+    parameters = truth.lively_parameters(trainer.model)._replace(log_sigma=state.parameters.log_sigma)
+    parameters = tree.map(lambda x: np.asarray(x, np.float64), parameters)
+    got, after, _ = trainer.step(parameters, config.make_optimiser().init(parameters), y, noise)
+    pixels, latents = parts(config, parameters, y, noise, config.make_likelihood())
+    assert_close(got, np.mean(pixels.sum(axis=(1, 2, 3)) + latents))
+    likelihood = config.make_likelihood()
+    if said.sigma_squared is not None:
+        likelihood = Likelihood(config.decoder, "fixed", math.sqrt(said.sigma_squared))
+    for seed in range(3):
+        direction = truth.like(parameters, np.random.default_rng(seed))
+        stepped = truth.along(parameters, direction)
+        pixels, latents = parts(config, stepped, y, noise, likelihood)
+        slope = np.imag(said.scale * np.mean(pixels.sum(axis=(1, 2, 3)) + said.beta * latents)) / 1e-20
+        assert abs(slope) > 1e-3
+        moved = zip(*(tree.flatten(t)[0] for t in (parameters, after, direction)), strict=True)
+        assert_close(sum(np.sum((a - b) * d) for b, a, d in moved), -slope)
+
+
+# Bounds, where ln Q(y) is known
+
+PIXELS, LATENT, IMAGE = 6, 2, (2, 3, 1)
+
+
+def linear(seed, sigma):
+    """pPCA with an orthogonal W, and images it may have drawn."""
+    random = np.random.default_rng(seed)
+    w = ppca.orthogonal(random, PIXELS, LATENT, 0.05)
+    y = ppca.draw(random, w, min(sigma, 0.05), 4, IMAGE)
+    return random, w, y
+
+
+def elsewhere(random, v, std):
+    """Another encoder, whose images still lie in (0, 1)."""
+    return v + 0.5 * random.standard_normal(v.shape), std * np.exp(random.uniform(-0.7, 0.7, std.shape))
+
+
+def undone(config, parameters, y, nodes=3):
+    """(offset − loss)/scale of each image, averaged over ε exactly: what `is_bound` speaks of."""
+    said = explain_loss(config, y.shape[1:])
+    latent = parameters.encoder.mean.b.size
+    model = ppca.linear_model(y.shape[1:], latent)
+    mean = ppca.average(lambda images, noise: loss(config, model, parameters, images, noise), y, latent, nodes)
+    return said, (said.offset - mean) / said.scale
+
+
+@given(
+    st.sampled_from(FORMS),
+    st.sampled_from(REDUCTIONS),
+    st.floats(0.02, 50),
+    st.floats(0.05, 1),
+    st.integers(0, 2**31),
+)
+def test_any_weight_beside_a_fixed_sigma_bounds_the_evidence_of_the_stated_sigma(form, reduction, beta, sigma, seed):
+    """Never above ln Q(y) under the stated σ², for any encoder; equal to it where P(z|y) is that model's posterior."""
+    beta = beta / PIXELS if reduction == "mean" else beta
+    config = Config(decoder="gaussian", sigma=repr(sigma), form=form, reduction=reduction, beta=beta)
+    random, w, y = linear(seed, sigma)
+    stated = math.sqrt(explain_loss(config, IMAGE).sigma_squared)
+    evidence = ppca.log_evidence(y, w, stated)
+    v, std = ppca.posterior(w, stated)
+    said, tight = undone(config, ppca.make_parameters(w, v, std), y)
+    size = 1 + np.abs(evidence) + abs(said.offset / said.scale)
+    assert said.is_bound
+    assert np.all(np.abs(tight - evidence) <= ROUNDINGS * EPS * size)
+    v, std = elsewhere(random, v, std)
+    _, bound = undone(config, ppca.make_parameters(w, v, std), y)
+    assert np.all(bound <= evidence + ROUNDINGS * EPS * size)
+    assert_close(bound, ppca.mean_elbo(y, w, stated, v, std), ROUNDINGS * EPS * size.max())
+
+
+@given(
+    st.sampled_from(REDUCTIONS),
+    st.floats(0.1, 0.99) | st.floats(1.001, 10),
+    st.floats(0.05, 1),
+    st.integers(0, 2**31),
+)
+def test_beside_a_learned_sigma_a_weight_below_one_gives_no_bound(reduction, weight, sigma, seed):
+    """The posterior is the encoder that shows it: ln Q(y) + (1−w)·KL, as `why` says. From 1 on no encoder does."""
+    beta = weight / PIXELS if reduction == "mean" else weight
+    config = Config(decoder="gaussian", sigma="learned", reduction=reduction, beta=beta)
+    random, w, y = linear(seed, sigma)
+    evidence = ppca.log_evidence(y, w, sigma)
+    v, std = ppca.posterior(w, sigma)
+    learned = lambda v, std: ppca.make_parameters(w, v, std)._replace(log_sigma=np.float64(math.log(sigma)))
+    said, found = undone(config, learned(v, std), y)
+    assert (said.sigma_squared, said.is_bound) == (None, weight >= 1)
+    assert_close(found, evidence + (1 - weight) * ppca.kl(y, v, std), 4 * ROUNDINGS * EPS)
+    if not said.is_bound:
+        assert np.all(found > evidence)
+        return
+    for _ in range(5):
+        other = learned(*elsewhere(random, v, std))
+        assert np.all(undone(config, other, y)[1] <= evidence + ROUNDINGS * EPS * (1 + np.abs(evidence)))
+
+
+def test_no_kl_at_all_gives_no_bound():
+    config = Config(decoder="gaussian", sigma="0.3", beta=0.0)
+    _, w, y = linear(0, 0.3)
+    v, std = ppca.posterior(w, 0.3)
+    said, found = undone(config, ppca.make_parameters(w, v, std), y)
+    assert (said.sigma_squared, said.beta, said.is_bound) == (0.3**2, 0, False)
+    assert np.all(found > ppca.log_evidence(y, w, 0.3))
+
+
+@pytest.mark.parametrize("beta", [1.0, 4.0, 50.0])
+def test_a_profiled_sigma_gives_no_bound_on_one_pixel_whatever_the_weight(beta):
+    """An image ½ from the centre, W = 0.05: Q(y) = N(½, W²+σ²) is largest for σ² = ¼−W².
+
+    With v the variance of ln Q(y|z) under the prior, (W/2σ²)² to leading order, and an encoder that goes 1/w of the way
+    from the prior to the posterior, it exceeds ln Q(y) by v·(1/2w − ½ + 1/D), here D = 1, and by terms of order v².
+    """
+    config, w, y = Config(decoder="gaussian", sigma="profiled", beta=beta), np.array([[0.05]]), np.ones((1, 1, 1, 1))
+    best = math.sqrt(0.25 - 0.05**2)
+    highest = ppca.log_evidence(y, w, best)
+    assert all(ppca.log_evidence(y, w, best * factor) < highest for factor in (0.99, 1.01))
+    v, std = ppca.posterior(w, best)
+    parameters = ppca.make_parameters(w, v / beta, np.exp(np.log(std) / beta))
+    said = explain_loss(config, (1, 1, 1))
+    model = ppca.linear_model((1, 1, 1), 1)
+    each = lambda images, noise: np.array(  # a batch of its own each, for σ to be profiled over
+        [loss(config, model, parameters, image[None], eps[None])[0] for image, eps in zip(images, noise)]
+    )
+    excess = -ppca.average(each, y, 1, 16) / said.scale - highest
+    assert not said.is_bound
+    variance = (0.05 / (2 * best**2)) ** 2
+    assert abs(excess[0] / variance - (1 / (2 * beta) + 0.5)) < 10 * variance
+    kept = Config(decoder="gaussian", sigma=repr(best))
+    assert undone(kept, parameters, y)[1] <= highest
+
+
+def logistic(seed, pixels=5):
+    """A Bernoulli decoder whose logits are linear in one z, a binary image, and its ln Q(y) by 100 nodes."""
+    random = np.random.default_rng(seed)
+    w, b, y = random.standard_normal((1, pixels)), random.standard_normal(pixels), random.integers(0, 2, pixels) * 1.0
+    decode = lambda decoder, z: mg.reshape(z @ decoder.pixels.w + decoder.pixels.b, (-1, 1, pixels, 1))
+    encode = ppca.linear_model((1, pixels, 1), 1).encode
+    z, weight = np.polynomial.hermite_e.hermegauss(100)
+    p = truth.sigmoid(z[:, None] * w + b)
+    joint = weight / weight.sum() * np.prod(np.where(y, p, 1 - p), axis=1)
+    evidence = math.log(joint.sum())
+    mean = joint @ z / joint.sum()
+    std = math.sqrt(joint @ (z - mean) ** 2 / joint.sum())
+
+    def parameters(mean, std):
+        zero = np.zeros((pixels, 1))
+        heads = Affine(zero, np.array([mean])), Affine(zero, np.array([math.log(std)]))
+        return Parameters(Encoder((), *heads), Decoder((), Affine(w, b)))
+
+    model = Model("logistic", (1, pixels, 1), 1, lambda key: None, encode, decode)
+    return model, y.reshape(1, 1, pixels, 1), evidence, parameters, mean, std
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("beta", "is_bound"), [(0.5, False), (0.9, False), (1.0, True), (4.0, True)])
+def test_beside_a_bernoulli_decoder_it_is_the_same(beta, is_bound, seed):
+    """The Gaussian with the posterior's moments shows what exceeds; a hundred others do not exceed a bound."""
+    model, y, evidence, parameters, mean, std = logistic(seed)
+    config = Config(beta=beta)
+    said = explain_loss(config, y.shape[1:])
+    assert (said.sigma_squared, said.beta, said.is_bound) == (None, beta, is_bound)
+    value = lambda m, s: (
+        -ppca.average(lambda images, noise: loss(config, model, parameters(m, s), images, noise), y, 1, 40)
+    )
+    if not is_bound:
+        assert value(mean, std) > evidence
+        return
+    random = np.random.default_rng(seed)
+    for _ in range(100):
+        assert value(mean + random.standard_normal(), std * math.exp(random.standard_normal())) <= evidence
+    if beta == 1:
+        assert value(mean, std) > evidence - 0.05  # the bound is not true for being low
+
+
+# What it says
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "expected"),
+    [
+        ({}, (28, 28, 1), (None, 1, 1, True)),
+        ({"beta": 4.0}, (28, 28, 1), (None, 4, 1, True)),
+        ({"beta": 0.5}, (28, 28, 1), (None, 0.5, 1, False)),
+        ({"reduction": "mean"}, (28, 28, 1), (None, 784, 1 / 784, True)),
+        ({"decoder": "gaussian", "sigma": "0.5"}, (28, 28, 1), (0.25, 1, 1, True)),
+        ({"decoder": "gaussian", "sigma": "0.5", "beta": 0.01}, (28, 28, 1), (0.0025, 1, 0.01, True)),
+        ({"decoder": "gaussian", "reduction": "mean"}, (28, 28, 1), (784, 1, 1, True)),
+        ({"decoder": "laplace", "sigma": "0.5", "beta": 4.0}, (28, 28, 1), (4, 1, 4, True)),
+        ({"decoder": "laplace", "sigma": "learned", "beta": 0.9}, (28, 28, 1), (None, 0.9, 1, False)),
+        ({"decoder": "gaussian", "sigma": "profiled"}, (28, 28, 1), (None, 1, 1, False)),
+        ({"clamp": 5.0}, (28, 28, 1), (None, 1, 1, True)),
+    ],
+)
+def test_sigma_beta_and_verdict(settings, shape, expected):
+    said = explain_loss(Config(**settings), shape)
+    sigma_squared, beta, scale, is_bound = expected
+    assert (said.sigma_squared is None) == (sigma_squared is None)
+    assert_close([said.sigma_squared or 0.0, said.beta, said.scale], [sigma_squared or 0.0, beta, scale], 8 * EPS)
+    assert said.is_bound is is_bound
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3]))
+def test_a_weight_of_one_over_the_pixels_is_one_however_it_is_rounded(height, width, channels):
+    config = Config(reduction="mean", beta=1 / (height * width * channels))
+    said = explain_loss(config, (height, width, channels))
+    assert (said.beta, said.is_bound, said.why) == (1, True, "the ELBO itself")
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            {"decoder": "gaussian", "sigma": "0.70710678", "reduction": "mean", "beta": 0.00025},
+            "loss = mean over pixels of (y−ŷ)² + 0.00025·KL + constant: 0.00025 × −ELBO of a gaussian decoder, "
+            "σ² = 1.536, β = 1: a bound on ln Q(y) (3.072·KL beside σ² = 0.5 is KL beside σ² = 1.536)",
+        ),
+        (
+            {"beta": 0.5, "form": "sampled", "clamp": 10.0},
+            "loss = sum over pixels of (−y ln ŷ − (1−y) ln(1−ŷ)) + 0.5·(ln P(z|y) − ln Q(z)), with the encoder's ln σ² "
+            "within ±10: −ELBO of a bernoulli decoder of binary pixels, β = 0.5: no bound on ln Q(y) "
+            "(where P(z|y) is the posterior it gives ln Q(y) + 0.5·KL)",
+        ),
+        (
+            {"decoder": "laplace", "sigma": "learned", "beta": 3.0},
+            "loss = sum over pixels of (|y−ŷ|/σ + ln 2σ) + 3·KL: −ELBO of a laplace decoder, σ learned, β = 3: "
+            "a bound on ln Q(y) (2·KL below that of β = 1)",
+        ),
+        (
+            {"decoder": "laplace", "sigma": "0.25"},
+            "loss = sum over pixels of 4·|y−ŷ| + KL + constant: −ELBO of a laplace decoder, scale 0.25, β = 1: "
+            "a bound on ln Q(y) (the ELBO itself)",
+        ),
+        (
+            {"decoder": "gaussian", "sigma": "profiled", "beta": 0.0},
+            "loss = sum over pixels of ((y−ŷ)²/2σ² + ½ ln 2πσ²): −ELBO of a gaussian decoder, σ profiled, β = 0: "
+            "no bound on ln Q(y) (σ is chosen after the batch and its noise are seen; kept for the test images it "
+            "gives one)",
+        ),
+    ],
+)
+def test_the_line(settings, line):
+    said = explain_loss(Config(**settings), (64, 64, 3))
+    assert str(said) == said.sentence == line
+    assert said.why in line
+
+
+def test_the_line_in_the_readme_is_what_is_printed():
+    readme = (Path(vae.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (call,) = re.findall(r"^print\(vae\.explain_loss\((.*)\)\)$", readme, re.MULTILINE)
+    (shown,) = re.findall(r"^```text\n(loss = .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert str(eval(f"explain_loss({call})")) == " ".join(shown.split())
+
+
+def test_examples():
+    failed, tried = doctest.testmod(vae.explain)
+    assert (failed, tried) == (0, 1)
+
+
+@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
+@pytest.mark.parametrize("beta", [1e-9, 1e9])
+@pytest.mark.parametrize("sigma", ["1e-9", "1e9"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_the_ends_of_what_can_be_configured(decoder, beta, sigma, reduction):
+    sigma = "1" if decoder == "bernoulli" else sigma
+    said = explain_loss(Config(decoder=decoder, beta=beta, sigma=sigma, reduction=reduction), (1024, 1024, 4))
+    assert all(map(math.isfinite, (said.sigma_squared or 0.0, said.beta, said.scale, said.offset)))
+
+
+@given(CONFIGS)
+def test_every_configuration_gets_one_line_that_says_whether_it_is_a_bound(config):
+    said = explain_loss(config, SHAPE)
+    assert "\n" not in str(said)
+    assert (" a bound on ln Q(y) " in str(said)) == said.is_bound
+    assert (" no bound on ln Q(y) " in str(said)) == (not said.is_bound)
+    json.dumps([said.sigma_squared, said.beta, said.scale, said.offset], allow_nan=False)
+
+
+def test_images_that_the_model_cannot_take():
+    with pytest.raises(UserError, match="6×10 does not divide by 4"):
+        explain_loss(Config(model="conv"), (6, 10, 1))
+    with pytest.raises(UserError, match=r"images \(H, W, C\), got \(28, 28\)"):
+        explain_loss(Config(), (28, 28))
+
+
+def test_it_is_had_from_the_package_which_imports_nothing_for_it():
+    code = (
+        "import sys, vae; assert 'numpy' not in sys.modules; vae.explain_loss; "
+        "assert not {'matplotlib', 'rich', 'safetensors'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=Path(vae.__file__).parents[1])
+    assert vae.explain_loss is explain_loss
+    with pytest.raises(AttributeError, match="module 'vae' has no attribute 'explain_los'"):
+        vae.explain_los  # noqa: B018
+
+
+def test_float32_weights_are_those_numbers():
+    """s and β meet float32 sums as Python numbers, which leave them float32."""
+    config = Config(reduction="mean", beta=0.05, latent=2, hidden=5)
+    for model, parameters, y, noise in settings(config, 1):
+        narrow = tree.map(lambda x: x.astype(np.float32), (parameters, y, noise))
+        got = loss(config, model, *narrow)
+        assert got.dtype == np.float32
+        assert_close(got, loss(config, model, parameters, y, noise), rounding(np.float32))
