@@ -255,7 +255,7 @@ class Reverse(Interpreter):
             value if parent is None else ReverseTracer(value, self.level, segment.origin, parent, reachable)
             for value, parent, reachable in zip(segment.leaves, segment.parents, segment.reachable, strict=True)
         ]
-        with Reverse(self.level, start=index) as again:
+        with Reverse(self.level, start=index, keep_all=self.keep_all) as again:
             results, _ = flatten(segment.function(*unflatten(segment.structure, leaves)))
         same = len(results) == len(segment.outputs) and again._reads() == segment.reads
         sent: dict[int, Any] = {}
