@@ -347,11 +347,25 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     if options.json:
         print(json.dumps({"claims": [row.to_dict() for row in rows], "passed": passed}, allow_nan=False))
         return 0 if passed else 1
-    headings = "slide", "claim", "left", "", "right", "error", "tolerance", ""
-    table = Table(*headings, title=f"both sides of {len(rows)} claims, seed {options.seed}")
+    table = Table(
+        Column("slide", justify="right"),
+        Column("claim", ratio=1, min_width=24),
+        Column("left", justify="right", no_wrap=True),
+        Column("", no_wrap=True),
+        Column("right", justify="right", no_wrap=True),
+        Column("error / allowed", no_wrap=True),
+        "",
+        title=f"both sides of {len(rows)} claims, seed {options.seed}",
+        caption="errors are relative to the largest entry; se: in standard errors of the draws",
+    )
     for row in rows:
         s = row.sides
-        numbers = f"{s.left:.6g}", s.relation, f"{s.right:.6g}", f"{s.error:.1e}", f"{s.tolerance:.1e} {s.unit}"
+        allowed = (
+            f"{s.error:.1f} / {s.tolerance:.1f} se"
+            if s.unit == "standard errors"
+            else f"{s.error:.0e} / {s.tolerance:.0e}"
+        )
+        numbers = f"{s.left:.6g}", s.relation, f"{s.right:.6g}", allowed
         table.add_row(str(row.claim.slide), row.claim.says, *numbers, "holds" if s.passed else "FAILS")
     console.print(table)
     console.print(f"{'every claim holds' if passed else 'A CLAIM FAILS'}; the page is {out / 'lecture.html'}")

@@ -70,10 +70,10 @@ class Claim:
 
     @property
     def code(self) -> str:
-        """The lines that prove it, without decorator and docstring."""
-        lines, _ = inspect.getsourcelines(self.prove)
+        """The lines that prove it, without the decorator."""
+        lines = textwrap.dedent(inspect.getsource(self.prove)).splitlines()
         start = next(i for i, line in enumerate(lines) if line.startswith("def "))
-        return textwrap.dedent("".join(lines[start:])).rstrip()
+        return "\n".join(lines[start:])
 
 
 CLAIMS: list[Claim] = []
@@ -178,8 +178,9 @@ def at_most(left: Any, right: Any, roundings: float = 2.0**8, **shown: Any) -> S
     off = (left - right) / scale
     place = np.unravel_index(int(np.argmax(off)), off.shape)
     error, tolerance = max(0.0, float(off[place])), roundings * EPS
-    sides = Sides(float(left[place]), float(right[place]), error, tolerance, "above", off.size, relation="≤")
-    return Sides(**{**vars(sides), **shown})
+    draw = shown.pop("draw", None) or (_agreement(left, right) if off.size > 1 else None)
+    numbers = float(left[place]), float(right[place]), error, tolerance
+    return Sides(*numbers, "above", off.size, draw, relation="≤", **shown)
 
 
 def _sides(left, right, off, tolerance: float, unit: str, **shown: Any) -> Sides:
