@@ -128,6 +128,14 @@ def make_parser() -> Parser:
     _add_out(train, "runs/train")
     _add_device(train)
 
+    lecture = job("lecture", commands.lecture, "Compute both sides of every claim of the lecture; write a page.")
+    lecture.add_argument("--slide", type=whole, nargs="+", default=None, metavar="N", help="only these slides")
+    lecture.add_argument("--exact", action="store_true", default=False, help="only claims that need no images")
+    lecture.add_argument("--json", action="store_true", default=False, help="print the claims as JSON")
+    lecture.add_argument("--seed", type=seed, help="of models, noise and images (0)")
+    _add_data(lecture)
+    _add_out(lecture, "runs/lecture")
+
     evaluate = job("evaluate", commands.evaluate, "Bounds on −ln Q(y) of test images, in nats per image.")
     sample = job("sample", commands.sample, "Draw images from the decoder alone.")
     reconstruct = job("reconstruct", commands.reconstruct, "Draw test images beside their reconstructions.")

@@ -312,6 +312,73 @@ def _same_images(model: Model, data: Dataset) -> None:
         raise UserError(f"the model takes images of {model.image_shape}, {data.name} has {data.test.shape[1:]}")
 
 
+# lecture
+
+
+def lecture(options: Namespace, given: dict[str, Any]) -> int:
+    """Both sides of every claim of the lecture, and a page; exit code 1 if a claim fails."""
+    from vae.lecture import CLAIMS, Setting
+    from vae.lecture.page import page
+    from vae.lecture.run import run
+
+    slides = sorted({c.slide for c in CLAIMS})
+    unknown = [n for n in options.slide or () if n not in slides]
+    if unknown:
+        raise UserError(f"there is no claim on slide {unknown[0]}: choose from {', '.join(map(str, slides))}")
+    chosen = [c for c in CLAIMS if (not options.slide or c.slide in options.slide) and not (options.exact and c.images)]
+    chosen.sort(key=lambda c: c.slide)
+    if not chosen:
+        raise UserError("the claims of these slides need images: leave out --exact")
+    size = given.get("train_size"), given.get("test_size")
+    places = {name: given[name] for name in ("data", "data_dir") if name in given}
+    setting = Setting(options.seed, **places, size=None if size == (None, None) else size)
+    if any(c.images for c in chosen):
+        setting.images  # noqa: B018  (said now if there are too few, before anything is computed)
+    out = _new_folder(options.out, Path("runs/lecture"), options.force)
+    console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(chosen))
+
+        def on_claim(claim: Any) -> None:
+            progress.update(bar, advance=0 if not progress.tasks[0].description else 1)
+            progress.update(bar, description=f"slide {claim.slide}: {claim.says}")
+
+        rows = run(chosen, setting, on_claim)
+    for row in rows:
+        if row.picture is not None:
+            files.write_bytes(out / f"slide-{row.claim.slide:02d}-{row.claim.name.replace('_', '-')}.png", row.picture)
+    source = setting.images.source if any(c.images for c in chosen) else "no images needed"
+    files.write_bytes(out / "lecture.html", page(rows, options.seed, source).encode())
+    passed = all(row.sides.passed for row in rows)
+    if options.json:
+        print(json.dumps({"claims": [row.to_dict() for row in rows], "passed": passed}, allow_nan=False))
+        return 0 if passed else 1
+    table = Table(
+        Column("slide", justify="right"),
+        Column("claim", ratio=1, min_width=24),
+        Column("left", justify="right", no_wrap=True),
+        Column("", no_wrap=True),
+        Column("right", justify="right", no_wrap=True),
+        Column("error / allowed", no_wrap=True),
+        "",
+        title=f"both sides of {len(rows)} claims, seed {options.seed}",
+        caption="errors are relative to the largest entry; se: in standard errors of the draws",
+    )
+    for row in rows:
+        s = row.sides
+        allowed = (
+            f"{s.error:.1f} / {s.tolerance:.1f} se"
+            if s.unit == "standard errors"
+            else f"{s.error:.0e} / {s.tolerance:.0e}"
+        )
+        numbers = f"{s.left:.6g}", s.relation, f"{s.right:.6g}", allowed
+        table.add_row(str(row.claim.slide), row.claim.says, *numbers, "holds" if s.passed else "FAILS")
+    console.print(table)
+    console.print(f"{'every claim holds' if passed else 'A CLAIM FAILS'}; the page is {out / 'lecture.html'}")
+    return 0 if passed else 1
+
+
 # What commands share
 
 

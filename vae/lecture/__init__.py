@@ -1,0 +1,9 @@
+"""The lecture as claims that compute both sides (McAllester, TTIC 31230, winter 2018, the slides on VAEs).
+
+One file a theme, in the order of the slides; `claims` says what a claim is, `run` runs them, `page` writes them up.
+"""
+
+from vae.lecture import elbo  # noqa: F401 (each theme registers its claims)
+from vae.lecture.claims import CLAIMS, Claim, Setting, Sides
+
+__all__ = ["CLAIMS", "Claim", "Setting", "Sides"]

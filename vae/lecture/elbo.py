@@ -1,0 +1,109 @@
+"""Slides 6–9: two expressions for the evidence lower bound, and why they are one.
+
+With any encoder P(z|y), and Q(z|y) = Q(z, y)/Q(y) the posterior of the model,
+
+    E_P ln Q(z, y) + H(P)  =  ln Q(y) − KL(P, Q(z|y))  ≤  ln Q(y)
+
+Proved in two steps: E_P ln Q(z, y) = ln Q(y) − H(P, Q(z|y)), because ln Q(z, y) = ln Q(y) + ln Q(z|y) (slide 8); then
+add H(P), because H(P, Q) − H(P) = KL(P, Q) (slide 9). Here z is one of K values, so that each side is a finite sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.claims import Setting, Sides, at_most, claim, equal
+
+N, K = 64, 7  # images, values of z
+
+
+def tables(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """ln P(z|y) and ln Q(z, y) of random distributions, (N, K): P sums to 1 over z, Q to Q(y)."""
+    log_p = mg.log_softmax(2 * setting.normal("encoder", N, K))
+    return log_p, 2 * setting.normal("model", N, K) - 5
+
+
+def entropy(log_p: np.ndarray) -> np.ndarray:
+    """H(P) = −Σ P ln P, in nats."""
+    return -mg.sum(mg.exp(log_p) * log_p, axis=1)
+
+
+def cross_entropy(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+    """H(P, Q) = −Σ P ln Q, in nats."""
+    return -mg.sum(mg.exp(log_p) * log_q, axis=1)
+
+
+def divergence(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+    """KL(P, Q) = Σ P ln P/Q, in nats."""
+    return mg.sum(mg.exp(log_p) * (log_p - log_q), axis=1)
+
+
+def parts(upper: np.ndarray, lower: np.ndarray, names: tuple[str, str, str]) -> Callable[[Any], None]:
+    """A picture: two numbers of each image and what lies between them, images in order of the upper one."""
+
+    def draw(axes: Any) -> None:
+        order = np.argsort(upper)
+        place = np.arange(len(order))
+        axes.vlines(place, lower[order], upper[order], color="#e69f00", lw=3, label=names[2])
+        axes.plot(place, upper[order], "_", color="#222222", ms=6, mew=2, label=names[0])
+        axes.plot(place, lower[order], ".", color="#0072b2", ms=5, label=names[1])
+        axes.set(xlabel="image", ylabel="nats")
+        axes.legend(frameon=False, fontsize=8)
+
+    return draw
+
+
+@claim(
+    7,
+    "The two expressions for the ELBO are equal, for any encoder.",
+    "E_P ln Q(z, y) + H(P) = ln Q(y) − KL(P, Q(z|y))",
+)
+def two_expressions(setting: Setting) -> Sides:
+    log_p, log_joint = tables(setting)
+    evidence = mg.logsumexp(log_joint, axis=1)
+    posterior = log_joint - evidence[:, None]
+    first = mg.sum(mg.exp(log_p) * log_joint, axis=1) + entropy(log_p)
+    second = evidence - divergence(log_p, posterior)
+    return equal(first, second, draw=parts(evidence, first, ("ln Q(y)", "both expressions", "KL(P, Q(z|y))")))
+
+
+@claim(7, "The ELBO is a lower bound on the evidence.", "E_P ln Q(z, y) + H(P) ≤ ln Q(y)")
+def lower_bound(setting: Setting) -> Sides:
+    log_p, log_joint = tables(setting)
+    elbo = mg.sum(mg.exp(log_p) * log_joint, axis=1) + entropy(log_p)
+    evidence = mg.logsumexp(log_joint, axis=1)
+    return at_most(elbo, evidence, draw=parts(evidence, elbo, ("ln Q(y)", "ELBO", "what the bound gives away")))
+
+
+@claim(7, "The bound is tight where the encoder is the posterior.", "P = Q(z|y)  ⇒  E_P ln Q(z, y) + H(P) = ln Q(y)")
+def tight_at_the_posterior(setting: Setting) -> Sides:
+    _, log_joint = tables(setting)
+    evidence = mg.logsumexp(log_joint, axis=1)
+    posterior = log_joint - evidence[:, None]
+    return equal(mg.sum(mg.exp(posterior) * log_joint, axis=1) + entropy(posterior), evidence)
+
+
+@claim(
+    8,
+    "First step: the expected joint is the evidence less a cross-entropy.",
+    "E_P ln Q(z, y) = ln Q(y) − H(P, Q(z|y))",
+)
+def first_step(setting: Setting) -> Sides:
+    log_p, log_joint = tables(setting)
+    evidence = mg.logsumexp(log_joint, axis=1)
+    left = mg.sum(mg.exp(log_p) * log_joint, axis=1)
+    right = evidence - cross_entropy(log_p, log_joint - evidence[:, None])
+    return equal(left, right, draw=parts(evidence, left, ("ln Q(y)", "E_P ln Q(z, y)", "H(P, Q(z|y))")))
+
+
+@claim(9, "Second step: cross-entropy less entropy is the divergence.", "H(P, Q) − H(P) = KL(P, Q)")
+def second_step(setting: Setting) -> Sides:
+    log_p, log_joint = tables(setting)
+    posterior = log_joint - mg.logsumexp(log_joint, axis=1, keepdims=True)
+    cross, own = cross_entropy(log_p, posterior), entropy(log_p)
+    draw = parts(cross, own, ("H(P, Q(z|y))", "H(P)", "KL(P, Q(z|y))"))
+    return equal(cross - own, divergence(log_p, posterior), draw=draw)

@@ -1,0 +1,190 @@
+"""One self-contained HTML page: theme by theme, the mathematics, both sides of each claim, its picture, its proof.
+
+No external resource is used: pictures and the few lines of style and script are inside. It reads on a phone, prints,
+and follows the reader's choice of a light or dark screen.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import keyword
+import re
+import sys
+import textwrap
+import tokenize
+from collections.abc import Sequence
+from importlib.resources import files
+
+from vae.lecture.run import Row
+
+
+def page(rows: Sequence[Row], seed: int, source: str) -> str:
+    """The page as text. `source` says which images were used."""
+    first = {row.claim.prove.__module__: row.claim.slide for row in reversed(rows)}  # slide on which a theme begins
+    rows = sorted(rows, key=lambda row: (first[row.claim.prove.__module__], row.claim.prove.__module__))
+    failed = [row for row in rows if not row.sides.passed]
+    verdict = f"{len(rows)} claims, every one holds." if not failed else f"{len(rows)} claims, {len(failed)} FAIL."
+    contents = "".join(
+        f'<li><a href="#{row.claim.name}" class="{_state(row)}">{row.claim.slide} · {_text(row.claim.says)}</a></li>'
+        for row in rows
+    )
+    sections, theme = [], None
+    for row in rows:
+        if row.claim.prove.__module__ != theme:
+            theme = row.claim.prove.__module__
+            sections.append(_theme(theme))
+        sections.append(_claim(row))
+    return TEMPLATE.format(
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+        verdict=verdict,
+        state="fails" if failed else "holds",
+        seed=seed,
+        source=_text(source),
+        contents=contents,
+        sections="\n".join(sections),
+    )
+
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>The lecture, proved</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>The lecture, proved</h1>
+<p>Every claim of the slides on variational autoencoders (David McAllester, TTIC 31230, winter 2018), computed on both
+sides. Gradients are minigrad's; the other side is a closed form, an enumeration or another way to the same number.</p>
+<p><strong class="{state}">{verdict}</strong> Seed {seed}; {source}.</p>
+</header>
+<nav aria-label="Claims"><details><summary>All claims</summary><ul>{contents}</ul></details></nav>
+<main>
+{sections}
+</main>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _asset(name: str) -> str:
+    return files("vae.lecture").joinpath(name).read_text(encoding="utf-8")
+
+
+def _text(text: str) -> str:
+    return html.escape(text)
+
+
+def _state(row: Row) -> str:
+    return "holds" if row.sides.passed else "fails"
+
+
+def _theme(module: str) -> str:
+    """A theme's docstring: its first line is the heading, indented lines are formulas, the rest is prose."""
+    head, _, rest = (sys.modules[module].__doc__ or module).partition("\n")
+    parts = []
+    for block in re.split(r"\n\s*\n", rest.strip("\n")):
+        lines = block.splitlines()
+        if lines and all(line.startswith("    ") for line in lines):
+            parts += [f'<p class="math">{formula(line.strip())}</p>' for line in lines]
+        elif lines:
+            parts.append(f"<p>{formula(textwrap.dedent(block))}</p>")
+    return f'<section class="theme"><h2>{_text(head.strip().rstrip("."))}</h2>{"".join(parts)}</section>'
+
+
+def _claim(row: Row) -> str:
+    c, s = row.claim, row.sides
+    mathematics = "".join(f'<p class="math">{formula(line)}</p>' for line in c.mathematics)
+    verdict = "the worst of " + f"{s.entries:,}" if s.entries > 1 else "verdict"
+    return f"""<section class="claim" id="{c.name}">
+<h3><span class="slide">slide {c.slide}</span> {_text(c.says)}</h3>
+{mathematics}
+<dl class="{_state(row)}">
+<div><dt>left</dt><dd>{s.left:.10g}</dd></div>
+<div><dt>right</dt><dd>{_relation(s.relation)}{s.right:.10g}</dd></div>
+<div><dt>error</dt><dd>{s.error:.2g}</dd></div>
+<div><dt>allowed</dt><dd>{s.tolerance:.2g} <small>{_text(s.unit)}</small></dd></div>
+<div><dt>{verdict}</dt><dd><strong>{_state(row)}</strong></dd></div>
+</dl>
+{_figures(row)}
+<details class="code" open><summary>The lines that prove it</summary>
+<pre><code>{coloured(c.code)}</code></pre></details>
+</section>"""
+
+
+def _relation(sign: str) -> str:
+    return "" if sign == "=" else f"{sign} "
+
+
+def _figures(row: Row) -> str:
+    figures = []
+    if row.picture is not None:
+        figures.append(f'<figure><img alt="{_text(row.claim.says)}" src="{_inline(row.picture)}"></figure>')
+    if row.frames:
+        name = row.sides.slider.name
+        labels = [label for label, _ in row.frames]
+        middle = len(labels) // 2
+        frames = json.dumps([{"label": label, "src": _inline(png)} for label, png in row.frames])
+        figures.append(
+            f'<figure class="slider"><label>{_text(name)} = <output>{_text(labels[middle])}</output>'
+            f'<input type="range" min="0" max="{len(labels) - 1}" value="{middle}" step="1"></label>'
+            f'<img alt="{_text(row.claim.says)}, {_text(name)} = {_text(labels[middle])}" '
+            f'src="{_inline(row.frames[middle][1])}">'
+            f'<script type="application/json">{frames}</script></figure>'
+        )
+    return "\n".join(figures)
+
+
+def _inline(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def formula(text: str) -> str:
+    """HTML of a formula: `_x`, `_{xy}`, `^x` and `^{xy}` become sub- and superscripts.
+
+    >>> formula("E_P z^2 ≤ x_{ij}")
+    'E<sub>P</sub> z<sup>2</sup> ≤ x<sub>ij</sub>'
+    """
+    text = html.escape(text, quote=False)
+    for mark, tag in (("_", "sub"), (r"\^", "sup")):
+        text = re.sub(mark + r"\{([^}]*)\}", rf"<{tag}>\1</{tag}>", text)
+        text = re.sub(rf"(?<=[^\W_]){mark}([^\W_])(?![^\W_])", rf"<{tag}>\1</{tag}>", text)
+    return text
+
+
+def coloured(code: str) -> str:
+    """Python as HTML: keywords, strings and comments in spans.
+
+    >>> coloured("x = 1  # one")
+    'x = 1  <i># one</i>'
+    """
+    lines, parts, at = code.splitlines(keepends=True), [], (1, 0)
+
+    def plain(to: tuple[int, int]) -> str:
+        (row, column), (last, end) = at, to
+        if row == last:
+            return lines[row - 1][column:end]
+        return lines[row - 1][column:] + "".join(lines[row : last - 1]) + (lines[last - 1][:end] if end else "")
+
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        tag = _tag(token)
+        if tag is not None:
+            parts += [html.escape(plain(token.start)), f"<{tag}>{html.escape(token.string)}</{tag}>"]
+            at = token.end
+    return "".join([*parts, html.escape(plain((len(lines), len(lines[-1]))))])
+
+
+def _tag(token: tokenize.TokenInfo) -> str | None:
+    """b for keywords, i for comments, s for strings."""
+    if token.type == tokenize.COMMENT:
+        return "i"
+    if token.type == tokenize.STRING:
+        return "s"
+    return "b" if token.type == tokenize.NAME and keyword.iskeyword(token.string) else None

@@ -1,0 +1,72 @@
+"""Run claims one after the other: both sides, a picture, and what the page will say."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vae.lecture.claims import Claim, Setting, Sides
+
+SIZE, DPI = (5.6, 3.2), 144
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim, what came out, and its pictures as PNG bytes."""
+
+    claim: Claim
+    sides: Sides
+    seconds: float
+    picture: bytes | None
+    frames: tuple[tuple[str, bytes], ...] = ()  # (label, picture) of each value of the slider
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        c, s = self.claim, self.sides
+        return {
+            "slide": c.slide,
+            "name": c.name,
+            "claim": c.says,
+            "left": s.left,
+            "right": s.right,
+            "error": s.error,
+            "tolerance": s.tolerance,
+            "unit": s.unit,
+            "passed": s.passed,
+        }
+
+
+def run(claims: Sequence[Claim], setting: Setting, on_claim: Callable[[Claim], None] = lambda claim: None) -> list[Row]:
+    """Prove each claim and draw its picture; `on_claim` is called before each."""
+    rows = []
+    for claim in claims:
+        on_claim(claim)
+        began = time.perf_counter()
+        sides = claim.prove(setting)
+        seconds = time.perf_counter() - began
+        slider = sides.slider
+        frames = () if slider is None else tuple((f"{v:g}", _drawn(_framed(slider, v))) for v in slider.values)
+        rows.append(Row(claim, sides, seconds, _drawn(sides.draw) if sides.draw else None, frames))
+    return rows
+
+
+def _framed(slider: Any, value: float) -> Callable:
+    return lambda axes: slider.draw(axes, value)
+
+
+def _drawn(draw: Callable[[Any], None]) -> bytes:
+    """A picture as PNG: `draw` gets one pair of axes on a figure of its own."""
+    figure = Figure(figsize=SIZE, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    draw(axes)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
