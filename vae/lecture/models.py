@@ -6,6 +6,8 @@ with minigrad's operations, so that anything may be traced. y is (N, D), one ima
     Mixture    one of K values of z, each with a round Gaussian of its own
     BeliefNet  d bits of z, summed over all 2^d of them
     PPCA       z and y Gaussian, all in closed form
+
+`some_mixture`, `some_net` and `some_ppca` draw one from a setting's seed.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.lecture.claims import Setting
 
 LN_2PI = math.log(2 * math.pi)
 
@@ -46,6 +49,14 @@ class Mixture:
         return mg.logsumexp(self.log_joint(y), axis=1)
 
 
+def some_mixture(setting: Setting, components: int, size: int, spread: float = 3.0) -> Mixture:
+    """A mixture in `size` dimensions, components about 1 wide and `spread` apart."""
+    means = 3 * setting.normal("mixture: μ", components, size)
+    return Mixture(
+        setting.normal("mixture: logits", components), means, setting.normal("mixture: ln σ", components) / 4
+    )
+
+
 @dataclass(frozen=True)
 class BeliefNet:
     """Bits z_i ~ Bernoulli(sigmoid(a_i)), then bits y_j ~ Bernoulli(sigmoid((zW)_j + c_j)). Neal 1992."""
@@ -72,6 +83,12 @@ class BeliefNet:
     def log_evidence(self, y: Any) -> Any:
         """ln Q(y), (N,)."""
         return mg.logsumexp(self.log_joint(y), axis=1)
+
+
+def some_net(setting: Setting, latent: int, size: int) -> BeliefNet:
+    """A belief net with `latent` bits of z and `size` bits of y, each y_j about as often 0 as 1."""
+    weights = 2 * setting.normal("net: W", latent, size)
+    return BeliefNet(setting.normal("net: a", latent), weights, setting.normal("net: c", size) - weights.sum(0) / 2)
 
 
 def log_bernoulli(bits: Any, logits: Any) -> Any:
@@ -136,6 +153,11 @@ class PPCA:
         """The encoder with the highest mean ELBO, whatever the images: V = M⁻¹Wᵀ, sᵢ² = σ²/Mᵢᵢ."""
         log_std = self.log_sigma - 0.5 * mg.log(mg.diagonal(self.precision))
         return LinearEncoder(mg.solve(self.precision, self.weights.T), log_std)
+
+
+def some_ppca(setting: Setting, latent: int, size: int, sigma: float) -> PPCA:
+    """A pPCA with `latent` directions in `size` dimensions."""
+    return PPCA(setting.normal("ppca: W", size, latent), setting.normal("ppca: μ", size), np.log(sigma))
 
 
 def log_normal(x: Any, log_std: Any = 0.0) -> Any:
