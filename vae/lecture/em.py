@@ -24,8 +24,7 @@ import minigrad as mg
 from minigrad import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.elbo import elbo
-from vae.lecture.expected_gradient import gradient
-from vae.lecture.models import Mixture, posterior, some_mixture
+from vae.lecture.models import Mixture, gradient, posterior, some_mixture
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 PALETTE = [COLOURS[i] for i in (0, 5, 3, 1, 6, 4, 2, 7)]  # of components; neighbours far apart

@@ -49,15 +49,15 @@ def narrow(y: np.ndarray, sigma: float) -> Mixture:
 class Stage(NamedTuple):
     """What k-means or quantisation has after a round."""
 
-    codes: np.ndarray  # of the images, (N,)
     means: np.ndarray  # (K, D)
+    codes: np.ndarray  # of the images, (N,)
     weights: np.ndarray  # of the codes, (K,)
 
 
 def stages(halves: Sequence[Half]) -> list[Stage]:
     """The same of EM, after each M step."""
     after = halves[1::2]
-    return [Stage(np.argmax(h.log_p, axis=1), h.mixture.means, np.exp(h.mixture.logits)) for h in after]
+    return [Stage(h.mixture.means, np.argmax(h.log_p, axis=1), np.exp(h.mixture.logits)) for h in after]
 
 
 def one_array(path: Sequence[Stage]) -> np.ndarray:
@@ -81,7 +81,7 @@ def k_means(y: np.ndarray) -> list[Stage]:
     for _ in range(ROUNDS):
         codes = np.argmin(distances(y, means), axis=1)
         means = lloyd(y, means, codes)
-        path.append(Stage(codes, means, np.ones(K)))
+        path.append(Stage(means, codes, np.ones(K)))
     return path
 
 
@@ -92,7 +92,7 @@ def quantiser(y: np.ndarray, price: float) -> tuple[list[Stage], list[float]]:
         codes = np.argmin(distances(y, means) + price * bits, axis=1)
         means, shares = lloyd(y, means, codes), np.bincount(codes, minlength=K) / len(y)
         bits = -np.log2(shares, where=shares > 0, out=np.full(K, -np.inf))
-        path.append(Stage(codes, means, shares))
+        path.append(Stage(means, codes, shares))
         costs.append(np.mean(distances(y, means)[np.arange(len(y)), codes] + price * bits[codes]))
     return path, costs
 
@@ -217,7 +217,7 @@ def vanishing(axes: Any, y: np.ndarray) -> None:
 def cells(axes: Any, y: np.ndarray, price: float) -> None:
     """Which code each point of the plane gets when a bit costs λ; the area of a mean is the use of its code."""
     path, costs = quantiser(y, price)
-    codes, means, shares = path[-1]
+    means, codes, shares = path[-1]
     used = shares > 0
     plane(axes, y)
     x0, x1, y0, y1 = *axes.get_xlim(), *axes.get_ylim()

@@ -76,6 +76,11 @@ class Rung(NamedTuple):
     shares: np.ndarray | None = None  # Q(z) of those, if there are only these z
 
 
+def coder(setting: Setting, y: np.ndarray) -> Autoencoder:
+    """The rate–distortion autoencoder of the horseshoe, trained once."""
+    return setting.once("rate–distortion", lambda: train_rate_distortion(setting, y))
+
+
 def mixture_rung(name: str, mixture: Mixture, y: np.ndarray, best_p: Callable) -> Rung:
     """One of the four lower rungs."""
     log_p = best_p(mixture, y)
@@ -103,15 +108,18 @@ def code_rung(net: Autoencoder, y: np.ndarray) -> Rung:
 def in_their_own_words(y: np.ndarray, mixtures: Sequence[Mixture], vae: Autoencoder, rd: Autoencoder) -> list:
     """The objective of every rung, (N,) each, by formulas that know nothing of an ELBO. D = 2."""
     k_means, quantiser, hard, soft = mixtures
-    costs = [np.min(distances(y, k_means.means), axis=1) / (2 * SIGMA**2) + np.log(K) + np.log(2 * np.pi * SIGMA**2)]
+    # distances alone, and distances with bits at 2σ² ln 2 each
+    constant = np.log(2 * np.pi * SIGMA**2)
+    costs = [np.min(distances(y, k_means.means), axis=1) / (2 * SIGMA**2) + np.log(K) + constant]
     price, shares = 2 * SIGMA**2 * np.log(2), np.exp(quantiser.logits)
     bits = -np.log2(shares, where=shares > 0, out=np.full(K, -np.inf))
-    cost = np.min(distances(y, quantiser.means) + price * bits, axis=1)
-    costs.append(cost / (2 * SIGMA**2) + np.log(2 * np.pi * SIGMA**2))
+    costs.append(np.min(distances(y, quantiser.means) + price * bits, axis=1) / (2 * SIGMA**2) + constant)
+    # densities: the largest term of Q(y), and all of it
     for mixture, over_z in ((hard, np.max), (soft, np.sum)):
         variance = np.exp(2 * mixture.log_sigmas)
         density = np.exp(-distances(y, mixture.means) / (2 * variance)) / (2 * np.pi * variance)
         costs.append(-np.log(over_z(np.exp(mixture.logits) * density, axis=1)))
+    # a divergence, and a length in bits, with the error of the pixels
     mean, log_std = encode(vae, y)
     divergence = 0.5 * (mean**2 + np.exp(2 * log_std) - 1 - 2 * log_std)[:, 0]
     costs.append(divergence + pixels_cost(vae, y, mean + np.exp(log_std) * NODES) @ (WEIGHTS / WEIGHTS.sum()))
@@ -145,7 +153,7 @@ def code_length(net: Autoencoder, z: np.ndarray) -> np.ndarray:
 def every_rung_is_one_elbo(setting: Setting) -> Sides:
     y = horseshoe(setting)
     mixtures = [halves[-1].mixture for halves in climb(y)]
-    vae, rd = train_vae(setting, y), train_rate_distortion(setting, y)
+    vae, rd = train_vae(setting, y), coder(setting, y)
     rungs = [mixture_rung(name, m, y, best_p) for m, (name, _, best_p) in zip(mixtures, CLIMB)]
     rungs += [vae_rung(vae, y), code_rung(rd, y)]
     left = [-elbo(*rung.terms) for rung in rungs]
@@ -178,7 +186,7 @@ def as_mixture(net: Autoencoder) -> Mixture:
 )
 def an_encoder_replaces_the_search(setting: Setting) -> Sides:
     y = horseshoe(setting)
-    net = train_rate_distortion(setting, y)
+    net = coder(setting, y)
     mixture = as_mixture(net)
     encoded = elbo(*code_terms(net, y, rounded(net, y)), np.ones(1))
     searched, soft = (elbo(mixture.log_joint(y), best_p(mixture, y)) for best_p in (hard_e_step, e_step))

@@ -22,7 +22,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
-from vae.lecture.models import PPCA, BeliefNet, Mixture, some_mixture, some_net, some_ppca
+from vae.lecture.models import PPCA, BeliefNet, Mixture, gradient, some_mixture, some_net, some_ppca
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 SIGMAS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -87,14 +87,14 @@ def dense_gaussian(y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> n
 @claim(
     2,
     "pPCA's evidence in closed form, through d × d matrices, is that of a dense Gaussian.",
-    "Q(y) = ∫ Q(z) Q(y|z) dz = N(y; μ, W W^⊤ + σ^2 I)",
+    "Q(y) = ∫ Q(z) Q(y|z) dz = N(y; μ, W W^{⊤} + σ^2 I)",
 )
 def ppca_is_a_dense_gaussian(setting: Setting) -> Sides:
     model = some_ppca(setting, latent=2, size=6, sigma=0.5)
     y = 2 * setting.normal("images", 50, 6)
     covariance = model.weights @ model.weights.T + 0.25 * np.eye(6)
     right = dense_gaussian(y, model.mean, covariance)
-    roundings = 2**8 * np.linalg.cond(covariance)
+    roundings = 2**8 + 8 * np.linalg.cond(covariance)  # of the solve
     return equal(-model.log_evidence(y), -right, roundings, draw=spectrum(model, covariance))
 
 
@@ -111,7 +111,7 @@ def ppca_is_an_integral(setting: Setting) -> Sides:
     right = [-mg.logsumexp(model.log_joint(y, GRID) + np.log(STEP), axis=1) for model, y in zip(models, images)]
     terms = max(np.sum((images[0] - models[0].mean) ** 2, axis=1)) / SIGMAS[0] ** 2  # of which ln Q is a difference
     slider = Slider("σ", SIGMAS, lambda axes, sigma: integrand(axes, models[SIGMAS.index(sigma)], images[0][:4]))
-    return equal(left, right, roundings=2**8 * terms, draw=lambda axes: slider.draw(axes, 0.4), slider=slider)
+    return equal(left, right, roundings=2**8 + 8 * terms, draw=lambda axes: slider.draw(axes, 0.4), slider=slider)
 
 
 def every_image(size: int) -> np.ndarray:
@@ -146,9 +146,9 @@ def entropy_is_the_floor(setting: Setting) -> Sides:
 def flat_at_the_population(setting: Setting) -> Sides:
     truth = some_net(setting, latent=3, size=4)
     population = np.array(sum_of_products(truth, every_image(4)))
-    gradient = np.concatenate([np.ravel(g) for g in tree.flatten(mg.grad(objective)(truth, population))[0]])
+    left = gradient(lambda net: objective(net, population), truth)
     line = direction(setting, truth, "a")
-    return equal(gradient, np.zeros(gradient.size), draw=lambda axes: slopes(axes, truth, line, population))
+    return equal(left, np.zeros(left.size), draw=lambda axes: slopes(axes, truth, line, population))
 
 
 def direction(setting: Setting, net: BeliefNet, name: str) -> BeliefNet:

@@ -20,15 +20,9 @@ import numpy as np
 from matplotlib.patches import Circle
 
 import minigrad as mg
-from minigrad import tree
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
-from vae.lecture.models import Mixture, posterior, some_mixture, some_net
+from vae.lecture.models import Mixture, gradient, posterior, some_mixture, some_net
 from vae.pictures import COLOURS, GREY, INK, VERMILION
-
-
-def gradient(f: Callable, model: Any) -> np.ndarray:
-    """∇f with respect to every parameter of a model, as one vector."""
-    return np.concatenate([np.ravel(g) for g in tree.flatten(mg.grad(f)(model))[0]])
 
 
 @claim(

@@ -1,26 +1,26 @@
-"""A mistake for each claim of vae/lecture/expected_gradient.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/posterior_gradient.py, which must make it fail."""
 
 import numpy as np
 
 import minigrad as mg
-from vae.lecture import expected_gradient, models
+from vae.lecture import models, posterior_gradient
 
 
 def _under_the_joint(monkeypatch):
     """Weights Q(z, y), which do not sum to 1."""
-    monkeypatch.setattr(expected_gradient, "posterior", lambda log_joint: log_joint)
+    monkeypatch.setattr(posterior_gradient, "posterior", lambda log_joint: log_joint)
 
 
 def _under_no_posterior(monkeypatch):
     """Every z counts the same."""
-    monkeypatch.setattr(expected_gradient, "posterior", lambda log_joint: mg.log_softmax(0 * log_joint))
+    monkeypatch.setattr(posterior_gradient, "posterior", lambda log_joint: mg.log_softmax(0 * log_joint))
 
 
 def _nearest_only(monkeypatch):
     def hard(mixture, y):
         return np.eye(len(mixture.logits))[np.argmax(mixture.log_joint(y), axis=1)]
 
-    monkeypatch.setattr(expected_gradient, "responsibilities", hard)
+    monkeypatch.setattr(posterior_gradient, "responsibilities", hard)
 
 
 def _density_without_its_width(monkeypatch):
