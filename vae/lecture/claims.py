@@ -40,7 +40,7 @@ class Slider:
 
 @dataclass(frozen=True)
 class Sides:
-    """Both sides of a claim. `left` and `right` are those of the entry that is furthest off."""
+    """Both sides of a claim. `left` and `right` are those of the entry furthest off (of several, the largest)."""
 
     left: float
     right: float
@@ -186,7 +186,8 @@ def at_most(left: Any, right: Any, roundings: float = 2.0**8, **shown: Any) -> S
 def _sides(left, right, off, tolerance: float, unit: str, **shown: Any) -> Sides:
     if not off.size:
         raise ValueError("a claim compares at least one number")
-    place = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
+    order = np.lexsort((np.abs(right).ravel(), np.where(np.isnan(off), np.inf, off).ravel()))
+    place = np.unravel_index(int(order[-1]), off.shape)
     draw = shown.pop("draw", None) or (_agreement(left, right) if off.size > 1 else None)
     return Sides(float(left[place]), float(right[place]), float(off[place]), tolerance, unit, off.size, draw, **shown)
 

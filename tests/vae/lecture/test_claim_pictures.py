@@ -1,0 +1,19 @@
+"""Every exact claim draws a picture of its own, and every frame of its slider, without a warning."""
+
+import pytest
+
+from vae.lecture import CLAIMS, Setting
+from vae.lecture.run import run
+
+PNG = b"\x89PNG\r\n"
+
+
+@pytest.mark.parametrize("claim", [c for c in CLAIMS if not c.images], ids=lambda claim: claim.name)
+def test_pictures_draw(claim):
+    (row,) = run([claim], Setting(1))
+    assert row.picture is None or row.picture.startswith(PNG)
+    if row.sides.slider is not None:
+        labels, frames = zip(*row.frames)
+        assert len(set(labels)) == len(labels) == len(row.sides.slider.values) >= 5
+        assert len(set(frames)) == len(frames)  # moving it shows something
+        assert all(frame.startswith(PNG) for frame in frames)
