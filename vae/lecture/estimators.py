@@ -214,5 +214,7 @@ def _against_dimension(dimensions: Sequence[int], variance: np.ndarray, error: n
         axes.errorbar(dimensions, variance[i::2], 4 * error[i::2], **look)
     axes.set(xscale="log", yscale="log", xlabel="dimensions D", ylabel="variance of ∂μ$_i$")
     axes.set_xticks(dimensions, map(str, dimensions))
+    closed = [4] + [(d + 2) * (d + 4) for d in dimensions]
+    axes.set_yticks(closed, map(str, closed))
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8)
