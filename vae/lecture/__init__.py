@@ -3,7 +3,15 @@
 One file a theme, in the order of the slides; `claims` says what a claim is, `run` runs them, `page` writes them up.
 """
 
-from vae.lecture import elbo, estimators, importance, landing, reparameterisation  # noqa: F401 (each theme registers its claims)
+from vae.lecture import (  # noqa: F401 (each theme registers its claims)
+    codes,
+    decoders,
+    elbo,
+    estimators,
+    importance,
+    landing,
+    reparameterisation,
+)
 from vae.lecture.claims import CLAIMS, Claim, Setting, Sides
 
 __all__ = ["CLAIMS", "Claim", "Setting", "Sides"]
