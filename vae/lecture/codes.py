@@ -153,7 +153,7 @@ def _cells(axes: Any, bits: float) -> None:
     z = np.linspace(-3.5, 3.5, 400)
     axes.plot(z, np.exp(log_normal(z, mean, log_std)), color=VERMILION, label="P(z|y)")
     saved, limit = float(bits_saved(mean, log_std, bits)[0]), float(kl_to_prior(mean, log_std)[0]) / LN_2
-    title = f"|z| = {bits} bit{'s' * (bits > 1)} under Q, {bits - saved:.3f} under P: {saved:.3f} fewer; KL/ln 2 = {limit:.3f}"
+    title = f"|z| = {bits} bits under Q, {bits - saved:.3f} under P: {saved:.3f} fewer; KL/ln 2 = {limit:.3f}"
     axes.set(xlabel="z", ylabel="density", xlim=(-3.5, 3.5), ylim=(0, 1.7))
     axes.set_title(title, size=9)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
