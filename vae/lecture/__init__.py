@@ -5,11 +5,14 @@ One file a theme, in the order of the slides; `claims` says what a claim is, `ru
 
 from vae.lecture import (  # noqa: F401 (each theme registers its claims)
     codes,
+    collapse,
     decoders,
     elbo,
     estimators,
     importance,
     landing,
+    linear_vae,
+    rate_distortion,
     reparameterisation,
 )
 from vae.lecture.claims import CLAIMS, Claim, Setting, Sides
