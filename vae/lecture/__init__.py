@@ -7,6 +7,7 @@ from vae.lecture import (  # noqa: F401 (each theme registers its claims)
     codes,
     collapse,
     decoders,
+    deconvolution,
     elbo,
     estimators,
     importance,
