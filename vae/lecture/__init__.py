@@ -3,7 +3,25 @@
 One file a theme, in the order of the slides; `claims` says what a claim is, `run` runs them, `page` writes them up.
 """
 
-from vae.lecture import elbo, em, hard_em, hardness, ladder, objective, posterior_gradient  # noqa: F401 (each theme registers its claims)
+from vae.lecture import (  # noqa: F401 (each theme registers its claims)
+    codes,
+    collapse,
+    decoders,
+    deconvolution,
+    elbo,
+    em,
+    estimators,
+    hard_em,
+    hardness,
+    importance,
+    ladder,
+    landing,
+    linear_vae,
+    objective,
+    posterior_gradient,
+    rate_distortion,
+    reparameterisation,
+)
 from vae.lecture.claims import CLAIMS, Claim, Setting, Sides
 
 __all__ = ["CLAIMS", "Claim", "Setting", "Sides"]
