@@ -10,10 +10,11 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from vae.lecture.claims import Claim, Setting, Sides
 
-SIZE, DPI = (5.6, 3.2), 144
+SIZE, DPI, COLOURS = (5.6, 3.2), 144, 96
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def _drawn(draw: Callable[[Any], None]) -> bytes:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     draw(axes)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
+    return small.getvalue()
