@@ -125,7 +125,7 @@ def _relation(sign: str) -> str:
 
 def _figures(row: Row) -> str:
     figures = []
-    if row.picture is not None:
+    if row.picture is not None and row.picture not in [png for _, png in row.frames]:
         figures.append(f'<figure><img alt="{_text(row.claim.says)}" src="{_inline(row.picture)}"></figure>')
     if row.frames:
         name = row.sides.slider.name
@@ -149,13 +149,13 @@ def _inline(png: bytes) -> str:
 def formula(text: str) -> str:
     """HTML of a formula: `_x`, `_{xy}`, `^x` and `^{xy}` become sub- and superscripts.
 
-    >>> formula("E_P z^2 ≤ x_{ij}")
-    'E<sub>P</sub> z<sup>2</sup> ≤ x<sub>ij</sub>'
+    >>> formula("E_P σ_k^2 ≤ x_{ij}")
+    'E<sub>P</sub> σ<sub>k</sub><sup>2</sup> ≤ x<sub>ij</sub>'
     """
     text = html.escape(text, quote=False)
-    for mark, tag in (("_", "sub"), (r"\^", "sup")):
+    for mark, tag, after in (("_", "sub", r"(?<=[^\W_])"), (r"\^", "sup", "")):  # long_names keep their underscores
         text = re.sub(mark + r"\{([^}]*)\}", rf"<{tag}>\1</{tag}>", text)
-        text = re.sub(rf"(?<=[^\W_]){mark}([^\W_])(?![^\W_])", rf"<{tag}>\1</{tag}>", text)
+        text = re.sub(rf"{after}{mark}([^\W_])(?![^\W_])", rf"<{tag}>\1</{tag}>", text)
     return text
 
 
