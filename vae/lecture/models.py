@@ -13,6 +13,7 @@ with minigrad's operations, so that anything may be traced. y is (N, D), one ima
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad import tree
 from vae.lecture.claims import Setting
 
 LN_2PI = math.log(2 * math.pi)
@@ -28,6 +30,11 @@ LN_2PI = math.log(2 * math.pi)
 def posterior(log_joint: Any) -> Any:
     """ln Q(z|y) = ln Q(z, y) − ln Q(y), (N, K), from ln Q(z, y) of every z, (N, K)."""
     return log_joint - mg.logsumexp(log_joint, axis=1, keepdims=True)
+
+
+def gradient(f: Callable, model: Any) -> np.ndarray:
+    """∇f(model) with respect to every parameter of the model, as one vector."""
+    return np.concatenate([np.ravel(g) for g in tree.flatten(mg.grad(f)(model))[0]])
 
 
 @dataclass(frozen=True)
