@@ -23,15 +23,18 @@ import minigrad as mg
 from minigrad import tree
 from vae import objectives
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
+from vae.lecture.decoders import flat
 from vae.lecture.models import PPCA, LinearEncoder, some_ppca
 from vae.pictures import BLUE, GREY, VERMILION
 
 IMAGES, SIZE, LATENT = 20, 5, 2  # N, D, d
+TENS = 2.0**8 * 32  # roundings, where some tens of nats, or of their slopes, cancel
 
 
 def images(setting: Setting) -> np.ndarray:
-    """Images y (N, D) with all kinds of correlations."""
-    return setting.normal("images", IMAGES, SIZE) @ setting.normal("mixing", SIZE, SIZE)
+    """Images y (N, D) with all kinds of correlations, and some noise in every direction."""
+    mixed = setting.normal("images", IMAGES, SIZE) @ setting.normal("mixing", SIZE, SIZE)
+    return 0.7 * mixed + 0.7 * setting.normal("pixel noise", IMAGES, SIZE)
 
 
 def covariance(y: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -55,11 +58,6 @@ def divergence(model: PPCA, encoder: LinearEncoder, y: np.ndarray) -> np.ndarray
 def mean_elbo(model: PPCA, sigma: np.ndarray, encoder: LinearEncoder) -> Any:
     """The formula, as a function of the encoder last."""
     return model.mean_elbo(encoder, sigma)
-
-
-def flat(gradients: Any) -> np.ndarray:
-    """Every number of a tree of gradients in one row."""
-    return np.concatenate([np.ravel(leaf) for leaf in tree.flatten(gradients)[0]])
 
 
 @claim(
@@ -95,7 +93,7 @@ def best_encoder(setting: Setting) -> Sides:
     y, model = images(setting), some_ppca(setting, LATENT, SIZE, sigma=0.8)
     elbo = partial(mean_elbo, model, covariance(y, model.mean))
     gradient = flat(mg.grad(elbo)(model.best_encoder()))
-    return equal(gradient, np.zeros(gradient.shape), draw=partial(_through_the_best, setting, elbo, model))
+    return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_through_the_best, setting, elbo, model))
 
 
 @claim(17, "What then remains of the gap is the same for all images.", "ln Q(y) − ELBO = ½[Σ_i ln M_{ii} − ln|M|]")
@@ -107,7 +105,7 @@ def remaining_gap(setting: Setting) -> Sides:
         for part in np.split(y, 5)
     ]
     right = 0.5 * (np.sum(np.log(np.diagonal(model.precision))) - np.linalg.slogdet(model.precision)[1])
-    return equal(gaps, np.full(5, right), draw=partial(_ellipses, model))
+    return equal(gaps, np.full(5, right), TENS, draw=partial(_ellipses, model))
 
 
 def turned(angle: float, first: float = 2.0, second: float = 0.7) -> PPCA:
@@ -130,7 +128,7 @@ def gap_of_a_turn(setting: Setting) -> Sides:
     moved = Slider(
         "θ in degrees", (0, 15, 30, 45, 60, 75, 90), lambda axes, t: _ellipses(turned(math.radians(t)), axes)
     )
-    return equal(left, right, draw=partial(_gap_of_angles, np.degrees(angles), np.array(left)), slider=moved)
+    return equal(left, right, TENS, draw=partial(_gap_of_angles, np.degrees(angles), np.array(left)), slider=moved)
 
 
 def most_likely(setting: Setting, y: np.ndarray) -> PPCA:
@@ -154,7 +152,7 @@ def mean_evidence(y: np.ndarray, model: PPCA) -> Any:
 def principal_components(setting: Setting) -> Sides:
     y = images(setting)
     gradient = flat(mg.grad(partial(mean_evidence, y))(most_likely(setting, y)))
-    return equal(gradient, np.zeros(gradient.shape), draw=partial(_eigenvalues, y))
+    return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_eigenvalues, y))
 
 
 @claim(17, "No other model is more likely.", "mean ln Q(y) ≤ −½[D ln 2π + Σ_{i ≤ d} ln λ_i + (D − d) ln σ² + D]")
@@ -241,7 +239,7 @@ def _eigenvalues(y: np.ndarray, axes: Any) -> None:
     kept = np.arange(SIZE) < LATENT
     axes.bar(np.arange(SIZE) + 1, values, color=[BLUE if k else GREY for k in kept], alpha=0.7)
     axes.axhline(sigma2, color=VERMILION, label="σ², the mean of the grey ones")
-    axes.set(xlabel="direction", ylabel="variance of the images (eigenvalue)", yscale="log")
+    axes.set(xlabel="direction", ylabel="variance of the images (eigenvalue)")
     axes.set_title("blue: in W, each with λ − σ²", size=9)
     axes.legend(frameon=False, fontsize=8)
 

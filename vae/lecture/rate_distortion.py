@@ -21,7 +21,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
-from vae.lecture.linear_vae import flat
+from vae.lecture.decoders import flat
 from vae.lecture.models import PPCA, LinearEncoder
 from vae.pictures import BLUE, GREY, VERMILION
 
@@ -75,7 +75,8 @@ def flat_at_the_optimum(setting: Setting) -> Sides:
     for level in LEVELS:
         gradient = mg.grad(lambda w, e, level=level: objective(w, e, sigma, level), argnums=(0, 1))
         slopes.append(flat(gradient(*optimum(u, EIGENVALUES, level))))
-    return equal(slopes, np.zeros(np.shape(slopes)), draw=partial(_descent, setting))
+    size = EIGENVALUES[0] / LEVELS[0]  # of what cancels in them
+    return equal(slopes, np.zeros(np.shape(slopes)), roundings=2.0**8 * size, draw=partial(_descent, setting))
 
 
 @claim(18, "Its rate is Shannon's, latent by latent.", "E KL(P_i, Q(z_i)) = max(0, ½ ln λ_i/σ²)")

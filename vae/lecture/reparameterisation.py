@@ -73,6 +73,20 @@ def squared(z: Any) -> Any:
     return mg.sum(z * z, axis=-1, keepdims=True)
 
 
+@claim(
+    11,
+    "With the noise outside, the gradient of the mean is the mean of the gradients.",
+    "f = sin:  E_ε ∂f(μ + σε) = ∂(e^{−σ²/2} sin μ)",
+)
+def gradient_of_the_mean(setting: Setting) -> Sides:
+    noise, weight = normal_nodes(40)
+    mean, std = 3 * setting.normal("mean", 9, 1), 0.3 + setting.uniform("std", 9, 1)
+    left = reparameterised(mg.sin, mean, std, noise) @ weight
+    right = np.exp(-(std**2) / 2) * np.stack([np.cos(mean), -std * np.sin(mean)])
+    moved = Slider("σ", (0.1, 0.25, 0.5, 0.75, 1.0, 1.5), _curves_of_frozen_noise)
+    return equal(left, right[..., 0], draw=lambda axes: _curves_of_frozen_noise(axes, 0.75), slider=moved)
+
+
 @claim(12, "Noise, moved and scaled, is a draw of the encoder.", "ln P(z(y, ε)|y) = ln N(ε; 0, I) − ln |∂z/∂ε|")
 def density_of_the_sample(setting: Setting) -> Sides:
     mean, log_std = encoding(setting)
@@ -84,20 +98,6 @@ def density_of_the_sample(setting: Setting) -> Sides:
     draw = partial(_one_draw, mean[0, 0], math.exp(log_std[0, 0]))
     moved = Slider("ε", (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2), draw)
     return equal(left, mg.sum(log_normal(noise), axis=1) - volume, draw=lambda axes: draw(axes, 1.0), slider=moved)
-
-
-@claim(
-    12,
-    "With the noise outside, the gradient of the mean is the mean of the gradients.",
-    "f = sin:  E_ε ∂f(μ + σε) = ∂(e^{−σ²/2} sin μ)",
-)
-def gradient_of_the_mean(setting: Setting) -> Sides:
-    noise, weight = normal_nodes(40)
-    mean, std = 3 * setting.normal("mean", 9, 1), 0.3 + setting.uniform("std", 9, 1)
-    left = reparameterised(mg.sin, mean, std, noise) @ weight
-    right = np.exp(-(std**2) / 2) * np.stack([np.cos(mean), -std * np.sin(mean)])
-    moved = Slider("σ", (0.1, 0.25, 0.5, 0.75, 1.0, 1.5), _curves_of_frozen_noise)
-    return equal(left, right[..., 0], draw=lambda axes: _curves_of_frozen_noise(axes, 0.75), slider=moved)
 
 
 @claim(
