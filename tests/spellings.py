@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from cases import apart, between, definite, regular, signed
 from peers import Spelling
 
 from minigrad.checks.cases.formulas import phases_to_kernel
+from minigrad.checks.cases.registry import apart, between, definite, regular, signed
 
 
 @dataclass(frozen=True)
