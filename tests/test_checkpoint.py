@@ -140,25 +140,39 @@ def peak_bytes(f, *args):
     return peak
 
 
-def noisy_block(x):
+def noisy_block(x, key):
     """Five operations a layer, one of them with a constant made inside."""
-    noise = mg.random.normal(mg.random.key(1), x.shape, dtype=np.float64)
+    noise = mg.random.normal(key, x.shape, dtype=np.float64)
     return mg.tanh(mg.sin(x) * mg.cos(x) + 0.01 * noise * mg.exp(-x * x))
+
+
+def noisy_chain(wrap, key, depth=50):
+    """A function of x: a block a layer, each with noise of its own."""
+
+    def f(x):
+        for i in range(depth):
+            x = wrap(noisy_block)(x, mg.random.fold_in(key, i))
+        return mg.sum(x * x)
+
+    return f
+
+
+def test_a_long_chain_with_noise_has_the_same_bits_with_checkpoints(on_device):
+    """Value and gradient of 50 layers with 50 draws; and the draws do matter."""
+    x, key = on_device((signed((30,)), mg.random.key(1)))
+    value, gradient = mg.value_and_grad(noisy_chain(lambda f: f, key))(x)
+    saved_value, saved = mg.value_and_grad(noisy_chain(mg.checkpoint, key))(x)
+    assert np.array_equal(to_host(value), to_host(saved_value)) and np.array_equal(to_host(gradient), to_host(saved))
+    other = mg.grad(noisy_chain(mg.checkpoint, on_device(mg.random.key(2))))(x)
+    assert not np.array_equal(to_host(other), to_host(saved))
 
 
 def test_checkpoint_halves_the_peak_memory_of_a_long_chain(backend):
     if backend.name != "numpy":
         pytest.skip("tracemalloc sees the memory of the host")
-    x = np.linspace(-1, 1, 20_000)
-
-    def gradient(wrap):
-        def f(x):
-            for _ in range(50):
-                x = wrap(noisy_block)(x)
-            return mg.sum(x)
-
-        return lambda: mg.grad(f)(x)
-
+    x, key = np.linspace(-1, 1, 20_000), mg.random.key(1)
+    gradient = lambda wrap: lambda: mg.grad(noisy_chain(wrap, key))(x)
     plain, saved = peak_bytes(gradient(lambda f: f)), peak_bytes(gradient(mg.checkpoint))
+    assert plain > 50 * 5 * x.nbytes / 2  # the plain chain keeps several arrays a layer
     assert saved < plain / 2, f"{saved / 1e6:.1f} MB with checkpoints, {plain / 1e6:.1f} MB without"
     assert np.array_equal(gradient(lambda f: f)(), gradient(mg.checkpoint)())
