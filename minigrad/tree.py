@@ -131,13 +131,11 @@ def names(tree: Any) -> list[str]:
     >>> names({"encoder": [1, 2], "mean": 3})
     ['encoder.0', 'encoder.1', 'mean']
     """
-    found: list[str] = []
+    return _named(flatten(tree)[1], "")
 
-    def walk(structure: Structure, prefix: str) -> None:
-        if structure.kind is None:
-            found.append(prefix)
-        for key, child in zip(structure.keys, structure.children, strict=True):
-            walk(child, f"{prefix}.{key}" if prefix else str(key))
 
-    walk(flatten(tree)[1], "")
+def _named(structure: Structure, prefix: str) -> list[str]:
+    found = [prefix] if structure.kind is None else []
+    for key, child in zip(structure.keys, structure.children, strict=True):
+        found += _named(child, f"{prefix}.{key}" if prefix else str(key))
     return found

@@ -14,6 +14,6 @@ def test_pictures_draw(claim):
     assert row.picture is None or row.picture.startswith(PNG)
     if row.sides.slider is not None:
         labels, frames = zip(*row.frames)
-        assert len(set(labels)) == len(labels) == len(row.sides.slider.values) >= 5
+        assert len(set(labels)) == len(labels) == len(row.sides.slider.values) >= 3
         assert len(set(frames)) == len(frames)  # moving it shows something
         assert all(frame.startswith(PNG) for frame in frames)
