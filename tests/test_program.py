@@ -625,7 +625,8 @@ def test_a_forked_process_has_threads_of_its_own():
         "import os, signal, warnings; warnings.simplefilter('ignore'); import numpy as np; import minigrad as mg;"
         "from minigrad.program import threads; threads.count = lambda: 2;"
         "f = mg.jit(lambda x: mg.tanh(x) * 2 + x); x = np.ones((400, 400)); f(x); pid = os.fork();"
-        "pid or (signal.alarm(30), f(x), os._exit(7)); raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+        "pid or (signal.alarm(30), f(x), os._exit(7));"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
     )
     done = subprocess.run([sys.executable, "-c", program], timeout=60, cwd=Path(mg.__file__).parents[1])
     assert done.returncode == 7
