@@ -257,10 +257,10 @@ class Eval(Interpreter):
             return primitive.forward(backend_of(args), *args, **params)
         except NotAnArrayError as error:
             if not any(isinstance(arg, (list, tuple)) for arg in args):
-                raise _explained(error, primitive, args, params) from None
+                raise explained(error, primitive, args, params) from None
             return self.process(primitive, [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in args], params)
-        except (ValueError, TypeError, IndexError, NotImplementedError, MemoryError) as error:
-            raise _explained(error, primitive, args, params) from error
+        except EXPLAINED as error:
+            raise explained(error, primitive, args, params) from error
 
 
 _BOTTOM = Eval()
@@ -272,7 +272,10 @@ def current() -> Interpreter:
     return _current.get()
 
 
-def _explained(error: Exception, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Exception:
+EXPLAINED = (ValueError, TypeError, IndexError, NotImplementedError, MemoryError)
+
+
+def explained(error: Exception, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Exception:
     """The same kind of error with the operation, shapes and dtypes in its message."""
     for arg in args:
         if isinstance(arg, Tracer):

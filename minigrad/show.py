@@ -150,8 +150,12 @@ def _call(entry: Node | Segment) -> str:
     if isinstance(entry, Segment):
         return f"checkpoint({', '.join([function_name(entry.function), *_arguments(entry.parents, entry.leaves)])})"
     if entry.primitive is None:
-        return f"result(%{entry.parents[0]})" if entry.parents else f"input({entry.params.get('name', '')})"
+        return f"result(%{entry.parents[0]})" if entry.parents else f"input({_line(entry.params.get('name', ''))})"
     return f"{entry.primitive.name}({', '.join(_arguments(entry.parents, entry.args) + parameters(entry.params))})"
+
+
+def _line(name: str) -> str:
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 def _arguments(parents: Sequence[int | None], values: Sequence[Any]) -> list[str]:

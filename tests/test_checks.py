@@ -390,3 +390,38 @@ def test_results_that_have_no_derivative_are_told_so(f: Callable, sentence: str)
 
 
 _growing = itertools.count(1)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: mg.log(x), np.array([-1.0, 2.0, 3.0])),
+        (lambda x: mg.concatenate([x[1:] * x[1:], np.array([np.inf])]), np.array([1.0, 2.0, 3.0])),
+    ],
+    ids=["NaN", "infinite"],
+)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_results_that_are_not_finite_are_no_kink(f: Callable, x) -> None:
+    with pytest.raises(ValueError, match="1 of 3 results are infinite or NaN"):
+        checks.check_grads(f, (x,))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_nan_in_a_gradient_is_not_blamed_on_a_value_that_left_the_derivative() -> None:
+    with pytest.raises(checks.GradientError, match=r"debug_nans\(\) tells which operation made the NaN"):
+        checks.check_grads(lambda x: mg.where(x > 0, mg.sqrt(x), 0.0), (np.array([-1.0, 1.0]),))
+
+
+@pytest.mark.parametrize("tolerance", [-1e-6, 1.0, math.inf, math.nan])
+def test_a_tolerance_that_everything_or_nothing_passes_is_refused(tolerance: float) -> None:
+    with pytest.raises(ValueError, match="the tolerance is relative"):
+        checks.check_grads(lambda x: x * mg.stop_gradient(x), (1.0,), tolerance=tolerance)
+
+
+def test_one_mode_may_be_given_as_a_word_and_orders_are_whole() -> None:
+    assert {row.what for row in checks.check_grads(mg.sin, (1.0,), modes="forward").rows} == {
+        "forward",
+        "forward over forward",
+    }
+    with pytest.raises(ValueError, match="whole numbers from 1"):
+        checks.check_grads(mg.sin, (1.0,), order=1.5)

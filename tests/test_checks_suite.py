@@ -1,6 +1,7 @@
 """`python -m minigrad.checks`: every operation, every oracle, exit codes, JSON, and the table of conventions."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,7 @@ def test_a_primitive_without_a_case_fails(monkeypatch, capsys):
         (["--op"], "--op"),
         (["--backend", "torch"], "torch"),
         (["--sideways"], "--sideways"),
+        (["--conventions", "--op", "tanh"], "leave --op out"),
     ],
 )
 def test_wrong_input_gets_one_sentence(arguments, sentence, capsys):
@@ -118,6 +120,17 @@ def test_it_runs_as_a_module(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(mg.__file__).parents[1])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "2 operations, 0 failed"
+
+
+def test_a_terminal_of_few_letters_and_a_reader_who_leaves_get_no_traceback():
+    command = [sys.executable, "-m", "minigrad.checks", "--op", "tanh"]
+    options = {"stderr": subprocess.PIPE, "text": True, "cwd": Path(mg.__file__).parents[1]}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"}, **options)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("0 failed\n")
+    read, write = os.pipe()
+    os.close(read)
+    assert subprocess.run(command, stdout=write, **options).stderr == ""
+    os.close(write)
 
 
 # Conventions

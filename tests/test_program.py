@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import subprocess
+import sys
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -422,3 +427,206 @@ def test_a_whole_adam_step_is_one_program_and_counts_on():
         assert same((a, w, s), (b, v, t))
     assert w.dtype == np.float32
     assert len(jitted.program(v, t)) < 60
+
+
+def test_what_is_donated_and_read_from_elsewhere_too_is_not_written_over():
+    """A donated array that f also closes over, and one of two arrays over the same foreign memory."""
+    w = np.arange(5.0)
+    f = lambda x: (lambda y: (y, w * mg.sum(y)))(x + 1)
+    expected = f(w)
+    assert same(mg.jit(f, donate=(0,))(w), expected)
+    memory = bytearray(40)
+    a, b = np.frombuffer(memory), np.frombuffer(memory)
+    a[:] = np.arange(5.0)
+    f = lambda x, y: (x + 1, mg.cumsum(y) * mg.sum(x + 1))
+    expected = f(a, b)
+    assert same(mg.jit(f, donate=(0,))(a, b), expected)
+
+
+def test_a_donated_position_that_is_not_there_is_refused_before_anything_runs():
+    x = np.ones(3)
+    for args, kwargs, donate in (((x,), {}, (1,)), ((x,), {}, (0, -2)), ((), {"x": x}, (0,))):
+        with pytest.raises(ValueError, match=rf"donate=.* does not fit a call with {len(args)} positional"):
+            mg.jit(lambda x: x + 1, donate=donate)(*args, **kwargs)
+    assert same(x, np.ones(3))
+
+
+# Arguments that are part of the code
+
+
+@dataclasses.dataclass
+class Scaled:
+    """An array, and a static field."""
+
+    w: object
+    n: object = dataclasses.field(metadata={"static": True})
+
+
+@pytest.mark.parametrize("numbers", [(1, 1.0, True), (0.0, -0.0, 0), (0j, complex(0.0, -0.0), -0j)])
+def test_numbers_that_are_equal_but_not_the_same_are_told_apart(numbers):
+    """As arguments, in static fields, and as keys of a dict."""
+    x = np.arange(3)
+    ways = {
+        "argument": (lambda x, n: x * n, lambda n: (x, n)),
+        "static field": (lambda p: p.w * p.n, lambda n: (Scaled(x, n),)),
+        "key": (lambda d: next(v * k for k, v in d.items()), lambda n: ({n: x},)),
+        "set": (lambda x, s: x * next(iter(s)), lambda n: (x, frozenset({n}))),
+    }
+    for f, arguments in ways.values():
+        jitted = mg.jit(f)
+        for n in numbers:
+            found, expected = jitted(*arguments(n)), f(*arguments(n))
+            assert same(found, expected)
+            for part in (np.real, np.imag):
+                assert np.array_equal(np.signbit(part(found)), np.signbit(part(expected)))
+        program = mg.trace(f)(*arguments(numbers[0]))
+        for n in numbers[1:]:
+            with pytest.raises(ValueError, match="the program"):
+                program(*arguments(n))
+
+
+def test_a_nan_among_the_arguments_is_captured_once():
+    captured = []
+    f = mg.jit(lambda x, n: captured.append(n) or x + n)
+    for _ in range(3):
+        assert np.all(np.isnan(f(np.ones(2), float("nan"))))
+    assert len(captured) == 1
+    assert np.all(np.isnan(mg.trace(lambda x, n: x + n)(np.ones(2), float("nan"))(np.ones(2), float("nan"))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("f4"), float, "f4", np.str_("f4")])
+def test_dtypes_and_words_are_part_of_the_code(dtype):
+    def f(x, dtype):
+        return mg.astype(x, dtype) if dtype == "f4" or not isinstance(dtype, str) else x
+
+    assert same(mg.jit(f)(np.ones(3), dtype), f(np.ones(3), dtype))
+
+
+def test_results_that_are_no_arrays_come_back_as_they_are():
+    f = lambda x: {"name": "loss", "how": np.sin, "y": x * 2, "dtype": np.float32, "words": np.array(["a"])}
+    found = mg.jit(f)(np.ones(3))
+    assert same(found.pop("y"), np.full(3, 2.0))
+    assert found == {"name": "loss", "how": np.sin, "dtype": np.float32, "words": np.array(["a"])}
+    assert mg.jit(f).program(np.ones(3)).memory().results == 24
+
+
+def test_an_unhashable_static_field_is_named():
+    with pytest.raises(TypeError, match=r"static fields and keys of arguments must be hashable.*'list'"):
+        mg.jit(lambda p: p.w)(Scaled(np.ones(2), [1]))
+
+
+# Arrays from outside
+
+
+def test_a_changed_array_that_only_made_a_constant_is_an_error_too():
+    w = np.ones(3)
+    f = mg.jit(lambda x: x * mg.exp(w))
+    f(np.ones(3))
+    w[1] = 2
+    with pytest.raises(mg.MutationError, match=r"'exp' at .* takes from outside"):
+        f(np.ones(3))
+
+
+@pytest.mark.parametrize("use", [lambda x, w: x * w, lambda x, w: x * mg.exp(w)], ids=["used", "folded"])
+def test_an_array_that_the_function_itself_changes_is_an_error(use):
+    def twice(x):
+        w = np.ones(3)
+        first = use(x, w)
+        w[:] = 2
+        return first, use(x, w)
+
+    def after(x):
+        w = np.ones(3)
+        y = use(x, w)
+        w[:] = 2
+        return y
+
+    for f in (twice, after):
+        with pytest.raises(mg.MutationError, match="change a copy"):
+            mg.jit(f)(np.ones(3))
+
+
+# Programs among other things
+
+
+def test_programs_have_derivatives_and_can_be_captured():
+    f = lambda x, n: mg.sum(mg.tanh(x) ** 2 * n)
+    x = np.linspace(-1, 2, 5)
+    program = mg.trace(f)(x, 3)
+    assert same(mg.grad(lambda x: program(x, 3))(x), mg.grad(lambda x: f(x, 3))(x))
+    assert same(mg.hessian(lambda x: program(x, 3))(x), mg.hessian(lambda x: f(x, 3))(x))
+    assert same(mg.jit(lambda x: program(x, 3))(x), f(x, 3))
+
+
+@pytest.mark.parametrize(
+    ("f", "good", "bad", "error", "message"),
+    [
+        (
+            lambda x, i: mg.take(x, i),
+            (np.ones(3), np.array([0])),
+            (np.ones(3), np.array([7])),
+            IndexError,
+            r"gather\(float64",
+        ),
+        (lambda x: mg.inv(x), (np.eye(2),), (np.zeros((2, 2)),), np.linalg.LinAlgError, r"inv\(float64\[2, 2\]\)"),
+    ],
+)
+def test_what_goes_wrong_in_a_run_is_told_as_without_a_program(f, good, bad, error, message):
+    jitted = mg.jit(f)
+    jitted(*good)
+    for run in (f, jitted):
+        with pytest.raises(error, match=message):
+            run(*bad)
+    assert same(jitted(*good), f(*good))
+
+
+@pytest.mark.parametrize(
+    ("f", "use"),
+    [
+        (lambda x: x * float(mg.stop_gradient(mg.sum(x))), r"float\(x\)"),
+        (lambda x: x * np.asarray(x), r"np.asarray\(x\)"),
+        (lambda x: x * mg.sum(x).item(), r"x.item\(\)"),
+    ],
+)
+def test_a_number_taken_out_of_a_program_is_refused_for_that(f, use):
+    """Not with the advice to stop the gradient, which helps in a derivative only."""
+    with pytest.raises(mg.CaptureError, match=f"{use} of a value made by .*mg.where"):
+        mg.jit(f)(np.ones(2))
+
+
+# Threads
+
+
+def test_blas_has_its_threads_again_when_the_last_of_several_runs_ends():
+    """Runs that overlap without being nested: the first to begin is the first to end."""
+    from minigrad.program import threads as pool
+
+    if pool.count() < 2:
+        with pool._controller().limit(limits=2, user_api="blas"):
+            _overlap(pool)
+    else:
+        _overlap(pool)
+
+
+def _overlap(pool):
+    before = pool.count()
+    pool.single_blas.__enter__()
+    pool.single_blas.__enter__()
+    pool.single_blas.__exit__()
+    inside, told = [info["num_threads"] for info in pool._controller().info()], pool.count()
+    pool.single_blas.__exit__()
+    assert set(inside) == {1}
+    assert told == before == pool.count()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_has_threads_of_its_own():
+    program = (
+        "import os, signal, warnings; warnings.simplefilter('ignore'); import numpy as np; import minigrad as mg;"
+        "from minigrad.program import threads; threads.count = lambda: 2;"
+        "f = mg.jit(lambda x: mg.tanh(x) * 2 + x); x = np.ones((400, 400)); f(x); pid = os.fork();"
+        "pid or (signal.alarm(30), f(x), os._exit(7));"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, cwd=Path(mg.__file__).parents[1])
+    assert done.returncode == 7

@@ -155,3 +155,12 @@ def test_numbers_that_are_not_finite_and_nested_tapes_can_be_printed(xp):
 def test_a_watched_integer_is_refused_with_what_to_do():
     with mg.Tape() as tape, pytest.raises(TypeError, match=r"got 3: .* or do not watch it"):
         tape.watch(3)
+
+
+def test_a_name_with_a_line_break_stays_on_its_line():
+    with mg.Tape() as tape:
+        x = tape.watch({"a\nb": 1.0, "ä<": 2.0})
+        x["a\nb"] * x["ä<"]
+    lines = str(tape).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(r"%0 = input(a\nb)") and lines[1].startswith("%1 = input(ä<)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit code."""
     parser = make_parser()
     options = parser.parse_args(arguments)
+    if options.conventions and options.op:
+        parser.error("--conventions prints all of them: leave --op out")
     if options.conventions:
         print(json.dumps([row._asdict() for row in conventions()]) if options.json else _conventions())
         return 0
@@ -124,4 +127,11 @@ def _conventions() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.stdout.reconfigure(errors="replace")  # where there is no "–" and no "∞", a question mark
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `| head`: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

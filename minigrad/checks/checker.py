@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -54,21 +55,27 @@ def check_grads(
     >>> report.passed
     True
     """
-    if not modes or set(modes) - {"forward", "reverse"} or order < 1 or directions < 1:
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
+    whole = all(isinstance(n, int) and n >= 1 for n in (order, directions))
+    if not modes or set(modes) - {"forward", "reverse"} or not whole:
         raise OperandError(
-            "check_grads: modes are 'forward' and 'reverse', order and directions at least 1, "
-            f"got {tuple(modes)}, {order} and {directions}"
+            "check_grads: modes are 'forward' and 'reverse', order and directions whole numbers from 1, "
+            f"got {modes}, {order} and {directions}"
         )
+    if not 0 <= tolerance < 1:  # from 1 on, no derivative at all would pass for one
+        raise OperandError(f"check_grads: the tolerance is relative, at least 0 and below 1, got {tolerance}")
     if not isinstance(args, (tuple, list)):
         raise OperandTypeError("check_grads: args is a tuple with one entry per argument, as in check_grads(f, (x,))")
     precise = tree.map(_as_float64, tuple(args))
     _check_fit(f, tuple(args))
-    plan = _Plan(order, tuple(modes), tolerance, directions)
+    plan = _Plan(order, modes, tolerance, directions)
     report = Report(tuple(_compared(f, precise, plan, random.key(seed))))
     if not quiet:
         print(report)
     if not report.passed:
         row = report.worst
+        if math.isnan(row.found):
+            raise GradientError(f"{sentence(row)}; mg.checks.debug_nans() tells which operation made the NaN")
         alone = plan._replace(order=row.order)
         raise GradientError(f"{sentence(row)}; {blame(f, precise, lambda g, at: _agrees(g, at, alone))}")
     return report
@@ -109,6 +116,12 @@ def _check_fit(f: Callable, args: tuple) -> None:
         raise OperandError("check_grads: the function changes its arguments in place; change a copy, x.copy()")
     if not first:
         raise OperandTypeError("check_grads: the function returned nothing; return its result")
+    lost = sum(int(np.sum(~np.isfinite(y))) for y in first)
+    if lost:
+        raise OperandError(
+            f"check_grads: {lost} of {sum(y.size for y in first)} results are infinite or NaN, where nothing can be "
+            "compared; check it at other arguments, or leave these results out"
+        )
     second = [host(leaf) for leaf in tree.flatten(f(*args))[0]]
     if len(first) != len(second) or any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second)):
         raise OperandError(
@@ -239,7 +252,7 @@ def _worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row, most
 
 NOT_HERE = (
     "the function is not differentiable here: every direction tried crosses a kink (a corner, a tie or a jump); "
-    "check it at other arguments"
+    "check it at other arguments, scaled to about 1 if they are much smaller"
 )
 
 

@@ -118,6 +118,7 @@ def _no_assignment(x: Tracer, index: Any, value: Any) -> None:
 
 def _refusal(what: str, instead: str) -> Callable:
     def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
+        known(self, what)  # a program, too, would lose it, and stopping the gradient is no way out
         raise OperandTypeError(f"{what} of a traced value would lose its derivative: {instead}")
 
     return refuse

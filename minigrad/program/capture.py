@@ -9,8 +9,8 @@ from minigrad import tree
 from minigrad.backends import NEUTRAL, backend_of
 from minigrad.core import Interpreter, OperandTypeError, Origin, Primitive, Tracer
 from minigrad.ops import linalg
-from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
-from minigrad.program.program import Program, Signature, is_dynamic, taken_from_outside
+from minigrad.program.instructions import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
+from minigrad.program.program import Outside, Program, Signature, fingerprint
 
 
 class CaptureError(OperandTypeError):
@@ -43,6 +43,8 @@ class Capture(Interpreter):
         self.level = object()
         self.kinds: list[Kind] = []
         self.instructions: list[Instruction] = []
+        self.outside: dict[int, Outside] = {}  # by id
+        self.folded: dict[int, Any] = {}  # results that depend on no input, by id
 
     def lift(self, value: Any, origin: Origin | None = None) -> CaptureTracer:
         """A value in a new slot."""
@@ -58,11 +60,22 @@ class Capture(Interpreter):
         slot = self.slot_of(x)
         return Constant(x) if slot is None else slot
 
+    def note(self, x: Any, primitive: Primitive) -> None:
+        """Remember an array that comes from outside as it is now. Raises MutationError if it was another before."""
+        if is_array(x):
+            self.outside.setdefault(id(x), Outside(x, fingerprint(x), Origin(primitive.name))).check()
+
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         values = [x._value if self.slot_of(x) is not None else x for x in args]
         y = self.parent.process(primitive, values, params)
         if all(self.slot_of(x) is None for x in args):
+            self.folded[id(y)] = y
+            for x in args:
+                if id(x) not in self.folded:
+                    self.note(x, primitive)
             return y
+        for x in args:
+            self.note(x, primitive)
         origin = Origin(primitive.name)
         operands = tuple(map(self.operand, args))
         made = self.lift(y, origin)
@@ -82,7 +95,9 @@ def captured(f: Callable, args: tuple, kwargs: dict[str, Any]) -> Program:
     slots = tuple(x.slot for x in inputs if isinstance(x, CaptureTracer))
     backend = backend_of([leaf for leaf in leaves if is_dynamic(leaf)])
     instructions = tuple(capture.instructions)
-    outside = taken_from_outside(instructions, backend)
+    outside = tuple(capture.outside.values())
+    for taken in outside:
+        taken.check()
     return Program(signature, backend, tuple(capture.kinds), slots, instructions, outputs, result_structure, outside)
 
 

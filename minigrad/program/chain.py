@@ -76,7 +76,7 @@ class Chain:
         ]
         out = values[slot][rows] if slot in self.kept else scratch[self.register[slot]][: rows.stop - rows.start]
         local[slot] = out
-        instruction.primitive.forward(self.backend, *args, out=out, **instruction.params)
+        instruction.run(self.backend, args, out=out)
 
     def _rows(self, operand: int | Constant, values: list, local: dict, rows: slice) -> Any:
         """The part of an operand that meets these rows: all of it where it is broadcast along the first axis."""

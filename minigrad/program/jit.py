@@ -10,19 +10,20 @@ from typing import Any
 
 from minigrad import tree
 from minigrad.backends import NEUTRAL
-from minigrad.core import Eval, OperandError, OperandTypeError, Tracer, current, describe
+from minigrad.core import Eval, OperandError, OperandTypeError, Tracer, backend_beside, current, describe
 from minigrad.program.capture import captured
-from minigrad.program.instructions import kind_of
+from minigrad.program.instructions import exact, is_dynamic, kind_of
 from minigrad.program.passes import simplified
-from minigrad.program.program import Program, is_dynamic
+from minigrad.program.program import Program
 
 
 def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
     """f, captured on its first call with arguments of a kind, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
-    (Python numbers, strings, None): a new kind is captured anew. Results equal those of f. Inside a derivative f runs
-    as it is. `jitted.program(*args)` shows what will run.
+    (Python numbers, strings, None): a new kind is captured anew. Results equal those of f; only
+    matrix products over threads, and sums of arrays that are not contiguous, may be added up in another order. Inside a
+    derivative f runs as it is. `jitted.program(*args)` shows what will run.
 
     `donate` are positions of arguments that the caller gives away: results of their shapes and dtypes are written over
     them where possible, so that a training step updates its parameters in place. They must not be used again.
@@ -41,8 +42,12 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
     gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
 
     def program_of(leaves: list, structure: Any, args: tuple, kwargs: dict[str, Any]) -> Program:
-        key = structure, tuple(kind_of(x) if is_dynamic(x) else _static(x) for x in leaves)
-        if key not in programs:
+        key = exact(structure), tuple(_of_array(x) if is_dynamic(x) else _static(x) for x in leaves)
+        try:
+            known = key in programs
+        except TypeError as error:
+            raise OperandTypeError(f"jit: static fields and keys of arguments must be hashable: {error}") from None
+        if not known:
             program = simplified(captured(f, args, kwargs))
             given = [any(d % len(args) == i for d in donate) for i, arg in enumerate(args) for _ in _arrays(arg)]
             donated = tuple(slot for slot, is_given in zip(program.inputs, given) if is_given)
@@ -54,6 +59,8 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
         leaves, structure = tree.flatten((args, kwargs))
         if not isinstance(current(), Eval) or any(isinstance(leaf, Tracer) for leaf in leaves):
             return f(*args, **kwargs)
+        if any(not -len(args) <= position < len(args) for position in donate):
+            raise OperandError(f"jit: donate={tuple(donate)} does not fit a call with {len(args)} positional arguments")
         arrays = [leaf for leaf in leaves if is_dynamic(leaf)]
         for array in arrays if donate else ():
             if gone.get(id(array), lambda: None)() is array:
@@ -84,12 +91,16 @@ def _remember(gone: dict[int, weakref.ref], array: Any) -> None:
         gone[key] = weakref.ref(array, lambda _: gone.pop(key, None))
 
 
+def _of_array(x: Any) -> Any:
+    return kind_of(x), backend_beside(x).name
+
+
 def _static(leaf: Any) -> Any:
-    """A leaf that is part of the code: 1, 1.0 and True are not the same."""
+    """A leaf that is part of the code."""
     try:
         hash(leaf)
     except TypeError:
         raise OperandTypeError(
-            f"jit: an argument that is no array must be hashable, got {type(leaf).__name__}"
+            f"jit: an argument that is no array of numbers must be hashable, got {type(leaf).__name__}"
         ) from None
-    return type(leaf), leaf
+    return exact(leaf)

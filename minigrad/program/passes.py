@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from minigrad.program.instructions import Constant, Instruction
-from minigrad.program.program import Program, taken_from_outside
+from minigrad.program.program import Program
 
 
 def simplified(program: Program) -> Program:
     """All passes."""
-    program = without_dead_code(without_repetition(program))
-    return replace(program, outside=taken_from_outside(program.instructions, program.backend))
+    return without_dead_code(without_repetition(program))
 
 
 def without_dead_code(program: Program) -> Program:

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from minigrad import tree
-from minigrad.backends import Backend
-from minigrad.core import MutationError, OperandError, Origin, describe
-from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
+from minigrad.backends import Backend, backend_of
+from minigrad.core import Eval, MutationError, OperandError, Origin, Tracer, current, describe
+from minigrad.program.instructions import Constant, Instruction, Kind, exact, is_dynamic, kind_of
 from minigrad.program.listing import cost, listing
 from minigrad.program.replay import Memory, Replay
 
@@ -25,13 +25,13 @@ class Signature:
     def arrays(self, args: tuple, kwargs: dict[str, Any]) -> list[Any]:
         """The arrays among these arguments. Raises ValueError unless they are of the kind captured."""
         leaves, structure = tree.flatten((args, kwargs))
-        if structure != self.structure:
+        if exact(structure) != exact(self.structure):
             raise OperandError(
                 f"the program takes arguments {self.structure}, not {structure}: trace the function anew"
             )
         for leaf, expected in zip(leaves, self.leaves, strict=True):
             if isinstance(expected, Constant):
-                fits = not is_dynamic(leaf) and leaf == expected.value
+                fits = not is_dynamic(leaf) and exact(leaf) == exact(expected.value)
             else:
                 fits = is_dynamic(leaf) and kind_of(leaf) == expected
             if not fits:
@@ -42,17 +42,25 @@ class Signature:
         return [leaf for leaf in leaves if is_dynamic(leaf)]
 
 
-def is_dynamic(leaf: Any) -> bool:
-    """Whether a leaf of the arguments is data: arrays are; Python numbers, strings and the like belong to the code."""
-    return hasattr(leaf, "dtype")
-
-
 class Outside(NamedTuple):
     """An array that a function took from outside, as it was."""
 
     array: Any
     fingerprint: int
     origin: Origin
+
+    def check(self) -> None:
+        """Raise MutationError if it has changed."""
+        if fingerprint(self.array) != self.fingerprint:
+            raise MutationError(
+                f"{describe(self.array)}, which {self.origin} takes from outside the captured function, has changed "
+                "since: pass it as an argument, or change a copy"
+            )
+
+
+def fingerprint(array: Any) -> int:
+    """A number that changes with any element of an array."""
+    return backend_of((array,)).fingerprint(array)
 
 
 @dataclass(frozen=True)
@@ -93,26 +101,22 @@ class Program:
 
     def run(self, arrays: Sequence[Any]) -> Any:
         """The same, of the arrays among the arguments, which are known to fit."""
-        for array, fingerprint, origin in self.outside:
-            if self.backend.fingerprint(array) != fingerprint:
-                raise MutationError(
-                    f"{describe(array)}, which {origin} takes from outside the captured function, has changed since: "
-                    "pass it as an argument"
-                )
-        return tree.unflatten(self.structure, self._replay.run(arrays))
+        for taken in self.outside:
+            taken.check()
+        watched = not isinstance(current(), Eval) or any(isinstance(array, Tracer) for array in arrays)
+        return tree.unflatten(self.structure, self._applied(arrays) if watched else self._replay.run(arrays))
+
+    def _applied(self, arrays: Sequence[Any]) -> list[Any]:
+        """One primitive after the other, for an interpreter to see: so a program has derivatives."""
+        values: dict[int, Any] = dict(zip(self.inputs, arrays, strict=True))
+
+        def of(operand: int | Constant) -> Any:
+            return operand.value if isinstance(operand, Constant) else values[operand]
+
+        for instruction in self.instructions:
+            values[instruction.result] = instruction.primitive(*map(of, instruction.operands), **instruction.params)
+        return list(map(of, self.outputs))
 
     @cached_property
     def _replay(self) -> Replay:
         return Replay(self, self.donated)
-
-
-def taken_from_outside(instructions: Sequence[Instruction], backend: Backend) -> tuple[Outside, ...]:
-    """The arrays among the constants."""
-    found: dict[int, Outside] = {}
-    for instruction in instructions:
-        for operand in instruction.operands:
-            if isinstance(operand, Constant) and isinstance(operand.value, backend.array_type):
-                value = operand.value
-                if id(value) not in found:
-                    found[id(value)] = Outside(value, backend.fingerprint(value), instruction.origin)
-    return tuple(found.values())

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL
+from minigrad.backends import backend_of
 from minigrad.program import threads
 from minigrad.program.chain import Chain, dealt
-from minigrad.program.instructions import Constant, Instruction, kind_of
+from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
 from minigrad.program.layout import lay_out, taken_over
 from minigrad.program.schedule import Step, scheduled
 from minigrad.program.split import parts
@@ -61,22 +61,26 @@ class Replay:
         outputs = [o for o in program.outputs if isinstance(o, int)]
         self._owned = {o for o in outputs if o in made and self._layout.source[o] == o}
         self._taken = taken_over(steps, kinds, self._layout.source, outputs, donated)
+        operands = [*program.outputs, *(operand for i in program.instructions for operand in i.operands)]
+        self._constants = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
 
     @property
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments."""
-        kinds = [kind_of(o.value) if isinstance(o, Constant) else self.program.kinds[o] for o in self.program.outputs]
+        constants = [kind_of(o.value) for o in self.program.outputs if isinstance(o, Constant) and is_dynamic(o.value)]
+        kinds = [*constants, *(self.program.kinds[o] for o in self.program.outputs if isinstance(o, int))]
         scratch = sum(step.scratch_bytes for step in self._steps if isinstance(step, Chain))
         return Memory(self._layout.size, sum(kind.bytes for kind in kinds), scratch * self._threads)
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The program's results as leaves, each in memory of its own."""
-        with self._lock, threads.single_blas() if self._threads > 1 else nullcontext():
+        with self._lock, threads.single_blas if self._threads > 1 else nullcontext():
             values = list(self._fixed)
             for slot, value in zip(self.program.inputs, inputs, strict=True):
                 values[slot] = value
+            others = [*inputs, *self._constants] if self._taken else ()
             for output, slot in self._taken.items():
-                if _is_alone(values[slot], inputs):
+                if self._is_alone(values[slot], others):
                     values[output] = values[slot].view()
             for step in self._steps:
                 if isinstance(step, Chain):
@@ -92,7 +96,15 @@ class Replay:
         return results
 
     def _copy(self, value: Any) -> Any:
-        return value if isinstance(value, NEUTRAL) else self.backend.xp.array(value, copy=True)
+        return backend_of((value,)).xp.array(value, copy=True) if is_array(value) else value
+
+    def _is_alone(self, array: Any, others: Sequence[Any]) -> bool:
+        """Whether an array may be written to in place: of all that a run reads, itself included, nothing else looks at
+        its memory."""
+        if not (array.flags.c_contiguous and getattr(array.flags, "writeable", True)):
+            return False
+        overlaps = self.backend.xp.may_share_memory
+        return sum(bool(overlaps(array, other)) for other in others if is_array(other)) == 1
 
     def _empty(self, slot: int) -> Any:
         kind = self.program.kinds[slot]
@@ -115,19 +127,6 @@ class Replay:
         if tasks is not None:
             threads.together(tasks)
         elif out is None:
-            values[slot] = instruction.primitive.forward(self.backend, *args, **instruction.params)
+            values[slot] = instruction.run(self.backend, args)
         else:
-            instruction.primitive.forward(self.backend, *args, out=out, **instruction.params)
-
-
-def _is_alone(array: Any, inputs: Sequence[Any]) -> bool:
-    """Whether an array may be written to in place: nobody else among the inputs looks at its memory."""
-    if not (array.flags.c_contiguous and getattr(array.flags, "writeable", True)):
-        return False
-    return sum(_owner(other) is _owner(array) for other in inputs) == 1
-
-
-def _owner(array: Any) -> Any:
-    while isinstance(getattr(array, "base", None), type(array)):
-        array = array.base
-    return array
+            instruction.run(self.backend, args, out=out)

@@ -1,6 +1,7 @@
 """Split: how one instruction on a large batch becomes several on parts of it.
 
-Only splits that give the same bits are made: rows of a product, images of a convolution, positions of a random stream.
+Only splits that leave every sum whole are made: rows of a product, images of a convolution, positions of a random
+stream. BLAS may still add up a sum in another order when it has fewer rows, or fewer threads.
 """
 
 from __future__ import annotations
@@ -30,15 +31,13 @@ def parts(instruction: Instruction, backend: Any, args: Sequence[Any], out: Any,
 
 def _rows(instruction: Instruction, backend: Any, args: Sequence[Any], out: Any, a: int, b: int) -> Callable:
     first, *rest = args
-    forward, params = instruction.primitive.forward, instruction.params
-    return lambda: forward(backend, first[a:b], *rest, out=out[a:b], **params)
+    return lambda: instruction.run(backend, [first[a:b], *rest], out=out[a:b])
 
 
 def _draws(instruction: Instruction, backend: Any, args: Sequence[Any], out: Any, a: int, b: int) -> Callable:
     """Rows a…b of a draw begin at position a·(numbers in a row) of its stream."""
-    per_row, params = math.prod(out.shape[1:]), dict(instruction.params)
-    params |= {"shape": (b - a, *out.shape[1:]), "offset": params["offset"] + a * per_row}
-    return lambda: instruction.primitive.forward(backend, *args, out=out[a:b], **params)
+    shape, offset = (b - a, *out.shape[1:]), instruction.params["offset"] + a * math.prod(out.shape[1:])
+    return lambda: instruction.run(backend, args, shape=shape, offset=offset, out=out[a:b])
 
 
 def _product(args: Sequence[Any], out: Any, params: dict) -> int | None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
-
-
-def count() -> int:
-    """How many threads to use: those that the BLAS library would."""
-    found = [info["num_threads"] for info in _controller().info() if info["user_api"] == "blas"]
-    return max(found, default=os.cpu_count() or 1)
 
 
 @functools.cache
@@ -28,9 +23,43 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="minigrad")
 
 
-def single_blas() -> Any:
-    """Context manager: the BLAS library on one thread."""
-    return _controller().limit(limits=1, user_api="blas")
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
+
+
+class _SingleBlas:
+    """Context manager: the BLAS library on one thread while anybody is inside, for it is set for the whole process."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limit = _controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error: Any) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
+
+    def count(self) -> int:
+        """How many threads the BLAS library has when nobody is inside."""
+        with self._lock:
+            if self._inside:
+                return self._limit.get_original_num_threads()["blas"] or 1
+            found = [info["num_threads"] for info in _controller().info() if info["user_api"] == "blas"]
+            return max(found, default=os.cpu_count() or 1)
+
+
+single_blas = _SingleBlas()
+
+
+def count() -> int:
+    """How many threads to use: those that the BLAS library would."""
+    return single_blas.count()
 
 
 def together(tasks: Sequence[Callable[[], Any]]) -> None:
