@@ -61,6 +61,7 @@ def make_parser() -> Parser:
     add("--min-kill", type=share, default=0.99, metavar="SHARE", help="exit with 1 below this score (%(default)s)")
     add("--jobs", type=several, default=os.cpu_count() or 1, metavar="N", help="mutants at a time (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every mutant and what became of it")
+    add("--thorough", action="store_true", help="all tests for equivalent mutants too, not only some seconds of them")
     add("--list", action="store_true", help="list the mutants, and test nothing")
     return parser
 
@@ -114,7 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
             progress.refresh()
 
         try:
-            verdicts = judge(mutants, test_files(options.tests or ()), options.jobs, begin, judged)
+            briefly = (lambda mutant: False) if options.thorough else reason
+            verdicts = judge(mutants, test_files(options.tests or ()), options.jobs, begin, judged, briefly)
         except SuiteError as error:
             progress.stop()
             parser.error(str(error))

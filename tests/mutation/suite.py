@@ -30,6 +30,7 @@ NO_VOTE = ("test_mutation.py", "test_readme.py")  # a test of this one; commands
 
 # A test under a mutant may take longer, and the machine has other work: this many times, and seconds more.
 PATIENCE, GRACE = 10.0, 30.0
+BRIEF = 3.0  # seconds of tests, for those of which a survival is expected
 NO_LIMIT = float("inf")
 
 
@@ -82,12 +83,14 @@ def judge(
     jobs: int,
     begin: Callable[[Control, int], None] = lambda control, tests: None,
     judged: Callable[[Verdict], None] = lambda verdict: None,
+    briefly: Callable[[Mutant], Any] = lambda mutant: False,
 ) -> list[Verdict]:
     """Put mutants to the tests in these files, `jobs` at a time. Raises SuiteError where the tests cannot judge.
 
-    `begin` is called once after the run without damage, `judged` with every verdict as it comes.
+    `begin` is called once after the run without damage, `judged` with every verdict as it comes. Mutants that are
+    judged `briefly` get the first few seconds of their tests, the others all of them.
     """
-    plugin = _Plugin(mutants, jobs, begin, judged)
+    plugin = _Plugin(mutants, jobs, begin, judged, briefly)
     said = io.StringIO()
     options = ["-o", "addopts=", "-s", "-p", "no:cacheprovider", "--tb=native", *map(str, files)]
     with contextlib.redirect_stdout(said), threadpool_limits(1):
@@ -102,8 +105,8 @@ def judge(
 class _Plugin:
     """Takes the place of pytest's own loop over the collected tests."""
 
-    def __init__(self, mutants: Sequence[Mutant], jobs: int, begin: Callable, judged: Callable):
-        self.mutants, self.jobs, self.begin, self.judged = mutants, jobs, begin, judged
+    def __init__(self, mutants: Sequence[Mutant], jobs: int, begin: Callable, judged: Callable, briefly: Callable):
+        self.mutants, self.jobs, self.begin, self.judged, self.briefly = mutants, jobs, begin, judged, briefly
         self.verdicts: list[Verdict] = []
         self.failures: list[Failure] = []
         self.error: BaseException | None = None
@@ -135,6 +138,8 @@ class _Plugin:
             tasks = []
             for mutant in self.mutants:
                 order = _order(mutant, items, control)
+                if self.briefly(mutant):
+                    order = _first_seconds(order, control)
                 if not order:
                     self._note(Verdict(mutant, "survived", "", "no test comes to it", 0, 0.0))
                     continue
@@ -244,6 +249,16 @@ def _order(mutant: Mutant, items: list[pytest.Item], control: Control) -> list[i
         return not mine, not registry, i if mine else control.seconds[i]
 
     return sorted(control.reached.get(mutant.point, ()), key=key)
+
+
+def _first_seconds(order: list[int], control: Control) -> list[int]:
+    total, chosen = 0.0, []
+    for i in order:
+        total += control.seconds[i]
+        if chosen and total > BRIEF:
+            break
+        chosen.append(i)
+    return chosen
 
 
 # Which tests come to which points
