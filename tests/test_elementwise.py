@@ -247,6 +247,13 @@ def test_logaddexp_with_infinities(xp):
     assert float(mg.grad(lambda x: mg.logaddexp(x, -INF))(xp.asarray(-INF))) == 0
 
 
+@pytest.mark.parametrize(("a", "b"), [(-INF, math.nan), (math.nan, -INF), (1.0, math.nan)])
+def test_nan_in_logaddexp_is_nobodys_share(a, b, xp):
+    """−∞ has no share in anything, but of a NaN nobody knows."""
+    with np.errstate(invalid="ignore"):
+        assert all(math.isnan(g) for g in mg.grad(mg.logaddexp, (0, 1))(xp.asarray(a), xp.asarray(b)))
+
+
 @pytest.mark.parametrize("f", [mg.sin, mg.exp, mg.tanh, mg.sigmoid, mg.softplus, mg.erf, mg.relu, mg.square])
 def test_nan_goes_through(f, xp):
     assert math.isnan(f(xp.asarray(math.nan)))
@@ -258,6 +265,14 @@ def test_erf_against_the_mathematical_library(on_device):
     assert np.max(np.abs(found - [math.erf(v) for v in x])) <= 4 * np.finfo(float).eps
     slope = to_host(mg.vjp(mg.erf, on_device(x))[1](on_device(np.ones_like(x)))[0])
     assert_close(slope, 2 / math.sqrt(math.pi) * np.exp(-(x**2)))
+
+
+def test_a_negative_base_to_a_complex_power(on_device):
+    """d(−2)^p/dp = (−2)^p·ln(−2), and ln(−2) = ln 2 + iπ."""
+    base, exponent = on_device(np.array([-2.0, -0.5])), on_device(np.array([1.5 + 0.5j, -0.25j]))
+    slope = to_host(mg.jvp(lambda p: mg.power(base, p), (exponent,), (mg.ones_like(exponent),))[1])
+    log = np.array([math.log(2) + 1j * math.pi, -math.log(2) + 1j * math.pi])
+    assert_close(slope, np.exp(to_host(exponent) * log) * log)
 
 
 # where
@@ -335,9 +350,17 @@ def test_stopped_value_cannot_be_written_to(on_device, backend):
         assert float(x[0]) == 1
 
 
-def test_clip_with_bounds_that_cross(xp):
-    """NumPy gives the upper one; so it gets the derivative."""
-    low, high = xp.asarray(2.0), xp.asarray(1.0)
-    for x in (0.0, 1.5, 3.0):
-        assert float(mg.clip(xp.asarray(x), low, high)) == 1
-        assert [float(g) for g in mg.grad(mg.clip, (0, 1, 2))(xp.asarray(x), low, high)] == [0, 0, 1]
+@pytest.mark.parametrize("low", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("high", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("x", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_clip_gives_the_derivative_to_one_of_its_arguments(x, low, high, xp):
+    """To x inside and on edges, also if they touch; else to the bound. Of bounds that cross NumPy gives the upper."""
+    expected = [0, 0, 1] if low > high or x > high >= low else [0, 1, 0] if x < low else [1, 0, 0]
+    assert float(mg.clip(xp.asarray(x), low, high)) == np.clip(x, low, high)
+    args = [xp.asarray(v) for v in (x, low, high)]
+    assert [float(g) for g in mg.grad(mg.clip, (0, 1, 2))(*args)] == expected
+    for i, slope in enumerate(expected):
+        assert (
+            float(mg.jvp(mg.clip, tuple(args), tuple(mg.ones_like(a) * (i == j) for j, a in enumerate(args)))[1])
+            == slope
+        )

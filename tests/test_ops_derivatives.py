@@ -6,6 +6,7 @@ Cotangents and tangents are random and signed throughout: with ones, a permuted 
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 
 import elsewhere  # noqa: F401  (registers itself)
 import numpy as np
@@ -214,6 +215,57 @@ def test_third_derivatives(case, on_device):
     if case.oracle == "complex step":
         assert abs(to_host(forward) - truth) <= oracles.DIFFERENCE2 * scale, f"{forward}, expected {truth}"
     assert abs(to_host(forward) - to_host(reverse)) <= 10 * rounding() * scale
+
+
+# Every way a rule is used
+
+
+@each(SMOOTH)
+def test_derivatives_are_linear_in_what_they_are_given(case, on_device):
+    """A linear map is its own derivative, and J and Jᵀ are each other's transposes: no (co)tangent is a constant."""
+    args = case.arguments()
+    f, given = applied(case, on_device), on_device(args)
+    t, s = on_device(case.like(args, "tangents")), on_device(case.like(args, "other tangents"))
+    y, pullback = mg.vjp(f, *given)
+    u, v = (on_device(case.like([np.asarray(to_host(y))], name)[0]) for name in ("cotangent", "other cotangent"))
+    push = lambda *tangents: mg.jvp(f, given, tangents)[1]
+    pulled, pushed = pullback(v), push(*s)
+    for found in (mg.jvp(pullback, (u,), (v,))[1], mg.vjp(push, *t)[1](v)):
+        for x, expected in zip(found, pulled, strict=True):
+            assert_close(to_host(x), to_host(expected), what=f"{case.name}: Jᵀ")
+    for found in (mg.jvp(push, t, s)[1], mg.vjp(pullback, u)[1](s)[0]):
+        assert_close(to_host(found), to_host(pushed), what=f"{case.name}: J")
+
+
+@each([c for c in SMOOTH if len(c.shapes) > 1])
+def test_each_argument_alone(case, on_device):
+    """Derivatives in one argument while the others are constants."""
+    args = case.arguments()
+    f, given, tangents = applied(case, on_device), on_device(args), case.like(args, "tangents")
+    y, pullback = mg.vjp(f, *given)
+    g = on_device(case.like([np.asarray(to_host(y))], "cotangent")[0])
+    together = pullback(g)
+    for i in range(len(args)):
+
+        def alone(x, i=i):
+            return f(*given[:i], x, *given[i + 1 :])
+
+        direction = [t if i == j else np.zeros_like(t) for j, t in enumerate(tangents)]
+        truth, tolerance = true_derivative(case, plain(case), args, direction)
+        y_dot = mg.jvp(alone, (given[i],), (on_device(tangents[i]),))[1]
+        assert_close(to_host(y_dot), truth, tolerance, f"{case.name}: jvp {i}")
+        (gradient,) = mg.vjp(alone, given[i])[1](g)
+        assert_close(to_host(gradient), to_host(together[i]), what=f"{case.name}: vjp {i}")
+
+
+@each(SMOOTH)
+def test_nothing_is_left_from_the_call_before(case, on_device):
+    """The derivatives at one point, and then those at another with other constants."""
+    check_first(case, on_device, case.arguments())
+    rng = case.generator("other arguments")
+    others = tuple(np.asarray(draw(rng, shape), np.float64) for draw, shape in zip(case.draws, case.shapes))
+    other = replace(case, constants=tuple(np.roll(c, 1, -1) for c in case.constants))
+    check_first(other, on_device, others)
 
 
 # Dtypes, layouts, devices

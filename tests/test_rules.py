@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core import Primitive, primitives
+from minigrad.core import Primitive, Shaped, primitives
+from minigrad.reverse import Reverse
 from minigrad.rules import custom, partials
 
 
@@ -52,3 +53,33 @@ def test_parameters_may_keep_their_defaults(new) -> None:
     x = np.array([1.5, -2.0])
     mg.checks.check_grads(made, (x,))
     mg.checks.check_grads(lambda x: made(x, n=3), (x,))
+
+
+KEPT = {  # f of a traced x, y and a constant c (3×3 all): what the last line of its tape keeps
+    "add": (lambda x, y, c: x + y, []),
+    "concatenate": (lambda x, y, c: mg.concatenate([x, y]), []),
+    "concatenate a constant": (lambda x, y, c: mg.concatenate([x, c]), []),
+    "sum": (lambda x, y, c: mg.sum(x), []),
+    "where": (lambda x, y, c: mg.where(c, x, y), ["c"]),
+    "exp": (lambda x, y, c: mg.exp(x), ["result"]),
+    "log": (lambda x, y, c: mg.log(x), ["x"]),
+    "multiply": (lambda x, y, c: x * y, ["x", "y"]),
+    "multiply by a constant": (lambda x, y, c: x * c, ["c"]),
+    "power of a constant": (lambda x, y, c: c**x, ["c", "result"]),
+    "matmul": (lambda x, y, c: x @ y, ["x", "y"]),
+    "matmul by a constant": (lambda x, y, c: x @ c, ["c"]),
+    "einsum": (lambda x, y, c: mg.einsum("ij,jk->ik", x, y), ["x", "y"]),
+    "einsum with a constant": (lambda x, y, c: mg.einsum("ij,jk->ik", c, x), ["c"]),
+    "einsum of three": (lambda x, y, c: mg.einsum("ij,jk,kl->il", x, y, c), ["x", "y", "c"]),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_the_tape_keeps_only_what_reverse_mode_will_ask_for(name) -> None:
+    f, expected = KEPT[name]
+    x, y, c = np.full((3, 3), 2.0), np.full((3, 3), 3.0), np.full((3, 3), 5.0)
+    with Reverse() as tape:
+        f(tape.watch(x), tape.watch(y), c)
+    line = tape.tape[-1]
+    kept = [float(v[0, 0]) for v in (*line.args, line.result) if not isinstance(v, Shaped)]
+    assert [{2.0: "x", 3.0: "y", 5.0: "c"}.get(number, "result") for number in kept] == expected

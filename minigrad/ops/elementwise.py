@@ -186,7 +186,7 @@ def _power_base(x1, x2):
     return x2 * power(where(undefined, 1, x1), x2 - 1)
 
 
-def _power_exponent(x1, x2, y):
+def _power_exponent(x1, y):
     """∂x₁^x₂/∂x₂ = y ln x₁, with 0 ln 0 read as 0."""
     if isinstance(x1, (int, float)) and x1 >= 0:
         return y * (math.log(x1) if x1 else 0)

@@ -78,6 +78,15 @@ for _name, _p in POWERS.items():
     case(f"power/{_name}", lambda x, p=_p: x**p, lambda x, p=_p: x**p, ((3, 2), between(0.6, 2)), third=True)
 case("power/of a negative", lambda x: x**3, lambda x: x**3, ((3, 2), between(-2, -0.6)), third=True)
 case("power/number to the", lambda x: 2.0**x, lambda x: 2.0**x, ((3, 2), signed), third=True)
+case("power/fraction to the", lambda x: 0.5**x, lambda x: 0.5**x, ((3, 2), signed), third=True)
+case(
+    "power/to the zeroth",  # an array of zeros: ∂²/∂x₁∂x₂ is 1/x₁ there
+    mg.power,
+    np.power,
+    ((3, 2), between(0.6, 2)),
+    ((3, 2), lambda rng, shape: np.zeros(shape)),
+    third=True,
+)
 case("subtract/number", lambda x: 2 - x, lambda x: 2 - x, ((3, 2), signed))
 case("divide/number", lambda x: 2 / x, lambda x: 2 / x, ((3, 2), signed), third=True)
 case("divide/by a number", lambda x: x / 3, lambda x: x / 3, ((3, 2), signed))
@@ -150,6 +159,15 @@ case(
     holomorphic=False,
 )
 case(
+    "clip/bounds that cross",  # NumPy gives the upper one there
+    mg.clip,
+    lambda x, low, high: np.where(np.maximum(x.real, low.real) > high.real, high, np.where(x.real < low.real, low, x)),
+    ((3, 4), apart(0)),
+    ((3, 4), apart(0.14)),
+    ((3, 4), apart(0.07)),
+    holomorphic=False,
+)
+case(
     "gaussian_sample",
     mg.gaussian_sample,
     lambda mean, log_std, noise: mean + np.exp(log_std) * noise,
@@ -158,6 +176,8 @@ case(
     ((3, 2), signed),
     third=True,
 )
+
+also("broadcast", (1, 2), (3, 2), (3, 2))
 
 _CHECKERS = np.indices((3, 2)).sum(0) % 2 == 0
 case(

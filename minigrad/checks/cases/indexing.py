@@ -29,6 +29,12 @@ case(
     lambda x: _put((5, 3), _STEP, x),
     ((3,), signed),
 )
+case(
+    "unslice/rows",
+    lambda x: primitives["unslice"](x, index=(slice(1, None),), shape=(4, 2)),
+    lambda x: _put((4, 2), (slice(1, None),), x),
+    ((3, 2), signed),
+)
 _ROWS = np.array([[0, 2, 0], [1, 1, 1]])
 case(
     "gather",

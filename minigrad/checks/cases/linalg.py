@@ -79,6 +79,7 @@ case("cholesky", mg.cholesky, formulas.cholesky, ((3, 3), definite), ties=False,
 case("cholesky/batch", mg.cholesky, formulas.cholesky, ((2, 2, 2), definite), ties=False, **REAL)
 case("det", mg.det, np.linalg.det, ((3, 3), regular), ties=False, third=True)
 case("det/batch", mg.det, np.linalg.det, ((2, 2, 2), regular), ties=False)
+case("det/batches", mg.det, np.linalg.det, ((2, 3, 2, 2), regular), ties=False)
 
 
 def _log_det(a):
@@ -87,6 +88,7 @@ def _log_det(a):
 
 case("logabsdet", lambda a: mg.slogdet(a).logabsdet, _log_det, ((3, 3), regular), ties=False, third=True, **REAL)
 case("logabsdet/batch", lambda a: mg.slogdet(a)[1], _log_det, ((2, 2, 2), regular), ties=False, **REAL)
+case("logabsdet/batches", lambda a: mg.slogdet(a)[1], _log_det, ((2, 3, 2, 2), regular), ties=False, **REAL)
 case(
     "slogdet",
     lambda a: mg.slogdet(a)[0] * mg.slogdet(a)[1],

@@ -40,6 +40,7 @@ def _var(x, axis=None, keepdims=False):
 AXES = {
     "": {},
     "axis": {"axis": 1},
+    "last axis": {"axis": 2},
     "negative axis, kept": {"axis": -2, "keepdims": True},
     "two axes": {"axis": (0, -1)},
     "no axes": {"axis": ()},
@@ -68,6 +69,8 @@ for _name in ("sum", "prod"):
     case(f"{_name}/empty", REDUCTIONS[_name][0], REDUCTIONS[_name][1], ((0, 3), signed))
     same(_name, lambda xp, x, name=_name: getattr(xp, name)(x, axis=0), (2, 0, 3), what="empty, axis")
 same("max", lambda xp, x: xp.max(x, axis=0), (2, 0), what="empty, axis")
+same("prod", lambda xp, x: xp.prod(x, axis=1), (2, 1), what="of one factor")
+same("prod", lambda xp, x: xp.prod(x, axis=0), (2, 1), what="one column")
 case(
     "max/primitive",
     lambda x: primitives["max"](x, axes=(1,)),

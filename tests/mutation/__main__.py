@@ -1,0 +1,151 @@
+"""The command line. Exit codes: 0 done, 1 too many survivors, 2 the input is wrong or the tests fail, 130 Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from . import __doc__ as ABOUT
+from . import report
+from .equivalent import reason
+from .mutants import KINDS, MACHINERY, Mutant, all_mutants
+from .suite import Control, SuiteError, judge, test_files
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text}")
+    return value
+
+
+def several(text: str) -> int:
+    """A whole number from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return value
+
+
+def make_parser() -> Parser:
+    """The options."""
+    kinds = "\n".join(f"  {kind:11} {what}" for kind, what in KINDS.items())
+    parser = Parser(
+        prog="python -m tests.mutation",
+        description=ABOUT,
+        epilog=f"kinds of damage:\n{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--op", nargs="+", metavar="NAME", help=f"only rules of these operations ('{MACHINERY}': rules.py itself)")
+    add("--damage", nargs="+", metavar="KIND", help="only these kinds of damage")
+    add(
+        "--tests", nargs="+", type=Path, metavar="FILE", help="tests to judge by (those of the engine: tests/test_*.py)"
+    )
+    add("--min-kill", type=share, default=0.99, metavar="SHARE", help="exit with 1 below this score (%(default)s)")
+    add("--jobs", type=several, default=os.cpu_count() or 1, metavar="N", help="mutants at a time (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write every mutant and what became of it")
+    add("--thorough", action="store_true", help="all tests for equivalent mutants too, not only some seconds of them")
+    add("--list", action="store_true", help="list the mutants, and test nothing")
+    return parser
+
+
+def chosen(parser: Parser, options: argparse.Namespace) -> list[Mutant]:
+    """The mutants asked for."""
+    mutants = all_mutants()
+    operations = {owner for mutant in mutants for owner in mutant.owners}
+    for name in options.op or ():
+        if name not in operations:
+            parser.error(f"there is no derivative rule of '{name}'; there are {', '.join(sorted(operations))}")
+    for kind in options.damage or ():
+        if kind not in KINDS:
+            parser.error(f"there is no damage '{kind}'; there are {', '.join(KINDS)}")
+    for path in options.tests or ():
+        if not path.exists():
+            parser.error(f"there is no file or folder of tests {path}")
+    if not hasattr(os, "fork"):
+        parser.error("mutants live in forked processes, which this system does not have")
+    if options.json and not os.access(options.json.parent, os.W_OK):
+        parser.error(f"cannot write into {options.json.parent}: choose another file with --json")
+    made = [m for m in mutants if not options.op or set(options.op) & set(m.owners)]
+    made = [m for m in made if not options.damage or m.kind in options.damage]
+    if not made:
+        parser.error("no mutant is of these operations and these kinds of damage")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    mutants = chosen(parser, options)
+    if options.list:
+        for mutant in mutants:
+            why = reason(mutant)
+            print(f"{mutant.place}: {mutant.name}" + (f"  (equivalent: {why})" if why else ""))
+        return 0
+    start, tests, unsteady = time.monotonic(), 0, []
+    with _progress() as progress:
+        task = progress.add_task("the tests on undamaged rules", total=None)
+        progress.refresh()
+
+        def begin(control: Control, count: int) -> None:
+            nonlocal tests, unsteady
+            tests, unsteady = count, control.unsteady
+            progress.reset(task, description=f"mutants, {count} tests", total=len(mutants))
+
+        def judged(_: object) -> None:
+            progress.advance(task)
+            progress.refresh()
+
+        try:
+            briefly = (lambda mutant: False) if options.thorough else reason
+            verdicts = judge(mutants, test_files(options.tests or ()), options.jobs, begin, judged, briefly)
+        except SuiteError as error:
+            progress.stop()
+            parser.error(str(error))
+        except KeyboardInterrupt:
+            return 130
+    order = {mutant.name: i for i, mutant in enumerate(mutants)}
+    verdicts.sort(key=lambda v: order[v.mutant.name])
+    seconds = time.monotonic() - start
+    mistakes = report.mistaken(verdicts, everything=not (options.op or options.damage or options.tests))
+    if options.json:
+        report.write(options.json, verdicts, tests, seconds)
+    report.show(Console(width=max(Console().width, 100)), verdicts, mistakes)
+    for test in unsteady:
+        print(f"without a vote, because it failed once and passed once on undamaged rules: {test}")
+    print(f"{tests} tests, {options.jobs} at a time, {seconds:.0f} s")
+    return 0 if report.count(verdicts).silent_score >= options.min_kill and not mistakes else 1
+
+
+def _progress() -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(
+        TextColumn("{task.description}"),
+        *columns,
+        console=Console(stderr=True),
+        auto_refresh=False,  # which would be a thread, and forks want none
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""Mutants of what a rule is given and gives: one direction of a rule, for one argument, spoiled on its way in or out.
+
+What the text of a rule cannot show: operands mixed up in memory, values of an earlier call, a sum over broadcast axes
+that was forgotten, slopes that are constants to the next derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import minigrad as mg
+from minigrad.core import Shaped, Tracer, primitives, shape_of
+from minigrad.rules import Bilinear, Custom, Elementwise, Linear, Rule, Statement
+
+FIRST, REST = "xs[0]", "xs[1:]"  # the arguments of an operation that takes any number
+
+
+class Call(NamedTuple):
+    """What an argument contributes to a derivative: `values` by name (with `g` or `t`), and how they are used."""
+
+    rule: Rule
+    position: int
+    values: dict[str, Any]
+    params: frozenset[str]
+    right: Callable[[dict[str, Any]], Any]
+
+    def after(self, spoil: Callable) -> Any:
+        """The contribution, spoiled."""
+        return spoil(self.right(self.values))
+
+    def before(self, name: str, spoil: Callable) -> Any:
+        """The contribution made from a spoiled value; `xs` stands for all arguments of an operation on any number."""
+        spoiled = {n: spoil(x) for n, x in self.values.items() if n == name or (name == "xs" and n.startswith("xs["))}
+        return self.right({**self.values, **spoiled})
+
+
+class Damage(NamedTuple):
+    """A kind of mistake, what exactly is wrong, and the contribution it makes."""
+
+    kind: str
+    what: str
+    contribution: Callable[[Call], Any]
+
+
+# Rules, one argument and one direction at a time
+
+
+def argument(rule: Rule, position: int) -> str:
+    """The name of an argument."""
+    return (REST if position else FIRST) if rule.variadic else rule.names[position]
+
+
+def arguments(rule: Rule) -> list[str]:
+    """The arguments of a rule that have a derivative."""
+    return [FIRST, REST] if rule.variadic else [n for n, s in rule.statements.items() if s is not None]
+
+
+def around(rule: Rule, name: str, direction: str, wrong: Callable[[Call], Any]) -> None:
+    """From now on, one argument's contribution to one direction ("vjp" or "jvp") of a rule is `wrong(call)`."""
+    if direction == "vjp":
+        _around_pull(rule, name, wrong)
+    elif isinstance(rule, Linear):
+        _around_linear(rule, name, wrong)
+    else:
+        _around_push(rule, name, wrong)
+
+
+def watch(rule: Rule, say: Callable[[str, str], Any]) -> None:
+    """From now on, call `say(argument, direction)` for every contribution that a rule makes."""
+    pull, jvp = rule.pull, rule.jvp
+
+    def watched_pull(position, *rest):
+        say(argument(rule, position), "vjp")
+        return pull(position, *rest)
+
+    def watched_jvp(args, tangents, *rest):
+        for position, t in enumerate(tangents):
+            if t is not None:
+                say(argument(rule, position), "jvp")
+        return jvp(args, tangents, *rest)
+
+    rule.pull, rule.jvp = watched_pull, watched_jvp
+
+
+def _named(rule: Rule, args: Any) -> dict[str, Any]:
+    return {f"xs[{i}]": x for i, x in enumerate(args)} if rule.variadic else dict(zip(rule.names, args))
+
+
+def _around_pull(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
+    right = rule.pull
+
+    def pull(position, g, known, args, params):
+        if argument(rule, position) != name:
+            return right(position, g, known, args, params)
+        named = _named(rule, args)
+
+        def run(values):
+            given = {k: values[k] for k in params}
+            return right(position, values["g"], values, [values[n] for n in named], given)
+
+        return wrong(Call(rule, position, {**known, **named, "g": g}, frozenset(params), run))
+
+    rule.pull = pull
+
+
+def _around_push(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
+    right = rule.push
+
+    def push(position, t, known, args, params):
+        if argument(rule, position) != name:
+            return right(position, t, known, args, params)
+        named = _named(rule, args)
+
+        def run(values):
+            given = {k: values[k] for k in params}
+            return right(position, values["t"], values, [values[n] for n in named], given)
+
+        return wrong(Call(rule, position, {**known, **named, "t": t}, frozenset(params), run))
+
+    rule.push = push
+
+
+def _around_linear(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
+    """A linear rule pushes all tangents at once; what one of them contributes is the operation on it alone."""
+    right = rule.jvp
+
+    def jvp(args, tangents, y, params):
+        named, total = _named(rule, args), None
+        for i, t in enumerate(tangents):
+            alone = [t if i == j else None for j in range(len(tangents))]
+            if t is None:
+                continue
+            if argument(rule, i) != name:
+                term = right(args, alone, y, params)
+            else:
+
+                def run(values, i=i):
+                    alone = [values["t"] if i == j else None for j in range(len(tangents))]
+                    return right([values[n] for n in named], alone, y, {k: values[k] for k in params})
+
+                values = {**rule.defaults, **params, **named, "t": t}
+                term = wrong(Call(rule, i, values, frozenset(params), run))
+            total = term if total is None else mg.add(total, term)
+        return total
+
+    rule.jvp = jvp
+
+
+def operands(rule: Rule, name: str, direction: str) -> list[str]:
+    """The values (no shapes, no parameters) from which a contribution is made, tangent or cotangent first."""
+    vector = "g" if direction == "vjp" else "t"
+    if rule.variadic:
+        return [vector, "xs"] if isinstance(rule, Bilinear) else [vector]
+    if direction == "jvp" and isinstance(rule, Linear):
+        asks = [n for n, s in rule.statements.items() if s is None]
+    elif direction == "jvp" and isinstance(rule, Bilinear):
+        asks = [n for n in rule.names if n != name]
+    else:
+        statement = rule.pushes[name] if direction == "jvp" and isinstance(rule, Custom) else rule.statements[name]
+        by_shape = rule.by_shape(name) if direction == "vjp" else set()
+        asks = [a for a in getattr(statement, "asks", ()) if a in (*rule.names, "y") and a not in by_shape]
+    return [vector, *asks]
+
+
+def parameters(rule: Rule, name: str, direction: str) -> list[str]:
+    """The metadata (axes, shapes, strides) a contribution is made with."""
+    if rule.variadic or (direction == "jvp" and isinstance(rule, (Linear, Bilinear))):
+        asks = set(_all_parameters(rule))
+    else:
+        statement = rule.pushes[name] if direction == "jvp" and isinstance(rule, Custom) else rule.statements[name]
+        asks = set(statement.asks) if isinstance(statement, Statement) else set()
+    return [p for p in _all_parameters(rule) if p in asks]
+
+
+def _all_parameters(rule: Rule) -> list[str]:
+    code = rule.primitive.forward.__code__
+    begin = code.co_argcount
+    return [n for n in code.co_varnames[begin : begin + code.co_kwonlyargcount] if n != "out"]
+
+
+# Mistakes
+
+
+def _of_arrays(spoil: Callable) -> Callable:
+    """Leaves alone what has no elements to spoil: shapes, and numbers."""
+    return lambda x: x if isinstance(x, Shaped) or not shape_of(x) else spoil(x)
+
+
+@_of_arrays
+def _backwards(x: Any) -> Any:
+    return mg.flip(x)
+
+
+@_of_arrays
+def _transposed(x: Any) -> Any:
+    """The last two axes exchanged and the shape kept, so that nothing but the numbers shows it."""
+    return mg.reshape(mg.swapaxes(x, -1, -2), shape_of(x)) if len(shape_of(x)) > 1 else x
+
+
+def _frozen(x: Any) -> Any:
+    return mg.stop_gradient(x) if isinstance(x, Tracer) else x
+
+
+def _stale() -> Callable:
+    """The value of the first call with arrays like these."""
+    first: dict[tuple, Any] = {}
+
+    def spoil(x: Any) -> Any:
+        if isinstance(x, (Shaped, Tracer)) or not hasattr(x, "dtype"):
+            return x
+        return first.setdefault((type(x), x.shape, x.dtype), x)
+
+    return spoil
+
+
+def _not_summed(call: Call) -> Any:
+    return call.rule._scaled(call.position, call.values, call.values["g"])
+
+
+def _one_of_the_sum(call: Call) -> Any:
+    """The shape is right: of what broadcasting repeated, the first."""
+    x, shape = _not_summed(call), shape_of(call.values[call.rule.names[call.position]])
+    lead = len(shape_of(x)) - len(shape)
+    index = [slice(0, 1) if n == 1 else slice(None) for n in shape]
+    return mg.reshape(x[(*[0] * lead, *index)], shape) if shape_of(x) != shape else x
+
+
+def _not_spread(call: Call) -> Any:
+    return call.rule._scaled(call.position, call.values, call.values["t"])
+
+
+def _shifted(name: str) -> Callable[[Call], Any]:
+    """Metadata one axis further on: an axis plus one, tuples with one entry for each axis turned."""
+
+    def contribution(call: Call) -> Any:
+        ndim = max([len(shape_of(x)) for n, x in call.values.items() if n not in call.params and hasattr(x, "shape")])
+
+        def spoil(value: Any) -> Any:
+            if isinstance(value, bool):
+                return not value
+            if isinstance(value, int):
+                return (value + 1) % max(ndim, 1)
+            if name == "axes" and call.rule.primitive.name != "transpose":
+                return tuple((a + 1) % max(ndim, 1) for a in value)
+            if isinstance(value, str):  # einsum: the letters of the last operand
+                head, _, last = value.partition("->")[0].rpartition(",")
+                return f"{head}{',' if head else ''}{last[::-1]}->{value.partition('->')[2]}"
+            return (*value[1:], *value[:1])
+
+        return call.before(name, spoil)
+
+    return contribution
+
+
+def damages(rule: Rule, name: str, direction: str) -> Iterator[Damage]:
+    """Every mistake in one direction of a rule, for one argument."""
+    yield Damage("scaled", "× 1.001", lambda call: call.after(lambda x: x * 1.001))
+    yield Damage("sign", "× −1", lambda call: call.after(lambda x: -x))
+    yield Damage("dropped", "lost", lambda call: call.after(mg.zeros_like))
+    yield Damage("order", "backwards", lambda call: call.after(_backwards))
+    for operand in operands(rule, name, direction):
+        differentiable = operand in ("g", "t", "y", "xs") or rule.statements[operand] is not None
+        yield Damage("transposed", operand, lambda call, operand=operand: call.before(operand, _transposed))
+        if differentiable:
+            yield Damage("frozen", operand, lambda call, operand=operand: call.before(operand, _frozen))
+        if operand not in ("g", "t"):
+            stale = _stale()
+            yield Damage("stale", operand, lambda call, operand=operand, stale=stale: call.before(operand, stale))
+    for parameter in parameters(rule, name, direction):
+        if parameter != "dtype":
+            yield Damage("axis", parameter, _shifted(parameter))
+    broadcasts = isinstance(rule, Elementwise) and len(rule.names) > 1
+    if broadcasts and direction == "vjp":
+        yield Damage("broadcast", "not summed", _not_summed)
+        yield Damage("broadcast", "one of the sum", _one_of_the_sum)
+    if broadcasts and direction == "jvp":
+        yield Damage("broadcast", "not spread", _not_spread)
+
+
+def differentiable_rules() -> dict[str, Rule]:
+    """The rules of all operations of minigrad that have a derivative."""
+    return {
+        name: p.rule
+        for name, p in primitives.items()
+        if p.forward.__module__.startswith("minigrad.") and p.rule is not None and not p.rule.constant
+    }

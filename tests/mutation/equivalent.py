@@ -1,0 +1,104 @@
+"""Mutants that are no mistakes: whatever they change, no derivative changes. Each stands here with its reason.
+
+`*` stands for anything. An entry that a test kills was wrong, and the report says so; so is one that fits no mutant.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+
+from .mutants import Mutant
+
+EQUIVALENT = {
+    "the slope has every axis of the result, so its product with t is broadcast already": [
+        *[f"{name}.* jvp: broadcast: not spread" for name in ("multiply", "divide", "power", "logaddexp", "hypot")],
+        *[f"{name}.* jvp: broadcast: not spread" for name in ("arctan2", "maximum", "minimum", "clip")],
+        "gaussian_sample.log_std jvp: broadcast: not spread",
+    ],
+    "the noise has the shape of the result: gaussian_sample sees to that": [
+        "gaussian_sample.noise vjp: broadcast: *",
+        "gaussian_sample.noise jvp: broadcast: *",
+    ],
+    "the slope is piecewise constant, so nothing is lost where it depends on nothing": [
+        "relu.x *: frozen: y",
+        "absolute.x *: frozen: x",
+        "maximum.* *: frozen: x*",
+        "minimum.* *: frozen: x*",
+        "clip.* *: frozen: x",
+        "clip.* *: frozen: low",
+        "clip.* *: frozen: high",
+        "max.x *: frozen: x",
+        "max.x *: frozen: y",
+        "min.x *: frozen: x",
+        "min.x *: frozen: y",
+    ],
+    "only its shape is used": [
+        "solve.x vjp: transposed: x",
+        "solve.x vjp: frozen: x",
+        "solve.x vjp: stale: x",
+    ],
+    "max(x, 0) > 0 just where x > 0": ["relu.x: operand: y → x"],
+    "a clipped value differs from a bound only where the other decides": [
+        "clip.x: operand: high → y",
+        "clip.low: operand: low → y",
+        "clip.low: operand: high → y",
+        "clip.high: operand: high → y",
+        "clip.high: operand: high → y (no. 2)",
+    ],
+    "of x₁ and x₁ to a number, shape and dtype are the same": ["power.x1: operand: x1 → y (no. 2)"],
+    "it only keeps a factor finite that is multiplied by 0, or masked": [
+        "power.x1: constant: 1 → 1.001 (no. 2)",
+        "elementwise._over_radius: constant: 1 → 1.001",
+    ],
+    "a base of 0 gets the same from the way of arrays": ["power.x2: comparison: x1 >= 0 → x1 > 0"],
+    "y is complex if x₁ is, whose logarithm then needs no help, or if x₂ is": ["power.x2: operand: y → x2 (no. 3)"],
+    "in NumPy a real number less 0j has the imaginary part +0": ["power.x2: operator: base + 0j → base - 0j"],
+    "the radius is symmetric": [
+        "arctan2.x1: operand: _arctan2_slope(x2, x1, x2) → _arctan2_slope(x2, x2, x1)",
+        "arctan2.x2: operand: _arctan2_slope(x1, x1, x2) → _arctan2_slope(x1, x2, x1)",
+    ],
+    "−∞ stays −∞, whatever is taken from it": [
+        "elementwise._gap: constant: 0 → 0.001",
+        "reduce._weights: constant: 0 → 0.001",
+    ],
+    "both ways give the same product; one is quicker": [
+        "linalg._left: comparison: x2.ndim > 2 → x2.ndim >= 2",
+        "linalg._left: constant: 2 → 3 (no. 2)",
+    ],
+    "its transpose does as well: Ȧ is symmetric, and what reads the result adds its transpose": [
+        "linalg._between: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
+    ],
+    "the number 1 broadcasts like ones": ["scan._others: term: e.zeros_like_p(x) + 1 → 1"],
+    "it is multiplied by the nothing before the first step": ["scan._back: constant: 0 → 1"],
+    "reverse mode casts every cotangent to the dtype of what it belongs to": [
+        "astype.x: call: cast(g, x) → g",
+        "astype.x: operand: x → y",
+    ],
+}
+
+
+@functools.cache
+def _pattern(text: str) -> re.Pattern:
+    return re.compile(".*".join(map(re.escape, text.split("*"))))
+
+
+def reason(mutant: Mutant) -> str | None:
+    """Why a mutant is no mistake; None if it is one."""
+    return _reason(mutant.name)
+
+
+@functools.cache
+def _reason(name: str) -> str | None:
+    for why, patterns in EQUIVALENT.items():
+        if any(_pattern(p).fullmatch(name) for p in patterns):
+            return why
+    return None
+
+
+def unused(mutants: Sequence[Mutant]) -> list[str]:
+    """Entries that fit none of these mutants."""
+    names = [m.name for m in mutants]
+    patterns = [p for listed in EQUIVALENT.values() for p in listed]
+    return [p for p in patterns if not any(_pattern(p).fullmatch(name) for name in names)]

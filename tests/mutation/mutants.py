@@ -1,0 +1,214 @@
+"""All mutants: every damage to every rule, each with a name, a place in the source and a way to bring it about."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+import minigrad as mg
+from minigrad import rules
+from minigrad.core import Primitive, Tracer
+from minigrad.rules import Custom, Rule, Statement
+
+from . import damages, source
+
+KINDS = {
+    "scaled": "a contribution × 1.001",
+    "sign": "a minus sign too many, or too few",
+    "dropped": "a contribution lost: zeros",
+    "order": "the right numbers in the wrong places: backwards",
+    "transposed": "a matrix that a rule asks for, or g, or t, transposed in its old shape",
+    "frozen": "what a rule asks for taken as a constant: right to first order only",
+    "stale": "what a rule asks for taken from the first call with arrays like these",
+    "broadcast": "no sum (or not all of it) over what was broadcast; a tangent not broadcast",
+    "axis": "metadata one axis further on: axes, shapes, strides, pads, subscripts",
+    "term": "source: of a + b, a − b, a·b, a / b only a or only b",
+    "operator": "source: + and −, · and / exchanged",
+    "constant": "source: a number nudged, a flag flipped",
+    "comparison": "source: > for ≥, = for ≠, and for or, tril for triu",
+    "operand": "source: another argument of the operation in place of one, or two exchanged",
+    "call": "source: f(x, w) replaced by x, or by w",
+    "branch": "source: a condition negated",
+}
+MACHINERY = "rules"  # the name for minigrad/rules.py itself, beside those of operations
+
+
+class Mutant(NamedTuple):
+    """One damage. `owners` are the operations whose derivatives may suffer, `point` is what a test must come to."""
+
+    owners: tuple[str, ...]
+    subject: str  # whose rule, which argument, which direction; or the function
+    kind: str
+    what: str
+    place: str  # file:line
+    point: Hashable
+    apply: Callable[[], None]
+
+    @property
+    def name(self) -> str:
+        return f"{self.subject}: {self.kind}: {self.what}"
+
+
+class Target(NamedTuple):
+    """A function in which rules are written; `statement` if it is one itself, of this rule."""
+
+    owners: tuple[str, ...]
+    subject: str
+    function: FunctionType
+    rule: Rule | None = None
+    statement: Statement | None = None
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What the statement could ask for instead of what it does."""
+        return (*self.rule.names, "y") if self.rule is not None and not self.rule.variadic else ()
+
+
+def all_mutants() -> list[Mutant]:
+    """Every mutant, in the order of the operations."""
+    made = [*_of_rules(), *_of_sources()]
+    count: dict[str, int] = {}
+    for i, mutant in enumerate(made):  # a text may stand twice in a function
+        count[mutant.name] = count.get(mutant.name, 0) + 1
+        if count[mutant.name] > 1:
+            made[i] = mutant._replace(what=f"{mutant.what} (no. {count[mutant.name]})")
+    return made
+
+
+# What rules are given and give
+
+
+def _of_rules() -> Iterator[Mutant]:
+    for operation, rule in damages.differentiable_rules().items():
+        for name in damages.arguments(rule):
+            for direction in ("vjp", "jvp"):
+                for kind, what, wrong in damages.damages(rule, name, direction):
+                    yield Mutant(
+                        (operation,),
+                        f"{operation}.{name} {direction}",
+                        kind,
+                        what,
+                        place_of(rule),
+                        (operation, name, direction),
+                        functools.partial(damages.around, rule, name, direction, wrong),
+                    )
+
+
+def place_of(rule: Rule) -> str:
+    """Where a rule is stated, as file:line."""
+    functions = [f for _, f, _ in _statements(rule)]
+    if functions:
+        return _place(functions[0].__code__)
+    code = rule.primitive.forward.__code__  # stated as 1 or -1, in the call that names the operation
+    for node in ast.walk(source._tree(code.co_filename)):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            if node.args[0].value == rule.primitive.name:
+                return _place(code, node.lineno)
+    return _place(code)
+
+
+def _place(code: CodeType, line: int | None = None) -> str:
+    root = Path(mg.__file__).parent.parent
+    return f"{os.path.relpath(code.co_filename, root)}:{line or code.co_firstlineno}"
+
+
+# The source of rules
+
+
+def _of_sources() -> Iterator[Mutant]:
+    for target in targets():
+        for change in source.changes(target.function, target.others):
+            yield Mutant(
+                target.owners,
+                target.subject,
+                change.kind,
+                f"{_short(change.before)} → {_short(change.after)}",
+                _place(target.function.__code__),
+                (target.subject, change.index),
+                functools.partial(_apply, target, change),
+            )
+
+
+def _apply(target: Target, change: source.Change) -> None:
+    asks = source.asked(target.function, change) if target.statement else None
+    target.function.__code__ = source.mutated(target.function, change, asks)
+    if target.statement and asks:
+        target.statement.asks = asks
+        target.rule._plans.clear()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:40]} … {text[-17:]}"
+
+
+def targets() -> list[Target]:
+    """Statements, the functions they are made of, and the machinery of `minigrad.rules`."""
+    found: list[Target] = []
+    helpers: dict[FunctionType, list[str]] = {}
+    for operation, rule in damages.differentiable_rules().items():
+        for subject, function, statement in _statements(rule):
+            found.append(Target((operation,), f"{operation}.{subject}", function, rule, statement))
+            for helper in _helpers(function):
+                helpers.setdefault(helper, []).append(operation)
+    stated = {t.function for t in found}
+    found += [Target(tuple(dict.fromkeys(o)), _title(f), f) for f, o in helpers.items() if f not in stated]
+    return found + [Target((MACHINERY,), _title(f), f) for f in _machinery()]
+
+
+def _title(function: FunctionType) -> str:
+    module = function.__module__.rpartition(".")[2]
+    return function.__qualname__ if module == MACHINERY else f"{module}.{function.__qualname__}"
+
+
+def _statements(rule: Rule) -> list[tuple[str, FunctionType, Statement | None]]:
+    """(argument and direction, function, statement) of each function in which a rule is stated."""
+    if rule.variadic:
+        return [("xs vjp", rule.transpose, None)]
+    both = " vjp" if isinstance(rule, Custom) else ""
+    made = [(f"{n}{both}", s.function, s) for n, s in rule.statements.items() if isinstance(s, Statement)]
+    if isinstance(rule, Custom):
+        made += [(f"{n} jvp", s.function, s) for n, s in rule.pushes.items() if s]
+    return made
+
+
+def _helpers(function: FunctionType) -> list[FunctionType]:
+    """The functions of `minigrad.ops` that a statement is made of and users do not call, directly or not."""
+    public = {id(x) for x in (*vars(mg).values(), *vars(Tracer).values())}
+    found: list[FunctionType] = []
+    open_ = [function]
+    while open_:
+        current = open_.pop()
+        for name in _names(current.__code__):
+            value: Any = current.__globals__.get(name)
+            if isinstance(value, Primitive) and value.rule.constant and not hasattr(mg, value.name):
+                value, follow = value.forward, False  # made for rules alone
+            else:
+                follow = True
+            if not isinstance(value, FunctionType) or not value.__module__.startswith("minigrad.ops"):
+                continue
+            if id(value) not in public and value not in found and value is not function:
+                found.append(value)
+                open_ += [value] if follow else []
+    return found
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [_names(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def _machinery() -> list[FunctionType]:
+    """What every rule of a kind has in common."""
+    kinds = [x for x in vars(rules).values() if isinstance(x, type) and x.__module__ == rules.__name__]
+    methods = [m for kind in kinds for m in vars(kind).values()]
+    methods = [m.fget if isinstance(m, property) else m for m in methods]
+    return [
+        m
+        for m in [*methods, rules.cast, rules._zero, rules._reshaped]
+        if isinstance(m, FunctionType) and m.__module__ == rules.__name__ and m.__name__ != "__init__"
+    ]
