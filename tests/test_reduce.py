@@ -251,3 +251,10 @@ def test_a_zero_component_has_no_part_in_a_norm_below_two(p):
     alone = mg.grad(lambda x: mg.norm(x, p))(x[[0, 2]])
     np.testing.assert_allclose(gradient, [alone[0], 0, alone[1]], rtol=1e-14)
     assert np.isfinite(mg.hessian(lambda x: mg.norm(x, p))(x)).all()
+
+
+@pytest.mark.parametrize("p", [0.5, 1.5])
+def test_norms_below_two_keep_float32(p, xp):
+    x = xp.asarray([3.0, 0.0, -4.0], np.float32)
+    y, pullback = mg.vjp(lambda x: mg.norm(x, p), x)
+    assert y.dtype == pullback(y)[0].dtype == np.float32

@@ -175,6 +175,14 @@ def test_pad_with_a_number(data, x, on_device):
     assert np.array_equal(to_host(pullback(on_device(g))[0]), g[(slice(1, -1),) * x.ndim])
 
 
+def test_there_is_nothing_around_a_number(on_device):
+    """Whatever the widths: padding with a number other than 0 used to raise."""
+    x = on_device(np.asarray(1.5))
+    for width, value in ((0, 0), (3, 0), (0, 0.5), ((1, 2), -1)):
+        assert float(mg.pad(x, width, constant_values=value)) == 1.5
+        assert float(mg.grad(lambda x, w=width, v=value: mg.pad(x, w, constant_values=v))(x)) == 1
+
+
 # Casting and copying
 
 
