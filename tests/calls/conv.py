@@ -25,10 +25,10 @@ class Problem(NamedTuple):
 @st.composite
 def problems(draw):
     """Images, a kernel and the stride and padding of a convolution that fits."""
-    kernel = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    kernel = draw(st.tuples(*[st.integers(1, 4)] * 2))
     stride = draw(st.tuples(*[st.integers(1, 3)] * 2))
     pads = draw(st.tuples(*[st.tuples(*[st.integers(0, 3)] * 2)] * 2))
-    size = [draw(st.integers(max(1, k - sum(p)), 4)) for k, p in zip(kernel, pads)]
+    size = [draw(st.integers(max(1, k - sum(p)), 5)) for k, p in zip(kernel, pads)]
     channels, features = draw(st.sampled_from([1, 2, 4])), draw(st.integers(1, 3))
     count = draw(st.integers(0, 2))
     out = [(n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, pads)]
