@@ -7,6 +7,8 @@ gradient looks right.
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import oracles
 from conftest import to_host
@@ -14,7 +16,23 @@ from oracles import assert_close, complex_step, difference, inner, rounding
 
 import minigrad as mg
 from minigrad.checks.cases import Case
-from minigrad.core import Tracer
+from minigrad.core import Tracer, primitives
+
+
+def our_primitives() -> set[str]:
+    """Names of all primitives but those that tests have registered."""
+    return {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
+
+
+def array_functions() -> set[str]:
+    """Names of the public functions of arrays."""
+    return {
+        function.__name__
+        for name in dir(mg)
+        if isinstance(function := getattr(mg, name), types.FunctionType)
+        and function.__module__.startswith("minigrad.ops.")
+        and not name.startswith("_")
+    }
 
 
 def applied(case: Case, move):
@@ -65,6 +83,7 @@ def check_first(case: Case, move, args, layout=lambda x: x, elements: int | None
     all by default; what a random direction sees is compared anyway.
     """
     formula, exact = plain(case), tuple(map(precise, args))
+    value = np.asarray(formula(*exact))
     constants, given = tuple(map(move, case.constants)), tuple(map(move, args))
     f = lambda *xs: case.function(*xs, *constants)
     tangents = case.like(args, "tangents")
@@ -73,10 +92,12 @@ def check_first(case: Case, move, args, layout=lambda x: x, elements: int | None
     before = Snapshot(case, argument=given, constant=constants, tangent=moved)
     y, y_dot = mg.jvp(f, given, moved)
     rounded = roundoff((*args, y))
+    assert_close(to_host(y), value, rounded, f"{case.name}: value beside the tangent")
     assert_close(to_host(y_dot), truth, max(trusted, rounded), f"{case.name}: jvp")
     assert to_host(y_dot).dtype == to_host(y).dtype
 
     y, pullback = mg.vjp(f, *given)
+    assert_close(to_host(y), value, rounded, f"{case.name}: value on the tape")
     (u,) = case.like([np.asarray(to_host(y))], "cotangent")
     g = move(layout(u))
     before.also(cotangent=(g,), result=(y,))

@@ -120,9 +120,18 @@ VECTORS: dict[str, Callable] = {  # their component k
     "cumprod": lambda k, *x: mp.fprod(x[: k + 1]),
     "sort": lambda k, *x: sorted(x)[k],
 }
-
-
-NUMPYS = ("sum", "mean", "prod", "max", "min", "var", "std", "cumsum", "cumprod", "sort")  # to the bit
+NUMPYS = (
+    "sum",
+    "mean",
+    "prod",
+    "max",
+    "min",
+    "var",
+    "std",
+    "cumsum",
+    "cumprod",
+    "sort",
+)  # values are its own, to the bit
 
 
 @cache
@@ -219,12 +228,11 @@ def check_ulps(y, truth, ulps, size, what) -> None:
         assert np.isfinite(y) and abs(mp.mpf(float(y)) - truth) <= ulps * unit, f"{what}: {y}, expected {expected}"
 
 
-def check_modes(forward, reverse, what, size=0) -> None:
-    """Both modes give one number, to rounding of numbers of this size or their own; ±∞ and NaN alike."""
-    if forward != reverse and not (np.isnan(forward) and np.isnan(reverse)):
-        allowed = rounding(reverse.dtype) * max(abs(reverse), size, np.finfo(reverse.dtype).tiny)
-        both = f"{what}: {forward} in forward mode, {reverse} in reverse mode"
-        assert np.isfinite(reverse) and abs(forward - reverse) <= allowed, both
+def check_same(first, second, what, size=0) -> None:
+    """Two results are one number, to rounding of numbers of this size or their own; ±∞ and NaN alike."""
+    if first != second and not (np.isnan(first) and np.isnan(second)):
+        allowed = rounding(second.dtype) * max(abs(second), size, np.finfo(second.dtype).tiny)
+        assert np.isfinite(second) and abs(first - second) <= allowed, f"{what}: {first} and {second}"
 
 
 def check_slope(found, g, sides, what, error=0, size=0) -> None:

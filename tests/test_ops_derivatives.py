@@ -5,19 +5,19 @@ Cotangents and tangents are random and signed throughout: with ones, a permuted 
 
 from __future__ import annotations
 
-import types
-
 import elsewhere  # noqa: F401  (registers itself)
 import numpy as np
 import oracles
 import pytest
 from checking import (
     applied,
+    array_functions,
     check_constant,
     check_first,
     check_memory,
     check_second,
     check_value,
+    our_primitives,
     plain,
     true_derivative,
 )
@@ -277,22 +277,6 @@ def test_forward_formulas_keep_their_promises(case, backend, on_device):
 
 
 # The registry itself
-
-
-def our_primitives():
-    """Names of all primitives but those that tests have registered."""
-    return {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
-
-
-def array_functions():
-    """Names of the public functions of arrays."""
-    return {
-        function.__name__
-        for name in dir(mg)
-        if isinstance(function := getattr(mg, name), types.FunctionType)
-        and function.__module__.startswith("minigrad.ops.")
-        and not name.startswith("_")
-    }
 
 
 def test_no_operation_lacks_a_case():
