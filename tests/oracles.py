@@ -58,16 +58,22 @@ def complex_step(formula, args, tangents):
     return np.imag(formula(*[a + 1j * h * t for a, t in zip(args, tangents, strict=True)])) / h
 
 
-def difference(function, args, tangents, step=STEP):
+def difference(function, args, tangents):
     """The derivative of any array function in a direction, by five-point central differences."""
-    at = lambda k: function(*[a + k * step * t for a, t in zip(args, tangents, strict=True)])
+    at, step = _along(function, args, tangents, STEP)
     return (at(-2) - 8 * at(-1) + 8 * at(1) - at(2)) / (12 * step)
 
 
-def second_difference(function, args, tangents, step=STEP2):
+def second_difference(function, args, tangents):
     """The second derivative of an array function in a direction, by five-point central differences."""
-    at = lambda k: function(*[a + k * step * t for a, t in zip(args, tangents, strict=True)])
+    at, step = _along(function, args, tangents, STEP2)
     return (-at(-2) + 16 * at(-1) - 30 * at(0) + 16 * at(1) - at(2)) / (12 * step * step)
+
+
+def _along(function, args, tangents, step):
+    """The function k steps along a direction, and the step: no argument moves by more than `step` itself."""
+    step = step / max([1.0, *[float(np.max(np.abs(t), initial=0.0)) for t in tangents]])
+    return lambda k: function(*[a + k * step * t for a, t in zip(args, tangents, strict=True)]), step
 
 
 def inner(left, right) -> float:

@@ -15,7 +15,7 @@ def shapes(min_dims=0, max_dims=3, min_side=0, max_side=4):
 
 def arrays(shape, numerators=(-24, 24), dtype=np.float64):
     """Multiples of ⅛ of either sign."""
-    return hnp.arrays(np.int64, shape, elements=st.integers(*numerators)).map(lambda x: (x / 8).astype(dtype))
+    return hnp.arrays(np.int64, shape, elements=st.integers(*numerators)).map(lambda x: np.asarray(x / 8, dtype))
 
 
 def axes(ndim, negative=True):

@@ -78,13 +78,15 @@ def shown_sort(xp):
 
 def shown_sqrt(xp):
     with np.errstate(divide="ignore"):
-        assert gradients(mg.sqrt, *at(xp, 0)) == [INF]
+        assert gradients(mg.sqrt, *at(xp, 0)) == gradients(mg.sqrt, *at(xp, -0.0)) == [INF]
 
 
 def shown_power(xp):
     for exponent in (0, 1, 2.5):
         assert gradients(lambda p: mg.power(0.0, p), *at(xp, exponent)) == [0]
         assert gradients(mg.power, *at(xp, 0, exponent))[1] == 0
+    with np.errstate(divide="ignore"):
+        assert gradients(lambda p: mg.power(*at(xp, 0), p), *at(xp, -1)) == [0]
     assert gradients(mg.power, *at(xp, 0, 0)) == [0, 0]
     assert gradients(lambda x: x**0, *at(xp, 0)) == [0]
     assert gradients(mg.power, *at(xp, 0, 1)) == [1, 0]

@@ -106,14 +106,6 @@ def test_sort_and_argsort_keep_the_order_of_ties(data, on_device):
     assert np.array_equal(to_host(pullback(on_device(g))[0]), truth)
 
 
-@given(data=st.data())
-def test_argmax_and_argmin(data, on_device):
-    x = data.draw(arrays(data.draw(shapes(1, 3, min_side=1)), (-2, 2)))
-    axis = data.draw(st.one_of(st.none(), axes(x.ndim)))
-    assert np.array_equal(to_host(mg.argmax(on_device(x), axis)), np.argmax(x, axis))
-    assert np.array_equal(to_host(mg.argmin(on_device(x), axis)), np.argmin(x, axis))
-
-
 # Where square roots meet 0
 
 
@@ -164,14 +156,6 @@ def test_norms_against_numpy(data, on_device):
     assert_close(to_host(mg.norm(on_device(x))), np.linalg.norm(x))
 
 
-@given(data=st.data(), ddof=st.integers(0, 1))
-def test_var_and_std_against_numpy(data, ddof, on_device):
-    x = data.draw(arrays(data.draw(shapes(1, 3, min_side=2))))
-    axis = data.draw(axes(x.ndim))
-    for ours, numpys in ((mg.var, np.var), (mg.std, np.std)):
-        assert_close(to_host(ours(on_device(x), axis, ddof)), numpys(x, axis, ddof=ddof))
-
-
 # Log-sum-exp and softmax
 
 
@@ -210,17 +194,6 @@ def test_logsumexp_of_nothing_is_minus_infinity(dtype, xp):
     assert pullback(y)[0].shape == (2, 0) and pullback(y)[0].dtype == dtype
 
 
-@given(data=st.data())
-def test_softmax_along_any_axis(data, on_device):
-    x = data.draw(arrays(data.draw(shapes(1, 3, min_side=1))))
-    axis = data.draw(axes(x.ndim))
-    expected = np.exp(x) / np.sum(np.exp(x), axis, keepdims=True)
-    assert_close(to_host(mg.softmax(on_device(x), axis)), expected)
-    assert_close(to_host(mg.log_softmax(on_device(x), axis)), np.log(expected))
-    jacobian = mg.vjp(lambda x: mg.softmax(x, axis), on_device(x))[1](on_device(np.ones_like(x)))[0]
-    assert_close(to_host(jacobian), np.zeros_like(x))  # softmax sums to 1 whatever x is
-
-
 def test_integers_are_averaged_as_floats(on_device):
     x = on_device(np.arange(4))
     assert float(mg.mean(x)) == 1.5 and mg.sum(x).dtype == x.dtype
@@ -251,3 +224,10 @@ def test_a_zero_component_has_no_part_in_a_norm_below_two(p):
     alone = mg.grad(lambda x: mg.norm(x, p))(x[[0, 2]])
     np.testing.assert_allclose(gradient, [alone[0], 0, alone[1]], rtol=1e-14)
     assert np.isfinite(mg.hessian(lambda x: mg.norm(x, p))(x)).all()
+
+
+@pytest.mark.parametrize("p", [0.5, 1.5])
+def test_norms_below_two_keep_float32(p, xp):
+    x = xp.asarray([3.0, 0.0, -4.0], np.float32)
+    y, pullback = mg.vjp(lambda x: mg.norm(x, p), x)
+    assert y.dtype == pullback(y)[0].dtype == np.float32

@@ -83,7 +83,7 @@ def pad(x, pad_width, mode="constant", constant_values=0):
         raise OperandError(f"pad: widths are integers ≥ 0, got {pad_width}")
     if mode == "constant":
         padded = pad_p(x, widths=tuple(map(tuple, widths))) if widths else x
-        if np.ndim(constant_values) == 0 and constant_values == 0:
+        if not widths or (np.ndim(constant_values) == 0 and constant_values == 0):
             return padded
         inside = np.pad(np.ones(shape, bool), widths)
         border = np.pad(np.zeros(shape, dtype_of(x)), widths, constant_values=constant_values)

@@ -175,7 +175,12 @@ def _inverse(x):
     return 1 / x if isinstance(x, (int, float, complex)) and x else reciprocal(x)
 
 
-sqrt = _unary("sqrt", "√x", lambda y: divide(0.5, y))
+def _plus_zero(x):
+    """x, with 0 for −0: the slopes of √x and ln x at 0 are +∞."""
+    return x + 0
+
+
+sqrt = _unary("sqrt", "√x", lambda y: divide(0.5, _plus_zero(y)))
 
 
 def _power_base(x1, x2):
@@ -187,11 +192,12 @@ def _power_base(x1, x2):
 
 
 def _power_exponent(x1, y):
-    """∂x₁^x₂/∂x₂ = y ln x₁, with 0 ln 0 read as 0."""
+    """∂x₁^x₂/∂x₂ = y ln x₁, and 0 where x₁ is 0, even where y is ∞."""
     if isinstance(x1, (int, float)) and x1 >= 0:
-        return y * (math.log(x1) if x1 else 0)
-    base = where(equal(x1, 0), 1, x1)
-    return y * log(base + 0j if dtype_of(y).kind == "c" else base)
+        return y * math.log(x1) if x1 else zeros_like_p(y)
+    zero = equal(x1, 0)
+    base = where(zero, 1, x1)
+    return where(zero, 0, y) * log(base + 0j if dtype_of(y).kind == "c" else base)
 
 
 power = _binary("power", "x₁ to the x₂", _power_base, _power_exponent)
@@ -200,9 +206,9 @@ power = _binary("power", "x₁ to the x₂", _power_base, _power_exponent)
 
 exp = _unary("exp", "eˣ", lambda y: y)
 expm1 = _unary("expm1", "eˣ − 1, accurate near 0", lambda x: exp(x))
-log = _unary("log", "ln x", lambda x: reciprocal(x))
+log = _unary("log", "ln x", lambda x: reciprocal(_plus_zero(x)))
 log1p = _unary("log1p", "ln(1 + x), accurate near 0", lambda x: reciprocal(1 + x))
-log2 = _unary("log2", "log₂ x", lambda x: divide(1 / math.log(2), x))
+log2 = _unary("log2", "log₂ x", lambda x: divide(1 / math.log(2), _plus_zero(x)))
 
 
 def _gap(x1, x2):
@@ -304,8 +310,8 @@ def elu(x, alpha=1.0):
 
 def gelu(x):
     """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
-    s = clip(x, -20, 20)  # tanh is ±1 long before, and x³ would overflow
-    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (s + 0.044715 * (s * s * s))))
+    s = clip(x, -20, 20)  # tanh is ±1 long before, x³ would overflow, and −∞·0 is no number
+    return where(less_equal(x, 20), 0.5 * s * (1 + tanh(math.sqrt(2 / math.pi) * (s + 0.044715 * (s * s * s)))), x)
 
 
 # Kinks

@@ -104,7 +104,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     zero = e.equal(sum(size, axis, keepdims=True), 0)
     if 0 < ord < 2:  # |xᵢ|ᵖ has a kink (or worse) at 0: a component that is 0 has no part in the derivatives
         absent = e.equal(size, 0)
-        powers = e.where(absent, e.where(zero, 1, 0), e.power(e.where(absent, 1, size), ord))
+        powers = e.where(zero, 1, e.where(absent, 0, e.power(e.where(absent, 1, size), ord)))
     else:
         powers = e.power(e.where(zero, 1, size), ord)
     y = e.where(zero, 0, e.power(sum(powers, axis, keepdims=True), 1 / ord))

@@ -1,0 +1,127 @@
+"""Calls of operations without a derivative. Their arguments are halves, so that ties and integers come up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import strategies as st
+from strategies import axes, reduced_axes, shapes
+
+import minigrad as mg
+from calls.elementwise import broadcasting
+from calls.reduce import filled
+from calls.registry import SHAPES, calls
+from minigrad.backends import streams
+from minigrad.checks.cases import Case
+from minigrad.core import primitives
+
+DISCRETE = {"discrete": True, "holomorphic": False}
+
+
+def halves(rng, shape):
+    return rng.integers(-3, 4, shape) / 2
+
+
+def constant(name, function, formula, *shapes, draw=halves, **options):
+    return Case(name, function, formula, shapes, (draw,) * len(shapes), **DISCRETE, **options)
+
+
+@calls(*"equal not_equal less less_equal greater greater_equal logical_and logical_or".split())
+def _comparison(draw, name):
+    return constant(name, getattr(mg, name), getattr(np, name), *draw(broadcasting(2)).input_shapes)
+
+
+@calls(*"logical_not isnan isinf isfinite sign floor ceil rint zeros_like ones_like".split())
+def _unary(draw, name):
+    return constant(name, getattr(mg, name), getattr(np, name), draw(SHAPES))
+
+
+@calls("stop_gradient")
+def _stop_gradient(draw, name):
+    return constant(name, mg.stop_gradient, lambda x: x, draw(SHAPES))
+
+
+@calls("step")
+def _step(draw, name):
+    half = lambda x1, x2: ((x1 > x2) + 0.5 * (x1 == x2)).astype(np.result_type(x1, x2))
+    return constant(name, primitives["step"], half, *draw(broadcasting(2)).input_shapes)
+
+
+@calls("astype_discrete")
+def _astype_discrete(draw, name):
+    dtype = draw(st.sampled_from([np.int32, np.int64, np.int8, bool]))
+    return constant(f"{name}/{dtype}", lambda x: mg.astype(x, dtype), lambda x: x.astype(dtype), draw(SHAPES))
+
+
+@calls("argmax", "argmin")
+def _place(draw, name):
+    shape = draw(SHAPES)
+    axis = draw(st.one_of(st.none(), axes(len(shape))) if shape else st.none())
+    ours, numpys = (lambda x, xp=xp: getattr(xp, name)(x, axis) for xp in (mg, np))
+    return constant(f"{name}/axis={axis}", ours, numpys, filled(shape, axis))
+
+
+@calls("argsort")
+def _argsort(draw, name):
+    shape = draw(shapes(min_dims=1))
+    axis = draw(st.one_of(st.none(), axes(len(shape))))
+    stable = lambda x: np.argsort(x, axis, kind="stable")
+    return constant(f"{name}/axis={axis}", lambda x: mg.argsort(x, axis), stable, shape)
+
+
+def reduced(draw, min_side=1):
+    """A shape and axes of it, as primitives take them."""
+    shape = draw(shapes(min_side=min_side, max_side=3))
+    axis = draw(reduced_axes(len(shape)))
+    return shape, tuple(sorted(a % len(shape) for a in (range(len(shape)) if axis is None else np.atleast_1d(axis))))
+
+
+@calls("top")
+def _top(draw, name):
+    shape, over = reduced(draw)
+    top = lambda x: np.max(x, axis=over, keepdims=True)
+    return constant(f"{name}/axes={over}", lambda x: primitives["top"](x, axes=over), top, shape)
+
+
+@calls("share")
+def _share(draw, name):
+    """Of random numbers and any one of them for an extreme; those without it have no share."""
+    shape, over = reduced(draw)
+    rest = tuple(n for i, n in enumerate(shape) if i not in over)
+
+    def formula(x, y):
+        attained = x == np.expand_dims(y, over)
+        count = np.sum(attained, over, keepdims=True)
+        return np.divide(attained, count, where=count > 0, out=np.zeros(shape)).astype(np.result_type(x, y))
+
+    return constant(f"{name}/axes={over}", lambda x, y: primitives["share"](x, y, axes=over), formula, shape, rest)
+
+
+@calls("random_bits", "random_uniform", "random_normal")
+def _random(draw, name):
+    """A part of a stream, whatever its shape, is cut out of the whole."""
+    key, shape, offset = draw(keys()), draw(shapes()), draw(st.integers(0, 9))
+    dtype = np.dtype("uint32" if name == "random_bits" else draw(st.sampled_from(["float32", "float64"])))
+    kind, end = () if name == "random_bits" else (dtype,), offset + math.prod(shape)
+    part = lambda key: getattr(streams, name)(np, key, end, *kind)[offset:].reshape(shape)
+    ours = lambda key: primitives[name](key, shape=shape, dtype=dtype, offset=offset)
+    return constant(f"{name}/{shape} from {offset}, {dtype}", ours, part, constants=(key,))
+
+
+def keys():
+    return st.tuples(*[st.integers(0, 2**32 - 1)] * 2).map(lambda words: np.array(words, np.uint32))
+
+
+@calls("random_split")
+def _random_split(draw, name):
+    key, count = draw(keys()), draw(st.integers(0, 4))
+    bits = lambda key: streams.random_bits(np, key, 2 * count, lane=streams.SPLIT).reshape(count, 2)
+    return constant(f"{name}/{count}", lambda key: primitives[name](key, count=count), bits, constants=(key,))
+
+
+@calls("random_fold_in")
+def _random_fold_in(draw, name):
+    key, i = draw(keys()), draw(st.integers(0, 2**32 - 1))
+    bits = lambda key: streams.random_bits(np, key, 2, 4 * i, lane=streams.FOLD_IN)
+    return constant(f"{name}/{i}", lambda key: primitives[name](key, i), bits, constants=(key,))
