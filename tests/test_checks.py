@@ -277,6 +277,8 @@ def test_complex_arguments_and_calls_without_a_tuple_are_refused() -> None:
         checks.check_grads(mg.exp, (1j,))
     with pytest.raises(TypeError, match="args is a tuple"):
         checks.check_grads(mg.exp, 1.0)
+    with pytest.raises(TypeError, match="no argument"):
+        checks.check_grads(lambda: 1.0, ())
     with pytest.raises(TypeError, match="closure"):
         checks.check_grads(lambda x, i: x[i], (np.ones(3), np.array([0])))
 

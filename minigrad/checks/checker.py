@@ -66,6 +66,8 @@ def check_grads(
         raise OperandError(f"check_grads: the tolerance is relative, at least 0 and below 1, got {tolerance}")
     if not isinstance(args, (tuple, list)):
         raise OperandTypeError("check_grads: args is a tuple with one entry per argument, as in check_grads(f, (x,))")
+    if not tree.flatten(tuple(args))[0]:
+        raise OperandTypeError("check_grads: there is no argument to differentiate with respect to; give some in args")
     precise = tree.map(_as_float64, tuple(args))
     _check_fit(f, tuple(args))
     plan = _Plan(order, modes, tolerance, directions)
