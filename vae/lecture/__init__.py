@@ -3,7 +3,17 @@
 One file a theme, in the order of the slides; `claims` says what a claim is, `run` runs them, `page` writes them up.
 """
 
-from vae.lecture import elbo, em, expected_gradient, hard_em, hardness, ladder, objective  # noqa: F401 (each theme registers its claims)
+from vae.lecture import (  # noqa: F401 (each theme registers its claims)
+    amortisation,
+    elbo,
+    em,
+    expected_gradient,
+    hard_em,
+    hardness,
+    ladder,
+    objective,
+    sampling,
+)
 from vae.lecture.claims import CLAIMS, Claim, Setting, Sides
 
 __all__ = ["CLAIMS", "Claim", "Setting", "Sides"]
