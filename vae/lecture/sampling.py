@@ -32,7 +32,7 @@ from vae.models import Parameters
 from vae.objectives import elbo
 from vae.pictures import BLUE, GREY, VERMILION, grid
 
-LATENT, EPOCHS, IMAGES = 12, 8, 200
+LATENT, EPOCHS, RATE, IMAGES = 12, 6, 3e-3, 200
 DRAWS, FEW = 64, 100  # draws of ε, images, to compare the two forms of the bound
 PLANE_EPOCHS, PLANE_HIDDEN, PLANE_IMAGES, PLANE_DRAWS = 25, 128, 60, 400
 REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z|y)
@@ -40,7 +40,7 @@ REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z
 
 def convolutional(setting: Setting) -> Trained:
     """Slide 15's network, trained."""
-    return train(setting, EPOCHS, model="conv", latent=LATENT)
+    return train(setting, EPOCHS, model="conv", latent=LATENT, learning_rate=RATE)
 
 
 def plane(setting: Setting) -> Trained:
@@ -121,7 +121,10 @@ def lattice() -> np.ndarray:
 
 
 def log_joint(trained: Trained, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """ln Q(z, y) of each image at each z (Z, 2), (N, Z): decoder and Q(z) alone. y ln p + (1−y) ln(1−p) = y·l − ln(1+e^l)."""
+    """ln Q(z, y) of each image at each z (Z, 2), (N, Z): decoder and Q(z) alone.
+
+    ln Q(y|z) = Σ_j y_j l_j − ln(1 + e^(l_j)) for logits l, as in `vae.objectives`.
+    """
     flat, pieces = y.reshape(len(y), -1), []
     for piece in np.array_split(z, 200):
         logits = trained.model.decode(trained.parameters.decoder, piece).reshape(len(piece), -1)
@@ -184,6 +187,7 @@ def compared(baseline: np.ndarray, bound: np.ndarray) -> Callable[[Any], None]:
         label = f"independent pixels: −ln Q(y), mean {-baseline.mean():.1f}"
         axes.hist(-baseline, edges, color=VERMILION, alpha=0.6, label=label)
         axes.set(xlabel="nats per image (fewer is better)", ylabel="test images")
+        axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
         axes.legend(fontsize=8, frameon=False)
 
     return draw
