@@ -5,6 +5,7 @@ One file a theme, in the order of the slides; `claims` says what a claim is, `ru
 
 from vae.lecture import (  # noqa: F401 (each theme registers its claims)
     amortisation,
+    blur,
     elbo,
     em,
     expected_gradient,
