@@ -11,6 +11,7 @@ from vae.lecture import (  # noqa: F401 (each theme registers its claims)
     expected_gradient,
     hard_em,
     hardness,
+    image_ladder,
     ladder,
     objective,
     sampling,

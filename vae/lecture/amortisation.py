@@ -99,11 +99,7 @@ def bounds(model: Trained, y: np.ndarray, place: tuple[Any, Any], noise: np.ndar
 def hunt(setting: Setting, name: str) -> tuple[Trained, Hunt]:
     """A trained autoencoder, and a search for each of some test images, from `name`: "prior" or "encoder"."""
     model = train(setting, EPOCHS, latent=LATENT, hidden=HIDDEN)
-    return model, setting.once(("hunt", name), lambda: _hunt(setting, model, test_images(setting, IMAGES), name))
-
-
-def _hunt(setting: Setting, model: Trained, y: np.ndarray, name: str) -> Hunt:
-    began = time.perf_counter()
+    y, began = test_images(setting, IMAGES), time.perf_counter()
     encoded = model.model.encode(model.parameters.encoder, y)
     took = time.perf_counter() - began
     place = np.zeros((2, len(y), LATENT)) if name == "prior" else np.stack(encoded)
@@ -115,7 +111,7 @@ def _hunt(setting: Setting, model: Trained, y: np.ndarray, name: str) -> Hunt:
         place, state = optimiser.update(place, gradient, state)
         path.append(place)
     path[-1] = np.mean(path[STEPS // 2 :], axis=0)  # steps of Adam stay noisy, their mean does not
-    return Hunt(y, encoded, path, (took, time.perf_counter() - began))
+    return model, Hunt(y, encoded, path, (took, time.perf_counter() - began))
 
 
 def judged(setting: Setting, model: Trained, hunt: Hunt, *places: Any) -> list[np.ndarray]:

@@ -193,7 +193,8 @@ def modes(axes: Any, y: np.ndarray, bright: np.ndarray) -> None:
         xlim=(0, 1.05),
         title=f"bright in {bright.sum()} of {len(y)} images",
     )
-    axes.legend(fontsize=8, frameon=False, loc="upper center")
+    axes.set_ylim(0, 1.4 * axes.get_ylim()[1])
+    axes.legend(fontsize=8, frameon=False, loc="upper left", ncols=3)
 
 
 def four_ways(axes: Any, setting: Setting, bits: int) -> None:

@@ -32,7 +32,7 @@ from vae.models import Parameters
 from vae.objectives import elbo
 from vae.pictures import BLUE, GREY, VERMILION, grid
 
-LATENT, EPOCHS, RATE, IMAGES = 12, 6, 3e-3, 200
+LATENT, EPOCHS, BATCH, RATE, IMAGES = 12, 6, 64, 3e-3, 200
 DRAWS, FEW = 64, 100  # draws of ε, images, to compare the two forms of the bound
 PLANE_EPOCHS, PLANE_HIDDEN, PLANE_IMAGES, PLANE_DRAWS = 25, 128, 60, 400
 REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z|y)
@@ -40,7 +40,7 @@ REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z
 
 def convolutional(setting: Setting) -> Trained:
     """Slide 15's network, trained."""
-    return train(setting, EPOCHS, model="conv", latent=LATENT, learning_rate=RATE)
+    return train(setting, EPOCHS, model="conv", latent=LATENT, batch=BATCH, learning_rate=RATE)
 
 
 def plane(setting: Setting) -> Trained:
@@ -114,9 +114,11 @@ def sampling_needs_no_encoder(setting: Setting) -> Sides:
 # The plane
 
 
-def lattice() -> np.ndarray:
-    """The points of a square grid over the plane, (Z, 2)."""
-    line = np.arange(-REACH, REACH + STEP / 2, STEP)
+def lattice(trained: Trained, y: np.ndarray) -> np.ndarray:
+    """The points of a square grid over the plane, (Z, 2), as far out as Q(z) or any P(z|y) has weight."""
+    mean, log_std = trained.model.encode(trained.parameters.encoder, y)
+    reach = max(REACH, np.max(np.abs(mean) + 6 * np.exp(log_std)))
+    line = np.arange(-reach, reach, STEP)
     return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
 
 
@@ -145,14 +147,15 @@ def log_encoder(trained: Trained, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     images=True,
 )
 def the_second_half_knows_the_evidence(setting: Setting) -> Sides:
-    trained, y, z = plane(setting), test_images(setting, PLANE_IMAGES), lattice()
+    trained, y = plane(setting), test_images(setting, PLANE_IMAGES)
+    z = lattice(trained, y)
     noise = setting.normal("plane noise", PLANE_DRAWS, len(y), 2)
     bound = np.array([elbo(*trained, y, eps, "sampled") for eps in noise])
     joint, log_p = log_joint(trained, y, z), log_encoder(trained, y, z)
     evidence = mg.logsumexp(joint, axis=1) + 2 * np.log(STEP)
     divergence = np.sum(np.exp(log_p) * (log_p - joint + evidence[:, None]), axis=1) * STEP**2
     draw = parts(evidence, evidence - divergence, ("ln Q(y)", "ELBO", "KL(P, Q(z|y))"))
-    slider = Slider("test image", range(8), lambda axes, n: posterior(axes, trained, y[[n]], joint[n]))
+    slider = Slider("test image", range(8), lambda axes, n: posterior(axes, trained, y[[n]], z, joint[n]))
     return sampled(bound.mean(1), np.mean(evidence - divergence), draw=draw, slider=slider)
 
 
@@ -213,21 +216,21 @@ def sheet(axes: Any, images: np.ndarray) -> None:
     show_rows(axes, [images[i : i + 10] for i in range(0, len(images), 10)], [""] * (len(images) // 10))
 
 
-def posterior(axes: Any, trained: Trained, y: np.ndarray, joint: np.ndarray) -> None:
+def posterior(axes: Any, trained: Trained, y: np.ndarray, z: np.ndarray, joint: np.ndarray) -> None:
     """Q(z|y) over the plane, by the grid, and the encoder's P(z|y): an ellipse two standard deviations wide."""
     mean, log_std = (out[0] for out in trained.model.encode(trained.parameters.encoder, y))
     side = int(np.sqrt(len(joint)))
     density = np.exp(joint - joint.max()).reshape(side, side)
     place = density.sum(0), density.sum(1)  # along z₁, along z₂
-    line = np.linspace(-REACH, REACH, side)
+    line, ends = z[:side, 0], (z[0, 0], z[-1, 0])
     middle = [np.sum(line * p) / p.sum() for p in place]
-    axes.imshow(density, origin="lower", extent=(-REACH, REACH, -REACH, REACH), cmap="Blues", interpolation="bilinear")
+    axes.imshow(density, origin="lower", extent=(*ends, *ends), cmap="Blues", interpolation="bilinear")
     turn = np.linspace(0, 2 * np.pi, 100)
     ring = mean[:, None] + 2 * np.exp(log_std)[:, None] * np.stack([np.cos(turn), np.sin(turn)])
     axes.plot(*ring, color=VERMILION, lw=1.4, label="encoder, 2 s")
     reach = max(0.5, 1.2 * np.max(np.abs(ring - np.array(middle)[:, None])))
     axes.set(xlim=(middle[0] - 1.4 * reach, middle[0] + 1.4 * reach), ylim=(middle[1] - reach, middle[1] + reach))
-    axes.set(xlabel="z₁", ylabel="z₂", title="")
+    axes.set(xlabel="z₁", ylabel="z₂")
     axes.legend(fontsize=8, frameon=False, loc="upper right")
     small = axes.inset_axes([1.03, 0.6, 0.35, 0.4])
     show_rows(small, [y], [""])
