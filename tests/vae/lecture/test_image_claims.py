@@ -18,8 +18,7 @@ for _path in sorted(Path(__file__).parent.glob("planted_*.py")):
 SMALL = (
     (trained, "IMAGES", 1000),
     (coders, "IMAGES", 1000),
-    (coders, "EPOCHS", 10),
-    (coders, "BATCH", 32),
+    (coders, "EPOCHS", 12),
     (amortisation, "EPOCHS", 6),
     (amortisation, "IMAGES", 8),
     (sampling, "EPOCHS", 5),
