@@ -4,6 +4,8 @@ One file a theme, in the order of the slides; `claims` says what a claim is, `ru
 """
 
 from vae.lecture import (  # noqa: F401 (each theme registers its claims)
+    amortisation,
+    blur,
     codes,
     collapse,
     decoders,
@@ -13,6 +15,7 @@ from vae.lecture import (  # noqa: F401 (each theme registers its claims)
     estimators,
     hard_em,
     hardness,
+    image_ladder,
     importance,
     ladder,
     landing,
@@ -21,6 +24,7 @@ from vae.lecture import (  # noqa: F401 (each theme registers its claims)
     posterior_gradient,
     rate_distortion,
     reparameterisation,
+    sampling,
 )
 from vae.lecture.claims import CLAIMS, Claim, Setting, Sides
 
