@@ -38,7 +38,7 @@ def competitors(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def print_table(title: str, cases: dict[str, Any]) -> None:
-    """A row per competitor; the ratio stands in the first row of its case."""
+    """A row per competitor; the ratio stands in the first row of its case, that of a captured step in its own."""
     per_operation = any("us_per_operation" in e for case in cases.values() for e in competitors(case).values())
     table = Table(title=f"{title}, in milliseconds")
     for column in ("case", "who"):
@@ -47,10 +47,16 @@ def print_table(title: str, cases: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     for key, case in cases.items():
         for i, (who, entry) in enumerate(competitors(case).items()):
-            quotient = "" if i else "none" if case["ratio"] is None else f"{case['ratio']:.2f}"
-            table.add_row("" if i else key, who, *_cells(entry, per_operation), quotient)
+            table.add_row("" if i else key, who, *_cells(entry, per_operation), _ratio(case, who, i))
         table.add_section()
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _ratio(case: dict[str, Any], who: str, place: int) -> str:
+    if place and "jit" not in who:
+        return ""
+    found = case["ratio_jit" if place else "ratio"]
+    return "none" if found is None else f"{found:.2f}"
 
 
 def _cells(entry: dict[str, Any], per_operation: bool) -> list[str]:
@@ -83,9 +89,8 @@ def draw(title: str, cases: dict[str, Any]) -> Figure:
         axes.barh(list(ran), median, xerr=[median - low, high - median], color=colours, capsize=3)
         for row, (edge, value) in enumerate(zip(high, median, strict=True)):
             axes.annotate(f"{value:.3g}", (edge, row), (6, 0), textcoords="offset points", va="center")
-        axes.set(
-            title=key if case["ratio"] is None else f"{key}: ratio {case['ratio']:.2f}", xlim=(0, 1.25 * high.max())
-        )
+        ratios = [f"{case[name]:.2f}" for name in ("ratio", "ratio_jit") if case.get(name) is not None]
+        axes.set(title=f"{key}: ratio {' and '.join(ratios)}" if ratios else key, xlim=(0, 1.25 * high.max()))
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(cases) :]:
