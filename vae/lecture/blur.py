@@ -184,11 +184,11 @@ def losses(axes: Any, y: np.ndarray, absolute: bool = False) -> None:
 def modes(axes: Any, y: np.ndarray, bright: np.ndarray) -> None:
     """What each objective shows for the pixel."""
     axes.hist(y, np.linspace(0, 1.05, 43), color=GREY, alpha=0.4)
-    axes.axvline(l2(y), color=BLUE, lw=2, label=f"L2: {l2(y):.2f}")
-    axes.axvline(l1(y), color=COLOURS[5], lw=2, ls="--", label=f"L1: {l1(y):.2f}")
+    axes.axvline(l2(y), ymax=0.86, color=BLUE, lw=2, label=f"L2: {l2(y):.2f}")
+    axes.axvline(l1(y), ymax=0.86, color=COLOURS[5], lw=2, ls="--", label=f"L1: {l1(y):.2f}")
     dark, light, _ = rate_distortion(y)
-    axes.axvline(dark, color=VERMILION, lw=2, ls=":", label=f"rate–distortion: {dark:.2f} or {light:.2f}")
-    axes.axvline(light, color=VERMILION, lw=2, ls=":")
+    axes.axvline(dark, ymax=0.86, color=VERMILION, lw=2, ls=":", label=f"rate–distortion: {dark:.2f} or {light:.2f}")
+    axes.axvline(light, ymax=0.86, color=VERMILION, lw=2, ls=":")
     axes.set(
         xlabel="value of the pixel",
         ylabel="images",

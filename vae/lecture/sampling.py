@@ -231,6 +231,7 @@ def posterior(axes: Any, trained: Trained, y: np.ndarray, z: np.ndarray, joint: 
     reach = max(0.5, 1.2 * np.max(np.abs(ring - np.array(middle)[:, None])))
     axes.set(xlim=(middle[0] - 1.4 * reach, middle[0] + 1.4 * reach), ylim=(middle[1] - reach, middle[1] + reach))
     axes.set(xlabel="z₁", ylabel="z₂")
+    axes.locator_params(nbins=5)
     axes.legend(fontsize=8, frameon=False, loc="upper right")
     small = axes.inset_axes([1.03, 0.6, 0.35, 0.4])
     show_rows(small, [y], [""])
