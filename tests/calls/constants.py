@@ -69,11 +69,12 @@ def _argsort(draw, name):
     return constant(f"{name}/axis={axis}", lambda x: mg.argsort(x, axis), stable, shape)
 
 
-def reduced(draw, min_side=1):
+def reduced(draw):
     """A shape and axes of it, as primitives take them."""
-    shape = draw(shapes(min_side=min_side, max_side=3))
+    shape = draw(shapes(min_side=1, max_side=3))
     axis = draw(reduced_axes(len(shape)))
-    return shape, tuple(sorted(a % len(shape) for a in (range(len(shape)) if axis is None else np.atleast_1d(axis))))
+    several = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return shape, tuple(sorted(a % len(shape) for a in several))
 
 
 @calls("top")
