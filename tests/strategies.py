@@ -9,8 +9,29 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 
-def shapes(min_dims=0, max_dims=3, min_side=0, max_side=4):
-    return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
+def sides(max_side=3):
+    """Lengths of axes, some of them 0."""
+    return st.sampled_from([*range(1, max_side + 1)] * 2 + [0])
+
+
+@st.composite
+def shapes(draw, min_dims=0, max_dims=3, min_side=0, max_side=4):
+    """Shapes, some of them empty where that is allowed, but not so many as any integers would make."""
+    shape = [draw(st.integers(max(min_side, 1), max_side)) for _ in range(draw(st.integers(min_dims, max_dims)))]
+    if shape and min_side == 0 and draw(st.sampled_from([False, False, False, True])):
+        shape[draw(st.integers(0, len(shape) - 1))] = 0
+    return tuple(shape)
+
+
+@st.composite
+def broadcasting(draw, count, max_side=3):
+    """(shapes that broadcast, what they broadcast to): some lack leading axes, some have axes of length 1."""
+    whole = draw(shapes(max_side=max_side))
+    several = [
+        tuple(draw(st.sampled_from([n, n, 1])) for n in whole)[draw(st.sampled_from([0, 0, *range(len(whole) + 1)])) :]
+        for _ in range(count)
+    ]
+    return several, np.broadcast_shapes(*several)
 
 
 def arrays(shape, numerators=(-24, 24), dtype=np.float64):

@@ -87,7 +87,7 @@ BEYOND = {  # where a slope is made of something beyond the largest number: ∞/
 
 
 def by_convention(name, i, at):
-    """The slope that mg.CONVENTIONS gives where a partial derivative alone could not be that; None elsewhere."""
+    """(the slope,) that mg.CONVENTIONS gives where a partial derivative alone could not be that; None elsewhere."""
     if name == "clip" and at[1] <= at[0] <= at[2] and at[0] in at[1:]:
         return (float(i == 0),)  # also where both edges are one
     return (0.0,) if name == "power" and at[0] == 0 and i == 1 else None

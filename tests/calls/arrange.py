@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
-from strategies import axes, shapes
+from strategies import axes, shapes, sides
 
 from calls.registry import SHAPES, alike, calls, spelled
 
@@ -16,7 +16,7 @@ def _concatenate(draw, name):
         several = draw(st.lists(shapes(max_dims=2, max_side=2), min_size=1, max_size=3))
         return alike(name, lambda xp, *xs: xp.concatenate([*xs, xs[0]], None), *several, what="raveled")
     shape = draw(shapes(min_dims=1, max_side=2))
-    axis, lengths = draw(axes(len(shape))), draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    axis, lengths = draw(axes(len(shape))), draw(st.lists(sides(), min_size=1, max_size=3))
     several = [tuple(n if i == axis % len(shape) else m for i, m in enumerate(shape)) for n in lengths]
     return alike(name, lambda xp, *xs: xp.concatenate([*xs, xs[0]], axis), *several, what=f"axis {axis}")
 

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 from hypothesis import strategies as st
-from strategies import axes, reduced_axes, shapes
+from strategies import axes, broadcasting, reduced_axes, shapes
 
 import minigrad as mg
-from calls.elementwise import broadcasting
 from calls.reduce import filled
 from calls.registry import SHAPES, calls
 from minigrad.backends import streams
@@ -29,7 +28,7 @@ def constant(name, function, formula, *shapes, draw=halves, **options):
 
 @calls(*"equal not_equal less less_equal greater greater_equal logical_and logical_or".split())
 def _comparison(draw, name):
-    return constant(name, getattr(mg, name), getattr(np, name), *draw(broadcasting(2)).input_shapes)
+    return constant(name, getattr(mg, name), getattr(np, name), *draw(broadcasting(2))[0])
 
 
 @calls(*"logical_not isnan isinf isfinite sign floor ceil rint zeros_like ones_like".split())
@@ -45,7 +44,7 @@ def _stop_gradient(draw, name):
 @calls("step")
 def _step(draw, name):
     half = lambda x1, x2: ((x1 > x2) + 0.5 * (x1 == x2)).astype(np.result_type(x1, x2))
-    return constant(name, primitives["step"], half, *draw(broadcasting(2)).input_shapes)
+    return constant(name, primitives["step"], half, *draw(broadcasting(2))[0])
 
 
 @calls("astype_discrete")
@@ -70,11 +69,12 @@ def _argsort(draw, name):
     return constant(f"{name}/axis={axis}", lambda x: mg.argsort(x, axis), stable, shape)
 
 
-def reduced(draw, min_side=1):
+def reduced(draw):
     """A shape and axes of it, as primitives take them."""
-    shape = draw(shapes(min_side=min_side, max_side=3))
+    shape = draw(shapes(min_side=1, max_side=3))
     axis = draw(reduced_axes(len(shape)))
-    return shape, tuple(sorted(a % len(shape) for a in (range(len(shape)) if axis is None else np.atleast_1d(axis))))
+    several = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return shape, tuple(sorted(a % len(shape) for a in several))
 
 
 @calls("top")

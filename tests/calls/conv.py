@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hypothesis import strategies as st
+from strategies import sides
 
 import minigrad as mg
 from calls.registry import calls
@@ -30,7 +31,7 @@ def problems(draw):
     pads = draw(st.tuples(*[st.tuples(*[st.integers(0, 3)] * 2)] * 2))
     size = [draw(st.integers(max(1, k - sum(p)), 5)) for k, p in zip(kernel, pads)]
     channels, features = draw(st.sampled_from([1, 2, 4])), draw(st.integers(1, 3))
-    count = draw(st.integers(0, 2))
+    count = draw(sides(max_side=2))
     out = [(n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, pads)]
     x, w, y = (count, *size, channels), (*kernel, channels, features), (count, *out, features)
     return Problem(x, w, y, {"stride": stride, "pads": pads})
@@ -84,7 +85,7 @@ def _conv2d(draw, name):
 @calls("deconv2d")
 def _deconv2d(draw, name):
     k, factor, features = draw(st.sampled_from([1, 3])), draw(st.integers(1, 2)), draw(st.integers(1, 2))
-    n, h, w, channels = (draw(st.integers(i > 0, 3)) for i in range(4))
+    n, h, w, channels = draw(sides()), *(draw(st.integers(1, 3)) for _ in range(3))
     pads = ((k // 2, k // 2),) * 2
     return Case(
         f"{name}/factor {factor}",
@@ -98,7 +99,7 @@ def _deconv2d(draw, name):
 @calls("depth_to_space", "space_to_depth")
 def _shuffle(draw, name):
     factor = draw(st.integers(1, 3))
-    n, h, w, channels = (draw(st.integers(i > 0, 2)) for i in range(4))
+    n, h, w, channels = draw(sides(max_side=2)), *(draw(st.integers(1, 2)) for _ in range(3))
     deep, wide = (n, h, w, factor**2 * channels), (n, factor * h, factor * w, channels)
     shape, formula = (deep, formulas.shuffle) if name == "depth_to_space" else (wide, formulas.unshuffle)
     function = lambda x: getattr(mg, name)(x, factor)

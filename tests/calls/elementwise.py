@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from strategies import broadcasting
 
 import minigrad as mg
 from calls.registry import SHAPES, alike, calls
@@ -13,11 +14,6 @@ from minigrad.checks.cases.elementwise import BINARY, KINKED, POWERS, REAL_ONLY,
 from minigrad.checks.cases.registry import REAL, apart, signed
 
 ERF = next(c for c in CASES if c.name == "erf")
-
-
-def broadcasting(count):
-    """Shapes that broadcast, and what they broadcast to."""
-    return hnp.mutually_broadcastable_shapes(num_shapes=count, min_side=0, max_dims=3, max_side=3)
 
 
 @calls(*UNARY, "absolute", "relu")
@@ -54,7 +50,7 @@ def _binary(draw, name):
     options = {"holomorphic": name not in REAL_ONLY}
     which = draw(st.sampled_from(["two arrays", "two arrays", "a number on the left", "a number on the right"]))
     if which == "two arrays":
-        return Case(name, function, formula, draw(broadcasting(2)).input_shapes, tuple(values), **options)
+        return Case(name, function, formula, tuple(draw(broadcasting(2))[0]), tuple(values), **options)
     number = NUMBERS.get(name, 1.3)
     if which == "a number on the left":
         f, g, chosen = lambda x: function(number, x), lambda x: formula(number, x), values[1]
@@ -78,7 +74,7 @@ def _clipped(x, low, high):
 def _clip(draw, name):
     which = draw(st.sampled_from(["arrays", "numbers", "from below", "from above"]))
     if which == "arrays":
-        shapes = draw(broadcasting(3)).input_shapes
+        shapes = tuple(draw(broadcasting(3))[0])
         bounds = edges(-0.75, -0.45, 0.15), edges(0.05, 0.35, 0.65)  # they may cross
         return Case(f"{name}/arrays", mg.clip, _clipped, shapes, (apart(0), *bounds), **REAL)
     low, high = {"numbers": (-0.45, 0.35), "from below": (-0.45, None), "from above": (None, 0.35)}[which]
@@ -88,20 +84,20 @@ def _clip(draw, name):
 
 @calls("gaussian_sample")
 def _gaussian_sample(draw, name):
-    drawn = draw(broadcasting(2))
+    several, whole = draw(broadcasting(2))
     sample = lambda mean, log_std, noise: mean + np.exp(log_std) * noise
-    return Case(name, mg.gaussian_sample, sample, (*drawn.input_shapes, drawn.result_shape), (signed,) * 3)
+    return Case(name, mg.gaussian_sample, sample, (*several, whole), (signed,) * 3)
 
 
 @calls("where")
 def _where(draw, name):
-    drawn = draw(broadcasting(3))
-    mask = draw(hnp.arrays(bool, drawn.input_shapes[0]))
+    (first, *several), _ = draw(broadcasting(3))
+    mask = draw(hnp.arrays(bool, first))
     which = draw(st.sampled_from(["two arrays", "a number first", "a number last"]))
     function = {
         "two arrays": lambda xp, x1, x2, condition: xp.where(condition, x1, x2),
         "a number first": lambda xp, x, condition: xp.where(condition, 0.5, x),
         "a number last": lambda xp, x, condition: xp.where(condition, x, 0.5),
     }[which]
-    shapes = drawn.input_shapes[1:] if which == "two arrays" else drawn.input_shapes[1:2]
-    return alike(name, function, *shapes, what=which, constants=(mask,))
+    several = several if which == "two arrays" else several[:1]
+    return alike(name, function, *several, what=which, constants=(mask,))

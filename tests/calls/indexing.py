@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from strategies import axes, shapes
+from strategies import axes, shapes, sides
 
 from calls.registry import SHAPES, alike, calls, spelled
 from minigrad.checks.cases import Case
@@ -137,7 +137,7 @@ def along(draw):
     shape = draw(shapes(1, 3, min_side=1, max_side=3))
     axis = draw(axes(len(shape), negative=False))
     wide = [draw(st.sampled_from([1, n])) for n in shape]
-    wide[axis] = draw(st.integers(0, 3))
+    wide[axis] = draw(sides())
     n = shape[axis]
     return shape, axis, draw(hnp.arrays(np.int64, tuple(wide), elements=st.integers(-n, n - 1)))
 

@@ -6,7 +6,7 @@ import string
 
 import numpy as np
 from hypothesis import strategies as st
-from strategies import shapes
+from strategies import shapes, sides
 
 import minigrad as mg
 from calls.constants import DISCRETE
@@ -19,7 +19,7 @@ from minigrad.checks.cases.registry import REAL, definite, signed
 
 @calls("matmul")
 def _matmul(draw, name):
-    n, k, m = (draw(st.integers(0, 3)) for _ in range(3))
+    n, k, m = (draw(sides()) for _ in range(3))
     batch = draw(shapes(0, 2, max_side=2))
     thin = lambda: tuple(draw(st.sampled_from([1, b])) for b in batch)[draw(st.integers(0, len(batch))) :]
     left = draw(st.sampled_from([(k,), (n, k), (*batch, n, k)])) if draw(st.booleans()) else (*thin(), n, k)
@@ -30,7 +30,7 @@ def _matmul(draw, name):
 
 @calls("dot")
 def _dot(draw, name):
-    k = draw(st.integers(0, 3))
+    k = draw(sides())
     lead, tail = draw(shapes(0, 2, max_side=2)), draw(shapes(0, 1, max_side=2))
     left = draw(st.sampled_from([(), (*lead, k)]))
     right = draw(st.sampled_from([(), (k,), (k, 2), (*tail, k, 3)]))
@@ -67,11 +67,11 @@ def _tensordot(draw, name):
 def _einsum(draw, name):
     """Up to three operands: repeated letters, sums, ellipses, broadcasting, implicit results."""
     letters = draw(st.permutations("ijkA"))[: draw(st.integers(1, 3))]
-    sizes = {c: draw(st.integers(0, 3)) for c in letters}
+    sizes = {c: draw(sides()) for c in letters}
     dots = draw(shapes(0, 2, min_side=1, max_side=2))
     terms, several = [], []
     for _ in range(draw(st.integers(1, 3))):
-        term = draw(st.lists(st.sampled_from(letters), max_size=3))
+        term = [draw(st.sampled_from(letters)) for _ in range(draw(st.integers(0, 3)))]
         ones = {c for c in term if draw(st.integers(0, 4)) == 0}  # axes of length 1, which broadcast
         shape = [1 if c in ones else sizes[c] for c in term]
         if draw(st.booleans()):
@@ -129,7 +129,7 @@ def _factorised(draw, name):
 
 @calls("solve")
 def _solve(draw, name):
-    n, m = draw(st.integers(1, 4)), draw(st.integers(0, 2))
+    n, m = draw(st.integers(1, 4)), draw(sides(max_side=2))
     batch = draw(shapes(0, 2, max_side=2))
     thin = lambda: tuple(draw(st.sampled_from([1, b])) for b in batch)[draw(st.integers(0, len(batch))) :]
     right = draw(st.sampled_from([(n,), (*thin(), n, m)]))

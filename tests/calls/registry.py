@@ -1,4 +1,4 @@
-"""What a call is, and how its arguments lie in memory."""
+"""What a call is, and what its arguments are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
+from layouts import KEEPING, LAYOUTS
 from strategies import shapes
 
 import minigrad as mg
@@ -53,57 +54,16 @@ def alike(name: str, function: Callable, *shapes, what="", values=signed, **opti
     )
 
 
-# Memory
-
-
-def strided(x):
-    """The same numbers, every other one of a larger array along each axis."""
-    large = np.zeros([2 * n for n in x.shape], x.dtype)
-    view = large[(..., *[slice(None, None, 2)] * x.ndim)]
-    view[...] = x
-    return view
-
-
-def backwards(x):
-    """The same numbers with negative strides."""
-    turn = (..., *[slice(None, None, -1)] * x.ndim)
-    return x[turn].copy()[turn]
-
-
-def read_only(x):
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
-def repeated(x):
-    """The first row everywhere, with stride 0 and read-only."""
-    return np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x
-
-
-def uniform(x):
-    """The first element everywhere, with strides of 0 and read-only."""
-    return np.broadcast_to(x[(slice(1),) * x.ndim], x.shape) if x.ndim and x.size else x
-
-
-KEEPING = {
-    "C": lambda x: x,
-    "Fortran": lambda x: np.asarray(x, order="F"),
-    "strided": strided,
-    "backwards": backwards,
-    "read-only": read_only,
-}
-"""Layouts that keep the numbers."""
-LAYOUTS = {**KEEPING, "stride 0": repeated, "all strides 0": uniform}
+# Arguments
 
 DTYPES = ("float64", "float64", "float32", "mixed", "complex128")
 
 
 @st.composite
 def laid_out(draw, case: Case):
-    """(the case with its constants, its arguments, a layout for tangents and cotangents)."""
-    keeping = st.sampled_from(list(KEEPING))
-    layout = keeping if not case.ties else st.sampled_from(list(LAYOUTS))
+    """(the case with its constants laid out, arguments for it, a layout for tangents and cotangents)."""
+    keeping = st.sampled_from(list(KEEPING.values()))
+    layout = st.sampled_from(list(LAYOUTS.values())) if case.ties else keeping
     kinds = [d for d in DTYPES if d != "complex128" or case.holomorphic]
     kind, args = draw(st.sampled_from(kinds)), []
     rng = case.generator("imaginary")
@@ -112,6 +72,6 @@ def laid_out(draw, case: Case):
             x = np.asarray(x + 1j * rng.uniform(-0.3, 0.3, x.shape))
         elif kind == "float32" or (kind == "mixed" and draw(st.booleans())):
             x = x.astype(np.float32)
-        args.append(LAYOUTS[draw(layout)](x))
-    constants = tuple(KEEPING[draw(keeping)](c) for c in case.constants)
-    return replace(case, constants=constants), tuple(args), KEEPING[draw(keeping)]
+        args.append(draw(layout)(x))
+    constants = tuple(draw(keeping)(c) for c in case.constants)
+    return replace(case, constants=constants), tuple(args), draw(keeping)

@@ -1,0 +1,46 @@
+"""How the numbers of an array lie in memory: functions from arrays to arrays, on NumPy's strides."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def strided(x):
+    """The same numbers, every other one of a larger array along each axis."""
+    large = np.zeros([2 * n for n in x.shape], x.dtype)
+    view = large[(..., *[slice(None, None, 2)] * x.ndim)]
+    view[...] = x
+    return view
+
+
+def backwards(x):
+    """The same numbers with negative strides."""
+    turn = (..., *[slice(None, None, -1)] * x.ndim)
+    return x[turn].copy()[turn]
+
+
+def read_only(x):
+    """The same numbers, not to be written to."""
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def repeated(x):
+    """The first row everywhere, with stride 0 and read-only."""
+    return np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x
+
+
+def uniform(x):
+    """The first element everywhere, with strides of 0 and read-only."""
+    return np.broadcast_to(x[(slice(1),) * x.ndim], x.shape) if x.size else x
+
+
+KEEPING = {
+    "C": lambda x: x,
+    "Fortran": lambda x: np.asarray(x, order="F"),
+    "strided": strided,
+    "backwards": backwards,
+    "read-only": read_only,
+}
+LAYOUTS = KEEPING | {"stride 0": repeated, "all strides 0": uniform}
