@@ -70,7 +70,8 @@ def _getitem(draw, name):
         before = draw(st.integers(0, len(shape) - 1))
         mask = draw(hnp.arrays(bool, shape[before : draw(st.integers(before + 1, len(shape)))]))
         lead = (slice(None),) * before
-        index = draw(st.sampled_from([(*lead, mask), (None, *lead, mask, None), (*lead, mask, ...)]))
+        forms = [(*lead, mask), (None, *lead, mask, None), (*lead, mask, ...)]
+        index = draw(st.sampled_from([*forms, (*[0] * before, mask)] if 0 not in shape else forms))
     else:
         shape = draw(shapes(1, 4, min_side=1, max_side=3))
         index = draw(advanced(shape))
