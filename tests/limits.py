@@ -238,7 +238,8 @@ def check_same(first, second, what, size=0) -> None:
 def check_slope(found, g, sides, what, error=0, size=0) -> None:
     """A product of g and a slope between those on either side, which are one but at a kink; ±∞ only if that is one.
 
-    Off by rounding of numbers of this size, or of the product's own, and by what a value off by `error` makes of it.
+    Off by rounding of numbers of this size, or of the product's own, and by what powers of a value off by `error` (up
+    to the fourth) make of it.
     """
     if not sides:
         assert not np.isinf(found), f"{what}: {found}, but there is no limit"

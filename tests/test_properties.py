@@ -207,7 +207,7 @@ def check_reduction(name, x, move):
             if name == "sort":  # by convention ties keep their order
                 sides = (float(np.argsort(x, kind="stable")[k] == i),)
             what = f"∂{name}[{k}]/∂x[{i}] at {at}"
-            limits.check_slope(found, 1.0, sides, what, error * max(1, abs(value)), size)
+            limits.check_slope(found, 1.0, sides, what, error * max(1, abs(value)), size)  # e^(x−y) of logsumexp
 
 
 # The checks themselves

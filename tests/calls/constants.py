@@ -93,7 +93,8 @@ def _share(draw, name):
     def formula(x, y):
         attained = x == np.expand_dims(y, over)
         count = np.sum(attained, over, keepdims=True)
-        return np.divide(attained, count, where=count > 0, out=np.zeros(shape)).astype(np.result_type(x, y))
+        share = np.divide(attained, count, where=count > 0, out=np.zeros(shape)).astype(x.dtype)
+        return share.astype(np.result_type(x, y))
 
     return constant(f"{name}/axes={over}", lambda x, y: primitives["share"](x, y, axes=over), formula, shape, rest)
 
