@@ -298,7 +298,31 @@ def test_tests_that_fail_anyway_cannot_judge(tmp_path) -> None:
 def test_a_file_that_pytest_cannot_read_is_the_users_mistake(tmp_path) -> None:
     done, outcomes = run(tmp_path, "def\n", "--op", "tanh")
     assert done.returncode == 2 and not outcomes
-    assert "pytest could not collect the tests" in done.stderr and "Traceback" not in done.stderr.splitlines()[-1]
+    assert "pytest found no tests in" in done.stderr and "Traceback" not in done.stderr
+    assert "SyntaxError" in done.stderr or "test_it.py" in done.stderr
+
+
+def test_a_file_without_tests_is_the_users_mistake(tmp_path) -> None:
+    done, outcomes = run(tmp_path, "", "--op", "tanh")
+    assert done.returncode == 2 and not outcomes and "pytest found no tests in" in done.stderr
+
+
+def test_ctrl_c_ends_everything(tmp_path) -> None:
+    begun, tests = tmp_path / "begun", tmp_path / "test_it.py"
+    tests.write_text(
+        f"import pathlib, time\n\ndef test_slow():\n    pathlib.Path({str(begun)!r}).touch()\n    time.sleep(60)\n",
+        encoding="utf-8",
+    )
+    words = [sys.executable, "-m", "tests.mutation", "--op", "tanh", "--tests", str(tests)]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+        while not begun.exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGINT)
+        _, told = running.communicate(timeout=30)
+    assert running.returncode == 130 and "Traceback" not in told
+    with pytest.raises(ProcessLookupError):
+        os.killpg(running.pid, 0)  # nobody is left
 
 
 @pytest.mark.parametrize(
@@ -309,7 +333,7 @@ def test_a_file_that_pytest_cannot_read_is_the_users_mistake(tmp_path) -> None:
         (["--tests", "nowhere.py"], "no file or folder of tests nowhere.py"),
         (["--min-kill", "99"], "from 0 to 1"),
         (["--jobs", "0"], "from 1"),
-        (["--json", "nowhere/out.json"], "cannot write into nowhere"),
+        (["--json", "nowhere/out.json"], "cannot write nowhere/out.json"),
         (["--op", "add", "--damage", "comparison"], "no mutant"),
     ],
 )

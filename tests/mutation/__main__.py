@@ -81,8 +81,8 @@ def chosen(parser: Parser, options: argparse.Namespace) -> list[Mutant]:
             parser.error(f"there is no file or folder of tests {path}")
     if not hasattr(os, "fork"):
         parser.error("mutants live in forked processes, which this system does not have")
-    if options.json and not os.access(options.json.parent, os.W_OK):
-        parser.error(f"cannot write into {options.json.parent}: choose another file with --json")
+    if options.json and (options.json.is_dir() or not os.access(options.json.parent, os.W_OK)):
+        parser.error(f"cannot write {options.json}: choose another file with --json")
     made = [m for m in mutants if not options.op or set(options.op) & set(m.owners)]
     made = [m for m in made if not options.damage or m.kind in options.damage]
     if not made:

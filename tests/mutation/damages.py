@@ -59,11 +59,11 @@ def arguments(rule: Rule) -> list[str]:
 def around(rule: Rule, name: str, direction: str, wrong: Callable[[Call], Any]) -> None:
     """From now on, one argument's contribution to one direction ("vjp" or "jvp") of a rule is `wrong(call)`."""
     if direction == "vjp":
-        _around_pull(rule, name, wrong)
+        _around_one(rule, name, "pull", "g", wrong)
     elif isinstance(rule, Linear):
         _around_linear(rule, name, wrong)
     else:
-        _around_push(rule, name, wrong)
+        _around_one(rule, name, "push", "t", wrong)
 
 
 def watch(rule: Rule, say: Callable[[str, str], Any]) -> None:
@@ -87,38 +87,22 @@ def _named(rule: Rule, args: Any) -> dict[str, Any]:
     return {f"xs[{i}]": x for i, x in enumerate(args)} if rule.variadic else dict(zip(rule.names, args))
 
 
-def _around_pull(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
-    right = rule.pull
+def _around_one(rule: Rule, name: str, method: str, vector: str, wrong: Callable[[Call], Any]) -> None:
+    """Around `pull(position, g, …)` or `push(position, t, …)`."""
+    right = getattr(rule, method)
 
-    def pull(position, g, known, args, params):
+    def spoiled(position, v, known, args, params):
         if argument(rule, position) != name:
-            return right(position, g, known, args, params)
+            return right(position, v, known, args, params)
         named = _named(rule, args)
 
         def run(values):
             given = {k: values[k] for k in params}
-            return right(position, values["g"], values, [values[n] for n in named], given)
+            return right(position, values[vector], values, [values[n] for n in named], given)
 
-        return wrong(Call(rule, position, {**known, **named, "g": g}, frozenset(params), run))
+        return wrong(Call(rule, position, {**known, **named, vector: v}, frozenset(params), run))
 
-    rule.pull = pull
-
-
-def _around_push(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
-    right = rule.push
-
-    def push(position, t, known, args, params):
-        if argument(rule, position) != name:
-            return right(position, t, known, args, params)
-        named = _named(rule, args)
-
-        def run(values):
-            given = {k: values[k] for k in params}
-            return right(position, values["t"], values, [values[n] for n in named], given)
-
-        return wrong(Call(rule, position, {**known, **named, "t": t}, frozenset(params), run))
-
-    rule.push = push
+    setattr(rule, method, spoiled)
 
 
 def _around_linear(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:

@@ -105,7 +105,7 @@ def place_of(rule: Rule) -> str:
     if functions:
         return _place(functions[0].__code__)
     code = rule.primitive.forward.__code__  # stated as 1 or -1, in the call that names the operation
-    for node in ast.walk(source._tree(code.co_filename)):
+    for node in ast.walk(source.tree_of(code.co_filename)):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             if node.args[0].value == rule.primitive.name:
                 return _place(code, node.lineno)

@@ -33,7 +33,8 @@ class Change(NamedTuple):
 
 
 @functools.cache
-def _tree(file: str) -> ast.Module:
+def tree_of(file: str) -> ast.Module:
+    """The syntax tree of a file."""
     with open(file, encoding="utf-8") as source:
         return ast.parse(source.read())
 
@@ -44,7 +45,7 @@ def source_of(function: FunctionType) -> Function:
     code = function.__code__
     spans = [((line, column), (end, stop)) for line, end, column, stop in code.co_positions() if column != stop]
     found = []
-    for node in ast.walk(_tree(code.co_filename)):
+    for node in ast.walk(tree_of(code.co_filename)):
         if isinstance(node, ast.Lambda) and code.co_name == "<lambda>":
             first, last = (node.body.lineno, node.body.col_offset), (node.body.end_lineno, node.body.end_col_offset)
             fits = node.lineno == code.co_firstlineno and all(first <= a and b <= last for a, b in spans)

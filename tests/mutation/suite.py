@@ -98,7 +98,9 @@ def judge(
     if plugin.error:
         raise plugin.error
     if code != pytest.ExitCode.OK:
-        raise SuiteError(f"pytest could not collect the tests:\n{said.getvalue()[-2000:]}")
+        told = [line for line in said.getvalue().splitlines() if line.startswith(("E ", "ERROR "))]
+        where = ", ".join(map(str, files))
+        raise SuiteError(f"pytest found no tests in {where}" + "".join(f"; {line.strip()}" for line in told[-2:]))
     return plugin.verdicts
 
 
