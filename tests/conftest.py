@@ -27,6 +27,9 @@ def pytest_addoption(parser):
         default="numpy",
         help="where the arrays of the tests live; 'elsewhere' is a pretended device that refuses host arrays",
     )
+    parser.addoption(
+        "--seeds", type=int, default=3, help="seeds for which every exact claim of the lecture is proved (nightly: 10)"
+    )
 
 
 @pytest.fixture(scope="session")
