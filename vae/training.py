@@ -65,7 +65,6 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
         pixels, latents = elbo_sums(model, likelihood, parameters, y, noise, config.form)
         return -mg.mean(weights.pixels * pixels + weights.latents * latents), -mg.mean(pixels + latents)
 
-    @mg.jit
     def step(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple[Any, Parameters, Any]:
         (_, negative_elbo), gradients = mg.value_and_grad(loss, has_aux=True)(parameters, y, noise)
         return negative_elbo, *optimiser.update(parameters, gradients, state)
