@@ -15,10 +15,11 @@ from minigrad.program.instructions import Constant, Instruction, Kind
 from minigrad.rules import Elementwise
 
 SMALL = 1 << 12  # elements: below, Python's time for one call is more than NumPy's for all of them
-EXTRA = {"where", "astype", "astype_discrete", "zeros_like", "step"}
-COMPARISONS = (
-    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not isfinite".split()
+EXTRA = set(
+    "where astype astype_discrete zeros_like step equal not_equal less less_equal greater greater_equal logical_and "
+    "logical_or logical_not isfinite".split()
 )
+"""Elementwise operations whose rule does not say so: linear ones, and constants."""
 
 
 class Step(NamedTuple):
@@ -68,14 +69,11 @@ def scheduled(
                 readers.setdefault(slot, set()).add(time)
     returned = {output for output in outputs if isinstance(output, int)}
 
-    def is_read_elsewhere(slot: int, time: int) -> bool:
+    def leaves(slot: int, time: int) -> bool:
         return slot in returned or bool(readers.get(slot, set()) - {time})
 
     return [
-        Step(
-            tuple(chain), tuple(r for r in (i.result for i in chain) if r in returned or readers.get(r, set()) - {time})
-        )
-        for time, chain in enumerate(done)
+        Step(tuple(chain), tuple(i.result for i in chain if leaves(i.result, time))) for time, chain in enumerate(done)
     ]
 
 
