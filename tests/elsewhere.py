@@ -111,6 +111,7 @@ BACKEND = replace(
     xp=_WITHIN,
     array_type=Array,
     block_bytes=1 << 10,  # small, so that tests work on several pieces
+    threaded=False,
     draw_block=2,
     where=np.where,
     erf=_erf,

@@ -32,6 +32,7 @@ class Backend:
     xp: ModuleType
     array_type: type
     block_bytes: int  # work on pieces of about this size (a cache); large means "all at once"
+    threaded: bool  # whether work may be shared out over threads of the host
     draw_block: int  # Philox counters worked on at a time
     where: Callable  # where(condition, x1, x2)
     erf: Callable  # erf(x, out=None)

@@ -51,6 +51,7 @@ def _backend(cupy: Any) -> Backend:
         xp=cupy,
         array_type=cupy.ndarray,
         block_bytes=1 << 28,
+        threaded=False,
         draw_block=1 << 22,
         where=cupy.where,
         erf=lambda x, out=None: erf(x, out=out),

@@ -86,6 +86,7 @@ BACKEND = Backend(
     xp=np,
     array_type=np.ndarray,
     block_bytes=1 << 22,
+    threaded=True,
     draw_block=streams.BLOCK,
     where=_where,
     erf=erf,

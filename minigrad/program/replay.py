@@ -15,7 +15,7 @@ from minigrad.program import threads
 from minigrad.program.chain import Chain, dealt
 from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
 from minigrad.program.layout import lay_out, taken_over
-from minigrad.program.schedule import Step, scheduled
+from minigrad.program.schedule import scheduled
 from minigrad.program.split import parts
 
 if TYPE_CHECKING:
@@ -49,14 +49,15 @@ class Replay:
         steps = scheduled(program.instructions, kinds, program.outputs)
         self._layout = lay_out(steps, kinds, program.inputs, program.outputs)
         self._lock = threading.Lock()
-        self._threads = threads.count() if self.backend.name == "numpy" else 1
+        self._threads = threads.count() if self.backend.threaded else 1
         block = self.backend.xp.empty(self._layout.size, np.uint8)
         self._fixed: list[Any] = [None] * len(kinds)
         for slot, offset in self._layout.offsets.items():
             kind = kinds[slot]
             self._fixed[slot] = block[offset : offset + kind.bytes].view(kind.dtype).reshape(kind.shape)
-        one_by_one = [step if len(step.instructions) > 1 else step.instructions[0] for step in steps]
-        self._steps = [Chain(step, kinds, self.backend) if isinstance(step, Step) else step for step in one_by_one]
+        self._steps = [
+            Chain(step, kinds, self.backend) if len(step.instructions) > 1 else step.instructions[0] for step in steps
+        ]
         made = {i.result for i in program.instructions}
         outputs = [o for o in program.outputs if isinstance(o, int)]
         self._owned = {o for o in outputs if o in made and self._layout.source[o] == o}
