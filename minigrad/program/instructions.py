@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL, Backend
-from minigrad.core import EXPLAINED, Origin, Primitive, Tracer, describe, dtype_of, explained, shape_of
+from minigrad.core import EXPLAINED, Origin, Primitive, Tracer, dtype_of, explained, shape_of
+from minigrad.show import constant
 
 
 class Kind(NamedTuple):
@@ -57,17 +58,7 @@ class Constant(NamedTuple):
     value: Any
 
     def __str__(self) -> str:
-        return (
-            describe(self.value)
-            if shape_of(self.value)
-            else f"{self.value:.6g}"
-            if _real(self.value)
-            else str(self.value)
-        )
-
-
-def _real(x: Any) -> bool:
-    return isinstance(x, (float, np.floating))
+        return constant(self.value)
 
 
 class Instruction(NamedTuple):

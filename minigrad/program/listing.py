@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
+from minigrad.show import parameters, place
 
 
 class Cost(NamedTuple):
@@ -54,7 +55,7 @@ def listing(
     rows = [[f"%{slot} = input", str(kinds[slot]), "", "", ""] for slot in inputs]
     for instruction in instructions:
         shown = [f"%{o}" if isinstance(o, int) else str(o) for o in instruction.operands]
-        shown += [f"{name}={value!r}" for name, value in instruction.params.items() if value is not None]
+        shown += parameters(instruction.params)
         took = cost(instruction, kinds)
         rows.append(
             [
@@ -62,7 +63,7 @@ def listing(
                 str(kinds[instruction.result]),
                 f"{_short(took.flops)}FLOP" if took.flops else "",
                 "view" if instruction.primitive.view_of is not None else f"{_short(took.bytes)}B",
-                f"{instruction.origin.file}:{instruction.origin.line}",
+                place(instruction.origin),
             ]
         )
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
