@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from minigrad.backends import NEUTRAL
 from minigrad.program.instructions import Constant, Instruction
 from minigrad.program.program import Program
 
@@ -49,6 +48,4 @@ def _identity(operand: int | Constant) -> Any:
     if isinstance(operand, int):
         return operand
     value = operand.value
-    if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):
-        return "array", id(value)
-    return type(value).__name__, repr(value)
+    return (type(value), repr(value)) if isinstance(value, NEUTRAL) else ("array", id(value))
