@@ -1,8 +1,6 @@
-"""Derivatives from plain NumPy formulas, and how closely the engine must agree with them.
+"""How closely the engine must agree with derivatives of plain NumPy formulas, and differences of them.
 
-Nothing here uses the engine. Complex step (Squire and Trapp 1998): f(x + i·h·v) = f(x) + i·h·Df(x)·v + O(h²), so for
-h = 1e-20 the imaginary part is the derivative, rounded, with no difference taken. It needs a formula that is
-holomorphic around x; those in `cases` are, with `np.where` on the real part for |x| and the like.
+Nothing here uses the engine. The other oracle, the complex step, is that of `minigrad.checks`.
 """
 
 from __future__ import annotations
@@ -50,12 +48,6 @@ def assert_close(actual, expected, tolerance: float = ROUNDINGS * EPS, what: str
 
 
 # Derivatives
-
-
-def complex_step(formula, args, tangents):
-    """The derivative of a holomorphic NumPy formula in a direction, to rounding."""
-    h = 1e-20
-    return np.imag(formula(*[a + 1j * h * t for a, t in zip(args, tangents, strict=True)])) / h
 
 
 def difference(function, args, tangents):
