@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from minigrad import backends, tree
+from minigrad import backends, core, rules, tree
 
 sys.path.insert(0, str(Path(__file__).parent))  # cases, oracles and elsewhere, for tests in folders below too
 
@@ -64,6 +64,20 @@ def on_host(backend):
 def to_host(x):
     """A NumPy array (or number) from wherever it is."""
     return backends.backend_of((x,)).to_host(x) if hasattr(x, "shape") and not isinstance(x, np.generic) else x
+
+
+@pytest.fixture
+def new():
+    """Make primitives of one argument x, with a (jvp, vjp), that are forgotten after the test."""
+    before = set(core.primitives)
+
+    def make(forward, jvp=None, vjp=None, **kwargs):
+        made = core.Primitive(f"made_{len(core.primitives)}", forward, **kwargs)
+        return made if jvp is None else rules.custom(made, x=(jvp, vjp))
+
+    yield make
+    for name in set(core.primitives) - before:
+        del core.primitives[name]
 
 
 @pytest.fixture(autouse=True)
