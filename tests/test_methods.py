@@ -79,7 +79,7 @@ def test_array_on_the_left_of_a_matrix_product(on_device):
 def test_unary_operators_comparisons_and_truth(xp):
     def f(x):
         assert (x > 1) and not (x < 1) and (x >= 2) and (x <= 2) and (x == 2) and (x != 3)
-        assert not isinstance(x > 1, Tracer) and (x == None) is False  # noqa: E711
+        assert not isinstance(x > 1, Tracer) and (x == None) is False  # noqa: E711 (the operator is what is tested)
         return abs(-x) + (+x)
 
     assert float(mg.grad(f)(xp.asarray(2.0))) == 2

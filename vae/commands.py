@@ -332,8 +332,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     size = given.get("train_size"), given.get("test_size")
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     setting = Setting(options.seed, **places, size=None if size == (None, None) else size)
-    if any(c.images for c in chosen):
-        setting.images  # noqa: B018  (said now if there are too few, before anything is computed)
+    source = setting.images.source if any(c.images for c in chosen) else "no images needed"  # too few are said now
     out = _new_folder(options.out, Path("runs/lecture"), options.force)
     console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -348,7 +347,6 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     for row in rows:
         if row.picture is not None:
             files.write_bytes(out / f"slide-{row.claim.slide:02d}-{row.claim.name.replace('_', '-')}.png", row.picture)
-    source = setting.images.source if any(c.images for c in chosen) else "no images needed"
     files.write_bytes(out / "lecture.html", page(rows, options.seed, source).encode())
     passed = all(row.sides.passed for row in rows)
     if options.json:
