@@ -30,7 +30,7 @@ from vae.lecture.trained import IMAGES, batches, in_float64
 from vae.models import Model, Parameters, mlp
 from vae.optimisers import adam
 
-HIDDEN, LATENT, EPOCHS, BATCH, RATE = 128, 16, 15, 64, 2e-3
+HIDDEN, LATENT, EPOCHS, BATCH, RATE = 128, 16, 30, 64, 2e-3
 TURN = 0.05  # how fast the price follows the rate at first
 KINDS = ("L2", "L1", "learned σ", "quantised z")
 

@@ -32,7 +32,7 @@ from vae.models import Parameters
 from vae.objectives import elbo
 from vae.pictures import BLUE, GREY, VERMILION, grid
 
-LATENT, EPOCHS, BATCH, RATE, IMAGES = 12, 6, 64, 3e-3, 200
+LATENT, EPOCHS, BATCH, RATE, IMAGES = 12, 12, 64, 1e-3, 200
 DRAWS, FEW = 64, 100  # draws of ε, images, to compare the two forms of the bound
 PLANE_EPOCHS, PLANE_HIDDEN, PLANE_IMAGES, PLANE_DRAWS = 25, 128, 60, 400
 REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z|y)

@@ -22,6 +22,7 @@ SMALL = (
     (amortisation, "EPOCHS", 6),
     (amortisation, "IMAGES", 8),
     (sampling, "EPOCHS", 5),
+    (sampling, "RATE", 3e-3),
     (sampling, "BATCH", 32),
     (sampling, "DRAWS", 16),
     (sampling, "FEW", 40),
