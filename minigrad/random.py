@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import streams
+from minigrad.backends import stored, streams
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
-from minigrad.ops.elementwise import _stored, less
+from minigrad.ops.elementwise import less
 from minigrad.rules import constant
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
@@ -45,13 +45,13 @@ def _checked(key: Any, operation: str) -> Any:
 @constant
 @primitive("random_split")
 def split_p(b, key, *, count, out=None):
-    return _stored(streams.random_bits(b.xp, key, 2 * count, lane=streams.SPLIT).reshape(count, 2), out)
+    return stored(streams.random_bits(b.xp, key, 2 * count, lane=streams.SPLIT).reshape(count, 2), out)
 
 
 @constant
 @primitive("random_fold_in")
 def fold_in_p(b, key, number, out=None):
-    return _stored(streams.random_bits(b.xp, key, 2, offset=4 * int(number), lane=streams.FOLD_IN), out)
+    return stored(streams.random_bits(b.xp, key, 2, offset=4 * int(number), lane=streams.FOLD_IN), out)
 
 
 def split(key: Any, n: int = 2) -> Any:

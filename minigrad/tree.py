@@ -33,27 +33,48 @@ class Structure(NamedTuple):
 LEAF = Structure(None, (), ())
 
 
-def _open(tree: Any) -> tuple[tuple, list, tuple] | None:
+def _open(tree: Any) -> tuple[tuple, Any, tuple] | None:
     """(keys, children, static) of a container, None for a leaf."""
-    if tree is None:
-        return (), [], ()
-    if isinstance(tree, tuple):
-        return getattr(tree, "_fields", tuple(range(len(tree)))), list(tree), ()
-    if isinstance(tree, list):
-        return tuple(range(len(tree))), tree, ()
-    if isinstance(tree, dict):
-        try:
-            keys = tuple(sorted(tree))
-        except TypeError:  # keys of several kinds
-            keys = tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
-        factory = getattr(tree, "default_factory", None)
-        return keys, [tree[key] for key in keys], (("default_factory", factory),) if factory else ()
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        fields = [f for f in dataclasses.fields(tree) if f.init]
+    kind = type(tree)
+    try:
+        opener = _openers[kind]
+    except KeyError:
+        opener = _openers[kind] = _opener(kind)
+    return None if opener is None else opener(tree)
+
+
+_openers: dict[type, Callable | None] = {}  # by type, as they are met
+
+
+def _opener(kind: type) -> Callable | None:
+    """How to open the containers of a type; None if its values are leaves."""
+    if kind is type(None):
+        return lambda tree: ((), (), ())
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return lambda tree: (kind._fields, tree, ())
+    if issubclass(kind, (tuple, list)):
+        return lambda tree: (tuple(range(len(tree))), tree, ())
+    if issubclass(kind, dict):
+        return _open_dict
+    if dataclasses.is_dataclass(kind):
+        fields = [f for f in dataclasses.fields(kind) if f.init]
         names = tuple(f.name for f in fields if not f.metadata.get("static"))
-        static = tuple((f.name, getattr(tree, f.name)) for f in fields if f.metadata.get("static"))
-        return names, [getattr(tree, name) for name in names], static
+        others = tuple(f.name for f in fields if f.metadata.get("static"))
+        return lambda tree: (
+            names,
+            [getattr(tree, name) for name in names],
+            tuple((name, getattr(tree, name)) for name in others),
+        )
     return None
+
+
+def _open_dict(tree: dict) -> tuple[tuple, list, tuple]:
+    try:
+        keys = tuple(sorted(tree))
+    except TypeError:  # keys of several kinds
+        keys = tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
+    factory = getattr(tree, "default_factory", None)
+    return keys, [tree[key] for key in keys], (("default_factory", factory),) if factory else ()
 
 
 def flatten(tree: Any) -> tuple[list, Structure]:

@@ -94,6 +94,9 @@ _WITHIN = SimpleNamespace(**{name: getattr(np, name) for name in dir(np) if not 
 for _name in _MAKERS:
     setattr(_WITHIN, _name, _making(getattr(np, _name)))
 
+_as_strided = _making(np.lib.stride_tricks.as_strided)
+_WITHIN.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_as_strided))
+
 
 def _add_at(target, index, values):
     np.add.at(_plain(target), _open(index), _open(values))
@@ -113,11 +116,12 @@ BACKEND = replace(
     block_bytes=1 << 10,  # small, so that tests work on several pieces
     threaded=False,
     draw_block=2,
-    where=np.where,
+    where=lambda condition, x1, x2, out=None: backends.stored(np.where(condition, x1, x2), out),
     erf=_erf,
     add_at=_add_at,
     from_host=lambda x: np.array(x, copy=True).view(Array),
     to_host=lambda x: np.array(_plain(x), copy=True),
+    address=lambda x: HOST.address(_plain(x)),
     freeze=lambda x: x.copy() if isinstance(x, Array) else x,
     scratch=lambda name, shape, dtype: _WITHIN.empty(shape, dtype),
     fingerprint=lambda x: HOST.fingerprint(_plain(x)),

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import tree
 from minigrad.checks.cases import CASES
-from minigrad.program import chain, schedule
+from minigrad.program import plan, regions
 
 
 def same(left, right):
@@ -32,13 +32,36 @@ def same(left, right):
     )
 
 
-@pytest.fixture(params=["one by one", "in chains", "in chains of small blocks"])
+def agree(left, right, way):
+    """The same to the bit, except where rows are cut: then sums of a few terms may be added up in another order.
+
+    That moves a sum of n terms by at most n roundings of their size; n < 64 here, and no size is far above 1.
+    """
+    if way != "in regions, row by row":
+        return same(left, right)
+    a, b = tree.flatten(left), tree.flatten(right)
+    return a[1] == b[1] and all(
+        np.asarray(x).dtype == np.asarray(y).dtype and close(to_host(x), to_host(y))
+        for x, y in zip(a[0], b[0], strict=True)
+    )
+
+
+def close(x, y):
+    if np.asarray(x).dtype.kind not in "fc":
+        return np.array_equal(x, y)
+    size = max(1.0, float(np.max(np.abs(y), initial=0.0, where=np.isfinite(y))))
+    return np.allclose(x, y, rtol=0, atol=64 * np.finfo(np.asarray(x).dtype).eps * size, equal_nan=True)
+
+
+@pytest.fixture(params=["whole", "in regions", "in regions, row by row"])
 def way(request, monkeypatch):
-    """Also run small arrays as chains, and in blocks of a row or so."""
-    if request.param != "one by one":
-        monkeypatch.setattr(schedule, "SMALL", 0)
-    if request.param == "in chains of small blocks":
-        monkeypatch.setattr(chain, "BLOCK", 64)
+    """Also cut small arrays, and into parts of a row."""
+    if request.param != "whole":
+        monkeypatch.setattr(regions, "SMALL", 0)
+    if request.param == "in regions, row by row":
+        monkeypatch.setattr(plan, "PART", 1)
+        monkeypatch.setattr(plan, "SHORTEST", 1)
+    return request.param
 
 
 # Every operation
@@ -52,7 +75,7 @@ def test_programs_give_the_same_bits(case, on_device, way):
     jitted = mg.jit(f)
     others = on_device(tuple(np.asarray(x * (1 - 2**-10)) for x in case.arguments()))
     for xs in (args, others, args):
-        assert same(jitted(*xs), f(*xs))
+        assert agree(jitted(*xs), f(*xs), way)
     if case.discrete:
         return
     y = f(*args)
@@ -63,7 +86,7 @@ def test_programs_give_the_same_bits(case, on_device, way):
 
     jitted = mg.jit(both)
     for _ in range(2):
-        assert same(jitted(u, v, *args), both(u, v, *args))
+        assert agree(jitted(u, v, *args), both(u, v, *args), way)
 
 
 OPERATIONS = [
@@ -107,6 +130,7 @@ def test_random_programs_give_the_same_bits(data):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(257, 300), (70_000,), (1, 90_000), (3, 40, 41, 16)])
 def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatch):
+    """All but the sum: its terms are added up part by part, which costs no more than the sum's own rounding."""
     from minigrad.program import threads as pool
 
     monkeypatch.setattr(pool, "count", lambda: threads)
@@ -118,7 +142,12 @@ def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatc
         z = mg.sigmoid(y) - mg.where(x > 0, x, 0.1 * x)
         return z, mg.sum(z * y)
 
-    assert same(mg.jit(f)(x, b), f(x, b))
+    monkeypatch.setattr(plan, "WORTH_THREADS", 0)
+    (z, total), (expected, other) = mg.jit(f)(x, b), f(x, b)
+    exact = float(f(x.astype(np.float64), b.astype(np.float64))[1])
+    terms = float(np.sum(np.abs(expected * mg.relu(x * 2 + b)), dtype=np.float64))
+    assert same(z, expected)
+    assert abs(float(total) - exact) <= abs(float(other) - exact) + 4 * np.finfo(np.float32).eps * terms
 
 
 # Semantics
@@ -396,7 +425,7 @@ def test_donated_arguments_are_updated_in_place_and_may_not_be_used_again():
 def test_donation_never_changes_a_result(f, way):
     x = np.random.default_rng(0).normal(size=(64, 64))
     expected = f(x.copy())
-    assert same(mg.jit(f, donate=(0,))(x.copy()), expected)
+    assert agree(mg.jit(f, donate=(0,))(x.copy()), expected, way)
 
 
 def test_what_somebody_else_looks_at_is_not_written_over():
@@ -613,9 +642,10 @@ def _overlap(pool):
     pool.single_blas.__enter__()
     pool.single_blas.__enter__()
     pool.single_blas.__exit__()
-    inside, told = [info["num_threads"] for info in pool._controller().info()], pool.count()
+    found = [info for info in pool._controller().info() if info["user_api"] == "blas"]
+    inside, told = {info["num_threads"] for info in found}, pool.count()
     pool.single_blas.__exit__()
-    assert set(inside) == {1}
+    assert inside == {1}
     assert told == before == pool.count()
 
 

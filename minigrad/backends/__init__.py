@@ -34,11 +34,12 @@ class Backend:
     block_bytes: int  # work on pieces of about this size (a cache); large means "all at once"
     threaded: bool  # whether work may be shared out over threads of the host
     draw_block: int  # Philox counters worked on at a time
-    where: Callable  # where(condition, x1, x2)
+    where: Callable  # where(condition, x1, x2, out=None)
     erf: Callable  # erf(x, out=None)
     add_at: Callable  # add_at(target, index, values): repeated indices accumulate
     from_host: Callable  # from_host(numpy array) -> array of this backend
     to_host: Callable  # to_host(array) -> numpy array
+    address: Callable  # address(array) -> where its first element is, as a number
     freeze: Callable  # freeze(array) -> the same values, safe to hand out
     scratch: Callable  # scratch(name, shape, dtype) -> array with any content, this thread's until it asks again
     fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
@@ -63,6 +64,14 @@ def get(device: str) -> Backend:
         _by_device[device] = BACKEND
         _by_type[BACKEND.array_type] = BACKEND
     return _by_device[device]
+
+
+def stored(result: Any, out: Any) -> Any:
+    """A result, in `out` where one is given."""
+    if out is None:
+        return result
+    out[...] = result
+    return out
 
 
 def backend_of(arrays: Sequence[Any]) -> Backend:

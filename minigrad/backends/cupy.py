@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError
+from minigrad.backends import Backend, DeviceError, stored
 
 
 def load() -> Backend:
@@ -53,11 +53,12 @@ def _backend(cupy: Any) -> Backend:
         block_bytes=1 << 28,
         threaded=False,
         draw_block=1 << 22,
-        where=cupy.where,
+        where=lambda condition, x1, x2, out=None: stored(cupy.where(condition, x1, x2), out),
         erf=lambda x, out=None: erf(x, out=out),
         add_at=add_at,
         from_host=cupy.asarray,
         to_host=cupy.asnumpy,
+        address=lambda x: x.data.ptr,
         freeze=freeze,
         scratch=lambda name, shape, dtype: cupy.empty(shape, dtype),  # its own pool keeps memory
         fingerprint=fingerprint,

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, streams
+from minigrad.backends import Backend, stored, streams
 from minigrad.backends.special import erf
 
 
-def _where(condition: Any, x1: Any, x2: Any) -> Any:
+def _where(condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
     """np.where on the bits of numbers: x₂ ^ ((x₁ ^ x₂) & mask).
 
     np.where branches on every element, and a branch that follows a random mask (a ReLU's, say) is mispredicted every
@@ -21,13 +21,18 @@ def _where(condition: Any, x1: Any, x2: Any) -> Any:
     dtype = np.result_type(x1, x2)
     mask = np.asarray(condition)
     if mask.dtype != bool or dtype not in (np.float32, np.float64) or mask.size < 4096:
-        return np.where(condition, x1, x2)
+        return stored(np.where(condition, x1, x2), out)
     word = np.dtype(f"i{dtype.itemsize}")
     first, second = (np.asarray(x, dtype).view(word) for x in (x1, x2))
-    bits = np.negative(mask.view(np.int8), dtype=word)  # all ones where true
+    bits = np.negative(mask.view(np.int8), dtype=word, out=_scratch("where", mask.shape, word))  # all ones where true
+    shape = np.broadcast_shapes(mask.shape, first.shape, second.shape)
+    fits = out is not None and out.shape == shape and out.dtype == dtype
+    y = out if fits else np.empty(shape, dtype)
     if np.ndim(x2) == 0 and not second:
-        return np.bitwise_and(bits, first).view(dtype)
-    return np.bitwise_xor(np.bitwise_and(bits, np.bitwise_xor(first, second)), second).view(dtype)
+        np.bitwise_and(bits, first, out=y.view(word))
+    else:
+        np.bitwise_xor(np.bitwise_and(bits, np.bitwise_xor(first, second)), second, out=y.view(word))
+    return stored(y, None if fits else out)
 
 
 def _add_at(target: np.ndarray, index: tuple, values: np.ndarray) -> None:
@@ -85,7 +90,7 @@ BACKEND = Backend(
     device="cpu",
     xp=np,
     array_type=np.ndarray,
-    block_bytes=1 << 22,
+    block_bytes=1 << 20,
     threaded=True,
     draw_block=streams.BLOCK,
     where=_where,
@@ -93,6 +98,7 @@ BACKEND = Backend(
     add_at=_add_at,
     from_host=np.asarray,
     to_host=np.asarray,
+    address=lambda x: x.__array_interface__["data"][0],
     freeze=_freeze,
     scratch=_scratch,
     fingerprint=_fingerprint,

@@ -13,6 +13,7 @@ The batch is done in pieces small enough that columns stay in the cache.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from minigrad.core import OperandError, describe, primitive, shape_of
@@ -57,9 +58,24 @@ class _Windows:
         """The columns of some images."""
         n = len(x)
         self.padded[:n, self.top : self.top + self.h, self.left : self.left + self.w] = x
-        for i, j, pixels in self.taps(n):
-            self.columns[:n, :, :, i, j] = pixels
+        for columns, pixels in self._moves:
+            columns[:n] = pixels[:n]
         return self.rows(n)
+
+    @cached_property
+    def _moves(self) -> list[tuple[Any, Any]]:
+        """What to copy where: tap by tap, or, where a tap has several channels, a row of the kernel at a time.
+
+        Those are k·C numbers that are contiguous in the image, so that views of them (N, H, W, k·C) overlap.
+        """
+        if self.channels == 1:
+            return [(self.columns[:, :, :, i, j], pixels) for i, j, pixels in self.taps(self.step)]
+        image, down, right, one = self.padded.strides
+        shape = self.step, *self.out, self.kw * self.channels
+        strides = image, self.sh * down, self.sw * right, one
+        view = self.xp.lib.stride_tricks.as_strided
+        columns = self.columns.reshape(self.step, *self.out, self.kh, -1)
+        return [(columns[:, :, :, i], view(self.padded[:, i:], shape, strides)) for i in range(self.kh)]
 
     def scatter(self, n: int) -> Any:
         """Sum columns back into images: the transpose of `gather`."""
@@ -113,7 +129,10 @@ def conv_p(b, x, w, *, stride, pads, out=None):
 
 
 def _products_first(b, x, w, pads, y):
-    """(n·H·W, C) @ (C, kkF) first, then every tap's products added where they belong: less to move where F < C."""
+    """(kkF, C) @ (C, n·H·W) first, then every tap's products added where they belong: less to move where F < C.
+
+    Pixels of all images are in a row, so that another tap is a shift along it; what wraps around lies in the padding.
+    """
     kh, kw, channels, features = w.shape
     h, width = x.shape[1:3]
     (top, bottom), (left, right) = pads
@@ -121,18 +140,22 @@ def _products_first(b, x, w, pads, y):
     step = _piece_length(b, padded_size[0] * padded_size[1] * kh * kw * features * y.dtype.itemsize, len(x))
     padded = b.scratch("padded", (step, *padded_size, channels), y.dtype)
     padded[...] = 0
-    products = b.scratch("columns", (step, *padded_size, kh, kw, features), y.dtype)
-    flat_w = w.transpose(2, 0, 1, 3).reshape(channels, -1)
+    products = b.scratch("columns", (kh, kw, features, step * padded_size[0] * padded_size[1]), y.dtype)
+    flat_w = w.transpose(0, 1, 3, 2).reshape(-1, channels)
     ho, wo = y.shape[1:3]
     for begin in range(0, len(x), step):
-        total = y[begin : begin + step]
-        n = len(total)
+        images = y[begin : begin + step]
+        n = len(images)
         padded[:n, top : top + h, left : left + width] = x[begin : begin + n]
-        b.xp.matmul(_flat(padded[:n]), flat_w, out=products[:n].reshape(-1, flat_w.shape[1]))
-        total[...] = 0
+        pixels = n * padded_size[0] * padded_size[1]
+        b.xp.matmul(flat_w, _flat(padded[:n]).T, out=products[..., :pixels].reshape(-1, pixels))
+        total = products[0, 0]
         for i in range(kh):
             for j in range(kw):
-                total += products[:n, i : i + ho, j : j + wo, i, j]
+                shift = i * padded_size[1] + j
+                if shift:
+                    total[:, : pixels - shift] += products[i, j, :, shift:pixels]
+        images[...] = total[:, :pixels].reshape(features, n, *padded_size)[:, :, :ho, :wo].transpose(1, 2, 3, 0)
     return y
 
 

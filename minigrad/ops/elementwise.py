@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends import stored
 from minigrad.core import OperandTypeError, Primitive, dtype_of, primitive
 from minigrad.rules import constant, linear, partials
 
@@ -54,13 +55,7 @@ def _named(function: Callable, made: Primitive, formula: str) -> Callable:
     return function
 
 
-def _stored(result: Any, out: Any) -> Any:
-    """A result, in `out` where one is given."""
-    if out is None:
-        return result
-    out[...] = result
-    return out
-
+BLAS_FROM = 4096  # elements: the rows of a larger array are added up by BLAS, as a product with ones
 
 # Comparisons and rounding: no derivative
 
@@ -99,7 +94,7 @@ def stop_gradient_p(b, x, out=None):
 @constant
 @primitive("zeros_like")
 def zeros_like_p(b, x, out=None):
-    return b.xp.zeros_like(x) if out is None else _stored(0, out)
+    return b.xp.zeros_like(x) if out is None else stored(0, out)
 
 
 @constant
@@ -107,7 +102,7 @@ def zeros_like_p(b, x, out=None):
 def step(b, x1, x2, out=None):
     """1 where x₁ > x₂, ½ where they tie, else 0: the share of x₁ in their maximum."""
     dtype = b.xp.result_type(x1, x2)
-    return _stored(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
+    return stored(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
 
 
 # Selection
@@ -115,7 +110,7 @@ def step(b, x1, x2, out=None):
 
 @primitive("where")
 def where_p(b, condition, x1, x2, out=None):
-    return _stored(b.where(condition, x1, x2), out)
+    return b.where(condition, x1, x2, out)
 
 
 linear(
@@ -141,8 +136,12 @@ def sum_to_p(b, x, *, shape, out=None):
     """Sum over whatever broadcasting added: the transpose of broadcast_to."""
     x = b.xp.asarray(x)
     leading = x.ndim - len(shape)
+    by_rows = leading and x.shape[leading:] == tuple(shape) and x.flags.c_contiguous and math.prod(shape) > 1
+    if by_rows and x.dtype in (np.float32, np.float64) and x.size >= BLAS_FROM:
+        total = b.xp.matmul(b.xp.ones(x.size // math.prod(shape), x.dtype), x.reshape(-1, math.prod(shape)))
+        return stored(total.reshape(shape), out)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
-    return _stored(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
+    return stored(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
 
 
 @primitive("broadcast_to", view_of=0)
@@ -274,14 +273,14 @@ def _sigmoid(b, x, out=None):
     y = b.xp.where(positive, 1, e) if dtype_of(x).kind == "c" else b.xp.maximum(e, positive)
     e += 1
     y /= e
-    return y if out is None else _stored(y, out)
+    return y if out is None else stored(y, out)
 
 
 def _softplus(b, x, out=None):
     y = _decay(b.xp, x)
     y = b.xp.log1p(y, out=y if y.ndim else None)
     y += b.xp.where(b.xp.real(x) >= 0, x, 0 * x) if dtype_of(x).kind == "c" else b.xp.maximum(x, 0)
-    return y if out is None else _stored(y, out)
+    return y if out is None else stored(y, out)
 
 
 def _log_sigmoid(b, x, out=None):

@@ -11,6 +11,7 @@ from operator import index as as_int
 
 import numpy as np
 
+from minigrad.backends import stored
 from minigrad.core import (
     OperandError,
     OperandIndexError,
@@ -21,7 +22,6 @@ from minigrad.core import (
     primitive,
     shape_of,
 )
-from minigrad.ops.elementwise import _stored
 from minigrad.ops.shape import (
     astype,
     broadcast_to,
@@ -65,7 +65,7 @@ def _positions(indices, axes):
 @primitive("gather")
 def gather_p(b, x, indices, *, axes, out=None):
     """x picked along `axes` by the rows of the integer array `indices`, of shape (len(axes), …)."""
-    return _stored(x[_positions(indices, axes)], out)
+    return stored(x[_positions(indices, axes)], out)
 
 
 @primitive("scatter_add")
@@ -84,7 +84,7 @@ linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes)
 
 @primitive("take_along_axis")
 def take_along_p(b, x, indices, *, axis, out=None):
-    return _stored(b.xp.take_along_axis(x, indices, axis), out)
+    return stored(b.xp.take_along_axis(x, indices, axis), out)
 
 
 @primitive("add_along_axis")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigrad.backends import stored
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import tril
@@ -115,7 +116,7 @@ def trace(x, offset=0, axis1=0, axis2=1):
 def einsum_p(b, *xs, subscripts, out=None):
     """No letter repeats within an operand, is summed in one operand alone, or broadcasts: `einsum` saw to that."""
     y = b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
-    return e._stored(y.copy() if len(xs) == 1 and out is None else y, out)  # of one operand NumPy makes a view
+    return stored(y.copy() if len(xs) == 1 and out is None else y, out)  # of one operand NumPy makes a view
 
 
 def _einsum_transpose(g, i, xs, *, subscripts):
@@ -201,7 +202,7 @@ def _check_sizes(subscripts, terms, xs):
 
 @primitive("inv")
 def inv_p(b, x, out=None):
-    return e._stored(b.xp.linalg.inv(x), out)
+    return stored(b.xp.linalg.inv(x), out)
 
 
 custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))))
@@ -209,7 +210,7 @@ custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul
 
 @primitive("solve")
 def solve_p(b, a, x, out=None):
-    return e._stored(b.xp.linalg.solve(a, x), out)
+    return stored(b.xp.linalg.solve(a, x), out)
 
 
 custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
@@ -245,7 +246,7 @@ def solve(a, b):
 
 @primitive("cholesky")
 def cholesky_p(b, x, out=None):
-    return e._stored(b.xp.linalg.cholesky(x), out)
+    return stored(b.xp.linalg.cholesky(x), out)
 
 
 def _half(x):
@@ -283,7 +284,7 @@ def cholesky(a):
 
 @primitive("det")
 def det_p(b, x, out=None):
-    return e._stored(b.xp.linalg.det(x), out)
+    return stored(b.xp.linalg.det(x), out)
 
 
 def _scaled_inverse(y, x):
@@ -315,12 +316,12 @@ class SlogdetResult(NamedTuple):
 @constant
 @primitive("det_sign")
 def det_sign_p(b, x, out=None):
-    return e._stored(b.xp.linalg.slogdet(x)[0], out)
+    return stored(b.xp.linalg.slogdet(x)[0], out)
 
 
 @primitive("logabsdet")
 def logabsdet_p(b, x, out=None):
-    return e._stored(b.xp.linalg.slogdet(x)[1], out)
+    return stored(b.xp.linalg.slogdet(x)[1], out)
 
 
 custom(  # ẏ = tr(A⁻¹Ȧ)

@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy as np
 
+from minigrad.backends import stored
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, is_inexact, primitive, shape_of
 from minigrad.ops import elementwise as e
 from minigrad.ops.indexing import take_along_axis
@@ -122,7 +123,7 @@ def share_p(b, x, y, *, axes, out=None):
     attained = b.xp.equal(x, y)
     count = b.xp.sum(attained, axis=axes, keepdims=True, dtype=np.int64)
     share = (attained / b.xp.maximum(count, 1)).astype(dtype_of(x))
-    return e._stored(b.xp.where(b.xp.isnan(y), y, share), out)
+    return stored(b.xp.where(b.xp.isnan(y), y, share), out)
 
 
 @primitive("max")
@@ -158,19 +159,19 @@ def min(x, axis=None, keepdims=False):
 @constant
 @primitive("argmax")
 def argmax_p(b, x, *, axis, out=None):
-    return e._stored(b.xp.argmax(x, axis=axis), out)
+    return stored(b.xp.argmax(x, axis=axis), out)
 
 
 @constant
 @primitive("argmin")
 def argmin_p(b, x, *, axis, out=None):
-    return e._stored(b.xp.argmin(x, axis=axis), out)
+    return stored(b.xp.argmin(x, axis=axis), out)
 
 
 @constant
 @primitive("argsort")
 def argsort_p(b, x, *, axis, out=None):
-    return e._stored(b.xp.argsort(x, axis=axis, kind="stable"), out)
+    return stored(b.xp.argsort(x, axis=axis, kind="stable"), out)
 
 
 def argmax(x, axis=None):
@@ -206,7 +207,7 @@ def logsumexp_p(b, x, *, axes, out=None):
     top = xp.where(xp.isfinite(top), top, 0)
     total = xp.sum(xp.exp(x - top), axis=axes)
     zero = total == 0
-    return e._stored(xp.where(zero, -xp.inf, xp.log(xp.where(zero, 1, total)) + top.reshape(total.shape)), out)
+    return stored(xp.where(zero, -xp.inf, xp.log(xp.where(zero, 1, total)) + top.reshape(total.shape)), out)
 
 
 def _weights(x, y, axes):

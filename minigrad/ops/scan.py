@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from minigrad.backends import stored
 from minigrad.core import primitive, shape_of
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import flip
@@ -23,7 +24,7 @@ def cumsum_p(b, x, *, axis, reverse=False, out=None):
     if not reverse:
         return b.xp.cumsum(x, axis=axis, out=out)
     backwards = (slice(None),) * axis + (slice(None, None, -1),)
-    return e._stored(b.xp.cumsum(x[backwards], axis=axis)[backwards], out)
+    return stored(b.xp.cumsum(x[backwards], axis=axis)[backwards], out)
 
 
 linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse))
@@ -52,13 +53,13 @@ def recurrence_p(b, a, x, *, axis, reverse, out=None):
     if h.size and not bool(xp.all(spread < 0.9 * np.finfo(h.dtype).maxexp)):
         for k in range(1, h.shape[0]):
             h[k] += a[k] * h[k - 1]
-        return e._stored(xp.moveaxis(h[::turn], 0, axis), out)
+        return stored(xp.moveaxis(h[::turn], 0, axis), out)
     reach = 1
     while reach < h.shape[0]:  # (a, h)_k covers `reach` steps up to k; join it with those before
         h[reach:] = a[reach:] * h[:-reach] + h[reach:]
         a[reach:] = a[reach:] * a[:-reach]
         reach *= 2
-    return e._stored(xp.moveaxis(h[::turn], 0, axis), out)
+    return stored(xp.moveaxis(h[::turn], 0, axis), out)
 
 
 def _shifted(x, axis, reverse, first):

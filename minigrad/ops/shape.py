@@ -12,6 +12,7 @@ from operator import index as as_int
 
 import numpy as np
 
+from minigrad.backends import stored
 from minigrad.core import (
     OperandError,
     OperandIndexError,
@@ -22,7 +23,7 @@ from minigrad.core import (
     primitive,
     shape_of,
 )
-from minigrad.ops.elementwise import _stored, broadcast_to_p, logical_not, zeros_like_p
+from minigrad.ops.elementwise import broadcast_to_p, logical_not, zeros_like_p
 from minigrad.rules import cast, constant, linear
 
 
@@ -77,7 +78,7 @@ linear(pad_p, x=lambda g, x, widths: g[_inside(widths, x.shape)])
 
 @primitive("astype")
 def astype_p(b, x, *, dtype, out=None):
-    return b.xp.asarray(x).astype(dtype) if out is None else _stored(x, out)
+    return b.xp.asarray(x).astype(dtype) if out is None else stored(x, out)
 
 
 linear(astype_p, x=lambda g, x: cast(g, x))
@@ -86,12 +87,12 @@ linear(astype_p, x=lambda g, x: cast(g, x))
 @constant
 @primitive("astype_discrete")
 def astype_discrete_p(b, x, *, dtype, out=None):
-    return b.xp.asarray(x).astype(dtype) if out is None else _stored(x, out)
+    return b.xp.asarray(x).astype(dtype) if out is None else stored(x, out)
 
 
 @primitive("copy")
 def copy_p(b, x, out=None):
-    return b.xp.array(x, copy=True) if out is None else _stored(x, out)
+    return b.xp.array(x, copy=True) if out is None else stored(x, out)
 
 
 linear(copy_p, x=lambda g: g)

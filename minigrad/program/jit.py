@@ -10,9 +10,9 @@ from typing import Any
 
 from minigrad import tree
 from minigrad.backends import NEUTRAL
-from minigrad.core import Eval, OperandError, OperandTypeError, Tracer, backend_beside, current, describe
+from minigrad.core import Eval, OperandError, OperandTypeError, Tracer, current, describe
 from minigrad.program.capture import captured
-from minigrad.program.instructions import exact, is_dynamic, kind_of
+from minigrad.program.instructions import exact, is_dynamic
 from minigrad.program.passes import simplified
 from minigrad.program.program import Program
 
@@ -38,21 +38,28 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
     """
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
-    programs: dict[Any, Program] = {}
+    programs: dict[Any, list[tuple[Any, Program, list[bool]]]] = {}
     gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
 
-    def program_of(leaves: list, structure: Any, args: tuple, kwargs: dict[str, Any]) -> Program:
-        key = exact(structure), tuple(_of_array(x) if is_dynamic(x) else _static(x) for x in leaves)
+    def program_of(leaves: list, structure: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[Program, list[bool]]:
+        """The program for arguments of this kind, and which leaves are given away."""
+        key = structure, tuple([(type(x), x.shape, x.dtype) if is_dynamic(x) else _static(x) for x in leaves])
         try:
-            known = key in programs
+            known = programs.setdefault(key, [])
         except TypeError as error:
             raise OperandTypeError(f"jit: static fields and keys of arguments must be hashable: {error}") from None
-        if not known:
-            program = simplified(captured(f, args, kwargs))
-            given = [any(d % len(args) == i for d in donate) for i, arg in enumerate(args) for _ in _arrays(arg)]
-            donated = tuple(slot for slot, is_given in zip(program.inputs, given) if is_given)
-            programs[key] = replace(program, donated=donated)
-        return programs[key]
+        told_apart = None if _is_plain(structure) else exact(structure)
+        for other, program, given in known:
+            if other == told_apart:
+                return program, given
+        positions = {d % len(args) for d in donate} if args else set()
+        given = [i in positions for i, arg in enumerate(args) for _ in tree.flatten(arg)[0]]
+        given += [False] * (len(leaves) - len(given))
+        program = simplified(captured(f, args, kwargs))
+        donated = [is_given for leaf, is_given in zip(leaves, given, strict=True) if is_dynamic(leaf)]
+        program = replace(program, donated=tuple(slot for slot, d in zip(program.inputs, donated, strict=True) if d))
+        known.append((told_apart, program, given))
+        return program, given
 
     @functools.wraps(f)
     def jitted(*args: Any, **kwargs: Any) -> Any:
@@ -61,38 +68,38 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
             return f(*args, **kwargs)
         if any(not -len(args) <= position < len(args) for position in donate):
             raise OperandError(f"jit: donate={tuple(donate)} does not fit a call with {len(args)} positional arguments")
-        arrays = [leaf for leaf in leaves if is_dynamic(leaf)]
-        for array in arrays if donate else ():
-            if gone.get(id(array), lambda: None)() is array:
+        for leaf in leaves if gone else ():
+            if id(leaf) in gone and gone[id(leaf)]() is leaf:
                 raise OperandError(
-                    f"jit: {describe(array)} was donated to an earlier call, which wrote over it; use its result"
+                    f"jit: {describe(leaf)} was donated to an earlier call, which wrote over it; use its result"
                 )
-        results = program_of(leaves, structure, args, kwargs).run(arrays)
-        for position in donate:
-            for array in _arrays(args[position]):
-                _remember(gone, array)
+        program, given = program_of(leaves, structure, args, kwargs)
+        results = program.run([leaf for leaf in leaves if is_dynamic(leaf)])
+        if donate:
+            for leaf, is_given in zip(leaves, given, strict=True):
+                if is_given and not isinstance(leaf, NEUTRAL) and is_dynamic(leaf):
+                    _remember(gone, leaf)
         return results
 
     def program(*args: Any, **kwargs: Any) -> Program:
         """The program that a call with these arguments runs."""
-        return program_of(*tree.flatten((args, kwargs)), args, kwargs)
+        return program_of(*tree.flatten((args, kwargs)), args, kwargs)[0]
 
     jitted.program = program
     return jitted
 
 
-def _arrays(arg: Any) -> list[Any]:
-    return [leaf for leaf in tree.flatten(arg)[0] if is_dynamic(leaf)]
-
-
 def _remember(gone: dict[int, weakref.ref], array: Any) -> None:
     key = id(array)
-    if not isinstance(array, NEUTRAL):
-        gone[key] = weakref.ref(array, lambda _: gone.pop(key, None))
+    gone[key] = weakref.ref(array, lambda _: gone.pop(key, None))
 
 
-def _of_array(x: Any) -> Any:
-    return kind_of(x), backend_beside(x).name
+def _is_plain(structure: tree.Structure) -> bool:
+    """Whether equal structures are the same: a dict may have keys, and a dataclass fields, like 1, 1.0 and True."""
+    if structure.static or (structure.kind is not None and issubclass(structure.kind, dict)):
+        if structure.static or not all(isinstance(key, str) for key in structure.keys):
+            return False
+    return all([child.kind is None or _is_plain(child) for child in structure.children])
 
 
 def _static(leaf: Any) -> Any:

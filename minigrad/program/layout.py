@@ -1,95 +1,97 @@
-"""Layout: a place in one block of memory for every result, reused as soon as nobody will read it again."""
+"""Layout: places in one block of memory, reused as soon as nobody will read them again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from minigrad.program.instructions import Constant, Kind
-from minigrad.program.schedule import Step
+from minigrad.program.cuts import Cut
+from minigrad.program.instructions import Kind
+from minigrad.program.regions import Region
 
 ALIGN = 64  # bytes: a cache line
 
 
-class Layout(NamedTuple):
-    """Where results are. Slots that are not here are inputs, outputs, views, or never leave their chain."""
+class Life(NamedTuple):
+    """How many bytes something has, and the times from which to which it must be left alone."""
 
-    offsets: dict[int, int]  # bytes from the beginning of the block
-    size: int  # bytes of the block
-    source: dict[int, int]  # slot whose memory a view looks at, for every slot (itself, if it is no view)
+    bytes: int
+    born: int
+    dies: int
 
 
-def lay_out(
-    steps: Sequence[Step], kinds: Sequence[Kind], inputs: Sequence[int], outputs: Sequence[int | Constant]
-) -> Layout:
-    """First fit into the gaps that are free while a result lives, the largest results first.
-
-    A result lives from its own step to the last one that reads it or a view of it (Pisarchyk and Lee, arXiv:2001.03288,
-    greedy by size).
-    """
-    source = {slot: slot for slot in inputs}
-    views: set[int] = set()
-    born: dict[int, int] = {}
-    dies: dict[int, int] = {}
-    for time, step in enumerate(steps):
-        for instruction in step.instructions:
-            view_of, slot = instruction.primitive.view_of, instruction.result
-            looked_at = None if view_of is None else instruction.operands[view_of]
-            source[slot] = source[looked_at] if isinstance(looked_at, int) else slot
-            if view_of is not None:
-                views.add(slot)
-        for slot in (*step.reads(), *step.results):
-            born.setdefault(source[slot], time)
-            dies[source[slot]] = time
-    kept = {source[output] for output in outputs if isinstance(output, int)}
-    mine = [slot for step in steps for slot in step.results if slot not in kept | views]
+def fit(lives: dict[int, Life]) -> tuple[dict[int, int], int]:
+    """Offsets into a block of memory, and its size: first fit into the gaps that are free while something lives, the
+    largest first (Pisarchyk and Lee, arXiv:2001.03288, greedy by size)."""
     placed: list[tuple[int, int, int, int]] = []  # (offset, end, born, dies)
     offsets: dict[int, int] = {}
-    for slot in sorted(mine, key=lambda s: -kinds[s].bytes):
-        length = -(-max(1, kinds[slot].bytes) // ALIGN) * ALIGN
+    for slot, life in sorted(lives.items(), key=lambda item: -item[1].bytes):
+        size = -(-max(1, life.bytes) // ALIGN) * ALIGN
         offset = 0
-        for begin, end, first, last in sorted(placed):
-            if first <= dies[slot] and last >= born[slot]:
-                if begin - offset >= length:
+        for begin, end, born, dies in sorted(placed):
+            if born <= life.dies and dies >= life.born:
+                if begin - offset >= size:
                     break
                 offset = max(offset, end)
         offsets[slot] = offset
-        placed.append((offset, offset + length, born[slot], dies[slot]))
-    return Layout(offsets, max((end for _, end, _, _ in placed), default=0), source)
+        placed.append((offset, offset + size, life.born, life.dies))
+    return offsets, max((end for _, end, _, _ in placed), default=0)
 
 
-IN_PLACE = {"add", "subtract", "multiply", "divide", "negative"}
-"""Primitives whose formula reads each element before it writes there."""
+IN_PLACE = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "exp", "relu", "where"}
+"""Primitives whose formula is done with an element of an operand when it writes there."""
 
 
 def taken_over(
-    steps: Sequence[Step], kinds: Sequence[Kind], source: dict[int, int], outputs: Sequence[int], donated: Sequence[int]
+    regions: Sequence[Region],
+    kinds: Sequence[Kind],
+    source: dict[int, int],
+    outputs: Iterable[int],
+    donated: Sequence[int],
 ) -> dict[int, int]:
     """For outputs that can be written over a donated input of their kind: that input's slot.
 
-    The input must have been read for the last time, through views too, before the output is made, or by the very
-    instruction that makes it, element by element.
+    Each part of the output may be written when nobody will read that part of the input: all readers came before; those
+    of the same region, whose parts run at different times, read the same part and no other.
     """
-    made = {i.result: (time, k, i) for time, step in enumerate(steps) for k, i in enumerate(step.instructions)}
-    last: dict[int, tuple[int, int]] = {}
-    for time, step in enumerate(steps):
-        for k, instruction in enumerate(step.instructions):
-            for slot in instruction.reads():
-                last[source[slot]] = (time, k)
-    returned = {source[output] for output in outputs}
-    free = [slot for slot in donated if slot not in returned]
+    readers: dict[int, list[_Reader]] = {slot: [] for slot in donated}
+    made: dict[int, tuple[Region, int, Cut | None]] = {}
+    for region in regions:
+        for step, (instruction, cut) in enumerate(region.steps):
+            made[instruction.result] = region, step, cut
+            for i, operand in enumerate(instruction.operands):
+                if isinstance(operand, int) and source[operand] in readers:
+                    axis = cut.operands[i] if cut else None
+                    reader = _Reader(region, step, operand == source[operand], axis, instruction.primitive.name)
+                    readers[source[operand]].append(reader)
+    free = [slot for slot in donated if slot not in {source[output] for output in outputs}]
     taken: dict[int, int] = {}
     for output in outputs:
-        if output not in made or source[output] != output or output in taken:
+        if output not in made or output in taken:
             continue
-        time, k, instruction = made[output]
         for slot in free:
-            done = last.get(slot, (-1, -1))
-            same_step = [r for i in steps[time].instructions for r in i.reads() if source[r] == slot]
-            through_views = done[0] == time and set(same_step) != {slot}
-            at_once = done == (time, k) and instruction.primitive.name not in IN_PLACE
-            if kinds[slot] == kinds[output] and done <= (time, k) and not through_views and not at_once:
+            if kinds[slot] == kinds[output] and all(_is_done(reader, *made[output]) for reader in readers[slot]):
                 taken[output] = slot
                 free.remove(slot)
                 break
     return taken
+
+
+class _Reader(NamedTuple):
+    """A step that reads an input: directly, or through a view; the axis along which it takes it in parts."""
+
+    region: Region
+    step: int
+    directly: bool
+    axis: int | None
+    primitive: str
+
+
+def _is_done(reader: _Reader, region: Region, step: int, cut: Cut | None) -> bool:
+    """Whether a reader has read a part of an input before a step writes that part of its result there."""
+    if reader.region is not region or (cut is not None and cut.result is None):
+        return reader.region.moment < region.moment
+    same_part = reader.directly and (cut is None or reader.axis == cut.result)
+    if reader.step == step:
+        return same_part and reader.primitive in IN_PLACE
+    return reader.step < step and (same_part or cut is None)

@@ -1,27 +1,32 @@
-"""Replay: run a program's steps in places that were laid out beforehand."""
+"""Replay: a program bound to memory, as lists of calls that only have to be made.
+
+The plan says what is where. Here every instruction on every part becomes a `functools.partial` of its formula on the
+very arrays it reads and writes, so that a run makes calls and nothing else. Only what arrives at another address than
+last time (a new batch, a new result) is bound again.
+"""
 
 from __future__ import annotations
 
-import functools
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minigrad.backends import backend_of
+from minigrad.core import EXPLAINED, explained
 from minigrad.program import threads
-from minigrad.program.chain import Chain, dealt
+from minigrad.program.cuts import Cut, cuts, params_of
 from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
-from minigrad.program.layout import lay_out, taken_over
-from minigrad.program.schedule import scheduled
-from minigrad.program.split import parts
+from minigrad.program.plan import Part, planned
+from minigrad.program.regions import Region
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program
-
-WORTH_A_THREAD = 1 << 16  # elements times instructions
 
 
 class Memory(NamedTuple):
@@ -29,7 +34,7 @@ class Memory(NamedTuple):
 
     intermediate: int  # one block, reused over and over
     results: int  # handed out
-    scratch: int  # of chains, all threads together
+    scratch: int  # for one part at a time, all threads together
 
     @property
     def total(self) -> int:
@@ -45,89 +50,253 @@ class Replay:
     """A program bound to memory. One run at a time; a second thread waits."""
 
     def __init__(self, program: Program, donated: Sequence[int] = ()):
-        self.program, self.backend, kinds = program, program.backend, program.kinds
-        steps = scheduled(program.instructions, kinds, program.outputs)
-        self._layout = lay_out(steps, kinds, program.inputs, program.outputs)
+        self.program, self.backend = program, program.backend
+        self.plan = planned(program, donated, threads.count() if self.backend.threaded else 1)
         self._lock = threading.Lock()
-        self._threads = threads.count() if self.backend.threaded else 1
-        block = self.backend.xp.empty(self._layout.size, np.uint8)
-        self._fixed: list[Any] = [None] * len(kinds)
-        for slot, offset in self._layout.offsets.items():
-            kind = kinds[slot]
-            self._fixed[slot] = block[offset : offset + kind.bytes].view(kind.dtype).reshape(kind.shape)
-        self._steps = [
-            Chain(step, kinds, self.backend) if len(step.instructions) > 1 else step.instructions[0] for step in steps
-        ]
-        made = {i.result for i in program.instructions}
-        outputs = [o for o in program.outputs if isinstance(o, int)]
-        self._owned = {o for o in outputs if o in made and self._layout.source[o] == o}
-        self._taken = taken_over(steps, kinds, self._layout.source, outputs, donated)
+        self._made = {instruction.result: instruction for instruction in program.instructions}
+        empty = self.backend.xp.empty
+        self._block = empty(self.plan.block_bytes, np.uint8)
+        self._scratch = [empty(self.plan.scratch_bytes, np.uint8) for _ in range(self.plan.threads)]
+        self._whole: dict[int, Any] = {}  # arrays of slots that are there as a whole
+        for slot, offset in self.plan.offsets.items():
+            self._whole[slot] = self._array(self._block, offset, program.kinds[slot].shape, program.kinds[slot].dtype)
+        self._given: dict[int, Any] = {}  # arrays that inputs were last time
+        self._spans: dict[Any, tuple[int, int]] = {}  # where they are: addresses from, to
+        self._users: dict[int, list[tuple[list, int, Callable]]] = {}  # calls to bind again when a slot moves
+        self._alone: set[int] = set()  # outputs that are written over a donated input
+        self._phases: list[Callable[[], None]] | None = None
         operands = [*program.outputs, *(operand for i in program.instructions for operand in i.operands)]
-        self._constants = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
+        arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
+        self._spans |= {("constant", i): self._span(array) for i, array in enumerate(arrays)}
 
     @property
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments."""
         constants = [kind_of(o.value) for o in self.program.outputs if isinstance(o, Constant) and is_dynamic(o.value)]
         kinds = [*constants, *(self.program.kinds[o] for o in self.program.outputs if isinstance(o, int))]
-        scratch = sum(step.scratch_bytes for step in self._steps if isinstance(step, Chain))
-        return Memory(self._layout.size, sum(kind.bytes for kind in kinds), scratch * self._threads)
+        scratch = self.plan.scratch_bytes * self.plan.threads
+        return Memory(self.plan.block_bytes, sum(kind.bytes for kind in kinds), scratch)
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The program's results as leaves, each in memory of its own."""
-        with self._lock, threads.single_blas if self._threads > 1 else nullcontext():
-            values = list(self._fixed)
-            for slot, value in zip(self.program.inputs, inputs, strict=True):
-                values[slot] = value
-            others = [*inputs, *self._constants] if self._taken else ()
-            for output, slot in self._taken.items():
-                if self._is_alone(values[slot], others):
-                    values[output] = values[slot].view()
-            for step in self._steps:
-                if isinstance(step, Chain):
-                    self._run_chain(step, values)
-                else:
-                    self._run_one(step, values)
-            results, given = [], set()
-            for output in self.program.outputs:
-                value = output.value if isinstance(output, Constant) else values[output]
-                own = isinstance(output, int) and output in self._owned and output not in given
-                results.append(value if own else self._copy(value))
-                given.add(output if own else None)
+        with self._lock, threads.single_blas if self.plan.threads > 1 else nullcontext():
+            moved = self._take(inputs)
+            if self._phases is None:
+                self._phases = list(self._bound())
+            else:
+                self._bind_again(moved)
+            for phase in self._phases:
+                phase()
+            return self._results()
+
+    # What arrives, and what is handed out
+
+    def _take(self, inputs: Sequence[Any]) -> set[int]:
+        """Put inputs and new results in their places; the slots that are somewhere else than last time."""
+        moved = set()
+        for slot, array in zip(self.program.inputs, inputs, strict=True):
+            if slot in self._whole and not self.program.kinds[slot].shape:
+                self._whole[slot][...] = array
+            elif array is not self._given.get(slot):
+                self._given[slot] = array
+                span = self._span(array)
+                if span != self._spans.get(slot) or not array.flags.c_contiguous:
+                    self._spans[slot] = span
+                    self._whole[slot] = self.backend.xp.ascontiguousarray(array)
+                    moved.add(slot)
+        if moved:
+            self._alone = {output for output, slot in self.plan.taken.items() if self._is_alone(slot)}
+            self._whole |= {output: self._whole[self.plan.taken[output]] for output in self._alone}
+            moved |= self._alone
+        fresh = {*self.plan.fresh, *self.plan.taken} - self._alone
+        for output in fresh:
+            kind = self.program.kinds[output]
+            self._whole[output] = self.backend.xp.empty(kind.shape, kind.dtype)
+        return moved | fresh
+
+    def _span(self, array: Any) -> tuple[int, int]:
+        """The addresses from and to which an array's elements lie."""
+        begin = self.backend.address(array)
+        steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)] if array.size else []
+        return begin + sum(min(s, 0) for s in steps), begin + sum(max(s, 0) for s in steps) + array.dtype.itemsize
+
+    def _is_alone(self, slot: int) -> bool:
+        """Whether an input may be written over: of all that a run reads, nothing else looks at its memory."""
+        array, (begin, end) = self._given[slot], self._spans[slot]
+        if not (array.flags.c_contiguous and getattr(array.flags, "writeable", True)):
+            return False
+        return sum(first < end and begin < last for first, last in self._spans.values()) == 1
+
+    def _results(self) -> list[Any]:
+        """The outputs, each in memory of its own."""
+        own = {*self.plan.fresh, *self.plan.taken}
+        results: list[Any] = []
+        for output in self.program.outputs:
+            value = output.value if isinstance(output, Constant) else self._all_of(output)
+            if isinstance(output, int) and output in own:
+                own.remove(output)
+                if output in self._alone:
+                    value = self._given[self.plan.taken[output]] = value.view()
+                results.append(value)
+            else:
+                results.append(self._copy(value))
         return results
 
     def _copy(self, value: Any) -> Any:
-        return backend_of((value,)).xp.array(value, copy=True) if is_array(value) else value
+        if not is_array(value):
+            return value
+        made = backend_of((value,)).xp.array(value, copy=True)
+        return made if made.shape or self.backend.name != "numpy" else made[()]
 
-    def _is_alone(self, array: Any, others: Sequence[Any]) -> bool:
-        """Whether an array may be written to in place: of all that a run reads, itself included, nothing else looks at
-        its memory."""
-        if not (array.flags.c_contiguous and getattr(array.flags, "writeable", True)):
-            return False
-        overlaps = self.backend.xp.may_share_memory
-        return sum(bool(overlaps(array, other)) for other in others if is_array(other)) == 1
+    # Binding
 
-    def _empty(self, slot: int) -> Any:
-        kind = self.program.kinds[slot]
-        return self.backend.xp.empty(kind.shape, kind.dtype)
+    def _bound(self) -> Iterator[Callable[[], None]]:
+        """What a run does, one moment after the other: calls, on several threads where there are parts for them."""
+        everything = zip(self.plan.regions, self.plan.parts, self.plan.local, strict=True)
+        for _, moment in groupby(everything, key=lambda found: found[0].moment):
+            calls: list[list] = [[] for _ in range(self.plan.threads)]
+            sums: list[partial] = []
+            for region, parts, places in moment:
+                started: set[tuple[int, int]] = set()
+                for part in parts:
+                    local = self._arrays_within(region, part, places)
+                    for instruction, cut in region.steps:
+                        self._add(calls[part.thread], instruction, cut, part, local, started)
+                sums += self._sums_of(region, parts, places)
+            busy = [partial(_make, some) for some in calls if some]
+            yield busy[0] if len(busy) == 1 else partial(threads.together, busy)
+            if sums:
+                yield partial(_make, sums)
 
-    def _run_chain(self, chain: Chain, values: list[Any]) -> None:
-        for slot in chain.step.results:
-            if values[slot] is None:
-                values[slot] = self._empty(slot)
-        blocks = chain.blocks()
-        shares = dealt(blocks, self._threads if chain.work >= WORTH_A_THREAD else 1)
-        threads.together([functools.partial(chain.run, values, share, i) for i, share in enumerate(shares)])
+    def _array(self, memory: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array somewhere in a block of memory."""
+        size = math.prod(shape) * dtype.itemsize
+        return memory[offset : offset + size].view(dtype).reshape(shape)
 
-    def _run_one(self, instruction: Instruction, values: list[Any]) -> None:
-        args = [o.value if isinstance(o, Constant) else values[o] for o in instruction.operands]
-        slot, out = instruction.result, values[instruction.result]
-        if out is None and instruction.primitive.view_of is None and self.program.kinds[slot].shape:
-            out = values[slot] = self._empty(slot)
-        tasks = parts(instruction, self.backend, args, out, self._threads)
-        if tasks is not None:
-            threads.together(tasks)
-        elif out is None:
-            values[slot] = instruction.run(self.backend, args)
+    def _arrays_within(self, region: Region, part: Part, places: dict[tuple[str, int], int]) -> dict[Any, Any]:
+        """By slot, what exists for one part at a time; by ("term" or "sum", slot), what sums are made of."""
+        found: dict[Any, Any] = {}
+        for (what, slot), offset in places.items():
+            (*shape,), dtype = self.program.kinds[slot]
+            if what == "part":
+                shape[self.plan.places[slot].axis] = part.rows.stop - part.rows.start
+            key = slot if what == "part" else (what, slot)
+            found[key] = self._array(self._scratch[part.thread], offset, tuple(shape), dtype)
+        return found
+
+    def _add(
+        self, calls: list, instruction: Instruction, cut: Cut | None, part: Part, local: dict[Any, Any], started: set
+    ) -> None:
+        """Add the calls for one instruction on one part: a result, or a term and its addition to the sum."""
+        slot = instruction.result
+        if cut is None or cut.result is not None:
+            self._append(calls, instruction, cut, part, local, None)
+            return
+        total = self._whole[slot] if part.thread == 0 else local["sum", slot]
+        if (slot, part.thread) in started:
+            term = local["term", slot]
+            self._append(calls, instruction, cut, part, local, term)
+            calls.append(partial(self.backend.xp.add, total, term, out=total))
         else:
-            instruction.run(self.backend, args, out=out)
+            started.add((slot, part.thread))
+            self._append(calls, instruction, cut, part, local, total)
+
+    def _append(
+        self, calls: list, instruction: Instruction, cut: Cut | None, part: Part, local: dict, out: Any
+    ) -> None:
+        """Add a call, and remember what it uses that may move."""
+        make = partial(self._call, instruction, cut, part, local, out)
+        for slot in {*instruction.reads(), instruction.result}:
+            self._users.setdefault(self.plan.source[slot], []).append((calls, len(calls), make))
+        calls.append(make())
+
+    def _bind_again(self, moved: set[int]) -> None:
+        """Renew the calls that use what has moved."""
+        for slot in self.plan.views if moved else ():
+            if self.plan.source[slot] in moved:
+                self._whole.pop(slot, None)
+        for slot in moved:
+            for calls, place, make in self._users.get(slot, ()):
+                calls[place] = make()
+
+    def _call(self, instruction: Instruction, cut: Cut | None, part: Part, local: dict, out: Any) -> partial:
+        """One instruction on one part."""
+        axes = cut.operands if cut else (None,) * len(instruction.operands)
+        args = [self._operand(o, axis, part, local) for o, axis in zip(instruction.operands, axes, strict=True)]
+        params = (
+            params_of(instruction, cut, self.program.kinds[instruction.result].shape, part.rows)
+            if cut
+            else instruction.params
+        )
+        if out is None:
+            out = self._operand(instruction.result, cut and cut.result, part, local)
+        forward = COPIES.get(instruction.primitive.name, instruction.primitive.forward)
+        call = partial(forward, self.backend, *args, **params, out=out)
+        call.primitive = instruction.primitive  # for messages
+        return call
+
+    def _operand(self, operand: int | Constant, axis: int | None, part: Part, local: dict) -> Any:
+        """An operand, or the part of it along an axis."""
+        if not isinstance(operand, int):
+            whole = operand.value
+        elif operand in local:
+            return local[operand]
+        elif self.plan.source[operand] in local:
+            return self._view_within(operand, axis, part, local)
+        else:
+            whole = self._all_of(operand)
+        return whole if axis is None else whole[(slice(None),) * axis + (part.rows,)]
+
+    def _all_of(self, slot: int) -> Any:
+        """The whole of a slot; views are made when they are asked for."""
+        if slot not in self._whole:
+            instruction = self._made[slot]
+            looked_at = self._all_of(instruction.operands[instruction.primitive.view_of])
+            self._whole[slot] = self._view(instruction, looked_at, instruction.params)
+        return self._whole[slot]
+
+    def _view_within(self, slot: int, axis: int, part: Part, local: dict) -> Any:
+        """A view of what exists for one part at a time."""
+        instruction, shape = self._made[slot], self.program.kinds[slot].shape
+        cut = next(cut for cut in cuts(instruction, self.program.kinds) if cut.result == axis)
+        place = instruction.primitive.view_of
+        looked_at = self._operand(instruction.operands[place], cut.operands[place], part, local)
+        local[slot] = self._view(instruction, looked_at, params_of(instruction, cut, shape, part.rows))
+        return local[slot]
+
+    def _view(self, instruction: Instruction, x: Any, params: dict[str, Any]) -> Any:
+        if instruction.primitive.name == "stop_gradient":  # what it protects from is nobody here
+            return x
+        return instruction.primitive.forward(self.backend, x, **params)
+
+    def _sums_of(self, region: Region, parts: Sequence[Part], places: dict[tuple[str, int], int]) -> Iterator[partial]:
+        """Add the sums of the other threads to that of the first."""
+        first = {part.thread: part for part in reversed(parts)}
+        for thread in range(1, len(first)):
+            found = self._arrays_within(region, first[thread], places)
+            for what, slot in places:
+                if what == "sum":
+                    total = self._whole[slot]
+                    yield partial(self.backend.xp.add, total, found["sum", slot], out=total)
+
+
+def _make(calls: list[partial]) -> None:
+    """Make calls. What goes wrong in one is told as without a program."""
+    for call in calls:
+        try:
+            call()
+        except EXPLAINED as error:
+            params = {name: value for name, value in call.keywords.items() if name != "out"}
+            raise explained(error, call.primitive, call.args[1:], params) from error
+
+
+def _copy_reshaped(backend: Any, x: Any, *, shape: tuple[int, ...], out: Any) -> None:
+    out.reshape(x.shape)[...] = x
+
+
+def _copy_number(backend: Any, x: Any, *, index: Any, out: Any) -> None:
+    out[...] = x[index]
+
+
+COPIES: dict[str, Callable] = {"reshape": _copy_reshaped, "slice": _copy_number}
+"""Views that cannot look at what they show, and so are results like any other."""

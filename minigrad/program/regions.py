@@ -1,0 +1,149 @@
+"""Regions: which instructions run together, part by part.
+
+A *region* is a run of instructions that can all be cut along one axis of the same length (`cuts`): rows of a batch,
+or of a weight and what its optimiser keeps. It runs part by part, over threads: a part goes through the whole region
+while it is in the cache, and what only the region itself reads exists for one part at a time. A small sum over the
+axis is added up part by part. What cannot be cut, or is too small to be worth it, runs whole.
+
+    h = relu(x @ w + b)        rows of x       ┐
+    y = h @ v                  rows of h       ├ one region, of len(x) rows
+    b̄ = Σ_rows h̄               added up        ┘
+    w̄ = xᵀ @ h̄,  w − α·w̄       rows of w       ─ another, of len(w) rows
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from minigrad.core import shape_of
+from minigrad.program.cuts import Cut, cuts, length
+from minigrad.program.instructions import Instruction, Kind
+
+SMALL = 1 << 12  # elements: a result with fewer is not worth a region of its own
+ADDED_UP = 1 << 16  # bytes: a larger sum is computed afterwards, whole or by its own rows
+
+
+class Region(NamedTuple):
+    """Instructions and their cuts along an axis of `rows`; without rows (and cuts), instructions that run whole.
+
+    What runs whole comes first in its stage; the other regions of a stage run at the same time.
+    """
+
+    stage: int
+    rows: int | None
+    steps: tuple[tuple[Instruction, Cut | None], ...]
+
+    @property
+    def moment(self) -> int:
+        """When it runs: regions of one moment run at the same time."""
+        return 2 * self.stage + (self.rows is not None)
+
+
+class Place(NamedTuple):
+    """Where a slot is made: the stage and rows of its region, and the axis along which it is cut there.
+
+    Without an axis it is whole, and there only when its region is done.
+    """
+
+    stage: int
+    rows: int | None
+    axis: int | None
+
+
+def regions(
+    instructions: Sequence[Instruction], kinds: Sequence[Kind], source: dict[int, int]
+) -> tuple[list[Region], dict[int, Place]]:
+    """Instructions as regions, in an order that can be run, and the place of every slot that is no input's.
+
+    Every instruction goes to the earliest *stage* at which its operands are there; those of one stage with as many rows
+    are a region. Views (slots whose `source` is another) belong to no region: they are where what they look at is.
+    """
+    places: dict[int, Place] = {}
+    chosen: list[tuple[Instruction, Cut | None]] = []
+    for instruction in instructions:
+        ways = cuts(instruction, kinds)
+        if source[instruction.result] != instruction.result:
+            _follow(instruction, ways, places)
+            continue
+        options = _options(instruction, ways, kinds, places)
+        place, cut = min(options or [_whole(instruction, places)], key=lambda way: way[0].stage)
+        places[instruction.result] = place
+        chosen.append((instruction, cut))
+    _sink(chosen, places, source)
+    found: dict[tuple[int, int], list[tuple[Instruction, Cut | None]]] = {}
+    for instruction, cut in chosen:
+        place = places[instruction.result]
+        found.setdefault((place.stage, place.rows or 0), []).append((instruction, cut))
+    return [Region(stage, rows or None, tuple(steps)) for (stage, rows), steps in sorted(found.items())], places
+
+
+def _follow(view: Instruction, ways: Sequence[Cut], places: dict[int, Place]) -> None:
+    """The place of a view: that of what it looks at."""
+    looked_at = view.operands[view.primitive.view_of]
+    place = places.get(looked_at) if isinstance(looked_at, int) else None
+    if place is not None:
+        axis = next((w.result for w in ways if place.axis is not None and w.operands[0] == place.axis), None)
+        places[view.result] = place._replace(axis=axis)
+
+
+def _options(
+    instruction: Instruction, ways: Sequence[Cut], kinds: Sequence[Kind], places: dict[int, Place]
+) -> list[tuple[Place, Cut]]:
+    """Where an instruction could be with each cut that is worth it.
+
+    Rows are those of the first axis that has some. A result with few elements is cut only along with what it is made
+    from; a sum too, if it is small or cannot be computed by its own rows.
+    """
+    shapes = [kinds[o].shape if isinstance(o, int) else tuple(shape_of(o.value)) for o in instruction.operands]
+    kind = kinds[instruction.result]
+    first = next((axis for axis, n in enumerate(kind.shape) if n > 1), None)
+    by_rows = [cut for cut in ways if cut.result is not None and cut.result == first]
+    found = []
+    for cut in ways:
+        rows = length(cut, shapes, kind.shape)
+        stage, joins = _stage_of(instruction, cut, rows, places)
+        if cut.result is None:
+            worth_it = joins and (kind.bytes <= ADDED_UP or not by_rows)
+        else:
+            worth_it = cut in by_rows and (joins or math.prod(kind.shape) >= SMALL)
+        if worth_it and all(map(math.prod, (*shapes, kind.shape))):  # nothing is empty
+            found.append((Place(stage, rows, cut.result), cut))
+    return found
+
+
+def _stage_of(instruction: Instruction, cut: Cut, rows: int, places: dict[int, Place]) -> tuple[int, bool]:
+    """The earliest stage for an instruction with this cut, and whether its operands are made in the same region."""
+    stage, joins = 0, False
+    for operand, axis in zip(instruction.operands, cut.operands, strict=True):
+        place = places.get(operand) if isinstance(operand, int) else None
+        if place is not None:
+            together = axis is not None and (place.rows, place.axis) == (rows, axis)
+            earliest = place.stage if together else place.stage + 1
+            if earliest > stage or (earliest == stage and together):
+                stage, joins = earliest, together
+    return stage, joins
+
+
+def _whole(instruction: Instruction, places: dict[int, Place]) -> tuple[Place, None]:
+    """Where an instruction is that runs whole."""
+    before = [places[slot] for slot in instruction.reads() if slot in places]
+    return Place(max((p.stage + (p.rows is not None) for p in before), default=0), None, None), None
+
+
+def _sink(chosen: Sequence[tuple[Instruction, Cut | None]], places: dict[int, Place], source: dict[int, int]) -> None:
+    """Move what is made from inputs alone to where it is read first, if that is a later region of its rows: there it
+    need not be kept (β·m of an optimiser, which could run before the gradient is known)."""
+    readers: dict[int, list[Place]] = {}  # of each slot: their stage and rows, and the axis along which they read it
+    for instruction, cut in reversed(chosen):
+        place, axes = places[instruction.result], cut.operands if cut else (None,) * len(instruction.operands)
+        mine = readers.get(instruction.result, [])
+        if mine and not any(slot in places for slot in instruction.reads()):
+            stage = min(reader.stage for reader in mine)
+            if all(reader == place._replace(stage=stage) for reader in mine if reader.stage == stage):
+                place = places[instruction.result] = place._replace(stage=stage)
+        for slot, axis in zip(instruction.operands, axes, strict=True):
+            if isinstance(slot, int):
+                seen_as = axis if source[slot] == slot else None  # a view may show it in another order
+                readers.setdefault(source[slot], []).append(Place(place.stage, place.rows, seen_as))
