@@ -20,7 +20,7 @@ class Optimiser(NamedTuple):
 
 
 class AdamState(NamedTuple):
-    """Steps taken (int64, so that a captured step counts on), and running means of the gradient and its square."""
+    """Steps taken (int64, so that a captured step counts on), and discounted sums of the gradient and its square."""
 
     step: Any
     first: Any
@@ -34,9 +34,11 @@ class MomentumState(NamedTuple):
 
 
 def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
-    """Kingma and Ba, arXiv:1412.6980, algorithm 1 with the efficient form of section 2:
+    """Kingma and Ba, arXiv:1412.6980, algorithm 1, on sums in place of means, so that every factor is one number a step:
 
-    m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²,  θ ← θ − α/(1−β₁ᵗ)·m / (√v/√(1−β₂ᵗ) + ε)
+    m ← β₁m + g,  v ← β₂v + g²,  θ ← θ − α·(a/r)·m / (√v + ε/r)   with a = (1−β₁)/(1−β₁ᵗ) and r² = (1−β₂)/(1−β₂ᵗ)
+
+    where a·m and r²·v are the bias-corrected means of the paper.
     """
     _positive(learning_rate=learning_rate, epsilon=epsilon)
     if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
@@ -47,12 +49,13 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
 
     def update(parameters: Any, gradients: Any, state: AdamState) -> tuple[Any, AdamState]:
         t = state.step + 1
-        first = tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.first, gradients)
-        second = tree.map(lambda v, g: beta2 * v + (1 - beta2) * mg.square(g), state.second, gradients)
-        rate, root = learning_rate / (1 - beta1**t), 1 / mg.sqrt(1 - beta2**t)  # float64
+        first = tree.map(lambda m, g: beta1 * m + g, state.first, gradients)
+        second = tree.map(lambda v, g: beta2 * v + mg.square(g), state.second, gradients)
+        root = mg.sqrt((1 - beta2) / (1 - beta2**t))  # float64
+        rate, floor = learning_rate * (1 - beta1) / (1 - beta1**t) / root, epsilon / root
 
         def stepped(p: Any, m: Any, v: Any) -> Any:
-            return p - mg.astype(rate, p.dtype) * (m / (mg.astype(root, p.dtype) * mg.sqrt(v) + epsilon))
+            return p - mg.astype(rate, p.dtype) * (m / (mg.sqrt(v) + mg.astype(floor, p.dtype)))
 
         return tree.map(stepped, parameters, first, second), AdamState(t, first, second)
 

@@ -48,6 +48,11 @@ def _freeze(x: Any) -> Any:
     return view
 
 
+def _address(x: np.ndarray) -> int:
+    return x.__array_interface__["data"][0]
+
+
+_LINE = 64  # bytes: a cache line, from whose beginning memory is faster
 _kept = threading.local()
 
 
@@ -56,7 +61,8 @@ def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size, dtype = math.prod(shape), np.dtype(dtype)
     found = getattr(_kept, name, None)
     if found is None or found.size < size * dtype.itemsize:
-        found = np.empty(size * dtype.itemsize, np.uint8)
+        raw = np.empty(size * dtype.itemsize + _LINE, np.uint8)
+        found = raw[-_address(raw) % _LINE :]
         setattr(_kept, name, found)
     return found[: size * dtype.itemsize].view(dtype).reshape(shape)
 
@@ -98,7 +104,7 @@ BACKEND = Backend(
     add_at=_add_at,
     from_host=np.asarray,
     to_host=np.asarray,
-    address=lambda x: x.__array_interface__["data"][0],
+    address=_address,
     freeze=_freeze,
     scratch=_scratch,
     fingerprint=_fingerprint,

@@ -22,6 +22,7 @@ from minigrad.core import EXPLAINED, explained
 from minigrad.program import threads
 from minigrad.program.cuts import Cut, cuts, params_of
 from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
+from minigrad.program.layout import ALIGN
 from minigrad.program.plan import Part, planned
 from minigrad.program.regions import Region
 
@@ -54,13 +55,13 @@ class Replay:
         self.plan = planned(program, donated, threads.count() if self.backend.threaded else 1)
         self._lock = threading.Lock()
         self._made = {instruction.result: instruction for instruction in program.instructions}
-        empty = self.backend.xp.empty
-        self._block = empty(self.plan.block_bytes, np.uint8)
-        self._scratch = [empty(self.plan.scratch_bytes, np.uint8) for _ in range(self.plan.threads)]
+        self._block = self._memory(self.plan.block_bytes)
+        self._scratch = [self._memory(self.plan.scratch_bytes) for _ in range(self.plan.threads)]
         self._whole: dict[int, Any] = {}  # arrays of slots that are there as a whole
         for slot, offset in self.plan.offsets.items():
             self._whole[slot] = self._array(self._block, offset, program.kinds[slot].shape, program.kinds[slot].dtype)
         self._given: dict[int, Any] = {}  # arrays that inputs were last time
+        self._copied: set[int] = set()  # inputs that are not contiguous, and so are copied in every run
         self._spans: dict[Any, tuple[int, int]] = {}  # where they are: addresses from, to
         self._users: dict[int, list[tuple[list, int, Callable]]] = {}  # calls to bind again when a slot moves
         self._alone: set[int] = set()  # outputs that are written over a donated input
@@ -95,15 +96,15 @@ class Replay:
         """Put inputs and new results in their places; the slots that are somewhere else than last time."""
         moved = set()
         for slot, array in zip(self.program.inputs, inputs, strict=True):
-            if slot in self._whole and not self.program.kinds[slot].shape:
+            if not self.program.kinds[slot].shape:
                 self._whole[slot][...] = array
-            elif array is not self._given.get(slot):
-                self._given[slot] = array
+            elif array is not self._given.get(slot) or slot in self._copied:
                 span = self._span(array)
-                if span != self._spans.get(slot) or not array.flags.c_contiguous:
-                    self._spans[slot] = span
-                    self._whole[slot] = self.backend.xp.ascontiguousarray(array)
+                if span != self._spans.get(slot) or slot in self._copied or not array.flags.c_contiguous:
                     moved.add(slot)
+                    self._spans[slot], self._whole[slot] = span, self.backend.xp.ascontiguousarray(array)
+                    (self._copied.discard if array.flags.c_contiguous else self._copied.add)(slot)
+                self._given[slot] = array
         if moved:
             self._alone = {output for output, slot in self.plan.taken.items() if self._is_alone(slot)}
             self._whole |= {output: self._whole[self.plan.taken[output]] for output in self._alone}
@@ -167,6 +168,12 @@ class Replay:
             yield busy[0] if len(busy) == 1 else partial(threads.together, busy)
             if sums:
                 yield partial(_make, sums)
+
+    def _memory(self, size: int) -> Any:
+        """So many bytes, from the beginning of a cache line."""
+        raw = self.backend.xp.empty(size + ALIGN, np.uint8)
+        begin = -self.backend.address(raw) % ALIGN
+        return raw[begin : begin + size]
 
     def _array(self, memory: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """An array somewhere in a block of memory."""
