@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import stored
-from minigrad.core import OperandTypeError, Primitive, dtype_of, primitive
+from minigrad.core import OperandTypeError, Primitive, dtype_of, primitive, shape_of
 from minigrad.rules import constant, linear, partials
 
 
@@ -55,7 +55,7 @@ def _named(function: Callable, made: Primitive, formula: str) -> Callable:
     return function
 
 
-BLAS_FROM = 4096  # elements: the rows of a larger array are added up by BLAS, as a product with ones
+LARGE = 4096  # elements: from here on, a call that takes longer to begin may be the faster one
 
 # Comparisons and rounding: no derivative
 
@@ -136,8 +136,8 @@ def sum_to_p(b, x, *, shape, out=None):
     """Sum over whatever broadcasting added: the transpose of broadcast_to."""
     x = b.xp.asarray(x)
     leading = x.ndim - len(shape)
-    by_rows = leading and x.shape[leading:] == tuple(shape) and x.flags.c_contiguous and math.prod(shape) > 1
-    if by_rows and x.dtype in (np.float32, np.float64) and x.size >= BLAS_FROM:
+    by_blas = leading and x.shape[leading:] == tuple(shape) and x.flags.c_contiguous and math.prod(shape) > 1
+    if by_blas and x.dtype in (np.float32, np.float64) and x.size >= LARGE:
         total = b.xp.matmul(b.xp.ones(x.size // math.prod(shape), x.dtype), x.reshape(-1, math.prod(shape)))
         return stored(total.reshape(shape), out)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
@@ -290,7 +290,16 @@ def _log_sigmoid(b, x, out=None):
 sigmoid = _unary("sigmoid", "1 / (1 + e⁻ˣ)", lambda x, y: y * sigmoid(-x), _sigmoid)
 softplus = _unary("softplus", "ln(1 + eˣ)", lambda x: sigmoid(x), _softplus)
 log_sigmoid = _unary("log_sigmoid", "ln(1 / (1 + e⁻ˣ))", lambda x: sigmoid(-x), _log_sigmoid)
-relu = _unary("relu", "max(x, 0)", lambda y: greater(y, 0), lambda b, x, out=None: b.xp.maximum(x, 0, out=out))
+
+
+def _relu(b, x, out=None):
+    """NumPy compares with a row of zeros more than twice as fast as with one zero."""
+    shape = shape_of(x)
+    rows = len(shape) > 1 and shape[0] > 1 and x.size >= LARGE
+    return b.xp.maximum(x, b.xp.zeros(shape[1:], x.dtype) if rows else 0, out=out)
+
+
+relu = _unary("relu", "max(x, 0)", lambda y: greater(y, 0), _relu)
 erf = _unary(
     "erf", "2/√π ∫₀ˣ e^−s² ds", lambda x: 2 / math.sqrt(math.pi) * exp(-(x * x)), lambda b, x, out=None: b.erf(x, out)
 )
