@@ -72,6 +72,21 @@ def parts(upper: np.ndarray, lower: np.ndarray, names: tuple[str, str, str]) -> 
 
 
 @claim(
+    6,
+    "What the objective asks of the encoder is the posterior: the gradient in P's logits is a pull towards it.",
+    "∂/∂l_z [E_P ln Q(z, y) + H(P)] = P(z|y)·(KL(P, Q(z|y)) − ln P(z|y)/Q(z|y)),    0 where P = Q(z|y)",
+)
+def pulled_towards_the_posterior(setting: Setting) -> Sides:
+    log_p, log_joint = tables(setting)
+    log_posterior = mg.log_softmax(log_joint)
+    ratio = log_p - log_posterior
+    pull = mg.exp(log_p) * (divergence(log_p, log_posterior)[:, None] - ratio)
+    objective = mg.grad(lambda logits: mg.sum(elbo(log_joint, mg.log_softmax(logits))))
+    left = objective(log_p), objective(log_posterior)  # at any encoder, and at the posterior
+    return equal(np.stack(left), np.stack([pull, np.zeros_like(pull)]))
+
+
+@claim(
     7,
     "The two expressions for the ELBO are equal, for any encoder.",
     "E_P ln Q(z, y) + H(P) = ln Q(y) − KL(P, Q(z|y))",

@@ -43,7 +43,7 @@ def page(rows: Sequence[Row], seed: int, source: str) -> str:
         verdict=verdict,
         state="fails" if failed else "holds",
         seed=seed,
-        source=_text(source),
+        source=_text(source[:1].upper() + source[1:].rstrip(".")),
         contents=contents,
         sections="\n".join(sections),
     )
@@ -62,7 +62,7 @@ TEMPLATE = """<!doctype html>
 <h1>The lecture, proved</h1>
 <p>Every claim of the slides on variational autoencoders (David McAllester, TTIC 31230, winter 2018), computed on both
 sides. Gradients are minigrad's; the other side is a closed form, an enumeration or another way to the same number.</p>
-<p><strong class="{state}">{verdict}</strong> Seed {seed}; {source}.</p>
+<p><strong class="{state}">{verdict}</strong> Seed {seed}. {source}.</p>
 </header>
 <nav aria-label="Claims"><details><summary>All claims</summary><ul>{contents}</ul></details></nav>
 <main>
@@ -147,7 +147,7 @@ def _inline(png: bytes) -> str:
 
 
 def formula(text: str) -> str:
-    """HTML of a formula: `_x`, `_{xy}`, `^x` and `^{xy}` become sub- and superscripts.
+    """HTML of a formula: `_x`, `_{xy}`, `^x` and `^{xy}` become sub- and superscripts; wide gaps stay wide.
 
     >>> formula("E_P σ_k^2 ≤ x_{ij}")
     'E<sub>P</sub> σ<sub>k</sub><sup>2</sup> ≤ x<sub>ij</sub>'
@@ -156,7 +156,7 @@ def formula(text: str) -> str:
     for mark, tag, after in (("_", "sub", r"(?<=[^\W_])"), (r"\^", "sup", "")):  # long_names keep their underscores
         text = re.sub(mark + r"\{([^}]*)\}", rf"<{tag}>\1</{tag}>", text)
         text = re.sub(rf"{after}{mark}([^\W_])(?![^\W_])", rf"<{tag}>\1</{tag}>", text)
-    return text
+    return re.sub(r"(?<=\S) {3,}", "&emsp;&emsp; ", text)
 
 
 def coloured(code: str) -> str:
