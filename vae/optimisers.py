@@ -34,7 +34,7 @@ class MomentumState(NamedTuple):
 
 
 def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
-    """Kingma and Ba, arXiv:1412.6980, algorithm 1, on sums in place of means, so that every factor is one number a step:
+    """Kingma and Ba, arXiv:1412.6980, algorithm 1, on sums in place of means:
 
     m ← β₁m + g,  v ← β₂v + g²,  θ ← θ − α·(a/r)·m / (√v + ε/r)   with a = (1−β₁)/(1−β₁ᵗ) and r² = (1−β₂)/(1−β₂ᵗ)
 

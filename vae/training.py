@@ -7,9 +7,12 @@ that stops anywhere and resumes goes through the same states, bit for bit, as on
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +54,9 @@ class Trainer(NamedTuple):
     model: Model
     likelihood: Likelihood
     device: str
-    step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]  # gives −ELBO and what comes next
+    step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]
+    """(parameters, optimiser's state, images, noise) -> −ELBO and the next two, on the CPU in the memory of the first
+    two, which must not be used again."""
     initial: Callable[[], State]
 
 
@@ -76,7 +81,8 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
         parameters = mg.to_device(parameters, device)
         return State(parameters, optimiser.init(parameters))
 
-    return Trainer(config, model, likelihood, device, step, initial)
+    in_place = mg.jit(step, donate=(0, 1)) if device == "cpu" else step
+    return Trainer(config, model, likelihood, device, in_place, initial)
 
 
 def _key(config: Config, purpose: int, epoch: int) -> Any:
@@ -93,9 +99,10 @@ def train(
 ) -> State:
     """Train until `config.epochs` epochs are done, from `state` or from the beginning; files go to the folder `out`.
 
-    `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` are told of progress. On Ctrl-C the
-    checkpoint is written before KeyboardInterrupt goes on. Raises TrainingError when the loss is no longer finite, and
-    when `state` comes from other images; the last checkpoint is kept.
+    `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` are told of progress; the next step
+    writes over the arrays of `state`. On Ctrl-C the checkpoint is written before KeyboardInterrupt goes on. Raises
+    TrainingError when the loss is no longer finite, and when `state` comes from other images; the last checkpoint is
+    kept.
     """
     config, checksum = trainer.config, zlib.crc32(data.test, zlib.crc32(data.train))
     state = trainer.initial() if state is None else state
@@ -108,7 +115,13 @@ def train(
     try:
         with np.errstate(all="ignore"):  # a NaN is found and named below
             while state.epoch < config.epochs:
-                for state, loss in _steps(trainer, images, state, steps):  # noqa: B020 - it starts from this state
+                draws, began = _draws(trainer, images, state.epoch), time.perf_counter() - state.seconds
+                for number in range(state.step, steps):
+                    with finished():
+                        state, loss = _stepped(trainer, state, *draws(number))
+                        state = state._replace(seconds=time.perf_counter() - began)
+                    if not math.isfinite(loss) or (number + 1 == steps and not _finite(state.parameters)):
+                        raise TrainingError(_diagnosis(trainer, draws, out, state, loss))
                     on_step(state, steps, loss)
                 state = _close_epoch(trainer, images, test, state)
                 save(out, trainer, state)
@@ -120,28 +133,42 @@ def train(
     return state
 
 
-def _steps(trainer: Trainer, images: Any, state: State, steps: int) -> Iterator[tuple[State, float]]:
-    """The states after each of the remaining steps of an epoch, each with the loss of its batch."""
-    config, latent = trainer.config, trainer.model.latent
-    order = np.argsort(mg.random.bits(_key(config, ORDER, state.epoch), (len(images),)), kind="stable")
-    order, key = mg.to_device((order, _key(config, NOISE, state.epoch)), trainer.device)
-    began = time.perf_counter() - state.seconds
-    before = None
-    for number in range(state.step, steps):
-        rows = order[number * config.batch : (number + 1) * config.batch]
-        y = images[rows]
-        noise = mg.random.normal(key, (len(rows), latent), offset=number * config.batch * latent)
-        loss, parameters, optimiser = trainer.step(state.parameters, state.optimiser, y, noise)
-        value = float(loss)
-        last_is_bad = number + 1 == steps and not _finite(parameters)  # no later loss would show it
-        if last_is_bad or not math.isfinite(value):
-            raise TrainingError(_diagnosis(trainer, value, (before, (state, y, noise))))
-        before = state, y, noise
-        total, seconds = state.total - value * len(rows), time.perf_counter() - began
-        state = state._replace(
-            parameters=parameters, optimiser=optimiser, step=number + 1, total=total, seconds=seconds
-        )
-        yield state, value
+@contextmanager
+def finished() -> Iterator[None]:
+    """Ctrl-C waits for the end of this block: a step that updates in place must not stop half-way."""
+    asked: list[Any] = []
+    usual = signal.getsignal(signal.SIGINT)
+    if not callable(usual) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *where: asked.append(where))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if asked:
+            usual(*asked[0])
+
+
+def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], tuple[Any, Any]]:
+    """A function that gives the images and the noise of each batch of an epoch."""
+    size, latent = trainer.config.batch, trainer.model.latent
+    order = np.argsort(mg.random.bits(_key(trainer.config, ORDER, epoch), (len(images),)), kind="stable")
+    order, key = mg.to_device((order, _key(trainer.config, NOISE, epoch)), trainer.device)
+
+    def draw(number: int) -> tuple[Any, Any]:
+        rows = order[number * size : (number + 1) * size]
+        return images[rows], mg.random.normal(key, (len(rows), latent), offset=number * size * latent)
+
+    return draw
+
+
+def _stepped(trainer: Trainer, state: State, y: Any, noise: Any) -> tuple[State, float]:
+    """The state after one more batch, and its loss."""
+    loss, parameters, optimiser = trainer.step(state.parameters, state.optimiser, y, noise)
+    value = float(loss)
+    total = state.total - value * len(y)
+    return state._replace(parameters=parameters, optimiser=optimiser, step=state.step + 1, total=total), value
 
 
 def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> State:
@@ -169,22 +196,23 @@ def _finite(parameters: Any) -> bool:
     return all(bool(mg.isfinite(leaf).all()) for leaf in tree.flatten(parameters)[0])
 
 
-def _diagnosis(trainer: Trainer, value: float, last: tuple) -> str:
+def _diagnosis(trainer: Trainer, draws: Callable, out: Path, state: State, value: float) -> str:
     """One sentence: where training broke, and the first operation that made a NaN.
 
-    `last` are the two last (state, images, noise), or None: a NaN in a gradient is seen in the loss of the next batch.
+    The last two steps are repeated for that, from the checkpoint on: a NaN in a gradient shows in the next loss.
     """
-    *_, (state, _, _) = last
-    found = "no operation made a NaN: the numbers overflowed"
-    for state_then, y, noise in filter(None, last):
-        try:
-            with mg.checks.debug_nans():
-                trainer.step(state_then.parameters, state_then.optimiser, y, noise)
-        except mg.checks.NanError as error:
-            found = str(error) if state_then is state else f"{error}, one batch earlier"
-            break
+    found, before = "no operation made a NaN: the numbers overflowed", load_state(trainer, out)
+    while before.step < state.step:
+        if before.step >= state.step - 2:
+            try:
+                with mg.checks.debug_nans():
+                    trainer.step(before.parameters, before.optimiser, *draws(before.step))
+            except mg.checks.NanError as error:
+                found = str(error) if before.step == state.step - 1 else f"{error}, one batch earlier"
+                break
+        before, _ = _stepped(trainer, before, *draws(before.step))
     broke = "parameters became infinite or NaN" if math.isfinite(value) else f"the loss became {value}"
-    return f"{broke} in epoch {state.epoch + 1}, batch {state.step + 1}: {found}; {ADVICE}"
+    return f"{broke} in epoch {state.epoch + 1}, batch {state.step}: {found}; {ADVICE}"
 
 
 # Runs on disk

@@ -156,9 +156,9 @@ def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path):
     """And one step of SGD without momentum is α times the complex-step gradient of just that."""
     config = dataclasses.replace(CONFIGS["mlp"], optimiser="sgd", momentum=0.0, learning_rate=0.5)
     trainer, likelihood = make_trainer(config, (4, 4, 1)), config.make_likelihood()
-    state = trainer.initial()
+    state, begun = trainer.initial(), trainer.initial()
     y, noise = DATA.train[:5], np.random.default_rng(0).standard_normal((5, 2), np.float32)
-    loss, after, _ = trainer.step(state.parameters, state.optimiser, y, noise)
+    loss, after, _ = trainer.step(begun.parameters, begun.optimiser, y, noise)
     wide = tree.map(lambda x: x.astype(np.float64), (state.parameters, y, noise))
     assert_close(loss, -np.mean(truth.elbo("mlp", likelihood, *wide, "closed")), rounding(np.float32))
     random = np.random.default_rng(1)
@@ -392,11 +392,10 @@ def test_the_operation_that_made_the_nan_is_named(tmp_path):
 def with_hidden_nan(trainer, at: int):
     """A loss with 0·√(0·w) in it from step `at` on: finite, with a gradient of 0·∞ = NaN."""
     model, likelihood = trainer.model, trainer.likelihood
-    optimiser, count = trainer.config.make_optimiser(), [0]
+    optimiser = trainer.config.make_optimiser()
 
     def step(parameters, state, y, noise):
-        count[0] += 1
-        trap = 1.0 if count[0] >= at else 0.0
+        trap = state.step + 1 >= at
 
         def loss(p):
             bad = mg.sum(mg.sqrt(0 * p.encoder.mean.b)) if trap else 0.0
