@@ -6,8 +6,9 @@ and plain NumPy, which has no gradient and shows the floor:
     chain   h ← a·tanh(h) + b, 200 times, then a sum: 601 operations
     mlp     h ← h W + b, h ← h / (1 + e⁻ʰ), 40 times, then Σ h²: 242 operations, h being a batch of one row
 
-The gradient's cost is the whole of it, forward included, divided by the number of *forward* operations. All results are
-compared before the clock starts. `ratio` is minigrad's median over autograd's.
+The gradient's cost is the whole of it, forward included, divided by the number of *forward* operations. `minigrad, jit`
+replays the captured program; `us_per_instruction` divides its time by the instructions of that program, gradient
+included. All results are compared before the clock starts. `ratio` is minigrad's median (eager) over autograd's.
 
     python benchmarks/overhead.py
     python benchmarks/overhead.py --profile      (where minigrad's time goes; measures nothing else)
@@ -64,7 +65,12 @@ def inputs_of(name: str) -> tuple[np.ndarray, ...]:
 
 def forwards(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
     """Value alone, outside of any derivative."""
-    made = {"minigrad": lambda: program(mg, *inputs), "NumPy": lambda: program(np, *inputs)}
+    replayed = mg.jit(lambda *given: program(mg, *given))
+    made = {
+        "minigrad": lambda: program(mg, *inputs),
+        "minigrad, jit": lambda: replayed(*inputs),
+        "NumPy": lambda: program(np, *inputs),
+    }
     if autograd:
         made["autograd"] = lambda: program(autograd.numpy, *inputs)
     if torch:
@@ -76,7 +82,8 @@ def forwards(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
 def gradients(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
     """The gradient of all three inputs."""
     ours = mg.grad(lambda *given: program(mg, *given), argnums=(0, 1, 2))
-    made = {"minigrad": lambda: ours(*inputs)}
+    replayed = mg.jit(ours)
+    made = {"minigrad": lambda: ours(*inputs), "minigrad, jit": lambda: replayed(*inputs)}
     if autograd:
         theirs = autograd.grad(lambda *given: program(autograd.numpy, *given), argnum=(0, 1, 2))
         made["autograd"] = lambda: theirs(*inputs)
@@ -102,11 +109,21 @@ def _arrays(result: Any) -> list[np.ndarray]:
 # Side by side
 
 
-def run_case(case: str, competitors: dict[str, Callable], operations: int, rounds: int) -> dict[str, Any]:
+def instructions(kind: str, program: Callable, inputs: tuple) -> int:
+    """How many instructions the captured program has."""
+    f = lambda *given: program(mg, *given)
+    return len(mg.jit(mg.grad(f, argnums=(0, 1, 2)) if kind == "gradient" else f).program(*inputs))
+
+
+def run_case(
+    case: str, competitors: dict[str, Callable], operations: int, captured: int, rounds: int
+) -> dict[str, Any]:
     check_agreement(case, competitors)
     entries: dict[str, Any] = measure(competitors, rounds)
     for entry in entries.values():
         entry["us_per_operation"] = round(1e3 * entry["median_ms"] / operations, 4)
+    replayed = entries["minigrad, jit"]
+    replayed |= {"instructions": captured, "us_per_instruction": round(1e3 * replayed["median_ms"] / captured, 4)}
     entries |= {who: ABSENT for who in ("autograd", "PyTorch") if who not in entries}
     return entries | {"ratio": ratio(entries, "minigrad", ["autograd"])}
 
@@ -138,7 +155,8 @@ def main() -> None:
             for kind, competitors in (("forward", forwards), ("gradient", gradients)):
                 case = f"{name}, {kind}"
                 print(f"{case} …", file=sys.stderr, flush=True)
-                results[case] = run_case(case, competitors(program, inputs), operations, options.rounds)
+                captured = instructions(kind, program, inputs)
+                results[case] = run_case(case, competitors(program, inputs), operations, captured, options.rounds)
     if not options.profile:
         report("overhead", "Overhead on arrays of 10 numbers", results, options)
 

@@ -38,7 +38,7 @@ def competitors(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def print_table(title: str, cases: dict[str, Any]) -> None:
-    """A row per competitor; the ratio stands in the first row of its case, that of a captured step in its own."""
+    """A row per competitor; ratios stand in the first row of their case: to the usual peer, and to the fastest."""
     per_operation = any("us_per_operation" in e for case in cases.values() for e in competitors(case).values())
     table = Table(title=f"{title}, in milliseconds")
     for column in ("case", "who"):
@@ -47,16 +47,15 @@ def print_table(title: str, cases: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     for key, case in cases.items():
         for i, (who, entry) in enumerate(competitors(case).items()):
-            table.add_row("" if i else key, who, *_cells(entry, per_operation), _ratio(case, who, i))
+            table.add_row("" if i else key, who, *_cells(entry, per_operation), _ratios(case) if i == 0 else "")
         table.add_section()
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _ratio(case: dict[str, Any], who: str, place: int) -> str:
-    if place and "jit" not in who:
-        return ""
-    found = case["ratio_jit" if place else "ratio"]
-    return "none" if found is None else f"{found:.2f}"
+def _ratios(case: dict[str, Any]) -> str:
+    """What a case says of ratios, one after the other."""
+    found = [case[name] for name in ("ratio", "ratio_fastest") if name in case]
+    return ", ".join("none" if r is None else f"{r:.2f}" for r in found)
 
 
 def _cells(entry: dict[str, Any], per_operation: bool) -> list[str]:
@@ -89,8 +88,7 @@ def draw(title: str, cases: dict[str, Any]) -> Figure:
         axes.barh(list(ran), median, xerr=[median - low, high - median], color=colours, capsize=3)
         for row, (edge, value) in enumerate(zip(high, median, strict=True)):
             axes.annotate(f"{value:.3g}", (edge, row), (6, 0), textcoords="offset points", va="center")
-        ratios = [f"{case[name]:.2f}" for name in ("ratio", "ratio_jit") if case.get(name) is not None]
-        axes.set(title=f"{key}: ratio {' and '.join(ratios)}" if ratios else key, xlim=(0, 1.25 * high.max()))
+        axes.set(title=f"{key}: ratio {_ratios(case)}" if _ratios(case) else key, xlim=(0, 1.25 * high.max()))
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(cases) :]:

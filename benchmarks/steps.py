@@ -1,0 +1,266 @@
+"""The competitors of `vae_step`: one whole training step each, made from the same `Task`.
+
+minigrad          captured once (`mg.jit`) and updated in place, as `vae train` does it; or operation by operation
+PyTorch           eager, with its default Adam; for the convolutional model in both layouts
+PyTorch fused     the same with Adam in one kernel (and channels last)
+PyTorch compiled  `torch.compile` of loss and gradient, with fused Adam (and channels last); needs a C++ compiler
+JAX               `jax.jit` of the whole step, parameters and state donated
+autograd, MyGrad  eager, the dense model only: they have no convolution to speak of
+
+What is not installed, or does not work here, is a word about that instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import peer
+from torch_twin import torch, twin_of
+
+import minigrad as mg
+from minigrad import tree
+from vae.models import Model, Parameters
+from vae.objectives import Likelihood, elbo
+from vae.optimisers import adam
+
+jax = peer("jax")
+autograd = peer("autograd")
+mygrad = peer("mygrad")
+NOT_INSTALLED = "not installed"
+LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
+
+
+class Task(NamedTuple):
+    """What everybody starts from."""
+
+    model: Model
+    parameters: Parameters
+    y: np.ndarray
+    noise: np.ndarray
+
+
+class Competitor(NamedTuple):
+    """One implementation of the step, with everything it works on inside."""
+
+    step: Callable[[], float]  # trains once, returns the loss before the update
+    gradients: Callable[[], list[np.ndarray]]  # at the current parameters, in its own layout
+    layout: Callable[[Parameters], list[np.ndarray]]  # our parameters (or gradients) in its layout
+
+
+# minigrad
+
+
+def minigrad(task: Task, captured: bool) -> Competitor:
+    model, likelihood, optimiser = task.model, Likelihood("bernoulli"), adam(LEARNING_RATE, BETA1, BETA2, EPSILON)
+    parameters = tree.map(np.copy, task.parameters)
+    state = optimiser.init(parameters)
+    loss_and_gradients = mg.value_and_grad(lambda p, y, noise: -mg.mean(elbo(model, likelihood, p, y, noise, "closed")))
+
+    def whole(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple:
+        loss, gradients = loss_and_gradients(parameters, y, noise)
+        return loss, *optimiser.update(parameters, gradients, state)
+
+    trained = mg.jit(whole, donate=(0, 1)) if captured else whole
+
+    def step() -> float:
+        nonlocal parameters, state
+        loss, parameters, state = trained(parameters, state, task.y, task.noise)
+        return float(loss)
+
+    def gradients() -> list[np.ndarray]:
+        return _leaves(loss_and_gradients(parameters, task.y, task.noise)[1])
+
+    return Competitor(step, gradients, _leaves)
+
+
+def _leaves(parameters: Parameters) -> list[np.ndarray]:
+    return tree.flatten(parameters)[0]
+
+
+# PyTorch
+
+
+def pytorch(
+    task: Task, channels_last: bool = False, fused: bool = False, compiled: bool = False
+) -> Competitor | str:
+    if torch is None:
+        return NOT_INSTALLED
+    twin = twin_of(task.model, channels_last)
+
+    def tensor(x: np.ndarray) -> Any:
+        made = torch.tensor(np.ascontiguousarray(x))
+        return made.contiguous(memory_format=torch.channels_last) if channels_last and x.ndim == 4 else made
+
+    weights = [tensor(x).requires_grad_() for x in twin.layout(task.parameters)]
+    images, epsilon = tensor(twin.images(task.y)), tensor(task.noise)
+    optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, fused=fused or None)
+
+    def loss() -> Any:
+        mean, log_std, logits = twin.network(weights, images, epsilon)
+        nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
+        return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
+
+    evaluated = torch.compile(loss) if compiled else loss
+
+    def step() -> float:
+        optimiser.zero_grad()
+        value = evaluated()
+        value.backward()
+        optimiser.step()
+        return value.item()
+
+    if compiled:
+        try:
+            torch.autograd.grad(evaluated(), weights)
+        except Exception as error:  # whatever a compiler may say
+            return f"does not compile: {type(error).__name__}: {str(error).splitlines()[0]}"
+    return Competitor(step, lambda: [g.numpy() for g in torch.autograd.grad(loss(), weights)], twin.layout)
+
+
+# JAX
+
+
+def jax_jit(task: Task) -> Competitor | str:
+    if jax is None:
+        return NOT_INSTALLED
+    jnp, lax = jax.numpy, jax.lax
+    network = partial(_network, jnp, conv=partial(_jax_conv, lax))
+
+    def loss(p: Parameters, y: Any, noise: Any) -> Any:
+        return _loss(jnp, network(task.model, p, y, noise), y, softplus=jax.nn.softplus)
+
+    def whole(p: Parameters, state: tuple, y: Any, noise: Any) -> tuple:
+        value, g = jax.value_and_grad(loss)(p, y, noise)
+        return value, *_adam(jnp, jax.tree.map, p, g, *state)
+
+    stepped = jax.jit(whole, donate_argnums=(0, 1))
+    p = jax.tree.map(jnp.array, task.parameters)
+    state = 0, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p)
+    y, noise = jnp.asarray(task.y), jnp.asarray(task.noise)
+
+    def step() -> float:
+        nonlocal p, state
+        value, p, state = stepped(p, state, y, noise)
+        jax.block_until_ready(p)
+        return float(value)
+
+    return Competitor(step, lambda: list(map(np.asarray, jax.tree.leaves(jax.grad(loss)(p, y, noise)))), _leaves)
+
+
+def _jax_conv(lax: Any, x: Any, w: Any, stride: int) -> Any:
+    return lax.conv_general_dilated(x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+# Libraries that speak NumPy
+
+
+def autograd_eager(task: Task) -> Competitor | str:
+    if autograd is None:
+        return NOT_INSTALLED
+    xp = autograd.numpy
+    structure = tree.flatten(task.parameters)[1]
+
+    def loss(leaves: list) -> Any:
+        softplus = lambda x: xp.logaddexp(0.0, x)
+        return _loss(xp, _network(xp, task.model, tree.unflatten(structure, leaves), task.y, task.noise), task.y, softplus)
+
+    return _updated_by_numpy(task, autograd.value_and_grad(loss))
+
+
+def mygrad_eager(task: Task) -> Competitor | str:
+    if mygrad is None:
+        return NOT_INSTALLED
+    structure = tree.flatten(task.parameters)[1]
+
+    def value_and_gradients(leaves: list) -> tuple:
+        tensors = [mygrad.tensor(leaf) for leaf in leaves]
+        parameters = tree.unflatten(structure, tensors)
+        softplus = lambda x: mygrad.logaddexp(np.float32(0), x)
+        value = _loss(mygrad, _network(mygrad, task.model, parameters, task.y, task.noise), task.y, softplus)
+        value.backward()
+        return value.item(), [tensor.grad for tensor in tensors]
+
+    return _updated_by_numpy(task, value_and_gradients)
+
+
+def _updated_by_numpy(task: Task, value_and_gradients: Callable) -> Competitor:
+    """With Adam as one would write it in NumPy."""
+    leaves = [leaf.copy() for leaf in _leaves(task.parameters)]
+    state = 0, [np.zeros_like(leaf) for leaf in leaves], [np.zeros_like(leaf) for leaf in leaves]
+    mapped = lambda f, *columns: [f(*row) for row in zip(*columns, strict=True)]
+
+    def step() -> float:
+        nonlocal leaves, state
+        value, g = value_and_gradients(leaves)
+        leaves, state = _adam(np, mapped, leaves, g, *state)
+        return float(value)
+
+    return Competitor(step, lambda: list(map(np.asarray, value_and_gradients(leaves)[1])), _leaves)
+
+
+# The models once more, in functions that NumPy, autograd, MyGrad and JAX have in common
+
+
+def _network(xp: Any, model: Model, p: Parameters, y: Any, noise: Any, conv: Any = None) -> tuple:
+    relu = lambda x: xp.maximum(x, np.float32(0))
+    dense = lambda layer, x: xp.matmul(x, layer.w) + layer.b
+    h = y if model.name == "conv" else y.reshape(len(y), -1)
+    for layer in p.encoder.hidden:
+        h = relu(conv(h, layer.w, 2) + layer.b if model.name == "conv" else dense(layer, h))
+    h = h.reshape(len(y), -1)
+    mean, log_std = dense(p.encoder.mean, h), dense(p.encoder.log_std, h)
+    h = relu(dense(p.decoder.hidden[0], mean + xp.exp(log_std) * noise))
+    if model.name == "conv":
+        height, width, _ = model.image_shape
+        h = h.reshape(len(y), height // 4, width // 4, -1)
+        middle = p.decoder.hidden[1]
+        h = relu(_depth_to_space(xp, conv(h, middle.w, 1) + middle.b))
+        return mean, log_std, _depth_to_space(xp, conv(h, p.decoder.pixels.w, 1) + p.decoder.pixels.b)
+    return mean, log_std, dense(p.decoder.pixels, h)
+
+
+def _depth_to_space(xp: Any, x: Any) -> Any:
+    n, h, w, c = x.shape
+    return xp.transpose(x.reshape(n, h, w, 2, 2, c // 4), (0, 1, 3, 2, 4, 5)).reshape(n, 2 * h, 2 * w, c // 4)
+
+
+def _loss(xp: Any, found: tuple, y: Any, softplus: Callable) -> Any:
+    mean, log_std, logits = found
+    nats = xp.sum(softplus(logits) - y.reshape(logits.shape) * logits)
+    kl = xp.sum(mean * mean + xp.exp(np.float32(2) * log_std) - np.float32(1) - np.float32(2) * log_std)
+    return (nats + np.float32(0.5) * kl) / np.float32(len(y))
+
+
+def _adam(xp: Any, mapped: Callable, p: Any, g: Any, t: Any, m: Any, v: Any) -> tuple:
+    t = t + 1
+    m = mapped(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
+    v = mapped(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
+    rate, root = LEARNING_RATE / (1 - BETA1**t), 1 / (1 - BETA2**t) ** 0.5
+    return mapped(lambda p, m, v: p - rate * (m / (root * xp.sqrt(v) + EPSILON)), p, m, v), (t, m, v)
+
+
+COMPETITORS: dict[str, dict[str, Callable[[Task], Competitor | str]]] = {
+    "mlp": {
+        "minigrad": partial(minigrad, captured=True),
+        "minigrad eager": partial(minigrad, captured=False),
+        "PyTorch": pytorch,
+        "PyTorch fused": partial(pytorch, fused=True),
+        "PyTorch compiled": partial(pytorch, fused=True, compiled=True),
+        "JAX": jax_jit,
+        "autograd": autograd_eager,
+        "MyGrad": mygrad_eager,
+    },
+    "conv": {
+        "minigrad": partial(minigrad, captured=True),
+        "minigrad eager": partial(minigrad, captured=False),
+        "PyTorch": pytorch,
+        "PyTorch channels-last": partial(pytorch, channels_last=True),
+        "PyTorch fused": partial(pytorch, channels_last=True, fused=True),
+        "PyTorch compiled": partial(pytorch, channels_last=True, fused=True, compiled=True),
+        "JAX": jax_jit,
+    },
+}
+"""Who competes, by model. Minigrad's captured step comes first."""
