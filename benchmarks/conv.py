@@ -62,7 +62,10 @@ def ours(layer: Layer, kind: str, x: np.ndarray, w: np.ndarray, g: np.ndarray, c
 def theirs(layer: Layer, kind: str, x: np.ndarray, w: np.ndarray, g: np.ndarray, last: bool) -> Callable[[], Any]:
     """The same in PyTorch."""
     form = torch.channels_last if last else torch.contiguous_format
-    tensor = lambda a, axes: torch.tensor(np.ascontiguousarray(a.transpose(axes))).contiguous(memory_format=form)
+
+    def tensor(a, axes):
+        return torch.tensor(np.ascontiguousarray(a.transpose(axes))).contiguous(memory_format=form)
+
     images, kernel, back = tensor(x, (0, 3, 1, 2)), tensor(w, (3, 2, 0, 1)), tensor(g, (0, 3, 1, 2))
     padding = 1 if layer.stride == 1 else 0
     if layer.stride == 2:  # "same" pads below and at the right

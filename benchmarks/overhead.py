@@ -111,7 +111,10 @@ def _arrays(result: Any) -> list[np.ndarray]:
 
 def instructions(kind: str, program: Callable, inputs: tuple) -> int:
     """How many instructions the captured program has."""
-    f = lambda *given: program(mg, *given)
+
+    def f(*given):
+        return program(mg, *given)
+
     return len(mg.jit(mg.grad(f, argnums=(0, 1, 2)) if kind == "gradient" else f).program(*inputs))
 
 

@@ -83,9 +83,7 @@ def _leaves(parameters: Parameters) -> list[np.ndarray]:
 # PyTorch
 
 
-def pytorch(
-    task: Task, channels_last: bool = False, fused: bool = False, compiled: bool = False
-) -> Competitor | str:
+def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compiled: bool = False) -> Competitor | str:
     if torch is None:
         return NOT_INSTALLED
     twin = twin_of(task.model, channels_last)
@@ -103,7 +101,7 @@ def pytorch(
         nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
         return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
 
-    evaluated = torch.compile(loss) if compiled else loss
+    evaluated = torch.compile(loss, dynamic=False) if compiled else loss
 
     def step() -> float:
         optimiser.zero_grad()
@@ -164,8 +162,12 @@ def autograd_eager(task: Task) -> Competitor | str:
     structure = tree.flatten(task.parameters)[1]
 
     def loss(leaves: list) -> Any:
-        softplus = lambda x: xp.logaddexp(0.0, x)
-        return _loss(xp, _network(xp, task.model, tree.unflatten(structure, leaves), task.y, task.noise), task.y, softplus)
+        def softplus(x):
+            return xp.logaddexp(0.0, x)
+
+        return _loss(
+            xp, _network(xp, task.model, tree.unflatten(structure, leaves), task.y, task.noise), task.y, softplus
+        )
 
     return _updated_by_numpy(task, autograd.value_and_grad(loss))
 
@@ -178,7 +180,10 @@ def mygrad_eager(task: Task) -> Competitor | str:
     def value_and_gradients(leaves: list) -> tuple:
         tensors = [mygrad.tensor(leaf) for leaf in leaves]
         parameters = tree.unflatten(structure, tensors)
-        softplus = lambda x: mygrad.logaddexp(np.float32(0), x)
+
+        def softplus(x):
+            return mygrad.logaddexp(np.float32(0), x)
+
         value = _loss(mygrad, _network(mygrad, task.model, parameters, task.y, task.noise), task.y, softplus)
         value.backward()
         return value.item(), [tensor.grad for tensor in tensors]
@@ -190,7 +195,9 @@ def _updated_by_numpy(task: Task, value_and_gradients: Callable) -> Competitor:
     """With Adam as one would write it in NumPy."""
     leaves = [leaf.copy() for leaf in _leaves(task.parameters)]
     state = 0, [np.zeros_like(leaf) for leaf in leaves], [np.zeros_like(leaf) for leaf in leaves]
-    mapped = lambda f, *columns: [f(*row) for row in zip(*columns, strict=True)]
+
+    def mapped(f, *columns):
+        return [f(*row) for row in zip(*columns, strict=True)]
 
     def step() -> float:
         nonlocal leaves, state
@@ -205,8 +212,12 @@ def _updated_by_numpy(task: Task, value_and_gradients: Callable) -> Competitor:
 
 
 def _network(xp: Any, model: Model, p: Parameters, y: Any, noise: Any, conv: Any = None) -> tuple:
-    relu = lambda x: xp.maximum(x, np.float32(0))
-    dense = lambda layer, x: xp.matmul(x, layer.w) + layer.b
+    def relu(x):
+        return xp.maximum(x, np.float32(0))
+
+    def dense(layer, x):
+        return xp.matmul(x, layer.w) + layer.b
+
     h = y if model.name == "conv" else y.reshape(len(y), -1)
     for layer in p.encoder.hidden:
         h = relu(conv(h, layer.w, 2) + layer.b if model.name == "conv" else dense(layer, h))

@@ -42,6 +42,7 @@ class Backend:
     address: Callable  # address(array) -> where its first element is, as a number
     freeze: Callable  # freeze(array) -> the same values, safe to hand out
     scratch: Callable  # scratch(name, shape, dtype) -> array with any content, this thread's until it asks again
+    held: Callable  # held() -> bytes that scratch of all threads takes
     fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
 
 

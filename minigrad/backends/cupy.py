@@ -61,5 +61,6 @@ def _backend(cupy: Any) -> Backend:
         address=lambda x: x.data.ptr,
         freeze=freeze,
         scratch=lambda name, shape, dtype: cupy.empty(shape, dtype),  # its own pool keeps memory
+        held=lambda: 0,
         fingerprint=fingerprint,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ def _address(x: np.ndarray) -> int:
 
 _LINE = 64  # bytes: a cache line, from whose beginning memory is faster
 _kept = threading.local()
+_everywhere: weakref.WeakValueDictionary = weakref.WeakValueDictionary()  # what all threads keep, by id
 
 
 def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -64,7 +66,12 @@ def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         raw = np.empty(size * dtype.itemsize + _LINE, np.uint8)
         found = raw[-_address(raw) % _LINE :]
         setattr(_kept, name, found)
+        _everywhere[id(found)] = found
     return found[: size * dtype.itemsize].view(dtype).reshape(shape)
+
+
+def _held() -> int:
+    return sum(array.nbytes for array in list(_everywhere.values()))
 
 
 _WORDS = 4096
@@ -107,5 +114,6 @@ BACKEND = Backend(
     address=_address,
     freeze=_freeze,
     scratch=_scratch,
+    held=_held,
     fingerprint=_fingerprint,
 )

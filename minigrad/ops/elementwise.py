@@ -259,28 +259,44 @@ arctan2 = _binary(
 # Neural networks
 
 
-def _decay(xp, x):
+def _decay(b, x, out=None):
     """e^−|x|, with Re x for |x| where x is complex, so that it stays holomorphic on either side."""
     if dtype_of(x).kind == "c":
-        return xp.exp(xp.where(xp.real(x) >= 0, -x, x))
-    exponent = xp.subtract(0.0, xp.abs(x))
-    return xp.exp(exponent, out=exponent if exponent.ndim else None)  # large arrays cost more to allocate than to fill
+        return b.xp.exp(b.xp.where(b.xp.real(x) >= 0, -x, x), out=out)
+    exponent = b.xp.subtract(0.0, b.xp.abs(x, out=out), out=out)
+    return b.xp.exp(exponent, out=_again(b, exponent))
+
+
+def _again(b, y):
+    """y, to be written over: large arrays cost more to allocate than to fill. NumPy's numbers cannot be."""
+    return y if isinstance(y, b.array_type) else None
+
+
+def _beside(b, out):
+    """Room for another array like `out`, if there is one."""
+    return None if out is None else b.scratch("beside", out.shape, out.dtype)
 
 
 def _sigmoid(b, x, out=None):
-    e = _decay(b.xp, x)  # 1/(1+e) where x ≥ 0, e/(1+e) where x < 0; e never exceeds 1 in size
+    e = _decay(b, x, _beside(b, out))  # 1/(1+e) where x ≥ 0, e/(1+e) where x < 0; e never exceeds 1 in size
     positive = b.xp.real(x) >= 0
-    y = b.xp.where(positive, 1, e) if dtype_of(x).kind == "c" else b.xp.maximum(e, positive)
+    if dtype_of(x).kind == "c":
+        y = stored(b.xp.where(positive, 1, e), out)
+    else:
+        y = b.xp.maximum(e, positive, out=out)
     e += 1
     y /= e
-    return y if out is None else stored(y, out)
+    return y
 
 
 def _softplus(b, x, out=None):
-    y = _decay(b.xp, x)
-    y = b.xp.log1p(y, out=y if y.ndim else None)
-    y += b.xp.where(b.xp.real(x) >= 0, x, 0 * x) if dtype_of(x).kind == "c" else b.xp.maximum(x, 0)
-    return y if out is None else stored(y, out)
+    y = _decay(b, x, out)
+    y = b.xp.log1p(y, out=_again(b, y))
+    if dtype_of(x).kind == "c":
+        y += b.xp.where(b.xp.real(x) >= 0, x, 0 * x)
+    else:
+        y += b.xp.maximum(x, 0, out=_beside(b, out))
+    return y
 
 
 def _log_sigmoid(b, x, out=None):

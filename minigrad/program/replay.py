@@ -34,8 +34,9 @@ class Memory(NamedTuple):
     """Bytes that a run holds beside its arguments."""
 
     intermediate: int  # one block, reused over and over
-    results: int  # handed out
+    results: int  # handed out; those over donated arguments take none
     scratch: int  # for one part at a time, all threads together
+    kernels: int  # what kernels of all programs keep for their next call (the columns of a convolution), so far
 
     @property
     def total(self) -> int:
@@ -74,9 +75,10 @@ class Replay:
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments."""
         constants = [kind_of(o.value) for o in self.program.outputs if isinstance(o, Constant) and is_dynamic(o.value)]
-        kinds = [*constants, *(self.program.kinds[o] for o in self.program.outputs if isinstance(o, int))]
+        made = [o for o in self.program.outputs if isinstance(o, int) and o not in self.plan.taken]
+        results = sum(kind.bytes for kind in [*constants, *(self.program.kinds[o] for o in made)])
         scratch = self.plan.scratch_bytes * self.plan.threads
-        return Memory(self.plan.block_bytes, sum(kind.bytes for kind in kinds), scratch)
+        return Memory(self.plan.block_bytes, results, scratch, self.backend.held())
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The program's results as leaves, each in memory of its own."""
