@@ -21,14 +21,19 @@ from rich.table import Table
 
 def report(name: str, title: str, results: dict[str, Any], options: argparse.Namespace) -> None:
     """Write `name`.json and `name`.png into the folder chosen, and print the table, or the JSON if asked for."""
-    text = json.dumps(results, indent=2, ensure_ascii=False)
     cases = {key: case for key, case in results.items() if key != "machine"}
+    announce(name, results, draw(title, cases), table(title, cases), options)
+
+
+def announce(name: str, results: dict[str, Any], figure: Figure, shown: Table, options: argparse.Namespace) -> None:
+    """The same with a figure and a table that are there."""
+    text = json.dumps(results, indent=2, ensure_ascii=False)
     (options.out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    draw(title, cases).savefig(options.out / f"{name}.png", dpi=130)
+    figure.savefig(options.out / f"{name}.png", dpi=130)
     if options.json:
         print(text)
     else:
-        print_table(title, cases)
+        Console(width=None if sys.stdout.isatty() else 120).print(shown)
         print(f"Written to {options.out}: {name}.json, {name}.png")
 
 
@@ -37,19 +42,19 @@ def competitors(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {who: entry for who, entry in case.items() if isinstance(entry, dict)}
 
 
-def print_table(title: str, cases: dict[str, Any]) -> None:
+def table(title: str, cases: dict[str, Any]) -> Table:
     """A row per competitor; ratios stand in the first row of their case: to the usual peer, and to the fastest."""
     per_operation = any("us_per_operation" in e for case in cases.values() for e in competitors(case).values())
-    table = Table(title=f"{title}, in milliseconds")
+    made = Table(title=f"{title}, in milliseconds")
     for column in ("case", "who"):
-        table.add_column(column)
+        made.add_column(column)
     for column in ("median", "quartiles", "minimum", *["µs/operation"] * per_operation, "ratio"):
-        table.add_column(column, justify="right")
+        made.add_column(column, justify="right")
     for key, case in cases.items():
         for i, (who, entry) in enumerate(competitors(case).items()):
-            table.add_row("" if i else key, who, *_cells(entry, per_operation), _ratios(case) if i == 0 else "")
-        table.add_section()
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+            made.add_row("" if i else key, who, *_cells(entry, per_operation), _ratios(case) if i == 0 else "")
+        made.add_section()
+    return made
 
 
 def _ratios(case: dict[str, Any]) -> str:
