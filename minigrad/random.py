@@ -51,6 +51,8 @@ def split_p(b, key, *, count, out=None):
 @constant
 @primitive("random_fold_in")
 def fold_in_p(b, key, number, out=None):
+    if not 0 <= int(number) < 2**32:
+        raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {int(number)}")
     return stored(streams.random_bits(b.xp, key, 2, offset=4 * int(number), lane=streams.FOLD_IN), out)
 
 
@@ -65,8 +67,6 @@ def fold_in(key: Any, i: int) -> Any:
     """The key of this one and a number in [0, 2³²): a step, an epoch, a layer."""
     if shape_of(i) != () or dtype_of(i).kind not in "iu":
         raise OperandTypeError(f"random.fold_in: needs one integer, got {describe(i)}")
-    if isinstance(i, (int, np.integer)) and not 0 <= i < 2**32:
-        raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {i}")
     return fold_in_p(_checked(key, "fold_in"), i)
 
 

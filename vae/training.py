@@ -146,8 +146,8 @@ def finished() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-        if asked:
-            usual(*asked[0])
+    if asked:  # not after an error, which comes first: the step is not finished
+        usual(*asked[0])
 
 
 def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], tuple[Any, Any]]:

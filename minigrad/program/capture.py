@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad import tree
 from minigrad.backends import NEUTRAL, backend_of
 from minigrad.core import Interpreter, OperandTypeError, Origin, Primitive, Tracer
@@ -58,7 +60,9 @@ class Capture(Interpreter):
     def operand(self, x: Any) -> int | Constant:
         """x as an operand or result of the program."""
         slot = self.slot_of(x)
-        return Constant(x) if slot is None else slot
+        if slot is not None:
+            return slot
+        return Constant(np.asarray(x) if isinstance(x, (list, tuple)) else x)
 
     def note(self, x: Any, primitive: Primitive) -> None:
         """Remember an array that comes from outside as it is now. Raises MutationError if it was another before."""

@@ -21,12 +21,17 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
     """f, captured on its first call with arguments of a kind, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
-    (Python numbers, strings, None): a new kind is captured anew. Results equal those of f; only
-    matrix products over threads, and sums of arrays that are not contiguous, may be added up in another order. Inside a
-    derivative f runs as it is. `jitted.program(*args)` shows what will run.
+    (Python numbers, strings, None): a new kind is captured anew. Results equal those of f, but that sums may be added
+    up in another order: those that are made part by part, products, and sums of arrays that are not contiguous. Memory
+    for everything between is reused from run to run; large results are new arrays each time. Inside a derivative f runs
+    as it is. `jitted.program(*args)` shows what will run.
 
-    `donate` are positions of arguments that the caller gives away: results of their shapes and dtypes are written over
-    them where possible, so that a training step updates its parameters in place. They must not be used again.
+    `donate` are positions of arguments that the caller gives away, with the memory they lie in: results of their shapes
+    and dtypes are written over them where possible, so that a training step updates its parameters in place. They must
+    not be used again, nor views of them.
+
+    An array from outside that f gives to an operation is part of the program, and it is an error if it changes. What
+    f computes from such an array with NumPy alone, and arrays it is indexed by, are taken as they were when captured.
 
     Raises CaptureError where f branches on values, MutationError if an array that f takes from outside has changed,
     ValueError for an argument that an earlier call was given for good.
@@ -74,12 +79,13 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
                     f"jit: {describe(leaf)} was donated to an earlier call, which wrote over it; use its result"
                 )
         program, given = program_of(leaves, structure, args, kwargs)
-        results = program.run([leaf for leaf in leaves if is_dynamic(leaf)])
-        if donate:
-            for leaf, is_given in zip(leaves, given, strict=True):
-                if is_given and not isinstance(leaf, NEUTRAL) and is_dynamic(leaf):
+        program.check()
+        try:
+            return program.run([leaf for leaf in leaves if is_dynamic(leaf)])
+        finally:  # also if it breaks off, half-way through
+            for leaf, is_given in zip(leaves, given, strict=True) if donate else ():
+                if is_given and is_dynamic(leaf) and not isinstance(leaf, NEUTRAL):
                     _remember(gone, leaf)
-        return results
 
     def program(*args: Any, **kwargs: Any) -> Program:
         """The program that a call with these arguments runs."""

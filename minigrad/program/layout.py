@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
 
 from minigrad.program.cuts import Cut
 from minigrad.program.instructions import Kind
@@ -20,22 +22,51 @@ class Life(NamedTuple):
     dies: int
 
 
-def fit(lives: dict[int, Life]) -> tuple[dict[int, int], int]:
-    """Offsets into a block of memory, and its size: first fit into the gaps that are free while something lives, the
-    largest first (Pisarchyk and Lee, arXiv:2001.03288, greedy by size)."""
-    placed: list[tuple[int, int, int, int]] = []  # (offset, end, born, dies)
-    offsets: dict[int, int] = {}
-    for slot, life in sorted(lives.items(), key=lambda item: -item[1].bytes):
-        size = -(-max(1, life.bytes) // ALIGN) * ALIGN
+SMALL = 1 << 12  # bytes: for a smaller thing a good place is not worth a search
+
+
+def fit(lives: dict[Any, Life]) -> tuple[dict[Any, int], int]:
+    """Offsets into a block of memory, and its size.
+
+    First fit into the gaps that are free while something lives, the largest first (Pisarchyk and Lee, arXiv:2001.03288,
+    greedy by size); what is small comes after all that, in places of its own size that are handed on.
+    """
+    large = {slot: life for slot, life in lives.items() if life.bytes > SMALL}
+    placed: list[tuple[int, int, int, int]] = []  # (offset, end, born, dies), in this order
+    offsets: dict[Any, int] = {}
+    for slot, life in sorted(large.items(), key=lambda item: -item[1].bytes):
+        size = _rounded(life.bytes)
         offset = 0
-        for begin, end, born, dies in sorted(placed):
+        for begin, end, born, dies in placed:
             if born <= life.dies and dies >= life.born:
                 if begin - offset >= size:
                     break
                 offset = max(offset, end)
         offsets[slot] = offset
-        placed.append((offset, offset + size, life.born, life.dies))
-    return offsets, max((end for _, end, _, _ in placed), default=0)
+        insort(placed, (offset, offset + size, life.born, life.dies))
+    return _handed_on(lives, offsets, max((end for _, end, _, _ in placed), default=0))
+
+
+def _handed_on(lives: dict[Any, Life], offsets: dict[Any, int], top: int) -> tuple[dict[Any, int], int]:
+    """Places from `top` on for what has none, each used again by the next thing of its size."""
+    free: dict[int, list[int]] = {}
+    busy: list[tuple[int, int, int]] = []  # (dies, size, offset): a heap
+    small = [(life, slot) for slot, life in lives.items() if slot not in offsets]
+    for life, slot in sorted(small, key=lambda item: item[0].born):
+        while busy and busy[0][0] < life.born:
+            _, size, offset = heappop(busy)
+            free.setdefault(size, []).append(offset)
+        size = _rounded(life.bytes)
+        if not free.get(size):
+            free[size] = [top]
+            top += size
+        offsets[slot] = free[size].pop()
+        heappush(busy, (life.dies, size, offsets[slot]))
+    return offsets, top
+
+
+def _rounded(size: int) -> int:
+    return -(-max(1, size) // ALIGN) * ALIGN
 
 
 IN_PLACE = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "exp", "relu", "where"}
@@ -49,10 +80,11 @@ def taken_over(
     outputs: Iterable[int],
     donated: Sequence[int],
 ) -> dict[int, int]:
-    """For outputs that can be written over a donated input of their kind: that input's slot.
+    """For results among the outputs that can be written over a donated input of their kind: that input's slot.
 
-    Each part of the output may be written when nobody will read that part of the input: all readers came before; those
-    of the same region, whose parts run at different times, read the same part and no other.
+    An input that is handed out itself, or a view of it, is left alone, and so is it for sums, which are not made part
+    by part. Each part of a result may be written when nobody will read that part of the input: all readers came before;
+    those of the same region, whose parts run at different times, read the same part and no other.
     """
     readers: dict[int, list[_Reader]] = {slot: [] for slot in donated}
     made: dict[int, tuple[Region, int, Cut | None]] = {}
@@ -67,7 +99,7 @@ def taken_over(
     free = [slot for slot in donated if slot not in {source[output] for output in outputs}]
     taken: dict[int, int] = {}
     for output in outputs:
-        if output not in made or output in taken:
+        if output not in made or output in taken or _is_sum(made[output][2]):
             continue
         for slot in free:
             if kinds[slot] == kinds[output] and all(_is_done(reader, *made[output]) for reader in readers[slot]):
@@ -75,6 +107,10 @@ def taken_over(
                 free.remove(slot)
                 break
     return taken
+
+
+def _is_sum(cut: Cut | None) -> bool:
+    return cut is not None and cut.result is None
 
 
 class _Reader(NamedTuple):
@@ -89,7 +125,7 @@ class _Reader(NamedTuple):
 
 def _is_done(reader: _Reader, region: Region, step: int, cut: Cut | None) -> bool:
     """Whether a reader has read a part of an input before a step writes that part of its result there."""
-    if reader.region is not region or (cut is not None and cut.result is None):
+    if reader.region is not region:
         return reader.region.moment < region.moment
     same_part = reader.directly and (cut is None or reader.axis == cut.result)
     if reader.step == step:

@@ -8,7 +8,7 @@ scratch    a place for every result that exists for one part at a time, the same
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,22 +60,20 @@ def planned(program: Program, donated: Sequence[int], threads: int) -> Plan:
     kinds = program.kinds
     source, views = _sources(program)
     found, places = regions(program.instructions, kinds, source)
-    computed = list(dict.fromkeys(o for o in program.outputs if isinstance(o, int) and source[o] == o))
-    computed = [o for o in computed if o in places]
-    taken = taken_over(found, kinds, source, computed, [slot for slot in donated if kinds[slot].shape])
+    outputs = list(dict.fromkeys(o for o in program.outputs if isinstance(o, int)))
+    taken = taken_over(found, kinds, source, outputs, [slot for slot in donated if kinds[slot].shape])
     summed = {i.result for region in found for i, cut in region.steps if cut is not None and cut.result is None}
-    large = [o for o in computed if kinds[o].bytes > SMALL_RESULT]
+    large = [o for o in outputs if o in places and source[o] == o and kinds[o].bytes > SMALL_RESULT]
     fresh = [o for o in large if o not in summed and o not in taken]
-    lives = _lives(program, found, source, summed)
+    kept = _lives(program, found, source, summed)
     numbers = {slot: Life(kinds[slot].bytes, -1, 1 << 60) for slot in program.inputs if not kinds[slot].shape}
     own = {*fresh, *taken}
-    offsets, block_bytes = fit({slot: life for slot, life in lives.items() if slot not in own} | numbers)
-    parts, local, scratch = [], [], 0
-    for region in found:
-        parts.append(_parts(region, kinds, source, lives, threads))
-        within, over = _lives_within(region, kinds, source, lives, parts[-1])
-        here, size = fit(within)
-        local.append(here | {("part", slot): here["part", root] for slot, root in over.items()})
+    offsets, block_bytes = fit({slot: life for slot, life in kept.items() if slot not in own} | numbers)
+    parts = [_parts(region, kinds, source, kept, threads) for region in found]
+    local, scratch = [], 0
+    for _, moment in groupby(zip(found, parts, strict=True), key=lambda each: each[0].moment):
+        here, size = _scratch_of(list(moment), kinds, source, kept)
+        local += here
         scratch = max(scratch, size)
     used = max((part.thread + 1 for some in parts for part in some), default=1)
     return Plan(views, source, found, places, parts, offsets, block_bytes, local, scratch, used, fresh, taken)
@@ -150,49 +148,77 @@ def _lives(program: Program, found: Sequence[Region], source: dict[int, int], su
     return {slot: Life(program.kinds[slot].bytes, born, dies) for slot, (_, born, dies) in made.items() if slot in kept}
 
 
-def _parts(region: Region, kinds: Sequence[Kind], source: dict, kept: dict, threads: int) -> list[Part]:
+def _parts(region: Region, kinds: Sequence[Kind], source: dict, kept: dict[int, Life], threads: int) -> list[Part]:
     """The parts of a region: short enough for the cache, and as many for each thread."""
     if region.rows is None:
         return [Part(None)]
     work = sum(FLOP * c.flops + BYTE * c.bytes for c in (cost(i, kinds) for i, _ in region.steps))
     threads = min(threads, region.rows) if work / threads / len(region.steps) >= WORTH_THREADS else 1
-    some = Part(slice(0, min(region.rows, 64)))
-    _, local = fit(_lives_within(region, kinds, source, kept, [some])[0])
-    row = local / some.rows.stop + max(sum(_row_bytes(step, region.rows, kinds, source, kept)) for step in region.steps)
+    some = [Part(slice(0, min(region.rows, 64)))]
+    _, size = _scratch_of([(region, some)], kinds, source, kept)
+    row = size / some[0].rows.stop + _row_bytes(region, kinds, source, kept)
     products = any(instruction.primitive.name in PRODUCTS for instruction, _ in region.steps)
-    longest = max(SHORTEST if products else 1, int(PART // row))
+    longest = max(SHORTEST if products else 1, int(PART // max(1, row)))
     count = -(-region.rows // longest)
     count = min(region.rows, -(-count // threads) * threads)
     ends = [round(region.rows * i / count) for i in range(count + 1)]
     return [Part(slice(ends[i], ends[i + 1]), i * threads // count) for i in range(count)]
 
 
-def _row_bytes(step: Any, rows: int, kinds: Sequence[Kind], source: dict, kept: dict) -> Iterator[float]:
-    """Bytes a row of everything a step takes in parts from arrays that are there as a whole."""
-    instruction, cut = step
-    slots = [(o, a) for o, a in zip(instruction.operands, cut.operands) if isinstance(o, int) and a is not None]
-    slots += [] if cut.result is None else [(instruction.result, cut.result)]
-    yield from (kinds[slot].bytes / rows for slot, _ in slots if source[slot] in kept or source[slot] not in source)
+def _row_bytes(region: Region, kinds: Sequence[Kind], source: dict[int, int], kept: dict[int, Life]) -> float:
+    """Bytes of a row of all arrays from elsewhere, or for elsewhere, that one step takes in parts; of the step with the
+    most."""
+    own = {instruction.result for instruction, _ in region.steps} - kept.keys()
+    most = 0.0
+    for instruction, cut in region.steps:
+        slots = {o for o, axis in zip(instruction.operands, cut.operands) if isinstance(o, int) and axis is not None}
+        slots |= set() if cut.result is None else {instruction.result}
+        most = max(most, sum(kinds[slot].bytes for slot in slots if source[slot] not in own) / region.rows)
+    return most
 
 
-def _lives_within(
-    region: Region, kinds: Sequence[Kind], source: dict, kept: dict, parts: Sequence[Part]
-) -> tuple[dict[tuple[str, int], Life], dict[int, int]]:
-    """When, counted in steps, results that only a region reads are needed while a part goes through it.
+def _scratch_of(
+    moment: Sequence[tuple[Region, Sequence[Part]]],
+    kinds: Sequence[Kind],
+    source: dict[int, int],
+    kept: dict[int, Life],
+) -> tuple[list[dict[tuple[str, int], int]], int]:
+    """Offsets into a thread's scratch for each region of a moment, and the bytes of all of it.
 
-    And which of them take over the place of an operand that nobody reads later.
+    A thread goes through one region after the other, but what it adds up is added to the others' only at the end.
     """
     lives: dict[tuple[str, int], Life] = {}
     over: dict[int, int] = {}
-    if region.rows is None:
-        return lives, over
+    begin = 0
+    for region, parts in moment:
+        if region.rows is not None:
+            _lives_within(region, kinds, source, kept, parts, begin, lives, over)
+            begin += len(region.steps)
+    offsets, size = fit(lives)
+    offsets |= {("part", slot): offsets["part", root] for slot, root in over.items()}
+    made = [{instruction.result for instruction, _ in region.steps} for region, _ in moment]
+    return [{key: at for key, at in offsets.items() if key[1] in slots} for slots in made], size
+
+
+def _lives_within(
+    region: Region,
+    kinds: Sequence[Kind],
+    source: dict[int, int],
+    kept: dict[int, Life],
+    parts: Sequence[Part],
+    begin: int,
+    lives: dict[tuple[str, int], Life],
+    over: dict[int, int],
+) -> None:
+    """Note in `lives` when, counted in steps from `begin`, results that only a region reads are needed while a part
+    goes through it; and in `over` which of them take over the place of an operand that nobody reads later."""
     longest = max(part.rows.stop - part.rows.start for part in parts)
-    last = {source[read]: step for step, (i, _) in enumerate(region.steps) for read in i.reads()}
-    for step, (instruction, cut) in enumerate(region.steps):
+    last = {source[read]: step for step, (i, _) in enumerate(region.steps, begin) for read in i.reads()}
+    for step, (instruction, cut) in enumerate(region.steps, begin):
         slot, kind = instruction.result, kinds[instruction.result]
         if cut.result is None:
             lives["term", slot] = Life(kind.bytes, step, step)
-            lives["sum", slot] = Life(kind.bytes, -1, len(region.steps))
+            lives["sum", slot] = Life(kind.bytes, begin, 1 << 60)
         elif slot not in kept:
             dies = last.get(slot, step)
             done = [o for o in instruction.reads() if last[source[o]] == step and kinds[o] == kind and source[o] == o]
@@ -202,7 +228,6 @@ def _lives_within(
                 lives["part", root] = lives["part", root]._replace(dies=dies)
             else:
                 lives["part", slot] = Life(longest * (kind.bytes // region.rows), step, dies)
-    return lives, over
 
 
 def _is_viewed(slot: int, instruction: Instruction, source: dict[int, int]) -> bool:

@@ -97,12 +97,17 @@ class Program:
 
         Raises ValueError for other arguments, MutationError if an array that it took from outside has changed.
         """
-        return self.run(self.signature.arrays(args, kwargs))
+        arrays = self.signature.arrays(args, kwargs)
+        self.check()
+        return self.run(arrays)
 
-    def run(self, arrays: Sequence[Any]) -> Any:
-        """The same, of the arrays among the arguments, which are known to fit."""
+    def check(self) -> None:
+        """Raise MutationError if an array that it took from outside has changed."""
         for taken in self.outside:
             taken.check()
+
+    def run(self, arrays: Sequence[Any]) -> Any:
+        """The results, of the arrays among the arguments, which are known to fit."""
         watched = not isinstance(current(), Eval) or any(isinstance(array, Tracer) for array in arrays)
         return tree.unflatten(self.structure, self._applied(arrays) if watched else self._replay.run(arrays))
 

@@ -8,7 +8,9 @@ last time (a new batch, a new result) is bound again.
 from __future__ import annotations
 
 import math
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import backend_of
-from minigrad.core import EXPLAINED, explained
+from minigrad.core import EXPLAINED, explained, primitives
 from minigrad.program import threads
 from minigrad.program.cuts import Cut, cuts, params_of
 from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
@@ -49,12 +51,17 @@ class Memory(NamedTuple):
 
 
 class Replay:
-    """A program bound to memory. One run at a time; a second thread waits."""
+    """A program bound to memory. One run at a time; a second thread waits.
+
+    It keeps the arrays that its last run read, and its last results. A run that breaks off leaves donated arguments
+    partly written; the next one is not affected.
+    """
 
     def __init__(self, program: Program, donated: Sequence[int] = ()):
         self.program, self.backend = program, program.backend
         self.plan = planned(program, donated, threads.count() if self.backend.threaded else 1)
         self._lock = threading.Lock()
+        _replays.add(self)
         self._made = {instruction.result: instruction for instruction in program.instructions}
         self._block = self._memory(self.plan.block_bytes)
         self._scratch = [self._memory(self.plan.scratch_bytes) for _ in range(self.plan.threads)]
@@ -82,15 +89,29 @@ class Replay:
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The program's results as leaves, each in memory of its own."""
-        with self._lock, threads.single_blas if self.plan.threads > 1 else nullcontext():
-            moved = self._take(inputs)
-            if self._phases is None:
-                self._phases = list(self._bound())
-            else:
-                self._bind_again(moved)
-            for phase in self._phases:
-                phase()
-            return self._results()
+        with self._lock, threads.uninterrupted() as check:
+            with threads.single_blas if self.plan.threads > 1 else nullcontext():
+                self._bind(inputs)
+                for phase in self._phases:
+                    phase()
+                    check()
+                return self._results()
+
+    def _bind(self, inputs: Sequence[Any]) -> None:
+        """Make the calls those of these inputs. If that breaks off, the next run begins from nothing."""
+        phases, self._phases = self._phases, None
+        if phases is None:
+            for slot in self._whole.keys() - self.plan.offsets.keys():
+                del self._whole[slot]
+            for slot in self.program.inputs:
+                self._spans.pop(slot, None)
+            self._given, self._copied, self._users = {}, set(), {}
+        moved = self._take(inputs)
+        if phases is None:
+            phases = list(self._bound())
+        else:
+            self._bind_again(moved)
+        self._phases = phases
 
     # What arrives, and what is handed out
 
@@ -107,7 +128,7 @@ class Replay:
                     self._spans[slot], self._whole[slot] = span, self.backend.xp.ascontiguousarray(array)
                     (self._copied.discard if array.flags.c_contiguous else self._copied.add)(slot)
                 self._given[slot] = array
-        if moved:
+        if moved or not self._users:
             self._alone = {output for output, slot in self.plan.taken.items() if self._is_alone(slot)}
             self._whole |= {output: self._whole[self.plan.taken[output]] for output in self._alone}
             moved |= self._alone
@@ -149,7 +170,7 @@ class Replay:
         if not is_array(value):
             return value
         made = backend_of((value,)).xp.array(value, copy=True)
-        return made if made.shape or self.backend.name != "numpy" else made[()]
+        return made if made.shape else made[()]  # as an operation would give it: in NumPy, a number
 
     # Binding
 
@@ -205,7 +226,7 @@ class Replay:
         if (slot, part.thread) in started:
             term = local["term", slot]
             self._append(calls, instruction, cut, part, local, term)
-            calls.append(partial(self.backend.xp.add, total, term, out=total))
+            calls.append(self._addition(total, term))
         else:
             started.add((slot, part.thread))
             self._append(calls, instruction, cut, part, local, total)
@@ -239,7 +260,9 @@ class Replay:
         )
         if out is None:
             out = self._operand(instruction.result, cut and cut.result, part, local)
-        forward = COPIES.get(instruction.primitive.name, instruction.primitive.forward)
+        forward = instruction.primitive.forward
+        if instruction.primitive.view_of is not None:
+            forward = _copy_reshaped if instruction.primitive.name == "reshape" else partial(_copy_shown, forward)
         call = partial(forward, self.backend, *args, **params, out=out)
         call.primitive = instruction.primitive  # for messages
         return call
@@ -286,7 +309,12 @@ class Replay:
             for what, slot in places:
                 if what == "sum":
                     total = self._whole[slot]
-                    yield partial(self.backend.xp.add, total, found["sum", slot], out=total)
+                    yield self._addition(total, found["sum", slot])
+
+    def _addition(self, total: Any, term: Any) -> partial:
+        call = partial(primitives["add"].forward, self.backend, total, term, out=total)
+        call.primitive = primitives["add"]
+        return call
 
 
 def _make(calls: list[partial]) -> None:
@@ -300,12 +328,23 @@ def _make(calls: list[partial]) -> None:
 
 
 def _copy_reshaped(backend: Any, x: Any, *, shape: tuple[int, ...], out: Any) -> None:
+    """A reshape that cannot be a view."""
     out.reshape(x.shape)[...] = x
 
 
-def _copy_number(backend: Any, x: Any, *, index: Any, out: Any) -> None:
-    out[...] = x[index]
+def _copy_shown(view: Callable, backend: Any, x: Any, *, out: Any, **params: Any) -> None:
+    """What another view shows, as a result like any other."""
+    out[...] = view(backend, x, **params)
 
 
-COPIES: dict[str, Callable] = {"reshape": _copy_reshaped, "slice": _copy_number}
-"""Views that cannot look at what they show, and so are results like any other."""
+_replays: weakref.WeakSet[Replay] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child, where the threads that held them are not."""
+    for replay in list(_replays):
+        replay._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -21,10 +23,6 @@ def _controller() -> ThreadpoolController:
 @functools.cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="minigrad")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
 
 
 class _SingleBlas:
@@ -57,6 +55,40 @@ class _SingleBlas:
 single_blas = _SingleBlas()
 
 
+def _begin_anew() -> None:
+    """In a forked child, which has none of its parent's threads."""
+    _pool.cache_clear()
+    single_blas._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[Callable[[], None]]:
+    """Ctrl-C waits until the function that this gives is called, or the block ends: between, threads are waited for.
+
+    Only where Ctrl-C would raise KeyboardInterrupt, which it does in the main thread.
+    """
+    asked: list[Any] = []
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield check
+        return
+    signal.signal(signal.SIGINT, lambda *where: asked.append(where))
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    check()
+
+
 def count() -> int:
     """How many threads to use: those that the BLAS library would."""
     return single_blas.count()
@@ -69,7 +101,12 @@ def together(tasks: Sequence[Callable[[], Any]]) -> None:
             task()
         return
     pool = _pool(len(tasks) - 1)
-    waiting = [pool.submit(contextvars.copy_context().run, task) for task in tasks[1:]]
+    try:
+        waiting = [pool.submit(contextvars.copy_context().run, task) for task in tasks[1:]]
+    except RuntimeError:  # the interpreter is on its way out, and starts no more threads
+        for task in tasks:
+            task()
+        return
     try:
         tasks[0]()
     finally:
