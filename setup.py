@@ -22,6 +22,6 @@ setup(
         "test": ["pytest>=8", "hypothesis>=6.100", "mpmath>=1.3", "ruff>=0.5"],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
-        "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6"],
+        "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6", "mygrad>=2.3"],
     },
 )

@@ -133,6 +133,7 @@ def draw(results: dict[str, Any]) -> Figure:
     panels += [("depth", DEPTHS), ("width", WIDTHS)]
     grid = figure.subplots(2, 4)
     for (label, sizes), (time, other) in zip(panels, grid.T, strict=True):
+        sizes = [n for n in sizes if f"{label} {n}" in results]
         found = [results[f"{label} {n}"] for n in sizes]
         for who in (w for w, e in found[0].items() if isinstance(e, dict)):
             time.loglog(sizes, [case[who]["median_ms"] for case in found], marker="o", ms=4, label=who)
@@ -156,6 +157,7 @@ def draw(results: dict[str, Any]) -> Figure:
 def main() -> None:
     arguments = parser("scaling", __doc__, rounds=15)
     arguments.add_argument("--no-memory", dest="memory", action="store_false", help="measure time only")
+    arguments.add_argument("--small", action="store_true", help="the first two sizes of everything")
     arguments.add_argument("--worker", nargs=3, metavar=("MODEL", "WHO", "BATCH"), help="measure this alone, here")
     options = parse(arguments)
     if options.memory and not Path("/proc/self/status").exists():
@@ -166,13 +168,14 @@ def main() -> None:
             print(work(name, who, int(batch)))
             return
         results: dict[str, Any] = {"machine": machine(options.threads, ("minigrad", "torch"))}
+        few = slice(2 if options.small else None)
         for name, batches in BATCHES.items():
-            for batch in batches:
+            for batch in batches[few]:
                 print(f"{name}, batch {batch} …", file=sys.stderr, flush=True)
                 case = batch_case(name, batch, options.rounds, options.threads, options.memory)
                 results[f"{name}, batch {batch}"] = case
         for key, sizes in (("depth", DEPTHS), ("width", WIDTHS)):
-            for n in sizes:
+            for n in sizes[few]:
                 print(f"{key} {n} …", file=sys.stderr, flush=True)
                 depth, width = (n, WIDTH) if key == "depth" else (DEPTH, n)
                 results[f"{key} {n}"] = derivatives_case(depth, width, options.rounds)

@@ -726,6 +726,14 @@ def test_an_array_that_the_function_itself_changes_is_an_error(use):
             mg.jit(f)(np.ones(3))
 
 
+def test_a_formula_that_does_not_write_where_it_is_told_to_is_named(new):
+    made = new(lambda b, x, out=None: b.xp.exp(x))
+    jitted = mg.jit(lambda x: made(x) + 1)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"formula of 'made_.*' does not write to `out`"):
+            jitted(np.ones(3))
+
+
 # Programs among other things
 
 

@@ -1,8 +1,15 @@
 """Programs: run a function once, keep what it did, and do that again without Python deciding anything.
 
-`capture` writes down every primitive, `passes` leave out what is not needed, `layout` gives each result a place in one
-block of memory, `replay` runs the list in those places, `jit` keeps a program for each kind of arguments. Derivatives
-are captured like anything else, since they are made of the same primitives. The engine above knows nothing of it.
+    capture    writes down every primitive that a function applies to its arguments
+    passes     leave out what is not needed, done twice or the same in every run
+    cuts       how one instruction becomes several, along rows
+    regions    what runs together, part by part
+    layout     places in memory, reused by liveness; results over donated arguments
+    plan       all of that for one program
+    replay     calls bound to that memory, made over threads
+    jit        a program for each kind of arguments
+
+Derivatives are captured like anything else, since they are made of the same primitives. The engine knows nothing of it.
 """
 
 from minigrad.program.capture import CaptureError, trace

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import backend_of
-from minigrad.core import EXPLAINED, explained, primitives
+from minigrad.core import EXPLAINED, OperandTypeError, explained, primitives
 from minigrad.program import threads
 from minigrad.program.cuts import Cut, cuts, params_of
 from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
@@ -73,7 +73,8 @@ class Replay:
         self._spans: dict[Any, tuple[int, int]] = {}  # where they are: addresses from, to
         self._users: dict[int, list[tuple[list, int, Callable]]] = {}  # calls to bind again when a slot moves
         self._alone: set[int] = set()  # outputs that are written over a donated input
-        self._phases: list[Callable[[], None]] | None = None
+        self._has_run = False
+        self._phases: list[list[list[partial]]] | None = None
         operands = [*program.outputs, *(operand for i in program.instructions for operand in i.operands)]
         arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
         self._spans |= {("constant", i): self._span(array) for i, array in enumerate(arrays)}
@@ -92,9 +93,11 @@ class Replay:
         with self._lock, threads.uninterrupted() as check:
             with threads.single_blas if self.plan.threads > 1 else nullcontext():
                 self._bind(inputs)
-                for phase in self._phases:
-                    phase()
+                make = _make if self._has_run else _make_and_look
+                for lists in self._phases:
+                    threads.together([partial(make, calls) for calls in lists])
                     check()
+                self._has_run = True
                 return self._results()
 
     def _bind(self, inputs: Sequence[Any]) -> None:
@@ -174,8 +177,8 @@ class Replay:
 
     # Binding
 
-    def _bound(self) -> Iterator[Callable[[], None]]:
-        """What a run does, one moment after the other: calls, on several threads where there are parts for them."""
+    def _bound(self) -> Iterator[list[list[partial]]]:
+        """What a run does, one moment after the other: lists of calls to make at the same time."""
         everything = zip(self.plan.regions, self.plan.parts, self.plan.local, strict=True)
         for _, moment in groupby(everything, key=lambda found: found[0].moment):
             calls: list[list] = [[] for _ in range(self.plan.threads)]
@@ -187,10 +190,9 @@ class Replay:
                     for instruction, cut in region.steps:
                         self._add(calls[part.thread], instruction, cut, part, local, started)
                 sums += self._sums_of(region, parts, places)
-            busy = [partial(_make, some) for some in calls if some]
-            yield busy[0] if len(busy) == 1 else partial(threads.together, busy)
+            yield [some for some in calls if some]
             if sums:
-                yield partial(_make, sums)
+                yield [sums]
 
     def _memory(self, size: int) -> Any:
         """So many bytes, from the beginning of a cache line."""
@@ -323,18 +325,38 @@ def _make(calls: list[partial]) -> None:
         try:
             call()
         except EXPLAINED as error:
-            params = {name: value for name, value in call.keywords.items() if name != "out"}
-            raise explained(error, call.primitive, call.args[1:], params) from error
+            raise _told(error, call) from error
 
 
-def _copy_reshaped(backend: Any, x: Any, *, shape: tuple[int, ...], out: Any) -> None:
+def _make_and_look(calls: list[partial]) -> None:
+    """The same, the first time: every formula must have written where it was told to."""
+    for call in calls:
+        try:
+            made = call()
+        except EXPLAINED as error:
+            raise _told(error, call) from error
+        if made is not call.keywords["out"]:
+            raise OperandTypeError(
+                f"the formula of '{call.primitive.name}' does not write to `out`: where that is given, it must put its "
+                "result there and return it"
+            )
+
+
+def _told(error: Exception, call: partial) -> Exception:
+    params = {name: value for name, value in call.keywords.items() if name != "out"}
+    return explained(error, call.primitive, call.args[1:], params)
+
+
+def _copy_reshaped(backend: Any, x: Any, *, shape: tuple[int, ...], out: Any) -> Any:
     """A reshape that cannot be a view."""
     out.reshape(x.shape)[...] = x
+    return out
 
 
-def _copy_shown(view: Callable, backend: Any, x: Any, *, out: Any, **params: Any) -> None:
+def _copy_shown(view: Callable, backend: Any, x: Any, *, out: Any, **params: Any) -> Any:
     """What another view shows, as a result like any other."""
     out[...] = view(backend, x, **params)
+    return out
 
 
 _replays: weakref.WeakSet[Replay] = weakref.WeakSet()

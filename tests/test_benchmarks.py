@@ -1,0 +1,57 @@
+"""benchmarks/: every script runs, compares what it times, and leaves its table, JSON and plot. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALLEST = {
+    "vae_step": ("--model", "mlp", "--batch", "8"),
+    "conv": ("--batch", "2"),
+    "overhead": (),
+    "scaling": ("--small",),
+}
+
+
+def run(script, *options):
+    command = [sys.executable, str(ROOT / f"benchmarks/{script}.py"), *options]
+    found = {**os.environ, "PYTHONPATH": str(ROOT)}  # installed or not
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=found)
+
+
+@pytest.mark.parametrize("script", SMALLEST)
+def test_a_benchmark_runs_and_says_what_it_found(script, tmp_path):
+    done = run(script, *SMALLEST[script], "--rounds", "1", "--json", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results == json.loads((tmp_path / f"{script}.json").read_text(encoding="utf-8"))
+    assert (tmp_path / f"{script}.png").read_bytes().startswith(b"\x89PNG")
+    assert results.pop("machine")["versions"]["numpy"]
+    for case in results.values():
+        assert any(name.startswith("ratio") for name in case)
+        ours = next(iter(case.values()))
+        assert ours["median_ms"] > 0
+
+
+WRONG = [
+    ("overhead", "--rounds", "0"),
+    ("overhead", "--threads", "999"),
+    ("overhead", "--out", "/proc/nowhere"),
+    ("vae_step", "--batch", "-1"),
+    ("conv", "--what"),
+    ("scaling", "--rounds", "two"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=" ".join)
+def test_wrong_options_are_one_sentence(wrong):
+    done = run(*wrong)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
