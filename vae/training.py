@@ -105,7 +105,7 @@ def train(
     kept.
     """
     config, checksum = trainer.config, zlib.crc32(data.test, zlib.crc32(data.train))
-    state = trainer.initial() if state is None else state
+    state = trainer.initial() if state is None else _copied(state)
     if state.step + state.epoch and state.images != checksum:
         raise TrainingError(f"{data.name}: these are not the images the run began with, so it cannot go on; train anew")
     state = state._replace(images=checksum)
@@ -131,6 +131,12 @@ def train(
             save(out, trainer, state)
         raise
     return state
+
+
+def _copied(state: State) -> State:
+    """The same in memory of its own, which steps may write over."""
+    parameters, optimiser = tree.map(lambda leaf: leaf.copy(), (state.parameters, state.optimiser))
+    return state._replace(parameters=parameters, optimiser=optimiser)
 
 
 @contextmanager

@@ -6,6 +6,7 @@
     regions    what runs together, part by part
     layout     places in memory, reused by liveness; results over donated arguments
     plan       all of that for one program
+    calls      formulas bound to arrays
     replay     calls bound to that memory, made over threads
     jit        a program for each kind of arguments
 

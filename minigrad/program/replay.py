@@ -1,7 +1,7 @@
 """Replay: a program bound to memory, as lists of calls that only have to be made.
 
-The plan says what is where. Here every instruction on every part becomes a `functools.partial` of its formula on the
-very arrays it reads and writes, so that a run makes calls and nothing else. Only what arrives at another address than
+The plan says what is where. Here every instruction on every part becomes a `Call` of its formula on the very arrays it
+reads and writes, so that a run makes calls and nothing else. Only what arrives at another address than
 last time (a new batch, a new result) is bound again.
 """
 
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import backend_of
-from minigrad.core import EXPLAINED, OperandTypeError, explained, primitives
 from minigrad.program import threads
+from minigrad.program.calls import Call, addition, call_of, make, make_and_look
 from minigrad.program.cuts import Cut, cuts, params_of
 from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
 from minigrad.program.layout import ALIGN
@@ -74,7 +74,7 @@ class Replay:
         self._users: dict[int, list[tuple[list, int, Callable]]] = {}  # calls to bind again when a slot moves
         self._alone: set[int] = set()  # outputs that are written over a donated input
         self._has_run = False
-        self._phases: list[list[list[partial]]] | None = None
+        self._phases: list[list[list[Call]]] | None = None
         operands = [*program.outputs, *(operand for i in program.instructions for operand in i.operands)]
         arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
         self._spans |= {("constant", i): self._span(array) for i, array in enumerate(arrays)}
@@ -93,9 +93,9 @@ class Replay:
         with self._lock, threads.uninterrupted() as check:
             with threads.single_blas if self.plan.threads > 1 else nullcontext():
                 self._bind(inputs)
-                make = _make if self._has_run else _make_and_look
+                how = make if self._has_run else make_and_look
                 for lists in self._phases:
-                    threads.together([partial(make, calls) for calls in lists])
+                    threads.together([partial(how, calls) for calls in lists])
                     check()
                 self._has_run = True
                 return self._results()
@@ -177,12 +177,12 @@ class Replay:
 
     # Binding
 
-    def _bound(self) -> Iterator[list[list[partial]]]:
+    def _bound(self) -> Iterator[list[list[Call]]]:
         """What a run does, one moment after the other: lists of calls to make at the same time."""
         everything = zip(self.plan.regions, self.plan.parts, self.plan.local, strict=True)
         for _, moment in groupby(everything, key=lambda found: found[0].moment):
             calls: list[list] = [[] for _ in range(self.plan.threads)]
-            sums: list[partial] = []
+            sums: list[Call] = []
             for region, parts, places in moment:
                 started: set[tuple[int, int]] = set()
                 for part in parts:
@@ -228,7 +228,7 @@ class Replay:
         if (slot, part.thread) in started:
             term = local["term", slot]
             self._append(calls, instruction, cut, part, local, term)
-            calls.append(self._addition(total, term))
+            calls.append(addition(self.backend, total, term))
         else:
             started.add((slot, part.thread))
             self._append(calls, instruction, cut, part, local, total)
@@ -237,10 +237,10 @@ class Replay:
         self, calls: list, instruction: Instruction, cut: Cut | None, part: Part, local: dict, out: Any
     ) -> None:
         """Add a call, and remember what it uses that may move."""
-        make = partial(self._call, instruction, cut, part, local, out)
+        bind = partial(self._call, instruction, cut, part, local, out)
         for slot in {*instruction.reads(), instruction.result}:
-            self._users.setdefault(self.plan.source[slot], []).append((calls, len(calls), make))
-        calls.append(make())
+            self._users.setdefault(self.plan.source[slot], []).append((calls, len(calls), bind))
+        calls.append(bind())
 
     def _bind_again(self, moved: set[int]) -> None:
         """Renew the calls that use what has moved."""
@@ -248,26 +248,19 @@ class Replay:
             if self.plan.source[slot] in moved:
                 self._whole.pop(slot, None)
         for slot in moved:
-            for calls, place, make in self._users.get(slot, ()):
-                calls[place] = make()
+            for calls, place, bind in self._users.get(slot, ()):
+                calls[place] = bind()
 
-    def _call(self, instruction: Instruction, cut: Cut | None, part: Part, local: dict, out: Any) -> partial:
+    def _call(self, instruction: Instruction, cut: Cut | None, part: Part, local: dict, out: Any) -> Call:
         """One instruction on one part."""
-        axes = cut.operands if cut else (None,) * len(instruction.operands)
+        axes, params = (None,) * len(instruction.operands), instruction.params
+        if cut is not None:
+            axes = cut.operands
+            params = params_of(instruction, cut, self.program.kinds[instruction.result].shape, part.rows)
         args = [self._operand(o, axis, part, local) for o, axis in zip(instruction.operands, axes, strict=True)]
-        params = (
-            params_of(instruction, cut, self.program.kinds[instruction.result].shape, part.rows)
-            if cut
-            else instruction.params
-        )
         if out is None:
             out = self._operand(instruction.result, cut and cut.result, part, local)
-        forward = instruction.primitive.forward
-        if instruction.primitive.view_of is not None:
-            forward = _copy_reshaped if instruction.primitive.name == "reshape" else partial(_copy_shown, forward)
-        call = partial(forward, self.backend, *args, **params, out=out)
-        call.primitive = instruction.primitive  # for messages
-        return call
+        return call_of(instruction.primitive, self.backend, args, params, out)
 
     def _operand(self, operand: int | Constant, axis: int | None, part: Part, local: dict) -> Any:
         """An operand, or the part of it along an axis."""
@@ -303,60 +296,14 @@ class Replay:
             return x
         return instruction.primitive.forward(self.backend, x, **params)
 
-    def _sums_of(self, region: Region, parts: Sequence[Part], places: dict[tuple[str, int], int]) -> Iterator[partial]:
+    def _sums_of(self, region: Region, parts: Sequence[Part], places: dict[tuple[str, int], int]) -> Iterator[Call]:
         """Add the sums of the other threads to that of the first."""
         first = {part.thread: part for part in reversed(parts)}
         for thread in range(1, len(first)):
             found = self._arrays_within(region, first[thread], places)
             for what, slot in places:
                 if what == "sum":
-                    total = self._whole[slot]
-                    yield self._addition(total, found["sum", slot])
-
-    def _addition(self, total: Any, term: Any) -> partial:
-        call = partial(primitives["add"].forward, self.backend, total, term, out=total)
-        call.primitive = primitives["add"]
-        return call
-
-
-def _make(calls: list[partial]) -> None:
-    """Make calls. What goes wrong in one is told as without a program."""
-    for call in calls:
-        try:
-            call()
-        except EXPLAINED as error:
-            raise _told(error, call) from error
-
-
-def _make_and_look(calls: list[partial]) -> None:
-    """The same, the first time: every formula must have written where it was told to."""
-    for call in calls:
-        try:
-            made = call()
-        except EXPLAINED as error:
-            raise _told(error, call) from error
-        if made is not call.keywords["out"]:
-            raise OperandTypeError(
-                f"the formula of '{call.primitive.name}' does not write to `out`: where that is given, it must put its "
-                "result there and return it"
-            )
-
-
-def _told(error: Exception, call: partial) -> Exception:
-    params = {name: value for name, value in call.keywords.items() if name != "out"}
-    return explained(error, call.primitive, call.args[1:], params)
-
-
-def _copy_reshaped(backend: Any, x: Any, *, shape: tuple[int, ...], out: Any) -> Any:
-    """A reshape that cannot be a view."""
-    out.reshape(x.shape)[...] = x
-    return out
-
-
-def _copy_shown(view: Callable, backend: Any, x: Any, *, out: Any, **params: Any) -> Any:
-    """What another view shows, as a result like any other."""
-    out[...] = view(backend, x, **params)
-    return out
+                    yield addition(self.backend, self._whole[slot], found["sum", slot])
 
 
 _replays: weakref.WeakSet[Replay] = weakref.WeakSet()
