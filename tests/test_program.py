@@ -609,6 +609,12 @@ def test_what_is_handed_out_itself_is_not_written_over(f, way):
     assert agree(mg.jit(f, donate=(0,))(w.copy()), f(w), way)
 
 
+def test_one_donated_position_may_be_a_number():
+    x = np.arange(3.0)
+    y = mg.jit(lambda x: x + 1, donate=0)(x)
+    assert np.shares_memory(x, y) and same(y, np.arange(3.0) + 1)
+
+
 def test_a_sum_is_not_made_in_a_donated_array(monkeypatch):
     monkeypatch.setattr(plan, "PART", 1 << 12)
     f = lambda b, x: mg.sum(mg.tanh(x), axis=0)

@@ -336,6 +336,8 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     out = _new_folder(options.out, Path("runs/lecture"), options.force)
     console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    if not options.json:
+        console.print(f"{len(chosen)} claims; all of the lecture's take about three minutes on two cores")
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=len(chosen))
 
@@ -361,7 +363,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
         Column("error / allowed", no_wrap=True),
         "",
         title=f"both sides of {len(rows)} claims, seed {options.seed}",
-        caption="errors are relative to the largest entry; se: in standard errors of the draws",
+        caption="errors are relative to the largest entry, or to 1; se: in standard errors of the draws",
     )
     for row in rows:
         s = row.sides

@@ -17,7 +17,7 @@ from minigrad.program.passes import simplified
 from minigrad.program.program import Program
 
 
-def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
+def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
     """f, captured on its first call with arguments of a kind, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
@@ -43,6 +43,7 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
     """
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
+    donate = (donate,) if isinstance(donate, int) else tuple(donate)
     programs: dict[Any, list[tuple[Any, Program, list[bool]]]] = {}
     gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
 
@@ -72,7 +73,7 @@ def jit(f: Callable, donate: Sequence[int] = ()) -> Callable:
         if not isinstance(current(), Eval) or any(isinstance(leaf, Tracer) for leaf in leaves):
             return f(*args, **kwargs)
         if any(not -len(args) <= position < len(args) for position in donate):
-            raise OperandError(f"jit: donate={tuple(donate)} does not fit a call with {len(args)} positional arguments")
+            raise OperandError(f"jit: donate={donate} does not fit a call with {len(args)} positional arguments")
         for leaf in leaves if gone else ():
             if id(leaf) in gone and gone[id(leaf)]() is leaf:
                 raise OperandError(

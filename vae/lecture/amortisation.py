@@ -63,7 +63,7 @@ def climb(model: PPCA, y: np.ndarray, steps: int) -> list[tuple[np.ndarray, np.n
 @claim(
     5,
     "Where the best encoder is linear, it gives at once what a search finds for each image.",
-    "max_{μ, s} ELBO(y; μ, s) = ELBO(y; M^{−1}W^T(y − m), s_i^2 = σ^2/M_{ii}),    M = W^TW + σ^2I",
+    "max_{μ, s} ELBO(y; μ, s) = ELBO(y; M^{−1}W^{T}(y − m), s_i^2 = σ^2/M_{ii}),    M = W^{T}W + σ^2 I",
 )
 def an_encoder_gives_what_search_finds(setting: Setting) -> Sides:
     model = some_ppca(setting, latent=2, size=8, sigma=1.0)

@@ -155,7 +155,7 @@ def truncated(model: Gaussians, reach: float) -> float:
 @claim(
     13,
     "The variance is infinite when 2σ² ≤ s²: the integral grows with its limits, at least in proportion.",
-    "2σ² ≤ s², μ = m:   ∫_{|z−m|<R} w² P dz ≥ 2R σ/(s² √2π)  for each R",
+    "2σ² ≤ s², μ = m:   ln 2R σ/(s² √2π) ≤ ln ∫_{|z−m|<R} w² P dz  for each R",
 )
 def infinite_variance(setting: Setting) -> Sides:
     models = [gaussians(setting, ratio, off=0.0) for ratio in (0.5, 0.45, 0.4)]

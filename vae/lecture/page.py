@@ -18,12 +18,14 @@ import tokenize
 from collections.abc import Sequence
 from importlib.resources import files
 
+from vae.lecture.claims import CLAIMS
 from vae.lecture.run import Row
 
 
 def page(rows: Sequence[Row], seed: int, source: str) -> str:
     """The page as text. `source` says which images were used."""
-    first = {row.claim.prove.__module__: row.claim.slide for row in reversed(rows)}  # slide on which a theme begins
+    every = sorted([*CLAIMS, *(row.claim for row in rows)], key=lambda claim: -claim.slide)
+    first = {claim.prove.__module__: claim.slide for claim in every}  # slide on which a theme begins
     rows = sorted(rows, key=lambda row: (first[row.claim.prove.__module__], row.claim.prove.__module__))
     failed = [row for row in rows if not row.sides.passed]
     verdict = f"{len(rows)} claims, every one holds." if not failed else f"{len(rows)} claims, {len(failed)} FAIL."
@@ -147,15 +149,21 @@ def _inline(png: bytes) -> str:
 
 
 def formula(text: str) -> str:
-    """HTML of a formula: `_x`, `_{xy}`, `^x` and `^{xy}` become sub- and superscripts; wide gaps stay wide.
+    """HTML of prose with formulas: `_x`, `_{xy}`, `^x` and `^{xy}` become sub- and superscripts.
+
+    Names between backticks are code, and wide gaps stay wide.
 
     >>> formula("E_P σ_k^2 ≤ x_{ij}")
     'E<sub>P</sub> σ<sub>k</sub><sup>2</sup> ≤ x<sub>ij</sub>'
     """
-    text = html.escape(text, quote=False)
-    for mark, tag, after in (("_", "sub", r"(?<=[^\W_])"), (r"\^", "sup", "")):  # long_names keep their underscores
+    prose, *rest = re.split(r"`([^`]*)`", html.escape(text, quote=False))
+    return _scripts(prose) + "".join(f"<code>{a}</code>{_scripts(b)}" for a, b in zip(rest[::2], rest[1::2]))
+
+
+def _scripts(text: str) -> str:
+    for mark, tag, after in (("_", "sub", r"(?<=[^\W_]|∇)"), (r"\^", "sup", "")):  # long_names keep their underscores
         text = re.sub(mark + r"\{([^}]*)\}", rf"<{tag}>\1</{tag}>", text)
-        text = re.sub(rf"{after}{mark}([^\W_])(?![^\W_])", rf"<{tag}>\1</{tag}>", text)
+        text = re.sub(rf"{after}{mark}([^\W_])(?![^\W_¹²³])", rf"<{tag}>\1</{tag}>", text)
     return re.sub(r"(?<=\S) {3,}", "&emsp;&emsp; ", text)
 
 
