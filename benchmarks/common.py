@@ -23,7 +23,8 @@ from typing import Any, NoReturn
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-ABSENT = {"absent": "not installed"}
+NOT_INSTALLED = "not installed: pip install '.[bench]'"
+ABSENT = {"absent": NOT_INSTALLED}
 
 
 def peer(name: str) -> ModuleType | None:

@@ -48,7 +48,9 @@ def table(title: str, cases: dict[str, Any]) -> Table:
     made = Table(title=f"{title}, in milliseconds")
     for column in ("case", "who"):
         made.add_column(column)
-    for column in ("median", "quartiles", "minimum", *["µs/operation"] * per_operation, "ratio"):
+    two = any("ratio_fastest" in case for case in cases.values())
+    last = *["µs/operation"] * per_operation, "ratio, to the fastest" if two else "ratio"
+    for column in ("median", "quartiles", "minimum", *last):
         made.add_column(column, justify="right")
     for key, case in cases.items():
         for i, (who, entry) in enumerate(competitors(case).items()):

@@ -118,7 +118,9 @@ def table(results: dict[str, Any]) -> Table:
     for key, case in results.items():
         if key == "machine":
             continue
-        ratios = ", ".join(f"{k.removeprefix('ratio_')} {v}" for k, v in case.items() if k.startswith("ratio"))
+        ratios = ", ".join(
+            f"{k.removeprefix('ratio_')} {'none' if v is None else v}" for k, v in case.items() if k.startswith("ratio")
+        )
         for i, (who, entry) in enumerate((w, e) for w, e in case.items() if isinstance(e, dict)):
             cells = f"{entry['median_ms']:.3f}", f"{entry['peak_mb']}" if "peak_mb" in entry else ""
             made.add_row("" if i else key, who, *cells, "" if i else ratios)

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import peer
+from common import NOT_INSTALLED, peer
 from torch_twin import torch, twin_of
 
 import minigrad as mg
@@ -29,7 +29,6 @@ from vae.optimisers import adam
 jax = peer("jax")
 autograd = peer("autograd")
 mygrad = peer("mygrad")
-NOT_INSTALLED = "not installed"
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 
 

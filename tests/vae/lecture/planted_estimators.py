@@ -55,11 +55,17 @@ def _unweighted(monkeypatch):
     monkeypatch.setattr(estimators, "normal_nodes", lambda n: (right(n)[0], np.full(n, 1 / n)))
 
 
+def _score_for_reparameterised(monkeypatch):
+    """The rows of the table exchanged."""
+    monkeypatch.setitem(estimators.GRADIENTS, "reparameterised", estimators.GRADIENTS["score function"])
+
+
 PLANTED = {
     "reparameterised_variance": _noise_of_its_square,
     "score_variance": _one_hundredth,
     "baseline_variance": _baseline_of_mean,
     "best_constant_variance": _not_the_best,
+    "no_constant_is_enough": _score_for_reparameterised,
     "best_constant": _scaled_reward,
     "whole_table": _few_nodes,
     "dimensions": _through_the_sum,
