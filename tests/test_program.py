@@ -713,6 +713,35 @@ def test_a_changed_array_that_only_made_a_constant_is_an_error_too():
         f(np.ones(3))
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, i: x[i],
+        lambda x, i: x[i, i],
+        lambda x, i: mg.take(x, i, axis=0),
+        lambda x, i: mg.take_along_axis(x, i[:, None], axis=0),
+        lambda x, i: mg.grad(lambda x: mg.sum(x[i] ** 2))(x),
+    ],
+    ids=["index", "indices", "take", "take_along_axis", "gradient"],
+)
+def test_a_changed_index_array_is_an_error(use):
+    indices = np.array([0, 2, 1])
+    f, x = mg.jit(lambda x: use(x, indices)), np.random.default_rng(0).normal(size=(3, 3))
+    assert same(f(x), use(x, indices))
+    indices[0] = 1
+    with pytest.raises(mg.MutationError, match="takes from outside"):
+        f(x)
+
+
+def test_a_changed_mask_is_an_error():
+    mask = np.array([True, False, True])
+    f, x = mg.jit(lambda x: x[mask] * 2), np.arange(3.0)
+    assert same(f(x), x[mask] * 2)
+    mask[:] = False
+    with pytest.raises(mg.MutationError, match="takes from outside"):
+        f(x)
+
+
 @pytest.mark.parametrize("use", [lambda x, w: x * w, lambda x, w: x * mg.exp(w)], ids=["used", "folded"])
 def test_an_array_that_the_function_itself_changes_is_an_error(use):
     def twice(x):

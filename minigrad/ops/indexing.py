@@ -26,6 +26,7 @@ from minigrad.ops.shape import (
     astype,
     broadcast_to,
     concatenate_p,
+    copy_p,
     moveaxis,
     normal_axis,
     ravel,
@@ -132,7 +133,7 @@ def _stacked(b, picks):
 def _gather(x, picks, axes, together=True):
     """Pick with integer arrays along axes; the picked axes stand where the first was, or in front if not together."""
     b = backend_beside(x)
-    picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(pick) for pick in picks]
+    picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_seen(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
         raise OperandIndexError(f"an index must have an integer or boolean dtype, not {[str(p.dtype) for p in picks]}")
     try:
@@ -145,6 +146,11 @@ def _gather(x, picks, axes, together=True):
         others = tuple(a for a in range(len(shape_of(x))) if a not in axes)
         x, axes = transpose_p(x, axes=(*axes, *others)), tuple(range(count))
     return gather_p(x, indices, axes=axes)
+
+
+def _seen(i):
+    """An index array, copied by an operation: so that the interpreter sees what a result depends on."""
+    return copy_p(i) if hasattr(i, "dtype") and np.ndim(i) else i
 
 
 def _static(i):
@@ -200,7 +206,7 @@ def _true_positions(x, mask, axis):
     expected = shape_of(x)[axis : axis + mask.ndim]
     if mask.shape != expected:
         raise OperandIndexError(f"boolean index of shape {mask.shape} does not match {expected} of {describe(x)}")
-    return list(b.xp.nonzero(b.xp.asarray(mask)))
+    return list(b.xp.nonzero(b.xp.asarray(_seen(mask))))
 
 
 def take(x, indices, axis=None):

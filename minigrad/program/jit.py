@@ -30,8 +30,8 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
     and dtypes are written over them where possible, so that a training step updates its parameters in place. They must
     not be used again, nor views of them.
 
-    An array from outside that f gives to an operation is part of the program, and it is an error if it changes. What
-    f computes from such an array with NumPy alone, and arrays it is indexed by, are taken as they were when captured.
+    An array from outside that f computes with, or indexes by, is part of the program, and it is an error if it changes.
+    What f makes of such an array with NumPy alone is taken as it was when captured.
 
     Raises CaptureError where f branches on values, MutationError if an array that f takes from outside has changed,
     ValueError for an argument that an earlier call was given for good.
