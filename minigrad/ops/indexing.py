@@ -150,7 +150,7 @@ def _gather(x, picks, axes, together=True):
 
 def _seen(i):
     """An index array, copied by an operation: so that the interpreter sees what a result depends on."""
-    return copy_p(i) if hasattr(i, "dtype") and np.ndim(i) else i
+    return copy_p(i) if hasattr(i, "dtype") and np.ndim(i) and i.size else i
 
 
 def _static(i):
