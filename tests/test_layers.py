@@ -13,6 +13,7 @@ PACKAGE = Path(mg.__file__).parent
 
 
 LAYERS = (
+    ("commandline",),
     ("backends",),
     ("core",),
     ("rules",),

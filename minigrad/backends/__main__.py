@@ -5,24 +5,16 @@ Exit codes: 0 in any case, 2 for options, of which there are none but --json.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
 import sys
-from typing import NoReturn
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from minigrad import backends
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+from minigrad.commandline import Parser
 
 
 def facts() -> dict[str, dict[str, str]]:

@@ -11,21 +11,15 @@ import math
 import os
 import sys
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any
 
 from minigrad import DeviceError, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
 from minigrad.checks.table import table
+from minigrad.commandline import Parser
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def make_parser() -> Parser:
