@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from minigrad import backends, core, rules, tree
+from minigrad.program import plan, regions
 
 sys.path.insert(0, str(Path(__file__).parent))  # cases, oracles and elsewhere, for tests in folders below too
 
@@ -105,3 +106,14 @@ def ours(on_device):
     from peers import Minigrad
 
     return Minigrad(on_device)
+
+
+@pytest.fixture(params=["whole", "in regions", "in regions, row by row"])
+def way(request, monkeypatch):
+    """Also cut small arrays, and into parts of a row."""
+    if request.param != "whole":
+        monkeypatch.setattr(regions, "SMALL", 0)
+    if request.param == "in regions, row by row":
+        monkeypatch.setattr(plan, "PART", 1)
+        monkeypatch.setattr(plan, "SHORTEST", 1)
+    return request.param
