@@ -7,12 +7,11 @@ Two uses of one key give the same numbers: derive fresh ones with `split` and `f
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import stored, streams
+from minigrad.backends import NEUTRAL, stored, streams
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
 from minigrad.ops.elementwise import less
 from minigrad.rules import constant
@@ -45,15 +44,16 @@ def _checked(key: Any, operation: str) -> Any:
 @constant
 @primitive("random_split")
 def split_p(b, key, *, count, out=None):
-    return stored(streams.random_bits(b.xp, key, 2 * count, lane=streams.SPLIT).reshape(count, 2), out)
+    return _filled(b, (count, 2), np.uint32, out, lambda keys: b.random_bits(key, keys, lane=streams.SPLIT))
 
 
 @constant
 @primitive("random_fold_in")
 def fold_in_p(b, key, number, out=None):
-    if not 0 <= int(number) < 2**32:
+    if isinstance(number, NEUTRAL) and not 0 <= int(number) < 2**32:
         raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {int(number)}")
-    return stored(streams.random_bits(b.xp, key, 2, offset=4 * int(number), lane=streams.FOLD_IN), out)
+    start = 4 * (int(number) if isinstance(number, NEUTRAL) else number.astype(np.int64))  # one counter a number
+    return _filled(b, (2,), np.uint32, out, lambda new: b.random_bits(key, new, 0, start, streams.FOLD_IN))
 
 
 def split(key: Any, n: int = 2) -> Any:
@@ -70,29 +70,38 @@ def fold_in(key: Any, i: int) -> Any:
     return fold_in_p(_checked(key, "fold_in"), i)
 
 
-def _stream(name: str, draw: Any) -> Any:
+def _filled(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> Any:
+    """An array that `fill` has filled, in `out` where that is given."""
+    y = b.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
+    fill(y.reshape(-1))
+    return y if out is None or y is out else stored(y, out)
+
+
+def _stream(name: str) -> Any:
     @constant
     @primitive(f"random_{name}")
-    def made(b, key, *, shape, dtype, offset, out=None):
-        flat = draw(b.xp, key, math.prod(shape), dtype, offset, b.draw_block)
-        if out is None:
-            return flat.reshape(shape)
-        out[...] = flat.reshape(shape)
-        return out
+    def made(b, key, start, *, shape, dtype, offset, out=None):
+        draw = getattr(b, f"random_{name}")
+        return _filled(b, shape, dtype, out, lambda numbers: draw(key, numbers, offset, start))
 
     return made
 
 
-bits_p = _stream("bits", lambda xp, key, size, dtype, *where: streams.random_bits(xp, key, size, *where))
-uniform_p = _stream("uniform", streams.random_uniform)
-normal_p = _stream("normal", streams.random_normal)
+bits_p, uniform_p, normal_p = map(_stream, ("bits", "uniform", "normal"))
 
 
-def _draw(made: Any, key: Any, shape: Any, dtype: Any, offset: int, operation: str) -> Any:
+def _draw(made: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation: str) -> Any:
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if any(not isinstance(n, (int, np.integer)) or n < 0 for n in (*shape, offset)):
+    if any(not isinstance(n, (int, np.integer)) or n < 0 for n in shape):
         raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")
-    return made(_checked(key, operation), shape=tuple(map(int, shape)), dtype=np.dtype(dtype), offset=int(offset))
+    if isinstance(offset, (int, np.integer)) and offset >= 0:
+        start, offset = 0, int(offset)
+    elif not isinstance(offset, NEUTRAL) and shape_of(offset) == () and dtype_of(offset).kind in "iu":
+        start, offset = offset, 0  # known only when the draw is made
+    else:
+        raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")
+    params = {"shape": tuple(map(int, shape)), "dtype": np.dtype(dtype), "offset": offset}
+    return made(_checked(key, operation), start, **params)
 
 
 def bits(key: Any, shape: Any, dtype: Any = np.uint32, offset: int = 0) -> Any:
@@ -109,6 +118,8 @@ def uniform(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> A
 
 def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
     """Standard normals; `offset` starts at that position of the stream, so parts of a batch can be drawn apart.
+
+    It may be an array of one integer, so that a captured program begins somewhere else in every run.
 
     >>> import numpy as np
     >>> from minigrad import random

@@ -6,13 +6,14 @@ results being NumPy scalars. `mg.to_device(x, "elsewhere")` moves arrays to it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from cuda_shim import RawModule
 
 from minigrad import backends
+from minigrad.backends.cupy import made
 from minigrad.backends.numpy import BACKEND as HOST
 
 
@@ -102,34 +103,18 @@ _as_strided = _making(np.lib.stride_tricks.as_strided)
 _WITHIN.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_as_strided))
 
 
-def _add_at(target, index, values):
-    np.add.at(_plain(target), _open(index), _open(values))
-
-
 def _erf(x, out=None):
     y = HOST.erf(_open(x), _open(out))
     return _close(y) if out is None else out
 
 
-BACKEND = replace(
-    HOST,
-    name="elsewhere",
-    device="elsewhere",
-    xp=_WITHIN,
-    array_type=Array,
-    block_bytes=1 << 10,  # small, so that tests work on several pieces
-    threaded=False,
-    draw_block=2,
-    where=lambda condition, x1, x2, out=None: backends.stored(np.where(condition, x1, x2), out),
-    erf=_erf,
-    add_at=_add_at,
-    from_host=lambda x: np.array(x, copy=True).view(Array),
-    to_host=lambda x: np.array(_plain(x), copy=True),
-    address=lambda x: HOST.address(_plain(x)),
-    freeze=lambda x: x.copy() if isinstance(x, Array) else x,
-    scratch=lambda name, shape, dtype: _WITHIN.empty(shape, dtype),
-    held=lambda: 0,
-    fingerprint=lambda x: HOST.fingerprint(_plain(x)),
+_WITHIN.ndarray = Array
+_WITHIN.RawModule = RawModule
+_WITHIN.asarray = lambda x, dtype=None: (
+    x if isinstance(x, Array) and dtype in (None, x.dtype) else _close(np.array(_plain(np.asarray(x)), dtype))
 )
+_WITHIN.asnumpy = lambda x: np.array(_plain(x), copy=True)
+
+BACKEND = made(_WITHIN, _erf, processors=2, name="elsewhere", device="elsewhere")
 backends._by_device["elsewhere"] = BACKEND
 backends._by_type[Array] = BACKEND

@@ -30,6 +30,7 @@ from vae.objectives import Likelihood, elbo_sums
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
+LOOK = 32  # steps between two looks at a loss on a device: meanwhile the host runs ahead of it
 ADVICE = "lower the learning rate or choose another decoder (the last checkpoint is kept)"
 
 
@@ -40,7 +41,7 @@ class State(NamedTuple):
     optimiser: Any
     epoch: int = 0
     step: int = 0
-    total: float = 0.0  # sum of the ELBO of the images seen in this epoch, in nats
+    total: Any = 0.0  # sum of the ELBO of the images seen in this epoch, in nats; may be on a device
     log_sigma: float | None = None  # profiled ln σ of the last epoch
     seconds: float = 0.0  # spent on this epoch so far
     images: int = 0  # checksum of the images: after a stop they must be the same
@@ -55,8 +56,8 @@ class Trainer(NamedTuple):
     likelihood: Likelihood
     device: str
     step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]
-    """(parameters, optimiser's state, images, noise) -> −ELBO and the next two, on the CPU in the memory of the first
-    two, which must not be used again."""
+    """(parameters, optimiser's state, images, noise) -> −ELBO and the next two, in the memory of the first two, which
+    must not be used again."""
     initial: Callable[[], State]
 
 
@@ -78,11 +79,14 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
         parameters = model.init(_key(config, INIT, 0))
         if likelihood.mode == "learned":
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
-        parameters = mg.to_device(parameters, device)
-        return State(parameters, optimiser.init(parameters))
+        return State(*_placed((parameters, optimiser.init(parameters)), device))
 
-    in_place = mg.jit(step, donate=(0, 1)) if device == "cpu" else step
-    return Trainer(config, model, likelihood, device, in_place, initial)
+    return Trainer(config, model, likelihood, device, mg.jit(step, donate=(0, 1)), initial)
+
+
+def _placed(values: Any, device: str) -> Any:
+    """A tree on a device, its numbers too: a step counts on there, without a word from the host."""
+    return values if device == "cpu" else mg.to_device(tree.map(np.asarray, values), device)
 
 
 def _key(config: Config, purpose: int, epoch: int) -> Any:
@@ -110,7 +114,8 @@ def train(
         raise TrainingError(f"{data.name}: these are not the images the run began with, so it cannot go on; train anew")
     state = state._replace(images=checksum)
     images, test = mg.to_device((data.train, data.test), trainer.device)
-    steps = -(-len(images) // config.batch)
+    steps, look = -(-len(images) // config.batch), 1 if trainer.device == "cpu" else LOOK
+    advance, loss = _whole_step(trainer), math.nan
     save(out, trainer, state)
     try:
         with np.errstate(all="ignore"):  # a NaN is found and named below
@@ -118,10 +123,12 @@ def train(
                 draws, began = _draws(trainer, images, state.epoch), time.perf_counter() - state.seconds
                 for number in range(state.step, steps):
                     with finished():
-                        state, loss = _stepped(trainer, state, *draws(number))
+                        state, found = _stepped(advance, state, draws(number))
                         state = state._replace(seconds=time.perf_counter() - began)
-                    if not math.isfinite(loss) or (number + 1 == steps and not _finite(state.parameters)):
-                        raise TrainingError(_diagnosis(trainer, draws, out, state, loss))
+                    if state.step % look == 0 or state.step == steps:
+                        loss = float(found)
+                        if not math.isfinite(loss) or (state.step == steps and not _finite(state.parameters)):
+                            raise TrainingError(_diagnosis(trainer, draws, out, state, loss))
                     on_step(state, steps, loss)
                 state = _close_epoch(trainer, images, test, state)
                 save(out, trainer, state)
@@ -156,25 +163,44 @@ def finished() -> Iterator[None]:
         usual(*asked[0])
 
 
-def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], tuple[Any, Any]]:
-    """A function that gives the images and the noise of each batch of an epoch."""
-    size, latent = trainer.config.batch, trainer.model.latent
-    order = np.argsort(mg.random.bits(_key(trainer.config, ORDER, epoch), (len(images),)), kind="stable")
+class Batch(NamedTuple):
+    """What it takes to draw a batch: all images, the rows of each batch of an epoch, the key of its ε, which one."""
+
+    images: Any
+    order: Any  # (batches, size)
+    key: Any
+    number: Any
+    count: int  # of images, fewer than the size in the last one
+
+    def drawn(self, latent: int) -> tuple[Any, Any]:
+        """The images (count, H, W, C), and noise (count, latent): numbers of a stream that all batches share."""
+        rows, size = self.order[self.number][: self.count], self.order.shape[1]
+        return self.images[rows], mg.random.normal(self.key, (self.count, latent), offset=self.number * (size * latent))
+
+
+def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], Batch]:
+    """A function that gives each batch of an epoch."""
+    size, count = trainer.config.batch, len(images)
+    order = np.argsort(mg.random.bits(_key(trainer.config, ORDER, epoch), (count,)), kind="stable")
+    order = np.pad(order, (0, -count % size)).reshape(-1, size)
     order, key = mg.to_device((order, _key(trainer.config, NOISE, epoch)), trainer.device)
-
-    def draw(number: int) -> tuple[Any, Any]:
-        rows = order[number * size : (number + 1) * size]
-        return images[rows], mg.random.normal(key, (len(rows), latent), offset=number * size * latent)
-
-    return draw
+    return lambda number: Batch(images, order, key, np.int64(number), min(size, count - number * size))
 
 
-def _stepped(trainer: Trainer, state: State, y: Any, noise: Any) -> tuple[State, float]:
+def _whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Batch], tuple[Any, Parameters, Any]]:
+    """A step that draws its batch itself: on a device as part of what is captured, so that the host only starts it."""
+
+    def whole(parameters: Parameters, optimiser: Any, batch: Batch) -> tuple[Any, Parameters, Any]:
+        return trainer.step(parameters, optimiser, *batch.drawn(trainer.model.latent))
+
+    return whole if trainer.device == "cpu" else mg.jit(whole, donate=(0, 1))
+
+
+def _stepped(advance: Callable, state: State, batch: Batch) -> tuple[State, Any]:
     """The state after one more batch, and its loss."""
-    loss, parameters, optimiser = trainer.step(state.parameters, state.optimiser, y, noise)
-    value = float(loss)
-    total = state.total - value * len(y)
-    return state._replace(parameters=parameters, optimiser=optimiser, step=state.step + 1, total=total), value
+    loss, parameters, optimiser = advance(state.parameters, state.optimiser, batch)
+    total = state.total - mg.astype(loss, np.float64) * batch.count
+    return state._replace(parameters=parameters, optimiser=optimiser, step=state.step + 1, total=total), loss
 
 
 def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> State:
@@ -187,7 +213,7 @@ def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> Stat
         log_sigma = profile_log_sigma(model, likelihood, state.parameters, some, mg.random.fold_in(key, 1))
     record = {
         "epoch": state.epoch + 1,
-        "train_elbo": state.total / len(images),
+        "train_elbo": float(state.total) / len(images),
         "test_elbo": mean_elbo(model, likelihood, state.parameters, test, key, config.form, log_sigma),
         "seconds": round(state.seconds, 3),
     }
@@ -207,18 +233,35 @@ def _diagnosis(trainer: Trainer, draws: Callable, out: Path, state: State, value
 
     The last two steps are repeated for that, from the checkpoint on: a NaN in a gradient shows in the next loss.
     """
-    found, before = "no operation made a NaN: the numbers overflowed", load_state(trainer, out)
+    state, value = _broken(trainer, draws, out, state, value)
+    found, before, whole = (
+        "no operation made a NaN: the numbers overflowed",
+        load_state(trainer, out),
+        _whole_step(trainer),
+    )
     while before.step < state.step:
         if before.step >= state.step - 2:
             try:
                 with mg.checks.debug_nans():
-                    trainer.step(before.parameters, before.optimiser, *draws(before.step))
+                    whole(before.parameters, before.optimiser, draws(before.step))
             except mg.checks.NanError as error:
                 found = str(error) if before.step == state.step - 1 else f"{error}, one batch earlier"
                 break
-        before, _ = _stepped(trainer, before, *draws(before.step))
+        before, _ = _stepped(whole, before, draws(before.step))
     broke = "parameters became infinite or NaN" if math.isfinite(value) else f"the loss became {value}"
     return f"{broke} in epoch {state.epoch + 1}, batch {state.step}: {found}; {ADVICE}"
+
+
+def _broken(trainer: Trainer, draws: Callable, out: Path, state: State, value: float) -> tuple[State, float]:
+    """The state after the first step with a broken loss, and that loss: on a device, not every one was looked at."""
+    if trainer.device == "cpu" or math.isfinite(value):
+        return state, value
+    before, whole = load_state(trainer, out), _whole_step(trainer)
+    while before.step < state.step:
+        before, loss = _stepped(whole, before, draws(before.step))
+        if not math.isfinite(float(loss)):
+            return before, float(loss)
+    return state, value
 
 
 # Runs on disk
@@ -231,7 +274,7 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
         "image_shape": list(trainer.model.image_shape),
         "epoch": state.epoch,
         "step": state.step,
-        "total": state.total,
+        "total": float(state.total),
         "log_sigma": state.log_sigma,
         "seconds": state.seconds,
         "images": state.images,
@@ -267,4 +310,4 @@ def load_state(trainer: Trainer, out: Path) -> State:
     optimiser = files.fill(fresh.optimiser, "optimiser", arrays, path)
     if hasattr(optimiser, "step"):
         optimiser = optimiser._replace(step=np.int64(optimiser.step))
-    return State(*mg.to_device((parameters, optimiser), trainer.device), **rest)
+    return State(*_placed((parameters, optimiser), trainer.device), **rest)

@@ -24,6 +24,18 @@ class NotAnArrayError(TypeError):
 
 
 @dataclass(frozen=True)
+class Recorder:
+    """How a device repeats work without being told each piece of it again."""
+
+    matmul: Callable  # the one that can be recorded
+    compiled: Callable  # compiled(source) -> launch(name, blocks, arrays)
+    memory: (
+        Callable  # memory() -> a function that gives a context manager: arrays made within come from memory of its own
+    )
+    record: Callable  # record(work) -> a function that repeats what work() asked of the device
+
+
+@dataclass(frozen=True)
 class Backend:
     """The array namespace of a device and the kernels NumPy's vocabulary lacks."""
 
@@ -33,10 +45,17 @@ class Backend:
     array_type: type
     block_bytes: int  # work on pieces of about this size (a cache); large means "all at once"
     threaded: bool  # whether work may be shared out over threads of the host
-    draw_block: int  # Philox counters worked on at a time
     where: Callable  # where(condition, x1, x2, out=None)
     erf: Callable  # erf(x, out=None)
     add_at: Callable  # add_at(target, index, values): repeated indices accumulate
+    random_bits: Callable  # random_bits(key, out, offset=0, start=0, lane=0): fills a flat `out` from offset + start on
+    random_uniform: Callable  # random_uniform(key, out, offset=0, start=0); start may be an array of one integer
+    random_normal: Callable  # random_normal(key, out, offset=0, start=0)
+    matmul: Callable  # matmul(x1, x2, out=None)
+    column_sums: Callable  # column_sums(x, out=None): of a matrix
+    conv: Callable  # conv(x, w, stride, pads, out=None): see `columns`
+    conv_input: Callable  # conv_input(d, w, stride, pads, size, out=None)
+    conv_kernel: Callable  # conv_kernel(x, d, stride, pads, kernel, out=None)
     from_host: Callable  # from_host(numpy array) -> array of this backend
     to_host: Callable  # to_host(array) -> numpy array
     address: Callable  # address(array) -> where its first element is, as a number
@@ -44,6 +63,7 @@ class Backend:
     scratch: Callable  # scratch(name, shape, dtype) -> array with any content, this thread's until it asks again
     held: Callable  # held() -> bytes that scratch of all threads takes
     fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
+    recorder: Recorder | None = None  # where there is one
 
 
 NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars may meet arrays of any device

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, stored
+from minigrad.backends import Backend, DeviceError, Recorder, stored
+from minigrad.backends.chains import PRELUDE, THREADS
+from minigrad.backends.kernels import Kernels, source
 
 
 def load() -> Backend:
@@ -24,16 +28,15 @@ def load() -> Backend:
         raise DeviceError(f"CuPy {cupy.__version__} finds no usable NVIDIA driver or GPU: {error}") from None
     if count == 0:
         raise DeviceError(f"CuPy {cupy.__version__} finds no NVIDIA GPU on this machine")
-    return _backend(cupy)
-
-
-def _backend(cupy: Any) -> Backend:
     from cupyx.scipy.special import erf
 
-    weights = cupy.asarray(np.random.Generator(np.random.PCG64(0)).integers(1, 2**63, 4096, dtype=np.uint64) * 2 + 1)
+    return made(cupy, erf, cupy.cuda.Device().attributes["MultiProcessorCount"])
 
-    def add_at(target, index, values):
-        cupy.add.at(target, index, values)
+
+def made(cupy: Any, erf: Any, processors: int, name: str = "cupy", device: str = "cuda") -> Backend:
+    """The backend of CuPy, or of what stands in for it in tests, on a device with so many multiprocessors."""
+    kernels = Kernels(cupy, processors)
+    weights = cupy.asarray(np.random.Generator(np.random.PCG64(0)).integers(1, 2**63, 4096, dtype=np.uint64) * 2 + 1)
 
     def freeze(x):
         return x.copy() if isinstance(x, cupy.ndarray) else x  # CuPy has no read-only arrays
@@ -46,21 +49,60 @@ def _backend(cupy: Any) -> Backend:
         return int((rows * (turns | np.uint64(1))).sum())
 
     return Backend(
-        name="cupy",
-        device="cuda",
+        name=name,
+        device=device,
         xp=cupy,
         array_type=cupy.ndarray,
-        block_bytes=1 << 28,
+        block_bytes=kernels.block_bytes,
         threaded=False,
-        draw_block=1 << 22,
         where=lambda condition, x1, x2, out=None: stored(cupy.where(condition, x1, x2), out),
         erf=lambda x, out=None: erf(x, out=out),
-        add_at=add_at,
+        add_at=lambda target, index, values: cupy.add.at(target, index, values),
+        random_bits=kernels.random_bits,
+        random_uniform=kernels.random_uniform,
+        random_normal=kernels.random_normal,
+        matmul=cupy.matmul,
+        column_sums=kernels.column_sums,
+        conv=kernels.conv,
+        conv_input=kernels.conv_input,
+        conv_kernel=kernels.conv_kernel,
         from_host=cupy.asarray,
         to_host=cupy.asnumpy,
-        address=lambda x: x.data.ptr,
+        address=lambda x: x.__cuda_array_interface__["data"][0],
         freeze=freeze,
-        scratch=lambda name, shape, dtype: cupy.empty(shape, dtype),  # its own pool keeps memory
+        scratch=kernels.scratch,  # CuPy's own pool keeps memory
         held=lambda: 0,
         fingerprint=fingerprint,
+        recorder=_recorder(cupy, kernels),
     )
+
+
+def _recorder(cupy: Any, kernels: Kernels) -> Recorder:
+    """CUDA graphs: the BLAS library cannot be recorded in one, all else that programs launch can."""
+
+    def compiled(text: str) -> Callable:
+        module = cupy.RawModule(code=source("streams.cu") + PRELUDE + text, options=("-std=c++17",))
+
+        def launch(name: str, blocks: int, arrays: Sequence[Any]) -> None:
+            module.get_function(name)((blocks, 1, 1), (THREADS, 1, 1), tuple(arrays))
+
+        return launch
+
+    def memory() -> Callable:
+        pool = cupy.cuda.MemoryPool()  # lives as long as what is returned
+        return lambda: cupy.cuda.using_allocator(pool.malloc)
+
+    def record(work: Callable[[], None]) -> Callable[[], None]:
+        stream = cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            try:
+                work()
+            except BaseException:
+                with suppress(Exception):  # what broke the recording is the error to tell of
+                    stream.end_capture()
+                raise
+            graph = stream.end_capture()
+        return lambda: graph.launch(cupy.cuda.get_current_stream())
+
+    return Recorder(kernels.matmul, compiled, memory, record)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, stored, streams
+from minigrad.backends import Backend, columns, stored, streams
 from minigrad.backends.special import erf
 
 
@@ -98,6 +99,23 @@ def _fingerprint(x: np.ndarray) -> int:
     return total & (2**64 - 1)
 
 
+def _position(offset: int, start: Any) -> int:
+    if offset + int(start) < 0:
+        raise ValueError(f"a draw cannot begin at position {offset + int(start)} of its stream: the first is 0")
+    return offset + int(start)
+
+
+def _random_bits(key: np.ndarray, out: np.ndarray, offset: int = 0, start: Any = 0, lane: int = 0) -> None:
+    streams.random_bits(np, key, out.size, _position(offset, start), lane=lane, out=out)
+
+
+def _random(draw: Callable) -> Callable:
+    def fill(key: np.ndarray, out: np.ndarray, offset: int = 0, start: Any = 0) -> None:
+        draw(np, key, out.size, out.dtype, _position(offset, start), out=out)
+
+    return fill
+
+
 BACKEND = Backend(
     name="numpy",
     device="cpu",
@@ -105,10 +123,17 @@ BACKEND = Backend(
     array_type=np.ndarray,
     block_bytes=1 << 20,
     threaded=True,
-    draw_block=streams.BLOCK,
     where=_where,
     erf=erf,
     add_at=_add_at,
+    random_bits=_random_bits,
+    random_uniform=_random(streams.random_uniform),
+    random_normal=_random(streams.random_normal),
+    matmul=np.matmul,
+    column_sums=lambda x, out=None: columns.column_sums(BACKEND, x, out),
+    conv=lambda *args: columns.conv(BACKEND, *args),
+    conv_input=lambda *args: columns.conv_input(BACKEND, *args),
+    conv_kernel=lambda *args: columns.conv_kernel(BACKEND, *args),
     from_host=np.asarray,
     to_host=np.asarray,
     address=_address,

@@ -86,14 +86,20 @@ def _draw(xp: ModuleType, key: Array, out: Array, offset: int, block: int, lane:
     return out
 
 
-def random_bits(xp: ModuleType, key: Array, size: int, offset: int = 0, block: int = BLOCK, lane: int = DRAW) -> Array:
+def _room(xp: ModuleType, size: int, dtype: Any, out: Array | None) -> Array:
+    return xp.empty(size, dtype) if out is None else out
+
+
+def random_bits(
+    xp: ModuleType, key: Array, size: int, offset: int = 0, block: int = BLOCK, lane: int = DRAW, out: Array = None
+) -> Array:
     """Words offset … offset + size of the stream of `key`: uint32 (size,).
 
     Any `offset` up to 2⁶² will do, and a draw equals the slice of every longer one; the two functions below likewise.
     `block` is how many counters are worked on at once: what a cache holds, or on a GPU what memory holds. It changes
-    the speed and never the numbers.
+    the speed and never the numbers. `out`, where it is given, is filled and returned.
     """
-    return _draw(xp, key, xp.empty(size, xp.uint32), offset, block, lane, lambda words, scratch: words)
+    return _draw(xp, key, _room(xp, size, xp.uint32, out), offset, block, lane, lambda words, scratch: words)
 
 
 class Format(NamedTuple):
@@ -142,7 +148,14 @@ def _format(dtype: Any) -> Format:
 
 
 def random_uniform(
-    xp: ModuleType, key: Array, size: int, dtype: Any, offset: int = 0, block: int = BLOCK, lane: int = DRAW
+    xp: ModuleType,
+    key: Array,
+    size: int,
+    dtype: Any,
+    offset: int = 0,
+    block: int = BLOCK,
+    lane: int = DRAW,
+    out: Array = None,
 ) -> Array:
     """Uniform numbers offset … offset + size on [0, 1): `dtype` (size,).
 
@@ -158,11 +171,18 @@ def random_uniform(
         numbers *= 2.0**-form.digits
         return numbers
 
-    return _draw(xp, key, xp.empty(size, form.real), offset, block, lane, uniforms)
+    return _draw(xp, key, _room(xp, size, form.real, out), offset, block, lane, uniforms)
 
 
 def random_normal(
-    xp: ModuleType, key: Array, size: int, dtype: Any, offset: int = 0, block: int = BLOCK, lane: int = DRAW
+    xp: ModuleType,
+    key: Array,
+    size: int,
+    dtype: Any,
+    offset: int = 0,
+    block: int = BLOCK,
+    lane: int = DRAW,
+    out: Array = None,
 ) -> Array:
     """Standard normal numbers offset … offset + size: `dtype` (size,).
 
@@ -191,7 +211,7 @@ def random_normal(
         xp.multiply(sines[1], radii, out=numbers[:, 1])
         return numbers.reshape(-1)
 
-    return _draw(xp, key, xp.empty(size, form.real), offset, block, lane, normals)
+    return _draw(xp, key, _room(xp, size, form.real, out), offset, block, lane, normals)
 
 
 def _radii(xp: ModuleType, form: Format, v: Array, row: Array, spare: Array, out: Array) -> None:

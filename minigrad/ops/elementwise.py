@@ -136,10 +136,9 @@ def sum_to_p(b, x, *, shape, out=None):
     """Sum over whatever broadcasting added: the transpose of broadcast_to."""
     x = b.xp.asarray(x)
     leading = x.ndim - len(shape)
-    by_blas = leading and x.shape[leading:] == tuple(shape) and x.flags.c_contiguous and math.prod(shape) > 1
-    if by_blas and x.dtype in (np.float32, np.float64) and x.size >= LARGE:
-        total = b.xp.matmul(b.xp.ones(x.size // math.prod(shape), x.dtype), x.reshape(-1, math.prod(shape)))
-        return stored(total.reshape(shape), out)
+    rows = leading and x.shape[leading:] == tuple(shape) and x.flags.c_contiguous and math.prod(shape) > 1
+    if rows and x.dtype in (np.float32, np.float64) and x.size >= LARGE:
+        return stored(b.column_sums(x.reshape(-1, math.prod(shape))).reshape(shape), out)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
     return stored(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
 

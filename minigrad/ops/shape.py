@@ -17,6 +17,7 @@ from minigrad.core import (
     OperandError,
     OperandIndexError,
     OperandTypeError,
+    Primitive,
     describe,
     dtype_of,
     is_inexact,
@@ -76,18 +77,20 @@ def _inside(widths, shape):
 linear(pad_p, x=lambda g, x, widths: g[_inside(widths, x.shape)])
 
 
-@primitive("astype")
-def astype_p(b, x, *, dtype, out=None):
-    return b.xp.asarray(x).astype(dtype) if out is None else stored(x, out)
+def _astype(b, x, *, dtype, out=None):
+    """A number stays one: it may meet arrays of any device."""
+    if out is not None:
+        return stored(x, out)
+    return (x if isinstance(x, np.generic) else b.xp.asarray(x)).astype(dtype)
+
+
+astype_p = Primitive("astype", _astype)
 
 
 linear(astype_p, x=lambda g, x: cast(g, x))
 
 
-@constant
-@primitive("astype_discrete")
-def astype_discrete_p(b, x, *, dtype, out=None):
-    return b.xp.asarray(x).astype(dtype) if out is None else stored(x, out)
+astype_discrete_p = constant(Primitive("astype_discrete", _astype))
 
 
 @primitive("copy")

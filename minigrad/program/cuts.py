@@ -115,7 +115,7 @@ def _transpose(operands: Sequence[Shape], result: Shape, params: dict) -> Iterat
 
 def _draw(operands: Sequence[Shape], result: Shape, params: dict) -> Iterator[Cut]:
     if result:
-        yield Cut((None,), 0)
+        yield Cut((None,) * len(operands), 0)
 
 
 WAYS: dict[str, Callable[[Sequence[Shape], Shape, dict], Iterator[Cut]]] = {

@@ -12,7 +12,9 @@ from minigrad.backends import Backend, backend_of
 from minigrad.core import Eval, MutationError, OperandError, Origin, Tracer, current, describe
 from minigrad.program.instructions import Constant, Instruction, Kind, exact, is_dynamic, kind_of
 from minigrad.program.listing import cost, listing
-from minigrad.program.replay import Memory, Replay
+from minigrad.program.memory import Memory
+from minigrad.program.recorded import Recorded
+from minigrad.program.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -123,5 +125,5 @@ class Program:
         return list(map(of, self.outputs))
 
     @cached_property
-    def _replay(self) -> Replay:
-        return Replay(self, self.donated)
+    def _replay(self) -> Replay | Recorded:
+        return (Recorded if self.backend.recorder else Replay)(self, self.donated)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,29 +25,12 @@ from minigrad.program.calls import Call, addition, call_of, make, make_and_look
 from minigrad.program.cuts import Cut, cuts, params_of
 from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
 from minigrad.program.layout import ALIGN
+from minigrad.program.memory import Memory, span
 from minigrad.program.plan import Part, planned
 from minigrad.program.regions import Region
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program
-
-
-class Memory(NamedTuple):
-    """Bytes that a run holds beside its arguments."""
-
-    intermediate: int  # one block, reused over and over
-    results: int  # handed out; those over donated arguments take none
-    scratch: int  # for one part at a time, all threads together
-    kernels: int  # what kernels of all programs keep for their next call (the columns of a convolution), so far
-
-    @property
-    def total(self) -> int:
-        return sum(self)
-
-    def __str__(self) -> str:
-        return ", ".join(
-            f"{name} {bytes / 1e6:.3f} MB" for name, bytes in (*self._asdict().items(), ("total", self.total))
-        )
 
 
 class Replay:
@@ -77,7 +60,7 @@ class Replay:
         self._phases: list[list[list[Call]]] | None = None
         operands = [*program.outputs, *(operand for i in program.instructions for operand in i.operands)]
         arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
-        self._spans |= {("constant", i): self._span(array) for i, array in enumerate(arrays)}
+        self._spans |= {("constant", i): span(self.backend, array) for i, array in enumerate(arrays)}
 
     @property
     def memory(self) -> Memory:
@@ -125,10 +108,10 @@ class Replay:
             if not self.program.kinds[slot].shape:
                 self._whole[slot][...] = array
             elif array is not self._given.get(slot) or slot in self._copied:
-                span = self._span(array)
-                if span != self._spans.get(slot) or slot in self._copied or not array.flags.c_contiguous:
+                where = span(self.backend, array)
+                if where != self._spans.get(slot) or slot in self._copied or not array.flags.c_contiguous:
                     moved.add(slot)
-                    self._spans[slot], self._whole[slot] = span, self.backend.xp.ascontiguousarray(array)
+                    self._spans[slot], self._whole[slot] = where, self.backend.xp.ascontiguousarray(array)
                     (self._copied.discard if array.flags.c_contiguous else self._copied.add)(slot)
                 self._given[slot] = array
         if moved or not self._users:
@@ -140,12 +123,6 @@ class Replay:
             kind = self.program.kinds[output]
             self._whole[output] = self.backend.xp.empty(kind.shape, kind.dtype)
         return moved | fresh
-
-    def _span(self, array: Any) -> tuple[int, int]:
-        """The addresses from and to which an array's elements lie."""
-        begin = self.backend.address(array)
-        steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)] if array.size else []
-        return begin + sum(min(s, 0) for s in steps), begin + sum(max(s, 0) for s in steps) + array.dtype.itemsize
 
     def _is_alone(self, slot: int) -> bool:
         """Whether an input may be written over: of all that a run reads, nothing else looks at its memory."""

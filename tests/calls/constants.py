@@ -102,12 +102,12 @@ def _share(draw, name):
 @calls("random_bits", "random_uniform", "random_normal")
 def _random(draw, name):
     """A part of a stream, whatever its shape, is cut out of the whole."""
-    key, shape, offset = draw(keys()), draw(shapes()), draw(st.integers(0, 9))
+    key, shape, offset, start = draw(keys()), draw(shapes()), draw(st.integers(0, 9)), draw(st.integers(0, 9))
     dtype = np.dtype("uint32" if name == "random_bits" else draw(st.sampled_from(["float32", "float64"])))
-    kind, end = () if name == "random_bits" else (dtype,), offset + math.prod(shape)
-    part = lambda key: getattr(streams, name)(np, key, end, *kind)[offset:].reshape(shape)
-    ours = lambda key: primitives[name](key, shape=shape, dtype=dtype, offset=offset)
-    return constant(f"{name}/{shape} from {offset}, {dtype}", ours, part, constants=(key,))
+    kind, end = () if name == "random_bits" else (dtype,), start + offset + math.prod(shape)
+    part = lambda key: getattr(streams, name)(np, key, end, *kind)[start + offset :].reshape(shape)
+    ours = lambda key: primitives[name](key, start, shape=shape, dtype=dtype, offset=offset)
+    return constant(f"{name}/{shape} from {start} + {offset}, {dtype}", ours, part, constants=(key,))
 
 
 def keys():

@@ -77,6 +77,8 @@ SHIM_BITS(__longlong_as_double, double, long long)
 SHIM_ROUNDED(float, f, fmaf)
 SHIM_ROUNDED(double, d, fma)
 
+[[maybe_unused]] static inline float __int2float_rn(int x) { return static_cast<float>(x); }
+[[maybe_unused]] static inline double __ll2double_rn(long long x) { return static_cast<double>(x); }
 [[maybe_unused]] static inline unsigned __umulhi(unsigned x, unsigned y) {
     return static_cast<unsigned>(static_cast<unsigned long long>(x) * y >> 32);
 }

@@ -72,20 +72,20 @@ _RANDOM = {"constants": (_KEY,), **_DISCRETE}
 _DRAWN = {"shape": (2, 3), "dtype": np.dtype(np.float64), "offset": 1}
 case(
     "random_bits",
-    lambda key: bits_p(key, **_DRAWN),
-    lambda key: streams.random_bits(np, key, 6, 1).reshape(2, 3),
+    lambda key: bits_p(key, 2, **{**_DRAWN, "dtype": np.dtype(np.uint32)}),
+    lambda key: streams.random_bits(np, key, 6, 3).reshape(2, 3),
     **_RANDOM,
 )
 case(
     "random_uniform",
-    lambda key: uniform_p(key, **_DRAWN),
-    lambda key: streams.random_uniform(np, key, 6, np.float64, 1).reshape(2, 3),
+    lambda key: uniform_p(key, 2, **_DRAWN),
+    lambda key: streams.random_uniform(np, key, 6, np.float64, 3).reshape(2, 3),
     **_RANDOM,
 )
 case(
     "random_normal",
-    lambda key: normal_p(key, **_DRAWN),
-    lambda key: streams.random_normal(np, key, 6, np.float64, 1).reshape(2, 3),
+    lambda key: normal_p(key, 2, **_DRAWN),
+    lambda key: streams.random_normal(np, key, 6, np.float64, 3).reshape(2, 3),
     **_RANDOM,
 )
 case(

@@ -1,0 +1,275 @@
+"""Recorded: a program on a device that can repeat recorded work, such as a CUDA graph.
+
+`fusion` says what is launched. Here it is bound to memory, run twice as it is, which compiles and loads what it needs,
+then recorded and from then on repeated as a whole. A repeated run reads and writes the same memory every time:
+
+    donated arguments    are where they are: results go over them, and the next call brings those
+    other arguments      too, as long as they stay where they are; one that moves is copied to a place of its own
+    numbers              are copied into the device's memory, where what is recorded reads them
+    results              are copied to memory of their own
+
+What cannot be recorded runs between two recorded pieces.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.backends import backend_of
+from minigrad.backends.chains import FORMULAS, REAL, TRUTH, kernel
+from minigrad.program import threads
+from minigrad.program.calls import Call, call_of, make, make_and_look
+from minigrad.program.fusion import Fusion, Launch, _Same
+from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
+from minigrad.program.layout import ALIGN, Life, fit
+from minigrad.program.memory import Memory, span
+
+if TYPE_CHECKING:
+    from minigrad.program.program import Program
+
+RECORDABLE = {*FORMULAS, *REAL, *TRUTH} | set(
+    "random_split random_fold_in random_bits random_uniform random_normal reshape slice transpose broadcast_to sum_to "
+    "concatenate pad astype astype_discrete copy unslice zeros_like gather sum max min share logsumexp matmul conv "
+    "conv_input conv_kernel".split()
+)
+"""Primitives whose formula only launches: no result comes to the host, no library keeps memory of its own."""
+
+WARM_UPS = 2
+
+
+class Recorded:
+    """A program bound to memory of a device. One run at a time; a second thread waits."""
+
+    def __init__(self, program: Program, donated: Sequence[int] = ()):
+        self.program, self.recorder = program, program.backend.recorder
+        self.backend = replace(program.backend, matmul=self.recorder.matmul)
+        self.fusion, self.donated = Fusion(program), [slot for slot in donated if program.kinds[slot].shape]
+        self._lock = threading.Lock()
+        self._given: dict[int, Any] = {}  # arrays that are bound as they are
+        self._own: dict[int, Any] = {}  # places that arguments are copied to
+        self._pieces: list[Callable[[], None]] | None = None
+        self._runs = 0
+        self.taken: dict[int, int] = {}
+        launches = [launch for level in self.fusion.levels for launch in level]
+        names = {id(launch): f"chain_{i}" for i, launch in enumerate(launches) if launch.loops}
+        self._names = names
+        text = "\n".join(
+            kernel(names[id(launch)], launch.loops, [self._dtype(root) for root in launch.arguments])
+            for launch in launches
+            if launch.loops
+        )
+        self._launch = self.recorder.compiled(text) if text else None
+        self._memory_of_run = self.recorder.memory()
+
+    def _dtype(self, root: Any) -> np.dtype:
+        return self.fusion.kind(root.constant if isinstance(root, _Same) else root).dtype
+
+    @property
+    def memory(self) -> Memory:
+        """Bytes that a run holds beside its arguments."""
+        taken = self._taken_over(set(self.donated))
+        _, size = fit(self._lives(taken))
+        outputs = [o for o in self.program.outputs if not (isinstance(o, int) and o in taken)]
+        kinds = [
+            self.program.kinds[o] if isinstance(o, int) else kind_of(o.value) for o in outputs if self._is_result(o)
+        ]
+        return Memory(size, sum(kind.bytes for kind in kinds), 0, self.backend.held())
+
+    def _is_result(self, output: int | Constant) -> bool:
+        return isinstance(output, int) or is_dynamic(output.value)
+
+    def run(self, inputs: Sequence[Any]) -> list[Any]:
+        """The program's results as leaves, each in memory of its own."""
+        with self._lock, threads.uninterrupted():
+            self._take(inputs)
+            if self._pieces is None:
+                with self._memory_of_run():
+                    self._bind()
+            elif self._runs == WARM_UPS:
+                with self._memory_of_run():
+                    self._pieces = list(self._recorded())
+            if self._runs < WARM_UPS:
+                with self._memory_of_run():
+                    for piece in self._pieces:
+                        piece()
+            else:
+                for piece in self._pieces:
+                    piece()
+            self._runs += 1
+            return self._results()
+
+    # What arrives, and what is handed out
+
+    def _take(self, inputs: Sequence[Any]) -> None:
+        """Put arguments where the program reads them, or find that it has to be bound anew."""
+        for slot, array in zip(self.program.inputs, inputs, strict=True):
+            before = self._given.get(slot)
+            if slot in self._own:
+                self._own[slot][...] = array
+            elif not self.program.kinds[slot].shape or not array.flags.c_contiguous:
+                self._own[slot] = self.backend.xp.empty(*self.program.kinds[slot])
+                self._own[slot][...] = array
+                self._pieces = None
+            elif before is None or span(self.backend, before) == span(self.backend, array):
+                self._pieces = self._pieces if before is not None else None
+                self._given[slot] = array
+            else:
+                self._pieces = None
+                if slot in self.donated:
+                    self._given[slot] = array
+                else:
+                    self._own[slot] = array.copy()
+                    del self._given[slot]
+
+    def _results(self) -> list[Any]:
+        """The outputs, each in memory of its own."""
+        results: list[Any] = []
+        handed: set[int] = set()
+        for output in self.program.outputs:
+            value = output.value if isinstance(output, Constant) else self._shown(output)
+            if isinstance(output, int) and output in self.taken and output not in handed:
+                handed.add(output)
+                slot = self.taken[output]
+                value = self._given[slot] = value.view()
+                results.append(value)
+            elif is_array(value):
+                results.append(backend_of((value,)).xp.array(value, copy=True))
+            else:
+                results.append(value)
+        return results
+
+    # Memory
+
+    def _taken_over(self, alone: set[int]) -> dict[int, int]:
+        """For outputs that can be written over a donated argument of their kind: that argument's slot.
+
+        Whoever reads the argument does so at an earlier level, or in the loop that writes there, number by number.
+        """
+        fusion, kinds = self.fusion, self.program.kinds
+        handed_out = {fusion.shown[o].root for o in self.program.outputs if isinstance(o, int)}
+        readers: dict[int, list[tuple[int, bool]]] = {}
+        for slot in fusion.level:
+            for root, same in fusion.reads(slot):
+                readers.setdefault(root, []).append((slot, same))
+        taken: dict[int, int] = {}
+        free = [slot for slot in self.donated if slot in alone and slot not in handed_out]
+        for output in dict.fromkeys(o for o in self.program.outputs if isinstance(o, int)):
+            if output not in fusion.level:
+                continue
+            for slot in free:
+                mine = output in fusion.fused
+                done = all(
+                    fusion.level[reader] < fusion.level[output]
+                    or (fusion.level[reader] == fusion.level[output] and same and mine and reader in fusion.fused)
+                    for reader, same in readers.get(slot, ())
+                )
+                if done and kinds[slot] == kinds[output]:
+                    taken[output] = slot
+                    free.remove(slot)
+                    break
+        return taken
+
+    def _lives(self, taken: dict[int, int]) -> dict[int, Life]:
+        """When what is stored must be left alone, in levels."""
+        level = self.fusion.level
+        last = dict(level)
+        for slot in level:
+            for root, _ in self.fusion.reads(slot):
+                if root in last:
+                    last[root] = max(last[root], level[slot])
+        for output in self.program.outputs:
+            if isinstance(output, int) and self.fusion.shown[output].root in last:
+                last[self.fusion.shown[output].root] = 1 << 60
+        kinds = self.program.kinds
+        return {slot: Life(kinds[slot].bytes, level[slot], last[slot]) for slot in level if slot not in taken}
+
+    def _bind(self) -> None:
+        """Place everything in memory, and make the calls."""
+        self._runs = 0
+        given = {slot: self._own.get(slot, self._given.get(slot)) for slot in self.program.inputs}
+        spans = {slot: span(self.backend, array) for slot, array in given.items()}
+        operands = [*self.program.outputs, *(o for i in self.program.instructions for o in i.operands)]
+        arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
+        all_spans = [*spans.values(), *(span(self.backend, array) for array in arrays)]
+        alone = {
+            slot
+            for slot in self.donated
+            if slot not in self._own and sum(a < spans[slot][1] and spans[slot][0] < b for a, b in all_spans) == 1
+        }
+        self.taken = self._taken_over(alone)
+        offsets, size = fit(self._lives(self.taken))
+        self._block = self.backend.xp.empty(size + ALIGN, np.uint8)
+        begin = -self.backend.address(self._block) % ALIGN
+        self._roots = dict(given)
+        self._roots |= {output: given[slot] for output, slot in self.taken.items()}
+        for slot, offset in offsets.items():
+            kind = self.program.kinds[slot]
+            memory = self._block[begin + offset : begin + offset + kind.bytes]
+            self._roots[slot] = memory.view(kind.dtype).reshape(kind.shape)
+        self._calls = [(launch, self._call(launch)) for level in self.fusion.levels for launch in level]
+        self._pieces = [partial(make_and_look if isinstance(c[0], Call) else _run, c) for _, c in self._calls]
+
+    def _shown(self, operand: int | Constant) -> Any:
+        """The array of an operand: a view of what has memory."""
+        if not isinstance(operand, int):
+            return operand.value
+        if operand not in self.fusion.views:
+            return self._roots[operand]
+        instruction = self.fusion.made[operand]
+        looked_at = self._shown(instruction.operands[instruction.primitive.view_of])
+        if instruction.primitive.name == "stop_gradient":
+            return looked_at
+        return instruction.primitive.forward(self.backend, looked_at, **instruction.params)
+
+    # Calls
+
+    def _call(self, launch: Launch) -> list[Any]:
+        """A launch as calls to make."""
+        if launch.loops:
+            arrays = [
+                root.constant.value if isinstance(root, _Same) else self._roots[root] for root in launch.arguments
+            ]
+            blocks = sum(loop.blocks for loop in launch.loops)
+            return [partial(self._launch, self._names[id(launch)], blocks, arrays)]
+        instruction = launch.instruction
+        out, args = self._roots[instruction.result], list(map(self._shown, instruction.operands))
+        if instruction.primitive.name == "concatenate":
+            return list(_pieces_of(args, instruction, out))
+        return [call_of(instruction.primitive, self.backend, args, instruction.params, out)]
+
+    def _recorded(self) -> Iterator[Callable[[], None]]:
+        """The calls in pieces, recorded where they can be."""
+        for recordable, some in groupby(self._calls, key=lambda each: _is_recordable(each[0])):
+            calls = [call for _, made in some for call in made]
+            if recordable:
+                yield self.recorder.record(partial(_run, calls))
+            else:
+                yield partial(_run, calls)
+
+
+def _is_recordable(launch: Launch) -> bool:
+    return launch.instruction is None or launch.instruction.primitive.name in RECORDABLE
+
+
+def _run(calls: Sequence[Callable[[], Any]]) -> None:
+    for call in calls:
+        if isinstance(call, Call):
+            make([call])
+        else:
+            call()
+
+
+def _pieces_of(args: Sequence[Any], instruction: Instruction, out: Any) -> Iterator[Callable[[], None]]:
+    """Arrays one after the other, each copied to its place: CuPy's own way asks the host for a list of them."""
+    axis, begin = instruction.params["axis"], 0
+    for x in args:
+        place = out[(slice(None),) * axis + (slice(begin, begin + x.shape[axis]),)]
+        yield partial(place.__setitem__, ..., x)
+        begin += x.shape[axis]
