@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, stored
+from minigrad.backends import Backend, DeviceError, stored, trouble
 
 
 def load() -> Backend:
-    """The CuPy backend. Raises DeviceError, saying what to install or change, where there is no usable GPU."""
+    """The CuPy backend, for the GPU that is current now and has just compiled and run two kernels.
+
+    Raises DeviceError, saying what to install or change, where there is none that can.
+    """
+    wheel = trouble.the_wheel()
     try:
         import cupy
-    except ImportError as error:
-        raise DeviceError(
-            "no CuPy here: install it for your CUDA version, pip install '.[cuda12]' or '.[cuda13]' in its folder "
-            f"({error})"
-        ) from None
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"CuPy {cupy.__version__} finds no usable NVIDIA driver or GPU: {error}") from None
-    if count == 0:
-        raise DeviceError(f"CuPy {cupy.__version__} finds no NVIDIA GPU on this machine")
-    return _backend(cupy)
+    except Exception as error:  # a broken package may raise anything
+        raise DeviceError(trouble.of_import(error, wheel)) from None
+    trouble.check(cupy, wheel)
+    backend, runtime = _backend(cupy), cupy.cuda.runtime
+    return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_guard(runtime.getDevice()))
+
+
+def _guard(home: int) -> Callable[[Any], None]:
+    """A function that refuses arrays of other GPUs than number `home`."""
+
+    def guard(array: Any) -> None:
+        if array.device.id != home:
+            raise DeviceError(
+                f"{array.dtype}{list(array.shape)} is on cuda:{array.device.id} and minigrad computes on one GPU at a "
+                f"time, here cuda:{home}: copy it there with x.copy() while that is CuPy's current device, or choose "
+                "the GPU for everything with CUDA_VISIBLE_DEVICES"
+            )
+
+    return guard
 
 
 def _backend(cupy: Any) -> Backend:
