@@ -57,7 +57,7 @@ def _gpus(cupy: ModuleType) -> dict[str, str]:
         known["compiler"] = "NVRTC {}.{}".format(*cupy.cuda.nvrtc.getVersion())
         for i in range(runtime.getDeviceCount()):
             name, (major, minor), memory = machine.gpu(cupy, i)
-            known[f"gpu {i}"] = f"{name}, compute capability {major}.{minor}, {machine.amount(memory)}"
+            known[f"gpu{i}"] = f"{name}, compute capability {major}.{minor}, {machine.amount(memory)}"
     except Exception:  # what is missing is told under `absent`
         pass
     return known

@@ -76,9 +76,14 @@ def _inside(widths, shape):
 linear(pad_p, x=lambda g, x, widths: g[_inside(widths, x.shape)])
 
 
+def _converted(x, dtype):
+    """A host scalar stays one, and so goes with arrays of any device; an array is copied."""
+    return (x if hasattr(x, "astype") else np.asarray(x)[()]).astype(dtype)
+
+
 @primitive("astype")
 def astype_p(b, x, *, dtype, out=None):
-    return b.xp.asarray(x).astype(dtype) if out is None else stored(x, out)
+    return _converted(x, dtype) if out is None else stored(x, out)
 
 
 linear(astype_p, x=lambda g, x: cast(g, x))
@@ -87,7 +92,7 @@ linear(astype_p, x=lambda g, x: cast(g, x))
 @constant
 @primitive("astype_discrete")
 def astype_discrete_p(b, x, *, dtype, out=None):
-    return b.xp.asarray(x).astype(dtype) if out is None else stored(x, out)
+    return _converted(x, dtype) if out is None else stored(x, out)
 
 
 @primitive("copy")
