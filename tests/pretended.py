@@ -69,10 +69,11 @@ class OutOfMemoryError(MemoryError):
         super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes{capped}).")
 
 
-class Array(np.ndarray):
-    """An array that says which GPU it is on."""
+class Array:
+    """An array without numbers, on some GPU."""
 
-    device = SimpleNamespace(id=0)
+    def __init__(self, *shape: int, gpu: int = 0):
+        self.shape, self.ndim, self.dtype, self.device = shape, len(shape), np.dtype("f4"), SimpleNamespace(id=gpu)
 
 
 Array.__module__ = "cupy"
