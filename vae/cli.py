@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from minigrad import DeviceError
+from minigrad import DeviceError, OutOfMemoryError
 from vae import commands
 from vae.config import Config
 from vae.data import NAMES, DataError
@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = options.run(options, given)
         sys.stdout.flush()  # a full disk or a closed pipe shows here
         return code
-    except (UserError, DataError, DeviceError) as error:
+    except (UserError, DataError, DeviceError, OutOfMemoryError) as error:
         return _stop(2, str(error))
     except MemoryError as error:
         return _stop(2, f"there is not enough memory for these sizes ({error})")
