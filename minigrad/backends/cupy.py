@@ -19,9 +19,12 @@ def load() -> Backend:
     wheel = trouble.the_wheel()
     try:
         import cupy
+
+        trouble.check(cupy, wheel)
+    except DeviceError:
+        raise
     except Exception as error:  # a broken package may raise anything
-        raise DeviceError(trouble.of_import(error, wheel)) from None
-    trouble.check(cupy, wheel)
+        raise DeviceError(trouble.of_cupy(error, wheel)) from None
     backend, runtime = _backend(cupy), cupy.cuda.runtime
     return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_guard(runtime.getDevice()))
 

@@ -40,14 +40,14 @@ def the_wheel() -> str:
     return " ".join(" ".join(item) for item in found.items())
 
 
-def of_import(error: Exception, wheel: str) -> str:
-    """Why `import cupy` failed."""
+def of_cupy(error: Exception, wheel: str) -> str:
+    """What is wrong with a CuPy that cannot be imported or asked."""
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy" and not wheel:
         driver = machine.driver_version()
         seen = f"the NVIDIA driver here is {driver}" if driver else "no NVIDIA driver is seen here"
         return f"no CuPy here: install it with pip install {EITHER}; {seen}"
     return (
-        f"{wheel or 'CuPy'} is installed but cannot be imported ({reason(error)}): pip uninstall -y {_name(wheel)}, "
+        f"{wheel or 'CuPy'} is installed but broken ({reason(error)}): pip uninstall -y {_name(wheel)}, "
         f"then pip install {_extra(wheel)}"
     )
 
@@ -55,7 +55,7 @@ def of_import(error: Exception, wheel: str) -> str:
 def check(cupy: Any, wheel: str) -> None:
     """Raises DeviceError unless this CuPy, the driver, the CUDA libraries and the GPU go together."""
     version = getattr(cupy, "__version__", None)
-    if version is None or not hasattr(cupy, "ndarray"):
+    if version is None or not version[:1].isdigit():
         place = getattr(cupy, "__file__", None) or next(iter(getattr(cupy, "__path__", ())), "something else")
         raise DeviceError(f"what Python imports as cupy is not CuPy but {place}: rename or remove that")
     wheel = wheel or f"cupy {version}"
@@ -119,7 +119,8 @@ def _check_libraries(cupy: Any, wheel: str) -> None:
         cupy.cuda.nvrtc.getVersion()
         _ = cupy.cuda.cublas
     except Exception as error:
-        raise DeviceError(f"{wheel} lacks a CUDA library ({reason(error)}): pip install {_extra(wheel)}") from None
+        said = reason(error).split(": No such file")[0]  # which names each place where it was looked for
+        raise DeviceError(f"{wheel} lacks a CUDA library ({said}): pip install {_extra(wheel)}") from None
 
 
 def _check_age(cupy: Any, wheel: str) -> None:
