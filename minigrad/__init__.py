@@ -9,7 +9,7 @@ array([0.        , 0.63970001])
 import sys as _sys
 
 from minigrad import checks, random
-from minigrad.backends import DeviceError
+from minigrad.backends import DeviceError, OutOfMemoryError
 from minigrad.core import (
     EscapedTracerError,
     MissingRuleError,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, NotAnArrayError, backend_of
+from minigrad.backends import Backend, DeviceError, NotAnArrayError, OutOfMemoryError, backend_of, memory
 
 
 class EscapedTracerError(RuntimeError):
@@ -272,7 +272,7 @@ def current() -> Interpreter:
     return _current.get()
 
 
-EXPLAINED = (ValueError, TypeError, IndexError, NotImplementedError, MemoryError)
+EXPLAINED = (ValueError, TypeError, IndexError, RuntimeError, MemoryError)
 
 
 def explained(error: Exception, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Exception:
@@ -283,10 +283,15 @@ def explained(error: Exception, primitive: Primitive, args: Sequence[Any], param
                 f"'{primitive.name}' got a traced value made by {arg.origin}, but the derivative it belongs to is over "
                 "(or runs in another thread): return it from the differentiated function instead of keeping it"
             )
-    if isinstance(error, (DeviceError, OperandError, OperandTypeError, OperandIndexError, MemoryError)):
+    if isinstance(error, (DeviceError, OutOfMemoryError, OperandError, OperandTypeError, OperandIndexError)):
         return error
     shown = ", ".join([describe(a) for a in args] + [f"{k}={v!r}" for k, v in params.items() if v is not None])
-    message = f"{primitive.name}({shown}): {error}"
+    doing = f"{primitive.name}({shown})"
+    if memory.short(error):
+        return memory.out_of_memory(error, doing)
+    message = f"{doing}: {error}"
+    if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
+        return DeviceError(f"{message}; the GPU failed, start anew") if memory.of_cupy(error) else error
     if isinstance(error, np.linalg.LinAlgError):
         return np.linalg.LinAlgError(message)
     if isinstance(error, IndexError):  # NumPy's AxisError among them

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import backends, tree
-from minigrad.core import OperandTypeError, Tracer, backend_beside
+from minigrad.backends import memory
+from minigrad.core import OperandTypeError, Tracer, backend_beside, describe
 
 
 def device_of(x: Any) -> str:
@@ -18,7 +19,8 @@ def device_of(x: Any) -> str:
 def to_device(values: Any, device: str) -> Any:
     """A tree with its arrays on "cpu" or "cuda"; those already there are kept as they are.
 
-    Raises DeviceError, saying what to install, where there is no usable GPU; TypeError for traced values.
+    Raises DeviceError, saying what to install, where there is no usable GPU; OutOfMemoryError; TypeError for traced
+    values.
     """
     target = backends.get(device)
 
@@ -28,7 +30,12 @@ def to_device(values: Any, device: str) -> Any:
         source = backends.backend_of((x,))
         if source is target or isinstance(x, backends.NEUTRAL):
             return x
-        return target.from_host(source.to_host(x))
+        try:
+            return target.from_host(source.to_host(x))
+        except (MemoryError, RuntimeError) as error:
+            if memory.short(error):
+                raise memory.out_of_memory(error, f"to_device({describe(x)}, {device!r})") from None
+            raise
 
     return tree.map(move, values)
 

@@ -323,6 +323,7 @@ def test_errors_are_of_pythons_kinds():
     """So that `except ValueError` does what it says."""
     assert issubclass(mg.OperandError, ValueError) and issubclass(mg.MutationError, ValueError)
     assert issubclass(mg.OperandTypeError, TypeError) and issubclass(mg.DeviceError, TypeError)
+    assert issubclass(mg.OutOfMemoryError, MemoryError)
     assert issubclass(mg.OperandIndexError, IndexError) and issubclass(mg.MissingRuleError, NotImplementedError)
     assert issubclass(mg.EscapedTracerError, RuntimeError) and issubclass(TreeError, ValueError)
 

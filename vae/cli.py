@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from minigrad import DeviceError
+from minigrad import DeviceError, OutOfMemoryError
 from vae import commands
 from vae.config import Config
 from vae.data import NAMES, DataError
@@ -88,7 +88,8 @@ def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="where to compute (cpu)")
+    about = "where to compute (cpu); auto: on a GPU if one works, and says which and why"
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help=about)
 
 
 def make_parser() -> Parser:
@@ -114,6 +115,7 @@ def make_parser() -> Parser:
     check.add_argument("--seed", type=seed, help="of parameters, ε, images and coordinates (0)")
     check.add_argument("--json", action="store_true", default=False, help="print the report as JSON")
     check.add_argument("--picture", type=Path, default=None, metavar="PNG", help="draw the agreement plot")
+    _add_device(check)
 
     train = job("train", commands.train, "Train a model; writes config, metrics, a checkpoint and pictures.")
     _add_model(train)
@@ -142,6 +144,7 @@ def make_parser() -> Parser:
     for made in (evaluate, sample, reconstruct):
         made.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="folder of a run")
         made.add_argument("--seed", type=seed, help="of the samples (0)")
+        _add_device(made)
     for made in (evaluate, reconstruct):
         _add_data(made)
     for made, name in ((sample, "samples.png"), (reconstruct, "reconstructions.png")):
@@ -173,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = options.run(options, given)
         sys.stdout.flush()  # a full disk or a closed pipe shows here
         return code
-    except (UserError, DataError, DeviceError) as error:
+    except (UserError, DataError, DeviceError, OutOfMemoryError) as error:
         return _stop(2, str(error))
     except MemoryError as error:
         return _stop(2, f"there is not enough memory for these sizes ({error})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -31,7 +32,7 @@ def main_job(options: Namespace, given: dict[str, Any]) -> int:
     out = _new_folder(options.out, Path("runs/main"), options.force)
     passed = True
     for model in ("mlp", "conv"):
-        report = _report(Config(model=model, seed=options.seed), 4, 30, options.seed, None)
+        report = _report(Config(model=model, seed=options.seed), 4, 30, options.seed, None, "cpu")
         _print_report(console, report, f"{model}: reverse mode against five-point differences, ε frozen")
         _draw_agreement(out / f"gradients-{model}.png", report, model)
         passed = passed and report.passed
@@ -60,16 +61,17 @@ def main_job(options: Namespace, given: dict[str, Any]) -> int:
 
 def check(options: Namespace, given: dict[str, Any]) -> int:
     """Every parameter tensor against finite differences; exit code 1 if one disagrees."""
+    device = _device(options.device)
     if options.picture is not None:
         files.make_folder(options.picture.parent)
     if options.checkpoint is not None:
         trainer = training.load_trainer(options.checkpoint)
         config = _same_settings(trainer.config, given, free=("seed",))
         parameters = training.load_state(trainer, options.checkpoint).parameters
-        report = _report(config, options.images, options.coordinates, options.seed, (trainer.model, parameters))
+        trained = trainer.model, parameters
     else:
-        config = Config(**given)
-        report = _report(config, options.images, options.coordinates, options.seed, None)
+        config, trained = Config(**given), None
+    report = _report(config, options.images, options.coordinates, options.seed, trained, device)
     if options.json:
         print(json.dumps(report.to_dict()))
     else:
@@ -81,7 +83,12 @@ def check(options: Namespace, given: dict[str, Any]) -> int:
 
 
 def _report(
-    config: Config, images: int, coordinates: int, seed: int, trained: tuple[Model, Parameters] | None
+    config: Config,
+    images: int,
+    coordinates: int,
+    seed: int,
+    trained: tuple[Model, Parameters] | None,
+    device: str,
 ) -> gradients.Report:
     """The gradient check of a configuration, at its initial or at given parameters."""
     model, parameters = trained if trained else (config.make_model((28, 28, 1)), None)
@@ -94,7 +101,16 @@ def _report(
     noise = mg.random.normal(mg.random.fold_in(mg.random.key(seed), 1), (images, model.latent), np.float64)
     weights = config.make_weights(model.image_shape)
     return gradients.check(
-        model, config.make_likelihood(), parameters, y, noise, config.form, weights, coordinates=coordinates, seed=seed
+        model,
+        config.make_likelihood(),
+        parameters,
+        y,
+        noise,
+        config.form,
+        weights,
+        coordinates=coordinates,
+        seed=seed,
+        device=device,
     )
 
 
@@ -230,7 +246,8 @@ def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: 
 
 
 def _trained(options: Namespace) -> tuple[training.Trainer, training.State]:
-    trainer = training.load_trainer(options.checkpoint)
+    """The trainer and the state of a run, with its arrays on the device asked for."""
+    trainer = training.load_trainer(options.checkpoint, _device(options.device))
     return trainer, training.load_state(trainer, options.checkpoint)
 
 
@@ -240,8 +257,8 @@ def evaluate(options: Namespace, given: dict[str, Any]) -> int:
     data = _test_images(trainer, given)
     if trainer.likelihood.mode == "profiled" and state.log_sigma is None:
         raise UserError(f"{options.checkpoint} has no σ yet, it stopped within its first epoch: continue it first")
-    common = (trainer.model, trainer.likelihood, state.parameters, data.test)
-    key = mg.random.key(options.seed)
+    images, key = mg.to_device((data.test, mg.random.key(options.seed)), trainer.device)
+    common = (trainer.model, trainer.likelihood, state.parameters, images)
     scores = {
         f"negative_elbo_{form}": -evaluation.mean_elbo(*common, key, form, state.log_sigma) for form in objectives.FORMS
     }
@@ -266,7 +283,8 @@ def evaluate(options: Namespace, given: dict[str, Any]) -> int:
 def sample(options: Namespace, given: dict[str, Any]) -> int:
     """Images from the decoder alone."""
     trainer, state = _trained(options)
-    z = mg.random.normal(mg.random.key(options.seed), (options.count, trainer.model.latent))
+    key = mg.to_device(mg.random.key(options.seed), trainer.device)
+    z = mg.random.normal(key, (options.count, trainer.model.latent))
     images = _visible(evaluation.generate(trainer.model, trainer.likelihood, state.parameters.decoder, z))
     path = options.out or options.checkpoint / "samples.png"
     files.make_folder(path.parent)
@@ -278,7 +296,8 @@ def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
     """Test images beside their reconstructions."""
     trainer, state = _trained(options)
     images = _test_images(trainer, given).test[: options.count]
-    noise = mg.random.normal(mg.random.key(options.seed), (len(images), trainer.model.latent))
+    images, key = mg.to_device((images, mg.random.key(options.seed)), trainer.device)
+    noise = mg.random.normal(key, (len(images), trainer.model.latent))
     rebuilt = evaluation.reconstruct(trainer.model, trainer.likelihood, state.parameters, images, noise)
     path = options.out or options.checkpoint / "reconstructions.png"
     files.make_folder(path.parent)
@@ -402,14 +421,17 @@ def _same_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] 
 
 
 def _device(name: str) -> str:
+    """The device to compute on; for auto, a line on stderr says which and why. Raises DeviceError without a GPU."""
+    found, why = "cuda" if name == "auto" else name, "a GPU is here and works"
+    try:
+        mg.to_device(0.0, found)
+    except mg.DeviceError as error:
+        if name != "auto":
+            raise
+        found, why = "cpu", str(error)
     if name == "auto":
-        try:
-            mg.to_device(0.0, "cuda")
-        except mg.DeviceError:
-            return "cpu"
-        return "cuda"
-    mg.to_device(0.0, name)
-    return name
+        print(f"python -m vae: --device auto takes {found}: {why}", file=sys.stderr)
+    return found
 
 
 def _new_folder(out: Path | None, default: Path, force: bool) -> Path:

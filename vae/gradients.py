@@ -117,13 +117,16 @@ def check(
     directions: int = 5,
     seed: int = 0,
     on_tensor: Callable[[Tensor], None] = lambda tensor: None,
+    device: str = "cpu",
 ) -> Report:
     """Check the gradient of −mean ELBO at `parameters` for images (N, H, W, C) and frozen noise (N, latent).
 
-    `weights` make it that of another loss. Everything is computed in float64. `coordinates` entries of each tensor are
-    drawn, the largest gradient entry always among them; of smaller tensors all are taken.
+    `weights` make it that of another loss. Everything is computed in float64, the model and its gradients on `device`.
+    `coordinates` entries of each tensor are drawn, the largest gradient entry always among them; of smaller tensors all
+    are taken.
     """
     parameters, images, noise = tree.map(lambda x: np.asarray(x, np.float64), (parameters, images, noise))
+    images, noise = mg.to_device((images, noise), device)
 
     def per_image(p: Parameters) -> Any:
         pixels, latents = elbo_sums(model, likelihood, p, images, noise, form)
@@ -134,10 +137,11 @@ def check(
 
     def terms(p: Parameters) -> Any:
         """What the loss is the sum of. Differences are taken term by term and then added: less is lost to rounding."""
-        parts = elbo_terms(model, likelihood, p, images, noise, form)
+        parts = elbo_terms(model, likelihood, mg.to_device(p, device), images, noise, form)
         return mg.concatenate([mg.ravel(part) * (-w / len(images)) for part, w in zip(parts, weights, strict=True)])
 
-    gradient = mg.grad(loss)(parameters)
+    there = mg.to_device(parameters, device)
+    gradient = mg.to_device(mg.grad(loss)(there), "cpu")
     leaves, structure = tree.flatten(parameters)
     gradients, names = tree.flatten(gradient)[0], tree.names(parameters)
     keys = mg.random.split(mg.random.key(seed), len(leaves) + 2)
@@ -156,7 +160,7 @@ def check(
         found += checked
         on_tensor(tensor)
     along = _check_directions(terms, parameters, gradient, rounding, keys[-1], directions)
-    return Report(tuple(tensors), along, checks.adjoint_gap(per_image, (parameters,), seed), tuple(found))
+    return Report(tuple(tensors), along, checks.adjoint_gap(per_image, (there,), seed), tuple(found))
 
 
 def _check_tensor(

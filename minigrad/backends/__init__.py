@@ -19,6 +19,10 @@ class DeviceError(TypeError):
     """Arrays of two devices met, or a device was asked for that this machine does not have."""
 
 
+class OutOfMemoryError(MemoryError):
+    """An operation needs more memory than its device has left."""
+
+
 class NotAnArrayError(TypeError):
     """Something that is no array, and no number, was given to an operation."""
 
@@ -64,6 +68,7 @@ class Backend:
     held: Callable  # held() -> bytes that scratch of all threads takes
     fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
     recorder: Recorder | None = None  # where there is one
+    guard: Callable | None = None  # guard(array) raises DeviceError for an array of another GPU; None if there is one
 
 
 NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars may meet arrays of any device
@@ -81,9 +86,11 @@ def get(device: str) -> Backend:
 
             BACKEND = load()
         else:
-            raise ValueError(f"unknown device {device!r}: use 'cpu' or 'cuda'")
+            which = "; choose a GPU with CUDA_VISIBLE_DEVICES" if str(device).startswith("cuda:") else ""
+            raise ValueError(f"unknown device {device!r}: use 'cpu' or 'cuda'{which}")
         _by_device[device] = BACKEND
-        _by_type[BACKEND.array_type] = BACKEND
+        if BACKEND.guard is None:
+            _by_type[BACKEND.array_type] = BACKEND
     return _by_device[device]
 
 
@@ -98,7 +105,8 @@ def stored(result: Any, out: Any) -> Any:
 def backend_of(arrays: Sequence[Any]) -> Backend:
     """The one backend all `arrays` belong to; host scalars belong everywhere, nothing at all means NumPy.
 
-    Raises DeviceError where two devices meet, and TypeError for something that is no array.
+    Raises DeviceError where two devices meet or an array is on another GPU than the one in use, and TypeError for
+    something that is no array.
     """
     found = None
     for array in arrays:
@@ -118,14 +126,21 @@ def backend_of(arrays: Sequence[Any]) -> Backend:
 
 
 def _learn(array: Any) -> Backend | None:
-    """Find the backend of a type met for the first time, and remember it."""
+    """Find the backend of a type met for the first time, and remember it.
+
+    Where there are several GPUs, the type of their arrays is not remembered: each array is looked at, at no cost to
+    other machines.
+    """
     kind = type(array)
     if isinstance(array, NEUTRAL):
         _by_type[kind] = None
     elif isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray)):
         _by_type[kind] = get("cpu")
-    elif kind.__module__.split(".")[0] == "cupy":
-        _by_type[kind] = get("cuda")
+    elif kind.__module__.split(".")[0] == "cupy" and isinstance(array, (gpu := get("cuda")).array_type):
+        if gpu.guard is not None:
+            gpu.guard(array)
+            return gpu
+        _by_type[kind] = gpu
     else:
         raise NotAnArrayError(
             f"not an array: {kind.__module__}.{kind.__qualname__}; pass a NumPy or CuPy array or a number"
@@ -134,5 +149,10 @@ def _learn(array: Any) -> Backend | None:
 
 
 def _located(arrays: Sequence[Any]) -> str:
-    owners = [(a, _by_type.get(type(a))) for a in arrays]
+    owners = [(a, _by_type.get(type(a)) or _learned(type(a))) for a in arrays]
     return ", ".join(f"{a.dtype}{list(a.shape)} on {b.device} ({b.name})" for a, b in owners if b is not None)
+
+
+def _learned(kind: type) -> Backend | None:
+    """The backend of a type that is not remembered (see `_learn`)."""
+    return next((b for b in _by_device.values() if b.array_type is kind), None)

@@ -9,11 +9,13 @@ import json
 import os
 import platform
 import sys
+from types import ModuleType
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from minigrad import backends
+from minigrad.backends import machine
 from minigrad.commandline import Parser
 
 
@@ -31,18 +33,34 @@ def facts() -> dict[str, dict[str, str]]:
 
 
 def _cuda() -> dict[str, str]:
+    """Of a GPU that cannot be used, whatever is known, and why as `absent`."""
+    known = {"cupy": ", ".join(f"{version} ({name})" for name, version in machine.wheels().items())}
     try:
-        cupy = backends.get("cuda").xp
+        known |= _gpus(backends.get("cuda").xp)
+        known["kernels"] = "compiled, and add up 0 … 4 as the CPU does"  # or there would be no backend
     except backends.DeviceError as reason:
-        return {"absent": str(reason)}
-    runtime = cupy.cuda.runtime
-    names = [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
-    return {
-        "cupy": cupy.__version__,
-        "devices": ", ".join(names),
-        "driver": str(runtime.driverGetVersion()),
-        "runtime": str(runtime.runtimeGetVersion()),
-    }
+        if (cupy := sys.modules.get("cupy")) is not None:  # imported before it turned out to be of no use
+            known |= _gpus(cupy)
+        known["absent"] = str(reason)
+    return {name: value for name, value in known.items() if value}
+
+
+def _gpus(cupy: ModuleType) -> dict[str, str]:
+    """Versions and devices, as far as they can be had."""
+    number, known = machine.driver_version(), {}
+    try:
+        runtime = cupy.cuda.runtime
+        driver = machine.driver_cuda(cupy)
+        known["cupy"] = f"{cupy.__version__} ({', '.join(machine.wheels()) or 'no wheel'})"
+        known["driver"] = f"{f'{number}, ' if number else ''}CUDA {machine.dotted(driver)}" if driver else "none"
+        known["runtime"] = f"CUDA {machine.dotted(runtime.runtimeGetVersion())}"
+        known["compiler"] = "NVRTC {}.{}".format(*cupy.cuda.nvrtc.getVersion())
+        for i in range(runtime.getDeviceCount()):
+            name, (major, minor), memory = machine.gpu(cupy, i)
+            known[f"gpu{i}"] = f"{name}, compute capability {major}.{minor}, {machine.amount(memory)}"
+    except Exception:  # what is missing is told under `absent`
+        pass
+    return known
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,30 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, Recorder, stored
+from minigrad.backends import Backend, DeviceError, Recorder, stored, trouble
 from minigrad.backends.chains import PRELUDE, THREADS
 from minigrad.backends.kernels import Kernels, source
 
 
 def load() -> Backend:
-    """The CuPy backend. Raises DeviceError, saying what to install or change, where there is no usable GPU."""
+    """The CuPy backend, for the GPU that is current now and has just compiled and run two kernels.
+
+    Raises DeviceError, saying what to install or change, where there is none that can.
+    """
+    wheel = trouble.the_wheel()
     try:
         import cupy
-    except ImportError as error:
-        raise DeviceError(
-            "no CuPy here: install it for your CUDA version, pip install '.[cuda12]' or '.[cuda13]' in its folder "
-            f"({error})"
-        ) from None
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"CuPy {cupy.__version__} finds no usable NVIDIA driver or GPU: {error}") from None
-    if count == 0:
-        raise DeviceError(f"CuPy {cupy.__version__} finds no NVIDIA GPU on this machine")
+
+        trouble.check(cupy, wheel)
+    except DeviceError:
+        raise
+    except Exception as error:  # a broken package may raise anything
+        raise DeviceError(trouble.of_cupy(error, wheel)) from None
+    backend, runtime = _backend(cupy), cupy.cuda.runtime
+    return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_guard(runtime.getDevice()))
+
+
+def _guard(home: int) -> Callable[[Any], None]:
+    """A function that refuses arrays of other GPUs than number `home`."""
+
+    def guard(array: Any) -> None:
+        if array.device.id != home:
+            raise DeviceError(
+                f"{array.dtype}{list(array.shape)} is on cuda:{array.device.id} and minigrad computes on one GPU at a "
+                f"time, here cuda:{home}: copy it there with x.copy() while that is CuPy's current device, or choose "
+                "the GPU for everything with CUDA_VISIBLE_DEVICES"
+            )
+
+    return guard
+
+
+def _backend(cupy: Any) -> Backend:
     from cupyx.scipy.special import erf
 
     return made(cupy, erf, cupy.cuda.Device().attributes["MultiProcessorCount"])
@@ -61,7 +80,7 @@ def made(cupy: Any, erf: Any, processors: int, name: str = "cupy", device: str =
         random_bits=kernels.random_bits,
         random_uniform=kernels.random_uniform,
         random_normal=kernels.random_normal,
-        matmul=cupy.matmul,
+        matmul=lambda x1, x2, out=None: cupy.matmul(x1, x2, out=out),
         column_sums=kernels.column_sums,
         conv=kernels.conv,
         conv_input=kernels.conv_input,

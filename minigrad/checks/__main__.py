@@ -13,7 +13,7 @@ import sys
 from difflib import get_close_matches
 from typing import Any
 
-from minigrad import DeviceError, to_device
+from minigrad import DeviceError, OutOfMemoryError, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
 from minigrad.checks.table import table
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         to_device(0.0, DEVICES[options.backend])
         findings = _findings(options.op or known, options)
-    except DeviceError as error:
+    except (DeviceError, OutOfMemoryError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: stopped\n")

@@ -81,7 +81,7 @@ def _astype(b, x, *, dtype, out=None):
     """A number stays one: it may meet arrays of any device."""
     if out is not None:
         return stored(x, out)
-    return (x if isinstance(x, np.generic) else b.xp.asarray(x)).astype(dtype)
+    return (x if hasattr(x, "astype") else np.asarray(x)[()]).astype(dtype)
 
 
 astype_p = Primitive("astype", _astype)

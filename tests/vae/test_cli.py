@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
+import elsewhere
 import numpy as np
+import pretended
 import pytest
 import truth
 
+import minigrad as mg
 from minigrad import backends
 from minigrad.core import primitives
 from vae import cli, commands, files, training
@@ -354,10 +359,70 @@ def test_sizes_beyond_memory(vae, images, monkeypatch):
     assert_refused(vae(*[a.replace("IMAGES", images) for a in NEW]), said)
 
 
-def test_without_a_gpu_there_is_no_cuda(vae, images):
-    if not has_gpu():
-        assert_refused(vae(*[a.replace("IMAGES", images) for a in NEW], "--device", "cuda"), "cuda")
-    assert vae(*[a.replace("IMAGES", images) for a in NEW], "--device", "auto")[0] == 0
+def test_an_operation_beyond_memory(vae, images, monkeypatch):
+    wide = np.broadcast_to(np.float32(1), (2**30, 2**28))
+    monkeypatch.setattr(training, "make_trainer", lambda *args: mg.exp(wide))
+    result = vae(*[a.replace("IMAGES", images) for a in NEW])
+    assert_refused(result, "python -m vae: exp(float32[1073741824, 268435456]): not enough", "use a smaller batch")
+
+
+# Devices
+
+
+def computing(images, trained) -> list[list]:
+    """A command line of each command that computes."""
+    of_a_run = [[name, "--checkpoint", trained] for name in ("check", "evaluate", "sample", "reconstruct")]
+    return [["train", "--data", images, *SMALL, "--out", "run"], ["check", "--coordinates", "2"], *of_a_run]
+
+
+def test_without_a_gpu_there_is_no_cuda(vae, images, trained, tmp_path, monkeypatch):
+    with pretended.installed(monkeypatch, None), mock.patch.dict(backends._by_device):
+        backends._by_device.pop("cuda", None)
+        for command in computing(images, trained):
+            assert_refused(vae(*command, "--device", "cuda"), "no CuPy here: install it with pip install '.[cuda13]'")
+        assert list(tmp_path.iterdir()) == []
+        code, out, err = vae("evaluate", "--checkpoint", trained, "--device", "auto", "--json")
+    assert code == 0 and json.loads(out)["images"] == 20
+    assert err.startswith("python -m vae: --device auto takes cpu: no CuPy here: ") and err.count("\n") == 1
+
+
+@pytest.fixture
+def gpu():
+    """A device "cuda" that is pretended, and refuses arrays of the host."""
+    device = replace(elsewhere.BACKEND, device="cuda")
+    with mock.patch.dict(backends._by_device, cuda=device):
+        with mock.patch.dict(backends._by_type, {elsewhere.Array: device}):
+            yield
+
+
+def test_every_command_computes_on_another_device(vae, images, trained, tmp_path, gpu):
+    """As on this one: the same noise, and sums that differ in rounding only."""
+    for command in computing(images, trained):
+        code, _, err = vae(*command, "--device", "cuda")
+        assert (code, err) == (0, ""), command
+    assert vae("train", "--out", "run", "--resume", "--epochs", "3", "--device", "cuda")[0] == 0
+    here, there = (
+        json.loads(vae("evaluate", "--checkpoint", trained, "--importance", "2", "--json", "--device", device)[1])
+        for device in ("cpu", "cuda")
+    )
+    assert here.keys() == there.keys() and list(there.values()) == pytest.approx(list(here.values()), rel=1e-6)
+    ends = [
+        json.loads((folder / "metrics.jsonl").read_text().splitlines()[1]) for folder in (trained, tmp_path / "run")
+    ]
+    assert ends[1]["test_elbo"] == pytest.approx(ends[0]["test_elbo"], rel=1e-5)
+
+
+def test_auto_takes_a_gpu_that_works(vae, trained, gpu):
+    code, _, err = vae("sample", "--checkpoint", trained, "--device", "auto")
+    assert (code, err) == (0, "python -m vae: --device auto takes cuda: a GPU is here and works\n")
+
+
+def test_operations_are_run_where_they_should(vae, trained, gpu, monkeypatch):
+    """Each command that takes --device would notice a device that cannot compute."""
+    monkeypatch.setattr(elsewhere._WITHIN, "matmul", pretended.raising(pretended.OutOfMemoryError(2**30, 0)))
+    for command in ("check", "evaluate", "sample", "reconstruct"):
+        result = vae(command, "--checkpoint", trained, "--device", "cuda")
+        assert_refused(result, "matmul(float", "not enough memory on the GPU (asked for 1 GiB): use a smaller batch")
 
 
 def test_a_file_where_a_folder_should_be(vae, images, tmp_path):

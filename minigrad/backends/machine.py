@@ -1,0 +1,60 @@
+"""What this machine has of NVIDIA and CuPy, as far as can be seen without importing CuPy, or with it given."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+WHEEL = re.compile(r"(amd-)?cupy(-(cuda|rocm).*)?")  # CuPy itself, and no package that builds on it
+KERNEL_MODULE = Path("/proc/driver/nvidia/version")
+
+
+def wheels() -> dict[str, str]:
+    """The versions of the CuPy packages installed, by name: {"cupy-cuda13x": "14.2.0"}."""
+    found = {(d.name or "").lower(): d.version for d in metadata.distributions()}
+    return {name: found[name] for name in sorted(found) if WHEEL.fullmatch(name)}
+
+
+def driver_version() -> str | None:
+    """NVIDIA's own number for the driver that Linux has loaded, "580.65.06"; None where that cannot be seen."""
+    try:
+        found = re.search(r"\s(\d{3,}\.\d+(\.\d+)?)\s", KERNEL_MODULE.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return found[1] if found else None
+
+
+def driver_cuda(cupy: Any) -> int:
+    """The newest CUDA that the driver runs, 13020 for 13.2; 0 where there is no driver."""
+    try:
+        return int(cupy.cuda.runtime.driverGetVersion())
+    except Exception:
+        return 0
+
+
+def wheel_cuda(cupy: Any) -> int:
+    """The major version of CUDA that CuPy was built for."""
+    return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
+
+
+def dotted(version: int) -> str:
+    """13020 is "13.2"."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def gpu(cupy: Any, number: int) -> tuple[str, tuple[int, int], int]:
+    """(name, compute capability, bytes of memory) of a GPU."""
+    known = cupy.cuda.runtime.getDeviceProperties(number)
+    return known["name"].decode(), (known["major"], known["minor"]), known["totalGlobalMem"]
+
+
+def amount(count: float) -> str:
+    """A number of bytes, for people."""
+    units = iter(("bytes", "KiB", "MiB", "GiB"))
+    for unit in units:
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:,.3g} TiB" if count < 1000 else f"{count:,.0f} TiB"
