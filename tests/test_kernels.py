@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cuda_shim import GXX
+import elsewhere  # noqa: F401  (registers itself)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +126,18 @@ def test_products_of_stacks_and_of_nothing(kernels, device):
 def test_column_sums(kernels, device, rows, count, dtype):
     x = np.random.default_rng(rows).standard_normal((rows, count)).astype(dtype)
     agree(device.to_host(kernels.column_sums(device.from_host(x))), x.sum(0, dtype=dtype), 10 + rows)
+
+
+@given(
+    shape=st.lists(st.sampled_from([1, 2, 5, 300, 2100]), min_size=1, max_size=3).filter(lambda s: np.prod(s) < 10**5),
+    count=st.integers(0, 3),
+    dtype=DTYPES,
+)
+def test_sums_over_the_last_axes(kernels, device, shape, count, dtype):
+    x = np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+    axes = tuple(range(max(0, len(shape) - count), len(shape)))
+    ours = device.to_host(kernels.sum(device.from_host(x), axes))
+    agree(np.asarray(ours), np.asarray(x.sum(axes, dtype=dtype)), 10 + x.size)
 
 
 def test_what_is_given_is_filled(kernels, device):

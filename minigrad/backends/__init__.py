@@ -56,6 +56,7 @@ class Backend:
     random_uniform: Callable  # random_uniform(key, out, offset=0, start=0); start may be an array of one integer
     random_normal: Callable  # random_normal(key, out, offset=0, start=0)
     matmul: Callable  # matmul(x1, x2, out=None)
+    sum: Callable  # sum(x, axes, out=None)
     column_sums: Callable  # column_sums(x, out=None): of a matrix
     conv: Callable  # conv(x, w, stride, pads, out=None): see `columns`
     conv_input: Callable  # conv_input(d, w, stride, pads, size, out=None)

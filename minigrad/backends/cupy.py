@@ -81,6 +81,7 @@ def made(cupy: Any, erf: Any, processors: int, name: str = "cupy", device: str =
         random_uniform=kernels.random_uniform,
         random_normal=kernels.random_normal,
         matmul=lambda x1, x2, out=None: cupy.matmul(x1, x2, out=out),
+        sum=kernels.sum,
         column_sums=kernels.column_sums,
         conv=kernels.conv,
         conv_input=kernels.conv_input,

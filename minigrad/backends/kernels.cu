@@ -452,6 +452,22 @@ __device__ void sum_columns(const real* x, real* sums, place rows, int columns) 
     sums[(place)blockIdx.y * columns + column] = sum;
 }
 
+// The sum of a part (grid.y) of each row: 256 threads, then pairs of them.
+template <class real>
+__device__ void sum_rows(const real* x, real* sums, place columns) {
+    __shared__ real parts[256];
+    const real* row = x + blockIdx.x * columns;
+    place end = columns * (blockIdx.y + 1) / gridDim.y;
+    real sum = 0;
+    for (place i = columns * blockIdx.y / gridDim.y + threadIdx.x; i < end; i += 256) sum += row[i];
+    parts[threadIdx.x] = sum;
+    for (int half = 128; half; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
+    }
+    if (!threadIdx.x) sums[(place)blockIdx.y * gridDim.x + blockIdx.x] = parts[0];
+}
+
 // Partial sums (count, m, n), added up in order.
 template <class real>
 __device__ void add_up(const real* partial, int count, place size, Epilogue<real> store) {
@@ -476,6 +492,9 @@ __device__ void add_up(const real* partial, int count, place size, Epilogue<real
     }                                                                                                                  \
     extern "C" __global__ void sum_columns_##suffix(const real* x, real* sums, place rows, int columns) {              \
         sum_columns(x, sums, rows, columns);                                                                           \
+    }                                                                                                                  \
+    extern "C" __global__ void sum_rows_##suffix(const real* x, real* sums, place columns) {                           \
+        sum_rows(x, sums, columns);                                                                                    \
     }                                                                                                                  \
     extern "C" __global__ void add_up_##suffix(                                                                        \
         const real* partial, int count, place size, real* y, const real* bias, int biased, int relu, int factor,       \

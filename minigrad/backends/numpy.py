@@ -130,6 +130,7 @@ BACKEND = Backend(
     random_uniform=_random(streams.random_uniform),
     random_normal=_random(streams.random_normal),
     matmul=np.matmul,
+    sum=lambda x, axes, out=None: np.sum(x, axis=axes, out=out),
     column_sums=lambda x, out=None: columns.column_sums(BACKEND, x, out),
     conv=lambda *args: columns.conv(BACKEND, *args),
     conv_input=lambda *args: columns.conv_input(BACKEND, *args),

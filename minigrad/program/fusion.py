@@ -20,6 +20,7 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL
 from minigrad.backends.chains import REAL, TYPES, Apply, Index, Load, Loop, Noise, Number, Step, formula
+from minigrad.program.endings import ending
 from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Fusion:
         for instruction in program.instructions:
             self._show(instruction)
         self.fused = {slot for slot, i in self.made.items() if slot not in self.views and self._fits(i)}
+        self._end_products()
         self.stored = self._stored()
         self.level: dict[int, int] = {}
         for slot in self.made:
@@ -148,6 +150,22 @@ class Fusion:
         if dtype == np.bool_ and name != "where":
             return name, np.result_type(*(_weak(o, self.kind(o)) for o in instruction.operands))
         return name, dtype
+
+    def _end_products(self) -> None:
+        """Let products do what follows them (`endings`)."""
+        readers: dict[int, list[Instruction]] = {}
+        for instruction in self.made.values():
+            if instruction.result not in self.views:
+                for root in self._roots(instruction):
+                    readers.setdefault(root, []).append(instruction)
+        for product in list(self.made.values()):
+            found = ending(self, product, readers)
+            if found is not None:
+                self.made[found.end] = found.of(product)
+                self.fused.discard(found.end)
+                for slot in found.between:
+                    del self.made[slot]
+                    self.fused.discard(slot)
 
     def _stored(self) -> set[int]:
         """The fused slots that have memory."""
