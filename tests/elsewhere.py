@@ -25,6 +25,10 @@ class Array(np.ndarray):
     def base(self):
         return self.parent if isinstance(self.parent, Array) else None
 
+    @property
+    def __cuda_array_interface__(self):
+        return self.__array_interface__  # where kernels find it
+
     def __array_finalize__(self, source):
         if isinstance(source, Array) and np.may_share_memory(_plain(self), _plain(source)):
             self.parent = source

@@ -1,0 +1,135 @@
+"""CUDA C++ on the host: `RawModule` as CuPy has it, compiled with g++ (shim.h says how threads run).
+
+What CUDA would take and misread is refused here: a number of another type than the parameter's, an array whose items
+have another size, a host array, a grid or a block beyond CUDA's limits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import getpass
+import hashlib
+import math
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+SHIM = Path(__file__).with_name("shim.h")
+GXX = shutil.which("g++")
+FLAGS = (
+    "-std=c++17 -O1 -fPIC -ffp-contract=off -U_FORTIFY_SOURCE "
+    "-Wall -Werror -Wno-unknown-pragmas -Wno-unused-function -Wno-sign-compare"
+)
+WHOLE = '#include "{shim}"\nnamespace kernels {{\n#line 1 "kernels"\n{code}\n}}\n'
+KERNEL = re.compile(r'extern\s+"C"\s+(__attribute__\(\(used\)\)\s+void\s+(\w+)\s*\()')  # when preprocessed
+LAUNCHER = """
+extern "C" const char* {0}_parameters() {{ return shim::parameters(kernels::{0}); }}
+extern "C" const char* {0}_launch(dim3 grid, dim3 block, void** values) {{
+    return shim::launch(kernels::{0}, grid, block, values);
+}}
+"""
+MOST_THREADS, MOST_BLOCKS = (1024, 1024, 64), (2**31 - 1, 65535, 65535)
+
+
+class CompileException(Exception):
+    """What g++ has against a source."""
+
+
+class LaunchError(RuntimeError):
+    """What CUDA would refuse, or what it leaves undefined."""
+
+
+class _Sizes(ctypes.Structure):
+    _fields_ = [(axis, ctypes.c_uint) for axis in "xyz"]
+
+
+class RawModule:
+    """Kernels of a source: its `extern "C" __global__` functions. Compiled when first asked for one."""
+
+    def __init__(self, *, code: str, options: tuple[str, ...] = ()):
+        self.code, self.options, self._library = code, options, None
+
+    def get_function(self, name: str) -> Kernel:
+        """The kernel of a name. Raises CompileException for a source that does not compile or has no such kernel."""
+        if self._library is None:
+            self._library = ctypes.PyDLL(str(_compiled(self.code, self.options)))  # one launch at a time
+        if not hasattr(self._library, f"{name}_launch"):
+            raise CompileException(f'no kernel extern "C" __global__ void {name}(…)')
+        return Kernel(self._library, name)
+
+
+class Kernel:
+    """A kernel, to be called with (grid, block, arguments)."""
+
+    def __init__(self, library: ctypes.PyDLL, name: str):
+        describe, self._launch = library[f"{name}_parameters"], library[f"{name}_launch"]
+        describe.restype = self._launch.restype = ctypes.c_char_p
+        self._launch.argtypes = [_Sizes, _Sizes, ctypes.c_void_p]
+        self.name, self.parameters = name, describe().decode().split()
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> None:
+        """Runs the kernel. Raises LaunchError, and TypeError for arguments that are not the kernel's."""
+        grid, block = _sizes(grid, MOST_BLOCKS, "grid"), _sizes(block, MOST_THREADS, "block")
+        if math.prod(block) > MOST_THREADS[0]:
+            raise LaunchError(f"{self.name}: a block of {block} has more than {MOST_THREADS[0]} threads")
+        if len(args) != len(self.parameters):
+            raise TypeError(f"{self.name} takes {len(self.parameters)} arguments, not {len(args)}")
+        values = [self._value(i, *both) for i, both in enumerate(zip(self.parameters, args))]
+        error = self._launch(
+            _Sizes(*grid), _Sizes(*block), (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+        )
+        if error is not None:
+            raise LaunchError(f"{self.name}: {error.decode()}")
+
+    def _value(self, i: int, parameter: str, argument):
+        """An argument as C has it. An array is anything that says where on the device it is."""
+        if parameter.startswith("*"):
+            size, place = int(parameter[2:]), getattr(argument, "__cuda_array_interface__", None)
+            if place is None:
+                raise TypeError(f"{self.name}, argument {i}: {type(argument)} where an array of the device is needed")
+            fits = size % argument.itemsize == 0 if parameter[1] == "V" else size == argument.itemsize
+            if not fits:
+                raise TypeError(f"{self.name}, argument {i}: {argument.dtype} array where {parameter[1:]} are needed")
+            return ctypes.c_void_p(place["data"][0])
+        if not isinstance(argument, np.generic) or argument.dtype.str[1:] != parameter:
+            given = getattr(argument, "dtype", type(argument))
+            raise TypeError(f"{self.name}, argument {i}: {given} where a NumPy number {parameter} is needed")
+        return np.ctypeslib.as_ctypes_type(argument.dtype)(argument.item())
+
+
+def _sizes(given: tuple[int, ...], most: tuple[int, ...], what: str) -> tuple[int, ...]:
+    full = (*given, *(1,) * (3 - len(given)))
+    if len(full) > 3 or not all(1 <= n <= limit for n, limit in zip(full, most)):
+        raise LaunchError(f"a {what} of {given}: sizes from 1 to {most} are allowed")
+    return full
+
+
+def _compiled(code: str, options: tuple[str, ...]) -> Path:
+    """The shared library of a source, from the cache where it has been compiled before."""
+    if GXX is None:
+        raise RuntimeError("kernels run on the host only with g++, which is not here: apt-get install g++")
+    command = [GXX, *FLAGS.split(), *(o for o in options if o.startswith("-D"))]
+    key = hashlib.sha256(repr((command, SHIM.read_text(), code)).encode()).hexdigest()[:32]
+    folder = Path(tempfile.gettempdir()) / f"minigrad-cuda-shim-{getpass.getuser()}"
+    library = folder / f"{key}.so"
+    if not library.exists():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            text = _gxx([*command, "-E", "-x", "c++", "-"], WHOLE.format(shim=SHIM, code=code))
+            launchers = "".join(LAUNCHER.format(name) for _, name in KERNEL.findall(text))
+            text = KERNEL.sub(r"\1", text)  # in C++ a kernel may have the name of a C function
+            _gxx([*command, "-shared", "-x", "c++-cpp-output", "-", "-o", f"{own}/made.so"], text + launchers)
+            os.replace(f"{own}/made.so", library)
+    return library
+
+
+def _gxx(command: list[str], text: str) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    if done.returncode:
+        raise CompileException(done.stderr)
+    return done.stdout

@@ -1,0 +1,338 @@
+// CUDA C++ as plain C++: what a kernel's source asks of the compiler and of the machine, for one core of the host.
+//
+// Blocks run one after another. The threads of a block are fibres: one runs until it waits for others, and goes on
+// when those it waits for have come. A block whose threads never wait is a plain loop in one fibre. Whatever CUDA
+// leaves undefined and this can see is an error (a barrier that not all threads reach) or gives NaN (shared memory
+// that nothing was written to, a lane that takes no part).
+#pragma once
+#include <link.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <type_traits>
+#include <ucontext.h>
+#include <utility>
+
+// Words of the language
+
+#define __global__ __attribute__((used))
+#define __device__
+#define __host__
+#define __constant__ static
+#define __shared__ static thread_local  // all of it can be found, and filled with garbage: see `spoil`
+#define __forceinline__ inline __attribute__((always_inline))
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+
+struct uint3 {
+    unsigned x, y, z;
+};
+using dim3 = uint3;
+static uint3 threadIdx, blockIdx, blockDim, gridDim;
+constexpr int warpSize = 32;
+
+#define SHIM_VECTORS(T, name)                                                                              \
+    struct alignas(2 * sizeof(T)) name##2 {                                                                \
+        T x, y;                                                                                            \
+    };                                                                                                     \
+    struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) name##4 {                                      \
+        T x, y, z, w;                                                                                      \
+    };                                                                                                     \
+    [[maybe_unused]] static inline name##2 make_##name##2(T x, T y) { return {x, y}; }                     \
+    [[maybe_unused]] static inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
+SHIM_VECTORS(float, float)
+SHIM_VECTORS(double, double)
+SHIM_VECTORS(int, int)
+SHIM_VECTORS(unsigned, uint)
+SHIM_VECTORS(long long, longlong)
+SHIM_VECTORS(unsigned long long, ulonglong)
+
+// Functions; -ffp-contract=off keeps + − × apart everywhere, as the _rn functions do on the device
+
+template <class To, class From>
+static inline To shim_bits(From x) {
+    static_assert(sizeof(To) == sizeof(From));
+    To y;
+    memcpy(&y, &x, sizeof y);
+    return y;
+}
+#define SHIM_BITS(name, To, From) \
+    [[maybe_unused]] static inline To name(From x) { return shim_bits<To>(x); }
+SHIM_BITS(__float_as_int, int, float)
+SHIM_BITS(__int_as_float, float, int)
+SHIM_BITS(__float_as_uint, unsigned, float)
+SHIM_BITS(__uint_as_float, float, unsigned)
+SHIM_BITS(__double_as_longlong, long long, double)
+SHIM_BITS(__longlong_as_double, double, long long)
+
+#define SHIM_ROUNDED(T, letter, end)                                                               \
+    [[maybe_unused]] static inline T __##letter##add_rn(T x, T y) { return x + y; }                \
+    [[maybe_unused]] static inline T __##letter##sub_rn(T x, T y) { return x - y; }                \
+    [[maybe_unused]] static inline T __##letter##mul_rn(T x, T y) { return x * y; }                \
+    [[maybe_unused]] static inline T __##letter##div_rn(T x, T y) { return x / y; }                \
+    [[maybe_unused]] static inline T __##letter##sqrt_rn(T x) { return sqrt(x); }                  \
+    [[maybe_unused]] static inline T __##end##_rn(T x, T y, T z) { return fma(x, y, z); }
+SHIM_ROUNDED(float, f, fmaf)
+SHIM_ROUNDED(double, d, fma)
+
+[[maybe_unused]] static inline unsigned __umulhi(unsigned x, unsigned y) {
+    return static_cast<unsigned>(static_cast<unsigned long long>(x) * y >> 32);
+}
+[[maybe_unused]] static inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y) {
+    return static_cast<unsigned long long>(static_cast<unsigned __int128>(x) * y >> 64);
+}
+template <class T>
+static inline T __ldg(const T* p) {
+    return *p;
+}
+template <class T, class U>
+static inline std::common_type_t<T, U> min(T x, U y) {
+    return y < x ? y : x;
+}
+template <class T, class U>
+static inline std::common_type_t<T, U> max(T x, U y) {
+    return x < y ? y : x;
+}
+[[maybe_unused]] static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+
+// Threads of a block
+
+namespace shim {
+constexpr int MOST = 1024, STACK = (1 << 16) + 17 * 64;  // not a power of two: caches
+constexpr unsigned long long GARBAGE = ~0ull;  // NaN in every floating-point type
+
+struct Fibre {
+    bool begun;
+    jmp_buf here;
+};
+struct Thread {
+    enum { READY, AT_WARP, AT_BLOCK, DONE } state;
+    int line;                        // of the source, where it waits
+    unsigned lanes;                  // at a warp: whom it waits for,
+    int from;                        // the lane it takes a value of,
+    unsigned long long value;        // what it gives, and then what it got
+    Fibre* fibre;
+};
+static Thread threads[MOST];
+static Fibre fibres[MOST];
+static Fibre* idle[MOST];
+static char stacks[MOST][STACK];
+static Fibre* running;
+static jmp_buf scheduler;
+static int count, next, current, idles;
+static void (*body)(void*, void**);
+static void *kernel, **arguments;
+static char error[400];
+
+static void enter(int thread) {
+    current = thread;
+    const unsigned t = thread, x = blockDim.x, y = blockDim.y;
+    threadIdx = {t % x, t / x % y, t / x / y};
+}
+
+static void leave() {
+    if (!_setjmp(running->here)) _longjmp(scheduler, 1);
+}
+
+// What a fibre does for ever: threads that have not begun, one after another, until none is left.
+static void work() {
+    for (;;) {
+        while (next < count) {
+            threads[next].fibre = running;
+            enter(next++);
+            body(kernel, arguments);
+            threads[current].state = Thread::DONE;
+        }
+        idle[idles++] = running;
+        leave();
+    }
+}
+
+static void resume(Fibre* fibre) {
+    running = fibre;
+    if (_setjmp(scheduler)) return;
+    if (fibre->begun) _longjmp(fibre->here, 1);
+    fibre->begun = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = stacks[fibre - fibres];
+    context.uc_stack.ss_size = STACK;
+    makecontext(&context, work, 0);
+    setcontext(&context);
+}
+
+static void wait_for_block(int line) {
+    threads[current].state = Thread::AT_BLOCK;
+    threads[current].line = line;
+    leave();
+}
+
+template <class T>
+static T wait_for_warp(int line, unsigned lanes, T value, int from) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+    Thread& me = threads[current];
+    me.state = Thread::AT_WARP, me.line = line, me.lanes = lanes, me.from = from;
+    memcpy(&me.value, &value, sizeof value);
+    leave();
+    memcpy(&value, &threads[current].value, sizeof value);
+    return value;
+}
+
+// The lane that a shuffle within groups of `width` takes its value of: its own, where the group ends.
+enum Shuffle { AT, DOWN, XOR };
+static inline int lane(Shuffle shuffle, int by, int width = warpSize) {
+    const int mine = current % warpSize, first = mine / width * width;
+    const int from = shuffle == AT ? first + by % width : shuffle == DOWN ? mine + by : mine ^ by;
+    return from < first + width ? from : mine;
+}
+static inline unsigned lanes(unsigned mask = 0xFFFFFFFF) { return mask; }
+
+static bool stuck(const Thread& one, const Thread& other) {
+    const char* const where[] = {"", "at a warp's meeting", "at __syncthreads", "not at all, for it has returned"};
+    const char* const message =
+        "divergent barrier in block (%u, %u, %u): thread %d waits %s in line %d, thread %d %s in line %d";
+    snprintf(error, sizeof error, message, blockIdx.x, blockIdx.y, blockIdx.z, int(&one - threads), where[one.state],
+             one.line, int(&other - threads), where[other.state], other.line);
+    return false;
+}
+
+// Lets a warp's threads go on where all that a thread names have come (but for those that have returned).
+static bool release_warp(Thread* warp, int size, bool& some) {
+    unsigned long long values[warpSize];
+    unsigned waiting = 0, alive = 0;
+    for (int i = 0; i < size; i++) {
+        values[i] = warp[i].value;
+        waiting |= unsigned(warp[i].state == Thread::AT_WARP) << i;
+        alive |= unsigned(warp[i].state != Thread::DONE) << i;
+    }
+    for (int i = 0; i < size; i++) {
+        Thread& me = warp[i];
+        const unsigned lanes = me.lanes & alive;
+        if (!(waiting >> i & 1) || (lanes & ~waiting)) continue;
+        for (int k = 0; k < size; k++)
+            if ((lanes >> k & 1) && (warp[k].line != me.line || warp[k].lanes != me.lanes)) return stuck(me, warp[k]);
+        me.state = Thread::READY;
+        me.value = me.from >= 0 && me.from < size && (lanes >> me.from & 1) ? values[me.from] : GARBAGE;
+        some = true;
+    }
+    return true;
+}
+
+// Lets go on whoever can, once all wait: true if someone can. False at the end, and with an `error` in a deadlock.
+static bool release() {
+    bool some = false;
+    for (int i = 0; i < count; i += warpSize)
+        if (!release_warp(threads + i, count - i < warpSize ? count - i : warpSize, some)) return false;
+    if (some) return true;
+    const Thread* first = nullptr;
+    for (int i = 0; i < count; i++) {
+        const Thread& me = threads[i];
+        if (me.state == Thread::DONE) continue;
+        if (!first) first = &me;
+        const bool both_at_block = me.state == Thread::AT_BLOCK && first->state == Thread::AT_BLOCK;
+        if (!both_at_block || me.line != first->line) return stuck(*first, me);
+    }
+    for (int i = 0; i < count; i++)
+        if (threads[i].state == Thread::AT_BLOCK) threads[i].state = Thread::READY;
+    return first != nullptr;
+}
+
+// Fills the shared memory of all kernels with garbage: the thread-local variables of this library, of which there are
+// no others. The program headers say where they are and how many.
+static thread_local char spoiled;
+
+static int spoil_this(dl_phdr_info* library, size_t, void*) {
+    char* const start = static_cast<char*>(library->dlpi_tls_data);
+    for (int i = 0; i < library->dlpi_phnum; i++) {
+        const auto& header = library->dlpi_phdr[i];
+        if (header.p_type != PT_TLS || !start || &spoiled < start || &spoiled >= start + header.p_memsz) continue;
+        memset(start, int(GARBAGE & 0xFF), header.p_memsz);
+        return 1;
+    }
+    return 0;
+}
+
+static bool run_block() {
+    bool waited = false;
+    for (next = 0; next < count;) resume(idle[--idles]);
+    while (release()) {
+        waited = true;
+        for (int i = 0; i < count; i++) {
+            if (threads[i].state != Thread::READY) continue;
+            enter(i);
+            resume(threads[i].fibre);
+        }
+    }
+    if (waited) dl_iterate_phdr(spoil_this, nullptr);  // threads that never wait share nothing
+    return !error[0];
+}
+
+// Runs a kernel over a grid. Returns what went wrong, or null.
+static const char* run() {
+    static bool ready = false;
+    if (!ready) {
+        spoiled = 1;
+        dl_iterate_phdr(spoil_this, nullptr);
+        for (idles = 0; idles < MOST; idles++) {
+            idle[idles] = &fibres[MOST - 1 - idles];
+            idle[idles]->begun = false;
+        }
+    }
+    error[0] = 0;
+    count = blockDim.x * blockDim.y * blockDim.z;
+    ready = true;
+    for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
+        for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++)
+                if (!run_block()) {
+                    ready = false;  // fibres are left where they wait, and begin anew
+                    return error;
+                }
+    return nullptr;
+}
+
+// Kernels of any parameters, behind one face
+
+template <class T>
+static void describe(char*& text) {
+    using Bare = std::remove_cv_t<std::remove_pointer_t<T>>;
+    const char kind = std::is_same_v<Bare, bool> ? 'b' : std::is_floating_point_v<Bare> ? 'f'
+                      : !std::is_integral_v<Bare> ? 'V' : std::is_signed_v<Bare> ? 'i' : 'u';
+    size_t size = 0;
+    if constexpr (!std::is_void_v<Bare>) size = sizeof(Bare);
+    text += sprintf(text, "%s%c%zu ", std::is_pointer_v<T> ? "*" : "", kind, size);
+}
+
+// The parameters in the manner of NumPy, with spaces between: "f4" is a float, "*i8" points to long long.
+template <class... T>
+static const char* parameters(void (*)(T...)) {
+    static char text[sizeof...(T) * 8 + 1];
+    [[maybe_unused]] char* end = text;
+    (describe<T>(end), ...);
+    return text;
+}
+
+template <class... T, size_t... I>
+static void call(void (*f)(T...), void** values, std::index_sequence<I...>) {
+    f(*static_cast<std::remove_cv_t<T>*>(values[I])...);
+}
+
+template <class... T>
+static const char* launch(void (*f)(T...), dim3 grid, dim3 block, void** values) {
+    gridDim = grid, blockDim = block, arguments = values, kernel = reinterpret_cast<void*>(f);
+    body = [](void* f, void** values) {
+        call(reinterpret_cast<void (*)(T...)>(f), values, std::index_sequence_for<T...>());
+    };
+    return run();
+}
+}  // namespace shim
+
+#define __syncthreads() shim::wait_for_block(__LINE__)
+#define __syncwarp(...) shim::wait_for_warp(__LINE__, shim::lanes(__VA_ARGS__), 0, -1)
+#define SHIM_SHUFFLE(how, lanes, value, ...) \
+    shim::wait_for_warp(__LINE__, lanes, value, shim::lane(shim::how, __VA_ARGS__))
+#define __shfl_sync(...) SHIM_SHUFFLE(AT, __VA_ARGS__)
+#define __shfl_down_sync(...) SHIM_SHUFFLE(DOWN, __VA_ARGS__)
+#define __shfl_xor_sync(...) SHIM_SHUFFLE(XOR, __VA_ARGS__)
