@@ -22,6 +22,7 @@ setup(
         "test": ["pytest>=8", "hypothesis>=6.100", "mpmath>=1.3", "ruff>=0.5"],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
+        "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # compile them without a GPU, in tests
         "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6", "mygrad>=2.3"],
     },
 )

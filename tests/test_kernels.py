@@ -5,9 +5,10 @@ What is asked of both is the same. Tiles are 64 or 128 wide, so most of these sh
 
 from __future__ import annotations
 
+import elsewhere  # noqa: F401  (registers itself)
 import numpy as np
 import pytest
-import elsewhere  # noqa: F401  (registers itself)
+from cuda_shim import GXX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

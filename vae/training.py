@@ -183,8 +183,9 @@ def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], Batch]:
     size, count = trainer.config.batch, len(images)
     order = np.argsort(mg.random.bits(_key(trainer.config, ORDER, epoch), (count,)), kind="stable")
     order = np.pad(order, (0, -count % size)).reshape(-1, size)
-    order, key = mg.to_device((order, _key(trainer.config, NOISE, epoch)), trainer.device)
-    return lambda number: Batch(images, order, key, np.int64(number), min(size, count - number * size))
+    numbers = np.arange(len(order))
+    order, key, numbers = mg.to_device((order, _key(trainer.config, NOISE, epoch), numbers), trainer.device)
+    return lambda number: Batch(images, order, key, numbers[number], min(size, count - number * size))
 
 
 def _whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Batch], tuple[Any, Parameters, Any]]:

@@ -161,8 +161,8 @@ def _static(i):
 
 
 def _is_array(i):
-    """Whether an index entry makes indexing advanced: an array that is not a mere integer, or a boolean."""
-    return isinstance(i, (bool, np.bool)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
+    """Whether an index entry makes indexing advanced: an array that is not a mere integer, a boolean, a traced value."""
+    return isinstance(i, (bool, np.bool, Tracer)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
 
 
 def _is_mask(i):

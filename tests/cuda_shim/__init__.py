@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,17 +75,24 @@ class Kernel:
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> None:
         """Runs the kernel. Raises LaunchError, and TypeError for arguments that are not the kernel's."""
+        self.bound(grid, block, args)()
+
+    def bound(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> Callable[[], None]:
+        """What runs the kernel; all that can be checked beforehand is."""
         grid, block = _sizes(grid, MOST_BLOCKS, "grid"), _sizes(block, MOST_THREADS, "block")
         if math.prod(block) > MOST_THREADS[0]:
             raise LaunchError(f"{self.name}: a block of {block} has more than {MOST_THREADS[0]} threads")
         if len(args) != len(self.parameters):
             raise TypeError(f"{self.name} takes {len(self.parameters)} arguments, not {len(args)}")
         values = [self._value(i, *both) for i, both in enumerate(zip(self.parameters, args))]
-        error = self._launch(
-            _Sizes(*grid), _Sizes(*block), (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
-        )
-        if error is not None:
-            raise LaunchError(f"{self.name}: {error.decode()}")
+
+        def run():
+            places = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+            error = self._launch(_Sizes(*grid), _Sizes(*block), places)
+            if error is not None:
+                raise LaunchError(f"{self.name}: {error.decode()}")
+
+        return run
 
     def _value(self, i: int, parameter: str, argument):
         """An argument as C has it. An array is anything that says where on the device it is."""

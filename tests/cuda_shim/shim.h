@@ -24,7 +24,8 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
+#define alignas __align__  // wherever it stands: CUDA takes it after __shared__ too
 
 struct uint3 {
     unsigned x, y, z;
@@ -77,8 +78,16 @@ SHIM_BITS(__longlong_as_double, double, long long)
 SHIM_ROUNDED(float, f, fmaf)
 SHIM_ROUNDED(double, d, fma)
 
-[[maybe_unused]] static inline float __int2float_rn(int x) { return static_cast<float>(x); }
-[[maybe_unused]] static inline double __ll2double_rn(long long x) { return static_cast<double>(x); }
+#define SHIM_CONVERTED(name, To, From) \
+    [[maybe_unused]] static inline To name(From x) { return static_cast<To>(x); }
+SHIM_CONVERTED(__int2float_rn, float, int)
+SHIM_CONVERTED(__uint2float_rn, float, unsigned)
+SHIM_CONVERTED(__int2double_rn, double, int)
+SHIM_CONVERTED(__uint2double_rn, double, unsigned)
+SHIM_CONVERTED(__ll2float_rn, float, long long)
+SHIM_CONVERTED(__ll2double_rn, double, long long)
+SHIM_CONVERTED(__ull2double_rn, double, unsigned long long)
+
 [[maybe_unused]] static inline unsigned __umulhi(unsigned x, unsigned y) {
     return static_cast<unsigned>(static_cast<unsigned long long>(x) * y >> 32);
 }

@@ -419,7 +419,7 @@ def test_auto_takes_a_gpu_that_works(vae, trained, gpu):
 
 def test_operations_are_run_where_they_should(vae, trained, gpu, monkeypatch):
     """Each command that takes --device would notice a device that cannot compute."""
-    monkeypatch.setattr(elsewhere._WITHIN, "matmul", pretended.raising(pretended.OutOfMemoryError(2**30, 0)))
+    monkeypatch.setattr(elsewhere.CUPY, "matmul", pretended.raising(pretended.OutOfMemoryError(2**30, 0)))
     for command in ("check", "evaluate", "sample", "reconstruct"):
         result = vae(command, "--checkpoint", trained, "--device", "cuda")
         assert_refused(result, "matmul(float", "not enough memory on the GPU (asked for 1 GiB): use a smaller batch")

@@ -1,0 +1,91 @@
+"""What NVRTC makes of the kernels: no warnings, no spills, and of random numbers no operation that rounds otherwise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nvrtc
+import pytest
+
+import minigrad.backends
+
+FOLDER = Path(minigrad.backends.__file__).parent
+SOURCES = {"streams": ("streams.cu",), "kernels": ("streams.cu", "kernels.cu")}
+ARCHITECTURES = ("sm_80", "sm_90")
+MOST_SHARED = 48 * 1024  # bytes a block may have without asking
+ROUNDING = re.compile(r"\b(?:add|sub|mul|div|rcp|sqrt|rsqrt|fma|mad|ex2|lg2|sin|cos|tanh)\.[.\w]*f(?:16|32|64)\b")
+ONE_ROUNDING = re.compile(r"(?:add|sub|mul|div|sqrt)\.rn(?:\.ftz)?\.f(?:32|64)")
+
+
+def source(name):
+    return "\n".join((FOLDER / file).read_text(encoding="utf-8") for file in SOURCES[name])
+
+
+def contracted(ptx: str) -> list[str]:
+    """Operations that round, or that may be made one with others (a plain mul.f32 may, a mul.rn.f32 not)."""
+    return [found for found in ROUNDING.findall(ptx) if not ONE_ROUNDING.fullmatch(found)]
+
+
+@pytest.fixture(scope="module", params=[(name, arch) for name in SOURCES for arch in ARCHITECTURES], ids="-".join)
+def made(request):
+    name, arch = request.param
+    return nvrtc.compiled(source(name), arch)
+
+
+def test_kernels_compile_without_warnings(made):
+    assert made.warnings == ""
+    assert made.ptx and made.ptx.keys() == made.usage.keys()
+
+
+def test_kernels_fit(made, record_property):
+    """Registers are recorded, for whoever asks (--junit-xml)."""
+    for name, usage in made.usage.items():
+        record_property(name, f"{usage.registers} registers, {usage.shared} bytes shared")
+    assert {name: usage.spilled for name, usage in made.usage.items() if usage.spilled} == {}
+    assert max(usage.shared for usage in made.usage.values()) <= MOST_SHARED
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_random_numbers_round_as_written(arch):
+    """No operation is contracted or approximate, and numbers that flush to zero are flushed nowhere that shows."""
+    drawn, kept = (
+        {name: text for name, text in nvrtc.compiled(source("streams"), arch, options).ptx.items() if "random" in name}
+        for options in (nvrtc.CUPY, ("-std=c++17", "-ftz=false", *nvrtc.CUPY[2:]))
+    )
+    assert {"random_bits", "random_normal_f32", "random_normal_f64"} <= drawn.keys()
+    assert {name: contracted(text) for name, text in drawn.items() if contracted(text)} == {}
+    assert not any(re.search(r"\bcall\b", text) for text in drawn.values())  # nothing is hidden in functions
+    assert {name: text.replace(".ftz", "") for name, text in drawn.items()} == kept
+
+
+def test_the_reader_of_ptx_sees_what_it_looks_for():
+    program = 'extern "C" __global__ void f(float* x, double* y) {{ x[0] = {}; y[0] = {}; }}'
+    for both, found in (
+        (("x[1] * x[2] + x[3]", "y[1] * y[2] + y[3]"), ["fma.rn.ftz.f32", "fma.rn.f64"]),
+        (("x[1] * x[2]", "y[1] + y[2]"), ["mul.ftz.f32", "add.f64"]),
+        (("__fsqrt_rn(__fadd_rn(x[1], x[2]))", "__dmul_rn(y[1], y[2])"), []),
+        (("__expf(x[1])", "1"), ["mul.ftz.f32", "ex2.approx.ftz.f32"]),
+    ):
+        ptx = nvrtc.compiled(program.format(*both), "sm_80").ptx["f"]
+        assert sorted(contracted(ptx)) == sorted(found)
+
+
+def test_spills_shared_memory_and_warnings_are_seen():
+    text = """
+        extern "C" __global__ void __launch_bounds__(1024, 2) f(volatile float* x) {
+            __shared__ float shared[300];
+            float held[64];
+            int unused;
+            #pragma unroll
+            for (int i = 0; i < 64; i++) held[i] = x[i];
+            shared[threadIdx.x] = held[3];
+            __syncthreads();
+            #pragma unroll
+            for (int i = 0; i < 64; i++) x[i] = held[i] + shared[i];
+        }"""
+    made = nvrtc.compiled(text, "sm_80")
+    assert "unused" in made.warnings
+    assert made.usage["f"].spilled > 0 and made.usage["f"].shared == 1200
+    with pytest.raises(ValueError, match="undefined"):
+        nvrtc.compiled("void f() { nothing(); }", "sm_80")
