@@ -59,7 +59,7 @@ class Array(np.ndarray):
             return _write(ufunc.at, inputs, kwargs)
         if out is None:
             return _make(getattr(ufunc, method), inputs, kwargs)
-        _write(getattr(ufunc, method), inputs, {**kwargs, "out": out}, out)
+        _write(getattr(ufunc, method), inputs, {**kwargs, "out": out})
         return out[0] if len(out) == 1 else out
 
     def __array_function__(self, function, types, args, kwargs):
@@ -84,6 +84,12 @@ class Array(np.ndarray):
         if not np.isscalar(value):
             _refuse_mask(index)
         _write(np.ndarray.__setitem__, (self, index, value), {})
+
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, memo):
+        return self.copy()
 
     def get(self):
         return asnumpy(self)
@@ -130,7 +136,7 @@ Array.mT = property(lambda self: self.swapaxes(-1, -2))
 def _make(function: Callable, args: tuple, kwargs: dict[str, Any], admit: bool = False) -> Any:
     """What a function gives: views of its arguments, or new arrays. `admit` lets arrays of the host in."""
     if kwargs.get("out") is not None:
-        _write(function, args, kwargs, kwargs["out"])
+        _write(function, args, kwargs)
         return kwargs["out"]
     work = partial(function, *_open(args, admit), **_open(kwargs, admit))
     sources, graph = _arrays((args, kwargs)), runtime.capturing()
@@ -146,7 +152,7 @@ def _make(function: Callable, args: tuple, kwargs: dict[str, Any], admit: bool =
     return results
 
 
-def _write(function: Callable, args: tuple, kwargs: dict[str, Any], out: Any = None) -> None:
+def _write(function: Callable, args: tuple, kwargs: dict[str, Any]) -> None:
     """Lets a function write into some of its arguments."""
     work, graph = partial(function, *_open(args), **_open(kwargs)), runtime.capturing()
     if graph is None:

@@ -95,6 +95,14 @@ extern "C" __global__ void unwritten(float* out, int written) {
     __syncthreads();
     out[4 * blockIdx.x + threadIdx.x] = shared[threadIdx.x];
 }
+extern "C" __global__ void aligned(const float* x, float* out) { out[0] = ((const float4*)x)->w; }
+extern "C" __global__ void beyond(float* out, int i) {
+    __shared__ float shared[4];
+    shared[i] = i;
+    __syncthreads();
+    out[0] = shared[i];
+}
+extern "C" __global__ void nowhere(float* out) { *(float*)(size_t)threadIdx.x = out[0]; }
 extern "C" __global__ void absent(float* out) {
     if (threadIdx.x < 3) out[threadIdx.x] = __shfl_down_sync(7, 1.0f, 1);
 }
@@ -182,6 +190,21 @@ def test_what_nobody_wrote_is_nan():
         assert np.isnan(BACKEND.to_host(out)).sum(1).tolist() == [4 - written] * 2
     run("absent", (1,), (32,), out)
     assert np.array_equal(BACKEND.to_host(out)[0, :3], np.float32([1, 1, np.nan]), equal_nan=True)
+
+
+def test_faults_are_errors():
+    """And the next launch is as good as any."""
+    x, out = move(np.arange(8, dtype=np.float32)), move([0], np.float32)
+    for _ in range(2):
+        run("aligned", (1,), (1,), x[4:], out)
+        assert BACKEND.to_host(out) == 7
+        with pytest.raises(cuda_shim.LaunchError, match=r"misaligned address, .*, in block \(0, 0, 0\), thread 0"):
+            run("aligned", (1,), (1,), x[1:], out)
+        run("beyond", (1,), (64,), out, np.int32(3))
+        with pytest.raises(cuda_shim.LaunchError, match="index out of bounds"):
+            run("beyond", (1,), (64,), out, np.int32(4))
+        with pytest.raises(cuda_shim.LaunchError, match="illegal address"):
+            run("nowhere", (1,), (64,), out)
 
 
 def test_arguments_of_another_type_are_refused():

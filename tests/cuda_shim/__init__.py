@@ -24,6 +24,7 @@ SHIM = Path(__file__).with_name("shim.h")
 GXX = shutil.which("g++")
 FLAGS = (
     "-std=c++17 -O1 -fPIC -ffp-contract=off -U_FORTIFY_SOURCE "
+    "-fsanitize=alignment,bounds -fsanitize-undefined-trap-on-error "
     "-Wall -Werror -Wno-unknown-pragmas -Wno-unused-function -Wno-sign-compare"
 )
 WHOLE = '#include "{shim}"\nnamespace kernels {{\n#line 1 "kernels"\n{code}\n}}\n'

@@ -8,6 +8,7 @@
 #include <link.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <type_traits>
@@ -265,6 +266,31 @@ static int spoil_this(dl_phdr_info* library, size_t, void*) {
     return 0;
 }
 
+// What the host would die of: an address that is not there, and (by the sanitizers' traps) one that is not aligned or
+// lies beyond a declared array.
+static jmp_buf failed;
+
+static void fail(int signal) {
+    const bool trap = signal == SIGILL;
+    const char* const what = trap ? "misaligned address, or index out of bounds," : "illegal address or division";
+    const char* const message = "%s in block (%u, %u, %u), thread %d";
+    snprintf(error, sizeof error, message, what, blockIdx.x, blockIdx.y, blockIdx.z, current);
+    _longjmp(failed, 1);
+}
+
+struct Watch {
+    static constexpr int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    struct sigaction before[4];
+    Watch() {
+        struct sigaction mine = {};
+        mine.sa_handler = fail, mine.sa_flags = SA_NODEFER;
+        for (int i = 0; i < 4; i++) sigaction(signals[i], &mine, &before[i]);
+    }
+    ~Watch() {
+        for (int i = 0; i < 4; i++) sigaction(signals[i], &before[i], nullptr);
+    }
+};
+
 static bool run_block() {
     bool waited = false;
     for (next = 0; next < count;) resume(idle[--idles]);
@@ -293,14 +319,14 @@ static const char* run() {
     }
     error[0] = 0;
     count = blockDim.x * blockDim.y * blockDim.z;
-    ready = true;
+    ready = false;  // should it fail, fibres are left where they are, and begin anew
+    Watch watch;
+    if (_setjmp(failed)) return error;
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
             for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++)
-                if (!run_block()) {
-                    ready = false;  // fibres are left where they wait, and begin anew
-                    return error;
-                }
+                if (!run_block()) return error;
+    ready = true;
     return nullptr;
 }
 
