@@ -231,7 +231,8 @@ def pretended_gpu(monkeypatch):
         get_elapsed_time=lambda first, last: 1e3 * (last.at - first.at),
     )
     pool = types.SimpleNamespace(free_all_blocks=lambda: None)
-    xp = types.SimpleNamespace(**vars(elsewhere.BACKEND.xp), cuda=cuda, get_default_memory_pool=lambda: pool)
+    asked = {"cuda": cuda, "get_default_memory_pool": lambda: pool}
+    xp = types.SimpleNamespace(**{**vars(elsewhere.BACKEND.xp), **asked})
     recorder = replace(elsewhere.BACKEND.recorder, memory=lambda: nullcontext, record=lambda work: work)
     made = replace(elsewhere.BACKEND, name="cupy", device="cuda", xp=xp, recorder=recorder)
     monkeypatch.setitem(backends._by_device, "cuda", made)
