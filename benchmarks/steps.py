@@ -12,13 +12,13 @@ What is not installed, or does not work here, is a word about that instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from common import NOT_INSTALLED, peer
-from torch_twin import torch, twin_of
+from torch_twin import Twin, torch, twin_of
 
 import minigrad as mg
 from minigrad import tree
@@ -52,16 +52,25 @@ class Competitor(NamedTuple):
 # minigrad
 
 
+def pure_step(model: Model) -> tuple[Callable, Callable, Callable]:
+    """Functions of any device: parameters → the optimiser's state; (parameters, y, ε) → the loss; and the step,
+    (parameters, state, y, ε) → (loss, parameters, state)."""
+    likelihood, optimiser = Likelihood("bernoulli"), adam(LEARNING_RATE, BETA1, BETA2, EPSILON)
+
+    def loss(parameters: Parameters, y: Any, noise: Any) -> Any:
+        return -mg.mean(elbo(model, likelihood, parameters, y, noise, "closed"))
+
+    def step(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple:
+        value, gradients = mg.value_and_grad(loss)(parameters, y, noise)
+        return value, *optimiser.update(parameters, gradients, state)
+
+    return optimiser.init, loss, step
+
+
 def minigrad(task: Task, captured: bool) -> Competitor:
-    model, likelihood, optimiser = task.model, Likelihood("bernoulli"), adam(LEARNING_RATE, BETA1, BETA2, EPSILON)
+    init, loss, whole = pure_step(task.model)
     parameters = tree.map(np.copy, task.parameters)
-    state = optimiser.init(parameters)
-    loss_and_gradients = mg.value_and_grad(lambda p, y, noise: -mg.mean(elbo(model, likelihood, p, y, noise, "closed")))
-
-    def whole(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple:
-        loss, gradients = loss_and_gradients(parameters, y, noise)
-        return loss, *optimiser.update(parameters, gradients, state)
-
+    state = init(parameters)
     trained = mg.jit(whole, donate=(0, 1)) if captured else whole
 
     def step() -> float:
@@ -70,7 +79,7 @@ def minigrad(task: Task, captured: bool) -> Competitor:
         return float(loss)
 
     def gradients() -> list[np.ndarray]:
-        return _leaves(loss_and_gradients(parameters, task.y, task.noise)[1])
+        return _leaves(mg.grad(loss)(parameters, task.y, task.noise))
 
     return Competitor(step, gradients, _leaves)
 
@@ -80,6 +89,13 @@ def _leaves(parameters: Parameters) -> list[np.ndarray]:
 
 
 # PyTorch
+
+
+def torch_loss(twin: Twin, weights: Sequence, images: Any, noise: Any) -> Any:
+    """−mean ELBO, on any device."""
+    mean, log_std, logits = twin.network(weights, images, noise)
+    nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
+    return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
 
 
 def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compiled: bool = False) -> Competitor | str:
@@ -96,9 +112,7 @@ def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compil
     optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, fused=fused or None)
 
     def loss() -> Any:
-        mean, log_std, logits = twin.network(weights, images, epsilon)
-        nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
-        return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
+        return torch_loss(twin, weights, images, epsilon)
 
     evaluated = torch.compile(loss, dynamic=False) if compiled else loss
 
@@ -120,22 +134,32 @@ def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compil
 # JAX
 
 
-def jax_jit(task: Task) -> Competitor | str:
-    if jax is None:
-        return NOT_INSTALLED
+def jax_step(model: Model) -> tuple[Callable, Callable, Callable]:
+    """What `pure_step` is, in JAX."""
     jnp, lax = jax.numpy, jax.lax
     network = partial(_network, jnp, conv=partial(_jax_conv, lax))
 
-    def loss(p: Parameters, y: Any, noise: Any) -> Any:
-        return _loss(jnp, network(task.model, p, y, noise), y, softplus=jax.nn.softplus)
+    def init(p: Parameters) -> tuple:
+        return 0, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p)
 
-    def whole(p: Parameters, state: tuple, y: Any, noise: Any) -> tuple:
+    def loss(p: Parameters, y: Any, noise: Any) -> Any:
+        return _loss(jnp, network(model, p, y, noise), y, softplus=jax.nn.softplus)
+
+    def step(p: Parameters, state: tuple, y: Any, noise: Any) -> tuple:
         value, g = jax.value_and_grad(loss)(p, y, noise)
         return value, *_adam(jnp, jax.tree.map, p, g, *state)
 
+    return init, loss, step
+
+
+def jax_jit(task: Task) -> Competitor | str:
+    if jax is None:
+        return NOT_INSTALLED
+    jnp = jax.numpy
+    init, loss, whole = jax_step(task.model)
     stepped = jax.jit(whole, donate_argnums=(0, 1))
     p = jax.tree.map(jnp.array, task.parameters)
-    state = 0, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p)
+    state = init(p)
     y, noise = jnp.asarray(task.y), jnp.asarray(task.noise)
 
     def step() -> float:

@@ -39,6 +39,25 @@ def test_a_benchmark_runs_and_says_what_it_found(script, tmp_path):
         assert ours["median_ms"] > 0
 
 
+def test_cpu_and_gpu_are_compared_or_a_reason_is_given(tmp_path):
+    few = "--small", "--model", "mlp", "--batches", "4", "--kernel-batch", "2", "--rounds", "1", "--device", "cpu"
+    done = run("cpu_gpu", *few, "--json", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results == json.loads((tmp_path / "cpu_gpu.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "cpu_gpu.png").read_bytes().startswith(b"\x89PNG")
+    point, left_out = results["steps"]["strict float32"]["mlp"]["4"], {"skipped": "left out: --device cpu"}
+    assert point["NumPy eager"]["median_ms"] > 0 and point["NumPy jit"]["median_ms"] > 0
+    assert [point["CuPy jit"], results["machine"]["gpu"], results["roofline"]["cuda"]] == [left_out] * 3
+    kernels = results["roofline"]["cpu"]["kernels"]
+    dense = kernels["dense 784→400 forward"]
+    assert dense["flops"] == 2 * 2 * 784 * 400 and dense["bytes"] == 4 * (2 * 784 + 784 * 400 + 2 * 400)
+    convolution = kernels["conv 64→128 on 7² in kernel"]
+    assert convolution["flops"] == 2 * 2 * 49 * 9 * 64 * 128
+    assert convolution["bytes"] == 4 * (2 * 49 * 64 + 9 * 64 * 128 + 2 * 49 * 128)
+    assert all(kernel["tflops"] > 0 for kernel in kernels.values())
+
+
 WRONG = [
     ("overhead", "--rounds", "0"),
     ("overhead", "--threads", "999"),
@@ -46,6 +65,8 @@ WRONG = [
     ("vae_step", "--batch", "-1"),
     ("conv", "--what"),
     ("scaling", "--rounds", "two"),
+    ("cpu_gpu", "--batches", "0"),
+    ("cpu_gpu", "--device", "tpu"),
 ]
 
 
