@@ -27,10 +27,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step. Raises UserError where the folder cannot be written to."""
     temporary = path.parent / f".{path.name}.{os.getpid()}"  # known before it exists, so that Ctrl-C leaves no trace
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)  # no object that Ctrl-C leaves open
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None

@@ -7,6 +7,7 @@ have another size, a host array, a grid or a block beyond CUDA's limits.
 from __future__ import annotations
 
 import ctypes
+import functools
 import getpass
 import hashlib
 import math
@@ -54,7 +55,7 @@ class RawModule:
     """Kernels of a source: its `extern "C" __global__` functions. Compiled when first asked for one."""
 
     def __init__(self, *, code: str, options: tuple[str, ...] = ()):
-        self.code, self.options, self._library = code, options, None
+        self.code, self.options, self._library, self._kernels = code, options, None, {}
 
     def get_function(self, name: str) -> Kernel:
         """The kernel of a name. Raises CompileException for a source that does not compile or has no such kernel."""
@@ -62,7 +63,9 @@ class RawModule:
             self._library = ctypes.PyDLL(str(_compiled(self.code, self.options)))  # one launch at a time
         if not hasattr(self._library, f"{name}_launch"):
             raise CompileException(f'no kernel extern "C" __global__ void {name}(…)')
-        return Kernel(self._library, name)
+        if name not in self._kernels:
+            self._kernels[name] = Kernel(self._library, name)
+        return self._kernels[name]
 
 
 class Kernel:
@@ -88,7 +91,7 @@ class Kernel:
         values = [self._value(i, *both) for i, both in enumerate(zip(self.parameters, args))]
 
         def run():
-            places = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+            places = _places(len(values))(*map(ctypes.addressof, values))
             error = self._launch(_Sizes(*grid), _Sizes(*block), places)
             if error is not None:
                 raise LaunchError(f"{self.name}: {error.decode()}")
@@ -109,6 +112,12 @@ class Kernel:
             given = getattr(argument, "dtype", type(argument))
             raise TypeError(f"{self.name}, argument {i}: {given} where a NumPy number {parameter} is needed")
         return np.ctypeslib.as_ctypes_type(argument.dtype)(argument.item())
+
+
+@functools.cache
+def _places(count: int) -> type:
+    """So many addresses in a row: a class, which is made once."""
+    return ctypes.c_void_p * count
 
 
 def _sizes(given: tuple[int, ...], most: tuple[int, ...], what: str) -> tuple[int, ...]:

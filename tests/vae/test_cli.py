@@ -573,7 +573,7 @@ def test_evaluate_measures_the_whole_test_set_of_the_run(vae, trained, images):
     with np.load(images) as arrays:
         y = arrays["test"].astype(np.float64)
     noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
-    parameters = tree.map(lambda x: x.astype(np.float64), state.parameters)
+    parameters = tree.map(lambda x: x.astype(np.float64), mg.to_device(state.parameters, "cpu"))
     likelihood = Config().make_likelihood()
     scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
     for form in ("closed", "sampled"):

@@ -32,7 +32,8 @@ EVERY_CONFIG = pytest.mark.parametrize("name", CONFIGS)
 
 def run(config: Config, out, data: Dataset = DATA, **more) -> training.State:
     out.mkdir(exist_ok=True)
-    return train(make_trainer(config, data.train.shape[1:]), data, out, **more)
+    state = train(make_trainer(config, data.train.shape[1:]), data, out, **more)
+    return state._replace(parameters=mg.to_device(state.parameters, "cpu"))
 
 
 def resume(out, data: Dataset = DATA, **changes) -> training.State:
@@ -114,7 +115,7 @@ def test_training_helps(name, tmp_path):
 
 
 def spying(trainer, seen: list):
-    """The trainer, noting images and noise of each step."""
+    """The trainer, noting images and noise of each step; on the host, where steps are not captured whole."""
 
     def step(parameters, state, y, noise):
         seen.append((y.copy(), noise.copy()))
@@ -125,7 +126,7 @@ def spying(trainer, seen: list):
 
 def test_every_image_is_seen_once_an_epoch_in_another_order_with_other_noise(tmp_path):
     seen = []
-    train(spying(make_trainer(CONFIGS["mlp"], (4, 4, 1)), seen), DATA, tmp_path)
+    train(spying(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), seen), DATA, tmp_path)
     assert [len(y) for y, _ in seen] == [16, 16, 16, 2] * 2
     orders = []
     for epoch in (seen[:STEPS], seen[STEPS:]):
@@ -147,7 +148,7 @@ def test_noise_does_not_depend_on_the_batch(tmp_path):
     for batch in (8, 16):
         seen, config = [], dataclasses.replace(CONFIGS["mlp"], batch=batch, epochs=1)
         (tmp_path / str(batch)).mkdir()
-        train(spying(make_trainer(config, (4, 4, 1)), seen), DATA, tmp_path / str(batch))
+        train(spying(make_trainer(config, (4, 4, 1), "cpu"), seen), DATA, tmp_path / str(batch))
         noise.append(np.concatenate([e for _, e in seen]))
     assert np.array_equal(*noise)
 
@@ -155,7 +156,7 @@ def test_noise_does_not_depend_on_the_batch(tmp_path):
 def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path):
     """And one step of SGD without momentum is α times the complex-step gradient of just that."""
     config = dataclasses.replace(CONFIGS["mlp"], optimiser="sgd", momentum=0.0, learning_rate=0.5)
-    trainer, likelihood = make_trainer(config, (4, 4, 1)), config.make_likelihood()
+    trainer, likelihood = make_trainer(config, (4, 4, 1), "cpu"), config.make_likelihood()
     state, begun = trainer.initial(), trainer.initial()
     y, noise = DATA.train[:5], np.random.default_rng(0).standard_normal((5, 2), np.float32)
     loss, after, _ = trainer.step(begun.parameters, begun.optimiser, y, noise)
@@ -183,8 +184,9 @@ def test_reported_is_the_elbo_whatever_the_loss(tmp_path):
     assert_close(weighed, plain, rounding(np.float32))
 
 
-def test_train_elbo_averages_images_not_batches(tmp_path):
+def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch):
     """The last batch has 2 images and counts 2/50."""
+    monkeypatch.setattr(training, "LOOK", 1)  # at every loss, on a device too
     losses = []
     state = run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
     assert len(losses) == 2 * STEPS
@@ -263,8 +265,10 @@ def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole):
 
 
 @pytest.mark.parametrize("where", ["step", "mean_elbo", "profile_log_sigma", "save_checkpoint", "on_epoch", "again"])
-def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole):
+def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole, backend):
     """In the middle of a step, a measurement or a write; and a second time while the first one is dealt with."""
+    if where == "step" and backend.recorder:
+        pytest.skip("a recorded step has no middle")
     config, calls = CONFIGS["profiled"], []
     trainer = make_trainer(config, (4, 4, 1))
 
@@ -366,7 +370,7 @@ def spoilt(trainer, at: int, spoil):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_stops_training(tmp_path, value):
-    trainer = spoilt(make_trainer(CONFIGS["mlp"], (4, 4, 1)), 6, lambda loss, p, s: (np.float32(value), p, s))
+    trainer = spoilt(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 6, lambda loss, p, s: (np.float32(value), p, s))
     with pytest.raises(TrainingError, match=f"the loss became {value} in epoch 2, batch 2: .*last checkpoint is kept"):
         train(trainer, DATA, tmp_path)
     _, record = files.load_checkpoint(tmp_path / CHECKPOINT)
@@ -416,7 +420,7 @@ def with_hidden_nan(trainer, at: int):
 )
 def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, said):
     """Its loss is finite; the next one is not, or there is none before parameters are measured and saved."""
-    trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1)), at)
+    trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), at)
     with pytest.raises(TrainingError, match=said):
         train(trainer, DATA, tmp_path)
     arrays, record = files.load_checkpoint(tmp_path / CHECKPOINT)
@@ -425,7 +429,7 @@ def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, sa
 
 
 def test_ctrl_c_does_not_save_parameters_that_are_no_numbers(tmp_path):
-    trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1)), 2)
+    trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 2)
 
     def on_step(state, steps, loss):
         if state.step == 2:

@@ -319,14 +319,15 @@ def test_a_log_variance_that_blew_up_stops_training_by_name(tmp_path):
 def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path):
     """A clamp needs a slope outside itself. One that cuts off, as `clip` does, has none there: σ would stay so."""
     trainer, data, state = runaway(Config(latent=2, hidden=8, batch=50, epochs=3, clamp=10.0, learning_rate=0.1))
+    parameters = mg.to_device(state.parameters, "cpu")
     y, noise = data.train[:5], normal(5, 2).astype(np.float32)
 
     def loss(bias, model):
-        head = state.parameters.encoder.log_std
-        encoder = state.parameters.encoder._replace(log_std=head._replace(b=bias))
-        return -mg.mean(elbo(model, Likelihood(), state.parameters._replace(encoder=encoder), y, noise))
+        head = parameters.encoder.log_std
+        encoder = parameters.encoder._replace(log_std=head._replace(b=bias))
+        return -mg.mean(elbo(model, Likelihood(), parameters._replace(encoder=encoder), y, noise))
 
-    value, slope = mg.value_and_grad(lambda b: loss(b, trainer.model))(state.parameters.encoder.log_std.b)
+    value, slope = mg.value_and_grad(lambda b: loss(b, trainer.model))(parameters.encoder.log_std.b)
     assert np.isfinite(value)
     assert np.all(slope > 0)  # downhill is back
     # 2 ln σ comes out near 10; KL' = σ²−1 in ln σ, the prior pulling, times the clamp's slope (there is more by pixels)
@@ -341,11 +342,11 @@ def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path):
         return mean, mg.clip(log_std, -5, 5)
 
     cut = replace(free, encode=cut_off)
-    assert np.all(mg.grad(lambda b: loss(b, cut))(state.parameters.encoder.log_std.b) == 0)
+    assert np.all(mg.grad(lambda b: loss(b, cut))(parameters.encoder.log_std.b) == 0)
 
     after = training.train(trainer, data, tmp_path, state)
-    _, log_std = trainer.model.encode(state.parameters.encoder, data.test)
-    _, came_back = trainer.model.encode(after.parameters.encoder, data.test)
+    _, log_std = trainer.model.encode(parameters.encoder, data.test)
+    _, came_back = trainer.model.encode(mg.to_device(after.parameters.encoder, "cpu"), data.test)
     assert np.all(came_back < log_std)
     assert after.history[-1]["train_elbo"] > after.history[0]["train_elbo"]
 
