@@ -21,6 +21,10 @@ settings.load_profile("suite")
 DEVICES = {"numpy": "cpu", "cupy": "cuda", "elsewhere": "elsewhere"}
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "large: too much for a device that is only pretended")
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--backend",
@@ -31,6 +35,27 @@ def pytest_addoption(parser):
     parser.addoption(
         "--seeds", type=int, default=3, help="seeds for which every exact claim of the lecture is proved (nightly: 10)"
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """On another device, what does not depend on it need not run again.
+
+    On the stand-in, which computes slowly and compiles every chain, neither does what is `large`, nor variants of an
+    operation in programs (without `--hypothesis-profile=thorough`).
+    """
+    device = config.getoption("--backend")
+    if device != "numpy":
+        stays = [item for item in items if "backend" in item.fixturenames]
+        if device == "elsewhere" and config.getoption("--hypothesis-profile") != "thorough":
+            stays = [item for item in stays if not item.get_closest_marker("large") and not _is_variant(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(stays)])
+        items[:] = stays
+
+
+def _is_variant(item) -> bool:
+    """Whether a test of a program is one of several for an operation: a program of a device has no regions."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return params.get("way", "whole") != "whole" or ("way" in params and "/" in getattr(params.get("case"), "name", ""))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ def layer(x, w):
     return mg.tanh(x @ w)
 
 
+@pytest.mark.large
 def test_a_chain_of_100_000_operations(xp):
     def f(x):
         for _ in range(100_000):
@@ -65,6 +66,7 @@ STEPS = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", STEPS)
 def test_no_reference_cycles_and_flat_memory(kind, on_device):
     """With the cyclic collector off, 1,000 training steps free everything by reference counts alone."""

@@ -21,13 +21,14 @@ from minigrad import to_device, tree
 from vae.errors import CheckpointError, UserError
 
 RECORD, DIGEST = "vae", "blake2b"
+OPENED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step. Raises UserError where the folder cannot be written to."""
     temporary = path.parent / f".{path.name}.{os.getpid()}"  # known before it exists, so that Ctrl-C leaves no trace
     try:
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)  # no object that Ctrl-C leaves open
+        file = os.open(temporary, OPENED, 0o666)  # a number: Ctrl-C leaves no object open
         try:
             rest = memoryview(content)
             while rest:

@@ -213,8 +213,8 @@ def random_like(values: Any, key: Any) -> Any:
     leaves, structure = tree.flatten(values)
     made = []
     for k, leaf in zip(random.split(key, max(1, len(leaves))), leaves):
-        draw = random.normal(k, shape_of(leaf), np.float64).astype(dtype_of(leaf))
-        made.append(backend_beside(leaf).from_host(draw) if draw.ndim else draw[()])
+        draw, beside = random.normal(k, shape_of(leaf), np.float64).astype(dtype_of(leaf)), backend_beside(leaf)
+        made.append(beside.from_host(draw) if draw.ndim or isinstance(leaf, beside.array_type) else draw[()])
     return tree.unflatten(structure, made)
 
 

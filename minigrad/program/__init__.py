@@ -10,6 +10,12 @@
     replay     calls bound to that memory, made over threads
     jit        a program for each kind of arguments
 
+and on a device that repeats recorded work, in place of cuts to replay:
+
+    fusion     which instructions become one launch
+    endings    what a product does before it stores its result
+    recorded   launches bound to memory, recorded and repeated
+
 Derivatives are captured like anything else, since they are made of the same primitives. The engine knows nothing of it.
 """
 

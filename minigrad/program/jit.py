@@ -30,6 +30,9 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
     and dtypes are written over them where possible, so that a training step updates its parameters in place. They must
     not be used again, nor views of them.
 
+    On a GPU the first two calls run as they are, the third is recorded as a CUDA graph, and that is repeated from then
+    on (`minigrad.program.recorded` says what becomes of arguments): numbers that change belong into arrays there.
+
     An array from outside that f computes with, or indexes by, is part of the program, and it is an error if it changes.
     What f makes of such an array with NumPy alone is taken as it was when captured.
 

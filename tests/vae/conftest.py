@@ -1,4 +1,4 @@
-"""With `--backend` other than numpy, what trains, evaluates, draws and checks here does it on that device."""
+"""With `--backend` other than numpy, modules that ask for it train, evaluate, draw and check on that device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from vae import commands, gradients, training
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module")
 def on_the_device_of_this_run(backend):
     """The default device of functions that take one, and of the command line."""
     if backend.name == "numpy":

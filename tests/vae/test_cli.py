@@ -25,6 +25,8 @@ from vae.config import Config
 from vae.errors import CheckpointError
 from vae.explain import explain_loss
 
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
 SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch", "16"]
 WRITTEN = {"checkpoint.safetensors", "config.json", "metrics.jsonl", "curves.png", "reconstructions.png", "samples.png"}
 

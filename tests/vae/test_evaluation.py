@@ -21,6 +21,8 @@ from vae.evaluation import (
 )
 from vae.objectives import Likelihood, elbo
 
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
 KEY = mg.random.key(5)
 COUNT = 11
 

@@ -19,6 +19,8 @@ from vae.models import clamped, mlp
 from vae.objectives import Likelihood, Weights, elbo, elbo_sums
 from vae.training import make_trainer
 
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
 FEW = {"coordinates": 6, "directions": 2}
 
 
@@ -351,6 +353,7 @@ def test_a_step_that_rounding_drowns_is_not_used():
         assert (tensor.max_relative_error <= TOLERANCE) == bool(checked)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("seed", [1, 6])
 def test_right_gradients_are_no_false_alarm(seed):
     """The lecture's network has so many kinks that only small steps are free of them, where rounding is large."""

@@ -18,6 +18,8 @@ from vae.errors import CheckpointError, TrainingError, UserError
 from vae.objectives import elbo
 from vae.training import CHECKPOINT, CONFIG, METRICS, load_state, load_trainer, make_trainer, train
 
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
 DATA = truth.small_data()  # 50 + 20 images: with batches of 16, three whole ones and one of two
 STEPS = 4
 CONFIGS = {

@@ -27,6 +27,8 @@ from vae.explain import explain_loss
 from vae.models import MODELS, Model, Parameters, conv, mlp
 from vae.objectives import FORMS, Likelihood, elbo, elbo_sums, importance_bound
 
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
 SHAPE, LATENT, SIGMA = (2, 3, 1), 2, 0.03
 PIXELS = math.prod(SHAPE)
 GAUSSIAN = Likelihood("gaussian", "fixed", SIGMA)
