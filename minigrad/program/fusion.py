@@ -116,6 +116,12 @@ class Fusion:
         """Shape and dtype of an operand."""
         return self.kinds[operand] if isinstance(operand, int) else kind_of(operand.value)
 
+    def is_alike(self, shown: Shown, space: Sequence[int]) -> bool:
+        """Whether number i of a shape is number i of the memory, and there are no others."""
+        count, kind = math.prod(space), self.kind(shown.root)
+        whole = shown.offset == 0 and math.prod(kind.shape) == count
+        return whole and (count == 1 or shown.axes(space) == ((1, count, 1),))
+
     def space(self, instruction: Instruction) -> tuple[int, ...]:
         """The shape an instruction goes through: of the result, or of what a reshape copies."""
         if instruction.primitive.name == "reshape":
@@ -207,7 +213,7 @@ class Fusion:
             for shown in map(self.of, instruction.operands):
                 if shown is None or not isinstance(shown.root, int):
                     continue
-                alike = _is_alike(shown, space)
+                alike = self.is_alike(shown, space)
                 if shown.root in self.fused - self.stored:
                     found |= {(root, alike and same) for root, same in self._reads_of(shown.root, known)}
                 else:
@@ -299,7 +305,7 @@ class _Builder:
 
     def read(self, shown: Shown, space: Sequence[int], at: int | None) -> int:
         """What an operand shows at number `at` of a shape."""
-        if _is_alike(shown, space) and math.prod(space) == self.count:
+        if self.fusion.is_alike(shown, space) and math.prod(space) == self.count:
             return self.value(shown.root, at)
         return self.value(shown.root, self.add(Index(at, shown.axes(space), shown.offset)))
 
@@ -329,12 +335,6 @@ def _weak(operand: int | Constant, kind: Kind) -> Any:
 
 def _contiguous(kind: Kind) -> tuple[tuple[int, ...], int]:
     return tuple(math.prod(kind.shape[i + 1 :]) for i in range(len(kind.shape))), 0
-
-
-def _is_alike(shown: Shown, space: Sequence[int]) -> bool:
-    """Whether number i of a shape is number i of the memory."""
-    count = math.prod(space)
-    return shown.offset == 0 and (shown.axes(space) == ((1, count, 1),) or (count == 1))
 
 
 def _view(instruction: Instruction, x: Shown) -> Shown | None:
