@@ -135,7 +135,7 @@ REAL = {
     "minimum": "smaller(a, b)",
     "clip": "smaller(larger(a, b), c)",
     "gaussian_sample": "a + exp(b) * c",
-    "sign": "a > 0 ? (real)1 : a < 0 ? (real)-1 : a",
+    "sign": "a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0",  # of −0, NumPy's is 0
     "floor": "floor(a)",
     "ceil": "ceil(a)",
     "rint": "rint(a)",
@@ -257,7 +257,7 @@ def _literal(value: bool | int | float) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
-        return f"{value}ll"
+        return f"{value}ll" if value != -(2**63) else f"({value + 1}ll - 1)"  # C++ has no negative literals
     if math.isfinite(value):
         return value.hex()
     bits = 0x7FF8000000000000 if math.isnan(value) else 0x7FF0000000000000 if value > 0 else 0xFFF0000000000000

@@ -68,8 +68,7 @@ def ending(fusion: Fusion, product: Instruction, readers: dict[int, list[Instruc
         return None
     between: list[int] = []
     bias, relu, factor = None, False, 1
-    handed_out = {fusion.shown[o].root for o in fusion.program.outputs if isinstance(o, int)}
-    while at not in handed_out and len(readers.get(at, ())) == 1:
+    while at not in fusion.handed_out and len(readers.get(at, ())) == 1:
         (reader,) = readers[at]
         shown = [fusion.of(operand) for operand in reader.operands]
         mine = [i for i, s in enumerate(shown) if s is not None and s.root == at]
