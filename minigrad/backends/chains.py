@@ -177,6 +177,8 @@ def formula(name: str, within: np.dtype, dtype: np.dtype) -> str | None:
 
 
 PRELUDE = """
+typedef long long place;
+
 // A NaN is passed on.
 template <class real>
 __device__ __forceinline__ real larger(real a, real b) {

@@ -161,7 +161,7 @@ def _static(i):
 
 
 def _is_array(i):
-    """Whether an index entry makes indexing advanced: an array that is not a mere integer, a boolean, a traced value."""
+    """Whether an index entry makes indexing advanced: an array other than a mere integer, a boolean, a tracer."""
     return isinstance(i, (bool, np.bool, Tracer)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
 
 

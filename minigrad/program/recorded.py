@@ -187,9 +187,7 @@ class Recorded:
             for root, _ in self.fusion.reads[slot]:
                 if root in last:
                     last[root] = max(last[root], level[slot])
-        for output in self.program.outputs:
-            if isinstance(output, int) and self.fusion.shown[output].root in last:
-                last[self.fusion.shown[output].root] = 1 << 60
+        last |= {slot: 1 << 60 for slot in self.fusion.handed_out if slot in last}
         kinds = self.program.kinds
         return {slot: Life(kinds[slot].bytes, level[slot], last[slot]) for slot in level if slot not in taken}
 
