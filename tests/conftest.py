@@ -62,6 +62,22 @@ def on_host(backend):
     return lambda values: tree.map(lambda x: np.asarray(to_host(x)), values)
 
 
+@pytest.fixture(scope="session")
+def device(request):
+    """A backend with kernels: CuPy's if this run is on one, else the stand-in that compiles them with g++."""
+    import elsewhere  # noqa: F401  (registers itself)
+    from cuda_shim import GXX
+
+    if request.config.getoption("--backend") == "cupy":
+        try:
+            return backends.get("cuda")
+        except backends.DeviceError as error:
+            pytest.skip(f"--backend cupy needs a GPU: {error}")
+    if GXX is None:
+        pytest.skip("kernels run on the host only with g++, which is not here")
+    return backends.get("elsewhere")
+
+
 def to_host(x):
     """A NumPy array (or number) from wherever it is."""
     return backends.backend_of((x,)).to_host(x) if hasattr(x, "shape") and not isinstance(x, np.generic) else x

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SHARED = 16  # cost of a chain that is stored rather than computed for each reader
 LONGEST = 256  # cost of a chain that is stored in any case
-MOST = 400  # slots that the kernel of a level reads and writes: CUDA takes parameters of 4096 bytes
+MOST = 500  # slots that the kernel of a level reads and writes: CUDA takes parameters of 4096 bytes
 NOISE = {"random_normal": "normal", "random_uniform": "uniform"}
 DEAR = {*REAL, *NOISE} - {"divide", "sqrt", "relu", "absolute", "maximum", "minimum", "clip", "step", "sign"}
 
