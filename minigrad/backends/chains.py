@@ -103,6 +103,17 @@ FORMULAS = {
 }
 """Of numbers of any dtype but bool: NumPy's operation, in C++. `where` has its condition c in front."""
 
+WHOLE = {
+    "add": "(natural)a + (natural)b",
+    "subtract": "(natural)a - (natural)b",
+    "multiply": "(natural)a * (natural)b",
+    "negative": "-(natural)a",
+    "square": "(natural)a * (natural)a",
+}
+"""The same of integers, which wrap around as NumPy's do: in C++ only those without a sign may."""
+
+NATURAL = {np.dtype(np.int32): "word", np.dtype(np.int64): "wide"}
+
 REAL = {
     "divide": "a / b",
     "reciprocal": "1 / a",
@@ -127,7 +138,7 @@ REAL = {
     "arctan2": "atan2(a, b)",
     "sigmoid": "(a >= 0 ? (real)1 : exp(a)) / (1 + exp(-fabs(a)))",
     "softplus": "(a < 0 ? (real)0 : a) + log1p(exp(-fabs(a)))",
-    "log_sigmoid": "(a > 0 ? (real)0 : a) - log1p(exp(-fabs(a)))",
+    "log_sigmoid": "-((a > 0 ? (real)0 : -a) + log1p(exp(-fabs(a))))",
     "relu": "a < 0 ? (real)0 : a",  # a NaN stays one
     "erf": "erf(a)",
     "absolute": "fabs(a)",
@@ -173,6 +184,8 @@ def formula(name: str, within: np.dtype, dtype: np.dtype) -> str | None:
         return TRUTH.get(name) if within in REALS or not name.startswith("is") else None
     if within == np.bool_:
         return None
+    if within in NATURAL and name in WHOLE:
+        return WHOLE[name].replace("natural", NATURAL[within])
     return FORMULAS.get(name) or (REAL.get(name) if within in REALS else None)
 
 
