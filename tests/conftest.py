@@ -87,6 +87,18 @@ def on_host(backend):
     return lambda values: tree.map(lambda x: np.asarray(to_host(x)), values)
 
 
+@pytest.fixture(scope="session")
+def device(backend):
+    """A backend with kernels: that of this run, if it has some, else the stand-in that compiles them with g++."""
+    from cuda_shim import GXX
+
+    if backend.recorder:
+        return backend
+    if GXX is None:
+        pytest.skip("kernels run on the host only with g++, which is not here")
+    return backends.get("elsewhere")
+
+
 def to_host(x):
     """A NumPy array (or number) from wherever it is."""
     return backends.backend_of((x,)).to_host(x) if hasattr(x, "shape") and not isinstance(x, np.generic) else x

@@ -5,31 +5,18 @@ What is asked of both is the same. Tiles are 64 or 128 wide, so most of these sh
 
 from __future__ import annotations
 
-import elsewhere  # noqa: F401  (registers itself)
 import numpy as np
 import pytest
-from cuda_shim import GXX
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import backends
 from minigrad.backends import columns, streams
 from minigrad.backends import numpy as host
 
 HOST = host.BACKEND
 DTYPES = st.sampled_from([np.float32, np.float64])
 ROUNDING = {np.float32: 2e-6, np.float64: 4e-15}
-
-
-@pytest.fixture(scope="module")
-def device(backend):
-    """A backend with kernels: that of this run, if it has some, else the stand-in that compiles them with g++."""
-    if backend.recorder:
-        return backend
-    if GXX is None:
-        pytest.skip("kernels run on the host only with g++, which is not here")
-    return backends.get("elsewhere")
 
 
 @pytest.fixture(scope="module", params=[2, 132], ids=["few processors", "many processors"])

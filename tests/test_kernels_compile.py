@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
+import numpy as np
 import nvrtc
 import pytest
 
 import minigrad.backends
+from minigrad.backends import chains
 
 FOLDER = Path(minigrad.backends.__file__).parent
 SOURCES = {"streams": ("streams.cu",), "kernels": ("streams.cu", "kernels.cu")}
@@ -89,3 +92,43 @@ def test_spills_shared_memory_and_warnings_are_seen():
     assert made.usage["f"].spilled > 0 and made.usage["f"].shared == 1200
     with pytest.raises(ValueError, match="undefined"):
         nvrtc.compiled("void f() { nothing(); }", "sm_80")
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """A generated kernel with every formula of every dtype, literals, far places and noise."""
+    steps, stores, arguments = [], [], []
+
+    def store(step):
+        steps.append(step)
+        arguments.append(step.dtype)
+        stores.append((len(steps) - 1, len(arguments) - 1))
+
+    for within in chains.TYPES:
+        begin = len(steps)
+        for _ in range(3 if within in chains.REALS else 2):
+            arguments.append(within)
+            steps.append(chains.Load(len(arguments) - 1, None, within))
+        for name in {**chains.FORMULAS, **chains.REAL, **chains.TRUTH, "astype": ""}:
+            for dtype in chains.TYPES if name == "astype" else (within, np.dtype(bool)):
+                text = chains.formula(name, within, dtype)
+                if name != "where" and text is not None:
+                    arity = len({"a", "b", "c"} & set(re.findall(r"\w+", text)))
+                    store(chains.Apply(name, tuple(range(begin, begin + arity)), within, dtype))
+    for value in (1.5, -0.0, math.inf, -math.inf, math.nan, 5e-324, 2, -(2**63), True):
+        store(chains.Number(value, np.asarray(value).dtype))
+    key = len(arguments)
+    arguments.append(np.dtype(np.uint32))
+    for dtype in chains.REALS:
+        for name in ("normal", "uniform"):
+            store(chains.Noise(name, key, 0, None, 2**40, None, dtype))
+    near = chains.Loop(1000, tuple(steps), tuple(stores))
+    far = chains.Index(None, ((1, 8, 2**40),), 2**41), chains.Index(0, ((2**40, 2**20, 1),), -2)
+    last = chains.Loop(8, (*far, chains.Load(0, 1, arguments[0])), ((2, 0),))
+    return source("streams") + chains.PRELUDE + chains.kernel("chain", (near, last), arguments)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_chains_compile_without_warnings(chain, arch):
+    made = nvrtc.compiled(chain, arch)
+    assert made.warnings == "" and "chain" in made.ptx

@@ -103,6 +103,17 @@ FORMULAS = {
 }
 """Of numbers of any dtype but bool: NumPy's operation, in C++. `where` has its condition c in front."""
 
+WHOLE = {
+    "add": "(natural)a + (natural)b",
+    "subtract": "(natural)a - (natural)b",
+    "multiply": "(natural)a * (natural)b",
+    "negative": "-(natural)a",
+    "square": "(natural)a * (natural)a",
+}
+"""The same of integers, which wrap around as NumPy's do: in C++ only those without a sign may."""
+
+NATURAL = {np.dtype(np.int32): "word", np.dtype(np.int64): "wide"}
+
 REAL = {
     "divide": "a / b",
     "reciprocal": "1 / a",
@@ -127,7 +138,7 @@ REAL = {
     "arctan2": "atan2(a, b)",
     "sigmoid": "(a >= 0 ? (real)1 : exp(a)) / (1 + exp(-fabs(a)))",
     "softplus": "(a < 0 ? (real)0 : a) + log1p(exp(-fabs(a)))",
-    "log_sigmoid": "(a > 0 ? (real)0 : a) - log1p(exp(-fabs(a)))",
+    "log_sigmoid": "-((a > 0 ? (real)0 : -a) + log1p(exp(-fabs(a))))",
     "relu": "a < 0 ? (real)0 : a",  # a NaN stays one
     "erf": "erf(a)",
     "absolute": "fabs(a)",
@@ -135,7 +146,7 @@ REAL = {
     "minimum": "smaller(a, b)",
     "clip": "smaller(larger(a, b), c)",
     "gaussian_sample": "a + exp(b) * c",
-    "sign": "a > 0 ? (real)1 : a < 0 ? (real)-1 : a",
+    "sign": "a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0",  # of −0, NumPy's is 0
     "floor": "floor(a)",
     "ceil": "ceil(a)",
     "rint": "rint(a)",
@@ -173,10 +184,14 @@ def formula(name: str, within: np.dtype, dtype: np.dtype) -> str | None:
         return TRUTH.get(name) if within in REALS or not name.startswith("is") else None
     if within == np.bool_:
         return None
+    if within in NATURAL and name in WHOLE:
+        return WHOLE[name].replace("natural", NATURAL[within])
     return FORMULAS.get(name) or (REAL.get(name) if within in REALS else None)
 
 
 PRELUDE = """
+typedef long long place;
+
 // A NaN is passed on.
 template <class real>
 __device__ __forceinline__ real larger(real a, real b) {
@@ -257,7 +272,7 @@ def _literal(value: bool | int | float) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
-        return f"{value}ll"
+        return f"{value}ll" if value != -(2**63) else f"({value + 1}ll - 1)"  # C++ has no negative literals
     if math.isfinite(value):
         return value.hex()
     bits = 0x7FF8000000000000 if math.isnan(value) else 0x7FF0000000000000 if value > 0 else 0xFFF0000000000000

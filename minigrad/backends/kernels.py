@@ -178,11 +178,9 @@ class Kernels:
             return self.xp.matmul(x1, x2, out=out)
         shape = *np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]), x1.shape[-2], x2.shape[-1]
         y = self.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
-        if not x1.size or not x2.size:
-            y[...] = 0
-        elif len(shape) == 2:
+        if len(shape) == 2 and y.size:
             self._matmul(dtype, x1, x2, y, epilogue)
-        else:
+        elif y.size:
             x1, x2 = (self.xp.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (x1, x2))
             for i in np.ndindex(shape[:-2]):
                 self._matmul(dtype, x1[i], x2[i], y[i], epilogue)

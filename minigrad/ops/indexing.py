@@ -161,7 +161,7 @@ def _static(i):
 
 
 def _is_array(i):
-    """Whether an index entry makes indexing advanced: a traced value, a boolean, an array of more than an integer."""
+    """Whether an index entry makes indexing advanced: an array other than a mere integer, a boolean, a tracer."""
     return isinstance(i, (bool, np.bool, Tracer)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
 
 

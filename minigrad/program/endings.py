@@ -9,7 +9,6 @@ Of a matrix product, the first two. Only where nobody else reads what comes betw
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,15 +68,14 @@ def ending(fusion: Fusion, product: Instruction, readers: dict[int, list[Instruc
         return None
     between: list[int] = []
     bias, relu, factor = None, False, 1
-    handed_out = {fusion.shown[o].root for o in fusion.program.outputs if isinstance(o, int)}
-    while at not in handed_out and len(readers.get(at, ())) == 1:
+    while at not in fusion.handed_out and len(readers.get(at, ())) == 1:
         (reader,) = readers[at]
         shown = [fusion.of(operand) for operand in reader.operands]
         mine = [i for i, s in enumerate(shown) if s is not None and s.root == at]
         if reader.result not in fusion.fused or len(mine) != 1 or kinds[reader.result].dtype != dtype:
             break
         name, space, (place,) = reader.primitive.name, fusion.space(reader), mine
-        alike = shown[place].axes(space) == ((1, math.prod(space), 1),) and shown[place].offset == 0
+        alike = fusion.is_alike(shown[place], space)
         other = reader.operands[1 - place] if name == "add" else None
         if name == "add" and bias is None and alike and _is_bias(fusion, other, kinds[product.result].shape[-1], dtype):
             bias = other

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHARED = 16  # cost of a chain that is stored rather than computed for each reader
 LONGEST = 256  # cost of a chain that is stored in any case
+MOST = 500  # slots that the kernel of a level reads and writes: CUDA takes parameters of 4096 bytes
 NOISE = {"random_normal": "normal", "random_uniform": "uniform"}
 DEAR = {*REAL, *NOISE} - {"divide", "sqrt", "relu", "absolute", "maximum", "minimum", "clip", "step", "sign"}
 
@@ -79,10 +80,15 @@ class Fusion:
         self.fused = {slot for slot, i in self.made.items() if slot not in self.views and self._fits(i)}
         self._end_products()
         self.stored = self._stored()
-        self.level: dict[int, int] = {}
-        for slot in self.made:
-            if slot in self.stored or (slot not in self.fused and slot not in self.views):
-                self.level[slot] = self._level(slot)
+        self.inline = self.fused - self.stored
+        self.reads = self._all_reads()
+        self.level = self._levels()
+
+    @cached_property
+    def handed_out(self) -> set[int]:
+        """The slots whose memory outputs show."""
+        shown = [self.shown[o].root for o in self.program.outputs if isinstance(o, int)]
+        return {root for root in shown if isinstance(root, int)}
 
     def _inputs(self) -> Iterator[tuple[int, Kind]]:
         return ((slot, self.kinds[slot]) for slot in self.program.inputs)
@@ -116,6 +122,12 @@ class Fusion:
         """Shape and dtype of an operand."""
         return self.kinds[operand] if isinstance(operand, int) else kind_of(operand.value)
 
+    def is_alike(self, shown: Shown, space: Sequence[int]) -> bool:
+        """Whether number i of a shape is number i of the memory, and there are no others."""
+        count, kind = math.prod(space), self.kind(shown.root)
+        whole = shown.offset == 0 and math.prod(kind.shape) == count
+        return whole and (count == 1 or shown.axes(space) == ((1, count, 1),))
+
     def space(self, instruction: Instruction) -> tuple[int, ...]:
         """The shape an instruction goes through: of the result, or of what a reshape copies."""
         if instruction.primitive.name == "reshape":
@@ -130,19 +142,18 @@ class Fusion:
             return False
         name, dtype = instruction.primitive.name, self.kinds[instruction.result].dtype
         if name in NOISE:
-            key = self.of(instruction.operands[0])
-            return key is not None and key.strides == (1,) and dtype in TYPES
-        for operand in instruction.operands:
-            if self.kind(operand).dtype not in TYPES or (
-                not isinstance(operand, int) and isinstance(operand.value, int) and abs(operand.value) >= 2**63
-            ):
-                return False
+            key, start = map(self.of, instruction.operands)
+            fits = start is None or self.kind(instruction.operands[1]).dtype in TYPES
+            return fits and key is not None and key.strides == (1,) and dtype in TYPES
+        if any(self.kind(operand).dtype not in TYPES for operand in instruction.operands):
+            return False
         if name == "where" and self.kind(instruction.operands[0]).dtype != np.bool_:
             return False
-        name, within = self._computes(instruction)
-        return formula(name, within, dtype) is not None
+        name, within = self.computes(instruction)
+        numbers = [o.value for o in instruction.operands if not isinstance(o, int) and isinstance(o.value, int)]
+        return all(_holds(within, number) for number in numbers) and formula(name, within, dtype) is not None
 
-    def _computes(self, instruction: Instruction) -> tuple[str, np.dtype]:
+    def computes(self, instruction: Instruction) -> tuple[str, np.dtype]:
         """The name of an instruction's formula, and the dtype it computes in."""
         name, dtype = instruction.primitive.name, self.kinds[instruction.result].dtype
         if name in ("astype", "astype_discrete", "copy", "reshape", "slice", "transpose", "broadcast_to"):
@@ -169,14 +180,15 @@ class Fusion:
 
     def _stored(self) -> set[int]:
         """The fused slots that have memory."""
-        stored = {self.shown[o].root for o in self.program.outputs if isinstance(o, int)} & self.fused
+        stored = self.handed_out & self.fused
         readers: dict[int, int] = {}
         cost: dict[int, int] = {}
         for slot, instruction in self.made.items():
             if slot in self.views:
                 continue
             count, total = math.prod(self.space(instruction)), 8 if instruction.primitive.name in DEAR else 1
-            for root in self._roots(instruction):
+            shown = [s for s in map(self.of, instruction.operands) if s is not None and isinstance(s.root, int)]
+            for root, *_ in dict.fromkeys(shown):  # once for each place that it is read at
                 readers[root] = readers.get(root, 0) + 1
                 if root in self.fused:
                     if slot not in self.fused or math.prod(self.kinds[root].shape) != count:
@@ -194,34 +206,44 @@ class Fusion:
 
     # When
 
-    def reads(self, slot: int) -> set[tuple[int, bool]]:
-        """The memory that making a slot reads: roots, and whether number i is read for number i alone."""
-        if slot not in self.fused:
-            return {(root, False) for root in self._roots(self.made[slot])}
-        return self._reads_of(slot, {})
-
-    def _reads_of(self, slot: int, known: dict[int, set]) -> set[tuple[int, bool]]:
-        if slot not in known:
-            instruction, found = self.made[slot], set()
-            space = self.space(instruction)
+    def _all_reads(self) -> dict[int, set[tuple[Any, bool]]]:
+        """The memory that making each slot reads: roots, and whether number i is read for number i alone."""
+        found: dict[int, set[tuple[Any, bool]]] = {}
+        for slot, instruction in self.made.items():
+            if slot in self.views:
+                continue
+            if slot not in self.fused:
+                found[slot] = {(root, False) for root in self._roots(instruction)}
+                continue
+            found[slot], space = set(), self.space(instruction)
             for shown in map(self.of, instruction.operands):
-                if shown is None or not isinstance(shown.root, int):
+                if shown is None:
                     continue
-                alike = _is_alike(shown, space)
-                if shown.root in self.fused - self.stored:
-                    found |= {(root, alike and same) for root, same in self._reads_of(shown.root, known)}
+                root, alike = _key(shown.root), self.is_alike(shown, space)
+                if root in self.inline:
+                    found[slot] |= {(other, alike and same) for other, same in found[root]}
                 else:
-                    found.add((shown.root, alike))
-            known[slot] = found
-        return known[slot]
+                    found[slot].add((root, alike))
+        return found
 
-    def _level(self, slot: int) -> int:
-        level = 0
-        for root, same in self.reads(slot):
-            if root in self.level:
-                joins = same and root in self.fused and slot in self.fused
-                level = max(level, self.level[root] + (not joins))
-        return level
+    def _levels(self) -> dict[int, int]:
+        """When each slot that has memory of its own is made."""
+        found: dict[int, int] = {}
+        arguments: dict[int, set[Any]] = {}  # of the generated kernel of each level
+        for slot in self.made:
+            if slot in self.views or slot in self.inline:
+                continue
+            level, mine = 0, {slot, *(root for root, _ in self.reads[slot])}
+            for root, same in self.reads[slot]:
+                if root in found:
+                    joins = same and root in self.fused and slot in self.fused
+                    level = max(level, found[root] + (not joins))
+            if slot in self.fused:
+                while level in arguments and len(arguments[level] | mine) > MOST:
+                    level += 1
+                arguments.setdefault(level, set()).update(mine)
+            found[slot] = level
+        return found
 
     # Launches
 
@@ -250,6 +272,7 @@ class _Builder:
         self.fusion, self.count, self.slots, self.arguments = fusion, count, slots, arguments
         self.steps: list[Step] = []
         self.known: dict[Any, int] = {}
+        self.values: dict[tuple[Any, int | None], int] = {}  # the steps of numbers
 
     def loop(self) -> Loop:
         """The loop that makes all its slots."""
@@ -266,42 +289,57 @@ class _Builder:
 
     def argument(self, root: Root) -> int:
         """The number of an argument of the kernel."""
-        key = root if isinstance(root, int) else _Same(root)
-        return self.arguments.setdefault(key, len(self.arguments))
+        return self.arguments.setdefault(_key(root), len(self.arguments))
 
     def value(self, root: Root, at: int | None) -> int:
         """Number `at` of a slot or a constant array: made here if this loop makes it or nobody stores it, else read."""
-        here = root in self.slots and at is None if isinstance(root, int) else False
-        inline = isinstance(root, int) and root in self.fusion.fused - self.fusion.stored
-        if here or inline:
-            return self.computed(self.fusion.made[root], at)
-        return self.add(Load(self.argument(root), at, self.fusion.kind(root).dtype))
+        wanted = [(root, at)]
+        while wanted:  # no recursion: chains are long
+            root, at = wanted[-1]
+            missing = [(of, i) for of, i in self.needed(root, at) if (_key(of), i) not in self.values]
+            if missing:
+                wanted += missing
+            else:
+                self.values[_key(root), at] = self.made(root, at)
+                wanted.pop()
+        return self.values[_key(root), at]
 
-    def computed(self, instruction: Instruction, at: int | None) -> int:
-        """Number `at` of the result of an instruction."""
-        fusion, space = self.fusion, self.fusion.space(instruction)
+    def instruction(self, root: Root, at: int | None) -> Instruction | None:
+        """What makes number `at` here; None if it is read."""
+        here = isinstance(root, int) and (root in self.fusion.inline or (root in self.slots and at is None))
+        return self.fusion.made[root] if here else None
+
+    def needed(self, root: Root, at: int | None) -> list[tuple[Root, int | None]]:
+        """The numbers that have to be known before this one."""
+        instruction = self.instruction(root, at)
+        if instruction is None:
+            return []
+        operands, space = instruction.operands, self.fusion.space(instruction)
+        if instruction.primitive.name in NOISE:  # the key is read where the noise is made
+            operands, space, at = operands[1:], (), None
+        return [self.place(shown, space, at) for shown in map(self.fusion.of, operands) if shown is not None]
+
+    def made(self, root: Root, at: int | None) -> int:
+        """The step that makes or reads a number; all that it needs is known."""
+        fusion, instruction = self.fusion, self.instruction(root, at)
+        if instruction is None:
+            return self.add(Load(self.argument(root), at, fusion.kind(root).dtype))
+        values = iter([self.values[_key(of), i] for of, i in self.needed(root, at)])
         dtype = fusion.kinds[instruction.result].dtype
         if instruction.primitive.name in NOISE:
             key, start = map(fusion.of, instruction.operands)
-            step = None if start is None else self.read(start, (), None)
             offset = instruction.params["offset"] + (int(instruction.operands[1].value) if start is None else 0)
             name = NOISE[instruction.primitive.name]
-            return self.add(Noise(name, self.argument(key.root), key.offset, step, offset, at, dtype))
-        operands = []
-        for operand in instruction.operands:
-            shown = fusion.of(operand)
-            if shown is None:
-                operands.append(self.add(_number(operand.value)))
-            else:
-                operands.append(self.read(shown, space, at))
-        name, within = fusion._computes(instruction)
-        return self.add(Apply(name, tuple(operands), within, dtype))
+            return self.add(Noise(name, self.argument(key.root), key.offset, next(values, None), offset, at, dtype))
+        steps = [self.add(_number(o.value)) if fusion.of(o) is None else next(values) for o in instruction.operands]
+        name, within = fusion.computes(instruction)
+        return self.add(Apply(name, tuple(steps), within, dtype))
 
-    def read(self, shown: Shown, space: Sequence[int], at: int | None) -> int:
+    def place(self, shown: Shown, space: Sequence[int], at: int | None) -> tuple[Root, int | None]:
         """What an operand shows at number `at` of a shape."""
-        if _is_alike(shown, space) and math.prod(space) == self.count:
-            return self.value(shown.root, at)
-        return self.value(shown.root, self.add(Index(at, shown.axes(space), shown.offset)))
+        if self.fusion.is_alike(shown, space) and math.prod(space) == self.count:
+            return shown.root, at
+        return shown.root, self.add(Index(at, shown.axes(space), shown.offset))
 
 
 class _Same(NamedTuple):
@@ -316,9 +354,20 @@ class _Same(NamedTuple):
         return id(self.constant.value)
 
 
+def _key(root: Root) -> Any:
+    """Memory as the key of a dict."""
+    return root if isinstance(root, int) else _Same(root)
+
+
 def _number(value: Any) -> Number:
     dtype = np.asarray(value).dtype
     return Number(value if isinstance(value, (bool, int, float)) else value.item(), dtype)
+
+
+def _holds(dtype: np.dtype, number: int) -> bool:
+    """Whether a Python integer can be written down as a number of a dtype: to compare with, any is allowed."""
+    limits = np.iinfo(dtype if dtype.kind == "i" else np.int64)
+    return limits.min <= number <= limits.max
 
 
 def _weak(operand: int | Constant, kind: Kind) -> Any:
@@ -329,12 +378,6 @@ def _weak(operand: int | Constant, kind: Kind) -> Any:
 
 def _contiguous(kind: Kind) -> tuple[tuple[int, ...], int]:
     return tuple(math.prod(kind.shape[i + 1 :]) for i in range(len(kind.shape))), 0
-
-
-def _is_alike(shown: Shown, space: Sequence[int]) -> bool:
-    """Whether number i of a shape is number i of the memory."""
-    count = math.prod(space)
-    return shown.offset == 0 and (shown.axes(space) == ((1, count, 1),) or (count == 1))
 
 
 def _view(instruction: Instruction, x: Shown) -> Shown | None:

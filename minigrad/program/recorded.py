@@ -24,10 +24,11 @@ import numpy as np
 
 from minigrad.backends import backend_of
 from minigrad.backends.chains import FORMULAS, REAL, TRUTH, kernel
+from minigrad.backends.kernels import SUFFIX
 from minigrad.program import threads
 from minigrad.program.calls import Call, call_of, make, make_and_look
 from minigrad.program.fusion import Fusion, Launch, _Same
-from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
+from minigrad.program.instructions import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
 from minigrad.program.layout import ALIGN, Life, fit
 from minigrad.program.memory import Memory, span
 
@@ -40,6 +41,9 @@ RECORDABLE = {*FORMULAS, *REAL, *TRUTH} | set(
     "conv_input conv_kernel".split()
 )
 """Primitives whose formula only launches: no result comes to the host, no library keeps memory of its own."""
+
+PRODUCTS = {"matmul", "conv", "conv_input", "conv_kernel"}
+"""Those that have kernels for some dtypes, and call the BLAS library for others."""
 
 WARM_UPS = 2
 
@@ -153,13 +157,12 @@ class Recorded:
         Whoever reads the argument does so at an earlier level, or in the loop that writes there, number by number.
         """
         fusion, kinds = self.fusion, self.program.kinds
-        handed_out = {fusion.shown[o].root for o in self.program.outputs if isinstance(o, int)}
         readers: dict[int, list[tuple[int, bool]]] = {}
         for slot in fusion.level:
-            for root, same in fusion.reads(slot):
+            for root, same in fusion.reads[slot]:
                 readers.setdefault(root, []).append((slot, same))
         taken: dict[int, int] = {}
-        free = [slot for slot in self.donated if slot in alone and slot not in handed_out]
+        free = [slot for slot in self.donated if slot in alone and slot not in fusion.handed_out]
         for output in dict.fromkeys(o for o in self.program.outputs if isinstance(o, int)):
             if output not in fusion.level:
                 continue
@@ -181,12 +184,10 @@ class Recorded:
         level = self.fusion.level
         last = dict(level)
         for slot in level:
-            for root, _ in self.fusion.reads(slot):
+            for root, _ in self.fusion.reads[slot]:
                 if root in last:
                     last[root] = max(last[root], level[slot])
-        for output in self.program.outputs:
-            if isinstance(output, int) and self.fusion.shown[output].root in last:
-                last[self.fusion.shown[output].root] = 1 << 60
+        last |= {slot: 1 << 60 for slot in self.fusion.handed_out if slot in last}
         kinds = self.program.kinds
         return {slot: Life(kinds[slot].bytes, level[slot], last[slot]) for slot in level if slot not in taken}
 
@@ -196,7 +197,7 @@ class Recorded:
         given = {slot: self._own.get(slot, self._given.get(slot)) for slot in self.program.inputs}
         spans = {slot: span(self.backend, array) for slot, array in given.items()}
         operands = [*self.program.outputs, *(o for i in self.program.instructions for o in i.operands)]
-        arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
+        arrays = [o.value for o in operands if isinstance(o, Constant) and isinstance(o.value, self.backend.array_type)]
         all_spans = [*spans.values(), *(span(self.backend, array) for array in arrays)]
         alone = {
             slot
@@ -246,7 +247,8 @@ class Recorded:
 
     def _recorded(self) -> Iterator[Callable[[], None]]:
         """The calls in pieces, recorded where they can be."""
-        for recordable, some in groupby(self._calls, key=lambda each: _is_recordable(each[0])):
+        kinds = self.program.kinds
+        for recordable, some in groupby(self._calls, key=lambda each: _is_recordable(each[0], kinds)):
             calls = [call for _, made in some for call in made]
             if recordable:
                 yield self.recorder.record(partial(_run, calls))
@@ -254,8 +256,11 @@ class Recorded:
                 yield partial(_run, calls)
 
 
-def _is_recordable(launch: Launch) -> bool:
-    return launch.instruction is None or launch.instruction.primitive.name in RECORDABLE
+def _is_recordable(launch: Launch, kinds: Sequence[Kind]) -> bool:
+    if launch.instruction is None:
+        return True
+    name, dtype = launch.instruction.primitive.name, kinds[launch.instruction.result].dtype
+    return name in RECORDABLE and (name not in PRODUCTS or dtype in SUFFIX)
 
 
 def _run(calls: Sequence[Callable[[], Any]]) -> None:

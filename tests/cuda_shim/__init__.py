@@ -36,6 +36,7 @@ extern "C" const char* {0}_launch(dim3 grid, dim3 block, void** values) {{
     return shim::launch(kernels::{0}, grid, block, values);
 }}
 """
+MOST_BYTES = 4096  # of parameters, before CUDA 12.1
 MOST_THREADS, MOST_BLOCKS = (1024, 1024, 64), (2**31 - 1, 65535, 65535)
 
 
@@ -88,6 +89,8 @@ class Kernel:
             raise LaunchError(f"{self.name}: a block of {block} has more than {MOST_THREADS[0]} threads")
         if len(args) != len(self.parameters):
             raise TypeError(f"{self.name} takes {len(self.parameters)} arguments, not {len(args)}")
+        if 8 * len(args) > MOST_BYTES:
+            raise LaunchError(f"{self.name}: {len(args)} arguments take more than {MOST_BYTES} bytes")
         values = [self._value(i, *both) for i, both in enumerate(zip(self.parameters, args))]
 
         def run():

@@ -7,11 +7,11 @@ still hold, and what went back to a pool of its own.
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,7 +192,16 @@ class Graph:
 # What is current
 
 DEFAULT_POOL = MemoryPool()
-_now = SimpleNamespace(stream=Stream.null, malloc=DEFAULT_POOL.malloc)
+
+
+class _Now(threading.local):
+    """Of each thread, as in CuPy."""
+
+    def __init__(self):
+        self.stream, self.malloc = Stream.null, DEFAULT_POOL.malloc
+
+
+_now = _Now()
 
 
 @contextmanager

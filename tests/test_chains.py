@@ -1,0 +1,332 @@
+"""minigrad/backends/chains.py: every formula, literals, indices and noise, as the kernels of a device compute them."""
+
+from __future__ import annotations
+
+import itertools
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad.backends.chains import FORMULAS, REAL, TRUTH, Apply, Index, Load, Loop, Number, formula, kernel
+from minigrad.core import primitives
+from minigrad.program.fusion import Shown
+
+FLOATS, INTS, BOOL = (np.dtype("f4"), np.dtype("f8")), (np.dtype("i4"), np.dtype("i8")), np.dtype(bool)
+
+
+def computed(device, loops, dtypes, arrays):
+    """Run loops of a generated kernel: the arrays that follow those given, of these dtypes."""
+    counts = {argument: loop.count for loop in loops for _, argument in loop.stores}
+    given = [device.xp.ascontiguousarray(device.from_host(x)) for x in arrays]
+    made = [device.xp.zeros(counts[len(arrays) + i], dtype) for i, dtype in enumerate(dtypes)]
+    launch = device.recorder.compiled(kernel("chain", loops, [x.dtype for x in (*given, *made)]))
+    launch("chain", sum(loop.blocks for loop in loops), [*given, *made])
+    return [device.to_host(x) for x in made]
+
+
+def formulas(dtype, table):
+    """Primitives of a table that compute within a dtype: their arity, and what comes out."""
+    found = {}
+    for name in table:
+        result = BOOL if table is TRUTH else dtype
+        if name != "where" and formula(name, dtype, result) is not None:
+            text = formula(name, dtype, result)
+            found[name] = 3 if name in ("clip", "gaussian_sample") else 2 if "b" in words(text) else 1
+    return found
+
+
+def words(text):
+    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+
+
+def applied(device, table, dtype, arrays):
+    """Every formula of a table of these arrays a, b, c: name -> numbers."""
+    found, result = formulas(dtype, table), BOOL if table is TRUTH else dtype
+    loads = [Load(i, None, dtype) for i in range(max(found.values()))]
+    steps = [Apply(name, tuple(range(arity)), dtype, result) for name, arity in found.items()]
+    stores = tuple((len(loads) + i, len(loads) + i) for i in range(len(steps)))
+    loop = Loop(len(arrays[0]), (*loads, *steps), stores)
+    return dict(zip(found, computed(device, [loop], [result] * len(steps), arrays[: len(loads)])))
+
+
+def by_numpy(name, arity, arrays):
+    with np.errstate(all="ignore"):
+        return primitives[name](*[x for x, _ in zip(arrays, range(arity))])
+
+
+# Special values
+
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1.5, 3.0, 1e30, -1e30, 1e-30, 88.0, -104.0, 1e3]
+EITHER_ZERO = {"maximum", "minimum", "relu", "clip", "erf"}  # whose −0 may be 0, also in NumPy
+
+
+@pytest.mark.parametrize("table", [FORMULAS, REAL, TRUTH], ids=["any", "real", "truth"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_special_values_are_as_in_numpy(device, table, dtype):
+    """NaN where NumPy has it, infinities and zeros with their signs."""
+    pairs = np.array(list(itertools.product(SPECIAL, SPECIAL)), dtype)
+    arrays = [pairs[:, 0].copy(), pairs[:, 1].copy(), np.roll(pairs[:, 0], 5)]
+    found = formulas(dtype, table)
+    for name, ours in applied(device, table, dtype, arrays).items():
+        expected = np.asarray(by_numpy(name, found[name], arrays))
+        assert expected.dtype == ours.dtype
+        if table is TRUTH:
+            assert np.array_equal(ours, expected), name
+            continue
+        kinds = [(np.isnan(x), np.isposinf(x), np.isneginf(x), x == 0) for x in (ours, expected)]
+        tiny = np.abs(expected) < np.finfo(dtype).tiny  # the device flushes float32 that small to 0
+        for mine, theirs in zip(*kinds):
+            wrong = (mine != theirs) & ~tiny
+            assert not wrong.any(), (name, [x[wrong][:3] for x in (*arrays, ours, expected)])
+        signed = (expected == 0) & (ours == 0) & (name not in EITHER_ZERO)
+        assert np.array_equal(np.signbit(ours[signed]), np.signbit(expected[signed])), name
+
+
+@pytest.mark.parametrize("dtype", INTS, ids=str)
+def test_integers_are_exact_and_wrap_around(device, dtype):
+    rng, limits = np.random.default_rng(0), np.iinfo(dtype)
+    arrays = [rng.integers(-1000, 1000, 500).astype(dtype) for _ in range(3)]
+    arrays[0][:4] = limits.min, limits.max, limits.min, 7  # sums and products wrap around
+    arrays[1][:4] = 1, limits.max, limits.min, 7
+    for table in (FORMULAS, TRUTH):
+        found = formulas(dtype, table)
+        assert found
+        for name, ours in applied(device, table, dtype, arrays).items():
+            assert np.array_equal(ours, by_numpy(name, found[name], arrays)), name
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, *INTS, BOOL], ids=str)
+def test_selection_and_casts(device, dtype):
+    rng = np.random.default_rng(0)
+    condition, x, y = (
+        rng.random(300) < 0.5,
+        rng.integers(-9, 9, 300).astype(dtype),
+        rng.integers(0, 9, 300).astype(dtype),
+    )
+    targets = [*FLOATS, *INTS, BOOL]
+    steps = [Load(0, None, BOOL), Load(1, None, dtype), Load(2, None, dtype), Apply("where", (0, 1, 2), dtype, dtype)]
+    steps += [Apply("astype", (1,), dtype, target) for target in targets]
+    loop = Loop(300, tuple(steps), tuple((3 + i, 3 + i) for i in range(1 + len(targets))))
+    chosen, *cast = computed(device, [loop], [dtype, *targets], [condition, x, y])
+    assert np.array_equal(chosen, np.where(condition, x, y))
+    for ours, target in zip(cast, targets):
+        assert np.array_equal(ours, x.astype(target))
+
+
+# Accuracy: units in the last place, of CUDA's functions (their largest errors, as its programming guide lists them) and
+# of what is put together from them. The host's are no worse.
+
+ULPS = {
+    **dict.fromkeys(
+        "add subtract multiply negative square divide reciprocal sqrt absolute maximum minimum".split(), 0.5
+    ),
+    **dict.fromkeys("clip relu sign floor ceil rint step".split(), 0),
+    **dict.fromkeys("exp log log1p log2 expm1 sin cos arctan cosh tanh erf".split(), 2),
+    **dict.fromkeys("arcsin arccos sinh hypot arctan2 arctan".split(), 4),
+    **dict.fromkeys("tan power".split(), 4),
+    "sigmoid": 4,  # exp, +, /
+    "softplus": 5,  # exp, log1p, +
+    "log_sigmoid": 5,
+    "logaddexp": 5,  # of the larger operand: terms may cancel
+    "gaussian_sample": 4,  # of the largest term
+}
+RANGES = {
+    "arcsin": (-1, 1),
+    "arccos": (-1, 1),
+    "log": (1e-6, 50),
+    "log2": (1e-6, 50),
+    "sqrt": (0, 50),
+    "log1p": (-0.99, 50),
+    "power": (0.01, 8),
+}
+TRUE = {
+    "exp": mpmath.exp,
+    "expm1": mpmath.expm1,
+    "log": mpmath.log,
+    "log1p": lambda a: mpmath.log(1 + a),
+    "log2": lambda a: mpmath.log(a) / mpmath.log(2),
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "tan": mpmath.tan,
+    "arcsin": mpmath.asin,
+    "arccos": mpmath.acos,
+    "arctan": mpmath.atan,
+    "sinh": mpmath.sinh,
+    "cosh": mpmath.cosh,
+    "tanh": mpmath.tanh,
+    "erf": mpmath.erf,
+    "hypot": lambda a, b: mpmath.sqrt(a * a + b * b),
+    "arctan2": mpmath.atan2,
+    "power": mpmath.power,
+    "logaddexp": lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b)),
+    "sigmoid": lambda a: 1 / (1 + mpmath.exp(-a)),
+    "softplus": lambda a: mpmath.log(1 + mpmath.exp(a)),
+    "log_sigmoid": lambda a: -mpmath.log(1 + mpmath.exp(-a)),
+    "gaussian_sample": lambda a, b, c: a + mpmath.exp(b) * c,
+    "sqrt": mpmath.sqrt,
+    "divide": lambda a, b: a / b,
+    "reciprocal": lambda a: 1 / a,
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "square": lambda a: a * a,
+}
+SCALES = {  # of an error, where it is not the result
+    "logaddexp": lambda a, b, y: max(abs(a), abs(b), abs(y)),
+    "gaussian_sample": lambda a, b, c, y: max(abs(a), abs(mpmath.exp(b) * c), abs(y)),
+}
+
+
+def test_every_formula_has_a_bound():
+    assert {*FORMULAS, *REAL} - {"where"} == {*ULPS}
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_accuracy(device, dtype, record_property):
+    """Against 40 digits; formulas that no library computes, against NumPy to the bit."""
+    rng, size, worst = np.random.default_rng(0), 250, {}
+    ranges = {RANGES.get(name, (-6, 6)) for name in ULPS}
+    for low, high in ranges:
+        arrays = [rng.uniform(low, high, size).astype(dtype) for _ in range(3)]
+        for table in (FORMULAS, REAL):
+            found = formulas(dtype, table)
+            for name, ours in applied(device, table, dtype, arrays).items():
+                if RANGES.get(name, (-6, 6)) != (low, high):
+                    continue
+                args = arrays[: found[name]]
+                if name not in TRUE:
+                    assert np.array_equal(ours, by_numpy(name, found[name], arrays)), name
+                    continue
+                with mpmath.workdps(40):
+                    worst[name] = max(_ulps(name, y, *x) for y, *x in zip(ours, *args))
+    for name, ulps in worst.items():
+        record_property(name, f"{ulps:.2f} ulp")
+        assert ulps <= ULPS[name] + 0.01, (name, ulps)
+    assert worst.keys() == TRUE.keys()
+
+
+def _ulps(name, ours, *args):
+    args = [mpmath.mpf(float(x)) for x in args]
+    truth = TRUE[name](*args)
+    scale = SCALES[name](*args, truth) if name in SCALES else abs(truth)
+    return float(abs(mpmath.mpf(float(ours)) - truth) / mpmath.mpf(float(np.spacing(ours.dtype.type(float(scale))))))
+
+
+# Literals
+
+LITERALS = [0.0, -0.0, 0.1, -1e-310, 5e-324, 1.7976931348623157e308, np.inf, -np.inf, np.nan, 1e-40, 2.5]
+WHOLE = [0, 1, -1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63), True, False]
+
+
+def test_literals_are_the_numbers_they_stand_for(device):
+    numbers = [Number(x, np.dtype("f8")) for x in LITERALS] + [
+        Number(x, BOOL if isinstance(x, bool) else np.dtype("i8")) for x in WHOLE
+    ]
+    stores = tuple((i, i) for i in range(len(numbers)))
+    made = computed(device, [Loop(1, tuple(numbers), stores)], [number.dtype for number in numbers], [])
+    for ours, number in zip(made, numbers):
+        assert ours.tobytes() == np.array([number.value], number.dtype).tobytes() or number.value != number.value
+    assert np.isnan(made[LITERALS.index(np.nan)][0])
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, *INTS], ids=str)
+def test_numbers_beside_arrays_take_their_dtype_or_bring_their_own(device, dtype):
+    numbers = 2, -(2**31), 2**40, 0.1, np.float32(0.1), np.float64(0.1), np.int64(-(2**63)), np.inf, True
+    fit = [n for n in numbers if n != 2**40 or dtype != np.int32]  # which is no int32, but may be compared with one
+
+    def f(x):
+        return [(x < n, x == n) for n in numbers], [(mg.where(x > 0, x, n), x + n) for n in fit]
+
+    x = np.arange(-3, 4).astype(dtype)
+    for ours, theirs in zip(*(mg.tree.flatten(y)[0] for y in (mg.jit(f)(device.from_host(x)), f(x)))):
+        assert ours.dtype == theirs.dtype and np.array_equal(device.to_host(ours), theirs)
+
+
+# Indices
+
+
+@st.composite
+def views(draw):
+    """An array and a view of it, however its axes are ordered, cut, turned around, put in and repeated."""
+    x = np.arange(np.prod(shape := draw(st.lists(st.integers(1, 4), min_size=0, max_size=4)), dtype=int)).reshape(shape)
+    y = x
+    for _ in range(draw(st.integers(0, 3))):
+        way = draw(st.sampled_from(["turned", "cut", "put in", "repeated"]))
+        if way == "turned":
+            y = y.transpose(draw(st.permutations(range(y.ndim))))
+        elif way == "put in":
+            y = np.expand_dims(y, draw(st.integers(0, y.ndim)))
+        elif way == "repeated":
+            y = np.broadcast_to(y, (draw(st.integers(1, 3)), *y.shape))
+        else:
+            cut = st.builds(slice, *[st.sampled_from([None, 0, 1, -1, 2])] * 2, st.sampled_from([None, 1, 2, -1, -2]))
+            y = y[(*[draw(cut) for _ in range(y.ndim)], ...)]
+    return x, y
+
+
+@given(made=views(), front=st.lists(st.integers(1, 3), max_size=2))
+def test_axes_are_numpys_strides(made, front):
+    """Also of a view that is broadcast to more axes."""
+    x, y = made
+    if not y.size:
+        return
+    begin = (y.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
+    shown = Shown(0, y.shape, tuple(stride // x.itemsize for stride in y.strides), begin)
+    whole = np.broadcast_to(y, (*front, *y.shape))
+    at = np.arange(whole.size)
+    places = begin + sum(at // inner % n * by for inner, n, by in shown.axes(whole.shape))
+    assert np.array_equal(x.reshape(-1)[places + 0 * at], whole.reshape(-1))
+
+
+@given(made=views())
+@settings(max_examples=15)
+def test_views_are_read_where_they_are(device, made):
+    """By a chain: the view is an array from outside, that keeps its strides."""
+    x, y = made
+    there = device.xp.lib.stride_tricks.as_strided
+    if not y.size:
+        return
+    begin = (y.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
+    outside = there(device.from_host(x).reshape(-1)[begin:], y.shape, y.strides)
+    ours = mg.jit(lambda n: n * 2 + outside)(device.from_host(np.array(1)))
+    assert np.array_equal(device.to_host(ours), 2 + y)
+
+
+def test_places_beyond_two_to_the_31(device):
+    x = np.arange(8.0)
+    far = Index(None, ((1, 8, 2**40),), 2**41), Index(0, ((2**40, 2**20, 1),), -2)
+    loop = Loop(8, (*far, Load(0, 1, np.dtype("f8"))), ((2, 1),))
+    (ours,) = computed(device, [loop], [np.dtype("f8")], [x])
+    assert np.array_equal(ours, x)
+
+
+def test_many_loops_side_by_side(device):
+    """Counts that fill blocks and that do not."""
+    counts = [1, 255, 256, 257, 1000, 3]
+    number = Number(3, np.dtype("i8"))
+    loops = [Loop(n, (number,), ((0, i),)) for i, n in enumerate(counts)]
+    for made, n in zip(computed(device, loops, [np.dtype("i8")] * len(counts), []), counts):
+        assert made.tolist() == [3] * n
+
+
+# Noise
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("draw", [mg.random.normal, mg.random.uniform])
+@pytest.mark.parametrize("offset", [0, 3, 2**33 + 1])
+def test_noise_is_that_of_the_streams_to_the_bit(device, draw, dtype, offset):
+    """Wherever it begins, known beforehand or not, and in whatever order it is asked for."""
+
+    def f(key, begin):
+        drawn = draw(key, (2, 301), dtype, offset=begin), draw(key, (2, 301), dtype, offset=offset)
+        return [noise[::-1].T * 1 for noise in drawn]
+
+    key, jitted = mg.random.fold_in(mg.random.key(7), offset % 1000), mg.jit(f)
+    for begin in map(np.array, (offset, 0, 5)):
+        for ours, theirs in zip(jitted(*mg.to_device((key, begin), device.device)), f(key, begin)):
+            assert device.to_host(ours).tobytes() == np.ascontiguousarray(theirs).tobytes()
