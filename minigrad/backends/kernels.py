@@ -38,6 +38,7 @@ class Kernels:
 
     def __init__(self, xp: Any, processors: int):
         self.xp, self.processors = xp, processors
+        self._functions: dict[str, Any] = {}
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory for `columns`."""
@@ -53,7 +54,9 @@ class Kernels:
             raise ValueError(
                 f"{name}: arrays are too large for one launch, a grid of {grid} blocks: use smaller batches"
             )
-        self._module.get_function(name)(grid, (THREADS, 1, 1), tuple(args))
+        if name not in self._functions:
+            self._functions[name] = self._module.get_function(name)
+        self._functions[name](grid, (THREADS, 1, 1), tuple(args))
 
     def _many(self, name: str, count: int, args: Sequence[Any]) -> None:
         """One thread for each of `count` numbers."""
