@@ -24,6 +24,15 @@ WRITERS = {np.copyto, np.put, np.putmask, np.place, np.fill_diagonal, np.put_alo
 BOOL = np.dtype(bool)
 EMPTY = {np.empty, np.empty_like}
 WAITING = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.array_equal, np.allclose}
+LACKING = set(
+    """False_ ScalarType True_ asmatrix block bmat busday_count busday_offset busdaycalendar bytes_ char character
+    clongdouble complex256 core ctypeslib datetime64 datetime_as_string datetime_data dtypes einsum_path emath errstate
+    f2py flexible float128 frompyfunc fromregex geomspace get_include getbufsize geterr geterrcall histogram_bin_edges
+    info insert is_busday isnat little_endian longdouble ma matrix matvec memmap nanpercentile nanquantile ndenumerate
+    nditer nested_iters object_ polyder polydiv polyint rec recarray record sctypeDict setbufsize seterr seterrcall
+    show_runtime spacing str_ strings test timedelta64 typecodes unstack vecdot vecmat void""".split()
+)
+"""NumPy's names that CuPy 14.2 does not have."""
 BLAS = {np.matmul, np.dot, np.tensordot, np.einsum, np.inner, np.vdot, np.vecdot, np.matvec, np.vecmat}
 
 
@@ -40,11 +49,17 @@ class Array(np.ndarray):
     @property
     def data(self):
         memory = _memory(self)
-        return runtime.MemoryPointer(memory, self.__array_interface__["data"][0] - runtime.MemoryPointer(memory, 0).ptr)
+        place = self.__cuda_array_interface__["data"][0]
+        return runtime.MemoryPointer(memory, place - runtime.MemoryPointer(memory, 0).ptr)
 
     @property
     def __cuda_array_interface__(self):
-        return self.__array_interface__  # where kernels find it
+        return np.ndarray.__array_interface__.__get__(self)  # where kernels find it
+
+    def _not_offered(self):
+        raise AttributeError("CuPy's arrays do not have it")
+
+    __array_interface__ = __index__ = property(_not_offered)
 
     def __array_finalize__(self, source):
         if isinstance(source, Array) and np.may_share_memory(_plain(self), _plain(source)):
@@ -56,6 +71,8 @@ class Array(np.ndarray):
         if ufunc in BLAS:
             runtime.refuse_while_capturing(f"cuBLAS: {ufunc.__name__}")
         if method == "at":
+            if inputs[0].dtype.kind == "c":
+                raise TypeError(f"cupy.{ufunc.__name__}.at does not take complex numbers")
             return _write(ufunc.at, inputs, kwargs)
         if out is None:
             return _make(getattr(ufunc, method), inputs, kwargs)
@@ -69,9 +86,14 @@ class Array(np.ndarray):
             runtime.refuse_while_capturing(f"cuBLAS: {function.__name__}")
         if function in WAITING or (function is np.where and len(args) == 1):
             runtime.refuse_while_capturing(function.__name__)
+        if function is np.min and kwargs.get("out") is not None:
+            raise TypeError("operand type(s) all returned NotImplemented")  # cupy#9032
+        if function is np.linalg.solve and args[0].shape[:-1] != args[1].shape[:-1]:
+            raise ValueError("a must have (..., M, M) shape and b must have (..., M, K)")
         if function in WRITERS:
             return _write(function, args, kwargs)
-        return _make(function, args, kwargs)
+        made = _make(function, args, kwargs)
+        return made.view() if function in (np.cumsum, np.cumprod) else made  # not `out` itself
 
     def __getitem__(self, index):
         _refuse_mask(index)
@@ -124,7 +146,7 @@ _MAKING = """all any argmax argmin argpartition argsort astype byteswap choose c
     sum swapaxes take trace transpose var view""".split()
 for _name in _WRITING + _MAKING:
     setattr(Array, _name, _method(_name))
-for _name in "__bool__ __complex__ __float__ __format__ __index__ __int__ __repr__ __str__ item tobytes tolist".split():
+for _name in "__bool__ __complex__ __float__ __format__ __int__ __repr__ __str__ item tobytes tolist".split():
     setattr(Array, _name, _waiting(_name))
 Array.T = property(lambda self: self.transpose())
 Array.mT = property(lambda self: self.swapaxes(-1, -2))
@@ -315,9 +337,10 @@ def _maker(function: Callable) -> Callable:
     return make
 
 
-CUPY = SimpleNamespace(**{name: getattr(np, name) for name in dir(np) if not name.startswith("_")})
+CUPY = SimpleNamespace(**{n: getattr(np, n) for n in dir(np) if not n.startswith("_") and n not in LACKING})
 for _name in "zeros empty ones full arange eye linspace asarray array ascontiguousarray zeros_like".split():
     setattr(CUPY, _name, _maker(getattr(np, _name)))
+CUPY.where = lambda condition, *xs: np.where(condition.astype(bool, copy=False), *xs)
 CUPY.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_maker(np.lib.stride_tricks.as_strided)))
 CUPY.ndarray, CUPY.RawModule, CUPY.asnumpy, CUPY.cuda = Array, RawModule, asnumpy, runtime
 CUPY.get_default_memory_pool = lambda: runtime.DEFAULT_POOL

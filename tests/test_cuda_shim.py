@@ -39,6 +39,13 @@ extern "C" __global__ void matmul(const float* x, const float* y, float* out, in
     multiply<8>(x, y, out, m, n, k);
 }
 
+extern "C" __global__ void no_barrier(const float* x, float* out) {
+    __shared__ float shared[64];
+    shared[threadIdx.x] = x[threadIdx.x];
+    out[threadIdx.x] = shared[(threadIdx.x + 63) % 64];  // of the thread before, which may not have come
+}
+extern "C" __global__ void same_place(const float* x, float* out) { out[0] = x[blockIdx.x]; }
+
 __device__ __forceinline__ float over_warp(float value) {
 #pragma unroll
     for (int by = 16; by > 0; by /= 2) value += __shfl_down_sync(0xFFFFFFFF, value, by);
@@ -237,3 +244,26 @@ def test_sources_that_do_not_compile():
         cuda_shim.RawModule(code='\nextern "C" __global__ void f() { nothing(); }').get_function("f")
     with pytest.raises(cuda_shim.CompileException, match="no kernel"):
         MODULE.get_function("nothing")
+
+
+def test_races_show_in_another_order():
+    x = np.arange(64, dtype=np.float32)
+    found = {"no_barrier": set(), "same_place": set(), "turned": set()}
+    for order in cuda_shim.ORDERS:
+        with cuda_shim.in_order(order):
+            for name, bits in found.items():
+                given = move(x.astype(np.float64)[:32] if name == "turned" else x)
+                out = BACKEND.xp.zeros_like(given)
+                run(
+                    name,
+                    (64,) if name == "same_place" else (1,),
+                    (len(given) if name != "same_place" else 1,),
+                    given,
+                    out,
+                )
+                bits.add(BACKEND.to_host(out).tobytes())
+    assert {name: len(bits) > 1 for name, bits in found.items()} == {
+        "no_barrier": True,
+        "same_place": True,
+        "turned": False,
+    }

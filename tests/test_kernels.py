@@ -5,6 +5,7 @@ What is asked of both is the same. Tiles are 64 or 128 wide, so most of these sh
 
 from __future__ import annotations
 
+import cuda_shim
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -164,3 +165,38 @@ def test_ten_to_the_seventh_normals_are_the_same_bits(device, dtype):
     key = mg.random.key(2026)
     there = mg.random.normal(device.from_host(key), (size,), dtype)
     assert np.array_equal(device.to_host(there), mg.random.normal(key, (size,), dtype))
+
+
+def everything(device, dtype, processors):
+    """Bytes of what every kernel makes, and the names of the kernels that were launched."""
+    from minigrad.backends.kernels import Kernels
+
+    kernels, rng, made = Kernels(device.xp, processors), np.random.default_rng(0), []
+    new = lambda *shape: device.from_host(rng.standard_normal(shape).astype(dtype))
+    for c, f in ((6, 70), (8, 8), (1, 5), (9, 4)):
+        x, w, strides, pads = new(3, 7, 6, c), new(3, 3, c, f), (2, 1), ((1, 1), (0, 1))
+        y = kernels.conv(x, w, strides, pads, bias=new(f), relu=True)
+        made += [y, kernels.conv_input(y, w, strides, pads, (7, 6)), kernels.conv_kernel(x, y, strides, pads, (3, 3))]
+    x1, x2 = new(70, 300), new(300, 80)
+    copied = lambda x: device.xp.ascontiguousarray(x.T).T
+    made += [kernels.matmul(a, b) for a in (x1, copied(x1)) for b in (x2, copied(x2))]
+    made += [kernels.column_sums(new(500, 40)), kernels.sum(new(2, 5000), (1,)), kernels.sum(new(3, 3), (0, 1))]
+    key = device.from_host(np.array([1, 2], np.uint32))
+    for kind, out in (("bits", np.uint32), ("uniform", dtype), ("normal", dtype)):
+        made.append(device.xp.empty(1000, out))
+        getattr(kernels, f"random_{kind}")(key, made[-1], 3)
+    return [device.to_host(array).tobytes() for array in made], set(kernels._functions)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("processors", [2, 132], ids=["few processors", "many processors"])
+def test_two_runs_give_the_same_bits_in_whatever_order_threads_run(device, dtype, processors):
+    """A race shows where the order matters; on a GPU, compute-sanitizer's racecheck sees those that do not show."""
+    first, names = everything(device, dtype, processors)
+    suffix = "f32" if dtype is np.float32 else "f64"
+    ours = "conv conv_input conv_kernel matmul_nn matmul_nt matmul_tn matmul_tt conv_few conv_input_few conv_kernel_few"
+    ours += " sum_columns sum_rows add_up random_uniform random_normal"
+    assert names == {*(f"{name}_{suffix}" for name in ours.split()), "random_bits"}
+    for order in cuda_shim.ORDERS:
+        with cuda_shim.in_order(order):
+            assert everything(device, dtype, processors)[0] == first

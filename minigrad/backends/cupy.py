@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -47,13 +50,25 @@ def _guard(home: int) -> Callable[[Any], None]:
 
 
 def _backend(cupy: Any) -> Backend:
+    import cupyx
     from cupyx.scipy.special import erf
 
-    return made(cupy, erf, cupy.cuda.Device().attributes["MultiProcessorCount"])
+    raising = partial(cupyx.errstate, linalg="raise")
+    return made(cupy, erf, cupy.cuda.Device().attributes["MultiProcessorCount"], raising)
 
 
-def made(cupy: Any, erf: Any, processors: int, name: str = "cupy", device: str = "cuda") -> Backend:
-    """The backend of CuPy, or of what stands in for it in tests, on a device with so many multiprocessors."""
+def made(
+    cupy: Any,
+    erf: Any,
+    processors: int,
+    raising: Callable[[], AbstractContextManager] = nullcontext,
+    name: str = "cupy",
+    device: str = "cuda",
+) -> Backend:
+    """The backend of CuPy, or of what stands in for it in tests, on a device with so many multiprocessors.
+
+    Within `raising()`, cuSOLVER's failures raise LinAlgError, as NumPy's do; else CuPy does not ask for them.
+    """
     kernels = Kernels(cupy, processors)
     weights = cupy.asarray(np.random.Generator(np.random.PCG64(0)).integers(1, 2**63, 4096, dtype=np.uint64) * 2 + 1)
 
@@ -67,16 +82,27 @@ def made(cupy: Any, erf: Any, processors: int, name: str = "cupy", device: str =
         turns = cupy.arange(1, 2 * len(rows), 2, dtype=cupy.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return int((rows * (turns | np.uint64(1))).sum())
 
+    def where(condition, x1, x2, out=None):
+        condition = np.bool_(condition) if isinstance(condition, bool) else condition  # CuPy asks it for its astype
+        return stored(cupy.where(condition, x1, x2), out)
+
+    def add_at(target, index, values):
+        if target.dtype.kind == "c":  # there are no atomic additions of complex numbers
+            cupy.add.at(target.real, index, cupy.real(values))
+            cupy.add.at(target.imag, index, cupy.imag(values))
+        else:
+            cupy.add.at(target, index, values)
+
     return Backend(
         name=name,
         device=device,
-        xp=cupy,
+        xp=_mended(cupy, raising),
         array_type=cupy.ndarray,
         block_bytes=kernels.block_bytes,
         threaded=False,
-        where=lambda condition, x1, x2, out=None: stored(cupy.where(condition, x1, x2), out),
+        where=where,
         erf=lambda x, out=None: erf(x, out=out),
-        add_at=lambda target, index, values: cupy.add.at(target, index, values),
+        add_at=add_at,
         random_bits=kernels.random_bits,
         random_uniform=kernels.random_uniform,
         random_normal=kernels.random_normal,
@@ -88,7 +114,7 @@ def made(cupy: Any, erf: Any, processors: int, name: str = "cupy", device: str =
         conv_kernel=kernels.conv_kernel,
         from_host=cupy.asarray,
         to_host=cupy.asnumpy,
-        address=lambda x: x.__cuda_array_interface__["data"][0],
+        address=lambda x: x.data.ptr,
         freeze=freeze,
         scratch=kernels.scratch,  # CuPy's own pool keeps memory
         held=lambda: 0,
@@ -97,14 +123,56 @@ def made(cupy: Any, erf: Any, processors: int, name: str = "cupy", device: str =
     )
 
 
+def _mended(cupy: Any, raising: Callable[[], AbstractContextManager]) -> ModuleType:
+    """CuPy's names, but for those that do something else than NumPy's (in CuPy 14.2)."""
+
+    def written(function):  # `min` refuses `out` (cupy#9032), scans return something else than `out`
+        return lambda x, axis=None, out=None, **how: stored(function(x, axis=axis, **how), out)
+
+    def strict(function):
+        def called(*args):
+            with raising():
+                return function(*args)
+
+        return called
+
+    def solve(a, b):  # CuPy's does not broadcast stacks
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (cupy.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b))
+        with raising():
+            return cupy.linalg.solve(a, b)
+
+    xp, linalg = ModuleType("cupy"), ModuleType("cupy.linalg")
+    linalg.__dict__.update(vars(cupy.linalg))
+    linalg.inv, linalg.cholesky, linalg.solve = strict(cupy.linalg.inv), strict(cupy.linalg.cholesky), solve
+    xp.__dict__.update(vars(cupy))
+    xp.min, xp.cumsum, xp.cumprod, xp.linalg = *map(written, (cupy.min, cupy.cumsum, cupy.cumprod)), linalg
+    return xp
+
+
+@contextmanager
+def _nothing_thrown_away():
+    """No garbage is collected: memory, graphs and modules that nobody needs are given back some other time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _recorder(cupy: Any, kernels: Kernels) -> Recorder:
     """CUDA graphs: the BLAS library cannot be recorded in one, all else that programs launch can."""
 
     def compiled(text: str) -> Callable:
         module = cupy.RawModule(code=source("streams.cu") + PRELUDE + text, options=("-std=c++17",))
+        functions: dict[str, Callable] = {}
 
         def launch(name: str, blocks: int, arrays: Sequence[Any]) -> None:
-            module.get_function(name)((blocks, 1, 1), (THREADS, 1, 1), tuple(arrays))
+            if name not in functions:
+                functions[name] = module.get_function(name)
+            functions[name]((blocks, 1, 1), (THREADS, 1, 1), tuple(arrays))
 
         return launch
 
@@ -114,7 +182,7 @@ def _recorder(cupy: Any, kernels: Kernels) -> Recorder:
 
     def record(work: Callable[[], None]) -> Callable[[], None]:
         stream = cupy.cuda.Stream(non_blocking=True)
-        with stream:
+        with stream, _nothing_thrown_away():
             stream.begin_capture()
             try:
                 work()

@@ -3,16 +3,18 @@
 // A convolution is a product of a matrix of windows and the kernel (ops/conv.py), and the windows are never written out:
 // whoever loads a tile of the left matrix gathers it from the images. So one product serves for all, with
 //
-//     Left, Right    how to read four neighbouring numbers of a matrix: `line(i)` remembers what belongs to row i of the
-//                    left (column i of the right), `four(line, k, v)` reads
-//     Store          where number (i, j) of the result goes
+//     Left, Right    how to read four neighbouring numbers of a matrix: `line(i)` knows what belongs to row i of the left
+//                    (column i of the right), a `Cursor` goes along k, `four(line, cursor, end, v)` reads
+//     Store          where number (i, j) of the result goes: place row(i) + column(j)
+//
+// Nothing is divided while k goes on: a cursor counts.
 //
 // Sums over a long k are split over blocks (grid.z), which write partial sums; `add_up` adds them in a fixed order, so
 // that two runs give the same bits. Sizes are ints, places in memory are not.
 
 typedef long long place;
 
-// Reading
+// Reading and writing
 
 // Four numbers: at once where they lie in one 16-byte word.
 template <class real>
@@ -23,6 +25,15 @@ __device__ __forceinline__ void read_four(const real* p, real* v) {
     } else {
 #pragma unroll
         for (int q = 0; q < 4; q++) v[q] = p[q];
+    }
+}
+template <class real>
+__device__ __forceinline__ void write_four(real* p, const real* v) {
+    if (sizeof(real) == 4 && (wide)p % 16 == 0) {
+        *(float4*)p = make_float4(v[0], v[1], v[2], v[3]);
+    } else {
+#pragma unroll
+        for (int q = 0; q < 4; q++) p[q] = v[q];
     }
 }
 
@@ -44,6 +55,20 @@ __device__ __forceinline__ void read_some(const real* p, int count, real* v) {
     for (int q = 0; q < 4; q++) v[q] = q < count ? p[q] : (real)0;
 }
 
+// k = (i · rows + j) · columns + c, counted up.
+struct Digits {
+    int k, i, j, c, rows, columns;
+
+    Digits() = default;
+    __device__ __forceinline__ Digits(int k, int rows, int columns)
+        : k(k), i(k / columns / rows), j(k / columns % rows), c(k % columns), rows(rows), columns(columns) {}
+    __device__ __forceinline__ void advance(int by) {
+        k += by;
+        for (c += by; c >= columns; c -= columns)
+            if (++j == rows) j = 0, i++;
+    }
+};
+
 // An ordinary matrix, of `lines` × `depth`. Four numbers follow each other along k, or along lines.
 template <class real, bool ALONG_K>
 struct Matrix {
@@ -56,10 +81,15 @@ struct Matrix {
         const real* p;
         int left;  // lines from here on
     };
+    struct Cursor {
+        int k;
+        __device__ __forceinline__ void advance(int by) { k += by; }
+    };
     __device__ __forceinline__ Line line(int i) const { return {p + i * (ALONG_K ? stride : 1), lines - i}; }
-    __device__ __forceinline__ void four(const Line& line, int k, int end, real* v) const {
-        int count = line.left <= 0 || k >= end ? 0 : ALONG_K ? end - k : line.left;
-        read_some(line.p + (ALONG_K ? k : k * stride), count, v);
+    __device__ __forceinline__ Cursor cursor(int k) const { return {k}; }
+    __device__ __forceinline__ void four(const Line& line, const Cursor& at, int end, real* v) const {
+        int count = line.left <= 0 || at.k >= end ? 0 : ALONG_K ? end - at.k : line.left;
+        read_some(line.p + (ALONG_K ? at.k : at.k * stride), count, v);
     }
 };
 
@@ -67,6 +97,18 @@ struct Matrix {
 struct Geometry {
     int n, h, w, c, ho, wo, f, kh, kw, sh, sw, top, left;
 };
+constexpr int OUTSIDE = -(1 << 30);  // a row that no image has, for lines behind the last
+
+// Four numbers of pixels (i, j), from channel c on: of the next tap, too, where there are no four of one.
+template <class real, class Pixel, class Inside>
+__device__ __forceinline__ void gather(Digits tap, int count, real* v, Pixel pixel, Inside inside) {
+    if (tap.c + 4 <= tap.columns) return read_some(pixel(tap), count > 0 && inside(tap) ? 4 : 0, v);
+#pragma unroll 1
+    for (int q = 0; q < 4; q++, tap.advance(1)) {  // rare, so in few registers: numbers move up
+        v[0] = v[1], v[1] = v[2], v[2] = v[3];
+        v[3] = q < count && inside(tap) ? *pixel(tap) : (real)0;
+    }
+}
 
 // Row (n, i, j), column (di, dj, c): the number that tap (di, dj) meets at pixel (i, j), 0 in the padding.
 template <class real>
@@ -75,28 +117,29 @@ struct Windows {
     const real* x;
     Geometry g;
 
+    typedef Digits Cursor;
     struct Line {
         const real* image;
         int i, j;
     };
-    __device__ __forceinline__ Line line(int row) const {
-        int pixel = row % (g.ho * g.wo), image = row / (g.ho * g.wo);
-        if (image >= g.n) return {nullptr, 0, 0};
-        return {x + (place)image * g.h * g.w * g.c, pixel / g.wo * g.sh - g.top, pixel % g.wo * g.sw - g.left};
+    __device__ __forceinline__ Line line(int row) const { return at(Digits(row, g.ho, g.wo)); }
+    __device__ __forceinline__ Line at(const Digits& row) const {
+        int i = row.i < g.n ? row.j * g.sh - g.top : OUTSIDE;
+        return {x + (place)row.i * g.h * g.w * g.c, i, row.c * g.sw - g.left};
     }
-    __device__ __forceinline__ void four(const Line& line, int k, int end, real* v) const {
-        int tap = k / g.c, c = k % g.c;
-        if (c + 4 <= g.c) return read_some(at(line, tap, c), k < end && inside(line, tap) ? 4 : 0, v);
-#pragma unroll
-        for (int q = 0; q < 4; q++, c + 1 < g.c ? c++ : (tap++, c = 0))
-            v[q] = k + q < end && inside(line, tap) ? *at(line, tap, c) : (real)0;
+    __device__ __forceinline__ Digits cursor(int k) const { return Digits(k, g.kw, g.c); }
+    __device__ __forceinline__ void four(const Line& line, const Digits& tap, int end, real* v) const {
+        gather(
+            tap, end - tap.k, v,
+            [&](const Digits& tap) { return pixel(line, tap.i, tap.j) + tap.c; },
+            [&](const Digits& tap) { return inside(line, tap.i, tap.j); }
+        );
     }
-    __device__ __forceinline__ bool inside(const Line& line, int tap) const {
-        int i = line.i + tap / g.kw, j = line.j + tap % g.kw;
-        return line.image && 0 <= i && i < g.h && 0 <= j && j < g.w;
+    __device__ __forceinline__ bool inside(const Line& line, int di, int dj) const {
+        return (word)(line.i + di) < (word)g.h && (word)(line.j + dj) < (word)g.w;
     }
-    __device__ __forceinline__ const real* at(const Line& line, int tap, int c) const {
-        return line.image + ((place)(line.i + tap / g.kw) * g.w + line.j + tap % g.kw) * g.c + c;
+    __device__ __forceinline__ const real* pixel(const Line& line, int di, int dj) const {
+        return line.image + ((place)(line.i + di) * g.w + line.j + dj) * g.c;
     }
 };
 
@@ -106,13 +149,13 @@ struct WindowsTurned {
     static const bool along_k = false;
     Windows<real> windows;
 
-    typedef int Line;
-    __device__ __forceinline__ Line line(int k) const { return k; }
-    __device__ __forceinline__ void four(const Line& line, int pixel, int end, real* v) const {
-        if (pixel < end)
-            windows.four(windows.line(pixel), line, windows.g.kh * windows.g.kw * windows.g.c, v);
-        else
-            v[0] = v[1] = v[2] = v[3] = 0;
+    typedef Digits Line;
+    typedef Digits Cursor;
+    __device__ __forceinline__ Digits line(int k) const { return windows.cursor(k); }
+    __device__ __forceinline__ Digits cursor(int row) const { return Digits(row, windows.g.ho, windows.g.wo); }
+    __device__ __forceinline__ void four(const Digits& line, const Digits& row, int end, real* v) const {
+        const Geometry& g = windows.g;
+        windows.four(windows.at(row), line, row.k < end ? g.kh * g.kw * g.c : 0, v);
     }
 };
 
@@ -132,6 +175,7 @@ struct Phase {
     }
     __device__ __forceinline__ int m() const { return g.n * rows * columns; }
     __device__ __forceinline__ int k() const { return taps_i * taps_j * g.f; }
+    __device__ __forceinline__ Digits cursor(int k) const { return Digits(k, max(taps_j, 1), g.f); }
 };
 
 // Row (n, i', j'), column (tap, f): the number of the result that a tap brings to a pixel.
@@ -141,30 +185,28 @@ struct Brought {
     const real* d;
     Phase<real> phase;
 
+    typedef Digits Cursor;
     struct Line {
         const real* image;
         int i, j;
     };
     __device__ __forceinline__ Line line(int row) const {
-        int pixels = phase.rows * phase.columns;
-        if (row >= phase.m()) return {nullptr, 0, 0};
-        return {d + (place)(row / pixels) * phase.g.ho * phase.g.wo * phase.g.f,
-                row % pixels / phase.columns + phase.begin_i, row % pixels % phase.columns + phase.begin_j};
+        const Digits at(row, max(phase.rows, 1), max(phase.columns, 1));
+        int i = row < phase.m() ? at.j + phase.begin_i : OUTSIDE;
+        return {d + (place)at.i * phase.g.ho * phase.g.wo * phase.g.f, i, at.c + phase.begin_j};
     }
-    __device__ __forceinline__ void four(const Line& line, int k, int end, real* v) const {
-        int tap = k / phase.g.f, f = k % phase.g.f;
-        if (f + 4 <= phase.g.f) return read_some(at(line, tap, f), k < end && inside(line, tap) ? 4 : 0, v);
-#pragma unroll
-        for (int q = 0; q < 4; q++, f + 1 < phase.g.f ? f++ : (tap++, f = 0))
-            v[q] = k + q < end && inside(line, tap) ? *at(line, tap, f) : (real)0;
-    }
-    __device__ __forceinline__ bool inside(const Line& line, int tap) const {
-        int i = line.i - tap / phase.taps_j, j = line.j - tap % phase.taps_j;
-        return line.image && 0 <= i && i < phase.g.ho && 0 <= j && j < phase.g.wo;
-    }
-    __device__ __forceinline__ const real* at(const Line& line, int tap, int f) const {
-        int i = line.i - tap / phase.taps_j, j = line.j - tap % phase.taps_j;
-        return line.image + ((place)i * phase.g.wo + j) * phase.g.f + f;
+    __device__ __forceinline__ Digits cursor(int k) const { return phase.cursor(k); }
+    __device__ __forceinline__ void four(const Line& line, const Digits& tap, int end, real* v) const {
+        const Geometry& g = phase.g;
+        gather(
+            tap, end - tap.k, v,
+            [&](const Digits& tap) {
+                return line.image + ((place)(line.i - tap.i) * g.wo + line.j - tap.j) * g.f + tap.c;
+            },
+            [&](const Digits& tap) {
+                return (word)(line.i - tap.i) < (word)g.ho && (word)(line.j - tap.j) < (word)g.wo;
+            }
+        );
     }
 };
 
@@ -176,21 +218,23 @@ struct Taps {
     Phase<real> phase;
 
     typedef int Line;
-    __device__ __forceinline__ Line line(int c) const { return c; }
-    __device__ __forceinline__ void four(const Line& c, int k, int end, real* v) const {
-        int tap = k / phase.g.f, f = k % phase.g.f;
-        if (f + 4 <= phase.g.f) return read_some(at(c, tap, f), c < phase.g.c && k < end ? 4 : 0, v);
-#pragma unroll
-        for (int q = 0; q < 4; q++, f + 1 < phase.g.f ? f++ : (tap++, f = 0))
-            v[q] = c < phase.g.c && k + q < end ? *at(c, tap, f) : (real)0;
-    }
-    __device__ __forceinline__ const real* at(int c, int tap, int f) const {
-        int di = phase.first_i + tap / phase.taps_j * phase.g.sh, dj = phase.first_j + tap % phase.taps_j * phase.g.sw;
-        return w + ((place)(di * phase.g.kw + dj) * phase.g.c + c) * phase.g.f + f;
+    typedef Digits Cursor;
+    __device__ __forceinline__ int line(int c) const { return c; }
+    __device__ __forceinline__ Digits cursor(int k) const { return phase.cursor(k); }
+    __device__ __forceinline__ void four(int c, const Digits& tap, int end, real* v) const {
+        const Geometry& g = phase.g;
+        gather(
+            tap, c < g.c ? end - tap.k : 0, v,
+            [&](const Digits& tap) {
+                int di = phase.first_i + tap.i * g.sh, dj = phase.first_j + tap.j * g.sw;
+                return w + ((place)(di * g.kw + dj) * g.c + c) * g.f + tap.c;
+            },
+            [](const Digits& tap) { return true; }
+        );
     }
 };
 
-// Writing
+// Where results go
 
 // What happens to a sum of row (n, i, j) and column f before it is stored: y = relu(sum + bias[f]), laid out by
 // depth-to-space: column (factor·a + b)·C + c of pixel (i, j) is column c of pixel (factor·i + a, factor·j + b).
@@ -201,16 +245,19 @@ struct Epilogue {
     const real* bias;  // or null
     int relu, factor, ho, wo, f;
 
-    __device__ __forceinline__ void operator()(int row, int column, real sum) const {
+    __device__ __forceinline__ int channels() const { return f / (factor * factor); }
+    __device__ __forceinline__ bool together() const { return factor == 1 || channels() % 4 == 0; }
+    __device__ __forceinline__ place row(int row) const {
+        return factor == 1 ? (place)row * f : (place)(row / wo) * wo * f + row % wo * factor * channels();
+    }
+    __device__ __forceinline__ place column(int column) const {
+        if (factor == 1) return column;
+        int block = column / channels(), a = block / factor, b = block % factor;
+        return (place)a * wo * factor * channels() + b * channels() + column % channels();
+    }
+    __device__ __forceinline__ real finished(int column, real sum) const {
         if (bias) sum += bias[column];
-        if (relu && sum < 0) sum = 0;  // a NaN stays one
-        if (factor == 1) {
-            y[(place)row * f + column] = sum;
-            return;
-        }
-        int c = f / (factor * factor), n = row / (ho * wo), i = row / wo % ho, j = row % wo;
-        int a = column / c / factor, b = column / c % factor;
-        y[(((place)n * ho + i) * factor + a) * wo * f / factor + ((place)j * factor + b) * c + column % c] = sum;
+        return relu && sum < 0 ? (real)0 : sum;  // a NaN stays one
     }
 };
 
@@ -220,95 +267,143 @@ struct Partial {
     real* y;
     int n;
 
-    __device__ __forceinline__ void operator()(int row, int column, real sum) const { y[(place)row * n + column] = sum; }
+    __device__ __forceinline__ bool together() const { return true; }
+    __device__ __forceinline__ place row(int row) const { return (place)row * n; }
+    __device__ __forceinline__ place column(int column) const { return column; }
+    __device__ __forceinline__ real finished(int column, real sum) const { return sum; }
 };
 
 // Pixels of one phase.
 template <class real>
 struct Pixels {
-    real* x;
+    real* y;
     Phase<real> phase;
 
-    __device__ __forceinline__ void operator()(int row, int c, real sum) const {
-        int pixels = phase.rows * phase.columns, n = row / pixels, i = row % pixels / phase.columns;
-        int j = row % pixels % phase.columns, s = phase.g.sh, t = phase.g.sw;
-        x[(((place)n * phase.g.h + phase.a + s * i) * phase.g.w + phase.b + t * j) * phase.g.c + c] = sum;
+    __device__ __forceinline__ bool together() const { return true; }
+    __device__ __forceinline__ place row(int row) const {
+        const Geometry& g = phase.g;
+        const Digits at(row, phase.rows, phase.columns);
+        return (((place)at.i * g.h + phase.a + g.sh * at.j) * g.w + phase.b + g.sw * at.c) * g.c;
     }
+    __device__ __forceinline__ place column(int c) const { return c; }
+    __device__ __forceinline__ real finished(int c, real sum) const { return sum; }
 };
 
 // The product
 
-// SIZE × SIZE numbers of a block's tile, by 256 threads that make SIZE/16 × SIZE/16 each. Two slices of K numbers of
-// both matrices lie in shared memory: one is multiplied while the next is read.
-template <class real, int SIZE, class Left, class Right, class Store>
+// Reads slices of K numbers of a matrix's LENGTH lines, a few fours by each thread: neighbouring threads read along k, or
+// along lines, and a thread's fours are some lines apart, or some numbers of k.
+template <class real, int LENGTH, int K, int THREADS, class Matrix>
+struct Reader {
+    static constexpr int FOURS = LENGTH * K / 4 / THREADS, ALONG = (Matrix::along_k ? K : LENGTH) / 4;
+    static constexpr int LINES = Matrix::along_k ? FOURS : 1, CURSORS = Matrix::along_k ? 1 : FOURS;
+    static constexpr int APART = THREADS / ALONG, PAD = 16 / sizeof(real);
+    typedef real Slice[K][LENGTH + PAD];
+
+    const Matrix& matrix;
+    int line, k;  // of the first four
+    typename Matrix::Line lines[LINES];
+    typename Matrix::Cursor cursors[CURSORS];
+    real read[FOURS][4];
+
+    __device__ __forceinline__ Reader(const Matrix& matrix, int first, int begin) : matrix(matrix) {
+        const int near = threadIdx.x % ALONG * 4, far = threadIdx.x / ALONG;
+        line = Matrix::along_k ? far : near, k = Matrix::along_k ? near : far;
+#pragma unroll
+        for (int r = 0; r < LINES; r++) lines[r] = matrix.line(first + line + r * APART);
+#pragma unroll
+        for (int r = 0; r < CURSORS; r++) cursors[r] = matrix.cursor(begin + k + r * APART);
+    }
+    __device__ __forceinline__ void fetch(int end) {
+#pragma unroll
+        for (int r = 0; r < FOURS; r++) matrix.four(lines[r % LINES], cursors[r % CURSORS], end, read[r]);
+#pragma unroll
+        for (int r = 0; r < CURSORS; r++) cursors[r].advance(K);
+    }
+    __device__ __forceinline__ void put(Slice& slice) const {
+#pragma unroll
+        for (int r = 0; r < FOURS; r++)
+#pragma unroll
+            for (int q = 0; q < 4; q++) {
+                if (Matrix::along_k)
+                    slice[k + q][line + r * APART] = read[r][q];
+                else
+                    slice[k + r * APART][line + q] = read[r][q];
+            }
+    }
+};
+
+// M × N numbers of a block's tile, by threads that make EACH × EACH of them. Two slices of K numbers of both matrices
+// lie in shared memory: one is multiplied while the next is read.
+template <class real, int M, int N, int EACH, int K, class Left, class Right, class Store>
 __device__ __forceinline__ void product(
     const Left& left, const Right& right, const Store& store, int m, int n, int begin, int end
 ) {
-    constexpr int K = 8, EACH = SIZE / 16, FOURS = SIZE * K / 4, PAD = 4;
-    alignas(16) __shared__ real a[2][K][SIZE + PAD];
-    alignas(16) __shared__ real b[2][K][SIZE + PAD];
-    const int thread = threadIdx.x, tx = thread % 16, ty = thread / 16;
-    const int top = blockIdx.x * SIZE, side = blockIdx.y * SIZE;
+    constexpr int ACROSS = N / EACH, THREADS = M / EACH * ACROSS;
+    typedef Reader<real, M, K, THREADS, Left> A;
+    typedef Reader<real, N, K, THREADS, Right> B;
+    alignas(16) __shared__ typename A::Slice a[2];
+    alignas(16) __shared__ typename B::Slice b[2];
+    const int tx = threadIdx.x % ACROSS, ty = threadIdx.x / ACROSS;
+    const int top = blockIdx.x * M, side = blockIdx.y * N;
+    A of_a(left, top, begin);
+    B of_b(right, side, begin);
+    real sums[EACH][EACH] = {};
 
-    // Which four numbers of a slice a thread reads: line and k of the first. With 64 lines, half of the threads do.
-    const bool reads = thread < FOURS;
-    const int a_line = Left::along_k ? thread / (K / 4) : thread % (SIZE / 4) * 4;
-    const int a_k = Left::along_k ? thread % (K / 4) * 4 : thread / (SIZE / 4);
-    const int b_line = Right::along_k ? thread / (K / 4) : thread % (SIZE / 4) * 4;
-    const int b_k = Right::along_k ? thread % (K / 4) * 4 : thread / (SIZE / 4);
-    const typename Left::Line of_a = left.line(top + a_line);
-    const typename Right::Line of_b = right.line(side + b_line);
-
-    real next_a[4], next_b[4], sums[EACH][EACH] = {};
-    auto fetch = [&](int k) {
-        if (!reads) return;
-        left.four(of_a, k + a_k, end, next_a);
-        right.four(of_b, k + b_k, end, next_b);
-    };
-    auto put = [&](int slice) {
-        if (!reads) return;
-#pragma unroll
-        for (int q = 0; q < 4; q++) {
-            a[slice][Left::along_k ? a_k + q : a_k][Left::along_k ? a_line : a_line + q] = next_a[q];
-            b[slice][Right::along_k ? b_k + q : b_k][Right::along_k ? b_line : b_line + q] = next_b[q];
-        }
-    };
-
-    // A thread's rows and columns come in fours, SIZE/2 apart if there are eight.
-    auto spread = [](int t, int q) { return q / 4 * (SIZE / 2) + t * 4 + q % 4; };
+    // A thread's rows and columns come in fours, half a tile apart if there are eight.
+    auto spread = [](int t, int q, int size) { return q / 4 * (size / 2) + t * 4 + q % 4; };
     if (begin < end) {
-        fetch(begin);
-        put(0);
+        of_a.fetch(end), of_b.fetch(end);
+        of_a.put(a[0]), of_b.put(b[0]);
     }
     __syncthreads();
     for (int k = begin, slice = 0; k < end; k += K, slice ^= 1) {
-        if (k + K < end) fetch(k + K);
+        if (k + K < end) of_a.fetch(end), of_b.fetch(end);
 #pragma unroll
         for (int step = 0; step < K; step++) {
             real rows[EACH], columns[EACH];
 #pragma unroll
             for (int q = 0; q < EACH; q += 4) {
-                read_shared(&a[slice][step][spread(ty, q)], rows + q);
-                read_shared(&b[slice][step][spread(tx, q)], columns + q);
+                read_shared(&a[slice][step][spread(ty, q, M)], rows + q);
+                read_shared(&b[slice][step][spread(tx, q, N)], columns + q);
             }
 #pragma unroll
             for (int p = 0; p < EACH; p++)
 #pragma unroll
                 for (int q = 0; q < EACH; q++) sums[p][q] += rows[p] * columns[q];
         }
-        if (k + K < end) put(slice ^ 1);
+        if (k + K < end) of_a.put(a[slice ^ 1]), of_b.put(b[slice ^ 1]);
         __syncthreads();
     }
+
+    const bool together = store.together();
 #pragma unroll
-    for (int p = 0; p < EACH; p++)
+    for (int q = 0; q < EACH; q += 4) {
+        const int column = side + spread(tx, q, N);
+        if (column >= n) break;
+        place columns[4];
 #pragma unroll
-        for (int q = 0; q < EACH; q++) {
-            int row = top + spread(ty, p), column = side + spread(tx, q);
-            if (row < m && column < n) store(row, column, sums[p][q]);
+        for (int r = 0; r < 4; r++) columns[r] = store.column(min(column + r, n - 1));
+#pragma unroll
+        for (int p = 0; p < EACH; p++) {
+            const int row = top + spread(ty, p, M);
+            if (row >= m) break;
+            real* line = store.y + store.row(row);
+            real four[4];
+#pragma unroll
+            for (int r = 0; r < 4; r++) four[r] = store.finished(min(column + r, n - 1), sums[p][q + r]);
+            if (together && column + 4 <= n) {
+                write_four(line + columns[0], four);
+            } else {
+#pragma unroll
+                for (int r = 0; r < 4; r++)
+                    if (column + r < n) line[columns[r]] = four[r];
+            }
         }
+    }
 }
 
-// The share of split z in 0 … depth, in whole slices.
+// The share of split z in 0 … depth, in slices of 8.
 struct Share {
     int begin, end;
     __device__ __forceinline__ Share(int depth, int z, int splits) {
@@ -318,13 +413,14 @@ struct Share {
     }
 };
 
-// Entry points. `y` is where the result goes, or, with more than one split, where partial sums do.
+// Entry points: `threads` of a block, `blocks` that a multiprocessor has registers for, then M, N, EACH and K of
+// `product`. `y` is where the result goes, or, with more than one split, where partial sums do.
 
 #define GEOMETRY int n, int h, int w, int c, int ho, int wo, int f, int kh, int kw, int sh, int sw, int top, int left
 #define GIVEN Geometry{n, h, w, c, ho, wo, f, kh, kw, sh, sw, top, left}
 
-#define PRODUCTS(real, size, suffix)                                                                                   \
-    extern "C" __global__ void __launch_bounds__(256, 2) conv_##suffix(                                                \
+#define PRODUCTS(real, threads, blocks, suffix, ...)                                                                   \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) conv_##suffix(                                       \
         const real* x, const real* weights, real* y, const real* bias, int biased, int relu, int factor, GEOMETRY      \
     ) {                                                                                                                \
         int rows = n * ho * wo, depth = kh * kw * c, z = blockIdx.z, splits = gridDim.z;                               \
@@ -332,20 +428,20 @@ struct Share {
         Windows<real> windows{x, GIVEN};                                                                               \
         Matrix<real, false> matrix{weights, f, f, depth};                                                              \
         Epilogue<real> store{y + (place)z * rows * f, biased ? bias : nullptr, relu, factor, ho, wo, f};               \
-        product<real, size>(windows, matrix, store, rows, f, share.begin, share.end);                                  \
+        product<real, __VA_ARGS__>(windows, matrix, store, rows, f, share.begin, share.end);                           \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(256, 2) conv_input_##suffix(                                          \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) conv_input_##suffix(                                 \
         const real* d, const real* weights, real* x, GEOMETRY                                                          \
     ) {                                                                                                                \
         int phases = sh * sw, z = blockIdx.z / phases, splits = gridDim.z / phases;                                    \
         Phase<real> phase(GIVEN, blockIdx.z % phases);                                                                 \
         Share share(phase.k(), z, splits);                                                                             \
         Pixels<real> store{x + (place)z * n * h * w * c, phase};                                                       \
-        product<real, size>(                                                                                           \
+        product<real, __VA_ARGS__>(                                                                                    \
             Brought<real>{d, phase}, Taps<real>{weights, phase}, store, phase.m(), c, share.begin, share.end           \
         );                                                                                                             \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(256, 2) conv_kernel_##suffix(                                         \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) conv_kernel_##suffix(                                \
         const real* x, const real* d, real* weights, GEOMETRY                                                          \
     ) {                                                                                                                \
         int lines = kh * kw * c, pixels = n * ho * wo, z = blockIdx.z, splits = gridDim.z;                             \
@@ -353,16 +449,16 @@ struct Share {
         WindowsTurned<real> windows{{x, GIVEN}};                                                                       \
         Matrix<real, false> matrix{d, f, f, pixels};                                                                   \
         Partial<real> store{weights + (place)z * lines * f, f};                                                        \
-        product<real, size>(windows, matrix, store, lines, f, share.begin, share.end);                                 \
+        product<real, __VA_ARGS__>(windows, matrix, store, lines, f, share.begin, share.end);                          \
     }                                                                                                                  \
-    MATMUL(real, size, suffix, nn, true, false)                                                                        \
-    MATMUL(real, size, suffix, nt, true, true)                                                                         \
-    MATMUL(real, size, suffix, tn, false, false)                                                                       \
-    MATMUL(real, size, suffix, tt, false, true)
+    MATMUL(real, threads, blocks, suffix, nn, true, false, __VA_ARGS__)                                                \
+    MATMUL(real, threads, blocks, suffix, nt, true, true, __VA_ARGS__)                                                 \
+    MATMUL(real, threads, blocks, suffix, tn, false, false, __VA_ARGS__)                                               \
+    MATMUL(real, threads, blocks, suffix, tt, false, true, __VA_ARGS__)
 
 // (m, k) @ (k, n). `t`: transposed, contiguous along the other axis than usual.
-#define MATMUL(real, size, suffix, which, left_along_k, right_along_k)                                                 \
-    extern "C" __global__ void __launch_bounds__(256, 2) matmul_##which##_##suffix(                                    \
+#define MATMUL(real, threads, blocks, suffix, which, left_along_k, right_along_k, ...)                                 \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) matmul_##which##_##suffix(                           \
         const real* x1, const real* x2, real* y, const real* bias, int biased, int relu, int m, int n, int k,          \
         place stride1, place stride2                                                                                   \
     ) {                                                                                                                \
@@ -371,12 +467,17 @@ struct Share {
         Matrix<real, left_along_k> left{x1, stride1, m, k};                                                            \
         Matrix<real, right_along_k> right{x2, stride2, n, k};                                                          \
         Epilogue<real> store{y + (place)z * m * n, biased ? bias : nullptr, relu, 1, 1, 1, n};                         \
-        product<real, size>(left, right, store, m, n, share.begin, share.end);                                         \
+        product<real, __VA_ARGS__>(left, right, store, m, n, share.begin, share.end);                                  \
     }
 
-PRODUCTS(float, 128, large_f32)
-PRODUCTS(float, 64, f32)
-PRODUCTS(double, 64, f64)
+PRODUCTS(float, 128, 3, f32, 128, 64, 8, 8)
+PRODUCTS(double, 256, 2, f64, 64, 64, 4, 16)
+
+// One number to its place.
+template <class real>
+__device__ __forceinline__ void write(const Epilogue<real>& store, int row, int column, real sum) {
+    store.y[store.row(row) + store.column(column)] = store.finished(column, sum);
+}
 
 // Few channels or features: too narrow for tiles. One thread makes one number; neighbours read neighbours.
 
@@ -389,11 +490,18 @@ __device__ void few(const real* x, const real* weights, Epilogue<real> store, Ge
     typename Windows<real>::Line line = windows.line(row);
     real sum = 0;
     for (int tap = 0; tap < g.kh * g.kw; tap++) {
-        if (!windows.inside(line, tap)) continue;
-        const real *pixel = windows.at(line, tap, 0), *weight = weights + (place)tap * g.c * g.f + feature;
-        for (int c = 0; c < g.c; c++) sum += pixel[c] * weight[(place)c * g.f];
+        int di = tap / g.kw, dj = tap % g.kw;
+        if (!windows.inside(line, di, dj)) continue;
+        const real *pixel = windows.pixel(line, di, dj), *weight = weights + (place)tap * g.c * g.f + feature;
+        for (int c = 0; c < g.c; c += 4) {
+            real four[4];
+            read_some(pixel + c, g.c - c, four);
+#pragma unroll
+            for (int q = 0; q < 4; q++)
+                if (c + q < g.c) sum += four[q] * weight[(place)(c + q) * g.f];
+        }
     }
-    store(row, feature, sum);
+    write(store, row, feature, sum);
 }
 
 template <class real>
@@ -409,7 +517,12 @@ __device__ void few_input(const real* d, const real* weights, real* x, Geometry 
             if (row >= g.ho || column >= g.wo) continue;
             const real* pixel = image + ((place)row * g.wo + column) * g.f;
             const real* weight = weights + ((place)(di * g.kw + dj) * g.c + c) * g.f;
-            for (int f = 0; f < g.f; f++) sum += pixel[f] * weight[f];
+            for (int f = 0; f < g.f; f += 4) {
+                real results[4], four[4];
+                read_some(pixel + f, g.f - f, results), read_some(weight + f, g.f - f, four);
+#pragma unroll
+                for (int q = 0; q < 4; q++) sum += results[q] * four[q];
+            }
         }
     x[at] = sum;
 }
@@ -444,6 +557,7 @@ __device__ void sum_columns(const real* x, real* sums, place rows, int columns) 
     place end = rows * (blockIdx.y + 1) / gridDim.y;
     real sum = 0;
     if (column < columns)
+#pragma unroll 8
         for (place row = rows * blockIdx.y / gridDim.y + lane; row < end; row += 8) sum += x[row * columns + column];
     parts[lane][threadIdx.x % 32] = sum;
     __syncthreads();
@@ -474,8 +588,9 @@ __device__ void add_up(const real* partial, int count, place size, Epilogue<real
     place i = (place)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= size) return;
     real sum = partial[i];
+#pragma unroll 16
     for (int other = 1; other < count; other++) sum += partial[other * size + i];
-    store(i / store.f, i % store.f, sum);
+    write(store, i / store.f, i % store.f, sum);
 }
 
 #define REST(real, suffix)                                                                                             \

@@ -5,11 +5,12 @@ Every function here has a twin for NumPy, in `streams` and `columns`, that says 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,9 +19,26 @@ from minigrad.backends import NEUTRAL, columns, stored
 Array = Any
 SUFFIX = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
 FEW = 4  # channels or features: with no more, one thread makes one number
-SLICE = 8  # numbers of k that a block multiplies at a time
 SHORTEST = 64  # numbers of k that are worth a block of their own
-THREADS = 256  # of every block
+THREADS = 256  # of a block that makes no tile
+MOST_PARTS = 128  # of a sum without a product, which are added up one by one
+
+
+class Tile(NamedTuple):
+    """What a block of so many threads makes of a product, and how many blocks a multiprocessor runs at once."""
+
+    rows: int
+    columns: int
+    threads: int
+    blocks: int
+
+    def over(self, m: int, n: int) -> tuple[int, int]:
+        """How many cover m × n numbers."""
+        return -(-m // self.rows), -(-n // self.columns)
+
+
+TILES = {np.dtype(np.float32): Tile(128, 64, 128, 3), np.dtype(np.float64): Tile(64, 64, 256, 2)}
+"""As in kernels.cu (PRODUCTS)."""
 
 
 def source(*names: str) -> str:
@@ -31,14 +49,14 @@ def source(*names: str) -> str:
 class Kernels:
     """The kernels on arrays of the namespace `xp`, which is CuPy or stands in for it.
 
-    `processors` is how many blocks of threads run at once on the device, over two: its multiprocessors.
+    `processors` is how many multiprocessors the device has.
     """
 
     block_bytes = 1 << 28  # of columns, where there is no kernel for a dtype
 
     def __init__(self, xp: Any, processors: int):
         self.xp, self.processors = xp, processors
-        self._loaded: dict[str, Any] = {}
+        self._functions: dict[str, Any] = {}
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory for `columns`."""
@@ -48,15 +66,19 @@ class Kernels:
     def _module(self) -> Any:
         return self.xp.RawModule(code=source("streams.cu", "kernels.cu"), options=("-std=c++17",))
 
-    def _launch(self, name: str, grid: Sequence[int], args: Sequence[Any]) -> None:
+    def _launch(self, name: str, grid: Sequence[int], args: Sequence[Any], threads: int = THREADS) -> None:
         grid = (*grid, 1, 1)[:3]
         if max(grid[1:]) > 65535 or grid[0] >= 2**31:
             raise ValueError(
                 f"{name}: arrays are too large for one launch, a grid of {grid} blocks: use smaller batches"
             )
-        if name not in self._loaded:
-            self._loaded[name] = self._module.get_function(name)
-        self._loaded[name](grid, (THREADS, 1, 1), tuple(args))
+        if name not in self._functions:
+            self._functions[name] = self._module.get_function(name)
+        self._functions[name](grid, (threads, 1, 1), tuple(args))
+
+    def _tiles(self, name: str, dtype: np.dtype, grid: Sequence[int], args: Sequence[Any]) -> None:
+        """A product, of a tile for each block."""
+        self._launch(f"{name}_{SUFFIX[dtype]}", grid, args, TILES[dtype].threads)
 
     def _many(self, name: str, count: int, args: Sequence[Any]) -> None:
         """One thread for each of `count` numbers."""
@@ -106,15 +128,14 @@ class Kernels:
         if y.size and min(c, f) <= FEW:
             self._many(f"conv_few_{SUFFIX[dtype]}", rows * f, (x, w, y, *ending, *_ints(*g)))
         elif y.size:
-            size, suffix = self._size(dtype, rows, f)
-            blocks = -(-rows // size), -(-f // size)
-            splits = self._splits(blocks, depth)
-            args = (x, w) if splits == 1 else (x, w, self.xp.empty((splits, rows, f), dtype))
-            if splits == 1:
-                self._launch(f"conv_{suffix}", (*blocks, 1), (*args, y, *ending, *_ints(*g)))
-            else:
-                self._launch(f"conv_{suffix}", (*blocks, splits), (*args, *self._ending(w), *_ints(*g)))
-                self._add_up(args[-1], y, (*ending, *_ints(ho, wo, f)))
+            tile = TILES[dtype]
+            blocks = tile.over(rows, f)
+            splits = self._splits(tile, blocks, depth)
+            partial = y if splits == 1 else self.xp.empty((splits, rows, f), dtype)
+            first = ending if splits == 1 else self._ending(w)
+            self._tiles("conv", dtype, (*blocks, splits), (x, w, partial, *first, *_ints(*g)))
+            if splits > 1:
+                self._add_up(partial, y, (*ending, *_ints(ho, wo, f)))
         return y if out is None or y is out else stored(y, out)
 
     def conv_input(self, d: Array, w: Array, stride: Any, pads: Any, size: Any, out: Array | None = None) -> Array:
@@ -131,11 +152,11 @@ class Kernels:
             self._many(f"conv_input_few_{SUFFIX[dtype]}", x.size, (d, w, x, *_ints(*g)))
         elif x.size:
             rows = n * -(-h // sh) * -(-width // sw)  # of the first phase, which has the most
-            tile, suffix = self._size(dtype, rows, c)
-            blocks = -(-rows // tile), -(-c // tile)
-            splits = self._splits((*blocks, sh * sw), f * -(-kh // sh) * -(-kw // sw))
+            tile = TILES[dtype]
+            blocks = tile.over(rows, c)
+            splits = self._splits(tile, (*blocks, sh * sw), f * -(-kh // sh) * -(-kw // sw))
             partial = x if splits == 1 else self.xp.empty((splits, *shape), dtype)
-            self._launch(f"conv_input_{suffix}", (*blocks, splits * sh * sw), (d, w, partial, *_ints(*g)))
+            self._tiles("conv_input", dtype, (*blocks, splits * sh * sw), (d, w, partial, *_ints(*g)))
             if splits > 1:
                 self._add_up(partial, x, (*self._ending(x), *_ints(1, 1, c)))
         return x if out is None or x is out else stored(x, out)
@@ -157,14 +178,14 @@ class Kernels:
             if min(c, f) <= FEW:
                 blocks = (-(-lines * f // THREADS),)
                 splits = min(n * ho, 65535, max(1, 4 * self.processors // blocks[0]))
-                name, grid = f"conv_kernel_few_{SUFFIX[dtype]}", (*blocks, splits)
+                launch = functools.partial(self._launch, f"conv_kernel_few_{SUFFIX[dtype]}")
             else:
-                tile, suffix = self._size(dtype, lines, f)
-                blocks = -(-lines // tile), -(-f // tile)
-                splits = self._splits(blocks, n * ho * wo)
-                name, grid = f"conv_kernel_{suffix}", (*blocks, splits)
+                tile = TILES[dtype]
+                blocks = tile.over(lines, f)
+                splits = self._splits(tile, blocks, n * ho * wo)
+                launch = functools.partial(self._tiles, "conv_kernel", dtype)
             partial = w if splits == 1 else self.xp.empty((splits, *shape), dtype)
-            self._launch(name, grid, (x, d, partial, *_ints(*g)))
+            launch((*blocks, splits), (x, d, partial, *_ints(*g)))
             if splits > 1:
                 self._add_up(partial, w, (*self._ending(w), *_ints(1, 1, f)))
         return w if out is None or w is out else stored(w, out)
@@ -190,13 +211,13 @@ class Kernels:
         (m, depth), n = x1.shape, x2.shape[1]
         (x1, turned1, stride1), (x2, turned2, stride2) = self._oriented(dtype, x1), self._oriented(dtype, x2)
         which = ("t" if turned1 else "n") + ("t" if turned2 else "n")
-        size, suffix = self._size(dtype, m, n)
-        blocks = -(-m // size), -(-n // size)
-        splits, ending = self._splits(blocks, depth), self._ending(x1, **epilogue)
+        tile = TILES[dtype]
+        blocks = tile.over(m, n)
+        splits, ending = self._splits(tile, blocks, depth), self._ending(x1, **epilogue)
         partial = y if splits == 1 else self.xp.empty((splits, m, n), dtype)
         first = ending[:3] if splits == 1 else self._ending(x1)[:3]
         sizes = np.int32(m), np.int32(n), np.int32(depth), np.int64(stride1), np.int64(stride2)
-        self._launch(f"matmul_{which}_{suffix}", (*blocks, splits), (x1, x2, partial, *first, *sizes))
+        self._tiles(f"matmul_{which}", dtype, (*blocks, splits), (x1, x2, partial, *first, *sizes))
         if splits > 1:
             self._add_up(partial, y, (*ending, *_ints(1, 1, n)))
 
@@ -219,7 +240,7 @@ class Kernels:
         rows, count = x.shape
         y = self.xp.empty(count, x.dtype) if out is None or not out.flags.c_contiguous else out
         blocks = -(-count // 32)
-        splits = max(1, min(65535, rows // 64, 4 * self.processors // max(1, blocks)))
+        splits = max(1, min(MOST_PARTS, rows // 64, 4 * self.processors // max(1, blocks)))
         partial = y if splits == 1 else self.xp.empty((splits, count), x.dtype)
         if x.size:
             sizes = np.int64(rows), np.int32(count)
@@ -238,7 +259,7 @@ class Kernels:
         x = self._given(x.dtype, x)
         y = self.xp.empty(x.shape[:kept], x.dtype) if out is None or not out.flags.c_contiguous else out
         rows, columns = math.prod(x.shape[:kept]), math.prod(x.shape[kept:])
-        splits = max(1, min(65535, columns // 1024, 2 * self.processors // rows))
+        splits = max(1, min(MOST_PARTS, columns // 1024, 2 * self.processors // rows))
         partial = y if splits == 1 else self.xp.empty((splits, rows), x.dtype)
         self._launch(f"sum_rows_{SUFFIX[x.dtype]}", (rows, splits), (x, partial, np.int64(columns)))
         if splits > 1:
@@ -251,14 +272,9 @@ class Kernels:
 
     # How many blocks
 
-    def _size(self, dtype: np.dtype, m: int, n: int) -> tuple[int, str]:
-        """The side of a tile, and the kernels that have it: large ones where they keep every multiprocessor busy."""
-        large = dtype == np.float32 and n > 64 and -(-m // 128) * -(-n // 128) >= self.processors
-        return (128, "large_f32") if large else (64, SUFFIX[dtype])
-
-    def _splits(self, blocks: Sequence[int], depth: int) -> int:
-        """Over how many blocks to split a sum, so that there are two for every multiprocessor."""
-        return max(1, min(2 * self.processors // math.prod(blocks), depth // SHORTEST))
+    def _splits(self, tile: Tile, blocks: Sequence[int], depth: int) -> int:
+        """Over how many blocks to split a sum, so that every multiprocessor is busy."""
+        return max(1, min(tile.blocks * self.processors // math.prod(blocks), depth // SHORTEST))
 
     # Arguments
 
@@ -274,6 +290,8 @@ class Kernels:
 def _geometry(x: Sequence[int], w: Sequence[int], stride: Any, pads: Any) -> tuple[int, ...]:
     """The numbers of `struct Geometry` for images and kernels of these shapes."""
     out = columns.out_size(x[1:3], w[:2], stride, pads)
+    if max(x[0] * math.prod(x[1:3]), x[0] * math.prod(out)) >= 2**31:
+        raise ValueError(f"images {tuple(x)} have 2**31 pixels or more: use smaller batches")
     return (*x, *out, w[3], *w[:2], *stride, pads[0][0], pads[1][0])
 
 

@@ -157,11 +157,13 @@ def _static(i):
     """An index entry without arrays in it, which might change later: integers and slice bounds as Python's own."""
     if isinstance(i, slice):
         return slice(*(None if v is None else as_int(v) for v in (i.start, i.stop, i.step)))
-    return as_int(i) if hasattr(i, "__index__") else i
+    if hasattr(i, "__index__"):
+        return as_int(i)
+    return int(i) if hasattr(i, "dtype") and i.dtype.kind in "iu" else i  # on a device, where nothing has an __index__
 
 
 def _is_array(i):
-    """Whether an index entry makes indexing advanced: an array other than a mere integer, a boolean, a tracer."""
+    """Whether an index entry makes indexing advanced: an array that is no mere integer, a boolean, a traced value."""
     return isinstance(i, (bool, np.bool, Tracer)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
 
 

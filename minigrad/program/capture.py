@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import tree
-from minigrad.backends import NEUTRAL, backend_of
+from minigrad.backends import NEUTRAL, Backend, backend_of
 from minigrad.core import Interpreter, OperandTypeError, Origin, Primitive, Tracer
 from minigrad.ops import linalg
 from minigrad.program.instructions import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
@@ -97,9 +97,9 @@ def captured(f: Callable, args: tuple, kwargs: dict[str, Any]) -> Program:
         outputs = tuple(capture.operand(result) for result in results)
     signature = Signature(structure, tuple(kind_of(x) if is_dynamic(x) else Constant(x) for x in leaves))
     slots = tuple(x.slot for x in inputs if isinstance(x, CaptureTracer))
-    backend = backend_of([leaf for leaf in leaves if is_dynamic(leaf)])
     instructions = tuple(capture.instructions)
     outside = tuple(capture.outside.values())
+    backend = _where(leaves, [taken.array for taken in outside], [o.value for o in outputs if isinstance(o, Constant)])
     for taken in outside:
         taken.check()
     return Program(signature, backend, tuple(capture.kinds), slots, instructions, outputs, result_structure, outside)
@@ -127,3 +127,9 @@ def trace(f: Any, *rest: Any, **options: Any) -> Any:
         return captured(f, args, kwargs)
 
     return traced
+
+
+def _where(*values: list[Any]) -> Backend:
+    """The backend of the first of these lists that has arrays in it."""
+    arrays = [[x for x in some if is_array(x)] for some in values]
+    return backend_of(next(filter(None, arrays), ()))

@@ -113,6 +113,7 @@ class Recorded:
 
     def _take(self, inputs: Sequence[Any]) -> None:
         """Put arguments where the program reads them, or find that it has to be bound anew."""
+        address = self.backend.address
         for slot, array in zip(self.program.inputs, inputs, strict=True):
             before = self._given.get(slot)
             if slot in self._own:
@@ -121,7 +122,7 @@ class Recorded:
                 self._own[slot] = self.backend.xp.empty(*self.program.kinds[slot])
                 self._own[slot][...] = array
                 self._pieces = None
-            elif before is None or span(self.backend, before) == span(self.backend, array):
+            elif before is None or address(before) == address(array):
                 self._pieces = self._pieces if before is not None else None
                 self._given[slot] = array
             else:

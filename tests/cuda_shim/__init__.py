@@ -16,7 +16,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,12 @@ FLAGS = (
     "-fsanitize=alignment,bounds -fsanitize-undefined-trap-on-error "
     "-Wall -Werror -Wno-unknown-pragmas -Wno-unused-function -Wno-sign-compare"
 )
+ORDERS = "forwards", "backwards", "shuffled"
 WHOLE = '#include "{shim}"\nnamespace kernels {{\n#line 1 "kernels"\n{code}\n}}\n'
 KERNEL = re.compile(r'extern\s+"C"\s+(__attribute__\(\(used\)\)\s+void\s+(\w+)\s*\()')  # when preprocessed
+LAUNCHERS = """
+extern "C" void shim_order(int order) {{ shim::order = decltype(shim::order)(order); }}
+"""
 LAUNCHER = """
 extern "C" const char* {0}_parameters() {{ return shim::parameters(kernels::{0}); }}
 extern "C" const char* {0}_launch(dim3 grid, dim3 block, void** values) {{
@@ -38,6 +43,20 @@ extern "C" const char* {0}_launch(dim3 grid, dim3 block, void** values) {{
 """
 MOST_BYTES = 4096  # of parameters, before CUDA 12.1
 MOST_THREADS, MOST_BLOCKS = (1024, 1024, 64), (2**31 - 1, 65535, 65535)
+
+
+order = "forwards"  # in which the threads of a block run, and blocks: see `in_order`
+
+
+@contextmanager
+def in_order(name: str) -> Iterator[None]:
+    """Launches in this block run their threads in one of `ORDERS`: bits that differ then tell of a race."""
+    global order
+    before, order = order, name
+    try:
+        yield
+    finally:
+        order = before
 
 
 class CompileException(Exception):
@@ -76,6 +95,7 @@ class Kernel:
         describe, self._launch = library[f"{name}_parameters"], library[f"{name}_launch"]
         describe.restype = self._launch.restype = ctypes.c_char_p
         self._launch.argtypes = [_Sizes, _Sizes, ctypes.c_void_p]
+        self._set_order = library.shim_order
         self.name, self.parameters = name, describe().decode().split()
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> None:
@@ -95,6 +115,7 @@ class Kernel:
 
         def run():
             places = _places(len(values))(*map(ctypes.addressof, values))
+            self._set_order(ORDERS.index(order))
             error = self._launch(_Sizes(*grid), _Sizes(*block), places)
             if error is not None:
                 raise LaunchError(f"{self.name}: {error.decode()}")
@@ -142,7 +163,7 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as own:
             text = _gxx([*command, "-E", "-x", "c++", "-"], WHOLE.format(shim=SHIM, code=code))
-            launchers = "".join(LAUNCHER.format(name) for _, name in KERNEL.findall(text))
+            launchers = LAUNCHERS.format() + "".join(LAUNCHER.format(name) for _, name in KERNEL.findall(text))
             text = KERNEL.sub(r"\1", text)  # in C++ a kernel may have the name of a C function
             _gxx([*command, "-shared", "-x", "c++-cpp-output", "-", "-o", f"{own}/made.so"], text + launchers)
             os.replace(f"{own}/made.so", library)

@@ -1,6 +1,7 @@
 // CUDA C++ as plain C++: what a kernel's source asks of the compiler and of the machine, for one core of the host.
 //
-// Blocks run one after another. The threads of a block are fibres: one runs until it waits for others, and goes on
+// Blocks run one after another, from the first on or in another order (`turn`): a kernel whose bits depend on that has a
+// race. The threads of a block are fibres: one runs until it waits for others, and goes on
 // when those it waits for have come. A block whose threads never wait is a plain loop in one fibre. Whatever CUDA
 // leaves undefined and this can see is an error (a barrier that not all threads reach) or gives NaN (shared memory
 // that nothing was written to, a lane that takes no part).
@@ -134,6 +135,12 @@ static char stacks[MOST][STACK];
 static Fibre* running;
 static jmp_buf scheduler;
 static int count, next, current, idles;
+enum { FORWARDS, BACKWARDS, SHUFFLED } order = FORWARDS;
+
+// Who is number i of n, in the order asked for.
+static unsigned turn(unsigned i, unsigned n) {
+    return order == FORWARDS ? i : order == BACKWARDS || n % 7 == 0 ? n - 1 - i : unsigned((7ull * i + 3) % n);
+}
 static void (*body)(void*, void**);
 static void *kernel, **arguments;
 static char error[400];
@@ -152,8 +159,9 @@ static void leave() {
 static void work() {
     for (;;) {
         while (next < count) {
-            threads[next].fibre = running;
-            enter(next++);
+            const int thread = turn(next++, count);
+            threads[thread].fibre = running;
+            enter(thread);
             body(kernel, arguments);
             threads[current].state = Thread::DONE;
         }
@@ -297,9 +305,10 @@ static bool run_block() {
     while (release()) {
         waited = true;
         for (int i = 0; i < count; i++) {
-            if (threads[i].state != Thread::READY) continue;
-            enter(i);
-            resume(threads[i].fibre);
+            const int thread = turn(i, count);
+            if (threads[thread].state != Thread::READY) continue;
+            enter(thread);
+            resume(threads[thread].fibre);
         }
     }
     if (waited) dl_iterate_phdr(spoil_this, nullptr);  // threads that never wait share nothing
@@ -322,10 +331,12 @@ static const char* run() {
     ready = false;  // should it fail, fibres are left where they are, and begin anew
     Watch watch;
     if (_setjmp(failed)) return error;
-    for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
-        for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
-            for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++)
+    for (unsigned z = 0; z < gridDim.z; z++)
+        for (unsigned y = 0; y < gridDim.y; y++)
+            for (unsigned x = 0; x < gridDim.x; x++) {
+                blockIdx = {turn(x, gridDim.x), turn(y, gridDim.y), turn(z, gridDim.z)};
                 if (!run_block()) return error;
+            }
     ready = true;
     return nullptr;
 }
