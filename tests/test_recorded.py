@@ -272,6 +272,17 @@ def test_what_cannot_be_recorded_runs_between_two_pieces(there, agree, f):
     assert len(run_of(jitted, there(X))._pieces) >= 3
 
 
+def test_a_classifier_is_one_recorded_piece(there, agree):
+    loss = lambda w, x, hot: -mg.mean(mg.sum(mg.log_softmax(x @ w, 1) * hot, 1))
+    f = lambda w, x, hot: w - 0.1 * mg.grad(loss)(w, x, hot)
+    w, x, hot = RNG.standard_normal((3, 4)), RNG.standard_normal((6, 3)), np.eye(4)[np.arange(6) % 4]
+    jitted, (ours, *rest) = mg.jit(f, donate=0), there((w, x, hot))
+    for _ in range(4):
+        ours, w = jitted(ours, *rest), f(w, x, hot)
+        agree(ours, w)
+    assert len(run_of(jitted, ours, *rest)._pieces) == 1
+
+
 def test_a_program_of_nothing_recordable_and_of_nothing(there, agree):
     for f in (lambda x: mg.sort(x), lambda x: 3, lambda x: (x, x), lambda x: None):
         jitted = mg.jit(f)

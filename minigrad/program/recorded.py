@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 RECORDABLE = {*FORMULAS, *REAL, *TRUTH} | set(
     "random_split random_fold_in random_bits random_uniform random_normal reshape slice transpose broadcast_to sum_to "
-    "concatenate pad astype astype_discrete copy unslice zeros_like gather sum max min share logsumexp matmul conv "
+    "concatenate pad astype astype_discrete copy unslice zeros_like gather sum max min top share logsumexp matmul conv "
     "conv_input conv_kernel".split()
 )
 """Primitives whose formula only launches: no result comes to the host, no library keeps memory of its own."""
