@@ -152,6 +152,7 @@ def test_memory_stays_as_it_is(device, data, model):
         lambda x: mg.cumprod(x, 0),
         lambda x: mg.grad(lambda x: mg.sum(mg.cumprod(x, 0) * x))(x),
         lambda x: mg.where(True, x, 0),
+        lambda x: mg.clip(1.0, x, 1.2),
         lambda x: mg.solve(x[:, :3] + 3 * mg.reshape(x[0, :1] ** 0, (1, 1)), mg.reshape(x, (2, 3, 2))),
     ],
 )
