@@ -40,14 +40,15 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """On another device, what does not depend on it need not run again.
 
-    On the stand-in, which computes slowly and compiles every chain, neither does what is `large`, nor variants of an
-    operation in programs (without `--hypothesis-profile=thorough`).
+    On the stand-in, which computes slowly and compiles every chain, neither does what is `large`, what is about kernels
+    and so uses it anyway, nor variants of an operation in programs (without `--hypothesis-profile=thorough`).
     """
     device = config.getoption("--backend")
     if device != "numpy":
         stays = [item for item in items if "backend" in item.fixturenames]
         if device == "elsewhere" and config.getoption("--hypothesis-profile") != "thorough":
-            stays = [item for item in stays if not item.get_closest_marker("large") and not _is_variant(item)]
+            stays = [item for item in stays if not (_is_variant(item) or "device" in item.fixturenames)]
+            stays = [item for item in stays if not item.get_closest_marker("large")]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(stays)])
         items[:] = stays
 
