@@ -353,6 +353,15 @@ def test_two_functions_in_two_threads(there, agree):
     assert not failed
 
 
+def test_a_program_is_told_of_arguments_of_another_device(device, there):
+    f = lambda x: mg.tanh(x) * 2
+    for program, x in ((mg.trace(f)(X), there(X)), (mg.trace(f)(there(X)), X)):
+        with pytest.raises(
+            mg.DeviceError, match=r"the program computes on .*: move them there, with mg.to_device\(x, "
+        ):
+            program(x)
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_warm_ups(monkeypatch, there, agree, count):
     monkeypatch.setattr(recorded, "WARM_UPS", count)
@@ -370,6 +379,10 @@ def test_results_of_the_host_among_those_of_the_device(there, agree):
         results = jitted(there(X))
         assert type(results[1]) is np.ndarray
         agree(results, f(X))
+    outside = there(Y)
+    ours, host = mg.jit(lambda x: (mg.tanh(outside), x + 1))(X)  # and the other way round
+    assert type(host) is np.ndarray
+    agree(ours, np.tanh(Y))
 
 
 # Optimisers and derivatives

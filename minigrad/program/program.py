@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from minigrad import tree
-from minigrad.backends import Backend, backend_of
+from minigrad.backends import Backend, DeviceError, backend_of
 from minigrad.core import Eval, MutationError, OperandError, Origin, Tracer, current, describe
-from minigrad.program.instructions import Constant, Instruction, Kind, exact, is_dynamic, kind_of
+from minigrad.program.instructions import Constant, Instruction, Kind, exact, is_array, is_dynamic, kind_of
 from minigrad.program.listing import cost, listing
 from minigrad.program.memory import Memory
 from minigrad.program.recorded import Recorded
@@ -97,9 +97,17 @@ class Program:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments of the kind it was captured with; results are in memory of their own.
 
-        Raises ValueError for other arguments, MutationError if an array that it took from outside has changed.
+        Raises ValueError for other arguments, DeviceError for such of another device, MutationError if an array that it
+        took from outside has changed.
         """
         arrays = self.signature.arrays(args, kwargs)
+        there = [x for x in arrays if is_array(x)]
+        if there and backend_of(there) is not self.backend:
+            device = backend_of(there).device
+            raise DeviceError(
+                f"the program computes on {self.backend.device} and arguments are on {device}: move them there, with "
+                f"mg.to_device(x, {self.backend.device!r}), or trace the function anew"
+            )
         self.check()
         return self.run(arrays)
 

@@ -198,8 +198,9 @@ class Recorded:
         given = {slot: self._own.get(slot, self._given.get(slot)) for slot in self.program.inputs}
         spans = {slot: span(self.backend, array) for slot, array in given.items()}
         operands = [*self.program.outputs, *(o for i in self.program.instructions for o in i.operands)]
-        arrays = [o.value for o in operands if isinstance(o, Constant) and isinstance(o.value, self.backend.array_type)]
-        all_spans = [*spans.values(), *(span(self.backend, array) for array in arrays)]
+        arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
+        mine = [array for array in arrays if backend_of((array,)) is self.backend]
+        all_spans = [*spans.values(), *(span(self.backend, array) for array in mine)]
         alone = {
             slot
             for slot in self.donated

@@ -60,7 +60,8 @@ class Replay:
         self._phases: list[list[list[Call]]] | None = None
         operands = [*program.outputs, *(operand for i in program.instructions for operand in i.operands)]
         arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
-        self._spans |= {("constant", i): span(self.backend, array) for i, array in enumerate(arrays)}
+        mine = [array for array in arrays if backend_of((array,)) is self.backend]
+        self._spans |= {("constant", i): span(self.backend, array) for i, array in enumerate(mine)}
 
     @property
     def memory(self) -> Memory:
