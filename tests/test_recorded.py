@@ -529,3 +529,12 @@ def assert_no_race(run):
             assert end <= other[0] or other[1] <= begin or (loop is not None and loop is reader)
         for ((begin, end), _), (other, _) in itertools.combinations(written, 2):
             assert end <= other[0] or other[1] <= begin
+
+
+def test_a_donated_array_that_is_also_taken_from_outside_is_not_written_over(device):
+    here = np.arange(5.0)
+    there = device.from_host(here)
+    step = mg.jit(lambda p: 2 * p + there[::-1], donate=0)
+    for given in (there, *(device.from_host(here) for _ in range(4))):
+        assert np.array_equal(device.to_host(step(given)), 2 * here + here[::-1])
+        assert np.array_equal(device.to_host(there), here)

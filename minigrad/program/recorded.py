@@ -199,7 +199,7 @@ class Recorded:
         spans = {slot: span(self.backend, array) for slot, array in given.items()}
         operands = [*self.program.outputs, *(o for i in self.program.instructions for o in i.operands)]
         arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
-        mine = [array for array in arrays if backend_of((array,)) is self.backend]
+        mine = [array for array in arrays if backend_of((array,)) is self.program.backend]
         all_spans = [*spans.values(), *(span(self.backend, array) for array in mine)]
         alone = {
             slot
