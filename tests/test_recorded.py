@@ -535,6 +535,6 @@ def test_a_donated_array_that_is_also_taken_from_outside_is_not_written_over(dev
     here = np.arange(5.0)
     there = device.from_host(here)
     step = mg.jit(lambda p: 2 * p + there[::-1], donate=0)
-    for given in (there, *(device.from_host(here) for _ in range(4))):
-        assert np.array_equal(device.to_host(step(given)), 2 * here + here[::-1])
+    for array in (there, *(device.from_host(here) for _ in range(4))):
+        assert np.array_equal(device.to_host(step(array)), 2 * here + here[::-1])
         assert np.array_equal(device.to_host(there), here)
