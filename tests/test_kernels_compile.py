@@ -12,9 +12,10 @@ import pytest
 
 import minigrad.backends
 from minigrad.backends import chains
+from minigrad.backends.kernels import FILES
 
 FOLDER = Path(minigrad.backends.__file__).parent
-SOURCES = {"streams": ("streams.cu",), "kernels": ("streams.cu", "kernels.cu")}
+SOURCES = {"streams": ("streams.cu",), "kernels": FILES}
 ARCHITECTURES = ("sm_80", "sm_90")
 MOST_SHARED = 48 * 1024  # bytes a block may have without asking
 ROUNDING = re.compile(r"\b(?:add|sub|mul|div|rcp|sqrt|rsqrt|fma|mad|ex2|lg2|sin|cos|tanh)\.[.\w]*f(?:16|32|64)\b")

@@ -16,8 +16,8 @@ import minigrad as mg
 from minigrad import tree
 from minigrad.backends.chains import Load
 from minigrad.program import recorded
-from minigrad.program.fusion import _Same
 from minigrad.program.memory import span
+from minigrad.program.shown import Same
 from vae import training
 from vae.config import Config
 from vae.optimisers import adam
@@ -520,7 +520,7 @@ def assert_no_race(run):
                 written.append((place(run._roots[launch.instruction.result]), None))
                 shown = map(run._shown, launch.instruction.operands)
                 read += [(place(x), launch) for x in shown if type(x) is run.backend.array_type and x.size]
-            arrays = [r.constant.value if isinstance(r, _Same) else run._roots[r] for r in launch.arguments]
+            arrays = [r.constant.value if isinstance(r, Same) else run._roots[r] for r in launch.arguments]
             for loop in launch.loops:
                 written += [(place(arrays[argument]), loop) for _, argument in loop.stores]
                 loads = [step for step in loop.steps if isinstance(step, Load)]

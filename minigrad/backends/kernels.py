@@ -1,4 +1,4 @@
-"""Launching the kernels of streams.cu and kernels.cu: which one, on how many blocks, with what memory.
+"""Launching the kernels of the .cu files here: which one, on how many blocks, with what memory.
 
 Every function here has a twin for NumPy, in `streams` and `columns`, that says what it computes.
 """
@@ -38,7 +38,10 @@ class Tile(NamedTuple):
 
 
 TILES = {np.dtype(np.float32): Tile(128, 64, 128, 3), np.dtype(np.float64): Tile(64, 64, 256, 2)}
-"""As in kernels.cu (PRODUCTS)."""
+"""As in products.cu (FLOATS, DOUBLES)."""
+
+
+FILES = "streams.cu", "products.cu", "convolutions.cu", "sums.cu"  # in this order: some use what others define
 
 
 def source(*names: str) -> str:
@@ -64,7 +67,7 @@ class Kernels:
 
     @cached_property
     def _module(self) -> Any:
-        return self.xp.RawModule(code=source("streams.cu", "kernels.cu"), options=("-std=c++17",))
+        return self.xp.RawModule(code=source(*FILES), options=("-std=c++17",))
 
     def _launch(self, name: str, grid: Sequence[int], args: Sequence[Any], threads: int = THREADS) -> None:
         grid = (*grid, 1, 1)[:3]

@@ -7,7 +7,7 @@ x, w, g and differentiating in the third gives three primitives, `conv`, `conv_i
 each are the other two, so every derivative of a convolution, of any order, is one of the three.
 
 All three are matrix products of windows, which NumPy writes out (`backends/columns.py`) and a GPU gathers on the way
-(`backends/kernels.cu`).
+(`backends/convolutions.cu`).
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@
 
 and on a device that repeats recorded work, in place of cuts to replay:
 
+    shown      which memory a value shows, and in what order
     fusion     which instructions become one launch
     endings    what a product does before it stores its result
+    loops      the steps of a generated kernel
     recorded   launches bound to memory, recorded and repeated
 
 Derivatives are captured like anything else, since they are made of the same primitives. The engine knows nothing of it.

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL
-from minigrad.backends.chains import REAL, TYPES, Apply, Index, Load, Loop, Noise, Number, Step, formula
+from minigrad.backends.chains import REAL, TYPES, Loop, formula
 from minigrad.program.endings import ending
 from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
+from minigrad.program.loops import NOISE, Builder
+from minigrad.program.shown import Root, Shown, contiguous, key_of, view_of
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program
@@ -29,34 +31,7 @@ if TYPE_CHECKING:
 SHARED = 16  # cost of a chain that is stored rather than computed for each reader
 LONGEST = 256  # cost of a chain that is stored in any case
 MOST = 500  # slots that the kernel of a level reads and writes: CUDA takes parameters of 4096 bytes
-NOISE = {"random_normal": "normal", "random_uniform": "uniform"}
 DEAR = {*REAL, *NOISE} - {"divide", "sqrt", "relu", "absolute", "maximum", "minimum", "clip", "step", "sign"}
-
-Root = int | Constant  # what has memory: a slot, or an array from outside
-
-
-class Shown(NamedTuple):
-    """How a slot, or a constant array, shows memory: steps along its axes and a beginning, counted in numbers."""
-
-    root: Root
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    offset: int
-
-    def axes(self, shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
-        """(numbers inside, length, step) of each axis when broadcast to a shape; neighbours joined where possible."""
-        strides = (0,) * (len(shape) - len(self.shape)) + tuple(
-            0 if n == 1 else stride for n, stride in zip(self.shape, self.strides)
-        )
-        found: list[tuple[int, int, int]] = []
-        inner = 1
-        for n, stride in zip(reversed(shape), reversed(strides)):
-            if n > 1 and found and found[-1][2] * found[-1][1] == stride and found[-1][0] * found[-1][1] == inner:
-                found[-1] = found[-1][0], found[-1][1] * n, found[-1][2]
-            elif n > 1:
-                found.append((inner, n, stride))
-            inner *= n
-        return tuple(axis for axis in found if axis[2])
 
 
 class Launch(NamedTuple):
@@ -73,7 +48,7 @@ class Fusion:
     def __init__(self, program: Program):
         self.program, self.kinds = program, program.kinds
         self.made = {instruction.result: instruction for instruction in program.instructions}
-        self.shown = {slot: Shown(slot, kind.shape, *_contiguous(kind)) for slot, kind in self._inputs()}
+        self.shown = {slot: Shown(slot, kind.shape, *contiguous(kind)) for slot, kind in self._inputs()}
         self.views: set[int] = set()
         for instruction in program.instructions:
             self._show(instruction)
@@ -100,12 +75,12 @@ class Fusion:
         slot, place = instruction.result, instruction.primitive.view_of
         if place is not None:
             looked_at = self.of(instruction.operands[place])
-            view = None if looked_at is None else _view(instruction, looked_at)
+            view = None if looked_at is None else view_of(instruction, looked_at)
             if view is not None:
                 self.shown[slot] = view
                 self.views.add(slot)
                 return
-        self.shown[slot] = Shown(slot, self.kinds[slot].shape, *_contiguous(self.kinds[slot]))
+        self.shown[slot] = Shown(slot, self.kinds[slot].shape, *contiguous(self.kinds[slot]))
 
     def of(self, operand: int | Constant) -> Shown | None:
         """How an operand shows memory; None for a number."""
@@ -219,7 +194,7 @@ class Fusion:
             for shown in map(self.of, instruction.operands):
                 if shown is None:
                     continue
-                root, alike = _key(shown.root), self.is_alike(shown, space)
+                root, alike = key_of(shown.root), self.is_alike(shown, space)
                 if root in self.inline:
                     found[slot] |= {(other, alike and same) for other, same in found[root]}
                 else:
@@ -260,108 +235,9 @@ class Fusion:
         for launches, loops in zip(found, chains):
             if loops:
                 arguments: dict[Any, int] = {}
-                made = tuple(_Builder(self, count, slots, arguments).loop() for count, slots in loops.items())
+                made = tuple(Builder(self, count, slots, arguments).loop() for count, slots in loops.items())
                 launches.append(Launch(None, made, tuple(key for key in arguments)))
         return found
-
-
-class _Builder:
-    """The steps of one loop."""
-
-    def __init__(self, fusion: Fusion, count: int, slots: Sequence[int], arguments: dict[Any, int]):
-        self.fusion, self.count, self.slots, self.arguments = fusion, count, slots, arguments
-        self.steps: list[Step] = []
-        self.known: dict[Any, int] = {}
-        self.values: dict[tuple[Any, int | None], int] = {}  # the steps of numbers
-
-    def loop(self) -> Loop:
-        """The loop that makes all its slots."""
-        made = [(self.value(slot, None), slot) for slot in self.slots]
-        return Loop(self.count, tuple(self.steps), tuple((step, self.argument(slot)) for step, slot in made))
-
-    def add(self, step: Step) -> int:
-        """The place of a step, which is done once."""
-        key = type(step), repr(step) if isinstance(step, Number) else step  # 1, 1.0 and True differ, 0.0 and −0.0 too
-        if key not in self.known:
-            self.known[key] = len(self.steps)
-            self.steps.append(step)
-        return self.known[key]
-
-    def argument(self, root: Root) -> int:
-        """The number of an argument of the kernel."""
-        return self.arguments.setdefault(_key(root), len(self.arguments))
-
-    def value(self, root: Root, at: int | None) -> int:
-        """Number `at` of a slot or a constant array: made here if this loop makes it or nobody stores it, else read."""
-        wanted = [(root, at)]
-        while wanted:  # no recursion: chains are long
-            root, at = wanted[-1]
-            missing = [(of, i) for of, i in self.needed(root, at) if (_key(of), i) not in self.values]
-            if missing:
-                wanted += missing
-            else:
-                self.values[_key(root), at] = self.made(root, at)
-                wanted.pop()
-        return self.values[_key(root), at]
-
-    def instruction(self, root: Root, at: int | None) -> Instruction | None:
-        """What makes number `at` here; None if it is read."""
-        here = isinstance(root, int) and (root in self.fusion.inline or (root in self.slots and at is None))
-        return self.fusion.made[root] if here else None
-
-    def needed(self, root: Root, at: int | None) -> list[tuple[Root, int | None]]:
-        """The numbers that have to be known before this one."""
-        instruction = self.instruction(root, at)
-        if instruction is None:
-            return []
-        operands, space = instruction.operands, self.fusion.space(instruction)
-        if instruction.primitive.name in NOISE:  # the key is read where the noise is made
-            operands, space, at = operands[1:], (), None
-        return [self.place(shown, space, at) for shown in map(self.fusion.of, operands) if shown is not None]
-
-    def made(self, root: Root, at: int | None) -> int:
-        """The step that makes or reads a number; all that it needs is known."""
-        fusion, instruction = self.fusion, self.instruction(root, at)
-        if instruction is None:
-            return self.add(Load(self.argument(root), at, fusion.kind(root).dtype))
-        values = iter([self.values[_key(of), i] for of, i in self.needed(root, at)])
-        dtype = fusion.kinds[instruction.result].dtype
-        if instruction.primitive.name in NOISE:
-            key, start = map(fusion.of, instruction.operands)
-            offset = instruction.params["offset"] + (int(instruction.operands[1].value) if start is None else 0)
-            name = NOISE[instruction.primitive.name]
-            return self.add(Noise(name, self.argument(key.root), key.offset, next(values, None), offset, at, dtype))
-        steps = [self.add(_number(o.value)) if fusion.of(o) is None else next(values) for o in instruction.operands]
-        name, within = fusion.computes(instruction)
-        return self.add(Apply(name, tuple(steps), within, dtype))
-
-    def place(self, shown: Shown, space: Sequence[int], at: int | None) -> tuple[Root, int | None]:
-        """What an operand shows at number `at` of a shape."""
-        if self.fusion.is_alike(shown, space) and math.prod(space) == self.count:
-            return shown.root, at
-        return shown.root, self.add(Index(at, shown.axes(space), shown.offset))
-
-
-class _Same(NamedTuple):
-    """An array from outside as the key of a dict: itself, whatever its values are."""
-
-    constant: Constant
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.constant.value is self.constant.value
-
-    def __hash__(self) -> int:
-        return id(self.constant.value)
-
-
-def _key(root: Root) -> Any:
-    """Memory as the key of a dict."""
-    return root if isinstance(root, int) else _Same(root)
-
-
-def _number(value: Any) -> Number:
-    dtype = np.asarray(value).dtype
-    return Number(value if isinstance(value, (bool, int, float)) else value.item(), dtype)
 
 
 def _holds(dtype: np.dtype, number: int) -> bool:
@@ -374,41 +250,3 @@ def _weak(operand: int | Constant, kind: Kind) -> Any:
     """What np.result_type takes for an operand: a Python number adapts."""
     weak = not isinstance(operand, int) and isinstance(operand.value, (bool, int, float))
     return operand.value if weak and not isinstance(operand.value, np.generic) else kind.dtype
-
-
-def _contiguous(kind: Kind) -> tuple[tuple[int, ...], int]:
-    return tuple(math.prod(kind.shape[i + 1 :]) for i in range(len(kind.shape))), 0
-
-
-def _view(instruction: Instruction, x: Shown) -> Shown | None:
-    """What a view shows; None where it cannot be one: pixels laid out in another order."""
-    if instruction.primitive.name == "stop_gradient":
-        return x
-    params = instruction.params
-    if instruction.primitive.name == "reshape":
-        return _reshaped(x, params["shape"])
-    if instruction.primitive.name == "slice" and ... not in params["index"]:
-        params = {"index": (*params["index"], ...)}  # so that a single number is an array too
-    pretended = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)
-    y = instruction.primitive.forward(_HOST, pretended, **params)
-    begin = y.__array_interface__["data"][0] - pretended.__array_interface__["data"][0]
-    return Shown(x.root, y.shape, y.strides, x.offset + begin)
-
-
-def _reshaped(x: Shown, shape: tuple[int, ...]) -> Shown | None:
-    """A view in another shape: of what is contiguous, or with axes of length 1 put in or left out."""
-    count = math.prod(shape)
-    if x.axes(x.shape) == ((1, count, 1),) or count <= 1:
-        return Shown(x.root, shape, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), x.offset)
-    lengths = [[n for n in some if n != 1] for some in (x.shape, shape)]
-    if lengths[0] != lengths[1]:
-        return None
-    strides = iter([stride for n, stride in zip(x.shape, x.strides) if n != 1])
-    return Shown(x.root, shape, tuple(0 if n == 1 else next(strides) for n in shape), x.offset)
-
-
-class _HOST:
-    """What views ask of a backend."""
-
-    xp = np
-    freeze = staticmethod(lambda x: x)

@@ -18,6 +18,7 @@ from minigrad.program.instructions import Instruction, Kind
 from minigrad.program.layout import IN_PLACE, Life, fit, taken_over
 from minigrad.program.listing import cost
 from minigrad.program.regions import Place, Region, regions
+from minigrad.program.shown import Host
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program
@@ -93,17 +94,10 @@ def _sources(program: Program) -> tuple[dict[int, int], set[int]]:
         if isinstance(looked_at, int) and not _copies(instruction, shown[looked_at], program.kinds[slot]):
             views.add(slot)
             source[slot] = source[looked_at]
-            shown[slot] = instruction.primitive.forward(_HOST, shown[looked_at], **instruction.params)
+            shown[slot] = instruction.primitive.forward(Host, shown[looked_at], **instruction.params)
         else:
             source[slot], shown[slot] = slot, _pretended(program.kinds[slot])
     return source, views
-
-
-class _HOST:
-    """What views ask of a backend."""
-
-    xp = np
-    freeze = staticmethod(lambda x: x)
 
 
 def _pretended(kind: Kind) -> Any:

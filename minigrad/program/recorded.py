@@ -27,10 +27,11 @@ from minigrad.backends.chains import FORMULAS, REAL, TRUTH, kernel
 from minigrad.backends.kernels import SUFFIX
 from minigrad.program import threads
 from minigrad.program.calls import Call, call_of, make, make_and_look
-from minigrad.program.fusion import Fusion, Launch, _Same
+from minigrad.program.fusion import Fusion, Launch
 from minigrad.program.instructions import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
 from minigrad.program.layout import ALIGN, Life, fit
 from minigrad.program.memory import Memory, span
+from minigrad.program.shown import Same
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program
@@ -73,7 +74,7 @@ class Recorded:
         self._memory_of_run = self.recorder.memory()
 
     def _dtype(self, root: Any) -> np.dtype:
-        return self.fusion.kind(root.constant if isinstance(root, _Same) else root).dtype
+        return self.fusion.kind(root.constant if isinstance(root, Same) else root).dtype
 
     @property
     def memory(self) -> Memory:
@@ -236,9 +237,7 @@ class Recorded:
     def _call(self, launch: Launch) -> list[Any]:
         """A launch as calls to make."""
         if launch.loops:
-            arrays = [
-                root.constant.value if isinstance(root, _Same) else self._roots[root] for root in launch.arguments
-            ]
+            arrays = [root.constant.value if isinstance(root, Same) else self._roots[root] for root in launch.arguments]
             blocks = sum(loop.blocks for loop in launch.loops)
             return [partial(self._launch, self._names[id(launch)], blocks, arrays)]
         instruction = launch.instruction
