@@ -190,6 +190,8 @@ def formula(name: str, within: np.dtype, dtype: np.dtype) -> str | None:
 
 
 PRELUDE = """
+typedef unsigned int word;
+typedef unsigned long long wide;
 typedef long long place;
 
 // A NaN is passed on.
@@ -205,7 +207,7 @@ __device__ __forceinline__ real smaller(real a, real b) {
 
 
 def kernel(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype]) -> str:
-    """The source of one kernel, whose arguments point to numbers of these dtypes. It needs streams.cu and PRELUDE."""
+    """The source of one kernel, whose arguments point to numbers of these dtypes. PRELUDE goes before it."""
     types = [TYPES.get(dtype, "word") for dtype in arguments]
     given = ", ".join(f"{kind}* p{number}" for number, kind in enumerate(types))
     text, first = [f'extern "C" __global__ void {name}({given}) {{'], 0
