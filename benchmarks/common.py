@@ -131,17 +131,6 @@ def quiet(threads: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def only_new_garbage() -> Iterator[None]:
-    """In this block gc.collect() looks only at what is made there: with PyTorch and JAX all else takes it 0.3 s."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 def measure(competitors: dict[str, Callable[[], Any]], rounds: int, warm_up: int = 2) -> dict[str, dict[str, float]]:
     """Statistics of each competitor's times. A round times everyone once, in an order that rotates.
 
@@ -150,14 +139,13 @@ def measure(competitors: dict[str, Callable[[], Any]], rounds: int, warm_up: int
     """
     names = list(competitors)
     times: dict[str, list[float]] = {name: [] for name in names}
-    with only_new_garbage():
-        for name in rotating(names, warm_up + rounds):
-            gc.collect()
-            _wait_for_idle_threads()
-            competitors[name]()
-            begin = time.perf_counter()
-            competitors[name]()
-            times[name].append(time.perf_counter() - begin)
+    for name in rotating(names, warm_up + rounds):
+        gc.collect()
+        _wait_for_idle_threads()
+        competitors[name]()
+        begin = time.perf_counter()
+        competitors[name]()
+        times[name].append(time.perf_counter() - begin)
     return {name: statistics(values[warm_up:]) for name, values in times.items()}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import only_new_garbage, rotating, statistics
+from common import rotating, statistics
 from torch_twin import torch
 
 from minigrad import backends
@@ -79,11 +79,10 @@ def measure_queued(
     names = list(competitors)
     steps = {who: int(np.clip(SECONDS / _span(*competitors[who], FEW).wall * FEW, FEW, MANY)) for who in names}
     spans: dict[str, list[Span]] = {who: [] for who in names}
-    with only_new_garbage():
-        for who in rotating(names, rounds):
-            gc.collect()
-            competitors[who][0]()
-            spans[who].append(_span(*competitors[who], steps[who]))
+    for who in rotating(names, rounds):
+        gc.collect()
+        competitors[who][0]()
+        spans[who].append(_span(*competitors[who], steps[who]))
     return {who: summary(spans[who], steps[who]) for who in names}
 
 
