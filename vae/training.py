@@ -125,7 +125,7 @@ def train(
                     with finished():
                         state, found = _stepped(advance, state, draws(number))
                         state = state._replace(seconds=time.perf_counter() - began)
-                    if state.step % look == 0 or state.step == steps:
+                    if math.isnan(loss) or state.step % look == 0 or state.step == steps:
                         loss = float(found)
                         if not math.isfinite(loss) or (state.step == steps and not _finite(state.parameters)):
                             raise TrainingError(_diagnosis(trainer, draws, out, state, loss))
@@ -235,11 +235,8 @@ def _diagnosis(trainer: Trainer, draws: Callable, out: Path, state: State, value
     The last two steps are repeated for that, from the checkpoint on: a NaN in a gradient shows in the next loss.
     """
     state, value = _broken(trainer, draws, out, state, value)
-    found, before, whole = (
-        "no operation made a NaN: the numbers overflowed",
-        load_state(trainer, out),
-        _whole_step(trainer),
-    )
+    found = "no operation made a NaN: the numbers overflowed"
+    before, whole = load_state(trainer, out), _whole_step(trainer)
     while before.step < state.step:
         if before.step >= state.step - 2:
             try:

@@ -198,6 +198,13 @@ def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch):
         assert_close(state.history[epoch]["train_elbo"], expected)
 
 
+def test_a_loss_is_told_from_the_first_step_on(tmp_path):
+    """On a device not every loss is looked at; what is told is the last one that was."""
+    losses = []
+    run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
+    assert len(losses) == 2 * STEPS and np.isfinite(losses).all()
+
+
 def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation._pieces, "__defaults__", (7,))  # 20 images in pieces of 7, 7 and 6
     config = dataclasses.replace(CONFIGS["mlp"], epochs=1)
