@@ -74,7 +74,7 @@ def _filled(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> 
     """An array that `fill` has filled, in `out` where that is given."""
     y = b.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
     fill(y.reshape(-1))
-    return y if out is None or y is out else stored(y, out)
+    return stored(y, out)
 
 
 def _stream(name: str) -> Any:

@@ -96,8 +96,8 @@ def get(device: str) -> Backend:
 
 
 def stored(result: Any, out: Any) -> Any:
-    """A result, in `out` where one is given."""
-    if out is None:
+    """A result, in `out` where one is given and it is not there already."""
+    if out is None or result is out:
         return result
     out[...] = result
     return out

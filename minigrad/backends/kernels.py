@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,7 +126,7 @@ class Kernels:
         n, _, _, c, ho, wo, f, kh, kw = g[:9]
         factor = epilogue.get("factor", 1)
         shape = n, ho * factor, wo * factor, f // factor**2
-        y = self.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
+        y = self._room(shape, dtype, out)
         rows, depth, ending = n * ho * wo, kh * kw * c, self._ending(w, **epilogue)
         if y.size and min(c, f) <= FEW:
             self._many(f"conv_few_{SUFFIX[dtype]}", rows * f, (x, w, y, *ending, *_ints(*g)))
@@ -134,12 +134,14 @@ class Kernels:
             tile = TILES[dtype]
             blocks = tile.over(rows, f)
             splits = self._splits(tile, blocks, depth)
-            partial = y if splits == 1 else self.xp.empty((splits, rows, f), dtype)
-            first = ending if splits == 1 else self._ending(w)
-            self._tiles("conv", dtype, (*blocks, splits), (x, w, partial, *first, *_ints(*g)))
-            if splits > 1:
-                self._add_up(partial, y, (*ending, *_ints(ho, wo, f)))
-        return y if out is None or y is out else stored(y, out)
+            self._in_parts(
+                lambda to, ending: self._tiles("conv", dtype, (*blocks, splits), (x, w, to, *ending, *_ints(*g))),
+                splits,
+                y,
+                ending,
+                (ho, wo, f),
+            )
+        return stored(y, out)
 
     def conv_input(self, d: Array, w: Array, stride: Any, pads: Any, size: Any, out: Array | None = None) -> Array:
         """Twin of columns.conv_input."""
@@ -150,7 +152,7 @@ class Kernels:
         shape = len(d), *size, w.shape[2]
         g = (*shape, *d.shape[1:], *w.shape[:2], *stride, pads[0][0], pads[1][0])
         n, h, width, c, _, _, f, kh, kw, sh, sw = g[:11]
-        x = self.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
+        x = self._room(shape, dtype, out)
         if x.size and min(c, f) <= FEW:
             self._many(f"conv_input_few_{SUFFIX[dtype]}", x.size, (d, w, x, *_ints(*g)))
         elif x.size:
@@ -158,11 +160,15 @@ class Kernels:
             tile = TILES[dtype]
             blocks = tile.over(rows, c)
             splits = self._splits(tile, (*blocks, sh * sw), f * -(-kh // sh) * -(-kw // sw))
-            partial = x if splits == 1 else self.xp.empty((splits, *shape), dtype)
-            self._tiles("conv_input", dtype, (*blocks, splits * sh * sw), (d, w, partial, *_ints(*g)))
-            if splits > 1:
-                self._add_up(partial, x, (*self._ending(x), *_ints(1, 1, c)))
-        return x if out is None or x is out else stored(x, out)
+            grid = *blocks, splits * sh * sw
+            self._in_parts(
+                lambda to, _: self._tiles("conv_input", dtype, grid, (d, w, to, *_ints(*g))),
+                splits,
+                x,
+                self._ending(x),
+                (1, 1, c),
+            )
+        return stored(x, out)
 
     def conv_kernel(self, x: Array, d: Array, stride: Any, pads: Any, kernel: Any, out: Array | None = None) -> Array:
         """Twin of columns.conv_kernel."""
@@ -173,7 +179,7 @@ class Kernels:
         shape = *kernel, x.shape[3], d.shape[3]
         g = (*x.shape, *d.shape[1:], *kernel, *stride, pads[0][0], pads[1][0])
         n, _, _, c, ho, wo, f = g[:7]
-        w = self.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
+        w = self._room(shape, dtype, out)
         if not x.size or not d.size:
             w[...] = 0
         else:
@@ -181,17 +187,16 @@ class Kernels:
             if min(c, f) <= FEW:
                 blocks = (-(-lines * f // THREADS),)
                 splits = min(n * ho, 65535, max(1, 4 * self.processors // blocks[0]))
-                launch = functools.partial(self._launch, f"conv_kernel_few_{SUFFIX[dtype]}")
+                made = functools.partial(self._launch, f"conv_kernel_few_{SUFFIX[dtype]}")
             else:
                 tile = TILES[dtype]
                 blocks = tile.over(lines, f)
                 splits = self._splits(tile, blocks, n * ho * wo)
-                launch = functools.partial(self._tiles, "conv_kernel", dtype)
-            partial = w if splits == 1 else self.xp.empty((splits, *shape), dtype)
-            launch((*blocks, splits), (x, d, partial, *_ints(*g)))
-            if splits > 1:
-                self._add_up(partial, w, (*self._ending(w), *_ints(1, 1, f)))
-        return w if out is None or w is out else stored(w, out)
+                made = functools.partial(self._tiles, "conv_kernel", dtype)
+            self._in_parts(
+                lambda to, _: made((*blocks, splits), (x, d, to, *_ints(*g))), splits, w, self._ending(w), (1, 1, f)
+            )
+        return stored(w, out)
 
     # Products and sums
 
@@ -201,14 +206,14 @@ class Kernels:
         if dtype not in SUFFIX or x1.ndim < 2 or x2.ndim < 2:
             return self.xp.matmul(x1, x2, out=out)
         shape = *np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]), x1.shape[-2], x2.shape[-1]
-        y = self.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
+        y = self._room(shape, dtype, out)
         if len(shape) == 2 and y.size:
             self._matmul(dtype, x1, x2, y, epilogue)
         elif y.size:
             x1, x2 = (self.xp.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (x1, x2))
             for i in np.ndindex(shape[:-2]):
                 self._matmul(dtype, x1[i], x2[i], y[i], epilogue)
-        return y if out is None or y is out else stored(y, out)
+        return stored(y, out)
 
     def _matmul(self, dtype: np.dtype, x1: Array, x2: Array, y: Array, epilogue: dict[str, Any]) -> None:
         (m, depth), n = x1.shape, x2.shape[1]
@@ -216,13 +221,15 @@ class Kernels:
         which = ("t" if turned1 else "n") + ("t" if turned2 else "n")
         tile = TILES[dtype]
         blocks = tile.over(m, n)
-        splits, ending = self._splits(tile, blocks, depth), self._ending(x1, **epilogue)
-        partial = y if splits == 1 else self.xp.empty((splits, m, n), dtype)
-        first = ending[:3] if splits == 1 else self._ending(x1)[:3]
-        sizes = np.int32(m), np.int32(n), np.int32(depth), np.int64(stride1), np.int64(stride2)
-        self._tiles(f"matmul_{which}", dtype, (*blocks, splits), (x1, x2, partial, *first, *sizes))
-        if splits > 1:
-            self._add_up(partial, y, (*ending, *_ints(1, 1, n)))
+        grid = *blocks, (splits := self._splits(tile, blocks, depth))
+        sizes = *_ints(m, n, depth), np.int64(stride1), np.int64(stride2)
+        self._in_parts(
+            lambda to, ending: self._tiles(f"matmul_{which}", dtype, grid, (x1, x2, to, *ending[:3], *sizes)),
+            splits,
+            y,
+            self._ending(x1, **epilogue),
+            (1, 1, n),
+        )
 
     def _oriented(self, dtype: np.dtype, x: Array) -> tuple[Array, bool, int]:
         """A matrix of which one axis is contiguous, whether that is the first, and the step along the other."""
@@ -241,18 +248,21 @@ class Kernels:
             return self.xp.sum(x, axis=0, out=out)
         x = self._given(x.dtype, x)
         rows, count = x.shape
-        y = self.xp.empty(count, x.dtype) if out is None or not out.flags.c_contiguous else out
+        y = self._room(count, x.dtype, out)
         blocks = -(-count // 32)
         splits = max(1, min(MOST_PARTS, rows // 64, 4 * self.processors // max(1, blocks)))
-        partial = y if splits == 1 else self.xp.empty((splits, count), x.dtype)
         if x.size:
-            sizes = np.int64(rows), np.int32(count)
-            self._launch(f"sum_columns_{SUFFIX[x.dtype]}", (blocks, splits), (x, partial, *sizes))
-            if splits > 1:
-                self._add_up(partial, y, (*self._ending(y), *_ints(1, 1, count)))
+            name, sizes = f"sum_columns_{SUFFIX[x.dtype]}", (np.int64(rows), np.int32(count))
+            self._in_parts(
+                lambda to, _: self._launch(name, (blocks, splits), (x, to, *sizes)),
+                splits,
+                y,
+                self._ending(y),
+                (1, 1, count),
+            )
         else:
             y[...] = 0
-        return y if out is None or y is out else stored(y, out)
+        return stored(y, out)
 
     def sum(self, x: Array, axes: tuple[int, ...], out: Array | None = None) -> Array:
         """xp.sum over axes; over the last ones by a kernel that adds in the same order every time."""
@@ -260,18 +270,33 @@ class Kernels:
         if x.dtype not in SUFFIX or not x.size or not axes or set(axes) != set(range(kept, x.ndim)):
             return self.xp.sum(x, axis=axes, out=out)
         x = self._given(x.dtype, x)
-        y = self.xp.empty(x.shape[:kept], x.dtype) if out is None or not out.flags.c_contiguous else out
+        y = self._room(x.shape[:kept], x.dtype, out)
         rows, columns = math.prod(x.shape[:kept]), math.prod(x.shape[kept:])
         splits = max(1, min(MOST_PARTS, columns // 1024, 2 * self.processors // rows))
-        partial = y if splits == 1 else self.xp.empty((splits, rows), x.dtype)
-        self._launch(f"sum_rows_{SUFFIX[x.dtype]}", (rows, splits), (x, partial, np.int64(columns)))
-        if splits > 1:
-            self._add_up(partial, y, (*self._ending(y), *_ints(1, 1, rows)))
-        return y if out is None or y is out else stored(y, out)
+        name = f"sum_rows_{SUFFIX[x.dtype]}"
+        self._in_parts(
+            lambda to, _: self._launch(name, (rows, splits), (x, to, np.int64(columns))),
+            splits,
+            y,
+            self._ending(y),
+            (1, 1, rows),
+        )
+        return stored(y, out)
 
-    def _add_up(self, partial: Array, y: Array, ending: Sequence[Any]) -> None:
-        count = np.int32(len(partial))
-        self._many(f"add_up_{SUFFIX[y.dtype]}", y.size, (partial, count, np.int64(y.size), y, *ending))
+    def _in_parts(
+        self, launch: Callable[[Array, tuple], None], splits: int, y: Array, ending: tuple, last: Sequence[int]
+    ) -> None:
+        """Let `launch(memory, ending)` write y, or so many partial sums of it, which are then added up.
+
+        `last` are the h, w and f by which y's numbers are told apart (see Epilogue in products.cu).
+        """
+        if splits == 1:
+            launch(y, ending)
+            return
+        partial = self.xp.empty((splits, y.size), y.dtype)
+        launch(partial, self._ending(partial))
+        sizes = np.int32(splits), np.int64(y.size)
+        self._many(f"add_up_{SUFFIX[y.dtype]}", y.size, (partial, *sizes, y, *ending, *_ints(*last)))
 
     # How many blocks
 
@@ -280,6 +305,10 @@ class Kernels:
         return max(1, min(tile.blocks * self.processors // math.prod(blocks), depth // SHORTEST))
 
     # Arguments
+
+    def _room(self, shape: Any, dtype: np.dtype, out: Array | None) -> Array:
+        """Where a kernel writes: `out` if it lies in one piece, else new memory."""
+        return out if out is not None and out.flags.c_contiguous else self.xp.empty(shape, dtype)
 
     def _given(self, dtype: np.dtype, x: Array) -> Array:
         return self.xp.ascontiguousarray(x, dtype)
