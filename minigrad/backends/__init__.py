@@ -33,9 +33,7 @@ class Recorder:
 
     matmul: Callable  # the one that can be recorded
     compiled: Callable  # compiled(source) -> launch(name, blocks, arrays)
-    memory: (
-        Callable  # memory() -> a function that gives a context manager: arrays made within come from memory of its own
-    )
+    memory: Callable  # memory() -> pool; within pool(), a context manager, arrays are made in memory of its own
     record: Callable  # record(work) -> a function that repeats what work() asked of the device
 
 
