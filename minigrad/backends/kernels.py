@@ -111,9 +111,9 @@ class Kernels:
         if isinstance(start, NEUTRAL):
             offset, start = offset + int(start), self._zero
         counters = out.size // (16 // out.dtype.itemsize) + 2  # wherever among a counter's numbers it begins
+        blocks = max(min(-(-counters // THREADS), 16 * self.processors), -(-counters // (8 * THREADS)))
         key, start = self.xp.ascontiguousarray(key), self.xp.ascontiguousarray(start, np.int64)
-        sizes = np.uint64(out.size), np.uint32(lane)
-        self._many(name, counters, (key, out, np.uint64(offset), start, *sizes))
+        self._launch(name, (blocks,), (key, out, np.uint64(offset), start, np.int64(out.size), np.uint32(lane)))
 
     # Convolution
 
@@ -249,16 +249,11 @@ class Kernels:
         x = self._given(x.dtype, x)
         rows, count = x.shape
         y = self._room(count, x.dtype, out)
-        blocks = -(-count // 32)
-        splits = max(1, min(MOST_PARTS, rows // 64, 4 * self.processors // max(1, blocks)))
+        splits = max(1, min(MOST_PARTS, rows // 64, 4 * self.processors // max(1, -(-count // 32))))
         if x.size:
-            name, sizes = f"sum_columns_{SUFFIX[x.dtype]}", (np.int64(rows), np.int32(count))
+            ending, last = self._ending(y), (1, 1, count)
             self._in_parts(
-                lambda to, _: self._launch(name, (blocks, splits), (x, to, *sizes)),
-                splits,
-                y,
-                self._ending(y),
-                (1, 1, count),
+                lambda to, ending: self._add_up(x, splits, to, ending, last), splits, y, ending, last
             )
         else:
             y[...] = 0
@@ -295,8 +290,15 @@ class Kernels:
             return
         partial = self.xp.empty((splits, y.size), y.dtype)
         launch(partial, self._ending(partial))
-        sizes = np.int32(splits), np.int64(y.size)
-        self._many(f"add_up_{SUFFIX[y.dtype]}", y.size, (partial, *sizes, y, *ending, *_ints(*last)))
+        self._add_up(partial, 1, y, ending, last)
+
+    def _add_up(self, x: Array, parts: int, y: Array, ending: tuple, last: Sequence[int]) -> None:
+        """The column sums of so many parts of a matrix: several threads for each column where it is long."""
+        rows, columns = x.shape
+        each = 8 if rows >= 16 * parts else 1
+        sizes = np.int64(rows), np.int64(columns), np.int32(each)
+        grid = -(-columns * each // THREADS), parts
+        self._launch(f"sum_columns_{SUFFIX[x.dtype]}", grid, (x, *sizes, y, *ending, *_ints(*last)))
 
     # How many blocks
 

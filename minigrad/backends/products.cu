@@ -6,10 +6,8 @@
 //
 // Nothing is divided while k goes on: a cursor counts.
 //
-// Sums over a long k are split over blocks (grid.z), which write partial sums; `add_up` (sums.cu) adds them in a fixed
-// order, so that two runs give the same bits. Sizes are ints, places in memory are not.
-
-typedef long long place;
+// Sums over a long k are split over blocks (grid.z), which write partial sums; `sum_columns` (sums.cu) adds them in a
+// fixed order, so that two runs give the same bits. Sizes are ints, places in memory are not.
 
 // Reading and writing
 

@@ -5,6 +5,7 @@
 
 typedef unsigned int word;
 typedef unsigned long long wide;
+typedef long long place;
 
 // Philox4x32-10 of the counter (low half of i, high half of i, 0, lane).
 __device__ __forceinline__ uint4 philox(word k0, word k1, wide i, word lane) {
@@ -54,6 +55,7 @@ struct Format<float> {
     static __device__ __forceinline__ integer bits_of(float x) { return __float_as_int(x); }
     static __device__ __forceinline__ float number(integer x) { return __int_as_float(x); }
     static __device__ __forceinline__ float rounded(integer x) { return __int2float_rn(x); }
+    static __device__ __forceinline__ float magnitude(float x) { return fabsf(x); }
     static __device__ __forceinline__ float log(float f) {
         return polynomial(f, 0.99999976f, -0.66666675f, 0.500032f, -0.40002474f, 0.33216357f, -0.28390786f, 0.2652722f,
                           -0.2565503f, 0.14958704f);
@@ -72,6 +74,7 @@ struct Format<double> {
     static __device__ __forceinline__ integer bits_of(double x) { return __double_as_longlong(x); }
     static __device__ __forceinline__ double number(integer x) { return __longlong_as_double(x); }
     static __device__ __forceinline__ double rounded(integer x) { return __ll2double_rn(x); }
+    static __device__ __forceinline__ double magnitude(double x) { return fabs(x); }
     static __device__ __forceinline__ double log(double f) {
         return polynomial(f, 1.0000000000000009, -0.666666666666659, 0.499999999999468, -0.4000000000022548,
                           0.33333333342970745, -0.28571428552749123, 0.24999999195118291, -0.2222222256881958,
@@ -113,17 +116,23 @@ __device__ __forceinline__ real sine(real x) {
     return plus(times(times(Format<real>::sine(t), t), x), x);
 }
 
+// What the sines of a pair are taken of, from its second word: ±(1 − |a|), whose sine is (−1)^w · cos(aπ/2), and a.
+template <class real>
+__device__ __forceinline__ void angles(typename Format<real>::natural w, real& x, real& a) {
+    typedef Format<real> form;
+    typedef typename form::integer integer;
+    a = times(form::rounded(((integer)w >> (form::bits - form::digits - 1)) | 1), power_of_two<real>(-form::digits));
+    x = plus((real)1, -form::magnitude(a));
+    x = form::number(form::bits_of(x) ^ (integer)(w << (form::bits - 1)));
+}
+
 // The pair of Box and Muller from two words: ((−1)^w · r cos(aπ/2), r sin(aπ/2)).
 template <class real>
 __device__ __forceinline__ void normal_pair(
     typename Format<real>::natural v, typename Format<real>::natural w, real& first, real& second
 ) {
-    typedef Format<real> form;
-    typedef typename form::integer integer;
-    real r = radius<real>(v);
-    real a = times(form::rounded(((integer)w >> (form::bits - form::digits - 1)) | 1), power_of_two<real>(-form::digits));
-    real x = plus((real)1, a < 0 ? a : -a);
-    x = w & 1 ? -x : x;
+    real r = radius<real>(v), x, a;
+    angles<real>(w, x, a);
     first = times(sine(x), r);
     second = times(sine(a), r);
 }
@@ -149,13 +158,20 @@ __device__ __forceinline__ void uniforms(uint4 w, double* y) {
     y[1] = times((double)(joined(w.z, w.w) >> 11), power_of_two<double>(-53));
 }
 
-// One number of a stream: for chains, which make their noise where they use it.
+// One number of a stream: for chains, which make their noise where they use it. Only what it takes of its pair is made.
+__device__ __forceinline__ void words_of_pair(uint4 w, wide pair, word& first, word& second) {
+    first = pair % 2 ? w.z : w.x, second = pair % 2 ? w.w : w.y;
+}
+__device__ __forceinline__ void words_of_pair(uint4 w, wide pair, wide& first, wide& second) {
+    first = joined(w.x, w.y), second = joined(w.z, w.w);
+}
 template <class real>
 __device__ __forceinline__ real normal_at(const word* key, wide position) {
-    constexpr int each = 16 / sizeof(real);
-    real y[each];
-    normals(philox(key[0], key[1], position / each, 0), y);
-    return y[position % each];
+    typename Format<real>::natural first, second;
+    words_of_pair(philox(key[0], key[1], position / (16 / sizeof(real)), 0), position / 2, first, second);
+    real x, a;
+    angles<real>(second, x, a);
+    return times(sine(position % 2 ? a : x), radius<real>(first));
 }
 template <class real>
 __device__ __forceinline__ real uniform_at(const word* key, wide position) {
@@ -165,33 +181,37 @@ __device__ __forceinline__ real uniform_at(const word* key, wide position) {
     return y[position % each];
 }
 
-// Entry points: `size` numbers from position offset + *start on. One thread makes the numbers of a counter; what lies
-// before the first or behind the last is dropped.
+// Entry points: `size` numbers from position offset + *start on. A thread goes from counter to counter, so that bounds are
+// worked out once; what a counter makes before the first number or behind the last is dropped.
 template <class number, class Numbers>
 __device__ __forceinline__ void draw(
-    const word* key, number* out, wide offset, const wide* start, wide size, word lane, Numbers numbers
+    const word* key, number* out, wide offset, const wide* start, place size, word lane, Numbers numbers
 ) {
     constexpr int each = 16 / sizeof(number);
     offset += *start;
-    wide i = offset / each + (wide)blockIdx.x * blockDim.x + threadIdx.x, begin = i * each;
-    if (begin >= offset + size) return;
-    alignas(16) number y[each];
-    numbers(philox(key[0], key[1], i, lane), y);
-    number* at = out + (begin - offset);
-    if (begin >= offset && begin + each <= offset + size && (wide)at % 16 == 0) {
-        *(uint4*)at = *(const uint4*)y;
-        return;
-    }
+    const word k0 = key[0], k1 = key[1];
+    const place step = (place)gridDim.x * blockDim.x * each;
+    place at = ((place)blockIdx.x * blockDim.x + threadIdx.x) * each - (place)(offset % each);  // of a counter's first
+    const bool aligned = (wide)(out + at) % 16 == 0;
+#pragma unroll 1
+    for (; at < size; at += step) {
+        alignas(16) number y[each];
+        numbers(philox(k0, k1, (offset + at) / each, lane), y);
+        if (aligned && at >= 0 && at + each <= size) {
+            *(uint4*)(out + at) = *(const uint4*)y;
+        } else {
 #pragma unroll
-    for (int k = 0; k < each; k++)
-        if (begin + k >= offset && begin + k < offset + size) at[k] = y[k];
+            for (int k = 0; k < each; k++)
+                if (at + k >= 0 && at + k < size) out[at + k] = y[k];
+        }
+    }
 }
 
 #define DRAW(name, number, fill)                                                                                       \
     extern "C" __global__ void name(                                                                                   \
-        const word* key, number* out, wide offset, const wide* start, wide size, word lane                \
+        const word* key, number* out, wide offset, const wide* start, place size, word lane                            \
     ) {                                                                                                                \
-        draw(key, out, offset, start, size, lane, [](uint4 w, number* y) { fill; });                          \
+        draw(key, out, offset, start, size, lane, [](uint4 w, number* y) { fill; });                                   \
     }
 
 DRAW(random_bits, word, (y[0] = w.x, y[1] = w.y, y[2] = w.z, y[3] = w.w))

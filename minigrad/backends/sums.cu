@@ -1,20 +1,23 @@
 // Sums, in a fixed order.
 
-// Column sums of some rows (grid.y): 32 columns by 8 threads each.
+// Column sums over a part of the rows (grid.y), by some threads for each column. Partial results are added up with it too:
+// so the end is that of a product.
 template <class real>
-__device__ void sum_columns(const real* x, real* sums, place rows, int columns) {
-    __shared__ real parts[8][33];
-    int column = blockIdx.x * 32 + threadIdx.x % 32, lane = threadIdx.x / 32;
-    place end = rows * (blockIdx.y + 1) / gridDim.y;
+__device__ void sum_columns(const real* x, place rows, place columns, int each, Epilogue<real> store) {
+    __shared__ real parts[256];
+    const int width = 256 / each, lane = threadIdx.x / width;
+    const place column = (place)blockIdx.x * width + threadIdx.x % width;
+    const place begin = rows * blockIdx.y / gridDim.y, end = rows * (blockIdx.y + 1) / gridDim.y;
     real sum = 0;
     if (column < columns)
 #pragma unroll 8
-        for (place row = rows * blockIdx.y / gridDim.y + lane; row < end; row += 8) sum += x[row * columns + column];
-    parts[lane][threadIdx.x % 32] = sum;
+        for (place row = begin + lane; row < end; row += each) sum += x[row * columns + column];
+    parts[threadIdx.x] = sum;
     __syncthreads();
     if (lane || column >= columns) return;
-    for (int other = 1; other < 8; other++) sum += parts[other][threadIdx.x % 32];
-    sums[(place)blockIdx.y * columns + column] = sum;
+    for (int other = 1; other < each; other++) sum += parts[other * width + threadIdx.x];
+    store.y += blockIdx.y * columns;
+    write(store, column / store.f, column % store.f, sum);
 }
 
 // The sum of a part (grid.y) of each row: 256 threads, then pairs of them.
@@ -33,29 +36,16 @@ __device__ void sum_rows(const real* x, real* sums, place columns) {
     if (!threadIdx.x) sums[(place)blockIdx.y * gridDim.x + blockIdx.x] = parts[0];
 }
 
-// Partial sums (count, m, n), added up in order.
-template <class real>
-__device__ void add_up(const real* partial, int count, place size, Epilogue<real> store) {
-    place i = (place)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= size) return;
-    real sum = partial[i];
-#pragma unroll 16
-    for (int other = 1; other < count; other++) sum += partial[other * size + i];
-    write(store, i / store.f, i % store.f, sum);
-}
-
 #define SUMS(real, suffix)                                                                                             \
-    extern "C" __global__ void sum_columns_##suffix(const real* x, real* sums, place rows, int columns) {              \
-        sum_columns(x, sums, rows, columns);                                                                           \
+    extern "C" __global__ void sum_columns_##suffix(                                                                   \
+        const real* x, place rows, place columns, int each, real* y, const real* bias, int biased, int relu,           \
+        int factor, int ho, int wo, int f                                                                              \
+    ) {                                                                                                                \
+        Epilogue<real> store{y, biased ? bias : nullptr, relu, factor, ho, wo, f};                                     \
+        sum_columns(x, rows, columns, each, store);                                                                    \
     }                                                                                                                  \
     extern "C" __global__ void sum_rows_##suffix(const real* x, real* sums, place columns) {                           \
         sum_rows(x, sums, columns);                                                                                    \
-    }                                                                                                                  \
-    extern "C" __global__ void add_up_##suffix(                                                                        \
-        const real* partial, int count, place size, real* y, const real* bias, int biased, int relu, int factor,       \
-        int ho, int wo, int f                                                                                          \
-    ) {                                                                                                                \
-        add_up(partial, count, size, Epilogue<real>{y, biased ? bias : nullptr, relu, factor, ho, wo, f});             \
     }
 
 SUMS(float, f32)
