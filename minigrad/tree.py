@@ -7,6 +7,7 @@ a leaf. `flatten` splits a tree into its leaves and a structure that can be comp
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,6 +23,11 @@ class Structure(NamedTuple):
     keys: tuple  # field names, dict keys or positions
     children: tuple[Structure, ...]
     static: tuple = ()  # values of dataclass fields that hold no arrays
+
+    @property
+    def leaves(self) -> int:
+        """How many there are."""
+        return 1 if self.kind is None else sum(child.leaves for child in self.children)
 
     def __str__(self) -> str:
         if self.kind is None:
@@ -110,21 +116,69 @@ def unflatten(structure: Structure, leaves: list) -> Any:
 
 
 def _build(structure: Structure, leaves: Any) -> Any:
-    kind, keys = structure.kind, structure.keys
-    if kind is None:
+    if structure.kind is None:
         return next(leaves)
     children = []
     for child in structure.children:  # a plain loop: StopIteration must reach `unflatten` as itself
         children.append(_build(child, leaves))
+    return _closer(structure)(children)
+
+
+def _closer(structure: Structure) -> Callable[[list], Any]:
+    """How to put children together: the inverse of an opener."""
+    kind, keys, static = structure.kind, structure.keys, structure.static
     if kind is type(None):
-        return None
+        return lambda children: None
     if issubclass(kind, dict):
-        return kind(*(factory for _, factory in structure.static), zip(keys, children, strict=True))
+        return lambda children: kind(*(factory for _, factory in static), zip(keys, children, strict=True))
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return kind(*children)
+        return lambda children: kind(*children)
     if issubclass(kind, (tuple, list)):
-        return kind(children)
-    return kind(**dict(zip(keys, children, strict=True)), **dict(structure.static))
+        return kind
+    return lambda children: kind(**dict(zip(keys, children, strict=True)), **dict(static))
+
+
+def _is_flat(structure: Structure) -> bool:
+    return all(child.kind is None for child in structure.children)
+
+
+def taker(structure: Structure) -> Callable[[Any, list], bool]:
+    """A function (tree, leaves) that appends the leaves of a tree, made to be called often: `flatten` where the
+    structure is known. It tells whether the containers are those of `structure`; whether leaves are leaves is for the
+    caller to see.
+    """
+    kind, keys, static = structure.kind, structure.keys, structure.static
+    below, flat = [taker(child) for child in structure.children], _is_flat(structure)
+
+    def take(tree: Any, leaves: list) -> bool:
+        if type(tree) is not kind:
+            return False
+        found, children, others = _openers[kind](tree)
+        if found != keys or others != static:
+            return False
+        if flat:
+            leaves += children
+            return True
+        return all([take_child(child, leaves) for take_child, child in zip(below, children)])
+
+    def take_leaf(tree: Any, leaves: list) -> bool:
+        leaves.append(tree)
+        return True
+
+    return take_leaf if kind is None else take
+
+
+def builder(structure: Structure, first: int = 0) -> Callable[[list], Any]:
+    """A function that gives the tree with these leaves, from number `first` on, made to be called often."""
+    if structure.kind is None:
+        return operator.itemgetter(first)
+    close, below, last = _closer(structure), [], first
+    for child in structure.children:
+        below.append(builder(child, last))
+        last += child.leaves
+    if _is_flat(structure):
+        return lambda leaves: close(leaves[first:last])
+    return lambda leaves: close([build(leaves) for build in below])
 
 
 def map(function: Callable, tree: Any, *others: Any) -> Any:

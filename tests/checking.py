@@ -11,7 +11,7 @@ import types
 
 import numpy as np
 import oracles
-from conftest import to_host
+from host import to_host
 from oracles import assert_close, difference, inner, rounding
 
 import minigrad as mg

@@ -12,7 +12,9 @@ from hypothesis import settings
 from minigrad import backends, core, rules, tree
 from minigrad.program import plan, regions
 
-sys.path.insert(0, str(Path(__file__).parent))  # cases, oracles and elsewhere, for tests in folders below too
+sys.path.insert(0, str(Path(__file__).parent))  # for what tests in folders below share with those here
+
+from host import to_host
 
 settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
@@ -98,11 +100,6 @@ def device(backend):
     if GXX is None:
         pytest.skip("kernels run on the host only with g++, which is not here")
     return backends.get("elsewhere")
-
-
-def to_host(x):
-    """A NumPy array (or number) from wherever it is."""
-    return backends.backend_of((x,)).to_host(x) if hasattr(x, "shape") and not isinstance(x, np.generic) else x
 
 
 @pytest.fixture

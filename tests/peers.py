@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from oracles import EPS
 
 import minigrad as mg

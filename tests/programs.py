@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from conftest import to_host
+from host import to_host
 
 from minigrad import backends, tree
 from minigrad.program import plan, regions

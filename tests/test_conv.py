@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from calls.conv import problems
-from conftest import to_host
+from host import to_host
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_close, inner, rounding

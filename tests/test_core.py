@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from conftest import to_host
+from host import to_host
 
 import minigrad as mg
 from minigrad.core import Interpreter, Primitive, bind, current, primitive, primitives

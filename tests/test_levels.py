@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from oracles import assert_close
 from strategies import signed
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import signed

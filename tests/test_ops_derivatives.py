@@ -23,7 +23,7 @@ from checking import (
     plain,
     true_derivative,
 )
-from conftest import to_host
+from host import to_host
 from layouts import LAYOUTS
 from oracles import assert_close, inner, rounding
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from oracles import assert_close
 from peers import Library, Spelling, beside
 from spellings import ROWS, Row

@@ -14,7 +14,7 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from numpy.polynomial import Polynomial
 from oracles import assert_close, rounding
 from strategies import signed

@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import agree, cut_everything, same

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from calls import CALLS, laid_out
 from checking import array_functions, check_constant, check_first, check_second, check_value, our_primitives
-from conftest import to_host
+from host import to_host
 from hypothesis import given, note
 from hypothesis import strategies as st
 from oracles import rounding

@@ -83,15 +83,15 @@ def test_a_step_of_a_vae_is_as_on_the_host(steps, agree):
 
 def test_a_step_of_a_vae_is_one_recorded_piece(steps):
     _, advance, state, _, batch = steps[1]
-    run = run_of(advance, state.parameters, state.optimiser, batch)
+    run = run_of(advance, state.parameters, state.optimiser, state.total, batch)
     assert len(run._pieces) == 1 and all(recorded._is_recordable(launch, run.program.kinds) for launch, _ in run._calls)
-    leaves = [leaf for leaf in tree.flatten((state.parameters, state.optimiser))[0] if leaf.shape]
-    assert len(run.taken) == len(leaves)  # every parameter and moment is updated in place
+    leaves = tree.flatten((state.parameters, state.optimiser, state.total))[0]
+    assert len(run.taken) == len(leaves)  # every parameter, moment and count is updated in place
 
 
 def test_a_step_of_a_vae_does_not_store_its_noise(steps):
     _, advance, state, _, batch = steps[1]
-    fusion = run_of(advance, state.parameters, state.optimiser, batch).fusion
+    fusion = run_of(advance, state.parameters, state.optimiser, state.total, batch).fusion
     noise = [slot for slot, made in fusion.made.items() if made.primitive.name == "random_normal"]
     assert noise and not set(noise) & set(fusion.level)
 
@@ -99,9 +99,9 @@ def test_a_step_of_a_vae_does_not_store_its_noise(steps):
 def test_a_step_of_a_vae_allocates_nothing_but_its_loss(device, steps):
     _, advance, state, _, batch = steps[1]
     pool, used = device.xp.get_default_memory_pool(), []
-    parameters, optimiser = state.parameters, state.optimiser
+    parameters, optimiser, total = state.parameters, state.optimiser, state.total
     for _ in range(5):
-        _, parameters, optimiser = advance(parameters, optimiser, batch)
+        _, parameters, optimiser, total = advance(parameters, optimiser, total, batch)
         used.append(pool.used_bytes())
     assert len(set(used[1:])) == 1
     assert device.address(tree.flatten(parameters)[0][0]) == device.address(tree.flatten(state.parameters)[0][0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 
 import minigrad as mg
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 
 import minigrad as mg
 

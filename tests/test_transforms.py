@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from oracles import assert_close, rounding
 from strategies import signed
 

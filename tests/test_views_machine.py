@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import to_host
+from host import to_host
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (

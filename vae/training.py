@@ -41,7 +41,7 @@ class State(NamedTuple):
     optimiser: Any
     epoch: int = 0
     step: int = 0
-    total: Any = 0.0  # sum of the ELBO of the images seen in this epoch, in nats; may be on a device
+    total: Any = 0.0  # sum of the ELBO of the images seen in this epoch, in nats; begins anew with its first batch
     log_sigma: float | None = None  # profiled ln σ of the last epoch
     seconds: float = 0.0  # spent on this epoch so far
     images: int = 0  # checksum of the images: after a stop they must be the same
@@ -79,14 +79,18 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
         parameters = model.init(_key(config, INIT, 0))
         if likelihood.mode == "learned":
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
-        return State(*_placed((parameters, optimiser.init(parameters)), device))
+        return _placed(State(parameters, optimiser.init(parameters)), device)
 
     return Trainer(config, model, likelihood, device, mg.jit(step, donate=(0, 1)), initial)
 
 
-def _placed(values: Any, device: str) -> Any:
-    """A tree on a device, its numbers too: a step counts on there, without a word from the host."""
-    return values if device == "cpu" else mg.to_device(tree.map(np.asarray, values), device)
+def _placed(state: State, device: str) -> State:
+    """What steps change on a device, numbers too: they count on there, without a word from the host."""
+    if device == "cpu":
+        return state
+    arrays = tree.map(np.asarray, (state.parameters, state.optimiser, float(state.total)))
+    parameters, optimiser, total = mg.to_device(arrays, device)
+    return state._replace(parameters=parameters, optimiser=optimiser, total=total)
 
 
 def _key(config: Config, purpose: int, epoch: int) -> Any:
@@ -142,8 +146,9 @@ def train(
 
 def _copied(state: State) -> State:
     """The same in memory of its own, which steps may write over."""
-    parameters, optimiser = tree.map(lambda leaf: leaf.copy(), (state.parameters, state.optimiser))
-    return state._replace(parameters=parameters, optimiser=optimiser)
+    arrays = state.parameters, state.optimiser, state.total
+    parameters, optimiser, total = tree.map(lambda leaf: leaf.copy() if hasattr(leaf, "copy") else leaf, arrays)
+    return state._replace(parameters=parameters, optimiser=optimiser, total=total)
 
 
 @contextmanager
@@ -188,19 +193,21 @@ def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], Batch]:
     return lambda number: Batch(images, order, key, numbers[number], min(size, count - number * size))
 
 
-def _whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Batch], tuple[Any, Parameters, Any]]:
-    """A step that draws its batch itself: on a device as part of what is captured, so that the host only starts it."""
+def _whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Any, Batch], tuple[Any, Parameters, Any, Any]]:
+    """A step that draws its batch and adds up the ELBO: on a device as part of what is captured, so that the host only
+    starts it."""
 
-    def whole(parameters: Parameters, optimiser: Any, batch: Batch) -> tuple[Any, Parameters, Any]:
-        return trainer.step(parameters, optimiser, *batch.drawn(trainer.model.latent))
+    def whole(parameters: Parameters, optimiser: Any, total: Any, batch: Batch) -> tuple[Any, Parameters, Any, Any]:
+        loss, parameters, optimiser = trainer.step(parameters, optimiser, *batch.drawn(trainer.model.latent))
+        before = mg.where(batch.number == 0, 0.0, total)
+        return loss, parameters, optimiser, before - mg.astype(loss, np.float64) * batch.count
 
-    return whole if trainer.device == "cpu" else mg.jit(whole, donate=(0, 1))
+    return whole if trainer.device == "cpu" else mg.jit(whole, donate=(0, 1, 2))
 
 
 def _stepped(advance: Callable, state: State, batch: Batch) -> tuple[State, Any]:
     """The state after one more batch, and its loss."""
-    loss, parameters, optimiser = advance(state.parameters, state.optimiser, batch)
-    total = state.total - mg.astype(loss, np.float64) * batch.count
+    loss, parameters, optimiser, total = advance(state.parameters, state.optimiser, state.total, batch)
     return state._replace(parameters=parameters, optimiser=optimiser, step=state.step + 1, total=total), loss
 
 
@@ -221,7 +228,7 @@ def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> Stat
     if not math.isfinite(record["test_elbo"]):
         raise TrainingError(f"the test ELBO became {record['test_elbo']} after epoch {record['epoch']}; {ADVICE}")
     history = (*state.history, record)
-    fresh = State(state.parameters, state.optimiser, state.epoch + 1)
+    fresh = State(state.parameters, state.optimiser, state.epoch + 1, total=state.total)
     return fresh._replace(log_sigma=log_sigma, images=state.images, history=history)
 
 
@@ -241,7 +248,7 @@ def _diagnosis(trainer: Trainer, draws: Callable, out: Path, state: State, value
         if before.step >= state.step - 2:
             try:
                 with mg.checks.debug_nans():
-                    whole(before.parameters, before.optimiser, draws(before.step))
+                    whole(before.parameters, before.optimiser, before.total, draws(before.step))
             except mg.checks.NanError as error:
                 found = str(error) if before.step == state.step - 1 else f"{error}, one batch earlier"
                 break
@@ -308,4 +315,4 @@ def load_state(trainer: Trainer, out: Path) -> State:
     optimiser = files.fill(fresh.optimiser, "optimiser", arrays, path)
     if hasattr(optimiser, "step"):
         optimiser = optimiser._replace(step=np.int64(optimiser.step))
-    return State(*_placed((parameters, optimiser), trainer.device), **rest)
+    return _placed(State(parameters, optimiser, **rest), trainer.device)

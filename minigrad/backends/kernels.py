@@ -252,9 +252,7 @@ class Kernels:
         splits = max(1, min(MOST_PARTS, rows // 64, 4 * self.processors // max(1, -(-count // 32))))
         if x.size:
             ending, last = self._ending(y), (1, 1, count)
-            self._in_parts(
-                lambda to, ending: self._add_up(x, splits, to, ending, last), splits, y, ending, last
-            )
+            self._in_parts(lambda to, ending: self._add_up(x, splits, to, ending, last), splits, y, ending, last)
         else:
             y[...] = 0
         return stored(y, out)

@@ -6,7 +6,7 @@ import functools
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from minigrad import tree
 from minigrad.backends import NEUTRAL
@@ -47,56 +47,86 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
     donate = (donate,) if isinstance(donate, int) else tuple(donate)
-    programs: dict[Any, list[tuple[Any, Program, list[bool]]]] = {}
+    programs: dict[Any, list[_Known]] = {}
+    last: list[_Known] = []  # at most one, the one that ran last
     gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
 
-    def program_of(leaves: list, structure: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[Program, list[bool]]:
-        """The program for arguments of this kind, and which leaves are given away."""
-        key = structure, tuple([(type(x), x.shape, x.dtype) if is_dynamic(x) else _static(x) for x in leaves])
+    def known_of(leaves: list, structure: tree.Structure, args: tuple, kwargs: dict[str, Any]) -> _Known:
+        """The program for arguments of this kind, captured if it is the first time."""
+        kinds = tuple(map(_kind, leaves))
         try:
-            known = programs.setdefault(key, [])
+            alike = programs.setdefault((structure, kinds), [])
         except TypeError as error:
             raise OperandTypeError(f"jit: static fields and keys of arguments must be hashable: {error}") from None
         told_apart = None if _is_plain(structure) else exact(structure)
-        for other, program, given in known:
-            if other == told_apart:
-                return program, given
+        for known in alike:
+            if known.told_apart == told_apart:
+                return known
         positions = {d % len(args) for d in donate} if args else set()
         given = [i in positions for i, arg in enumerate(args) for _ in tree.flatten(arg)[0]]
         given += [False] * (len(leaves) - len(given))
+        dynamic = [i for i, leaf in enumerate(leaves) if is_dynamic(leaf)]
         program = simplified(captured(f, args, kwargs))
-        donated = [is_given for leaf, is_given in zip(leaves, given, strict=True) if is_dynamic(leaf)]
-        program = replace(program, donated=tuple(slot for slot, d in zip(program.inputs, donated, strict=True) if d))
-        known.append((told_apart, program, given))
-        return program, given
+        donated = [slot for slot, i in zip(program.inputs, dynamic, strict=True) if given[i]]
+        program = replace(program, donated=tuple(donated))
+        lost = [i for i in dynamic if given[i] and not isinstance(leaves[i], NEUTRAL)]
+        alike.append(_Known(program, told_apart, tree.taker(structure), kinds, dynamic, lost))
+        return alike[-1]
 
     @functools.wraps(f)
     def jitted(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = tree.flatten((args, kwargs))
-        if not isinstance(current(), Eval) or any(isinstance(leaf, Tracer) for leaf in leaves):
-            return f(*args, **kwargs)
-        if any(not -len(args) <= position < len(args) for position in donate):
-            raise OperandError(f"jit: donate={donate} does not fit a call with {len(args)} positional arguments")
+        watched = not isinstance(current(), Eval)
+        known = last[0] if last and not watched else None
+        leaves = known.leaves((args, kwargs)) if known else None
+        if leaves is None:
+            known = None
+            leaves, structure = tree.flatten((args, kwargs))
+            if watched or any(isinstance(leaf, Tracer) for leaf in leaves):
+                return f(*args, **kwargs)
+            if any(not -len(args) <= position < len(args) for position in donate):
+                raise OperandError(f"jit: donate={donate} does not fit a call with {len(args)} positional arguments")
         for leaf in leaves if gone else ():
             if id(leaf) in gone and gone[id(leaf)]() is leaf:
                 raise OperandError(
                     f"jit: {describe(leaf)} was donated to an earlier call, which wrote over it; use its result"
                 )
-        program, given = program_of(leaves, structure, args, kwargs)
-        program.check()
+        if known is None:
+            known = known_of(leaves, structure, args, kwargs)
+            last[:] = [known]
+        known.program.check()
         try:
-            return program.run([leaf for leaf in leaves if is_dynamic(leaf)])
+            return known.program.run([leaves[i] for i in known.dynamic])
         finally:  # also if it breaks off, half-way through
-            for leaf, is_given in zip(leaves, given, strict=True) if donate else ():
-                if is_given and is_dynamic(leaf) and not isinstance(leaf, NEUTRAL):
-                    _remember(gone, leaf)
+            for i in known.lost:
+                _remember(gone, leaves[i])
 
     def program(*args: Any, **kwargs: Any) -> Program:
         """The program that a call with these arguments runs."""
-        return program_of(*tree.flatten((args, kwargs)), args, kwargs)[0]
+        return known_of(*tree.flatten((args, kwargs)), args, kwargs).program
 
     jitted.program = program
     return jitted
+
+
+class _Known(NamedTuple):
+    """A program, and the kind of arguments that it is for."""
+
+    program: Program
+    told_apart: Any  # what tells their structure from those it equals; None if there are none
+    take: Callable[[Any, list], bool]
+    kinds: tuple
+    dynamic: list[int]  # leaves that are data
+    lost: list[int]  # leaves that nobody may use again
+
+    def leaves(self, arguments: Any) -> list | None:
+        """The leaves of arguments of this kind; None for others, and where it takes longer to tell."""
+        leaves: list = []
+        if self.told_apart is not None or not self.take(arguments, leaves):
+            return None
+        for leaf, kind in zip(leaves, self.kinds, strict=True):
+            if type(leaf) is not kind[0] or _kind(leaf) != kind:
+                return None
+        return leaves
 
 
 def _remember(gone: dict[int, weakref.ref], array: Any) -> None:
@@ -112,8 +142,10 @@ def _is_plain(structure: tree.Structure) -> bool:
     return all([child.kind is None or _is_plain(child) for child in structure.children])
 
 
-def _static(leaf: Any) -> Any:
-    """A leaf that is part of the code."""
+def _kind(leaf: Any) -> tuple:
+    """What must be the same for a program to do: shape and dtype of data, and the value of what is part of the code."""
+    if is_dynamic(leaf):
+        return type(leaf), leaf.shape, leaf.dtype
     try:
         hash(leaf)
     except TypeError:

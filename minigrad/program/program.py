@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -109,7 +109,8 @@ class Program:
                 f"mg.to_device(x, {self.backend.device!r}), or trace the function anew"
             )
         self.check()
-        return self.run(arrays)
+        watched = not isinstance(current(), Eval) or any(isinstance(array, Tracer) for array in arrays)
+        return tree.unflatten(self.structure, self._applied(arrays)) if watched else self.run(arrays)
 
     def check(self) -> None:
         """Raise MutationError if an array that it took from outside has changed."""
@@ -117,9 +118,8 @@ class Program:
             taken.check()
 
     def run(self, arrays: Sequence[Any]) -> Any:
-        """The results, of the arrays among the arguments, which are known to fit."""
-        watched = not isinstance(current(), Eval) or any(isinstance(array, Tracer) for array in arrays)
-        return tree.unflatten(self.structure, self._applied(arrays) if watched else self._replay.run(arrays))
+        """The results, of the arrays among the arguments, which are known to fit and which nobody watches."""
+        return self._built(self._replay.run(arrays))
 
     def _applied(self, arrays: Sequence[Any]) -> list[Any]:
         """One primitive after the other, for an interpreter to see: so a program has derivatives."""
@@ -131,6 +131,11 @@ class Program:
         for instruction in self.instructions:
             values[instruction.result] = instruction.primitive(*map(of, instruction.operands), **instruction.params)
         return list(map(of, self.outputs))
+
+    @cached_property
+    def _built(self) -> Callable[[list], Any]:
+        """Results from their leaves."""
+        return tree.builder(self.structure)
 
     @cached_property
     def _replay(self) -> Replay | Recorded:

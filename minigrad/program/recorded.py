@@ -5,7 +5,8 @@ then recorded and from then on repeated as a whole. A repeated run reads and wri
 
     donated arguments    are where they are: results go over them, and the next call brings those
     other arguments      too, as long as they stay where they are; one that moves is copied to a place of its own
-    numbers              are copied into the device's memory, where what is recorded reads them
+    numbers              are copied into the device's memory, where what is recorded reads them, unless they are donated
+                         and stay there
     results              are copied to memory of their own
 
 What cannot be recorded runs between two recorded pieces.
@@ -55,7 +56,7 @@ class Recorded:
     def __init__(self, program: Program, donated: Sequence[int] = ()):
         self.program, self.recorder = program, program.backend.recorder
         self.backend = replace(program.backend, matmul=self.recorder.matmul)
-        self.fusion, self.donated = Fusion(program), [slot for slot in donated if program.kinds[slot].shape]
+        self.fusion, self.donated = Fusion(program), list(donated)
         self._lock = threading.Lock()
         self._given: dict[int, Any] = {}  # arrays that are bound as they are
         self._own: dict[int, Any] = {}  # places that arguments are copied to
@@ -117,9 +118,11 @@ class Recorded:
         address = self.backend.address
         for slot, array in zip(self.program.inputs, inputs, strict=True):
             before = self._given.get(slot)
+            if array is before:
+                continue
             if slot in self._own:
                 self._own[slot][...] = array
-            elif not self.program.kinds[slot].shape or not array.flags.c_contiguous:
+            elif not self._can_stay(slot, array):
                 self._own[slot] = self.backend.xp.empty(*self.program.kinds[slot])
                 self._own[slot][...] = array
                 self._pieces = None
@@ -128,28 +131,31 @@ class Recorded:
                 self._given[slot] = array
             else:
                 self._pieces = None
-                if slot in self.donated:
+                if slot in self.donated and array.ndim:
                     self._given[slot] = array
                 else:
                     self._own[slot] = array.copy()
                     del self._given[slot]
 
+    def _can_stay(self, slot: int, array: Any) -> bool:
+        """Whether an argument can be read where it is: numbers only if they are given away, for else they move."""
+        there = isinstance(array, self.backend.array_type) and array.flags.c_contiguous
+        return there and (array.ndim > 0 or slot in self.donated)
+
     def _results(self) -> list[Any]:
         """The outputs, each in memory of its own."""
-        results: list[Any] = []
-        handed: set[int] = set()
-        for output in self.program.outputs:
-            value = output.value if isinstance(output, Constant) else self._shown(output)
-            if isinstance(output, int) and output in self.taken and output not in handed:
-                handed.add(output)
-                slot = self.taken[output]
+        results = []
+        for slot, value in self._handed_out:
+            if slot is not None:
                 value = self._given[slot] = value.view()
-                results.append(value)
-            elif is_array(value):
-                results.append(backend_of((value,)).xp.array(value, copy=True))
-            else:
-                results.append(value)
+            results.append(value.copy() if slot is None and is_array(value) else value)
         return results
+
+    def _found(self) -> Iterator[tuple[int | None, Any]]:
+        """Where each output is, and the slot of the donated argument whose memory goes with it."""
+        left = dict(self.taken)
+        for output in self.program.outputs:
+            yield left.pop(output, None), self._shown(output)
 
     # Memory
 
@@ -217,6 +223,7 @@ class Recorded:
             kind = self.program.kinds[slot]
             memory = self._block[begin + offset : begin + offset + kind.bytes]
             self._roots[slot] = memory.view(kind.dtype).reshape(kind.shape)
+        self._handed_out = list(self._found())
         self._calls = [(launch, self._call(launch)) for level in self.fusion.levels for launch in level]
         self._pieces = [partial(make_and_look if isinstance(c[0], Call) else _run, c) for _, c in self._calls]
 
