@@ -272,6 +272,65 @@ def test_streams():
     outer.use()
 
 
+def forked(join=True):
+    """A graph of x ← 0, then x ← 2x + 1 and y ← y + 1 on two streams, then y ← x + y if they are joined; x and y."""
+    stream, other, x, y = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True), device(5), device(0)
+    with stream:
+        stream.begin_capture()
+        x.fill(0)
+        other.wait_event(stream.record())
+        with other:
+            assert other.is_capturing()
+            y += 1
+            end = other.record()
+        x *= 2
+        x += 1
+        if join:
+            stream.wait_event(end)
+            y += x
+        graph = stream.end_capture()
+    assert not other.is_capturing()
+    return graph, x, y
+
+
+def test_a_graph_waits_for_what_its_streams_waited_for_and_for_nothing_else():
+    graph, x, y = forked()
+    for count in range(1, 20):
+        graph.launch()
+        assert values(x) == [1] and values(y) == [2 * count]
+    order, stream = [], cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        start = stream.record()
+        for name in "abc":
+            branch = cuda.Stream(non_blocking=True)
+            branch.wait_event(start)
+            with branch:
+                stream.graph.record(lambda name=name: order.append(name), ())
+            stream.wait_event(branch.record())
+        graph = stream.end_capture()
+    for _ in range(50):
+        graph.launch()
+    assert {"".join(order[i : i + 3]) for i in range(0, 150, 3)} == {"abc", "acb", "bac", "bca", "cab", "cba"}
+
+
+def test_streams_that_do_not_fit_a_graph():
+    with pytest.raises(RuntimeError, match="does not wait for another's work"):
+        forked(join=False)
+    stream, other = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True)
+    stream.begin_capture()
+    with pytest.raises(RuntimeError, match="waiting for what is not captured"):
+        stream.wait_event(other.record())
+    with pytest.raises(RuntimeError, match="previous error during capture"):
+        stream.end_capture()
+    stream.begin_capture()
+    with pytest.raises(RuntimeError, match="waiting on another stream"):
+        cuda.Stream.null.wait_event(stream.record())
+    other.wait_event(stream.record())
+    with pytest.raises(RuntimeError, match="not capturing"):
+        other.end_capture()  # it did not begin
+
+
 def test_arrays_are_in_memory_of_the_allocator_in_use():
     pool, default = cuda.MemoryPool(), CUPY.get_default_memory_pool()
     before = default.used_bytes()

@@ -54,6 +54,11 @@ def run_of(jitted, *args) -> recorded.Recorded:
     return jitted.program(*args)._replay
 
 
+def are_recordable(run) -> list[bool]:
+    """Of each launch, whether it is."""
+    return [recorded._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls]
+
+
 # A whole training step
 
 
@@ -84,9 +89,27 @@ def test_a_step_of_a_vae_is_as_on_the_host(steps, agree):
 def test_a_step_of_a_vae_is_one_recorded_piece(steps):
     _, advance, state, _, batch = steps[1]
     run = run_of(advance, state.parameters, state.optimiser, state.total, batch)
-    assert len(run._pieces) == 1 and all(recorded._is_recordable(launch, run.program.kinds) for launch, _ in run._calls)
+    assert len(run._pieces) == 1 and all(
+        recorded._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls
+    )
     leaves = tree.flatten((state.parameters, state.optimiser, state.total))[0]
     assert len(run.taken) == len(leaves)  # every parameter, moment and count is updated in place
+
+
+def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, monkeypatch):
+    f = lambda x, y: (mg.sum(mg.exp(x @ y), 0), mg.sum(mg.exp(y @ x), 1), x @ x)
+    x, y, graphs = RNG.standard_normal((3, 3)), RNG.standard_normal((3, 3)), []
+    ended = device.xp.cuda.Stream.end_capture
+    monkeypatch.setattr(device.xp.cuda.Stream, "end_capture", lambda stream: graphs.append(ended(stream)) or graphs[-1])
+    jitted, arguments = mg.jit(f), there((x, y))
+    for _ in range(9):
+        agree(jitted(*arguments), f(x, y))
+    levels = run_of(jitted, *arguments).fusion.levels
+    assert [len(level) for level in levels] == [3, 1, 2]
+    (graph,) = graphs
+    if device.name == "elsewhere":
+        waits = [graph.before({number}) for number in range(6)]
+        assert waits == [{0}, {1}, {2}, {0, 1, 2, 3}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 5}]
 
 
 def test_a_step_of_a_vae_does_not_store_its_noise(steps):
@@ -268,7 +291,9 @@ def test_what_cannot_be_recorded_runs_between_two_pieces(there, agree, f):
     for number in range(5):
         agree(jitted(there(X + number)), whole(X + number), rtol=1e-2 if f(X).dtype == np.float16 else 1e-9)
     launches = run_of(jitted, there(X))._calls
-    assert [recorded._is_recordable(launch, jitted.program(there(X)).kinds) for launch, _ in launches].count(False) >= 1
+    assert [recorded._is_recordable(launch, jitted.program(there(X)).kinds) for _, launch, _ in launches].count(
+        False
+    ) >= 1
     assert len(run_of(jitted, there(X))._pieces) >= 3
 
 

@@ -34,7 +34,10 @@ class Recorder:
     matmul: Callable  # the one that can be recorded
     compiled: Callable  # compiled(source) -> launch(name, blocks, arrays)
     memory: Callable  # memory() -> pool; within pool(), a context manager, arrays are made in memory of its own
-    record: Callable  # record(work) -> a function that repeats what work() asked of the device
+    record: (
+        Callable  # record(levels of functions) -> a function that repeats what they asked of the device, in order of
+    )
+    #                   levels; those of a level may run side by side
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from minigrad.backends import Backend, DeviceError, Recorder, stored, trouble
 from minigrad.backends.chains import PRELUDE, THREADS
 from minigrad.backends.kernels import Kernels, source
 
+BRANCHES = 8  # of a graph, side by side
+
 
 def load() -> Backend:
     """The CuPy backend, for the GPU that is current now and has just compiled and run two kernels.
@@ -168,6 +170,27 @@ def _nothing_thrown_away():
             gc.enable()
 
 
+def _side_by_side(cupy: Any, level: Sequence[Callable[[], None]], stream: Any, others: Sequence[Any]) -> list[Any]:
+    """Calls the functions on `stream`, which is current, and on the others, all of which it awaits; returns the events.
+
+    What one function frees goes to none beside it: CuPy's pools keep memory for the stream that it was made on.
+    """
+    used = others[: len(level) - 1]
+    new, each = partial(cupy.cuda.Event, disable_timing=True), len(used) + 1
+    begun, ended = stream.record(new()) if used else None, []
+    for number, other in enumerate(used, 1):
+        other.wait_event(begun)
+        with other:
+            for function in level[number::each]:
+                function()
+        ended.append(other.record(new()))
+    for function in level[::each]:
+        function()
+    for event in ended:
+        stream.wait_event(event)
+    return [begun, *ended]
+
+
 def _recorder(cupy: Any, kernels: Kernels) -> Recorder:
     """CUDA graphs: the BLAS library cannot be recorded in one, all else that programs launch can."""
 
@@ -187,12 +210,14 @@ def _recorder(cupy: Any, kernels: Kernels) -> Recorder:
         pool = cupy.cuda.MemoryPool()  # lives as long as what is returned
         return lambda: cupy.cuda.using_allocator(pool.malloc)
 
-    def record(work: Callable[[], None]) -> Callable[[], None]:
-        stream = cupy.cuda.Stream(non_blocking=True)
+    def record(levels: Sequence[Sequence[Callable[[], None]]]) -> Callable[[], None]:
+        stream, kept = cupy.cuda.Stream(non_blocking=True), []
+        others = [cupy.cuda.Stream(non_blocking=True) for _ in range(min(BRANCHES, max(map(len, levels))) - 1)]
         with stream, _nothing_thrown_away():
             stream.begin_capture()
             try:
-                work()
+                for level in levels:
+                    kept += _side_by_side(cupy, level, stream, others)
             except BaseException:
                 with suppress(Exception):  # what broke the recording is the error to tell of
                     stream.end_capture()

@@ -125,8 +125,8 @@ def _stacked(b, picks):
     """Index arrays, broadcast together, as one int64 array with a row for each."""
     shape = np.broadcast_shapes(*map(shape_of, picks))
     if any(isinstance(pick, Tracer) for pick in picks):
-        rows = [broadcast_to(astype(pick, np.int64), shape) for pick in picks]
-        return concatenate_p(*[reshape_p(row, shape=(1, *shape)) for row in rows], axis=0)
+        rows = [reshape_p(broadcast_to(astype(pick, np.int64), shape), shape=(1, *shape)) for pick in picks]
+        return concatenate_p(*rows, axis=0) if len(rows) > 1 else rows[0]
     return b.xp.stack([b.xp.broadcast_to(pick, shape) for pick in picks]).astype(np.int64)
 
 

@@ -18,7 +18,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -224,8 +225,10 @@ class Recorded:
             memory = self._block[begin + offset : begin + offset + kind.bytes]
             self._roots[slot] = memory.view(kind.dtype).reshape(kind.shape)
         self._handed_out = list(self._found())
-        self._calls = [(launch, self._call(launch)) for level in self.fusion.levels for launch in level]
-        self._pieces = [partial(make_and_look if isinstance(c[0], Call) else _run, c) for _, c in self._calls]
+        self._calls = [
+            (number, launch, self._call(launch)) for number, level in enumerate(self.fusion.levels) for launch in level
+        ]
+        self._pieces = [partial(make_and_look if isinstance(c[0], Call) else _run, c) for *_, c in self._calls]
 
     def _shown(self, operand: int | Constant) -> Any:
         """The array of an operand: a view of what has memory."""
@@ -254,14 +257,14 @@ class Recorded:
         return [call_of(instruction.primitive, self.backend, args, instruction.params, out)]
 
     def _recorded(self) -> Iterator[Callable[[], None]]:
-        """The calls in pieces, recorded where they can be."""
+        """The calls in pieces, recorded where they can be: launches of a level do not wait for each other."""
         kinds = self.program.kinds
-        for recordable, some in groupby(self._calls, key=lambda each: _is_recordable(each[0], kinds)):
-            calls = [call for _, made in some for call in made]
+        for recordable, some in groupby(self._calls, key=lambda each: _is_recordable(each[1], kinds)):
+            levels = [[partial(_run, calls) for *_, calls in level] for _, level in groupby(some, key=itemgetter(0))]
             if recordable:
-                yield self.recorder.record(partial(_run, calls))
+                yield self.recorder.record(levels)
             else:
-                yield partial(_run, calls)
+                yield from chain(*levels)
 
 
 def _is_recordable(launch: Launch, kinds: Sequence[Kind]) -> bool:

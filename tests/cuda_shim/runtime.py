@@ -1,12 +1,14 @@
 """Streams, graphs and memory of a device that is not there, with CuPy's names: the `cupy.cuda` of elsewhere.py.
 
-While a stream captures, nothing runs: what would run is written down, and `Graph.launch` runs it. As on CUDA, what the
-host would have to wait for is refused then, and spoils the capture. A graph keeps no memory: it may use what arrays
+While a stream captures, nothing runs: what would run is written down, and `Graph.launch` runs it, in another order each
+time of those that the streams and events left open. As on CUDA, what the host would have to wait for is refused while
+capturing, and spoils the capture. A graph keeps no memory: it may use what arrays
 still hold, and what went back to a pool of its own.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import weakref
@@ -85,6 +87,7 @@ class Stream:
 
     def __init__(self, null: bool = False, non_blocking: bool = False):
         self.is_null, self.non_blocking, self.graph, self._outer = null, non_blocking, None, []
+        self.last: frozenset[int] = frozenset()  # steps of the graph that whatever comes next has to wait for
 
     def __enter__(self) -> Stream:
         self._outer.append(_now.stream)
@@ -103,13 +106,17 @@ class Stream:
             raise CUDARuntimeError(
                 "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
             )
-        self.graph = Graph()
+        self.graph, self.last = Graph(self), frozenset()
 
     def end_capture(self) -> Graph:
         """What was captured. Raises CUDARuntimeError where something was refused meanwhile; it ends all the same."""
-        graph, self.graph = self.graph, None
-        if graph is None:
+        graph = self.graph
+        if graph is None or graph.streams[0] is not self:
             raise CUDARuntimeError("cudaErrorIllegalState: the stream is not capturing")
+        for stream in graph.streams:
+            stream.graph = None
+        if any(graph.before(stream.last) - graph.before(self.last) for stream in graph.streams):
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnjoined: the stream does not wait for another's work")
         if graph.spoiled:
             raise CUDARuntimeError(
                 f"cudaErrorStreamCaptureInvalidated: operation failed due to a previous error during capture "
@@ -130,7 +137,16 @@ class Stream:
         return event
 
     def wait_event(self, event: Event) -> None:
-        """Nothing to wait for: all that was asked for is done."""
+        """Without a graph there is nothing to wait for: all that was asked for is done."""
+        if event.graph is None and self.graph is not None:
+            self.graph.refuse("waiting for what is not captured")
+        if event.graph is not None:
+            if self.is_null or self.graph not in (None, event.graph):
+                event.graph.refuse("waiting on another stream")
+            if self.graph is None:
+                event.graph.streams.append(self)
+                self.graph, self.last = event.graph, frozenset()
+            self.last |= event.last
 
 
 Stream.null = Stream(null=True)
@@ -140,10 +156,11 @@ class Event:
     """A moment of a stream."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False):
-        self.moment = None
+        self.moment, self.graph, self.last = None, None, frozenset()
 
     def record(self, stream: Stream | None = None) -> None:
-        self.moment = time.perf_counter()
+        stream = _now.stream if stream is None else stream
+        self.moment, self.graph, self.last = time.perf_counter(), stream.graph, stream.last
 
     def synchronize(self) -> None:
         refuse_while_capturing("synchronize")
@@ -161,12 +178,27 @@ def get_elapsed_time(start: Event, end: Event) -> float:
 class Graph:
     """Work that was captured, over the same memory each time."""
 
-    def __init__(self):
-        self.spoiled, self._steps, self._memory = "", [], {}
+    def __init__(self, *streams: Stream):
+        self.spoiled, self.streams, self._memory, self._launches = "", list(streams), {}, 0
+        self._steps: list[tuple[Callable[[], Any], frozenset[int]]] = []  # and what each waits for
+        self._after: list[list[int]] = []  # those that wait for it
+
+    def before(self, last: frozenset[int]) -> set[int]:
+        """Those steps, and all that they wait for."""
+        found, new = set(), set(last)
+        while new:
+            found |= new
+            new = {step for number in new for step in self._steps[number][1]} - found
+        return found
 
     def record(self, work: Callable[[], Any], memory: Iterable[Memory]) -> None:
-        """Writes work down, and what memory it is for."""
-        self._steps.append(work)
+        """Writes work of the current stream down, and what memory it is for."""
+        number, stream = len(self._steps), _now.stream
+        self._steps.append((work, stream.last))
+        self._after.append([])
+        for step in stream.last:
+            self._after[step].append(number)
+        stream.last = frozenset({number})
         for used in memory:
             self._memory[id(used.raw)] = weakref.ref(used), weakref.ref(used.pool)
 
@@ -182,8 +214,16 @@ class Graph:
         for memory, pool in self._memory.values():
             if memory() is None and pool() in (None, DEFAULT_POOL):
                 raise CUDARuntimeError("cudaErrorIllegalAddress: a graph uses memory that was given back")
-        for step in self._steps:
-            step()
+        self._launches += 1
+        order, waits = random.Random(self._launches), [len(before) for _, before in self._steps]
+        ready = [number for number, count in enumerate(waits) if not count]
+        while ready:
+            number = ready.pop(order.randrange(len(ready)))
+            self._steps[number][0]()
+            for after in self._after[number]:
+                waits[after] -= 1
+                if not waits[after]:
+                    ready.append(after)
 
     def upload(self, stream: Stream | None = None) -> None:
         """Launching will not have to."""
