@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from minigrad import backends, core, rules, tree
+from minigrad import backends, core, rules, to_device, tree
 from minigrad.program import plan, regions
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what tests in folders below share with those here
@@ -100,6 +100,28 @@ def device(backend):
     if GXX is None:
         pytest.skip("kernels run on the host only with g++, which is not here")
     return backends.get("elsewhere")
+
+
+@pytest.fixture(scope="session")
+def there(device):
+    """Moves the arrays of a tree to the device, copied."""
+    copied = lambda x: np.array(x) if hasattr(x, "shape") else x
+    return lambda values: to_device(tree.map(copied, values), device.device)
+
+
+@pytest.fixture(scope="session")
+def agree(device):
+    """Whether a tree on the device is one on the host, within rounding."""
+
+    def check(ours, expected, rtol=1e-9):
+        ours, expected = (tree.flatten(values) for values in (ours, expected))
+        assert ours[1] == expected[1]
+        for x, y in zip(ours[0], map(np.asarray, expected[0]), strict=True):
+            x = np.asarray(device.to_host(x))
+            assert x.shape == y.shape and x.dtype == y.dtype
+            np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol, equal_nan=True)
+
+    return check
 
 
 @pytest.fixture
