@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -245,6 +246,44 @@ def test_numbers_that_are_equal_but_not_the_same_are_told_apart(numbers):
         for n in numbers[1:]:
             with pytest.raises(ValueError, match="the program"):
                 program(*arguments(n))
+
+
+def test_a_call_unlike_the_last_is_not_mistaken_for_it():
+    """Trees, dtypes, shapes, kinds of containers and of numbers in turn: each as without jit, and captured once."""
+    calls = []
+
+    def f(values, scale=2.0):
+        calls.append(values)
+        leaves = [mg.asarray(leaf) * (scale if type(scale) is float else -3) for leaf in tree.flatten(values)[0]]
+        return str(tree.flatten(values)[1]), leaves
+
+    one, two = np.arange(3.0), np.arange(3.0) + 1
+    given = [
+        ([one, two],), ((one, two),), ([one, [two]],), ([[one], two],), ([one, None, two],), ([one, two, None],),
+        ({"a": one, "b": two},), ({"a": one, "c": two},), ({"b": two, "a": one},), (OrderedDict(a=one, b=two),),
+        ([one.astype(np.float32), two],), ([one[:2], two],), ([one[None], two],), ([one[0], two],), ([one[:1], two],),
+        ([one, two], 2), ([one, two], True), ([one, two], 1), ([one, two], 1.0), ([one, 2.0],), ([one, 2],), ([one],),
+        ([one, ()],), (one,), ([],), ([one, two], np.float64(2)), ([one, two], np.array(2.0)), ([one, two], -0.0),
+    ]  # fmt: skip
+    kinds = len(given) - 1  # the order of a dict's keys does not matter
+    jitted = mg.jit(f)
+    for arguments in [*given, *given[::-1], *(each for each in given for _ in range(2))]:
+        (ours, results), (name, expected) = jitted(*arguments), f(*arguments)
+        calls.pop()
+        assert ours == name and len(results) == len(expected)
+        for x, y in zip(results, expected, strict=True):
+            assert np.array_equal(x, y) and np.asarray(x).dtype == np.asarray(y).dtype
+            assert np.array_equal(np.signbit(x), np.signbit(y))
+    assert len(calls) == kinds
+
+
+def test_a_call_in_a_derivative_is_not_mistaken_for_the_last_one():
+    jitted = mg.jit(lambda x: mg.sum(mg.sin(x)))
+    x = np.arange(3.0)
+    for _ in range(3):
+        assert jitted(x) == np.sin(x).sum()
+        np.testing.assert_allclose(mg.grad(jitted)(x), np.cos(x))
+        assert mg.trace(lambda x: jitted(x))(x)(x) == np.sin(x).sum()
 
 
 def test_a_nan_among_the_arguments_is_captured_once():

@@ -46,6 +46,19 @@ def test_flatten_and_unflatten_are_inverse(values):
     assert str(structure).count("*") == len(leaves) == len(tree.names(values))
 
 
+@given(trees(st.integers()), trees(st.integers()))
+def test_a_known_structure_is_opened_and_closed_the_short_way(values, other):
+    leaves, structure = tree.flatten(values)
+    take, build = tree.taker(structure), tree.builder(structure)
+    for opened, expected in ((values, leaves), (other, tree.flatten(other)[0])):
+        found: list = []
+        if take(opened, found) and all(type(leaf) is int for leaf in found):
+            assert found == expected and tree.flatten(opened)[1] == structure
+        else:
+            assert tree.flatten(opened)[1] != structure
+    assert build(leaves) == values and build([-leaf for leaf in leaves]) == tree.map(lambda leaf: -leaf, values)
+
+
 @given(trees(st.integers()))
 def test_map(values):
     leaves, structure = tree.flatten(values)
