@@ -286,6 +286,18 @@ def test_a_call_in_a_derivative_is_not_mistaken_for_the_last_one():
         assert mg.trace(lambda x: jitted(x))(x)(x) == np.sin(x).sum()
 
 
+def test_within_a_derivative_a_function_sees_what_it_closes_over():
+    x, scale = np.arange(3.0), [2.0]
+    jitted = mg.jit(lambda x: mg.sum(x * scale[0]))
+
+    def f(s):
+        scale[0] = s
+        return jitted(x)
+
+    assert jitted(x) == jitted(x) == 6
+    assert mg.value_and_grad(f)(5.0) == (15, 3)
+
+
 def test_a_nan_among_the_arguments_is_captured_once():
     captured = []
     f = mg.jit(lambda x, n: captured.append(n) or x + n)
