@@ -31,6 +31,17 @@ def are_recordable(run) -> list[bool]:
     return [recorded._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls]
 
 
+def streams_that_keep(graphs, streams):
+    """CuPy's class of streams, but for a list of what they captured."""
+
+    class Stream(streams):
+        def end_capture(self):
+            graphs.append(super().end_capture())
+            return graphs[-1]
+
+    return Stream
+
+
 # A whole training step
 
 
@@ -71,8 +82,7 @@ def test_a_step_of_a_vae_is_one_recorded_piece(steps):
 def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, monkeypatch):
     f = lambda x, y: (mg.sum(mg.exp(x @ y), 0), mg.sum(mg.exp(y @ x), 1), x @ x)
     x, y, graphs = RNG.standard_normal((3, 3)), RNG.standard_normal((3, 3)), []
-    ended = device.xp.cuda.Stream.end_capture
-    monkeypatch.setattr(device.xp.cuda.Stream, "end_capture", lambda stream: graphs.append(ended(stream)) or graphs[-1])
+    monkeypatch.setattr(device.xp.cuda, "Stream", streams_that_keep(graphs, device.xp.cuda.Stream))
     jitted, arguments = mg.jit(f), there((x, y))
     for _ in range(9):
         agree(jitted(*arguments), f(x, y))
@@ -158,6 +168,19 @@ def test_an_argument_that_moves_is_copied_from_then_on(device, there, agree):
         agree(jitted(fixed, there(Y * number)), f(X, Y * number))
     fixed += 1
     agree(jitted(fixed, there(Y)), f(X + 1, Y))
+
+
+def test_a_learning_rate_may_change_without_a_new_graph(device, there, agree, monkeypatch):
+    f = lambda p, g, rate: (p - rate * g, rate / 2)
+    graphs: list = []
+    monkeypatch.setattr(device.xp.cuda, "Stream", streams_that_keep(graphs, device.xp.cuda.Stream))
+    step, p, (q, g) = mg.jit(f, donate=0), X, there((X, Y))
+    for rate in (0.1, 0.2, 0.3, 0.4, 0.5):
+        for given in (np.float64(rate), there(np.array(rate))):
+            for _ in range(2):
+                (q, half), (p, expected) = step(q, g, given), f(p, Y, np.float64(rate))
+                agree((q, half), (p, expected))
+    assert len(graphs) == 2  # one for numbers of the host, one for those of the device
 
 
 def test_a_donated_argument_that_moves_is_updated_where_it_is_then(device, there, agree):
