@@ -233,7 +233,8 @@ def pretended_gpu(monkeypatch):
     pool = types.SimpleNamespace(free_all_blocks=lambda: None)
     asked = {"cuda": cuda, "get_default_memory_pool": lambda: pool}
     xp = types.SimpleNamespace(**{**vars(elsewhere.BACKEND.xp), **asked})
-    recorder = replace(elsewhere.BACKEND.recorder, memory=lambda: nullcontext, record=lambda work: work)
+    at_once = lambda levels: lambda: [launch() for level in levels for launch in level]
+    recorder = replace(elsewhere.BACKEND.recorder, memory=lambda: nullcontext, record=at_once)
     made = replace(elsewhere.BACKEND, name="cupy", device="cuda", xp=xp, recorder=recorder)
     monkeypatch.setitem(backends._by_device, "cuda", made)
     monkeypatch.setitem(backends._by_type, elsewhere.Array, made)
