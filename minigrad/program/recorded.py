@@ -1,8 +1,8 @@
 """Recorded: a program on a device that can repeat recorded work, such as a CUDA graph.
 
 `fusion` says what is launched. Here it is bound to memory, run twice as it is, which compiles and loads what it needs,
-then recorded and from then on repeated as a whole, the launches of a level side by side. A repeated run reads and writes
-the same memory every time:
+then recorded, the launches of a level side by side, and from then on repeated as a whole. A repeated run reads and
+writes the same memory every time:
 
     donated arguments    are where they are: results go over them, and the next call brings those
     other arguments      too, as long as they stay where they are; one that moves is copied to a place of its own

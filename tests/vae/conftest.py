@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from runs import SMALL, save_images
 
-from vae import commands, gradients, training
+from vae import cli, commands, gradients, training
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +20,34 @@ def on_the_device_of_this_run(backend):
             patch.setattr(function, "__defaults__", (*function.__defaults__[:-1], backend.device))
         patch.setattr(commands, "_device", lambda name: backend.device if name == "cpu" else usual(name))
         yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A file with 50 + 20 images of 4×4."""
+    return save_images(tmp_path_factory.mktemp("images") / "images.npz")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, images):
+    """A finished run."""
+    out = tmp_path_factory.mktemp("runs") / "trained"
+    assert cli.main(["train", "--data", images, *SMALL, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def vae(capsys, monkeypatch, tmp_path):
+    """Runs a command line in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VAE_DATA", str(tmp_path / "no-cache"))
+
+    def call(*arguments):
+        capsys.readouterr()
+        try:
+            code = cli.main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call

@@ -1,0 +1,95 @@
+"""python -m vae as a process: exit codes, signals, pipes and terminals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import SMALL, assert_refused
+
+from vae import commands, files, training
+from vae.errors import CheckpointError
+
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
+
+def environment(**more: str) -> dict:
+    root = str(Path(commands.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "error", **more}
+
+
+def process(*arguments, cwd: Path, **more):
+    command = [sys.executable, "-m", "vae", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=60)
+
+
+def test_processes_end_with_their_exit_code(tmp_path, trained):
+    done = process("evaluate", "--checkpoint", trained, "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    json.loads(done.stdout)
+    assert_refused((lambda p: (p.returncode, p.stdout, p.stderr))(process("sample", "--checkpoint", "x", cwd=tmp_path)))
+
+
+def test_a_terminal_without_greek(tmp_path, images):
+    train = ["train", "--data", images, *SMALL, "--epochs", "1", "--out", "run"]
+    done = process(*train, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "test ?ELBO" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_nobody_takes(tmp_path, trained):
+    """A full disk or a closed pipe: one sentence, and no second complaint when Python exits."""
+    command = [sys.executable, "-m", "vae", "evaluate", "--checkpoint", str(trained), "--json"]
+    for target in ("/dev/full", "pipe"):
+        if target == "pipe":
+            reading, writing = os.pipe()
+            os.close(reading)
+            out = os.fdopen(writing, "w")
+        else:
+            out = open(target, "w")
+        with out:
+            done = subprocess.run(
+                command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment(), timeout=60, cwd=tmp_path
+            )
+        assert_refused((done.returncode, "", done.stderr), "Broken pipe" if target == "pipe" else "No space left")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_sigint_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path, images):
+    options = ["--data", images, *SMALL, "--epochs", "400"]
+    command = [sys.executable, "-m", "vae", "train", *options, "--out", "run"]
+    child = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    metrics, deadline = tmp_path / "run/metrics.jsonl", time.monotonic() + 30
+    while not (metrics.exists() and metrics.stat().st_size) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, err) == (130, "python -m vae: stopped\n")
+    assert "continue with: python -m vae train --out run --resume" in out
+    assert not [p for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
+    _, record = files.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)
+    assert 1 <= record["epoch"] < 400
+    last = record["epoch"] + 2
+    for options in (["--resume", "--out", "run"], ["--data", images, *SMALL, "--out", "whole"]):
+        assert process("train", *options, "--epochs", last, cwd=tmp_path).returncode == 0
+    stopped, whole = (files.load_checkpoint(tmp_path / run / training.CHECKPOINT) for run in ("run", "whole"))
+    assert all(np.array_equal(x, stopped[0][name]) for name, x in whole[0].items())
+    assert [(r["epoch"], r["train_elbo"], r["test_elbo"]) for r in stopped[1]["history"]] == [
+        (r["epoch"], r["train_elbo"], r["test_elbo"]) for r in whole[1]["history"]
+    ]
+
+
+def test_errors_are_sentences_even_with_line_breaks(vae, monkeypatch, trained):
+    def fail(path):
+        raise CheckpointError("two\nlines")
+
+    monkeypatch.setattr(files, "load_checkpoint", fail)
+    assert vae("sample", "--checkpoint", trained)[::2] == (2, "python -m vae: two lines\n")

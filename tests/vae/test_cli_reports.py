@@ -1,0 +1,131 @@
+"""python -m vae check, evaluate, sample and reconstruct: what they print and draw."""
+
+import json
+
+import numpy as np
+import pytest
+import truth
+from runs import SMALL, assert_refused
+
+import minigrad as mg
+from minigrad.core import primitives
+from vae import training
+from vae.config import Config
+
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
+
+def test_check_as_json(vae):
+    code, out, err = vae("check", "--hidden", "4", "--latent", "2", "--images", "2", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out, parse_constant=pytest.fail)
+    assert set(report) == {
+        *("parameters", "max_relative_error", "passed"),  # what the issue asks for, and what else there is to know
+        *("directions", "adjoint_gap", "tolerance", "adjoint_tolerance"),
+    }
+    assert report["passed"] is True
+    assert report["max_relative_error"] <= report["tolerance"] == 1e-7
+    sizes = {p["name"]: (p["shape"], p["coordinates"]) for p in report["parameters"]}
+    assert sizes["encoder.hidden.0.w"] == ([784, 4], 30)
+    assert sizes["encoder.mean.b"] == ([2], 2)
+    for p in report["parameters"]:
+        assert set(p) == {"name", "shape", "coordinates", "kinks", "redrawn", "max_relative_error"}
+    assert report["max_relative_error"] == max(
+        [p["max_relative_error"] for p in report["parameters"]] + [report["directions"]["max_relative_error"]]
+    )
+
+
+def test_check_as_a_table_and_a_picture(vae, tmp_path):
+    code, out, err = vae("check", "--hidden", "4", "--latent", "2", "--images", "2", "--picture", "plots/a.png")
+    assert (code, err) == (0, "")
+    assert "encoder.hidden.0.w" in out
+    assert "passed: largest error" in out
+    assert (tmp_path / "plots/a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_check_of_a_trained_run(vae, trained):
+    code, out, _ = vae("check", "--checkpoint", trained, "--json", "--seed", "2")
+    assert code == 0
+    assert json.loads(out)["parameters"][0]["shape"] == [16, 8]
+
+
+@pytest.mark.parametrize("factor", [1.001, float("nan")])
+def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
+    """Exit code 1, no traceback, JSON that parses, and a picture of the entries that are numbers."""
+    rule = primitives["relu"].rule
+
+    class Wrong:
+        def __getattr__(self, name):
+            return getattr(rule, name)
+
+        def vjp(self, *args):
+            return [g if g is None else g * factor for g in rule.vjp(*args)]
+
+    monkeypatch.setattr(primitives["relu"], "rule", Wrong())
+    check = ["check", "--hidden", "4", "--latent", "2", "--images", "2", "--picture", "a.png"]
+    code, out, err = vae(*check, "--json")
+    assert (code, err) == (1, "")
+    assert json.loads(out, parse_constant=pytest.fail)["passed"] is False
+    assert (tmp_path / "a.png").exists()
+    code, out, err = vae(*check)
+    assert (code, err) == (1, "")
+    assert "FAILED: largest error" in out
+
+
+# evaluate, sample, reconstruct
+
+
+def test_evaluate_as_json(vae, trained):
+    code, out, err = vae("evaluate", "--checkpoint", trained, "--importance", "5", "--json")
+    assert (code, err) == (0, "")
+    scores = json.loads(out, parse_constant=pytest.fail)
+    keys = ["images", "negative_elbo_closed", "negative_elbo_sampled", "negative_importance_bound_5"]
+    assert list(scores) == keys
+    assert scores["images"] == 20
+    again = json.loads(vae("evaluate", "--checkpoint", trained, "--importance", "5", "--json")[1])
+    other = json.loads(vae("evaluate", "--checkpoint", trained, "--seed", "1", "--json")[1])
+    assert again == scores
+    assert other["negative_elbo_closed"] != scores["negative_elbo_closed"]
+
+
+def test_evaluate_measures_the_whole_test_set_of_the_run(vae, trained, images):
+    """The number is that of plain NumPy on all 20 test images."""
+    from minigrad import tree
+
+    state = training.load_state(training.load_trainer(trained), trained)
+    with np.load(images) as arrays:
+        y = arrays["test"].astype(np.float64)
+    noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
+    parameters = tree.map(lambda x: x.astype(np.float64), mg.to_device(state.parameters, "cpu"))
+    likelihood = Config().make_likelihood()
+    scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
+    for form in ("closed", "sampled"):
+        expected = -np.mean(truth.elbo("mlp", likelihood, parameters, y, noise, form))
+        assert abs(scores[f"negative_elbo_{form}"] - expected) <= 1e-5 * expected  # float32, some dozen operations
+
+
+def test_a_profiled_sigma_needs_an_epoch(vae, images, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "profile_log_sigma", stop)
+        options = ["--decoder", "gaussian", "--sigma", "profiled"]
+        assert vae("train", "--data", images, *SMALL, *options, "--out", "run")[0] == 130
+    assert_refused(vae("evaluate", "--checkpoint", "run"), "run has no σ yet")
+    assert vae("train", "--out", "run", "--resume")[0] == 0
+    assert vae("evaluate", "--checkpoint", "run")[0] == 0
+
+
+def test_sample_and_reconstruct_write_where_they_are_told(vae, trained, tmp_path):
+    for command, name in (("sample", "samples.png"), ("reconstruct", "reconstructions.png")):
+        code, out, err = vae(command, "--checkpoint", trained, "--out", f"there/{name}", "--count", "3")
+        assert (code, out, err) == (0, f"there/{name}\n", "")
+        assert (tmp_path / "there" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_help_is_not_an_error(vae):
+    for command in ([], ["check"], ["train"], ["evaluate"], ["sample"], ["reconstruct"]):
+        code, out, err = vae(*command, "--help")
+        assert (code, err) == (0, "")
+        assert out.startswith("usage: python -m vae")
