@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -79,8 +80,8 @@ def _open_dict(tree: dict) -> tuple[tuple, list, tuple]:
         keys = tuple(sorted(tree))
     except TypeError:  # keys of several kinds
         keys = tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
-    factory = getattr(tree, "default_factory", None)
-    return keys, [tree[key] for key in keys], (("default_factory", factory),) if factory else ()
+    static = (("default_factory", tree.default_factory),) if isinstance(tree, defaultdict) else ()
+    return keys, [tree[key] for key in keys], static
 
 
 def flatten(tree: Any) -> tuple[list, Structure]:
@@ -130,7 +131,7 @@ def _closer(structure: Structure) -> Callable[[list], Any]:
     if kind is type(None):
         return lambda children: None
     if issubclass(kind, dict):
-        return lambda children: kind(*(factory for _, factory in static), zip(keys, children, strict=True))
+        return lambda children: kind(*(factory for _, factory in static), dict(zip(keys, children, strict=True)))
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return lambda children: kind(*children)
     if issubclass(kind, (tuple, list)):

@@ -370,6 +370,7 @@ def test_memory_is_what_a_run_allocates(model, monkeypatch):
 
     jitted, arguments = mg.jit(step, donate=(0, 1)), (parameters, optimiser.init(parameters), y, noise)
     program = jitted.program(*arguments)
+    gc.collect()  # what other tests' threads kept
     held, found = backends.get("cpu").held(), []
 
     def measure():

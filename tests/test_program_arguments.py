@@ -286,6 +286,22 @@ def test_a_call_in_a_derivative_is_not_mistaken_for_the_last_one():
         assert mg.trace(lambda x: jitted(x))(x)(x) == np.sin(x).sum()
 
 
+def test_arguments_that_compare_number_by_number_are_told_apart_by_their_hashes():
+    class Numbers:
+        def __init__(self, *values):
+            self.values = np.array(values)
+
+        def __eq__(self, other):
+            return self.values == other.values
+
+        __hash__ = object.__hash__
+
+    jitted, x = mg.jit(lambda x, numbers: x * float(numbers.values[0])), np.ones(2)
+    one, two = Numbers(1, 2), Numbers(3, 4)
+    for numbers in (one, two, one, one, two):
+        assert np.array_equal(jitted(x, numbers), x * numbers.values[0])
+
+
 def test_within_a_derivative_a_function_sees_what_it_closes_over():
     x, scale = np.arange(3.0), [2.0]
     jitted = mg.jit(lambda x: mg.sum(x * scale[0]))

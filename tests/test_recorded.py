@@ -31,15 +31,12 @@ def are_recordable(run) -> list[bool]:
     return [recorded._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls]
 
 
-def streams_that_keep(graphs, streams):
-    """CuPy's class of streams, but for a list of what they captured."""
-
-    class Stream(streams):
-        def end_capture(self):
-            graphs.append(super().end_capture())
-            return graphs[-1]
-
-    return Stream
+@pytest.fixture
+def graphs(device, monkeypatch):
+    """A list of what is recorded."""
+    made, ended = [], device.xp.cuda.Stream.end_capture
+    monkeypatch.setattr(device.xp.cuda.Stream, "end_capture", lambda stream: made.append(ended(stream)) or made[-1])
+    return made
 
 
 # A whole training step
@@ -79,10 +76,9 @@ def test_a_step_of_a_vae_is_one_recorded_piece(steps):
     assert len(run.taken) == len(leaves)  # every parameter, moment and count is updated in place
 
 
-def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, monkeypatch):
+def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, graphs):
     f = lambda x, y: (mg.sum(mg.exp(x @ y), 0), mg.sum(mg.exp(y @ x), 1), x @ x)
-    x, y, graphs = RNG.standard_normal((3, 3)), RNG.standard_normal((3, 3)), []
-    monkeypatch.setattr(device.xp.cuda, "Stream", streams_that_keep(graphs, device.xp.cuda.Stream))
+    x, y = RNG.standard_normal((2, 3, 3))
     jitted, arguments = mg.jit(f), there((x, y))
     for _ in range(9):
         agree(jitted(*arguments), f(x, y))
@@ -170,10 +166,8 @@ def test_an_argument_that_moves_is_copied_from_then_on(device, there, agree):
     agree(jitted(fixed, there(Y)), f(X + 1, Y))
 
 
-def test_a_learning_rate_may_change_without_a_new_graph(device, there, agree, monkeypatch):
+def test_a_learning_rate_may_change_without_a_new_graph(there, agree, graphs):
     f = lambda p, g, rate: (p - rate * g, rate / 2)
-    graphs: list = []
-    monkeypatch.setattr(device.xp.cuda, "Stream", streams_that_keep(graphs, device.xp.cuda.Stream))
     step, p, (q, g) = mg.jit(f, donate=0), X, there((X, Y))
     for rate in (0.1, 0.2, 0.3, 0.4, 0.5):
         for given in (np.float64(rate), there(np.array(rate))):
@@ -181,6 +175,55 @@ def test_a_learning_rate_may_change_without_a_new_graph(device, there, agree, mo
                 (q, half), (p, expected) = step(q, g, given), f(p, Y, np.float64(rate))
                 agree((q, half), (p, expected))
     assert len(graphs) == 2  # one for numbers of the host, one for those of the device
+
+
+@pytest.mark.parametrize("donate", [(), 0])
+def test_an_argument_that_comes_back_after_one_that_did_not_lie_in_one_piece(there, agree, donate):
+    f = lambda x, y: (x * y, mg.sum(x))
+    jitted, (first, y) = mg.jit(f, donate=donate), there((X[:3, :3], Y[:3, :3]))
+    (first, _), expected = jitted(first, y), X[:3, :3] * Y[:3, :3]
+    for number in range(4):
+        other = there(X[:3, :3] + number)
+        agree(jitted(other.T, y), f((X[:3, :3] + number).T, Y[:3, :3]))
+        results = jitted(first, y)
+        agree(results, f(expected, Y[:3, :3]))
+        first, expected = (results[0], expected * Y[:3, :3]) if donate == 0 else (first, expected)
+
+
+def test_constants_among_results_beside_donated_arguments(device, there, agree):
+    here = np.arange(3.0)
+    constant = device.from_host(here)
+    f = lambda p, c: (c, p + 1, mg.sum(mg.exp(c)), here, {1}, p * 2)
+    jitted, p, ours = mg.jit(lambda p: f(p, constant), donate=0), X, there(X)
+    for _ in range(4):
+        *results, last = jitted(ours)
+        *expected, p = f(p, here)
+        assert results.pop(4) == expected.pop(4) == {1}
+        agree((*results, last), (*expected, p))
+        ours = last
+
+
+def test_a_donated_argument_that_is_new_every_time_is_copied(there, agree, graphs):
+    f = lambda p, x: (p - mg.sum(x), mg.mean(x))
+    jitted, (p, ours) = mg.jit(f, donate=(0, 1)), (X, there(X))
+    for number in range(7):
+        (ours, mean), (p, expected) = jitted(ours, there(Y + number)), f(p, Y + number)
+        agree((ours, mean), (p, expected))
+    assert len(graphs) == 1
+
+
+def test_memory_that_kernels_need_on_the_way_is_kept_and_told_of(device, there, graphs):
+    x = RNG.standard_normal((3000, 40))
+    jitted, arguments = mg.jit(lambda x: (mg.sum(x, 0), x.T @ x)), there((x,))
+    pool = device.xp.get_default_memory_pool()
+    for _ in range(2):
+        jitted(*arguments)
+    before = pool.used_bytes()
+    results = jitted(*arguments)
+    memory = jitted.program(*arguments).memory()
+    assert memory.scratch > 0 and len(graphs) == 1
+    made = pool.used_bytes() - before - sum(leaf.nbytes for leaf in results)
+    assert abs(made - memory.scratch) <= 4096 if device.name == "cupy" else made == memory.scratch
 
 
 def test_a_donated_argument_that_moves_is_updated_where_it_is_then(device, there, agree):

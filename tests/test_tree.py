@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -86,6 +86,14 @@ def test_insertion_order_of_a_dict_does_not_matter():
     assert tree.flatten({1: "x", "1": "y"})[0] == ["x", "y"]
     back = tree.map(lambda v: v + 1, OrderedDict(b=1, a=2))
     assert type(back) is OrderedDict and dict(back) == {"a": 3, "b": 2}
+
+
+@pytest.mark.parametrize("values", [defaultdict(None, a=1), defaultdict(list, a=2), Counter(a=3), OrderedDict(a=4)])
+def test_kinds_of_dicts_come_back_as_they_are(values):
+    leaves, structure = tree.flatten(values)
+    for made in (tree.unflatten(structure, leaves), tree.builder(structure)(leaves)):
+        assert type(made) is type(values) and made == values
+        assert getattr(made, "default_factory", 0) is getattr(values, "default_factory", 0)
 
 
 def test_static_fields_are_part_of_the_structure():

@@ -33,11 +33,7 @@ class Recorder:
 
     matmul: Callable  # the one that can be recorded
     compiled: Callable  # compiled(source) -> launch(name, blocks, arrays)
-    memory: Callable  # memory() -> pool; within pool(), a context manager, arrays are made in memory of its own
-    record: (
-        Callable  # record(levels of functions) -> a function that repeats what they asked of the device, in order of
-    )
-    #                   levels; those of a level may run side by side
+    record: Callable  # record(levels of functions, those of one side by side) -> (again, bytes that again() needs)
 
 
 @dataclass(frozen=True)

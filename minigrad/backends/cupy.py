@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -170,21 +171,17 @@ def _nothing_thrown_away():
             gc.enable()
 
 
-def _side_by_side(cupy: Any, level: Sequence[Callable[[], None]], stream: Any, others: Sequence[Any]) -> list[Any]:
-    """Calls the functions on `stream`, which is current, and on the others, all of which it awaits; returns the events.
-
-    What one function frees goes to none beside it: CuPy's pools keep memory for the stream that it was made on.
-    """
-    used = others[: len(level) - 1]
-    new, each = partial(cupy.cuda.Event, disable_timing=True), len(used) + 1
-    begun, ended = stream.record(new()) if used else None, []
-    for number, other in enumerate(used, 1):
+def _side_by_side(cupy: Any, level: Sequence[Callable[[], None]], streams: Sequence[Any]) -> list[Any]:
+    """Calls the functions on streams, of which the first is current: it waits for the others. Returns the events."""
+    (stream, *others), new = streams[: len(level)], partial(cupy.cuda.Event, disable_timing=True)
+    begun, ended = stream.record(new()) if others else None, []
+    for number, other in enumerate(others, 1):
         other.wait_event(begun)
         with other:
-            for function in level[number::each]:
+            for function in level[number :: len(others) + 1]:
                 function()
         ended.append(other.record(new()))
-    for function in level[::each]:
+    for function in level[:: len(others) + 1]:
         function()
     for event in ended:
         stream.wait_event(event)
@@ -206,23 +203,32 @@ def _recorder(cupy: Any, kernels: Kernels) -> Recorder:
 
         return launch
 
-    def memory() -> Callable:
-        pool = cupy.cuda.MemoryPool()  # lives as long as what is returned
-        return lambda: cupy.cuda.using_allocator(pool.malloc)
+    streams: list[Any] = []  # on which work is recorded, by one thread at a time
+    recording = threading.Lock()
 
-    def record(levels: Sequence[Sequence[Callable[[], None]]]) -> Callable[[], None]:
-        stream, kept = cupy.cuda.Stream(non_blocking=True), []
-        others = [cupy.cuda.Stream(non_blocking=True) for _ in range(min(BRANCHES, max(map(len, levels))) - 1)]
-        with stream, _nothing_thrown_away():
-            stream.begin_capture()
-            try:
-                for level in levels:
-                    kept += _side_by_side(cupy, level, stream, others)
-            except BaseException:
-                with suppress(Exception):  # what broke the recording is the error to tell of
-                    stream.end_capture()
-                raise
-            graph = stream.end_capture()
-        return lambda: graph.launch(cupy.cuda.get_current_stream())
+    def record(levels: Sequence[Sequence[Callable[[], None]]]) -> tuple[Callable[[], None], int]:
+        kept, events, allocate = [], [], cupy.cuda.get_allocator()
 
-    return Recorder(kernels.matmul, compiled, memory, record)
+        def memory(size: int) -> Any:
+            """Memory that nobody else gets as long as the graph may be launched, nor what runs beside in it."""
+            kept.append(allocate(size))
+            return kept[-1]
+
+        with recording, _nothing_thrown_away(), cupy.cuda.using_allocator(memory):
+            streams[:] = streams or [cupy.cuda.Stream(non_blocking=True) for _ in range(BRANCHES)]
+            with streams[0]:
+                streams[0].begin_capture()
+                try:
+                    for level in levels:
+                        events += _side_by_side(cupy, level, streams)
+                    graph = streams[0].end_capture()
+                except BaseException:
+                    with suppress(Exception):  # what broke the recording is the error to tell of
+                        streams[0].end_capture()
+                    streams.clear()
+                    raise
+
+        recorded = graph, kept  # which lives as long
+        return lambda: recorded[0].launch(cupy.cuda.get_current_stream()), sum(pointer.mem.size for pointer in kept)
+
+    return Recorder(kernels.matmul, compiled, record)

@@ -184,7 +184,7 @@ sqrt = _unary("sqrt", "√x", lambda y: divide(0.5, _plus_zero(y)))
 def _power_base(x1, x2):
     """∂x₁^x₂/∂x₁ = x₂·x₁^(x₂−1), with 0·0⁻¹ read as 0."""
     if isinstance(x2, (int, float)):
-        return x2 * power(x1, x2 - 1) if x2 else zeros_like_p(x1)
+        return x2 * power(x1, x2 - 1) if x2 else 0.0
     undefined = logical_and(equal(x1, 0), equal(x2, 0))
     return x2 * power(where(undefined, 1, x1), x2 - 1)
 
@@ -192,7 +192,7 @@ def _power_base(x1, x2):
 def _power_exponent(x1, y):
     """∂x₁^x₂/∂x₂ = y ln x₁, and 0 where x₁ is 0, even where y is ∞."""
     if isinstance(x1, (int, float)) and x1 >= 0:
-        return y * math.log(x1) if x1 else zeros_like_p(y)
+        return y * math.log(x1) if x1 else 0.0
     zero = equal(x1, 0)
     base = where(zero, 1, x1)
     return where(zero, 0, y) * log(base + 0j if dtype_of(y).kind == "c" else base)

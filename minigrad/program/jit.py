@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from minigrad import tree
 from minigrad.backends import NEUTRAL
@@ -48,7 +48,7 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
     donate = (donate,) if isinstance(donate, int) else tuple(donate)
     programs: dict[Any, list[_Known]] = {}
-    last: list[_Known] = []  # at most one, the one that ran last
+    recent: list[_Known] = []  # the two that ran last
     gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
 
     def known_of(leaves: list, structure: tree.Structure, args: tuple, kwargs: dict[str, Any]) -> _Known:
@@ -65,20 +65,23 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
         positions = {d % len(args) for d in donate} if args else set()
         given = [i in positions for i, arg in enumerate(args) for _ in tree.flatten(arg)[0]]
         given += [False] * (len(leaves) - len(given))
-        dynamic = [i for i, leaf in enumerate(leaves) if is_dynamic(leaf)]
+        data = {i: kind for i, kind in enumerate(kinds) if is_dynamic(leaves[i])}
+        code = {i: frozenset([kind]) for i, kind in enumerate(kinds) if i not in data}
         program = simplified(captured(f, args, kwargs))
-        donated = [slot for slot, i in zip(program.inputs, dynamic, strict=True) if given[i]]
+        donated = [slot for slot, i in zip(program.inputs, data, strict=True) if given[i]]
         program = replace(program, donated=tuple(donated))
-        lost = [i for i in dynamic if given[i] and not isinstance(leaves[i], NEUTRAL)]
-        alike.append(_Known(program, told_apart, tree.taker(structure), kinds, dynamic, lost))
+        lost = [i for i in data if given[i] and not isinstance(leaves[i], NEUTRAL)]
+        alike.append(_Known(program, told_apart, tree.taker(structure), data, code, lost))
         return alike[-1]
 
     @functools.wraps(f)
     def jitted(*args: Any, **kwargs: Any) -> Any:
         watched = not isinstance(current(), Eval)
-        known = last[0] if last and not watched else None
-        leaves = known.leaves((args, kwargs)) if known else None
-        if leaves is None:
+        for known in () if watched else recent:
+            leaves = known.leaves((args, kwargs))
+            if leaves is not None:
+                break
+        else:
             known = None
             leaves, structure = tree.flatten((args, kwargs))
             if watched or any(isinstance(leaf, Tracer) for leaf in leaves):
@@ -92,10 +95,11 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
                 )
         if known is None:
             known = known_of(leaves, structure, args, kwargs)
-            last[:] = [known]
+        if recent[:1] != [known]:
+            recent[:] = [known, *recent[:1]]
         known.program.check()
         try:
-            return known.program.run([leaves[i] for i in known.dynamic])
+            return known.program.run([leaves[i] for i in known.data])
         finally:  # also if it breaks off, half-way through
             for i in known.lost:
                 _remember(gone, leaves[i])
@@ -108,14 +112,15 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
     return jitted
 
 
-class _Known(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Known:
     """A program, and the kind of arguments that it is for."""
 
     program: Program
     told_apart: Any  # what tells their structure from those it equals; None if there are none
     take: Callable[[Any, list], bool]
-    kinds: tuple
-    dynamic: list[int]  # leaves that are data
+    data: dict[int, tuple]  # leaves that are data, and their kinds
+    code: dict[int, frozenset]  # the others: sets of one, because they compare hashes first
     lost: list[int]  # leaves that nobody may use again
 
     def leaves(self, arguments: Any) -> list | None:
@@ -123,10 +128,11 @@ class _Known(NamedTuple):
         leaves: list = []
         if self.told_apart is not None or not self.take(arguments, leaves):
             return None
-        for leaf, kind in zip(leaves, self.kinds, strict=True):
-            if type(leaf) is not kind[0] or _kind(leaf) != kind:
+        for number, (kind, shape, dtype) in self.data.items():
+            leaf = leaves[number]
+            if type(leaf) is not kind or leaf.shape != shape or leaf.dtype != dtype:
                 return None
-        return leaves
+        return leaves if all([_kind(leaves[number]) in kinds for number, kinds in self.code.items()]) else None
 
 
 def _remember(gone: dict[int, weakref.ref], array: Any) -> None:

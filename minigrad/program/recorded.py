@@ -74,21 +74,21 @@ class Recorded:
             if launch.loops
         )
         self._launch = self.recorder.compiled(text) if text else None
-        self._memory_of_run = self.recorder.memory()
+        self._kept = 0  # bytes that what is recorded needs on the way
 
     def _dtype(self, root: Any) -> np.dtype:
         return self.fusion.kind(root.constant if isinstance(root, Same) else root).dtype
 
     @property
     def memory(self) -> Memory:
-        """Bytes that a run holds beside its arguments."""
+        """Bytes that a run holds beside its arguments; what kernels need on the way is known once they are recorded."""
         taken = self._taken_over(set(self.donated))
         _, size = fit(self._lives(taken))
         outputs = [o for o in self.program.outputs if not (isinstance(o, int) and o in taken)]
         kinds = [
             self.program.kinds[o] if isinstance(o, int) else kind_of(o.value) for o in outputs if self._is_result(o)
         ]
-        return Memory(size, sum(kind.bytes for kind in kinds), 0, self.backend.held())
+        return Memory(size, sum(kind.bytes for kind in kinds), self._kept, self.backend.held())
 
     def _is_result(self, output: int | Constant) -> bool:
         return isinstance(output, int) or is_dynamic(output.value)
@@ -98,18 +98,11 @@ class Recorded:
         with self._lock, threads.uninterrupted():
             self._take(inputs)
             if self._pieces is None:
-                with self._memory_of_run():
-                    self._bind()
+                self._bind()
             elif self._runs == WARM_UPS:
-                with self._memory_of_run():
-                    self._pieces = list(self._recorded())
-            if self._runs < WARM_UPS:
-                with self._memory_of_run():
-                    for piece in self._pieces:
-                        piece()
-            else:
-                for piece in self._pieces:
-                    piece()
+                self._pieces, self._kept = self._recorded()
+            for piece in self._pieces:
+                piece()
             self._runs += 1
             return self._results()
 
@@ -118,6 +111,8 @@ class Recorded:
     def _take(self, inputs: Sequence[Any]) -> None:
         """Put arguments where the program reads them, or find that it has to be bound anew."""
         address = self.backend.address
+        if self._pieces is None:  # binding has failed
+            self._given.clear()
         for slot, array in zip(self.program.inputs, inputs, strict=True):
             before = self._given.get(slot)
             if array is before:
@@ -125,6 +120,7 @@ class Recorded:
             if slot in self._own:
                 self._own[slot][...] = array
             elif not self._can_stay(slot, array):
+                self._given.pop(slot, None)
                 self._own[slot] = self.backend.xp.empty(*self.program.kinds[slot])
                 self._own[slot][...] = array
                 self._pieces = None
@@ -133,7 +129,7 @@ class Recorded:
                 self._given[slot] = array
             else:
                 self._pieces = None
-                if slot in self.donated and array.ndim:
+                if slot in self.taken.values() and array.ndim:
                     self._given[slot] = array
                 else:
                     self._own[slot] = array.copy()
@@ -157,7 +153,7 @@ class Recorded:
         """Where each output is, and the slot of the donated argument whose memory goes with it."""
         left = dict(self.taken)
         for output in self.program.outputs:
-            yield left.pop(output, None), self._shown(output)
+            yield left.pop(output, None) if isinstance(output, int) else None, self._shown(output)
 
     # Memory
 
@@ -257,15 +253,18 @@ class Recorded:
             return list(_pieces_of(args, instruction, out))
         return [call_of(instruction.primitive, self.backend, args, instruction.params, out)]
 
-    def _recorded(self) -> Iterator[Callable[[], None]]:
-        """The calls in pieces, recorded where they can be: launches of a level do not wait for each other."""
-        kinds = self.program.kinds
-        for recordable, some in groupby(self._calls, key=lambda each: _is_recordable(each[1], kinds)):
+    def _recorded(self) -> tuple[list[Callable[[], None]], int]:
+        """The calls in pieces, recorded where they can be, launches of a level side by side; and bytes that takes."""
+        pieces, kept = [], 0
+        for recordable, some in groupby(self._calls, key=lambda call: _is_recordable(call[1], self.program.kinds)):
             levels = [[partial(_run, calls) for *_, calls in level] for _, level in groupby(some, key=itemgetter(0))]
             if recordable:
-                yield self.recorder.record(levels)
+                again, bytes = self.recorder.record(levels)
+                pieces.append(again)
+                kept += bytes
             else:
-                yield from chain(*levels)
+                pieces += chain(*levels)
+        return pieces, kept
 
 
 def _is_recordable(launch: Launch, kinds: Sequence[Kind]) -> bool:

@@ -2,8 +2,7 @@
 
 While a stream captures, nothing runs: what would run is written down, and `Graph.launch` runs it, in another order each
 time of those that the streams and events left open. As on CUDA, what the host would have to wait for is refused while
-capturing, and spoils the capture. A graph keeps no memory: it may use what arrays
-still hold, and what went back to a pool of its own.
+capturing, and spoils the capture. A graph keeps no memory: all that it uses, somebody must still hold.
 """
 
 from __future__ import annotations
@@ -179,7 +178,8 @@ class Graph:
     """Work that was captured, over the same memory each time."""
 
     def __init__(self, *streams: Stream):
-        self.spoiled, self.streams, self._memory, self._launches = "", list(streams), {}, 0
+        self.spoiled, self.streams, self._launches = "", list(streams), 0
+        self._memory: list[weakref.ref[Memory]] = []
         self._steps: list[tuple[Callable[[], Any], frozenset[int]]] = []  # and what each waits for
         self._after: list[list[int]] = []  # those that wait for it
 
@@ -200,7 +200,7 @@ class Graph:
             self._after[step].append(number)
         stream.last = frozenset({number})
         for used in memory:
-            self._memory[id(used.raw)] = weakref.ref(used), weakref.ref(used.pool)
+            self._memory.append(weakref.ref(used))
 
     def refuse(self, what: str) -> None:
         """Raises CUDARuntimeError for what a stream that captures cannot do."""
@@ -209,11 +209,10 @@ class Graph:
         raise CUDARuntimeError(f"{message} ({what})")
 
     def launch(self, stream: Stream | None = None) -> None:
-        """Does the work. Raises CUDARuntimeError where memory it is for may have become another's."""
+        """Does the work. Raises CUDARuntimeError where memory it is for may be another's by now."""
         refuse_while_capturing("Graph.launch")
-        for memory, pool in self._memory.values():
-            if memory() is None and pool() in (None, DEFAULT_POOL):
-                raise CUDARuntimeError("cudaErrorIllegalAddress: a graph uses memory that was given back")
+        if any(memory() is None for memory in self._memory):
+            raise CUDARuntimeError("cudaErrorIllegalAddress: a graph uses memory that was given back")
         self._launches += 1
         order, waits = random.Random(self._launches), [len(before) for _, before in self._steps]
         ready = [number for number, count in enumerate(waits) if not count]
@@ -252,6 +251,11 @@ def using_allocator(malloc: Callable[[int], MemoryPointer]):
         yield
     finally:
         _now.malloc = before
+
+
+def get_allocator() -> Callable[[int], MemoryPointer]:
+    """Where memory comes from now."""
+    return _now.malloc
 
 
 def allocate(size: int) -> MemoryPointer:

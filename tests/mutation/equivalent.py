@@ -47,13 +47,14 @@ EQUIVALENT = {
         "clip.high: operand: high → y",
         "clip.high: operand: high → y (no. 2)",
     ],
-    "of x₁ and x₁ to a number, shape and dtype are the same": ["power.x1: operand: x1 → y (no. 2)"],
     "it only keeps a factor finite that is multiplied by 0, or masked": [
         "power.x1: constant: 1 → 1.001 (no. 2)",
+        "power.x2: constant: 1 → 1.001",
         "elementwise._over_radius: constant: 1 → 1.001",
     ],
     "a base of 0 gets the same from the way of arrays": ["power.x2: comparison: x1 >= 0 → x1 > 0"],
     "y is complex if x₁ is, whose logarithm then needs no help, or if x₂ is": ["power.x2: operand: y → x2 (no. 3)"],
+    "any finite number will do beside ln 1 = 0": ["power.x2: constant: 0 → 0.001"],
     "in NumPy a real number less 0j has the imaginary part +0": ["power.x2: operator: base + 0j → base - 0j"],
     "the radius is symmetric": [
         "arctan2.x1: operand: _arctan2_slope(x2, x1, x2) → _arctan2_slope(x2, x2, x1)",
