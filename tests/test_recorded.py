@@ -180,14 +180,15 @@ def test_a_learning_rate_may_change_without_a_new_graph(there, agree, graphs):
 @pytest.mark.parametrize("donate", [(), 0])
 def test_an_argument_that_comes_back_after_one_that_did_not_lie_in_one_piece(there, agree, donate):
     f = lambda x, y: (x * y, mg.sum(x))
-    jitted, (first, y) = mg.jit(f, donate=donate), there((X[:3, :3], Y[:3, :3]))
-    (first, _), expected = jitted(first, y), X[:3, :3] * Y[:3, :3]
-    for number in range(4):
-        other = there(X[:3, :3] + number)
-        agree(jitted(other.T, y), f((X[:3, :3] + number).T, Y[:3, :3]))
-        results = jitted(first, y)
-        agree(results, f(expected, Y[:3, :3]))
-        first, expected = (results[0], expected * Y[:3, :3]) if donate == 0 else (first, expected)
+    state, factor, other = X[:3, :3], Y[:3, :3], X[:3, 1:]
+    for early in range(5):  # before, while and after it is recorded
+        jitted, (ours, y), expected = mg.jit(f, donate=donate), there((state, factor)), state
+        for _ in range(early + 1):
+            results = jitted(ours, y)
+            agree(results, f(expected, factor))
+            ours, expected = (results[0], expected * factor) if donate == 0 else (ours, expected)
+        agree(jitted(there(other).T, y), f(other.T, factor))
+        agree(jitted(ours, y), f(expected, factor))
 
 
 def test_constants_among_results_beside_donated_arguments(device, there, agree):
