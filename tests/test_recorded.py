@@ -179,7 +179,7 @@ def test_a_learning_rate_may_change_without_a_new_graph(there, agree, graphs):
 
 @pytest.mark.parametrize("donate", [(), 0])
 def test_an_argument_that_comes_back_after_one_that_did_not_lie_in_one_piece(there, agree, donate):
-    f = lambda x, y: (x * y, mg.sum(x))
+    f = lambda x, y: (x * y, mg.sum(y))
     state, factor, other = X[:3, :3], Y[:3, :3], X[:3, 1:]
     for early in range(5):  # before, while and after it is recorded
         jitted, (ours, y), expected = mg.jit(f, donate=donate), there((state, factor)), state
