@@ -96,7 +96,7 @@ def draw_steps(axes: Axes, record: Record, precision: str, model: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     reason = record["machine"]["gpu"].get("skipped")
     if reason:
-        _says(axes, textwrap.fill(f"no GPU here: {reason}", 44), (0.98, 0.04), ha="right", va="bottom")
+        _says(axes, textwrap.fill(f"not measured: {reason}", 44), (0.98, 0.04), ha="right", va="bottom")
     elif precision == STRICT:
         _mark(axes, record["findings"], model)
 
@@ -129,7 +129,7 @@ def draw_roofline(axes: Axes, device: str, there: Record) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if "skipped" in there:
         axes.set(title=f"roofline, {device}", xticks=[], yticks=[])
-        _says(axes, textwrap.fill(f"no GPU here: {there['skipped']}", 50), (0.5, 0.5), ha="center", va="center")
+        _says(axes, textwrap.fill(f"not measured: {there['skipped']}", 50), (0.5, 0.5), ha="center", va="center")
         return
     roofs, kernels = there["roofs"], there["kernels"]
     unit, scale = ("TFLOP/s", 1.0) if roofs["float32_tflops"] >= 1 else ("GFLOP/s", 1e3)
