@@ -8,7 +8,6 @@ import json
 import sys
 import time
 import types
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,8 +232,8 @@ def pretended_gpu(monkeypatch):
     pool = types.SimpleNamespace(free_all_blocks=lambda: None)
     asked = {"cuda": cuda, "get_default_memory_pool": lambda: pool}
     xp = types.SimpleNamespace(**{**vars(elsewhere.BACKEND.xp), **asked})
-    at_once = lambda levels: lambda: [launch() for level in levels for launch in level]
-    recorder = replace(elsewhere.BACKEND.recorder, memory=lambda: nullcontext, record=at_once)
+    at_once = lambda levels: (lambda: [launch() for level in levels for launch in level], 0)
+    recorder = replace(elsewhere.BACKEND.recorder, record=at_once)
     made = replace(elsewhere.BACKEND, name="cupy", device="cuda", xp=xp, recorder=recorder)
     monkeypatch.setitem(backends._by_device, "cuda", made)
     monkeypatch.setitem(backends._by_type, elsewhere.Array, made)
