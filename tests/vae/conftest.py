@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from runs import SMALL, save_images
+from small_runs import SMALL, save_images
 
 from vae import cli, commands, gradients, training
 

@@ -7,7 +7,7 @@ from unittest import mock
 import elsewhere
 import pretended
 import pytest
-from runs import SMALL, assert_refused
+from small_runs import SMALL, assert_refused
 
 from minigrad import backends
 

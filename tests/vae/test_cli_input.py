@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SMALL, assert_refused, save_images, snapshot
+from small_runs import SMALL, assert_refused, save_images, snapshot
 
 import minigrad as mg
 from vae import files, training

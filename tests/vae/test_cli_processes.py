@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SMALL, assert_refused
+from small_runs import SMALL, assert_refused
 
 from vae import commands, files, training
 from vae.errors import CheckpointError

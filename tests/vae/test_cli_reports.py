@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import truth
-from runs import SMALL, assert_refused
+from small_runs import SMALL, assert_refused
 
 import minigrad as mg
 from minigrad.core import primitives

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
+from small_runs import SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
 
 from vae import files, training
 from vae.config import Config
