@@ -23,8 +23,8 @@ needs_gxx = pytest.mark.skipif(cuda_shim.GXX is None, reason="kernels run on the
 @contextmanager
 def captured():
     """A list that holds the graph of the block and what memory that made, once it is over."""
-    stream, allocate, kept, held = cuda.Stream(non_blocking=True), cuda.get_allocator(), [], []
-    with stream, cuda.using_allocator(lambda size: kept.append(allocate(size)) or kept[-1]):
+    stream, pool, kept, held = cuda.Stream(non_blocking=True), CUPY.get_default_memory_pool(), [], []
+    with stream, cuda.using_allocator(lambda size: kept.append(pool.malloc(size)) or kept[-1]):
         stream.begin_capture()
         yield held
         held += [stream.end_capture(), kept]

@@ -227,6 +227,22 @@ def test_memory_that_kernels_need_on_the_way_is_kept_and_told_of(device, there, 
     assert abs(made - memory.scratch) <= 4096 if device.name == "cupy" else made == memory.scratch
 
 
+def test_another_allocator_is_not_asked_while_recording(device, there, agree):
+    """CUDA's own asynchronous one would be recorded, and every launch would allocate."""
+    f, cuda, asked = lambda x: mg.sum(mg.exp(x.T @ x), 0), device.xp.cuda, []
+    x = RNG.standard_normal((700, 5)) / 10
+    jitted, ours = mg.jit(f), there(x)
+
+    def malloc(size):
+        asked.append(cuda.get_current_stream() == cuda.Stream.null)
+        return device.xp.get_default_memory_pool().malloc(size)
+
+    with cuda.using_allocator(malloc):
+        for _ in range(5):
+            agree(jitted(ours), f(x))
+    assert asked and all(asked)
+
+
 def test_a_donated_argument_that_moves_is_updated_where_it_is_then(device, there, agree):
     f = lambda p, x: (p * x - mg.sum(p), mg.sum(x))
     step = mg.jit(f, donate=0)

@@ -207,11 +207,11 @@ def _recorder(cupy: Any, kernels: Kernels) -> Recorder:
     recording = threading.Lock()
 
     def record(levels: Sequence[Sequence[Callable[[], None]]]) -> tuple[Callable[[], None], int]:
-        kept, events, allocate = [], [], cupy.cuda.get_allocator()
+        kept, events, pool = [], [], cupy.get_default_memory_pool()  # another allocator may be one that gets recorded
 
         def memory(size: int) -> Any:
             """Memory that nobody else gets as long as the graph may be launched, nor what runs beside in it."""
-            kept.append(allocate(size))
+            kept.append(pool.malloc(size))
             return kept[-1]
 
         with recording, _nothing_thrown_away(), cupy.cuda.using_allocator(memory):

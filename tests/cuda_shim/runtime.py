@@ -253,11 +253,6 @@ def using_allocator(malloc: Callable[[int], MemoryPointer]):
         _now.malloc = before
 
 
-def get_allocator() -> Callable[[int], MemoryPointer]:
-    """Where memory comes from now."""
-    return _now.malloc
-
-
 def allocate(size: int) -> MemoryPointer:
     """Memory from the allocator in use."""
     return _now.malloc(size)
