@@ -111,7 +111,7 @@ class Recorded:
     def _take(self, inputs: Sequence[Any]) -> None:
         """Put arguments where the program reads them, or find that it has to be bound anew."""
         address = self.backend.address
-        if self._pieces is None:  # binding has failed
+        if self._pieces is None:  # nothing is bound: not yet, or that has failed
             self._given.clear()
         for slot, array in zip(self.program.inputs, inputs, strict=True):
             before = self._given.get(slot)
