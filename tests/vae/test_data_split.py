@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae.data import DataError, Dataset
-from vae.data.split import check_size, hold_out, sample
+from vae.data.split import check_size, digests, hold_out, sample
 
 
 def numbered(train: int, test: int, valid: int | None = None) -> Dataset:
@@ -17,11 +17,66 @@ def numbered(train: int, test: int, valid: int | None = None) -> Dataset:
     return Dataset("numbered", **images, **labels)
 
 
+def images_of(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((count, 2, 3, 1), np.float32)
+
+
+def sides(images: np.ndarray, seed: int = 0) -> tuple[list[bytes], list[bytes]]:
+    """The images of each part, in their order, as bytes."""
+    train, test = hold_out(images, seed, "file")
+    assert sorted([*train, *test]) == list(range(len(images)))
+    return [images[i].tobytes() for i in train], [images[i].tobytes() for i in test]
+
+
+def test_about_a_tenth_is_held_out() -> None:
+    tests = [len(sides(images_of(1000), seed)[1]) for seed in range(100)]
+    assert abs(np.mean(tests) - 100) < 5 * np.sqrt(1000 * 0.1 * 0.9 / 100)
+    assert np.std(tests) == pytest.approx(np.sqrt(1000 * 0.1 * 0.9), rel=0.4)
+
+
 @given(st.integers(2, 500), st.integers(0, 2**70))
-def test_a_tenth_is_held_out_and_nothing_is_lost(count: int, seed: int) -> None:
-    train, test = hold_out(count, seed, "file")
-    assert len(test) == max(1, count // 10)
-    assert sorted([*train, *test]) == list(range(count))
+def test_each_part_has_an_image_however_few_there_are(count: int, seed: int) -> None:
+    train, test = sides(images_of(count), seed)
+    assert train and test
+
+
+@given(st.integers(30, 200), st.integers(30, 200), st.integers(0, 2**70), st.randoms())
+def test_pictures_that_come_go_or_change_their_names_move_no_other(few: int, more: int, seed: int, random) -> None:
+    """A picture's side is its own: in a part of the set, in a larger set, in any order of the files."""
+    whole = images_of(few + more)
+    train, test = sides(whole, seed)
+    order = list(range(len(whole)))
+    random.shuffle(order)
+    assert sides(whole[order], seed) == (train, test)
+    if min(map(len, kept := sides(whole[order[:few]], seed))) > 1:  # more than the one that no part goes without
+        assert set(kept[0]) <= set(train) and set(kept[1]) <= set(test)
+
+
+def test_copies_of_an_image_stay_together() -> None:
+    images = images_of(40)
+    train, test = sides(np.concatenate([images, images, -0.0 * images, 0.0 * images]), 1)
+    assert not set(train) & set(test)
+    assert len(train) % 2 == len(test) % 2 == 0
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 image and"), (5, "5 images, all alike, and")])
+def test_a_set_of_one_image_has_nothing_to_hold_out(count: int, said: str) -> None:
+    images = images_of(1).repeat(count, 0)
+    with pytest.raises(DataError, match=f"file has {said} no test part: at least 2 different ones are needed"):
+        hold_out(images, 0, "file")
+    for seed in range(20):
+        train, test = hold_out(np.concatenate([images, 1 - images]), seed, "file")
+        assert len(train) == len(test) == count
+
+
+def test_digests_differ_where_pixels_do() -> None:
+    images = images_of(1000)
+    images[1] = images[0]
+    images[2] = np.nextafter(images[0], 2)
+    found = digests(images)
+    assert found.dtype == np.uint64
+    assert found[0] == found[1] and len(set(found.tolist())) == 999
+    assert digests(images[5:6]) == found[5]  # its own pixels and nothing else
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 10**9))

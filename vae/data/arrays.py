@@ -26,7 +26,7 @@ def load_arrays(path: Path, seed: int = 0) -> Dataset:
     """Images from an .npy (one array) or .npz file (train and test, x_train and x_test, or one).
 
     Values and shapes as pixels.to_images takes them; labels (y_train or train_labels, …) are used
-    if present. Without a test part a tenth of the rows, drawn by seed, is held out. Pickled
+    if present. Without a test part about a tenth is held out (split.hold_out). Pickled
     objects are never loaded. Raises DataError.
     """
     arrays = read_arrays(path)
@@ -47,7 +47,7 @@ def load_arrays(path: Path, seed: int = 0) -> Dataset:
         whole, marks = images["train"], labels["train"]
         if marks is not None and len(marks) != len(whole):
             raise DataError(f"{path} holds {len(whole)} images but {len(marks)} labels")
-        train, test = hold_out(len(whole), seed, str(path))
+        train, test = hold_out(whole, seed, str(path))
         images |= {"train": whole[train], "test": whole[test]}
         if marks is not None:
             labels = {"train": marks[train], "test": marks[test]}

@@ -16,10 +16,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 def load_folder(folder: Path, seed: int = 0) -> Dataset:
-    """Every picture directly in the folder; a tenth of them, drawn by seed, is the test part.
+    """Every picture directly in the folder; about a tenth of them is the test part (split.hold_out).
 
-    Files are taken in order of their names and then shuffled by seed. Grey pictures keep one
-    channel and colour ones three; alpha is dropped. Raises DataError naming the first picture that
+    Names of files do not matter. Grey pictures keep one channel and colour ones three; alpha is dropped. Raises DataError naming the first picture that
     cannot be read or differs in size from the first of all.
     """
     try:
@@ -41,7 +40,7 @@ def load_folder(folder: Path, seed: int = 0) -> Dataset:
                 "bring all pictures to one size and one kind"
             )
         row[...] = picture
-    train, test = hold_out(len(images), seed, str(folder))
+    train, test = hold_out(images, seed, str(folder))
     return Dataset(
         name=folder.resolve().name,
         train=images[train],

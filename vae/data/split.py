@@ -1,11 +1,15 @@
 """Splitting: hold a test part out, or take a smaller random sample of a set.
 
-Both choose rows at random from a seed and never a prefix, since files are often sorted by class.
+Both choose at random from a seed and never a prefix, since files are often sorted by class. What is held out follows
+from each image's own pixels, so that a picture trained on stays one when others are added, removed or renamed.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +17,8 @@ from numpy.typing import NDArray
 from .dataset import DataError, Dataset
 
 Size = tuple[int | None, int | None]
-TRAIN, TEST, VALID, HELD_OUT = range(4)  # independent streams of one seed
-HELD_OUT_PART = 10  # one image in ten
+TRAIN, TEST, VALID = range(3)  # independent streams of one seed
+HELD_OUT = 2**64 // 10  # of the 2⁶⁴ places an image can fall on: a tenth
 
 
 def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
@@ -23,13 +27,32 @@ def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
     return np.random.Generator(source).permutation(count)
 
 
-def hold_out(count: int, seed: int, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers (train, test) with a tenth of the rows, at least one, in test; both shuffled."""
-    if count < 2:
-        raise DataError(f"{file} has {count} image and no test part: at least 2 are needed")
-    rows = shuffled(count, seed, HELD_OUT)
-    test = max(1, count // HELD_OUT_PART)
-    return rows[test:], rows[:test]
+def digests(images: NDArray) -> NDArray[np.uint64]:
+    """A number for each image (N, …), the same for the same pixels: 64 bits of its BLAKE2b."""
+    return _hashed(np.add(image, 0.0).reshape(-1) for image in images)  # −0.0 is 0.0
+
+
+def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers (train, test) of images (N, …): about a tenth in test, and at least one image in each.
+
+    An image's side is a function of its pixels and the seed alone, except in a set so small that one part would be
+    empty; so is the order of both parts. Copies of an image stay together. Raises DataError unless two images differ.
+    """
+    key = hashlib.blake2b(str(seed).encode()).digest()
+    place = _hashed(digests(images), key)
+    rows = np.argsort(place, kind="stable")
+    first, last = place[rows[[0, -1]]]
+    if first == last:
+        alike = "s, all alike," if len(images) > 1 else ""
+        raise DataError(f"{file} has {len(images)} image{alike} and no test part: at least 2 different ones are needed")
+    test = place[rows] < HELD_OUT
+    test = (test | (place[rows] == first)) & (place[rows] != last)
+    return rows[~test], rows[test]
+
+
+def _hashed(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
+    found = b"".join(hashlib.blake2b(part, digest_size=8, key=key).digest() for part in parts)
+    return np.frombuffer(found, np.uint64)
 
 
 def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
