@@ -18,8 +18,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 def load_folder(folder: Path, seed: int = 0) -> Dataset:
     """Every picture directly in the folder; about a tenth of them is the test part (split.hold_out).
 
-    Names of files do not matter. Grey pictures keep one channel and colour ones three; alpha is dropped. Raises DataError naming the first picture that
-    cannot be read or differs in size from the first of all.
+    Names of files do not matter. Grey pictures keep one channel and colour ones three; alpha is
+    dropped. Raises DataError naming the first picture that cannot be read or differs in size from
+    the first of all.
     """
     try:
         entries = list(folder.iterdir())
