@@ -102,6 +102,29 @@ def test_one_array_is_split_by_seed(tmp_path: Path) -> None:
     assert ds.name == "some"
     assert ds.source == f"Read from {path}, a tenth held out by seed 3."
     assert ds.train.shape[1:] == ds.test.shape[1:] == (6, 5, 1)
+    assert len(ds.train) > len(ds.test) >= 1
+    both = np.concatenate([ds.train, ds.test])[..., 0] * 255
+    seen = {image.round().astype(np.uint8).tobytes() for image in both}
+    assert seen == {image.tobytes() for image in BYTES}
+    np.testing.assert_array_equal(load(path, seed=3).test, ds.test)
+    assert not np.array_equal(load(path, seed=4).test, ds.test)
+    assert ds.train_labels is None
+
+
+@pytest.mark.parametrize("prefix", ["", "x_"])
+def test_named_parts_and_labels_are_used(tmp_path: Path, prefix: str) -> None:
+    parts = {f"{prefix}train": BYTES[:12], f"{prefix}test": BYTES[12:17]}
+    parts |= {f"{prefix}valid": BYTES[17:], "y_train": np.arange(12), "test_labels": np.arange(5)}
+    ds = load(save(tmp_path / "some.npz", **parts))
+    for images, rows in ((ds.train, BYTES[:12]), (ds.test, BYTES[12:17]), (ds.valid, BYTES[17:])):
+        np.testing.assert_array_equal(images[..., 0], rows / np.float32(255))
+    assert ds.train_labels.tolist() == list(range(12))
+    assert ds.test_labels.tolist() == list(range(5))
+
+
+@pytest.mark.parametrize("name", ["train", "x_train", "anything"])
+def test_a_single_array_in_an_npz_is_split(tmp_path: Path, name: str) -> None:
+    ds = load(save(tmp_path / "some.npz", **{name: BYTES}))
     assert len(ds.train) + len(ds.test) == 20 and len(ds.train) > len(ds.test) >= 1
 
 
