@@ -18,7 +18,7 @@ from rich.table import Column, Table
 import minigrad as mg
 from vae import evaluation, files, gradients, objectives, pictures, training
 from vae.config import Config
-from vae.data import NAMES, Dataset, load
+from vae.data import NAMES, Dataset, digests, leave_out, load
 from vae.errors import UserError
 from vae.explain import explain_loss
 from vae.models import Model, Parameters
@@ -181,6 +181,8 @@ def _train(
     trainer = training.make_trainer(config, data.train.shape[1:], device)
     console.rule(f"{config.model}, {config.latent} latents, {config.decoder} decoder", align="left")
     console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
+    if copies := leave_out(data, digests(data.train))[1]:
+        console.print(copies)
     console.print(str(explain_loss(config, trainer.model.image_shape)))
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(f"reported: {objectives.implications(trainer.likelihood, data.binary, pixels)}")
@@ -254,7 +256,7 @@ def _trained(options: Namespace) -> tuple[training.Trainer, training.State]:
 def evaluate(options: Namespace, given: dict[str, Any]) -> int:
     """Bounds on −ln Q(y) of the test images."""
     trainer, state = _trained(options)
-    data = _test_images(trainer, given)
+    data = _test_images(trainer, state, given)
     if trainer.likelihood.mode == "profiled" and state.log_sigma is None:
         raise UserError(f"{options.checkpoint} has no σ yet, it stopped within its first epoch: continue it first")
     images, key = mg.to_device((data.test, mg.random.key(options.seed)), trainer.device)
@@ -295,7 +297,7 @@ def sample(options: Namespace, given: dict[str, Any]) -> int:
 def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
     """Test images beside their reconstructions."""
     trainer, state = _trained(options)
-    images = _test_images(trainer, given).test[: options.count]
+    images = _test_images(trainer, state, given).test[: options.count]
     images, key = mg.to_device((images, mg.random.key(options.seed)), trainer.device)
     noise = mg.random.normal(key, (len(images), trainer.model.latent))
     rebuilt = evaluation.reconstruct(trainer.model, trainer.likelihood, state.parameters, images, noise)
@@ -306,13 +308,19 @@ def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
     return 0
 
 
-def _test_images(trainer: training.Trainer, given: dict[str, Any]) -> Dataset:
-    """The data a run was trained on, or what was asked for instead. Raises UserError if the model cannot take it."""
+def _test_images(trainer: training.Trainer, state: training.State, given: dict[str, Any]) -> Dataset:
+    """The data a run was trained on, or what was asked for instead, without test images that it was trained on.
+
+    A line on stderr says how many are left out. Raises UserError if the model cannot take the images.
+    """
     asked = {name: given.get(name) for name in ("train_size", "test_size")}  # all there are, unless told otherwise
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     config = Config(**{**trainer.config.to_dict(), **asked, **_located(places)})
     data = _load(config)
     _same_images(trainer.model, data)
+    data, left_out = leave_out(data, state.trained)
+    if left_out:
+        _note(left_out)
     return data
 
 
@@ -406,6 +414,11 @@ def _console() -> Console:
     return Console(markup=False, highlight=False, soft_wrap=True)
 
 
+def _note(text: str) -> None:
+    """A line on stderr, beside results on stdout."""
+    print(f"python -m vae: {text}", file=sys.stderr)
+
+
 def _load(config: Config) -> Dataset:
     size = None if config.train_size is None and config.test_size is None else (config.train_size, config.test_size)
     return load(config.data, data_dir=config.data_dir, size=size, seed=config.seed)
@@ -430,7 +443,7 @@ def _device(name: str) -> str:
             raise
         found, why = "cpu", str(error)
     if name == "auto":
-        print(f"python -m vae: --device auto takes {found}: {why}", file=sys.stderr)
+        _note(f"--device auto takes {found}: {why}")
     return found
 
 

@@ -22,7 +22,7 @@ import minigrad as mg
 from minigrad import tree
 from vae import files
 from vae.config import Config
-from vae.data import Dataset
+from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Model, Parameters
@@ -45,6 +45,7 @@ class State(NamedTuple):
     log_sigma: float | None = None  # profiled ln σ of the last epoch
     seconds: float = 0.0  # spent on this epoch so far
     images: int = 0  # checksum of the images: after a stop they must be the same
+    trained: Any = ()  # digests of the training images, sorted: as test images these do not count
     history: tuple[dict, ...] = ()
 
 
@@ -116,7 +117,7 @@ def train(
     state = trainer.initial() if state is None else _copied(state)
     if state.step + state.epoch and state.images != checksum:
         raise TrainingError(f"{data.name}: these are not the images the run began with, so it cannot go on; train anew")
-    state = state._replace(images=checksum)
+    state = state._replace(images=checksum, trained=np.unique(digests(data.train)))
     images, test = mg.to_device((data.train, data.test), trainer.device)
     steps, look = -(-len(images) // config.batch), 1 if trainer.device == "cpu" else LOOK
     advance, loss = _whole_step(trainer), math.nan
@@ -229,7 +230,7 @@ def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> Stat
         raise TrainingError(f"the test ELBO became {record['test_elbo']} after epoch {record['epoch']}; {ADVICE}")
     history = (*state.history, record)
     fresh = State(state.parameters, state.optimiser, state.epoch + 1, total=state.total)
-    return fresh._replace(log_sigma=log_sigma, images=state.images, history=history)
+    return fresh._replace(log_sigma=log_sigma, images=state.images, trained=state.trained, history=history)
 
 
 def _finite(parameters: Any) -> bool:
@@ -285,7 +286,7 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
         "images": state.images,
         "history": list(state.history),
     }
-    trees = {"parameters": state.parameters, "optimiser": state.optimiser}
+    trees = {"parameters": state.parameters, "optimiser": state.optimiser, "trained": state.trained}
     files.save_checkpoint(out / CHECKPOINT, trees, record)
     files.write_json(out / CONFIG, trainer.config.to_dict())
     files.write_lines(out / METRICS, list(state.history))
@@ -308,7 +309,7 @@ def load_state(trainer: Trainer, out: Path) -> State:
     fresh = trainer.initial()
     try:
         rest = {name: record[name] for name in ("epoch", "step", "total", "log_sigma", "seconds", "images")}
-        rest["history"] = tuple(record["history"])
+        rest |= {"history": tuple(record["history"]), "trained": arrays["trained"]}
     except (KeyError, TypeError):
         raise CheckpointError(f"{path} lacks part of the training state; train again") from None
     parameters = files.fill(fresh.parameters, "parameters", arrays, path)

@@ -135,7 +135,7 @@ def test_damaged_checkpoints(vae, trained, tmp_path, command, damage):
         arrays, record = files.load_checkpoint(trained / training.CHECKPOINT)
         record["config"]["hidden"] = 9
         parameters = {k.removeprefix("parameters."): x for k, x in arrays.items() if k.startswith("parameters")}
-        files.save_checkpoint(path, {"parameters": parameters}, record)
+        files.save_checkpoint(path, {"parameters": parameters, "trained": arrays["trained"]}, record)
     before = path.read_bytes()
     name, *more = command.split()
     result = vae(name, "--out" if more else "--checkpoint", "run", *more)

@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 import truth
+from PIL import Image
 from small_runs import SMALL, assert_refused
 
 import minigrad as mg
 from minigrad.core import primitives
 from vae import training
 from vae.config import Config
+from vae.data import load
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -115,6 +117,48 @@ def test_a_profiled_sigma_needs_an_epoch(vae, images, monkeypatch):
     assert_refused(vae("evaluate", "--checkpoint", "run"), "run has no σ yet")
     assert vae("train", "--out", "run", "--resume")[0] == 0
     assert vae("evaluate", "--checkpoint", "run")[0] == 0
+
+
+def save_pictures(folder, count, seed):
+    folder.mkdir(exist_ok=True)
+    for i, pixels in enumerate(np.random.default_rng(seed).integers(0, 256, (count, 4, 4), np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{seed}-{i}.png")
+
+
+def test_what_a_run_was_trained_on_is_never_scored_as_test(vae, tmp_path):
+    """Pictures are added to the folder, or to the test part of a file, after training."""
+    save_pictures(tmp_path / "pictures", 60, 0)
+    assert vae("train", "--data", "pictures", *SMALL, "--out", "run")[0] == 0
+    before = load("pictures")
+    save_pictures(tmp_path / "pictures", 60, 1)
+    after = load("pictures")
+    trained = {image.tobytes() for image in before.train}
+    assert not trained & {image.tobytes() for image in after.test}
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
+    assert (code, err, json.loads(out)["images"]) == (0, "", len(after.test))
+    np.savez("other.npz", train=after.train[:3], test=np.concatenate([before.train[:9], before.test]))
+    said = f"python -m vae: 9 of {9 + len(before.test)} test images of other left out: trained on them\n"
+    for command in ("evaluate", "reconstruct"):
+        assert vae(command, "--checkpoint", "run", "--data", "other.npz")[::2] == (0, said)
+    scores = json.loads(vae("evaluate", "--checkpoint", "run", "--data", "other.npz", "--json")[1])
+    np.savez("held.npz", train=after.train[:3], test=before.test)
+    alone = json.loads(vae("evaluate", "--checkpoint", "run", "--data", "held.npz", "--json")[1])
+    assert scores == alone
+    np.savez("none.npz", train=after.test, test=before.train[:9])
+    assert_refused(vae("evaluate", "--checkpoint", "run", "--data", "none.npz"), "trained on all 9 test images of none")
+
+
+def test_a_split_is_scored_as_it_was_published(vae, tmp_path):
+    images = truth.small_data(50, 20)
+    np.savez("published.npz", train=images.train, test=np.concatenate([images.test, images.train[:3]]))
+    said = "3 of 23 test images of published are copies of training images\n"
+    code, out, _ = vae("train", "--data", "published.npz", *SMALL, "--train-size", "40", "--out", "run")
+    assert code == 0
+    code, out, _ = vae("train", "--data", "published.npz", *SMALL, "--out", "whole")
+    assert code == 0 and said in out
+    code, out, err = vae("evaluate", "--checkpoint", "whole", "--json")
+    assert (code, err, json.loads(out)["images"]) == (0, f"python -m vae: {said}", 23)
+    assert json.loads(vae("evaluate", "--checkpoint", "run", "--json")[1])["images"] == 23
 
 
 def test_sample_and_reconstruct_write_where_they_are_told(vae, trained, tmp_path):

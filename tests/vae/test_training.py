@@ -13,7 +13,7 @@ import minigrad as mg
 from minigrad import tree
 from vae import evaluation, files, training
 from vae.config import Config
-from vae.data import Dataset
+from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
 from vae.objectives import elbo
 from vae.training import CHECKPOINT, CONFIG, METRICS, load_state, load_trainer, make_trainer, train
@@ -84,7 +84,8 @@ def test_files_of_a_run(tmp_path, name):
     assert records == list(state.history)
     assert all(r["seconds"] >= 0 for r in records)
     arrays, record = files.load_checkpoint(tmp_path / CHECKPOINT)
-    assert {n.split(".")[0] for n in arrays} == {"parameters", "optimiser"}
+    assert {n.split(".")[0] for n in arrays} == {"parameters", "optimiser", "trained"}
+    assert np.array_equal(arrays["trained"], np.unique(digests(DATA.train)))
     for leaf_name, leaf in zip(
         tree.names({"parameters": state.parameters}), tree.flatten(state.parameters)[0], strict=True
     ):
@@ -468,8 +469,9 @@ def rewrite(out, change) -> None:
     change(record)
     nested = {}
     for name, x in arrays.items():
-        top, rest = name.split(".", 1)
+        top, _, rest = name.partition(".")
         nested.setdefault(top, {})[rest] = x
+    nested["trained"] = nested["trained"][""]
     files.save_checkpoint(out / CHECKPOINT, nested, record)
 
 

@@ -2,5 +2,6 @@
 
 from .catalogue import NAMES, load
 from .dataset import DataError, Dataset
+from .split import digests, leave_out
 
-__all__ = ["NAMES", "DataError", "Dataset", "load"]
+__all__ = ["NAMES", "DataError", "Dataset", "digests", "leave_out", "load"]

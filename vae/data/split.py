@@ -55,6 +55,24 @@ def _hashed(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
     return np.frombuffer(found, np.uint64)
 
 
+def leave_out(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset, str]:
+    """The dataset without test images that a model was trained on, by their digests, and a sentence if there are any.
+
+    Where the model was trained on this set's own training part, its test part is kept as its authors published it.
+    Raises DataError if no image would be left.
+    """
+    seen = np.isin(digests(dataset.test), trained)
+    count, of = seen.sum(), f"of {len(seen)} test images of {dataset.name}"
+    if not count:
+        return dataset, ""
+    if np.isin(trained, digests(dataset.train)).all():
+        return dataset, f"{count} {of} are copies of training images"
+    if seen.all():
+        raise DataError(f"the model was trained on all {of[3:]}: name other images with --data")
+    labels = None if dataset.test_labels is None else dataset.test_labels[~seen]
+    return replace(dataset, test=dataset.test[~seen], test_labels=labels), f"{count} {of} left out: trained on them"
+
+
 def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
     """`size` = (train, test) random rows of a dataset; None keeps a part whole and in its order.
 
