@@ -253,7 +253,9 @@ def check_inexact(x: Any, name: str, instead: str = "leave it out through argnum
         try:
             backend_of((x,))
         except TypeError as error:
-            raise OperandTypeError(f"{name}: a leaf to differentiate is {error}") from None
+            raise OperandTypeError(
+                f"{name}: a leaf to differentiate is {error}, or a container known to mg.tree.register"
+            ) from None
     if not is_inexact(x):
         raise OperandTypeError(
             f"{name}: derivatives need floating-point arguments, got {describe(x)}: convert it with "

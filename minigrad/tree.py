@@ -1,29 +1,29 @@
 """Trees: parameters, gradients and optimiser states are nested containers with arrays at the leaves.
 
-A tree is a tuple, list, dict, NamedTuple or dataclass of trees; None is a tree without leaves; anything else is
-a leaf. `flatten` splits a tree into its leaves and a structure that can be compared, printed and put together again.
+A tree is a tuple, list, dict, NamedTuple or dataclass of trees, a subclass of one of these, or an object of a class
+made known with `register`; None is a tree without leaves; anything else is a leaf. `flatten` splits a tree into its
+leaves and a structure that can be compared, printed and put together again. What comes back is what went in, in its
+order.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import operator
-from collections import defaultdict
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-
-class TreeError(ValueError):
-    """Two trees that had to have one structure do not."""
+from minigrad.containers import TreeError, container_of
+from minigrad.containers import register as register
 
 
 class Structure(NamedTuple):
     """How to put leaves together: the container, what it needs besides its children, and the children."""
 
     kind: type | None  # None marks a leaf
-    keys: tuple  # field names, dict keys or positions
+    keys: tuple  # field names, positions, or the keys of a dict in its own order
     children: tuple[Structure, ...]
-    static: tuple = ()  # values of dataclass fields that hold no arrays
+    static: tuple = ()  # what a container holds that is no tree
 
     @property
     def leaves(self) -> int:
@@ -40,67 +40,28 @@ class Structure(NamedTuple):
 LEAF = Structure(None, (), ())
 
 
-def _open(tree: Any) -> tuple[tuple, Any, tuple] | None:
-    """(keys, children, static) of a container, None for a leaf."""
-    kind = type(tree)
-    try:
-        opener = _openers[kind]
-    except KeyError:
-        opener = _openers[kind] = _opener(kind)
-    return None if opener is None else opener(tree)
-
-
-_openers: dict[type, Callable | None] = {}  # by type, as they are met
-
-
-def _opener(kind: type) -> Callable | None:
-    """How to open the containers of a type; None if its values are leaves."""
-    if kind is type(None):
-        return lambda tree: ((), (), ())
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return lambda tree: (kind._fields, tree, ())
-    if issubclass(kind, (tuple, list)):
-        return lambda tree: (tuple(range(len(tree))), tree, ())
-    if issubclass(kind, dict):
-        return _open_dict
-    if dataclasses.is_dataclass(kind):
-        fields = [f for f in dataclasses.fields(kind) if f.init]
-        names = tuple(f.name for f in fields if not f.metadata.get("static"))
-        others = tuple(f.name for f in fields if f.metadata.get("static"))
-        return lambda tree: (
-            names,
-            [getattr(tree, name) for name in names],
-            tuple((name, getattr(tree, name)) for name in others),
-        )
-    return None
-
-
-def _open_dict(tree: dict) -> tuple[tuple, list, tuple]:
-    try:
-        keys = tuple(sorted(tree))
-    except TypeError:  # keys of several kinds
-        keys = tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
-    static = (("default_factory", tree.default_factory),) if isinstance(tree, defaultdict) else ()
-    return keys, [tree[key] for key in keys], static
-
-
 def flatten(tree: Any) -> tuple[list, Structure]:
     """The leaves of a tree from left to right, and its structure.
 
+    Raises TreeError for a container that could not be rebuilt as it is, or that contains itself.
+
     >>> leaves, structure = flatten({"w": 1.0, "b": (2.0, 3.0)})
     >>> leaves, str(structure)
-    ([2.0, 3.0, 1.0], 'dict(b: tuple(0: *, 1: *), w: *)')
+    ([1.0, 2.0, 3.0], 'dict(w: *, b: tuple(0: *, 1: *))')
     """
     leaves: list = []
-    return leaves, _flatten(tree, leaves)
+    try:
+        return leaves, _flatten(tree, leaves)
+    except RecursionError:
+        raise _too_deep(tree) from None
 
 
 def _flatten(tree: Any, leaves: list) -> Structure:
-    opened = _open(tree)
-    if opened is None:
+    container = container_of(type(tree))
+    if container is None:
         leaves.append(tree)
         return LEAF
-    keys, children, static = opened
+    keys, children, static = container.open(tree)
     return Structure(type(tree), keys, tuple(_flatten(child, leaves) for child in children), static)
 
 
@@ -122,21 +83,22 @@ def _build(structure: Structure, leaves: Any) -> Any:
     children = []
     for child in structure.children:  # a plain loop: StopIteration must reach `unflatten` as itself
         children.append(_build(child, leaves))
-    return _closer(structure)(children)
+    return container_of(structure.kind).close(structure.keys, children, structure.static)
 
 
-def _closer(structure: Structure) -> Callable[[list], Any]:
-    """How to put children together: the inverse of an opener."""
-    kind, keys, static = structure.kind, structure.keys, structure.static
-    if kind is type(None):
-        return lambda children: None
-    if issubclass(kind, dict):
-        return lambda children: kind(*(factory for _, factory in static), dict(zip(keys, children, strict=True)))
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return lambda children: kind(*children)
-    if issubclass(kind, (tuple, list)):
-        return kind
-    return lambda children: kind(**dict(zip(keys, children, strict=True)), **dict(static))
+def _too_deep(tree: Any) -> TreeError:
+    """Why a tree is too deep to be taken apart: mostly, because a container in it contains itself."""
+    limit = sys.getrecursionlimit()
+    waiting: list[tuple[Any, str, frozenset]] = [(tree, "", frozenset())]
+    while waiting:
+        node, name, above = waiting.pop()
+        if id(node) in above:
+            return TreeError(f"the tree contains itself: what is at {name[1:]!r} is also above it")
+        container = container_of(type(node))
+        if container is not None and len(above) < limit:
+            keys, children, _ = container.open(node)
+            waiting += [(child, f"{name}.{key}", above | {id(node)}) for key, child in zip(keys, children)]
+    return TreeError(f"the tree is nested too deeply for Python's recursion limit of {limit} calls")
 
 
 def _is_flat(structure: Structure) -> bool:
@@ -149,12 +111,14 @@ def taker(structure: Structure) -> Callable[[Any, list], bool]:
     caller to see.
     """
     kind, keys, static = structure.kind, structure.keys, structure.static
-    below, flat = [taker(child) for child in structure.children], _is_flat(structure)
+    if kind is None:
+        return _take_leaf
+    open_, below, flat = container_of(kind).open, [taker(c) for c in structure.children], _is_flat(structure)
 
     def take(tree: Any, leaves: list) -> bool:
         if type(tree) is not kind:
             return False
-        found, children, others = _openers[kind](tree)
+        found, children, others = open_(tree)
         if found != keys or others != static:
             return False
         if flat:
@@ -162,28 +126,32 @@ def taker(structure: Structure) -> Callable[[Any, list], bool]:
             return True
         return all([take_child(child, leaves) for take_child, child in zip(below, children)])
 
-    def take_leaf(tree: Any, leaves: list) -> bool:
-        leaves.append(tree)
-        return True
+    return take
 
-    return take_leaf if kind is None else take
+
+def _take_leaf(tree: Any, leaves: list) -> bool:
+    leaves.append(tree)
+    return True
 
 
 def builder(structure: Structure, first: int = 0) -> Callable[[list], Any]:
     """A function that gives the tree with these leaves, from number `first` on, made to be called often."""
     if structure.kind is None:
         return operator.itemgetter(first)
-    close, below, last = _closer(structure), [], first
+    close, keys, static = container_of(structure.kind).close, structure.keys, structure.static
+    below, last = [], first
     for child in structure.children:
         below.append(builder(child, last))
         last += child.leaves
     if _is_flat(structure):
-        return lambda leaves: close(leaves[first:last])
-    return lambda leaves: close([build(leaves) for build in below])
+        return lambda leaves: close(keys, leaves[first:last], static)
+    return lambda leaves: close(keys, [build(leaves) for build in below], static)
 
 
 def map(function: Callable, tree: Any, *others: Any) -> Any:
     """Apply `function` to corresponding leaves of trees of one structure. Raises TreeError where they differ.
+
+    Dicts correspond key by key, in whatever order; the result is in the order of the first tree.
 
     >>> map(lambda a, b: a + b, (1, [2]), (10, [20]))
     (11, [22])
@@ -194,11 +162,39 @@ def map(function: Callable, tree: Any, *others: Any) -> Any:
 
 
 def leaves_like(structure: Structure, tree: Any, what: str = "the second tree") -> list:
-    """The leaves of `tree`, which must have this structure. Raises TreeError, printing both."""
+    """The leaves of `tree`, which must have this structure, but for the order of keys in dicts: they come in that of
+    `structure`. Raises TreeError, printing both.
+    """
     leaves, other = flatten(tree)
     if other != structure:
-        raise TreeError(f"{what} has structure {other}, expected {structure}")
+        order = _matched(structure, other, 0)
+        if order is None:
+            raise TreeError(f"{what} has structure {other}, expected {structure}")
+        leaves = [leaves[i] for i in order]
     return leaves
+
+
+def _matched(structure: Structure, other: Structure, first: int) -> list[int] | None:
+    """For each leaf of `structure`, the number of the leaf at the same keys of `other`, whose leaves count from
+    `first`; None if the structures differ in more than the order of keys.
+    """
+    if structure.kind is None and other.kind is None:
+        return [first]
+    if structure.kind is not other.kind or structure.static != other.static or len(structure.keys) != len(other.keys):
+        return None
+    if structure.keys != other.keys and not issubclass(structure.kind, dict):
+        return None
+    places = {}
+    for key, child in zip(other.keys, other.children):
+        places[key] = child, first
+        first += child.leaves
+    found: list[int] = []
+    for key, child in zip(structure.keys, structure.children):
+        order = _matched(child, *places[key]) if key in places else None
+        if order is None:
+            return None
+        found += order
+    return found
 
 
 def names(tree: Any) -> list[str]:

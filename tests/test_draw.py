@@ -392,7 +392,7 @@ def test_gradients_can_be_drawn_too():
 
 def test_arguments_are_named_after_parameters_and_trees():
     picture = read(mg.draw(lambda p, *rest: p["w"] * p["b"][0] * rest[0], {"w": 1.0, "b": (2.0,)}, 3.0))
-    assert [box.words[0] for box in picture.boxes if box.role == "input"] == ["p.b.0", "p.w", "x1"]
+    assert [box.words[0] for box in picture.boxes if box.role == "input"] == ["p.w", "p.b.0", "x1"]
     assert read(mg.draw(mg.sin, 1.0)).head[0] == "sin(x)"
     assert read(mg.draw(functools.partial(mg.multiply, 2.0), 1.0)).head[0] == "multiply(x2)"
 

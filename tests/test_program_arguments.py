@@ -96,7 +96,7 @@ def test_donated_arguments_are_updated_in_place_and_may_not_be_used_again():
         p, m = jitted(p, m, g)
         assert same((p, m), expected)
         assert [leaf.ctypes.data for leaf in tree.flatten((p, m))[0]] == memory
-        with pytest.raises(ValueError, match=r"float64\[3\] was donated to an earlier call"):
+        with pytest.raises(ValueError, match=r"float64\[300, 40\] was donated to an earlier call"):
             jitted(*before, g)
         q, n = expected
 
@@ -265,7 +265,7 @@ def test_a_call_unlike_the_last_is_not_mistaken_for_it():
         ([one, two], 2), ([one, two], True), ([one, two], 1), ([one, two], 1.0), ([one, 2.0],), ([one, 2],), ([one],),
         ([one, ()],), (one,), ([],), ([one, two], np.float64(2)), ([one, two], np.array(2.0)), ([one, two], -0.0),
     ]  # fmt: skip
-    kinds = len(given) - 1  # the order of a dict's keys does not matter
+    kinds = len(given)
     jitted = mg.jit(f)
     for arguments in [*given, *given[::-1], *(each for each in given for _ in range(2))]:
         (ours, results), (name, expected) = jitted(*arguments), f(*arguments)

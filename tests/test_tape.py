@@ -63,7 +63,7 @@ def test_a_printed_tape_is_aligned_and_shows_the_values_it_keeps():
         return mg.sum(h[1:] * p["b"], axis=-1, keepdims=True)  # keeps both factors
 
     w, b = np.arange(8.0), np.array([[0.5], [-2.0]])
-    assert lines_of(f, {"w": w, "b": b}) == [
+    assert lines_of(f, {"b": b, "w": w}) == [
         "%0 = input(b)                  : float64[2, 1]  = [[0.5], [-2]]",
         "%1 = input(w)                  : float64[8]",
         "%2 = subtract(%1, 0.125)       : float64[8]",

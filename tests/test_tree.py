@@ -75,17 +75,37 @@ def test_trees_of_different_structures_are_told_apart(one, other):
 
 def test_order_and_names():
     values = {"b": [1, (2, None)], "a": Pair(3, Layer(4, 5))}
-    assert tree.flatten(values)[0] == [3, 4, 5, 1, 2]
-    assert tree.names(values) == ["a.left", "a.right.weight", "a.right.bias", "b.0", "b.1.0"]
+    assert tree.flatten(values)[0] == [1, 2, 3, 4, 5]
+    assert tree.names(values) == ["b.0", "b.1.0", "a.left", "a.right.weight", "a.right.bias"]
     assert tree.names(7) == [""] and tree.names(None) == []
 
 
-def test_insertion_order_of_a_dict_does_not_matter():
-    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
-    assert tree.flatten(one) == tree.flatten(other)
-    assert tree.flatten({1: "x", "1": "y"})[0] == ["x", "y"]
+def test_dicts_keep_their_order_and_correspond_key_by_key():
+    one, other = {"b": 1, "a": [2, 3]}, {"a": [30, 40], "b": 20}
+    assert list(tree.map(lambda v: v, one)) == ["b", "a"]
+    assert list(tree.map(lambda v, w: v + w, one, other).items()) == [("b", 21), ("a", [32, 43])]
+    assert tree.leaves_like(tree.flatten(one)[1], other) == [20, 30, 40]
     back = tree.map(lambda v: v + 1, OrderedDict(b=1, a=2))
-    assert type(back) is OrderedDict and dict(back) == {"a": 3, "b": 2}
+    assert type(back) is OrderedDict and list(back.items()) == [("b", 2), ("a", 3)]
+    for unlike in ({"a": [30, 40], "c": 20}, {"a": [30], "b": 20}, {"a": [30, 40]}, {"a": 20, "b": [30, 40]}):
+        with pytest.raises(tree.TreeError, match="has structure"):
+            tree.map(lambda v, w: v, one, unlike)
+
+
+@given(trees(st.integers()), st.randoms())
+def test_any_order_of_keys_corresponds(values, random):
+    def shuffled(node):
+        if isinstance(node, dict):
+            items = [(key, shuffled(child)) for key, child in node.items()]
+            random.shuffle(items)
+            return dict(items)
+        if isinstance(node, Pair):
+            return Pair(*map(shuffled, node))
+        if isinstance(node, (list, tuple)):
+            return type(node)(map(shuffled, node))
+        return node
+
+    assert tree.map(lambda v, w: w - v, values, shuffled(values)) == tree.map(lambda v: 0, values)
 
 
 @pytest.mark.parametrize("values", [defaultdict(None, a=1), defaultdict(list, a=2), Counter(a=3), OrderedDict(a=4)])
