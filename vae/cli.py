@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -173,7 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
         options = make_parser().parse_args(arguments)
         given = config_of(options)
         options.seed = given.get("seed", 0)
-        code = options.run(options, given)
+        with ExitStack() as options.held:  # the folders that this command writes to
+            code = options.run(options, given)
         sys.stdout.flush()  # a full disk or a closed pipe shows here
         return code
     except (UserError, DataError, DeviceError, OutOfMemoryError) as error:

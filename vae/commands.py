@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -16,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 import minigrad as mg
-from vae import evaluation, files, gradients, objectives, pictures, training
+from vae import evaluation, files, folders, gradients, objectives, pictures, training
 from vae.config import Config
 from vae.data import NAMES, Dataset, digests, leave_out, load
 from vae.errors import UserError
@@ -29,7 +31,12 @@ SHOWN = 12  # images in a row of reconstructions
 def main_job(options: Namespace, given: dict[str, Any]) -> int:
     """Check gradients, train, draw, report: on built-in digits, in under three minutes on two cores."""
     console, began = _console(), time.perf_counter()
-    out = _new_folder(options.out, Path("runs/main"), options.force)
+    out = options.held.enter_context(folders.claimed(options.out, Path("runs/main"), options.force))
+    for folder in (out / "conv", out / "plane"):
+        files.make_folder(folder)
+        options.held.enter_context(folders.owned(folder))
+        folders.clear(folder)
+    folders.clear(out)
     passed = True
     for model in ("mlp", "conv"):
         report = _report(Config(model=model, seed=options.seed), 4, 30, options.seed, None, "cpu")
@@ -43,9 +50,7 @@ def main_job(options: Namespace, given: dict[str, Any]) -> int:
     table = Table("run", "model", "latents", "epochs", "train −ELBO", "test −ELBO (nats)", title="trained")
     data = _load(runs["conv"])
     for name, config in runs.items():
-        folder = out / name
-        files.make_folder(folder)
-        state = _train(console, config, data, folder, None, "cpu")
+        state = _train(console, config, data, out / name, None, "cpu")
         last = state.history[-1]
         scores = f"{-last['train_elbo']:.2f}", f"{-last['test_elbo']:.2f}"
         table.add_row(name, config.model, str(config.latent), str(config.epochs), *scores)
@@ -153,8 +158,10 @@ def train(options: Namespace, given: dict[str, Any]) -> int:
     if options.resume:
         if options.out is None:
             raise UserError("--resume needs --out, the folder of the run to continue")
+        if os.path.isdir(options.out):
+            options.held.enter_context(folders.owned(options.out))
         saved = training.load_trainer(options.out)
-        config = _same_settings(saved.config, given, free=("epochs", "data_dir"))
+        config = _same_settings(saved.config, _located(given), free=("epochs", "data", "data_dir"))
         out, data = options.out, _load(config)
         _same_images(saved.model, data)
         state = training.load_state(training.make_trainer(config, saved.model.image_shape, device), out)
@@ -162,13 +169,12 @@ def train(options: Namespace, given: dict[str, Any]) -> int:
             raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train anew")
         if state.epoch == config.epochs:
             console.print(f"{out} has all its {config.epochs} epochs; ask for more with --epochs")
-        files.make_folder(out)
         console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
     else:
         config, state = Config(**_located(given)), None
         data = _load(config)
         config.make_model(data.train.shape[1:])
-        out = _new_folder(options.out, Path("runs/train"), options.force)
+        out = options.held.enter_context(folders.claimed(options.out, Path("runs/train"), options.force))
     _train(console, config, data, out, state, device)
     _list_files(console, out)
     return 0
@@ -206,11 +212,15 @@ def _train(
                 f"test −ELBO {-record['test_elbo']:.2f} nats, {record['seconds']:.1f} s"
             )
 
+        if state is None:
+            state = trainer.initial()
+            folders.clear(out)  # now that nothing is wrong with the new run
         try:
             state = training.train(trainer, data, out, state, on_step, on_epoch)
         except KeyboardInterrupt:
             if (out / training.CHECKPOINT).exists():
-                progress.console.print(f"stopped; continue with: python -m vae train --out {out} --resume")
+                again = shlex.join(["python", "-m", "vae", "train", "--out", str(out), "--resume"])
+                progress.console.print(f"stopped; continue with: {again}")
             raise
     _draw(trainer, state, data, out)
     return state
@@ -360,7 +370,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     setting = Setting(options.seed, **places, size=None if size == (None, None) else size)
     source = setting.images.source if any(c.images for c in chosen) else "no images needed"  # too few are said now
-    out = _new_folder(options.out, Path("runs/lecture"), options.force)
+    out = options.held.enter_context(folders.claimed(options.out, Path("runs/lecture"), options.force))
     console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     if not options.json:
@@ -373,6 +383,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
             progress.update(bar, description=f"slide {claim.slide}: {claim.says}")
 
         rows = run(chosen, setting, on_claim)
+    folders.clear(out)
     for row in rows:
         if row.picture is not None:
             files.write_bytes(out / f"slide-{row.claim.slide:02d}-{row.claim.name.replace('_', '-')}.png", row.picture)
@@ -447,20 +458,6 @@ def _device(name: str) -> str:
     return found
 
 
-def _new_folder(out: Path | None, default: Path, force: bool) -> Path:
-    """The folder to write to: the one asked for if it is new, empty or --force was given; else a new one by default."""
-    if out is None:
-        out, number = default, 2
-        while out.exists():
-            out, number = default.with_name(f"{default.name}-{number}"), number + 1
-    elif out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file, not a folder")
-    elif out.exists() and any(out.iterdir()) and not force:
-        raise UserError(f"{out} already holds files: choose another --out, or use --force to overwrite them")
-    files.make_folder(out)
-    return out
-
-
 def _list_files(console: Console, out: Path) -> None:
-    for path in sorted(p for p in out.rglob("*") if p.is_file() and not p.name.startswith(".")):
+    for path in folders.files_in(out):
         console.print(f"  {path}")

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from minigrad import to_device, tree
 from vae.errors import CheckpointError, UserError
+from vae.locks import part_of, sweep, take
 
 RECORD, DIGEST = "vae", "blake2b"
 OPENED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
@@ -26,10 +27,13 @@ OPENED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step. Raises UserError where the folder cannot be written to."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}"  # known before it exists, so that Ctrl-C leaves no trace
+    temporary = part_of(path)  # known before it exists, so that Ctrl-C leaves no trace
     try:
+        sweep(path.parent, path.name.__eq__)
         file = os.open(temporary, OPENED, 0o666)  # a number: Ctrl-C leaves no object open
         try:
+            with suppress(OSError):
+                take(file)  # while it is locked, nobody sweeps it up
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(file, rest) :]

@@ -87,6 +87,43 @@ def test_sigint_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path, images):
     ]
 
 
+def start(*arguments, cwd: Path, **more) -> subprocess.Popen:
+    command = [sys.executable, "-m", "vae", *map(str, arguments)]
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen(command, cwd=cwd, env=environment(), text=True, **more)
+
+
+def test_runs_that_begin_together_get_a_folder_each(tmp_path, images):
+    running = [start("train", "--data", images, *SMALL, "--seed", seed, cwd=tmp_path) for seed in range(4)]
+    for child in running:
+        _, err = child.communicate(timeout=120)
+        assert (child.returncode, err) == (0, "")
+    configs = [json.loads((run / "config.json").read_text()) for run in (tmp_path / "runs").iterdir()]
+    assert sorted(config["seed"] for config in configs) == [0, 1, 2, 3]
+    for run in (tmp_path / "runs").iterdir():
+        assert training.load_trainer(run).config.to_dict() == json.loads((run / "config.json").read_text())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are those of POSIX")
+def test_of_two_runs_with_one_folder_the_second_is_refused_until_the_first_is_gone(tmp_path, images):
+    """Also if it is killed, in the middle of a write or not: what is left behind is in nobody's way."""
+    train = ["train", "--data", images, *SMALL, "--out", "run"]
+    first = start(*train, "--epochs", "100000", cwd=tmp_path)
+    metrics, deadline = tmp_path / "run/metrics.jsonl", time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for second in (train, [*train, "--force"], ["train", "--out", "run", "--resume"]):
+        done = process(*second, cwd=tmp_path)
+        assert_refused((done.returncode, done.stdout, done.stderr), "another command is writing to run")
+    assert process("evaluate", "--checkpoint", "run", cwd=tmp_path).returncode == 0
+    first.kill()
+    first.communicate()
+    (tmp_path / "run/.samples.png.1.part").touch()
+    epoch = files.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)[1]["epoch"]
+    assert process("train", "--out", "run", "--resume", "--epochs", epoch + 1, cwd=tmp_path).returncode == 0
+    assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
 def test_errors_are_sentences_even_with_line_breaks(vae, monkeypatch, trained):
     def fail(path):
         raise CheckpointError("two\nlines")

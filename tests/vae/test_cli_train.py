@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -121,12 +122,26 @@ def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path):
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "mean_elbo", stop)
-        code, out, err = vae("train", "--data", images, *SMALL, "--out", "run")
+        code, out, err = vae("train", "--data", images, *SMALL, "--out", "a run; of 'mine'")
     assert (code, err) == (130, "python -m vae: stopped\n")
     (again,) = re.findall(r"stopped; continue with: python -m vae (.*)", out)
-    code, out, _ = vae(*again.split())
+    code, out, _ = vae(*shlex.split(again))
     assert code == 0
-    assert "resuming run after epoch 1, step 4" in out
+    assert "resuming a run; of 'mine' after epoch 1, step 4" in out
+
+
+def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
+    save_images(tmp_path / "old.npz")
+    assert vae("train", "--data", "old.npz", *SMALL, "--epochs", "1", "--out", "run")[0] == 0
+    (tmp_path / "new place").mkdir()
+    new = (tmp_path / "old.npz").rename(tmp_path / "new place/images.npz")
+    resume = ["train", "--out", "run", "--resume", "--epochs", "2"]
+    assert_refused(vae(*resume), "there is no file or folder")
+    save_images(tmp_path / "other.npz", count=51)
+    assert_refused(vae(*resume, "--data", "other.npz"), "these are not the images the run began with")
+    assert vae(*resume, "--data", "new place/images.npz")[::2] == (0, "")
+    assert json.loads((tmp_path / "run/config.json").read_text())["data"] == str(new)
+    assert vae("evaluate", "--checkpoint", "run")[0] == 0
 
 
 def test_the_seed_decides_everything(vae, images, tmp_path):

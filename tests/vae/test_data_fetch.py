@@ -84,8 +84,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def only_lock_left(folder: Path) -> bool:
-    return {path.name for path in folder.iterdir()} <= {".lock"}
+def nothing_left(folder: Path) -> bool:
+    return not list(folder.iterdir())
 
 
 def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
         assert path == folder / NAME
         assert path.read_bytes() == ZIPPED
     assert server.asked == {"good": 1}
-    assert {p.name for p in folder.iterdir()} == {NAME, ".lock"}
+    assert {p.name for p in folder.iterdir()} == {NAME}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_mirror_that_fails_is_followed_by_the_next(
     with pytest.raises(DataError, match=rf"{NAME} could not be fetched .*{message}") as caught:
         fetch(NAME, SHA256, tmp_path, server.mirrors(behaviour))
     assert "\n" not in str(caught.value)
-    assert only_lock_left(tmp_path)
+    assert nothing_left(tmp_path)
     fetch(NAME, SHA256, tmp_path, server.mirrors(behaviour, "good"))
     assert server.asked == {behaviour: 2, "good": 1}
     assert (tmp_path / NAME).read_bytes() == ZIPPED
@@ -140,7 +140,7 @@ def test_more_than_the_limit_is_not_taken(server: Server, tmp_path: Path, monkey
     monkeypatch.setattr("vae.data.fetch.LIMIT", 1000)
     with pytest.raises(DataError, match="sent more than 1000 bytes"):
         fetch(NAME, SHA256, tmp_path, server.mirrors("good"))
-    assert only_lock_left(tmp_path)
+    assert nothing_left(tmp_path)
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(server: Server, tmp_path: Path) -> None:
@@ -192,4 +192,4 @@ def test_a_killed_process_leaves_no_lock_and_its_part_is_swept(server: Server, t
     assert len(list(tmp_path.glob(".*.part"))) == 1
     assert not (tmp_path / NAME).exists()
     fetch(NAME, SHA256, tmp_path, server.mirrors("good"))
-    assert {path.name for path in tmp_path.iterdir()} == {NAME, ".lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {NAME}

@@ -2,8 +2,9 @@
 
 Bytes go to a hidden file beside the target, are checked against a SHA-256 of the unzipped content
 (mirrors may compress differently), reach the disk, and only then take the target's name in one
-atomic step. A lock makes a second process wait and then find the file, and a mirror that fails,
-stops half-way or sends something else is followed by the next.
+atomic step. A lock makes a second process wait and then find the file (where there are no locks it
+fetches twice, which does no harm), and a mirror that fails, stops half-way or sends something else
+is followed by the next.
 """
 
 from __future__ import annotations
@@ -12,20 +13,16 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from vae.locks import locked, part_of, sweep
+
 from .dataset import DataError
 from .idx import read_bytes
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes at once then fetch twice, which does no harm
-    fcntl = None
 
 LIMIT = 64 << 20  # bytes, zipped or not: more than any file here, less than a full disk
 CHUNK = 1 << 16  # bytes
@@ -41,23 +38,22 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
     target = folder / name
     if os.path.isfile(target) and find_fault(target, sha256) is None:
         return target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "ab")
-    except OSError as error:
-        raise DataError(
-            f"the cache folder {folder} cannot be written ({error.strerror}): name another one "
-            f"with cache_dir or VAE_DATA, or put {name} in a folder and name it with data_dir"
-        ) from None
     faults = []
-    with lock:
-        _wait_for(lock)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder, wait=True))
+        except OSError as error:
+            raise DataError(
+                f"the cache folder {folder} cannot be written ({error.strerror}): name another one "
+                f"with cache_dir or VAE_DATA, or put {name} in a folder and name it with data_dir"
+            ) from None
         if os.path.isfile(target):  # another process fetched it meanwhile, or it is damaged
             fault = find_fault(target, sha256)
             if fault is None:
                 return target
             faults.append(f"{target}: {fault}")
-        _sweep(folder, name)
+        sweep(folder, name.__eq__)
         for mirror in mirrors:
             url = f"{mirror.rstrip('/')}/{name}"
             logging.getLogger(__name__).info("fetching %s", url)
@@ -88,7 +84,7 @@ def find_fault(path: Path, sha256: str) -> str | None:
 
 def _download(url: str, target: Path, sha256: str, timeout: float) -> None:
     """url -> target, all or nothing. Raises OSError, HTTPException or ValueError."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = part_of(target)
     try:
         with urlopen(url, timeout=timeout) as response, open(part, "wb") as file:
             promised = response.headers.get("Content-Length")
@@ -108,18 +104,3 @@ def _download(url: str, target: Path, sha256: str, timeout: float) -> None:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _wait_for(lock: IO[bytes]) -> None:
-    """Take the lock; the system drops it when the file is closed or the process dies."""
-    if fcntl:
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-
-
-def _sweep(folder: Path, name: str) -> None:
-    """Remove what a process that was killed left behind: whoever holds the lock is alone here."""
-    if fcntl:
-        for part in folder.glob(f".{name}.*.part"):
-            with suppress(OSError):
-                part.unlink()

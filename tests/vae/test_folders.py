@@ -1,0 +1,100 @@
+"""vae/folders.py: which folder a command writes to, and what it removes there."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from small_runs import SMALL, assert_refused, snapshot
+
+from vae import folders, locks
+from vae.errors import UserError
+
+LEFTOVERS = [".checkpoint.safetensors.4711.part", ".latent-plane.png.1.part", locks.LOCK]
+
+
+def test_commands_that_begin_at_once_get_folders_of_their_own(tmp_path):
+    default = tmp_path / "runs" / "train"
+    with ExitStack() as stack:
+        found = [stack.enter_context(folders.claimed(None, default, False)) for _ in range(3)]
+    assert [path.name for path in found] == ["train", "train-2", "train-3"]
+
+
+def test_a_folder_is_one_commands_at_a_time(tmp_path):
+    out = tmp_path / "run"
+    with folders.claimed(out, tmp_path, False):
+        for force in (False, True):
+            with pytest.raises(UserError, match=f"another command is writing to {out}"):
+                with folders.claimed(out, tmp_path, force):
+                    pass
+    with folders.claimed(out, tmp_path, False):
+        pass
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", [*LEFTOVERS, None])
+def test_what_a_killed_run_left_behind_is_nobodys(tmp_path, left):
+    for name in LEFTOVERS if left is None else [left]:
+        (tmp_path / name).touch()
+    with folders.claimed(tmp_path, tmp_path, False):
+        assert [path.name for path in tmp_path.iterdir()] == [locks.LOCK]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".hidden", ".thesis.tex.12.part", ".lock", "config.json"])
+def test_any_other_file_is_a_file(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match="already holds files"):
+        with folders.claimed(tmp_path, tmp_path, False):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_only_what_runs_write_is_cleared(tmp_path):
+    theirs = ["notes.txt", "my-samples.png", "slide-x.png", "config.json.bak", "conv/config.json"]
+    ours = ["config.json", "samples.png", "slide-07-elbo.png", "gradients-mlp.png", "lecture.html"]
+    for name in (*theirs, *ours):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "curves.png").mkdir()  # nothing that a run has written
+    folders.clear(tmp_path)
+    assert set(snapshot(tmp_path)) == set(theirs)
+
+
+def test_every_file_that_runs_write_is_known(vae, images, trained, tmp_path):
+    assert vae("lecture", "--slide", "7", "--out", "lecture")[0] == 0
+    for folder in (trained, tmp_path / "lecture"):
+        names = [path.name for path in folder.iterdir()]
+        assert names and all(map(folders.is_ours, names)), names
+
+
+def test_force_leaves_nothing_of_the_run_before_and_all_that_is_not_a_runs(vae, images, tmp_path):
+    assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")[0] == 0
+    assert (tmp_path / "run/latent-plane.png").exists()
+    (tmp_path / "run/notes.txt").write_text("precious")
+    again = ["train", "--data", images, *SMALL, "--epochs", "1", "--latent", "3", "--out", "run", "--force"]
+    assert vae(*again)[0] == 0
+    assert not (tmp_path / "run/latent-plane.png").exists()
+    assert (tmp_path / "run/notes.txt").read_text() == "precious"
+
+
+def test_a_run_that_is_being_trained(vae, trained):
+    """Nobody else writes to it, and who reads goes on reading."""
+    before = snapshot(trained)
+    with folders.owned(trained):
+        for command in (
+            ["train", "--resume"],
+            ["train", "--force"],
+            ["lecture", "--force", "--slide", "7"],
+            ["--force"],
+        ):
+            assert_refused(vae(*command, "--out", trained), f"another command is writing to {trained}")
+        assert vae("evaluate", "--checkpoint", trained)[::2] == (0, "")
+        assert vae("sample", "--checkpoint", trained, "--out", "s.png")[::2] == (0, "")
+    assert snapshot(trained) == before
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    for path in (Path("/proc/vae"), tmp_path / ("x" * 300)):
+        with pytest.raises(UserError, match="cannot write to the folder"):
+            with folders.claimed(path, tmp_path, False):
+                pass

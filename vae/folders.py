@@ -1,0 +1,84 @@
+"""Folders of runs: each belongs to one command at a time, and of what is in it only what runs write is ever removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from vae.errors import UserError
+from vae.files import make_folder
+from vae.locks import LOCK, locked, sweep
+
+WRITTEN = (
+    *("checkpoint.safetensors", "config.json", "metrics.jsonl"),
+    *("curves.png", "reconstructions.png", "samples.png", "latent-plane.png", "latent-means.png"),
+    *("gradients-mlp.png", "gradients-conv.png"),  # of the main job
+    *("lecture.html", "slide-[0-9][0-9]-*.png"),
+)
+
+
+@contextmanager
+def owned(out: Path) -> Iterator[None]:
+    """A folder that is there, this command's alone until the block ends, without leftovers of others that were killed.
+
+    Raises UserError if another command is at work in it, or if it cannot be written to.
+    """
+    with ExitStack() as stack:
+        try:
+            alone = stack.enter_context(locked(out))
+        except OSError as error:
+            raise UserError(f"cannot write to the folder {out}: {error.strerror or error}") from None
+        if not alone:
+            raise UserError(f"another command is writing to {out}: wait until it is done, or choose another folder")
+        sweep(out, is_ours)
+        yield
+
+
+@contextmanager
+def claimed(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
+    """A folder to write to, owned until the block ends: the one asked for if it is new, empty or `force` is given; else
+    a new one, named after the default. Raises UserError."""
+    if out is None:
+        out = _new(default)
+    elif os.path.exists(out) and not os.path.isdir(out):
+        raise UserError(f"{out} is a file, not a folder")
+    make_folder(out)
+    with owned(out):
+        if not force and any(name != LOCK for name in os.listdir(out)):
+            raise UserError(f"{out} already holds files: choose another --out, or use --force to overwrite them")
+        yield out
+
+
+def _new(default: Path) -> Path:
+    """A folder that was not there before: of commands that begin at once, each makes one of its own."""
+    make_folder(default.parent)
+    out, number = default, 1
+    while True:
+        try:
+            out.mkdir()
+            return out
+        except FileExistsError:
+            number += 1
+            out = default.with_name(f"{default.name}-{number}")
+        except OSError as error:
+            raise UserError(f"cannot write to the folder {out}: {error.strerror or error}") from None
+
+
+def is_ours(name: str) -> bool:
+    """Whether runs write a file of this name."""
+    return any(fnmatchcase(name, written) for written in WRITTEN)
+
+
+def clear(out: Path) -> None:
+    """Remove the files of an earlier run, but nothing else."""
+    for path in out.iterdir():
+        if is_ours(path.name) and (path.is_file() or path.is_symlink()):
+            path.unlink()
+
+
+def files_in(out: Path) -> list[Path]:
+    """What a run has written, and what else lies there, without hidden files."""
+    return sorted(path for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -1,0 +1,83 @@
+"""What processes share on disk: a folder belongs to one at a time, and what a killed one left behind is swept up.
+
+The system drops a lock when its process ends, however it ends. Where there are none (Windows, some network file
+systems) every process takes itself to be alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+LOCK = ".vae-lock"  # in a folder that is locked, and in none that was left in peace
+PART = re.compile(r"\.(.+)\.\d+\.part", re.DOTALL)
+
+
+def take(file: int, wait: bool = False) -> bool:
+    """Lock an open file until it is closed; False if another has it. Raises OSError on file systems without locks."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+    return True
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Whether the folder is this process's alone, until the block ends. Raises OSError if it cannot be written to."""
+    path = folder / LOCK
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            alone = True
+            with suppress(OSError):
+                alone = take(file, wait)
+            if alone and not _is_at(path, file):  # whoever had it removed it meanwhile
+                continue
+            try:
+                yield alone
+            finally:
+                if alone:
+                    with suppress(OSError):
+                        path.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(file)
+
+
+def _is_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def part_of(path: Path) -> Path:
+    """What a file is called while this process writes it."""
+    return path.parent / f".{path.name}.{os.getpid()}.part"
+
+
+def sweep(folder: Path, mine: Callable[[str], bool]) -> None:
+    """Remove the parts of files whose names are `mine` that no living process is writing."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            part = PART.fullmatch(name)
+            if part and mine(part[1]):
+                _remove(folder / name)
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):
+        with open(part, "rb+") as file:
+            abandoned = take(file.fileno())
+        if abandoned:
+            part.unlink()
