@@ -186,7 +186,8 @@ class Batch(NamedTuple):
 
 def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], Batch]:
     """A function that gives each batch of an epoch."""
-    size, count = trainer.config.batch, len(images)
+    count = len(images)
+    size = min(trainer.config.batch, count)
     order = np.argsort(mg.random.bits(_key(trainer.config, ORDER, epoch), (count,)), kind="stable")
     order = np.pad(order, (0, -count % size)).reshape(-1, size)
     numbers = np.arange(len(order))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -185,6 +186,21 @@ def test_reported_is_the_elbo_whatever_the_loss(tmp_path):
         found.append(run(config, tmp_path / name).history[0])
     plain, weighed = ((r["train_elbo"], r["test_elbo"]) for r in found)
     assert_close(weighed, plain, rounding(np.float32))
+
+
+def test_a_batch_beyond_all_images_takes_no_more_memory_than_they(tmp_path):
+    """10⁸ row numbers would be 0.8 GB; the run is that of a batch of all images."""
+    config = dataclasses.replace(CONFIGS["mlp"], batch=len(DATA.train))
+    whole = run(config, tmp_path / "whole")
+    tracemalloc.start()
+    try:
+        beyond = run(dataclasses.replace(config, batch=10**8), tmp_path / "beyond")
+        assert tracemalloc.get_traced_memory()[1] < 2e8
+    finally:
+        tracemalloc.stop()
+    assert timeless(list(beyond.history)) == timeless(list(whole.history))
+    for a, b in zip(tree.flatten(beyond.parameters)[0], tree.flatten(whole.parameters)[0], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch):
