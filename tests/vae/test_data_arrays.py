@@ -1,7 +1,10 @@
-"""vae/data/arrays.py and pixels.py: .npy and .npz files of every shape and kind."""
+"""vae/data/arrays.py: .npy, .npz and IDX files, the names of their arrays, and the binarised MNIST."""
 
+import gzip
 import io
 import re
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -9,11 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from vae.data import DataError, load
 from vae.data.arrays import read_arrays
-from vae.data.pixels import to_images
 
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
 
@@ -24,73 +25,6 @@ def save(path: Path, array: np.ndarray | None = None, **arrays: np.ndarray) -> P
     else:
         np.save(path, array)
     return path
-
-
-# Values and shapes
-
-
-@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6)))
-def test_bytes_become_255ths_unless_they_are_bits(x: np.ndarray) -> None:
-    images = to_images({"train": x}, "x.npy")["train"]
-    expected = x / np.float32(1 if x.max() <= 1 else 255)
-    assert images.dtype == np.float32
-    np.testing.assert_array_equal(images[..., 0], expected)
-
-
-def test_bits_are_judged_over_all_parts() -> None:
-    dark = np.ones((1, 2, 2), np.uint8)
-    images = to_images({"train": BYTES[:, :2, :2], "test": dark}, "x.npz")
-    np.testing.assert_array_equal(images["test"], np.float32(1) / np.float32(255))
-
-
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "?"])
-def test_unit_floats_and_bools_are_kept(dtype: str) -> None:
-    x = np.linspace(0, 1, 24).reshape(2, 4, 3).round(dtype == "?").astype(dtype)
-    images = to_images({"train": x}, "x.npy")["train"]
-    np.testing.assert_array_equal(images[..., 0], x.astype(np.float32))
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [
-        ((3, 4, 5), (3, 4, 5, 1)),
-        ((3, 4, 5, 1), (3, 4, 5, 1)),
-        ((3, 4, 5, 3), (3, 4, 5, 3)),
-        ((3, 784), (3, 28, 28, 1)),
-        ((3, 1), (3, 1, 1, 1)),
-    ],
-)
-def test_shapes_become_nhwc(shape: tuple, expected: tuple) -> None:
-    x = np.random.default_rng(0).random(shape)
-    images = to_images({"train": x}, "x.npy")["train"]
-    assert images.shape == expected
-    np.testing.assert_array_equal(images.ravel(), x.astype(np.float32).ravel())
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (np.zeros((3, 783)), r"x.npy: train has shape \(3, 783\), expected .* D a square number$"),
-        (np.zeros((2, 3, 32, 32)), r"shape \(2, 3, 32, 32\).*move the channels last"),
-        (np.zeros((2, 8, 8, 5)), r"shape \(2, 8, 8, 5\).*square number$"),
-        (np.zeros(9), r"shape \(9,\)"),
-        (np.zeros(()), r"shape \(\)"),
-        (np.zeros((0, 28, 28)), r"is empty: shape \(0, 28, 28\)"),
-        (np.full((1, 2, 2), -0.5), r"values from -0\.5 to -0\.5, expected 0 to 1"),
-        (np.arange(4.0).reshape(1, 2, 2), r"values from 0 to 3, expected 0 to 1"),
-        (np.full((1, 2, 2), np.inf), r"values from inf to inf"),
-        (np.array([[0.5, np.nan, np.nan, 1]]), "holds 2 NaN"),
-        (
-            np.zeros((1, 2, 2), np.int64),
-            r"dtype int64, expected uint8 \(0 to 255\), bool or floats",
-        ),
-        (np.zeros((1, 2, 2), complex), "dtype complex128"),
-        (np.array([["a"]]), "dtype <U1"),
-    ],
-)
-def test_what_is_wrong_with_an_array_is_said(x: np.ndarray, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        to_images({"train": x}, "x.npy")
 
 
 # Files
@@ -151,8 +85,8 @@ def test_bits_in_a_file_are_binary(tmp_path: Path) -> None:
         ({}, r"holds arrays \(none\)"),
         ({"train": BYTES, "test": BYTES[:, :4]}, r"test images have \(H, W, C\) = \(4, 5, 1\)"),
         ({"train": BYTES, "y_train": np.arange(3)}, "20 images but 3 labels"),
-        ({"train": BYTES, "test": BYTES, "y_test": np.arange(3)}, r"labels of shape \(3,\)"),
-        ({"train": BYTES, "y_train": np.zeros(20)}, "dtype float64, expected one integer"),
+        ({"train": BYTES, "test": BYTES, "y_test": np.arange(3)}, "20 images but 3 labels"),
+        ({"train": BYTES, "y_train": np.full(20, 0.5)}, "dtype float64, expected one whole number or string"),
         ({"train": BYTES[:1]}, "has 1 image and no test part"),
     ],
 )
@@ -202,6 +136,73 @@ def test_members_that_are_no_arrays_are_passed_over(tmp_path: Path) -> None:
     assert list(read_arrays(path)) == ["train"]
 
 
+# What people have
+
+
+def test_names_of_medmnist_and_labels_in_a_column(tmp_path: Path) -> None:
+    marks = np.arange(20, dtype=np.uint8)[:, None] % 3
+    parts = {"train": slice(12), "val": slice(12, 15), "test": slice(15, 20)}
+    arrays = {f"{part}_images": BYTES[rows] for part, rows in parts.items()}
+    ds = load(save(tmp_path / "some.npz", **arrays, **{f"{part}_labels": marks[rows] for part, rows in parts.items()}))
+    assert (len(ds.train), len(ds.valid), len(ds.test)) == (12, 3, 5)
+    assert ds.test_labels.tolist() == marks[15:, 0].tolist()
+    assert ds.notes == ()
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("X", "y"), ("data", "target"), ("x_train", "y_train")])
+def test_images_and_their_labels_are_split_together(tmp_path: Path, names: tuple[str, str]) -> None:
+    x = np.arange(30, dtype=np.uint8)[:, None, None].repeat(4, axis=2)
+    ds = load(save(tmp_path / "some.npz", **dict(zip(names, (x, np.arange(30)), strict=True))))
+    for images, labels in ((ds.train, ds.train_labels), (ds.test, ds.test_labels)):
+        np.testing.assert_array_equal((images[:, 0, 0, 0] * 255).round(), labels)
+
+
+def test_a_validation_part_stands_in_for_test(tmp_path: Path) -> None:
+    ds = load(save(tmp_path / "some.npz", train=BYTES[:15], x_val=BYTES[15:], y_val=np.arange(5)))
+    np.testing.assert_array_equal(ds.test[..., 0], BYTES[15:] / np.float32(255))
+    assert ds.test_labels.tolist() == list(range(5))
+    assert (ds.valid, ds.notes) == (None, ("There is no test part: the validation part is used for it.",))
+
+
+def test_arrays_that_are_not_used_are_said(tmp_path: Path) -> None:
+    path = save(tmp_path / "some.npz", train=BYTES, x_train=BYTES[:3], weights=np.zeros(20), y_test=np.zeros(3))
+    assert load(path).notes == (f"{path}: not used: x_train (3, 6, 5), weights (20,), y_test (3,).",)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("name", ["letters-train-images-idx3-ubyte", "train-images.idx3-ubyte"])
+def test_an_idx_file_by_its_path_and_the_labels_beside_it(tmp_path: Path, name: str, suffix: str) -> None:
+    images, marks = np.arange(30, dtype=np.uint8)[:, None, None].repeat(4, axis=2), np.arange(30, dtype=np.uint8)
+    path = tmp_path / (name + suffix)
+    zipped = gzip.compress if suffix else bytes
+    path.write_bytes(zipped(bytes([0, 0, 8, 3]) + struct.pack(">3I", *images.shape) + images.tobytes()))
+    assert load(path).train_labels is None
+    beside = tmp_path / path.name.replace("images", "labels").replace("idx3", "idx1")
+    beside.write_bytes(zipped(bytes([0, 0, 8, 1]) + struct.pack(">I", 30) + marks.tobytes()))
+    ds = load(path)
+    for part, labels in ((ds.train, ds.train_labels), (ds.test, ds.test_labels)):
+        np.testing.assert_array_equal((part[:, 0, 0, 0] * 255).round(), labels)
+    path.write_bytes(b"\0\0\x08")
+    with pytest.raises(DataError, match="is cut short: 3 bytes are no IDX header"):
+        load(path)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, ">f8"])
+def test_loading_takes_little_more_memory_than_the_images(tmp_path: Path, dtype: str) -> None:
+    """The file's array, the images as float32, and nothing else of their size."""
+    path = save(tmp_path / "some.npy", np.random.default_rng(0).integers(0, 2, (2000, 64, 64)).astype(dtype))
+    whole = 4 * 2000 * 64 * 64
+    file = 0 if dtype == np.float32 else path.stat().st_size
+    load(path)
+    tracemalloc.start()
+    try:
+        load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < whole + file + 2**24
+
+
 # Binarised MNIST
 
 
@@ -244,7 +245,7 @@ def test_binarized_mnist_may_lie_in_the_cache_folder(tmp_path: Path) -> None:
         ({"valid": None}, "has no array valid, it has train, test"),
         ({"test": np.full((3, 784), 2, np.uint8)}, r"test has shape \(3, 784\) and dtype uint8"),
         ({"test": np.zeros((3, 28, 28), np.uint8)}, r"\(3, 28, 28\).*784 zeros and ones"),
-        ({"train": np.zeros((0, 784), np.uint8)}, r"train has shape \(0, 28, 28, 1\)"),
+        ({"train": np.zeros((0, 784), np.uint8)}, r"train is empty: shape \(0, 784\)"),
     ],
 )
 def test_another_file_of_that_name_is_refused(tmp_path: Path, changes: dict, message: str) -> None:

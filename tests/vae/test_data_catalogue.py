@@ -17,7 +17,7 @@ from vae.data import NAMES, DataError, load
 ROOT = Path(vae.data.__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["minst", "", "Digits", "a" * 5000, "nul\0byte", "~nobody"])
+@pytest.mark.parametrize("name", ["minst", "", "Digits", "a" * 5000, "nul\0byte", "~no-such-user"])
 def test_an_unknown_name_is_answered_with_the_names(name: str) -> None:
     with pytest.raises(DataError, match="unknown dataset") as caught:
         load(name)
@@ -33,7 +33,7 @@ def test_a_missing_path_is_named(name: str) -> None:
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "some.csv").write_text("1,2,3\n")
-    with pytest.raises(DataError, match=r"some\.csv is neither an \.npy or \.npz file nor a folder"):
+    with pytest.raises(DataError, match=r"some\.csv is neither an \.npy, \.npz or IDX file nor a folder"):
         load(tmp_path / "some.csv")
 
 

@@ -53,6 +53,22 @@ def test_a_users_own_files_are_read(tmp_path: Path, name: str, zipped: bool, bel
     assert "not as published (SHA-256 differs: train-images" in ds.source
 
 
+@pytest.mark.parametrize(("name", "below"), [("mnist", "MNIST/raw"), ("fashion-mnist", "FashionMNIST/raw")])
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_the_folder_of_torchvision_is_known(tmp_path: Path, name: str, below: str, depth: int) -> None:
+    write(tmp_path / "MNIST/raw", train_images_idx3=TRAIN)
+    write(tmp_path / "FashionMNIST/raw", train_images_idx3=255 - TRAIN)
+    ds = load(name, data_dir=tmp_path.joinpath(*below.split("/")[:depth]))
+    np.testing.assert_array_equal(ds.train[..., 0], (TRAIN if name == "mnist" else 255 - TRAIN) / np.float32(255))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_names_with_a_dot_are_known(tmp_path: Path, zipped: bool) -> None:
+    for path in list(write(tmp_path, zipped).iterdir()):
+        path.rename(tmp_path / path.name.replace("-idx", ".idx"))
+    assert load("mnist", data_dir=tmp_path).train_labels.tolist() == [4, 0, 9, 1, 7]
+
+
 def test_published_files_are_recognised(tmp_path: Path) -> None:
     sha256 = {name: hashlib.sha256(pack(array)).hexdigest() for name, array in ARRAYS.items()}
     published = replace(MNIST, sha256=sha256)
@@ -81,7 +97,9 @@ def test_images_and_labels_must_be_as_many(tmp_path: Path, part: str) -> None:
 @pytest.mark.parametrize("missing", ARRAYS)
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     (write(tmp_path) / missing).unlink()
-    with pytest.raises(DataError, match=rf"no file {missing} or {missing}\.gz in {tmp_path} or "):
+    with pytest.raises(
+        DataError, match=rf"no file {missing} or {missing}\.gz in {tmp_path} or its subfolders mnist, MNIST/raw"
+    ):
         load("mnist", data_dir=tmp_path)
 
 
@@ -110,4 +128,4 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere, where x\.bin should be, is not a folder"):
-        find_file(tmp_path / "nowhere", "sub", "x.bin")
+        find_file(tmp_path / "nowhere", ("sub",), "x.bin")

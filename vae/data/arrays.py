@@ -1,67 +1,63 @@
-"""Arrays on disk: any .npy or .npz of images, and the statically binarised MNIST."""
+"""Arrays on disk: any .npy, .npz or IDX file of images, and the statically binarised MNIST."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .assemble import assemble, move_rows
 from .dataset import DataError, Dataset, is_binary
+from .idx import parse_idx, read_bytes
 from .pixels import to_images
 from .places import cache_root, find_file
-from .split import TEST, TRAIN, VALID, hold_out, shuffled
+from .split import TEST, TRAIN, VALID, shuffled
 
-#: what each part may be called in an .npz
+#: what the arrays of each part may be called in an .npz, in capitals or not
 IMAGES = {
-    "train": ("train", "x_train"),
-    "test": ("test", "x_test"),
-    "valid": ("valid", "x_valid"),
+    "train": ("train", "x_train", "train_x", "train_images", "images_train"),
+    "test": ("test", "x_test", "test_x", "test_images", "images_test"),
+    "valid": ("valid", "x_valid", "valid_x", "valid_images", "val", "x_val", "val_x", "val_images", "images_val"),
 }
-LABELS = {"train": ("train_labels", "y_train"), "test": ("test_labels", "y_test")}
+LABELS = {
+    "train": ("train_labels", "y_train", "train_y", "labels_train"),
+    "test": ("test_labels", "y_test", "test_y", "labels_test"),
+    "valid": ("valid_labels", "y_valid", "valid_y", "val_labels", "y_val", "val_y", "labels_val"),
+}
+WHOLE = ("images", "x", "data")
+WHOLE_LABELS = ("labels", "label", "y", "target", "targets")
+IDX = re.compile(r"(?P<kind>images|labels)?[-.]?idx[1-4][-.]ubyte(\.gz)?$")
 
 
 def load_arrays(path: Path, seed: int = 0) -> Dataset:
-    """Images from an .npy (one array) or .npz file (train and test, x_train and x_test, or one).
+    """Images from an .npy or IDX file (one array) or an .npz (train and test, x_train and x_test, …, or one).
 
-    Values and shapes as pixels.to_images takes them; labels (y_train or train_labels, …) are used
-    if present. Without a test part about a tenth is held out (split.hold_out). Pickled
-    objects are never loaded. Raises DataError.
+    Values and shapes as pixels.to_images takes them; labels (y_train or train_labels, …) as labels.to_codes takes them,
+    if present. Without a test part about a tenth is held out (split.hold_out). Arrays with other names are
+    left out, which `notes` says. Pickled objects are never loaded. Raises DataError.
     """
     arrays = read_arrays(path)
-    parts = {part: _pick(arrays, names) for part, names in IMAGES.items()}
-    labels = {part: _pick(arrays, names) for part, names in LABELS.items()}
-    if parts["train"] is None and len(arrays) == 1:
-        (parts["train"],) = arrays.values()
-        parts["test"] = None
-    if parts["train"] is None:
+    seen = ", ".join(arrays) or "(none)"
+    images = {part: x for part, names in IMAGES.items() if (x := _take(arrays, names)) is not None}
+    names = LABELS
+    if not images:
+        whole = arrays.popitem()[1] if len(arrays) == 1 else _take(arrays, WHOLE)
+        images |= {} if whole is None else {"train": whole}
+        names = {"train": (*WHOLE_LABELS, *LABELS["train"])}
+    if "train" not in images:
         raise DataError(
-            f"{path} holds arrays {', '.join(arrays) or '(none)'}: name the images train and test, "
+            f"{path} holds arrays {seen}: name the images train and test, "
             "or x_train and x_test, or keep a single array in the file"
         )
-    images = to_images({part: x for part, x in parts.items() if x is not None}, str(path))
-    labels = {part: _check_labels(x, path, part) for part, x in labels.items()}
-    source = f"Read from {path}."
-    if "test" not in images:
-        whole, marks = images["train"], labels["train"]
-        if marks is not None and len(marks) != len(whole):
-            raise DataError(f"{path} holds {len(whole)} images but {len(marks)} labels")
-        train, test = hold_out(whole, seed, str(path))
-        images |= {"train": whole[train], "test": whole[test]}
-        if marks is not None:
-            labels = {"train": marks[train], "test": marks[test]}
-        source = f"Read from {path}, a tenth held out by seed {seed}."
-    return Dataset(
-        name=path.stem,
-        train=images["train"],
-        test=images["test"],
-        valid=images.get("valid"),
-        train_labels=labels["train"],
-        test_labels=labels["test"],
-        binary=is_binary(*images.values()),
-        source=source,
-    )
+    labels = {part: x for part in images if (x := _take(arrays, names[part])) is not None}
+    images, notes = to_images(images, str(path))
+    if arrays:
+        left = ", ".join(f"{name} {x.shape}" for name, x in arrays.items())
+        notes.append(f"{path}: not used: {left}.")
+    return assemble(path.stem, images, labels, f"Read from {path}", notes, seed, str(path))
 
 
 def load_binarized_mnist(
@@ -75,7 +71,7 @@ def load_binarized_mnist(
     later is a fair sample. It is looked for in data_dir, or else in the cache folder, and is never
     fetched. Raises DataError.
     """
-    path = find_file(data_dir or cache_root(cache_dir), "binarized_mnist", "binarized_mnist.npz")
+    path = find_file(data_dir or cache_root(cache_dir), ("binarized_mnist",), "binarized_mnist.npz")
     arrays = read_arrays(path)
     for part in IMAGES:
         if part not in arrays:
@@ -85,10 +81,9 @@ def load_binarized_mnist(
             raise DataError(
                 f"{path}: {part} has shape {x.shape} and dtype {x.dtype}, expected rows of 784 zeros and ones"
             )
-    images = {}
+    images, _ = to_images({part: arrays.pop(part) for part in IMAGES}, str(path))
     for part, stream in (("train", TRAIN), ("test", TEST), ("valid", VALID)):
-        rows = shuffled(len(arrays[part]), seed, stream)
-        images[part] = arrays[part][rows].reshape(-1, 28, 28, 1)
+        move_rows(images[part], shuffled(len(images[part]), seed, stream))
     return Dataset(
         name="binarized-mnist",
         **images,
@@ -98,7 +93,9 @@ def load_binarized_mnist(
 
 
 def read_arrays(path: Path) -> dict[str, NDArray]:
-    """Every array of an .npz by name, or the one of an .npy under the name "images"."""
+    """Every array of an .npz by name, the one of an .npy as "images", that of an IDX file with its labels beside it."""
+    if IDX.search(path.name):
+        return _read_idx(path)
     try:
         with open(path, "rb") as file:  # np.load itself leaves a damaged file open
             loaded = np.load(file, allow_pickle=False)
@@ -112,13 +109,16 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
     return {name: x for name, x in arrays.items() if isinstance(x, np.ndarray)}
 
 
-def _pick(arrays: dict[str, NDArray], names: tuple[str, ...]) -> NDArray | None:
-    return next((arrays[name] for name in names if name in arrays), None)
+def _read_idx(path: Path) -> dict[str, NDArray]:
+    payload = read_bytes(path)
+    images = parse_idx(payload, payload[3] if len(payload) > 3 else 0, path)
+    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+    if beside == path or not beside.is_file():
+        return {"images": images}
+    return {"images": images, "labels": parse_idx(read_bytes(beside), 1, beside)}
 
 
-def _check_labels(labels: NDArray | None, path: Path, part: str) -> NDArray | None:
-    if labels is not None and (labels.dtype.kind not in "iu" or labels.ndim != 1):
-        raise DataError(
-            f"{path}: {part} labels have shape {labels.shape} and dtype {labels.dtype}, expected one integer per image"
-        )
-    return labels
+def _take(arrays: dict[str, NDArray], names: tuple[str, ...]) -> NDArray | None:
+    """The first array there is of these names, in capitals or not, taken out of `arrays`."""
+    lower = {name.lower(): name for name in reversed(arrays)}
+    return next((arrays.pop(lower[name]) for name in names if name in lower), None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from .arrays import load_arrays, load_binarized_mnist
-from .dataset import DataError, Dataset
+from .arrays import IDX, load_arrays, load_binarized_mnist
+from .dataset import DataError, Dataset, find_oddities
 from .mnist import PUBLISHED, load_published
 from .split import Size, check_size, sample
 
@@ -23,21 +24,26 @@ def load(
     seed: int = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> Dataset:
-    """A dataset by name (see NAMES), or from a path to an .npy or .npz file or a picture folder.
+    """A dataset by name (see NAMES), or from a path to an .npy, .npz or IDX file or a folder of pictures.
 
     digits            built in: 10,000 + 2,000 grey 28×28 digits, or as many as size says
     mnist             60,000 + 10,000 grey 28×28 digits
     fashion-mnist     60,000 + 10,000 grey 28×28 garments
     binarized-mnist   50,000 + 10,000 + 10,000 (valid) black and white 28×28 digits
 
+    a file            see arrays.load_arrays for the names, shapes, dtypes and labels it may have
+    a folder          see folder.load_folder; folders in it are classes, or train and test
+
     data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist or
-        binarized_mnist that has them. Without it mnist and fashion-mnist are fetched once into
-        cache_dir, else the folder in the environment variable VAE_DATA, else
-        ~/.cache/minigrad-vae; binarized-mnist is looked for there but never fetched.
+        binarized_mnist that has them, or torchvision's MNIST/raw. Without it mnist and
+        fashion-mnist are fetched once into cache_dir, else the folder in the environment variable
+        VAE_DATA, else ~/.cache/minigrad-vae; binarized-mnist is looked for there but never fetched.
     size: (train, test) images, None for all. Of anything read from files this is a random sample
         drawn by seed, never a prefix; of digits it is how many are drawn. Either way a larger size
         begins with the smaller one.
     seed: also decides the digits, and the test part of files that have none.
+
+    What was changed about the images or left out, and what is odd about them, is in `Dataset.notes`.
 
     Raises DataError, one sentence, for an unknown name, a missing, damaged or unsuitable file, a
     download that fails, or a size that cannot be had.
@@ -53,7 +59,8 @@ def load(
         from .digits import make_digits  # fonts need matplotlib, which takes a while to import
 
         return make_digits(size, seed)
-    return sample(_load_files(name, data_dir, seed, cache_dir), size, seed)
+    dataset = sample(_load_files(name, data_dir, seed, cache_dir), size, seed)
+    return replace(dataset, notes=(*dataset.notes, *find_oddities(dataset)))
 
 
 def _load_files(
@@ -75,9 +82,9 @@ def _load_files(
 
         return load_folder(path, seed)
     if os.path.isfile(path):
-        if path.suffix.lower() in ARRAY_SUFFIXES:
+        if path.suffix.lower() in ARRAY_SUFFIXES or IDX.search(path.name):
             return load_arrays(path, seed)
-        raise DataError(f"{path} is neither an .npy or .npz file nor a folder of pictures")
+        raise DataError(f"{path} is neither an .npy, .npz or IDX file nor a folder of pictures")
     if path.suffix.lower() in ARRAY_SUFFIXES or os.sep in name:
         raise DataError(f"there is no file or folder {' or '.join(map(str, places))}")
     raise DataError(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+BLOCK = 1 << 20  # values
 
 
 class DataError(ValueError):
@@ -21,6 +25,8 @@ class Dataset:
     binary: every pixel is exactly 0 or 1 (statically binarised), so a Bernoulli likelihood is
         a likelihood of the data and not only a bound.
     source: one sentence saying where the images came from.
+    notes: one sentence each on what a loader changed or left out, and on what is odd about the images.
+    classes: what each label stands for, where the source has names: label i is classes[i].
     factors: for the built-in digits, what each image was drawn from: `factors["train"]` and
         `factors["test"]` are structured arrays, one row an image (see digits.FACTORS).
 
@@ -38,6 +44,8 @@ class Dataset:
     source: str = ""
     factors: dict[str, NDArray] | None = None
     valid: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "test", "valid"):
@@ -77,4 +85,23 @@ def _freeze(array: NDArray, dtype: type) -> NDArray:
 
 def is_binary(*parts: NDArray | None) -> bool:
     """Whether every pixel of every part (None counts as empty) is exactly 0 or 1."""
-    return all(bool(((x == 0) | (x == 1)).all()) for x in parts if x is not None)
+    blocks = (x[rows] for x in parts if x is not None for rows in blocks_of(x))
+    return all(bool(((x == 0) | (x == 1)).all()) for x in blocks)
+
+
+def find_oddities(dataset: Dataset) -> tuple[str, ...]:
+    """A sentence if images are blank (one value all over) or all the same."""
+    parts = [x.reshape(len(x), -1) for x in (dataset.train, dataset.test, dataset.valid) if x is not None]
+    blocks = [x[rows] for x in parts for rows in blocks_of(x)]
+    count, blank = sum(map(len, parts)), sum(int((x.min(1) == x.max(1)).sum()) for x in blocks)
+    if all((x == parts[0][0]).all() for x in blocks):
+        return (f"All {count} images are the same{', and blank' if blank else ''}: there is nothing to learn.",)
+    if blank:
+        return (f"{blank} of {count} images are blank: one value all over.",)
+    return ()
+
+
+def blocks_of(x: NDArray) -> Iterator[slice]:
+    """Slices of a few rows of x each, together all: work on one at a time needs little memory."""
+    step = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
+    return (slice(start, start + step) for start in range(0, len(x), step))

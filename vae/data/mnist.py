@@ -30,12 +30,14 @@ class Published:
     """A set as its authors published it: base URLs, and the SHA-256 of each unzipped file."""
 
     title: str
+    subfolders: tuple[str, ...]  # of the user's folder, where the files may lie: torchvision puts them into NAME/raw
     mirrors: tuple[str, ...]
     sha256: dict[str, str]
 
 
 MNIST = Published(
     "MNIST (LeCun, Cortes, Burges)",
+    ("mnist", "MNIST/raw", "MNIST", "raw"),
     (
         "https://ossci-datasets.s3.amazonaws.com/mnist",
         "https://storage.googleapis.com/cvdf-datasets/mnist",
@@ -49,6 +51,7 @@ MNIST = Published(
 )
 FASHION_MNIST = Published(
     "Fashion-MNIST (Xiao, Rasul, Vollgraf)",
+    ("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "raw"),
     (
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
@@ -107,6 +110,7 @@ def _locate(
     cache_dir: str | os.PathLike | None,
 ) -> Path:
     if data_dir is not None:
-        return find_file(data_dir, name, file, f"{file}.gz")
+        dotted = file.replace("-idx", ".idx")  # as some archives name it
+        return find_file(data_dir, published.subfolders, file, f"{file}.gz", dotted, f"{dotted}.gz")
     folder = cache_root(cache_dir) / name
     return fetch(f"{file}.gz", published.sha256[file], folder, published.mirrors)

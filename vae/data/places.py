@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from .dataset import DataError
@@ -14,19 +15,18 @@ def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     return Path(os.path.expanduser(chosen))
 
 
-def find_file(data_dir: str | os.PathLike, subfolder: str, *names: str) -> Path:
-    """The first of `names` in data_dir, or else in data_dir/subfolder. Raises DataError."""
+def find_file(data_dir: str | os.PathLike, subfolders: Sequence[str], *names: str) -> Path:
+    """The first of `names` in data_dir, or else in one of its subfolders. Raises DataError."""
     root = Path(os.path.expanduser(data_dir))
     if not os.path.isdir(root):
         raise DataError(
             f"{root}, where {names[0]} should be, is not a folder: name the folder that holds it with data_dir"
         )
-    folders = (root, root / subfolder)
-    for folder in folders:
+    for folder in (root, *(root / subfolder for subfolder in subfolders)):
         for name in names:
             if os.path.isfile(folder / name):
                 return folder / name
     raise DataError(
-        f"no file {' or '.join(names)} in {folders[0]} or {folders[1]}: "
+        f"no file {' or '.join(names[:2])} in {root} or its subfolders {', '.join(subfolders)}: "
         "put it there, or name the folder that holds it with data_dir"
     )

@@ -1,0 +1,69 @@
+"""From the parts of a set, as they were read, to a Dataset: what is missing of train and test is made up for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dataset import DataError, Dataset, is_binary
+from .labels import to_codes
+from .split import hold_out
+
+
+def assemble(
+    name: str,
+    images: dict[str, NDArray[np.float32]],
+    labels: dict[str, NDArray],
+    source: str,
+    notes: Sequence[str],
+    seed: int,
+    file: str,
+) -> Dataset:
+    """A Dataset of parts train, test and valid, in memory of its own: rows of `images` are moved.
+
+    Without test, valid takes its place; without both, images are held out by seed. Raises DataError, naming file.
+    """
+    notes, (codes, classes) = list(notes), to_codes(labels, file)
+    for part, x in codes.items():
+        if len(x) != len(images[part]):
+            raise DataError(f"{file}: {part} holds {len(images[part])} images but {len(x)} labels")
+    if "test" not in images and "valid" in images:
+        notes.append("There is no test part: the validation part is used for it.")
+        images["test"] = images.pop("valid")
+        if "valid" in codes:
+            codes["test"] = codes.pop("valid")
+    if "test" not in images:
+        whole = images["train"]
+        train, test = hold_out(whole, seed, file)
+        order = np.concatenate([train, test])
+        move_rows(whole, order)
+        images = {"train": whole[: len(train)], "test": whole[len(train) :]}
+        codes = {part: codes["train"][rows] for part, rows in (("train", train), ("test", test)) if "train" in codes}
+        source += f", a tenth held out by seed {seed}"
+    return Dataset(
+        name=name,
+        train=images["train"],
+        test=images["test"],
+        valid=images.get("valid"),
+        train_labels=codes.get("train"),
+        test_labels=codes.get("test"),
+        binary=is_binary(*images.values()),
+        source=f"{source}.",
+        notes=tuple(notes),
+        classes=classes,
+    )
+
+
+def move_rows(x: NDArray, order: NDArray) -> None:
+    """x[...] = x[order] for a permutation of rows, in place: one row at a time goes to where it belongs."""
+    order = order.copy()
+    for start in range(len(x)):
+        if order[start] == start:
+            continue
+        first, here = x[start].copy(), start
+        while order[here] != start:
+            x[here] = x[order[here]]
+            order[here], here = here, order[here]
+        x[here], order[here] = first, here
