@@ -187,6 +187,8 @@ def _train(
     trainer = training.make_trainer(config, data.train.shape[1:], device)
     console.rule(f"{config.model}, {config.latent} latents, {config.decoder} decoder", align="left")
     console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
+    for note in data.notes:
+        console.print(note)
     if copies := leave_out(data, digests(data.train))[1]:
         console.print(copies)
     console.print(str(explain_loss(config, trainer.model.image_shape)))
@@ -329,8 +331,9 @@ def _test_images(trainer: training.Trainer, state: training.State, given: dict[s
     data = _load(config)
     _same_images(trainer.model, data)
     data, left_out = leave_out(data, state.trained)
-    if left_out:
-        _note(left_out)
+    for note in (*data.notes, left_out):
+        if note:
+            _note(note)
     return data
 
 
@@ -369,7 +372,9 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     size = given.get("train_size"), given.get("test_size")
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     setting = Setting(options.seed, **places, size=None if size == (None, None) else size)
-    source = setting.images.source if any(c.images for c in chosen) else "no images needed"  # too few are said now
+    source = "no images needed"
+    if any(c.images for c in chosen):  # too few are said now
+        source = " ".join((setting.images.source, *setting.images.notes))
     out = options.held.enter_context(folders.claimed(options.out, Path("runs/lecture"), options.force))
     console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

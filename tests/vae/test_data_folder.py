@@ -1,54 +1,21 @@
 """vae/data/folder.py: a folder of pictures."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vae.data import DataError, load
-from vae.data.folder import read_picture
+from vae.data import DataError, Dataset, load
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
-ALPHA = np.random.default_rng(2).integers(0, 256, (5, 7, 1), np.uint8)
 
 
 def write(path: Path, pixels: np.ndarray, **options: object) -> Path:
     Image.fromarray(pixels).save(path, **options)
     return path
-
-
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".PNG"])
-@pytest.mark.parametrize("pixels", [GREY, COLOUR])
-def test_pictures_are_read_as_they_are(tmp_path: Path, suffix: str, pixels: np.ndarray) -> None:
-    picture = read_picture(write(tmp_path / f"a{suffix}", pixels))
-    np.testing.assert_array_equal(picture, pixels.reshape(5, 7, -1) / np.float32(255))
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-def test_lossy_pictures_come_close(tmp_path: Path, suffix: str) -> None:
-    smooth = np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8) * 6
-    picture = read_picture(write(tmp_path / f"a{suffix}", smooth, quality=95))
-    np.testing.assert_allclose(picture[..., 0], smooth / 255, atol=0.03)
-
-
-def test_alpha_is_dropped(tmp_path: Path) -> None:
-    for pixels in (GREY[..., None], COLOUR):
-        path = write(tmp_path / "a.png", np.concatenate([pixels, ALPHA], axis=2))
-        np.testing.assert_array_equal(read_picture(path), pixels / np.float32(255))
-
-
-def test_palettes_bits_and_sixteen_bits(tmp_path: Path) -> None:
-    palette = Image.fromarray(COLOUR).quantize(35)
-    palette.save(tmp_path / "palette.png", transparency=bytes([0, 100] + [255] * 33))
-    expected = np.asarray(palette.convert("RGB")) / np.float32(255)
-    np.testing.assert_array_equal(read_picture(tmp_path / "palette.png"), expected)
-    bits = read_picture(write(tmp_path / "bits.png", GREY > 127))
-    np.testing.assert_array_equal(bits[..., 0], GREY > 127)
-    deep = GREY.astype(np.uint16) * 200 + 7
-    picture = read_picture(write(tmp_path / "deep.png", deep))
-    np.testing.assert_allclose(picture[..., 0], deep / 65535, rtol=1e-6)
 
 
 def test_a_folder_is_split_by_seed(tmp_path: Path) -> None:
@@ -105,39 +72,220 @@ def test_black_and_white_pictures_are_binary(tmp_path: Path) -> None:
     assert load(tmp_path).binary
 
 
-def test_the_first_picture_of_another_size_is_named(tmp_path: Path) -> None:
-    for name, pixels in (("a", GREY), ("b", GREY), ("c", GREY.T), ("d", GREY[1:])):
-        write(tmp_path / f"{name}.png", np.ascontiguousarray(pixels))
-    with pytest.raises(DataError, match=r"c\.png is 5×7 grey, but a\.png is 7×5 grey"):
+# Grounds
+
+
+def icons(folder: Path, ink: int, count: int = 40, opaque: int = 0) -> np.ndarray:
+    """Pictures drawn in one ink (H, W, 3) on transparent ground; their alpha, 0 to 1."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    alphas = rng.choice(np.array([0, 0, 128, 255], np.uint8), (count, 6, 5, 1))
+    alphas[:opaque] = 255
+    for i, alpha in enumerate(alphas):
+        write(folder / f"{i:02}.png", np.concatenate([np.full((6, 5, 3), ink, np.uint8), alpha], axis=2))
+    return alphas / 255
+
+
+def every(ds: Dataset) -> list[bytes]:
+    """All images of both parts, in an order of their own."""
+    return sorted((x * 255).round().astype(np.uint8).tobytes() for x in np.concatenate([ds.train, ds.test]))
+
+
+@pytest.mark.parametrize(
+    ("ink", "ground", "name"), [(0, 255, "white"), (255, 0, "black"), (20, 255, "white"), (240, 0, "black")]
+)
+def test_ink_on_transparent_ground_is_seen(tmp_path: Path, ink: int, ground: int, name: str) -> None:
+    """Black ink on a transparent ground is black everywhere where alpha is dropped."""
+    alpha = icons(tmp_path, ink)
+    ds = load(tmp_path)
+    shown = (ink * alpha + ground * (1 - alpha)).round().astype(np.uint8).repeat(3, axis=3)
+    assert every(ds) == sorted(x.tobytes() for x in shown)
+    assert ds.notes[0] == f"40 pictures are transparent in places: put on {name}."
+
+
+def test_the_ground_is_one_for_the_whole_folder(tmp_path: Path) -> None:
+    """A few pictures that are lost on it do not get another: a picture's ground follows from the set alone."""
+    icons(tmp_path / "dark", 0, 30)
+    icons(tmp_path / "light", 255, 10)
+    ds = load(tmp_path)
+    assert ds.notes[0] == "40 pictures are transparent in places: put on white."
+    assert ds.notes[-1] == "10 of 40 images are blank: one value all over."
+
+
+def test_pictures_that_hide_nothing_do_not_choose_the_ground(tmp_path: Path) -> None:
+    icons(tmp_path, 255, 40, opaque=30)
+    assert load(tmp_path).notes[0] == "10 pictures are transparent in places: put on black."
+
+
+def test_a_set_of_one_image_over_and_over_is_said(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        icons(tmp_path / part, 90, 20, opaque=20)
+    ds = load(tmp_path)
+    assert ds.notes[-1] == "All 40 images are the same, and blank: there is nothing to learn."
+
+
+# Classes and parts
+
+
+def test_class_folders_are_labels(tmp_path: Path) -> None:
+    for i, label in enumerate(("b", "a", "c/deep")):
+        (tmp_path / label).mkdir(parents=True)
+        for j in range(10):
+            write(tmp_path / label / f"{j}.png", np.full((5, 7), 100 * i + j, np.uint8))
+    ds = load(tmp_path)
+    assert ds.classes == ("a", "b", "c/deep")
+    for images, labels in ((ds.train, ds.train_labels), (ds.test, ds.test_labels)):
+        inks = (images[:, 0, 0, 0] * 255).round()
+        np.testing.assert_array_equal(labels, np.choose((inks // 100).astype(int), [1, 0, 2]))
+    assert ds.source.startswith(f"30 pictures of 3 classes, one a folder, from {tmp_path}")
+
+
+def test_folders_train_and_test_are_the_split(tmp_path: Path) -> None:
+    for part, inks in (("train", range(20, 40)), ("test", range(5))):
+        for ink in inks:
+            folder = tmp_path / part / ("even", "odd")[ink % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            write(folder / f"{ink}.png", np.array([[ink, 255]], np.uint8))
+    ds = load(tmp_path)
+    for images, labels, inks in ((ds.train, ds.train_labels, range(20, 40)), (ds.test, ds.test_labels, range(5))):
+        seen = (images[:, 0, 0, 0] * 255).round().astype(int)
+        assert sorted(seen) == list(inks)
+        np.testing.assert_array_equal(labels, seen % 2)
+    assert ds.source == f"25 pictures of 2 classes, one a folder, from {tmp_path}."
+
+
+def test_test_pictures_without_classes_have_no_labels(tmp_path: Path) -> None:
+    for i, name in enumerate(("train/a", "train/b", "test")):
+        (tmp_path / name).mkdir(parents=True)
+        write(tmp_path / name / "1.png", np.full((5, 7), 90 + 80 * i, np.uint8))
+    ds = load(tmp_path)
+    assert (ds.train_labels.tolist(), ds.test_labels, ds.classes) == ([0, 1], None, ("a", "b"))
+
+
+# Kinds
+
+
+def test_grey_among_colour_is_colour_and_said(tmp_path: Path) -> None:
+    for i in range(9):
+        write(tmp_path / f"{i}.png", np.roll(COLOUR if i % 3 else GREY, i))
+    ds = load(tmp_path)
+    greys = [np.roll(GREY, i)[..., None].repeat(3, axis=2).tobytes() for i in (0, 3, 6)]
+    assert set(greys) <= set(every(ds))
+    assert ds.notes == ("3 of 9 pictures are grey, taken as colour (R = G = B) like the others.",)
+
+
+def test_grey_saved_as_colour_is_said(tmp_path: Path) -> None:
+    for i in range(9):
+        write(tmp_path / f"{i}.png", np.roll(GREY, i)[..., None].repeat(3, axis=2))
+    ds = load(tmp_path)
+    assert ds.train.shape[1:] == (5, 7, 3)
+    assert ds.notes == ("All pictures are grey but saved as colour (R = G = B): each pixel counts three times.",)
+
+
+def test_eight_among_sixteen_bits_keep_their_values(tmp_path: Path) -> None:
+    for i in range(6):
+        write(tmp_path / f"{i}.png", np.roll(GREY, i) if i % 2 else np.roll(GREY, i).astype(np.uint16) * 257)
+    assert every(load(tmp_path)) == sorted(np.roll(GREY, i).tobytes() for i in range(6))
+
+
+def test_float_pictures_are_taken_as_float_arrays_are(tmp_path: Path) -> None:
+    for i in range(6):
+        write(tmp_path / f"{i}.tif", np.roll(GREY, i) / np.float32(255))
+    ds = load(tmp_path)
+    assert every(ds) == sorted(np.roll(GREY, i).tobytes() for i in range(6))
+    assert ds.notes == ()
+    write(tmp_path / "0.tif", GREY * np.float32(0.7))
+    with pytest.raises(DataError, match=r"train has values from \S+ to \S+, expected 0 to 1.* 255 for 8 bits"):
         load(tmp_path)
-    write(tmp_path / "c.png", COLOUR)
-    with pytest.raises(DataError, match=r"c\.png is 7×5 colour, but a\.png is 7×5 grey"):
+    write(tmp_path / "0.tif", GREY)
+    with pytest.raises(DataError, match="mixes pictures of float32 and uint8: save all with 8 bits"):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"words", b"\x89PNG\r\n\x1a\n garbage"])
-def test_a_damaged_picture_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.png cannot be read as a picture"):
+def test_dark_pictures_are_said(tmp_path: Path) -> None:
+    """Masks of 0 and 1 saved as grey pictures are nearly black: in a picture, white is 255."""
+    for i in range(6):
+        write(tmp_path / f"{i}.png", (np.roll(GREY, i) > 127).astype(np.uint8))
+    ds = load(tmp_path)
+    assert ds.train.max() == np.float32(1) / np.float32(255)
+    dark = f"{tmp_path}: no value is above 1 of 255, so images are dark; if 1 is white, rescale them."
+    assert ds.notes == (dark,)
+
+
+def test_remarks_on_pictures_are_counted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for i in range(9):
+        options = {"exif": exif} if i < 2 else {}
+        write(tmp_path / f"{i}.png", np.roll(GREY, i), **options)
+    Image.fromarray(GREY).save(tmp_path / "9.gif", save_all=True, append_images=[Image.fromarray(GREY.T.reshape(5, 7))])
+    (tmp_path / "notes.txt").touch()
+    assert load(tmp_path).notes == (
+        f"Skipped in {tmp_path}: 1 .txt.",
+        "2 of 10 pictures turned as their EXIF orientation says.",
+        "1 of 10 pictures have further frames or pages, of which the first is used.",
+    )
+
+
+# What is refused
+
+
+def test_sizes_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for i in range(9):
+        write(tmp_path / f"{i}.png", np.roll(GREY, i)[: 4 if i == 5 else None])
+    for i in range(3):
+        write(tmp_path / "b" / f"{i}.png", np.ascontiguousarray(GREY.T))
+    said = r"has pictures of 8 of 7×5 \(0\.png, …\), 3 of 5×7 \(b/0\.png, …\), 1 of 7×4 \(5\.png, …\): bring all"
+    with pytest.raises(DataError, match=said):
+        load(tmp_path)
+    for i in range(2, 5):
+        write(tmp_path / f"x{i}.png", GREY[:i, :i])
+    with pytest.raises(DataError, match=r"1 of 2×2 \(x2\.png, …\), 3 more sizes: bring all|, 3 more sizes: bring all"):
         load(tmp_path)
 
 
-def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.png", COLOUR)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"a\.png cannot be read as a picture"):
+def test_pictures_of_other_sizes_are_not_kept_in_memory(tmp_path: Path) -> None:
+    for i in range(30):
+        write(tmp_path / f"{i:02}.png", np.zeros((1000, 1000 + i), np.uint8))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="27 more sizes"):
+            load(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_cannot_be_read_is_named_and_counted(tmp_path: Path) -> None:
+    for i in range(9):
+        write(tmp_path / f"{i}.png", np.roll(GREY, i))
+    (tmp_path / "3.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"3\.png cannot be read as a picture: it is empty: remove or replace"):
         load(tmp_path)
-
-
-def test_float_pictures_are_refused(tmp_path: Path) -> None:
-    write(tmp_path / "a.tif", GREY.astype(np.float32))
-    with pytest.raises(DataError, match=r"a\.tif has pixels of dtype float32"):
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"1\.png cannot be read .* \(and 1 more of 9 cannot\): remove or replace"):
         load(tmp_path)
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no pictures \(\.png, \.jpg"):
+    with pytest.raises(DataError, match="holds no pictures that can be read; it has no files"):
         load(tmp_path)
     write(tmp_path / "a.png", GREY)
     with pytest.raises(DataError, match="has 1 image and no test part"):
         load(tmp_path)
+
+
+def test_loading_takes_little_more_memory_than_the_images(tmp_path: Path) -> None:
+    """Bytes as they were read, the images as float32, and nothing else of their size."""
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 400, 500), np.uint8)):
+        write(tmp_path / f"{i}.png", pixels, compress_level=0)
+    whole = 4 * 40 * 400 * 500
+    load(tmp_path)
+    tracemalloc.start()
+    try:
+        load(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.25 * whole + 2**23

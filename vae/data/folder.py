@@ -2,78 +2,127 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image  # comes with matplotlib, which needs it
 
-from .dataset import DataError, Dataset, is_binary
-from .pixels import scale_to_unit
-from .split import hold_out
+from .assemble import assemble
+from .dataset import DataError, Dataset
+from .finding import find_pictures
+from .picture import REMARKS, Picture, PictureError, measure_picture, read_picture
+from .pixels import note_dim, scale_to_unit, to_images
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+FAINT = 1 / 8  # of the range from black to white: what differs less from the ground is not seen on it
 
 
 def load_folder(folder: Path, seed: int = 0) -> Dataset:
-    """Every picture directly in the folder; about a tenth of them is the test part (split.hold_out).
+    """Every picture in the folder and below; folders train and test are parts, other folders are classes.
 
-    Names of files do not matter. Grey pictures keep one channel and colour ones three; alpha is
-    dropped. Raises DataError naming the first picture that cannot be read or differs in size from
-    the first of all.
+    Files are taken in order of their paths. Without a test part about a tenth is held out (split.hold_out). Pictures
+    are turned as their EXIF orientation says. Grey ones keep one channel and colour ones three; among colour ones, grey
+    ones become colour. What is transparent is put on one ground for the whole folder: white, or black if more of the
+    transparent pictures would be lost on white. 8 and 16 bits are divided by 255 and 65535; floats are taken as those
+    of an array. `notes` says each of these where it was done. Raises DataError if pictures cannot be read or differ in
+    size.
     """
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}") from None
-    files = sorted(
-        path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
-    if not files:
-        raise DataError(f"{folder} holds no pictures ({', '.join(SUFFIXES)})")
-    first = read_picture(files[0])
-    images = np.empty((len(files), *first.shape), np.float32)
-    for row, path in zip(images, files, strict=True):
-        picture = read_picture(path)
-        if picture.shape != first.shape:
-            raise DataError(
-                f"{path} is {_describe(picture)}, but {files[0].name} is {_describe(first)}: "
-                "bring all pictures to one size and one kind"
-            )
-        row[...] = picture
-    train, test = hold_out(images, seed, str(folder))
-    return Dataset(
-        name=folder.resolve().name,
-        train=images[train],
-        test=images[test],
-        binary=is_binary(images),
-        source=f"{len(files)} pictures from {folder}, a tenth held out by seed {seed}.",
-    )
+    found = find_pictures(folder)
+    pictures = _read_all(folder, [path for files in found.parts.values() for path, _ in files])
+    notes = [*found.notes, *_remark(pictures)]
+    pixels = _put_on_ground(pictures, notes)
+    del pictures
+    images = _stack(pixels, {part: len(files) for part, files in found.parts.items()}, notes, folder)
+    del pixels
+    labels, said = _label(found.parts)
+    source = f"{sum(map(len, found.parts.values()))} pictures{said} from {folder}"
+    return assemble(folder.resolve().name, images, labels, source, notes, seed, str(folder))
 
 
-def read_picture(path: Path) -> NDArray[np.float32]:
-    """One picture as float32 in [0, 1], shape (H, W, 1) or (H, W, 3). Raises DataError."""
-    try:
-        with Image.open(path) as picture:
-            pixels = _read_pixels(picture)
-    except Exception as error:  # Pillow's readers raise what their formats make them raise
-        raise DataError(f"{path} cannot be read as a picture: {error}") from None
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path} has pixels of dtype {pixels.dtype}: convert it to 8-bit PNG")
-    return scale_to_unit(pixels if pixels.ndim == 3 else pixels[..., None])
+def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
+    """All pictures. Raises DataError that counts those that cannot be read, or the sizes there are."""
+    pictures: list[Picture] = []
+    sizes: dict[tuple[int, int], list[Path]] = {}
+    faults: list[str] = []
+    for path in paths:
+        try:
+            if len(sizes) < 2:
+                pictures.append(read_picture(path))
+                size = pictures[-1].pixels.shape[:2]
+            else:  # the folder is refused: it only remains to count
+                size = measure_picture(path)
+            sizes.setdefault(size, []).append(path)
+        except PictureError as error:
+            faults.append(str(error))
+    if faults:
+        more = f" (and {len(faults) - 1} more of {len(paths)} cannot)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{more}: remove or replace what is damaged")
+    if len(sizes) > 1:
+        usual = sorted(sizes, key=lambda size: -len(sizes[size]))
+        listed = [f"{len(sizes[h, w])} of {w}×{h} ({sizes[h, w][0].relative_to(folder)}, …)" for h, w in usual[:3]]
+        more = [f"{len(usual) - 3} more sizes"] * (len(usual) > 3)
+        raise DataError(f"{folder} has pictures of {', '.join(listed + more)}: bring all to one size")
+    return pictures
 
 
-def _read_pixels(picture: Image.Image) -> NDArray:
-    """Grey (H, W) or colour (H, W, 3), alpha dropped, in the picture's own depth if it is grey."""
-    if picture.mode in ("1", "L", "LA", "La"):
-        picture = picture.convert("L")
-    elif picture.mode == "P":  # by way of RGBA, for Pillow warns of losing a palette's alpha
-        picture = picture.convert("RGBA").convert("RGB")
-    elif not picture.mode.startswith(("I", "F")):
-        picture = picture.convert("RGB")
-    return np.asarray(picture)
+def _remark(pictures: list[Picture]) -> list[str]:
+    """A sentence on each thing that was done to some of the pictures as they were read."""
+    counts = Counter(remark for picture in pictures for remark in picture.remarks)
+    return [f"{counts[remark]} of {len(pictures)} pictures {REMARKS[remark]}." for remark in REMARKS if counts[remark]]
 
 
-def _describe(picture: NDArray) -> str:
-    height, width, channels = picture.shape
-    return f"{width}×{height} {'grey' if channels == 1 else 'colour'}"
+def _put_on_ground(pictures: list[Picture], notes: list[str]) -> list[NDArray]:
+    """Pixels with what is transparent on one ground for all: white, unless fewer pictures are lost on black."""
+    clear = [picture for picture in pictures if picture.veil is not None]
+    lost = Counter()
+    for ink, veil, _ in clear:
+        most = np.iinfo(ink.dtype).max
+        lost["black"] += bool(ink.max() < FAINT * most)
+        lost["white"] += bool((ink + veil).min() > (1 - FAINT) * most)
+    white = lost["white"] <= lost["black"]
+    if clear:
+        notes.append(f"{len(clear)} pictures are transparent in places: put on {'white' if white else 'black'}.")
+    return [p.pixels + p.veil if white and p.veil is not None else p.pixels for p in pictures]
+
+
+def _stack(
+    pixels: list[NDArray], counts: dict[str, int], notes: list[str], folder: Path
+) -> dict[str, NDArray[np.float32]]:
+    """The parts' images (N, H, W, C) in [0, 1], for so many pictures each."""
+    dtypes = {x.dtype for x in pixels}
+    ranged = all(dtype.kind == "u" for dtype in dtypes)  # 8 or 16 bits, not values of which only the set tells
+    if not ranged and len(dtypes) > 1:
+        raise DataError(f"{folder} mixes pictures of {' and '.join(sorted(map(str, dtypes)))}: save all with 8 bits")
+    if ranged and len(dtypes) == 1:
+        (dtype,) = dtypes
+        notes.extend(note_dim(max(int(x.max()) for x in pixels), np.iinfo(dtype).max, str(folder)))
+    shape, rest = (*pixels[0].shape[:2], _find_channels(pixels, notes)), iter(pixels)
+    images: dict[str, NDArray] = {}
+    for part, count in counts.items():
+        images[part] = np.empty((count, *shape), np.float32 if ranged else pixels[0].dtype)
+        for row in images[part]:
+            row[...] = scale_to_unit(next(rest)) if ranged else next(rest)
+    if not ranged:
+        images, more = to_images(images, str(folder))
+        notes.extend(more)
+    return images
+
+
+def _find_channels(pixels: list[NDArray], notes: list[str]) -> int:
+    channels = [x.shape[2] for x in pixels]
+    grey = channels.count(1)
+    if 0 < grey < len(channels):
+        notes.append(f"{grey} of {len(channels)} pictures are grey, taken as colour (R = G = B) like the others.")
+    elif not grey and all((x == x[..., :1]).all() for x in pixels):
+        notes.append("All pictures are grey but saved as colour (R = G = B): each pixel counts three times.")
+    return max(channels)
+
+
+def _label(parts: dict[str, list[tuple[Path, str]]]) -> tuple[dict[str, NDArray], str]:
+    """The class of each picture of a part that has class folders, and how many classes that makes, in words."""
+    classes = {label for files in parts.values() for _, label in files}
+    if len(classes) < 2:
+        return {}, ""
+    labels = {part: np.array([label for _, label in files]) for part, files in parts.items()}
+    labels = {part: x for part, x in labels.items() if (x != ".").any()}
+    return labels, f" of {len(set(np.concatenate(list(labels.values())).tolist()))} classes, one a folder,"

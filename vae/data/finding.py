@@ -1,0 +1,88 @@
+"""Finding the pictures of a folder: which files are pictures, in which part, of which class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image  # comes with matplotlib, which needs it
+
+from .dataset import DataError
+
+#: what the folder of each part may be called, in capitals or not
+PARTS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("valid", "val", "validation")}
+NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # documents, films, and what only other programs can draw
+DROPPINGS = {"__macosx", "thumbs.db", "desktop.ini"}  # what systems leave in folders, beside hidden files
+
+
+class Found(NamedTuple):
+    """The pictures of a folder by part, each with its class: the folders it lies in, "." where there is none."""
+
+    parts: dict[str, list[tuple[Path, str]]]
+    notes: list[str]
+
+
+def find_pictures(folder: Path) -> Found:
+    """Every picture in the folder and the folders below it, in order of their paths. Raises DataError.
+
+    Folders train and test (or validation) are parts if both have pictures; other folders are classes. Hidden files are
+    passed over; other files that are no pictures, and pictures outside of the parts, are counted in `notes`.
+    """
+    files, suffixes = list(_walk(folder)), picture_suffixes()
+    pictures = [path for path in files if path.suffix.lower() in suffixes]
+    others = Counter(path.suffix.lower() or "without suffix" for path in files if path.suffix.lower() not in suffixes)
+    counts = [f"{n} {suffix}" for suffix, n in sorted(others.items(), key=lambda item: (-item[1], item[0]))]
+    listed = ", ".join(counts[:8] + ["…"] * (len(counts) > 8))
+    if not pictures:
+        idx = any("-ubyte" in path.name for path in files)
+        hint = f"; for MNIST's files use --data mnist --data-dir {folder}" if idx else ""
+        hint = hint or ("; name one of its .npy or .npz files itself" if {".npy", ".npz"} & set(others) else "")
+        raise DataError(f"{folder} holds no pictures that can be read; it has {listed or 'no files'}{hint}")
+    parts = _sort_out(folder, pictures)
+    notes = [f"Skipped in {folder}: {listed}."] if others else []
+    if left := len(pictures) - sum(map(len, parts.values())):
+        notes.append(f"Skipped in {folder}: {left} pictures outside of the folders {', '.join(parts)}.")
+    return Found(parts, notes)
+
+
+def picture_suffixes() -> set[str]:
+    """The suffixes of all kinds of pictures that Pillow reads."""
+    return {s for s, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind not in NO_PICTURES}
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """All files but hidden ones, sorted; links are followed, except back to a folder on the way there."""
+    try:
+        status, paths = os.stat(folder), sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from None
+    here = status.st_dev, status.st_ino
+    if here in above:
+        return
+    for path in paths:
+        if path.name.startswith(".") or path.name.lower() in DROPPINGS:
+            continue
+        if path.is_dir():
+            yield from _walk(path, (*above, here))
+        elif path.is_file() or path.is_symlink():  # a link to nothing is found out when it is read
+            yield path
+
+
+def _sort_out(folder: Path, pictures: list[Path]) -> dict[str, list[tuple[Path, str]]]:
+    folders = [path.relative_to(folder).parts[:-1] for path in pictures]
+    shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False)))
+    folders = [names[shared:] for names in folders]
+    part_of = {name: part for part, names in PARTS.items() for name in names}
+    tops = [part_of.get(names[0].lower()) if names else None for names in folders]
+    present = {top for top in tops if top}
+    if "train" not in present or len(present) < 2:
+        return {"train": [(path, "/".join(names) or ".") for path, names in zip(pictures, folders, strict=True)]}
+    parts: dict[str, list[tuple[Path, str]]] = {part: [] for part in PARTS if part in present}
+    for path, names, top in zip(pictures, folders, tops, strict=True):
+        if top:
+            parts[top].append((path, "/".join(names[1:]) or "."))
+    return parts

@@ -1,0 +1,108 @@
+"""Reading one picture: upright, grey or colour, with what is transparent about it kept apart."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .dataset import DataError
+
+ORIENTATION = 0x0112  # in EXIF; 5 to 8 swap height and width
+SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
+REMARKS = {
+    "turned": "turned as their EXIF orientation says",
+    "frames": "have further frames or pages, of which the first is used",
+    "reduced": "have 16 bits a colour, read as 8",
+}
+
+
+class Picture(NamedTuple):
+    """Pixels (H, W, C), C = 1 for grey and 3 for colour: uint8, uint16, or int32 and float32 of no fixed range."""
+
+    pixels: NDArray  # multiplied by alpha: what shows on a black ground
+    veil: NDArray | None = None  # (H, W, 1), 1 − alpha in the units of pixels: what a white ground adds
+    remarks: tuple[str, ...] = ()  # keys of REMARKS
+
+
+class PictureError(DataError):
+    """A file that cannot be read as a picture."""
+
+
+def read_picture(path: Path) -> Picture:
+    """What a picture shows: its first frame, upright. Raises PictureError."""
+    with _opened(path) as picture:
+        return _read(picture)
+
+
+def measure_picture(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture when upright, without reading its pixels. Raises PictureError."""
+    with _opened(path) as picture:
+        swapped = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8) and picture.format != "TIFF"  # done by Pillow
+        return picture.size if swapped else picture.size[::-1]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture, and one sentence for whatever its format makes Pillow raise."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata that is odd
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                yield picture
+        return
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        reason = f"it has more than {Image.MAX_IMAGE_PIXELS} pixels"
+    except UnidentifiedImageError:
+        reason = "its format is unknown" if path.stat().st_size else "it is empty"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+    raise PictureError(f"{path} cannot be read as a picture: {reason}")
+
+
+def _read(picture: Image.Image) -> Picture:
+    coded = [(coder, args) for coder, _, _, args in picture.tile]  # as the file has it; gone once it is read
+    deep = any(";16" in str(args) or (coder == "ppm" and args[-1] > 255) for coder, args in coded)
+    perhaps_grey = picture.mode in ("P", "PA") or any("LA;16" in str(args) for _, args in coded)  # opened as colour
+    kind, clear, turned = picture.format, picture.info.get("transparency"), picture.getexif().get(ORIENTATION)
+    remarks = {"turned": turned in range(2, 9), "frames": getattr(picture, "n_frames", 1) > 1}
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in SIXTEEN:
+        pixels = np.asarray(picture).astype(np.uint16)[..., None]
+        alpha = np.where(pixels == clear, 0, 65535).astype(np.uint16) if isinstance(clear, int) else None
+    elif picture.mode.startswith(("I", "F")):
+        pixels, alpha = np.asarray(picture)[..., None], None
+        if pixels.dtype == np.int32 and kind in ("PNG", "PPM"):
+            pixels = pixels.astype(np.uint16)
+    else:
+        pixels, alpha = _split_alpha(picture)
+        remarks["reduced"] = deep
+    remarks = tuple(name for name, holds in remarks.items() if holds)
+    if alpha is not None and (alpha == np.iinfo(alpha.dtype).max).all():
+        alpha = None
+    if alpha is not None:
+        white = np.iinfo(alpha.dtype).max
+        pixels = np.rint(pixels.astype(np.float64) * alpha / white).astype(alpha.dtype)
+        alpha = white - alpha
+    if perhaps_grey and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]
+    return Picture(np.ascontiguousarray(pixels), alpha, remarks)  # not a view that keeps more
+
+
+def _split_alpha(picture: Image.Image) -> tuple[NDArray, NDArray | None]:
+    """Grey (H, W, 1) or colour (H, W, 3), and alpha (H, W, 1) if there is one: 8 bits."""
+    grey = picture.mode in ("1", "L", "LA", "La")
+    if picture.mode in ("La", "RGBa"):  # already multiplied by alpha
+        picture = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode])
+    clear = picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info
+    pixels = np.asarray(picture.convert("RGBA" if clear else "RGB"))
+    return pixels[..., : 1 if grey else 3], pixels[..., 3:] if clear else None
