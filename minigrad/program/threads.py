@@ -8,8 +8,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -18,11 +19,6 @@ from threadpoolctl import ThreadpoolController
 @functools.cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
-
-
-@functools.cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="minigrad")
 
 
 class _SingleBlas:
@@ -57,7 +53,8 @@ single_blas = _SingleBlas()
 
 def _begin_anew() -> None:
     """In a forked child, which has none of its parent's threads."""
-    _pool.cache_clear()
+    global _helpers
+    _helpers = _Helpers()
     single_blas._lock = threading.Lock()
 
 
@@ -94,23 +91,95 @@ def count() -> int:
     return single_blas.count()
 
 
+class _Turn:
+    """A task that runs once: on the caller's thread or on a helper's, whichever takes it first.
+
+    A signal's handler may raise anywhere on the caller's thread: an append or a lock is done or not, a threading.Event
+    can be left half done.
+    """
+
+    def __init__(self, task: Callable[[], Any]):
+        self._task = partial(contextvars.copy_context().run, task)
+        self._takers: list[str] = []
+        self._running, self._over = threading.Lock(), False
+        self._running.acquire()
+        self.error: BaseException | None = None
+
+    def belongs_to(self, taker: str) -> bool:
+        """Whether it is this taker's, who takes it if nobody has yet."""
+        self._takers.append(taker)
+        return self._takers[0] == taker
+
+    def run(self, taker: str) -> None:
+        """Do the task, if it is this taker's."""
+        if self.belongs_to(taker):
+            try:
+                self._task()
+            except BaseException as error:
+                self.error = error
+            finally:
+                self._over = True
+                self._running.release()
+
+    def wait(self) -> None:
+        """Until the helper who took it is done. From now on none takes it."""
+        while not (self.belongs_to("caller") or self._over):
+            self._running.acquire()
+
+
+class _Helpers:
+    """Threads that wait for turns to take: as many as were wanted at once so far, or as could be started."""
+
+    def __init__(self) -> None:
+        self._offered: SimpleQueue[_Turn] = SimpleQueue()
+        self._lock, self._count = threading.Lock(), 0
+
+    def offer(self, turns: Sequence[_Turn]) -> None:
+        """Offer turns, at most one to each thread. A thread that cannot be started now is tried again next time."""
+        with self._lock:
+            try:
+                while self._count < len(turns):
+                    threading.Thread(target=self._serve, name=f"minigrad_{self._count}", daemon=True).start()
+                    self._count += 1
+            except (RuntimeError, MemoryError):  # the system has no more, or the interpreter is on its way out
+                pass
+        for turn in turns[: self._count]:
+            self._offered.put(turn)
+
+    def _serve(self) -> None:
+        while True:
+            self._offered.get().run("helper")
+
+
+_helpers = _Helpers()
+
+
 def together(tasks: Sequence[Callable[[], Any]]) -> None:
-    """Run tasks at once, the first on this thread; NumPy's error state goes along. Raises what a task raises."""
+    """Run each task once, at once as far as there are threads; NumPy's error state goes along.
+
+    Raises what a task raises. When it is left, whichever way, no task is running.
+    """
     if len(tasks) < 2:
         for task in tasks:
             task()
         return
-    pool = _pool(len(tasks) - 1)
+    turns = [_Turn(task) for task in tasks]
     try:
-        waiting = [pool.submit(contextvars.copy_context().run, task) for task in tasks[1:]]
-    except RuntimeError:  # the interpreter is on its way out, and starts no more threads
-        for task in tasks:
-            task()
-        return
-    try:
-        tasks[0]()
+        _helpers.offer(turns[1:])
+        for turn in turns:
+            turn.run("caller")
     finally:
-        failures = [future.exception() for future in waiting]
-    for failure in failures:
-        if failure is not None:
-            raise failure
+        _wait_for(turns)
+    for turn in turns:
+        if turn.error is not None:
+            raise turn.error
+
+
+def _wait_for(turns: Sequence[_Turn]) -> None:
+    """Wait for all that helpers took, also if a signal's handler raises meanwhile."""
+    try:
+        for turn in turns:
+            turn.wait()
+    except BaseException:
+        _wait_for(turns)
+        raise
