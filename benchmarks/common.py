@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-NOT_INSTALLED = "not installed: pip install '.[bench]'"
+NOT_INSTALLED = "not installed, or broken: pip install '.[bench]'"
 ABSENT = {"absent": NOT_INSTALLED}
 
 
@@ -31,7 +31,7 @@ def peer(name: str) -> ModuleType | None:
     """A library to compare with, or None where it is not installed, or cannot be imported."""
     try:
         return importlib.import_module(name)
-    except ImportError:
+    except Exception:  # a broken installation raises anything
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from minigrad.program import plan, regions
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what tests in folders below share with those here
 
+import world
 from host import to_host
 
 settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
@@ -23,7 +25,13 @@ settings.load_profile("suite")
 DEVICES = {"numpy": "cpu", "cupy": "cuda", "elsewhere": "elsewhere"}
 
 
+@pytest.hookimpl(trylast=True)  # pytest's own lines look as they are asked to
 def pytest_configure(config):
+    if not __debug__:
+        raise pytest.UsageError("the tests need asserts: run Python without -O, and without PYTHONOPTIMIZE")
+    stack = ExitStack()
+    stack.enter_context(world.settled())
+    config.add_cleanup(stack.close)
     config.addinivalue_line("markers", "large: too much for a device that is only pretended")
 
 

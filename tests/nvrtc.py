@@ -6,9 +6,9 @@ import functools
 import re
 from typing import NamedTuple
 
-import pytest
+from world import optional
 
-api = pytest.importorskip("cuda.bindings.nvrtc", reason="NVRTC is optional: pip install '.[kernels]'")
+api = optional("cuda.bindings.nvrtc", extra="kernels")
 
 CUPY = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")  # ours, and what cupy.cuda.compiler adds
 ENTRY = re.compile(r"\.visible \.entry (\w+)\(.*?^{\n(.*?)^}", re.DOTALL | re.MULTILINE)

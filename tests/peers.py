@@ -7,8 +7,6 @@ and arrays, `lambda xp, x: xp.sum(x, 1)`. In NumPy's names it begins at the name
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +20,7 @@ import numpy as np
 import pytest
 from host import to_host
 from oracles import EPS
+from world import installed, optional
 
 import minigrad as mg
 
@@ -176,17 +175,9 @@ class Autograd(Library):
 # Opening a peer: what that changes in its module is put back
 
 
-def _imported(*modules: str) -> ModuleType:
-    """The first of some modules. What they warn of while they are imported is not for us to mend."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        first, *_ = [importlib.import_module(module) for module in modules]
-    return first
-
-
 @contextmanager
 def _torch() -> Iterator[Torch]:
-    torch = _imported("torch")
+    torch = optional("torch", extra="bench")
     threads = torch.get_num_threads()
     with warnings.catch_warnings(), torch.autograd.forward_ad.dual_level():
         warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
@@ -200,7 +191,7 @@ def _torch() -> Iterator[Torch]:
 
 @contextmanager
 def _jax() -> Iterator[Jax]:
-    jax = _imported("jax", "jax.numpy", "jax.scipy.special", "jax.scipy.stats")
+    jax = optional("jax", "jax.numpy", "jax.scipy.special", "jax.scipy.stats", extra="bench")
     settings = {"jax_enable_x64": True, "jax_platforms": "cpu"}
     before = {name: getattr(jax.config, name) for name in settings}
     try:
@@ -214,7 +205,7 @@ def _jax() -> Iterator[Jax]:
 
 @contextmanager
 def _autograd() -> Iterator[Autograd]:
-    autograd = _imported("autograd", "autograd.numpy", "autograd.scipy.special", "autograd.scipy.signal")
+    autograd = optional("autograd", "autograd.numpy", "autograd.scipy.special", "autograd.scipy.signal", extra="bench")
     yield Autograd(autograd, autograd.numpy)
 
 
@@ -227,8 +218,8 @@ def beside(rows: Iterable[Spelled]) -> pytest.MarkDecorator:
     rows, params = list(rows), []
     for who in PEERS:
         spelled = [row for row in rows if spelling_of(row, who) is not None]
-        if spelled and importlib.util.find_spec(who) is None:
-            absent = pytest.mark.skip(reason=f"{who} is an optional peer: pip install '.[bench]'")
+        if spelled and not installed(who):
+            absent = pytest.mark.skip(reason=f"{who} is not installed: pip install '.[bench]'")
             params.append(pytest.param(who, None, id=who, marks=absent))
         else:
             params += [pytest.param(who, row, id=f"{who}-{row.name}") for row in spelled]

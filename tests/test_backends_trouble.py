@@ -11,6 +11,7 @@ import numpy as np
 import pretended
 import pytest
 from pretended import CUDARuntimeError, cupy, raising
+from world import optional
 
 from minigrad import backends
 from minigrad.backends import cupy as ours
@@ -211,7 +212,7 @@ def test_a_gpu_that_works(monkeypatch):
 
 
 def test_the_pretended_errors_are_those_of_cupy():
-    real = pytest.importorskip("cupy", reason="CuPy is optional")
+    real = optional("cupy", extra="cuda13")
     for status, said in pretended.SAID.items():
         error = real.cuda.runtime.CUDARuntimeError(status)
         assert (str(error), error.status) == (said, status)
@@ -223,7 +224,7 @@ def test_the_pretended_errors_are_those_of_cupy():
 
 
 def test_cupy_without_a_driver():
-    real = pytest.importorskip("cupy", reason="CuPy is optional")
+    real = optional("cupy", extra="cuda13")
     if machine.driver_cuda(real):
         pytest.skip("there is a driver here")
     with (

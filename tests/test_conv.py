@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_close, inner, rounding
 from strategies import signed
+from world import optional
 
 import minigrad as mg
 from minigrad.checks.cases.formulas import (
@@ -166,7 +167,7 @@ def test_deconvolution_equals_a_transposed_convolution(k, on_device):
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_deconvolution_equals_torch(k):
-    torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
+    torch = optional("torch", extra="bench")
     x, w = signed((2, 4, 3, 2)), signed((k, k, 2, 12), 1)
     whole = torch.from_numpy(phases_to_kernel(w, k).transpose(2, 3, 0, 1).copy())  # (C, F, 2k, 2k)
     theirs = torch.nn.functional.conv_transpose2d(
@@ -177,7 +178,7 @@ def test_deconvolution_equals_torch(k):
 
 @given(problem=problems())
 def test_convolution_equals_torch(problem):
-    torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
+    torch = optional("torch", extra="bench")
     x, w, how = signed(problem.x, 1), signed(problem.w, 2), problem.how
     if not len(x):
         return

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from world import optional
 
 import minigrad as mg
 from minigrad import backends
@@ -310,7 +311,7 @@ def test_a_competitor_that_does_something_else_is_found_out(module):
 
 
 def test_tf32_is_switched_and_restored(module):
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", extra="bench")
     resident = module("resident")
 
     def switches():

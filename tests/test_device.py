@@ -10,6 +10,7 @@ import numpy as np
 import pretended
 import pytest
 from pretended import Array, CUBLASError, CUDARuntimeError, OutOfMemoryError
+from world import optional
 
 import minigrad as mg
 from minigrad import backends
@@ -190,7 +191,7 @@ def test_a_host_out_of_memory():
 
 
 def test_dlpack_in_and_out():
-    torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
+    torch = optional("torch", extra="bench")
     theirs = torch.arange(4, dtype=torch.float64)
     x = mg.from_dlpack(theirs)
     assert type(x) is np.ndarray and mg.asarray(theirs).dtype == np.float64

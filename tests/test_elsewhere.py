@@ -8,6 +8,7 @@ import cuda_shim
 import numpy as np
 import pytest
 from elsewhere import CUPY, Array, erf
+from world import optional
 
 cuda = CUPY.cuda
 SOURCE = r"""
@@ -83,7 +84,7 @@ def test_what_cupy_lacks_is_lacking():
 
 
 def test_the_names_are_those_of_cupy():
-    cupy = pytest.importorskip("cupy", reason="CuPy is optional: pip install '.[cuda13]'")
+    cupy = optional("cupy", extra="cuda13")
     ours, extra = set(vars(CUPY)), {name for name in dir(np) if not name.startswith("_")}
     assert ours <= set(dir(cupy)), ours - set(dir(cupy))
     assert (extra & set(dir(cupy))) - ours == set()

@@ -288,6 +288,24 @@ def test_slope(): assert mg.grad(mg.tanh)(0.0) == 1
     assert "without a vote" in done.stdout and "test_it.py::test_once" in done.stdout
 
 
+def test_skipped_tests_are_counted_with_their_reason(tmp_path) -> None:
+    tests = """import pytest
+
+@pytest.mark.parametrize("x", [0.0, 0.5])
+def test_beside(x): pytest.skip("peer cannot be imported")
+
+@pytest.mark.skip(reason="peer is not installed")
+def test_also(): pass
+
+def test_slope(): assert mg.grad(mg.tanh)(0.0) == 1
+"""
+    done, outcomes = run(tmp_path, tests, "--op", "tanh", "--damage", "scaled")
+    assert outcomes["tanh.x vjp: scaled: × 1.001"] == ("test", "test_slope")
+    assert "without 2 of the tests: peer cannot be imported\n" in done.stdout
+    assert "without 1 of the tests: peer is not installed\n" in done.stdout
+    assert "without a vote" not in done.stdout
+
+
 def test_tests_that_fail_anyway_cannot_judge(tmp_path) -> None:
     done, outcomes = run(tmp_path, "def test_wrong(): assert mg.grad(mg.tanh)(0.0) == 2\n", "--op", "tanh")
     assert done.returncode == 2 and not outcomes

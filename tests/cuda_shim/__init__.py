@@ -24,6 +24,7 @@ import numpy as np
 
 SHIM = Path(__file__).with_name("shim.h")
 GXX = shutil.which("g++")
+USER = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # not every number of a user has a name
 FLAGS = (
     "-std=c++17 -O1 -fPIC -ffp-contract=off -U_FORTIFY_SOURCE "
     "-fsanitize=alignment,bounds -fsanitize-undefined-trap-on-error "
@@ -158,7 +159,7 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
         raise RuntimeError("kernels run on the host only with g++, which is not here: apt-get install g++")
     command = [GXX, *FLAGS.split(), *(o for o in options if o.startswith("-D"))]
     key = _digest(command, SHIM.read_text(), code)
-    folder = Path(tempfile.gettempdir()) / f"minigrad-cuda-shim-{getpass.getuser()}"
+    folder = Path(tempfile.gettempdir()) / f"minigrad-cuda-shim-{USER}"
     library = folder / f"{key}.so"
     if not library.exists():
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -100,14 +100,14 @@ def main(arguments: list[str] | None = None) -> int:
             why = reason(mutant)
             print(f"{mutant.place}: {mutant.name}" + (f"  (equivalent: {why})" if why else ""))
         return 0
-    start, tests, unsteady = time.monotonic(), 0, []
+    start, tests, unsteady, skipped = time.monotonic(), 0, [], {}
     with _progress() as progress:
         task = progress.add_task("the tests on undamaged rules", total=None)
         progress.refresh()
 
         def begin(control: Control, count: int) -> None:
-            nonlocal tests, unsteady
-            tests, unsteady = count, control.unsteady
+            nonlocal tests, unsteady, skipped
+            tests, unsteady, skipped = count, control.unsteady, control.skipped
             progress.reset(task, description=f"mutants, {count} tests", total=len(mutants))
 
         def judged(_: object) -> None:
@@ -131,6 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     report.show(Console(width=max(Console().width, 100)), verdicts, mistakes)
     for test in unsteady:
         print(f"without a vote, because it failed once and passed once on undamaged rules: {test}")
+    for why, number in sorted(skipped.items()):
+        print(f"without {number} of the tests: {why}")
     print(f"{tests} tests, {options.jobs} at a time, {seconds:.0f} s")
     return 0 if report.count(verdicts).silent_score >= options.min_kill and not mistakes else 1
 

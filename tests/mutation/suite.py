@@ -13,6 +13,7 @@ import contextlib
 import io
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,9 +44,10 @@ class Failure(NamedTuple):
 
 
 class Control(NamedTuple):
-    """The tests on undamaged rules: which failed once, which come to each point, and seconds for each."""
+    """The tests on undamaged rules: unsteady and skipped ones, which come to each point, seconds of each."""
 
-    unsteady: list[str]
+    unsteady: list[str]  # failed once, and passed once
+    skipped: Counter[str]  # how many for each reason
     reached: dict[Hashable, list[int]]
     seconds: list[float]
 
@@ -111,6 +113,7 @@ class _Plugin:
         self.mutants, self.jobs, self.begin, self.judged, self.briefly = mutants, jobs, begin, judged, briefly
         self.verdicts: list[Verdict] = []
         self.failures: list[Failure] = []
+        self.skipped: Counter[str] = Counter()
         self.error: BaseException | None = None
 
     @pytest.hookimpl(wrapper=True)
@@ -118,6 +121,8 @@ class _Plugin:
         report = yield
         if report.failed:
             self.failures.append(_failure(item, call))
+        if call.excinfo and call.excinfo.errisinstance(pytest.skip.Exception):
+            self.skipped[str(call.excinfo.value)] += 1
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -161,12 +166,14 @@ class _Plugin:
         parts = [places[k :: self.jobs] for k in range(self.jobs)]
         reached: dict[Hashable, list[int]] = {}
         seconds = [0.0] * len(items)
-        doubtful = []
+        doubtful, skipped = [], Counter()
         observing = [Task(part, lambda part=part: self._observed(items, part), NO_LIMIT) for part in parts]
         for _, told, _ in forks.each(observing, self.jobs):
             if isinstance(told, Ended):
                 raise SuiteError(f"the tests ended with {told} on undamaged rules")
-            for i, points, taken, failed in told:
+            results, reasons = told
+            skipped += reasons
+            for i, points, taken, failed in results:
                 seconds[i] = taken
                 doubtful += [i] if failed else []
                 for point in () if failed else points:
@@ -176,12 +183,12 @@ class _Plugin:
         if wrong:
             named = "; ".join(f"{f.test} ({f.exception})" if isinstance(f, Failure) else f for f in wrong[:3])
             raise SuiteError(f"{len(wrong)} of {len(items)} tests fail on undamaged rules: {named}")
-        return Control([items[i].nodeid for i in doubtful], reached, seconds)
+        return Control([items[i].nodeid for i in doubtful], skipped, reached, seconds)
 
     # In a forked process
 
-    def _observed(self, items: list[pytest.Item], part: Sequence[int]) -> list[tuple[int, set[Hashable], float, bool]]:
-        """(place, points it comes to, seconds, whether it failed) of each test of a part."""
+    def _observed(self, items: list[pytest.Item], part: Sequence[int]) -> tuple[list, Counter[str]]:
+        """(place, points it comes to, seconds, whether it failed) of each test of a part, and why some were skipped."""
         seen: set[Hashable] = set()
         observe(seen.add)
         told = []
@@ -191,7 +198,7 @@ class _Plugin:
             start, before = time.perf_counter(), len(self.failures)
             _run(items[i], None if following is None else items[following])
             told.append((i, set(seen), time.perf_counter() - start, len(self.failures) > before))
-        return told
+        return told, self.skipped
 
     def _under(self, mutant: Mutant, items: list[pytest.Item]) -> Failure | None:
         forget()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import EPS, assert_close
+from world import optional
 
 from minigrad import tree
 from vae.models import Affine
@@ -87,7 +88,7 @@ def test_sgd_with_momentum_has_a_closed_form(seed, rate, momentum):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_both_go_where_pytorch_goes(momentum):
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", extra="bench")
     given_gradients = gradients(2)
     for ours, theirs in (
         (adam(0.05), lambda p: torch.optim.Adam(p, lr=0.05)),
