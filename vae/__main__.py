@@ -3,10 +3,9 @@
 import sys
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # "−" and "σ" on terminals that have none
-    try:
-        from vae.cli import main  # takes a second, in which Ctrl-C may come
-
-        sys.exit(main())
+    try:  # the imports take a second, in which Ctrl-C may come
+        from minigrad.commandline import run
+        from vae.cli import main
     except KeyboardInterrupt:
         sys.exit(130)
+    run(main)

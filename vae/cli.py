@@ -1,6 +1,8 @@
 """The command line: options here, what they do in `vae.commands`.
 
-Exit codes: 0 done, 1 a check failed, 2 the user's input is wrong (one sentence on stderr), 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 a check failed, 2 the user's input is wrong or the disk full (one sentence on stderr), 130, 143
+and 129 stopped by Ctrl-C, SIGTERM and SIGHUP. When nobody reads the output any more, commands go on: they write files.
+Those that only print (check, evaluate, and all with --json) then end with 141.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ import dataclasses
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
 
 from minigrad import DeviceError, OutOfMemoryError
+from minigrad.commandline import Parser, ended
 from vae import commands
 from vae.config import Config
 from vae.data import NAMES, DataError
@@ -20,15 +22,9 @@ from vae.errors import UserError
 from vae.models import MODELS
 from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS
 from vae.optimisers import OPTIMISERS
+from vae.signals import exit_code, stoppable
 
 DEFAULTS = Config()
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def whole(text: str) -> int:
@@ -153,6 +149,8 @@ def make_parser() -> Parser:
         made.add_argument("--count", type=few, default=64 if made is sample else 12, help="how many images")
     evaluate.add_argument("--importance", type=whole, default=0, metavar="K", help="also the K-sample bound")
     evaluate.add_argument("--json", action="store_true", default=False, help="print the numbers as JSON")
+    for made in (check, evaluate):
+        made.set_defaults(printed=True)
     return parser
 
 
@@ -170,22 +168,31 @@ def config_of(options: argparse.Namespace) -> dict:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit code."""
+    options = argparse.Namespace(printed=False, json=False)
     try:
-        options = make_parser().parse_args(arguments)
+        with stoppable():
+            code = _run(arguments, options)
+    except SystemExit as stop:  # of argparse: help, or an option that is wrong
+        code = stop.code
+    except KeyboardInterrupt as stop:
+        code = _stop(exit_code(stop), "stopped")
+    return ended("python -m vae", code, options.printed or options.json)
+
+
+def _run(arguments: list[str] | None, options: argparse.Namespace) -> int:
+    """The exit code of a command whose options go to `options`."""
+    try:
+        make_parser().parse_args(arguments, options)
         given = config_of(options)
         options.seed = given.get("seed", 0)
         with ExitStack() as options.held:  # the folders that this command writes to
-            code = options.run(options, given)
-        sys.stdout.flush()  # a full disk or a closed pipe shows here
-        return code
+            return options.run(options, given)
     except (UserError, DataError, DeviceError, OutOfMemoryError) as error:
         return _stop(2, str(error))
     except MemoryError as error:
         return _stop(2, f"there is not enough memory for these sizes ({error})")
     except OSError as error:
         return _stop(2, f"{error.filename or 'the output'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return _stop(130, "stopped")
 
 
 def _stop(code: int, why: str) -> int:

@@ -7,12 +7,9 @@ that stops anywhere and resumes goes through the same states, bit for bit, as on
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +24,7 @@ from vae.errors import CheckpointError, TrainingError, UserError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Model, Parameters
 from vae.objectives import Likelihood, elbo_sums
+from vae.signals import finished
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
@@ -109,7 +107,8 @@ def train(
     """Train until `config.epochs` epochs are done, from `state` or from the beginning; files go to the folder `out`.
 
     `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` are told of progress; the next step
-    writes over the arrays of `state`. On Ctrl-C the checkpoint is written before KeyboardInterrupt goes on. Raises
+    writes over the arrays of `state`. On Ctrl-C (KeyboardInterrupt)
+    the checkpoint is written before it goes on. Raises
     TrainingError when the loss is no longer finite, and when `state` comes from other images; the last checkpoint is
     kept.
     """
@@ -140,7 +139,8 @@ def train(
                 on_epoch(state.history[-1])
     except KeyboardInterrupt:
         if _finite(state.parameters):
-            save(out, trainer, state)
+            with finished():
+                save(out, trainer, state)
         raise
     return state
 
@@ -150,23 +150,6 @@ def _copied(state: State) -> State:
     arrays = state.parameters, state.optimiser, state.total
     parameters, optimiser, total = tree.map(lambda leaf: leaf.copy() if hasattr(leaf, "copy") else leaf, arrays)
     return state._replace(parameters=parameters, optimiser=optimiser, total=total)
-
-
-@contextmanager
-def finished() -> Iterator[None]:
-    """Ctrl-C waits for the end of this block: a step that updates in place must not stop half-way."""
-    asked: list[Any] = []
-    usual = signal.getsignal(signal.SIGINT)
-    if not callable(usual) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda *where: asked.append(where))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if asked:  # not after an error, which comes first: the step is not finished
-        usual(*asked[0])
 
 
 class Batch(NamedTuple):

@@ -1,6 +1,7 @@
 """`python -m minigrad.backends`: what arrays can live on here, and with which libraries; what to install where nothing.
 
-Exit codes: 0 in any case, 2 for options, of which there are none but --json.
+Exit codes: 0 in any case, 2 for options, of which there are none but --json, or a full disk; 141 nobody reads the
+output any more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_info
 
 from minigrad import backends
 from minigrad.backends import machine
-from minigrad.commandline import Parser
+from minigrad.commandline import Parser, ended, run
 
 
 def facts() -> dict[str, dict[str, str]]:
@@ -70,11 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
     found = facts()
     if options.json:
         print(json.dumps(found, indent=2))
-        return 0
-    for device, known in found.items():
-        print("\n".join(f"{device:<5} {name:<8} {value}" for name, value in known.items()))
-    return 0
+    else:
+        for device, known in found.items():
+            print("\n".join(f"{device:<5} {name:<8} {value}" for name, value in known.items()))
+    return ended(parser.prog, 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

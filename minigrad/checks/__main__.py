@@ -1,6 +1,7 @@
 """`python -m minigrad.checks`: every operation against every oracle, as a table.
 
-Exit codes: 0 all agree, 1 a check failed, 2 the input is wrong (one sentence on stderr).
+Exit codes: 0 all agree, 1 a check failed, 2 the input is wrong or the disk full (one sentence on stderr), 141 nobody
+reads the output any more.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from difflib import get_close_matches
 from typing import Any
@@ -17,7 +17,7 @@ from minigrad import DeviceError, OutOfMemoryError, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
 from minigrad.checks.table import table
-from minigrad.commandline import Parser
+from minigrad.commandline import Parser, ended, run
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 
@@ -41,6 +41,10 @@ def make_parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit code."""
     parser = make_parser()
+    return ended(parser.prog, _run(parser, arguments))
+
+
+def _run(parser: Parser, arguments: list[str] | None) -> int:
     options = parser.parse_args(arguments)
     if options.conventions and options.op:
         parser.error("--conventions prints all of them: leave --op out")
@@ -121,11 +125,4 @@ def _conventions() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # where there is no "–" and no "∞", a question mark
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # as in `| head`: nobody reads any more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code)
+    run(main)

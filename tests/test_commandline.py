@@ -1,0 +1,54 @@
+"""minigrad/commandline.py: output that is lost ends a command with a code, and a sentence if it has to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minigrad
+
+pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+PRINTING = [["minigrad.backends"], ["minigrad.checks", "--op", "tanh"], ["minigrad.checks", "--op", "tanh", "--json"]]
+MUCH = "print('x' * 1_000_000)"
+
+
+def ended(arguments: list[str], redirection: str = "") -> tuple[int, str]:
+    """The exit code of a Python command and what it says on stderr, its outputs redirected by a shell, or unread."""
+    env = {**os.environ, "PYTHONPATH": str(Path(minigrad.__file__).parents[1]), "PYTHONWARNINGS": "error"}
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, *arguments]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        child.stdout.close()
+        return child.wait(timeout=120), child.stderr.read()
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_output_that_is_lost(arguments):
+    assert ended(["-m", *arguments]) == (141, "")
+    assert ended(["-m", *arguments], ">&-") == (0, "")
+    code, err = ended(["-m", *arguments], ">/dev/full")
+    assert (code, err) == (2, f"python -m {arguments[0]}: the output: No space left on device\n")
+
+
+@pytest.mark.parametrize("flags", [[], ["-u"]])
+def test_a_command_goes_on_to_its_end(flags, tmp_path):
+    """More output than a pipe holds, and then a file."""
+    body = f"{MUCH}; {MUCH}; open({str(tmp_path / 'file')!r}, 'w').close(); return ended('me', 0, False)"
+    code = f"from minigrad.commandline import ended, run\ndef main():\n    {body}\nrun(main)"
+    assert ended([*flags, "-c", code]) == (0, "")
+    assert (tmp_path / "file").exists()
+    assert ended([*flags, "-c", code], ">/dev/full") == (2, "me: the output: No space left on device\n")
+    assert ended([*flags, "-c", code], ">/dev/full 2>&-") == (2, "")
+    assert ended([*flags, "-c", code], ">&- 2>&- <&-") == (0, "")
+
+
+def test_a_check_that_failed_is_told_all_the_same():
+    code = "from minigrad.commandline import ended, run\nrun(lambda: print() or ended('me', 1))"
+    assert ended(["-c", code], ">/dev/full")[0] == 1
+
+
+def test_help_that_nobody_reads():
+    assert ended(["-m", "vae", "train", "--help"])[1] == ""
+    assert ended(["-m", "vae", "--help"], ">/dev/full") == (2, "python -m vae: the output: No space left on device\n")
