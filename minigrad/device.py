@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from minigrad import backends, tree
+from minigrad.arguments import dtype_from, not_offered
 from minigrad.backends import memory
 from minigrad.core import OperandTypeError, Tracer, backend_beside, describe
+from minigrad.ops.shape import astype
+from minigrad.ops.shape import copy as copied
 
 
 def device_of(x: Any) -> str:
@@ -40,12 +43,13 @@ def to_device(values: Any, device: str) -> Any:
     return tree.map(move, values)
 
 
-def from_dlpack(x: Any) -> Any:
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """The array of another library (PyTorch, JAX, …) as a NumPy or CuPy array, sharing its memory where possible.
 
     The way out needs no function: NumPy and CuPy arrays speak DLPack themselves, as in torch.from_dlpack(array).
     Raises TypeError for objects without DLPack or on other devices.
     """
+    not_offered("from_dlpack", device=device, copy=copy)
     if not hasattr(x, "__dlpack_device__"):
         raise OperandTypeError(f"from_dlpack: {type(x).__name__} does not offer DLPack")
     kind = int(x.__dlpack_device__()[0])
@@ -54,8 +58,20 @@ def from_dlpack(x: Any) -> Any:
     return backends.get("cpu" if kind == 1 else "cuda").xp.from_dlpack(x)
 
 
-def asarray(x: Any) -> Any:
-    """x as an array: traced values and arrays as they are, lists and numbers through NumPy, others through DLPack."""
+def asarray(
+    a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None, like: Any = None
+) -> Any:
+    """a as an array (of `dtype`): traced values and arrays as they are, lists and numbers through NumPy, others through
+    DLPack; with `copy`, in memory of its own.
+    """
+    not_offered("asarray", order=order, device=device, copy=None if copy else copy, like=like)
+    array = _array(a)
+    if dtype is not None and dtype_from(dtype, "asarray") != array.dtype:
+        return astype(array, dtype)
+    return copied(array) if copy else array
+
+
+def _array(x: Any) -> Any:
     if isinstance(x, Tracer):
         return x
     try:

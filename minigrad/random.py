@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arguments import integer, integers
 from minigrad.backends import NEUTRAL, stored, streams
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
 from minigrad.ops.elementwise import less
@@ -26,8 +27,7 @@ def key(seed: int) -> np.ndarray:
     >>> random.key(1)
     array([1, 0], dtype=uint32)
     """
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
-        raise OperandTypeError(f"random.key: a seed is an integer, not {seed!r}")
+    seed = integer(seed, "random.key: a seed")
     if not 0 <= seed < 2**64:
         raise OperandError(f"random.key: a seed lies in 0 … 2**64 − 1, got {seed}")
     return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
@@ -58,7 +58,8 @@ def fold_in_p(b, key, number, out=None):
 
 def split(key: Any, n: int = 2) -> Any:
     """n new keys, uint32[n, 2], independent of each other and of this one."""
-    if not isinstance(n, int) or n < 0:
+    n = integer(n, "random.split: the number of keys")
+    if n < 0:
         raise OperandError(f"random.split: the number of keys is an integer ≥ 0, got {n!r}")
     return split_p(_checked(key, "split"), count=n)
 
@@ -91,16 +92,14 @@ bits_p, uniform_p, normal_p = map(_stream, ("bits", "uniform", "normal"))
 
 
 def _draw(made: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation: str) -> Any:
-    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if any(not isinstance(n, (int, np.integer)) or n < 0 for n in shape):
-        raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")
-    if isinstance(offset, (int, np.integer)) and offset >= 0:
-        start, offset = 0, int(offset)
-    elif not isinstance(offset, NEUTRAL) and shape_of(offset) == () and dtype_of(offset).kind in "iu":
+    shape = integers(shape, f"random.{operation}: an entry of the shape")
+    start = 0
+    if not isinstance(offset, NEUTRAL) and shape_of(offset) == () and dtype_of(offset).kind in "iu":
         start, offset = offset, 0  # known only when the draw is made
-    else:
+    offset = integer(offset, f"random.{operation}: offset")
+    if min((*shape, offset)) < 0:
         raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")
-    params = {"shape": tuple(map(int, shape)), "dtype": np.dtype(dtype), "offset": offset}
+    params = {"shape": shape, "dtype": np.dtype(dtype), "offset": offset}
     return made(_checked(key, operation), start, **params)
 
 

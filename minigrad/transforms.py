@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import tree
+from minigrad.arguments import integer, integers, is_several
 from minigrad.backends import NEUTRAL, backend_of
 from minigrad.core import (
     OperandError,
@@ -62,8 +63,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> float(value), float(gradient["a"]), float(gradient["b"])
     (6.0, 3.0, 2.0)
     """
-    several = isinstance(argnums, Sequence) and not isinstance(argnums, str)
-    positions = tuple(argnums) if several else (argnums,)
+    several, positions = is_several(argnums), integers(argnums, "grad: argnums")
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         chosen = _chosen(args, positions, "grad")
@@ -152,14 +152,15 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
     """
     if mode not in ("reverse", "forward"):
         raise OperandError(f"jacobian: mode is 'reverse' or 'forward', not {mode!r}")
+    position = integer(argnums, "jacobian: argnums")
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        (x,) = _chosen(args, (argnums,), "jacobian")
+        (x,) = _chosen(args, (position,), "jacobian")
         if tree.flatten(x)[1] != tree.LEAF:
             raise OperandTypeError("jacobian: the differentiated argument must be one array, not a tree")
 
         def of_x(x: Any) -> Any:
-            return f(*_replaced(args, (argnums,), (x,)), **kwargs)
+            return f(*_replaced(args, (position,), (x,)), **kwargs)
 
         if mode == "reverse":
             y, pullback = vjp(of_x, x)
@@ -185,7 +186,8 @@ def hessian(f: Callable, argnums: int = 0) -> Callable:
     array([[0., 6.],
            [6., 2.]])
     """
-    return jacobian(grad(f, argnums), argnums, mode="forward")
+    position = integer(argnums, "hessian: argnums")
+    return jacobian(grad(f, position), position, mode="forward")
 
 
 def hvp(f: Callable, x: Any, v: Any) -> Any:
@@ -226,7 +228,7 @@ class _Like:
 
 
 def _chosen(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
-    if any(not isinstance(p, int) or not -len(args) <= p < len(args) for p in positions):
+    if any(not -len(args) <= p < len(args) for p in positions):
         raise OperandError(f"{name}: argnums {positions} do not fit a call with {len(args)} positional arguments")
     if len({p % len(args) for p in positions}) != len(positions):
         raise OperandError(f"{name}: argnums {positions} name an argument twice")

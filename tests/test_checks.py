@@ -426,4 +426,6 @@ def test_one_mode_may_be_given_as_a_word_and_orders_are_whole() -> None:
         "forward over forward",
     }
     with pytest.raises(ValueError, match="whole numbers from 1"):
+        checks.check_grads(mg.sin, (1.0,), order=0)
+    with pytest.raises(TypeError, match=r"check_grads: order must be an integer, got 1\.5"):
         checks.check_grads(mg.sin, (1.0,), order=1.5)

@@ -101,8 +101,8 @@ OPERATIONS = {
     # axes
     "sum axis": (lambda: mg.sum(X, 2), IndexError, "sum: axis 2 is out of range for an array of 2 dimensions"),
     "sum twice": (lambda: mg.sum(X, (0, -2)), IndexError, r"sum: axis \(0, -2\) names an axis twice"),
-    "sum axis of letters": (lambda: mg.sum(X, "a"), IndexError, "sum: an axis must be an integer, not 'a'"),
-    "argmax": (lambda: mg.argmax(X, 3), IndexError, rf"argmax\({F}, axis=3\)"),
+    "sum axis of letters": (lambda: mg.sum(X, "a"), TypeError, "sum: an axis must be an integer, got 'a'"),
+    "argmax": (lambda: mg.argmax(X, 3), IndexError, "argmax: axis 3 is out of range"),
     "transpose": (lambda: mg.transpose(X, (0,)), IndexError, f"transpose: axes .* each of the 2 axes of {F} once"),
     "transpose twice": (lambda: mg.transpose(X, (0, 0)), IndexError, "transpose: .* twice"),
     "moveaxis": (lambda: mg.moveaxis(X, (0, 1), (0,)), IndexError, "moveaxis: .* as many distinct axes"),
@@ -130,7 +130,11 @@ OPERATIONS = {
     "index arrays": (index(([0, 1], [0, 1, 2])), IndexError, r"index arrays of shapes \(2,\), \(3,\) do not broadcast"),
     "take": (lambda: mg.take(X, [5], 1), IndexError, "index 5 is out of bounds for axis 1 with size 3"),
     # dtypes
-    "reshape to halves": (lambda: mg.reshape(X, (2.0, 3)), TypeError, "reshape: a shape is made of integers"),
+    "reshape to halves": (
+        lambda: mg.reshape(X, (2.0, 3)),
+        TypeError,
+        "reshape: an entry of the shape must be .* got 2.0",
+    ),
     "astype": (lambda: mg.astype(X, "nonsense"), TypeError, "astype: .*nonsense"),
     "astype of complex": (
         lambda: mg.astype(X * 1j, float),
@@ -208,8 +212,16 @@ TRANSFORMS = {
         ValueError,
         r"grad: argnums \(0, -2\) name an argument twice",
     ),
-    "argnums of letters": (lambda: mg.grad(mg.sum, "a")(X), ValueError, r"grad: argnums \('a',\) do not fit"),
-    "argnums of halves": (lambda: mg.grad(mg.sum, 0.5)(X), ValueError, r"grad: argnums \(0.5,\) do not fit"),
+    "argnums of letters": (
+        lambda: mg.grad(mg.sum, "a"),
+        TypeError,
+        "grad: argnums must be an integer, got 'a'",
+    ),
+    "argnums of halves": (
+        lambda: mg.grad(mg.sum, 0.5),
+        TypeError,
+        "grad: argnums must be an integer, got 0.5",
+    ),
     "jacobian argnums": (lambda: mg.jacobian(mg.sin, argnums=1)(X), ValueError, r"jacobian: argnums \(1,\) do not fit"),
     "hessian argnums": (lambda: mg.hessian(mg.sum, argnums=1)(X), ValueError, "argnums .* do not fit"),
     # results

@@ -16,6 +16,7 @@ LAYERS = (
     ("commandline",),
     ("backends",),
     ("core",),
+    ("arguments",),
     ("rules",),
     ("tree",),
     ("ops",),

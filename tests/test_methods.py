@@ -155,7 +155,7 @@ def test_writing_into_a_plain_array_is_refused():
         y += x
         return mg.sum(x)
 
-    with pytest.raises(TypeError, match=r"np.add with out is not offered"):
+    with pytest.raises(TypeError, match=r"add: out=.* is not offered: results are arrays of their own"):
         mg.grad(f)(np.ones(2))
     with pytest.raises(TypeError, match=r"np.add.reduce is not offered"):
         mg.grad(lambda x: np.add.reduce(x))(np.ones(2))

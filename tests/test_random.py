@@ -146,8 +146,8 @@ def test_draws_are_constants_of_a_derivative(key, xp):
     [
         (lambda k: mg.random.key(-1), ValueError, r"random.key: a seed lies in 0 … 2\*\*64 − 1, got -1"),
         (lambda k: mg.random.key(2**64), ValueError, "random.key: a seed lies in"),
-        (lambda k: mg.random.key(1.5), TypeError, "random.key: a seed is an integer, not 1.5"),
-        (lambda k: mg.random.key(True), TypeError, "random.key: a seed is an integer, not True"),
+        (lambda k: mg.random.key(1.5), TypeError, "random.key: a seed must be an integer, got 1.5"),
+        (lambda k: mg.random.key(True), TypeError, "random.key: a seed must be an integer, got True"),
         (
             lambda k: mg.random.normal(3, (2,)),
             TypeError,
@@ -156,7 +156,7 @@ def test_draws_are_constants_of_a_derivative(key, xp):
         (lambda k: mg.random.normal(k[None], (2,)), TypeError, r"random.normal: a key is uint32\[2\].*uint32\[1, 2\]"),
         (lambda k: mg.random.split(k.astype(np.int64)), TypeError, r"random.split: a key is uint32\[2\].*int64\[2\]"),
         (lambda k: mg.random.normal(k, (-1,)), ValueError, "random.normal: shape and offset are integers ≥ 0"),
-        (lambda k: mg.random.normal(k, (2.5,)), ValueError, "random.normal: shape and offset are integers ≥ 0"),
+        (lambda k: mg.random.normal(k, (2.5,)), TypeError, "random.normal: an entry of the shape must be an integer"),
         (
             lambda k: mg.random.uniform(k, (2,), offset=-1),
             ValueError,
@@ -170,7 +170,7 @@ def test_draws_are_constants_of_a_derivative(key, xp):
         (lambda k: mg.random.uniform(k, (2,), "float16"), TypeError, "random.uniform: the dtype is float32 or float64"),
         (lambda k: mg.random.bits(k, (2,), np.int32), TypeError, "random.bits: words are uint32, not int32"),
         (lambda k: mg.random.split(k, -1), ValueError, "random.split: the number of keys is an integer ≥ 0, got -1"),
-        (lambda k: mg.random.split(k, 1.5), ValueError, "random.split: the number of keys"),
+        (lambda k: mg.random.split(k, 1.5), TypeError, "random.split: the number of keys must be an integer, got 1.5"),
         (lambda k: mg.random.fold_in(k, -1), ValueError, r"random.fold_in: the number lies in 0 … 2\*\*32 − 1, got -1"),
         (lambda k: mg.random.fold_in(k, 2**32), ValueError, "random.fold_in: the number lies in"),
         (lambda k: mg.random.fold_in(k, 1.5), TypeError, "random.fold_in: needs one integer, got 1.5"),

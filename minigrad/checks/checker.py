@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import random, tree
+from minigrad.arguments import integer
 from minigrad.checks.blame import blame
 from minigrad.checks.kinks import host, one_sided_gap
 from minigrad.checks.oracles import Difference, check_real, differences, inner, random_like, root_of_squares
@@ -56,8 +57,8 @@ def check_grads(
     True
     """
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
-    whole = all(isinstance(n, int) and n >= 1 for n in (order, directions))
-    if not modes or set(modes) - {"forward", "reverse"} or not whole:
+    order, directions = integer(order, "check_grads: order"), integer(directions, "check_grads: directions")
+    if not modes or set(modes) - {"forward", "reverse"} or min(order, directions) < 1:
         raise OperandError(
             "check_grads: modes are 'forward' and 'reverse', order and directions whole numbers from 1, "
             f"got {modes}, {order} and {directions}"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import builtins
-from operator import index as as_int
 
 import numpy as np
 
+from minigrad.arguments import integer, integers, is_several, not_offered
 from minigrad.core import OperandError, backend_beside, describe, dtype_of, shape_of
 from minigrad.ops.elementwise import broadcast_to_p, where
 from minigrad.ops.indexing import getitem, take
 from minigrad.ops.shape import concatenate_p, expand_dims, normal_axes, normal_axis, pad_p, ravel, reshape_p
 
 
-def concatenate(arrays, axis=0):
+def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arrays joined along an existing axis (axis=None joins them raveled)."""
+    not_offered("concatenate", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
     if not arrays:
         raise OperandError("concatenate: needs at least one array")
@@ -23,57 +24,59 @@ def concatenate(arrays, axis=0):
     return concatenate_p(*arrays, axis=normal_axis(axis, len(shape_of(arrays[0])), "concatenate"))
 
 
-def stack(arrays, axis=0):
+def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arrays of one shape joined along a new axis."""
+    not_offered("stack", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
     if not arrays or any(shape_of(x) != shape_of(arrays[0]) for x in arrays):
         raise OperandError(f"stack: needs arrays of one shape, got {', '.join(map(describe, arrays)) or 'none'}")
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
-def split(x, indices_or_sections, axis=0):
+def split(ary, indices_or_sections, axis=0):
     """A list of consecutive pieces along an axis: so many equal ones, or cut at these indices."""
-    axis = normal_axis(axis, len(shape_of(x)), "split")
-    length = shape_of(x)[axis]
-    if isinstance(indices_or_sections, (list, tuple, np.ndarray)):
-        cuts = [as_int(i) for i in indices_or_sections]
-    elif as_int(indices_or_sections) < 1 or length % indices_or_sections:
-        raise OperandError(
-            f"split: axis {axis} of {describe(x)} does not divide into {indices_or_sections} equal parts"
-        )
+    axis = normal_axis(axis, len(shape_of(ary)), "split")
+    length = shape_of(ary)[axis]
+    if is_several(indices_or_sections):
+        cuts = integers(indices_or_sections, "split: an index")
     else:
-        cuts = [length // indices_or_sections * i for i in range(1, indices_or_sections)]
-    return [getitem(x, (slice(None),) * axis + (slice(i, j),)) for i, j in zip([0, *cuts], [*cuts, length])]
+        parts = integer(indices_or_sections, "split: the number of parts")
+        if parts < 1 or length % parts:
+            raise OperandError(f"split: axis {axis} of {describe(ary)} does not divide into {parts} equal parts")
+        cuts = [length // parts * i for i in range(1, parts)]
+    return [getitem(ary, (slice(None),) * axis + (slice(i, j),)) for i, j in zip([0, *cuts], [*cuts, length])]
 
 
-def flip(x, axis=None):
-    """x backwards along these axes (all by default)."""
-    axes = normal_axes(axis, len(shape_of(x)), "flip")
-    return getitem(x, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(shape_of(x)))))
+def flip(m, axis=None):
+    """m backwards along these axes (all by default)."""
+    axes = normal_axes(axis, len(shape_of(m)), "flip")
+    return getitem(m, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(shape_of(m)))))
 
 
-def roll(x, shift, axis=None):
-    """x shifted along axes, what leaves one end entering at the other; axis=None rolls the raveled array."""
+def roll(a, shift, axis=None):
+    """a shifted along axes, what leaves one end entering at the other; axis=None rolls the raveled array."""
     if axis is None:
-        return reshape_p(roll(ravel(x), shift, 0), shape=shape_of(x))
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    shifts = shift if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
+        return reshape_p(roll(ravel(a), shift, 0), shape=shape_of(a))
+    axes, shifts = integers(axis, "roll: an axis"), integers(shift, "roll: a shift")
     axes = axes * len(shifts) if len(axes) == 1 else axes
+    shifts = shifts * len(axes) if len(shifts) == 1 else shifts
     if len(axes) != len(shifts):
         raise OperandError(f"roll: shift {shift} and axis {axis} differ in length")
-    for by, a in zip(shifts, axes):
-        a = normal_axis(a, len(shape_of(x)), "roll")
-        length = shape_of(x)[a]
+    for by, along in zip(shifts, axes):
+        along = normal_axis(along, len(shape_of(a)), "roll")
+        length = shape_of(a)[along]
         cut = -by % length if length else 0
         if cut:
-            lead = (slice(None),) * a
-            x = concatenate([getitem(x, (*lead, slice(cut, None))), getitem(x, (*lead, slice(None, cut)))], a)
-    return x
+            lead = (slice(None),) * along
+            a = concatenate([getitem(a, (*lead, slice(cut, None))), getitem(a, (*lead, slice(None, cut)))], along)
+    return a
 
 
-def pad(x, pad_width, mode="constant", constant_values=0):
-    """x with borders: mode 'constant', 'edge', 'reflect', 'symmetric' or 'wrap'. Widths as in numpy.pad."""
-    shape = shape_of(x)
+def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
+    """The array with borders: mode 'constant', 'edge', 'reflect', 'symmetric' or 'wrap'. Widths as in numpy.pad."""
+    x, shape = array, shape_of(array)
+    not_offered("pad", constant_values=None if mode == "constant" else constant_values, **options)
+    constant_values = 0 if constant_values is None else constant_values
     given = np.asarray(pad_width)
     try:
         widths = np.broadcast_to(given, (len(shape), 2)).tolist() if shape else []
@@ -95,14 +98,13 @@ def pad(x, pad_width, mode="constant", constant_values=0):
     return x
 
 
-def repeat(x, repeats, axis=None):
+def repeat(a, repeats, axis=None):
     """Each element `repeats` times in a row (a number, or one number for each) along an axis, or raveled."""
-    if axis is None:
-        x, axis = ravel(x), 0
+    x, axis = (ravel(a), 0) if axis is None else (a, axis)
     axis = normal_axis(axis, len(shape_of(x)), "repeat")
     try:
-        picks = np.repeat(np.arange(shape_of(x)[axis]), repeats)
-    except (TypeError, ValueError):
+        picks = np.repeat(np.arange(shape_of(x)[axis]), integers(repeats, "repeat: a number of repeats"))
+    except ValueError:
         raise OperandError(
             f"repeat: needs an integer ≥ 0, or one for each of the {shape_of(x)[axis]} elements along axis {axis} of "
             f"{describe(x)}, got {repeats!r}"
@@ -110,25 +112,25 @@ def repeat(x, repeats, axis=None):
     return take(x, picks, axis)
 
 
-def tile(x, reps):
-    """x laid side by side `reps` times along each axis."""
-    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
-    shape = shape_of(x)
+def tile(A, reps):
+    """A laid side by side `reps` times along each axis."""
+    reps = integers(reps, "tile: a number of repetitions")
+    shape = shape_of(A)
     ndim = builtins.max(len(shape), len(reps))
     shape, reps = (1,) * (ndim - len(shape)) + shape, (1,) * (ndim - len(reps)) + reps
-    apart = reshape_p(x, shape=tuple(n for s in shape for n in (1, s)))
+    apart = reshape_p(A, shape=tuple(n for s in shape for n in (1, s)))
     spread = broadcast_to_p(apart, shape=tuple(n for pair in zip(reps, shape) for n in pair))
     return reshape_p(spread, shape=tuple(r * s for r, s in zip(reps, shape)))
 
 
-def tril(x, k=0):
+def tril(m, k=0):
     """The lower triangle: zero above the k-th diagonal of the last two axes."""
-    return where(_triangle(x, k), x, False if dtype_of(x).kind == "b" else 0)
+    return where(_triangle(m, integer(k, "tril: k")), m, False if dtype_of(m).kind == "b" else 0)
 
 
-def triu(x, k=0):
+def triu(m, k=0):
     """The upper triangle: zero below the k-th diagonal of the last two axes."""
-    return where(~_triangle(x, k - 1), x, False if dtype_of(x).kind == "b" else 0)
+    return where(~_triangle(m, integer(k, "triu: k") - 1), m, False if dtype_of(m).kind == "b" else 0)
 
 
 def _triangle(x, k):

@@ -12,8 +12,9 @@ All three are matrix products of windows, which NumPy writes out (`backends/colu
 
 from __future__ import annotations
 
+from minigrad.arguments import integer, integers, is_several
 from minigrad.backends.columns import Pads, out_size
-from minigrad.core import OperandError, describe, primitive, shape_of
+from minigrad.core import OperandError, OperandTypeError, describe, primitive, shape_of
 from minigrad.ops.shape import reshape_p, transpose_p
 from minigrad.rules import bilinear
 
@@ -63,8 +64,9 @@ def conv2d(x, w, stride=1, padding="same"):
         raise OperandError(
             f"conv2d: needs images (N, H, W, C) and kernels (k, k, C, F) of one C, got {describe(x)} and {describe(w)}"
         )
-    strides = tuple(stride) if isinstance(stride, (tuple, list)) else (stride, stride)
-    if len(strides) != 2 or any(not isinstance(s, int) or s < 1 for s in strides):
+    strides = integers(stride, "conv2d: a stride")
+    strides = strides if is_several(stride) else strides * 2
+    if len(strides) != 2 or min(strides) < 1:
         raise OperandError(f"conv2d: stride must be a positive integer or a pair of them, got {stride!r}")
     kernel, size = shape_of(w)[:2], shape_of(x)[1:3]
     pads = _pads(padding, size, kernel, strides)
@@ -74,17 +76,19 @@ def conv2d(x, w, stride=1, padding="same"):
 
 
 def _pads(padding, size, kernel, stride) -> Pads:
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, stride, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return ((0, 0), (0, 0))
     try:
-        pairs = ((padding, padding),) * 2 if isinstance(padding, int) else tuple(tuple(p) for p in padding)
-        (top, bottom), (left, right) = pairs
-        if all(isinstance(p, int) and p >= 0 for p in (top, bottom, left, right)):
+        if is_several(padding) or len(getattr(padding, "shape", ())) == 2:
+            pairs = tuple(integers(side, "conv2d: padding") for side in padding)
+        else:
+            pairs = ((integer(padding, "conv2d: padding"),) * 2,) * 2
+        if [len(pair) for pair in pairs] == [2, 2] and min(map(min, pairs)) >= 0:
             return pairs
-    except (TypeError, ValueError):
+    except OperandTypeError:
         pass
     raise OperandError(
         f"conv2d: padding must be 'same', 'valid', an integer ≥ 0 or ((top, bottom), (left, right)), got {padding!r}"
@@ -97,8 +101,8 @@ def depth_to_space(x, factor=2):
     Channel (factor·r_i + r_j)·C + c of pixel (i, j) becomes channel c of pixel (factor·i + r_i, factor·j + r_j), so
     images (N, H, W, factor²·C) become (N, factor·H, factor·W, C). Raises ValueError if the channels do not divide.
     """
-    shape = shape_of(x)
-    if len(shape) != 4 or not isinstance(factor, int) or factor < 1 or shape[3] % factor**2:
+    shape, factor = shape_of(x), integer(factor, "depth_to_space: factor")
+    if len(shape) != 4 or factor < 1 or shape[3] % factor**2:
         raise OperandError(f"depth_to_space: needs images (N, H, W, {factor}²·C), got {describe(x)}")
     n, h, w, c = shape
     split = reshape_p(x, shape=(n, h, w, factor, factor, c // factor**2))
@@ -110,8 +114,8 @@ def depth_to_space(x, factor=2):
 
 def space_to_depth(x, factor=2):
     """Stack factor×factor pixels as channels of one: the inverse, and the transpose, of depth_to_space."""
-    shape = shape_of(x)
-    if len(shape) != 4 or not isinstance(factor, int) or factor < 1 or shape[1] % factor or shape[2] % factor:
+    shape, factor = shape_of(x), integer(factor, "space_to_depth: factor")
+    if len(shape) != 4 or factor < 1 or shape[1] % factor or shape[2] % factor:
         raise OperandError(f"space_to_depth: needs images (N, {factor}·H, {factor}·W, C), got {describe(x)}")
     n, h, w, c = shape
     split = reshape_p(x, shape=(n, h // factor, factor, w // factor, factor, c))
@@ -124,6 +128,7 @@ def deconv2d(x, w, factor=2):
 
     For odd k and factor 2 it equals a transposed convolution with a kernel of 2k, stride 2 and padding k−1.
     """
-    if len(shape_of(w)) == 4 and shape_of(w)[3] % factor**2:
+    factor = integer(factor, "deconv2d: factor")
+    if factor < 1 or (len(shape_of(w)) == 4 and shape_of(w)[3] % factor**2):
         raise OperandError(f"deconv2d: kernels need {factor}²·F output channels, got {describe(w)}")
     return depth_to_space(conv2d(x, w, 1, "same"), factor)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arguments import not_offered
 from minigrad.backends import stored
 from minigrad.core import OperandTypeError, Primitive, dtype_of, primitive, shape_of
 from minigrad.rules import constant, linear, partials
@@ -27,7 +28,9 @@ def _unary(name: str, formula: str, x: Callable | int | None, forward: Callable 
     made = Primitive(name, forward or default)
     partials(made, x=x) if x is not None else constant(made)
 
-    def function(x):
+    def function(x, /, out=None, **options):
+        if out is not None or options:
+            not_offered(made.name, out=out, **options)
         return made(x)
 
     return _named(function, made, formula)
@@ -42,7 +45,9 @@ def _binary(name: str, formula: str, x1: Any, x2: Any, forward: Callable | None 
     made = Primitive(name, forward or default)
     partials(made, x1=x1, x2=x2) if x1 is not None or x2 is not None else constant(made)
 
-    def function(x1, x2):
+    def function(x1, x2, /, out=None, **options):
+        if out is not None or options:
+            not_offered(made.name, out=out, **options)
         return made(x1, x2)
 
     return _named(function, made, formula)
@@ -121,14 +126,16 @@ linear(
 )
 
 
-def where(condition, x1, x2):
-    """x₁ where `condition` holds, else x₂.
+def where(condition, x=None, y=None, /):
+    """x where `condition` holds, else y.
 
     The branch not taken gets a zero cotangent, even where its value is NaN. What made that branch multiplies the zero
     by its own slope, though, and 0·∞ is NaN in reverse mode: for √x where x > 0, also mask the argument,
     `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
     """
-    return where_p(condition, x1, x2)
+    if x is None or y is None:
+        raise OperandTypeError("where: give x and y, of which it takes elements; it does not look for positions")
+    return where_p(condition, x, y)
 
 
 @primitive("sum_to")
@@ -364,12 +371,16 @@ partials(
 )
 
 
-def clip(x, a_min=None, a_max=None):
-    """x kept within [a_min, a_max]; its derivative is 1 inside and on both edges, 0 outside."""
+def clip(a, a_min=None, a_max=None, out=None, *, min=None, max=None, **options):
+    """a kept within [a_min, a_max], or [min, max]; its derivative is 1 inside and on both edges, 0 outside."""
+    not_offered("clip", out=out, **options)
+    if (a_min is not None or a_max is not None) and (min is not None or max is not None):
+        raise OperandTypeError("clip: a_min and a_max are min and max under other names; give one pair")
     low, high = -math.inf, math.inf
-    if dtype_of(x).kind in "iu":  # integers stay integers
-        low, high = int(np.iinfo(dtype_of(x)).min), int(np.iinfo(dtype_of(x)).max)
-    return clip_p(x, low if a_min is None else a_min, high if a_max is None else a_max)
+    if dtype_of(a).kind in "iu":  # integers stay integers
+        low, high = int(np.iinfo(dtype_of(a)).min), int(np.iinfo(dtype_of(a)).max)
+    a_min, a_max = min if a_min is None else a_min, max if a_max is None else a_max
+    return clip_p(a, low if a_min is None else a_min, high if a_max is None else a_max)
 
 
 def stop_gradient(x):

@@ -11,6 +11,7 @@ from operator import index as as_int
 
 import numpy as np
 
+from minigrad.arguments import integer, not_offered
 from minigrad.backends import stored
 from minigrad.core import (
     OperandError,
@@ -211,24 +212,28 @@ def _true_positions(x, mask, axis):
     return list(b.xp.nonzero(b.xp.asarray(_seen(mask))))
 
 
-def take(x, indices, axis=None):
-    """Elements of x along an axis (of the raveled x by default)."""
+def take(a, indices, axis=None, out=None, mode="raise"):
+    """Elements of a along an axis (of the raveled a by default)."""
+    not_offered("take", out=out, mode=mode)
     if axis is None:
-        x, axis = ravel(x), 0
-    axis = normal_axis(axis, len(shape_of(x)), "take")
-    return _gather(x, [indices], (axis,))
+        a, axis = ravel(a), 0
+    axis = normal_axis(axis, len(shape_of(a)), "take")
+    return _gather(a, [indices], (axis,))
 
 
-def take_along_axis(x, indices, axis):
-    """Match 1-d slices of x with 1-d slices of indices, as argsort and argmax give them."""
-    if len(shape_of(x)) != len(shape_of(indices)):
-        raise OperandError(f"take_along_axis: {describe(x)} and {describe(indices)} differ in dimensions")
-    return take_along_p(x, indices, axis=normal_axis(axis, len(shape_of(x)), "take_along_axis"))
+def take_along_axis(arr, indices, axis=-1):
+    """Match 1-d slices of arr (raveled for axis=None) with 1-d slices of indices, as argsort and argmax give them."""
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    if len(shape_of(arr)) != len(shape_of(indices)):
+        raise OperandError(f"take_along_axis: {describe(arr)} and {describe(indices)} differ in dimensions")
+    return take_along_p(arr, indices, axis=normal_axis(axis, len(shape_of(arr)), "take_along_axis"))
 
 
-def diagonal(x, offset=0, axis1=0, axis2=1):
+def diagonal(a, offset=0, axis1=0, axis2=1):
     """The diagonal of two axes, as the last axis of the result."""
-    first, second = (normal_axis(a, len(shape_of(x)), "diagonal") for a in (axis1, axis2))
+    x, offset = a, integer(offset, "diagonal: offset")
+    first, second = (normal_axis(axis, len(shape_of(x)), "diagonal") for axis in (axis1, axis2))
     if first == second:
         raise OperandIndexError(f"diagonal: axes {axis1} and {axis2} of {describe(x)} are the same")
     x = moveaxis(x, (first, second), (-2, -1))
@@ -239,14 +244,14 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     return gather_p(x, put, axes=(len(lead), len(lead) + 1))
 
 
-def diag(x, k=0):
-    """A matrix with the vector x on its k-th diagonal, or the k-th diagonal of the matrix x."""
-    ndim = len(shape_of(x))
+def diag(v, k=0):
+    """A matrix with the vector v on its k-th diagonal, or the k-th diagonal of the matrix v."""
+    ndim, k = len(shape_of(v)), integer(k, "diag: k")
     if ndim == 2:
-        return diagonal(x, k)
+        return diagonal(v, k)
     if ndim != 1:
-        raise OperandError(f"diag: needs a vector or a matrix, got {describe(x)}")
-    length = shape_of(x)[0]
+        raise OperandError(f"diag: needs a vector or a matrix, got {describe(v)}")
+    length = shape_of(v)[0]
     steps = np.arange(length)
-    put = backend_beside(x).from_host(np.stack([steps + max(-k, 0), steps + max(k, 0)]))
-    return scatter_add_p(x, put, axes=(0, 1), shape=(length + abs(k),) * 2)
+    put = backend_beside(v).from_host(np.stack([steps + max(-k, 0), steps + max(k, 0)]))
+    return scatter_add_p(v, put, axes=(0, 1), shape=(length + abs(k),) * 2)

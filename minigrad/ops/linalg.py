@@ -11,8 +11,7 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-import numpy as np
-
+from minigrad.arguments import integer, is_several, not_offered
 from minigrad.backends import stored
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
 from minigrad.ops import elementwise as e
@@ -54,8 +53,10 @@ bilinear(
 )
 
 
-def matmul(x1, x2):
+def matmul(x1, x2, /, out=None, **options):
     """Matrix product of the last two axes; the others broadcast. A vector is a row on the left, else a column."""
+    if out is not None or options:
+        not_offered("matmul", out=out, **options)
     n1, n2 = len(shape_of(x1)), len(shape_of(x2))
     if not n1 or not n2 or shape_of(x1)[-1] != shape_of(x2)[0 if n2 == 1 else -2]:
         raise OperandError(
@@ -72,44 +73,49 @@ def matmul(x1, x2):
     return matmul_p(x1, x2)
 
 
-def dot(x1, x2):
-    """NumPy's dot: over the last axis of x₁ and the second-to-last (or only) one of x₂."""
-    n1, n2 = len(shape_of(x1)), len(shape_of(x2))
+def dot(a, b, out=None):
+    """NumPy's dot: over the last axis of a and the second-to-last (or only) one of b."""
+    not_offered("dot", out=out)
+    n1, n2 = len(shape_of(a)), len(shape_of(b))
     if n1 == 0 or n2 == 0:
-        return e.multiply(x1, x2)
-    return tensordot(x1, x2, axes=((n1 - 1,), (max(n2 - 2, 0),)))
+        return e.multiply(a, b)
+    return tensordot(a, b, axes=((n1 - 1,), (max(n2 - 2, 0),)))
 
 
-def tensordot(x1, x2, axes=2):
-    """Sum over pairs of axes: the last `axes` of x₁ with the first of x₂, or the listed ones."""
-    n1, n2 = len(shape_of(x1)), len(shape_of(x2))
-    if isinstance(axes, (int, np.integer)):
-        if not 0 <= axes <= min(n1, n2):
-            raise OperandError(f"tensordot: axes={axes} is too many for {describe(x1)} and {describe(x2)}")
-        first, second = tuple(range(n1 - axes, n1)), tuple(range(axes))
+def tensordot(a, b, axes=2):
+    """Sum over pairs of axes: the last `axes` of a with the first of b, or the listed ones."""
+    shape1, shape2 = shape_of(a), shape_of(b)
+    n1, n2 = len(shape1), len(shape2)
+    if is_several(axes):
+        first, second = (tuple(one) if is_several(one) else (one,) for one in axes)
+        first = tuple(normal_axis(axis, n1, "tensordot") for axis in first)
+        second = tuple(normal_axis(axis, n2, "tensordot") for axis in second)
     else:
-        first, second = (tuple(a) if isinstance(a, (tuple, list)) else (a,) for a in axes)
-        first = tuple(normal_axis(a, n1, "tensordot") for a in first)
-        second = tuple(normal_axis(a, n2, "tensordot") for a in second)
-    if [shape_of(x1)[a] for a in first] != [shape_of(x2)[a] for a in second]:
-        raise OperandError(f"tensordot: axes {first} of {describe(x1)} and {second} of {describe(x2)} differ in length")
-    free1 = tuple(a for a in range(n1) if a not in first)
-    free2 = tuple(a for a in range(n2) if a not in second)
-    shape1, shape2 = [shape_of(x1)[a] for a in free1], [shape_of(x2)[a] for a in free2]
-    summed = math.prod(shape_of(x1)[a] for a in first)
-    left = reshape_p(transpose(x1, free1 + first), shape=(math.prod(shape1), summed))
-    right = reshape_p(transpose(x2, second + free2), shape=(summed, math.prod(shape2)))
-    return reshape_p(matmul_p(left, right), shape=(*shape1, *shape2))
+        count = integer(axes, "tensordot: axes")
+        if not 0 <= count <= min(n1, n2):
+            raise OperandError(f"tensordot: axes={count} is too many for {describe(a)} and {describe(b)}")
+        first, second = tuple(range(n1 - count, n1)), tuple(range(count))
+    if [shape1[axis] for axis in first] != [shape2[axis] for axis in second]:
+        raise OperandError(f"tensordot: axes {first} of {describe(a)} and {second} of {describe(b)} differ in length")
+    free1 = tuple(axis for axis in range(n1) if axis not in first)
+    free2 = tuple(axis for axis in range(n2) if axis not in second)
+    rows, columns = [shape1[axis] for axis in free1], [shape2[axis] for axis in free2]
+    summed = math.prod(shape1[axis] for axis in first)
+    left = reshape_p(transpose(a, free1 + first), shape=(math.prod(rows), summed))
+    right = reshape_p(transpose(b, second + free2), shape=(summed, math.prod(columns)))
+    return reshape_p(matmul_p(left, right), shape=(*rows, *columns))
 
 
-def outer(x1, x2):
-    """All products of an element of x₁ and one of x₂, both raveled."""
-    return e.multiply(expand_dims(ravel(x1), 1), expand_dims(ravel(x2), 0))
+def outer(a, b, out=None):
+    """All products of an element of a and one of b, both raveled."""
+    not_offered("outer", out=out)
+    return e.multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
-def trace(x, offset=0, axis1=0, axis2=1):
-    """Sum of a diagonal."""
-    return sum_(diagonal(x, offset, axis1, axis2), -1)
+def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
+    """Sum of a diagonal, in `dtype`."""
+    not_offered("trace", out=out)
+    return sum_(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
 @primitive("einsum")
@@ -131,8 +137,10 @@ def _einsum_transpose(g, i, xs, *, subscripts):
 bilinear(einsum_p, _einsum_transpose)
 
 
-def einsum(subscripts, *operands):
+def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe", optimize=False):
     """Einstein summation, as numpy.einsum with a subscripts string: repeated letters, ellipsis and broadcasting."""
+    not_offered("einsum", out=out, dtype=dtype, order=order, optimize=optimize)
+    not_offered("einsum", casting=None if casting == "safe" else casting)
     terms, output = _parse(subscripts, operands)
     xs = list(operands)
     for i, term in enumerate(terms):  # a repeated letter is a diagonal
@@ -273,13 +281,14 @@ def _lower(s):
     return tril(s) + tril(mT(s), -1)
 
 
-def cholesky(a):
+def cholesky(a, /, *, upper=False):
     """The lower L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
 
-    Raises LinAlgError if a matrix is not positive definite.
+    With `upper`, the upper U with UᵀU = A, from the upper triangle. Raises LinAlgError if a matrix is not positive
+    definite.
     """
     _square(a, "cholesky", real=True)
-    return cholesky_p(a)
+    return mT(cholesky_p(mT(a))) if upper else cholesky_p(a)
 
 
 @primitive("det")

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
+from minigrad.arguments import dtype_from, not_offered
 from minigrad.core import OperandTypeError, Tracer, known
 from minigrad.ops import elementwise as e
 from minigrad.ops import indexing, linalg, reduce, scan, shape
@@ -33,12 +36,11 @@ _COMPARISONS = {
 _METHODS = {
     **{name: getattr(reduce, name) for name in "sum mean var std max min argmax argmin argsort".split()},
     **{name: getattr(scan, name) for name in "prod cumsum cumprod".split()},
-    **{name: getattr(shape, name) for name in "reshape ravel swapaxes squeeze astype copy".split()},
+    **{name: getattr(shape, name) for name in "ravel swapaxes squeeze".split()},
     "dot": linalg.dot,
     "trace": linalg.trace,
     "diagonal": indexing.diagonal,
     "take": indexing.take,
-    "clip": lambda x, min=None, max=None: e.clip(x, min, max),  # the names of numpy.ndarray.clip
     "flatten": shape.ravel,
 }
 _SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
@@ -79,6 +81,10 @@ def install(package: ModuleType) -> None:
         "T": property(shape.transpose),
         "mT": property(linalg.mT),
         "transpose": _transpose,
+        "reshape": _reshape,
+        "clip": _clip,
+        "copy": _copy,
+        "astype": _astype,
         "__array_ufunc__": _ufunc(package),
         "__array_function__": _function(package),
     }
@@ -100,8 +106,31 @@ def _is_operand(x: Any) -> bool:
     return isinstance(x, (Tracer, int, float, complex, list)) or hasattr(x, "dtype")
 
 
+# Methods that take other arguments than NumPy's function of the same name
+
+
 def _transpose(x, *axes):
-    return shape.transpose(x, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
+    return shape.transpose(x, axes[0] if len(axes) == 1 else axes or None)
+
+
+def _reshape(x, /, *shape_, order="C", copy=None):
+    return shape.reshape(x, shape_[0] if len(shape_) == 1 else shape_, order, copy=copy)
+
+
+def _clip(x, /, min=None, max=None, out=None, **options):
+    return e.clip(x, None, None, out, min=min, max=max, **options)
+
+
+def _copy(x, /, order="C"):
+    return shape.copy(x, order)
+
+
+def _astype(x, /, dtype, order="K", casting="unsafe", subok=True, copy=True):
+    not_offered("astype", order=order, subok=subok)
+    dtype = dtype_from(dtype, "astype")
+    if not np.can_cast(x.dtype, dtype, casting):
+        raise OperandTypeError(f"astype: {x.dtype} does not become {dtype} with casting={casting!r}")
+    return shape.astype(x, dtype, copy=copy)
 
 
 def _length(x: Tracer) -> int:
@@ -127,11 +156,10 @@ def _refusal(what: str, instead: str) -> Callable:
 def _ufunc(package: ModuleType) -> Callable:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         function = getattr(package, ufunc.__name__, None)
-        if function is None or method != "__call__" or any(v is not None for v in kwargs.values()):
+        if function is None or method != "__call__":
             call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            options = f" with {', '.join(sorted(kwargs))}" if kwargs else ""
-            raise OperandTypeError(f"{call}{options} is not offered for traced values")
-        return function(*inputs)
+            raise OperandTypeError(f"{call} is not offered for traced values")
+        return function(*inputs, **kwargs)
 
     return __array_ufunc__
 
@@ -141,6 +169,7 @@ def _function(package: ModuleType) -> Callable:
         module = function.__module__.removeprefix("numpy").lstrip(".")
         name = f"{module}.{function.__name__}".lstrip(".")
         ours = getattr(package, function.__name__, None) if module in ("", "linalg", "lib") else None
+        ours = linalg.trace if ours is package.trace else ours  # mg.trace makes programs of functions, too
         if name in _SIZES and len(args) == 1 and not kwargs:
             return getattr(self, name)
         if ours is None or not callable(ours) or name in _UNLIKE:

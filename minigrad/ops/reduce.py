@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy as np
 
+from minigrad.arguments import dtype_from, not_offered
 from minigrad.backends import stored
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, is_inexact, primitive, shape_of
 from minigrad.ops import elementwise as e
@@ -44,34 +45,60 @@ def sum_p(b, x, *, axes, out=None):
 linear(sum_p, x=lambda g, x, axes: spread(g, x, axes))
 
 
-def sum(x, axis=None, keepdims=False):
-    """Sum over axes (all by default)."""
-    return reduce_axes(sum_p, x, axis, keepdims)
+def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
+    """Sum over axes (all by default), in `dtype`."""
+    not_offered("sum", out=out, initial=initial, where=where)
+    return reduce_axes(sum_p, summands(a, dtype, "sum"), axis, keepdims)
 
 
-def mean(x, axis=None, keepdims=False):
-    """Mean over axes (all by default). float16 is summed in float32, as in NumPy."""
-    count = _count(x, axis, "mean")
-    if dtype_of(x) == np.float16:
-        return astype(e.divide(sum(astype(x, np.float32), axis, keepdims), count), np.float16)
-    return e.divide(sum(x, axis, keepdims), count)
+def summands(a, dtype, operation):
+    """a, in the dtype in which it is to be added up or multiplied."""
+    return a if dtype is None else astype(a, dtype_from(dtype, operation))
+
+
+def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
+    """Mean over axes (all by default), in `dtype`. float16 is summed in float32, as in NumPy."""
+    not_offered("mean", out=out, where=where)
+    wide, result = _widened(a, dtype, "mean")
+    y = e.divide(sum(wide, axis, keepdims=keepdims), _count(a, axis, "mean"))
+    return y if result is None else astype(y, result)
+
+
+def _widened(a, dtype, operation):
+    """(a in the dtype in which its mean is computed, the dtype of the result: None for what comes)."""
+    if dtype is None and dtype_of(a) == np.float16:
+        return astype(a, np.float32), np.dtype(np.float16)
+    return summands(a, dtype, operation), None if dtype is None else dtype_from(dtype, operation)
 
 
 def _count(x, axis, operation):
     return math.prod(shape_of(x)[a] for a in normal_axes(axis, len(shape_of(x)), operation))
 
 
-def var(x, axis=None, ddof=0, keepdims=False):
-    """Mean squared deviation from the mean; divides by n − ddof. Real x only."""
-    if dtype_of(x).kind == "c":
-        raise OperandTypeError(f"var: real arrays only, got {describe(x)}")
-    deviation = x - mean(x, axis, keepdims=True)
-    return e.divide(sum(e.square(deviation), axis, keepdims), builtins.max(_count(x, axis, "var") - ddof, 0))
+_mean = mean  # also the name of an argument
 
 
-def std(x, axis=None, ddof=0, keepdims=False):
-    """√var; where x is constant, its derivatives of every order are taken to be 0."""
-    return _root(var(x, axis, ddof, keepdims))
+def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+    """Mean squared deviation from the mean, in `dtype`; divides by n − ddof (or `correction`). Real arrays only.
+
+    `mean` is the mean where it is known already, with its axes kept.
+    """
+    not_offered("var", out=out, where=where)
+    if correction is not None and ddof != 0:
+        raise OperandError(f"var: ddof={ddof} and correction={correction} are two names of one thing; give one")
+    wide, result = _widened(a, dtype, "var")
+    if dtype_of(wide).kind == "c":
+        raise OperandTypeError(f"var: real arrays only, got {describe(wide)}")
+    deviation = wide - (_mean(wide, axis, keepdims=True) if mean is None else mean)
+    degrees = builtins.max(_count(a, axis, "var") - (ddof if correction is None else correction), 0)
+    y = e.divide(sum(e.square(deviation), axis, keepdims=keepdims), degrees)
+    return y if result is None else astype(y, result)
+
+
+def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+    """√var; where a is constant, its derivatives of every order are taken to be 0."""
+    not_offered("std", out=out, where=where)
+    return _root(var(a, axis, dtype, None, ddof, keepdims, mean=mean, correction=correction))
 
 
 def _root(v):
@@ -92,15 +119,15 @@ def norm(x, ord=None, axis=None, keepdims=False):
         raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
     x = _inexact(x)
     if ord in (None, 2, "fro"):
-        return _root(sum(e.square(x), axis, keepdims))
+        return _root(sum(e.square(x), axis, keepdims=keepdims))
     if ord == math.inf:
-        return max(e.abs(x), axis, keepdims)
+        return max(e.abs(x), axis, keepdims=keepdims)
     if ord == -math.inf:
-        return min(e.abs(x), axis, keepdims)
+        return min(e.abs(x), axis, keepdims=keepdims)
     if not isinstance(ord, Real) or ord == 0:
         raise OperandError(f"norm: ord={ord!r} is not offered; use None, 'fro', a number other than 0, or ±inf")
     if ord == 1:
-        return sum(e.abs(x), axis, keepdims)
+        return sum(e.abs(x), axis, keepdims=keepdims)
     size, ord = e.abs(x), float(ord)
     zero = e.equal(sum(size, axis, keepdims=True), 0)
     if 0 < ord < 2:  # |xᵢ|ᵖ has a kink (or worse) at 0: a component that is 0 has no part in the derivatives
@@ -146,14 +173,16 @@ for _extreme in (max_p, min_p):
     )
 
 
-def max(x, axis=None, keepdims=False):
+def max(a, axis=None, out=None, keepdims=False, initial=None, where=None):
     """The largest element; ties share the derivative equally."""
-    return reduce_axes(max_p, x, axis, keepdims)
+    not_offered("max", out=out, initial=initial, where=where)
+    return reduce_axes(max_p, a, axis, keepdims)
 
 
-def min(x, axis=None, keepdims=False):
+def min(a, axis=None, out=None, keepdims=False, initial=None, where=None):
     """The smallest element; ties share the derivative equally."""
-    return reduce_axes(min_p, x, axis, keepdims)
+    not_offered("min", out=out, initial=initial, where=where)
+    return reduce_axes(min_p, a, axis, keepdims)
 
 
 @constant
@@ -174,26 +203,52 @@ def argsort_p(b, x, *, axis, out=None):
     return stored(b.xp.argsort(x, axis=axis, kind="stable"), out)
 
 
-def argmax(x, axis=None):
-    """Where the largest element is (the first, of ties)."""
-    return argmax_p(x, axis=axis)
+def argmax(a, axis=None, out=None, *, keepdims=False):
+    """Where the largest element is (the first, of ties), along an axis or in the raveled a."""
+    not_offered("argmax", out=out)
+    return _position(argmax_p, a, axis, keepdims)
 
 
-def argmin(x, axis=None):
-    """Where the smallest element is (the first, of ties)."""
-    return argmin_p(x, axis=axis)
+def argmin(a, axis=None, out=None, *, keepdims=False):
+    """Where the smallest element is (the first, of ties), along an axis or in the raveled a."""
+    not_offered("argmin", out=out)
+    return _position(argmin_p, a, axis, keepdims)
 
 
-def argsort(x, axis=-1):
-    """The indices that sort x; ties keep their order."""
-    return argsort_p(x, axis=axis)
+def _position(made, a, axis, keepdims):
+    whole = axis is None or not shape_of(a)
+    a_line, along = line(a, axis, made.name)
+    y = made(a_line, axis=along)
+    axes = normal_axes(None if whole else along, len(shape_of(a)), made.name)
+    return reshape_p(y, shape=_kept(shape_of(a), axes)) if keepdims else y
 
 
-def sort(x, axis=-1):
-    """x in increasing order along an axis (axis=None sorts the raveled x)."""
-    x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    axis = normal_axis(axis, len(shape_of(x)), "sort")
-    return take_along_axis(x, argsort_p(x, axis=axis), axis)
+def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
+    """The indices that sort a along an axis (axis=None the raveled a); ties keep their order, whatever the `kind`."""
+    _check_kind("argsort", kind, order)
+    a, axis = line(a, axis, "argsort")
+    return argsort_p(a, axis=axis)
+
+
+def sort(a, axis=-1, kind=None, order=None, *, stable=None):
+    """a in increasing order along an axis (axis=None the raveled a); ties keep their order, whatever the `kind`."""
+    _check_kind("sort", kind, order)
+    a, axis = line(a, axis, "sort")
+    return take_along_axis(a, argsort_p(a, axis=axis), axis)
+
+
+def line(a, axis, operation):
+    """(a, the axis to go along): the raveled a for None, and for a number, which counts as a row of one."""
+    ndim = len(shape_of(a))
+    axis = axis if axis is None else normal_axis(axis, builtins.max(ndim, 1), operation)
+    return (a, axis) if ndim and axis is not None else (ravel(a), 0)
+
+
+def _check_kind(operation, kind, order):
+    if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # of which stable is the strictest
+        raise OperandError(f"{operation}: kind={kind!r} is unknown; every sort here is stable")
+    if order is not None:
+        raise OperandError(f"{operation}: order={order!r} is not offered: elements are numbers, without fields")
 
 
 # Log-sum-exp and softmax

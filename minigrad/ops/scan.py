@@ -9,13 +9,14 @@ import math
 
 import numpy as np
 
+from minigrad.arguments import not_offered
 from minigrad.backends import stored
 from minigrad.core import primitive, shape_of
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem
-from minigrad.ops.reduce import reduce_axes, spread, sum_p
-from minigrad.ops.shape import concatenate_p, moveaxis, normal_axis, ravel, reshape_p
+from minigrad.ops.reduce import line, reduce_axes, spread, sum_p, summands
+from minigrad.ops.shape import concatenate_p, moveaxis, reshape_p
 from minigrad.rules import custom, linear
 
 
@@ -30,10 +31,11 @@ def cumsum_p(b, x, *, axis, reverse=False, out=None):
 linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse))
 
 
-def cumsum(x, axis=None):
-    """Running sums along an axis (of the raveled x by default)."""
-    x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    return cumsum_p(x, axis=normal_axis(axis, len(shape_of(x)), "cumsum"), reverse=False)
+def cumsum(a, axis=None, dtype=None, out=None):
+    """Running sums along an axis (of the raveled a by default), in `dtype`."""
+    not_offered("cumsum", out=out)
+    a, axis = line(a, axis, "cumsum")
+    return cumsum_p(summands(a, dtype, "cumsum"), axis=axis, reverse=False)
 
 
 # Products, with derivatives that are exact where factors are zero
@@ -103,10 +105,11 @@ custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
 )
 
 
-def cumprod(x, axis=None):
-    """Running products along an axis (of the raveled x by default)."""
-    x, axis = (ravel(x), 0) if axis is None else (x, axis)
-    return cumprod_p(x, axis=normal_axis(axis, len(shape_of(x)), "cumprod"))
+def cumprod(a, axis=None, dtype=None, out=None):
+    """Running products along an axis (of the raveled a by default), in `dtype`."""
+    not_offered("cumprod", out=out)
+    a, axis = line(a, axis, "cumprod")
+    return cumprod_p(summands(a, dtype, "cumprod"), axis=axis)
 
 
 @primitive("prod")
@@ -139,6 +142,7 @@ custom(
 )
 
 
-def prod(x, axis=None, keepdims=False):
-    """Product over axes (all by default)."""
-    return reduce_axes(prod_p, x, axis, keepdims)
+def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
+    """Product over axes (all by default), in `dtype`."""
+    not_offered("prod", out=out, initial=initial, where=where)
+    return reduce_axes(prod_p, summands(a, dtype, "prod"), axis, keepdims)

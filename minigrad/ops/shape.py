@@ -7,11 +7,12 @@ else that rearranges (`ops.arrange`) is composed of these and of indexing.
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
-from operator import index as as_int
 
 import numpy as np
 
+from minigrad.arguments import dtype_from, integer, integers, is_several, not_offered
 from minigrad.backends import stored
 from minigrad.core import (
     OperandError,
@@ -94,8 +95,8 @@ astype_discrete_p = constant(Primitive("astype_discrete", _astype))
 
 
 @primitive("copy")
-def copy_p(b, x, out=None):
-    return b.xp.array(x, copy=True) if out is None else stored(x, out)
+def copy_p(b, x, *, order="K", out=None):
+    return b.xp.array(x, copy=True, order=order) if out is None else stored(x, out)
 
 
 linear(copy_p, x=lambda g: g)
@@ -104,11 +105,8 @@ linear(copy_p, x=lambda g: g)
 
 
 def normal_axis(axis: int, ndim: int, operation: str) -> int:
-    """A non-negative axis. Raises OperandIndexError naming the operation."""
-    try:
-        position = as_int(axis)
-    except TypeError:
-        raise OperandIndexError(f"{operation}: an axis must be an integer, not {axis!r}") from None
+    """A non-negative axis. Raises OperandIndexError or OperandTypeError naming the operation."""
+    position = integer(axis, f"{operation}: an axis")
     if not -ndim <= position < ndim:
         raise OperandIndexError(f"{operation}: axis {axis} is out of range for an array of {ndim} dimensions")
     return position % ndim
@@ -118,99 +116,115 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) -> 
     """Sorted non-negative axes; None means all of them. Raises OperandIndexError for repeats and overruns."""
     if axis is None:
         return tuple(range(ndim))
-    axes = [normal_axis(a, ndim, operation) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+    axes = [normal_axis(a, ndim, operation) for a in (axis if is_several(axis) else (axis,))]
     if len(set(axes)) != len(axes):
         raise OperandIndexError(f"{operation}: axis {axis} names an axis twice")
     return tuple(builtins.sorted(axes))
 
 
-def reshape(x, shape, *more):
-    """x in another shape (row-major); one entry may be -1."""
-    shape = (shape, *more) if more or np.ndim(shape) == 0 else tuple(shape)
-    old = shape_of(x)
+def reshape(a, shape, order="C", *, copy=None):
+    """a in another shape, of which one entry may be -1; `order` "C" goes through rows first, "F" through columns."""
+    shape = integers(shape, "reshape: an entry of the shape")
+    if copy is not True:
+        not_offered("reshape", copy=copy)
+    if not by_rows(order, "reshape"):
+        y = transpose(reshape(transpose(a), shape[::-1]))
+        return copy_p(y) if copy else y
+    old = shape_of(a)
     if -1 in shape:
         rest = int(np.prod([n for n in shape if n != -1], dtype=np.int64))
         size = int(np.prod(old, dtype=np.int64))
         if builtins.sum(n == -1 for n in shape) > 1 or rest == 0 or size % rest:
-            raise OperandError(f"reshape: {describe(x)} of {size} elements does not fit the shape {shape}")
+            raise OperandError(f"reshape: {describe(a)} of {size} elements does not fit the shape {shape}")
         shape = tuple(size // rest if n == -1 else n for n in shape)
-    if any(not hasattr(n, "__index__") for n in shape):
-        raise OperandTypeError(f"reshape: a shape is made of integers, got {shape}")
-    return reshape_p(x, shape=tuple(map(as_int, shape)))
+    y = reshape_p(a, shape=shape)
+    return copy_p(y) if copy else y
 
 
-def ravel(x):
-    """x as one row."""
-    return reshape(x, (-1,)) if 0 not in shape_of(x) else reshape_p(x, shape=(0,))
+def by_rows(order, operation):
+    """Whether elements are read row by row ("C"), not column by column ("F"). Raises OperandError for other orders."""
+    if order not in ("C", "F", None):
+        raise OperandError(
+            f"{operation}: order={order!r} is not offered: use 'C' or 'F', which do not depend on how elements lie in "
+            "memory (a shape of several axes is one tuple)"
+        )
+    return order != "F"
 
 
-def transpose(x, axes=None):
+def ravel(a, order="C"):
+    """a as one row, read row by row (`order` "C") or column by column ("F")."""
+    a = a if by_rows(order, "ravel") else transpose(a)
+    return reshape_p(a, shape=(math.prod(shape_of(a)),))
+
+
+def transpose(a, axes=None):
     """Axes in the given order; reversed by default."""
-    ndim = len(shape_of(x))
-    axes = (axes,) if isinstance(axes, int) else axes
+    ndim = len(shape_of(a))
     if axes is None:
-        return transpose_p(x, axes=tuple(reversed(range(ndim))))
-    if len(normal_axes(tuple(axes), ndim, "transpose")) != ndim:
-        raise OperandIndexError(f"transpose: axes {axes} do not name each of the {ndim} axes of {describe(x)} once")
-    return transpose_p(x, axes=tuple(normal_axis(a, ndim, "transpose") for a in axes))
+        return transpose_p(a, axes=tuple(reversed(range(ndim))))
+    axes = axes if is_several(axes) else (axes,)
+    if len(normal_axes(axes, ndim, "transpose")) != ndim:
+        raise OperandIndexError(f"transpose: axes {axes} do not name each of the {ndim} axes of {describe(a)} once")
+    return transpose_p(a, axes=tuple(normal_axis(axis, ndim, "transpose") for axis in axes))
 
 
-def swapaxes(x, axis1, axis2):
+def swapaxes(a, axis1, axis2):
     """Exchange two axes."""
-    ndim = len(shape_of(x))
+    ndim = len(shape_of(a))
     axes = list(range(ndim))
-    a, b = normal_axis(axis1, ndim, "swapaxes"), normal_axis(axis2, ndim, "swapaxes")
-    axes[a], axes[b] = axes[b], axes[a]
-    return transpose_p(x, axes=tuple(axes))
+    i, j = normal_axis(axis1, ndim, "swapaxes"), normal_axis(axis2, ndim, "swapaxes")
+    axes[i], axes[j] = axes[j], axes[i]
+    return transpose_p(a, axes=tuple(axes))
 
 
-def moveaxis(x, source, destination):
+def moveaxis(a, source, destination):
     """Move axes to new positions; the others keep their order."""
-    ndim = len(shape_of(x))
+    ndim = len(shape_of(a))
     sources, destinations = (
-        [normal_axis(a, ndim, "moveaxis") for a in (axes if isinstance(axes, (tuple, list)) else (axes,))]
+        [normal_axis(axis, ndim, "moveaxis") for axis in (axes if is_several(axes) else (axes,))]
         for axes in (source, destination)
     )
     if not len(set(sources)) == len(sources) == len(destinations) == len(set(destinations)):
         raise OperandIndexError(f"moveaxis: {source} and {destination} must be as many distinct axes")
-    order = [a for a in range(ndim) if a not in sources]
+    order = [axis for axis in range(ndim) if axis not in sources]
     for target, origin in builtins.sorted(zip(destinations, sources)):
         order.insert(target, origin)
-    return transpose_p(x, axes=tuple(order))
+    return transpose_p(a, axes=tuple(order))
 
 
-def expand_dims(x, axis):
+def expand_dims(a, axis):
     """Insert axes of length 1 at these positions of the result."""
-    shape = list(shape_of(x))
-    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    shape = list(shape_of(a))
+    count = len(axis) if is_several(axis) else 1
     for position in normal_axes(axis, len(shape) + count, "expand_dims"):
         shape.insert(position, 1)
-    return reshape_p(x, shape=tuple(shape))
+    return reshape_p(a, shape=tuple(shape))
 
 
-def squeeze(x, axis=None):
+def squeeze(a, axis=None):
     """Drop axes of length 1 (all of them by default)."""
-    shape = shape_of(x)
+    shape = shape_of(a)
     axes = [i for i, n in enumerate(shape) if n == 1] if axis is None else normal_axes(axis, len(shape), "squeeze")
-    if any(shape[a] != 1 for a in axes):
-        raise OperandError(f"squeeze: an axis of {axis} is longer than 1 in {describe(x)}")
-    return reshape_p(x, shape=tuple(n for i, n in enumerate(shape) if i not in axes))
+    if any(shape[i] != 1 for i in axes):
+        raise OperandError(f"squeeze: an axis of {axis} is longer than 1 in {describe(a)}")
+    return reshape_p(a, shape=tuple(n for i, n in enumerate(shape) if i not in axes))
 
 
-def broadcast_to(x, shape):
-    """x repeated along new and length-1 axes, as a read-only view."""
-    return broadcast_to_p(x, shape=tuple(shape) if isinstance(shape, (tuple, list)) else (shape,))
+def broadcast_to(array, shape, subok=False):
+    """The array repeated along new and length-1 axes, as a read-only view."""
+    not_offered("broadcast_to", subok=subok)
+    return broadcast_to_p(array, shape=integers(shape, "broadcast_to: an entry of the shape"))
 
 
 # Casting and copying
 
 
-def astype(x, dtype):
-    """x in another dtype. Derivatives pass between floating dtypes, and are cast back."""
-    try:
-        dtype = np.dtype(dtype)
-    except TypeError as error:
-        raise OperandTypeError(f"astype: {error}") from None
+def astype(x, dtype, *, copy=True, device=None):
+    """x in another dtype (`copy=False`: x itself if it has that). Derivatives pass between floating dtypes."""
+    not_offered("astype", device=device)
+    dtype = dtype_from(dtype, "astype")
+    if not copy and dtype_of(x) == dtype:
+        return x
     if dtype.kind == "f" and dtype_of(x).kind == "c":
         raise OperandTypeError(f"astype: {describe(x)} has imaginary parts, which {dtype} cannot hold")
     if dtype.kind in "fc" and is_inexact(x):
@@ -218,17 +232,23 @@ def astype(x, dtype):
     return astype_discrete_p(x, dtype=dtype)
 
 
-def copy(x):
-    """x in memory of its own."""
-    return copy_p(x)
+def copy(a, order="K", subok=False):
+    """a in memory of its own, laid out as a is ("K", "A"), by rows ("C") or by columns ("F")."""
+    not_offered("copy", subok=subok)
+    if order not in ("K", "A", "C", "F", None):
+        raise OperandError(f"copy: order={order!r} is unknown; use 'K', 'A', 'C' or 'F'")
+    return copy_p(a) if order in ("K", None) else copy_p(a, order=order)
 
 
-def zeros_like(x):
-    """Zeros in the shape, dtype and device of x."""
-    return zeros_like_p(x)
+def zeros_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    """Zeros in the shape and on the device of a, in its dtype or another."""
+    not_offered("zeros_like", order=order, subok=subok, shape=shape, device=device)
+    zeros = zeros_like_p(a)
+    return zeros if dtype is None else astype(zeros, dtype_from(dtype, "zeros_like"))
 
 
-def ones_like(x):
-    """Ones in the shape, dtype and device of x."""
-    zeros = zeros_like_p(x)
-    return logical_not(zeros) if dtype_of(x).kind == "b" else zeros + 1
+def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    """Ones in the shape and on the device of a, in its dtype or another."""
+    not_offered("ones_like", order=order, subok=subok, shape=shape, device=device)
+    zeros = zeros_like(a, dtype)
+    return logical_not(zeros) if dtype_of(zeros).kind == "b" else zeros + 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minigrad import tree
+from minigrad.arguments import integers
 from minigrad.backends import NEUTRAL
 from minigrad.core import Eval, OperandError, OperandTypeError, Tracer, current, describe
 from minigrad.program.capture import captured
@@ -46,7 +47,7 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
     """
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
-    donate = (donate,) if isinstance(donate, int) else tuple(donate)
+    donate = integers(donate, "jit: a position in donate")
     programs: dict[Any, list[_Known]] = {}
     recent: list[_Known] = []  # the two that ran last
     gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
