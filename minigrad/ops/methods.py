@@ -16,6 +16,7 @@ from minigrad.arguments import dtype_from, not_offered
 from minigrad.core import OperandTypeError, Tracer, known
 from minigrad.ops import elementwise as e
 from minigrad.ops import indexing, linalg, reduce, scan, shape
+from minigrad.ops.shape import reshape
 
 _OPERATORS = {
     "add": e.add,
@@ -113,8 +114,8 @@ def _transpose(x, *axes):
     return shape.transpose(x, axes[0] if len(axes) == 1 else axes or None)
 
 
-def _reshape(x, /, *shape_, order="C", copy=None):
-    return shape.reshape(x, shape_[0] if len(shape_) == 1 else shape_, order, copy=copy)
+def _reshape(x, /, *shape, order="C", copy=None):
+    return reshape(x, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 
 
 def _clip(x, /, min=None, max=None, out=None, **options):

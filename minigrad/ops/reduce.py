@@ -248,7 +248,7 @@ def _check_kind(operation, kind, order):
     if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # of which stable is the strictest
         raise OperandError(f"{operation}: kind={kind!r} is unknown; every sort here is stable")
     if order is not None:
-        raise OperandError(f"{operation}: order={order!r} is not offered: elements are numbers, without fields")
+        raise OperandTypeError(f"{operation}: order={order!r} is not offered: elements are numbers, without fields")
 
 
 # Log-sum-exp and softmax

@@ -1,0 +1,171 @@
+"""NumPy's signatures, where Python cannot ask for them, and positional calls of every function and method we share.
+
+`FUNCTIONS[name]` is (arguments that are required, what may follow them by position, one tuple a call), and
+`METHODS[name]` the same without the array itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+F32, F64 = np.float32, np.float64
+X = np.random.default_rng(1).normal(size=(2, 3, 4))
+Y = np.random.default_rng(2).normal(size=(2, 3, 4))
+M = np.random.default_rng(3).normal(size=(3, 4))
+V = np.random.default_rng(4).normal(size=5)
+A = M @ M.T + np.eye(3)
+SMALL = 0.3 * np.tanh(X)  # in the domain of arcsin
+POSITIVE = 0.5 + np.abs(X)
+ORDER = np.argsort(X, 1)
+
+UNARY = "x, /, out=None, *, where=True, casting='same_kind', order='K', dtype=None, subok=True, signature=None"
+BINARY = f"x1, x2{UNARY[1:]}"
+SIGNATURES = {
+    "asarray": "a, dtype=None, order=None, *, device=None, copy=None, like=None",
+    "concatenate": "arrays, /, axis=0, out=None, *, dtype=None, casting='same_kind'",
+    "dot": "a, b, out=None",
+    "einsum": "subscripts, *operands, out=None, dtype=None, order='K', casting='safe', optimize=False",
+    "from_dlpack": "x, /, *, device=None, copy=None",
+    "matmul": f"{BINARY}, axes=None, axis=None, keepdims=False",
+    "pad": "array, pad_width, mode='constant', *, constant_values=None, end_values=None, stat_length=None, "
+    "reflect_type=None",
+    "where": "condition, x=None, y=None, /",
+}
+"""As documented: built-in functions tell only from NumPy 2.4 on, and functions with **kwargs never."""
+
+METHOD_SIGNATURES = {
+    "argmax": "axis=None, out=None, *, keepdims=False",
+    "argmin": "axis=None, out=None, *, keepdims=False",
+    "argsort": "axis=-1, kind=None, order=None, *, stable=None",
+    "astype": "dtype, order='K', casting='unsafe', subok=True, copy=True",
+    "clip": "min=None, max=None, out=None",
+    "copy": "order='C'",
+    "cumprod": "axis=None, dtype=None, out=None",
+    "cumsum": "axis=None, dtype=None, out=None",
+    "diagonal": "offset=0, axis1=0, axis2=1",
+    "dot": "b, out=None",
+    "flatten": "order='C'",
+    "max": "axis=None, out=None, keepdims=False, initial=None, where=None",
+    "mean": "axis=None, dtype=None, out=None, keepdims=False, *, where=None",
+    "min": "axis=None, out=None, keepdims=False, initial=None, where=None",
+    "prod": "axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None",
+    "ravel": "order='C'",
+    "reshape": "*shape, order='C', copy=None",
+    "squeeze": "axis=None",
+    "std": "axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None",
+    "sum": "axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None",
+    "swapaxes": "axis1, axis2",
+    "take": "indices, axis=None, out=None, mode='raise'",
+    "trace": "offset=0, axis1=0, axis2=1, dtype=None, out=None",
+    "transpose": "*axes",
+    "var": "axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None",
+}
+
+SUMS = [(), (1,), (None, F32), ((0, -1), F64), (1, F32, None), (-1, None, None, True)]
+MEANS = [(), (1,), (0, F32), (None, F64, None), ((0, -1), None, None, True)]
+SPREADS = [*MEANS[:4], (1, F32, None, 1), (0, None, None, 1, True), ((0, 2), F64, None, 2, False)]
+EXTREMES = [(), (1,), ((0, 2), None), (-1, None, True), (None, None, True)]
+SCANS = [(), (1,), (-1, F32), (0, F64, None), (None, F32)]
+PLACES = [(), (1,), (-1, None)]
+SORTS = [(), (0,), (None,), (1, "stable"), (-1, "quicksort", None)]
+DIAGONALS = [(), (1,), (-1, 1, 2), (0, 2, 0)]
+TAKES = [(), (1,), (-1, None), (0, None, "raise")]
+
+METHODS = {
+    "argmax": ((), PLACES),
+    "argmin": ((), PLACES),
+    "argsort": ((), [*SORTS[:2], (1, "stable"), (-1, "stable", None)]),
+    "astype": ((F32,), [(), ("K",), ("K", "same_kind"), ("K", "unsafe", False), ("K", "unsafe", True, False)]),
+    "clip": ((), [(-0.5,), (None, 0.5), (-0.5, 0.5, None)]),
+    "copy": ((), [(), ("C",), ("F",), ("A",), ("K",)]),
+    "cumprod": ((), SCANS),
+    "cumsum": ((), SCANS),
+    "diagonal": ((), DIAGONALS),
+    "dot": ((M.T,), [(), (None,)]),
+    "flatten": ((), [(), ("C",), ("F",)]),
+    "max": ((), EXTREMES),
+    "mean": ((), MEANS),
+    "min": ((), EXTREMES),
+    "prod": ((), SUMS),
+    "ravel": ((), [(), ("C",), ("F",)]),
+    "reshape": ((), [(6, 4), (-1,), ((4, 6),), (2, -1, 2), ([3, 8],), (np.array([8, 3]),)]),
+    "squeeze": ((), [(), (None,), (())]),
+    "std": ((), SPREADS),
+    "sum": ((), SUMS),
+    "swapaxes": ((0, 2), [()]),
+    "take": (([0, 1, 1],), TAKES),
+    "trace": ((), [*DIAGONALS, (0, 0, 1, F32), (1, 1, 2, None, None)]),
+    "transpose": ((), [(), (None,), (1, 0, 2), ((2, 0, 1),), ([0, 2, 1],)]),
+    "var": ((), SPREADS),
+}
+
+FUNCTIONS = {
+    **{name: ((X,), [()]) for name in "abs absolute exp expm1 negative sin cos tan sinh cosh tanh square".split()},
+    **{name: ((X,), [()]) for name in "sign floor ceil rint isnan isinf isfinite logical_not arctan".split()},
+    **{name: ((SMALL,), [()]) for name in "arcsin arccos log1p".split()},
+    **{name: ((POSITIVE,), [()]) for name in "sqrt log log2 reciprocal".split()},
+    **{name: ((X, Y), [()]) for name in "add subtract multiply divide maximum minimum hypot arctan2 logaddexp".split()},
+    **{name: ((X, Y), [()]) for name in "equal not_equal less less_equal greater greater_equal".split()},
+    **{name: ((X, Y), [()]) for name in "logical_and logical_or".split()},
+    "power": ((POSITIVE, Y), [()]),
+    "matmul": ((X, M.T), [()]),
+    "argmax": ((X,), PLACES),
+    "argmin": ((X,), PLACES),
+    "argsort": ((X,), SORTS[:4]),
+    "asarray": ((X,), [(), (F32,), (F32, None)]),
+    "astype": ((X, F32), [()]),
+    "broadcast_to": ((X, (2, 2, 3, 4)), [(), (False,)]),
+    "cholesky": ((A,), [()]),
+    "clip": ((X,), [(-0.5, 0.5), (None, 0.5), (-0.5, None, None)]),
+    "concatenate": (((X, Y),), [(), (1,), (None,), (-1, None)]),
+    "copy": ((X,), [(), ("C",), ("F", False)]),
+    "cumprod": ((X,), SCANS),
+    "cumsum": ((X,), SCANS),
+    "det": ((A,), [()]),
+    "diag": ((V,), [(), (1,), (-2,)]),
+    "diagonal": ((X,), DIAGONALS),
+    "dot": ((X, M.T), [(), (None,)]),
+    "einsum": (("ijk,lk->il", X, M), [()]),
+    "expand_dims": ((X, 1), [()]),
+    "flip": ((X,), [(), (1,), ((0, 2),)]),
+    "from_dlpack": ((X,), [()]),
+    "inv": ((A,), [()]),
+    "max": ((X,), EXTREMES),
+    "mean": ((X,), MEANS),
+    "min": ((X,), EXTREMES),
+    "moveaxis": ((X, 0, 2), [()]),
+    "norm": ((V,), [(), (2,), (1, 0), (np.inf, 0, True), (3, None, False)]),
+    "ones_like": ((X,), [(), (F32,), (np.int8, "K"), (bool, "K", True, None)]),
+    "outer": ((V, M), [(), (None,)]),
+    "pad": ((X, 1), [(), ("edge",)]),
+    "prod": ((X,), SUMS),
+    "ravel": ((X,), [(), ("C",), ("F",)]),
+    "repeat": ((X, 2), [(), (1,)]),
+    "reshape": ((X, (4, 6)), [(), ("C",), ("F",)]),
+    "roll": ((X, 2), [(), (1,)]),
+    "slogdet": ((A,), [()]),
+    "solve": ((A, M), [()]),
+    "sort": ((X,), SORTS),
+    "split": ((X, 2), [(), (0,), (-1,)]),
+    "squeeze": ((X[:, :1],), [(), (1,)]),
+    "stack": (((X, Y),), [(), (1,), (-1, None)]),
+    "std": ((X,), SPREADS),
+    "sum": ((X,), SUMS),
+    "swapaxes": ((X, 0, 2), [()]),
+    "take": ((X, [0, 1, 1]), TAKES),
+    "take_along_axis": ((X, ORDER, 1), [()]),
+    "tensordot": ((X, Y), [(3,), (((0, 1), (0, 1)),)]),
+    "tile": ((X, (2, 1)), [()]),
+    "trace": ((X,), [*DIAGONALS, (0, 0, 1, F32), (1, 1, 2, None, None)]),
+    "transpose": ((X,), [(), ((1, 0, 2),), ([2, 1, 0],)]),
+    "tril": ((M,), [(), (1,), (-1,)]),
+    "triu": ((M,), [(), (1,), (-1,)]),
+    "var": ((X,), SPREADS),
+    "where": ((X > 0, X, Y), [()]),
+    "zeros_like": ((X,), [(), (F32,), (np.int8, "K"), (bool, "K", True, None)]),
+}
+
+CONSTANT = set("sign floor ceil rint isnan isinf isfinite logical_not equal not_equal less less_equal greater".split())
+CONSTANT |= {"greater_equal", "logical_and", "logical_or", "argmax", "argmin", "argsort", "zeros_like", "ones_like"}
+UNTRACED = {"from_dlpack"}  # arrays of other libraries, from which nothing comes traced
+NOT_HANDED_OVER = {"asarray", "astype", "from_dlpack"}  # by NumPy to traced values
