@@ -55,7 +55,7 @@ def _spread(draw, name):
         y = np.sum(deviation**2, axis=axis, keepdims=keepdims) / (count - ddof)
         return np.sqrt(y) if name == "std" else y
 
-    function = lambda x: getattr(mg, name)(x, axis, ddof, keepdims)
+    function = lambda x: getattr(mg, name)(x, axis, ddof=ddof, keepdims=keepdims)
     what = f"{name}/axis={axis}, ddof={ddof}, keepdims={keepdims}"
     return Case(what, function, formula, (shape,), (apart(0),), ties=name == "var", **REAL)
 
