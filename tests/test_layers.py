@@ -18,6 +18,7 @@ LAYERS = (
     ("core",),
     ("arguments",),
     ("rules",),
+    ("containers",),
     ("tree",),
     ("ops",),
     ("random",),
