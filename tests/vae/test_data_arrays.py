@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae.data import DataError, load
-from vae.data.arrays import read_arrays
+from vae.data.arrays import list_arrays, read_arrays
 
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
 
@@ -86,7 +86,6 @@ def test_bits_in_a_file_are_binary(tmp_path: Path) -> None:
         ({"train": BYTES, "test": BYTES[:, :4]}, r"test images have \(H, W, C\) = \(4, 5, 1\)"),
         ({"train": BYTES, "y_train": np.arange(3)}, "20 images but 3 labels"),
         ({"train": BYTES, "test": BYTES, "y_test": np.arange(3)}, "20 images but 3 labels"),
-        ({"train": BYTES, "y_train": np.full(20, 0.5)}, "dtype float64, expected one whole number or string"),
         ({"train": BYTES[:1]}, "has 1 image and no test part"),
     ],
 )
@@ -124,7 +123,7 @@ def test_damaged_files_are_refused_in_one_sentence(
     path = tmp_path_factory.getbasetemp() / "damaged.npy"
     path.write_bytes(content)
     try:
-        read_arrays(path)
+        read_arrays(path, list_arrays(path))
     except DataError as error:
         assert str(error).startswith(str(path))
 
@@ -133,7 +132,8 @@ def test_members_that_are_no_arrays_are_passed_over(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npz", train=BYTES)
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("README.txt", "words")
-    assert list(read_arrays(path)) == ["train"]
+    assert list_arrays(path) == ["train"]
+    assert len(load(path).train) + len(load(path).test) == 20
 
 
 # What people have
@@ -166,7 +166,32 @@ def test_a_validation_part_stands_in_for_test(tmp_path: Path) -> None:
 
 def test_arrays_that_are_not_used_are_said(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npz", train=BYTES, x_train=BYTES[:3], weights=np.zeros(20), y_test=np.zeros(3))
-    assert load(path).notes == (f"{path}: not used: x_train (3, 6, 5), weights (20,), y_test (3,).",)
+    assert load(path).notes == (f"{path}: not used: x_train, weights, y_test.",)
+
+
+def test_arrays_that_are_not_used_are_not_read(tmp_path: Path) -> None:
+    """Pickled objects, say, beside dSprites' images."""
+    path = tmp_path / "some.npz"
+    np.savez(path, metadata=np.array([{}], dtype=object), imgs=BYTES > 127, latents_classes=np.zeros((20, 6)))
+    ds = load(path)
+    assert ds.train.shape[1:] == (6, 5, 1)
+    assert ds.notes == (f"{path}: not used: metadata, latents_classes.",)
+
+
+def test_labels_that_name_no_class_are_left_out(tmp_path: Path) -> None:
+    path = save(tmp_path / "some.npz", train=BYTES[:15], test=BYTES[15:], y_train=np.full((15, 3), 0.5))
+    ds = load(path)
+    assert (ds.train_labels, ds.test_labels) == (None, None)
+    assert len(ds.notes) == 1
+    assert ds.notes[0].startswith(f"Labels are not used: {path}: train labels have shape (15, 3) and dtype float64, ")
+
+
+def test_the_names_of_labels_are_said(tmp_path: Path) -> None:
+    words = np.array(["cat", "ant"] * 10)
+    ds = load(save(tmp_path / "some.npz", images=BYTES, labels=words))
+    assert (ds.classes, ds.notes) == (("ant", "cat"), ("Labels: 0 ant, 1 cat.",))
+    many = load(save(tmp_path / "some.npz", x=np.arange(30.0).reshape(30, 1, 1) / 29, y=np.arange(30).astype(str)))
+    assert many.notes[0].endswith(" 22 29, 23 3, ….")
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

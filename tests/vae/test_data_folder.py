@@ -1,5 +1,6 @@
 """vae/data/folder.py: a folder of pictures."""
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -138,6 +139,14 @@ def test_class_folders_are_labels(tmp_path: Path) -> None:
         inks = (images[:, 0, 0, 0] * 255).round()
         np.testing.assert_array_equal(labels, np.choose((inks // 100).astype(int), [1, 0, 2]))
     assert ds.source.startswith(f"30 pictures of 3 classes, one a folder, from {tmp_path}")
+
+
+def test_names_of_folders_that_are_no_text_are_printed_all_the_same(tmp_path: Path) -> None:
+    for i, name in enumerate((b"a", b"\xff")):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        folder.mkdir()
+        write(folder / "1.png", np.full((5, 7), 90 + 80 * i, np.uint8))
+    assert load(tmp_path).notes[0].encode() == b"Labels: 0 a, 1 ?."
 
 
 def test_folders_train_and_test_are_the_split(tmp_path: Path) -> None:

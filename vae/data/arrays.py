@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +30,9 @@ LABELS = {
     "test": ("test_labels", "y_test", "test_y", "labels_test"),
     "valid": ("valid_labels", "y_valid", "valid_y", "val_labels", "y_val", "val_y", "labels_val"),
 }
-WHOLE = ("images", "x", "data")
+WHOLE = ("images", "imgs", "x", "data")
 WHOLE_LABELS = ("labels", "label", "y", "target", "targets")
-IDX = re.compile(r"(?P<kind>images|labels)?[-.]?idx[1-4][-.]ubyte(\.gz)?$")
+IDX = re.compile(r"idx[1-4][-.]ubyte(\.gz)?$")  # how the names of such files end
 
 
 def load_arrays(path: Path, seed: int = 0) -> Dataset:
@@ -39,25 +42,24 @@ def load_arrays(path: Path, seed: int = 0) -> Dataset:
     if present. Without a test part about a tenth is held out (split.hold_out). Arrays with other names are
     left out, which `notes` says. Pickled objects are never loaded. Raises DataError.
     """
-    arrays = read_arrays(path)
-    seen = ", ".join(arrays) or "(none)"
-    images = {part: x for part, names in IMAGES.items() if (x := _take(arrays, names)) is not None}
-    names = LABELS
-    if not images:
-        whole = arrays.popitem()[1] if len(arrays) == 1 else _take(arrays, WHOLE)
-        images |= {} if whole is None else {"train": whole}
-        names = {"train": (*WHOLE_LABELS, *LABELS["train"])}
+    names = list_arrays(path)
+    images = {part: name for part, known in IMAGES.items() if (name := _find(names, known))}
+    labels = {part: name for part in images if (name := _find(names, LABELS[part]))}
+    if not images and (whole := names[0] if len(names) == 1 else _find(names, WHOLE)):
+        images = {"train": whole}
+        labels = {"train": name} if (name := _find(names, (*WHOLE_LABELS, *LABELS["train"]))) else {}
     if "train" not in images:
         raise DataError(
-            f"{path} holds arrays {seen}: name the images train and test, "
-            "or x_train and x_test, or keep a single array in the file"
+            f"{path} holds arrays {', '.join(names) or '(none)'}: name the images train and test, "
+            "or x_train and x_test, or images, or keep a single array in the file"
         )
-    labels = {part: x for part in images if (x := _take(arrays, names[part])) is not None}
-    images, notes = to_images(images, str(path))
-    if arrays:
-        left = ", ".join(f"{name} {x.shape}" for name, x in arrays.items())
-        notes.append(f"{path}: not used: {left}.")
-    return assemble(path.stem, images, labels, f"Read from {path}", notes, seed, str(path))
+    used = {*images.values(), *labels.values()}
+    arrays = read_arrays(path, used)
+    labels = {part: arrays.pop(name) for part, name in labels.items()}
+    pixels, notes = to_images({part: arrays.pop(name) for part, name in images.items()}, str(path))
+    if left := [name for name in names if name not in used]:
+        notes.append(f"{path}: not used: {', '.join(left)}.")
+    return assemble(path.stem, pixels, labels, f"Read from {path}", notes, seed, str(path))
 
 
 def load_binarized_mnist(
@@ -72,11 +74,12 @@ def load_binarized_mnist(
     fetched. Raises DataError.
     """
     path = find_file(data_dir or cache_root(cache_dir), ("binarized_mnist",), "binarized_mnist.npz")
-    arrays = read_arrays(path)
+    names = list_arrays(path)
     for part in IMAGES:
-        if part not in arrays:
-            raise DataError(f"{path} has no array {part}, it has {', '.join(arrays) or 'none'}")
-        x = arrays[part]
+        if part not in names:
+            raise DataError(f"{path} has no array {part}, it has {', '.join(names) or 'none'}")
+    arrays = read_arrays(path, IMAGES)
+    for part, x in arrays.items():
         if x.ndim != 2 or x.shape[1] != 784 or not is_binary(x):
             raise DataError(
                 f"{path}: {part} has shape {x.shape} and dtype {x.dtype}, expected rows of 784 zeros and ones"
@@ -92,33 +95,49 @@ def load_binarized_mnist(
     )
 
 
-def read_arrays(path: Path) -> dict[str, NDArray]:
-    """Every array of an .npz by name, the one of an .npy as "images", that of an IDX file with its labels beside it."""
+def list_arrays(path: Path) -> list[str]:
+    """The names of the arrays that `read_arrays` finds."""
     if IDX.search(path.name):
-        return _read_idx(path)
+        return ["images", "labels"] if _labels_beside(path) else ["images"]
+    with _opened(path) as loaded:
+        if isinstance(loaded, np.ndarray):
+            return ["images"]
+        members = set(loaded.zip.namelist())
+        return [name for name in loaded.files if f"{name}.npy" in members]
+
+
+def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
+    """The arrays of these names; an .npy has "images", an IDX file too, and "labels" if their file lies beside it."""
+    if IDX.search(path.name):
+        payload, beside = read_bytes(path), _labels_beside(path)
+        arrays = {"images": parse_idx(payload, payload[3] if len(payload) > 3 else 0, path)}
+        return arrays | ({"labels": parse_idx(read_bytes(beside), 1, beside)} if beside else {})
+    with _opened(path) as loaded:
+        if isinstance(loaded, np.ndarray):
+            return {"images": loaded}
+        return {name: loaded[name] for name in names}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """What np.load makes of the file, and one sentence for whatever it raises."""
     try:
         with open(path, "rb") as file:  # np.load itself leaves a damaged file open
             loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"images": loaded}
-            with loaded:
-                arrays = {name: loaded[name] for name in loaded.files}
+            with loaded if hasattr(loaded, "files") else nullcontext():
+                yield loaded
     except Exception as error:  # zipfile, zlib, tokenize and NumPy each raise kinds of their own
         reason = str(error).split(". ")[0] or type(error).__name__  # no advice to load it unsafely
         raise DataError(f"{path} is not a NumPy file of plain arrays: {reason}") from None
-    return {name: x for name, x in arrays.items() if isinstance(x, np.ndarray)}
 
 
-def _read_idx(path: Path) -> dict[str, NDArray]:
-    payload = read_bytes(path)
-    images = parse_idx(payload, payload[3] if len(payload) > 3 else 0, path)
+def _labels_beside(path: Path) -> Path | None:
+    """The IDX file of labels that goes with one of images."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    if beside == path or not beside.is_file():
-        return {"images": images}
-    return {"images": images, "labels": parse_idx(read_bytes(beside), 1, beside)}
+    return beside if beside != path and beside.is_file() else None
 
 
-def _take(arrays: dict[str, NDArray], names: tuple[str, ...]) -> NDArray | None:
-    """The first array there is of these names, in capitals or not, taken out of `arrays`."""
-    lower = {name.lower(): name for name in reversed(arrays)}
-    return next((arrays.pop(lower[name]) for name in names if name in lower), None)
+def _find(names: list[str], known: tuple[str, ...]) -> str | None:
+    """The first of the known names that is there, in capitals or not."""
+    lower = {name.lower(): name for name in reversed(names)}
+    return next((lower[name] for name in known if name in lower), None)

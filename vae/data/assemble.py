@@ -11,6 +11,8 @@ from .dataset import DataError, Dataset, is_binary
 from .labels import to_codes
 from .split import hold_out
 
+SHOWN = 24  # names of classes, as many as a picture's legend has labels
+
 
 def assemble(
     name: str,
@@ -23,12 +25,21 @@ def assemble(
 ) -> Dataset:
     """A Dataset of parts train, test and valid, in memory of its own: rows of `images` are moved.
 
-    Without test, valid takes its place; without both, images are held out by seed. Raises DataError, naming file.
+    Without test, valid takes its place; without both, images are held out by seed. Labels that are none are left out,
+    which `notes` says. Raises DataError, naming file.
     """
-    notes, (codes, classes) = list(notes), to_codes(labels, file)
+    notes = list(notes)
+    try:
+        codes, classes = to_codes(labels, file)
+    except DataError as error:  # nothing that is learnt needs them
+        codes, classes = {}, None
+        notes.append(f"Labels are not used: {error}.")
     for part, x in codes.items():
         if len(x) != len(images[part]):
             raise DataError(f"{file}: {part} holds {len(images[part])} images but {len(x)} labels")
+    if classes:
+        named = [f"{code} {name}" for code, name in enumerate(classes[:SHOWN])] + ["…"] * (len(classes) > SHOWN)
+        notes.append(f"Labels: {', '.join(named)}.".encode(errors="replace").decode())  # of folders: may be any bytes
     if "test" not in images and "valid" in images:
         notes.append("There is no test part: the validation part is used for it.")
         images["test"] = images.pop("valid")

@@ -56,7 +56,7 @@ def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
             faults.append(str(error))
     if faults:
         more = f" (and {len(faults) - 1} more of {len(paths)} cannot)" if len(faults) > 1 else ""
-        raise DataError(f"{faults[0]}{more}: remove or replace what is damaged")
+        raise DataError(f"{faults[0]}{more}: remove or replace what cannot be used")
     if len(sizes) > 1:
         usual = sorted(sizes, key=lambda size: -len(sizes[size]))
         listed = [f"{len(sizes[h, w])} of {w}×{h} ({sizes[h, w][0].relative_to(folder)}, …)" for h, w in usual[:3]]

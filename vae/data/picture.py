@@ -64,6 +64,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         reason = "its format is unknown" if path.stat().st_size else "it is empty"
     except OSError as error:
         reason = error.strerror or str(error)
+    except MemoryError:
+        raise
     except Exception as error:
         reason = str(error) or type(error).__name__
     raise PictureError(f"{path} cannot be read as a picture: {reason}")
