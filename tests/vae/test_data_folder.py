@@ -101,7 +101,7 @@ def test_ink_on_transparent_ground_is_seen(tmp_path: Path, ink: int, ground: int
     ds = load(tmp_path)
     shown = (ink * alpha + ground * (1 - alpha)).round().astype(np.uint8).repeat(3, axis=3)
     assert every(ds) == sorted(x.tobytes() for x in shown)
-    assert ds.notes[0] == f"40 pictures are transparent in places: put on {name}."
+    assert ds.notes[0] == f"Transparent in places, put on {name}: 40 of 40 pictures."
 
 
 def test_the_ground_is_one_for_the_whole_folder(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_the_ground_is_one_for_the_whole_folder(tmp_path: Path) -> None:
     icons(tmp_path / "dark", 0, 30)
     icons(tmp_path / "light", 255, 10)
     ds = load(tmp_path)
-    assert ds.notes[0] == "40 pictures are transparent in places: put on white."
-    assert ds.notes[-1] == "10 of 40 images are blank: one value all over."
+    assert ds.notes[0] == "Transparent in places, put on white: 40 of 40 pictures."
+    assert ds.notes[-1] == "Blank, one value all over: 10 of 40 images."
 
 
 def test_pictures_that_hide_nothing_do_not_choose_the_ground(tmp_path: Path) -> None:
     icons(tmp_path, 255, 40, opaque=30)
-    assert load(tmp_path).notes[0] == "10 pictures are transparent in places: put on black."
+    assert load(tmp_path).notes[0] == "Transparent in places, put on black: 10 of 40 pictures."
 
 
 def test_a_set_of_one_image_over_and_over_is_said(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_grey_among_colour_is_colour_and_said(tmp_path: Path) -> None:
     ds = load(tmp_path)
     greys = [np.roll(GREY, i)[..., None].repeat(3, axis=2).tobytes() for i in (0, 3, 6)]
     assert set(greys) <= set(every(ds))
-    assert ds.notes == ("3 of 9 pictures are grey, taken as colour (R = G = B) like the others.",)
+    assert ds.notes == ("Grey, taken as colour (R = G = B) like the others: 3 of 9 pictures.",)
 
 
 def test_grey_saved_as_colour_is_said(tmp_path: Path) -> None:
@@ -231,8 +231,8 @@ def test_remarks_on_pictures_are_counted(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     assert load(tmp_path).notes == (
         f"Skipped in {tmp_path}: 1 .txt.",
-        "2 of 10 pictures turned as their EXIF orientation says.",
-        "1 of 10 pictures have further frames or pages, of which the first is used.",
+        "Turned as their EXIF orientation says: 2 of 10 pictures.",
+        "Read without their further frames, pages or sizes: 1 of 10 pictures.",
     )
 
 

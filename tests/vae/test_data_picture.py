@@ -207,6 +207,14 @@ def test_the_first_frame_is_taken_and_more_are_said(tmp_path: Path, suffix: str)
     assert picture.remarks == ("frames",)
 
 
+def test_the_largest_of_the_sizes_of_an_icon_is_taken_and_more_are_said(tmp_path: Path) -> None:
+    square = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    picture = read_picture(write(tmp_path / "a.ico", square, sizes=[(16, 16), (32, 32)]))
+    np.testing.assert_array_equal(picture.pixels, square)
+    assert picture.remarks == ("frames",)
+    assert read_picture(write(tmp_path / "b.ico", square, sizes=[(32, 32)])).remarks == ()
+
+
 # What cannot be read
 
 

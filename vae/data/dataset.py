@@ -97,7 +97,7 @@ def find_oddities(dataset: Dataset) -> tuple[str, ...]:
     if all((x == parts[0][0]).all() for x in blocks):
         return (f"All {count} images are the same{', and blank' if blank else ''}: there is nothing to learn.",)
     if blank:
-        return (f"{blank} of {count} images are blank: one value all over.",)
+        return (f"Blank, one value all over: {blank} of {count} images.",)
     return ()
 
 

@@ -45,7 +45,7 @@ def find_pictures(folder: Path) -> Found:
     parts = _sort_out(folder, pictures)
     notes = [f"Skipped in {folder}: {listed}."] if others else []
     if left := len(pictures) - sum(map(len, parts.values())):
-        notes.append(f"Skipped in {folder}: {left} pictures outside of the folders {', '.join(parts)}.")
+        notes.append(f"Skipped in {folder}: pictures outside of the folders {', '.join(parts)} ({left}).")
     return Found(parts, notes)
 
 

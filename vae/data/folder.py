@@ -68,7 +68,7 @@ def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
 def _remark(pictures: list[Picture]) -> list[str]:
     """A sentence on each thing that was done to some of the pictures as they were read."""
     counts = Counter(remark for picture in pictures for remark in picture.remarks)
-    return [f"{counts[remark]} of {len(pictures)} pictures {REMARKS[remark]}." for remark in REMARKS if counts[remark]]
+    return [f"{REMARKS[remark]}: {counts[remark]} of {len(pictures)} pictures." for remark in REMARKS if counts[remark]]
 
 
 def _put_on_ground(pictures: list[Picture], notes: list[str]) -> list[NDArray]:
@@ -81,7 +81,8 @@ def _put_on_ground(pictures: list[Picture], notes: list[str]) -> list[NDArray]:
         lost["white"] += bool((ink + veil).min() > (1 - FAINT) * most)
     white = lost["white"] <= lost["black"]
     if clear:
-        notes.append(f"{len(clear)} pictures are transparent in places: put on {'white' if white else 'black'}.")
+        ground = "white" if white else "black"
+        notes.append(f"Transparent in places, put on {ground}: {len(clear)} of {len(pictures)} pictures.")
     return [p.pixels + p.veil if white and p.veil is not None else p.pixels for p in pictures]
 
 
@@ -112,7 +113,7 @@ def _find_channels(pixels: list[NDArray], notes: list[str]) -> int:
     channels = [x.shape[2] for x in pixels]
     grey = channels.count(1)
     if 0 < grey < len(channels):
-        notes.append(f"{grey} of {len(channels)} pictures are grey, taken as colour (R = G = B) like the others.")
+        notes.append(f"Grey, taken as colour (R = G = B) like the others: {grey} of {len(channels)} pictures.")
     elif not grey and all((x == x[..., :1]).all() for x in pixels):
         notes.append("All pictures are grey but saved as colour (R = G = B): each pixel counts three times.")
     return max(channels)

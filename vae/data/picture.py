@@ -17,9 +17,9 @@ from .dataset import DataError
 ORIENTATION = 0x0112  # in EXIF; 5 to 8 swap height and width
 SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 REMARKS = {
-    "turned": "turned as their EXIF orientation says",
-    "frames": "have further frames or pages, of which the first is used",
-    "reduced": "have 16 bits a colour, read as 8",
+    "turned": "Turned as their EXIF orientation says",
+    "frames": "Read without their further frames, pages or sizes",
+    "reduced": "Read with 8 of their 16 bits a colour",
 }
 
 
@@ -76,7 +76,8 @@ def _read(picture: Image.Image) -> Picture:
     deep = any(";16" in str(args) or (coder == "ppm" and args[-1] > 255) for coder, args in coded)
     perhaps_grey = picture.mode in ("P", "PA") or any("LA;16" in str(args) for _, args in coded)  # opened as colour
     kind, clear, turned = picture.format, picture.info.get("transparency"), picture.getexif().get(ORIENTATION)
-    remarks = {"turned": turned in range(2, 9), "frames": getattr(picture, "n_frames", 1) > 1}
+    frames = max(getattr(picture, "n_frames", 1), len(picture.info.get("sizes", ())))  # icons have sizes
+    remarks = {"turned": turned in range(2, 9), "frames": frames > 1}
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in SIXTEEN:
         pixels = np.asarray(picture).astype(np.uint16)[..., None]

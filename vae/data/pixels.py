@@ -91,8 +91,7 @@ def _find_divisor(parts: dict[str, NDArray], file: str, notes: list[str]) -> int
     if -slack <= low and high <= 1 + slack:
         if low < 0 or high > 1:
             clipped = sum(int(((x[rows] < 0) | (x[rows] > 1)).sum()) for x in floats for rows in blocks_of(x))
-            beyond = max(-low, high - 1)
-            notes.append(f"{file}: {clipped} values at most {beyond:.1g} outside of 0 to 1 were clipped.")
+            notes.append(f"{file}: values up to {max(-low, high - 1):.1g} outside of 0 to 1, clipped: {clipped}.")
         return 1
     whole = all((np.rint(x[rows]) == x[rows]).all() for x in floats for rows in blocks_of(x))
     if low >= 0 and high <= 255 and (kinds == {"uint8"} or (high > 127 and whole)):
