@@ -18,6 +18,7 @@ from minigrad.commandline import Parser, ended
 from vae import commands
 from vae.config import Config
 from vae.data import NAMES, DataError
+from vae.data.places import expanded
 from vae.errors import UserError
 from vae.models import MODELS
 from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS
@@ -59,6 +60,21 @@ def seed(text: str) -> int:
     return value
 
 
+def place(text: str) -> str:
+    """A path or a name; ~ is the home folder, also where the shell left it alone, as in --out=~/run."""
+    try:
+        if not text:
+            raise DataError("a path must not be empty")
+        return expanded(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def path(text: str) -> Path:
+    """A path."""
+    return Path(place(text))
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", choices=list(MODELS), help=f"architecture ({DEFAULTS.model})")
     parser.add_argument("--latent", type=whole, help=f"latent numbers ({DEFAULTS.latent})")
@@ -73,14 +89,15 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     known = ", ".join(NAMES)
-    parser.add_argument("--data", metavar="NAME|PATH", help=f"{known}, an .npy or .npz file, a folder of images")
-    parser.add_argument("--data-dir", metavar="DIR", help="where the files of a named data set lie")
+    about = f"{known}, an .npy or .npz file, a folder of images"
+    parser.add_argument("--data", type=place, metavar="NAME|PATH", help=about)
+    parser.add_argument("--data-dir", type=place, metavar="DIR", help="where the files of a named data set lie")
     parser.add_argument("--train-size", type=whole, metavar="N", help="use N training images")
     parser.add_argument("--test-size", type=whole, metavar="N", help="use N test images")
 
 
 def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder to write to (a new {default})")
+    parser.add_argument("--out", type=path, metavar="DIR", help=f"folder to write to (a new {default})")
     parser.add_argument("--force", action="store_true", help="overwrite an existing run in that folder")
 
 
@@ -107,11 +124,11 @@ def make_parser() -> Parser:
     check.add_argument("--images", type=whole, default=4, metavar="N", help="images in the loss (4)")
     check.add_argument("--coordinates", type=whole, default=30, metavar="N", help="entries of each tensor (30)")
     check.add_argument(
-        "--checkpoint", type=Path, default=None, metavar="DIR", help="check at a trained run's parameters"
+        "--checkpoint", type=path, default=None, metavar="DIR", help="check at a trained run's parameters"
     )
     check.add_argument("--seed", type=seed, help="of parameters, ε, images and coordinates (0)")
     check.add_argument("--json", action="store_true", default=False, help="print the report as JSON")
-    check.add_argument("--picture", type=Path, default=None, metavar="PNG", help="draw the agreement plot")
+    check.add_argument("--picture", type=path, default=None, metavar="PNG", help="draw the agreement plot")
     _add_device(check)
 
     train = job("train", commands.train, "Train a model; writes config, metrics, a checkpoint and pictures.")
@@ -139,13 +156,13 @@ def make_parser() -> Parser:
     sample = job("sample", commands.sample, "Draw images from the decoder alone.")
     reconstruct = job("reconstruct", commands.reconstruct, "Draw test images beside their reconstructions.")
     for made in (evaluate, sample, reconstruct):
-        made.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="folder of a run")
+        made.add_argument("--checkpoint", type=path, required=True, metavar="DIR", help="folder of a run")
         made.add_argument("--seed", type=seed, help="of the samples (0)")
         _add_device(made)
     for made in (evaluate, reconstruct):
         _add_data(made)
     for made, name in ((sample, "samples.png"), (reconstruct, "reconstructions.png")):
-        made.add_argument("--out", type=Path, metavar="PNG", help=f"picture to write ({name} in the run)")
+        made.add_argument("--out", type=path, metavar="PNG", help=f"picture to write ({name} in the run)")
         made.add_argument("--count", type=few, default=64 if made is sample else 12, help="how many images")
     evaluate.add_argument("--importance", type=whole, default=0, metavar="K", help="also the K-sample bound")
     evaluate.add_argument("--json", action="store_true", default=False, help="print the numbers as JSON")

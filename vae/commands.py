@@ -221,7 +221,8 @@ def _train(
             state = training.train(trainer, data, out, state, on_step, on_epoch)
         except KeyboardInterrupt:
             if (out / training.CHECKPOINT).exists():
-                again = shlex.join(["python", "-m", "vae", "train", "--out", str(out), "--resume"])
+                place = f"./{out}" if str(out)[0] in "-~" else str(out)
+                again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
                 progress.console.print(f"stopped; continue with: {again}")
             raise
     _draw(trainer, state, data, out)
@@ -340,7 +341,7 @@ def _test_images(trainer: training.Trainer, state: training.State, given: dict[s
 def _located(given: dict[str, Any]) -> dict[str, Any]:
     """The settings given, with paths that exist made absolute, so that a run can be used from any folder."""
     paths = {name: given[name] for name in ("data", "data_dir") if given.get(name)}
-    found = {name: str(Path(path).resolve()) for name, path in paths.items() if Path(path).expanduser().exists()}
+    found = {name: os.path.realpath(path) for name, path in paths.items() if os.path.exists(path)}
     if given.get("data") in NAMES:
         found.pop("data", None)
     return {**given, **found}

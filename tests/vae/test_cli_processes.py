@@ -68,6 +68,17 @@ def test_a_terminal_without_greek(tmp_path, images):
     assert "test ?ELBO" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
+@pytest.mark.parametrize("terminal", ["utf-8", "ascii"])
+def test_names_that_no_terminal_can_show(tmp_path, images, terminal):
+    name = os.fsdecode(b"\xff run")
+    for command in (["train", "--data", images, *SMALL, "--epochs", "1", "--out"], ["evaluate", "--checkpoint"]):
+        done = process(*command, name, cwd=tmp_path, PYTHONIOENCODING=terminal)
+        assert (done.returncode, done.stderr) == (0, "")
+    done = process("evaluate", "--checkpoint", f"no {name}", cwd=tmp_path, PYTHONIOENCODING=terminal)
+    assert_refused((done.returncode, done.stdout, done.stderr), "no checkpoint at no \\udcff run")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_output_that_nobody_takes(tmp_path, images, trained):
     """A full disk or a pipe that nobody reads: what was to be printed is lost, and what was to be written is not."""

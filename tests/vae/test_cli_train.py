@@ -111,7 +111,8 @@ def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
 
-def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path):
+@pytest.mark.parametrize("out", ["run", "a run; of 'mine'", "-run", "~run"])
+def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path, out):
     real, left = training.mean_elbo, [1]
 
     def stop(*args):
@@ -122,12 +123,12 @@ def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path):
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "mean_elbo", stop)
-        code, out, err = vae("train", "--data", images, *SMALL, "--out", "a run; of 'mine'")
+        code, said, err = vae("train", "--data", images, *SMALL, f"--out=./{out}")
     assert (code, err) == (130, "python -m vae: stopped\n")
-    (again,) = re.findall(r"stopped; continue with: python -m vae (.*)", out)
-    code, out, _ = vae(*shlex.split(again))
+    (again,) = re.findall(r"stopped; continue with: python -m vae (.*)", said)
+    code, said, _ = vae(*shlex.split(again))
     assert code == 0
-    assert "resuming a run; of 'mine' after epoch 1, step 4" in out
+    assert f"resuming {out} after epoch 1, step 4" in said
 
 
 def test_images_that_moved_are_known_by_their_content(vae, tmp_path):

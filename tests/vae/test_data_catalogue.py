@@ -17,9 +17,8 @@ from vae.data import NAMES, DataError, load
 ROOT = Path(vae.data.__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["minst", "", "Digits", "a" * 5000, "nul\0byte", "~" + "a" * 99])
+@pytest.mark.parametrize("name", ["minst", "", "Digits", "a" * 5000, "nul\0byte"])
 def test_an_unknown_name_is_answered_with_the_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last one is longer than the name of any user, who would have a home."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="unknown dataset") as caught:
         load(name)

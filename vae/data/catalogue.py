@@ -11,6 +11,7 @@ import numpy as np
 from .arrays import IDX, load_arrays, load_binarized_mnist
 from .dataset import DataError, Dataset, find_oddities
 from .mnist import PUBLISHED, load_published
+from .places import expanded
 from .split import Size, check_size, sample
 
 NAMES = ("digits", "mnist", "fashion-mnist", "binarized-mnist")
@@ -73,9 +74,9 @@ def _load_files(
         return load_published(name, PUBLISHED[name], data_dir, cache_dir)
     if name == "binarized-mnist":
         return load_binarized_mnist(data_dir, seed, cache_dir)
-    places = [Path(os.path.expanduser(name))]
+    places = [Path(expanded(name))]
     if data_dir is not None:
-        places.append(Path(os.path.expanduser(data_dir), name))
+        places.append(Path(expanded(data_dir), name))
     path = next((place for place in places if os.path.exists(place)), places[0])
     if name and os.path.isdir(path):
         from .folder import load_folder  # needs Pillow, likewise

@@ -9,15 +9,23 @@ from pathlib import Path
 from .dataset import DataError
 
 
+def expanded(path: str | os.PathLike) -> str:
+    """The path with ~ or ~NAME at its beginning as a home folder. Raises DataError where there is none."""
+    text = os.path.expanduser(path)
+    if text.startswith("~"):
+        raise DataError(f"there is no home folder for {text.split(os.sep)[0]}: write ./{text} if that is its name")
+    return text
+
+
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     """cache_dir if given, else the environment variable VAE_DATA, else ~/.cache/minigrad-vae."""
     chosen = cache_dir or os.environ.get("VAE_DATA") or "~/.cache/minigrad-vae"
-    return Path(os.path.expanduser(chosen))
+    return Path(expanded(chosen))
 
 
 def find_file(data_dir: str | os.PathLike, subfolders: Sequence[str], *names: str) -> Path:
     """The first of `names` in data_dir, or else in one of its subfolders. Raises DataError."""
-    root = Path(os.path.expanduser(data_dir))
+    root = Path(expanded(data_dir))
     if not os.path.isdir(root):
         raise DataError(
             f"{root}, where {names[0]} should be, is not a folder: name the folder that holds it with data_dir"
