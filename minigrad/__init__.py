@@ -32,6 +32,9 @@ from minigrad.ops.elementwise import (
     arcsin,
     arctan,
     arctan2,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
     ceil,
     clip,
     cos,
@@ -47,6 +50,7 @@ from minigrad.ops.elementwise import (
     greater,
     greater_equal,
     hypot,
+    invert,
     isfinite,
     isinf,
     isnan,
@@ -61,6 +65,7 @@ from minigrad.ops.elementwise import (
     logical_and,
     logical_not,
     logical_or,
+    logical_xor,
     maximum,
     minimum,
     multiply,
@@ -84,7 +89,7 @@ from minigrad.ops.elementwise import (
     where,
 )
 from minigrad.ops.gaussian import gaussian_sample
-from minigrad.ops.indexing import diag, diagonal, take, take_along_axis
+from minigrad.ops.indexing import diag, diagonal, nonzero, take, take_along_axis
 from minigrad.ops.linalg import (
     cholesky,
     det,
@@ -99,9 +104,12 @@ from minigrad.ops.linalg import (
 )
 from minigrad.ops.methods import install as _install
 from minigrad.ops.reduce import (
+    all,
+    any,
     argmax,
     argmin,
     argsort,
+    count_nonzero,
     log_softmax,
     logsumexp,
     max,

@@ -14,8 +14,8 @@ from spellings import ROWS
 import minigrad as mg
 
 CONSTANT = set(
-    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_not isnan isinf isfinite "
-    "argmax argmin argsort".split()
+    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isnan isinf "
+    "isfinite bitwise_and bitwise_or bitwise_xor invert any all count_nonzero nonzero argmax argmin argsort".split()
 )
 
 

@@ -163,6 +163,7 @@ TRUTH = {
     "greater_equal": "a >= b",
     "logical_and": "a && b",
     "logical_or": "a || b",
+    "logical_xor": "!a != !b",
     "logical_not": "!a",
     "isnan": "a != a",
     "isinf": "isinf(a)",
@@ -170,6 +171,14 @@ TRUTH = {
     "where": "c ? a : b",
 }
 """Whose result is true or false."""
+
+BITS = {
+    "bitwise_and": "a & b",
+    "bitwise_or": "a | b",
+    "bitwise_xor": "a ^ b",
+    "invert": "a ^ (real)-1",
+}
+"""Of integers, and of true and false; `real` is their type."""
 
 REALS = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -180,6 +189,8 @@ def formula(name: str, within: np.dtype, dtype: np.dtype) -> str | None:
         return None
     if name in ("astype", "copy"):
         return "a"
+    if name in BITS:
+        return BITS[name] if within == dtype and within not in REALS else None
     if dtype == np.bool_:
         return TRUTH.get(name) if within in REALS or not name.startswith("is") else None
     if within == np.bool_:

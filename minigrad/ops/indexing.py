@@ -201,6 +201,12 @@ def _without_masks(x, index):
     return parts
 
 
+def nonzero(a):
+    """The positions of the elements that are true, as one array for each axis, all of them constants."""
+    b, a = backend_beside(a), known(a, "nonzero(x)")
+    return b.xp.nonzero(b.xp.asarray(_seen(a)))
+
+
 def _true_positions(x, mask, axis):
     """A boolean index, from this axis of x on, as one integer array for each of its axes."""
     b, mask = backend_beside(x), known(mask, "x[mask]")

@@ -26,6 +26,7 @@ _OPERATORS = {
     "pow": e.power,
     "matmul": linalg.matmul,
 }
+_BITS = {"and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor}
 _COMPARISONS = {
     "eq": e.equal,
     "ne": e.not_equal,
@@ -35,13 +36,14 @@ _COMPARISONS = {
     "ge": e.greater_equal,
 }
 _METHODS = {
-    **{name: getattr(reduce, name) for name in "sum mean var std max min argmax argmin argsort".split()},
+    **{name: getattr(reduce, name) for name in "sum mean var std max min any all argmax argmin argsort".split()},
     **{name: getattr(scan, name) for name in "prod cumsum cumprod".split()},
     **{name: getattr(shape, name) for name in "ravel swapaxes squeeze".split()},
     "dot": linalg.dot,
     "trace": linalg.trace,
     "diagonal": indexing.diagonal,
     "take": indexing.take,
+    "nonzero": indexing.nonzero,
     "flatten": shape.ravel,
 }
 _SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
@@ -50,7 +52,7 @@ _UNLIKE = ("linalg.trace", "linalg.diagonal")  # NumPy functions that differ fro
 
 def install(package: ModuleType) -> None:
     """Give `Tracer` its operators and methods, and NumPy's protocols the functions of `package` (minigrad itself)."""
-    for name, function in _OPERATORS.items():
+    for name, function in (_OPERATORS | _BITS).items():
         setattr(Tracer, f"__{name}__", _binary(function))
         setattr(Tracer, f"__r{name}__", _reflected(function))
     for name, function in _COMPARISONS.items():
@@ -60,6 +62,7 @@ def install(package: ModuleType) -> None:
     members: dict[str, Any] = {
         "__neg__": e.negative,
         "__abs__": e.abs,
+        "__invert__": e.invert,
         "__pos__": lambda x: x,
         "__getitem__": indexing.getitem,
         "__setitem__": _no_assignment,

@@ -139,6 +139,31 @@ def norm(x, ord=None, axis=None, keepdims=False):
     return y if keepdims else squeeze(y, axis)
 
 
+# Truth: constants
+
+
+def _truth(a):
+    """Whether each element is true: any number but 0, NaN among them."""
+    return a if dtype_of(a).kind == "b" else e.not_equal(a, 0)
+
+
+def count_nonzero(a, axis=None, *, keepdims=False):
+    """How many elements along axes are true (of all by default)."""
+    return sum(_truth(a), axis, keepdims=keepdims)
+
+
+def any(a, axis=None, out=None, keepdims=False, *, where=None):
+    """Whether any element along axes is true (of all by default)."""
+    not_offered("any", out=out, where=where)
+    return e.not_equal(count_nonzero(a, axis, keepdims=keepdims), 0)
+
+
+def all(a, axis=None, out=None, keepdims=False, *, where=None):
+    """Whether all elements along axes are true (of all by default)."""
+    not_offered("all", out=out, where=where)
+    return e.equal(sum(e.logical_not(a), axis, keepdims=keepdims), 0)
+
+
 # Extremes: every element that attains the extreme gets an equal share of the derivative
 
 
@@ -257,7 +282,7 @@ def _check_kind(operation, kind, order):
 @primitive("logsumexp")
 def logsumexp_p(b, x, *, axes, out=None):
     xp = b.xp
-    empty = any(x.shape[a] == 0 for a in axes)
+    empty = builtins.any(x.shape[a] == 0 for a in axes)
     top = xp.zeros(_kept(x.shape, axes), xp.real(x).dtype) if empty else xp.max(xp.real(x), axis=axes, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     total = xp.sum(xp.exp(x - top), axis=axes)

@@ -121,7 +121,8 @@ def _draw(operands: Sequence[Shape], result: Shape, params: dict) -> Iterator[Cu
 WAYS: dict[str, Callable[[Sequence[Shape], Shape, dict], Iterator[Cut]]] = {
     **dict.fromkeys(
         "where astype astype_discrete copy step stop_gradient broadcast_to equal not_equal less less_equal greater "
-        "greater_equal logical_and logical_or logical_not isnan isinf isfinite sign floor ceil rint".split(),
+        "greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor invert isnan "
+        "isinf isfinite sign floor ceil rint".split(),
         _elementwise,
     ),
     **dict.fromkeys(("max", "min", "logsumexp"), _reduction),

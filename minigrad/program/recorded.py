@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backends import backend_of
-from minigrad.backends.chains import FORMULAS, REAL, TRUTH, kernel
+from minigrad.backends.chains import BITS, FORMULAS, REAL, TRUTH, kernel
 from minigrad.backends.kernels import SUFFIX
 from minigrad.program import threads
 from minigrad.program.calls import Call, call_of, make, make_and_look
@@ -39,7 +39,7 @@ from minigrad.program.shown import Same
 if TYPE_CHECKING:
     from minigrad.program.program import Program
 
-RECORDABLE = {*FORMULAS, *REAL, *TRUTH} | set(
+RECORDABLE = {*FORMULAS, *REAL, *TRUTH, *BITS} | set(
     "random_split random_fold_in random_bits random_uniform random_normal reshape slice transpose broadcast_to sum_to "
     "concatenate pad astype astype_discrete copy unslice zeros_like gather sum max min top share logsumexp matmul conv "
     "conv_input conv_kernel".split()

@@ -26,9 +26,23 @@ def constant(name, function, formula, *shapes, draw=halves, **options):
     return Case(name, function, formula, shapes, (draw,) * len(shapes), **DISCRETE, **options)
 
 
-@calls(*"equal not_equal less less_equal greater greater_equal logical_and logical_or".split())
+@calls(*"equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor".split())
 def _comparison(draw, name):
     return constant(name, getattr(mg, name), getattr(np, name), *draw(broadcasting(2))[0])
+
+
+@calls("bitwise_and", "bitwise_or", "bitwise_xor")
+def _bits(draw, name):
+    dtype = draw(st.sampled_from([bool, np.int32, np.int64, np.uint8]))
+    ours, numpys = (lambda x1, x2, xp=xp: getattr(xp, name)(x1 < 1, (2 * x2).astype(dtype)) for xp in (mg, np))
+    return constant(f"{name}/{np.dtype(dtype)}", ours, numpys, *draw(broadcasting(2))[0])
+
+
+@calls("invert")
+def _invert(draw, name):
+    dtype = draw(st.sampled_from([bool, np.int32, np.int64, np.uint8]))
+    ours, numpys = (lambda x, xp=xp: xp.invert((2 * x).astype(dtype)) for xp in (mg, np))
+    return constant(f"{name}/{np.dtype(dtype)}", ours, numpys, draw(SHAPES))
 
 
 @calls(*"logical_not isnan isinf isfinite sign floor ceil rint zeros_like ones_like".split())

@@ -17,8 +17,28 @@ def _halves(rng, shape):
     return rng.integers(-3, 4, shape) / 2
 
 
-for _name in "equal not_equal less less_equal greater greater_equal logical_and logical_or".split():
+def _of_masks(f):
+    return lambda x1, x2: f(x1 > 0, x2 < 1)
+
+
+def _of_integers(f):
+    return lambda x1, x2: f(2 * x1 == 1, (2 * x2).astype(np.int64))
+
+
+for _name in "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor".split():
     case(_name, getattr(mg, _name), getattr(np, _name), ((3, 4), _halves), ((4,), _halves), **_DISCRETE)
+for _name in "bitwise_and bitwise_or bitwise_xor".split():
+    _ours, _numpys = getattr(mg, _name), getattr(np, _name)
+    for _what, _of in (("", _of_masks), ("/integers", _of_integers)):
+        case(_name + _what, _of(_ours), _of(_numpys), ((3, 4), _halves), ((4,), _halves), **_DISCRETE)
+case("invert", lambda x: mg.invert(x > 0), lambda x: ~(x > 0), ((3, 4), _halves), **_DISCRETE)
+case(
+    "invert/integers",
+    lambda x: mg.invert((2 * x).astype(np.int32)),
+    lambda x: ~(2 * x).astype(np.int32),
+    ((3, 4), _halves),
+    **_DISCRETE,
+)
 for _name in "logical_not isnan isinf isfinite sign floor ceil rint".split():
     case(_name, getattr(mg, _name), getattr(np, _name), ((3, 4), _halves), **_DISCRETE)
 case(
