@@ -34,6 +34,8 @@ SIGNATURES = {
 """As documented: built-in functions tell only from NumPy 2.4 on, and functions with **kwargs never."""
 
 METHOD_SIGNATURES = {
+    "all": "axis=None, out=None, keepdims=False, *, where=None",
+    "any": "axis=None, out=None, keepdims=False, *, where=None",
     "argmax": "axis=None, out=None, *, keepdims=False",
     "argmin": "axis=None, out=None, *, keepdims=False",
     "argsort": "axis=-1, kind=None, order=None, *, stable=None",
@@ -48,6 +50,7 @@ METHOD_SIGNATURES = {
     "max": "axis=None, out=None, keepdims=False, initial=None, where=None",
     "mean": "axis=None, dtype=None, out=None, keepdims=False, *, where=None",
     "min": "axis=None, out=None, keepdims=False, initial=None, where=None",
+    "nonzero": "",
     "prod": "axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None",
     "ravel": "order='C'",
     "reshape": "*shape, order='C', copy=None",
@@ -72,6 +75,8 @@ DIAGONALS = [(), (1,), (-1, 1, 2), (0, 2, 0)]
 TAKES = [(), (1,), (-1, None), (0, None, "raise")]
 
 METHODS = {
+    "all": ((), EXTREMES[:3]),
+    "any": ((), EXTREMES[:3]),
     "argmax": ((), PLACES),
     "argmin": ((), PLACES),
     "argsort": ((), [*SORTS[:2], (1, "stable"), (-1, "stable", None)]),
@@ -86,6 +91,7 @@ METHODS = {
     "max": ((), EXTREMES),
     "mean": ((), MEANS),
     "min": ((), EXTREMES),
+    "nonzero": ((), [()]),
     "prod": ((), SUMS),
     "ravel": ((), [(), ("C",), ("F",)]),
     "reshape": ((), [(6, 4), (-1,), ((4, 6),), (2, -1, 2), ([3, 8],), (np.array([8, 3]),)]),
@@ -106,7 +112,13 @@ FUNCTIONS = {
     **{name: ((POSITIVE,), [()]) for name in "sqrt log log2 reciprocal".split()},
     **{name: ((X, Y), [()]) for name in "add subtract multiply divide maximum minimum hypot arctan2 logaddexp".split()},
     **{name: ((X, Y), [()]) for name in "equal not_equal less less_equal greater greater_equal".split()},
-    **{name: ((X, Y), [()]) for name in "logical_and logical_or".split()},
+    **{name: ((X, Y), [()]) for name in "logical_and logical_or logical_xor".split()},
+    **{name: ((X > 0, Y > 0), [()]) for name in "bitwise_and bitwise_or bitwise_xor".split()},
+    "invert": ((X > 0,), [()]),
+    "all": ((X,), EXTREMES),
+    "any": ((X,), EXTREMES),
+    "count_nonzero": ((X,), [(), (1,), ((0, 2),), (None,)]),
+    "nonzero": ((X,), [()]),
     "power": ((POSITIVE, Y), [()]),
     "matmul": ((X, M.T), [()]),
     "argmax": ((X,), PLACES),
@@ -167,5 +179,7 @@ FUNCTIONS = {
 
 CONSTANT = set("sign floor ceil rint isnan isinf isfinite logical_not equal not_equal less less_equal greater".split())
 CONSTANT |= {"greater_equal", "logical_and", "logical_or", "argmax", "argmin", "argsort", "zeros_like", "ones_like"}
-UNTRACED = {"from_dlpack"}  # arrays of other libraries, from which nothing comes traced
-NOT_HANDED_OVER = {"asarray", "astype", "from_dlpack"}  # by NumPy to traced values
+CONSTANT |= {"logical_xor", "all", "any", "count_nonzero"}
+BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}  # not of floating-point numbers
+UNTRACED = {"from_dlpack", "nonzero"}  # arrays of other libraries, and positions, which no program can depend on
+NOT_HANDED_OVER = {"asarray", "astype", "from_dlpack", "nonzero"}  # by NumPy to traced values

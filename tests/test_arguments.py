@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy_calls import (
     BINARY,
+    BITS,
     CONSTANT,
     F32,
     FUNCTIONS,
@@ -159,7 +160,7 @@ def differentiated(required):
 
 @pytest.mark.parametrize(
     ("name", "required", "more"),
-    [(name, required, more) for name, (required, calls) in FUNCTIONS.items() for more in calls],
+    [(name, required, more) for name, (required, calls) in FUNCTIONS.items() if name not in BITS for more in calls],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_positional_call(name, required, more):
@@ -180,7 +181,14 @@ def test_positional_call(name, required, more):
 )
 def test_positional_call_of_a_method(name, arguments):
     call = lambda x: getattr(x, name)(*arguments)
-    check_call(call, call, X, name in CONSTANT)
+    check_call(call, call, X, name in CONSTANT, name not in UNTRACED)
+
+
+@pytest.mark.parametrize("name", BITS)
+def test_positional_call_with_bits(name):
+    required, _ = FUNCTIONS[name]
+    for function in (getattr(mg, name), mg.jit(getattr(mg, name)), mg.jit(numpys(name))):
+        close(function(*required), numpys(name)(*required))
 
 
 @given(data=st.data())
@@ -274,7 +282,7 @@ VALUES = {
 }
 OFFERED = {
     **{name: {"axis", "keepdims", "dtype"} for name in "sum prod mean std var cumsum cumprod".split()},
-    **{name: {"axis", "keepdims"} for name in "max min argmax argmin norm".split()},
+    **{name: {"axis", "keepdims"} for name in "any all count_nonzero max min argmax argmin norm".split()},
     **{name: {"axis"} for name in "argsort sort concatenate stack expand_dims flip repeat roll split squeeze".split()},
     **{name: {"axis"} for name in "take take_along_axis".split()},
     **{name: {"order"} for name in "ravel reshape flatten".split()},

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.backends.chains import FORMULAS, REAL, TRUTH, Apply, Index, Load, Loop, Number, formula, kernel
+from minigrad.backends.chains import BITS, FORMULAS, REAL, TRUTH, Apply, Index, Load, Loop, Number, formula, kernel
 from minigrad.core import primitives
 from minigrad.program.shown import Shown
 
@@ -92,7 +92,7 @@ def test_integers_are_exact_and_wrap_around(device, dtype):
     arrays = [rng.integers(-1000, 1000, 500).astype(dtype) for _ in range(3)]
     arrays[0][:4] = limits.min, limits.max, limits.min, 7  # sums and products wrap around
     arrays[1][:4] = 1, limits.max, limits.min, 7
-    for table in (FORMULAS, TRUTH):
+    for table in (FORMULAS, TRUTH, BITS):
         found = formulas(dtype, table)
         assert found
         for name, ours in applied(device, table, dtype, arrays).items():

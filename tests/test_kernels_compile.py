@@ -110,7 +110,7 @@ def chain():
         for _ in range(3 if within in chains.REALS else 2):
             arguments.append(within)
             steps.append(chains.Load(len(arguments) - 1, None, within))
-        for name in {**chains.FORMULAS, **chains.REAL, **chains.TRUTH, "astype": ""}:
+        for name in {**chains.FORMULAS, **chains.REAL, **chains.TRUTH, **chains.BITS, "astype": ""}:
             for dtype in chains.TYPES if name == "astype" else (within, np.dtype(bool)):
                 text = chains.formula(name, within, dtype)
                 if name != "where" and text is not None:
