@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-VAE = ["matplotlib>=3.8", "pillow>=9", "rich>=13", "safetensors>=0.4"]
+VAE = ["matplotlib>=3.8", "pillow>=11", "rich>=13", "safetensors>=0.4"]
 
 setup(
     name="minigrad",

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .dataset import DataError
 
 ORIENTATION = 0x0112  # in EXIF; 5 to 8 swap height and width
+LEVELS = {"1": 255, "L;2": 85, "L;4": 17}  # from one grey of 1, 2 or 4 bits to the next, in 255ths
 SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 REMARKS = {
     "turned": "Turned as their EXIF orientation says",
@@ -75,7 +76,8 @@ def _read(picture: Image.Image) -> Picture:
     coded = [(coder, args) for coder, _, _, args in picture.tile]  # as the file has it; gone once it is read
     deep = any(";16" in str(args) or (coder == "ppm" and args[-1] > 255) for coder, args in coded)
     perhaps_grey = picture.mode in ("P", "PA") or any("LA;16" in str(args) for _, args in coded)  # opened as colour
-    kind, clear, turned = picture.format, picture.info.get("transparency"), picture.getexif().get(ORIENTATION)
+    kind, turned = picture.format, picture.getexif().get(ORIENTATION)
+    clear = _find_clear(picture.info, *(args for _, args in coded[:1]))
     frames = max(getattr(picture, "n_frames", 1), len(picture.info.get("sizes", ())))  # icons have sizes
     remarks = {"turned": turned in range(2, 9), "frames": frames > 1}
     picture = ImageOps.exif_transpose(picture)
@@ -99,6 +101,16 @@ def _read(picture: Image.Image) -> Picture:
     if perhaps_grey and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
     return Picture(np.ascontiguousarray(pixels), alpha, remarks)  # not a view that keeps more
+
+
+def _find_clear(info: dict, coded: Any = None) -> Any:
+    """The value that means transparent, in `info` too, in units of the pixels: Pillow has it in those of the file."""
+    clear = info.get("transparency")
+    if coded in LEVELS and isinstance(clear, int):
+        clear = info["transparency"] = min(clear * LEVELS[coded], 255)
+    elif coded == "RGB;16B" and isinstance(clear, tuple):
+        clear = info["transparency"] = tuple(value >> 8 for value in clear)
+    return clear
 
 
 def _split_alpha(picture: Image.Image) -> tuple[NDArray, NDArray | None]:
