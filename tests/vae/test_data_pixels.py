@@ -169,3 +169,30 @@ def test_blocks_leave_nothing_out(x: np.ndarray, values: int) -> None:
         x[-1, -1, -1, -1] = np.nan
         with pytest.raises(DataError, match="holds 1 NaN"):
             scaled(x)
+
+
+KINDS = st.one_of(
+    hnp.boolean_dtypes(),
+    hnp.integer_dtypes(endianness="="),
+    hnp.unsigned_integer_dtypes(endianness=">"),
+    hnp.floating_dtypes(endianness="?"),
+    hnp.complex_number_dtypes(),
+    hnp.unicode_string_dtypes(max_len=2),
+    hnp.datetime64_dtypes(),
+)
+
+
+@given(hnp.arrays(KINDS, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)))
+def test_any_array_becomes_images_or_one_sentence(x: np.ndarray) -> None:
+    try:
+        images, notes = scaled(x)
+    except DataError as error:
+        assert "\n" not in str(error)
+        assert str(error).startswith("x.npy: train ")
+    else:
+        assert images.dtype == np.float32
+        assert images.ndim == 4
+        assert images.size == x.size
+        assert images.min() >= 0
+        assert images.max() <= 1
+        assert all(note.startswith("x.npy") and "\n" not in note for note in notes)

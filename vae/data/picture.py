@@ -77,7 +77,7 @@ def _read(picture: Image.Image) -> Picture:
     deep = any(";16" in str(args) or (coder == "ppm" and args[-1] > 255) for coder, args in coded)
     perhaps_grey = picture.mode in ("P", "PA") or any("LA;16" in str(args) for _, args in coded)  # opened as colour
     kind, turned = picture.format, picture.getexif().get(ORIENTATION)
-    clear = _find_clear(picture.info, *(args for _, args in coded[:1]))
+    clear = _find_clear(picture.info, coded[0][1] if coded else None)
     frames = max(getattr(picture, "n_frames", 1), len(picture.info.get("sizes", ())))  # icons have sizes
     remarks = {"turned": turned in range(2, 9), "frames": frames > 1}
     picture = ImageOps.exif_transpose(picture)
@@ -103,10 +103,10 @@ def _read(picture: Image.Image) -> Picture:
     return Picture(np.ascontiguousarray(pixels), alpha, remarks)  # not a view that keeps more
 
 
-def _find_clear(info: dict, coded: Any = None) -> Any:
+def _find_clear(info: dict, coded: Any) -> Any:
     """The value that means transparent, in `info` too, in units of the pixels: Pillow has it in those of the file."""
     clear = info.get("transparency")
-    if coded in LEVELS and isinstance(clear, int):
+    if isinstance(coded, str) and coded in LEVELS and isinstance(clear, int):
         clear = info["transparency"] = min(clear * LEVELS[coded], 255)
     elif coded == "RGB;16B" and isinstance(clear, tuple):
         clear = info["transparency"] = tuple(value >> 8 for value in clear)
