@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vae.errors import UserError
 from vae.files import make_folder
-from vae.locks import LOCK, locked, sweep
+from vae.locks import LOCK, PART, locked, sweep
 
 WRITTEN = (
     *("checkpoint.safetensors", "config.json", "metrics.jsonl"),
@@ -47,7 +47,7 @@ def claimed(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
         raise UserError(f"{out} is a file, not a folder")
     make_folder(out)
     with owned(out):
-        if not force and any(name != LOCK for name in os.listdir(out)):
+        if not force and any(not path.is_dir() and not _is_leftover(path.name) for path in out.rglob("*")):
             raise UserError(f"{out} already holds files: choose another --out, or use --force to overwrite them")
         yield out
 
@@ -70,6 +70,16 @@ def _new(default: Path) -> Path:
 def is_ours(name: str) -> bool:
     """Whether runs write a file of this name."""
     return any(fnmatchcase(name, written) for written in WRITTEN)
+
+
+def _is_leftover(name: str) -> bool:
+    part = PART.fullmatch(name)
+    return name == LOCK or (part is not None and is_ours(part[1]))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a command writes its files here: the pictures are no data."""
+    return any((folder / name).exists() for name in ("checkpoint.safetensors", "gradients-mlp.png", "lecture.html"))
 
 
 def clear(out: Path) -> None:

@@ -3,7 +3,9 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from small_runs import SMALL, assert_refused, snapshot
 
 from vae import folders, locks
@@ -47,6 +49,30 @@ def test_any_other_file_is_a_file(tmp_path, name):
         with folders.claimed(tmp_path, tmp_path, False):
             pass
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_empty_folders_are_no_files(tmp_path):
+    """A main job that was stopped before it trained leaves two, or what was left there."""
+    (tmp_path / "conv").mkdir()
+    (tmp_path / "plane").mkdir()
+    (tmp_path / "plane/.config.json.3.part").touch()
+    with folders.claimed(tmp_path, tmp_path, False):
+        pass
+    (tmp_path / "conv/notes.txt").touch()
+    with pytest.raises(UserError, match="already holds files"), folders.claimed(tmp_path, tmp_path, False):
+        pass
+
+
+def test_pictures_of_runs_are_no_data(vae, tmp_path):
+    """A folder of pictures that is trained on where it lies, so that its runs are below it."""
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 4, 4), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    assert vae("train", "--data", ".", *SMALL, "--epochs", "1")[0] == 0
+    (tmp_path / "runs/lecture").mkdir()
+    for name in ("lecture.html", "slide-07-elbo.png"):
+        (tmp_path / "runs/lecture" / name).touch()
+    assert vae("evaluate", "--checkpoint", "runs/train")[::2] == (0, "")
+    assert vae("train", "--resume", "--out", "runs/train", "--epochs", "2")[::2] == (0, "")
 
 
 def test_only_what_runs_write_is_cleared(tmp_path):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from PIL import Image  # comes with matplotlib, which needs it
 
+from vae.folders import is_run
+
 from .dataset import DataError
 
 #: what the folder of each part may be called, in capitals or not
@@ -55,13 +57,13 @@ def picture_suffixes() -> set[str]:
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """All files but hidden ones, sorted; links are followed, except back to a folder on the way there."""
+    """All files but hidden ones and those of runs, sorted; links are followed, except back to a folder on the way."""
     try:
         status, paths = os.stat(folder), sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from None
     here = status.st_dev, status.st_ino
-    if here in above:
+    if here in above or (above and is_run(folder)):
         return
     for path in paths:
         if path.name.startswith(".") or path.name.lower() in DROPPINGS:
