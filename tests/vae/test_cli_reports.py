@@ -173,3 +173,22 @@ def test_help_is_not_an_error(vae):
         code, out, err = vae(*command, "--help")
         assert (code, err) == (0, "")
         assert out.startswith("usage: python -m vae")
+
+
+def test_what_was_decided_about_images_is_said(vae, tmp_path):
+    """By train before anything else about them, by others beside their results."""
+    for part, count in (("train", 20), ("test", 5)):
+        (tmp_path / "icons" / part).mkdir(parents=True)
+        alpha = np.random.default_rng(count).choice(np.array([0, 255], np.uint8), (count, 4, 4))
+        for i in range(count):
+            Image.fromarray(np.stack([0 * alpha[i], alpha[i]], 2)).save(tmp_path / "icons" / part / f"{i}.png")
+    (tmp_path / "icons" / "licence.txt").touch()
+    code, out, err = vae("train", "--data", "icons", *SMALL, "--out", "run")
+    assert code == 0, err
+    said = [f"Skipped in {tmp_path / 'icons'}: 1 .txt.", "Transparent in places, put on white: 25 of 25 pictures."]
+    lines = out.splitlines()
+    assert lines[1] == f"icons: 20 training and 5 test images; 25 pictures from {tmp_path / 'icons'}."
+    assert lines[2:4] == said
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
+    assert (code, json.loads(out)["images"]) == (0, 5)
+    assert err.splitlines()[:2] == [f"python -m vae: {line}" for line in said]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vae.data import DataError, Dataset
-from vae.data.dataset import is_binary
+from vae.data.dataset import find_oddities, is_binary
 
 IMAGES = np.linspace(0, 1, 3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5, 1)
 
@@ -58,3 +58,19 @@ def test_is_binary() -> None:
     assert is_binary(bits, None, bits)
     assert not is_binary(bits, np.array([0.5]))
     assert not is_binary(np.array([np.nan]))
+
+
+def test_blank_and_equal_images_are_odd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vae.data.dataset.BLOCK", 25)  # one image, or all
+    grey = np.full((2, 4, 5, 1), 0.3, np.float32)
+    assert find_oddities(Dataset("usual", IMAGES, IMAGES, valid=IMAGES)) == ()
+    some = Dataset("some", np.concatenate([IMAGES, grey]), IMAGES, valid=grey / 2)
+    assert find_oddities(some) == ("Blank, one value all over: 4 of 10 images.",)
+    said = "All 4 images are the same, and blank: there is nothing to learn."
+    assert find_oddities(Dataset("blank", grey, grey)) == (said,)
+    same = IMAGES[[1, 1]]
+    assert find_oddities(Dataset("same", same, same)) == (said.replace(", and blank", ""),)
+    assert find_oddities(Dataset("parts differ", same, IMAGES[:1])) == ()
+    assert find_oddities(Dataset("parts differ in value", grey, grey / 2)) == (
+        "Blank, one value all over: 4 of 4 images.",
+    )
