@@ -132,7 +132,7 @@ def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> An
 
 def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int = 0) -> Any:
     """1 with probability p (a number, or an array that broadcasts to the shape), else 0, in this dtype."""
-    numbers = uniform(key, shape, offset=offset)
+    numbers = _draw(uniform_p, key, shape, np.float32, offset, "bernoulli")
     drawn = less(numbers, p)
     if drawn.shape != numbers.shape:
         raise OperandError(f"random.bernoulli: p {describe(p)} does not broadcast to the shape {shape}")

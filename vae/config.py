@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from vae.errors import UserError
 from vae.models import MODELS, Model, clamped
+from vae.numbers import real, whole
 from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS, Likelihood, Weights
 from vae.optimisers import OPTIMISERS, Optimiser
 
@@ -38,6 +40,8 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, value in self._plain().items():
+            object.__setattr__(self, name, value)
         for name, choices in (
             ("model", MODELS),
             ("decoder", LIKELIHOODS),
@@ -47,17 +51,13 @@ class Config:
         ):
             if getattr(self, name) not in choices:
                 raise UserError(f"unknown {name} {getattr(self, name)!r}: use {', '.join(choices)}")
-        for name in ("train_size", "test_size", "latent", "hidden", "epochs", "batch"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise UserError(f"{name.replace('_', ' ')} must be a whole number of at least 1, got {value}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum lies in [0, 1), got {self.momentum}")
         if not (self.beta == 0 or 1e-9 <= self.beta <= 1e9):
             raise UserError(f"beta must be 0 or lie in 1e-9 … 1e9, got {self.beta}")
         if self.clamp is not None and not 0.001 <= self.clamp <= 80:
             raise UserError(f"clamp must lie in 0.001 … 80 (float32 ends near e^88), got {self.clamp}")
-        if not 0 <= self.seed < 2**64:
+        if self.seed >= 2**64:
             raise UserError(f"seed must lie in 0 … 2**64 − 1, got {self.seed}")
         try:
             self.make_likelihood()
@@ -66,6 +66,23 @@ class Config:
             raise
         except ValueError as error:
             raise UserError(str(error)) from None
+
+    def _plain(self) -> dict[str, Any]:
+        """Paths as strings and NumPy's numbers as Python's, which JSON can write. Raises UserError for no numbers."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            name, value, what = field.name, getattr(self, field.name), field.name.replace("_", " ")
+            if value is None and "None" in field.type:
+                continue
+            if field.type.startswith("int"):
+                found[name] = whole(value, what, 0 if name == "seed" else 1)
+            elif field.type.startswith("float"):
+                found[name] = real(value, what)
+            elif isinstance(value, os.PathLike):
+                found[name] = os.fspath(value)
+            elif name == "sigma" and not isinstance(value, str):
+                found[name] = repr(real(value, what))
+        return found
 
     def make_model(self, image_shape: tuple[int, int, int]) -> Model:
         """The model for images of this shape (H, W, C)."""

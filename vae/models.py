@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
+from vae.numbers import whole
 
 
 class Affine(NamedTuple):
@@ -71,18 +72,16 @@ def _dense(layer: Affine, x: Any) -> Any:
     return mg.matmul(x, layer.w) + layer.b
 
 
-def _checked(image_shape: tuple[int, ...], latent: int) -> None:
+def _checked(image_shape: tuple[int, ...], latent: int) -> tuple[tuple[int, ...], int]:
+    """Both in Python's integers."""
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"a model needs images (H, W, C), got {image_shape}")
-    if not isinstance(latent, (int, np.integer)) or latent < 1:
-        raise ValueError(f"a model needs at least one latent number, got {latent}")
+    return tuple(whole(n, "a side of the images", 1) for n in image_shape), whole(latent, "latent", 1)
 
 
 def mlp(image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, hidden: int = 400) -> Model:
     """D-400-20-400-D with ReLU, the network of Kingma and Welling as PyTorch's examples have it."""
-    _checked(image_shape, latent)
-    if hidden < 1:
-        raise ValueError(f"the mlp needs at least one hidden unit, got {hidden}")
+    (image_shape, latent), hidden = _checked(image_shape, latent), whole(hidden, "hidden", 1)
     pixels = math.prod(image_shape)
 
     def init(key: Any, dtype: Any = np.float32) -> Parameters:
@@ -119,7 +118,7 @@ def conv(
     H×W×C → H/2×W/2×32 → H/4×W/4×64 → dense → z, and back by stride-1 convolutions with four times the channels, each
     followed by depth-to-space. All kernels are 3×3. Raises ValueError unless H and W divide by 4.
     """
-    _checked(image_shape, latent)
+    image_shape, latent = _checked(image_shape, latent)
     height, width, channels = image_shape
     if height % 4 or width % 4:
         raise ValueError(f"the convolutional model halves images twice: {height}×{width} does not divide by 4")

@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 from minigrad import to_device
 from vae.files import write_bytes
+from vae.numbers import whole
 
 DPI = 200
 INK, GREY, BLUE, VERMILION = "#222222", "#707070", "#0072b2", "#d55e00"  # Okabe and Ito
@@ -39,15 +40,15 @@ def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
            [1., 1., 1., 1., 1.],
            [0., 0., 1., 1., 1.]])
     """
-    images = _host(images)
-    if images.ndim != 4 or 0 in images.shape or columns < 1 or pad < 0:
-        raise ValueError(f"grid takes (n, H, W, C), columns ≥ 1 and pad ≥ 0, got {images.shape}, {columns} and {pad}")
+    images, columns, pad = _host(images), whole(columns, "grid: columns", 1), whole(pad, "grid: pad")
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(f"grid takes (n, H, W, C), got {images.shape}")
     n, height, width, channels = images.shape
     rows, height, width = -(-n // columns), height + pad, width + pad
     cells = np.ones((rows * columns, height, width, channels), images.dtype)
     cells[:n, : height - pad, : width - pad] = images
-    whole = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    return whole.reshape(rows * height, columns * width, channels)[: rows * height - pad, : columns * width - pad]
+    sheet = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return sheet.reshape(rows * height, columns * width, channels)[: rows * height - pad, : columns * width - pad]
 
 
 def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: str) -> Path:
@@ -70,9 +71,9 @@ def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: st
 def samples(path: str | Path, images: Any, title: str) -> Path:
     """A square of decoder means (n, H, W, C) in [0, 1], C = 1 or 3, of z drawn from the prior (slides 20 and 21)."""
     images = _images(images)
-    whole = grid(images, math.isqrt(len(images) - 1) + 1, PAD)
+    sheet = grid(images, math.isqrt(len(images) - 1) + 1, PAD)
     note = "decoder means ŷ(z) of z ~ N(0, I); no encoder involved"
-    return _save(_sheet(whole, max(images.shape[1:3]), title, note), path)
+    return _save(_sheet(sheet, max(images.shape[1:3]), title, note), path)
 
 
 def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str = "The latent plane") -> Path:
@@ -80,19 +81,18 @@ def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str 
 
     `decode` maps float32 z (side², 2), row by row from the top left (z₂ largest), to images (side², H, W, C) in [0, 1].
     """
-    if side < 1:
-        raise ValueError(f"the latent plane needs a side of at least 1 image, got {side}")
+    side = whole(side, "the side of the latent plane", 1)
     quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
     images = _images(decode(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1).reshape(-1, 2)))
     if len(images) != side * side:
         raise ValueError(f"decode returned {len(images)} images for {side * side} latents")
-    whole = grid(images, side)
+    sheet = grid(images, side)
     note = "decoder means ŷ(z); axes in steps of equal probability under z ~ N(0, I)"
-    axes = _sheet(whole, max(whole.shape) / 10, title, note, left=0.75, bottom=0.5)
+    axes = _sheet(sheet, max(sheet.shape) / 10, title, note, left=0.75, bottom=0.5)
     ticks = [z for z in (-2, -1, -0.5, 0, 0.5, 1, 2) if abs(z) <= quantiles[-1] + 0.1]
     at, labels = np.array([NormalDist().cdf(z) for z in ticks]), [f"{z:g}".replace("-", "−") for z in ticks]
-    axes.set_xticks(at * whole.shape[1] - 0.5, labels)
-    axes.set_yticks((1 - at) * whole.shape[0] - 0.5, labels)
+    axes.set_xticks(at * sheet.shape[1] - 0.5, labels)
+    axes.set_yticks((1 - at) * sheet.shape[0] - 0.5, labels)
     axes.set(xlabel="z₁", ylabel="z₂")
     return _save(axes, path)
 

@@ -30,6 +30,7 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     arrays = list(arrays)
     if not arrays or any(shape_of(x) != shape_of(arrays[0]) for x in arrays):
         raise OperandError(f"stack: needs arrays of one shape, got {', '.join(map(describe, arrays)) or 'none'}")
+    axis = normal_axis(axis, len(shape_of(arrays[0])) + 1, "stack")
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 

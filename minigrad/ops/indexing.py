@@ -7,8 +7,6 @@ positions where it is true. The transpose of a gather adds up where positions re
 
 from __future__ import annotations
 
-from operator import index as as_int
-
 import numpy as np
 
 from minigrad.arguments import integer, not_offered
@@ -157,10 +155,10 @@ def _seen(i):
 def _static(i):
     """An index entry without arrays in it, which might change later: integers and slice bounds as Python's own."""
     if isinstance(i, slice):
-        return slice(*(None if v is None else as_int(v) for v in (i.start, i.stop, i.step)))
-    if hasattr(i, "__index__"):
-        return as_int(i)
-    return int(i) if hasattr(i, "dtype") and i.dtype.kind in "iu" else i  # on a device, where nothing has an __index__
+        return slice(
+            *(None if v is None else integer(v, "index: a bound of a slice") for v in (i.start, i.stop, i.step))
+        )
+    return integer(i, "index") if hasattr(i, "__index__") or hasattr(i, "dtype") else i
 
 
 def _is_array(i):

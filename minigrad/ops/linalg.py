@@ -115,7 +115,7 @@ def outer(a, b, out=None):
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
     """Sum of a diagonal, in `dtype`."""
     not_offered("trace", out=out)
-    return sum_(diagonal(a, offset, axis1, axis2), -1, dtype)
+    return sum_(diagonal(a, integer(offset, "trace: offset"), axis1, axis2), -1, dtype)
 
 
 @primitive("einsum")

@@ -60,7 +60,8 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     """Mean over axes (all by default), in `dtype`. float16 is summed in float32, as in NumPy."""
     not_offered("mean", out=out, where=where)
     wide, result = _widened(a, dtype, "mean")
-    y = e.divide(sum(wide, axis, keepdims=keepdims), _count(a, axis, "mean"))
+    count = _count(a, axis, "mean")
+    y = e.divide(sum(wide, axis, keepdims=keepdims), count)
     return y if result is None else astype(y, result)
 
 
@@ -89,8 +90,8 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
     wide, result = _widened(a, dtype, "var")
     if dtype_of(wide).kind == "c":
         raise OperandTypeError(f"var: real arrays only, got {describe(wide)}")
-    deviation = wide - (_mean(wide, axis, keepdims=True) if mean is None else mean)
     degrees = builtins.max(_count(a, axis, "var") - (ddof if correction is None else correction), 0)
+    deviation = wide - (_mean(wide, axis, keepdims=True) if mean is None else mean)
     y = e.divide(sum(e.square(deviation), axis, keepdims=keepdims), degrees)
     return y if result is None else astype(y, result)
 

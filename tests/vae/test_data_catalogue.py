@@ -3,6 +3,7 @@
 import doctest
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,12 @@ def test_half_a_size_of_digits() -> None:
 def test_a_seed_is_a_whole_number(seed: object) -> None:
     with pytest.raises(DataError, match="seed must be a whole number"):
         load("digits", size=(1, 1), seed=seed)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint8, np.array], ids=lambda k: k.__name__)
+def test_sizes_and_seeds_are_any_integers(kind: Callable) -> None:
+    found, expected = load("digits", size=(kind(3), kind(2)), seed=kind(5)), load("digits", size=(3, 2), seed=5)
+    assert np.array_equal(found.train, expected.train) and np.array_equal(found.test, expected.test)
 
 
 @pytest.mark.parametrize("module", [vae.data.catalogue, vae.data.dataset, vae.data.digits, vae.data.idx])

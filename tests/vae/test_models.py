@@ -147,9 +147,9 @@ def test_sizes_are_those_of_the_papers():
     [
         (lambda: mlp((4, 4), 2), r"images \(H, W, C\), got \(4, 4\)"),
         (lambda: conv((0, 4, 1), 2), r"images \(H, W, C\), got \(0, 4, 1\)"),
-        (lambda: mlp((4, 4, 1), 0), "at least one latent number, got 0"),
-        (lambda: conv((4, 4, 1), 1.5), "at least one latent number, got 1.5"),
-        (lambda: mlp((4, 4, 1), 1, hidden=0), "at least one hidden unit, got 0"),
+        (lambda: mlp((4, 4, 1), 0), "latent must be a whole number of at least 1, got 0"),
+        (lambda: conv((4, 4, 1), 1.5), "latent must be a whole number of at least 1, got 1.5"),
+        (lambda: mlp((4, 4, 1), 1, hidden=0), "hidden must be a whole number of at least 1, got 0"),
     ],
 )
 def test_what_no_model_can_be(make, said):

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+from vae.numbers import whole
 
 from .arrays import IDX, load_arrays, load_binarized_mnist
 from .dataset import DataError, Dataset, find_oddities
@@ -52,9 +52,7 @@ def load(
     >>> load("digits", size=(4, 2)).train.shape
     (4, 28, 28, 1)
     """
-    check_size(size)
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise DataError(f"seed must be a whole number of at least 0, got {seed!r}")
+    size, seed = check_size(size), whole(seed, "seed", error=DataError)
     name = os.fspath(name)
     if name == "digits":
         from .digits import make_digits  # fonts need matplotlib, which takes a while to import

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vae.numbers import whole
+
 from .dataset import DataError, Dataset
 
 Size = tuple[int | None, int | None]
@@ -97,13 +99,11 @@ def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
     return replace(dataset, **changes)
 
 
-def check_size(size: Size | None) -> None:
-    """Raises DataError unless size is None or two of: a count of at least 1, or None."""
+def check_size(size: Size | None) -> Size | None:
+    """The size in Python's integers. Raises DataError unless it is None or two of: a count of at least 1, or None."""
     if size is None:
-        return
+        return None
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise DataError(f"size must be a pair (train, test) or None, got {size!r}")
-    for count in size:
-        whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-        if count is not None and not (whole and count >= 1):
-            raise DataError(f"size must count at least 1 image in each part, got {size!r}")
+    train, test = (n if n is None else whole(n, "size", 1, DataError) for n in size)
+    return train, test

@@ -1,0 +1,27 @@
+"""Numbers as people give them, Python's or NumPy's, as Python's: what shapes are made of and JSON can write."""
+
+from __future__ import annotations
+
+from numbers import Real
+from operator import index
+from typing import Any
+
+from vae.errors import UserError
+
+
+def whole(x: Any, what: str, least: int = 0, error: type[ValueError] = UserError) -> int:
+    """An int, NumPy integer or integer array of no axes as an int. Raises `error` for others, and below `least`."""
+    try:
+        number = None if isinstance(x, bool) else index(x)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise error(f"{what} must be a whole number of at least {least}, got {x}")
+    return number
+
+
+def real(x: Any, what: str) -> float:
+    """An int or float, Python's or NumPy's, as a float. Raises UserError for others."""
+    if isinstance(x, bool) or not isinstance(x, Real):
+        raise UserError(f"{what} must be a number, got {x!r}")
+    return float(x)
