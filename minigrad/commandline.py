@@ -9,6 +9,7 @@ import argparse
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
@@ -23,8 +24,8 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Exit with what `main` returns, which writes to outputs that may be closed, full, or pipes that nobody reads."""
-    sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
-    sys.stdout.reconfigure(errors="replace")  # "−" and "σ" on terminals that have none
+    sys.stdout = _lasting(sys.stdout, "replace")  # "−" and "σ" on terminals that have none
+    sys.stderr = _lasting(sys.stderr, "backslashreplace")
     sys.exit(main())
 
 
@@ -49,25 +50,29 @@ class _Lasting(io.FileIO):
 
     fault: OSError | None = None
 
-    def write(self, data: Any) -> int | None:
-        if self.fault is None:
-            try:
-                return super().write(data)
-            except OSError as fault:
-                self.fault = fault
-        return memoryview(data).nbytes
+    def write(self, data: Any) -> int:
+        whole = rest = memoryview(data).cast("B")
+        try:
+            while rest and self.fault is None:
+                count = super().write(rest)
+                if count is None:  # it does not block, and is full for the moment
+                    select.select([], [self], [])
+                rest = rest[count or 0 :]
+        except OSError as fault:
+            self.fault = fault
+        return len(whole)
 
 
-def _lasting(stream: TextIO | None) -> TextIO:
-    """The same stream, lasting."""
+def _lasting(stream: TextIO | None, errors: str) -> TextIO:
+    """The same stream, lasting, and what to do about characters that it has not."""
     if stream is None:  # it was closed
         return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
-    if not isinstance(_raw(stream), io.FileIO):  # a console of Windows
+    if not isinstance(_raw(stream), io.FileIO):  # a console of Windows, a notebook
         return stream
     stream.flush()
     raw = _Lasting(stream.fileno(), "w", closefd=False)
     buffer = raw if stream.write_through else io.BufferedWriter(raw)
-    look = {"encoding": stream.encoding, "errors": stream.errors, "line_buffering": stream.line_buffering}
+    look = {"encoding": stream.encoding, "errors": errors, "line_buffering": stream.line_buffering}
     return io.TextIOWrapper(buffer, write_through=stream.write_through, **look)
 
 

@@ -44,6 +44,16 @@ def test_a_command_goes_on_to_its_end(flags, tmp_path):
     assert ended([*flags, "-c", code], ">&- 2>&- <&-") == (0, "")
 
 
+@pytest.mark.parametrize("flags", [[], ["-u"]])
+def test_a_pipe_that_does_not_block_is_waited_for(flags):
+    """As some programs hand them on: what does not fit now fits later."""
+    code = "import os\nfrom minigrad.commandline import ended, run\nos.set_blocking(1, False)\n"
+    code += f"def main():\n    {MUCH}\n    return ended('me', 0)\nrun(main)"
+    env = {**os.environ, "PYTHONPATH": str(Path(minigrad.__file__).parents[1])}
+    done = subprocess.run([sys.executable, *flags, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "x" * 1_000_000 + "\n")
+
+
 def test_a_check_that_failed_is_told_all_the_same():
     code = "from minigrad.commandline import ended, run\nrun(lambda: print() or ended('me', 1))"
     assert ended(["-c", code], ">/dev/full")[0] == 1

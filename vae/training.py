@@ -107,8 +107,7 @@ def train(
     """Train until `config.epochs` epochs are done, from `state` or from the beginning; files go to the folder `out`.
 
     `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` are told of progress; the next step
-    writes over the arrays of `state`. On Ctrl-C (KeyboardInterrupt)
-    the checkpoint is written before it goes on. Raises
+    writes over the arrays of `state`. On Ctrl-C (KeyboardInterrupt) the checkpoint is written before it goes on. Raises
     TrainingError when the loss is no longer finite, and when `state` comes from other images; the last checkpoint is
     kept.
     """

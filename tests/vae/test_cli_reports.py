@@ -137,9 +137,9 @@ def test_what_a_run_was_trained_on_is_never_scored_as_test(vae, tmp_path):
     code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
     assert (code, err, json.loads(out)["images"]) == (0, "", len(after.test))
     np.savez("other.npz", train=after.train[:3], test=np.concatenate([before.train[:9], before.test]))
-    said = f"python -m vae: 9 of {9 + len(before.test)} test images of other left out: trained on them\n"
+    said = f"9 of {9 + len(before.test)} test images of other are left out: the model was trained on them"
     for command in ("evaluate", "reconstruct"):
-        assert vae(command, "--checkpoint", "run", "--data", "other.npz")[::2] == (0, said)
+        assert vae(command, "--checkpoint", "run", "--data", "other.npz")[::2] == (0, f"python -m vae: {said}\n")
     scores = json.loads(vae("evaluate", "--checkpoint", "run", "--data", "other.npz", "--json")[1])
     np.savez("held.npz", train=after.train[:3], test=before.test)
     alone = json.loads(vae("evaluate", "--checkpoint", "run", "--data", "held.npz", "--json")[1])

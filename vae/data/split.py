@@ -72,7 +72,8 @@ def leave_out(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset, s
     if seen.all():
         raise DataError(f"the model was trained on all {of[3:]}: name other images with --data")
     labels = None if dataset.test_labels is None else dataset.test_labels[~seen]
-    return replace(dataset, test=dataset.test[~seen], test_labels=labels), f"{count} {of} left out: trained on them"
+    rest = replace(dataset, test=dataset.test[~seen], test_labels=labels)
+    return rest, f"{count} {of} are left out: the model was trained on them"
 
 
 def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
