@@ -4,15 +4,18 @@ Write y = f(x₁, …, xₙ) for a primitive, t for the tangent of an argument, 
 that fits:
 
     partials(f, x=∂y/∂x, …)      elementwise: ẏ = Σ ∂ᵢ·tᵢ, and x̄ᵢ = ∂ᵢ·g summed back to the shape of xᵢ
-                                 (a boolean ∂ᵢ is a mask; 1 and -1 may stand for themselves)
+                                 (a boolean ∂ᵢ is a mask; 1 and -1 may stand for themselves; what asks for `t` is ∂ᵢ·t
+                                 of a tangent or cotangent t: t / x is within range where 1 / x may not be)
     linear(f, x=transpose, …)    f is linear in these arguments together: ẏ = f(t), and x̄ = transpose(g)
     bilinear(f, x=…, w=…)        f is linear in each argument alone: ẏ = f(tₓ, w) + f(x, t_w); x̄ and w̄ the transposes
     custom(f, x=(jvp, vjp), …)   whatever is left, both directions side by side, one pair per argument
 
 A statement is a function that asks for what it needs *by name*: an argument of the forward formula, a parameter, `y`
 for the result, `g` or `t`. Only what reverse mode will ask for is kept alive on the tape; of the rest a statement sees
-shape and dtype (`Shaped`). An argument stated as None has no derivative; a primitive without a rule raises
-MissingRuleError. Statements are written with operations, so they can themselves be differentiated.
+shape and dtype (`Shaped`). Partial derivatives see their arguments in the dtype of y, so that they are computed in no
+narrower one; the other kinds hand arguments to operations together with g or t. An argument stated as None has no
+derivative; a primitive without a rule raises MissingRuleError. Statements are written with operations, so they can
+themselves be differentiated.
 """
 
 from __future__ import annotations
@@ -21,8 +24,19 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigrad.backends import NEUTRAL
-from minigrad.core import MissingRuleError, OperandTypeError, Primitive, dtype_of, primitives, shape_of
+from minigrad.core import (
+    MissingRuleError,
+    OperandTypeError,
+    Primitive,
+    concrete,
+    dtype_of,
+    is_inexact,
+    primitives,
+    shape_of,
+)
 
 
 class Statement:
@@ -132,7 +146,13 @@ class Elementwise(Rule):
         partial = self.statements[self.names[position]]
         if isinstance(partial, int):
             return vector if partial == 1 else _op("negative", vector)
+        known, dtype = {**known, "t": vector}, dtype_of(known["y"])
+        for name in partial.asks:
+            if name in self.names:
+                known[name] = _promoted(known[name], dtype)
         slope = partial(known)
+        if "t" in partial.asks:
+            return slope
         if dtype_of(slope).kind == "b":  # a mask selects, so that an infinite vector does not give 0·∞
             return _op("where", slope, vector, 0)
         return _op("multiply", slope, vector)
@@ -266,6 +286,13 @@ def _names(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]
 def _zero(x: Any) -> Any:
     """The tangent of a constant; that of a number stays a number, which belongs to no device."""
     return type(x)(0) if isinstance(x, NEUTRAL) else _op("zeros_like", x)
+
+
+def _promoted(x: Any, dtype: np.dtype) -> Any:
+    """An argument in the dtype of a result; a Python number is weak, and takes that of what it meets."""
+    if type(concrete(x)) in (bool, int, float, complex) or dtype_of(x) == dtype:
+        return x
+    return _op("astype" if is_inexact(x) else "astype_discrete", x, dtype=dtype)
 
 
 def _op(name: str, *args: Any, **params: Any) -> Any:

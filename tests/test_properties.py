@@ -87,7 +87,8 @@ OF = {  # and units of what, if not of the value
     "gaussian_sample": lambda mean, log_std, noise: max(abs(mean), abs(mp.exp(log_std) * noise)),
 }
 CANCELLING = ("tanh", "gelu", "softmax", "log_softmax")  # slopes that are 1 less something rounded
-BEYOND = {  # where a slope is made of something beyond the largest number: ∞/∞, 0·∞, ∞·ln ∞
+BEYOND = {  # where a slope is made of something beyond the largest number: ∞/∞, 0·∞, ∞·ln ∞, 1/∞
+    "arctan": lambda largest, x: x * x > largest and largest < 1e5,  # in float16, 1/x² is no more than 2⁻¹⁶ there
     "hypot": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
     "arctan2": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
     "power": lambda largest, x1, x2: math.isinf(x1) or (x2 == 0 and 0 < abs(x1) < 1 / largest),
@@ -104,7 +105,7 @@ def by_convention(name, i, at):
 @pytest.mark.parametrize("name", sorted(limits.ELEMENTWISE))
 def test_elementwise_at_special_values(name, move):
     """All of them; of several arguments all combinations."""
-    for dtype in (np.float32, np.float64):
+    for dtype in (np.float16, np.float32, np.float64):
         values = special(dtype)
         ordinary = np.array([v for v in values if v == 0 or 0.1 < abs(v) < 10 or np.isnan(v)])
         several = [values]
@@ -148,6 +149,26 @@ def check_elementwise(name, args, move):
             sides = by_convention(name, i, at) or limits.slopes(formula, at, i)
             error, size = limits.relative_error(y[k], truth), int(name in CANCELLING)
             limits.check_slope(gradient[k], g[k], sides, what, error, size)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", ["divide", "reciprocal", "log", "log2"])
+def test_a_product_within_range_of_a_slope_beyond_it(name, dtype, move):
+    """(∂y/∂x)·g for a small g, where 1/x or 1/x² is larger than the largest number."""
+    info = np.finfo(dtype)
+    tiny, g = np.array(3 * info.smallest_subnormal), np.array(info.smallest_normal)
+    if name == "reciprocal":
+        tiny = g = np.array(2.0 ** -int(0.75 * info.maxexp), dtype)
+    args = [np.ones((), dtype), tiny] if name == "divide" else [tiny]
+    slope, *_ = limits.slopes(limits.ELEMENTWISE[name], [float(x) for x in args], 0)
+    assert abs(slope) > info.max
+    given, vector = [move(x) for x in args], move(g)
+    f = lambda x: getattr(mg, name)(x, *given[1:])
+    with np.errstate(over="ignore"):
+        found = mg.vjp(f, given[0])[1](vector)[0], mg.jvp(f, given[:1], (vector,))[1]
+    for product in map(to_host, found):
+        truth = slope * mp.mpf(float(g))
+        limits.check_ulps(product[()], truth, 2, truth, f"{name} at {args}")
 
 
 def same_to_the_bit(found, expected):

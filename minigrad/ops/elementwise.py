@@ -152,6 +152,8 @@ def sum_to_p(b, x, *, shape, out=None):
     if rows and x.dtype in (np.float32, np.float64) and x.size >= LARGE:
         return stored(b.column_sums(x.reshape(-1, math.prod(shape))).reshape(shape), out)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
+    if x.dtype == np.float16:  # which counts to 2048
+        return stored(b.xp.sum(x, axis=axes, keepdims=True, dtype=np.float32).reshape(shape).astype(x.dtype), out)
     return stored(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
 
 
@@ -169,20 +171,15 @@ add = _binary("add", "x₁ + x₂", 1, 1)
 subtract = _binary("subtract", "x₁ − x₂", 1, -1)
 multiply = _binary("multiply", "x₁·x₂", lambda x2: x2, lambda x1: x1)
 add_p = add.primitive
-divide = _binary("divide", "x₁ / x₂", lambda x2: _inverse(x2), lambda x2, y: -divide(y, x2))
+divide = _binary("divide", "x₁ / x₂", lambda t, x2: divide(t, x2), lambda x2, y: -divide(y, x2))
 negative = _unary("negative", "−x", -1)
 reciprocal = _unary(
     "reciprocal",
     "1 / x",
-    lambda y: -(y * y),
+    lambda t, y: -(t * y * y),
     lambda b, x, out=None: b.xp.divide(1, x, out=out),  # NumPy's reciprocal divides integers as integers
 )
 square = _unary("square", "x²", lambda x: 2 * x)
-
-
-def _inverse(x):
-    """1 / x; that of a number is a number, whose dtype is weak."""
-    return 1 / x if isinstance(x, (int, float, complex)) and x else reciprocal(x)
 
 
 def _plus_zero(x):
@@ -216,9 +213,9 @@ power = _binary("power", "x₁ to the x₂", _power_base, _power_exponent)
 
 exp = _unary("exp", "eˣ", lambda y: y)
 expm1 = _unary("expm1", "eˣ − 1, accurate near 0", lambda x: exp(x))
-log = _unary("log", "ln x", lambda x: reciprocal(_plus_zero(x)))
-log1p = _unary("log1p", "ln(1 + x), accurate near 0", lambda x: reciprocal(1 + x))
-log2 = _unary("log2", "log₂ x", lambda x: divide(1 / math.log(2), _plus_zero(x)))
+log = _unary("log", "ln x", lambda t, x: divide(t, _plus_zero(x)))
+log1p = _unary("log1p", "ln(1 + x), accurate near 0", lambda t, x: divide(t, 1 + x))
+log2 = _unary("log2", "log₂ x", lambda t, x: divide(t, _plus_zero(x)) * (1 / math.log(2)))
 
 
 def _gap(x1, x2):
@@ -237,9 +234,9 @@ logaddexp = _binary(
 sin = _unary("sin", "sin x", lambda x: cos(x))
 cos = _unary("cos", "cos x", lambda x: -sin(x))
 tan = _unary("tan", "tan x", lambda y: 1 + y * y)
-arcsin = _unary("arcsin", "arcsin x", lambda x: reciprocal(sqrt((1 - x) * (1 + x))))
-arccos = _unary("arccos", "arccos x", lambda x: -reciprocal(sqrt((1 - x) * (1 + x))))
-arctan = _unary("arctan", "arctan x", lambda x: reciprocal(1 + x * x))
+arcsin = _unary("arcsin", "arcsin x", lambda t, x: divide(t, sqrt((1 - x) * (1 + x))))
+arccos = _unary("arccos", "arccos x", lambda t, x: -divide(t, sqrt((1 - x) * (1 + x))))
+arctan = _unary("arctan", "arctan x", lambda t, x: divide(t, 1 + x * x))
 sinh = _unary("sinh", "sinh x", lambda x: cosh(x))
 cosh = _unary("cosh", "cosh x", lambda x: sinh(x))
 tanh = _unary("tanh", "tanh x", lambda y: 1 - y * y)

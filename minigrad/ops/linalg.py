@@ -11,6 +11,8 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
+import numpy as np
+
 from minigrad.arguments import integer, is_several, not_offered
 from minigrad.backends import stored
 from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
@@ -18,7 +20,7 @@ from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import tril
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.reduce import sum as sum_
-from minigrad.ops.shape import expand_dims, normal_axis, ravel, reshape_p, squeeze, swapaxes, transpose
+from minigrad.ops.shape import astype, expand_dims, normal_axis, ravel, reshape_p, squeeze, swapaxes, transpose
 from minigrad.rules import bilinear, constant, custom
 
 # Products
@@ -142,7 +144,8 @@ def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe
     not_offered("einsum", out=out, dtype=dtype, order=order, optimize=optimize)
     not_offered("einsum", casting=None if casting == "safe" else casting)
     terms, output = _parse(subscripts, operands)
-    xs = list(operands)
+    common = np.result_type(*map(dtype_of, operands))
+    xs = [x if dtype_of(x) == common else astype(x, common) for x in operands]  # no product of two in their own dtype
     for i, term in enumerate(terms):  # a repeated letter is a diagonal
         for letter, count in Counter(term).items():
             for _ in range(count - 1):

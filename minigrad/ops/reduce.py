@@ -116,6 +116,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
     """
     if dtype_of(x).kind == "c":
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
+    if dtype_of(x) == np.float16:  # whose squares overflow from 256 on, and vanish below 0.0002
+        return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
     if ord not in (None, "fro") and len(normal_axes(axis, len(shape_of(x)), "norm")) > 1:
         raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
     x = _inexact(x)
