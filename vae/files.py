@@ -26,9 +26,13 @@ OPENED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file in one step. Raises UserError where the folder cannot be written to."""
+    """Replace a file in one step; to a device or a pipe, just write. Raises UserError if that is not possible."""
     temporary = part_of(path)  # known before it exists, so that Ctrl-C leaves no trace
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as device:
+                device.write(content)
+            return
         sweep(path.parent, path.name.__eq__)
         file = os.open(temporary, OPENED, 0o666)  # a number: Ctrl-C leaves no object open
         try:

@@ -47,7 +47,7 @@ def claimed(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
         raise UserError(f"{out} is a file, not a folder")
     make_folder(out)
     with owned(out):
-        if not force and any(not path.is_dir() and not _is_leftover(path.name) for path in out.rglob("*")):
+        if not force and any(map(_is_content, out.rglob("*"))):
             raise UserError(f"{out} already holds files: choose another --out, or use --force to overwrite them")
         yield out
 
@@ -72,9 +72,11 @@ def is_ours(name: str) -> bool:
     return any(fnmatchcase(name, written) for written in WRITTEN)
 
 
-def _is_leftover(name: str) -> bool:
-    part = PART.fullmatch(name)
-    return name == LOCK or (part is not None and is_ours(part[1]))
+def _is_content(path: Path) -> bool:
+    """Whether a folder with this in it is not empty: no folder, no lock, and not left by a run that was killed."""
+    part = PART.fullmatch(path.name)
+    left_over = path.name == LOCK or (part is not None and is_ours(part[1]))
+    return path.is_symlink() or not (path.is_dir() or left_over)
 
 
 def is_run(folder: Path) -> bool:

@@ -124,6 +124,19 @@ def test_folders_that_cannot_be_written_to(tmp_path, make):
     assert only(tmp_path) == ["file"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    """As a device does: replacing /dev/null by a picture would harm everybody."""
+    path, found = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: found.append(path.read_bytes()))
+    reader.start()
+    files.write_bytes(path, b"content")
+    reader.join()
+    assert found == [b"content"]
+    assert path.is_fifo() and only(tmp_path) == ["pipe"]
+
+
 def test_a_folder_takes_the_place_of_a_file(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match=f"cannot write {tmp_path / 'run'}: Is a directory"):

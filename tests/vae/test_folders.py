@@ -58,7 +58,7 @@ def test_empty_folders_are_no_files(tmp_path):
     (tmp_path / "plane/.config.json.3.part").touch()
     with folders.claimed(tmp_path, tmp_path, False):
         pass
-    (tmp_path / "conv/notes.txt").touch()
+    (tmp_path / "conv/link").symlink_to(tmp_path)
     with pytest.raises(UserError, match="already holds files"), folders.claimed(tmp_path, tmp_path, False):
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from itertools import takewhile
@@ -41,7 +42,7 @@ def find_pictures(folder: Path) -> Found:
     listed = ", ".join(counts[:8] + ["…"] * (len(counts) > 8))
     if not pictures:
         idx = any("-ubyte" in path.name for path in files)
-        hint = f"; for MNIST's files use --data mnist --data-dir {folder}" if idx else ""
+        hint = f"; for MNIST's files use --data mnist --data-dir {shlex.quote(str(folder))}" if idx else ""
         hint = hint or ("; name one of its .npy or .npz files itself" if {".npy", ".npz"} & set(others) else "")
         raise DataError(f"{folder} holds no pictures that can be read; it has {listed or 'no files'}{hint}")
     parts = _sort_out(folder, pictures)
