@@ -238,13 +238,24 @@ class Interpreter:
         _current.set(self)
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: Any = None, error: Any = None, trace: Any = None) -> None:
         self.open = False
         if _current.get() is self:  # generators may be left in another order than they were entered
             below = self.parent
             while not below.open:
                 below = below.parent
             _current.set(below)
+        if type(error) is ValueError and isinstance(error.__cause__, OperandTypeError):
+            _tell_of_storing(error)
+
+
+def _tell_of_storing(error: ValueError) -> None:
+    """Raise in place of NumPy's "setting an array element with a sequence", for out[i] = x of a traced x."""
+    if "setting an array element" in str(error):
+        raise type(error.__cause__)(
+            "out[i] = x would put a traced value in a plain array, which loses what it depends on: collect the values "
+            "in a list for mg.stack, or choose with mg.where"
+        ).with_traceback(error.__traceback__) from None
 
 
 class Eval(Interpreter):

@@ -135,28 +135,7 @@ def test_conversions_that_would_lose_the_derivative_are_refused(use, what, xp):
         mg.grad(lambda x: use(x) or x)(xp.asarray(1.0))
 
 
-def test_assignment_is_refused(xp):
-    def f(x):
-        x[0] = 1.0
-        return mg.sum(x)
-
-    with pytest.raises(TypeError, match=r"cannot be assigned to: build the result with mg.where"):
-        mg.grad(f)(xp.ones(2))
-
-
-def test_writing_into_a_plain_array_is_refused():
-    with pytest.raises(
-        (TypeError, ValueError)
-    ):  # NumPy says "setting an array element with a sequence", because of ours
-        mg.grad(lambda x: np.zeros(1).__setitem__(0, x) or x)(1.0)
-
-    def f(x):
-        y = np.ones(2)
-        y += x
-        return mg.sum(x)
-
-    with pytest.raises(TypeError, match=r"add: out=.* is not offered: results are arrays of their own"):
-        mg.grad(f)(np.ones(2))
+def test_what_is_not_offered_is_refused():
     with pytest.raises(TypeError, match=r"np.add.reduce is not offered"):
         mg.grad(lambda x: np.add.reduce(x))(np.ones(2))
     with pytest.raises(TypeError, match=r"np.float_power is not offered"):

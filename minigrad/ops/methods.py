@@ -7,6 +7,7 @@ that would silently lose a derivative (float(x), np.asarray(x), item assignment)
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index as as_int
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from minigrad.arguments import dtype_from, not_offered
 from minigrad.core import OperandTypeError, Tracer, known
 from minigrad.ops import elementwise as e
-from minigrad.ops import indexing, linalg, reduce, scan, shape
+from minigrad.ops import indexing, inplace, linalg, reduce, scan, shape
 from minigrad.ops.shape import reshape
 
 _OPERATORS = {
@@ -27,6 +28,14 @@ _OPERATORS = {
     "matmul": linalg.matmul,
 }
 _BITS = {"and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor}
+_ABSENT = {
+    "floordiv": ("x // y", "mg.floor(x / y)"),
+    "mod": ("x % y", "x - y * mg.floor(x / y)"),
+    "divmod": ("divmod(x, y)", "mg.floor(x / y)"),
+    "lshift": ("x << y", "x * 2**y"),
+    "rshift": ("x >> y", "mg.floor(x / 2**y)"),
+}
+"""Operators that are not offered, and what to write instead."""
 _COMPARISONS = {
     "eq": e.equal,
     "ne": e.not_equal,
@@ -59,21 +68,26 @@ def install(package: ModuleType) -> None:
         setattr(Tracer, f"__{name}__", _binary(function))
     for name, function in _METHODS.items():
         setattr(Tracer, name, function)
+    for name, (written, instead) in _ABSENT.items():
+        setattr(Tracer, f"__{name}__", _absent(written, instead))
+        setattr(Tracer, f"__r{name}__", _absent(written, instead))
     members: dict[str, Any] = {
         "__neg__": e.negative,
         "__abs__": e.abs,
         "__invert__": e.invert,
         "__pos__": lambda x: x,
         "__getitem__": indexing.getitem,
-        "__setitem__": _no_assignment,
         "__len__": _length,
         "__iter__": lambda x: (x[i] for i in range(len(x))),
         "__bool__": lambda x: bool(known(x, "bool(x)")),
         "__int__": lambda x: int(known(x, "int(x)")),
+        "__index__": lambda x: as_int(known(x, "operator.index(x)")),
+        "__round__": _refusal("round(x)", "use mg.rint(x), or round(float(mg.stop_gradient(x)))"),
         "__float__": _refusal("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
         "__complex__": _refusal("complex(x)", "use mg.stop_gradient(x) first"),
         "__array__": _refusal(
-            "np.asarray(x)", "use the mg function of the same name, mg.stack for a list, or mg.stop_gradient(x) first"
+            "np.asarray(x)",
+            "use the mg function of the same name, mg.stack for a list or for out[i] = x, or mg.stop_gradient(x) first",
         ),
         "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
@@ -91,6 +105,7 @@ def install(package: ModuleType) -> None:
         "astype": _astype,
         "__array_ufunc__": _ufunc(package),
         "__array_function__": _function(package),
+        **inplace.MEMBERS,
     }
     for name, member in members.items():
         setattr(Tracer, name, member)
@@ -143,10 +158,11 @@ def _length(x: Tracer) -> int:
     return x.shape[0]
 
 
-def _no_assignment(x: Tracer, index: Any, value: Any) -> None:
-    raise OperandTypeError(
-        "a traced value cannot be assigned to: build the result with mg.where, mg.concatenate or mg.stack"
-    )
+def _absent(written: str, instead: str) -> Callable:
+    def refuse(self: Tracer, other: Any) -> None:
+        raise OperandTypeError(f"{written} is not offered for traced values: use {instead}")
+
+    return refuse
 
 
 def _refusal(what: str, instead: str) -> Callable:
@@ -159,6 +175,8 @@ def _refusal(what: str, instead: str) -> Callable:
 
 def _ufunc(package: ModuleType) -> Callable:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if kwargs.get("out") is not None or method == "at":
+            inplace.refuse_out(ufunc.__name__)
         function = getattr(package, ufunc.__name__, None)
         if function is None or method != "__call__":
             call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
@@ -172,6 +190,8 @@ def _function(package: ModuleType) -> Callable:
     def __array_function__(self, function, types, args, kwargs):
         module = function.__module__.removeprefix("numpy").lstrip(".")
         name = f"{module}.{function.__name__}".lstrip(".")
+        if name in inplace.WRITERS:
+            inplace.refuse_assignment(*args[:2])
         ours = getattr(package, function.__name__, None) if module in ("", "linalg", "lib") else None
         ours = linalg.trace if ours is package.trace else ours  # mg.trace makes programs of functions, too
         if name in _SIZES and len(args) == 1 and not kwargs:

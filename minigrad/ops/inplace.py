@@ -1,0 +1,90 @@
+"""What NumPy does in place, and a traced value cannot: its members, which say what to write instead.
+
+`y = x; y *= 2` changes a NumPy array for both names. A traced value is the result of an operation, which nothing
+changes; binding y to another one would be a different program without a word. Numbers are bound anew in NumPy too, so
+`total += term` means what it always does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minigrad.core import OperandTypeError, Tracer, describe
+
+WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
+"""NumPy functions that write into their first argument."""
+
+BUILD = "build the result with mg.where, mg.concatenate or mg.stack"
+
+_AUGMENTED = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "truediv": "/",
+    "floordiv": "//",
+    "mod": "%",
+    "pow": "**",
+    "matmul": "@",
+    "and": "&",
+    "or": "|",
+    "xor": "^",
+    "lshift": "<<",
+    "rshift": ">>",
+}
+_METHODS = {
+    "fill": "write x = mg.zeros_like(x) + value",
+    "itemset": BUILD,
+    "partition": "write x = mg.sort(x)",
+    "put": BUILD,
+    "resize": "write x = mg.reshape(x, shape), or mg.pad",
+    "setfield": BUILD,
+    "sort": "write x = mg.sort(x)",
+}
+
+
+def refuse_assignment(x: Tracer, index: Any, value: Any = None) -> None:
+    raise OperandTypeError(f"a traced value cannot be assigned to: {BUILD}")
+
+
+def _augmented(sign: str) -> Callable:
+    def augmented(self: Tracer, other: Any) -> Any:
+        if not self.shape:
+            return NotImplemented  # then Python takes self + other
+        raise OperandTypeError(
+            f"x {sign}= y would change the traced {describe(self)} in place, for all of its names: write x = x {sign} y"
+        )
+
+    return augmented
+
+
+def _method(name: str, instead: str) -> Callable:
+    def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
+        raise OperandTypeError(f"x.{name}() would change a traced value in place: {instead}")
+
+    return refuse
+
+
+def _attribute(name: str, instead: str) -> property:
+    def refuse(self: Tracer, value: Any) -> None:
+        raise OperandTypeError(f"x.{name} = … would change a traced value in place: write {instead}")
+
+    return getattr(Tracer, name).setter(refuse)
+
+
+def refuse_out(name: str) -> None:
+    """Raise for a ufunc that is to put what it makes of traced values in an array, or into a traced one."""
+    raise OperandTypeError(
+        f"np.{name} cannot put a traced result in an array, as y += x, out= and .at ask it to: use what an operation "
+        "returns, as in y = y + x"
+    )
+
+
+MEMBERS: dict[str, Any] = {
+    "__setitem__": refuse_assignment,
+    "__delitem__": refuse_assignment,
+    **{f"__i{name}__": _augmented(sign) for name, sign in _AUGMENTED.items()},
+    **{name: _method(name, instead) for name, instead in _METHODS.items()},
+    "shape": _attribute("shape", "x = x.reshape(shape)"),
+    "dtype": _attribute("dtype", "x = x.astype(dtype)"),
+}
