@@ -55,6 +55,8 @@ def _shown(value: Any) -> str:
 
 def integer(x: Any, what: str) -> int:
     """An int, NumPy integer or integer array of no axes as an int. Raises OperandTypeError that calls it `what`."""
+    if type(x) is int:
+        return x
     number = known(x, what)
     if not isinstance(number, (bool, np.bool)):
         try:
@@ -83,5 +85,5 @@ def dtype_from(dtype: Any, operation: str) -> np.dtype:
     """Anything that names a dtype, as one. Raises OperandTypeError."""
     try:
         return np.dtype(dtype)
-    except TypeError as error:
-        raise OperandTypeError(f"{operation}: {error}") from None
+    except TypeError:
+        raise OperandTypeError(f"{operation}: dtype={_shown(dtype)} is no data type; give other arguments by name") from None

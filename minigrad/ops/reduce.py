@@ -76,30 +76,33 @@ def _count(x, axis, operation):
     return math.prod(shape_of(x)[a] for a in normal_axes(axis, len(shape_of(x)), operation))
 
 
-_mean = mean  # also the name of an argument
-
-
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
     """Mean squared deviation from the mean, in `dtype`; divides by n − ddof (or `correction`). Real arrays only.
 
     `mean` is the mean where it is known already, with its axes kept.
     """
     not_offered("var", out=out, where=where)
-    if correction is not None and ddof != 0:
-        raise OperandError(f"var: ddof={ddof} and correction={correction} are two names of one thing; give one")
-    wide, result = _widened(a, dtype, "var")
-    if dtype_of(wide).kind == "c":
-        raise OperandTypeError(f"var: real arrays only, got {describe(wide)}")
-    degrees = builtins.max(_count(a, axis, "var") - (ddof if correction is None else correction), 0)
-    deviation = wide - (_mean(wide, axis, keepdims=True) if mean is None else mean)
-    y = e.divide(sum(e.square(deviation), axis, keepdims=keepdims), degrees)
-    return y if result is None else astype(y, result)
+    return _variance("var", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
     """√var; where a is constant, its derivatives of every order are taken to be 0."""
     not_offered("std", out=out, where=where)
-    return _root(var(a, axis, dtype, None, ddof, keepdims, mean=mean, correction=correction))
+    return _root(_variance("std", a, axis, dtype, ddof, keepdims, mean, correction))
+
+
+def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
+    if correction is not None and ddof != 0:
+        raise OperandError(f"{operation}: ddof={ddof} and correction={correction} are two names of one thing; give one")
+    wide, result = _widened(a, dtype, operation)
+    if dtype_of(wide).kind == "c":
+        raise OperandTypeError(f"{operation}: real arrays only, got {describe(wide)}")
+    if result is not None and result.kind != "f":
+        raise OperandTypeError(f"{operation}: dtype={result} is not offered: it is a floating-point number")
+    degrees = builtins.max(_count(a, axis, operation) - (ddof if correction is None else correction), 0)
+    deviation = wide - (mean(wide, axis, keepdims=True) if centre is None else centre)
+    y = e.divide(sum(e.square(deviation), axis, keepdims=keepdims), degrees)
+    return y if result is None else astype(y, result)
 
 
 def _root(v):
