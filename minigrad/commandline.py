@@ -21,12 +21,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        super().exit(ended(self.prog, status, printed=False), message)  # help may get lost, too
+
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Exit with what `main` returns, which writes to outputs that may be closed, full, or pipes that nobody reads."""
     sys.stdout = _lasting(sys.stdout, "replace")  # "−" and "σ" on terminals that have none
     sys.stderr = _lasting(sys.stderr, "backslashreplace")
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 def ended(program: str, code: int, printed: bool = True) -> int:

@@ -59,6 +59,14 @@ def test_a_check_that_failed_is_told_all_the_same():
     assert ended(["-c", code], ">/dev/full")[0] == 1
 
 
+def test_ctrl_c_is_no_traceback():
+    code = "import signal\nfrom minigrad.commandline import run\n"
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\nrun(lambda: signal.raise_signal(signal.SIGINT))"
+    assert ended(["-c", code]) == (130, "")
+
+
 def test_help_that_nobody_reads():
-    assert ended(["-m", "vae", "train", "--help"])[1] == ""
-    assert ended(["-m", "vae", "--help"], ">/dev/full") == (2, "python -m vae: the output: No space left on device\n")
+    for module in ("vae", "minigrad.checks", "minigrad.backends"):
+        assert ended(["-m", module, "--help"]) == (0, "")
+        said = f"python -m {module}: the output: No space left on device\n"
+        assert ended(["-m", module, "--help"], ">/dev/full") == (2, said)

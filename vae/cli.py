@@ -189,8 +189,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stoppable():
             code = _run(arguments, options)
-    except SystemExit as stop:  # of argparse: help, or an option that is wrong
-        code = stop.code
     except KeyboardInterrupt as stop:
         code = _stop(exit_code(stop), "stopped")
     return ended("python -m vae", code, options.printed or options.json)
