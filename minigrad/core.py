@@ -9,8 +9,6 @@ traced value can only ever sit in a positional slot.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Backend, DeviceError, NotAnArrayError, OutOfMemoryError, backend_of, memory
+from minigrad.origin import Origin
 
 
 class EscapedTracerError(RuntimeError):
@@ -115,6 +114,16 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __reduce__(self) -> tuple:
+        return registered, (self.name,)  # there is one of each name, also for copies and other processes
+
+
+def registered(name: str) -> Primitive:
+    """The primitive of a name. Raises ValueError if nothing has defined it."""
+    if name not in primitives:
+        raise OperandError(f"there is no primitive {name!r} here: import the module that defines it")
+    return primitives[name]
+
 
 def primitive(name: str, view_of: int | None = None) -> Callable[[Callable], Primitive]:
     """Decorator: turn a forward formula into a registered primitive."""
@@ -170,6 +179,12 @@ class Tracer:
     def __repr__(self) -> str:
         return f"traced({self._value!r})"
 
+    def __reduce_ex__(self, protocol: int) -> Any:
+        raise OperandTypeError(
+            f"a traced value, made by {self.origin}, cannot be pickled: only here can it be differentiated; return it "
+            "from the function and pickle the result"
+        )
+
 
 def concrete(x: Any) -> Any:
     """The plain array behind a traced value; anything else as it is."""
@@ -186,37 +201,6 @@ def known(x: Any, use: str) -> Any:
 def backend_beside(x: Any) -> Backend:
     """The backend on which x lives, traced or not."""
     return backend_of((concrete(x),))
-
-
-class Origin:
-    """Which operation made a traced value, and the user's line that asked for it.
-
-    Made for every operation on a traced value, so it only notes where the innermost caller outside this package
-    stands (its code and instruction); the line number is worked out when somebody asks.
-    """
-
-    __slots__ = ("_code", "_instruction", "operation")
-
-    def __init__(self, operation: str):
-        frame = sys._getframe(1)
-        while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-            frame = frame.f_back
-        self.operation, self._code, self._instruction = operation, frame.f_code, frame.f_lasti
-
-    @property
-    def file(self) -> str:
-        return self._code.co_filename
-
-    @property
-    def line(self) -> int:
-        spans = self._code.co_lines()
-        return next((n for start, end, n in spans if start <= self._instruction < end and n), self._code.co_firstlineno)
-
-    def __str__(self) -> str:
-        return f"'{self.operation}' at {self.file}:{self.line}"
-
-
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 # Interpreters

@@ -36,6 +36,11 @@ class Tape:
     def __exit__(self, *error: Any) -> None:
         self._reverse.__exit__(*error)
 
+    def __reduce__(self) -> Any:
+        raise OperandTypeError(
+            "a Tape can be neither copied nor pickled: it belongs to the values that it traced; make another one"
+        )
+
     def watch(self, x: Any) -> Any:
         """x (a tree of floating arrays) as traced values whose uses are recorded. Raises TypeError for integers."""
         leaves, structure = tree.flatten(x)

@@ -68,6 +68,9 @@ class Backend:
     recorder: Recorder | None = None  # where there is one
     guard: Callable | None = None  # guard(array) raises DeviceError for an array of another GPU; None if there is one
 
+    def __reduce__(self) -> tuple:
+        return get, (self.device,)  # there is one of each device, also for copies and other processes
+
 
 NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars may meet arrays of any device
 _by_type: dict[type, Backend | None] = {type(None): None}

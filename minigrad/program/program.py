@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -65,9 +65,12 @@ def fingerprint(array: Any) -> int:
     return backend_of((array,)).fingerprint(array)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
-    """Instructions from `inputs` (slots) to `outputs` (slots or constants, in a tree). Print it; call it."""
+    """Instructions from `inputs` (slots) to `outputs` (slots or constants, in a tree). Print it; call it; pickle it.
+
+    It never changes, so that a copy is the program itself.
+    """
 
     signature: Signature
     backend: Backend
@@ -84,6 +87,17 @@ class Program:
 
     def __str__(self) -> str:
         return listing(self.inputs, self.instructions, self.outputs, self.kinds)
+
+    def __copy__(self) -> Program:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Program:
+        return self
+
+    def __reduce__(self) -> tuple:
+        """Without the memory that it runs in, which is made where it runs; arrays from outside go along as they are."""
+        self.check()
+        return Program, tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def flops(self) -> int:

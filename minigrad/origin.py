@@ -1,0 +1,57 @@
+"""Origins: where in the user's code a value was made, for messages and listings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NamedTuple
+
+
+class Origin:
+    """Which operation made a traced value, and the user's line that asked for it.
+
+    Made for every operation on a traced value, so it only notes where the innermost caller outside this package
+    stands (its code and instruction); the line number is worked out when somebody asks.
+    """
+
+    __slots__ = ("_code", "_instruction", "operation")
+
+    def __init__(self, operation: str):
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+            frame = frame.f_back
+        self.operation, self._code, self._instruction = operation, frame.f_code, frame.f_lasti
+
+    @property
+    def file(self) -> str:
+        return self._code.co_filename
+
+    @property
+    def line(self) -> int:
+        spans = self._code.co_lines()
+        return next((n for start, end, n in spans if start <= self._instruction < end and n), self._code.co_firstlineno)
+
+    def __str__(self) -> str:
+        return f"'{self.operation}' at {self.file}:{self.line}"
+
+    def __reduce__(self) -> tuple:
+        return _origin_of, (self.operation, self.file, self.line)
+
+
+class _Place(NamedTuple):
+    """What an origin asks of the code of a line, for one whose code is in another process."""
+
+    co_filename: str
+    co_firstlineno: int
+
+    def co_lines(self) -> tuple:
+        return ()
+
+
+def _origin_of(operation: str, file: str, line: int) -> Origin:
+    origin = Origin(operation)
+    origin._code, origin._instruction = _Place(file, line), 0
+    return origin
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
