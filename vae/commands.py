@@ -120,19 +120,30 @@ def _report(
 
 
 def _print_report(console: Console, report: gradients.Report, title: str) -> None:
-    columns = "shape", "entries", "kinks", "redrawn", "max relative error"
+    columns = "shape", "entries", "kinks", "redrawn", "undecided", "max relative error", "±"
     table = Table(Column("parameter", no_wrap=True), *columns, title=title)
     for t in (*report.tensors, report.directions):
         shape = "×".join(map(str, t.shape)) or ("random directions" if t is report.directions else "number")
-        error = f"{t.max_relative_error:.1e}"
-        table.add_row(t.name, shape, str(t.coordinates), str(t.kinks), str(t.redrawn), error)
+        error = f"{t.max_relative_error:.1e}" if t.max_relative_error or t.undecided < t.coordinates else "–"
+        counts = map(str, (t.coordinates, t.kinks, t.redrawn, t.undecided))
+        table.add_row(t.name, shape, *counts, error, f"{t.uncertainty:.1e}")
     console.print(table)
     console.print(
         "kinks: steps that crossed one, so that a smaller one was taken; redrawn: entries where every step did"
     )
-    verdict = "passed" if report.passed else "FAILED"
+    if report.undecided:
+        console.print(
+            f"undecided: {report.undecided} entries whose difference, not gradient, is uncertain by more than "
+            f"{gradients.TOLERANCE:.0e} (by up to ±, from rounding of the loss), and agrees within that"
+        )
+    worst = max((t.max_relative_error for t in (*report.tensors, report.directions) if t.seen), default=math.inf)
+    if report.verdict == "undecided":
+        names = ", ".join(t.name for t in (*report.tensors, report.directions) if not t.seen)
+        console.print(
+            f"no difference of {names} is good to {gradients.COARSE:.0e}, so a mistake there might not be seen"
+        )
     console.print(
-        f"{verdict}: largest error {report.max_relative_error:.1e} of the tensor's largest gradient entry "
+        f"{report.verdict}: largest error {worst:.1e} of the tensor's largest gradient entry "
         f"(≤ {gradients.TOLERANCE:.0e}); ⟨Jv,u⟩ − ⟨v,Jᵀu⟩ {report.adjoint_gap:.1e} "
         f"(≤ {gradients.ADJOINT_TOLERANCE:.0e})"
     )
@@ -140,7 +151,7 @@ def _print_report(console: Console, report: gradients.Report, title: str) -> Non
 
 def _draw_agreement(path: Path, report: gradients.Report, model: str) -> None:
     """The agreement plot of every entry that came out as a number, if any did."""
-    rows = [c for c in report.coordinates if math.isfinite(c.relative)]
+    rows = [c for c in report.coordinates if math.isfinite(c.relative) and (c.decided or c.wrong)]
     if rows:
         reverse, difference, relative = np.array([(c.reverse, c.difference, c.relative) for c in rows]).T
         title = f"{model}: {len(rows)} gradient entries, reverse mode against five-point differences"

@@ -23,7 +23,7 @@ def test_check_as_json(vae):
     report = json.loads(out, parse_constant=pytest.fail)
     assert set(report) == {
         *("parameters", "max_relative_error", "passed"),  # what the issue asks for, and what else there is to know
-        *("directions", "adjoint_gap", "tolerance", "adjoint_tolerance"),
+        *("directions", "adjoint_gap", "tolerance", "adjoint_tolerance", "verdict"),
     }
     assert report["passed"] is True
     assert report["max_relative_error"] <= report["tolerance"] == 1e-7
@@ -31,7 +31,8 @@ def test_check_as_json(vae):
     assert sizes["encoder.hidden.0.w"] == ([784, 4], 30)
     assert sizes["encoder.mean.b"] == ([2], 2)
     for p in report["parameters"]:
-        assert set(p) == {"name", "shape", "coordinates", "kinks", "redrawn", "max_relative_error"}
+        counts = {"coordinates", "kinks", "redrawn", "undecided"}
+        assert set(p) == {"name", "shape", *counts, "uncertainty", "max_relative_error"}
     assert report["max_relative_error"] == max(
         [p["max_relative_error"] for p in report["parameters"]] + [report["directions"]["max_relative_error"]]
     )
