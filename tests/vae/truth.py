@@ -85,8 +85,8 @@ def log_prob(likelihood, y, x, log_sigma=None):
     if likelihood.mode == "profiled":
         sigma = np.mean(error**power) ** (1 / power)
     if likelihood.name == "gaussian":
-        return np.log(np.exp(-(error**2) / (2 * sigma**2)) / np.sqrt(2 * np.pi * sigma**2))
-    return np.log(np.exp(-error / sigma) / (2 * sigma))
+        return -(error**2) / (2 * sigma**2) - np.log(np.sqrt(2 * np.pi * sigma**2))  # no e^ that underflows
+    return -error / sigma - np.log(2 * sigma)
 
 
 def normal_density(z, mean, std):
