@@ -82,8 +82,12 @@ def is_several(x: Any) -> bool:
 
 
 def dtype_from(dtype: Any, operation: str) -> np.dtype:
-    """Anything that names a dtype, as one. Raises OperandTypeError."""
+    """Anything that names a dtype of numbers, as one. Raises OperandTypeError."""
     try:
-        return np.dtype(dtype)
-    except TypeError:
-        raise OperandTypeError(f"{operation}: dtype={_shown(dtype)} is no data type; give other arguments by name") from None
+        found = np.dtype(dtype)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.kind not in "biufc":
+        shown = f"{operation}: dtype={_shown(dtype)}"
+        raise OperandTypeError(f"{shown} is no data type of numbers; give other arguments by name")
+    return found

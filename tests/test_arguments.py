@@ -339,7 +339,7 @@ def test_what_a_method_does_not_offer_is_refused_by_name(name, option):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: mg.sum(x, 0, True), "sum: dtype=True is no data type; give other arguments by name"),
+        (lambda x: mg.sum(x, 0, True), "sum: dtype=True is no data type of numbers; give other arguments by name"),
         (lambda x: mg.reshape(x, 6, 4), "reshape: order=4 is not offered: .* one tuple"),
         (lambda x: x.flatten("A"), "ravel: order='A' is not offered"),
         (lambda x: mg.ravel(x, "K"), "ravel: order='K' is not offered"),
@@ -350,6 +350,7 @@ def test_what_a_method_does_not_offer_is_refused_by_name(name, option):
         (lambda x: mg.var(x, ddof=1, correction=1), "var: ddof=1 and correction=1"),
         (lambda x: mg.var(x, None, int), "var: dtype=int64 is not offered: it is a floating-point number"),
         (lambda x: mg.std(x, 0, 1), "std: dtype=1 is no data type"),
+        (lambda x: mg.sum(x, 0, "S3"), "sum: dtype='S3' is no data type of numbers"),
         (lambda x: mg.max(x, 0, True), "max: out=True is not offered"),
         (lambda x: mg.exp(x, foo=1), "exp has no argument foo"),
         (lambda x: mg.pad(x, 1, "edge", constant_values=1), "pad: constant_values=1 is not offered"),
