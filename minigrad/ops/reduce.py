@@ -88,7 +88,7 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
     """√var; where a is constant, its derivatives of every order are taken to be 0."""
     not_offered("std", out=out, where=where)
-    return _root(_variance("std", a, axis, dtype, ddof, keepdims, mean, correction))
+    return _variance("std", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
 def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
@@ -102,6 +102,7 @@ def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
     degrees = builtins.max(_count(a, axis, operation) - (ddof if correction is None else correction), 0)
     deviation = wide - (mean(wide, axis, keepdims=True) if centre is None else centre)
     y = e.divide(sum(e.square(deviation), axis, keepdims=keepdims), degrees)
+    y = _root(y) if operation == "std" else y  # before it is rounded to float16, which ends at 65504
     return y if result is None else astype(y, result)
 
 

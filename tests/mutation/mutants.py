@@ -209,6 +209,6 @@ def _machinery() -> list[FunctionType]:
     methods = [m.fget if isinstance(m, property) else m for m in methods]
     return [
         m
-        for m in [*methods, rules.cast, rules._zero, rules._reshaped]
+        for m in [*methods, rules.cast, rules._zero, rules._promoted, rules._reshaped]
         if isinstance(m, FunctionType) and m.__module__ == rules.__name__ and m.__name__ != "__init__"
     ]
