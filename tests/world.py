@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import locale
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 
 # Variables that change what Python, Matplotlib, rich, pytest, git or our own commands do
 UNSET = re.compile(
-    r"PYTHON(?!PATH$|HOME$|DONTWRITEBYTECODE$|PYCACHEPREFIX$|UNBUFFERED$).*|XDG_.*|MPL.*|GIT_.*|LC_.*|LANGUAGE|TZ|VAE_DATA"
+    r"PYTHON(?!PATH$|HOME$|DONTWRITEBYTECODE$|PYCACHEPREFIX$).*|XDG_.*|MPL.*|GIT_.*|LC_.*|LANGUAGE|TZ|VAE_DATA"
     r"|COLUMNS|LINES|COLORTERM|NO_COLOR|FORCE_COLOR|CLICOLOR.*|TTY_.*|JUPYTER_.*|SOURCE_DATE_EPOCH"
     r"|PYTEST_ADDOPTS|PYTEST_PLUGINS|\w+_proxy",
     re.IGNORECASE,
@@ -51,8 +52,20 @@ def settled() -> Iterator[None]:
             patch.setenv(name, home)
         patch.setenv("LANG", "C.UTF-8")
         patch.setenv("TERM", "dumb")
-        with _signals():
+        with _signals(), _utf8():
             yield
+
+
+@contextmanager
+def _utf8() -> Iterator[None]:
+    """Text files, and what processes say, are read in UTF-8, which the processes write."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    with suppress(locale.Error):  # not every system has this one
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
 @contextmanager
