@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +20,7 @@ SMALLEST = {
 
 def run(script, *options):
     command = [sys.executable, str(ROOT / f"benchmarks/{script}.py"), *options]
-    found = {**os.environ, "PYTHONPATH": str(ROOT)}  # installed or not
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=found)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
 
 
 @pytest.mark.parametrize("script", SMALLEST)

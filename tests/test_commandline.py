@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import minigrad
-
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 PRINTING = [["minigrad.backends"], ["minigrad.checks", "--op", "tanh"], ["minigrad.checks", "--op", "tanh", "--json"]]
@@ -17,7 +15,7 @@ MUCH = "print('x' * 1_000_000)"
 
 def ended(arguments: list[str], redirection: str = "") -> tuple[int, str]:
     """The exit code of a Python command and what it says on stderr, its outputs redirected by a shell, or unread."""
-    env = {**os.environ, "PYTHONPATH": str(Path(minigrad.__file__).parents[1]), "PYTHONWARNINGS": "error"}
+    env = {**os.environ, "PYTHONWARNINGS": "error"}
     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, *arguments]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         child.stdout.close()
@@ -49,8 +47,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(flags):
     """As some programs hand them on: what does not fit now fits later."""
     code = "import os\nfrom minigrad.commandline import ended, run\nos.set_blocking(1, False)\n"
     code += f"def main():\n    {MUCH}\n    return ended('me', 0)\nrun(main)"
-    env = {**os.environ, "PYTHONPATH": str(Path(minigrad.__file__).parents[1])}
-    done = subprocess.run([sys.executable, *flags, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "x" * 1_000_000 + "\n")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_runs import SMALL, WRITTEN, assert_refused
 
-from vae import commands, files, training
+from vae import files, training
 from vae.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
@@ -20,8 +20,7 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 def environment(**more: str) -> dict:
-    root = str(Path(commands.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "error", **more}
+    return {**os.environ, "PYTHONWARNINGS": "error", **more}
 
 
 def process(*arguments, cwd: Path, **more):

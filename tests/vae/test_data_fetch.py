@@ -165,7 +165,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def start(folder: Path, mirrors: list[str]) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", FETCH, str(folder), *mirrors],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,7 +1,6 @@
 """vae/locks.py: one process at a time in a folder, whatever became of the one before."""
 
 import errno
-import os
 import subprocess
 import sys
 import threading
@@ -27,10 +26,8 @@ with locks.locked(Path(sys.argv[1])) as alone, open(locks.part_of(Path(sys.argv[
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds the folder and is in the middle of writing `file`."""
-    root = str(Path(locks.__file__).parents[1])
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": root},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
