@@ -5,7 +5,9 @@ The two bash blocks set up fresh environments; `.ci/run` takes them out of the R
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +58,29 @@ def test_ci_runs_the_setup_commands() -> None:
     assert len(bash) == 3 and "python -m vae" in bash[0] and all("pytest" in command for command in bash[1:])
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "README.md" in script and "pip install" not in script
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_ci_runs_in_a_hook_of_git_and_for_another_user(tmp_path: Path) -> None:
+    """In a folder with a space, without a home, with variables that lead elsewhere: the committed README's commands."""
+    root, tools = tmp_path / "check out", tmp_path / "bin"
+    for folder in (root / ".ci", tools):
+        folder.mkdir(parents=True)
+    (tools / "chromium").write_text("#!/bin/sh\n")  # or it would be installed
+    (tools / "chromium").chmod(0o755)
+    shutil.copy(ROOT / ".ci" / "run", root / ".ci")
+    first = 'mkdir -p .venv/bin && ln -s "$(type -P echo)" .venv/bin/ruff'
+    commands = [first, f'{first} && echo home: "${{HOME-none}}"', 'echo python: "${PYTHONHOME-none}"']
+    (root / "README.md").write_text("".join(f"```bash\n{command}\n```\n" for command in commands), encoding="utf-8")
+    git = ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    if hasattr(os, "getuid") and os.getuid() == 0:
+        for path in (root, root / ".git"):
+            os.chown(path, 65534, 65534)
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    hostile = {"PATH": path, "GIT_DIR": "/nonsense", "PYTHONHOME": "/nonsense", "CDPATH": str(tools)}
+    done = subprocess.run(["bash", ".ci/run"], cwd=root, env=hostile, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "\nhome: none\n" in done.stdout and "\npython: none\n" in done.stdout
+    assert done.stdout.endswith("check .\nformat --check .\n")
