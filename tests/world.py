@@ -70,8 +70,8 @@ def _utf8() -> Iterator[None]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """A job in the background ignores Ctrl-C, some parents ignore the end of children; both are inherited."""
-    usual = {"SIGINT": signal.default_int_handler, "SIGCHLD": signal.SIG_DFL}
+    """A job in the background ignores Ctrl-C, some parents ignore other signals; children inherit that."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGCHLD": signal.SIG_DFL}
     ignored = {getattr(signal, name): handler for name, handler in usual.items() if hasattr(signal, name)}
     ignored = {number: handler for number, handler in ignored.items() if signal.getsignal(number) is signal.SIG_IGN}
     for number, handler in ignored.items():
