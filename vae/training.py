@@ -137,8 +137,8 @@ def train(
                 save(out, trainer, state)
                 on_epoch(state.history[-1])
     except KeyboardInterrupt:
-        if _finite(state.parameters):
-            with finished():
+        with finished():  # also when it comes twice
+            if _finite(state.parameters):
                 save(out, trainer, state)
         raise
     return state
