@@ -148,7 +148,10 @@ class _Helpers:
 
     def _serve(self) -> None:
         while True:
-            self._offered.get().run("helper")
+            try:
+                self._offered.get().run("helper")
+            except MemoryError:  # before anything was taken: the caller does it
+                pass
 
 
 _helpers = _Helpers()
