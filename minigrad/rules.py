@@ -290,7 +290,10 @@ def _zero(x: Any) -> Any:
 
 def _promoted(x: Any, dtype: np.dtype) -> Any:
     """An argument in the dtype of a result; a Python number is weak, and takes that of what it meets."""
-    if type(concrete(x)) in (bool, int, float, complex) or dtype_of(x) == dtype:
+    found = dtype_of(x)
+    if type(concrete(x)) in (bool, int, float, complex) or found == dtype:
+        return x
+    if found.kind == "c" and dtype.kind != "c":  # its rule refuses complex arguments, and has to see them
         return x
     return _op("astype" if is_inexact(x) else "astype_discrete", x, dtype=dtype)
 
