@@ -26,6 +26,7 @@ from vae.optimisers import OPTIMISERS
 from vae.signals import exit_code, stoppable
 
 DEFAULTS = Config()
+FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")  # of pictures
 
 
 def whole(text: str) -> int:
@@ -73,6 +74,14 @@ def place(text: str) -> str:
 def path(text: str) -> Path:
     """A path."""
     return Path(place(text))
+
+
+def picture(text: str) -> Path:
+    """Where a picture goes, in the format that its name ends in."""
+    found = path(text)
+    if found.suffix.lower() not in FORMATS:
+        raise argparse.ArgumentTypeError(f"a picture's name ends in {', '.join(FORMATS)}, got {text}")
+    return found
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +137,7 @@ def make_parser() -> Parser:
     )
     check.add_argument("--seed", type=seed, help="of parameters, ε, images and coordinates (0)")
     check.add_argument("--json", action="store_true", default=False, help="print the report as JSON")
-    check.add_argument("--picture", type=path, default=None, metavar="PNG", help="draw the agreement plot")
+    check.add_argument("--picture", type=picture, default=None, metavar="FILE", help="draw the agreement plot")
     _add_device(check)
 
     train = job("train", commands.train, "Train a model; writes config, metrics, a checkpoint and pictures.")
@@ -162,7 +171,7 @@ def make_parser() -> Parser:
     for made in (evaluate, reconstruct):
         _add_data(made)
     for made, name in ((sample, "samples.png"), (reconstruct, "reconstructions.png")):
-        made.add_argument("--out", type=path, metavar="PNG", help=f"picture to write ({name} in the run)")
+        made.add_argument("--out", type=picture, metavar="FILE", help=f"picture to write ({name} in the run)")
         made.add_argument("--count", type=few, default=64 if made is sample else 12, help="how many images")
     evaluate.add_argument("--importance", type=whole, default=0, metavar="K", help="also the K-sample bound")
     evaluate.add_argument("--json", action="store_true", default=False, help="print the numbers as JSON")

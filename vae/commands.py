@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 import minigrad as mg
@@ -54,7 +54,7 @@ def main_job(options: Namespace, given: dict[str, Any]) -> int:
         last = state.history[-1]
         scores = f"{-last['train_elbo']:.2f}", f"{-last['test_elbo']:.2f}"
         table.add_row(name, config.model, str(config.latent), str(config.epochs), *scores)
-    console.print(table)
+    _print_table(console, table)
     _list_files(console, out)
     verdict = "all gradients agree" if passed else "GRADIENTS DISAGREE"
     console.print(f"{verdict}; {time.perf_counter() - began:.0f} s; everything is in {out}")
@@ -127,7 +127,7 @@ def _print_report(console: Console, report: gradients.Report, title: str) -> Non
         error = f"{t.max_relative_error:.1e}" if t.max_relative_error or t.undecided < t.coordinates else "–"
         counts = map(str, (t.coordinates, t.kinks, t.redrawn, t.undecided))
         table.add_row(t.name, shape, *counts, error, f"{t.uncertainty:.1e}")
-    console.print(table)
+    _print_table(console, table)
     console.print(
         "kinks: steps that crossed one, so that a smaller one was taken; redrawn: entries where every step did"
     )
@@ -205,14 +205,7 @@ def _train(
     console.print(str(explain_loss(config, trainer.model.image_shape)))
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(f"reported: {objectives.implications(trainer.likelihood, data.binary, pixels)}")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("−ELBO {task.fields[loss]:.2f} nats"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
         bar = progress.add_task("", loss=float("nan"))
 
         def on_step(state: training.State, steps: int, loss: float) -> None:
@@ -284,26 +277,42 @@ def evaluate(options: Namespace, given: dict[str, Any]) -> int:
     if trainer.likelihood.mode == "profiled" and state.log_sigma is None:
         raise UserError(f"{options.checkpoint} has no σ yet, it stopped within its first epoch: continue it first")
     images, key = mg.to_device((data.test, mg.random.key(options.seed)), trainer.device)
-    common = (trainer.model, trainer.likelihood, state.parameters, images)
-    scores = {
-        f"negative_elbo_{form}": -evaluation.mean_elbo(*common, key, form, state.log_sigma) for form in objectives.FORMS
-    }
-    if options.importance:
-        bound = evaluation.mean_importance_bound(*common, key, options.importance, state.log_sigma)
-        scores[f"negative_importance_bound_{options.importance}"] = -bound
+    scores = _scores(trainer, state, images, key, options.importance)
     if not all(map(math.isfinite, scores.values())):
         raise UserError(f"the bounds are not finite on these images ({scores}): train anew with a lower learning rate")
     if options.json:
         print(json.dumps({"images": len(data.test), **scores}))
         return 0
+    about = {
+        "negative_elbo_closed": "−ELBO, closed KL",
+        "distortion": "  distortion E −ln Q(y|z)",
+        "rate": "  rate KL(P(z|y), Q(z))",
+        "negative_elbo_sampled": "−ELBO, sampled entropy",
+    }
     table = Table("bound on −ln Q(y)", "nats per image", title=f"{len(data.test)} test images of {data.name}")
     for name, value in scores.items():
-        table.add_row(name.replace("_", " ").replace("negative ", "−"), f"{value:.3f}")
+        table.add_row(about.get(name, f"−importance bound, K = {options.importance}"), f"{value:.3f}")
     console = _console()
-    console.print(table)
+    _print_table(console, table)
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(objectives.implications(trainer.likelihood, data.binary, pixels))
     return 0
+
+
+def _scores(trainer: training.Trainer, state: training.State, images: Any, key: Any, samples: int) -> dict[str, float]:
+    """Every bound by its name, in nats per image, with a progress bar on stderr."""
+    common = (trainer.model, trainer.likelihood, state.parameters, images, key)
+    with _progress(Console(stderr=True)) as progress:
+        passes = len(objectives.FORMS) + samples
+        bar = progress.add_task("evaluating", total=len(images) * passes)
+        rest = {"log_sigma": state.log_sigma, "on_images": lambda count: progress.update(bar, advance=count)}
+        pixels, latents = evaluation.mean_elbo_sums(*common, "closed", **rest)
+        scores = {"negative_elbo_closed": -(pixels + latents), "distortion": -pixels, "rate": -latents}
+        scores["negative_elbo_sampled"] = -evaluation.mean_elbo(*common, "sampled", **rest)
+        if samples:
+            bound = evaluation.mean_importance_bound(*common, samples, **rest)
+            scores[f"negative_importance_bound_{samples}"] = -bound
+    return scores
 
 
 def sample(options: Namespace, given: dict[str, Any]) -> int:
@@ -389,10 +398,9 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
         source = " ".join((setting.images.source, *setting.images.notes))
     out = options.held.enter_context(folders.claimed(options.out, Path("runs/lecture"), options.force))
     console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     if not options.json:
         console.print(f"{len(chosen)} claims; all of the lecture's take about three minutes on two cores")
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _progress(console) as progress:
         bar = progress.add_task("", total=len(chosen))
 
         def on_claim(claim: Any) -> None:
@@ -429,7 +437,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
         )
         numbers = f"{s.left:.6g}", s.relation, f"{s.right:.6g}", allowed
         table.add_row(str(row.claim.slide), row.claim.says, *numbers, "holds" if s.passed else "FAILS")
-    console.print(table)
+    _print_table(console, table)
     console.print(f"{'every claim holds' if passed else 'A CLAIM FAILS'}; the page is {out / 'lecture.html'}")
     return 0 if passed else 1
 
@@ -440,6 +448,20 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
 def _console() -> Console:
     """Prints names and paths as they are: nothing in them is markup, and none is broken over lines."""
     return Console(markup=False, highlight=False, soft_wrap=True)
+
+
+def _progress(console: Console, *more: ProgressColumn) -> Progress:
+    """A progress bar with more columns before the time; it shows on terminals only, and goes when it is done."""
+    about = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(
+        *about, *more, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """A table, at least 80 columns wide: in a narrower one numbers would be cut."""
+    width = max(console.width, 80)
+    Console(file=console.file, width=width, markup=False, highlight=False, no_color=console.no_color).print(table)
 
 
 def _note(text: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from vae.models import Decoder, Model, Parameters
-from vae.objectives import Likelihood, elbo, importance_bound
+from vae.objectives import Likelihood, elbo_sums, importance_bound
 
 PIECE = 500  # images at a time
 
@@ -18,7 +19,7 @@ def _pieces(count: int, length: int = PIECE) -> list[slice]:
     return [slice(i, min(i + length, count)) for i in range(0, count, length)]
 
 
-def mean_elbo(
+def mean_elbo_sums(
     model: Model,
     likelihood: Likelihood,
     parameters: Parameters,
@@ -26,15 +27,28 @@ def mean_elbo(
     key: Any,
     form: str = "closed",
     log_sigma: Any = None,
-) -> float:
-    """The one-sample ELBO in nats, averaged over all images (N, H, W, C). The sample is z ~ P(z|y), never its mean."""
-    total = 0.0
+    on_images: Callable[[int], None] = lambda count: None,
+) -> tuple[float, float]:
+    """The sums of the one-sample ELBO over pixels and over latents (see `elbo_terms`), each averaged over all images
+    (N, H, W, C), in nats. The sample is z ~ P(z|y), never its mean.
+
+    In the closed form they are minus the distortion E −ln Q(y|z) and minus the rate KL(P(z|y), Q(z)).
+    `on_images(count)` is told of progress.
+    """
+    totals = np.zeros(2)
     for piece in _pieces(len(images)):
         y = images[piece]
         noise = mg.random.normal(key, (len(y), model.latent), y.dtype, offset=piece.start * model.latent)
-        bound = elbo(model, likelihood, parameters, y, noise, form, log_sigma)
-        total += float(np.sum(mg.to_device(bound, "cpu"), dtype=np.float64))
-    return total / len(images)
+        sums = elbo_sums(model, likelihood, parameters, y, noise, form, log_sigma)
+        totals += [np.sum(each, dtype=np.float64) for each in mg.to_device(sums, "cpu")]
+        on_images(len(y))
+    pixels, latents = totals / len(images)
+    return float(pixels), float(latents)
+
+
+def mean_elbo(*args: Any, **options: Any) -> float:
+    """The one-sample ELBO in nats, averaged over all images: the two `mean_elbo_sums` together."""
+    return sum(mean_elbo_sums(*args, **options))
 
 
 def mean_importance_bound(
@@ -45,16 +59,28 @@ def mean_importance_bound(
     key: Any,
     samples: int,
     log_sigma: Any = None,
+    on_images: Callable[[int], None] = lambda count: None,
 ) -> float:
-    """The importance-weighted bound of `samples` draws in nats, averaged over all images."""
+    """The importance-weighted bound of `samples` draws in nats, averaged over all images.
+
+    `on_images(count)` is told of progress, once for each draw.
+    """
     total = 0.0
     for piece in _pieces(len(images)):
         y = images[piece]
-        k = mg.random.fold_in(key, piece.start)
-        noise = mg.random.normal(k, (samples, len(y), model.latent), y.dtype)
+        noise = _draws(mg.random.fold_in(key, piece.start), samples, (len(y), model.latent), y.dtype, on_images)
         bound = importance_bound(model, likelihood, parameters, y, noise, log_sigma)
         total += float(np.sum(mg.to_device(bound, "cpu"), dtype=np.float64))
     return total / len(images)
+
+
+def _draws(
+    key: Any, samples: int, shape: tuple[int, int], dtype: np.dtype, on_images: Callable[[int], None]
+) -> Iterator[Any]:
+    """What mg.random.normal(key, (samples, *shape), dtype) holds, one sample after the other."""
+    for i in range(samples):
+        yield mg.random.normal(key, shape, dtype, offset=i * math.prod(shape))
+        on_images(shape[0])
 
 
 def profile_log_sigma(model: Model, likelihood: Likelihood, parameters: Parameters, images: Any, key: Any) -> float:

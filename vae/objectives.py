@@ -160,7 +160,10 @@ def elbo(
 def importance_bound(
     model: Model, likelihood: Likelihood, parameters: Parameters, y: Any, noise: Any, log_sigma: Any = None
 ) -> Any:
-    """ln (1/K) Σ_k Q(y, z_k)/P(z_k|y) of each image, (N,), in nats, for noise (K, N, latent): Burda et al. 2015."""
+    """ln (1/K) Σ_k Q(y, z_k)/P(z_k|y) of each image, (N,), in nats: Burda et al. 2015.
+
+    `noise` is (K, N, latent), or yields K arrays (N, latent).
+    """
     weights = [elbo(model, likelihood, parameters, y, eps, "sampled", log_sigma) for eps in noise]
     return mg.logsumexp(mg.stack(weights), axis=0) - math.log(len(weights))
 

@@ -1,4 +1,5 @@
-"""Pictures of a VAE: each function draws one figure into a PNG file and returns its path.
+"""Pictures of a VAE: each function draws one figure into a file, in the format its name ends in (.png, .jpg, .pdf, …),
+and returns its path.
 
 Figures are drawn off-screen, each on its own canvas. The folder must exist; the file is replaced in one step, once the
 drawing is done. Arrays may live on any device. Raises ValueError for wrong shapes and values, and for unwritable paths.
@@ -15,6 +16,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -244,7 +246,10 @@ def _legend(axes: Axes, marks: dict[str, tuple[str, str]], title: str) -> None:
 
 
 def _save(axes: Axes, path: str | Path) -> Path:
-    content = io.BytesIO()
-    FigureCanvasAgg(axes.figure).print_png(content)
-    write_bytes(Path(path), content.getvalue())
-    return Path(path)
+    path, content = Path(path), io.BytesIO()
+    kind = path.suffix[1:].lower() or "png"
+    date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)  # left out, so that the same picture is the same file
+    with rc_context({"svg.hashsalt": "vae"}):
+        FigureCanvasAgg(axes.figure).print_figure(content, DPI, format=kind, metadata={date: None} if date else None)
+    write_bytes(path, content.getvalue())
+    return path

@@ -9,8 +9,9 @@ from PIL import Image
 from small_runs import SMALL, assert_refused
 
 import minigrad as mg
+from minigrad import tree
 from minigrad.core import primitives
-from vae import training
+from vae import evaluation, training
 from vae.config import Config
 from vae.data import load
 
@@ -82,8 +83,8 @@ def test_evaluate_as_json(vae, trained):
     code, out, err = vae("evaluate", "--checkpoint", trained, "--importance", "5", "--json")
     assert (code, err) == (0, "")
     scores = json.loads(out, parse_constant=pytest.fail)
-    keys = ["images", "negative_elbo_closed", "negative_elbo_sampled", "negative_importance_bound_5"]
-    assert list(scores) == keys
+    bounds = ["negative_elbo_closed", "distortion", "rate", "negative_elbo_sampled", "negative_importance_bound_5"]
+    assert list(scores) == ["images", *bounds]
     assert scores["images"] == 20
     again = json.loads(vae("evaluate", "--checkpoint", trained, "--importance", "5", "--json")[1])
     other = json.loads(vae("evaluate", "--checkpoint", trained, "--seed", "1", "--json")[1])
@@ -160,6 +161,72 @@ def test_a_split_is_scored_as_it_was_published(vae, tmp_path):
     code, out, err = vae("evaluate", "--checkpoint", "whole", "--json")
     assert (code, err, json.loads(out)["images"]) == (0, f"python -m vae: {said}", 23)
     assert json.loads(vae("evaluate", "--checkpoint", "run", "--json")[1])["images"] == 23
+
+
+def test_evaluate_gives_rate_and_distortion_apart(vae, trained, images):
+    """Against the textbook's formulas on the run's own parameters and noise."""
+    scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
+    trainer = training.load_trainer(trained)
+    parameters = training.load_state(trainer, trained).parameters
+    parameters = tree.map(lambda x: x.astype(np.float64), mg.to_device(parameters, "cpu"))
+    y = np.load(images)["test"].astype(np.float64)
+    noise = mg.random.normal(mg.random.key(0), (len(y), trainer.model.latent), np.float32)
+    mean, log_std = truth.encode("mlp", parameters.encoder, y)
+    pixels = truth.decode("mlp", parameters.decoder, mean + np.exp(log_std) * noise, y.shape[1:])
+    p = truth.sigmoid(pixels)
+    distortion = -np.mean(np.sum(y * np.log(p) + (1 - y) * np.log(1 - p), (1, 2, 3)))
+    rate = np.mean(np.sum((mean**2 + np.exp(2 * log_std) - 1) / 2 - log_std, 1))
+    np.testing.assert_allclose([scores["distortion"], scores["rate"]], [distortion, rate], rtol=1e-5)
+    assert scores["negative_elbo_closed"] == scores["distortion"] + scores["rate"]
+    code, out, err = vae("evaluate", "--checkpoint", trained)
+    assert (code, err) == (0, "") and all(f" {scores[name]:.3f} " in out for name in scores if name != "images")
+
+
+def test_evaluate_shows_progress_of_every_draw(trained):
+    seen = []
+    trainer = training.load_trainer(trained)
+    parameters = training.load_state(trainer, trained).parameters
+    common = (trainer.model, trainer.likelihood, parameters, np.ones((1200, 4, 4, 1), np.float32), mg.random.key(0))
+    evaluation.mean_elbo(*common, on_images=seen.append)
+    assert seen == [500, 500, 200]
+    evaluation.mean_importance_bound(*common, 2, on_images=seen.append)
+    assert seen[3:] == [500, 500, 500, 500, 200, 200]
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "59", "200"])
+def test_tables_keep_their_numbers_however_narrow(vae, trained, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
+    out = vae("evaluate", "--checkpoint", trained)[1]
+    assert f" {scores['rate']:.3f} " in out and "…" not in out
+    check = ["check", "--hidden", "4", "--latent", "2", "--images", "2"]
+    report, out = json.loads(vae(*check, "--json")[1]), vae(*check)[1]
+    for tensor in report["parameters"]:
+        assert f" {tensor['name']} " in out and f" {tensor['max_relative_error']:.1e} " in out
+    code, out, err = vae("lecture", "--slide", "6", "--exact", "--out", f"lecture-{columns}")
+    assert code == 0, err
+    assert "…" not in out
+
+
+@pytest.mark.parametrize("command", [["train"], ["lecture"], ["evaluate", "--checkpoint", "run"]])
+def test_a_folder_of_data_that_nothing_would_be_read_from_is_refused(vae, tmp_path, command):
+    if command[0] == "evaluate":
+        assert vae("train", "--train-size", "20", "--test-size", "2", *SMALL, "--out", "run")[0] == 0
+    assert_refused(vae(*command, "--data-dir", "there"), "nothing in ", "there", "--data mnist")
+
+
+def test_pictures_are_of_the_format_that_their_names_say(vae, trained, tmp_path):
+    sample = ["sample", "--checkpoint", trained, "--count", "3"]
+    begin = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "webp": b"RIFF", "tif": b"II*", "pdf": b"%PDF", "svg": b"<?xml"}
+    for suffix, first in begin.items():
+        contents = []
+        for _ in range(2):
+            assert vae(*sample, "--out", f"s.{suffix.upper()}")[::2] == (0, "")
+            contents.append((tmp_path / f"s.{suffix.upper()}").read_bytes())
+        assert contents[0].startswith(first) and contents[0] == contents[1]
+    for name in ("s.gif", "s", "s.npy", "there/"):
+        assert_refused(vae(*sample, "--out", name), "a picture's name ends in .png, ", name.rstrip("/"))
+        assert_refused(vae("check", "--picture", name), "a picture's name ends in .png, ")
 
 
 def test_sample_and_reconstruct_write_where_they_are_told(vae, trained, tmp_path):

@@ -80,3 +80,8 @@ def test_importing_and_reading_arrays_does_not_wait_for_matplotlib() -> None:
     code = "import sys, vae.data; print('matplotlib' in sys.modules, 'PIL' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.stdout == "False False\n", run.stderr
+
+
+def test_a_folder_beside_digits_is_refused():
+    with pytest.raises(DataError, match="nothing in there would be read"):
+        load("digits", data_dir="there")

@@ -55,6 +55,11 @@ def load(
     size, seed = check_size(size), whole(seed, "seed", error=DataError)
     name = os.fspath(name)
     if name == "digits":
+        if data_dir is not None:
+            raise DataError(
+                f"nothing in {os.fspath(data_dir)} would be read, for the data set is digits, which is built in: also "
+                "name the one to read, as in --data mnist"
+            )
         from .digits import make_digits  # fonts need matplotlib, which takes a while to import
 
         return make_digits(size, seed)
