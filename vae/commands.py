@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -459,9 +460,14 @@ def _progress(console: Console, *more: ProgressColumn) -> Progress:
 
 
 def _print_table(console: Console, table: Table) -> None:
-    """A table, at least 80 columns wide: in a narrower one numbers would be cut."""
-    width = max(console.width, 80)
-    Console(file=console.file, width=width, markup=False, highlight=False, no_color=console.no_color).print(table)
+    """A table, as wide as the screen, but wide enough that no word or number in it is cut."""
+    for column in table.columns:
+        cells = map(str, (column.header, *column.cells))
+        parts = [part for cell in cells for part in ([cell] if column.no_wrap else cell.split())]
+        column.min_width = max(column.min_width or 0, *map(cell_len, parts))
+    wide = Console(file=console.file, width=1000, markup=False, highlight=False, no_color=console.no_color)
+    wide.width = max(console.width, 80, wide.measure(table).minimum)
+    wide.print(table)
 
 
 def _note(text: str) -> None:
