@@ -15,6 +15,7 @@ PACKAGE = Path(mg.__file__).parent
 LAYERS = (
     ("commandline",),
     ("backends",),
+    ("origin",),
     ("core",),
     ("arguments",),
     ("rules",),

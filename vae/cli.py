@@ -77,9 +77,9 @@ def path(text: str) -> Path:
 
 
 def picture(text: str) -> Path:
-    """Where a picture goes, in the format that its name ends in."""
+    """Where a picture goes, in the format that its name ends in: PNG if it ends in none."""
     found = path(text)
-    if found.suffix.lower() not in FORMATS:
+    if found.suffix.lower() not in ("", *FORMATS):
         raise argparse.ArgumentTypeError(f"a picture's name ends in {', '.join(FORMATS)}, got {text}")
     return found
 

@@ -224,7 +224,8 @@ def test_pictures_are_of_the_format_that_their_names_say(vae, trained, tmp_path)
             assert vae(*sample, "--out", f"s.{suffix.upper()}")[::2] == (0, "")
             contents.append((tmp_path / f"s.{suffix.upper()}").read_bytes())
         assert contents[0].startswith(first) and contents[0] == contents[1]
-    for name in ("s.gif", "s", "s.npy", "there/"):
+    assert vae(*sample, "--out", "s")[::2] == (0, "") and (tmp_path / "s").read_bytes().startswith(begin["png"])
+    for name in ("s.gif", "s.npy", "there.d/"):
         assert_refused(vae(*sample, "--out", name), "a picture's name ends in .png, ", name.rstrip("/"))
         assert_refused(vae("check", "--picture", name), "a picture's name ends in .png, ")
 
