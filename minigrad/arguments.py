@@ -1,7 +1,7 @@
-"""What functions accept beside arrays: integers, dtypes, and the options of NumPy's that stand in a signature.
+"""Arguments other than arrays: integers, dtypes, and those options of NumPy that are not offered here.
 
-Array functions have NumPy's signatures, names and order, so that the same call means the same. An option that is not
-offered is accepted at its place with any value that changes nothing, and refused by name with every other.
+Array functions have NumPy's signatures, so that the same call means the same. An option that is not offered keeps its
+place in the signature: values that change nothing, its default among them, are accepted; others are refused by name.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ import numpy as np
 from minigrad.core import OperandTypeError, describe, known
 
 _OPTIONS: dict[str, tuple[tuple, str]] = {
-    "out": ((), "results are arrays of their own, so use what is returned"),
-    "where": ((True,), "choose elements with mg.where first"),
-    "initial": ((), "join it to the result, with + or mg.maximum"),
+    "out": ((), "use the array that is returned"),
+    "where": ((True,), "select elements with mg.where first"),
+    "initial": ((), "combine it with the result, as in + or mg.maximum"),
     "dtype": ((), "convert with mg.astype"),
     "shape": ((), "use mg.broadcast_to"),
     "device": ((), "move arrays with mg.to_device"),
-    "order": (("K",), "elements lie in memory as they come"),
-    "subok": ((True, False), "there are no subclasses of arrays"),
+    "order": (("K",), "the memory layout cannot be chosen, so leave it out"),
+    "subok": ((True, False), "it is True or False, and changes nothing"),
     "casting": (("same_kind",), "convert with mg.astype"),
-    "copy": ((), "memory is shared where it can be"),
-    "mode": (("raise",), "indices must be in range"),
-    "optimize": ((True, False, "greedy", "optimal"), "products are taken in an order of its own"),
-    "like": ((), "arrays are NumPy's or CuPy's"),
-    "signature": ((), "the dtype follows the arguments"),
+    "copy": ((), "memory is shared where that is possible, so leave it out, or use mg.copy"),
+    "mode": (("raise",), "indices must be in range, so use mg.clip on them first"),
+    "optimize": ((True, False, "greedy", "optimal"), "the order of products cannot be chosen, so leave it out"),
+    "like": ((), "the result is a NumPy or CuPy array, so leave it out"),
+    "signature": ((), "the dtype follows the arguments, so convert them with mg.astype"),
     "axes": ((), "move axes with mg.moveaxis"),
     "axis": ((), "move axes with mg.moveaxis"),
     "keepdims": ((False,), "insert axes with mg.expand_dims"),
-    "constant_values": ((), "only the mode 'constant' has them"),
-    "end_values": ((), "no mode offered has them"),
-    "stat_length": ((), "no mode offered has it"),
-    "reflect_type": (("even",), "join what is reflected with mg.concatenate"),
+    "constant_values": ((), "it is used by mode 'constant' only"),
+    "end_values": ((), "it is used by mode 'linear_ramp', which is not offered"),
+    "stat_length": ((), "it is used by modes that are not offered ('maximum', 'mean', 'median', 'minimum')"),
+    "reflect_type": (("even",), "build the odd reflection with mg.flip and mg.concatenate"),
 }
-"""Of each option, the values beside None that change nothing where it is not offered, and what to do instead."""
+"""For each option: the values besides None that are accepted because they change nothing, and the advice for others."""
 
 
 def not_offered(operation: str, /, **options: Any) -> None:
-    """Raise OperandTypeError for an option of NumPy's with a value that would change the result."""
+    """Raise OperandTypeError if one of these NumPy options has a value that would change the result."""
     for name, value in options.items():
         if name not in _OPTIONS:
             raise OperandTypeError(f"{operation} has no argument {name}")
@@ -54,7 +54,7 @@ def _shown(value: Any) -> str:
 
 
 def integer(x: Any, what: str) -> int:
-    """An int, NumPy integer or integer array of no axes as an int. Raises OperandTypeError that calls it `what`."""
+    """An int, NumPy integer or zero-dimensional integer array as an int. Raises OperandTypeError naming `what`."""
     if type(x) is int:
         return x
     number = known(x, what)
@@ -67,12 +67,12 @@ def integer(x: Any, what: str) -> int:
 
 
 def _on_device(x: Any) -> bool:
-    """Whether x is an integer array of no axes on a device, where nothing has an `__index__`."""
+    """Whether x is a zero-dimensional integer array on a GPU, which has no `__index__`."""
     return hasattr(x, "dtype") and not hasattr(x, "__index__") and x.dtype.kind in "iu" and x.shape == ()
 
 
 def integers(x: Any, what: str) -> tuple[int, ...]:
-    """One integer, or a sequence or vector of them, as a tuple of ints."""
+    """One integer, or a sequence or vector of them, as a tuple of ints. Raises OperandTypeError naming `what`."""
     return tuple(integer(n, what) for n in (x if is_several(x) else (x,)))
 
 
@@ -82,12 +82,12 @@ def is_several(x: Any) -> bool:
 
 
 def dtype_from(dtype: Any, operation: str) -> np.dtype:
-    """Anything that names a dtype of numbers, as one. Raises OperandTypeError."""
+    """The dtype that `dtype` names. Raises OperandTypeError unless it is boolean or numeric."""
     try:
         found = np.dtype(dtype)
     except (TypeError, ValueError):
         found = None
     if found is None or found.kind not in "biufc":
         shown = f"{operation}: dtype={_shown(dtype)}"
-        raise OperandTypeError(f"{shown} is no data type of numbers; give other arguments by name")
+        raise OperandTypeError(f"{shown} is not a numeric dtype; pass other arguments by keyword")
     return found

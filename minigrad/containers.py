@@ -1,7 +1,8 @@
 """Containers: how to take one apart and how to rebuild it, for every type that can be an inner node of a tree.
 
-Rebuilding gives what was there: dicts keep the order of their keys, and no `__init__`, `__new__` or `__post_init__` of
-a class runs again. A container that holds more than its items or fields is refused by name, for the rest would be lost.
+A rebuilt container is as the original was: dicts keep the order of their keys, and the `__init__`, `__new__` and
+`__post_init__` of a class do not run again. A container that has attributes besides its items or fields is refused by
+name, since they would be lost.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ BUILT_IN = (type(None), tuple, list, OrderedDict, defaultdict, dict)  # subclass
 
 
 class TreeError(ValueError):
-    """Trees that had to have one structure do not, or a container could not be rebuilt as it was."""
+    """Trees differ in structure where they must not, or a container cannot be rebuilt as it was."""
 
 
 class Container(NamedTuple):
-    """Of one type: `open` gives (keys, children, static), and `close` takes these."""
+    """How to take one type apart, `open(x)` -> (keys, children, static), and to rebuild x, `close` of these three."""
 
     open: Callable[[Any], tuple[tuple, Iterable, tuple]]
     close: Callable[[tuple, list, tuple], Any]
 
 
 def register(kind: type, flatten: Callable[[Any], tuple[Iterable, Any]], unflatten: Callable[[Any, list], Any]) -> None:
-    """Make objects of a class trees: `flatten(x)` gives (children, static), `unflatten(static, children)` rebuilds x.
+    """Make a class a tree node: `flatten(x)` gives (children, static), `unflatten(static, children)` rebuilds x.
 
-    Children are trees; `static` is everything else, hashable and comparable with ==. It is for objects of exactly this
-    class, not of subclasses. Raises ValueError for a class that is registered already, or built in.
+    Children are trees; `static` is everything else, hashable and comparable with ==. This holds for objects of exactly
+    this class, not of subclasses. Raises TypeError for what is not a class, TreeError (a ValueError) for a class that
+    is registered already or built in.
 
     >>> import minigrad as mg
     >>> class Line:
@@ -44,7 +46,7 @@ def register(kind: type, flatten: Callable[[Any], tuple[Iterable, Any]], unflatt
     if not isinstance(kind, type):
         raise TypeError(f"register: needs a class, got {kind!r}")
     if kind in _registered or kind in BUILT_IN:
-        raise TreeError(f"register: how to take a {kind.__name__} apart is known already")
+        raise TreeError(f"register: {kind.__name__} is already registered or built in")
 
     def take(tree: Any) -> tuple[tuple, Iterable, tuple]:
         children, static = flatten(tree)
@@ -52,7 +54,7 @@ def register(kind: type, flatten: Callable[[Any], tuple[Iterable, Any]], unflatt
         return tuple(range(len(children))), children, (static,)
 
     _registered[kind] = Container(take, lambda keys, children, static: unflatten(*static, children))
-    container_of.cache_clear()  # it may have been met as a leaf
+    container_of.cache_clear()  # the class may be there as one of leaves
 
 
 _registered: dict[type, Container] = {}
@@ -73,7 +75,7 @@ def container_of(kind: type) -> Container | None:
     container = _makers[base](kind, base)
     may_hold_more = kind.__dictoffset__ or any(vars(c).get("__slots__") for c in kind.__mro__)
     fields = {field.name for field in dataclasses.fields(kind)} if base is object else set()
-    return _guarded(kind, container, fields) if may_hold_more else container
+    return _refuse_attributes(kind, container, fields) if may_hold_more else container
 
 
 def _of_none(kind: type, base: type) -> Container:
@@ -145,14 +147,14 @@ _makers: dict[type, Callable[[type, type], Container]] = {
 }
 
 
-def _guarded(kind: type, container: Container, fields: set[str]) -> Container:
-    """The same, but a container that holds more than its items or fields is refused: the rest would be lost."""
-    found_anew = {name for c in kind.__mro__ for name, value in vars(c).items() if isinstance(value, cached_property)}
+def _refuse_attributes(kind: type, container: Container, fields: set[str]) -> Container:
+    """The same, but refusing a container with attributes besides its items or fields, which would be lost."""
+    recomputed = {name for c in kind.__mro__ for name, value in vars(c).items() if isinstance(value, cached_property)}
 
     def take(tree: Any) -> tuple[tuple, Iterable, tuple]:
         state = object.__getstate__(tree)  # all of its attributes: a dict, or that and a dict of slots, or None
         held = {name for part in (state if isinstance(state, tuple) else (state,)) for name in part or ()}
-        more = held - fields - found_anew
+        more = held - fields - recomputed
         if more:
             what = "fields" if fields else "items"
             raise _refusal(kind, f"has attributes that are not among its {what} ({', '.join(sorted(map(str, more)))})")

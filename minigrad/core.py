@@ -115,11 +115,11 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple:
-        return registered, (self.name,)  # there is one of each name, also for copies and other processes
+        return primitive_named, (self.name,)  # copying and unpickling give the one primitive of that name
 
 
-def registered(name: str) -> Primitive:
-    """The primitive of a name. Raises ValueError if nothing has defined it."""
+def primitive_named(name: str) -> Primitive:
+    """The primitive of a name. Raises OperandError (a ValueError) if nothing has defined it."""
     if name not in primitives:
         raise OperandError(f"there is no primitive {name!r} here: import the module that defines it")
     return primitives[name]
@@ -181,8 +181,8 @@ class Tracer:
 
     def __reduce_ex__(self, protocol: int) -> Any:
         raise OperandTypeError(
-            f"a traced value, made by {self.origin}, cannot be pickled: only here can it be differentiated; return it "
-            "from the function and pickle the result"
+            f"a traced value, made by {self.origin}, cannot be pickled: it exists only while its function is traced; "
+            "return it from the function and pickle the result"
         )
 
 
@@ -230,15 +230,15 @@ class Interpreter:
                 below = below.parent
             _current.set(below)
         if type(error) is ValueError and isinstance(error.__cause__, OperandTypeError):
-            _tell_of_storing(error)
+            _explain_storing(error)
 
 
-def _tell_of_storing(error: ValueError) -> None:
-    """Raise in place of NumPy's "setting an array element with a sequence", for out[i] = x of a traced x."""
+def _explain_storing(error: ValueError) -> None:
+    """Replace NumPy's "setting an array element with a sequence", which out[i] = x raises for a traced x."""
     if "setting an array element" in str(error):
         raise type(error.__cause__)(
-            "out[i] = x would put a traced value in a plain array, which loses what it depends on: collect the values "
-            "in a list for mg.stack, or choose with mg.where"
+            "out[i] = x would store a traced value in a plain array, which loses its derivative: collect the values in "
+            "a list and use mg.stack, or select with mg.where"
         ).with_traceback(error.__traceback__) from None
 
 

@@ -61,8 +61,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 def asarray(
     a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None, like: Any = None
 ) -> Any:
-    """a as an array (of `dtype`): traced values and arrays as they are, lists and numbers through NumPy, others through
-    DLPack; with `copy`, in memory of its own.
+    """a as an array (of `dtype`): traced values and arrays as they are, lists and numbers through NumPy, anything else
+    through DLPack; with `copy`, in new memory.
     """
     not_offered("asarray", order=order, device=device, copy=None if copy else copy, like=like)
     array = _array(a)

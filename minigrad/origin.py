@@ -35,11 +35,11 @@ class Origin:
         return f"'{self.operation}' at {self.file}:{self.line}"
 
     def __reduce__(self) -> tuple:
-        return _origin_of, (self.operation, self.file, self.line)
+        return _restore_origin, (self.operation, self.file, self.line)
 
 
 class _Place(NamedTuple):
-    """What an origin asks of the code of a line, for one whose code is in another process."""
+    """Stands in for the code object of an unpickled origin, whose line has been worked out already."""
 
     co_filename: str
     co_firstlineno: int
@@ -48,7 +48,7 @@ class _Place(NamedTuple):
         return ()
 
 
-def _origin_of(operation: str, file: str, line: int) -> Origin:
+def _restore_origin(operation: str, file: str, line: int) -> Origin:
     origin = Origin(operation)
     origin._code, origin._instruction = _Place(file, line), 0
     return origin

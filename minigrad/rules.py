@@ -4,18 +4,18 @@ Write y = f(x₁, …, xₙ) for a primitive, t for the tangent of an argument, 
 that fits:
 
     partials(f, x=∂y/∂x, …)      elementwise: ẏ = Σ ∂ᵢ·tᵢ, and x̄ᵢ = ∂ᵢ·g summed back to the shape of xᵢ
-                                 (a boolean ∂ᵢ is a mask; 1 and -1 may stand for themselves; what asks for `t` is ∂ᵢ·t
-                                 of a tangent or cotangent t: t / x is within range where 1 / x may not be)
+                                 (a boolean ∂ᵢ is a mask; 1 and -1 may stand for themselves; a statement that asks for
+                                 `t`, a tangent or cotangent, gives ∂ᵢ·t: t / x may be in range where 1 / x is not)
     linear(f, x=transpose, …)    f is linear in these arguments together: ẏ = f(t), and x̄ = transpose(g)
     bilinear(f, x=…, w=…)        f is linear in each argument alone: ẏ = f(tₓ, w) + f(x, t_w); x̄ and w̄ the transposes
     custom(f, x=(jvp, vjp), …)   whatever is left, both directions side by side, one pair per argument
 
 A statement is a function that asks for what it needs *by name*: an argument of the forward formula, a parameter, `y`
 for the result, `g` or `t`. Only what reverse mode will ask for is kept alive on the tape; of the rest a statement sees
-shape and dtype (`Shaped`). Partial derivatives see their arguments in the dtype of y, so that they are computed in no
-narrower one; the other kinds hand arguments to operations together with g or t. An argument stated as None has no
-derivative; a primitive without a rule raises MissingRuleError. Statements are written with operations, so they can
-themselves be differentiated.
+shape and dtype (`Shaped`). Partial derivatives get their arguments in the dtype of y, so that they are not computed in
+a narrower one; in the other kinds, operations combine the arguments with g or t, which promotes them. An argument
+stated as None has no derivative; a primitive without a rule raises MissingRuleError. Statements are written with
+operations, so they can themselves be differentiated.
 """
 
 from __future__ import annotations
@@ -289,11 +289,11 @@ def _zero(x: Any) -> Any:
 
 
 def _promoted(x: Any, dtype: np.dtype) -> Any:
-    """An argument in the dtype of a result; a Python number is weak, and takes that of what it meets."""
+    """x in the dtype of the result; Python numbers stay as they are, since they are weak."""
     found = dtype_of(x)
     if type(concrete(x)) in (bool, int, float, complex) or found == dtype:
         return x
-    if found.kind == "c" and dtype.kind != "c":  # its rule refuses complex arguments, and has to see them
+    if found.kind == "c" and dtype.kind != "c":  # stays complex, so that its rule can refuse it
         return x
     return _op("astype" if is_inexact(x) else "astype_discrete", x, dtype=dtype)
 

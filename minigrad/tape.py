@@ -38,7 +38,7 @@ class Tape:
 
     def __reduce__(self) -> Any:
         raise OperandTypeError(
-            "a Tape can be neither copied nor pickled: it belongs to the values that it traced; make another one"
+            "a Tape can be neither copied nor pickled: its traced values belong to this one; record a new Tape instead"
         )
 
     def watch(self, x: Any) -> Any:

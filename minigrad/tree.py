@@ -23,7 +23,7 @@ class Structure(NamedTuple):
     kind: type | None  # None marks a leaf
     keys: tuple  # field names, positions, or the keys of a dict in its own order
     children: tuple[Structure, ...]
-    static: tuple = ()  # what a container holds that is no tree
+    static: tuple = ()  # what a container holds besides trees
 
     @property
     def leaves(self) -> int:
@@ -87,13 +87,13 @@ def _build(structure: Structure, leaves: Any) -> Any:
 
 
 def _too_deep(tree: Any) -> TreeError:
-    """Why a tree is too deep to be taken apart: mostly, because a container in it contains itself."""
+    """The error for a tree beyond the recursion limit: usually one of its containers contains itself."""
     limit = sys.getrecursionlimit()
     waiting: list[tuple[Any, str, frozenset]] = [(tree, "", frozenset())]
     while waiting:
         node, name, above = waiting.pop()
         if id(node) in above:
-            return TreeError(f"the tree contains itself: what is at {name[1:]!r} is also above it")
+            return TreeError(f"the tree contains itself: the container at {name[1:]!r} is also one of those around it")
         container = container_of(type(node))
         if container is not None and len(above) < limit:
             keys, children, _ = container.open(node)
@@ -162,21 +162,21 @@ def map(function: Callable, tree: Any, *others: Any) -> Any:
 
 
 def leaves_like(structure: Structure, tree: Any, what: str = "the second tree") -> list:
-    """The leaves of `tree`, which must have this structure, but for the order of keys in dicts: they come in that of
-    `structure`. Raises TreeError, printing both.
+    """The leaves of `tree` in the order of `structure`. The two must agree, except in the order of dict keys. Raises
+    TreeError, printing both.
     """
     leaves, other = flatten(tree)
     if other != structure:
-        order = _matched(structure, other, 0)
+        order = _match(structure, other, 0)
         if order is None:
             raise TreeError(f"{what} has structure {other}, expected {structure}")
         leaves = [leaves[i] for i in order]
     return leaves
 
 
-def _matched(structure: Structure, other: Structure, first: int) -> list[int] | None:
-    """For each leaf of `structure`, the number of the leaf at the same keys of `other`, whose leaves count from
-    `first`; None if the structures differ in more than the order of keys.
+def _match(structure: Structure, other: Structure, first: int) -> list[int] | None:
+    """For each leaf of `structure`, the position of the leaf of `other` at the same keys, counted from `first`; None if
+    the structures differ in more than the order of keys.
     """
     if structure.kind is None and other.kind is None:
         return [first]
@@ -190,7 +190,7 @@ def _matched(structure: Structure, other: Structure, first: int) -> list[int] | 
         first += child.leaves
     found: list[int] = []
     for key, child in zip(structure.keys, structure.children):
-        order = _matched(child, *places[key]) if key in places else None
+        order = _match(child, *places[key]) if key in places else None
         if order is None:
             return None
         found += order

@@ -54,7 +54,7 @@ def test_augmented_assignment_to_a_traced_array_says_what_to_write(sign, way, on
 @pytest.mark.parametrize("sign", [s for s in SIGNS if s not in ("&", "|", "^", "<<", ">>")])
 def test_augmented_assignment_of_a_traced_value_to_a_plain_array(sign, way):
     y = np.ones((2, 2))
-    with pytest.raises(TypeError, match=r"cannot put a traced result in an array.* y = y \+ x"):
+    with pytest.raises(TypeError, match=r"cannot write a traced result into an existing array.* y = y \+ x"):
         WAYS[way](executed(f"y = a; y {sign}= x", a=y), np.ones((2, 2)))
     assert np.array_equal(y, np.ones((2, 2)))
 
@@ -99,11 +99,11 @@ IN_PLACE = {
     "np.put(x, 0, 1)": "mg.where",
     "np.place(x, a > 0, 1)": "mg.where",
     "np.putmask(x, a > 0, 1)": "mg.where",
-    "np.add(x, 1, out=x)": "use what an operation returns",
-    "np.add(a, 1, out=x)": "use what an operation returns",
-    "np.add.at(x, 0, 1)": "use what an operation returns",
-    "np.exp(x, out=a)": "use what an operation returns",
-    "np.add.at(a, [0], x[0])": "use what an operation returns",
+    "np.add(x, 1, out=x)": "use the value that it returns",
+    "np.add(a, 1, out=x)": "use the value that it returns",
+    "np.add.at(x, 0, 1)": "use the value that it returns",
+    "np.exp(x, out=a)": "use the value that it returns",
+    "np.add.at(a, [0], x[0])": "use the value that it returns",
     "np.copyto(a, x)": "mg.where",
     "np.put(a, [0, 1], x)": "mg.where",
     "np.fill_diagonal(mg.diag(x), 0)": "mg.where",
@@ -140,7 +140,7 @@ STORED = {
 
 @every_way
 @pytest.mark.parametrize("statement", STORED)
-def test_a_traced_value_put_in_a_plain_array_is_told_in_the_last_line(statement, way):
+def test_storing_a_traced_value_in_a_plain_array_is_explained_in_the_last_line(statement, way):
     """Where NumPy says "setting an array element with a sequence", too."""
     a = np.ones(2)
     with pytest.raises(TypeError, match=STORED[statement]) as raised:

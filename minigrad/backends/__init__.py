@@ -69,7 +69,7 @@ class Backend:
     guard: Callable | None = None  # guard(array) raises DeviceError for an array of another GPU; None if there is one
 
     def __reduce__(self) -> tuple:
-        return get, (self.device,)  # there is one of each device, also for copies and other processes
+        return get, (self.device,)  # copying and unpickling give the one backend of that device
 
 
 NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars may meet arrays of any device

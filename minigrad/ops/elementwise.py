@@ -139,7 +139,7 @@ def where(condition, x=None, y=None, /):
     `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
     """
     if x is None or y is None:
-        raise OperandTypeError("where: give x and y, of which it takes elements; it does not look for positions")
+        raise OperandTypeError("where: give x and y as well; for the positions of true elements use mg.nonzero")
     return where_p(condition, x, y)
 
 
@@ -152,7 +152,7 @@ def sum_to_p(b, x, *, shape, out=None):
     if rows and x.dtype in (np.float32, np.float64) and x.size >= LARGE:
         return stored(b.column_sums(x.reshape(-1, math.prod(shape))).reshape(shape), out)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
-    if x.dtype == np.float16:  # which counts to 2048
+    if x.dtype == np.float16:  # where 2048 + 1 is 2048
         return stored(b.xp.sum(x, axis=axes, keepdims=True, dtype=np.float32).reshape(shape).astype(x.dtype), out)
     return stored(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
 
@@ -377,7 +377,7 @@ def clip(a, a_min=None, a_max=None, out=None, *, min=None, max=None, **options):
     """a kept within [a_min, a_max], or [min, max]; its derivative is 1 inside and on both edges, 0 outside."""
     not_offered("clip", out=out, **options)
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
-        raise OperandTypeError("clip: a_min and a_max are min and max under other names; give one pair")
+        raise OperandTypeError("clip: give either a_min and a_max, or min and max, which are the same bounds")
     low, high = -math.inf, math.inf
     if dtype_of(a).kind in "iu":  # integers stay integers
         low, high = int(np.iinfo(dtype_of(a)).min), int(np.iinfo(dtype_of(a)).max)

@@ -13,7 +13,7 @@ from minigrad.rules import partials
 def gaussian_sample_p(b, mean, log_std, noise, out=None):
     """z = μ + σ·ε with σ = e^log_std."""
     dtype = b.xp.result_type(mean, log_std, noise)
-    std = b.xp.exp(log_std, dtype=dtype if dtype.kind in "fc" else None)  # NumPy's own of an int8 is float16
+    std = b.xp.exp(log_std, dtype=dtype if dtype.kind in "fc" else None)  # by default exp of int8 is float16
     return b.xp.add(mean, b.xp.multiply(std, noise), out=out)
 
 

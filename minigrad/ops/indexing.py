@@ -200,7 +200,7 @@ def _without_masks(x, index):
 
 
 def nonzero(a):
-    """The positions of the elements that are true, as one array for each axis, all of them constants."""
+    """The indices of the nonzero elements, one integer array for each axis; constants, without a derivative."""
     b, a = backend_beside(a), known(a, "nonzero(x)")
     return b.xp.nonzero(b.xp.asarray(_seen(a)))
 

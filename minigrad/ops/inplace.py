@@ -1,8 +1,7 @@
-"""What NumPy does in place, and a traced value cannot: its members, which say what to write instead.
+"""In-place operations of NumPy: on traced values they raise and say what to write instead.
 
-`y = x; y *= 2` changes a NumPy array for both names. A traced value is the result of an operation, which nothing
-changes; binding y to another one would be a different program without a word. Numbers are bound anew in NumPy too, so
-`total += term` means what it always does.
+After `y = x`, `y *= 2` changes a NumPy array under both names. A traced value cannot be changed, and rebinding only y
+would silently give other results than NumPy. Scalars are rebound in NumPy, too, so `total += term` works as usual.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ def refuse_assignment(x: Tracer, index: Any, value: Any = None) -> None:
 def _augmented(sign: str) -> Callable:
     def augmented(self: Tracer, other: Any) -> Any:
         if not self.shape:
-            return NotImplemented  # then Python takes self + other
+            return NotImplemented  # so that Python evaluates self + other and rebinds the name
         raise OperandTypeError(
-            f"x {sign}= y would change the traced {describe(self)} in place, for all of its names: write x = x {sign} y"
+            f"x {sign}= y would change the traced {describe(self)} in place, under all its names: write x = x {sign} y"
         )
 
     return augmented
@@ -73,9 +72,9 @@ def _attribute(name: str, instead: str) -> property:
 
 
 def refuse_out(name: str) -> None:
-    """Raise for a ufunc that is to put what it makes of traced values in an array, or into a traced one."""
+    """Raise for a ufunc that would write a traced result into an existing array: y += x, out= or ufunc.at."""
     raise OperandTypeError(
-        f"np.{name} cannot put a traced result in an array, as y += x, out= and .at ask it to: use what an operation "
+        f"np.{name} cannot write a traced result into an existing array (y += x, out=, .at): use the value that it "
         "returns, as in y = y + x"
     )
 

@@ -145,7 +145,7 @@ def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe
     not_offered("einsum", casting=None if casting == "safe" else casting)
     terms, output = _parse(subscripts, operands)
     common = np.result_type(*map(dtype_of, operands))
-    xs = [x if dtype_of(x) == common else astype(x, common) for x in operands]  # no product of two in their own dtype
+    xs = [x if dtype_of(x) == common else astype(x, common) for x in operands]  # no pair multiplies in a narrower one
     for i, term in enumerate(terms):  # a repeated letter is a diagonal
         for letter, count in Counter(term).items():
             for _ in range(count - 1):
@@ -287,8 +287,8 @@ def _lower(s):
 def cholesky(a, /, *, upper=False):
     """The lower L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
 
-    With `upper`, the upper U with UᵀU = A, from the upper triangle. Raises LinAlgError if a matrix is not positive
-    definite.
+    With `upper`, the upper triangular U with UᵀU = A, read from the upper triangle. Raises LinAlgError if a matrix is
+    not positive definite.
     """
     _square(a, "cholesky", real=True)
     return mT(cholesky_p(mT(a))) if upper else cholesky_p(a)

@@ -28,7 +28,7 @@ _OPERATORS = {
     "matmul": linalg.matmul,
 }
 _BITS = {"and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor}
-_ABSENT = {
+_UNSUPPORTED = {
     "floordiv": ("x // y", "mg.floor(x / y)"),
     "mod": ("x % y", "x - y * mg.floor(x / y)"),
     "divmod": ("divmod(x, y)", "mg.floor(x / y)"),
@@ -68,9 +68,9 @@ def install(package: ModuleType) -> None:
         setattr(Tracer, f"__{name}__", _binary(function))
     for name, function in _METHODS.items():
         setattr(Tracer, name, function)
-    for name, (written, instead) in _ABSENT.items():
-        setattr(Tracer, f"__{name}__", _absent(written, instead))
-        setattr(Tracer, f"__r{name}__", _absent(written, instead))
+    for name, (written, instead) in _UNSUPPORTED.items():
+        setattr(Tracer, f"__{name}__", _refuse_operator(written, instead))
+        setattr(Tracer, f"__r{name}__", _refuse_operator(written, instead))
     members: dict[str, Any] = {
         "__neg__": e.negative,
         "__abs__": e.abs,
@@ -125,7 +125,7 @@ def _is_operand(x: Any) -> bool:
     return isinstance(x, (Tracer, int, float, complex, list)) or hasattr(x, "dtype")
 
 
-# Methods that take other arguments than NumPy's function of the same name
+# Methods whose arguments differ from those of NumPy's function of the same name
 
 
 def _transpose(x, *axes):
@@ -158,7 +158,7 @@ def _length(x: Tracer) -> int:
     return x.shape[0]
 
 
-def _absent(written: str, instead: str) -> Callable:
+def _refuse_operator(written: str, instead: str) -> Callable:
     def refuse(self: Tracer, other: Any) -> None:
         raise OperandTypeError(f"{written} is not offered for traced values: use {instead}")
 

@@ -52,7 +52,7 @@ def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=
 
 
 def summands(a, dtype, operation):
-    """a, in the dtype in which it is to be added up or multiplied."""
+    """a, converted to `dtype` if one is given: what a reduction or scan adds up or multiplies."""
     return a if dtype is None else astype(a, dtype_from(dtype, operation))
 
 
@@ -66,7 +66,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
 
 
 def _widened(a, dtype, operation):
-    """(a in the dtype in which its mean is computed, the dtype of the result: None for what comes)."""
+    """(a in the dtype in which to compute its mean, the dtype of the result or None to keep what comes out)."""
     if dtype is None and dtype_of(a) == np.float16:
         return astype(a, np.float32), np.dtype(np.float16)
     return summands(a, dtype, operation), None if dtype is None else dtype_from(dtype, operation)
@@ -79,7 +79,7 @@ def _count(x, axis, operation):
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
     """Mean squared deviation from the mean, in `dtype`; divides by n − ddof (or `correction`). Real arrays only.
 
-    `mean` is the mean where it is known already, with its axes kept.
+    `mean`: the mean, if it is known already, computed with keepdims=True.
     """
     not_offered("var", out=out, where=where)
     return _variance("var", a, axis, dtype, ddof, keepdims, mean, correction)
@@ -93,16 +93,16 @@ def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
 
 def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
     if correction is not None and ddof != 0:
-        raise OperandError(f"{operation}: ddof={ddof} and correction={correction} are two names of one thing; give one")
+        raise OperandError(f"{operation}: give either ddof or correction, not both (got {ddof} and {correction})")
     wide, result = _widened(a, dtype, operation)
     if dtype_of(wide).kind == "c":
         raise OperandTypeError(f"{operation}: real arrays only, got {describe(wide)}")
     if result is not None and result.kind != "f":
-        raise OperandTypeError(f"{operation}: dtype={result} is not offered: it is a floating-point number")
+        raise OperandTypeError(f"{operation}: dtype={result} is not offered: use a floating-point dtype")
     degrees = builtins.max(_count(a, axis, operation) - (ddof if correction is None else correction), 0)
     deviation = wide - (mean(wide, axis, keepdims=True) if centre is None else centre)
     y = e.divide(sum(e.square(deviation), axis, keepdims=keepdims), degrees)
-    y = _root(y) if operation == "std" else y  # before it is rounded to float16, which ends at 65504
+    y = _root(y) if operation == "std" else y  # before rounding to float16, whose largest number is 65504
     return y if result is None else astype(y, result)
 
 
@@ -120,7 +120,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     """
     if dtype_of(x).kind == "c":
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
-    if dtype_of(x) == np.float16:  # whose squares overflow from 256 on, and vanish below 0.0002
+    if dtype_of(x) == np.float16:  # whose squares overflow from 256 on and underflow below 0.0002
         return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
     if ord not in (None, "fro") and len(normal_axes(axis, len(shape_of(x)), "norm")) > 1:
         raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
@@ -146,27 +146,27 @@ def norm(x, ord=None, axis=None, keepdims=False):
     return y if keepdims else squeeze(y, axis)
 
 
-# Truth: constants
+# Reductions of masks, which have no derivative
 
 
 def _truth(a):
-    """Whether each element is true: any number but 0, NaN among them."""
+    """a as booleans: 0 is false, everything else true, NaN included."""
     return a if dtype_of(a).kind == "b" else e.not_equal(a, 0)
 
 
 def count_nonzero(a, axis=None, *, keepdims=False):
-    """How many elements along axes are true (of all by default)."""
+    """The number of nonzero elements over axes (all by default)."""
     return sum(_truth(a), axis, keepdims=keepdims)
 
 
 def any(a, axis=None, out=None, keepdims=False, *, where=None):
-    """Whether any element along axes is true (of all by default)."""
+    """Whether any element is true, over axes (all by default)."""
     not_offered("any", out=out, where=where)
     return e.not_equal(count_nonzero(a, axis, keepdims=keepdims), 0)
 
 
 def all(a, axis=None, out=None, keepdims=False, *, where=None):
-    """Whether all elements along axes are true (of all by default)."""
+    """Whether every element is true, over axes (all by default)."""
     not_offered("all", out=out, where=where)
     return e.equal(sum(e.logical_not(a), axis, keepdims=keepdims), 0)
 
@@ -236,13 +236,13 @@ def argsort_p(b, x, *, axis, out=None):
 
 
 def argmax(a, axis=None, out=None, *, keepdims=False):
-    """Where the largest element is (the first, of ties), along an axis or in the raveled a."""
+    """The index of the largest element (the first at a tie) along an axis, or in the raveled a by default."""
     not_offered("argmax", out=out)
     return _position(argmax_p, a, axis, keepdims)
 
 
 def argmin(a, axis=None, out=None, *, keepdims=False):
-    """Where the smallest element is (the first, of ties), along an axis or in the raveled a."""
+    """The index of the smallest element (the first at a tie) along an axis, or in the raveled a by default."""
     not_offered("argmin", out=out)
     return _position(argmin_p, a, axis, keepdims)
 
@@ -256,31 +256,31 @@ def _position(made, a, axis, keepdims):
 
 
 def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
-    """The indices that sort a along an axis (axis=None the raveled a); ties keep their order, whatever the `kind`."""
+    """The indices that sort a along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
     _check_kind("argsort", kind, order)
     a, axis = line(a, axis, "argsort")
     return argsort_p(a, axis=axis)
 
 
 def sort(a, axis=-1, kind=None, order=None, *, stable=None):
-    """a in increasing order along an axis (axis=None the raveled a); ties keep their order, whatever the `kind`."""
+    """a in increasing order along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
     _check_kind("sort", kind, order)
     a, axis = line(a, axis, "sort")
     return take_along_axis(a, argsort_p(a, axis=axis), axis)
 
 
 def line(a, axis, operation):
-    """(a, the axis to go along): the raveled a for None, and for a number, which counts as a row of one."""
+    """(a, its axis as a number ≥ 0), or (the raveled a, 0) if axis is None or a is zero-dimensional."""
     ndim = len(shape_of(a))
     axis = axis if axis is None else normal_axis(axis, builtins.max(ndim, 1), operation)
     return (a, axis) if ndim and axis is not None else (ravel(a), 0)
 
 
 def _check_kind(operation, kind, order):
-    if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # of which stable is the strictest
-        raise OperandError(f"{operation}: kind={kind!r} is unknown; every sort here is stable")
+    if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # a stable sort will do for all of them
+        raise OperandError(f"{operation}: unknown kind {kind!r}; leave it out, every sort here is stable")
     if order is not None:
-        raise OperandTypeError(f"{operation}: order={order!r} is not offered: elements are numbers, without fields")
+        raise OperandTypeError(f"{operation}: order={order!r} is not offered: arrays have no fields to sort by")
 
 
 # Log-sum-exp and softmax

@@ -123,7 +123,7 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) -> 
 
 
 def reshape(a, shape, order="C", *, copy=None):
-    """a in another shape, of which one entry may be -1; `order` "C" goes through rows first, "F" through columns."""
+    """a in another shape, of which one entry may be -1; `order` "C" reads and fills it by rows, "F" by columns."""
     shape = integers(shape, "reshape: an entry of the shape")
     if copy is not True:
         not_offered("reshape", copy=copy)
@@ -145,8 +145,8 @@ def by_rows(order, operation):
     """Whether elements are read row by row ("C"), not column by column ("F"). Raises OperandError for other orders."""
     if order not in ("C", "F", None):
         raise OperandError(
-            f"{operation}: order={order!r} is not offered: use 'C' or 'F', which do not depend on how elements lie in "
-            "memory (a shape of several axes is one tuple)"
+            f"{operation}: order={order!r} is not offered: use 'C' (row by row) or 'F' (column by column), and pass a "
+            "shape of several axes as one tuple"
         )
     return order != "F"
 
@@ -220,7 +220,7 @@ def broadcast_to(array, shape, subok=False):
 
 
 def astype(x, dtype, *, copy=True, device=None):
-    """x in another dtype (`copy=False`: x itself if it has that). Derivatives pass between floating dtypes."""
+    """x in another dtype (with copy=False x itself if it has it). Derivatives pass between floating dtypes."""
     not_offered("astype", device=device)
     dtype = dtype_from(dtype, "astype")
     if not copy and dtype_of(x) == dtype:
@@ -233,7 +233,7 @@ def astype(x, dtype, *, copy=True, device=None):
 
 
 def copy(a, order="K", subok=False):
-    """a in memory of its own, laid out as a is ("K", "A"), by rows ("C") or by columns ("F")."""
+    """a in new memory, laid out as a is ("K", "A"), row by row ("C") or column by column ("F")."""
     not_offered("copy", subok=subok)
     if order not in ("K", "A", "C", "F", None):
         raise OperandError(f"copy: order={order!r} is unknown; use 'K', 'A', 'C' or 'F'")
@@ -241,14 +241,14 @@ def copy(a, order="K", subok=False):
 
 
 def zeros_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    """Zeros in the shape and on the device of a, in its dtype or another."""
+    """Zeros with the shape and device of a, in its dtype or in `dtype`."""
     not_offered("zeros_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like_p(a)
     return zeros if dtype is None else astype(zeros, dtype_from(dtype, "zeros_like"))
 
 
 def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    """Ones in the shape and on the device of a, in its dtype or another."""
+    """Ones with the shape and device of a, in its dtype or in `dtype`."""
     not_offered("ones_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like(a, dtype)
     return logical_not(zeros) if dtype_of(zeros).kind == "b" else zeros + 1

@@ -31,7 +31,7 @@ class CaptureTracer(Tracer):
     def known(self, use: str) -> Any:
         raise CaptureError(
             f"{use} of a value made by {self.origin} inside mg.jit or mg.trace: a program cannot depend on the values "
-            "of its arguments; choose with mg.where, build with mg.stack, or pass what decides as a Python number"
+            "of its arguments; select with mg.where, build with mg.stack, or pass the deciding value as a Python number"
         )
 
 

@@ -69,7 +69,7 @@ def fingerprint(array: Any) -> int:
 class Program:
     """Instructions from `inputs` (slots) to `outputs` (slots or constants, in a tree). Print it; call it; pickle it.
 
-    It never changes, so that a copy is the program itself.
+    It is immutable, so a copy of it is the program itself.
     """
 
     signature: Signature
@@ -95,7 +95,7 @@ class Program:
         return self
 
     def __reduce__(self) -> tuple:
-        """Without the memory that it runs in, which is made where it runs; arrays from outside go along as they are."""
+        """Without its buffers, which are allocated where it runs; with the arrays its function took from outside."""
         self.check()
         return Program, tuple(getattr(self, field.name) for field in fields(self))
 
