@@ -121,6 +121,19 @@ def test_a_profiled_sigma_needs_an_epoch(vae, images, monkeypatch):
     assert vae("evaluate", "--checkpoint", "run")[0] == 0
 
 
+def test_copies_of_one_image_train_and_are_scored_with_a_warning(vae, tmp_path):
+    np.save(tmp_path / "blank.npy", np.zeros((60, 4, 4), np.uint8))
+    oddity = "All 60 images are the same, and blank: there is nothing to learn."
+    copies = "6 of 6 test images of blank are copies of training images"
+    code, out, err = vae("train", "--data", "blank.npy", *SMALL, "--out", "run")
+    assert (code, err) == (0, "")
+    assert "blank: 54 training and 6 test images" in out and oddity in out and copies in out
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
+    assert (code, json.loads(out)["images"]) == (0, 6)
+    assert err == f"python -m vae: {oddity}\npython -m vae: {copies}\n"
+    assert vae("train", "--out", "run", "--epochs", "3", "--resume")[0] == 0
+
+
 def save_pictures(folder, count, seed):
     folder.mkdir(exist_ok=True)
     for i, pixels in enumerate(np.random.default_rng(seed).integers(0, 256, (count, 4, 4), np.uint8)):

@@ -59,14 +59,19 @@ def test_copies_of_an_image_stay_together() -> None:
     assert len(train) % 2 == len(test) % 2 == 0
 
 
-@pytest.mark.parametrize(("count", "said"), [(1, "1 image and"), (5, "5 images, all alike, and")])
-def test_a_set_of_one_image_has_nothing_to_hold_out(count: int, said: str) -> None:
+def test_a_single_image_has_nothing_to_hold_out() -> None:
+    with pytest.raises(DataError, match="file has 1 image and no test part: at least 2 are needed"):
+        hold_out(images_of(1), 0, "file")
+
+
+@given(st.integers(2, 200), st.integers(0, 2**70))
+def test_of_copies_of_one_image_a_tenth_is_held_out(count: int, seed: int) -> None:
     images = images_of(1).repeat(count, 0)
-    with pytest.raises(DataError, match=f"file has {said} no test part: at least 2 different ones are needed"):
-        hold_out(images, 0, "file")
-    for seed in range(20):
-        train, test = hold_out(np.concatenate([images, 1 - images]), seed, "file")
-        assert len(train) == len(test) == count
+    train, test = hold_out(images, seed, "file")
+    assert sorted([*train, *test]) == list(range(count))
+    assert len(train) >= 1 and len(test) >= 1 and abs(len(test) - count / 10) < 1
+    train, test = hold_out(np.concatenate([images, 1 - images]), seed, "file")
+    assert len(train) == len(test) == count  # copies stay together as soon as two images differ
 
 
 def test_digests_differ_where_pixels_do() -> None:

@@ -38,15 +38,18 @@ def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], 
     """Row numbers (train, test) of images (N, …): about a tenth in test, and at least one image in each.
 
     An image's side is a function of its pixels and the seed alone, except in a set so small that one part would be
-    empty; so is the order of both parts. Copies of an image stay together. Raises DataError unless two images differ.
+    empty; so is the order of both parts. Copies of an image stay together, unless all images are copies of one: then
+    every tenth is held out. Raises DataError for a single image.
     """
+    if len(images) < 2:
+        raise DataError(f"{file} has 1 image and no test part: at least 2 are needed")
     key = hashlib.blake2b(str(seed).encode()).digest()
     place = _hashed(digests(images), key)
     rows = np.argsort(place, kind="stable")
     first, last = place[rows[[0, -1]]]
     if first == last:
-        alike = "s, all alike," if len(images) > 1 else ""
-        raise DataError(f"{file} has {len(images)} image{alike} and no test part: at least 2 different ones are needed")
+        test = rows % 10 == 1
+        return rows[~test], rows[test]
     test = place[rows] < HELD_OUT
     test = (test | (place[rows] == first)) & (place[rows] != last)
     return rows[~test], rows[test]
