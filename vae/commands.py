@@ -461,12 +461,21 @@ def _progress(console: Console, *more: ProgressColumn) -> Progress:
 
 def _print_table(console: Console, table: Table) -> None:
     """A table, as wide as the screen, but wide enough that no word or number in it is cut."""
+    longest = []
     for column in table.columns:
-        cells = map(str, (column.header, *column.cells))
+        cells = [str(cell) for cell in (column.header, *column.cells)]
         parts = [part for cell in cells for part in ([cell] if column.no_wrap else cell.split())]
         column.min_width = max(column.min_width or 0, *map(cell_len, parts))
+        longest.append(max(map(cell_len, cells)))
     wide = Console(file=console.file, width=1000, markup=False, highlight=False, no_color=console.no_color)
-    wide.width = max(console.width, 80, wide.measure(table).minimum)
+    least, most = wide.measure(table)
+    wide.width = max(console.width, 80, least)
+    if most > wide.width:  # shared out here: the table's own way of it may not fit where a column's words are long
+        for column in table.columns:
+            column.width = column.min_width
+        for _ in range(wide.width - least):
+            column, _ = max(zip(table.columns, longest, strict=True), key=lambda pair: pair[1] - pair[0].width)
+            column.width += 1
     wide.print(table)
 
 

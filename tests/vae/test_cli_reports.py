@@ -206,7 +206,7 @@ def test_evaluate_shows_progress_of_every_draw(trained):
     assert seen[3:] == [500, 500, 500, 500, 200, 200]
 
 
-@pytest.mark.parametrize("columns", ["20", "40", "59", "200"])
+@pytest.mark.parametrize("columns", ["20", "40", "59", "80", "97", "200"])
 def test_tables_keep_their_numbers_however_narrow(vae, trained, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
@@ -214,6 +214,8 @@ def test_tables_keep_their_numbers_however_narrow(vae, trained, monkeypatch, col
     assert f" {scores['rate']:.3f} " in out and "…" not in out
     check = ["check", "--hidden", "4", "--latent", "2", "--images", "2"]
     report, out = json.loads(vae(*check, "--json")[1]), vae(*check)[1]
+    rows = [line for line in out.splitlines() if line[0] in "┏┃┡│└"]
+    assert all(row[-1] in "┓┃┩│┘" for row in rows) and max(map(len, rows)) <= max(int(columns), 96), out
     for tensor in report["parameters"]:
         assert f" {tensor['name']} " in out and f" {tensor['max_relative_error']:.1e} " in out
     code, out, err = vae("lecture", "--slide", "6", "--exact", "--out", f"lecture-{columns}")
