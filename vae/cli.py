@@ -213,8 +213,16 @@ def _run(arguments: list[str] | None, options: argparse.Namespace) -> int:
             return options.run(options, given)
     except (UserError, DataError, DeviceError, OutOfMemoryError) as error:
         return _stop(2, str(error))
+    except ImportError as error:  # parts are loaded when they are used; of too little memory, too
+        return _stop(2, f"a part cannot be loaded, for want of memory or of an installation: {error}")
     except MemoryError as error:
         return _stop(2, f"there is not enough memory for these sizes ({error})")
+    except SystemError as error:  # of libraries that found no memory for their own error
+        return _stop(2, f"there is not enough memory ({error})")
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        return _stop(2, "there is not enough memory, or leave, to start another thread")
     except OSError as error:
         return _stop(2, f"{error.filename or 'the output'}: {error.strerror or error}")
 

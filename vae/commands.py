@@ -10,6 +10,7 @@ import sys
 import time
 from argparse import Namespace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Column, Table
 
 import minigrad as mg
-from vae import evaluation, files, folders, gradients, objectives, pictures, training
+from vae import evaluation, files, folders, gradients, objectives, training
 from vae.config import Config
 from vae.data import NAMES, Dataset, digests, leave_out, load
 from vae.errors import UserError
@@ -157,7 +158,7 @@ def _draw_agreement(path: Path, report: gradients.Report, model: str) -> None:
         reverse, difference, relative = np.array([(c.reverse, c.difference, c.relative) for c in rows]).T
         title = f"{model}: {len(rows)} gradient entries, reverse mode against five-point differences"
         names = [c.name for c in rows]
-        pictures.agreement(path, reverse, difference, names, gradients.TOLERANCE, title, relative=relative)
+        _try_drawing("agreement", path, reverse, difference, names, gradients.TOLERANCE, title, relative=relative)
 
 
 # train
@@ -185,7 +186,7 @@ def train(options: Namespace, given: dict[str, Any]) -> int:
     else:
         config, state = Config(**_located(given)), None
         data = _load(config)
-        config.make_model(data.train.shape[1:])
+        training.make_trainer(config, data.train.shape[1:]).initial()  # what is too large is refused now
         out = options.held.enter_context(folders.claimed(options.out, Path("runs/train"), options.force))
     _train(console, config, data, out, state, device)
     _list_files(console, out)
@@ -253,13 +254,15 @@ def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: 
     rebuilt = evaluation.reconstruct(
         trainer.model, trainer.likelihood, parameters, shown, mg.random.normal(key, (len(shown), latent))
     )
-    pictures.curves(out / "curves.png", list(state.history), name)
-    pictures.reconstructions(out / "reconstructions.png", _visible(shown), _visible(rebuilt), name)
-    pictures.samples(out / "samples.png", decode(mg.random.normal(mg.random.fold_in(key, 1), (64, latent))), name)
+    _try_drawing("curves", out / "curves.png", list(state.history), name)
+    _try_drawing("reconstructions", out / "reconstructions.png", _visible(shown), _visible(rebuilt), name)
+    _try_drawing(
+        "samples", out / "samples.png", decode(mg.random.normal(mg.random.fold_in(key, 1), (64, latent))), name
+    )
     if latent == 2:
         means = evaluation.posterior_means(trainer.model, parameters, data.test)
-        pictures.latent_plane(out / "latent-plane.png", decode, title=name)
-        pictures.plane_encoding(out / "latent-means.png", means, data.test_labels, name)
+        _try_drawing("latent_plane", out / "latent-plane.png", decode, title=name)
+        _try_drawing("plane_encoding", out / "latent-means.png", means, data.test_labels, name)
 
 
 # evaluate, sample, reconstruct
@@ -324,7 +327,7 @@ def sample(options: Namespace, given: dict[str, Any]) -> int:
     images = _visible(evaluation.generate(trainer.model, trainer.likelihood, state.parameters.decoder, z))
     path = options.out or options.checkpoint / "samples.png"
     files.make_folder(path.parent)
-    _console().print(str(pictures.samples(path, images, f"{options.count} samples, z ~ N(0, I)")))
+    _console().print(str(_draw_picture("samples", path, images, f"{options.count} samples, z ~ N(0, I)")))
     return 0
 
 
@@ -338,7 +341,7 @@ def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
     path = options.out or options.checkpoint / "reconstructions.png"
     files.make_folder(path.parent)
     title = f"{len(images)} test images"
-    _console().print(str(pictures.reconstructions(path, _visible(images), _visible(rebuilt), title)))
+    _console().print(str(_draw_picture("reconstructions", path, _visible(images), _visible(rebuilt), title)))
     return 0
 
 
@@ -400,7 +403,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     out = options.held.enter_context(folders.claimed(options.out, Path("runs/lecture"), options.force))
     console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     if not options.json:
-        console.print(f"{len(chosen)} claims; all of the lecture's take about three minutes on two cores")
+        console.print(f"{len(chosen)} claims; all of the lecture's take five to ten CPU minutes")
     with _progress(console) as progress:
         bar = progress.add_task("", total=len(chosen))
 
@@ -446,16 +449,53 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
 # What commands share
 
 
+def _draw_picture(kind: str, path: Path, *given: Any, **look: Any) -> Path:
+    """One of `vae.pictures`, which is only imported here. Raises UserError, in one line, where it cannot be drawn."""
+    try:
+        from vae import pictures
+
+        return getattr(pictures, kind)(path, *given, **look)
+    except (UserError, MemoryError, ImportError):
+        raise
+    except Exception as error:  # fonts, matplotlib's installation: nothing of ours
+        raise UserError(f"{path} cannot be drawn: {type(error).__name__}: {error}") from error
+
+
+def _try_drawing(kind: str, path: Path, *given: Any, **look: Any) -> None:
+    """The same, of a picture beside other work: where it cannot be drawn, a line on stderr is all it costs."""
+    try:
+        _draw_picture(kind, path, *given, **look)
+    except (UserError, ImportError) as error:
+        why = " ".join(str(error).split())
+        _note(why if isinstance(error, UserError) else f"{path} cannot be drawn: {why}")
+
+
 def _console() -> Console:
     """Prints names and paths as they are: nothing in them is markup, and none is broken over lines."""
     return Console(markup=False, highlight=False, soft_wrap=True)
+
+
+def _has_thread() -> bool:
+    """Whether a thread can be started, as a progress bar needs one."""
+    try:
+        thread = Thread(target=int)
+        thread.start()
+        thread.join()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _progress(console: Console, *more: ProgressColumn) -> Progress:
     """A progress bar with more columns before the time; it shows on terminals only, and goes when it is done."""
     about = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     return Progress(
-        *about, *more, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+        *about,
+        *more,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not (console.is_terminal and _has_thread()),
     )
 
 

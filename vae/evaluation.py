@@ -13,6 +13,7 @@ from vae.models import Decoder, Model, Parameters
 from vae.objectives import Likelihood, elbo_sums, importance_bound
 
 PIECE = 500  # images at a time
+DRAWN = 100  # the same, of those that are only drawn
 
 
 def _pieces(count: int, length: int = PIECE) -> list[slice]:
@@ -107,5 +108,5 @@ def reconstruct(model: Model, likelihood: Likelihood, parameters: Parameters, im
 
 
 def generate(model: Model, likelihood: Likelihood, decoder: Decoder, z: Any) -> Any:
-    """ŷ(z): images from the second half of the model alone (slide 20)."""
-    return likelihood.mean(model.decode(decoder, z))
+    """ŷ(z): images from the second half of the model alone (slide 20), some at a time."""
+    return mg.concatenate([likelihood.mean(model.decode(decoder, z[p])) for p in _pieces(len(z), DRAWN)])

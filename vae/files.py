@@ -98,6 +98,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     if not os.path.isfile(path):
         raise CheckpointError(f"no checkpoint at {path}; train first, or give the folder of a run")
+    np.empty(2 * os.path.getsize(path) + 2**22, np.uint8)  # MemoryError now: safetensors would panic
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

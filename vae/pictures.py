@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -32,6 +33,14 @@ INK, GREY, BLUE, VERMILION = "#222222", "#707070", "#0072b2", "#d55e00"  # Okabe
 COLOURS = "#332288 #56b4e9 #44aa99 #117733 #999933 #e69f00 #cc6677 #882255 #aa4499 #777777".split()  # after Paul Tol
 MARKERS = "o^sDv<>P"
 PAD = 2  # image pixels between two images
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Matplotlib's own settings: a picture looks the same whatever the user's are."""
+    with rc_context():
+        rcdefaults()
+        yield
 
 
 def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
@@ -53,6 +62,7 @@ def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
     return sheet.reshape(rows * height, columns * width, channels)[: rows * height - pad, : columns * width - pad]
 
 
+@plain()
 def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: str) -> Path:
     """Rows of up to ten images, each above a row of their reconstructions; both (n, H, W, C) in [0, 1], C = 1 or 3."""
     images, reconstructed = _images(images), _images(reconstructed)
@@ -70,6 +80,7 @@ def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: st
     return _save(axes, path)
 
 
+@plain()
 def samples(path: str | Path, images: Any, title: str) -> Path:
     """A square of decoder means (n, H, W, C) in [0, 1], C = 1 or 3, of z drawn from the prior (slides 20 and 21)."""
     images = _images(images)
@@ -78,6 +89,7 @@ def samples(path: str | Path, images: Any, title: str) -> Path:
     return _save(_sheet(sheet, max(images.shape[1:3]), title, note), path)
 
 
+@plain()
 def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str = "The latent plane") -> Path:
     """Decoder means on a square of Gaussian quantiles (i + ½)/side of z₁ and z₂ (Kingma and Welling 2013, figure 4).
 
@@ -99,6 +111,7 @@ def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str 
     return _save(axes, path)
 
 
+@plain()
 def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Path:
     """Posterior means μ(y), (n, 2), of images, coloured by their integer labels (n,) unless those are None."""
     means, labels = _host(means), None if labels is None else _host(labels)
@@ -122,6 +135,7 @@ def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Pat
     return _save(axes, path)
 
 
+@plain()
 def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
     """−ELBO in nats per image against the epoch: records with epoch, train_elbo, test_elbo, and the epoch's seconds."""
     keys = ("epoch", "train_elbo", "test_elbo", "seconds")
@@ -140,6 +154,7 @@ def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
     return _save(axes, path)
 
 
+@plain()
 def agreement(
     path: str | Path, reverse: Any, difference: Any, names: Any, tolerance: float, title: str, *, relative: Any
 ) -> Path:
@@ -222,8 +237,9 @@ def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, par
 
 
 def _sheet(picture: np.ndarray, cell: float, title: str, note: str = "", **margins: float) -> Axes:
-    """A picture (H, W, C) alone; each pixel is k × k pixels of the file, so that `cell` pixels fill half an inch."""
-    inches = max(1, round(112 / cell)) / DPI
+    """A picture (H, W, C) alone; each pixel is k × k pixels of the file, so that `cell` pixels fill half an inch, or
+    fewer of a picture that would need much memory."""
+    inches = max(1, round(min(112 / cell, 2000 / max(picture.shape)))) / DPI
     (axes,) = _page(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
     axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)), aspect="auto", interpolation="none", origin="upper")
     axes.set(frame_on=False, xticks=[], yticks=[])

@@ -75,7 +75,11 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
         return negative_elbo, *optimiser.update(parameters, gradients, state)
 
     def initial() -> State:
-        parameters = model.init(_key(config, INIT, 0))
+        try:
+            parameters = model.init(_key(config, INIT, 0))
+        except MemoryError:
+            sizes = f"--latent {config.latent}" + (f" and --hidden {config.hidden}" if config.model == "mlp" else "")
+            raise UserError(f"the parameters of a model with {sizes} do not fit into memory: choose fewer") from None
         if likelihood.mode == "learned":
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
         return _placed(State(parameters, optimiser.init(parameters)), device)

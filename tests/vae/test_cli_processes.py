@@ -60,6 +60,30 @@ def test_processes_end_with_their_exit_code(tmp_path, trained):
     assert_refused((lambda p: (p.returncode, p.stdout, p.stderr))(process("sample", "--checkpoint", "x", cwd=tmp_path)))
 
 
+def test_the_users_settings_of_matplotlib_change_no_picture(tmp_path, trained):
+    """Those of a folder, of the environment (as Colab and Jupyter set it), and a cache that cannot be written."""
+    assert process("sample", "--checkpoint", trained, "--out", "usual.png", cwd=tmp_path).returncode == 0
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfont.family: Nowhere\nsavefig.bbox: tight\naxes.facecolor: black\nsavefig.dpi: 30\n"
+    )
+    backend = "module://matplotlib_inline.backend_inline"
+    done = process("sample", "--checkpoint", trained, "--out", "odd.png", cwd=tmp_path, MPLBACKEND=backend)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "odd.png").read_bytes() == (tmp_path / "usual.png").read_bytes()
+    assert process("--help", cwd=tmp_path, MPLBACKEND="nonsense").returncode == 0
+
+
+def test_what_draws_nothing_does_not_import_matplotlib(tmp_path, trained):
+    code = (
+        "import sys; from vae import cli; "
+        "code = cli.main(sys.argv[1:]); sys.exit(code or ('matplotlib' in sys.modules) * 5)"
+    )
+    for command in (["evaluate", "--checkpoint", trained], ["check", "--checkpoint", trained, "--coordinates", "1"]):
+        run = [sys.executable, "-c", code, *map(str, command)]
+        done = subprocess.run(run, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_terminal_without_greek(tmp_path, images):
     train = ["train", "--data", images, *SMALL, "--epochs", "1", "--out", "run"]
     done = process(*train, cwd=tmp_path, PYTHONIOENCODING="ascii")

@@ -11,7 +11,7 @@ from small_runs import SMALL, assert_refused
 import minigrad as mg
 from minigrad import tree
 from minigrad.core import primitives
-from vae import evaluation, training
+from vae import evaluation, pictures, training
 from vae.config import Config
 from vae.data import load
 
@@ -106,6 +106,34 @@ def test_evaluate_measures_the_whole_test_set_of_the_run(vae, trained, images):
     for form in ("closed", "sampled"):
         expected = -np.mean(truth.elbo("mlp", likelihood, parameters, y, noise, form))
         assert abs(scores[f"negative_elbo_{form}"] - expected) <= 1e-5 * expected  # float32, some dozen operations
+
+
+def test_a_picture_that_cannot_be_drawn_costs_one_line(vae, images, trained, monkeypatch):
+    """Beside other work a line on stderr; alone, one sentence and exit code 2."""
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("no font\nhas this")
+
+    monkeypatch.setattr(pictures, "_page", fail)
+    code, out, err = vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")
+    assert code == 0
+    assert "run/checkpoint.safetensors" in out
+    lines = err.splitlines()
+    assert len(lines) == 5 and all("cannot be drawn: RuntimeError: no font has this" in line for line in lines)
+    code, out, err = vae("check", "--checkpoint", trained, "--picture", "a.png")
+    assert (code, err.count("\n")) == (0, 1)
+    assert_refused(
+        vae("sample", "--checkpoint", trained), "samples.png cannot be drawn: RuntimeError: no font has this"
+    )
+
+
+def test_without_a_thread_for_the_progress_bar(vae, trained, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    assert vae("evaluate", "--checkpoint", trained)[0] == 0
 
 
 def test_a_profiled_sigma_needs_an_epoch(vae, images, monkeypatch):

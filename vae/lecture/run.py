@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vae.lecture.claims import Claim, Setting, Sides
+from vae.pictures import plain
 
 SIZE, DPI, COLOURS = (5.6, 3.2), 144, 96
 
@@ -61,6 +62,7 @@ def _framed(slider: Any, value: float) -> Callable:
     return lambda axes: slider.draw(axes, value)
 
 
+@plain()
 def _drawn(draw: Callable[[Any], None]) -> bytes:
     """A picture as PNG: `draw` gets one pair of axes on a figure of its own."""
     figure = Figure(figsize=SIZE, layout="constrained")
