@@ -1,4 +1,4 @@
-"""minigrad/program/threads: every task runs once, whatever becomes of the threads it could have run on."""
+"""minigrad/program/threads: every task runs once, whichever threads cannot be started."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ROOT = Path(mg.__file__).parents[1]
 
 
 @pytest.fixture
-def anew():
-    """No thread is there yet, neither before nor after the test."""
+def fresh_workers():
+    """No worker thread has been started before the test, and none is kept after it."""
     threads._begin_anew()
     yield
     threads._begin_anew()
 
 
-class Starts:
+class FailingStarts:
     """Stands in for Thread.start: the calls with these numbers, counted from 0, fail with an error."""
 
     def __init__(self, failing, error):
@@ -46,15 +46,15 @@ NONE_LEFT = RuntimeError("can't start new thread")
 
 
 def starting(patch, failing, error=NONE_LEFT):
-    starts = Starts(failing, error)
+    starts = FailingStarts(failing, error)
     patch.setattr(threading.Thread, "start", lambda thread: starts(thread))
     return starts
 
 
 @pytest.mark.parametrize("error", [NONE_LEFT, MemoryError()], ids=repr)
 @pytest.mark.parametrize("failing", [{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 1, 2, 3, 4}, ALL], ids=str)
-def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, anew, monkeypatch):
-    """Slow tasks: one that was left with somebody would be run by the threads that start later."""
+def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, fresh_workers, monkeypatch):
+    """The tasks are slow, so that a worker started later would run one that was left in the queue a second time."""
     starting(monkeypatch, failing, error=error)
     for _ in range(6):
         runs = []
@@ -66,8 +66,8 @@ def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, ane
 
 
 @pytest.mark.parametrize("failing", [{0}, {1}, {0, 1}, {0, 2}, ALL], ids=str)
-def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, anew, monkeypatch):
-    """Runs over donated memory, one after the other: what a task does twice is another number."""
+def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, fresh_workers, monkeypatch):
+    """Each run overwrites donated memory: a task that ran twice would change the numbers."""
     cut_everything(monkeypatch, threads=3)
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=(60, 8)), rng.normal(size=(60, 8))
@@ -87,27 +87,27 @@ def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, 
     assert starts.count > min(failing)
 
 
-def test_threads_that_could_not_be_started_are_tried_again(anew, monkeypatch):
-    """And nothing piles up meanwhile for those that were not there."""
+def test_threads_that_could_not_be_started_are_tried_again(fresh_workers, monkeypatch):
+    """And no task is queued for them meanwhile."""
     with monkeypatch.context() as patch:
         starting(patch, ALL)
         for _ in range(3):
             threads.together([int] * 3)
-    assert (threads._helpers._count, threads._helpers._offered.qsize()) == (0, 0)
+    assert (threads._workers._count, threads._workers._queue.qsize()) == (0, 0)
     ready = threading.Barrier(3, timeout=30)  # passed only by three threads at once
     threads.together([ready.wait] * 3)
 
 
-def test_helpers_that_have_no_memory_to_take_a_turn_leave_it_and_stay(anew, monkeypatch):
-    belongs_to, failures = threads._Turn.belongs_to, list(range(4))
+def test_a_worker_without_memory_leaves_its_task_to_the_caller_and_stays(fresh_workers, monkeypatch):
+    claim, failures = threads._Task.claim, list(range(4))
 
-    def take(turn, taker):
-        if taker == "helper" and failures:
+    def claim_or_fail(task, claimant):
+        if claimant == "worker" and failures:
             failures.pop()
             raise MemoryError
-        return belongs_to(turn, taker)
+        return claim(task, claimant)
 
-    monkeypatch.setattr(threads._Turn, "belongs_to", take)
+    monkeypatch.setattr(threads._Task, "claim", claim_or_fail)
     for _ in range(50):
         runs = []
         threads.together([lambda i=i, runs=runs: (time.sleep(0.002), runs.append(i)) for i in range(3)])
@@ -121,7 +121,7 @@ def test_helpers_that_have_no_memory_to_take_a_turn_leave_it_and_stay(anew, monk
 
 
 @pytest.mark.parametrize("failing", [(), ALL], ids=["with threads", "without"])
-def test_tasks_within_tasks(failing, anew, monkeypatch):
+def test_tasks_within_tasks(failing, fresh_workers, monkeypatch):
     starting(monkeypatch, failing)
     runs = []
     inner = lambda i: lambda: threads.together([lambda j=j: runs.append((i, j)) for j in range(3)])
@@ -130,7 +130,7 @@ def test_tasks_within_tasks(failing, anew, monkeypatch):
 
 
 @pytest.mark.parametrize("place", range(3))
-def test_an_error_is_raised_when_no_task_runs_any_more(place, anew):
+def test_an_error_is_raised_when_no_task_runs_any_more(place, fresh_workers):
     done = []
 
     def task(i):
@@ -146,7 +146,7 @@ def test_an_error_is_raised_when_no_task_runs_any_more(place, anew):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised while something is freed
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX signals")
-def test_a_signal_handler_that_raises_leaves_no_task_running(anew, monkeypatch):
+def test_a_signal_handler_that_raises_leaves_no_task_running(fresh_workers, monkeypatch):
     """At random moments, such as while the others are waited for."""
 
     class TooLate(Exception):

@@ -53,8 +53,8 @@ single_blas = _SingleBlas()
 
 def _begin_anew() -> None:
     """In a forked child, which has none of its parent's threads."""
-    global _helpers
-    _helpers = _Helpers()
+    global _workers
+    _workers = _Workers()
     single_blas._lock = threading.Lock()
 
 
@@ -64,7 +64,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def uninterrupted() -> Iterator[Callable[[], None]]:
-    """Ctrl-C waits until the function that this gives is called, or the block ends: between, threads are waited for.
+    """Ctrl-C waits until the yielded function is called or the block ends, so that no thread is left running by it.
 
     Only where Ctrl-C would raise KeyboardInterrupt, which it does in the main thread.
     """
@@ -91,30 +91,30 @@ def count() -> int:
     return single_blas.count()
 
 
-class _Turn:
-    """A task that runs once: on the caller's thread or on a helper's, whichever takes it first.
+class _Task:
+    """A function to be run once, on the caller's thread or on a worker thread, whichever claims it first.
 
-    A signal's handler may raise anywhere on the caller's thread: an append or a lock is done or not, a threading.Event
-    can be left half done.
+    A signal handler may raise at any point on the caller's thread. That leaves list.append and a lock either done or
+    not done, but may leave a threading.Event half set.
     """
 
-    def __init__(self, task: Callable[[], Any]):
-        self._task = partial(contextvars.copy_context().run, task)
-        self._takers: list[str] = []
+    def __init__(self, function: Callable[[], Any]):
+        self._function = partial(contextvars.copy_context().run, function)
+        self._claims: list[str] = []
         self._running, self._over = threading.Lock(), False
         self._running.acquire()
         self.error: BaseException | None = None
 
-    def belongs_to(self, taker: str) -> bool:
-        """Whether it is this taker's, who takes it if nobody has yet."""
-        self._takers.append(taker)
-        return self._takers[0] == taker
+    def claim(self, claimant: str) -> bool:
+        """Claim the task for "caller" or "worker"; whether it is theirs, now or from an earlier claim."""
+        self._claims.append(claimant)
+        return self._claims[0] == claimant
 
-    def run(self, taker: str) -> None:
-        """Do the task, if it is this taker's."""
-        if self.belongs_to(taker):
+    def run(self, claimant: str) -> None:
+        """Run the function if this claimant gets the task."""
+        if self.claim(claimant):
             try:
-                self._task()
+                self._function()
             except BaseException as error:
                 self.error = error
             finally:
@@ -122,67 +122,68 @@ class _Turn:
                 self._running.release()
 
     def wait(self) -> None:
-        """Until the helper who took it is done. From now on none takes it."""
-        while not (self.belongs_to("caller") or self._over):
+        """Wait for the worker that claimed the task; if nobody has, claim it, so that no worker will run it."""
+        while not (self.claim("caller") or self._over):
             self._running.acquire()
 
 
-class _Helpers:
-    """Threads that wait for turns to take: as many as were wanted at once so far, or as could be started."""
+class _Workers:
+    """Worker threads, started when needed: as many as tasks were submitted at once so far, or as could be started."""
 
     def __init__(self) -> None:
-        self._offered: SimpleQueue[_Turn] = SimpleQueue()
+        self._queue: SimpleQueue[_Task] = SimpleQueue()
         self._lock, self._count = threading.Lock(), 0
 
-    def offer(self, turns: Sequence[_Turn]) -> None:
-        """Offer turns, at most one to each thread. A thread that cannot be started now is tried again next time."""
+    def submit(self, tasks: Sequence[_Task]) -> None:
+        """Queue at most one task for each thread. A thread that cannot be started now is tried again next time."""
         with self._lock:
             try:
-                while self._count < len(turns):
+                while self._count < len(tasks):
                     threading.Thread(target=self._serve, name=f"minigrad_{self._count}", daemon=True).start()
                     self._count += 1
-            except (RuntimeError, MemoryError):  # the system has no more, or the interpreter is on its way out
+            except (RuntimeError, MemoryError):  # no more threads or memory, or the interpreter is shutting down
                 pass
-        for turn in turns[: self._count]:
-            self._offered.put(turn)
+        for task in tasks[: self._count]:
+            self._queue.put(task)
 
     def _serve(self) -> None:
         while True:
             try:
-                self._offered.get().run("helper")
-            except MemoryError:  # before anything was taken: the caller does it
+                self._queue.get().run("worker")
+            except MemoryError:  # raised before the task was claimed: the caller runs it
                 pass
 
 
-_helpers = _Helpers()
+_workers = _Workers()
 
 
 def together(tasks: Sequence[Callable[[], Any]]) -> None:
-    """Run each task once, at once as far as there are threads; NumPy's error state goes along.
+    """Run each task once, in parallel as far as there are threads, each in a copy of the caller's context (which holds
+    NumPy's error state).
 
-    Raises what a task raises. When it is left, whichever way, no task is running.
+    Raises the error of the first task that raised one. No task is running any more when it returns or raises.
     """
     if len(tasks) < 2:
         for task in tasks:
             task()
         return
-    turns = [_Turn(task) for task in tasks]
+    claimable = [_Task(task) for task in tasks]
     try:
-        _helpers.offer(turns[1:])
-        for turn in turns:
-            turn.run("caller")
+        _workers.submit(claimable[1:])
+        for task in claimable:
+            task.run("caller")
     finally:
-        _wait_for(turns)
-    for turn in turns:
-        if turn.error is not None:
-            raise turn.error
+        _wait_for(claimable)
+    for task in claimable:
+        if task.error is not None:
+            raise task.error
 
 
-def _wait_for(turns: Sequence[_Turn]) -> None:
-    """Wait for all that helpers took, also if a signal's handler raises meanwhile."""
+def _wait_for(tasks: Sequence[_Task]) -> None:
+    """Wait for all tasks that workers claimed, even if a signal handler raises meanwhile."""
     try:
-        for turn in turns:
-            turn.wait()
+        for task in tasks:
+            task.wait()
     except BaseException:
-        _wait_for(turns)
+        _wait_for(tasks)
         raise
