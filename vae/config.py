@@ -68,7 +68,7 @@ class Config:
             raise UserError(str(error)) from None
 
     def _plain(self) -> dict[str, Any]:
-        """Paths as strings and NumPy's numbers as Python's, which JSON can write. Raises UserError for no numbers."""
+        """The fields with paths as strings and NumPy numbers as Python ones, for JSON. Raises UserError for others."""
         found: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             name, value, what = field.name, getattr(self, field.name), field.name.replace("_", " ")

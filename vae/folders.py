@@ -1,4 +1,4 @@
-"""Folders of runs: each belongs to one command at a time, and of what is in it only what runs write is ever removed."""
+"""Run folders: one command at a time writes to each, and only files that runs write are ever removed from one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ WRITTEN = (
 
 @contextmanager
 def owned(out: Path) -> Iterator[None]:
-    """A folder that is there, this command's alone until the block ends, without leftovers of others that were killed.
+    """Lock an existing folder for this command until the block ends, and remove partial files of killed commands.
 
-    Raises UserError if another command is at work in it, or if it cannot be written to.
+    Raises UserError if another command has locked it, or if it cannot be written to.
     """
     with ExitStack() as stack:
         try:
@@ -39,8 +39,8 @@ def owned(out: Path) -> Iterator[None]:
 
 @contextmanager
 def claimed(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
-    """A folder to write to, owned until the block ends: the one asked for if it is new, empty or `force` is given; else
-    a new one, named after the default. Raises UserError."""
+    """Lock and yield the folder to write to: `out`, which must be new or empty unless `force`, or without `out` a new
+    folder named after the default. Raises UserError."""
     if out is None:
         out = _new(default)
     elif os.path.exists(out) and not os.path.isdir(out):
@@ -53,7 +53,7 @@ def claimed(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
 
 
 def _new(default: Path) -> Path:
-    """A folder that was not there before: of commands that begin at once, each makes one of its own."""
+    """Create `default`, or `default`-2, -3, … if it exists. Commands that start together each create their own."""
     make_folder(default.parent)
     out, number = default, 1
     while True:
@@ -73,14 +73,14 @@ def is_ours(name: str) -> bool:
 
 
 def _is_content(path: Path) -> bool:
-    """Whether a folder with this in it is not empty: no folder, no lock, and not left by a run that was killed."""
+    """Whether this makes a folder count as not empty: folders, locks and partial files of killed runs do not."""
     part = PART.fullmatch(path.name)
     left_over = path.name == LOCK or (part is not None and is_ours(part[1]))
     return path.is_symlink() or not (path.is_dir() or left_over)
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a command writes its files here: the pictures are no data."""
+    """Whether this is the folder of a run, whose pictures are results and not data."""
     return any((folder / name).exists() for name in ("checkpoint.safetensors", "gradients-mlp.png", "lecture.html"))
 
 
@@ -92,5 +92,5 @@ def clear(out: Path) -> None:
 
 
 def files_in(out: Path) -> list[Path]:
-    """What a run has written, and what else lies there, without hidden files."""
+    """All files in the folder and below, whoever wrote them, sorted and without hidden ones."""
     return sorted(path for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -1,7 +1,7 @@
-"""What processes share on disk: a folder belongs to one at a time, and what a killed one left behind is swept up.
+"""Locks and partial files: one process at a time uses a folder, and partial files of killed processes are removed.
 
-The system drops a lock when its process ends, however it ends. Where there are none (Windows, some network file
-systems) every process takes itself to be alone.
+The system releases a lock when its process ends, however it ends. Where there are no file locks (Windows, some network
+file systems) every process goes ahead as if it were alone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ try:
 except ImportError:
     fcntl = None
 
-LOCK = ".vae-lock"  # in a folder that is locked, and in none that was left in peace
+LOCK = ".vae-lock"  # in a folder while it is locked, and afterwards only if the process was killed
 PART = re.compile(r"\.(.+)\.\d+\.part", re.DOTALL)
 
 
 def take(file: int, wait: bool = False) -> bool:
-    """Lock an open file until it is closed; False if another has it. Raises OSError on file systems without locks."""
+    """Lock an open file until it is closed; False if another process has locked it, unless told to `wait`.
+
+    Raises OSError on file systems without locks.
+    """
     if fcntl is not None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -33,7 +36,10 @@ def take(file: int, wait: bool = False) -> bool:
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
-    """Whether the folder is this process's alone, until the block ends. Raises OSError if it cannot be written to."""
+    """Lock a folder until the block ends, and yield whether that worked; with `wait`, wait until it does.
+
+    Raises OSError if the folder cannot be written to.
+    """
     path = folder / LOCK
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -41,7 +47,7 @@ def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
             alone = True
             with suppress(OSError):
                 alone = take(file, wait)
-            if alone and not _is_at(path, file):  # whoever had it removed it meanwhile
+            if alone and not _is_at(path, file):  # the process that held the lock has removed the file
                 continue
             try:
                 yield alone
@@ -62,12 +68,12 @@ def _is_at(path: Path, file: int) -> bool:
 
 
 def part_of(path: Path) -> Path:
-    """What a file is called while this process writes it."""
+    """The temporary path of a file while this process writes it."""
     return path.parent / f".{path.name}.{os.getpid()}.part"
 
 
 def sweep(folder: Path, mine: Callable[[str], bool]) -> None:
-    """Remove the parts of files whose names are `mine` that no living process is writing."""
+    """Remove partial files that no living process is writing, if `mine(name of the finished file)`."""
     with suppress(OSError):
         for name in os.listdir(folder):
             part = PART.fullmatch(name)

@@ -10,7 +10,7 @@ from vae.errors import UserError
 
 
 def whole(x: Any, what: str, least: int = 0, error: type[ValueError] = UserError) -> int:
-    """An int, NumPy integer or integer array of no axes as an int. Raises `error` for others, and below `least`."""
+    """An int, NumPy integer or zero-dimensional integer array as an int. Raises `error` otherwise, or below `least`."""
     try:
         number = None if isinstance(x, bool) else index(x)
     except TypeError:

@@ -162,7 +162,7 @@ def importance_bound(
 ) -> Any:
     """ln (1/K) Σ_k Q(y, z_k)/P(z_k|y) of each image, (N,), in nats: Burda et al. 2015.
 
-    `noise` is (K, N, latent), or yields K arrays (N, latent).
+    `noise` is an array (K, N, latent), or an iterator over K arrays (N, latent).
     """
     weights = [elbo(model, likelihood, parameters, y, eps, "sampled", log_sigma) for eps in noise]
     return mg.logsumexp(mg.stack(weights), axis=0) - math.log(len(weights))

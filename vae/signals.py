@@ -13,7 +13,7 @@ STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(s
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal came that asks to stop; its number is the argument."""
+    """SIGTERM or SIGHUP arrived; the argument is the number of the signal."""
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
@@ -47,7 +47,7 @@ def finished() -> Iterator[None]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
-    if asked:  # not after an error, which comes first: the block is not finished
+    if asked:  # not reached after an error in the block, which is raised instead
         usual[asked[0][0]](*asked[0])
 
 

@@ -43,7 +43,7 @@ class State(NamedTuple):
     log_sigma: float | None = None  # profiled ln σ of the last epoch
     seconds: float = 0.0  # spent on this epoch so far
     images: int = 0  # checksum of the images: after a stop they must be the same
-    trained: Any = ()  # digests of the training images, sorted: as test images these do not count
+    trained: Any = ()  # digests of the training images, sorted: evaluate leaves them out of test images
     history: tuple[dict, ...] = ()
 
 
@@ -111,7 +111,7 @@ def train(
     """Train until `config.epochs` epochs are done, from `state` or from the beginning; files go to the folder `out`.
 
     `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` are told of progress; the next step
-    writes over the arrays of `state`. On Ctrl-C (KeyboardInterrupt) the checkpoint is written before it goes on. Raises
+    writes over the arrays of `state`. On KeyboardInterrupt the checkpoint is written before it is raised again. Raises
     TrainingError when the loss is no longer finite, and when `state` comes from other images; the last checkpoint is
     kept.
     """
@@ -141,7 +141,7 @@ def train(
                 save(out, trainer, state)
                 on_epoch(state.history[-1])
     except KeyboardInterrupt:
-        with finished():  # also when it comes twice
+        with finished():  # a second Ctrl-C waits until it is saved
             if _finite(state.parameters):
                 save(out, trainer, state)
         raise

@@ -297,7 +297,7 @@ def test_what_was_decided_about_images_is_said(vae, tmp_path):
     (tmp_path / "icons" / "licence.txt").touch()
     code, out, err = vae("train", "--data", "icons", *SMALL, "--out", "run")
     assert code == 0, err
-    said = [f"Skipped in {tmp_path / 'icons'}: 1 .txt.", "Transparent in places, put on white: 25 of 25 pictures."]
+    said = [f"Skipped in {tmp_path / 'icons'}: 1 .txt.", "Transparent, composited on white: 25 of 25 pictures."]
     lines = out.splitlines()
     assert lines[1] == f"icons: 20 training and 5 test images; 25 pictures from {tmp_path / 'icons'}."
     assert lines[2:4] == said

@@ -34,7 +34,7 @@ def test_one_array_is_split_by_seed(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npy", BYTES)
     ds = load(path, seed=3)
     assert ds.name == "some"
-    assert ds.source == f"Read from {path}, a tenth held out by seed 3."
+    assert ds.source == f"Read from {path}, about a tenth held out with seed 3."
     assert ds.train.shape[1:] == ds.test.shape[1:] == (6, 5, 1)
     assert len(ds.train) > len(ds.test) >= 1
     both = np.concatenate([ds.train, ds.test])[..., 0] * 255
@@ -161,12 +161,12 @@ def test_a_validation_part_stands_in_for_test(tmp_path: Path) -> None:
     ds = load(save(tmp_path / "some.npz", train=BYTES[:15], x_val=BYTES[15:], y_val=np.arange(5)))
     np.testing.assert_array_equal(ds.test[..., 0], BYTES[15:] / np.float32(255))
     assert ds.test_labels.tolist() == list(range(5))
-    assert (ds.valid, ds.notes) == (None, ("There is no test part: the validation part is used for it.",))
+    assert (ds.valid, ds.notes) == (None, ("There is no test part: the validation part is used as test part.",))
 
 
 def test_arrays_that_are_not_used_are_said(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npz", train=BYTES, x_train=BYTES[:3], weights=np.zeros(20), y_test=np.zeros(3))
-    assert load(path).notes == (f"{path}: not used: x_train, weights, y_test.",)
+    assert load(path).notes == (f"{path}: arrays that are not used: x_train, weights, y_test.",)
 
 
 def test_arrays_that_are_not_used_are_not_read(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_arrays_that_are_not_used_are_not_read(tmp_path: Path) -> None:
     np.savez(path, metadata=np.array([{}], dtype=object), imgs=BYTES > 127, latents_classes=np.zeros((20, 6)))
     ds = load(path)
     assert ds.train.shape[1:] == (6, 5, 1)
-    assert ds.notes == (f"{path}: not used: metadata, latents_classes.",)
+    assert ds.notes == (f"{path}: arrays that are not used: metadata, latents_classes.",)
 
 
 def test_labels_that_name_no_class_are_left_out(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_pictures_outside_of_the_parts_are_said(tmp_path: Path) -> None:
     make(tmp_path, "train/1.png", "test/1.png", "cover.png", "extra/1.png")
     found = find_pictures(tmp_path)
     assert sum(map(len, found.parts.values())) == 2
-    assert found.notes == [f"Skipped in {tmp_path}: pictures outside of the folders train, test (2)."]
+    assert found.notes == [f"Skipped in {tmp_path}: 2 pictures outside the folders train, test."]
 
 
 @pytest.mark.parametrize("others", [("bus", "car"), ("test",)])

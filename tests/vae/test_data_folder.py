@@ -101,7 +101,7 @@ def test_ink_on_transparent_ground_is_seen(tmp_path: Path, ink: int, ground: int
     ds = load(tmp_path)
     shown = (ink * alpha + ground * (1 - alpha)).round().astype(np.uint8).repeat(3, axis=3)
     assert every(ds) == sorted(x.tobytes() for x in shown)
-    assert ds.notes[0] == f"Transparent in places, put on {name}: 40 of 40 pictures."
+    assert ds.notes[0] == f"Transparent, composited on {name}: 40 of 40 pictures."
 
 
 def test_the_ground_is_one_for_the_whole_folder(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_the_ground_is_one_for_the_whole_folder(tmp_path: Path) -> None:
     icons(tmp_path / "dark", 0, 30)
     icons(tmp_path / "light", 255, 10)
     ds = load(tmp_path)
-    assert ds.notes[0] == "Transparent in places, put on white: 40 of 40 pictures."
+    assert ds.notes[0] == "Transparent, composited on white: 40 of 40 pictures."
     assert ds.notes[-1] == "Blank, one value all over: 10 of 40 images."
 
 
 def test_pictures_that_hide_nothing_do_not_choose_the_ground(tmp_path: Path) -> None:
     icons(tmp_path, 255, 40, opaque=30)
-    assert load(tmp_path).notes[0] == "Transparent in places, put on black: 10 of 40 pictures."
+    assert load(tmp_path).notes[0] == "Transparent, composited on black: 10 of 40 pictures."
 
 
 def test_a_set_of_one_image_over_and_over_is_said(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_dark_pictures_are_said(tmp_path: Path) -> None:
         write(tmp_path / f"{i}.png", (np.roll(GREY, i) > 127).astype(np.uint8))
     ds = load(tmp_path)
     assert ds.train.max() == np.float32(1) / np.float32(255)
-    dark = f"{tmp_path}: no value is above 1 of 255, so images are dark; if 1 is white, rescale them."
+    dark = f"{tmp_path}: the largest value is 1 of 255, so images are dark; if 1 is white, rescale them."
     assert ds.notes == (dark,)
 
 
@@ -231,8 +231,8 @@ def test_remarks_on_pictures_are_counted(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     assert load(tmp_path).notes == (
         f"Skipped in {tmp_path}: 1 .txt.",
-        "Turned as their EXIF orientation says: 2 of 10 pictures.",
-        "Read without their further frames, pages or sizes: 1 of 10 pictures.",
+        "Turned upright by their EXIF orientation: 2 of 10 pictures.",
+        "Read for the first frame or page only, or an icon's largest size: 1 of 10 pictures.",
     )
 
 

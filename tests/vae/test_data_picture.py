@@ -27,7 +27,7 @@ def write(path: Path, pixels: np.ndarray | Image.Image, **options: object) -> Pa
 def test_pictures_are_read_as_they_are(tmp_path: Path, suffix: str, pixels: np.ndarray) -> None:
     picture = read_picture(path := write(tmp_path / f"a{suffix}", pixels))
     np.testing.assert_array_equal(picture.pixels, pixels.reshape(5, 7, -1))
-    assert (picture.veil, picture.remarks) == (None, ())
+    assert (picture.transparency, picture.remarks) == (None, ())
     assert measure_picture(path) == (5, 7)
 
 
@@ -66,10 +66,10 @@ def over(pixels: np.ndarray, alpha: np.ndarray, ground: int) -> np.ndarray:
 
 
 def assert_shows(path: Path, pixels: np.ndarray, alpha: np.ndarray) -> None:
-    ink, veil, _ = read_picture(path)
+    ink, transparency, _ = read_picture(path)
     white = np.iinfo(ink.dtype).max
     np.testing.assert_allclose(ink * (255 / white), over(pixels, alpha, 0), atol=0.51 * 255 / white)
-    np.testing.assert_allclose((ink + veil) * (255 / white), over(pixels, alpha, 255), atol=0.51 * 255 / white)
+    np.testing.assert_allclose((ink + transparency) * (255 / white), over(pixels, alpha, 255), atol=0.51 * 255 / white)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -123,7 +123,7 @@ def test_alpha_that_hides_nothing_is_none(tmp_path: Path) -> None:
     opaque = np.concatenate([COLOUR, np.full_like(ALPHA, 255)], axis=2)
     picture = read_picture(write(tmp_path / "a.png", opaque))
     np.testing.assert_array_equal(picture.pixels, COLOUR)
-    assert picture.veil is None
+    assert picture.transparency is None
 
 
 # Depth and colour

@@ -139,7 +139,7 @@ def test_the_part_that_is_out_of_range_is_named() -> None:
 def test_dark_bytes_are_said() -> None:
     images, notes = scaled(BYTES // 16)
     np.testing.assert_array_equal(images[..., 0], (BYTES // 16) / np.float32(255))
-    assert notes == ["x.npy: no value is above 15 of 255, so images are dark; if 15 is white, rescale them."]
+    assert notes == ["x.npy: the largest value is 15 of 255, so images are dark; if 15 is white, rescale them."]
     assert scaled(BYTES // 2)[1] == [notes[0].replace("15", "127")]
     assert scaled(np.array([[[0, 128]]], np.uint8))[1] == []
 
@@ -155,7 +155,7 @@ def test_channels_may_come_first(channels: int, dtype: type) -> None:
 
 def test_one_colour_picture_is_no_set_of_grey_ones_without_a_word() -> None:
     _, notes = scaled(np.zeros((48, 64, 3)))
-    assert notes == ["x.npy: train has shape (48, 64, 3): 48 grey images of 64×3, no colour picture."]
+    assert notes == ["x.npy: train has shape (48, 64, 3): taken as 48 grey images 64×3, not one in colour."]
 
 
 @given(

@@ -38,9 +38,9 @@ IDX = re.compile(r"idx[1-4][-.]ubyte(\.gz)?$")  # how the names of such files en
 def load_arrays(path: Path, seed: int = 0) -> Dataset:
     """Images from an .npy or IDX file (one array) or an .npz (train and test, x_train and x_test, …, or one).
 
-    Values and shapes as pixels.to_images takes them; labels (y_train or train_labels, …) as labels.to_codes takes them,
-    if present. Without a test part about a tenth is held out (split.hold_out). Arrays with other names are
-    left out, which `notes` says. Pickled objects are never loaded. Raises DataError.
+    For values and shapes see pixels.to_images, for labels (y_train or train_labels, …; optional) labels.to_codes.
+    Without a test part about a tenth is held out (split.hold_out). Arrays with other names are ignored, with a note.
+    Pickled objects are never loaded. Raises DataError.
     """
     names = list_arrays(path)
     images = {part: name for part, known in IMAGES.items() if (name := _find(names, known))}
@@ -58,7 +58,7 @@ def load_arrays(path: Path, seed: int = 0) -> Dataset:
     labels = {part: arrays.pop(name) for part, name in labels.items()}
     pixels, notes = to_images({part: arrays.pop(name) for part, name in images.items()}, str(path))
     if left := [name for name in names if name not in used]:
-        notes.append(f"{path}: not used: {', '.join(left)}.")
+        notes.append(f"{path}: arrays that are not used: {', '.join(left)}.")
     return assemble(path.stem, pixels, labels, f"Read from {path}", notes, seed, str(path))
 
 
@@ -107,7 +107,7 @@ def list_arrays(path: Path) -> list[str]:
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
-    """The arrays of these names; an .npy has "images", an IDX file too, and "labels" if their file lies beside it."""
+    """The arrays of these names. An .npy file has "images", an IDX file too, and "labels" if that file is beside it."""
     if IDX.search(path.name):
         payload, beside = read_bytes(path), _labels_beside(path)
         arrays = {"images": parse_idx(payload, payload[3] if len(payload) > 3 else 0, path)}

@@ -1,4 +1,4 @@
-"""From the parts of a set, as they were read, to a Dataset: what is missing of train and test is made up for."""
+"""Assemble a Dataset from the parts that were read; without a test part, hold one out."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def assemble(
     seed: int,
     file: str,
 ) -> Dataset:
-    """A Dataset of parts train, test and valid, in memory of its own: rows of `images` are moved.
+    """Build a Dataset from parts train, test and valid; the rows of `images` may be reordered in place.
 
-    Without test, valid takes its place; without both, images are held out by seed. Labels that are none are left out,
-    which `notes` says. Raises DataError, naming file.
+    Without test, valid takes its place; without both, about a tenth is held out (split.hold_out). Labels that cannot be
+    used are left out, with a note. Raises DataError, naming `file`.
     """
     notes = list(notes)
     try:
         codes, classes = to_codes(labels, file)
-    except DataError as error:  # nothing that is learnt needs them
+    except DataError as error:  # training does not need labels
         codes, classes = {}, None
         notes.append(f"Labels are not used: {error}.")
     for part, x in codes.items():
@@ -39,9 +39,9 @@ def assemble(
             raise DataError(f"{file}: {part} holds {len(images[part])} images but {len(x)} labels")
     if classes:
         named = [f"{code} {name}" for code, name in enumerate(classes[:SHOWN])] + ["…"] * (len(classes) > SHOWN)
-        notes.append(f"Labels: {', '.join(named)}.".encode(errors="replace").decode())  # of folders: may be any bytes
+        notes.append(f"Labels: {', '.join(named)}.".encode(errors="replace").decode())  # folder names may be any bytes
     if "test" not in images and "valid" in images:
-        notes.append("There is no test part: the validation part is used for it.")
+        notes.append("There is no test part: the validation part is used as test part.")
         images["test"] = images.pop("valid")
         if "valid" in codes:
             codes["test"] = codes.pop("valid")
@@ -52,7 +52,7 @@ def assemble(
         move_rows(whole, order)
         images = {"train": whole[: len(train)], "test": whole[len(train) :]}
         codes = {part: codes["train"][rows] for part, rows in (("train", train), ("test", test)) if "train" in codes}
-        source += f", a tenth held out by seed {seed}"
+        source += f", about a tenth held out with seed {seed}"
     return Dataset(
         name=name,
         train=images["train"],
@@ -68,7 +68,7 @@ def assemble(
 
 
 def move_rows(x: NDArray, order: NDArray) -> None:
-    """x[...] = x[order] for a permutation of rows, in place: one row at a time goes to where it belongs."""
+    """x[...] = x[order] for a permutation of rows, in place, with memory for one row."""
     order = order.copy()
     for start in range(len(x)):
         if order[start] == start:

@@ -44,7 +44,7 @@ def load(
         begins with the smaller one.
     seed: also decides the digits, and the test part of files that have none.
 
-    What was changed about the images or left out, and what is odd about them, is in `Dataset.notes`.
+    `Dataset.notes` says what was changed, left out, or odd about the images.
 
     Raises DataError, one sentence, for an unknown name, a missing, damaged or unsuitable file, a
     download that fails, or a size that cannot be had.
@@ -57,8 +57,8 @@ def load(
     if name == "digits":
         if data_dir is not None:
             raise DataError(
-                f"nothing in {os.fspath(data_dir)} would be read, for the data set is digits, which is built in: also "
-                "name the one to read, as in --data mnist"
+                f"nothing in {os.fspath(data_dir)} would be read, since the digits are built in: name the data set to "
+                "read from it as well, as in --data mnist"
             )
         from .digits import make_digits  # fonts need matplotlib, which takes a while to import
 

@@ -25,7 +25,7 @@ class Dataset:
     binary: every pixel is exactly 0 or 1 (statically binarised), so a Bernoulli likelihood is
         a likelihood of the data and not only a bound.
     source: one sentence saying where the images came from.
-    notes: one sentence each on what a loader changed or left out, and on what is odd about the images.
+    notes: sentences on what a loader changed, left out, or found odd about the images.
     classes: what each label stands for, where the source has names: label i is classes[i].
     factors: for the built-in digits, what each image was drawn from: `factors["train"]` and
         `factors["test"]` are structured arrays, one row an image (see digits.FACTORS).

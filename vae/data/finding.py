@@ -18,12 +18,12 @@ from .dataset import DataError
 
 #: what the folder of each part may be called, in capitals or not
 PARTS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("valid", "val", "validation")}
-NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # documents, films, and what only other programs can draw
-DROPPINGS = {"__macosx", "thumbs.db", "desktop.ini"}  # what systems leave in folders, beside hidden files
+NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # documents, films, and formats that need other programs
+SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini"}  # left in folders by operating systems, beside hidden files
 
 
 class Found(NamedTuple):
-    """The pictures of a folder by part, each with its class: the folders it lies in, "." where there is none."""
+    """The pictures of a folder by part, each with its class: the path of folders it lies in, or "."."""
 
     parts: dict[str, list[tuple[Path, str]]]
     notes: list[str]
@@ -33,7 +33,7 @@ def find_pictures(folder: Path) -> Found:
     """Every picture in the folder and the folders below it, in order of their paths. Raises DataError.
 
     Folders train and test (or validation) are parts if both have pictures; other folders are classes. Hidden files are
-    passed over; other files that are no pictures, and pictures outside of the parts, are counted in `notes`.
+    ignored; other files that are not pictures, and pictures outside the parts, are counted in `notes`.
     """
     files, suffixes = list(_walk(folder)), picture_suffixes()
     pictures = [path for path in files if path.suffix.lower() in suffixes]
@@ -45,10 +45,10 @@ def find_pictures(folder: Path) -> Found:
         hint = f"; for MNIST's files use --data mnist --data-dir {shlex.quote(str(folder))}" if idx else ""
         hint = hint or ("; name one of its .npy or .npz files itself" if {".npy", ".npz"} & set(others) else "")
         raise DataError(f"{folder} holds no pictures that can be read; it has {listed or 'no files'}{hint}")
-    parts = _sort_out(folder, pictures)
+    parts = _split_by_folder(folder, pictures)
     notes = [f"Skipped in {folder}: {listed}."] if others else []
     if left := len(pictures) - sum(map(len, parts.values())):
-        notes.append(f"Skipped in {folder}: pictures outside of the folders {', '.join(parts)} ({left}).")
+        notes.append(f"Skipped in {folder}: {left} pictures outside the folders {', '.join(parts)}.")
     return Found(parts, notes)
 
 
@@ -67,15 +67,15 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pat
     if here in above or (above and is_run(folder)):
         return
     for path in paths:
-        if path.name.startswith(".") or path.name.lower() in DROPPINGS:
+        if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
             continue
         if path.is_dir():
             yield from _walk(path, (*above, here))
-        elif path.is_file() or path.is_symlink():  # a link to nothing is found out when it is read
+        elif path.is_file() or path.is_symlink():  # a broken link is reported when it is read
             yield path
 
 
-def _sort_out(folder: Path, pictures: list[Path]) -> dict[str, list[tuple[Path, str]]]:
+def _split_by_folder(folder: Path, pictures: list[Path]) -> dict[str, list[tuple[Path, str]]]:
     folders = [path.relative_to(folder).parts[:-1] for path in pictures]
     shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False)))
     folders = [names[shared:] for names in folders]

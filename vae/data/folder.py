@@ -14,23 +14,22 @@ from .finding import find_pictures
 from .picture import REMARKS, Picture, PictureError, measure_picture, read_picture
 from .pixels import note_dim, scale_to_unit, to_images
 
-FAINT = 1 / 8  # of the range from black to white: what differs less from the ground is not seen on it
+FAINT = 1 / 8  # of the range from black to white: what differs less from the background counts as invisible
 
 
 def load_folder(folder: Path, seed: int = 0) -> Dataset:
     """Every picture in the folder and below; folders train and test are parts, other folders are classes.
 
-    Files are taken in order of their paths. Without a test part about a tenth is held out (split.hold_out). Pictures
-    are turned as their EXIF orientation says. Grey ones keep one channel and colour ones three; among colour ones, grey
-    ones become colour. What is transparent is put on one ground for the whole folder: white, or black if more of the
-    transparent pictures would be lost on white. 8 and 16 bits are divided by 255 and 65535; floats are taken as those
-    of an array. `notes` says each of these where it was done. Raises DataError if pictures cannot be read or differ in
-    size.
+    Files are read in order of their paths. Without a test part about a tenth is held out (split.hold_out). Pictures are
+    turned upright by their EXIF orientation. Grey ones have one channel and colour ones three; if there are both, grey
+    ones become colour. Transparent ones are composited on one background for the whole folder: white, or black if more
+    of them would be invisible on white. 8 and 16 bits are divided by 255 and 65535; for floats see pixels.to_images.
+    `notes` says which of this was done. Raises DataError if pictures cannot be read or differ in size.
     """
     found = find_pictures(folder)
     pictures = _read_all(folder, [path for files in found.parts.values() for path, _ in files])
     notes = [*found.notes, *_remark(pictures)]
-    pixels = _put_on_ground(pictures, notes)
+    pixels = _composite(pictures, notes)
     del pictures
     images = _stack(pixels, {part: len(files) for part, files in found.parts.items()}, notes, folder)
     del pixels
@@ -40,7 +39,7 @@ def load_folder(folder: Path, seed: int = 0) -> Dataset:
 
 
 def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
-    """All pictures. Raises DataError that counts those that cannot be read, or the sizes there are."""
+    """All pictures. Raises DataError with the number of those that cannot be read, or with the sizes if they differ."""
     pictures: list[Picture] = []
     sizes: dict[tuple[int, int], list[Path]] = {}
     faults: list[str] = []
@@ -49,7 +48,7 @@ def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
             if len(sizes) < 2:
                 pictures.append(read_picture(path))
                 size = pictures[-1].pixels.shape[:2]
-            else:  # the folder is refused: it only remains to count
+            else:  # the folder will be refused: the sizes are all that is needed
                 size = measure_picture(path)
             sizes.setdefault(size, []).append(path)
         except PictureError as error:
@@ -66,32 +65,32 @@ def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
 
 
 def _remark(pictures: list[Picture]) -> list[str]:
-    """A sentence on each thing that was done to some of the pictures as they were read."""
+    """A sentence on each kind of change that reading made, with the number of pictures."""
     counts = Counter(remark for picture in pictures for remark in picture.remarks)
     return [f"{REMARKS[remark]}: {counts[remark]} of {len(pictures)} pictures." for remark in REMARKS if counts[remark]]
 
 
-def _put_on_ground(pictures: list[Picture], notes: list[str]) -> list[NDArray]:
-    """Pixels with what is transparent on one ground for all: white, unless fewer pictures are lost on black."""
-    clear = [picture for picture in pictures if picture.veil is not None]
-    lost = Counter()
-    for ink, veil, _ in clear:
-        most = np.iinfo(ink.dtype).max
-        lost["black"] += bool(ink.max() < FAINT * most)
-        lost["white"] += bool((ink + veil).min() > (1 - FAINT) * most)
-    white = lost["white"] <= lost["black"]
-    if clear:
-        ground = "white" if white else "black"
-        notes.append(f"Transparent in places, put on {ground}: {len(clear)} of {len(pictures)} pictures.")
-    return [p.pixels + p.veil if white and p.veil is not None else p.pixels for p in pictures]
+def _composite(pictures: list[Picture], notes: list[str]) -> list[NDArray]:
+    """Pixels on one background for all: white, unless fewer of the transparent pictures are invisible on black."""
+    transparent = [picture for picture in pictures if picture.transparency is not None]
+    invisible = Counter()
+    for pixels, transparency, _ in transparent:
+        most = np.iinfo(pixels.dtype).max
+        invisible["black"] += bool(pixels.max() < FAINT * most)
+        invisible["white"] += bool((pixels + transparency).min() > (1 - FAINT) * most)
+    white = invisible["white"] <= invisible["black"]
+    if transparent:
+        background = "white" if white else "black"
+        notes.append(f"Transparent, composited on {background}: {len(transparent)} of {len(pictures)} pictures.")
+    return [p.pixels + p.transparency if white and p.transparency is not None else p.pixels for p in pictures]
 
 
 def _stack(
     pixels: list[NDArray], counts: dict[str, int], notes: list[str], folder: Path
 ) -> dict[str, NDArray[np.float32]]:
-    """The parts' images (N, H, W, C) in [0, 1], for so many pictures each."""
+    """The images (N, H, W, C) in [0, 1] of each part; `counts` has the number of pictures in each."""
     dtypes = {x.dtype for x in pixels}
-    ranged = all(dtype.kind == "u" for dtype in dtypes)  # 8 or 16 bits, not values of which only the set tells
+    ranged = all(dtype.kind == "u" for dtype in dtypes)  # 8 or 16 bits have a known range, others are judged as a set
     if not ranged and len(dtypes) > 1:
         raise DataError(f"{folder} mixes pictures of {' and '.join(sorted(map(str, dtypes)))}: save all with 8 bits")
     if ranged and len(dtypes) == 1:
@@ -120,7 +119,7 @@ def _find_channels(pixels: list[NDArray], notes: list[str]) -> int:
 
 
 def _label(parts: dict[str, list[tuple[Path, str]]]) -> tuple[dict[str, NDArray], str]:
-    """The class of each picture of a part that has class folders, and how many classes that makes, in words."""
+    """The class of each picture, for parts with class folders, and the number of classes in words."""
     classes = {label for files in parts.values() for _, label in files}
     if len(classes) < 2:
         return {}, ""

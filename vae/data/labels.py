@@ -1,4 +1,4 @@
-"""Labels as users keep them -> one int64 an image."""
+"""Labels in any of their usual forms -> one int64 per image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .dataset import DataError
 
 
 def to_codes(labels: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...] | None]:
-    """The labels of each part of a set as int64 (N,), and the names they stand for if they were strings.
+    """The labels of each part of a set as int64 (N,), and, if they were strings, the names that the numbers stand for.
 
-    Taken: whole numbers of any dtype, or strings, of shape (N,) or (N, 1); one-hot rows (N, K). Raises DataError.
+    Accepts whole numbers of any dtype or strings, of shape (N,) or (N, 1), and one-hot rows (N, K). Raises DataError.
     """
     flat = {part: _flatten(x) for part, x in labels.items()}
     words = {part: x for part, x in flat.items() if x.dtype.kind in "US" and x.ndim == 1}

@@ -1,4 +1,4 @@
-"""Reading one picture: upright, grey or colour, with what is transparent about it kept apart."""
+"""Read one picture: upright, grey or colour, premultiplied by alpha and with its transparency beside it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ ORIENTATION = 0x0112  # in EXIF; 5 to 8 swap height and width
 LEVELS = {"1": 255, "L;2": 85, "L;4": 17}  # from one grey of 1, 2 or 4 bits to the next, in 255ths
 SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 REMARKS = {
-    "turned": "Turned as their EXIF orientation says",
-    "frames": "Read without their further frames, pages or sizes",
-    "reduced": "Read with 8 of their 16 bits a colour",
+    "turned": "Turned upright by their EXIF orientation",
+    "frames": "Read for the first frame or page only, or an icon's largest size",
+    "reduced": "Read with 8 of their 16 bits per channel",
 }
 
 
 class Picture(NamedTuple):
     """Pixels (H, W, C), C = 1 for grey and 3 for colour: uint8, uint16, or int32 and float32 of no fixed range."""
 
-    pixels: NDArray  # multiplied by alpha: what shows on a black ground
-    veil: NDArray | None = None  # (H, W, 1), 1 − alpha in the units of pixels: what a white ground adds
+    pixels: NDArray  # multiplied by alpha: as on a black background
+    transparency: NDArray | None = None  # (H, W, 1), 1 − alpha in the units of pixels: what a white background adds
     remarks: tuple[str, ...] = ()  # keys of REMARKS
 
 
@@ -37,7 +37,7 @@ class PictureError(DataError):
 
 
 def read_picture(path: Path) -> Picture:
-    """What a picture shows: its first frame, upright. Raises PictureError."""
+    """The picture's first frame, upright. Raises PictureError."""
     with _opened(path) as picture:
         return _read(picture)
 
@@ -51,7 +51,7 @@ def measure_picture(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The picture, and one sentence for whatever its format makes Pillow raise."""
+    """Open a picture, and turn whatever Pillow raises for its format into PictureError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata that is odd
@@ -100,11 +100,11 @@ def _read(picture: Image.Image) -> Picture:
         alpha = white - alpha
     if perhaps_grey and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
-    return Picture(np.ascontiguousarray(pixels), alpha, remarks)  # not a view that keeps more
+    return Picture(np.ascontiguousarray(pixels), alpha, remarks)  # no view, which would keep all channels
 
 
 def _find_clear(info: dict, coded: Any) -> Any:
-    """The value that means transparent, in `info` too, in units of the pixels: Pillow has it in those of the file."""
+    """The value that means transparent, in `info` too, converted from the units of the file to those of pixels."""
     clear = info.get("transparency")
     if isinstance(coded, str) and coded in LEVELS and isinstance(clear, int):
         clear = info["transparency"] = min(clear * LEVELS[coded], 255)

@@ -1,7 +1,7 @@
-"""Pixels: arrays as users keep them -> float32 in [0, 1], shape (N, H, W, C).
+"""Pixels: arrays of images in any of their usual forms -> float32 in [0, 1], shape (N, H, W, C).
 
-What values mean is decided for all parts of a set together, and said. Where they could mean two things, they are
-refused with what to write.
+The range of values is determined for all parts of a set together, and stated in a note. Where it is ambiguous, the
+arrays are refused with advice.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[n
     Values, whatever their dtype: floats from 0 to 1 are kept, and clipped where rounding took them 1e-6 outside; zeros
     and ones are bits; uint8 is divided by 255, and so are whole numbers up to 255 of other dtypes, if any is above 127.
     Shapes: (N, H, W), (N, H, W, C) or (N, C, H, W) with C ≤ 4, or (N, D) with D a square number. Arrays that need no
-    change are not copied; the others are taken out of `parts`, so that their memory can go. Raises DataError naming
-    file, part, and what was seen.
+    change are not copied. `parts` is emptied, to free the memory of the others. Raises DataError naming file, part, and
+    what was found.
     """
     notes: list[str] = []
     for part, x in parts.items():
@@ -38,7 +38,7 @@ def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[n
             raise DataError(f"{file}: {part} has dtype {x.dtype}, expected uint8 (0 to 255), bool or floats (0 to 1)")
     layouts = {part: _lay_out(x, f"{file}: {part}", notes) for part, x in parts.items()}
     divisors = {}
-    for kinds in ("b", "iu", "f"):  # each means one thing throughout the set
+    for kinds in ("b", "iu", "f"):  # one divisor for each throughout the set
         alike = {part: x for part, x in parts.items() if x.dtype.kind in kinds}
         divisors |= dict.fromkeys(alike, _find_divisor(alike, file, notes)) if alike else {}
     return {part: _convert(parts.pop(part), layouts[part], divisors[part]) for part in list(parts)}, notes
@@ -63,7 +63,7 @@ def _lay_out(x: NDArray, label: str, notes: list[str]) -> Layout:
     if x.ndim == 3:
         n, height, width = x.shape
         if width in (3, 4) and height > 4:
-            notes.append(f"{label} has shape {x.shape}: {n} grey images of {height}×{width}, no colour picture.")
+            notes.append(f"{label} has shape {x.shape}: taken as {n} grey images {height}×{width}, not one in colour.")
         return Layout((height, width, 1))
     if x.ndim == 4 and x.shape[3] in CHANNELS:
         return Layout(x.shape[1:])
@@ -109,10 +109,10 @@ def _find_divisor(parts: dict[str, NDArray], file: str, notes: list[str]) -> int
 
 
 def note_dim(high: int, white: int, file: str) -> list[str]:
-    """A sentence if pixels of a set use less than half of the range of their type."""
+    """A sentence if the pixels of a set use less than half of their type's range."""
     if high == 0 or high > white // 2:
         return []
-    return [f"{file}: no value is above {high} of {white}, so images are dark; if {high} is white, rescale them."]
+    return [f"{file}: the largest value is {high} of {white}, so images are dark; if {high} is white, rescale them."]
 
 
 def _measure(x: NDArray, label: str) -> tuple[float, float]:

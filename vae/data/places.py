@@ -10,7 +10,7 @@ from .dataset import DataError
 
 
 def expanded(path: str | os.PathLike) -> str:
-    """The path with ~ or ~NAME at its beginning as a home folder. Raises DataError where there is none."""
+    """The path with a leading ~ or ~NAME replaced by the home folder. Raises DataError if there is no such home."""
     text = os.path.expanduser(path)
     if text.startswith("~"):
         raise DataError(f"there is no home folder for {text.split(os.sep)[0]}: write ./{text} if that is its name")

@@ -30,16 +30,16 @@ def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
 
 
 def digests(images: NDArray) -> NDArray[np.uint64]:
-    """A number for each image (N, …), the same for the same pixels: 64 bits of its BLAKE2b."""
+    """A 64-bit BLAKE2b hash of each image (N, …), as uint64 (N,): equal pixels have equal hashes."""
     return _hashed(np.add(image, 0.0).reshape(-1) for image in images)  # −0.0 is 0.0
 
 
 def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers (train, test) of images (N, …): about a tenth in test, and at least one image in each.
 
-    An image's side is a function of its pixels and the seed alone, except in a set so small that one part would be
-    empty; so is the order of both parts. Copies of an image stay together, unless all images are copies of one: then
-    every tenth is held out. Raises DataError for a single image.
+    Which part an image goes to follows from its pixels and the seed alone, except in a set so small that a part would
+    be empty; so does the order within each part. Copies of an image go to one part, unless all images are copies of
+    one: then every tenth is held out. Raises DataError for a single image.
     """
     if len(images) < 2:
         raise DataError(f"{file} has 1 image and no test part: at least 2 are needed")
@@ -61,10 +61,10 @@ def _hashed(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
 
 
 def leave_out(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset, str]:
-    """The dataset without test images that a model was trained on, by their digests, and a sentence if there are any.
+    """(dataset without test images that a model was `trained` on, by their digests; a sentence about them, or "").
 
-    Where the model was trained on this set's own training part, its test part is kept as its authors published it.
-    Raises DataError if no image would be left.
+    If the model was trained on images of this set's own training part, the test part is kept as published, and copies
+    in it are only counted. Raises DataError if no image would be left.
     """
     seen = np.isin(digests(dataset.test), trained)
     count, of = seen.sum(), f"of {len(seen)} test images of {dataset.name}"
@@ -104,7 +104,7 @@ def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
 
 
 def check_size(size: Size | None) -> Size | None:
-    """The size in Python's integers. Raises DataError unless it is None or two of: a count of at least 1, or None."""
+    """The size as Python ints. Raises DataError unless it is None or a pair, each a count of at least 1 or None."""
     if size is None:
         return None
     if not isinstance(size, (tuple, list)) or len(size) != 2:
