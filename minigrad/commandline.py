@@ -1,6 +1,7 @@
-"""What the package's commands share: options that are wrong are one sentence and exit code 2, and output may get lost.
+"""What the package's commands share: usage errors in one sentence with exit code 2, and output that cannot be written.
 
-A command goes on when nobody takes its output any more, and never fails because of that: it may have more to do.
+When its output can no longer be written (a closed pipe, a full disk), a command keeps running, since it may have files
+to write; its exit code says so at the end.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import Any, NoReturn, TextIO
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence and exits with 2."""
+    """Prints one sentence and exits with 2 when the arguments are wrong."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        super().exit(ended(self.prog, status, printed=False), message)  # help may get lost, too
+        super().exit(finish(self.prog, status, printed=False), message)  # --help is output, too
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Exit with what `main` returns, which writes to outputs that may be closed, full, or pipes that nobody reads."""
-    sys.stdout = _lasting(sys.stdout, "replace")  # "−" and "σ" on terminals that have none
-    sys.stderr = _lasting(sys.stderr, "backslashreplace")
+    """Exit with the code that `main` returns. Inside it, writing to stdout and stderr never raises an OSError."""
+    sys.stdout = _wrap(sys.stdout, "replace")  # for terminals without "−" and "σ"
+    sys.stderr = _wrap(sys.stderr, "backslashreplace")
     try:
         code = main()
     except KeyboardInterrupt:
@@ -36,24 +37,24 @@ def run(main: Callable[[], int]) -> NoReturn:
     sys.exit(code)
 
 
-def ended(program: str, code: int, printed: bool = True) -> int:
-    """The exit code of a command that would end with `code`, now that its output is out, or lost.
+def finish(program: str, code: int, printed: bool = True) -> int:
+    """Flush stdout, and give the exit code of a command that would otherwise exit with `code`.
 
-    If its reader is gone: `code`, or 141 where that is 0 and what was `printed` is all that the command was for. If it
-    could not be written (a full disk, say): 2, and a sentence on stderr.
+    A code other than 0 stays. Instead of 0 it is 141 if the reader of the output is gone and the command did nothing
+    but print (`printed`), and 2, with a sentence on stderr, if the output could not be written (a full disk, say).
     """
     sys.stdout.flush()
     fault = getattr(_raw(sys.stdout), "fault", None)
     if fault is None:
         return code
-    if fault.errno in (errno.EPIPE, errno.EIO):  # a pipe that was closed, a terminal that was
+    if fault.errno in (errno.EPIPE, errno.EIO):  # a closed pipe, a closed terminal
         return code or (141 if printed else 0)
-    print(f"{program}: the output: {fault.strerror}", file=sys.stderr)
+    print(f"{program}: cannot write the output: {fault.strerror}", file=sys.stderr)
     return code or 2
 
 
-class _Lasting(io.FileIO):
-    """A file that keeps its first fault to itself, and from then on what is written to it is dropped."""
+class _Output(io.FileIO):
+    """A file that keeps the first OSError of a write in `fault`, raises none, and drops what is written later."""
 
     fault: OSError | None = None
 
@@ -62,7 +63,7 @@ class _Lasting(io.FileIO):
         try:
             while rest and self.fault is None:
                 count = super().write(rest)
-                if count is None:  # it does not block, and is full for the moment
+                if count is None:  # a non-blocking pipe that is full
                     select.select([], [self], [])
                 rest = rest[count or 0 :]
         except OSError as fault:
@@ -70,14 +71,14 @@ class _Lasting(io.FileIO):
         return len(whole)
 
 
-def _lasting(stream: TextIO | None, errors: str) -> TextIO:
-    """The same stream, lasting, and what to do about characters that it has not."""
+def _wrap(stream: TextIO | None, errors: str) -> TextIO:
+    """The stream as an _Output, with `errors` for characters that its encoding lacks."""
     if stream is None:  # it was closed
         return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
     if not isinstance(_raw(stream), io.FileIO):  # a console of Windows, a notebook
         return stream
     stream.flush()
-    raw = _Lasting(stream.fileno(), "w", closefd=False)
+    raw = _Output(stream.fileno(), "w", closefd=False)
     buffer = raw if stream.write_through else io.BufferedWriter(raw)
     look = {"encoding": stream.encoding, "errors": errors, "line_buffering": stream.line_buffering}
     return io.TextIOWrapper(buffer, write_through=stream.write_through, **look)

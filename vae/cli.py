@@ -14,11 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from minigrad import DeviceError, OutOfMemoryError
-from minigrad.commandline import Parser, ended
+from minigrad.commandline import Parser, finish
 from vae import commands
 from vae.config import Config
 from vae.data import NAMES, DataError
-from vae.data.places import expanded
+from vae.data.places import expand_home
 from vae.errors import UserError
 from vae.models import MODELS
 from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS
@@ -66,7 +66,7 @@ def place(text: str) -> str:
     try:
         if not text:
             raise DataError("a path must not be empty")
-        return expanded(text)
+        return expand_home(text)
     except DataError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -200,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
             code = _run(arguments, options)
     except KeyboardInterrupt as stop:
         code = _stop(exit_code(stop), "stopped")
-    return ended("python -m vae", code, options.printed or options.json)
+    return finish("python -m vae", code, options.printed or options.json)
 
 
 def _run(arguments: list[str] | None, options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from rich.table import Column, Table
 import minigrad as mg
 from vae import evaluation, files, folders, gradients, objectives, training
 from vae.config import Config
-from vae.data import NAMES, Dataset, digests, leave_out, load
+from vae.data import NAMES, Dataset, digests, drop_trained, load
 from vae.errors import UserError
 from vae.explain import explain_loss
 from vae.models import Model, Parameters
@@ -33,10 +33,10 @@ SHOWN = 12  # images in a row of reconstructions
 def main_job(options: Namespace, given: dict[str, Any]) -> int:
     """Check gradients, train, draw, report: on built-in digits, in under three minutes on two cores."""
     console, began = _console(), time.perf_counter()
-    out = options.held.enter_context(folders.claimed(options.out, Path("runs/main"), options.force))
+    out = options.held.enter_context(folders.claim(options.out, Path("runs/main"), options.force))
     for folder in (out / "conv", out / "plane"):
         files.make_folder(folder)
-        options.held.enter_context(folders.owned(folder))
+        options.held.enter_context(folders.lock(folder))
         folders.clear(folder)
     folders.clear(out)
     passed = True
@@ -172,7 +172,7 @@ def train(options: Namespace, given: dict[str, Any]) -> int:
         if options.out is None:
             raise UserError("--resume needs --out, the folder of the run to continue")
         if os.path.isdir(options.out):
-            options.held.enter_context(folders.owned(options.out))
+            options.held.enter_context(folders.lock(options.out))
         saved = training.load_trainer(options.out)
         config = _same_settings(saved.config, _located(given), free=("epochs", "data", "data_dir"))
         out, data = options.out, _load(config)
@@ -187,7 +187,7 @@ def train(options: Namespace, given: dict[str, Any]) -> int:
         config, state = Config(**_located(given)), None
         data = _load(config)
         training.make_trainer(config, data.train.shape[1:]).initial()  # what is too large is refused now
-        out = options.held.enter_context(folders.claimed(options.out, Path("runs/train"), options.force))
+        out = options.held.enter_context(folders.claim(options.out, Path("runs/train"), options.force))
     _train(console, config, data, out, state, device)
     _list_files(console, out)
     return 0
@@ -202,7 +202,7 @@ def _train(
     console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
     for note in data.notes:
         console.print(note)
-    if copies := leave_out(data, digests(data.train))[1]:
+    if copies := drop_trained(data, digests(data.train))[1]:
         console.print(copies)
     console.print(str(explain_loss(config, trainer.model.image_shape)))
     pixels = int(np.prod(trainer.model.image_shape))
@@ -355,7 +355,7 @@ def _test_images(trainer: training.Trainer, state: training.State, given: dict[s
     config = Config(**{**trainer.config.to_dict(), **asked, **_located(places)})
     data = _load(config)
     _same_images(trainer.model, data)
-    data, left_out = leave_out(data, state.trained)
+    data, left_out = drop_trained(data, state.trained)
     for note in (*data.notes, left_out):
         if note:
             _note(note)
@@ -400,7 +400,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     source = "no images needed"
     if any(c.images for c in chosen):  # too few are said now
         source = " ".join((setting.images.source, *setting.images.notes))
-    out = options.held.enter_context(folders.claimed(options.out, Path("runs/lecture"), options.force))
+    out = options.held.enter_context(folders.claim(options.out, Path("runs/lecture"), options.force))
     console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     if not options.json:
         console.print(f"{len(chosen)} claims; all of the lecture's take five to ten CPU minutes")

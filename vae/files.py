@@ -19,7 +19,7 @@ from safetensors.numpy import save
 
 from minigrad import to_device, tree
 from vae.errors import CheckpointError, UserError
-from vae.locks import part_of, sweep, take
+from vae.locks import lock_file, part_of, sweep
 
 RECORD, DIGEST = "vae", "blake2b"
 OPENED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
@@ -37,7 +37,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         file = os.open(temporary, OPENED, 0o666)  # a number: Ctrl-C leaves no object open
         try:
             with suppress(OSError):
-                take(file)  # while it is locked, nobody sweeps it up
+                lock_file(file)  # while it is locked, nobody sweeps it up
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(file, rest) :]

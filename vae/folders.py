@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vae.errors import UserError
 from vae.files import make_folder
-from vae.locks import LOCK, PART, locked, sweep
+from vae.locks import LOCK, PART, lock_folder, sweep
 
 WRITTEN = (
     *("checkpoint.safetensors", "config.json", "metrics.jsonl"),
@@ -21,14 +21,14 @@ WRITTEN = (
 
 
 @contextmanager
-def owned(out: Path) -> Iterator[None]:
+def lock(out: Path) -> Iterator[None]:
     """Lock an existing folder for this command until the block ends, and remove partial files of killed commands.
 
     Raises UserError if another command has locked it, or if it cannot be written to.
     """
     with ExitStack() as stack:
         try:
-            alone = stack.enter_context(locked(out))
+            alone = stack.enter_context(lock_folder(out))
         except OSError as error:
             raise UserError(f"cannot write to the folder {out}: {error.strerror or error}") from None
         if not alone:
@@ -38,7 +38,7 @@ def owned(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
+def claim(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
     """Lock and yield the folder to write to: `out`, which must be new or empty unless `force`, or without `out` a new
     folder named after the default. Raises UserError."""
     if out is None:
@@ -46,7 +46,7 @@ def claimed(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
     elif os.path.exists(out) and not os.path.isdir(out):
         raise UserError(f"{out} is a file, not a folder")
     make_folder(out)
-    with owned(out):
+    with lock(out):
         if not force and any(map(_is_content, out.rglob("*"))):
             raise UserError(f"{out} already holds files: choose another --out, or use --force to overwrite them")
         yield out

@@ -21,7 +21,7 @@ LOCK = ".vae-lock"  # in a folder while it is locked, and afterwards only if the
 PART = re.compile(r"\.(.+)\.\d+\.part", re.DOTALL)
 
 
-def take(file: int, wait: bool = False) -> bool:
+def lock_file(file: int, wait: bool = False) -> bool:
     """Lock an open file until it is closed; False if another process has locked it, unless told to `wait`.
 
     Raises OSError on file systems without locks.
@@ -35,7 +35,7 @@ def take(file: int, wait: bool = False) -> bool:
 
 
 @contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
+def lock_folder(folder: Path, wait: bool = False) -> Iterator[bool]:
     """Lock a folder until the block ends, and yield whether that worked; with `wait`, wait until it does.
 
     Raises OSError if the folder cannot be written to.
@@ -46,7 +46,7 @@ def locked(folder: Path, wait: bool = False) -> Iterator[bool]:
         try:
             alone = True
             with suppress(OSError):
-                alone = take(file, wait)
+                alone = lock_file(file, wait)
             if alone and not _is_at(path, file):  # the process that held the lock has removed the file
                 continue
             try:
@@ -84,6 +84,6 @@ def sweep(folder: Path, mine: Callable[[str], bool]) -> None:
 def _remove(part: Path) -> None:
     with suppress(OSError):
         with open(part, "rb+") as file:
-            abandoned = take(file.fileno())
+            abandoned = lock_file(file.fileno())
         if abandoned:
             part.unlink()

@@ -1,7 +1,7 @@
 """`python -m minigrad.backends`: what arrays can live on here, and with which libraries; what to install where nothing.
 
-Exit codes: 0 in any case, 2 for options, of which there are none but --json, or a full disk; 141 nobody reads the
-output any more.
+Exit codes: 0 done, whether or not there is a GPU, 2 an unknown option or a full disk, 141 the output was closed by its
+reader.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 
 from minigrad import backends
 from minigrad.backends import machine
-from minigrad.commandline import Parser, ended, run
+from minigrad.commandline import Parser, finish, run
 
 
 def facts() -> dict[str, dict[str, str]]:
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         for device, known in found.items():
             print("\n".join(f"{device:<5} {name:<8} {value}" for name, value in known.items()))
-    return ended(parser.prog, 0)
+    return finish(parser.prog, 0)
 
 
 if __name__ == "__main__":

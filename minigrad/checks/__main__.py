@@ -1,7 +1,7 @@
 """`python -m minigrad.checks`: every operation against every oracle, as a table.
 
-Exit codes: 0 all agree, 1 a check failed, 2 the input is wrong or the disk full (one sentence on stderr), 141 nobody
-reads the output any more.
+Exit codes: 0 all agree, 1 a check failed, 2 the input is wrong or the disk full (one sentence on stderr), 141 the
+output was closed by its reader.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minigrad import DeviceError, OutOfMemoryError, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
 from minigrad.checks.table import table
-from minigrad.commandline import Parser, ended, run
+from minigrad.commandline import Parser, finish, run
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 
@@ -41,7 +41,7 @@ def make_parser() -> Parser:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit code."""
     parser = make_parser()
-    return ended(parser.prog, _run(parser, arguments))
+    return finish(parser.prog, _run(parser, arguments))
 
 
 def _run(parser: Parser, arguments: list[str] | None) -> int:

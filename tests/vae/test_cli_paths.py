@@ -9,7 +9,7 @@ from small_runs import SMALL, assert_refused, save_images
 
 from vae.config import Config
 from vae.data import DataError, load
-from vae.data.places import cache_root, expanded
+from vae.data.places import cache_root, expand_home
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -40,7 +40,7 @@ def test_every_path_may_begin_at_home(vae, home, tmp_path):
 def test_home_itself_and_the_home_of_somebody(vae, home, tmp_path):
     assert_refused(vae("--out", "~"), f"{home} already holds files")
     root = pwd.getpwuid(0)
-    assert expanded(f"~{root.pw_name}/x") == f"{root.pw_dir}/x"
+    assert expand_home(f"~{root.pw_name}/x") == f"{root.pw_dir}/x"
 
 
 @pytest.mark.parametrize("option", ["--out", "--data", "--data-dir"])

@@ -111,7 +111,7 @@ def test_output_that_nobody_takes(tmp_path, images, trained):
         for command in ([*answers, "--json"], answers, [*train, "full"]):
             done = start(*command, cwd=tmp_path, stdout=full)
             _, err = done.communicate(timeout=60)
-            assert (done.returncode, err) == (2, "python -m vae: the output: No space left on device\n")
+            assert (done.returncode, err) == (2, "python -m vae: cannot write the output: No space left on device\n")
         assert start(*answers, cwd=tmp_path, stdout=full, stderr=full).wait(timeout=60) == 2
     for command, code in (([*answers, "--json"], 141), (answers, 141), ([*train, "unread"], 0)):
         done = start(*command, cwd=tmp_path)

@@ -17,18 +17,18 @@ LEFTOVERS = [".checkpoint.safetensors.4711.part", ".latent-plane.png.1.part", lo
 def test_commands_that_begin_at_once_get_folders_of_their_own(tmp_path):
     default = tmp_path / "runs" / "train"
     with ExitStack() as stack:
-        found = [stack.enter_context(folders.claimed(None, default, False)) for _ in range(3)]
+        found = [stack.enter_context(folders.claim(None, default, False)) for _ in range(3)]
     assert [path.name for path in found] == ["train", "train-2", "train-3"]
 
 
 def test_a_folder_is_one_commands_at_a_time(tmp_path):
     out = tmp_path / "run"
-    with folders.claimed(out, tmp_path, False):
+    with folders.claim(out, tmp_path, False):
         for force in (False, True):
             with pytest.raises(UserError, match=f"another command is writing to {out}"):
-                with folders.claimed(out, tmp_path, force):
+                with folders.claim(out, tmp_path, force):
                     pass
-    with folders.claimed(out, tmp_path, False):
+    with folders.claim(out, tmp_path, False):
         pass
     assert list(out.iterdir()) == []
 
@@ -37,7 +37,7 @@ def test_a_folder_is_one_commands_at_a_time(tmp_path):
 def test_what_a_killed_run_left_behind_is_nobodys(tmp_path, left):
     for name in LEFTOVERS if left is None else [left]:
         (tmp_path / name).touch()
-    with folders.claimed(tmp_path, tmp_path, False):
+    with folders.claim(tmp_path, tmp_path, False):
         assert [path.name for path in tmp_path.iterdir()] == [locks.LOCK]
     assert list(tmp_path.iterdir()) == []
 
@@ -46,7 +46,7 @@ def test_what_a_killed_run_left_behind_is_nobodys(tmp_path, left):
 def test_any_other_file_is_a_file(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(UserError, match="already holds files"):
-        with folders.claimed(tmp_path, tmp_path, False):
+        with folders.claim(tmp_path, tmp_path, False):
             pass
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -56,10 +56,10 @@ def test_empty_folders_are_no_files(tmp_path):
     (tmp_path / "conv").mkdir()
     (tmp_path / "plane").mkdir()
     (tmp_path / "plane/.config.json.3.part").touch()
-    with folders.claimed(tmp_path, tmp_path, False):
+    with folders.claim(tmp_path, tmp_path, False):
         pass
     (tmp_path / "conv/link").symlink_to(tmp_path)
-    with pytest.raises(UserError, match="already holds files"), folders.claimed(tmp_path, tmp_path, False):
+    with pytest.raises(UserError, match="already holds files"), folders.claim(tmp_path, tmp_path, False):
         pass
 
 
@@ -106,7 +106,7 @@ def test_force_leaves_nothing_of_the_run_before_and_all_that_is_not_a_runs(vae, 
 def test_a_run_that_is_being_trained(vae, trained):
     """Nobody else writes to it, and who reads goes on reading."""
     before = snapshot(trained)
-    with folders.owned(trained):
+    with folders.lock(trained):
         for command in (
             ["train", "--resume"],
             ["train", "--force"],
@@ -122,5 +122,5 @@ def test_a_run_that_is_being_trained(vae, trained):
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     for path in (Path("/proc/vae"), tmp_path / ("x" * 300)):
         with pytest.raises(UserError, match="cannot write to the folder"):
-            with folders.claimed(path, tmp_path, False):
+            with folders.claim(path, tmp_path, False):
                 pass

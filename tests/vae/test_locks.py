@@ -16,8 +16,8 @@ HOLD = """
 import sys
 from pathlib import Path
 from vae import locks
-with locks.locked(Path(sys.argv[1])) as alone, open(locks.part_of(Path(sys.argv[1], "file")), "wb") as part:
-    locks.take(part.fileno())
+with locks.lock_folder(Path(sys.argv[1])) as alone, open(locks.part_of(Path(sys.argv[1], "file")), "wb") as part:
+    locks.lock_file(part.fileno())
     print(alone, flush=True)
     sys.stdin.readline()
 """
@@ -43,11 +43,11 @@ def entries(folder: Path) -> set[str]:
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(tmp_path, holder):
-    with locks.locked(tmp_path) as alone:
+    with locks.lock_folder(tmp_path) as alone:
         assert not alone
     assert locks.LOCK in entries(tmp_path)  # the other one's
     holder.communicate("\n")
-    with locks.locked(tmp_path) as alone:
+    with locks.lock_folder(tmp_path) as alone:
         assert alone
     assert locks.LOCK not in entries(tmp_path)
 
@@ -58,7 +58,7 @@ def test_a_killed_process_leaves_no_lock_and_its_part_is_swept(tmp_path, holder)
     assert part.exists()  # somebody is writing it
     holder.kill()
     holder.wait()
-    with locks.locked(tmp_path) as alone:
+    with locks.lock_folder(tmp_path) as alone:
         assert alone
         locks.sweep(tmp_path, "another".__eq__)
         assert part.exists()
@@ -72,7 +72,7 @@ def test_those_who_wait_come_one_after_the_other(tmp_path):
 
     def work():
         for _ in range(50):
-            with locks.locked(tmp_path, wait=True) as alone:
+            with locks.lock_folder(tmp_path, wait=True) as alone:
                 inside.append(alone)
                 most.append(len(inside))
                 inside.pop()
@@ -94,7 +94,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
 
     monkeypatch.setattr(locks.fcntl, "flock", no_locks)
     (tmp_path / ".file.1.part").touch()
-    with locks.locked(tmp_path) as alone:
+    with locks.lock_folder(tmp_path) as alone:
         assert alone
         locks.sweep(tmp_path, "file".__eq__)
         files.write_bytes(tmp_path / "file", b"mine")

@@ -2,6 +2,6 @@
 
 from .catalogue import NAMES, load
 from .dataset import DataError, Dataset
-from .split import digests, leave_out
+from .split import digests, drop_trained
 
-__all__ = ["NAMES", "DataError", "Dataset", "digests", "leave_out", "load"]
+__all__ = ["NAMES", "DataError", "Dataset", "digests", "drop_trained", "load"]

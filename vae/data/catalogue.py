@@ -11,7 +11,7 @@ from vae.numbers import whole
 from .arrays import IDX, load_arrays, load_binarized_mnist
 from .dataset import DataError, Dataset, find_oddities
 from .mnist import PUBLISHED, load_published
-from .places import expanded
+from .places import expand_home
 from .split import Size, check_size, sample
 
 NAMES = ("digits", "mnist", "fashion-mnist", "binarized-mnist")
@@ -77,9 +77,9 @@ def _load_files(
         return load_published(name, PUBLISHED[name], data_dir, cache_dir)
     if name == "binarized-mnist":
         return load_binarized_mnist(data_dir, seed, cache_dir)
-    places = [Path(expanded(name))]
+    places = [Path(expand_home(name))]
     if data_dir is not None:
-        places.append(Path(expanded(data_dir), name))
+        places.append(Path(expand_home(data_dir), name))
     path = next((place for place in places if os.path.exists(place)), places[0])
     if name and os.path.isdir(path):
         from .folder import load_folder  # needs Pillow, likewise

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from vae.locks import locked, part_of, sweep
+from vae.locks import lock_folder, part_of, sweep
 
 from .dataset import DataError
 from .idx import read_bytes
@@ -42,7 +42,7 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder, wait=True))
+            stack.enter_context(lock_folder(folder, wait=True))
         except OSError as error:
             raise DataError(
                 f"the cache folder {folder} cannot be written ({error.strerror}): name another one "

@@ -9,7 +9,7 @@ from pathlib import Path
 from .dataset import DataError
 
 
-def expanded(path: str | os.PathLike) -> str:
+def expand_home(path: str | os.PathLike) -> str:
     """The path with a leading ~ or ~NAME replaced by the home folder. Raises DataError if there is no such home."""
     text = os.path.expanduser(path)
     if text.startswith("~"):
@@ -20,12 +20,12 @@ def expanded(path: str | os.PathLike) -> str:
 def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     """cache_dir if given, else the environment variable VAE_DATA, else ~/.cache/minigrad-vae."""
     chosen = cache_dir or os.environ.get("VAE_DATA") or "~/.cache/minigrad-vae"
-    return Path(expanded(chosen))
+    return Path(expand_home(chosen))
 
 
 def find_file(data_dir: str | os.PathLike, subfolders: Sequence[str], *names: str) -> Path:
     """The first of `names` in data_dir, or else in one of its subfolders. Raises DataError."""
-    root = Path(expanded(data_dir))
+    root = Path(expand_home(data_dir))
     if not os.path.isdir(root):
         raise DataError(
             f"{root}, where {names[0]} should be, is not a folder: name the folder that holds it with data_dir"

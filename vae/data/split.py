@@ -60,7 +60,7 @@ def _hashed(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
     return np.frombuffer(found, np.uint64)
 
 
-def leave_out(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset, str]:
+def drop_trained(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset, str]:
     """(dataset without test images that a model was `trained` on, by their digests; a sentence about them, or "").
 
     If the model was trained on images of this set's own training part, the test part is kept as published, and copies
