@@ -366,3 +366,12 @@ def test_clip_gives_the_derivative_to_one_of_its_arguments(x, low, high, xp):
             float(mg.jvp(mg.clip, tuple(args), tuple(mg.ones_like(a) * (i == j) for j, a in enumerate(args)))[1])
             == slope
         )
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, bool])
+@pytest.mark.parametrize("f", [mg.sigmoid, mg.softplus, mg.log_sigmoid, mg.gelu], ids=lambda f: f.__name__)
+def test_whole_numbers_count_as_floats(f, dtype, xp):
+    x = np.array([0, 1] if dtype is bool else [np.iinfo(dtype).min, 3, np.iinfo(dtype).max], dtype)
+    np.testing.assert_allclose(
+        to_host(f(xp.asarray(x))), to_host(f(xp.asarray(x.astype(np.float64)))), rtol=1e-15, atol=1e-14
+    )

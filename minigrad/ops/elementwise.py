@@ -271,6 +271,8 @@ def _decay(b, x, out=None):
     """e^−|x|, with Re x for |x| where x is complex, so that it stays holomorphic on either side."""
     if dtype_of(x).kind == "c":
         return b.xp.exp(b.xp.where(b.xp.real(x) >= 0, -x, x), out=out)
+    if dtype_of(x).kind == "i":  # whose smallest number has no absolute value
+        x = b.xp.multiply(x, 1.0)
     exponent = b.xp.subtract(0.0, b.xp.abs(x, out=out), out=out)
     return b.xp.exp(exponent, out=_again(b, exponent))
 
