@@ -98,6 +98,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     if not os.path.isfile(path):
         raise CheckpointError(f"no checkpoint at {path}; train first, or give the folder of a run")
+    try:
+        with open(path, "rb"):  # safetensors calls whatever is the matter "No such file"
+            pass
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
     np.empty(2 * os.path.getsize(path) + 2**22, np.uint8)  # MemoryError now: safetensors would panic
     try:
         with safe_open(path, framework="numpy") as file:

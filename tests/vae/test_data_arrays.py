@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vae.data import DataError, load
+from vae.data import DataError, arrays, load
 from vae.data.arrays import list_arrays, read_arrays
 
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
@@ -100,12 +100,24 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
         with open(path, "wb") as file:
             write = np.savez if name.endswith("z") else np.save
             write(file, np.array([{}], dtype=object))
-        with pytest.raises(DataError, match=f"{name} is not a NumPy file of plain arrays") as caught:
+        said = f"{name} is not a NumPy file of plain arrays: it holds Python objects, .* save strings as x.astype"
+        with pytest.raises(DataError, match=said):
             load(path)
     (tmp_path / "some.npy").write_bytes(b"\x80\x04N.")
     with pytest.raises(DataError, match="not a NumPy file") as caught:
         load(tmp_path / "some.npy")
     assert "unsafe" not in str(caught.value)
+
+
+def refuse_to_open(*given) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_files_that_may_not_be_read_are_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "a.npy", BYTES)
+    monkeypatch.setattr(arrays, "open", refuse_to_open, raising=False)
+    with pytest.raises(DataError, match=r"a.npy cannot be read: Permission denied$"):
+        load(tmp_path / "a.npy")
 
 
 @settings(max_examples=60, deadline=None)

@@ -253,6 +253,15 @@ def test_safetensors_of_another_program(tmp_path):
         files.load_checkpoint(path)
 
 
+def test_what_may_not_be_read_is_not_called_damaged(saved, monkeypatch):
+    def refuse(*given):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "open", refuse, raising=False)
+    with pytest.raises(CheckpointError, match=r"cannot be read: Permission denied$"):
+        files.load_checkpoint(saved)
+
+
 def test_what_is_not_there(tmp_path):
     places = [tmp_path / "none", tmp_path, Path("x" * 300)]
     if sys.platform == "linux":

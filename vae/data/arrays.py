@@ -122,12 +122,18 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
 def _opened(path: Path) -> Iterator[Any]:
     """What np.load makes of the file, and one sentence for whatever it raises."""
     try:
-        with open(path, "rb") as file:  # np.load itself leaves a damaged file open
+        file = open(path, "rb")  # np.load itself leaves a damaged file open
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        with file:
             loaded = np.load(file, allow_pickle=False)
             with loaded if hasattr(loaded, "files") else nullcontext():
                 yield loaded
     except Exception as error:  # zipfile, zlib, tokenize and NumPy each raise kinds of their own
         reason = str(error).split(". ")[0] or type(error).__name__  # no advice to load it unsafely
+        if reason.startswith("Object arrays"):
+            reason = "it holds Python objects, which are never loaded; save strings as x.astype(str)"
         raise DataError(f"{path} is not a NumPy file of plain arrays: {reason}") from None
 
 
