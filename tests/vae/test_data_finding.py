@@ -26,6 +26,7 @@ def labels(root: Path) -> dict[str, list[tuple[str, str]]]:
 def test_pictures_are_known_by_what_pillow_reads() -> None:
     suffixes = picture_suffixes()
     assert suffixes >= {".png", ".jpg", ".jpeg", ".jfif", ".pgm", ".ppm", ".pbm", ".bmp", ".gif", ".tif", ".webp"}
+    assert ".mpo" in suffixes
     assert not suffixes & {".pdf", ".eps", ".mpg", ".h5", ".wmf", ".npy", ".txt"}
 
 

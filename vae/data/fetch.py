@@ -46,7 +46,7 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
         except OSError as error:
             raise DataError(
                 f"the cache folder {folder} cannot be written ({error.strerror}): name another one "
-                f"with cache_dir or VAE_DATA, or put {name} in a folder and name it with data_dir"
+                f"with cache_dir or VAE_DATA, or put {name} in a folder and name it with data_dir (--data-dir)"
             ) from None
         if os.path.isfile(target):  # another process fetched it meanwhile, or it is damaged
             fault = find_fault(target, sha256)
@@ -67,7 +67,7 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
                     error.close()  # it holds the connection
     raise DataError(
         f"{name} could not be fetched into {folder} ({'; '.join(faults)}): "
-        "download it by other means, put it in a folder and name that folder with data_dir"
+        "download it by other means, put it in a folder and name that folder with data_dir (--data-dir)"
     )
 
 

@@ -54,7 +54,9 @@ def find_pictures(folder: Path) -> Found:
 
 def picture_suffixes() -> set[str]:
     """The suffixes of all kinds of pictures that Pillow reads."""
-    return {s for s, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind not in NO_PICTURES}
+    suffixes = Image.registered_extensions()
+    read = {*Image.OPEN, "MPO"} - NO_PICTURES  # MPO: JPEGs with further pictures behind them
+    return {suffix for suffix, kind in suffixes.items() if kind in read}
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:

@@ -15,7 +15,9 @@ def to_codes(labels: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[n
     """
     flat = {part: _flatten(x) for part, x in labels.items()}
     words = {part: x for part, x in flat.items() if x.dtype.kind in "US" and x.ndim == 1}
-    if words and len(words) == len(flat):
+    if words and len(words) < len(flat):
+        raise DataError(f"{file}: labels are strings in {', '.join(words)} and not in all parts")
+    if words:
         text = {part: np.char.decode(x, "utf-8", "replace") if x.dtype.kind == "S" else x for part, x in words.items()}
         names = sorted({str(name) for x in text.values() for name in np.unique(x)})
         return {part: np.searchsorted(names, x).astype(np.int64) for part, x in text.items()}, tuple(names)

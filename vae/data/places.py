@@ -28,7 +28,8 @@ def find_file(data_dir: str | os.PathLike, subfolders: Sequence[str], *names: st
     root = Path(expand_home(data_dir))
     if not os.path.isdir(root):
         raise DataError(
-            f"{root}, where {names[0]} should be, is not a folder: name the folder that holds it with data_dir"
+            f"{root}, where {names[0]} should be, is not a folder: "
+            "name the folder that holds it with data_dir (--data-dir)"
         )
     for folder in (root, *(root / subfolder for subfolder in subfolders)):
         for name in names:
@@ -36,5 +37,5 @@ def find_file(data_dir: str | os.PathLike, subfolders: Sequence[str], *names: st
                 return folder / name
     raise DataError(
         f"no file {' or '.join(names[:2])} in {root} or its subfolders {', '.join(subfolders)}: "
-        "put it there, or name the folder that holds it with data_dir"
+        "put it there, or name the folder that holds it with data_dir (--data-dir)"
     )
