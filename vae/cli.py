@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from vae.models import MODELS
 from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS
 from vae.optimisers import OPTIMISERS
 from vae.signals import exit_code, stoppable
+from vae.terminal import note
 
 DEFAULTS = Config()
 FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")  # of pictures
@@ -229,5 +229,5 @@ def _run(arguments: list[str] | None, options: argparse.Namespace) -> int:
 
 def _stop(code: int, why: str) -> int:
     """Say why on stderr, in one line."""
-    print("python -m vae:", " ".join(why.split()), file=sys.stderr)
+    note(why)
     return code

@@ -6,21 +6,18 @@ import json
 import math
 import os
 import shlex
-import sys
 import time
 from argparse import Namespace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
-from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from rich.table import Column, Table
 
 import minigrad as mg
-from vae import evaluation, files, folders, gradients, objectives, training
+from vae import evaluation, files, folders, gradients, objectives, terminal, training
 from vae.config import Config
 from vae.data import NAMES, Dataset, digests, drop_trained, load
 from vae.errors import UserError
@@ -32,7 +29,7 @@ SHOWN = 12  # images in a row of reconstructions
 
 def main_job(options: Namespace, given: dict[str, Any]) -> int:
     """Check gradients, train, draw, report: on built-in digits, in under three minutes on two cores."""
-    console, began = _console(), time.perf_counter()
+    console, began = terminal.console(), time.perf_counter()
     out = options.held.enter_context(folders.claim(options.out, Path("runs/main"), options.force))
     for folder in (out / "conv", out / "plane"):
         files.make_folder(folder)
@@ -56,7 +53,7 @@ def main_job(options: Namespace, given: dict[str, Any]) -> int:
         last = state.history[-1]
         scores = f"{-last['train_elbo']:.2f}", f"{-last['test_elbo']:.2f}"
         table.add_row(name, config.model, str(config.latent), str(config.epochs), *scores)
-    _print_table(console, table)
+    terminal.print_table(console, table)
     _list_files(console, out)
     verdict = "all gradients agree" if passed else "GRADIENTS DISAGREE"
     console.print(f"{verdict}; {time.perf_counter() - began:.0f} s; everything is in {out}")
@@ -83,7 +80,7 @@ def check(options: Namespace, given: dict[str, Any]) -> int:
         print(json.dumps(report.to_dict()))
     else:
         title = f"{config.model}, {config.decoder} decoder: reverse mode against five-point differences, ε frozen"
-        _print_report(_console(), report, title)
+        _print_report(terminal.console(), report, title)
     if options.picture is not None:
         _draw_agreement(options.picture, report, config.model)
     return 0 if report.passed else 1
@@ -129,7 +126,7 @@ def _print_report(console: Console, report: gradients.Report, title: str) -> Non
         error = f"{t.max_relative_error:.1e}" if t.max_relative_error or t.undecided < t.coordinates else "–"
         counts = map(str, (t.coordinates, t.kinks, t.redrawn, t.undecided))
         table.add_row(t.name, shape, *counts, error, f"{t.uncertainty:.1e}")
-    _print_table(console, table)
+    terminal.print_table(console, table)
     console.print(
         "kinks: steps that crossed one, so that a smaller one was taken; redrawn: entries where every step did"
     )
@@ -166,7 +163,7 @@ def _draw_agreement(path: Path, report: gradients.Report, model: str) -> None:
 
 def train(options: Namespace, given: dict[str, Any]) -> int:
     """Train, or continue a run."""
-    console = _console()
+    console = terminal.console()
     device = _device(options.device)
     if options.resume:
         if options.out is None:
@@ -207,7 +204,7 @@ def _train(
     console.print(str(explain_loss(config, trainer.model.image_shape)))
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(f"reported: {objectives.implications(trainer.likelihood, data.binary, pixels)}")
-    with _progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
+    with terminal.progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
         bar = progress.add_task("", loss=float("nan"))
 
         def on_step(state: training.State, steps: int, loss: float) -> None:
@@ -296,8 +293,8 @@ def evaluate(options: Namespace, given: dict[str, Any]) -> int:
     table = Table("bound on −ln Q(y)", "nats per image", title=f"{len(data.test)} test images of {data.name}")
     for name, value in scores.items():
         table.add_row(about.get(name, f"−importance bound, K = {options.importance}"), f"{value:.3f}")
-    console = _console()
-    _print_table(console, table)
+    console = terminal.console()
+    terminal.print_table(console, table)
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(objectives.implications(trainer.likelihood, data.binary, pixels))
     return 0
@@ -306,7 +303,7 @@ def evaluate(options: Namespace, given: dict[str, Any]) -> int:
 def _scores(trainer: training.Trainer, state: training.State, images: Any, key: Any, samples: int) -> dict[str, float]:
     """Every bound by its name, in nats per image, with a progress bar on stderr."""
     common = (trainer.model, trainer.likelihood, state.parameters, images, key)
-    with _progress(Console(stderr=True)) as progress:
+    with terminal.progress(terminal.console(stderr=True)) as progress:
         passes = len(objectives.FORMS) + samples
         bar = progress.add_task("evaluating", total=len(images) * passes)
         rest = {"log_sigma": state.log_sigma, "on_images": lambda count: progress.update(bar, advance=count)}
@@ -327,7 +324,7 @@ def sample(options: Namespace, given: dict[str, Any]) -> int:
     images = _visible(evaluation.generate(trainer.model, trainer.likelihood, state.parameters.decoder, z))
     path = options.out or options.checkpoint / "samples.png"
     files.make_folder(path.parent)
-    _console().print(str(_draw_picture("samples", path, images, f"{options.count} samples, z ~ N(0, I)")))
+    terminal.console().print(str(_draw_picture("samples", path, images, f"{options.count} samples, z ~ N(0, I)")))
     return 0
 
 
@@ -341,7 +338,7 @@ def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
     path = options.out or options.checkpoint / "reconstructions.png"
     files.make_folder(path.parent)
     title = f"{len(images)} test images"
-    _console().print(str(_draw_picture("reconstructions", path, _visible(images), _visible(rebuilt), title)))
+    terminal.console().print(str(_draw_picture("reconstructions", path, _visible(images), _visible(rebuilt), title)))
     return 0
 
 
@@ -358,7 +355,7 @@ def _test_images(trainer: training.Trainer, state: training.State, given: dict[s
     data, left_out = drop_trained(data, state.trained)
     for note in (*data.notes, left_out):
         if note:
-            _note(note)
+            terminal.note(note)
     return data
 
 
@@ -401,10 +398,10 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     if any(c.images for c in chosen):  # too few are said now
         source = " ".join((setting.images.source, *setting.images.notes))
     out = options.held.enter_context(folders.claim(options.out, Path("runs/lecture"), options.force))
-    console = _console() if not options.json else Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    console = terminal.console(stderr=options.json)
     if not options.json:
         console.print(f"{len(chosen)} claims; all of the lecture's take five to ten CPU minutes")
-    with _progress(console) as progress:
+    with terminal.progress(console) as progress:
         bar = progress.add_task("", total=len(chosen))
 
         def on_claim(claim: Any) -> None:
@@ -441,7 +438,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
         )
         numbers = f"{s.left:.6g}", s.relation, f"{s.right:.6g}", allowed
         table.add_row(str(row.claim.slide), row.claim.says, *numbers, "holds" if s.passed else "FAILS")
-    _print_table(console, table)
+    terminal.print_table(console, table)
     console.print(f"{'every claim holds' if passed else 'A CLAIM FAILS'}; the page is {out / 'lecture.html'}")
     return 0 if passed else 1
 
@@ -466,62 +463,7 @@ def _try_drawing(kind: str, path: Path, *given: Any, **look: Any) -> None:
     try:
         _draw_picture(kind, path, *given, **look)
     except (UserError, ImportError) as error:
-        why = " ".join(str(error).split())
-        _note(why if isinstance(error, UserError) else f"{path} cannot be drawn: {why}")
-
-
-def _console() -> Console:
-    """Prints names and paths as they are: nothing in them is markup, and none is broken over lines."""
-    return Console(markup=False, highlight=False, soft_wrap=True)
-
-
-def _has_thread() -> bool:
-    """Whether a thread can be started, as a progress bar needs one."""
-    try:
-        thread = Thread(target=int)
-        thread.start()
-        thread.join()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _progress(console: Console, *more: ProgressColumn) -> Progress:
-    """A progress bar with more columns before the time; it shows on terminals only, and goes when it is done."""
-    about = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    return Progress(
-        *about,
-        *more,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not (console.is_terminal and _has_thread()),
-    )
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """A table, as wide as the screen, but wide enough that no word or number in it is cut."""
-    longest = []
-    for column in table.columns:
-        cells = [str(cell) for cell in (column.header, *column.cells)]
-        parts = [part for cell in cells for part in ([cell] if column.no_wrap else cell.split())]
-        column.min_width = max(column.min_width or 0, *map(cell_len, parts))
-        longest.append(max(map(cell_len, cells)))
-    wide = Console(file=console.file, width=1000, markup=False, highlight=False, no_color=console.no_color)
-    least, most = wide.measure(table)
-    wide.width = max(console.width, 80, least)
-    if most > wide.width:  # shared out here: the table's own way of it may not fit where a column's words are long
-        for column in table.columns:
-            column.width = column.min_width
-        for _ in range(wide.width - least):
-            column, _ = max(zip(table.columns, longest, strict=True), key=lambda pair: pair[1] - pair[0].width)
-            column.width += 1
-    wide.print(table)
-
-
-def _note(text: str) -> None:
-    """A line on stderr, beside results on stdout."""
-    print(f"python -m vae: {text}", file=sys.stderr)
+        terminal.note(str(error) if isinstance(error, UserError) else f"{path} cannot be drawn: {error}")
 
 
 def _load(config: Config) -> Dataset:
@@ -548,7 +490,7 @@ def _device(name: str) -> str:
             raise
         found, why = "cpu", str(error)
     if name == "auto":
-        _note(f"--device auto takes {found}: {why}")
+        terminal.note(f"--device auto takes {found}: {why}")
     return found
 
 
