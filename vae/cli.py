@@ -1,8 +1,8 @@
 """The command line: options here, what they do in `vae.commands`.
 
 Exit codes: 0 done, 1 a check failed, 2 the user's input is wrong or the disk full (one sentence on stderr), 130, 143
-and 129 stopped by Ctrl-C, SIGTERM and SIGHUP. When nobody reads the output any more, commands go on: they write files.
-Those that only print (check, evaluate, and all with --json) then end with 141.
+and 129 stopped by Ctrl-C, SIGTERM and SIGHUP. If the reader of the output goes away, commands keep running, since they
+write files; those that only print (check, evaluate, and all with --json) exit with 141 at the end.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def seed(text: str) -> int:
 
 
 def place(text: str) -> str:
-    """A path or a name; ~ is the home folder, also where the shell left it alone, as in --out=~/run."""
+    """A path or a name. A leading ~ is the home folder, also where shells do not expand it, as in --out=~/run."""
     try:
         if not text:
             raise DataError("a path must not be empty")
@@ -77,7 +77,7 @@ def path(text: str) -> Path:
 
 
 def picture(text: str) -> Path:
-    """Where a picture goes, in the format that its name ends in: PNG if it ends in none."""
+    """The path of a picture to write; its suffix is the format, PNG without one."""
     found = path(text)
     if found.suffix.lower() not in ("", *FORMATS):
         raise argparse.ArgumentTypeError(f"a picture's name ends in {', '.join(FORMATS)}, got {text}")
@@ -98,7 +98,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     known = ", ".join(NAMES)
-    about = f"{known}, an .npy or .npz file, a folder of images"
+    about = f"{known}, an .npy, .npz or IDX file, a folder of images"
     parser.add_argument("--data", type=place, metavar="NAME|PATH", help=about)
     parser.add_argument("--data-dir", type=place, metavar="DIR", help="where the files of a named data set lie")
     parser.add_argument("--train-size", type=whole, metavar="N", help="use N training images")
@@ -213,16 +213,16 @@ def _run(arguments: list[str] | None, options: argparse.Namespace) -> int:
             return options.run(options, given)
     except (UserError, DataError, DeviceError, OutOfMemoryError) as error:
         return _stop(2, str(error))
-    except ImportError as error:  # parts are loaded when they are used; of too little memory, too
-        return _stop(2, f"a part cannot be loaded, for want of memory or of an installation: {error}")
+    except ImportError as error:  # modules are imported when they are used, which too little memory prevents, too
+        return _stop(2, f"a module cannot be imported (too little memory, or an incomplete installation): {error}")
     except MemoryError as error:
         return _stop(2, f"there is not enough memory for these sizes ({error})")
-    except SystemError as error:  # of libraries that found no memory for their own error
+    except SystemError as error:  # raised by libraries without the memory to raise their own error
         return _stop(2, f"there is not enough memory ({error})")
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
-        return _stop(2, "there is not enough memory, or leave, to start another thread")
+        return _stop(2, "no further thread can be started: free memory, or raise the limit of processes (ulimit -u)")
     except OSError as error:
         return _stop(2, f"{error.filename or 'the output'}: {error.strerror or error}")
 

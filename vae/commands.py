@@ -128,18 +128,20 @@ def _print_report(console: Console, report: gradients.Report, title: str) -> Non
         table.add_row(t.name, shape, *counts, error, f"{t.uncertainty:.1e}")
     terminal.print_table(console, table)
     console.print(
-        "kinks: steps that crossed one, so that a smaller one was taken; redrawn: entries where every step did"
+        "kinks: steps that crossed one, so that a smaller step was taken; redrawn: entries replaced by others because "
+        "every step crossed one"
     )
     if report.undecided:
         console.print(
-            f"undecided: {report.undecided} entries whose difference, not gradient, is uncertain by more than "
-            f"{gradients.TOLERANCE:.0e} (by up to ±, from rounding of the loss), and agrees within that"
+            f"undecided: {report.undecided} entries whose finite difference is itself uncertain by more than "
+            f"{gradients.TOLERANCE:.0e} (by up to ±, from rounding of the loss); the gradient agrees within that"
         )
     worst = max((t.max_relative_error for t in (*report.tensors, report.directions) if t.seen), default=math.inf)
     if report.verdict == "undecided":
         names = ", ".join(t.name for t in (*report.tensors, report.directions) if not t.seen)
         console.print(
-            f"no difference of {names} is good to {gradients.COARSE:.0e}, so a mistake there might not be seen"
+            f"no finite difference of {names} is accurate to {gradients.COARSE:.0e}, so a wrong gradient there could "
+            "go unnoticed"
         )
     console.print(
         f"{report.verdict}: largest error {worst:.1e} of the tensor's largest gradient entry "
@@ -343,17 +345,17 @@ def reconstruct(options: Namespace, given: dict[str, Any]) -> int:
 
 
 def _test_images(trainer: training.Trainer, state: training.State, given: dict[str, Any]) -> Dataset:
-    """The data a run was trained on, or what was asked for instead, without test images that it was trained on.
+    """The data set of the run, or the one given instead, without test images that the run was trained on.
 
-    A line on stderr says how many are left out. Raises UserError if the model cannot take the images.
+    A line on stderr says how many were dropped. Raises UserError if the images do not have the model's shape.
     """
-    asked = {name: given.get(name) for name in ("train_size", "test_size")}  # all there are, unless told otherwise
+    asked = {name: given.get(name) for name in ("train_size", "test_size")}  # all images unless sizes are given
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     config = Config(**{**trainer.config.to_dict(), **asked, **_located(places)})
     data = _load(config)
     _same_images(trainer.model, data)
-    data, left_out = drop_trained(data, state.trained)
-    for note in (*data.notes, left_out):
+    data, dropped = drop_trained(data, state.trained)
+    for note in (*data.notes, dropped):
         if note:
             terminal.note(note)
     return data
@@ -447,19 +449,19 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
 
 
 def _draw_picture(kind: str, path: Path, *given: Any, **look: Any) -> Path:
-    """One of `vae.pictures`, which is only imported here. Raises UserError, in one line, where it cannot be drawn."""
+    """Draw one of the pictures of `vae.pictures`, which is imported only here. Raises UserError if that fails."""
     try:
         from vae import pictures
 
         return getattr(pictures, kind)(path, *given, **look)
     except (UserError, MemoryError, ImportError):
         raise
-    except Exception as error:  # fonts, matplotlib's installation: nothing of ours
+    except Exception as error:  # broken fonts or a broken matplotlib
         raise UserError(f"{path} cannot be drawn: {type(error).__name__}: {error}") from error
 
 
 def _try_drawing(kind: str, path: Path, *given: Any, **look: Any) -> None:
-    """The same, of a picture beside other work: where it cannot be drawn, a line on stderr is all it costs."""
+    """The same for a picture that the command can do without: if it fails, a line on stderr says so."""
     try:
         _draw_picture(kind, path, *given, **look)
     except (UserError, ImportError) as error:

@@ -34,7 +34,7 @@ def mean_elbo_sums(
     (N, H, W, C), in nats. The sample is z ~ P(z|y), never its mean.
 
     In the closed form they are minus the distortion E −ln Q(y|z) and minus the rate KL(P(z|y), Q(z)).
-    `on_images(count)` is told of progress.
+    `on_images(count)` is called after each group of images, for progress bars.
     """
     totals = np.zeros(2)
     for piece in _pieces(len(images)):
@@ -48,7 +48,7 @@ def mean_elbo_sums(
 
 
 def mean_elbo(*args: Any, **options: Any) -> float:
-    """The one-sample ELBO in nats, averaged over all images: the two `mean_elbo_sums` together."""
+    """The one-sample ELBO in nats, averaged over all images: the sum of the two `mean_elbo_sums`."""
     return sum(mean_elbo_sums(*args, **options))
 
 
@@ -64,7 +64,7 @@ def mean_importance_bound(
 ) -> float:
     """The importance-weighted bound of `samples` draws in nats, averaged over all images.
 
-    `on_images(count)` is told of progress, once for each draw.
+    `on_images(count)` is called after each draw for a group of images, for progress bars.
     """
     total = 0.0
     for piece in _pieces(len(images)):

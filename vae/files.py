@@ -37,7 +37,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         file = os.open(temporary, OPENED, 0o666)  # a number: Ctrl-C leaves no object open
         try:
             with suppress(OSError):
-                lock_file(file)  # while it is locked, nobody sweeps it up
+                lock_file(file)  # while it is locked, no other process removes it
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(file, rest) :]

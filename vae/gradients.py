@@ -5,12 +5,12 @@ and along random directions through all parameters, five-point differences must 
 largest gradient entry of the tensor; and with J the Jacobian of the per-image ELBO, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩ to 1e-12.
 
 The networks keep their real activations, which have kinks. A coordinate whose stencil straddles one (a ReLU switches
-between its points) is tried with smaller steps, down to where rounding would drown the difference, and is then replaced
-by another; both are counted in the report.
+between its points) is tried with smaller steps, until rounding would dominate the difference, and is then replaced by
+another; both are counted in the report.
 
-A difference has an error of its own: what the step leaves out, and rounding of the loss over the step. Both are
-measured. Where no step brings them within the tolerance (a huge loss that the entry hardly moves), the entry counts as
-undecided, and reverse mode must agree within that error. Of every tensor some difference must be good to 1e-4.
+A difference has an error of its own: truncation, and rounding of the loss divided by the step. Both are estimated.
+Where no step brings them within the tolerance (a huge loss that the entry hardly changes), the entry counts as
+undecided, and reverse mode must agree within that error. In every tensor some difference must be accurate to 1e-4.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vae.objectives import UNWEIGHTED, Likelihood, Weights, elbo_sums, elbo_term
 TOLERANCE = 1e-7  # of a tensor's largest gradient entry
 NONE = np.zeros(0)
 EPS = float(np.finfo(np.float64).eps)
-COARSE = 1e-4  # a mistake of this much must be seen in every tensor, whatever rounding does to its differences
+COARSE = 1e-4  # in every tensor, an error of this relative size must be detectable despite rounding
 ADJOINT_TOLERANCE = 1e-12
 STEPS = (*(2.0**-k for k in range(10, 24)), *(2.0**-k for k in (8, 6, 4, 2)))  # 1e-3 to 1e-7, then 4e-3 to 1/4
 STENCIL = ((-2, 1), (2, -1), (-1, -8), (1, 8))  # (offset, weight of 12h·f′): outermost first, where kinks show soonest
@@ -49,7 +49,7 @@ class Coordinate(NamedTuple):
 
     @property
     def decided(self) -> bool:
-        """Whether the difference is good to the tolerance."""
+        """Whether the difference is accurate to the tolerance."""
         return self.uncertainty <= TOLERANCE
 
     @property
@@ -68,9 +68,9 @@ class Tensor:
     kinks: int  # stencils that straddled a kink
     redrawn: int  # coordinates replaced because every stencil wide enough to judge them did
     max_relative_error: float  # of the entries that were decided, or were wrong beyond the difference's own error
-    undecided: int = 0  # entries whose difference is itself off by more than the tolerance; they agree within that
+    undecided: int = 0  # entries whose difference is uncertain by more than the tolerance, and that agree within that
     uncertainty: float = 0.0  # the largest bound on a difference's own error, relative
-    seen: bool = True  # whether a mistake of COARSE would have been seen in some entry
+    seen: bool = True  # whether an error of COARSE would have been detected in some entry
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """passed, FAILED, or undecided: nothing is wrong, but of some tensor no difference is good to COARSE."""
+        """passed, FAILED, or undecided: no error was found, but in some tensor no difference is accurate to COARSE."""
         every = (*self.tensors, self.directions)
         unseen = [not t.seen and t.max_relative_error == math.inf for t in every]
         right = [t.max_relative_error <= TOLERANCE for t in every]
@@ -102,7 +102,7 @@ class Report:
 
     @property
     def undecided(self) -> int:
-        """Entries whose difference, not gradient, is what is uncertain."""
+        """How many entries have a difference uncertain by more than the tolerance, and agree within that."""
         return sum(t.undecided for t in (*self.tensors, self.directions))
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,19 +176,19 @@ def check(
     def loss(p: Parameters) -> Any:
         return -mg.mean(per_image(p))
 
-    def terms_there(p: Parameters) -> Any:
-        """What the loss is the sum of. Differences are taken term by term and then added: less is lost to rounding."""
+    def terms_on_device(p: Parameters) -> Any:
+        """The terms of the loss. Differences are taken term by term and then added, to lose less to rounding."""
         parts = elbo_terms(model, likelihood, p, images, noise, form)
         return mg.concatenate([mg.ravel(part) * (-w / len(images)) for part, w in zip(parts, weights, strict=True)])
 
     def terms(p: Parameters) -> Any:
-        return terms_there(mg.to_device(p, device))
+        return terms_on_device(mg.to_device(p, device))
 
     def depending(i: int) -> Any:
         """The terms that depend on leaf i."""
         v = [np.zeros_like(x) for x in leaves]
         v[i] = mg.random.normal(keys[i], leaves[i].shape, np.float64)
-        values, slopes = mg.jvp(terms_there, (there,), (mg.to_device(tree.unflatten(structure, v), device),))
+        values, slopes = mg.jvp(terms_on_device, (there,), (mg.to_device(tree.unflatten(structure, v), device),))
         return mg.to_device(values[slopes != 0], "cpu")
 
     there = mg.to_device(parameters, device)
@@ -248,18 +248,18 @@ def _check_tensor(
             redrawn += 1
         else:
             compared.append((index, float(gradient[index]), found))
-    scale = scale or max((_certain(d) for *_, d in compared), default=0.0) or whole
+    scale = scale or max((_significant(d) for *_, d in compared), default=0.0) or whole
     checked = [Coordinate(name, at, g, d.value, abs(d.value - g) / scale, d.error / scale) for at, g, d in compared]
     return _summarise(name, gradient.shape, checked, kinks, redrawn), checked
 
 
 def _summarise(name: str, shape: tuple[int, ...], checked: list[Coordinate], kinks: int, redrawn: int) -> Tensor:
-    told = [c.relative for c in checked if c.decided or c.wrong]
+    errors = [c.relative for c in checked if c.decided or c.wrong]
     own = [c.uncertainty for c in checked]
     seen = bool(own) and min(own) <= COARSE
-    worst = _worst(told) if told or not seen else 0.0
+    worst = _worst(errors) if errors or not seen else 0.0
     return Tensor(
-        name, shape, len(checked), kinks, redrawn, worst, len(checked) - len(told), max(own, default=0.0), seen
+        name, shape, len(checked), kinks, redrawn, worst, len(checked) - len(errors), max(own, default=0.0), seen
     )
 
 
@@ -272,13 +272,13 @@ class Difference(NamedTuple):
 
 
 def _difference(f: Callable[[float], Any], here: bytes, rounding: float, scale: float, unit: float) -> Difference:
-    """The derivative of the sum of f at 0, with the first of STEPS (in this unit) that is good enough, or the best.
+    """The derivative of the sum of f at 0, with the first of STEPS (times `unit`) that is accurate enough, or the best.
 
-    D(h) = (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h has error O(h⁴) (Abramowitz and Stegun 25.3.6): 16/15 of what half
-    the step changes. A deviation of the loss by `rounding` becomes √130/12 times that over h, and ten times as much is
-    counted. Good enough is an error within the tolerance at this scale. Smaller steps are for kinks, none of which may
-    lie within the points (`here`: the decisions at 0), and for functions that change fast; larger ones for what
-    rounding would drown.
+    D(h) = (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h has error O(h⁴) (Abramowitz and Stegun 25.3.6), estimated as 16/15
+    of |D(h) − D(h/2)|. Rounding of the loss with standard deviation `rounding` adds √130/12 of that over h; ten times
+    as much is counted. Accurate enough: an error within the tolerance at this scale. Smaller steps are for kinks, none
+    of which may lie between the points (`here`: the decisions at 0), and for functions that change fast; larger ones
+    for differences that rounding would dominate.
     """
 
     @cache
@@ -306,12 +306,12 @@ def _difference(f: Callable[[float], Any], here: bytes, rounding: float, scale: 
 
 
 def _rounding(terms: Callable, parameters: Any, key: Any, depending: np.ndarray = NONE, draws: int = 15) -> float:
-    """The standard deviation of what rounding does to the loss as these parameters move.
+    """The standard deviation of the rounding error of the loss as these parameters move.
 
-    The fourth difference f(−2h) − 4f(−h) + 6f(0) − 4f(h) + f(2h) of a smooth function is h⁴f⁗, nothing where each entry
-    moves by some 1e-7 of their size, so what is left is √70 times the rounding of one value. Directions that cross a
-    kink are passed over. It is no less than what rounds the terms `depending` on the parameters once, which does not
-    show where they are too large to move.
+    The fourth difference f(−2h) − 4f(−h) + 6f(0) − 4f(h) + f(2h) of a smooth function is h⁴f⁗, which is negligible for
+    moves of about 1e-7 of an entry's size, so what remains is √70 times the rounding error of one value. Directions
+    that cross a kink are skipped. The result is at least the error of rounding the terms `depending` on the parameters
+    once, which does not show up in differences if those terms are too large to change.
     """
     leaves, structure = tree.flatten(parameters)
     left = []
@@ -343,10 +343,10 @@ def _sum(parts: list[np.ndarray]) -> float:
         return math.nan
 
 
-def _certain(difference: Difference) -> float:
-    """The size of a difference that is more than rounding, else 0.
+def _significant(difference: Difference) -> float:
+    """|difference| if it exceeds the difference's own error, else 0.
 
-    It is the scale where reverse mode gives nothing but zeros: a lost gradient must not pass for being small.
+    It is the scale for a tensor whose reverse-mode gradient is all zeros, so that a lost gradient is not called small.
     """
     return abs(difference.value) if abs(difference.value) > difference.error else 0.0
 
@@ -376,7 +376,7 @@ def _check_directions(
             redrawn += 1
         else:
             compared.append((float(sum(np.sum(g * d) for g, d in zip(gradients, v))), found))
-    scale = norm or max((_certain(d) for _, d in compared), default=0.0) or 1.0
+    scale = norm or max((_significant(d) for _, d in compared), default=0.0) or 1.0
     name = "all parameters"
     checked = [Coordinate(name, (), g, d.value, abs(d.value - g) / scale, d.error / scale) for g, d in compared]
     return _summarise(name, (), checked, kinks, redrawn)

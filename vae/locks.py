@@ -22,7 +22,7 @@ PART = re.compile(r"\.(.+)\.\d+\.part", re.DOTALL)
 
 
 def lock_file(file: int, wait: bool = False) -> bool:
-    """Lock an open file until it is closed; False if another process has locked it, unless told to `wait`.
+    """Lock an open file until it is closed; False if another process has locked it and not `wait`.
 
     Raises OSError on file systems without locks.
     """

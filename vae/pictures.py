@@ -37,7 +37,7 @@ PAD = 2  # image pixels between two images
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Matplotlib's own settings: a picture looks the same whatever the user's are."""
+    """Matplotlib's default settings instead of the user's, so that pictures look the same everywhere."""
     with rc_context():
         rcdefaults()
         yield
@@ -237,8 +237,8 @@ def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, par
 
 
 def _sheet(picture: np.ndarray, cell: float, title: str, note: str = "", **margins: float) -> Axes:
-    """A picture (H, W, C) alone; each pixel is k × k pixels of the file, so that `cell` pixels fill half an inch, or
-    fewer of a picture that would need much memory."""
+    """Axes with only a picture (H, W, C). Each of its pixels is k × k pixels of the file: k is chosen so that `cell`
+    pixels fill half an inch, or smaller to save memory for large pictures."""
     inches = max(1, round(min(112 / cell, 2000 / max(picture.shape)))) / DPI
     (axes,) = _page(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
     axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)), aspect="auto", interpolation="none", origin="upper")

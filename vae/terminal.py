@@ -30,7 +30,7 @@ def progress(console: Console, *more: ProgressColumn) -> Progress:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """A table, as wide as the screen, but wide enough that no word or number in it is cut."""
+    """Print a table as wide as the screen, or wider if a word or number would be cut."""
     longest = []
     for column in table.columns:
         cells = [str(cell) for cell in (column.header, *column.cells)]
@@ -55,7 +55,7 @@ def note(text: str) -> None:
 
 
 def _has_thread() -> bool:
-    """Whether a thread can be started, as a progress bar needs one."""
+    """Whether a thread can be started: progress bars need one."""
     try:
         thread = Thread(target=int)
         thread.start()

@@ -93,5 +93,5 @@ def _load_files(
         raise DataError(f"there is no file or folder {' or '.join(map(str, places))}")
     raise DataError(
         f"unknown dataset {name!r}: choose {', '.join(NAMES[:-1])} or {NAMES[-1]}, "
-        "or give the path of an .npy or .npz file or of a folder of pictures"
+        "or give the path of an .npy, .npz or IDX file or of a folder of pictures"
     )
