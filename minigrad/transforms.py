@@ -256,7 +256,7 @@ def check_inexact(x: Any, name: str, instead: str = "leave it out through argnum
             backend_of((x,))
         except TypeError as error:
             raise OperandTypeError(
-                f"{name}: a leaf to differentiate is {error}, or a container known to mg.tree.register"
+                f"{name}: a leaf to differentiate is {error}, or register its class with mg.tree.register"
             ) from None
     if not is_inexact(x):
         raise OperandTypeError(

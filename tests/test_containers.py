@@ -1,4 +1,4 @@
-"""Containers: what a function gets and gives back is what was there, or it is refused by name."""
+"""Containers: functions get them, and results come back, exactly as they were made; others are refused by name."""
 
 from __future__ import annotations
 

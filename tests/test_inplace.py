@@ -1,4 +1,4 @@
-"""minigrad/ops/inplace: what NumPy does in place is never silently something else for traced values."""
+"""minigrad/ops/inplace: in-place operations on traced values raise instead of silently differing from NumPy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def executed(statement, **names):
 @every_way
 @pytest.mark.parametrize("sign", SIGNS)
 def test_augmented_assignment_to_a_traced_array_says_what_to_write(sign, way, on_device):
-    """NumPy changes the array for both names; bound anew, y would be another value than x."""
+    """NumPy changes the array under both names; rebinding y would leave x as it was."""
     f = executed(f"y {sign}= 2")
     with pytest.raises(TypeError, match=rf"would change the traced float64\[2, 2\].* write x = x \{sign} y"):
         WAYS[way](f, on_device(np.ones((2, 2))))
@@ -60,7 +60,7 @@ def test_augmented_assignment_of_a_traced_value_to_a_plain_array(sign, way):
 
 
 @every_way
-def test_numbers_are_bound_anew_as_in_numpy(way):
+def test_scalars_are_rebound_as_in_numpy(way):
     def f(x):
         total, first = 0.0, mg.sum(x)
         same = first

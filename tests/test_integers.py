@@ -1,4 +1,4 @@
-"""Wherever an integer is asked for, NumPy's do: of any width, and in an array of no axes. Nothing else does."""
+"""Where an integer is asked for, NumPy integers and zero-dimensional integer arrays are accepted, and nothing else."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_other_things_are_refused(place, wrong):
     assert place.split()[0].split(".")[-1] in str(caught.value)
 
 
-def test_a_truth_is_no_integer():
+def test_booleans_are_refused():
     for place in ("sum axis", "reshape", "conv2d stride", "grad", "donate", "random.split", "tile"):
         with pytest.raises((TypeError, ValueError), match="True"):
             PLACES[place][0](True)

@@ -1,4 +1,4 @@
-"""tests/world.py: the suite runs in any world, and says what it leaves out."""
+"""tests/world.py: the suite runs in any environment, and gives a reason for what it skips."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from rich.table import Table
 
 
 def console(stderr: bool = False) -> Console:
-    """Prints names and paths as they are: nothing in them is markup, and none is broken over lines."""
+    """A console that prints names and paths as they are, without markup or line breaks."""
     return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress(console: Console, *more: ProgressColumn) -> Progress:
-    """A progress bar with more columns before the time; it shows on terminals only, and goes when it is done."""
+    """A progress bar with more columns before the time, shown only on terminals and removed when it is done."""
     about = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     return Progress(
         *about,

@@ -24,7 +24,7 @@ import numpy as np
 
 SHIM = Path(__file__).with_name("shim.h")
 GXX = shutil.which("g++")
-USER = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # not every number of a user has a name
+USER = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # not every user id has a name
 FLAGS = (
     "-std=c++17 -O1 -fPIC -ffp-contract=off -U_FORTIFY_SOURCE "
     "-fsanitize=alignment,bounds -fsanitize-undefined-trap-on-error "
