@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +184,60 @@ def test_a_signal_handler_that_raises_leaves_no_task_running(fresh_workers, monk
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert late
+
+
+def test_a_signal_handler_that_raises_at_any_call_leaves_no_task_running(fresh_workers):
+    """A handler may run where a function is entered; a trace function, in its place, raises at each of these."""
+
+    class TooLate(Exception):
+        pass
+
+    def task():
+        if threading.current_thread() is not threading.main_thread():
+            running.append(1)
+            time.sleep(0.005)
+            running.pop()
+        else:
+            time.sleep(0.001)
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename == threads.__file__ and next(calls, None) is None:
+            raise TooLate
+
+    threads.together([lambda: time.sleep(0.002)] * 3)  # all threads are there
+    before, running, late = sys.gettrace(), [], 0
+    for number in range(100):
+        calls = iter(range(number))
+        sys.settrace(trace)
+        try:
+            threads.together([task] * 3)
+            break
+        except TooLate:
+            late += 1
+        finally:
+            sys.settrace(before)
+        assert not running
+    assert 10 < late < 100
+
+
+def test_a_task_that_is_done_is_not_kept_for_a_thread_that_is_busy(fresh_workers):
+    class Task:
+        def __call__(self):
+            pass
+
+    begun, over = threading.Barrier(3, timeout=30), threading.Event()
+    busy = threading.Thread(target=lambda: threads.together([lambda: (begun.wait(), over.wait(30))] * 2))
+    busy.start()
+    begun.wait()
+    tasks = [Task(), Task()]
+    kept = [weakref.ref(task) for task in tasks]
+    threads.together(tasks)
+    del tasks
+    gc.collect()
+    left = [ref() for ref in kept]
+    over.set()
+    busy.join()
+    assert left == [None, None]
 
 
 def run(program: str, **options) -> subprocess.CompletedProcess:

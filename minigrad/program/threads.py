@@ -118,6 +118,7 @@ class _Task:
             except BaseException as error:
                 self.error = error
             finally:
+                del self._function  # the task may stay in the queue for long
                 self._over = True
                 self._running.release()
 
@@ -172,15 +173,18 @@ def together(tasks: Sequence[Callable[[], Any]]) -> None:
         _workers.submit(claimable[1:])
         for task in claimable:
             task.run("caller")
-    finally:
+        for task in claimable:
+            task.wait()
+    except BaseException:  # of a signal handler
         _wait_for(claimable)
+        raise
     for task in claimable:
         if task.error is not None:
             raise task.error
 
 
 def _wait_for(tasks: Sequence[_Task]) -> None:
-    """Wait for all tasks that workers claimed, even if a signal handler raises meanwhile."""
+    """Wait for all tasks that workers claimed, even if a signal handler raises once more meanwhile."""
     try:
         for task in tasks:
             task.wait()
