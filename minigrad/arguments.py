@@ -42,10 +42,12 @@ _OPTIONS: dict[str, tuple[tuple, str]] = {
 def not_offered(operation: str, /, **options: Any) -> None:
     """Raise OperandTypeError if one of these NumPy options has a value that would change the result."""
     for name, value in options.items():
+        if value is None and name in _OPTIONS:
+            continue
         if name not in _OPTIONS:
             raise OperandTypeError(f"{operation} has no argument {name}")
         usual, instead = _OPTIONS[name]
-        if value is not None and not (isinstance(value, (str, bool)) and value in usual):
+        if not (isinstance(value, (str, bool)) and value in usual):
             raise OperandTypeError(f"{operation}: {name}={_shown(value)} is not offered: {instead}")
 
 
@@ -68,7 +70,9 @@ def integer(x: Any, what: str) -> int:
 
 def _on_device(x: Any) -> bool:
     """Whether x is a zero-dimensional integer array on a GPU, which has no `__index__`."""
-    return hasattr(x, "dtype") and not hasattr(x, "__index__") and x.dtype.kind in "iu" and x.shape == ()
+    if isinstance(x, type) or not hasattr(x, "dtype") or hasattr(x, "__index__"):
+        return False
+    return x.dtype.kind in "iu" and x.shape == ()
 
 
 def integers(x: Any, what: str) -> tuple[int, ...]:
@@ -78,7 +82,12 @@ def integers(x: Any, what: str) -> tuple[int, ...]:
 
 def is_several(x: Any) -> bool:
     """Whether x is a sequence or a vector, not one number."""
-    return isinstance(x, (tuple, list, range)) or len(getattr(x, "shape", ())) == 1
+    return isinstance(x, (tuple, list, range)) or ndim_of(x) == 1
+
+
+def ndim_of(x: Any) -> int:
+    """How many axes an array has; 0 for anything else."""
+    return 0 if isinstance(x, type) else len(getattr(x, "shape", ()))  # np.float64 has a shape as well
 
 
 def dtype_from(dtype: Any, operation: str) -> np.dtype:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 BUILT_IN = (type(None), tuple, list, OrderedDict, defaultdict, dict)  # subclasses before their bases
 
+ATTRIBUTES = "self.__dict__ = self"  # of a dict whose items are its attributes
+
 
 class TreeError(ValueError):
     """Trees differ in structure where they must not, or a container cannot be rebuilt as it was."""
@@ -82,35 +84,48 @@ def _of_none(kind: type, base: type) -> Container:
     return Container(lambda tree: ((), (), ()), lambda keys, children, static: None)
 
 
+def _reader(kind: type, base: type) -> Callable[[Any], Iterable]:
+    """How to read the items of a tuple or list: the slower way where a subclass has a way of its own."""
+    return base.__iter__ if kind.__iter__ is not base.__iter__ else lambda tree: tree
+
+
 def _of_tuple(kind: type, base: type) -> Container:
     fields = getattr(kind, "_fields", None)  # of a NamedTuple
+    items = _reader(kind, base)
 
     def take(tree: tuple) -> tuple[tuple, Iterable, tuple]:
-        return tuple(range(len(tree))) if fields is None else fields, tuple.__iter__(tree), ()
+        return tuple(range(tuple.__len__(tree))) if fields is None else fields, items(tree), ()
 
     return Container(take, lambda keys, children, static: tuple.__new__(kind, children))
 
 
 def _of_list(kind: type, base: type) -> Container:
+    items = _reader(kind, base)
+
     def put(keys: tuple, children: list, static: tuple) -> list:
         made = list.__new__(kind)
         list.extend(made, children)
         return made
 
-    return Container(lambda tree: (tuple(range(list.__len__(tree))), list.__iter__(tree), ()), put)
+    put = (lambda keys, children, static: children.copy()) if kind is list else put
+    return Container(lambda tree: (tuple(range(list.__len__(tree))), items(tree), ()), put)
 
 
 def _of_dict(kind: type, base: type) -> Container:
     def take(tree: dict) -> tuple[tuple, Iterable, tuple]:
         static = (tree.default_factory,) if base is defaultdict else ()
+        if kind.__dictoffset__ and vars(tree) is tree:
+            static += (ATTRIBUTES,)
         return tuple(base.keys(tree)), base.values(tree), static
 
     def put(keys: tuple, children: list, static: tuple) -> dict:
         made = base.__new__(kind)
         if base is defaultdict:
-            base.__init__(made, *static)
+            base.__init__(made, static[0])
         for key, child in zip(keys, children, strict=True):
             base.__setitem__(made, key, child)
+        if static[-1:] == (ATTRIBUTES,):
+            object.__setattr__(made, "__dict__", made)
         return made
 
     return Container(take, put)
@@ -150,17 +165,23 @@ _makers: dict[type, Callable[[type, type], Container]] = {
 def _refuse_attributes(kind: type, container: Container, fields: set[str]) -> Container:
     """The same, but refusing a container with attributes besides its items or fields, which would be lost."""
     recomputed = {name for c in kind.__mro__ for name, value in vars(c).items() if isinstance(value, cached_property)}
+    expected = fields | recomputed | {"__orig_class__"}  # which typing sets to C[int] where C[int](…) is called
+    slots = any(vars(c).get("__slots__") for c in kind.__mro__)
 
     def take(tree: Any) -> tuple[tuple, Iterable, tuple]:
-        state = object.__getstate__(tree)  # all of its attributes: a dict, or that and a dict of slots, or None
-        held = {name for part in (state if isinstance(state, tuple) else (state,)) for name in part or ()}
-        more = held - fields - recomputed
-        if more:
-            what = "fields" if fields else "items"
-            raise _refusal(kind, f"has attributes that are not among its {what} ({', '.join(sorted(map(str, more)))})")
+        held = _attributes(tree) if slots else vars(tree).keys()
+        if not held <= expected and getattr(tree, "__dict__", None) is not tree:
+            what, more = "fields" if fields else "items", ", ".join(sorted(map(str, held - expected)))
+            raise _refusal(kind, f"has attributes that are not among its {what} ({more})")
         return container.open(tree)
 
     return Container(take, container.close)
+
+
+def _attributes(tree: Any) -> set[str]:
+    """The names of all attributes of an object with slots."""
+    state = object.__getstate__(tree)  # a dict, or that and a dict of slots, or None
+    return {name for part in (state if isinstance(state, tuple) else (state,)) for name in part or ()}
 
 
 def _refusal(kind: type, why: str) -> TreeError:

@@ -115,7 +115,7 @@ class Reverse(Interpreter):
                 if self.cut:
                     self._check_live(arg)
                 values[i], traced[i] = arg._value, True
-            elif isinstance(arg, list):
+            elif isinstance(arg, (list, tuple)):
                 values[i] = np.asarray(arg)
         y = self.parent.process(primitive, values, params)
         plan = rule_of(primitive, "reverse").plan(tuple(traced)) if True in traced else None

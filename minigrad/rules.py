@@ -146,7 +146,7 @@ class Elementwise(Rule):
         partial = self.statements[self.names[position]]
         if isinstance(partial, int):
             return vector if partial == 1 else _op("negative", vector)
-        known, dtype = {**known, "t": vector}, dtype_of(known["y"])
+        known["t"], dtype = vector, dtype_of(known["y"])
         for name in partial.asks:
             if name in self.names:
                 known[name] = _promoted(known[name], dtype)
@@ -290,10 +290,10 @@ def _zero(x: Any) -> Any:
 
 def _promoted(x: Any, dtype: np.dtype) -> Any:
     """x in the dtype of the result; Python numbers stay as they are, since they are weak."""
-    found = dtype_of(x)
-    if type(concrete(x)) in (bool, int, float, complex) or found == dtype:
+    if type(concrete(x)) in (bool, int, float, complex):
         return x
-    if found.kind == "c" and dtype.kind != "c":  # stays complex, so that its rule can refuse it
+    found = dtype_of(x)
+    if found == dtype or (found.kind == "c" and dtype.kind != "c"):  # complex, so that its rule can refuse it
         return x
     return _op("astype" if is_inexact(x) else "astype_discrete", x, dtype=dtype)
 

@@ -186,6 +186,17 @@ def test_positional_call_of_a_method(name, arguments):
     check_call(call, call, X, name in CONSTANT, name not in UNTRACED)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32, np.float32])
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "cumsum", "cumprod", "trace"])
+def test_sums_and_products_are_in_the_dtype_asked_for(name, dtype):
+    """NumPy's own of small integers are in wide ones; those in uint8 are taken modulo 256."""
+    x = np.array([[1, 100, 100], [3, 2, 200]], np.int64)
+    expected = getattr(np, name)(x, dtype=dtype)
+    f = lambda x: ours(name)(x, dtype=dtype)
+    for function in (f, mg.jit(f)):
+        close(function(x), expected)
+
+
 @pytest.mark.parametrize("name", BITS)
 def test_positional_call_with_bits(name):
     required, _ = FUNCTIONS[name]

@@ -113,7 +113,7 @@ def test_integers_of_numpy(place, kind):
     same(asked(KINDS[kind](n)), asked(n))
 
 
-@pytest.mark.parametrize("wrong", [1.5, 1.0, "2", np.float64(1), np.array(1.0)], ids=repr)
+@pytest.mark.parametrize("wrong", [1.5, 1.0, "2", np.float64(1), np.array(1.0), np.float64], ids=repr)
 @pytest.mark.parametrize("place", PLACES)
 def test_other_things_are_refused(place, wrong):
     asked, _ = PLACES[place]

@@ -154,5 +154,7 @@ def test_functions_of_one_name_and_two_meanings_are_refused(function):
 def test_lists_of_numbers_are_operands_and_lists_of_traced_values_are_told_to_stack():
     gradient = mg.grad(lambda x: mg.sum([2.0, 3.0] * x + x * [1.0, -5.0] + mg.add(x, [1.0, 2.0])))(np.ones(2))
     assert gradient.tolist() == [4.0, -1.0]
+    gradient = mg.grad(lambda x: mg.sum((2.0, 3.0) * x + x * (1.0, -5.0) + mg.add(x, (1.0, 2.0))))(np.ones(2))
+    assert gradient.tolist() == [4.0, -1.0]  # and tuples
     with pytest.raises(TypeError, match=r"mg\.stack"):
         mg.grad(lambda x: mg.sum([x, x]))(np.ones(2))

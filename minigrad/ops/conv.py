@@ -12,7 +12,7 @@ All three are matrix products of windows, which NumPy writes out (`backends/colu
 
 from __future__ import annotations
 
-from minigrad.arguments import integer, integers, is_several
+from minigrad.arguments import integer, integers, is_several, ndim_of
 from minigrad.backends.columns import Pads, out_size
 from minigrad.core import OperandError, OperandTypeError, describe, primitive, shape_of
 from minigrad.ops.shape import reshape_p, transpose_p
@@ -82,7 +82,7 @@ def _pads(padding, size, kernel, stride) -> Pads:
     if isinstance(padding, str) and padding == "valid":
         return ((0, 0), (0, 0))
     try:
-        if is_several(padding) or len(getattr(padding, "shape", ())) == 2:
+        if is_several(padding) or ndim_of(padding) == 2:
             pairs = tuple(integers(side, "conv2d: padding") for side in padding)
         else:
             pairs = ((integer(padding, "conv2d: padding"),) * 2,) * 2

@@ -163,6 +163,8 @@ def _static(i):
 
 def _is_array(i):
     """Whether an index entry makes indexing advanced: an array that is no mere integer, a boolean, a traced value."""
+    if isinstance(i, type):  # np.float64 has a dtype as well
+        return False
     return isinstance(i, (bool, np.bool, Tracer)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
 
 

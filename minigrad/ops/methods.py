@@ -122,7 +122,7 @@ def _reflected(function: Callable) -> Callable:
 
 
 def _is_operand(x: Any) -> bool:
-    return isinstance(x, (Tracer, int, float, complex, list)) or hasattr(x, "dtype")
+    return isinstance(x, (Tracer, int, float, complex, list, tuple)) or hasattr(x, "dtype")
 
 
 # Methods whose arguments differ from those of NumPy's function of the same name

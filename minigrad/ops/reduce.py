@@ -48,12 +48,18 @@ linear(sum_p, x=lambda g, x, axes: spread(g, x, axes))
 def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
     """Sum over axes (all by default), in `dtype`."""
     not_offered("sum", out=out, initial=initial, where=where)
-    return reduce_axes(sum_p, summands(a, dtype, "sum"), axis, keepdims)
+    y = reduce_axes(sum_p, summands(a, dtype, "sum"), axis, keepdims)
+    return given_in(y, dtype)
+
+
+def given_in(y, dtype):
+    """A sum or product in the dtype that was asked for: that of small integers comes in a wide one."""
+    return y if dtype is None else astype(y, dtype, copy=False)
 
 
 def summands(a, dtype, operation):
     """a, converted to `dtype` if one is given: what a reduction or scan adds up or multiplies."""
-    return a if dtype is None else astype(a, dtype_from(dtype, operation))
+    return a if dtype is None else astype(a, dtype_from(dtype, operation), copy=False)
 
 
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
@@ -61,7 +67,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     not_offered("mean", out=out, where=where)
     wide, result = _widened(a, dtype, "mean")
     count = _count(a, axis, "mean")
-    y = e.divide(sum(wide, axis, keepdims=keepdims), count)
+    y = e.divide(sum(wide, axis, dtype, keepdims=keepdims), count)
     return y if result is None else astype(y, result)
 
 

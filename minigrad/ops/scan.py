@@ -15,7 +15,7 @@ from minigrad.core import primitive, shape_of
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem
-from minigrad.ops.reduce import line, reduce_axes, spread, sum_p, summands
+from minigrad.ops.reduce import given_in, line, reduce_axes, spread, sum_p, summands
 from minigrad.ops.shape import concatenate_p, moveaxis, reshape_p
 from minigrad.rules import custom, linear
 
@@ -35,7 +35,8 @@ def cumsum(a, axis=None, dtype=None, out=None):
     """Running sums along an axis (of the raveled a by default), in `dtype`."""
     not_offered("cumsum", out=out)
     a, axis = line(a, axis, "cumsum")
-    return cumsum_p(summands(a, dtype, "cumsum"), axis=axis, reverse=False)
+    y = cumsum_p(summands(a, dtype, "cumsum"), axis=axis, reverse=False)
+    return given_in(y, dtype)
 
 
 # Products, with derivatives that are exact where factors are zero
@@ -109,7 +110,8 @@ def cumprod(a, axis=None, dtype=None, out=None):
     """Running products along an axis (of the raveled a by default), in `dtype`."""
     not_offered("cumprod", out=out)
     a, axis = line(a, axis, "cumprod")
-    return cumprod_p(summands(a, dtype, "cumprod"), axis=axis)
+    y = cumprod_p(summands(a, dtype, "cumprod"), axis=axis)
+    return given_in(y, dtype)
 
 
 @primitive("prod")
@@ -145,4 +147,5 @@ custom(
 def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
     """Product over axes (all by default), in `dtype`."""
     not_offered("prod", out=out, initial=initial, where=where)
-    return reduce_axes(prod_p, summands(a, dtype, "prod"), axis, keepdims)
+    y = reduce_axes(prod_p, summands(a, dtype, "prod"), axis, keepdims)
+    return given_in(y, dtype)

@@ -106,7 +106,7 @@ linear(copy_p, x=lambda g: g)
 
 def normal_axis(axis: int, ndim: int, operation: str) -> int:
     """A non-negative axis. Raises OperandIndexError or OperandTypeError naming the operation."""
-    position = integer(axis, f"{operation}: an axis")
+    position = axis if type(axis) is int else integer(axis, f"{operation}: an axis")
     if not -ndim <= position < ndim:
         raise OperandIndexError(f"{operation}: axis {axis} is out of range for an array of {ndim} dimensions")
     return position % ndim
@@ -116,6 +116,8 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) -> 
     """Sorted non-negative axes; None means all of them. Raises OperandIndexError for repeats and overruns."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int:  # mostly
+        return (normal_axis(axis, ndim, operation),)
     axes = [normal_axis(a, ndim, operation) for a in (axis if is_several(axis) else (axis,))]
     if len(set(axes)) != len(axes):
         raise OperandIndexError(f"{operation}: axis {axis} names an axis twice")
