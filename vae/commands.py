@@ -206,32 +206,39 @@ def _train(
     console.print(str(explain_loss(config, trainer.model.image_shape)))
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(f"reported: {objectives.implications(trainer.likelihood, data.binary, pixels)}")
+    if state is None:
+        state = trainer.initial()
+        folders.clear(out)  # now that nothing is wrong with the new run
+    try:
+        state = _train_with_progress(console, trainer, data, out, state)
+    except KeyboardInterrupt:
+        if (out / training.CHECKPOINT).exists():
+            place = f"./{out}" if str(out)[0] in "-~" else str(out)
+            again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
+            print(f"stopped; continue with: {again}")  # to be pasted: a console would make spaces of a tab in the path
+        raise
+    _draw(trainer, state, data, out)
+    return state
+
+
+def _train_with_progress(
+    console: Console, trainer: training.Trainer, data: Dataset, out: Path, state: training.State
+) -> training.State:
+    epochs = trainer.config.epochs
     with terminal.progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
         bar = progress.add_task("", loss=float("nan"))
 
         def on_step(state: training.State, steps: int, loss: float) -> None:
-            epoch = f"epoch {state.epoch + 1}/{config.epochs}"
+            epoch = f"epoch {state.epoch + 1}/{epochs}"
             progress.update(bar, completed=state.step, total=steps, description=epoch, loss=loss)
 
         def on_epoch(record: dict) -> None:
-            progress.console.print(
+            console.print(
                 f"epoch {record['epoch']:3d}: train −ELBO {-record['train_elbo']:.2f}, "
                 f"test −ELBO {-record['test_elbo']:.2f} nats, {record['seconds']:.1f} s"
             )
 
-        if state is None:
-            state = trainer.initial()
-            folders.clear(out)  # now that nothing is wrong with the new run
-        try:
-            state = training.train(trainer, data, out, state, on_step, on_epoch)
-        except KeyboardInterrupt:
-            if (out / training.CHECKPOINT).exists():
-                place = f"./{out}" if str(out)[0] in "-~" else str(out)
-                again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
-                progress.console.print(f"stopped; continue with: {again}")
-            raise
-    _draw(trainer, state, data, out)
-    return state
+        return training.train(trainer, data, out, state, on_step, on_epoch)
 
 
 def _visible(images: Any) -> Any:

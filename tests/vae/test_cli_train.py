@@ -111,7 +111,7 @@ def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
 
-@pytest.mark.parametrize("out", ["run", "a run; of 'mine'", "-run", "~run"])
+@pytest.mark.parametrize("out", ["run", "a run; of 'mine'", "-run", "~run", "a\trun"])
 def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path, out):
     real, left = training.mean_elbo, [1]
 
@@ -128,7 +128,7 @@ def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path, out):
     (again,) = re.findall(r"stopped; continue with: python -m vae (.*)", said)
     code, said, _ = vae(*shlex.split(again))
     assert code == 0
-    assert f"resuming {out} after epoch 1, step 4" in said
+    assert f"resuming {out} after epoch 1, step 4".expandtabs() in said
 
 
 def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
