@@ -100,22 +100,27 @@ def _train(setting: Setting, kind: str, nats: float) -> Trained:
     net = model.init(setting.key("coder"))
     trained = Trained(kind, model, Coder(net, np.full(images.shape[1:], math.log(0.25), np.float32), prior), 10.0)
     optimiser = adam(RATE)
-    state = optimiser.init(trained.coder)
+
+    def step(coder: Coder, state: Any, price: Any, y: Any, noise: Any) -> tuple[Any, Coder, Any]:
+        """The rate in nats, and the next two: one step down −ELBO·T, whose size does not change with the price T."""
+
+        def loss(coder: Coder) -> tuple[Any, Any]:
+            now = trained._replace(coder=coder, price=price)
+            _, log_prior, log_p = code(now, y, noise)
+            bound = elbo(*terms(now, y, noise), np.ones(1, np.float32))
+            return -mg.mean(bound) * price, mg.mean(log_p - log_prior)
+
+        (_, rate), gradient = mg.value_and_grad(loss, has_aux=True)(coder)
+        return rate, *optimiser.update(coder, gradient, state)
+
+    step, coder, price = mg.jit(step, donate=(0, 1)), trained.coder, trained.price
+    state = optimiser.init(coder)
     for epoch in range(EPOCHS):
         for rows, noise in batches(setting.key(f"epoch {epoch}"), len(images), BATCH, LATENT):
-            (_, rate), gradient = mg.value_and_grad(_loss, has_aux=True)(trained.coder, trained, images[rows], noise)
-            updated, state = optimiser.update(trained.coder, gradient, state)
+            rate, coder, state = step(coder, state, np.float32(price), images[rows], noise)
             turn = TURN * (1 - epoch / EPOCHS) * min(float(rate) / nats - 1, 1.0)  # a rate too high makes nats dearer
-            trained = trained._replace(coder=updated, price=trained.price * math.exp(turn))
-    return trained._replace(coder=in_float64(trained.coder))
-
-
-def _loss(coder: Coder, trained: Trained, y: Any, noise: Any) -> tuple[Any, Any]:
-    """−ELBO·T, whose size does not change with the price; and the rate in nats."""
-    trained = trained._replace(coder=coder)
-    _, log_prior, log_p = code(trained, y, noise)
-    bound = elbo(*terms(trained, y, noise), np.ones(1, np.float32))
-    return -mg.mean(bound) * trained.price, mg.mean(log_p - log_prior)
+            price *= math.exp(turn)
+    return trained._replace(coder=in_float64(coder), price=price)
 
 
 def coded(setting: Setting, trained: Trained, y: np.ndarray) -> tuple[np.ndarray, float]:
