@@ -23,6 +23,7 @@ from vae.data import NAMES, Dataset, digests, drop_trained, load
 from vae.errors import UserError
 from vae.explain import explain_loss
 from vae.models import Model, Parameters
+from vae.signals import finished
 
 SHOWN = 12  # images in a row of reconstructions
 
@@ -388,9 +389,10 @@ def _same_images(model: Model, data: Dataset) -> None:
 
 def lecture(options: Namespace, given: dict[str, Any]) -> int:
     """Both sides of every claim of the lecture, and a page; exit code 1 if a claim fails."""
-    from vae.lecture import CLAIMS, Setting
-    from vae.lecture.page import page
-    from vae.lecture.run import run
+    with finished():
+        from vae.lecture import CLAIMS, Setting
+        from vae.lecture.page import page
+        from vae.lecture.run import run
 
     slides = sorted({c.slide for c in CLAIMS})
     unknown = [n for n in options.slide or () if n not in slides]
@@ -458,7 +460,8 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
 def _draw_picture(kind: str, path: Path, *given: Any, **look: Any) -> Path:
     """Draw one of the pictures of `vae.pictures`, which is imported only here. Raises UserError if that fails."""
     try:
-        from vae import pictures
+        with finished():  # a signal while compiled parts are imported would pass for a fault of theirs
+            from vae import pictures
 
         return getattr(pictures, kind)(path, *given, **look)
     except (UserError, MemoryError, ImportError):

@@ -1,5 +1,6 @@
 """python -m vae as a process: exit codes, signals, pipes and terminals."""
 
+import builtins
 import json
 import os
 import signal
@@ -123,6 +124,30 @@ def test_output_that_nobody_takes(tmp_path, images, trained):
     closing = ["sh", "-c", '"$@" >&- 2>&- <&-', "sh", sys.executable, "-m", "vae", *train, "closed"]
     assert subprocess.run(closing, cwd=tmp_path, env=environment(), timeout=60).returncode == 0
     assert {path.name for path in (tmp_path / "closed").iterdir()} >= WRITTEN
+
+
+@pytest.mark.parametrize("module", ["pictures", "make_digits", "load_folder", "CLAIMS"])
+def test_ctrl_c_within_an_import_is_no_broken_installation(vae, trained, monkeypatch, tmp_path, module):
+    """Compiled modules turn whatever is raised while they are imported into an ImportError."""
+    real = builtins.__import__
+
+    def interrupted(name, globals=None, locals=None, fromlist=(), level=0):
+        if module in (fromlist or ()):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt as stop:
+                raise ImportError("initialization failed") from stop
+        return real(name, globals, locals, fromlist, level)
+
+    command = {
+        "pictures": ["sample", "--checkpoint", trained],
+        "make_digits": ["train", "--train-size", "20", "--test-size", "2"],
+        "load_folder": ["train", "--data", str(tmp_path)],
+        "CLAIMS": ["lecture", "--exact"],
+    }[module]
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    code, _, err = vae(*command)
+    assert (code, err) == (130, "python -m vae: stopped\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
