@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from matplotlib import rc_context, rcdefaults
@@ -38,8 +39,9 @@ PAD = 2  # image pixels between two images
 @contextmanager
 def plain() -> Iterator[None]:
     """Matplotlib's default settings instead of the user's, so that pictures look the same everywhere."""
-    with rc_context():
+    with rc_context(), catch_warnings():
         rcdefaults()
+        filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # in a name: the picture shows a box for it
         yield
 
 

@@ -391,3 +391,9 @@ def test_degenerate_but_sound_arguments_are_drawn_without_warnings(tmp_path) -> 
         pictures.agreement(path, [0.0], [0.0], ["w"], 1e-6, "zero", relative=[0.0])
         pictures.agreement(path, [5e-324], [1e100], ["w"], 1e-6, "extremes", relative=[1e9])
         pictures.samples(path, np.ones((1, 1, 1, 1)), "one pixel")
+
+
+def test_names_with_letters_that_the_font_lacks(tmp_path: Path) -> None:
+    """A box stands for each; it is no reason to warn (which is an error here), or to draw nothing."""
+    path = pictures.samples(tmp_path / "a.png", np.zeros((1, 4, 4, 1)), "日本")
+    assert path.read_bytes().startswith(b"\x89PNG")
