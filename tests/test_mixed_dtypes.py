@@ -163,6 +163,34 @@ def test_a_sum_over_what_was_broadcast_counts_in_float32(on_device):
     assert gradient.dtype == np.float16 and to_host(gradient).tolist() == [5000, 5000]
 
 
+TWOS = np.full((5000, 2), 2, np.float16)
+MANY = {
+    "sum": (lambda x: mg.sum(x, 0), [10_000] * 2),
+    "logsumexp": (lambda x: mg.logsumexp(x, 0), [2 + np.log(5000)] * 2),
+    "softmax": (lambda x: mg.softmax(x, 0), np.full((5000, 2), 1 / 5000)),
+    "log_softmax": (lambda x: mg.log_softmax(x, 0), np.full((5000, 2), -np.log(5000))),
+    "cumsum": (lambda x: mg.cumsum(x, 0), np.stack([np.arange(2, 10_001, 2)] * 2, 1)),
+    "pullback of cumsum": (
+        lambda x: mg.vjp(lambda y: mg.cumsum(y, 0), x)[1](x)[0],
+        np.stack([np.arange(10_000, 0, -2)] * 2, 1),
+    ),
+    "pullback of take": (
+        lambda x: mg.vjp(lambda y: mg.take(y, np.zeros(5000, int), 0), x[:1])[1](x)[0],
+        [[10_000] * 2],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many_float16_numbers_are_added_up_in_float32(name, on_device):
+    """In float16 a sum of twos stops at 4096."""
+    f, expected = MANY[name]
+    for function in (f, mg.jit(f)):
+        y = function(on_device(TWOS))
+        assert y.dtype == np.float16
+        np.testing.assert_allclose(to_host(y), expected, rtol=2 * float(np.finfo(np.float16).eps))
+
+
 @pytest.mark.parametrize("size", [512, 2.0**-13], ids=["large", "small"])
 @pytest.mark.parametrize("ord", [2, 3])
 def test_norm_of_float16_squares_in_float32(size, ord, on_device):

@@ -38,7 +38,19 @@ def _where(condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
 
 
 def _add_at(target: np.ndarray, index: tuple, values: np.ndarray) -> None:
-    np.add.at(target, index, values)
+    if target.dtype == np.float16:
+        wide = target.astype(np.float32)
+        np.add.at(wide, index, values)
+        target[...] = wide
+    else:
+        np.add.at(target, index, values)
+
+
+def _sum(x: Any, axes: tuple[int, ...], out: Any = None) -> Any:
+    """float16 is added up in float32, as CuPy does: in its own, 2048 + 1 is 2048."""
+    if getattr(x, "dtype", None) == np.float16:
+        return stored(np.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
+    return np.sum(x, axis=axes, out=out)
 
 
 def _freeze(x: Any) -> Any:
@@ -130,7 +142,7 @@ BACKEND = Backend(
     random_uniform=_random(streams.random_uniform),
     random_normal=_random(streams.random_normal),
     matmul=np.matmul,
-    sum=lambda x, axes, out=None: np.sum(x, axis=axes, out=out),
+    sum=_sum,
     column_sums=lambda x, out=None: columns.column_sums(BACKEND, x, out),
     conv=lambda *args: columns.conv(BACKEND, *args),
     conv_input=lambda *args: columns.conv_input(BACKEND, *args),

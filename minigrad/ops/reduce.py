@@ -298,9 +298,11 @@ def logsumexp_p(b, x, *, axes, out=None):
     empty = builtins.any(x.shape[a] == 0 for a in axes)
     top = xp.zeros(_kept(x.shape, axes), xp.real(x).dtype) if empty else xp.max(xp.real(x), axis=axes, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
-    total = xp.sum(xp.exp(x - top), axis=axes)
+    wide = np.float32 if dtype_of(x) == np.float16 else None  # where 2048 + 1 is 2048
+    total = xp.sum(xp.exp(x - top), axis=axes, dtype=wide)
     zero = total == 0
-    return stored(xp.where(zero, -xp.inf, xp.log(xp.where(zero, 1, total)) + top.reshape(total.shape)), out)
+    y = xp.where(zero, -xp.inf, xp.log(xp.where(zero, 1, total)) + top.reshape(total.shape))
+    return stored(y if wide is None else y.astype(np.float16), out)
 
 
 def _weights(x, y, axes):
