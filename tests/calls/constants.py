@@ -67,6 +67,13 @@ def _astype_discrete(draw, name):
     return constant(f"{name}/{dtype}", lambda x: mg.astype(x, dtype), lambda x: x.astype(dtype), draw(SHAPES))
 
 
+@calls("all", "any", "count_nonzero")
+def _truth(draw, name):
+    shape, over = reduced(draw)
+    ours, numpys = (lambda x, xp=xp: getattr(xp, name)(x, over) for xp in (mg, np))
+    return constant(f"{name}/axes={over}", ours, numpys, shape)
+
+
 @calls("argmax", "argmin")
 def _place(draw, name):
     shape = draw(SHAPES)

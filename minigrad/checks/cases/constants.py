@@ -77,6 +77,16 @@ for _name, _ours, _numpys in (("argmax", mg.argmax, np.argmax), ("argmin", mg.ar
         ((3, 4), _halves),
         **_DISCRETE,
     )
+for _name in "all any count_nonzero".split():
+    _ours, _numpys = getattr(mg, _name), getattr(np, _name)
+    case(_name, _ours, _numpys, ((3, 4), _halves), **_DISCRETE)
+    case(
+        f"{_name}/axis",
+        lambda x, f=_ours: f(x, 0, keepdims=True),
+        lambda x, f=_numpys: f(x, 0, keepdims=True),
+        ((3, 4), _halves),
+        **_DISCRETE,
+    )
 case("argsort", mg.argsort, lambda x: np.argsort(x, kind="stable"), ((3, 4), _halves), **_DISCRETE)
 case(
     "det_sign",
