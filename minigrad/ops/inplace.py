@@ -21,15 +21,11 @@ _AUGMENTED = {
     "sub": "-",
     "mul": "*",
     "truediv": "/",
-    "floordiv": "//",
-    "mod": "%",
     "pow": "**",
     "matmul": "@",
     "and": "&",
     "or": "|",
     "xor": "^",
-    "lshift": "<<",
-    "rshift": ">>",
 }
 _METHODS = {
     "fill": "write x = mg.zeros_like(x) + value",
