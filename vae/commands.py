@@ -402,6 +402,10 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     chosen.sort(key=lambda c: c.slide)
     if not chosen:
         raise UserError("the claims of these slides need images: leave out --exact")
+    unread = {"data", "data_dir", "train_size", "test_size"} & set(given)
+    if unread and not any(c.images for c in chosen):
+        options_given = ", ".join("--" + name.replace("_", "-") for name in sorted(unread))
+        raise UserError(f"none of these claims needs images: leave out {options_given}")
     size = given.get("train_size"), given.get("test_size")
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     setting = Setting(options.seed, **places, size=None if size == (None, None) else size)

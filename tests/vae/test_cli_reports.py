@@ -258,6 +258,12 @@ def test_a_folder_of_data_that_nothing_would_be_read_from_is_refused(vae, tmp_pa
     assert_refused(vae(*command, "--data-dir", "there"), "nothing in ", "there", "--data mnist")
 
 
+def test_data_for_claims_that_need_none_is_refused(vae):
+    for chosen in (["--exact"], ["--slide", "8"]):
+        refused = vae("lecture", *chosen, "--data", "none.npy", "--test-size", "5")
+        assert_refused(refused, "none of these claims needs images: leave out --data, --test-size")
+
+
 def test_pictures_are_of_the_format_that_their_names_say(vae, trained, tmp_path):
     sample = ["sample", "--checkpoint", trained, "--count", "3"]
     begin = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "webp": b"RIFF", "tif": b"II*", "pdf": b"%PDF", "svg": b"<?xml"}
