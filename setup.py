@@ -19,7 +19,7 @@ setup(
     package_data={"minigrad": ["py.typed"], "minigrad.backends": ["*.cu"], "vae.lecture": ["*.css", "*.js"]},
     install_requires=["numpy>=2.0", "threadpoolctl>=3.1", *VAE],
     extras_require={
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mpmath>=1.3", "ruff>=0.5"],
+        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mpmath>=1.3", "packaging>=23", "ruff>=0.5"],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
         "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # compile them without a GPU, in tests

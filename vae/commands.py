@@ -415,7 +415,7 @@ def lecture(options: Namespace, given: dict[str, Any]) -> int:
     out = options.held.enter_context(folders.claim(options.out, Path("runs/lecture"), options.force))
     console = terminal.console(stderr=options.json)
     if not options.json:
-        console.print(f"{len(chosen)} claims; all of the lecture's take five to ten CPU minutes")
+        console.print(f"{len(chosen)} claims; all of the lecture's take four to five CPU minutes")
     with terminal.progress(console) as progress:
         bar = progress.add_task("", total=len(chosen))
 
