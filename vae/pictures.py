@@ -226,6 +226,7 @@ def _on_log(*values: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]
 
 def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, parts=None) -> list[Axes]:
     """Axes in a body of width × height inches below the title: one, or one a part (bottom, height)."""
+    title = title.encode(errors="replace").decode()  # a path may hold bytes that are no characters
     whole = max(left + width + right, 4.0)
     lines = textwrap.wrap(title, int(whole / 0.11)), textwrap.wrap(note, int(whole / 0.072))
     under = bottom + height + 0.08 + 0.16 * len(lines[1])

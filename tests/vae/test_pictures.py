@@ -397,3 +397,10 @@ def test_names_with_letters_that_the_font_lacks(tmp_path: Path) -> None:
     """A box stands for each; it is no reason to warn (which is an error here), or to draw nothing."""
     path = pictures.samples(tmp_path / "a.png", np.zeros((1, 4, 4, 1)), "日本")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_title_may_hold_bytes_that_are_no_characters(tmp_path):
+    """As the name of a folder does that is not UTF-8."""
+    name = b"bild-\xff\xfe".decode(errors="surrogateescape")
+    path = pictures.samples(tmp_path / "samples.png", np.zeros((4, 4, 4, 1)), name)
+    assert path.read_bytes().startswith(b"\x89PNG")
