@@ -93,6 +93,10 @@ def made(
         if target.dtype.kind == "c":  # there are no atomic additions of complex numbers
             cupy.add.at(target.real, index, cupy.real(values))
             cupy.add.at(target.imag, index, cupy.imag(values))
+        elif target.dtype == np.float16:  # where 2048 + 1 is 2048
+            wide = target.astype(np.float32)
+            cupy.add.at(wide, index, cupy.asarray(values, np.float32))
+            target[...] = wide
         else:
             cupy.add.at(target, index, values)
 

@@ -227,7 +227,8 @@ def test_evaluate_shows_progress_of_every_draw(trained):
     seen = []
     trainer = training.load_trainer(trained)
     parameters = training.load_state(trainer, trained).parameters
-    common = (trainer.model, trainer.likelihood, parameters, np.ones((1200, 4, 4, 1), np.float32), mg.random.key(0))
+    images = np.ones((1200, 4, 4, 1), np.float32)
+    common = (trainer.model, trainer.likelihood, *mg.to_device((parameters, images, mg.random.key(0)), trainer.device))
     evaluation.mean_elbo(*common, on_images=seen.append)
     assert seen == [500, 500, 200]
     evaluation.mean_importance_bound(*common, 2, on_images=seen.append)
