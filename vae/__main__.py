@@ -3,7 +3,24 @@
 import os
 import sys
 
+LEAST = 250_000  # KB of address space: with less, OpenBLAS ends the process by itself, at whatever moment
+
+
+def memory_limit() -> int:
+    """The limit of address space (ulimit -v) in KB; LEAST where there is none."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return LEAST
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return LEAST if limit == resource.RLIM_INFINITY else limit // 1024
+
+
 if __name__ == "__main__":
+    if memory_limit() < LEAST:
+        why = f"the limit of memory is {memory_limit()} KB: raise it to {LEAST} KB or more, with ulimit -v"
+        print("python -m vae:", why, file=sys.stderr)
+        sys.exit(2)
     for setting in ("MPLBACKEND", "MATPLOTLIBRC"):  # pictures look the same whatever they say, and must not fail of it
         os.environ.pop(setting, None)
     try:  # the imports take a second, in which Ctrl-C may come

@@ -222,3 +222,17 @@ def test_errors_are_sentences_even_with_line_breaks(vae, monkeypatch, trained):
 
     monkeypatch.setattr(files, "load_checkpoint", fail)
     assert vae("sample", "--checkpoint", trained)[::2] == (2, "python -m vae: two lines\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit of address space elsewhere")
+def test_too_little_memory_for_blas_is_one_sentence():
+    """OpenBLAS would end the process with its own message and exit code 1."""
+    code = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (200_000 * 1024,) * 2); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'vae', 'train', '--train-size', '60'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "python -m vae: the limit of memory is 200000 KB: raise it to 250000 KB or more, with ulimit -v\n"
+    )
