@@ -25,7 +25,8 @@ from steps import BETA1, BETA2, EPSILON, LEARNING_RATE, jax, jax_step, pure_step
 from torch_twin import torch, twin_of
 
 import minigrad as mg
-from minigrad import backends, tree
+from minigrad import backends
+from minigrad.core import tree
 from vae.models import Model, Parameters
 
 WARM_UP = 3  # steps before a graph is captured

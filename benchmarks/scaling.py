@@ -28,7 +28,7 @@ from rich.table import Table
 from steps import COMPETITORS, Competitor, Task
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.models import MODELS
 
 BATCHES = {"mlp": (20, 128, 1024), "conv": (32, 128, 512)}

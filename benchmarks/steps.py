@@ -21,7 +21,7 @@ from common import NOT_INSTALLED, peer
 from torch_twin import Twin, torch, twin_of
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.models import Model, Parameters
 from vae.objectives import Likelihood, elbo
 from vae.optimisers import adam

@@ -22,7 +22,7 @@ from report import report
 from steps import COMPETITORS, Competitor, Task
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.models import MODELS
 
 TOLERANCE = 1e-4

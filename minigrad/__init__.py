@@ -8,17 +8,20 @@ array([0.        , 0.63970001])
 
 import sys as _sys
 
-from minigrad import checks, random
+from minigrad import checks, core, random
 from minigrad.backends import DeviceError, OutOfMemoryError
-from minigrad.core import (
+from minigrad.core import tree
+from minigrad.core.errors import (
     EscapedTracerError,
     MissingRuleError,
     MutationError,
     OperandError,
     OperandIndexError,
     OperandTypeError,
-    Tracer,
 )
+from minigrad.core.interpreter import Tracer
+from minigrad.core.tape import Tape
+from minigrad.core.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad.device import asarray, device_of, from_dlpack, to_device
 from minigrad.drawing import draw
 from minigrad.ops import CONVENTIONS
@@ -138,8 +141,6 @@ from minigrad.ops.shape import (
     zeros_like,
 )
 from minigrad.program import CaptureError, Program, jit, trace
-from minigrad.tape import Tape
-from minigrad.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import backends, tree
-from minigrad.arguments import dtype_from, not_offered
+from minigrad import backends
 from minigrad.backends import memory
-from minigrad.core import OperandTypeError, Tracer, backend_beside, describe
+from minigrad.core import tree
+from minigrad.core.arguments import dtype_from, not_offered
+from minigrad.core.arrays import describe
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import Tracer, backend_beside
 from minigrad.ops.shape import astype
 from minigrad.ops.shape import copy as copied
 

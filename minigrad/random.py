@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arguments import integer, integers
 from minigrad.backends import NEUTRAL, stored, streams
-from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
+from minigrad.core.arguments import integer, integers
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import constant
 from minigrad.ops.elementwise import less
-from minigrad.rules import constant
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
 

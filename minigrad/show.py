@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import NEUTRAL
-from minigrad.core import Origin, Shaped, backend_beside, concrete, describe, dtype_of, shape_of
-from minigrad.reverse import Node, Segment
+from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
+from minigrad.core.interpreter import backend_beside, concrete
+from minigrad.core.origin import Origin
+from minigrad.core.reverse import Node, Segment
 
 SMALL = 6  # elements of an array that is shown number by number
 LONGEST, ENDS = 200, 50  # a tape of more lines than LONGEST shows this many of each end

@@ -17,7 +17,7 @@ from oracles import assert_close, difference, inner, rounding
 import minigrad as mg
 from minigrad.checks import complex_step
 from minigrad.checks.cases import Case
-from minigrad.core import Tracer, primitives
+from minigrad.core.interpreter import Tracer, primitives
 
 
 def our_primitives() -> set[str]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from minigrad import backends, core, rules, to_device, tree
+from minigrad import backends, core, to_device
+from minigrad.core import rules, tree
 from minigrad.program import plan, regions
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what tests in folders below share with those here
@@ -149,7 +150,7 @@ def new():
 @pytest.fixture(autouse=True)
 def no_interpreter_left_behind():
     """Every test must leave the interpreter as it found it."""
-    from minigrad.core import current
+    from minigrad.core.interpreter import current
 
     before = current()
     yield

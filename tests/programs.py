@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from host import to_host
 
-from minigrad import backends, tree
+from minigrad import backends
+from minigrad.core import tree
 from minigrad.program import plan, regions
 
 

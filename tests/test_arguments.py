@@ -25,8 +25,8 @@ from numpy_calls import (
 from strategies import arrays, reduced_axes, shapes
 
 import minigrad as mg
-from minigrad import tree
-from minigrad.core import Tracer
+from minigrad.core import tree
+from minigrad.core.interpreter import Tracer
 from minigrad.ops import inplace
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

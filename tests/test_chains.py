@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.backends.chains import BITS, FORMULAS, REAL, TRUTH, Apply, Index, Load, Loop, Number, formula, kernel
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 from minigrad.program.shown import Shown
 
 FLOATS, INTS, BOOL = (np.dtype("f4"), np.dtype("f8")), (np.dtype("i4"), np.dtype("i8")), np.dtype(bool)

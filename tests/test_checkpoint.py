@@ -12,7 +12,7 @@ from oracles import assert_close
 from strategies import signed
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 
 
 def layer(x, w):

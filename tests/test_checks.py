@@ -12,7 +12,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import checks
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import checks
-from minigrad.core import Tracer, primitives
+from minigrad.core.interpreter import Tracer, primitives
 
 
 @pytest.fixture

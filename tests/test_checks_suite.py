@@ -13,8 +13,8 @@ import minigrad as mg
 from minigrad.checks import suite
 from minigrad.checks.__main__ import main
 from minigrad.checks.conventions import EXAMPLES, conventions
-from minigrad.core import primitives
-from minigrad.rules import rule_of
+from minigrad.core.interpreter import primitives
+from minigrad.core.rules import rule_of
 
 
 def test_every_operation_passes_every_oracle(capsys):

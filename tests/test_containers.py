@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.tree import TreeError
+from minigrad.core.tree import TreeError
 
 Number = TypeVar("Number")
 

@@ -21,7 +21,7 @@ from minigrad.checks.cases.formulas import (
     shuffle,
     unshuffle,
 )
-from minigrad.core import Interpreter, primitives
+from minigrad.core.interpreter import Interpreter, primitives
 
 
 @given(problem=problems())

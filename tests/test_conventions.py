@@ -9,7 +9,7 @@ import pytest
 from host import to_host
 
 import minigrad as mg
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 INF, NAN = math.inf, math.nan
 

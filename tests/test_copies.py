@@ -18,8 +18,9 @@ from programs import same
 import minigrad
 import minigrad as mg
 import vae
-from minigrad import backends, tree
-from minigrad.core import primitives
+from minigrad import backends
+from minigrad.core import tree
+from minigrad.core.interpreter import primitives
 
 A = np.array([[0.5, -1.0, 2.0]])
 

@@ -8,7 +8,7 @@ import pytest
 from host import to_host
 
 import minigrad as mg
-from minigrad.core import Interpreter, Primitive, bind, current, primitive, primitives
+from minigrad.core.interpreter import Interpreter, Primitive, bind, current, primitive, primitives
 
 # Traced values that got away
 
@@ -91,7 +91,7 @@ def test_missing_rule_names_the_primitive_and_the_mode(without_rule, xp):
 
 
 def test_a_rule_cannot_speak_of_what_its_primitive_does_not_have(without_rule):
-    from minigrad.rules import partials
+    from minigrad.core.rules import partials
 
     with pytest.raises(ValueError, match=r"the rule of 'made_for_a_test' speaks of .*z"):
         partials(without_rule, x=lambda x, z: z)
@@ -105,7 +105,7 @@ def test_a_name_is_registered_once():
 
 
 def test_a_rule_of_the_wrong_shape_is_noticed(without_rule, xp):
-    from minigrad.rules import custom
+    from minigrad.core.rules import custom
 
     custom(without_rule, x=(lambda t: mg.sum(t), lambda g: mg.sum(g)))
     x = xp.asarray([1.0, 2.0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.tree import TreeError
+from minigrad.core.tree import TreeError
 
 X, I, K = np.ones((2, 3)), np.arange(3), np.array([0, 0], np.uint32)
 IMAGES, KERNEL = np.ones((1, 4, 4, 2)), np.ones((3, 3, 2, 4))

@@ -14,7 +14,8 @@ import pytest
 from cuda_shim import GXX, runtime
 
 import minigrad as mg
-from minigrad import backends, tree
+from minigrad import backends
+from minigrad.core import tree
 from vae import training
 from vae.config import Config
 from vae.data import Dataset

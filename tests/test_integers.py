@@ -7,7 +7,7 @@ import pytest
 from host import to_host
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 
 X = np.random.default_rng(0).normal(size=(2, 3, 4))
 M = np.random.default_rng(1).normal(size=(4, 4))

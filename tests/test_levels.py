@@ -20,8 +20,8 @@ from oracles import assert_close
 from strategies import signed
 
 import minigrad as mg
-from minigrad.core import Interpreter, Primitive, current, primitives
-from minigrad.rules import custom
+from minigrad.core.interpreter import Interpreter, Primitive, current, primitives
+from minigrad.core.rules import custom
 
 
 def by_tape(f, x):

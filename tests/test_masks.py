@@ -49,7 +49,7 @@ EXPRESSIONS = {
 
 def xp_like(x, values):
     """An array of these values beside x, which may be traced."""
-    from minigrad.core import backend_beside
+    from minigrad.core.interpreter import backend_beside
 
     return backend_beside(x).from_host(np.array(values))
 

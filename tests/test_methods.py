@@ -9,7 +9,7 @@ import pytest
 from host import to_host
 
 import minigrad as mg
-from minigrad.core import Tracer
+from minigrad.core.interpreter import Tracer
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from host import to_host
 
 import minigrad as mg
 from minigrad.checks.cases import CASES, Case
-from minigrad.core import dtype_of, is_inexact, primitives
-from minigrad.rules import Elementwise
+from minigrad.core.arrays import dtype_of, is_inexact
+from minigrad.core.interpreter import primitives
+from minigrad.core.rules import Elementwise
 
 REAL = ("bool", "int8", "uint8", "int32", "uint64", "float16", "float32", "float64")
 KINDS = (*REAL, "complex64", "complex128", bool, int, float)  # a Python number is weak: it takes the dtype it meets

@@ -29,8 +29,8 @@ from oracles import assert_close, inner, rounding
 
 import minigrad as mg
 from minigrad.checks.cases import CASES
-from minigrad.core import Interpreter, Tracer, primitives
-from minigrad.rules import Elementwise
+from minigrad.core.interpreter import Interpreter, Tracer, primitives
+from minigrad.core.rules import Elementwise
 
 SMOOTH = [c for c in CASES if not c.discrete]
 DISCRETE = [c for c in CASES if c.discrete]

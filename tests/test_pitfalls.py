@@ -21,7 +21,7 @@ from strategies import signed
 
 import minigrad as mg
 from minigrad.checks import GradientError, check_grads
-from minigrad.core import current
+from minigrad.core.interpreter import current
 
 INF, NAN = math.inf, math.nan
 

@@ -11,7 +11,7 @@ from strategies import signed
 
 import minigrad as mg
 from minigrad.checks import GradientError, KinkError, check_grads
-from minigrad.rules import custom
+from minigrad.core.rules import custom
 
 INF, NAN = math.inf, math.nan
 

@@ -10,7 +10,7 @@ import pytest
 from programs import agree, same
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from minigrad.program import plan
 
 # What cannot be captured

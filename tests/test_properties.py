@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from oracles import rounding
 
 import minigrad as mg
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 ELEMENTS = 12  # of a gradient to compare one by one; a random direction sees the others
 MOVING = (  # whose values are exact

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from minigrad.program import recorded
 from vae import training
 from vae.config import Config

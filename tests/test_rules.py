@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.core import Shaped
-from minigrad.reverse import Reverse
-from minigrad.rules import custom, partials
+from minigrad.core.arrays import Shaped
+from minigrad.core.reverse import Reverse
+from minigrad.core.rules import custom, partials
 
 
 def test_an_argument_that_is_not_mentioned_is_an_error_and_no_silent_zero(new) -> None:

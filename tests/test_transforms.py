@@ -13,7 +13,7 @@ from oracles import assert_close, rounding
 from strategies import signed
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 
 
 def slope(f):

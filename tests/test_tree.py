@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad import tree
+from minigrad.core import tree
 
 
 class Pair(NamedTuple):

@@ -33,11 +33,11 @@ from strategies import arrays as eighths
 from strategies import signed
 
 import minigrad as mg
-from minigrad import reverse, tape, transforms
 from minigrad.backends import NEUTRAL
-from minigrad.core import Tracer, concrete
-from minigrad.reverse import Reverse
-from minigrad.rules import Rule
+from minigrad.core import reverse, tape, transforms
+from minigrad.core.interpreter import Tracer, concrete
+from minigrad.core.reverse import Reverse
+from minigrad.core.rules import Rule
 
 SHAPES = [(2, 3), (3, 2), (2, 2), (1, 3), (3,), ()]
 ROUNDING = 1e-12  # a few dozen operations on numbers below e⁴

@@ -17,7 +17,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from minigrad import to_device, tree
+from minigrad import to_device
+from minigrad.core import tree
 from vae.errors import CheckpointError, UserError
 from vae.locks import lock_file, part_of, sweep
 

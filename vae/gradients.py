@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad import checks, tree
+from minigrad import checks
+from minigrad.core import tree
 from vae.models import Model, Parameters
 from vae.objectives import UNWEIGHTED, Likelihood, Weights, elbo_sums, elbo_terms
 

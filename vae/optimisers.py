@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 
 
 class Optimiser(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae import files
 from vae.config import Config
 from vae.data import Dataset, digests

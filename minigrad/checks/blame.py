@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minigrad import tree
 from minigrad.checks.kinks import Watch
-from minigrad.core import Origin, is_inexact
+from minigrad.core import tree
+from minigrad.core.arrays import is_inexact
+from minigrad.core.origin import Origin
 
 
 class _Calls(Watch):

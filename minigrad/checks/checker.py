@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import random, tree
-from minigrad.arguments import integer
+from minigrad import random
 from minigrad.checks.blame import blame
 from minigrad.checks.kinks import host, one_sided_gap
 from minigrad.checks.oracles import Difference, check_real, differences, inner, random_like, root_of_squares
 from minigrad.checks.report import Report, Row, sentence
-from minigrad.core import OperandError, OperandTypeError, backend_beside, describe, dtype_of
-from minigrad.transforms import jvp, vjp
+from minigrad.core import tree
+from minigrad.core.arguments import integer
+from minigrad.core.arrays import describe, dtype_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import backend_beside
+from minigrad.core.transforms import jvp, vjp
 
 KINK_TOLERANCE = 1e-3  # of the larger one-sided derivative
 KINK_STEPS = (1e-3, 1e-3 / 16, 1e-3 / 256)

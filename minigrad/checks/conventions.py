@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 from minigrad.ops import CONVENTIONS
 
 INF, NAN = math.inf, math.nan

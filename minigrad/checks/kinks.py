@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import tree
-from minigrad.core import Interpreter, Origin, Tracer, backend_beside, concrete
+from minigrad.core import tree
+from minigrad.core.interpreter import Interpreter, Tracer, backend_beside, concrete
+from minigrad.core.origin import Origin
 
 
 class _Watched(Tracer):

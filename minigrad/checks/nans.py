@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.core import Interpreter, Origin, backend_beside, concrete
+from minigrad.core.interpreter import Interpreter, backend_beside, concrete
+from minigrad.core.origin import Origin
 
 
 class NanError(ArithmeticError):
@@ -39,7 +40,7 @@ def _node_being_pulled() -> str | None:
     """The tape entry whose rule is running, if a backward pass is."""
     frame = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name in ("pulled", "_walk") and frame.f_globals.get("__name__") == "minigrad.reverse":
+        if frame.f_code.co_name in ("pulled", "_walk") and frame.f_globals.get("__name__") == "minigrad.core.reverse":
             return str(frame.f_locals["node"].origin)
         frame = frame.f_back
     return None

@@ -21,10 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import random, tree
+from minigrad import random
 from minigrad.checks.kinks import decisions, flat, host
-from minigrad.core import OperandTypeError, backend_beside, current, describe, dtype_of, shape_of
-from minigrad.transforms import check_inexact, jvp, vjp
+from minigrad.core import tree
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import backend_beside, current
+from minigrad.core.transforms import check_inexact, jvp, vjp
 
 EPS = float(np.finfo(np.float64).eps)
 STENCIL = (-2.0, -1.0, 1.0, 2.0)

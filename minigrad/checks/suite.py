@@ -12,7 +12,7 @@ import minigrad as mg
 from minigrad.checks import oracles
 from minigrad.checks.cases import CASES, Case
 from minigrad.checks.kinks import flat, host
-from minigrad.core import Tracer, primitives
+from minigrad.core.interpreter import Tracer, primitives
 
 # Arguments are chosen so that condition numbers stay below ten or so, and a derivative is some dozens of roundings.
 ROUNDING = 2.0**8 * oracles.EPS

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from minigrad.core import OperandError, OperandTypeError
+from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.drawing.graph import recorded
 from minigrad.drawing.svg import picture
 

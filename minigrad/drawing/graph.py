@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import tree
 from minigrad.backends import NEUTRAL
-from minigrad.core import OperandError, OperandTypeError, Origin, Tracer, concrete, describe, is_inexact, shape_of
+from minigrad.core import tree
+from minigrad.core.arrays import describe, is_inexact, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import Tracer, concrete
+from minigrad.core.origin import Origin
+from minigrad.core.reverse import Node, Reverse, Segment, accumulate, pulled
+from minigrad.core.rules import Bilinear, Elementwise, Linear
+from minigrad.core.transforms import check_inexact
 from minigrad.ops.elementwise import zeros_like_p
-from minigrad.reverse import Node, Reverse, Segment, accumulate, pulled
-from minigrad.rules import Bilinear, Elementwise, Linear
 from minigrad.show import function_name, parameters, summary
-from minigrad.transforms import check_inexact
 
 LARGEST = 150  # operations in a picture
 BROADCAST = "Σ ∂·v̄"  # the slope of an argument that was broadcast

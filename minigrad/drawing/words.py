@@ -12,7 +12,8 @@ import unicodedata
 from typing import Any, NamedTuple
 
 from minigrad.backends import NEUTRAL
-from minigrad.core import Origin, describe, shape_of
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.origin import Origin
 from minigrad.drawing.graph import BROADCAST, CONSTANT, LABEL, Box, Edge, Graph, Quantity
 from minigrad.show import kind, number, summary
 

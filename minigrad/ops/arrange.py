@@ -6,8 +6,10 @@ import builtins
 
 import numpy as np
 
-from minigrad.arguments import integer, integers, is_several, not_offered
-from minigrad.core import OperandError, backend_beside, describe, dtype_of, shape_of
+from minigrad.core.arguments import integer, integers, is_several, not_offered
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandError
+from minigrad.core.interpreter import backend_beside
 from minigrad.ops.elementwise import broadcast_to_p, where
 from minigrad.ops.indexing import getitem, take
 from minigrad.ops.shape import concatenate_p, expand_dims, normal_axes, normal_axis, pad_p, ravel, reshape_p

@@ -12,11 +12,13 @@ All three are matrix products of windows, which NumPy writes out (`backends/colu
 
 from __future__ import annotations
 
-from minigrad.arguments import integer, integers, is_several, ndim_of
 from minigrad.backends.columns import Pads, out_size
-from minigrad.core import OperandError, OperandTypeError, describe, primitive, shape_of
+from minigrad.core.arguments import integer, integers, is_several, ndim_of
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import bilinear
 from minigrad.ops.shape import reshape_p, transpose_p
-from minigrad.rules import bilinear
 
 
 @primitive("conv")

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arguments import not_offered
 from minigrad.backends import stored
-from minigrad.core import OperandTypeError, Primitive, dtype_of, primitive, shape_of
-from minigrad.rules import constant, linear, partials
+from minigrad.core.arguments import not_offered
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import Primitive, primitive
+from minigrad.core.rules import constant, linear, partials
 
 
 def _unary(name: str, formula: str, x: Callable | int | None, forward: Callable | None = None) -> Callable:

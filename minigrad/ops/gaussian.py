@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.core import OperandError, describe, primitive, shape_of
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.errors import OperandError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import partials
 from minigrad.ops.elementwise import exp
-from minigrad.rules import partials
 
 
 @primitive("gaussian_sample")

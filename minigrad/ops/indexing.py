@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.arguments import integer, not_offered
 from minigrad.backends import stored
-from minigrad.core import (
-    OperandError,
-    OperandIndexError,
-    Tracer,
-    backend_beside,
-    describe,
-    known,
-    primitive,
-    shape_of,
-)
+from minigrad.core.arguments import integer, not_offered
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.errors import OperandError, OperandIndexError
+from minigrad.core.interpreter import Tracer, backend_beside, known, primitive
+from minigrad.core.rules import linear
 from minigrad.ops.shape import (
     astype,
     broadcast_to,
@@ -32,7 +26,6 @@ from minigrad.ops.shape import (
     reshape_p,
     transpose_p,
 )
-from minigrad.rules import linear
 
 
 @primitive("slice", view_of=0)

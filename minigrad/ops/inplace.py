@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.core import OperandTypeError, Tracer, describe
+from minigrad.core.arrays import describe
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import Tracer
 
 WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
 """NumPy functions that write into their first argument."""

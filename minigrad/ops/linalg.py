@@ -13,15 +13,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.arguments import integer, is_several, not_offered
 from minigrad.backends import stored
-from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, primitive, shape_of
+from minigrad.core.arguments import integer, is_several, not_offered
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import bilinear, constant, custom
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import tril
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import astype, expand_dims, normal_axis, ravel, reshape_p, squeeze, swapaxes, transpose
-from minigrad.rules import bilinear, constant, custom
 
 # Products
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arguments import dtype_from, not_offered
-from minigrad.core import OperandTypeError, Tracer, known
+from minigrad.core.arguments import dtype_from, not_offered
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import Tracer, known
 from minigrad.ops import elementwise as e
 from minigrad.ops import indexing, inplace, linalg, reduce, scan, shape
 from minigrad.ops.shape import reshape

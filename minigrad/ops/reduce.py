@@ -8,13 +8,15 @@ from numbers import Real
 
 import numpy as np
 
-from minigrad.arguments import dtype_from, not_offered
 from minigrad.backends import stored
-from minigrad.core import OperandError, OperandTypeError, describe, dtype_of, is_inexact, primitive, shape_of
+from minigrad.core.arguments import dtype_from, not_offered
+from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import constant, custom, linear
 from minigrad.ops import elementwise as e
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.shape import astype, normal_axes, normal_axis, ravel, reshape_p, squeeze
-from minigrad.rules import constant, custom, linear
 
 
 def _kept(shape, axes):

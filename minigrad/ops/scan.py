@@ -9,15 +9,16 @@ import math
 
 import numpy as np
 
-from minigrad.arguments import not_offered
 from minigrad.backends import stored
-from minigrad.core import primitive, shape_of
+from minigrad.core.arguments import not_offered
+from minigrad.core.arrays import shape_of
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import custom, linear
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem
 from minigrad.ops.reduce import given_in, line, reduce_axes, spread, sum_p, summands
 from minigrad.ops.shape import concatenate_p, moveaxis, reshape_p
-from minigrad.rules import custom, linear
 
 
 @primitive("cumsum")

@@ -12,21 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.arguments import dtype_from, integer, integers, is_several, not_offered
 from minigrad.backends import stored
-from minigrad.core import (
-    OperandError,
-    OperandIndexError,
-    OperandTypeError,
-    Primitive,
-    describe,
-    dtype_of,
-    is_inexact,
-    primitive,
-    shape_of,
-)
+from minigrad.core.arguments import dtype_from, integer, integers, is_several, not_offered
+from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
+from minigrad.core.interpreter import Primitive, primitive
+from minigrad.core.rules import cast, constant, linear
 from minigrad.ops.elementwise import broadcast_to_p, logical_not, zeros_like_p
-from minigrad.rules import cast, constant, linear
 
 
 @primitive("reshape", view_of=0)

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from minigrad.backends import Backend
-from minigrad.core import EXPLAINED, OperandTypeError, Primitive, explained, primitives
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import EXPLAINED, Primitive, explained, primitives
 
 
 class Call(partial):

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import tree
 from minigrad.backends import NEUTRAL, Backend, backend_of
-from minigrad.core import Interpreter, OperandTypeError, Origin, Primitive, Tracer
+from minigrad.core import tree
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer
+from minigrad.core.origin import Origin
 from minigrad.ops import linalg
 from minigrad.program.instructions import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
 from minigrad.program.program import Outside, Program, Signature, fingerprint

@@ -15,9 +15,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from minigrad.core import shape_of
+from minigrad.core.arrays import shape_of
+from minigrad.core.rules import Elementwise
 from minigrad.program.instructions import Instruction, Kind
-from minigrad.rules import Elementwise
 
 Shape = tuple[int, ...]
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL, Backend
-from minigrad.core import EXPLAINED, Origin, Primitive, Tracer, dtype_of, explained, shape_of
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.interpreter import EXPLAINED, Primitive, Tracer, explained
+from minigrad.core.origin import Origin
 from minigrad.show import constant
 
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minigrad import tree
-from minigrad.arguments import integers
 from minigrad.backends import NEUTRAL
-from minigrad.core import Eval, OperandError, OperandTypeError, Tracer, current, describe
+from minigrad.core import tree
+from minigrad.core.arguments import integers
+from minigrad.core.arrays import describe
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import Eval, Tracer, current
 from minigrad.program.capture import captured
 from minigrad.program.instructions import exact, is_dynamic
 from minigrad.program.passes import simplified

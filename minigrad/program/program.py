@@ -7,9 +7,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from minigrad import tree
 from minigrad.backends import Backend, DeviceError, backend_of
-from minigrad.core import Eval, MutationError, OperandError, Origin, Tracer, current, describe
+from minigrad.core import tree
+from minigrad.core.arrays import describe
+from minigrad.core.errors import MutationError, OperandError
+from minigrad.core.interpreter import Eval, Tracer, current
+from minigrad.core.origin import Origin
 from minigrad.program.instructions import Constant, Instruction, Kind, exact, is_array, is_dynamic, kind_of
 from minigrad.program.listing import cost, listing
 from minigrad.program.memory import Memory

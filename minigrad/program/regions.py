@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.core import shape_of
+from minigrad.core.arrays import shape_of
 from minigrad.program.cuts import Cut, cuts, length
 from minigrad.program.instructions import Instruction, Kind
 

@@ -13,7 +13,7 @@ from calls.reduce import filled
 from calls.registry import SHAPES, calls
 from minigrad.backends import streams
 from minigrad.checks.cases import Case
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 DISCRETE = {"discrete": True, "holomorphic": False}
 

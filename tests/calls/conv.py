@@ -11,7 +11,7 @@ import minigrad as mg
 from calls.registry import calls
 from minigrad.checks.cases import Case, formulas
 from minigrad.checks.cases.registry import signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 
 class Problem(NamedTuple):

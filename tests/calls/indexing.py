@@ -10,7 +10,7 @@ from strategies import axes, shapes, sides
 from calls.registry import SHAPES, alike, calls, spelled
 from minigrad.checks.cases import Case
 from minigrad.checks.cases.registry import signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 
 @calls("slice")

@@ -13,7 +13,7 @@ from calls.registry import SHAPES, calls, spelled
 from minigrad.checks.cases import Case, formulas
 from minigrad.checks.cases.reduce import REDUCTIONS
 from minigrad.checks.cases.registry import REAL, apart, signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 
 def with_zeros(rng, shape):

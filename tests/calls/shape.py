@@ -12,7 +12,7 @@ import minigrad as mg
 from calls.registry import SHAPES, alike, calls, spelled
 from minigrad.checks.cases import Case
 from minigrad.checks.cases.registry import REAL, signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 
 def orders(draw, ndim):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import minigrad as mg
-from minigrad.core import Shaped, Tracer, primitives, shape_of
-from minigrad.rules import Bilinear, Custom, Elementwise, Linear, Rule, Statement
+from minigrad.core.arrays import Shaped, shape_of
+from minigrad.core.interpreter import Tracer, primitives
+from minigrad.core.rules import Bilinear, Custom, Elementwise, Linear, Rule, Statement
 
 FIRST, REST = "xs[0]", "xs[1:]"  # the arguments of an operation that takes any number
 

@@ -11,9 +11,9 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import minigrad as mg
-from minigrad import rules
-from minigrad.core import Primitive, Tracer
-from minigrad.rules import Custom, Rule, Statement
+from minigrad.core import rules
+from minigrad.core.interpreter import Primitive, Tracer
+from minigrad.core.rules import Custom, Rule, Statement
 
 from . import damages, source
 

@@ -9,8 +9,8 @@ from PIL import Image
 from small_runs import SMALL, assert_refused
 
 import minigrad as mg
-from minigrad import tree
-from minigrad.core import primitives
+from minigrad.core import tree
+from minigrad.core.interpreter import primitives
 from vae import evaluation, pictures, training
 from vae.config import Config
 from vae.data import load
@@ -94,7 +94,7 @@ def test_evaluate_as_json(vae, trained):
 
 def test_evaluate_measures_the_whole_test_set_of_the_run(vae, trained, images):
     """The number is that of plain NumPy on all 20 test images."""
-    from minigrad import tree
+    from minigrad.core import tree
 
     state = training.load_state(training.load_trainer(trained), trained)
     with np.load(images) as arrays:

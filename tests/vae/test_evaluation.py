@@ -9,7 +9,7 @@ from oracles import EPS, ROUNDINGS, assert_close
 from test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, setting
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae import evaluation
 from vae.evaluation import (
     generate,

@@ -18,7 +18,7 @@ from oracles import EPS, ROUNDINGS, assert_close, rounding
 
 import minigrad as mg
 import vae
-from minigrad import tree
+from minigrad.core import tree
 from vae.config import Config
 from vae.errors import UserError
 from vae.explain import explain_loss

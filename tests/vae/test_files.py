@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import save_file
 
-from minigrad import tree
+from minigrad.core import tree
 from vae import files
 from vae.errors import CheckpointError, UserError
 

@@ -9,8 +9,9 @@ import truth
 from test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, EVERY_MODEL, setting
 
 import minigrad as mg
-from minigrad import checks, tree
-from minigrad.core import Interpreter, primitives
+from minigrad import checks
+from minigrad.core import tree
+from minigrad.core.interpreter import Interpreter, primitives
 from vae import gradients
 from vae.config import Config
 from vae.data import load

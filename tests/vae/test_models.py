@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracles import EPS, assert_close, rounding
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.models import MODELS, clamped, conv, mlp
 
 KEY = mg.random.key(3)

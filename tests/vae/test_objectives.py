@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracles import EPS, ROUNDINGS, assert_close, rounding
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.models import Affine, Decoder, Encoder, Parameters, mlp
 from vae.objectives import (
     FORMS,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oracles import EPS, assert_close
 from world import optional
 
-from minigrad import tree
+from minigrad.core import tree
 from vae.models import Affine
 from vae.optimisers import OPTIMISERS, adam, sgd
 

@@ -11,7 +11,7 @@ import truth
 from oracles import assert_close, rounding
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae import evaluation, files, training
 from vae.config import Config
 from vae.data import Dataset, digests

@@ -19,7 +19,7 @@ import truth
 from peers import Derivatives, beside, disagreements
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.models import Model, Parameters
 from vae.objectives import FORMS, Likelihood, elbo
 

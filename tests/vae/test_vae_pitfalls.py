@@ -18,7 +18,7 @@ import truth
 from oracles import EPS, ROUNDINGS, assert_close
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae import cli, evaluation, training
 from vae.config import Config
 from vae.data import Dataset, load

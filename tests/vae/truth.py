@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
 from minigrad.checks.cases import formulas
+from minigrad.core import tree
 from vae.data import Dataset
 from vae.models import conv, mlp
 

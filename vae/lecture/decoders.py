@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.models import Model, Parameters, mlp
 from vae.objectives import Likelihood, elbo, log_normal

@@ -21,7 +21,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.elbo import elbo
 from vae.lecture.models import Mixture, gradient, posterior, some_mixture

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled
 from vae.lecture.elbo import elbo
 from vae.lecture.models import BeliefNet, log_bernoulli, posterior, some_net

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae import objectives
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
 from vae.lecture.decoders import flat

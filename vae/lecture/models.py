@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.lecture.claims import Setting
 
 LN_2PI = math.log(2 * math.pi)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models import PPCA, BeliefNet, Mixture, gradient, some_mixture, some_net, some_ppca
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION

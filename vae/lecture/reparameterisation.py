@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.gradients import TOLERANCE, check
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled
 from vae.models import Model, Parameters, conv

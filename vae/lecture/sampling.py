@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
 from vae.lecture.elbo import parts
 from vae.lecture.models import log_normal

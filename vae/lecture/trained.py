@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.config import Config
 from vae.evaluation import generate
 from vae.lecture.claims import Setting

@@ -7,7 +7,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.backends import streams
 from minigrad.checks.cases.registry import case, regular, signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 from minigrad.random import bits_p, fold_in_p, normal_p, split_p, uniform_p
 
 _DISCRETE = {"discrete": True, "holomorphic": False}

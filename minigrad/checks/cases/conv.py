@@ -5,7 +5,7 @@ from __future__ import annotations
 import minigrad as mg
 from minigrad.checks.cases import formulas
 from minigrad.checks.cases.registry import case, signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 _PADS = ((1, 0), (0, 2))
 CONVOLUTIONS = {"": (1, 1), "stride": (2, 1)}

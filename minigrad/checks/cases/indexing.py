@@ -6,7 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks.cases.registry import case, same, signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 same("slice", lambda xp, x: x[1:], (4,))
 same("slice", lambda xp, x: x[::-2, None, 1], (5, 3), what="negative step")

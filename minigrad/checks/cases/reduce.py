@@ -9,7 +9,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks.cases import formulas
 from minigrad.checks.cases.registry import REAL, Draw, apart, case, same, signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 
 def _top(x, axis):

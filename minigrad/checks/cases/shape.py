@@ -6,7 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks.cases.registry import case, same, signed
-from minigrad.core import primitives
+from minigrad.core.interpreter import primitives
 
 same("reshape", lambda xp, x: xp.reshape(x, (2, -1)), (3, 4))
 same("reshape", lambda xp, x: xp.reshape(x, (1, 1)), (), what="0-d")

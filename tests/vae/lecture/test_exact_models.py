@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import minigrad as mg
-from minigrad import tree
+from minigrad.core import tree
 from vae.lecture import Setting
 from vae.lecture.elbo import elbo
 from vae.lecture.models import PPCA, BeliefNet, LinearEncoder, Mixture, posterior

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.core import Interpreter, Origin, Primitive, Tracer, shape_of
-from minigrad.rules import cast, rule_of
+from minigrad.core.arrays import shape_of
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer
+from minigrad.core.origin import Origin
+from minigrad.core.rules import cast, rule_of
 
 
 class ForwardTracer(Tracer):

@@ -12,26 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import tree
-from minigrad.arguments import integer, integers, is_several
 from minigrad.backends import NEUTRAL, backend_of
-from minigrad.core import (
-    OperandError,
-    OperandTypeError,
-    Tracer,
-    backend_beside,
-    current,
-    describe,
-    dtype_of,
-    is_inexact,
-    shape_of,
-)
-from minigrad.forward import Forward
+from minigrad.core import tree
+from minigrad.core.arguments import integer, integers, is_several
+from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.forward import Forward
+from minigrad.core.interpreter import Tracer, backend_beside, current
+from minigrad.core.reverse import Reverse
+from minigrad.core.rules import cast
 from minigrad.ops.arrange import concatenate
 from minigrad.ops.elementwise import broadcast_to_p, zeros_like_p
 from minigrad.ops.shape import copy_p, reshape_p, transpose
-from minigrad.reverse import Reverse
-from minigrad.rules import cast
 
 
 def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:

@@ -19,22 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL, backend_of
-from minigrad.core import (
-    EscapedTracerError,
-    Interpreter,
-    MutationError,
-    Origin,
-    Primitive,
-    Shaped,
-    Tracer,
-    concrete,
-    describe,
-    dtype_of,
-    shape_of,
-)
+from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
+from minigrad.core.errors import EscapedTracerError, MutationError
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer, concrete
+from minigrad.core.origin import Origin
+from minigrad.core.rules import cast, rule_of
+from minigrad.core.tree import Structure, flatten, unflatten
 from minigrad.ops.elementwise import add_p
-from minigrad.rules import cast, rule_of
-from minigrad.tree import Structure, flatten, unflatten
 
 
 class Node(NamedTuple):

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core import OperandTypeError, describe, known
+from minigrad.core.arrays import describe
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import known
 
 _OPTIONS: dict[str, tuple[tuple, str]] = {
     "out": ((), "use the array that is returned"),

@@ -16,78 +16,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Backend, DeviceError, NotAnArrayError, OutOfMemoryError, backend_of, memory
-from minigrad.origin import Origin
-
-
-class EscapedTracerError(RuntimeError):
-    """A traced value was used after (or outside of) the derivative it belongs to."""
-
-
-class MissingRuleError(NotImplementedError):
-    """A primitive has no derivative rule for this mode."""
-
-
-class MutationError(ValueError):
-    """An array that a pending derivative needs was changed in place."""
-
-
-class OperandError(ValueError):
-    """An operation got arrays it cannot work on; the message has the operation, shapes and dtypes."""
-
-
-class OperandTypeError(TypeError):
-    """An operation got something of the wrong type or dtype."""
-
-
-class OperandIndexError(IndexError):
-    """An index, or an axis, is out of range."""
-
-
-class Shaped:
-    """Stands in for an array of which a rule needs the shape and dtype only."""
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
-        self.shape, self.dtype = shape, dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-
-def shape_of(x: Any) -> tuple[int, ...]:
-    """The shape of an array, traced value or number."""
-    try:
-        return x.shape
-    except AttributeError:
-        return np.shape(x)
-
-
-def dtype_of(x: Any) -> np.dtype:
-    """The dtype of an array, traced value or number (a Python float counts as float64 on its own)."""
-    try:
-        return x.dtype
-    except AttributeError:
-        return np.asarray(x).dtype
-
-
-def is_inexact(x: Any) -> bool:
-    """Whether x is a floating or complex number or array: the things that have derivatives."""
-    return dtype_of(x).kind in "fc"
-
-
-def describe(x: Any) -> str:
-    """`float32[2, 3]`, as error messages print arrays."""
-    if isinstance(x, (bool, int, float, complex)) or x is None:
-        return repr(x)
-    if isinstance(x, (str, bytes)):
-        return f"{type(x).__name__} {x!r}"
-    try:
-        return f"{dtype_of(x)}{list(shape_of(x))}"
-    except (TypeError, ValueError):
-        return type(x).__name__
-
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import (
+    EscapedTracerError,
+    OperandError,
+    OperandIndexError,
+    OperandTypeError,
+)
+from minigrad.core.origin import Origin
 
 # Primitives
 

@@ -54,4 +54,4 @@ def _restore_origin(operation: str, file: str, line: int) -> Origin:
     return origin
 
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from minigrad.containers import TreeError, container_of
-from minigrad.containers import register as register
+from minigrad.core.containers import TreeError, container_of
+from minigrad.core.containers import register as register
 
 
 class Structure(NamedTuple):

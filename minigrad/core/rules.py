@@ -27,16 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL
-from minigrad.core import (
-    MissingRuleError,
-    OperandTypeError,
-    Primitive,
-    concrete,
-    dtype_of,
-    is_inexact,
-    primitives,
-    shape_of,
-)
+from minigrad.core.arrays import dtype_of, is_inexact, shape_of
+from minigrad.core.errors import MissingRuleError, OperandTypeError
+from minigrad.core.interpreter import Primitive, concrete, primitives
 
 
 class Statement:
@@ -227,7 +220,7 @@ def rule_of(primitive: Primitive, mode: str) -> Rule:
     if primitive.rule is None:
         raise MissingRuleError(
             f"'{primitive.name}' has no derivative rule, so {mode} mode cannot pass through it: state one with "
-            "minigrad.rules (partials, linear, bilinear, custom), or apply mg.stop_gradient to its input"
+            "minigrad.core (partials, linear, bilinear, custom), or apply mg.stop_gradient to its input"
         )
     return primitive.rule
 

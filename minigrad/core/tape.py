@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad import tree
-from minigrad.core import OperandError, OperandTypeError, dtype_of, shape_of
+from minigrad.core import tree
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.reverse import Reverse
+from minigrad.core.rules import cast
+from minigrad.core.transforms import as_array, check_fits, check_inexact, owned
 from minigrad.ops.elementwise import zeros_like_p
-from minigrad.reverse import Reverse
-from minigrad.rules import cast
 from minigrad.show import listing
-from minigrad.transforms import as_array, check_fits, check_inexact, owned
 
 
 class Tape:

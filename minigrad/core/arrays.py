@@ -1,0 +1,53 @@
+"""What operations and rules ask of an array, a traced value or a number: shape, dtype, and how messages print it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Shaped:
+    """Stands in for an array of which a rule needs the shape and dtype only."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape, self.dtype = shape, dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array, traced value or number."""
+    try:
+        return x.shape
+    except AttributeError:
+        return np.shape(x)
+
+
+def dtype_of(x: Any) -> np.dtype:
+    """The dtype of an array, traced value or number (a Python float counts as float64 on its own)."""
+    try:
+        return x.dtype
+    except AttributeError:
+        return np.asarray(x).dtype
+
+
+def is_inexact(x: Any) -> bool:
+    """Whether x is a floating or complex number or array: the things that have derivatives."""
+    return dtype_of(x).kind in "fc"
+
+
+def describe(x: Any) -> str:
+    """`float32[2, 3]`, as error messages print arrays."""
+    if isinstance(x, (bool, int, float, complex)) or x is None:
+        return repr(x)
+    if isinstance(x, (str, bytes)):
+        return f"{type(x).__name__} {x!r}"
+    try:
+        return f"{dtype_of(x)}{list(shape_of(x))}"
+    except (TypeError, ValueError):
+        return type(x).__name__
