@@ -16,7 +16,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["minigrad*", "vae*"]),
-    package_data={"minigrad": ["py.typed"], "minigrad.backends": ["*.cu"], "vae.lecture": ["*.css", "*.js"]},
+    package_data={"minigrad": ["py.typed"], "minigrad.backends.cuda": ["*.cu"], "vae.lecture": ["*.css", "*.js"]},
     install_requires=["numpy>=2.0", "threadpoolctl>=3.1", *VAE],
     extras_require={
         "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mpmath>=1.3", "packaging>=23", "ruff>=0.5"],

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, stored, streams
+from minigrad.backends import NEUTRAL, stored
+from minigrad.backends.numpy import streams
 from minigrad.core.arguments import integer, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError

@@ -17,8 +17,8 @@ import numpy as np
 from cuda_shim import runtime
 
 from minigrad import backends
-from minigrad.backends.cupy import made
-from minigrad.backends.numpy import BACKEND as HOST
+from minigrad.backends.cuda.backend import made
+from minigrad.backends.numpy.backend import BACKEND as HOST
 
 WRITERS = {np.copyto, np.put, np.putmask, np.place, np.fill_diagonal, np.put_along_axis}  # into their first argument
 BOOL = np.dtype(bool)

@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from minigrad.backends import machine
+from minigrad.backends.cuda import machine
 
 SAID = {
     2: "cudaErrorMemoryAllocation: out of memory",

@@ -11,9 +11,9 @@ import pytest
 from pretended import CUDARuntimeError, cupy
 
 from minigrad import backends
-from minigrad.backends import cupy as ours
 from minigrad.backends.__main__ import main
-from minigrad.backends.numpy import BACKEND as HOST
+from minigrad.backends.cuda import backend as ours
+from minigrad.backends.numpy.backend import BACKEND as HOST
 
 WHEEL = "cupy-cuda13x 14.2.0"
 

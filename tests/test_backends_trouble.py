@@ -14,9 +14,9 @@ from pretended import CUDARuntimeError, cupy, raising
 from world import optional
 
 from minigrad import backends
-from minigrad.backends import cupy as ours
-from minigrad.backends import machine
-from minigrad.backends.numpy import BACKEND as HOST
+from minigrad.backends.cuda import backend as ours
+from minigrad.backends.cuda import machine
+from minigrad.backends.numpy.backend import BACKEND as HOST
 
 WHEEL = "cupy-cuda13x 14.2.0"
 OPEN = (

@@ -1,4 +1,4 @@
-"""minigrad/backends/chains.py: every formula, literals, indices and noise, as the kernels of a device compute them."""
+"""minigrad/backends/cuda/codegen.py: every formula, literals, indices and noise, as the kernels of a device compute them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.backends.chains import BITS, FORMULAS, REAL, TRUTH, Apply, Index, Load, Loop, Number, formula, kernel
+from minigrad.backends.cuda.codegen import (
+    BITS,
+    FORMULAS,
+    REAL,
+    TRUTH,
+    Apply,
+    Index,
+    Load,
+    Loop,
+    Number,
+    formula,
+    kernel,
+)
 from minigrad.core.interpreter import primitives
 from minigrad.program.shown import Shown
 

@@ -14,8 +14,8 @@ from world import optional
 
 import minigrad as mg
 from minigrad import backends
-from minigrad.backends import cupy as ours
-from minigrad.backends.numpy import BACKEND as HOST
+from minigrad.backends.cuda import backend as ours
+from minigrad.backends.numpy.backend import BACKEND as HOST
 
 
 def test_arrays_of_two_devices_do_not_mix():

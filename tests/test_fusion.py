@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.backends.chains import Load, Loop
+from minigrad.backends.cuda.codegen import Load, Loop
 from minigrad.program import fusion
 from minigrad.program.fusion import Fusion
 from vae.optimisers import adam

@@ -11,10 +11,10 @@ import nvrtc
 import pytest
 
 import minigrad.backends
-from minigrad.backends import chains
-from minigrad.backends.kernels import FILES
+from minigrad.backends.cuda import codegen as chains
+from minigrad.backends.cuda.launch import FILES
 
-FOLDER = Path(minigrad.backends.__file__).parent
+FOLDER = Path(minigrad.backends.__file__).parent / "cuda"
 SOURCES = {"streams": ("streams.cu",), "kernels": FILES}
 ARCHITECTURES = ("sm_80", "sm_90")
 MOST_SHARED = 48 * 1024  # bytes a block may have without asking

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.backends.chains import Load
+from minigrad.backends.cuda.codegen import Load
 from minigrad.program.memory import span
 from minigrad.program.shown import Same
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minigrad.backends import streams
+from minigrad.backends.numpy import streams
 
 KEY = np.array([0x243F6A88, 0x85A308D3], np.uint32)
 FLOATS = (np.float32, np.float64)

@@ -55,7 +55,7 @@ class Backend:
     matmul: Callable  # matmul(x1, x2, out=None)
     sum: Callable  # sum(x, axes, out=None)
     column_sums: Callable  # column_sums(x, out=None): of a matrix
-    conv: Callable  # conv(x, w, stride, pads, out=None): see `columns`
+    conv: Callable  # conv(x, w, stride, pads, out=None): see `im2col`
     conv_input: Callable  # conv_input(d, w, stride, pads, size, out=None)
     conv_kernel: Callable  # conv_kernel(x, d, stride, pads, kernel, out=None)
     from_host: Callable  # from_host(numpy array) -> array of this backend
@@ -81,9 +81,9 @@ def get(device: str) -> Backend:
     """The backend of a device, "cpu" or "cuda". Raises ValueError for another word, DeviceError without a GPU."""
     if device not in _by_device:
         if device == "cpu":
-            from minigrad.backends.numpy import BACKEND
+            from minigrad.backends.numpy.backend import BACKEND
         elif device == "cuda":
-            from minigrad.backends.cupy import load
+            from minigrad.backends.cuda.backend import load
 
             BACKEND = load()
         else:

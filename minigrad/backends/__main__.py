@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from minigrad import backends
-from minigrad.backends import machine
+from minigrad.backends.cuda import machine
 from minigrad.commandline import Parser, finish, run
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from minigrad.backends import OutOfMemoryError, _by_device
-from minigrad.backends.machine import amount
+from minigrad.backends.cuda.machine import amount
 
 OURS = ("cupy", "cupy_backends")  # whose errors may be about a GPU's memory
 WORDS = ("out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED")  # in those that are no MemoryError

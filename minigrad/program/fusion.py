@@ -6,7 +6,7 @@ read, what is read by more numbers than it has, and long chains that are read mo
 
 What is stored is made as early as possible, at a *level*: one more than that of what it reads, or the same if it reads
 number i of that for its own number i. All stores of a level are one launch of a generated kernel
-(`backends/chains.py`), with a loop for each count of numbers. Any other instruction is a launch of its own.
+(`backends/cuda/codegen.py`), with a loop for each count of numbers. Any other instruction is a launch of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL
-from minigrad.backends.chains import REAL, TYPES, Loop, formula
+from minigrad.backends.cuda.codegen import REAL, TYPES, Loop, formula
 from minigrad.program.endings import ending
 from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
 from minigrad.program.loops import NOISE, Builder

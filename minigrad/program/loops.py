@@ -1,4 +1,4 @@
-"""Loops: the steps of a generated kernel (`backends/chains.py`) that make some slots of a program."""
+"""Loops: the steps of a generated kernel (`backends/cuda/codegen.py`) that make some slots of a program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.backends.chains import Apply, Index, Load, Loop, Noise, Number, Step
+from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Noise, Number, Step
 from minigrad.program.instructions import Instruction
 from minigrad.program.shown import Root, Shown, key_of
 

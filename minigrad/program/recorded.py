@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backends import backend_of
-from minigrad.backends.chains import BITS, FORMULAS, REAL, TRUTH, kernel
-from minigrad.backends.kernels import SUFFIX
+from minigrad.backends.cuda.codegen import BITS, FORMULAS, REAL, TRUTH, kernel
+from minigrad.backends.cuda.launch import SUFFIX
 from minigrad.program import threads
 from minigrad.program.calls import Call, call_of, make, make_and_look
 from minigrad.program.fusion import Fusion, Launch

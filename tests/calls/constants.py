@@ -11,7 +11,7 @@ from strategies import axes, broadcasting, reduced_axes, shapes
 import minigrad as mg
 from calls.reduce import filled
 from calls.registry import SHAPES, calls
-from minigrad.backends import streams
+from minigrad.backends.numpy import streams
 from minigrad.checks.cases import Case
 from minigrad.core.interpreter import primitives
 

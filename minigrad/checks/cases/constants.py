@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import minigrad as mg
-from minigrad.backends import streams
+from minigrad.backends.numpy import streams
 from minigrad.checks.cases.registry import case, regular, signed
 from minigrad.core.interpreter import primitives
 from minigrad.random import bits_p, fold_in_p, normal_p, split_p, uniform_p

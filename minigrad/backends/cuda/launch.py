@@ -1,6 +1,6 @@
 """Launching the kernels of the .cu files here: which one, on how many blocks, with what memory.
 
-Every function here has a twin for NumPy, in `streams` and `columns`, that says what it computes.
+Every function here has a twin for NumPy, in `streams` and `im2col`, that says what it computes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, columns, stored
+from minigrad.backends import NEUTRAL, stored
+from minigrad.backends.numpy import im2col
 
 Array = Any
 SUFFIX = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
@@ -62,7 +63,7 @@ class Kernels:
         self._functions: dict[str, Any] = {}
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory for `columns`."""
+        """Memory for `im2col`."""
         return self.xp.empty(shape, dtype)
 
     @cached_property
@@ -121,7 +122,7 @@ class Kernels:
         """Twin of columns.conv. `epilogue`: see `_ending`."""
         dtype = self.xp.result_type(x, w)
         if dtype not in SUFFIX:
-            return columns.conv(self, x, w, stride, pads, out)
+            return im2col.conv(self, x, w, stride, pads, out)
         x, w, g = self._given(dtype, x), self._given(dtype, w), _geometry(x.shape, w.shape, stride, pads)
         n, _, _, c, ho, wo, f, kh, kw = g[:9]
         factor = epilogue.get("factor", 1)
@@ -147,7 +148,7 @@ class Kernels:
         """Twin of columns.conv_input."""
         dtype = self.xp.result_type(d, w)
         if dtype not in SUFFIX:
-            return columns.conv_input(self, d, w, stride, pads, size, out)
+            return im2col.conv_input(self, d, w, stride, pads, size, out)
         d, w = self._given(dtype, d), self._given(dtype, w)
         shape = len(d), *size, w.shape[2]
         g = (*shape, *d.shape[1:], *w.shape[:2], *stride, pads[0][0], pads[1][0])
@@ -174,7 +175,7 @@ class Kernels:
         """Twin of columns.conv_kernel."""
         dtype = self.xp.result_type(x, d)
         if dtype not in SUFFIX:
-            return columns.conv_kernel(self, x, d, stride, pads, kernel, out)
+            return im2col.conv_kernel(self, x, d, stride, pads, kernel, out)
         x, d = self._given(dtype, x), self._given(dtype, d)
         shape = *kernel, x.shape[3], d.shape[3]
         g = (*x.shape, *d.shape[1:], *kernel, *stride, pads[0][0], pads[1][0])
@@ -323,7 +324,7 @@ class Kernels:
 
 def _geometry(x: Sequence[int], w: Sequence[int], stride: Any, pads: Any) -> tuple[int, ...]:
     """The numbers of `struct Geometry` for images and kernels of these shapes."""
-    out = columns.out_size(x[1:3], w[:2], stride, pads)
+    out = im2col.out_size(x[1:3], w[:2], stride, pads)
     if max(x[0] * math.prod(x[1:3]), x[0] * math.prod(out)) >= 2**31:
         raise ValueError(f"images {tuple(x)} have 2**31 pixels or more: use smaller batches")
     return (*x, *out, w[3], *w[:2], *stride, pads[0][0], pads[1][0])

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, columns, stored, streams
-from minigrad.backends.special import erf
+from minigrad.backends import Backend, stored
+from minigrad.backends.numpy import im2col, streams
+from minigrad.backends.numpy.special import erf
 
 
 def _where(condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
@@ -143,10 +144,10 @@ BACKEND = Backend(
     random_normal=_random(streams.random_normal),
     matmul=np.matmul,
     sum=_sum,
-    column_sums=lambda x, out=None: columns.column_sums(BACKEND, x, out),
-    conv=lambda *args: columns.conv(BACKEND, *args),
-    conv_input=lambda *args: columns.conv_input(BACKEND, *args),
-    conv_kernel=lambda *args: columns.conv_kernel(BACKEND, *args),
+    column_sums=lambda x, out=None: im2col.column_sums(BACKEND, x, out),
+    conv=lambda *args: im2col.conv(BACKEND, *args),
+    conv_input=lambda *args: im2col.conv_input(BACKEND, *args),
+    conv_kernel=lambda *args: im2col.conv_kernel(BACKEND, *args),
     from_host=np.asarray,
     to_host=np.asarray,
     address=_address,

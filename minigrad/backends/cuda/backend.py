@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, Recorder, stored, trouble
-from minigrad.backends.chains import PRELUDE, THREADS
-from minigrad.backends.kernels import Kernels, source
+from minigrad.backends import Backend, DeviceError, Recorder, stored
+from minigrad.backends.cuda import diagnosis
+from minigrad.backends.cuda.codegen import PRELUDE, THREADS
+from minigrad.backends.cuda.launch import Kernels, source
 
 BRANCHES = 8  # of a graph, side by side
 
@@ -25,15 +26,15 @@ def load() -> Backend:
 
     Raises DeviceError, saying what to install or change, where there is none that can.
     """
-    wheel = trouble.the_wheel()
+    wheel = diagnosis.the_wheel()
     try:
         import cupy
 
-        trouble.check(cupy, wheel)
+        diagnosis.check(cupy, wheel)
     except DeviceError:
         raise
     except Exception as error:  # a broken package may raise anything
-        raise DeviceError(trouble.of_cupy(error, wheel)) from None
+        raise DeviceError(diagnosis.of_cupy(error, wheel)) from None
     backend, runtime = _backend(cupy), cupy.cuda.runtime
     return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_guard(runtime.getDevice()))
 

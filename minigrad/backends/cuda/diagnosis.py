@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from minigrad.backends import DeviceError, machine
+from minigrad.backends import DeviceError
+from minigrad.backends.cuda import machine
 from minigrad.backends.memory import reason, short, spare
 
 OLDEST = 14  # major version of CuPy
