@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from minigrad import backends, core, to_device
 from minigrad.core import rules, tree
-from minigrad.program import plan, regions
+from minigrad.program.cpu import plan, schedule
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what tests in folders below share with those here
 
@@ -178,7 +178,7 @@ def ours(on_device):
 def way(request, monkeypatch):
     """Also cut small arrays, and into parts of a row."""
     if request.param != "whole":
-        monkeypatch.setattr(regions, "SMALL", 0)
+        monkeypatch.setattr(schedule, "SMALL", 0)
     if request.param == "in regions, row by row":
         monkeypatch.setattr(plan, "PART", 1)
         monkeypatch.setattr(plan, "SHORTEST", 1)

@@ -7,7 +7,7 @@ from host import to_host
 
 from minigrad import backends
 from minigrad.core import tree
-from minigrad.program import plan, regions
+from minigrad.program.cpu import plan, schedule
 
 
 def same(left, right):
@@ -39,9 +39,9 @@ def close(x, y):
 
 def cut_everything(patch, threads=1):
     """Small arrays too, into parts of a row, on so many threads."""
-    from minigrad.program import threads as pool
+    from minigrad.program.cpu import threads as pool
 
     patch.setattr(pool, "count", lambda: threads)
-    patch.setattr(regions, "SMALL", 0)
+    patch.setattr(schedule, "SMALL", 0)
     for name, value in (("PART", 1), ("SHORTEST", 1), ("WORTH_THREADS", 0)):
         patch.setattr(plan, name, value)

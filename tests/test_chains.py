@@ -1,4 +1,4 @@
-"""minigrad/backends/cuda/codegen.py: every formula, literals, indices and noise, as the kernels of a device compute them."""
+"""minigrad/backends/cuda/codegen.py: every formula, literals, indices and noise, as kernels compute them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from minigrad.backends.cuda.codegen import (
     kernel,
 )
 from minigrad.core.interpreter import primitives
-from minigrad.program.shown import Shown
+from minigrad.program.views import Shown
 
 FLOATS, INTS, BOOL = (np.dtype("f4"), np.dtype("f8")), (np.dtype("i4"), np.dtype("i8")), np.dtype(bool)
 

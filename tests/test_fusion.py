@@ -1,4 +1,4 @@
-"""minigrad/program/fusion.py: what becomes one launch, what is stored, in which order, and how products end."""
+"""minigrad/program/gpu/fusion.py: what becomes one launch, what is stored, in which order, and how products end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.backends.cuda.codegen import Load, Loop
-from minigrad.program import fusion
-from minigrad.program.fusion import Fusion
+from minigrad.program.gpu import fusion
+from minigrad.program.gpu.fusion import Fusion
 from vae.optimisers import adam
 
 X, WIDE = np.linspace(-1, 2, 12).reshape(3, 4), np.linspace(-2, 1, 20).reshape(4, 5)

@@ -11,7 +11,7 @@ import nvrtc
 import pytest
 
 import minigrad.backends
-from minigrad.backends.cuda import codegen as chains
+from minigrad.backends.cuda import codegen
 from minigrad.backends.cuda.launch import FILES
 
 FOLDER = Path(minigrad.backends.__file__).parent / "cuda"
@@ -105,28 +105,28 @@ def chain():
         arguments.append(step.dtype)
         stores.append((len(steps) - 1, len(arguments) - 1))
 
-    for within in chains.TYPES:
+    for within in codegen.TYPES:
         begin = len(steps)
-        for _ in range(3 if within in chains.REALS else 2):
+        for _ in range(3 if within in codegen.REALS else 2):
             arguments.append(within)
-            steps.append(chains.Load(len(arguments) - 1, None, within))
-        for name in {**chains.FORMULAS, **chains.REAL, **chains.TRUTH, **chains.BITS, "astype": ""}:
-            for dtype in chains.TYPES if name == "astype" else (within, np.dtype(bool)):
-                text = chains.formula(name, within, dtype)
+            steps.append(codegen.Load(len(arguments) - 1, None, within))
+        for name in {**codegen.FORMULAS, **codegen.REAL, **codegen.TRUTH, **codegen.BITS, "astype": ""}:
+            for dtype in codegen.TYPES if name == "astype" else (within, np.dtype(bool)):
+                text = codegen.formula(name, within, dtype)
                 if name != "where" and text is not None:
                     arity = len({"a", "b", "c"} & set(re.findall(r"\w+", text)))
-                    store(chains.Apply(name, tuple(range(begin, begin + arity)), within, dtype))
+                    store(codegen.Apply(name, tuple(range(begin, begin + arity)), within, dtype))
     for value in (1.5, -0.0, math.inf, -math.inf, math.nan, 5e-324, 2, -(2**63), True):
-        store(chains.Number(value, np.asarray(value).dtype))
+        store(codegen.Number(value, np.asarray(value).dtype))
     key = len(arguments)
     arguments.append(np.dtype(np.uint32))
-    for dtype in chains.REALS:
+    for dtype in codegen.REALS:
         for name in ("normal", "uniform"):
-            store(chains.Noise(name, key, 0, None, 2**40, None, dtype))
-    near = chains.Loop(1000, tuple(steps), tuple(stores))
-    far = chains.Index(None, ((1, 8, 2**40),), 2**41), chains.Index(0, ((2**40, 2**20, 1),), -2)
-    last = chains.Loop(8, (*far, chains.Load(0, 1, arguments[0])), ((2, 0),))
-    return source("streams") + chains.PRELUDE + chains.kernel("chain", (near, last), arguments)
+            store(codegen.Noise(name, key, 0, None, 2**40, None, dtype))
+    near = codegen.Loop(1000, tuple(steps), tuple(stores))
+    far = codegen.Index(None, ((1, 8, 2**40),), 2**41), codegen.Index(0, ((2**40, 2**20, 1),), -2)
+    last = codegen.Loop(8, (*far, codegen.Load(0, 1, arguments[0])), ((2, 0),))
+    return source("streams") + codegen.PRELUDE + codegen.kernel("chain", (near, last), arguments)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -17,7 +17,7 @@ from programs import agree, cut_everything, same
 import minigrad as mg
 from minigrad import backends
 from minigrad.checks.cases import CASES
-from minigrad.program import plan
+from minigrad.program.cpu import plan
 
 # Every operation
 
@@ -90,7 +90,7 @@ def test_random_programs_give_the_same_bits(data):
 @pytest.mark.parametrize("shape", [(257, 300), (70_000,), (1, 90_000), (3, 40, 41, 16)])
 def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatch):
     """All but the sum: its terms are added up part by part, which costs no more than the sum's own rounding."""
-    from minigrad.program import threads as pool
+    from minigrad.program.cpu import threads as pool
 
     monkeypatch.setattr(pool, "count", lambda: threads)
     rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatc
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_sums_of_several_regions_at_the_same_time(threads, monkeypatch):
     """Regions of one moment, which a thread goes through one after the other, with sums that last to its end."""
-    from minigrad.program import threads as pool
+    from minigrad.program.cpu import threads as pool
 
     monkeypatch.setattr(pool, "count", lambda: threads)
     monkeypatch.setattr(plan, "WORTH_THREADS", 0)
@@ -354,7 +354,7 @@ def test_memory_is_reused():
 @pytest.mark.parametrize("model", ["mlp", "conv"])
 def test_memory_is_what_a_run_allocates(model, monkeypatch):
     """Within a tenth, of a whole training step: its block, parts, results, and what kernels keep."""
-    from minigrad.program import threads as pool
+    from minigrad.program.cpu import threads as pool
     from vae.models import MODELS
     from vae.objectives import Likelihood, elbo
     from vae.optimisers import adam

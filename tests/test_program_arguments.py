@@ -11,7 +11,7 @@ from programs import agree, same
 
 import minigrad as mg
 from minigrad.core import tree
-from minigrad.program import plan
+from minigrad.program.cpu import plan
 
 # What cannot be captured
 

@@ -88,7 +88,7 @@ def test_ctrl_c_ends_a_run_between_its_steps_and_the_next_run_is_right():
 import os, random, signal, threading, time
 import numpy as np
 import minigrad as mg
-from minigrad.program import plan, threads
+from minigrad.program.cpu import plan, threads
 threads.count = lambda: 2
 plan.WORTH_THREADS = 0
 f = lambda a, b: (mg.sum(mg.tanh(a) * b, axis=0), mg.exp(a - b))
@@ -133,7 +133,7 @@ assert stopped
 
 def test_blas_has_its_threads_again_when_the_last_of_several_runs_ends():
     """Runs that overlap without being nested: the first to begin is the first to end."""
-    from minigrad.program import threads as pool
+    from minigrad.program.cpu import threads as pool
 
     if pool.count() < 2:
         with pool._controller().limit(limits=2, user_api="blas"):
@@ -158,7 +158,7 @@ def _overlap(pool):
 def test_a_forked_process_has_threads_of_its_own():
     program = (
         "import os, signal, warnings; warnings.simplefilter('ignore'); import numpy as np; import minigrad as mg;"
-        "from minigrad.program import threads; threads.count = lambda: 2;"
+        "from minigrad.program.cpu import threads; threads.count = lambda: 2;"
         "f = mg.jit(lambda x: mg.tanh(x) * 2 + x); x = np.ones((400, 400)); f(x); pid = os.fork();"
         "pid or (signal.alarm(30), f(x), os._exit(7));"
         "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"

@@ -1,4 +1,4 @@
-"""minigrad/program/recorded.py: programs of a device that are recorded, against the same functions run on the host."""
+"""minigrad/program/gpu/executor.py: recorded programs of a device against the same functions on the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
-from minigrad.program import recorded
+from minigrad.program.gpu import executor
 from vae import training
 from vae.config import Config
 from vae.optimisers import adam
@@ -21,14 +21,14 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
 
 
-def run_of(jitted, *args) -> recorded.Recorded:
+def run_of(jitted, *args) -> executor.Recorded:
     """What runs for arguments of this kind."""
     return jitted.program(*args)._replay
 
 
 def are_recordable(run) -> list[bool]:
     """Of each launch, whether it is."""
-    return [recorded._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls]
+    return [executor._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_step_of_a_vae_is_one_recorded_piece(steps):
     _, advance, state, _, batch = steps[1]
     run = run_of(advance, state.parameters, state.optimiser, state.total, batch)
     assert len(run._pieces) == 1 and all(
-        recorded._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls
+        executor._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls
     )
     leaves = tree.flatten((state.parameters, state.optimiser, state.total))[0]
     assert len(run.taken) == len(leaves)  # every parameter, moment and count is updated in place
@@ -355,7 +355,7 @@ def test_what_cannot_be_recorded_runs_between_two_pieces(there, agree, f):
     for number in range(5):
         agree(jitted(there(X + number)), whole(X + number), rtol=1e-2 if f(X).dtype == np.float16 else 1e-9)
     launches = run_of(jitted, there(X))._calls
-    assert [recorded._is_recordable(launch, jitted.program(there(X)).kinds) for _, launch, _ in launches].count(
+    assert [executor._is_recordable(launch, jitted.program(there(X)).kinds) for _, launch, _ in launches].count(
         False
     ) >= 1
     assert len(run_of(jitted, there(X))._pieces) >= 3
@@ -395,10 +395,10 @@ def test_an_error_in_the_middle_is_told_and_the_next_call_is_good(there, agree):
 
 def test_a_recording_that_breaks_off_is_made_again(monkeypatch, there, agree):
     jitted, x = mg.jit(lambda x: mg.tanh(x) * 2), there(X)
-    for _ in range(recorded.WARM_UPS):
+    for _ in range(executor.WARM_UPS):
         jitted(x)
     with monkeypatch.context() as patch:
-        patch.setattr(recorded, "_run", lambda calls: 1 / 0)
+        patch.setattr(executor, "_run", lambda calls: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             jitted(x)
     for _ in range(3):
@@ -409,12 +409,12 @@ def test_a_recording_that_breaks_off_is_made_again(monkeypatch, there, agree):
 def test_ctrl_c_waits_for_the_end_of_a_run(monkeypatch, there, agree):
     f = lambda p, g: (p - 0.1 * g, mg.sum(p * p))
     step, g = mg.jit(f, donate=0), there(Y)
-    results = recorded.Recorded._results
+    results = executor.Recorded._results
     for number in range(6):
         if number in (0, 2, 4):
             with monkeypatch.context() as patch:
                 patch.setattr(
-                    recorded.Recorded, "_results", lambda run: os.kill(os.getpid(), signal.SIGINT) or results(run)
+                    executor.Recorded, "_results", lambda run: os.kill(os.getpid(), signal.SIGINT) or results(run)
                 )
                 with pytest.raises(KeyboardInterrupt):
                     step(there(X), g)
@@ -453,7 +453,7 @@ def test_a_program_is_told_of_arguments_of_another_device(device, there):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_warm_ups(monkeypatch, there, agree, count):
-    monkeypatch.setattr(recorded, "WARM_UPS", count)
+    monkeypatch.setattr(executor, "WARM_UPS", count)
     f = lambda x, y: mg.sum(mg.tanh(x) @ y.T, 0)
     jitted, args = mg.jit(f), there((X, Y))
     for _ in range(4):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.backends.cuda.codegen import Load
 from minigrad.program.memory import span
-from minigrad.program.shown import Same
+from minigrad.program.views import Same
 
 SMOOTH = "tanh sin sigmoid softplus erf square negative arctan expm1".split()
 FIRM = "add subtract multiply maximum minimum hypot logaddexp arctan2".split()

@@ -1,4 +1,4 @@
-"""minigrad/program/threads: every task runs once, whichever threads cannot be started."""
+"""minigrad/program/cpu/threads.py: every task runs once, whichever threads cannot be started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from programs import cut_everything, same
 
 import minigrad as mg
-from minigrad.program import threads
+from minigrad.program.cpu import threads
 
 ROOT = Path(mg.__file__).parents[1]
 

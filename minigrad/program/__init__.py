@@ -2,21 +2,24 @@
 
     capture    writes down every primitive that a function applies to its arguments
     passes     leave out what is not needed, done twice or the same in every run
-    cuts       how one instruction becomes several, along rows
-    regions    what runs together, part by part
-    layout     places in memory, reused by liveness; results over donated arguments
-    plan       all of that for one program
+    views      which memory a value shows, and in what order
+    buffers    places in memory, reused by liveness; results over donated arguments
     calls      formulas bound to arrays
-    replay     calls bound to that memory, made over threads
     jit        a program for each kind of arguments
 
-and on a device that repeats recorded work, in place of cuts to replay:
+cpu/, for NumPy:
 
-    shown      which memory a value shows, and in what order
+    tiling     how one instruction becomes several, along rows
+    schedule   what runs together, part by part
+    plan       all of that for one program
+    executor   calls bound to that memory, made over threads
+
+gpu/, for a device that repeats recorded work:
+
     fusion     which instructions become one launch
-    endings    what a product does before it stores its result
-    loops      the steps of a generated kernel
-    recorded   launches bound to memory, recorded and repeated
+    epilogues  what a product does before it stores its result
+    lowering   the steps of a generated kernel
+    executor   launches bound to memory, recorded and repeated
 
 Derivatives are captured like anything else, since they are made of the same primitives. The engine knows nothing of it.
 """

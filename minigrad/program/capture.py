@@ -13,7 +13,7 @@ from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Interpreter, Primitive, Tracer
 from minigrad.core.origin import Origin
 from minigrad.ops import linalg
-from minigrad.program.instructions import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
+from minigrad.program.graph import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
 from minigrad.program.program import Outside, Program, Signature, fingerprint
 
 

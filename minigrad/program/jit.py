@@ -15,7 +15,7 @@ from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Eval, Tracer, current
 from minigrad.program.capture import captured
-from minigrad.program.instructions import exact, is_dynamic
+from minigrad.program.graph import exact, is_dynamic
 from minigrad.program.passes import simplified
 from minigrad.program.program import Program
 
@@ -34,7 +34,7 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
     not be used again, nor views of them.
 
     On a GPU the first two calls run as they are, the third is recorded as a CUDA graph, and that is repeated from then
-    on (`minigrad.program.recorded` says what becomes of arguments): numbers that change belong into arrays there.
+    on (`minigrad.program.gpu.executor` says what becomes of arguments): numbers that change belong into arrays there.
 
     An array from outside that f computes with, or indexes by, is part of the program, and it is an error if it changes.
     What f makes of such an array with NumPy alone is taken as it was when captured.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from minigrad.backends import NEUTRAL
-from minigrad.program.instructions import Constant, Instruction
+from minigrad.program.graph import Constant, Instruction
 from minigrad.program.program import Program
 
 

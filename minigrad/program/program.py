@@ -13,11 +13,11 @@ from minigrad.core.arrays import describe
 from minigrad.core.errors import MutationError, OperandError
 from minigrad.core.interpreter import Eval, Tracer, current
 from minigrad.core.origin import Origin
-from minigrad.program.instructions import Constant, Instruction, Kind, exact, is_array, is_dynamic, kind_of
-from minigrad.program.listing import cost, listing
+from minigrad.program.cost import cost, listing
+from minigrad.program.cpu.executor import Replay
+from minigrad.program.gpu.executor import Recorded
+from minigrad.program.graph import Constant, Instruction, Kind, exact, is_array, is_dynamic, kind_of
 from minigrad.program.memory import Memory
-from minigrad.program.recorded import Recorded
-from minigrad.program.replay import Replay
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL
 from minigrad.backends.cuda.codegen import REAL, TYPES, Loop, formula
-from minigrad.program.endings import ending
-from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
-from minigrad.program.loops import NOISE, Builder
-from minigrad.program.shown import Root, Shown, contiguous, key_of, view_of
+from minigrad.program.gpu.epilogues import ending
+from minigrad.program.gpu.lowering import NOISE, Builder
+from minigrad.program.graph import Constant, Instruction, Kind, kind_of
+from minigrad.program.views import Root, Shown, contiguous, key_of, view_of
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program
@@ -138,7 +138,7 @@ class Fusion:
         return name, dtype
 
     def _end_products(self) -> None:
-        """Let products do what follows them (`endings`)."""
+        """Let products do what follows them (`epilogues`)."""
         readers: dict[int, list[Instruction]] = {}
         for instruction in self.made.values():
             if instruction.result not in self.views:

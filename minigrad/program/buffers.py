@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
-from minigrad.program.cuts import Cut
-from minigrad.program.instructions import Kind
-from minigrad.program.regions import Region
+from minigrad.program.cpu.schedule import Region
+from minigrad.program.cpu.tiling import Cut
+from minigrad.program.graph import Kind
 
 ALIGN = 64  # bytes: a cache line
 

@@ -1,7 +1,7 @@
 """Plan: everything about a run that does not depend on what it is run on.
 
-regions    which instructions run together, and the parts and threads of each (`regions`, `cuts`)
-block      a place for every result that is needed as a whole, reused by liveness (`layout`)
+regions    which instructions run together, and the parts and threads of each (`schedule`, `tiling`)
+block      a place for every result that is needed as a whole, reused by liveness (`buffers`)
 scratch    a place for every result that exists for one part at a time, the same for all parts of a thread
 """
 
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minigrad.program.instructions import Instruction, Kind
-from minigrad.program.layout import IN_PLACE, Life, fit, taken_over
-from minigrad.program.listing import cost
-from minigrad.program.regions import Place, Region, regions
-from minigrad.program.shown import Host
+from minigrad.program.buffers import IN_PLACE, Life, fit, taken_over
+from minigrad.program.cost import cost
+from minigrad.program.cpu.schedule import Place, Region, regions
+from minigrad.program.graph import Instruction, Kind
+from minigrad.program.views import Host
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program

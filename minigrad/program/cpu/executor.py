@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backends import backend_of
-from minigrad.program import threads
+from minigrad.program.buffers import ALIGN
 from minigrad.program.calls import Call, addition, call_of, make, make_and_look
-from minigrad.program.cuts import Cut, cuts, params_of
-from minigrad.program.instructions import Constant, Instruction, is_array, is_dynamic, kind_of
-from minigrad.program.layout import ALIGN
+from minigrad.program.cpu import threads
+from minigrad.program.cpu.plan import Part, planned
+from minigrad.program.cpu.schedule import Region
+from minigrad.program.cpu.tiling import Cut, cuts, params_of
+from minigrad.program.graph import Constant, Instruction, is_array, is_dynamic, kind_of
 from minigrad.program.memory import Memory, span
-from minigrad.program.plan import Part, planned
-from minigrad.program.regions import Region
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minigrad.program.instructions import Constant, Instruction
+from minigrad.program.graph import Constant, Instruction
 
 if TYPE_CHECKING:
-    from minigrad.program.fusion import Fusion
+    from minigrad.program.gpu.fusion import Fusion
 
 FACTORS = (2, 3, 4)  # of depth-to-space
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Noise, Number, Step
-from minigrad.program.instructions import Instruction
-from minigrad.program.shown import Root, Shown, key_of
+from minigrad.program.graph import Instruction
+from minigrad.program.views import Root, Shown, key_of
 
 if TYPE_CHECKING:
-    from minigrad.program.fusion import Fusion
+    from minigrad.program.gpu.fusion import Fusion
 
 NOISE = {"random_normal": "normal", "random_uniform": "uniform"}
 """Primitives whose numbers are made where they are used, and what streams.cu calls them."""

@@ -1,6 +1,6 @@
 """Regions: which instructions run together, part by part.
 
-A *region* is a run of instructions that can all be cut along one axis of the same length (`cuts`): rows of a batch,
+A *region* is a run of instructions that can all be cut along one axis of the same length (`tiling`): rows of a batch,
 or of a weight and what its optimiser keeps. It runs part by part, over threads: a part goes through the whole region
 while it is in the cache, and what only the region itself reads exists for one part at a time. A small sum over the
 axis is added up part by part. What cannot be cut, or is too small to be worth it, runs whole.
@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from minigrad.core.arrays import shape_of
-from minigrad.program.cuts import Cut, cuts, length
-from minigrad.program.instructions import Instruction, Kind
+from minigrad.program.cpu.tiling import Cut, cuts, length
+from minigrad.program.graph import Instruction, Kind
 
 SMALL = 1 << 12  # elements: a result with fewer is not worth a region of its own
 ADDED_UP = 1 << 16  # bytes: a larger sum is computed afterwards, whole or by its own rows

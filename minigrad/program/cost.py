@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.program.instructions import Constant, Instruction, Kind, kind_of
+from minigrad.program.graph import Constant, Instruction, Kind, kind_of
 from minigrad.show import parameters, place
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.program.instructions import Constant, Instruction, Kind
+from minigrad.program.graph import Constant, Instruction, Kind
 
 Root = int | Constant  # what has memory: a slot, or an array from outside
 

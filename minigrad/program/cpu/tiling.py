@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from minigrad.core.arrays import shape_of
 from minigrad.core.rules import Elementwise
-from minigrad.program.instructions import Instruction, Kind
+from minigrad.program.graph import Instruction, Kind
 
 Shape = tuple[int, ...]
 

@@ -28,13 +28,13 @@ import numpy as np
 from minigrad.backends import backend_of
 from minigrad.backends.cuda.codegen import BITS, FORMULAS, REAL, TRUTH, kernel
 from minigrad.backends.cuda.launch import SUFFIX
-from minigrad.program import threads
+from minigrad.program.buffers import ALIGN, Life, fit
 from minigrad.program.calls import Call, call_of, make, make_and_look
-from minigrad.program.fusion import Fusion, Launch
-from minigrad.program.instructions import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
-from minigrad.program.layout import ALIGN, Life, fit
+from minigrad.program.cpu import threads
+from minigrad.program.gpu.fusion import Fusion, Launch
+from minigrad.program.graph import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
 from minigrad.program.memory import Memory, span
-from minigrad.program.shown import Same
+from minigrad.program.views import Same
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program

@@ -1,0 +1,1 @@
+"""Programs on the host: cut along rows, part by part, over threads."""
