@@ -23,7 +23,6 @@ from minigrad.core.interpreter import Tracer
 from minigrad.core.tape import Tape
 from minigrad.core.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from minigrad.device import asarray, device_of, from_dlpack, to_device
-from minigrad.drawing import draw
 from minigrad.ops import CONVENTIONS
 from minigrad.ops.arrange import concatenate, flip, pad, repeat, roll, split, stack, tile, tril, triu
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
@@ -141,6 +140,7 @@ from minigrad.ops.shape import (
     zeros_like,
 )
 from minigrad.program import CaptureError, Program, jit, trace
+from minigrad.show.draw import draw
 
 __version__ = "0.1.0"
 

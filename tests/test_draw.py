@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from strategies import signed
 
 import minigrad as mg
-from minigrad.drawing.layout import Size, arranged
+from minigrad.show.layout import Size, arranged
 
 SVG = "{http://www.w3.org/2000/svg}"
 

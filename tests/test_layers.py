@@ -18,7 +18,6 @@ LAYERS = (
     ("core", "ops", "show"),
     ("random",),
     ("device",),
-    ("drawing",),
     ("checks",),
     ("program",),
 )

@@ -250,7 +250,7 @@ STEPS = """
 import hashlib, os, sys
 import numpy as np
 import minigrad as mg
-from minigrad.program import plan, threads
+from minigrad.program.cpu import plan, threads
 threads.count = lambda: 1
 mg.jit(lambda x: mg.sum(mg.tanh(x), axis=0))(np.ones((600, 80)))  # imports what another user might not be able to read
 threads.count, plan.WORTH_THREADS = lambda: 3, 0

@@ -11,7 +11,7 @@ from minigrad.core.reverse import Reverse
 from minigrad.core.rules import cast
 from minigrad.core.transforms import as_array, check_fits, check_inexact, owned
 from minigrad.ops.elementwise import zeros_like_p
-from minigrad.show import listing
+from minigrad.show.text import listing
 
 
 class Tape:

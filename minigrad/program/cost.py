@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from minigrad.program.graph import Constant, Instruction, Kind, kind_of
-from minigrad.show import parameters, place
+from minigrad.show.text import parameters, place
 
 
 class Cost(NamedTuple):

@@ -12,7 +12,7 @@ from minigrad.backends import NEUTRAL, Backend
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.interpreter import EXPLAINED, Primitive, Tracer, explained
 from minigrad.core.origin import Origin
-from minigrad.show import constant
+from minigrad.show.text import constant
 
 
 class Kind(NamedTuple):

@@ -23,7 +23,7 @@ from minigrad.core.reverse import Node, Reverse, Segment, accumulate, pulled
 from minigrad.core.rules import Bilinear, Elementwise, Linear
 from minigrad.core.transforms import check_inexact
 from minigrad.ops.elementwise import zeros_like_p
-from minigrad.show import function_name, parameters, summary
+from minigrad.show.text import function_name, parameters, summary
 
 LARGEST = 150  # operations in a picture
 BROADCAST = "Σ ∂·v̄"  # the slope of an argument that was broadcast

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.drawing.graph import recorded
-from minigrad.drawing.svg import picture
+from minigrad.show.graph import recorded
+from minigrad.show.svg import picture
 
 
 class Picture(str):

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from minigrad.backends import NEUTRAL
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.origin import Origin
-from minigrad.drawing.graph import BROADCAST, CONSTANT, LABEL, Box, Edge, Graph, Quantity
-from minigrad.show import kind, number, summary
+from minigrad.show.graph import BROADCAST, CONSTANT, LABEL, Box, Edge, Graph, Quantity
+from minigrad.show.text import kind, number, summary
 
 ADVANCE = 0.62  # width over font size: of SF Mono; DejaVu Sans Mono, Menlo and Liberation Mono have 0.60
 COLUMNS, WIDE = 42, 46  # characters in a line of code, and of numbers

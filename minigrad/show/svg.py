@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from minigrad.drawing.graph import Box, Edge, Graph
-from minigrad.drawing.layout import Point, Size, arranged
-from minigrad.drawing.words import FONTS, Line, Text, heading, label_of, lines_of, told_of_box, told_of_edge
+from minigrad.show.graph import Box, Edge, Graph
+from minigrad.show.labels import FONTS, Line, Text, heading, label_of, lines_of, told_of_box, told_of_edge
+from minigrad.show.layout import Point, Size, arranged
 
 PAD, LINE, MARGIN = 10, 18, 24  # pixels: beside the text of a box, from line to line, around the picture
 APART, STEP = 3, 14  # half the distance from the edge down to the edge up; from line to line of a label
