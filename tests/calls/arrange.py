@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from calls.registry import SHAPES, alike, calls, spelled
 from hypothesis import strategies as st
 from strategies import axes, shapes, sides
-
-from calls.registry import SHAPES, alike, calls, spelled
 
 
 @calls("concatenate")

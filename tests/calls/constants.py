@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from calls.reduce import filled
+from calls.registry import SHAPES, calls
 from hypothesis import strategies as st
 from strategies import axes, broadcasting, reduced_axes, shapes
 
 import minigrad as mg
-from calls.reduce import filled
-from calls.registry import SHAPES, calls
 from minigrad.backends.numpy import streams
 from minigrad.checks.cases import Case
 from minigrad.core.interpreter import primitives

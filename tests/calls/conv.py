@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from calls.registry import calls
 from hypothesis import strategies as st
 from strategies import sides
 
 import minigrad as mg
-from calls.registry import calls
 from minigrad.checks.cases import Case, formulas
 from minigrad.checks.cases.registry import signed
 from minigrad.core.interpreter import primitives

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from calls.registry import SHAPES, alike, calls
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import broadcasting
 
 import minigrad as mg
-from calls.registry import SHAPES, alike, calls
 from minigrad.checks.cases import CASES, Case
 from minigrad.checks.cases.elementwise import BINARY, KINKED, POWERS, REAL_ONLY, UNARY
 from minigrad.checks.cases.registry import REAL, apart, signed

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from calls.registry import SHAPES, alike, calls, spelled
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import axes, shapes, sides
 
-from calls.registry import SHAPES, alike, calls, spelled
 from minigrad.checks.cases import Case
 from minigrad.checks.cases.registry import signed
 from minigrad.core.interpreter import primitives

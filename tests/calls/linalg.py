@@ -5,12 +5,12 @@ from __future__ import annotations
 import string
 
 import numpy as np
+from calls.constants import DISCRETE
+from calls.registry import alike, calls
 from hypothesis import strategies as st
 from strategies import shapes, sides
 
 import minigrad as mg
-from calls.constants import DISCRETE
-from calls.registry import alike, calls
 from minigrad.checks.cases import Case, formulas
 from minigrad.checks.cases.registry import REAL, definite, signed
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from calls.registry import SHAPES, calls, spelled
 from hypothesis import strategies as st
 from strategies import axes, reduced_axes, shapes
 
 import minigrad as mg
-from calls.registry import SHAPES, calls, spelled
 from minigrad.checks.cases import Case, formulas
 from minigrad.checks.cases.reduce import REDUCTIONS
 from minigrad.checks.cases.registry import REAL, apart, signed

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from calls.registry import SHAPES, alike, calls, spelled
 from hypothesis import strategies as st
 from strategies import axes, shapes
 
 import minigrad as mg
-from calls.registry import SHAPES, alike, calls, spelled
 from minigrad.checks.cases import Case
 from minigrad.checks.cases.registry import REAL, signed
 from minigrad.core.interpreter import primitives

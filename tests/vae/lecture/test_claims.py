@@ -13,8 +13,8 @@ from vae.lecture.claims import at_most, equal, sampled, within_errors
 
 EXACT = [c for c in CLAIMS if not c.images]
 PLANTED = {}
-for _path in sorted(Path(__file__).parent.glob("planted_*.py")):
-    PLANTED |= importlib.import_module(_path.stem).PLANTED
+for _path in sorted((Path(__file__).parent / "planted").glob("s*.py")):
+    PLANTED |= importlib.import_module(f"tests.vae.lecture.planted.{_path.stem}").PLANTED
 
 
 def each(claims):

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from vae.lecture import CLAIMS, Setting, amortisation, coders, sampling, trained
+from vae.lecture import CLAIMS, Setting
+from vae.lecture.models import coders, trained
+from vae.lecture.slides import s04_amortisation as amortisation
+from vae.lecture.slides import s15_sampling as sampling
 
 PLANTED = {}
-for _path in sorted(Path(__file__).parent.glob("planted_*.py")):
-    PLANTED |= importlib.import_module(_path.stem).PLANTED
+for _path in sorted((Path(__file__).parent / "planted").glob("s*.py")):
+    PLANTED |= importlib.import_module(f"tests.vae.lecture.planted.{_path.stem}").PLANTED
 
 SMALL = (
     (trained, "IMAGES", 1000),

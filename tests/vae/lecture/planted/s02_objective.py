@@ -1,0 +1,42 @@
+"""A mistake for each claim of vae/lecture/slides/s02_objective.py, which must make it fail."""
+
+import math
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.models import exact as models
+from vae.lecture.slides import s02_objective as objective
+
+
+def _prior_without_normaliser(monkeypatch):
+    monkeypatch.setattr(models.BeliefNet, "log_prior", lambda net, z: z @ net.prior)
+
+
+def _two_pi_is_pi(monkeypatch):
+    monkeypatch.setattr(models, "LN_2PI", math.log(math.pi))
+
+
+def _sigma_for_its_square(monkeypatch):
+    def precision(model):
+        return model.weights.T @ model.weights + mg.exp(model.log_sigma) * np.eye(model.weights.shape[1])
+
+    monkeypatch.setattr(models.PPCA, "precision", property(precision))
+
+
+def _half_of_the_line(monkeypatch):
+    monkeypatch.setattr(objective, "GRID", objective.GRID[objective.GRID[:, 0] >= 0])
+
+
+def _every_image_alike(monkeypatch):
+    monkeypatch.setattr(objective, "sum_of_products", lambda net, y: [1 / len(y)] * len(y))
+
+
+PLANTED = {
+    "belief_net_sums_over_z": _prior_without_normaliser,
+    "mixture_sums_over_components": _two_pi_is_pi,
+    "ppca_is_a_dense_gaussian": _sigma_for_its_square,
+    "ppca_is_an_integral": _half_of_the_line,
+    "entropy_is_the_floor": _prior_without_normaliser,
+    "flat_at_the_population": _every_image_alike,
+}

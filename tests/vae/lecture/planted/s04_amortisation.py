@@ -1,0 +1,52 @@
+"""A mistake for each claim of vae/lecture/slides/s04_amortisation.py, which must make it fail."""
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.models.exact import PPCA, LinearEncoder
+from vae.lecture.slides import s04_amortisation as amortisation
+from vae.optimisers import Optimiser
+
+
+def _marginal_variances(monkeypatch):
+    """s_i² = σ²(M⁻¹)_ii, the variance of z_i alone, instead of that given the other z."""
+
+    def best_encoder(self):
+        variances = np.exp(2 * self.log_sigma) * np.diag(np.linalg.inv(self.precision))
+        return LinearEncoder(mg.solve(self.precision, self.weights.T), np.log(variances) / 2)
+
+    monkeypatch.setattr(PPCA, "best_encoder", best_encoder)
+
+
+def _no_divergence_in_the_search(monkeypatch):
+    """A search that climbs ln Q(y|z) alone."""
+    right = amortisation.adam
+
+    def adam(rate):
+        def update(place, gradient, state):
+            gradient = gradient - np.stack([place[0], np.exp(2 * place[1]) - 1])  # of −KL
+            return right(rate).update(place, gradient, state)
+
+        return Optimiser(right(rate).init, update)
+
+    monkeypatch.setattr(amortisation, "adam", adam)
+
+
+def _heads_swapped(monkeypatch):
+    """ln s for μ and μ for ln s."""
+    right = amortisation.train
+
+    def train(*choices, **named):
+        trained = right(*choices, **named)
+        encode = trained.model.encode
+        swapped = type(trained.model)(**{**vars(trained.model), "encode": lambda e, y: encode(e, y)[::-1]})
+        return trained._replace(model=swapped)
+
+    monkeypatch.setattr(amortisation, "train", train)
+
+
+PLANTED = {
+    "an_encoder_gives_what_search_finds": _marginal_variances,
+    "search_closes_the_amortisation_gap": _no_divergence_in_the_search,
+    "generation_replaces_search": _heads_swapped,
+}

@@ -1,0 +1,62 @@
+"""A mistake for each claim of vae/lecture/slides/s11_reparameterisation.py, which must make it fail."""
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.slides import s11_reparameterisation as reparameterisation
+
+
+def _variance_for_deviation(monkeypatch):
+    """σ² for σ."""
+    monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: mean + mg.exp(2 * log_std) * noise)
+
+
+def _held_still(monkeypatch):
+    """The sample takes σ for a constant."""
+
+    def sample(mean, log_std, noise):
+        return mean + mg.stop_gradient(mg.exp(log_std)) * noise
+
+    monkeypatch.setattr(mg, "gaussian_sample", sample)
+
+
+def _no_path_to_sigma(monkeypatch):
+    """The same in the gradients draw by draw."""
+
+    def held(f, mean, std, noise):
+        shape = np.broadcast_shapes(np.shape(mean), noise.shape)
+        return reparameterisation.per_draw(lambda m, s: f(m + mg.stop_gradient(s) * noise), shape, mean, std)
+
+    monkeypatch.setattr(reparameterisation, "reparameterised", held)
+
+
+def _louder_noise(monkeypatch):
+    """Noise of standard deviation 1.02."""
+    right = mg.gaussian_sample
+    monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: right(mean, log_std, 1.02 * noise))
+    reparameterised = reparameterisation.reparameterised
+    monkeypatch.setattr(reparameterisation, "reparameterised", lambda f, m, s, e: reparameterised(f, m, s, 1.02 * e))
+
+
+def _through_the_reward(monkeypatch):
+    """The score function's gradient with z not held still, so that the reward and ln P see it move."""
+
+    def moving(f, mean, std, noise):
+        def surrogate(m, s):
+            z = m + s * noise
+            return f(z) * reparameterisation.log_normal(z, m, mg.log(s))
+
+        return reparameterisation.per_draw(surrogate, noise.shape, mean, std)
+
+    monkeypatch.setattr(reparameterisation, "score", moving)
+
+
+PLANTED = {
+    "density_of_the_sample": _variance_for_deviation,
+    "gradient_of_the_mean": _no_path_to_sigma,
+    "every_parameter": _held_still,
+    "entropy_of_the_encoder": _louder_noise,
+    "entropy_gradient": _held_still,
+    "reparameterised_mean": _louder_noise,
+    "score_mean": _through_the_reward,
+}

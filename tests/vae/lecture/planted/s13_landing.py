@@ -1,0 +1,29 @@
+"""A mistake for each claim of vae/lecture/slides/s13_landing.py, which must make it fail."""
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.slides import s13_landing as landing
+
+
+def _prior_forgotten(monkeypatch):
+    """The likelihood, taken for the posterior."""
+    monkeypatch.setattr(landing, "posterior", lambda y: (y + 0 * np.array(landing.TAU2), np.array(landing.TAU2)))
+
+
+def _louder_noise(monkeypatch):
+    """Noise of standard deviation 1.02."""
+    right = mg.gaussian_sample
+    monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: right(mean, log_std, 1.02 * noise))
+
+
+def _score_kept(monkeypatch):
+    """Nothing is held still."""
+    monkeypatch.setattr(mg, "stop_gradient", lambda x: x)
+
+
+PLANTED = {
+    "sampled_entropy_variance": _prior_forgotten,
+    "analytic_kl_variance": _louder_noise,
+    "sticking_the_landing": _score_kept,
+}

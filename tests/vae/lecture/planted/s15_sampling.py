@@ -1,0 +1,58 @@
+"""A mistake for each claim of vae/lecture/slides/s15_sampling.py, which must make it fail."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from vae import objectives
+from vae.lecture.slides import s15_sampling as sampling
+
+
+def _heads_swapped(monkeypatch):
+    """ln s for μ and μ for ln s."""
+    right = sampling.convolutional
+
+    def convolutional(setting):
+        trained = right(setting)
+        encode = trained.model.encode
+        return trained._replace(model=replace(trained.model, encode=lambda e, y: encode(e, y)[::-1]))
+
+    monkeypatch.setattr(sampling, "convolutional", convolutional)
+
+
+def _density_without_width(monkeypatch):
+    """ln N(z; μ, σ²) without −ln σ."""
+    right = objectives.log_normal
+    monkeypatch.setattr(objectives, "log_normal", lambda z, m=0.0, log_std=0.0: right(z, m, log_std) + log_std)
+
+
+def _samples_about_the_encoder(monkeypatch):
+    """z = ε + the bias of the encoder's μ."""
+    right = sampling.samples
+    monkeypatch.setattr(sampling, "samples", lambda t, noise: right(t, noise + t.parameters.encoder.mean.b))
+
+
+def _variance_for_deviation(monkeypatch):
+    """The encoder's ln s read as ln s²."""
+    right = sampling.log_encoder
+
+    def log_encoder(trained, y, z):
+        encode = trained.model.encode
+        halved = replace(trained.model, encode=lambda e, y: (encode(e, y)[0], encode(e, y)[1] / 2))
+        return right(trained._replace(model=halved), y, z)
+
+    monkeypatch.setattr(sampling, "log_encoder", log_encoder)
+
+
+def _even_steps(monkeypatch):
+    """Equal steps of z instead of equal probability."""
+    monkeypatch.setattr(sampling, "quantiles", lambda side: np.linspace(-3, 3, side))
+
+
+PLANTED = {
+    "a_convolutional_vae_knows_images": _heads_swapped,
+    "both_forms_agree_on_images": _density_without_width,
+    "sampling_needs_no_encoder": _samples_about_the_encoder,
+    "the_second_half_knows_the_evidence": _variance_for_deviation,
+    "the_plane_is_what_sampling_draws": _even_steps,
+}

@@ -1,0 +1,70 @@
+"""A mistake for each claim of vae/lecture/slides/s17_linear_vae.py, which must make it fail."""
+
+from dataclasses import replace
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.models.exact import PPCA, LinearEncoder
+from vae.lecture.slides import s17_linear_vae as linear_vae
+
+
+def _louder_noise(monkeypatch):
+    """Noise of standard deviation 1.02."""
+    right = mg.gaussian_sample
+    monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: right(mean, log_std, 1.02 * noise))
+
+
+def _about_zero(monkeypatch):
+    """The second moment for the covariance."""
+    monkeypatch.setattr(linear_vae, "covariance", lambda y, mean: y.T @ y / len(y))
+
+
+def _posterior_variance(monkeypatch):
+    """The posterior's variances (σ²M⁻¹)ᵢᵢ for those of the best P, σ²/Mᵢᵢ."""
+
+    def wrong(self):
+        spread = np.exp(2 * self.log_sigma) * np.linalg.inv(self.precision)
+        return LinearEncoder(np.linalg.solve(self.precision, self.weights.T), 0.5 * np.log(np.diagonal(spread)))
+
+    monkeypatch.setattr(PPCA, "best_encoder", wrong)
+
+
+def _other_way_round(monkeypatch):
+    """W R turned from the left, which turns images instead of latents."""
+
+    def wrong(angle, first=2.0, second=0.7):
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        return PPCA(np.eye(3, 2) @ turn @ np.diag([first, second]), np.zeros(3), np.log(0.8))
+
+    monkeypatch.setattr(linear_vae, "turned", wrong)
+
+
+def _all_of_lambda(monkeypatch):
+    """Λ_d for Λ_d − σ²I: principal components as plain PCA scales them."""
+    right = linear_vae.most_likely
+
+    def wrong(setting, y):
+        model = right(setting, y)
+        lengths = np.linalg.norm(model.weights)
+        return replace(model, weights=model.weights * np.sqrt(1 + 2 * np.exp(2 * model.log_sigma) / lengths**2))
+
+    monkeypatch.setattr(linear_vae, "most_likely", wrong)
+
+
+def _too_wide(monkeypatch):
+    """σ a fifth larger than the discarded eigenvalues say."""
+    right = linear_vae.most_likely
+    wrong = lambda setting, y: replace(right(setting, y), log_sigma=right(setting, y).log_sigma + 0.2)
+    monkeypatch.setattr(linear_vae, "most_likely", wrong)
+
+
+PLANTED = {
+    "elbo_of_draws": _louder_noise,
+    "gap_is_the_divergence": _about_zero,
+    "best_encoder": _posterior_variance,
+    "remaining_gap": _posterior_variance,
+    "gap_of_a_turn": _other_way_round,
+    "principal_components": _all_of_lambda,
+    "none_more_likely": _too_wide,
+}

@@ -1,0 +1,111 @@
+"""Two small autoencoders for images of two pixels, with one number for z: a VAE, and its rate–distortion twin.
+
+Both decode z to ŷ(z) with Q(y|z) = N(ŷ(z), σ²I) and learn σ. They differ in what z is and in what P(z|y) may be:
+
+    VAE               z real, Q(z) = N(0, 1)            P(z|y) = N(m(y), s(y)²)
+    rate–distortion   z an integer, Q(z) a table        P(z|y) the point ẑ = m(y), rounded
+
+Rounding has no gradient. While the second one trains, uniform noise on ±½ stands for it: then P(z|y) has density 1 on a
+cell of width 1, so its entropy is 0 too, and Q(z) as below is the probability of a cell around any real z.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.claims import Setting
+from vae.lecture.models.exact import LN_2PI, log_normal
+from vae.lecture.slides.s06_elbo import elbo
+from vae.optimisers import adam
+
+HIDDEN, STEPS = 16, 300
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """Two dense layers each way, tanh between them, and the numbers learned besides."""
+
+    encoder: tuple[Any, Any, Any, Any]  # (2, H), (H,), (H, 2), (2,): y to m and ln s
+    decoder: tuple[Any, Any, Any, Any]  # (1, H), (H,), (H, 2), (2,): z to ŷ
+    log_sigma: Any  # ln σ of the pixels, ()
+    prior: Any  # middle a and ln b, (2,), of a logistic over the integers; the VAE leaves it alone
+
+
+def layers(setting: Setting, name: str, inputs: int) -> tuple[Any, Any, Any, Any]:
+    """Two layers with inputs·HIDDEN and HIDDEN·2 weights of variance one over their number of inputs."""
+    first = setting.normal(f"{name} 1", inputs, HIDDEN), setting.normal(f"{name} bias", HIDDEN)
+    return (*first, setting.normal(f"{name} 2", HIDDEN, 2) / math.sqrt(HIDDEN), np.zeros(2))
+
+
+def dense(weights: tuple[Any, Any, Any, Any], x: Any) -> Any:
+    """x (…, inputs) through both layers: (…, 2)."""
+    w1, b1, w2, b2 = weights
+    return mg.tanh(x @ w1 + b1) @ w2 + b2
+
+
+def encode(net: Autoencoder, y: Any) -> tuple[Any, Any]:
+    """m(y) and ln s(y), (N, 1) each."""
+    out = dense(net.encoder, y)
+    return out[:, :1], out[:, 1:]
+
+
+def log_pixels(net: Autoencoder, y: Any, z: Any) -> Any:
+    """ln Q(y|z) of each image under each of its z (N, Z), or of z (1, Z) for all: (N, Z)."""
+    return log_normal(y[:, None] - dense(net.decoder, z[:, :, None]), net.log_sigma)
+
+
+def log_table(net: Autoencoder, z: Any) -> Any:
+    """ln Q(z) = ln [F(z + ½) − F(z − ½)] with F(x) = sigmoid((x − a)/b), z of any shape; integers' Q(z) sum to 1.
+
+    With u = (z + ½ − a)/b and v = (z − ½ − a)/b that is ln sigmoid(u) + ln sigmoid(−v) + ln(1 − e^(−1/b)).
+    """
+    middle, narrow = net.prior[0], mg.exp(-net.prior[1])
+    upper, lower = (z + 0.5 - middle) * narrow, (z - 0.5 - middle) * narrow
+    return mg.log_sigmoid(upper) + mg.log_sigmoid(-lower) + mg.log(-mg.expm1(-narrow))
+
+
+def vae_terms(net: Autoencoder, y: Any, noise: Any) -> tuple[Any, Any]:
+    """ln Q(z, y) and ln P(z|y) at z = m + s·ε for noise ε (N, Z): (N, Z) each."""
+    mean, log_std = encode(net, y)
+    z = mean + mg.exp(log_std) * noise
+    log_p = -0.5 * (noise**2 + LN_2PI) - log_std
+    return -0.5 * (z**2 + LN_2PI) + log_pixels(net, y, z), log_p
+
+
+def code_terms(net: Autoencoder, y: Any, z: Any) -> tuple[Any, Any]:
+    """ln Q(z, y) and ln P(z|y) = 0 at the z (N, 1) that P takes for sure, or with density 1."""
+    return log_table(net, z) + log_pixels(net, y, z), np.zeros(z.shape)
+
+
+def trained(setting: Setting, name: str, y: np.ndarray, terms: Callable[[Autoencoder, Any, int], tuple]) -> Autoencoder:
+    """The net after STEPS of Adam on −ELBO, one draw of z an image; `terms(net, y, step)` gives what `elbo` takes."""
+    net = Autoencoder(layers(setting, f"{name} enc", 2), layers(setting, f"{name} dec", 1), np.array(-1.0), np.zeros(2))
+    optimiser = adam(0.03)
+    state = optimiser.init(net)
+    for step in range(STEPS):
+        gradient = mg.grad(lambda net, step=step: -mg.mean(elbo(*terms(net, y, step), np.ones(1))))(net)
+        net, state = optimiser.update(net, gradient, state)
+    return net
+
+
+def train_vae(setting: Setting, y: np.ndarray) -> Autoencoder:
+    """A VAE for images y (N, 2)."""
+    noise = setting.normal("VAE noise", STEPS, len(y), 1)
+    return trained(setting, "VAE", y, lambda net, y, step: vae_terms(net, y, noise[step]))
+
+
+def train_rate_distortion(setting: Setting, y: np.ndarray) -> Autoencoder:
+    """A rate–distortion autoencoder for images y (N, 2)."""
+    noise = setting.uniform("rounding noise", STEPS, len(y), 1) - 0.5
+    return trained(setting, "RD", y, lambda net, y, step: code_terms(net, y, encode(net, y)[0] + noise[step]))
+
+
+def rounded(net: Autoencoder, y: np.ndarray) -> np.ndarray:
+    """The code ẑ of each image, (N, 1)."""
+    return np.rint(encode(net, y)[0])

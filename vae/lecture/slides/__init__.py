@@ -1,0 +1,25 @@
+"""The claims of the lecture, one file a theme, by the number of the slide on which it begins."""
+
+from vae.lecture.slides import (  # noqa: F401 (each registers its claims)
+    s02_objective,
+    s02_posterior_gradient,
+    s03_hardness,
+    s04_amortisation,
+    s06_elbo,
+    s10_em,
+    s11_reparameterisation,
+    s13_estimators,
+    s13_importance,
+    s13_landing,
+    s14_decoders,
+    s15_sampling,
+    s16_deconvolution,
+    s17_linear_vae,
+    s18_codes,
+    s18_collapse,
+    s18_rate_distortion,
+    s19_hard_em,
+    s19_image_ladder,
+    s19_ladder,
+    s22_blur,
+)

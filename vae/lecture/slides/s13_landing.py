@@ -1,0 +1,106 @@
+"""Slide 13, continued: three ways to take the ELBO's gradient, and the one that stops moving when it is done.
+
+In a model whose posterior is known, Q(z) = N(0, 1) and Q(y|z) = N(z, τ²), hence Q(z|y) = N(m, s²) with m = y/(1 + τ²)
+and s² = τ²/(1 + τ²), let P already be that posterior. The ELBO then is ln Q(y), the same for every z:
+
+    ln Q(z, y) − ln P(z|y)      its gradient in μ is −ε/s: (m − z)/s² from the joint, and nothing from ln P, whose
+                                derivative through z, ε/s, cancels that through μ itself, the score −ε/s
+    ln Q(y|z) − KL(P, Q(z))     ε(s − 1/s)
+    ln Q(z, y) − ln P̄(z|y)      with the μ and σ of P̄ held still, which drops the score, whose mean is 0: −ε/s + ε/s = 0
+
+The third sticks the landing (Roeder, Wu and Duvenaud 2017): each draw says "stay".
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled_variance
+from vae.lecture.slides.s11_reparameterisation import per_draw
+from vae.objectives import kl_to_prior, log_normal
+from vae.pictures import BLUE, GREY, INK, VERMILION
+
+DRAWS = 2**17
+TAU2 = (0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+def posterior(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """m and s² of Q(z|y), for each τ²."""
+    tau2 = np.array(TAU2)
+    return y / (1 + tau2), tau2 / (1 + tau2)
+
+
+def elbo_gradients(form: str, setting: Setting) -> np.ndarray:
+    """∂μ and ∂ln σ of the one-sample ELBO at the posterior, (2, draws, 5)."""
+    y, noise = 1 + setting.uniform("y"), setting.normal("noise", DRAWS, len(TAU2))
+    mean, variance = posterior(y)
+
+    def bound(m: Any, log_s: Any) -> Any:
+        z = mg.gaussian_sample(m, log_s, noise)
+        log_likelihood = log_normal(y, z, 0.5 * np.log(TAU2))
+        if form == "analytic KL":
+            return log_likelihood - kl_to_prior(m, log_s)
+        if form == "sticking the landing":
+            m, log_s = mg.stop_gradient(m), mg.stop_gradient(log_s)
+        return log_likelihood + log_normal(z) - log_normal(z, m, log_s)
+
+    return per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
+
+
+@claim(13, "At the posterior the ELBO with sampled entropy is still noisy.", "Var ∂μ [ln Q(z, y) − ln P(z|y)] = 1/s²")
+def sampled_entropy_variance(setting: Setting) -> Sides:
+    _, variance = posterior(1.0)
+    draws = elbo_gradients("sampled entropy", setting)[0]
+    return sampled_variance(draws, 1 / variance, draw=partial(_against_posterior, "sampled entropy", draws))
+
+
+@claim(13, "So it is with the analytic KL.", "Var ∂μ [ln Q(y|z) − KL(P, Q(z))] = (1 − s²)²/s²")
+def analytic_kl_variance(setting: Setting) -> Sides:
+    _, variance = posterior(1.0)
+    draws = elbo_gradients("analytic KL", setting)[0]
+    return sampled_variance(
+        draws, (1 - variance) ** 2 / variance, draw=partial(_against_posterior, "analytic KL", draws)
+    )
+
+
+@claim(
+    13,
+    "Without the entropy's score term every draw sticks the landing: gradient 0, variance 0.",
+    "∂ [ln Q(z, y) − ln P̄(z|y)] = 0  for each ε  (P̄: its μ and σ held still, z moves)",
+)
+def sticking_the_landing(setting: Setting) -> Sides:
+    draws = elbo_gradients("sticking the landing", setting)
+    moved = Slider("τ²", TAU2, partial(_three_forms, setting))
+    roundings = 2.0**8 / TAU2[0]  # what cancels is up to 1/τ² in size
+    draw = partial(_three_forms, setting, tau2=1.0)
+    return equal(draws, np.zeros(draws.shape), roundings, draw=draw, slider=moved)
+
+
+# Pictures
+
+FORMS = {"sampled entropy": VERMILION, "analytic KL": "#e69f00", "sticking the landing": BLUE}
+
+
+def _against_posterior(form: str, draws: np.ndarray, axes: Any) -> None:
+    line = np.linspace(0.05, 0.97, 200)
+    for name, closed in (("sampled entropy", 1 / line), ("analytic KL", (1 - line) ** 2 / line)):
+        axes.plot(line, closed, color=FORMS[name] if name == form else GREY, label=name)
+    axes.plot(posterior(1.0)[1], draws.var(axis=0), "o", color=FORMS[form], label="draws")
+    axes.set(yscale="log", xlabel="posterior variance s²", ylabel="variance of the ELBO's ∂μ")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _three_forms(setting: Setting, axes: Any, tau2: float) -> None:
+    """Each draw's ∂μ against its ε, for the three forms."""
+    place = TAU2.index(tau2)
+    noise = setting.normal("noise", DRAWS, len(TAU2))[:400, place]
+    for form, colour in FORMS.items():
+        axes.plot(noise, elbo_gradients(form, setting)[0, :400, place], ".", color=colour, ms=4, label=form)
+    s2 = posterior(1.0)[1][place]
+    axes.axhline(0, color=INK, lw=0.5)
+    axes.set(xlabel="ε", ylabel="∂μ of the ELBO, one draw", ylim=(-11, 11), title=f"τ² = {tau2:g}: s² = {s2:.2f}")
+    axes.legend(frameon=False, fontsize=8)

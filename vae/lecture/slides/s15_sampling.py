@@ -1,0 +1,259 @@
+"""Slides 15, 20 and 21: a convolutional autoencoder for images, and sampling from its second half.
+
+Trained on images, the bound is worth something: on images it has not seen it is far above the probability under pixels
+that know nothing of each other, which needs no bound,
+
+    ln Q_0(y) = Σ_j y_j ln p_j + (1 − y_j) ln(1 − p_j),    p the mean image
+
+Sampling uses just the second half Q(z, y): draw z from Q(z) = N(0, I), decode it. The encoder is for training only.
+So is ln Q(y) a matter of the second half alone, and where z is a point of a plane it can be computed:
+
+    ln Q(y) = ln ∫ Q(z) Q(y|z) dz,    a sum over a fine grid
+
+That is the truth for the ELBO of a trained model, as enumeration is for one of bits. (Q(z|y) is smooth and ends inside
+the grid, so that the sum is exact to rounding as soon as the grid is finer than Q(z|y) is wide.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.core import tree
+from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
+from vae.lecture.models.exact import log_normal
+from vae.lecture.models.trained import Trained, show_rows, test_images, train
+from vae.lecture.slides.s06_elbo import parts
+from vae.models import Parameters
+from vae.objectives import elbo
+from vae.pictures import BLUE, GREY, VERMILION, grid
+
+LATENT, EPOCHS, BATCH, RATE, IMAGES = 12, 12, 64, 1e-3, 200
+DRAWS, FEW = 64, 100  # draws of ε, images, to compare the two forms of the bound
+PLANE_EPOCHS, PLANE_HIDDEN, PLANE_IMAGES, PLANE_DRAWS = 25, 128, 60, 400
+REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z|y)
+
+
+def convolutional(setting: Setting) -> Trained:
+    """Slide 15's network, trained."""
+    return train(setting, EPOCHS, model="conv", latent=LATENT, batch=BATCH, learning_rate=RATE)
+
+
+def plane(setting: Setting) -> Trained:
+    """An autoencoder whose z is a point of a plane."""
+    return train(setting, PLANE_EPOCHS, latent=2, hidden=PLANE_HIDDEN)
+
+
+def independent_pixels(train_images: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """ln Q(y), (N,), of pixels that are on with probability p_j, in nats: p is the mean image, one count added."""
+    p = (train_images.sum(0, dtype=np.float64) + 0.5) / (len(train_images) + 1)
+    return np.sum(y * np.log(p) + (1 - y) * np.log1p(-p), axis=(1, 2, 3))
+
+
+@claim(
+    15,
+    "On unseen images a convolutional VAE's bound is far above the ln Q(y) of independent pixels.",
+    "mean_y Σ_j y_j ln p_j + (1 − y_j) ln(1 − p_j) ≤ mean_y ELBO(y),    by more than 4 standard errors",
+    images=True,
+)
+def a_convolutional_vae_knows_images(setting: Setting) -> Sides:
+    trained, y = convolutional(setting), test_images(setting, IMAGES)
+    noise = setting.normal("test noise", len(y), LATENT)
+    bound = elbo(*trained, y, noise)
+    baseline = independent_pixels(setting.images.train, y)
+    error = np.std(bound - baseline, ddof=1) / np.sqrt(len(y))
+    draw = compared(baseline, bound)
+    return at_most(np.mean(baseline) + 4 * error, np.mean(bound), draw=draw)
+
+
+@claim(
+    15,
+    "Both forms of the bound have one mean, on a convolutional VAE of images as well.",
+    "E_ε [ln Q(y|z) + ln Q(z) − ln P(z|y)] = E_ε [ln Q(y|z)] − KL(P(z|y), Q(z))",
+    images=True,
+)
+def both_forms_agree_on_images(setting: Setting) -> Sides:
+    trained, y = convolutional(setting), test_images(setting, FEW)
+    noise = setting.normal("noise of both forms", DRAWS, len(y), LATENT)
+    sampled_form, closed_form = ([elbo(*trained, y, eps, form) for eps in noise] for form in ("sampled", "closed"))
+    difference = np.subtract(sampled_form, closed_form)  # (S, N)
+    return sampled(difference.mean(1), 0.0, draw=lambda axes: settling(axes, difference))
+
+
+def without_encoder(trained: Trained) -> Trained:
+    """The same with NaN for every number of the encoder: whatever touches it is NaN too."""
+    encoder = tree.map(lambda leaf: np.full(leaf.shape, np.nan), trained.parameters.encoder)
+    return trained._replace(parameters=Parameters(encoder, trained.parameters.decoder))
+
+
+def samples(trained: Trained, noise: np.ndarray) -> np.ndarray:
+    """Images ŷ(z) of z = ε ~ N(0, I), (N, latent)."""
+    return trained.decode(noise)
+
+
+@claim(
+    20,
+    "Sampling uses just the second half: with every number of the encoder lost, samples are the same bits.",
+    "z ~ Q(z),    ŷ(z; Φ, Ψ) = ŷ(z; Φ, NaN)",
+    images=True,
+)
+def sampling_needs_no_encoder(setting: Setting) -> Sides:
+    trained = convolutional(setting)
+    noise = setting.normal("samples", 40, LATENT)
+    left, right = samples(without_encoder(trained), noise), samples(trained, noise)
+    slider = Slider(
+        "scale of ε", (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0), lambda axes, s: sheet(axes, samples(trained, s * noise))
+    )
+    return equal(left, right, roundings=0, draw=lambda axes: sheet(axes, left), slider=slider)
+
+
+# The plane
+
+
+def lattice(trained: Trained, y: np.ndarray) -> np.ndarray:
+    """The points of a square grid over the plane, (Z, 2), as far out as Q(z) or any P(z|y) has weight."""
+    mean, log_std = trained.model.encode(trained.parameters.encoder, y)
+    reach = max(REACH, np.max(np.abs(mean) + 6 * np.exp(log_std)))
+    line = np.arange(-reach, reach, STEP)
+    return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+
+
+def log_joint(trained: Trained, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """ln Q(z, y) of each image at each z (Z, 2), (N, Z): decoder and Q(z) alone.
+
+    ln Q(y|z) = Σ_j y_j l_j − ln(1 + e^(l_j)) for logits l, as in `vae.objectives`.
+    """
+    flat, pieces = y.reshape(len(y), -1), []
+    for piece in np.array_split(z, 200):
+        logits = trained.model.decode(trained.parameters.decoder, piece).reshape(len(piece), -1)
+        pieces.append(flat @ logits.T - np.sum(mg.softplus(logits), axis=1) + log_normal(piece))
+    return np.concatenate(pieces, axis=1)
+
+
+def log_encoder(trained: Trained, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """ln P(z|y) of each image at each z (Z, 2), (N, Z)."""
+    mean, log_std = (out[:, None] for out in trained.model.encode(trained.parameters.encoder, y))
+    return log_normal((z - mean) * np.exp(-log_std)) - np.sum(log_std, axis=2)
+
+
+@claim(
+    20,
+    "The second half alone knows ln Q(y) of an image; the ELBO falls short of it by KL(P, Q(z|y)).",
+    "E_ε [ln Q(z, y) − ln P(z|y)] = ln Q(y) − KL(P, Q(z|y)),    ln Q(y) = ln ∫ Q(z) Q(y|z) dz over the plane",
+    images=True,
+)
+def the_second_half_knows_the_evidence(setting: Setting) -> Sides:
+    trained, y = plane(setting), test_images(setting, PLANE_IMAGES)
+    z = lattice(trained, y)
+    noise = setting.normal("plane noise", PLANE_DRAWS, len(y), 2)
+    bound = np.array([elbo(*trained, y, eps, "sampled") for eps in noise])
+    joint, log_p = log_joint(trained, y, z), log_encoder(trained, y, z)
+    evidence = mg.logsumexp(joint, axis=1) + 2 * np.log(STEP)
+    divergence = np.sum(np.exp(log_p) * (log_p - joint + evidence[:, None]), axis=1) * STEP**2
+    draw = parts(evidence, evidence - divergence, ("ln Q(y)", "ELBO", "KL(P, Q(z|y))"))
+    slider = Slider("test image", range(8), lambda axes, n: posterior(axes, trained, y[[n]], z, joint[n]))
+    return sampled(bound.mean(1), np.mean(evidence - divergence), draw=draw, slider=slider)
+
+
+def quantiles(side: int) -> np.ndarray:
+    """(i + ½)/side quantiles of N(0, 1), (side,): in steps of equal probability."""
+    return np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
+
+
+@claim(
+    21,
+    "The plane on a grid of Gaussian quantiles is what sampling draws: the images have the same mean.",
+    "E ŷ(ε) = mean_{ij} ŷ(F^{−1}((i + ½)/n), F^{−1}((j + ½)/n)),    F the cumulative distribution of N(0, 1)",
+    images=True,
+)
+def the_plane_is_what_sampling_draws(setting: Setting) -> Sides:
+    trained, line = plane(setting), quantiles(100)
+    drawn = samples(trained, setting.normal("plane samples", 10_000, 2))
+    shown = samples(trained, np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2))
+    slider = Slider("z₁", (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0), lambda axes, z1: column(axes, trained, z1))
+    return sampled(drawn.mean((1, 2, 3)), shown.mean(), draw=lambda axes: map_of(axes, trained), slider=slider)
+
+
+# Pictures
+
+
+def compared(baseline: np.ndarray, bound: np.ndarray) -> Callable[[Any], None]:
+    """How the two spread over test images."""
+
+    def draw(axes: Any) -> None:
+        edges = np.linspace(min(-baseline.max(), -bound.max()), max(-baseline.min(), -bound.min()), 40)
+        axes.hist(-bound, edges, color=BLUE, alpha=0.8, label=f"VAE: −ELBO, mean {-bound.mean():.1f}")
+        label = f"independent pixels: −ln Q(y), mean {-baseline.mean():.1f}"
+        axes.hist(-baseline, edges, color=VERMILION, alpha=0.6, label=label)
+        axes.set(xlabel="nats per image (fewer is better)", ylabel="test images")
+        axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+        axes.legend(fontsize=8, frameon=False)
+
+    return draw
+
+
+def settling(axes: Any, difference: np.ndarray) -> None:
+    """The mean difference of the two forms as draws are added, with 4 standard errors."""
+    number = np.arange(2, len(difference) + 1)
+    each = difference.mean(1)
+    mean = np.array([each[:n].mean() for n in number])
+    error = np.array([each[:n].std(ddof=1) / np.sqrt(n) for n in number])
+    axes.fill_between(
+        number, mean - 4 * error, mean + 4 * error, color=BLUE, alpha=0.2, lw=0, label="± 4 standard errors"
+    )
+    axes.plot(number, mean, color=BLUE, lw=1.5, label="sampled form − closed form")
+    axes.axhline(0, color=GREY, lw=0.8)
+    axes.set(xlabel="draws of ε for each image", ylabel="nats per image")
+    axes.legend(fontsize=8, frameon=False)
+
+
+def sheet(axes: Any, images: np.ndarray) -> None:
+    """Images in rows of ten."""
+    show_rows(axes, [images[i : i + 10] for i in range(0, len(images), 10)], [""] * (len(images) // 10))
+
+
+def posterior(axes: Any, trained: Trained, y: np.ndarray, z: np.ndarray, joint: np.ndarray) -> None:
+    """Q(z|y) over the plane, by the grid, and the encoder's P(z|y): an ellipse two standard deviations wide."""
+    mean, log_std = (out[0] for out in trained.model.encode(trained.parameters.encoder, y))
+    side = int(np.sqrt(len(joint)))
+    density = np.exp(joint - joint.max()).reshape(side, side)
+    place = density.sum(0), density.sum(1)  # along z₁, along z₂
+    line, ends = z[:side, 0], (z[0, 0], z[-1, 0])
+    middle = [np.sum(line * p) / p.sum() for p in place]
+    axes.imshow(density, origin="lower", extent=(*ends, *ends), cmap="Blues", interpolation="bilinear")
+    turn = np.linspace(0, 2 * np.pi, 100)
+    ring = mean[:, None] + 2 * np.exp(log_std)[:, None] * np.stack([np.cos(turn), np.sin(turn)])
+    axes.plot(*ring, color=VERMILION, lw=1.4, label="encoder, 2 s")
+    reach = max(0.5, 1.2 * np.max(np.abs(ring - np.array(middle)[:, None])))
+    axes.set(xlim=(middle[0] - 1.4 * reach, middle[0] + 1.4 * reach), ylim=(middle[1] - reach, middle[1] + reach))
+    axes.set(xlabel="z₁", ylabel="z₂")
+    axes.locator_params(nbins=5)
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
+    small = axes.inset_axes([1.03, 0.6, 0.35, 0.4])
+    show_rows(small, [y], [""])
+    small.set_title("y", fontsize=9)
+
+
+def map_of(axes: Any, trained: Trained) -> None:
+    """ŷ(z) on a grid of quantiles, z₂ largest at the top."""
+    rows, columns = 12, 21
+    z = np.stack(np.meshgrid(quantiles(columns), quantiles(rows)[::-1]), axis=-1).reshape(-1, 2)
+    whole = grid(samples(trained, z), columns)
+    axes.imshow(np.broadcast_to(whole, (*whole.shape[:2], 3)), aspect="auto", interpolation="none", extent=(0, 1, 0, 1))
+    ticks = np.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
+    at = [NormalDist().cdf(z) for z in ticks]
+    axes.set_xticks(at, [f"{z:g}".replace("-", "−") for z in ticks])
+    axes.set_yticks(at, [f"{z:g}".replace("-", "−") for z in ticks])
+    axes.set(xlabel="z₁, in steps of equal probability", ylabel="z₂")
+
+
+def column(axes: Any, trained: Trained, z1: float) -> None:
+    """ŷ(z) along z₂, for one z₁."""
+    line = quantiles(24)
+    images = samples(trained, np.stack([np.full(24, z1), line], axis=1))
+    names = [f"z₂ from\n{line[i]:.1f}".replace("-", "−") for i in (0, 8, 16)]
+    show_rows(axes, [images[:8], images[8:16], images[16:]], names)

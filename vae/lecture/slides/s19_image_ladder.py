@@ -1,0 +1,83 @@
+"""Slide 19 on images: a VAE and a rate–distortion autoencoder are one objective, with another z and another P.
+
+    VAE                min E_ε |z| + ‖y − ŷ(z)‖²/2σ² − |z|_{Ψ,y}
+    rate–distortion    min |ẑ| + ‖y − ŷ(ẑ)‖²/2σ²
+
+On the right, each in its own words: the VAE's as `vae.objectives` has it for training, the normal density complete with
+its normaliser; the other's as a code of so many bits and a squared error. On the left, for both, −ELBO by the function
+that also is k-means and EM (`vae.lecture.ladder` climbs the rest of the ladder, on images of two pixels).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from vae.lecture.claims import Setting, Sides, Slider, claim, equal
+from vae.lecture.models.coders import LATENT, Trained, code, coded, coder, decode, terms
+from vae.lecture.models.exact import LN_2PI
+from vae.lecture.models.trained import show_rows, test_images
+from vae.lecture.slides.s06_elbo import elbo
+from vae.lecture.slides.s19_ladder import code_length
+from vae.objectives import Likelihood
+from vae.objectives import elbo as training_objective
+from vae.pictures import BLUE, GREY, VERMILION
+
+BITS, IMAGES = (10, 20, 40), 100
+NAMES = {"L2": "VAE", "quantised z": "rate–distortion"}
+
+
+def in_vae_words(trained: Trained, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """−ELBO of each image as it is trained on, (N,), in nats, with σ² = T and without (D/2) ln 2πσ²."""
+    likelihood = Likelihood("gaussian", "fixed", math.sqrt(trained.price))
+    normaliser = 0.5 * y[0].size * (LN_2PI + math.log(trained.price))
+    return -training_objective(trained.model, likelihood, trained.coder.net, y, noise, "sampled") - normaliser
+
+
+def in_words_of_rate_and_distortion(trained: Trained, y: np.ndarray) -> np.ndarray:
+    """ln 2 times the bits of each image's code, and its squared error over 2σ², (N,)."""
+    z, _, _ = code(trained, y, None)
+    bits = np.sum(code_length(trained.coder, z), axis=1)
+    return math.log(2) * bits + np.sum((y - decode(trained, z)) ** 2, axis=(1, 2, 3)) / (2 * trained.price)
+
+
+@claim(
+    19,
+    "On images too, VAE and rate–distortion minimise one function, −ELBO.",
+    "VAE:    −ln Q(z) + ln P(z|y) + ‖y − ŷ(z)‖^2/2σ^2    rate–distortion:    |ẑ| + ‖y − ŷ(ẑ)‖^2/2σ^2",
+    "each  =  −E_P ln Q(z, y) − H(P)",
+    images=True,
+)
+def one_elbo_for_images(setting: Setting) -> Sides:
+    y, noise = test_images(setting, IMAGES), setting.normal("slide 19", IMAGES, LATENT)
+    vae, rd = coder(setting, "L2", BITS[1]), coder(setting, "quantised z", BITS[1])
+    left = [-elbo(*terms(trained, y, noise), np.ones(1)) for trained in (vae, rd)]
+    right = [in_vae_words(vae, y, noise), in_words_of_rate_and_distortion(rd, y)]
+    slider = Slider("bits of z", BITS, lambda axes, bits: beside(axes, setting, y, bits))
+    return equal(left, right, draw=lambda axes: shares(axes, setting, y), slider=slider)
+
+
+# Pictures
+
+
+def beside(axes: Any, setting: Setting, y: np.ndarray, bits: int) -> None:
+    """Images, and what either makes of them."""
+    rows, names = [y[:8]], ["y"]
+    for kind, name in NAMES.items():
+        shown, rate = coded(setting, coder(setting, kind, bits), y)
+        rows.append(shown[:8])
+        names.append(f"{name}\n{rate:.0f} bits")
+    show_rows(axes, rows, names)
+
+
+def shares(axes: Any, setting: Setting, y: np.ndarray) -> None:
+    """Rate against distortion of both, at the rates they were trained for."""
+    for (kind, name), marker, colour in zip(NAMES.items(), "os", (BLUE, VERMILION)):
+        every = [coded(setting, coder(setting, kind, bits), y) for bits in BITS]
+        errors = [np.mean(np.sum((y - shown) ** 2, axis=(1, 2, 3))) for shown, _ in every]
+        axes.plot([rate for _, rate in every], errors, marker=marker, color=colour, lw=1.4, label=name)
+    axes.set(xlabel="rate on test images (bits)", ylabel="‖y − ŷ‖² per image", ylim=(0, None))
+    axes.legend(fontsize=8, frameon=False)
+    axes.set_title("one objective, two kinds of z", fontsize=9, color=GREY)
