@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +11,8 @@ from hypothesis import settings
 from minigrad import backends, core, to_device
 from minigrad.core import rules, tree
 from minigrad.program.cpu import plan, schedule
-
-sys.path.insert(0, str(Path(__file__).parent))  # for what tests in folders below share with those here
-
-import world
-from host import to_host
+from tests.support import world
+from tests.support.host import to_host
 
 settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
@@ -73,7 +68,7 @@ def _is_variant(item) -> bool:
 @pytest.fixture(scope="session")
 def backend(request):
     """The backend of this run. Skips whatever asks for it where there is no such device."""
-    import elsewhere  # noqa: F401  (registers itself)
+    from tests.support import stand_in  # noqa: F401  (registers itself)
 
     try:
         return backends.get(DEVICES[request.config.getoption("--backend")])
@@ -102,7 +97,7 @@ def on_host(backend):
 @pytest.fixture(scope="session")
 def device(backend):
     """A backend with kernels: that of this run, if it has some, else the stand-in that compiles them with g++."""
-    from cuda_shim import GXX
+    from tests.support.cuda_shim import GXX
 
     if backend.recorder:
         return backend
@@ -160,7 +155,7 @@ def no_interpreter_left_behind():
 @pytest.fixture(scope="module")
 def peer(request):
     """An installed library to compare with, open, by the name of its module."""
-    from peers import PEERS
+    from tests.support.peers import PEERS
 
     with PEERS[request.param]() as opened:
         yield opened
@@ -169,7 +164,7 @@ def peer(request):
 @pytest.fixture(scope="module")
 def ours(on_device):
     """minigrad behind the same face as its peers."""
-    from peers import Minigrad
+    from tests.support.peers import Minigrad
 
     return Minigrad(on_device)
 

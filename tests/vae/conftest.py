@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from small_runs import SMALL, save_images
 
+from tests.support.vae.small_runs import SMALL, save_images
 from vae import cli, commands, gradients, training
 
 

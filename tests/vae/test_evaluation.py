@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-import truth
-from oracles import EPS, ROUNDINGS, assert_close
-from test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, setting
 
 import minigrad as mg
 from minigrad.core import tree
+from tests.support.oracles import EPS, ROUNDINGS, assert_close
+from tests.support.vae import truth
+from tests.vae.test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, setting
 from vae import evaluation
 from vae.evaluation import (
     generate,

@@ -9,16 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import ppca
 import pytest
-import truth
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import EPS, ROUNDINGS, assert_close, rounding
 
 import minigrad as mg
 import vae
 from minigrad.core import tree
+from tests.support.oracles import EPS, ROUNDINGS, assert_close, rounding
+from tests.support.vae import ppca, truth
 from vae.config import Config
 from vae.errors import UserError
 from vae.explain import explain_loss

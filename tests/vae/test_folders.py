@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import SMALL, assert_refused, snapshot
 
+from tests.support.vae.small_runs import SMALL, assert_refused, snapshot
 from vae import folders, locks
 from vae.errors import UserError
 

@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 import pytest
-import truth
-from test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, EVERY_MODEL, setting
 
 import minigrad as mg
 from minigrad import checks
 from minigrad.core import tree
 from minigrad.core.interpreter import Interpreter, primitives
+from tests.support.vae import truth
+from tests.vae.test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, EVERY_MODEL, setting
 from vae import gradients
 from vae.config import Config
 from vae.data import load

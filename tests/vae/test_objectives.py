@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-import truth
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import EPS, ROUNDINGS, assert_close, rounding
 
 import minigrad as mg
 from minigrad.core import tree
+from tests.support.oracles import EPS, ROUNDINGS, assert_close, rounding
+from tests.support.vae import truth
 from vae.models import Affine, Decoder, Encoder, Parameters, mlp
 from vae.objectives import (
     FORMS,

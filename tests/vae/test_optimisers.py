@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import EPS, assert_close
-from world import optional
 
 from minigrad.core import tree
+from tests.support.oracles import EPS, assert_close
+from tests.support.world import optional
 from vae.models import Affine
 from vae.optimisers import OPTIMISERS, adam, sgd
 

@@ -281,7 +281,7 @@ def test_a_picture_drawn_twice_is_the_same_file(tmp_path) -> None:
 
 def test_nothing_global_is_touched(tmp_path) -> None:
     program = (
-        "import sys, pathlib, matplotlib; sys.path.insert(0, 'tests/vae'); import test_pictures\n"
+        "import sys, pathlib, matplotlib; from tests.vae import test_pictures\n"
         "before = matplotlib.rcParams.copy(); test_pictures.draw_everything(pathlib.Path(sys.argv[1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot was imported'\n"
         "after = matplotlib.rcParams  # to read its backend would import pyplot\n"

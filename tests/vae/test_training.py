@@ -7,11 +7,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import truth
-from oracles import assert_close, rounding
 
 import minigrad as mg
 from minigrad.core import tree
+from tests.support.oracles import assert_close, rounding
+from tests.support.vae import truth
 from vae import evaluation, files, training
 from vae.config import Config
 from vae.data import Dataset, digests

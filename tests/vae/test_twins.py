@@ -7,23 +7,19 @@ value, gradient, directional derivative, and the Hessian times a random directio
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
-import truth
-from peers import Derivatives, beside, disagreements
 
 import minigrad as mg
 from minigrad.core import tree
+from tests.support.peers import Derivatives, beside, disagreements
+from tests.support.vae import truth
 from vae.models import Model, Parameters
 from vae.objectives import FORMS, Likelihood, elbo
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # for torch_twin
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ Twin = tuple[Callable[[Parameters], list], Callable]
 
 
 def in_torch(torch: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Twin:
-    from torch_twin import twin_of
+    from benchmarks.torch_twin import twin_of
 
     twin, likelihood, D = twin_of(setting.model), setting.likelihood, torch.distributions
     images, eps = torch.tensor(np.ascontiguousarray(twin.images(y))), torch.tensor(noise)

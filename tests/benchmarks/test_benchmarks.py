@@ -1,0 +1,76 @@
+"""benchmarks/: every script runs, compares what it times, and leaves its table, JSON and plot. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALLEST = {
+    "vae_step": ("--model", "mlp", "--batch", "8"),
+    "conv": ("--batch", "2"),
+    "overhead": (),
+    "scaling": ("--small",),
+}
+
+
+def run(script, *options):
+    command = [sys.executable, str(ROOT / f"benchmarks/{script}.py"), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+
+
+@pytest.mark.parametrize("script", SMALLEST)
+def test_a_benchmark_runs_and_says_what_it_found(script, tmp_path):
+    done = run(script, *SMALLEST[script], "--rounds", "1", "--json", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results == json.loads((tmp_path / f"{script}.json").read_text(encoding="utf-8"))
+    assert (tmp_path / f"{script}.png").read_bytes().startswith(b"\x89PNG")
+    assert results.pop("machine")["versions"]["numpy"]
+    for case in results.values():
+        assert any(name.startswith("ratio") for name in case)
+        ours = next(iter(case.values()))
+        assert ours["median_ms"] > 0
+
+
+def test_cpu_and_gpu_are_compared_or_a_reason_is_given(tmp_path):
+    few = "--small", "--model", "mlp", "--batches", "4", "--kernel-batch", "2", "--rounds", "1", "--device", "cpu"
+    done = run("cpu_gpu", *few, "--json", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results == json.loads((tmp_path / "cpu_gpu.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "cpu_gpu.png").read_bytes().startswith(b"\x89PNG")
+    point, left_out = results["steps"]["strict float32"]["mlp"]["4"], {"skipped": "left out: --device cpu"}
+    assert point["NumPy eager"]["median_ms"] > 0 and point["NumPy jit"]["median_ms"] > 0
+    assert [point["CuPy jit"], results["machine"]["gpu"], results["roofline"]["cuda"]] == [left_out] * 3
+    kernels = results["roofline"]["cpu"]["kernels"]
+    dense = kernels["dense 784→400 forward"]
+    assert dense["flops"] == 2 * 2 * 784 * 400 and dense["bytes"] == 4 * (2 * 784 + 784 * 400 + 2 * 400)
+    convolution = kernels["conv 64→128 on 7² in kernel"]
+    assert convolution["flops"] == 2 * 2 * 49 * 9 * 64 * 128
+    assert convolution["bytes"] == 4 * (2 * 49 * 64 + 9 * 64 * 128 + 2 * 49 * 128)
+    assert all(kernel["tflops"] > 0 for kernel in kernels.values())
+
+
+WRONG = [
+    ("overhead", "--rounds", "0"),
+    ("overhead", "--threads", "999"),
+    ("overhead", "--out", "/proc/nowhere"),
+    ("vae_step", "--batch", "-1"),
+    ("conv", "--what"),
+    ("scaling", "--rounds", "two"),
+    ("cpu_gpu", "--batches", "0"),
+    ("cpu_gpu", "--device", "tpu"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=" ".join)
+def test_wrong_options_are_one_sentence(wrong):
+    done = run(*wrong)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr

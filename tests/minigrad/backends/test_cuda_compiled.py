@@ -1,0 +1,135 @@
+"""What NVRTC makes of the kernels: no warnings, no spills, and of random numbers no operation that rounds otherwise."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad.backends
+from minigrad.backends.cuda import codegen
+from minigrad.backends.cuda.launch import FILES
+from tests.support import nvrtc
+
+FOLDER = Path(minigrad.backends.__file__).parent / "cuda"
+SOURCES = {"streams": ("streams.cu",), "kernels": FILES}
+ARCHITECTURES = ("sm_80", "sm_90")
+MOST_SHARED = 48 * 1024  # bytes a block may have without asking
+ROUNDING = re.compile(r"\b(?:add|sub|mul|div|rcp|sqrt|rsqrt|fma|mad|ex2|lg2|sin|cos|tanh)\.[.\w]*f(?:16|32|64)\b")
+ONE_ROUNDING = re.compile(r"(?:add|sub|mul|div|sqrt)\.rn(?:\.ftz)?\.f(?:32|64)")
+
+
+def source(name):
+    return "\n".join((FOLDER / file).read_text(encoding="utf-8") for file in SOURCES[name])
+
+
+def contracted(ptx: str) -> list[str]:
+    """Operations that round, or that may be made one with others (a plain mul.f32 may, a mul.rn.f32 not)."""
+    return [found for found in ROUNDING.findall(ptx) if not ONE_ROUNDING.fullmatch(found)]
+
+
+@pytest.fixture(scope="module", params=[(name, arch) for name in SOURCES for arch in ARCHITECTURES], ids="-".join)
+def made(request):
+    name, arch = request.param
+    return nvrtc.compiled(source(name), arch)
+
+
+def test_kernels_compile_without_warnings(made):
+    assert made.warnings == ""
+    assert made.ptx and made.ptx.keys() == made.usage.keys()
+
+
+def test_kernels_fit(made, record_property):
+    """Registers are recorded, for whoever asks (--junit-xml)."""
+    for name, usage in made.usage.items():
+        record_property(name, f"{usage.registers} registers, {usage.shared} bytes shared")
+    assert {name: usage.spilled for name, usage in made.usage.items() if usage.spilled} == {}
+    assert max(usage.shared for usage in made.usage.values()) <= MOST_SHARED
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_random_numbers_round_as_written(arch):
+    """No operation is contracted or approximate, and numbers that flush to zero are flushed nowhere that shows."""
+    drawn, kept = (
+        {name: text for name, text in nvrtc.compiled(source("streams"), arch, options).ptx.items() if "random" in name}
+        for options in (nvrtc.CUPY, ("-std=c++17", "-ftz=false", *nvrtc.CUPY[2:]))
+    )
+    assert {"random_bits", "random_normal_f32", "random_normal_f64"} <= drawn.keys()
+    assert {name: contracted(text) for name, text in drawn.items() if contracted(text)} == {}
+    assert not any(re.search(r"\bcall\b", text) for text in drawn.values())  # nothing is hidden in functions
+    assert {name: text.replace(".ftz", "") for name, text in drawn.items()} == kept
+
+
+def test_the_reader_of_ptx_sees_what_it_looks_for():
+    program = 'extern "C" __global__ void f(float* x, double* y) {{ x[0] = {}; y[0] = {}; }}'
+    for both, found in (
+        (("x[1] * x[2] + x[3]", "y[1] * y[2] + y[3]"), ["fma.rn.ftz.f32", "fma.rn.f64"]),
+        (("x[1] * x[2]", "y[1] + y[2]"), ["mul.ftz.f32", "add.f64"]),
+        (("__fsqrt_rn(__fadd_rn(x[1], x[2]))", "__dmul_rn(y[1], y[2])"), []),
+        (("__expf(x[1])", "1"), ["mul.ftz.f32", "ex2.approx.ftz.f32"]),
+    ):
+        ptx = nvrtc.compiled(program.format(*both), "sm_80").ptx["f"]
+        assert sorted(contracted(ptx)) == sorted(found)
+
+
+def test_spills_shared_memory_and_warnings_are_seen():
+    text = """
+        extern "C" __global__ void __launch_bounds__(1024, 2) f(volatile float* x) {
+            __shared__ float shared[300];
+            float held[64];
+            int unused;
+            #pragma unroll
+            for (int i = 0; i < 64; i++) held[i] = x[i];
+            shared[threadIdx.x] = held[3];
+            __syncthreads();
+            #pragma unroll
+            for (int i = 0; i < 64; i++) x[i] = held[i] + shared[i];
+        }"""
+    made = nvrtc.compiled(text, "sm_80")
+    assert "unused" in made.warnings
+    assert made.usage["f"].spilled > 0 and made.usage["f"].shared == 1200
+    with pytest.raises(ValueError, match="undefined"):
+        nvrtc.compiled("void f() { nothing(); }", "sm_80")
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """A generated kernel with every formula of every dtype, literals, far places and noise."""
+    steps, stores, arguments = [], [], []
+
+    def store(step):
+        steps.append(step)
+        arguments.append(step.dtype)
+        stores.append((len(steps) - 1, len(arguments) - 1))
+
+    for within in codegen.TYPES:
+        begin = len(steps)
+        for _ in range(3 if within in codegen.REALS else 2):
+            arguments.append(within)
+            steps.append(codegen.Load(len(arguments) - 1, None, within))
+        for name in {**codegen.FORMULAS, **codegen.REAL, **codegen.TRUTH, **codegen.BITS, "astype": ""}:
+            for dtype in codegen.TYPES if name == "astype" else (within, np.dtype(bool)):
+                text = codegen.formula(name, within, dtype)
+                if name != "where" and text is not None:
+                    arity = len({"a", "b", "c"} & set(re.findall(r"\w+", text)))
+                    store(codegen.Apply(name, tuple(range(begin, begin + arity)), within, dtype))
+    for value in (1.5, -0.0, math.inf, -math.inf, math.nan, 5e-324, 2, -(2**63), True):
+        store(codegen.Number(value, np.asarray(value).dtype))
+    key = len(arguments)
+    arguments.append(np.dtype(np.uint32))
+    for dtype in codegen.REALS:
+        for name in ("normal", "uniform"):
+            store(codegen.Noise(name, key, 0, None, 2**40, None, dtype))
+    near = codegen.Loop(1000, tuple(steps), tuple(stores))
+    far = codegen.Index(None, ((1, 8, 2**40),), 2**41), codegen.Index(0, ((2**40, 2**20, 1),), -2)
+    last = codegen.Loop(8, (*far, codegen.Load(0, 1, arguments[0])), ((2, 0),))
+    return source("streams") + codegen.PRELUDE + codegen.kernel("chain", (near, last), arguments)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_chains_compile_without_warnings(chain, arch):
+    made = nvrtc.compiled(chain, arch)
+    assert made.warnings == "" and "chain" in made.ptx

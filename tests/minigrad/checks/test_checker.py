@@ -1,0 +1,431 @@
+"""minigrad/checks: the oracles against closed forms, and the checker against planted mistakes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import checks
+from minigrad.core.interpreter import primitives
+
+
+@pytest.fixture
+def damaged(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Replace one statement of a primitive's rule for the length of a test."""
+
+    def damage(name: str, argument: str, change: Callable) -> None:
+        statement = primitives[name].rule.statements[argument]
+        original = statement.function
+        asks = ", ".join(statement.asks)
+        wrapped = eval(f"lambda {asks}: change(original({asks}))", {"change": change, "original": original})
+        monkeypatch.setattr(statement, "function", wrapped)
+
+    return damage
+
+
+# Five-point differences
+
+
+@pytest.mark.parametrize("step", [1e-1, 1e-2, 1e-3])
+def test_differences_are_exact_on_polynomials_up_to_degree_six(step: float) -> None:
+    coefficients = [0.5, -2.0, 3.0, 1.0, -0.25, 0.75, 0.1]
+    found = checks.five_point(lambda t: np.polyval(coefficients[::-1], t), step)
+    rounding = 40 * np.finfo(float).eps / step  # weights add up to about 20 roundings of numbers near 1
+    assert abs(float(found.value) - coefficients[1]) <= rounding
+    assert not found.kink
+
+
+@pytest.mark.parametrize(("f", "slope"), [(math.exp, 1.0), (lambda t: math.sin(1 + t), math.cos(1)), (math.tanh, 1.0)])
+def test_differences_converge_with_the_sixth_power_of_the_step(f: Callable, slope: float) -> None:
+    errors = [abs(float(checks.five_point(f, h).value) - slope) for h in (0.2, 0.1)]
+    assert 5 < math.log2(errors[0] / errors[1]) < 9  # h⁶ to leading order; the next is h⁸
+
+
+def test_the_error_estimate_covers_the_error() -> None:
+    for step in (0.1, 1e-2, 1e-3, 1e-4, 1e-6):
+        found = checks.five_point(lambda t: math.exp(3 * t), step)
+        assert abs(float(found.value) - 3.0) <= float(found.error)
+
+
+def test_differences_of_arrays_are_taken_elementwise() -> None:
+    found = checks.five_point(lambda t: np.array([t, 2 * t, t * t]), 1e-2)
+    np.testing.assert_allclose(found.value, [1.0, 2.0, 0.0], atol=1e-12)
+
+
+KINKED = {
+    "relu": mg.relu,
+    "absolute": mg.abs,
+    "maximum": lambda t: mg.maximum(t, 0.0),
+    "minimum": lambda t: mg.minimum(0.0, t),
+    "clip": lambda t: mg.clip(t, 0.0, 1.0),
+    "sign": mg.sign,
+    "floor": mg.floor,
+    "where": lambda t: mg.where(mg.greater(t, 0.0), t, -t),
+    "max": lambda t: mg.max(mg.stack([t, -t])),
+    "sort": lambda t: mg.sort(mg.stack([t, -t]))[0],
+}
+
+
+@pytest.mark.parametrize("name", KINKED)
+def test_a_kink_inside_the_stencil_is_seen_and_one_outside_is_not(name: str) -> None:
+    f, at = KINKED[name], 0.003
+    assert checks.five_point(lambda t: f(np.float64(at + t)), 0.01).kink
+    assert not checks.five_point(lambda t: f(np.float64(at + t)), 0.0005).kink
+
+
+# The adjoint identity
+
+
+def test_the_adjoint_gap_is_rounding_for_right_rules() -> None:
+    rng = np.random.default_rng(0)
+    args = ({"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 5))},)
+    gap = checks.adjoint_gap(lambda p: mg.softplus(p["x"] @ p["w"]), args)
+    assert gap <= 100 * np.finfo(float).eps
+
+
+def test_the_adjoint_gap_sees_a_transpose_that_is_none(damaged: Callable) -> None:
+    damaged("matmul", "x2", lambda w_bar: w_bar * 1.001)
+    rng = np.random.default_rng(0)
+    assert checks.adjoint_gap(mg.matmul, (rng.normal(size=(4, 3)), rng.normal(size=(3, 5)))) > 1e-5
+
+
+# The checker
+
+
+def test_right_gradients_pass_to_third_order() -> None:
+    rng = np.random.default_rng(1)
+    checks.check_grads(lambda x: mg.logsumexp(mg.gelu(x), axis=0), (rng.normal(size=(3, 2)),), order=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "change", "f"),
+    [
+        ("tanh", "x", lambda d: 1.001 * d, mg.tanh),
+        ("sin", "x", lambda d: -d, mg.sin),
+        ("multiply", "x1", lambda d: d + 0.01, lambda x: mg.multiply(x, 3.0)),
+        ("exp", "x", lambda d: 0 * d, mg.exp),
+        ("sum", "x", lambda g: 2 * g, mg.sum),
+        ("transpose", "x", lambda g: mg.flip(g, 0), lambda x: mg.transpose(x) * np.arange(6.0).reshape(2, 3)),
+    ],
+)
+def test_planted_mistakes_are_caught(name, argument, change, f, damaged) -> None:
+    x = np.random.default_rng(2).normal(size=(3, 2))
+    checks.check_grads(f, (x,))
+    damaged(name, argument, change)
+    with pytest.raises(checks.GradientError, match="order 1"):
+        checks.check_grads(f, (x,))
+
+
+def test_a_derivative_that_is_right_once_and_wrong_twice_is_caught(damaged: Callable) -> None:
+    damaged("sin", "x", mg.stop_gradient)  # the slope's value is right, its own derivative is lost
+    x = np.array([0.3, -0.7])
+    checks.check_grads(mg.sin, (x,), order=1)
+    with pytest.raises(checks.GradientError, match="order 2"):
+        checks.check_grads(mg.sin, (x,), order=2)
+
+
+def test_only_the_modes_asked_for_are_checked(damaged: Callable) -> None:
+    damaged("sum", "x", lambda g: 2 * g)  # a transpose is used by reverse mode alone
+    checks.check_grads(mg.sum, (np.ones(3),), order=1, modes=("forward",))
+    with pytest.raises(checks.GradientError, match="reverse"):
+        checks.check_grads(mg.sum, (np.ones(3),), order=1, modes=("reverse",))
+
+
+def test_a_kink_everywhere_is_reported_as_one() -> None:
+    with pytest.raises(checks.KinkError, match="kink"):
+        checks.check_grads(mg.abs, (0.0,))
+
+
+def test_float32_arguments_are_checked_in_float64() -> None:
+    checks.check_grads(lambda x: mg.sum(mg.sin(x) ** 2), (np.linspace(0, 1, 5, dtype=np.float32),))
+
+
+def test_trees_in_and_out() -> None:
+    checks.check_grads(lambda p: {"a": p[0] * p[1]["b"], "c": (mg.exp(p[0]),)}, ((1.5, {"b": np.array([2.0, 3.0])}),))
+
+
+def _forgetful(x):
+    mg.sum(x)
+
+
+class _Counter:
+    calls = 0.0
+
+    def __call__(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+def _overwriting(x):
+    y = mg.sum(x * x)
+    if isinstance(x, np.ndarray):
+        x += 1
+    return y
+
+
+@pytest.mark.parametrize(
+    ("f", "sentence"),
+    [
+        (_forgetful, "returned nothing"),
+        (_Counter(), "different results"),
+        (mg.argmax, "int64"),
+        (_overwriting, "changes its arguments|different results"),
+    ],
+)
+def test_unfit_functions_are_told_so(f: Callable, sentence: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        checks.check_grads(f, (np.array([1.0, 2.0]),))
+
+
+def test_integer_arguments_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"int64\[3\]"):
+        checks.check_grads(mg.sum, (np.arange(3),))
+
+
+@pytest.mark.parametrize("wrong", [{"modes": ("sideways",)}, {"order": 0}])
+def test_unknown_modes_and_orders_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="modes"):
+        checks.check_grads(mg.sum, (np.ones(3),), **wrong)
+
+
+# The first NaN
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_nan_of_the_forward_pass_is_named() -> None:
+    with pytest.raises(checks.NanError, match=r"forward pass: 'log' at .*test_checker.py"), checks.debug_nans():
+        mg.grad(lambda x: mg.sum(mg.exp(mg.log(x))))(np.array([-1.0, 2.0]))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_nan_of_the_backward_pass_is_named() -> None:
+    with pytest.raises(checks.NanError, match=r"backward pass of 'sqrt' at .*test_checker.py"), checks.debug_nans():
+        mg.grad(lambda x: mg.sum(0.0 * mg.sqrt(x)))(np.array([0.0, 2.0]))
+
+
+def test_no_nan_no_error_and_nothing_left_behind() -> None:
+    before = mg.core.current()
+    with checks.debug_nans():
+        mg.grad(lambda x: mg.sum(mg.exp(x)))(np.array([0.0, 2.0]))
+    assert mg.core.current() is before
+
+
+# Scales, ties and kinks
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: mg.sin(x) + 1e7,
+        lambda x: (mg.sin(x), 1e8 * mg.exp(x)),
+        lambda x: mg.sin(x) * 1e-40,
+        lambda x: {"small": 1e-6 * mg.sin(x), "large": mg.exp(x)},
+    ],
+    ids=["offset", "a large result beside it", "tiny", "results of two sizes"],
+)
+def test_a_wrong_gradient_does_not_hide_behind_large_numbers(f: Callable, damaged: Callable) -> None:
+    x = np.array([1.0, 0.5])
+    checks.check_grads(f, (x,))
+    damaged("sin", "x", lambda slope: 1.5 * slope)
+    with pytest.raises(checks.GradientError):
+        checks.check_grads(f, (x,))
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (mg.log, 1e-3),
+        (mg.sqrt, 1e-4),
+        (mg.reciprocal, 1e-2),
+        (lambda x: mg.sin(1e3 * x), 1e-3),
+        (lambda x: mg.exp(1e5 * x), 1e-5),
+        (mg.softmax, np.zeros((2, 3))),
+        (mg.log_softmax, np.zeros(3)),
+        (mg.max, np.random.default_rng(0).normal(size=1000)),
+        (lambda x: mg.clip(x, np.full((2, 3), -9.0), 9.0), np.ones(3)),
+        (mg.exp, np.zeros(0)),
+    ],
+)
+def test_right_gradients_of_any_scale_pass(f: Callable, x) -> None:
+    checks.check_grads(f, (x,))
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: mg.where(x > 1, x * x, x), np.array([1.0, 0.5])),
+        (lambda x: x * x if x > 1 else x, 1.0),
+        (lambda x: max(x[0], x[1]), np.array([1.0, 1.0])),
+        (np.sort, np.array([1.0, 1.0])),
+        (lambda x: x - mg.astype(x, int), 1.0),
+        (lambda x: mg.sum(x[x > 1] ** 2), np.array([1.0, 2.0])),
+    ],
+)
+def test_kinks_of_plain_python_and_numpy_are_seen_as_kinks(f: Callable, x) -> None:
+    with pytest.raises(checks.KinkError):
+        checks.check_grads(f, (x,))
+
+
+def test_complex_arguments_and_calls_without_a_tuple_are_refused() -> None:
+    with pytest.raises(TypeError, match="real numbers only"):
+        checks.check_grads(mg.exp, (1j,))
+    with pytest.raises(TypeError, match="args is a tuple"):
+        checks.check_grads(mg.exp, 1.0)
+    with pytest.raises(TypeError, match="no argument"):
+        checks.check_grads(lambda: 1.0, ())
+    with pytest.raises(TypeError, match="closure"):
+        checks.check_grads(lambda x, i: x[i], (np.ones(3), np.array([0])))
+
+
+# The report
+
+
+def test_the_table_has_a_line_for_every_order_and_way(capsys) -> None:
+    report = checks.check_grads(lambda x: mg.sin(x) * x, (np.array([0.3, 2.0]),))
+    printed = capsys.readouterr().out
+    assert printed.strip() == str(report)
+    assert report.passed
+    ways = {(row.order, row.what) for row in report.rows}
+    assert {(1, "forward"), (1, "reverse"), (2, "forward over reverse"), (2, "reverse over reverse")} <= ways
+    assert {(2, "reverse over forward"), (2, "forward over forward")} <= ways
+    assert len(printed.splitlines()) == 2 + len(ways)
+    assert checks.check_grads(mg.sin, (1.0,), quiet=True).passed
+    assert capsys.readouterr().out == ""
+
+
+def _with_one_entry_off(statement, index: tuple, change: float) -> Callable:
+    right = statement.function
+    asks = ", ".join(statement.asks)
+
+    def change_one(y):
+        mask = np.zeros(y.shape)
+        mask[index] = change
+        return y * (1 + mask)
+
+    return eval(f"lambda {asks}: change_one(right({asks}))", {"change_one": change_one, "right": right})
+
+
+@pytest.mark.parametrize(("mode", "entry"), [("forward", "[3, 2]"), ("reverse", "argument 0.x[3, 2]")])
+def test_the_error_names_the_worst_entry_both_values_and_the_operation(mode, entry, monkeypatch) -> None:
+    statement = primitives["tanh"].rule.statements["x"]
+    monkeypatch.setattr(statement, "function", _with_one_entry_off(statement, (3, 2), 0.001))
+    x = np.random.default_rng(0).normal(size=(5, 4))
+
+    def f(p):
+        return mg.exp(mg.tanh(p["x"]) * 0.5)  # the line to blame
+
+    with pytest.raises(checks.GradientError) as caught:
+        checks.check_grads(f, ({"x": x},), modes=(mode,))
+    message = str(caught.value)
+    line = f.__code__.co_firstlineno + 1
+    assert f"at {entry}: " in message
+    assert message.endswith(f"the operation to blame is 'tanh' at {__file__}:{line}")
+    found, expected = re.search(r": (\S+), five-point differences give (\S+);", message).groups()
+    assert abs(float(found) / float(expected) - 1.001) < 1e-6
+
+
+def test_the_operation_to_blame_for_a_wrong_second_derivative_is_named(damaged: Callable) -> None:
+    damaged("tanh", "x", mg.stop_gradient)
+    with pytest.raises(checks.GradientError, match=r"order 2.*the operation to blame is 'tanh' at .*test_checker.py"):
+        checks.check_grads(lambda x: mg.exp(mg.tanh(mg.sin(x))), (np.array([0.3, -0.4]),))
+
+
+def test_a_value_that_leaves_the_derivative_is_said_to() -> None:
+    x = np.array([1.0, 2.0])
+    with pytest.raises(checks.GradientError, match="every operation on its own is right, so a value must leave"):
+        checks.check_grads(lambda x: x * getattr(x, "value", x), (x,))
+    with pytest.raises(checks.GradientError, match="the operation to blame is 'stop_gradient'"):
+        checks.check_grads(lambda x: x * mg.stop_gradient(x), (x,))
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("size", [10, 1_000, 100_000])
+def test_one_wrong_entry_shows_however_many_there_are(size, mode, monkeypatch) -> None:
+    """Tolerances that grow with the size of the array make a check vacuous: 0.1 % of one entry is off."""
+    x = np.random.default_rng(0).uniform(0.5, 1.5, size)
+    statement = primitives["exp"].rule.statements["x"]
+    monkeypatch.setattr(statement, "function", _with_one_entry_off(statement, (size // 2,), 0.001))
+    with pytest.raises(checks.GradientError, match="order 1"):
+        checks.check_grads(mg.exp, (x,), order=1, modes=(mode,), directions=1, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: x * (2.0 if float(mg.core.concrete(x)[0]) > 1 else 1.0), np.array([1.0, 0.5])),
+        (lambda x: mg.sum(x * np.sign(mg.core.concrete(x))), np.zeros(2)),
+    ],
+    ids=["a jump", "a corner"],
+)
+def test_kinks_that_only_the_values_show_are_seen_too(f: Callable, x) -> None:
+    with pytest.raises(checks.KinkError, match="not differentiable here"):
+        checks.check_grads(f, (x,))
+
+
+def test_a_wrong_gradient_is_no_kink(damaged: Callable) -> None:
+    damaged("exp", "x", lambda slope: 1.5 * slope)
+    for offset in (0.0, 1e7, -1e12):
+        with pytest.raises(checks.GradientError) as caught:
+            checks.check_grads(lambda x, offset=offset: mg.exp(x) + offset, (np.array([0.3, 1.0]),), order=1)
+        assert not isinstance(caught.value, checks.KinkError)
+
+
+@pytest.mark.parametrize(
+    ("f", "sentence"),
+    [
+        (lambda x: None, "returned nothing; return its result"),
+        (lambda x: (x, 3), "returned 3, which has no real derivative"),
+        (lambda x: x + 0j, r"returned complex128\[2\], which has no real derivative"),
+        (lambda x: "loss", "returned str 'loss'"),
+        (lambda x: [x] * next(_growing), "different results"),
+    ],
+)
+def test_results_that_have_no_derivative_are_told_so(f: Callable, sentence: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        checks.check_grads(f, (np.array([1.0, 2.0]),))
+
+
+_growing = itertools.count(1)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: mg.log(x), np.array([-1.0, 2.0, 3.0])),
+        (lambda x: mg.concatenate([x[1:] * x[1:], np.array([np.inf])]), np.array([1.0, 2.0, 3.0])),
+    ],
+    ids=["NaN", "infinite"],
+)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_results_that_are_not_finite_are_no_kink(f: Callable, x) -> None:
+    with pytest.raises(ValueError, match="1 of 3 results are infinite or NaN"):
+        checks.check_grads(f, (x,))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_nan_in_a_gradient_is_not_blamed_on_a_value_that_left_the_derivative() -> None:
+    with pytest.raises(checks.GradientError, match=r"debug_nans\(\) tells which operation made the NaN"):
+        checks.check_grads(lambda x: mg.where(x > 0, mg.sqrt(x), 0.0), (np.array([-1.0, 1.0]),))
+
+
+@pytest.mark.parametrize("tolerance", [-1e-6, 1.0, math.inf, math.nan])
+def test_a_tolerance_that_everything_or_nothing_passes_is_refused(tolerance: float) -> None:
+    with pytest.raises(ValueError, match="the tolerance is relative"):
+        checks.check_grads(lambda x: x * mg.stop_gradient(x), (1.0,), tolerance=tolerance)
+
+
+def test_one_mode_may_be_given_as_a_word_and_orders_are_whole() -> None:
+    assert {row.what for row in checks.check_grads(mg.sin, (1.0,), modes="forward").rows} == {
+        "forward",
+        "forward over forward",
+    }
+    with pytest.raises(ValueError, match="whole numbers from 1"):
+        checks.check_grads(mg.sin, (1.0,), order=0)
+    with pytest.raises(TypeError, match=r"check_grads: order must be an integer, got 1\.5"):
+        checks.check_grads(mg.sin, (1.0,), order=1.5)

@@ -1,0 +1,178 @@
+"""Checkpoints: the same bits for less memory, at every order, closing over anything."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core import tree
+from tests.support.host import to_host
+from tests.support.oracles import assert_close
+from tests.support.strategies import signed
+
+
+def layer(x, w):
+    return mg.tanh(x @ w)
+
+
+def chain(x, w, wrap, depth=6):
+    for _ in range(depth):
+        x = wrap(layer)(x, w)
+    return mg.sum(x * x)
+
+
+def test_checkpoint_gives_the_same_bits(on_device):
+    x, w = on_device((signed((4, 3)), signed((3, 3), 1)))
+    plain = mg.value_and_grad(lambda x, w: chain(x, w, lambda f: f), (0, 1))(x, w)
+    saved = mg.value_and_grad(lambda x, w: chain(x, w, mg.checkpoint), (0, 1))(x, w)
+    for a, b in zip(tree.flatten(plain)[0], tree.flatten(saved)[0], strict=True):
+        assert np.array_equal(to_host(a), to_host(b))
+
+
+def test_checkpoint_at_every_order_and_in_every_mode(on_device):
+    x, w = on_device((signed((2, 3)), 0.5 * signed((3, 3), 1)))
+    plain = lambda w: chain(x, w, lambda f: f, 3)
+    saved = lambda w: chain(x, w, mg.checkpoint, 3)
+    t = on_device(signed((3, 3), 2))
+    assert_close(to_host(mg.jvp(saved, (w,), (t,))[1]), to_host(mg.jvp(plain, (w,), (t,))[1]))
+    assert_close(to_host(mg.hvp(saved, w, t)), to_host(mg.hvp(plain, w, t)))
+    for f in (
+        lambda g: mg.grad(lambda w: mg.sum(mg.grad(g)(w) * t)),
+        lambda g: mg.grad(lambda w: mg.jvp(g, (w,), (t,))[1]),
+        lambda g: mg.grad(lambda w: mg.sum(mg.hvp(g, w, t) * t)),
+    ):
+        assert_close(to_host(f(saved)(w)), to_host(f(plain)(w)))
+
+
+def test_checkpoint_closing_over_traced_values(on_device):
+    """What the function uses without being given it gets its gradient too: inputs, intermediates, outer levels."""
+    x, w = on_device((signed((3,)), signed((3,), 1)))
+
+    def f(x, w, wrap):
+        h = mg.sin(w)
+        return mg.sum(wrap(lambda x: x * h + w * w)(x) * h)
+
+    plain = mg.grad(lambda x, w: f(x, w, lambda g: g), (0, 1))(x, w)
+    saved = mg.grad(lambda x, w: f(x, w, mg.checkpoint), (0, 1))(x, w)
+    for a, b in zip(plain, saved, strict=True):
+        assert_close(to_host(b), to_host(a))
+    nested = lambda wrap: mg.grad(lambda w: mg.sum(mg.grad(lambda x: f(x, w, wrap))(x) ** 2))(w)
+    assert_close(to_host(nested(mg.checkpoint)), to_host(nested(lambda g: g)))
+
+
+def test_checkpoint_with_nothing_given(xp):
+    x = xp.asarray([1.0, 2.0])
+    assert to_host(mg.grad(lambda x: mg.sum(mg.checkpoint(lambda: x * x)()))(x)).tolist() == [2, 4]
+
+
+def test_nested_checkpoints(on_device):
+    x, w = on_device((signed((2, 3)), signed((3, 3), 1)))
+    block = lambda wrap: lambda x, w: wrap(layer)(wrap(layer)(x, w), w)
+    f = lambda outer, inner: lambda w: mg.sum(outer(block(inner))(outer(block(inner))(x, w), w) ** 2)
+    keep = lambda g: g
+    expected = to_host(mg.grad(f(keep, keep))(w))
+    assert_close(to_host(mg.grad(f(mg.checkpoint, mg.checkpoint))(w)), expected)
+    assert_close(to_host(mg.grad(f(mg.checkpoint, keep))(w)), expected)
+    thrice = lambda w: mg.sum(mg.checkpoint(mg.checkpoint(mg.checkpoint(layer)))(x, w))
+    assert_close(to_host(mg.grad(thrice)(w)), to_host(mg.grad(lambda w: mg.sum(layer(x, w)))(w)))
+
+
+def test_checkpoint_of_trees_and_of_results_that_pass_through(xp):
+    x, w = xp.asarray([1.0, 2.0]), xp.asarray([3.0, 5.0])
+
+    def f(p):
+        y = p["x"] * p["w"]
+        return {"y": y, "again": y, "x": p["x"], "constant": xp.ones(2), "none": None}
+
+    def loss(x, w, wrap):
+        out = wrap(f)({"x": x, "w": w})
+        assert out["none"] is None
+        return mg.sum(out["y"] * out["again"] * out["x"] + out["constant"])
+
+    plain = mg.grad(lambda x, w: loss(x, w, lambda g: g), (0, 1))(x, w)
+    saved = mg.grad(lambda x, w: loss(x, w, mg.checkpoint), (0, 1))(x, w)
+    for a, b in zip(plain, saved, strict=True):
+        assert np.array_equal(to_host(a), to_host(b))
+
+
+def test_checkpoint_takes_arguments_that_are_no_arrays_and_keywords(xp):
+    f = mg.checkpoint(lambda x, how, n=1, scale=1.0: scale * x**n if how == "power" else x)
+    assert float(mg.grad(lambda x: f(x, "power", 3))(xp.asarray(2.0))) == 12
+    assert float(mg.grad(lambda x: f(2.0, "power", n=2, scale=x))(xp.asarray(2.0))) == 4
+
+
+def test_checkpoint_draws_the_same_numbers_again(xp, on_device):
+    """Bit for bit: a draw is a function of its key, so the noise in the backward pass is that of the forward pass."""
+    seen = []
+
+    def noisy(x, key):
+        noise = mg.random.normal(key, (1000,), dtype=np.float64)
+        seen.append(to_host(noise))
+        return x * noise
+
+    key = on_device(mg.random.key(3))
+    gradient = mg.grad(lambda x: mg.sum(mg.checkpoint(noisy)(x, key)))(xp.ones(1000))
+    assert len(seen) == 2 and np.array_equal(*seen) and np.array_equal(to_host(gradient), seen[0])
+
+
+def test_gradient_with_respect_to_a_checkpointed_result(xp):
+    with mg.Tape() as tape:
+        x = tape.watch(xp.asarray([1.0, 2.0]))
+        h = mg.checkpoint(lambda x: x * x)(x)
+        y = mg.sum(h * h)
+    assert to_host(tape.gradient(y, h)).tolist() == [2, 8]
+    assert to_host(tape.gradient(y, x)).tolist() == [4, 32]
+    assert "checkpoint(f, %0)" in str(tape)
+
+
+def peak_bytes(f, *args):
+    """The most memory that evaluating f adds."""
+    f(*args)
+    gc.collect()
+    tracemalloc.start()
+    f(*args)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def noisy_block(x, key):
+    """Five operations a layer, one of them with a constant made inside."""
+    noise = mg.random.normal(key, x.shape, dtype=np.float64)
+    return mg.tanh(mg.sin(x) * mg.cos(x) + 0.01 * noise * mg.exp(-x * x))
+
+
+def noisy_chain(wrap, key, depth=50):
+    """A function of x: a block a layer, each with noise of its own."""
+
+    def f(x):
+        for i in range(depth):
+            x = wrap(noisy_block)(x, mg.random.fold_in(key, i))
+        return mg.sum(x * x)
+
+    return f
+
+
+def test_a_long_chain_with_noise_has_the_same_bits_with_checkpoints(on_device):
+    """Value and gradient of 50 layers with 50 draws; and the draws do matter."""
+    x, key = on_device((signed((30,)), mg.random.key(1)))
+    value, gradient = mg.value_and_grad(noisy_chain(lambda f: f, key))(x)
+    saved_value, saved = mg.value_and_grad(noisy_chain(mg.checkpoint, key))(x)
+    assert np.array_equal(to_host(value), to_host(saved_value)) and np.array_equal(to_host(gradient), to_host(saved))
+    other = mg.grad(noisy_chain(mg.checkpoint, on_device(mg.random.key(2))))(x)
+    assert not np.array_equal(to_host(other), to_host(saved))
+
+
+def test_checkpoint_halves_the_peak_memory_of_a_long_chain(backend):
+    if backend.name != "numpy":
+        pytest.skip("tracemalloc sees the memory of the host")
+    x, key = np.linspace(-1, 1, 20_000), mg.random.key(1)
+    gradient = lambda wrap: lambda: mg.grad(noisy_chain(wrap, key))(x)
+    plain, saved = peak_bytes(gradient(lambda f: f)), peak_bytes(gradient(mg.checkpoint))
+    assert plain > 50 * 5 * x.nbytes / 2  # the plain chain keeps several arrays a layer
+    assert saved < plain / 2, f"{saved / 1e6:.1f} MB with checkpoints, {plain / 1e6:.1f} MB without"
+    assert np.array_equal(gradient(lambda f: f)(), gradient(mg.checkpoint)())

@@ -1,0 +1,257 @@
+"""Where minigrad and its peers differ: what derivatives are at kinks and ties, and what a peer gets wrong.
+
+For whoever comes from PyTorch, JAX or HIPS/autograd: a row says what minigrad gives, and which peer gives what else.
+What it says of a peer is tested where that is installed in the version the row was written for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.support.host import to_host
+from tests.support.oracles import assert_close
+from tests.support.peers import Library, Spelling, beside
+from tests.support.spellings import ROWS, Row
+
+VERSIONS = {"torch": "2.13", "jax": "0.10", "autograd": "1.9"}
+TOLERANCE = 1e-10  # relative to each number
+INF, NAN = math.inf, math.nan
+NANS = [NAN, NAN]
+
+
+@dataclass(frozen=True)
+class Point:
+    """An operation at a point, and its derivatives there: one list for all arguments, for the cotangent 1, 2, 4, …"""
+
+    name: str
+    about: str  # the row of mg.CONVENTIONS it belongs to, "default" or "accuracy"
+    row: Row
+    at: tuple[np.ndarray, ...]
+    ours: list[float]
+    theirs: dict[str, list[float]]  # of peers that give something else
+    order: int  # of the derivative: 0 is the value; the second is along ones
+
+    spelling = property(lambda self: self.row.spelling)
+    own = property(lambda self: self.row.own)
+
+
+POINTS: list[Point] = []
+
+
+def point(
+    about: str,
+    operation: str | Callable,
+    where: str,
+    at: list,
+    ours: list[float],
+    own: dict[str, Spelling] | None = None,
+    order: int = 1,
+    **theirs: list[float],
+) -> None:
+    """Add a point of a row of `spellings`, or of a spelling given here. Peers that are not named give what we give."""
+    row = Row("", operation, own=own or {}) if callable(operation) else ROWS[operation]
+    args = tuple(np.array(x, np.float64) for x in at)
+    POINTS.append(Point(f"{row.name} {where}".strip(), about, row, args, ours, theirs, order))
+
+
+# Conventions at kinks and ties
+
+point("abs, sign", "abs", "at 0", [0], [0], jax=[1])
+point("abs, sign", "sign", "times x, at 0", [0], [0])
+point("relu", "relu", "at 0", [0], [0], autograd=[0.5])  # autograd has it as maximum(x, 0)
+point("leaky_relu, elu", "leaky_relu", "of slope 0.2 at 0", [0], [0.2], jax=[1])
+point("leaky_relu, elu", "elu", "of α = 0.5 at 0", [0], [0.5])
+point("maximum, minimum", "maximum", "of equals", [2, 2], [0.5, 0.5])
+point("maximum, minimum", "minimum", "of equals", [2, 2], [0.5, 0.5])
+point("max, min", "max", "with ties", [[1, 3, 3, 3]], [0, 1 / 3, 1 / 3, 1 / 3])
+point("max, min", "min", "with ties", [[1, 1, 3]], [0.5, 0.5, 0])
+point("max, min", "max/axis", "with ties", [[[1, 3, 3]]], [0, 0.5, 0.5])  # PyTorch has it as torch.amax
+point(
+    "max, min",
+    lambda xp, x: xp.max(x, 0),
+    "torch.max with ties along an axis",
+    [[1, 3, 3]],
+    [0, 0.5, 0.5],
+    own={"torch": lambda torch, x: torch.max(x, 0).values, "jax": None, "autograd": None},
+    torch=[0, 1, 0],
+)
+point("clip", "clip", "at the lower edge", [-1], [1], jax=[0.5], autograd=[0])
+point("clip", "clip", "at the upper edge", [1], [1], jax=[0.5], autograd=[0])
+point("clip", "clip/arrays", "at the lower edge", [1, 1, 2], [1, 0, 0], jax=[0.5, 0.5, 0])
+point("clip", "clip/arrays", "with its edges crossed", [3, 2, 1], [0, 0, 1])
+point("where", lambda xp, x1, x2: xp.where(x1 > 0, x1, x2), "a NaN not taken by where", [1, NAN], [1, 0])
+point("where", lambda xp, x: xp.where(x > 0, xp.sqrt(x), 0 * x), "√0 not taken by where", [0], [NAN])
+point("sort", "sort/vector", "with ties", [[2, 1, 2, 1]], [4, 1, 8, 2])
+point("sqrt", "sqrt", "at 0", [0], [INF])
+point("power", "power", "0⁰", [0, 0], [0, 0], jax=[NAN, 0])
+point("power", "power", "0¹", [0, 1], [1, 0])
+point("power", "power", "0²", [0, 2], [0, 0])
+point("power", "power/0", "at 0", [0], [0])
+point("power", "power/0.5", "at 0", [0], [INF])
+
+TIP = "hypot, arctan2, norm, std"
+point(TIP, "hypot", "of (0, 0)", [0, 0], [0, 0], torch=NANS, jax=[0.5, 0.5], autograd=NANS)
+point(TIP, "arctan2", "of (0, 0)", [0, 0], [0, 0], jax=NANS, autograd=NANS)
+point(TIP, "norm", "of zeros", [[0, 0]], [0, 0], jax=NANS, autograd=NANS)
+point(TIP, "norm", "of zeros, Hessian", [[0, 0]], [0, 0], order=2, torch=NANS, jax=NANS, autograd=NANS)
+point(TIP, "norm/3", "of zeros", [[[0, 0]]], [0, 0], jax=NANS, autograd=NANS)
+point(TIP, "norm/1", "with a zero", [[[0, 2]]], [0, 1], jax=[1, 1])
+point(TIP, "std", "of equals", [[[1, 1]]], [0, 0], jax=NANS, autograd=NANS)
+
+LOG_SUM = "logaddexp, logsumexp"
+point(LOG_SUM, "logaddexp", "of −∞ twice", [-INF, -INF], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
+point(LOG_SUM, "logsumexp", "of −∞ twice", [[[-INF] * 2]], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
+point(LOG_SUM, "logsumexp", "of −∞ and numbers", [[[-INF, 0, 0]]], [0, 0.5, 0.5])
+
+# L = [[2, 0], [1, 1]]; the peers take the matrix for symmetric and share what belongs to its lower half between both
+point(
+    "cholesky",
+    lambda mg, a: mg.cholesky(a),
+    "cholesky of a plain matrix",
+    [[[4, 2], [2, 2]]],
+    [0.75, 0, -2, 4],
+    own={"torch": "linalg.cholesky", "jax": "numpy.linalg.cholesky", "autograd": "numpy.linalg.cholesky"},
+    torch=[0.75, -1, -1, 4],
+    jax=[0.75, -1, -1, 4],
+    autograd=[0.75, -1, -1, 4],
+)
+for _name in "floor ceil rint".split():
+    point("sign, floor, ceil, rint, step, comparisons", _name, "times x, at 2", [2], [2])
+
+# Defaults
+
+point("default", lambda xp, x: xp.var(x), "var divides by n", [[1, 2, 3]], [2 / 3], order=0, torch=[1])
+point("default", lambda xp, x: xp.std(x), "std divides by n", [[1, 2, 3]], [(2 / 3) ** 0.5], order=0, torch=[1])
+point(
+    "default",
+    lambda mg, x: mg.gelu(x),
+    "gelu is the tanh form",
+    [1],
+    [0.5 * (1 + math.tanh((2 / math.pi) ** 0.5 * 1.044715))],
+    own={"torch": "nn.functional.gelu", "jax": "nn.gelu", "autograd": None},
+    order=0,
+    torch=[0.5 * (1 + math.erf(0.5**0.5))],
+)
+
+# What peers compute inaccurately, or wrongly
+
+point("accuracy", "expm1", "at −40", [-40], [math.exp(-40)], torch=[0], jax=[0], autograd=[0])
+point("accuracy", "softplus", "at 21", [21], [1 / (1 + math.exp(-21))], torch=[1])  # it is linear from 20 on
+point("accuracy", "prod", "with a zero", [[2, 0, 3]], [0, 6, 0], autograd=[0, NAN, 0])
+point("accuracy", "hypot", "far out", [3e200, 4e200], [0.6, 0.8], jax=[0.6, 1.25])
+point("accuracy", "arctan2", "far out", [1e200, 1e200], [5e-201, -5e-201], torch=[0, 0], jax=[0, 0], autograd=[0, 0])
+point("accuracy", "divide", "close to 0", [1e-200, 1e-200], [1e200, -1e200], jax=[1e200, -INF], autograd=[1e200, -INF])
+point("accuracy", "logaddexp", "of ∞ and 0", [INF, 0], [1, 0], jax=[1, 1], autograd=[NAN, 0])
+point("accuracy", "tanh", "far out, second derivative", [800], [0], order=2, autograd=[NAN])
+point("accuracy", "gelu", "far out, second derivative", [1e150], [0], order=2, torch=[NAN])
+point(
+    "accuracy",
+    lambda xp, x: xp.norm(x, INF),
+    "norm of order ∞",
+    [[1, -2]],
+    [0, -1],
+    own={
+        "torch": lambda torch, x: torch.linalg.norm(x, INF),
+        "jax": lambda jax, x: jax.numpy.linalg.norm(x, INF),
+        "autograd": lambda autograd, x: autograd.numpy.linalg.norm(x, INF),
+    },
+    autograd=[0, NAN],
+)
+
+# autograd sums the wrong elements, which a cotangent of ones does not show: 1 + 16 instead of 1 + 2
+
+SQUARE = [[1, 2], [3, 4]]
+point(
+    "accuracy",
+    lambda xp, x: xp.repeat(x, 2, -1),
+    "repeat along the last axis",
+    [SQUARE],
+    [1 + 2, 4 + 8, 16 + 32, 64 + 128],
+    own={"torch": lambda torch, x: torch.repeat_interleave(x, 2, -1)},
+    autograd=[1 + 16, 2 + 32, 4 + 64, 8 + 128],
+)
+point(
+    "accuracy",
+    lambda xp, x: xp.tile(x, (2,)),
+    "tile of a matrix by one number",
+    [SQUARE],
+    [1 + 4, 2 + 8, 16 + 64, 32 + 128],
+    autograd=[1 + 16, 2 + 32, 4 + 64, 8 + 128],
+)
+
+
+def test_every_convention_is_beside_those_of_the_peers():
+    assert {point.about for point in POINTS} == {*mg.CONVENTIONS, "default", "accuracy"}
+
+
+# What is said, and what is true
+
+
+def cotangent(ours: Library, point: Point) -> np.ndarray:
+    """1, 2, 4, … in the shape of the result."""
+    with np.errstate(all="ignore"):
+        shape = np.shape(ours.function(point)(*map(ours.array, point.at), *point.row.params))
+    return 2.0 ** np.arange(math.prod(shape)).reshape(shape)
+
+
+def at(point: Point, library: Library, u: np.ndarray) -> tuple:
+    """Value, gradient and Hessian along ones, of minigrad or of a peer."""
+    f, ones = library.function(point), [np.ones_like(x) for x in point.at]
+    with np.errstate(all="ignore"):
+        found = library.derivatives(lambda *xs: f(*xs, *point.row.params), point.at, u, ones, forward=False)
+    return found.value, found.vjp, found.second
+
+
+def assert_same(arrays: Sequence[np.ndarray], expected: list[float]) -> None:
+    flat = np.concatenate([np.ravel(x) for x in arrays])
+    np.testing.assert_allclose(flat, expected, rtol=TOLERANCE, atol=0, equal_nan=True)
+
+
+def is_the_one_described(peer: Library) -> None:
+    """Skip unless this version of the peer is the one that was looked at."""
+    installed = version(peer.name)
+    if installed.split(".")[:2] != VERSIONS[peer.name].split("."):
+        pytest.skip(f"this describes {peer.name} {VERSIONS[peer.name]}, installed is {installed}")
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+def test_what_is_said_of_minigrad(point, ours):
+    assert_same(at(point, ours, cotangent(ours, point))[point.order], point.ours)
+
+
+@beside(POINTS)
+def test_what_is_said_of_a_peer(peer, row, ours):
+    is_the_one_described(peer)
+    assert_same(at(row, peer, cotangent(ours, row))[row.order], row.theirs.get(peer.name, row.ours))
+
+
+@beside([ROWS["det"]])
+def test_det_of_a_singular_matrix(peer, row, ours):
+    """PyTorch and JAX give the adjugate; minigrad and autograd need the inverse, and raise."""
+    is_the_one_described(peer)
+    singular = Point("", "", row, (np.array([[1.0, 2.0], [2.0, 4.0]]),), [], {}, order=1)
+    for library in (ours, peer):
+        if library.name in ("minigrad", "autograd"):
+            with pytest.raises(np.linalg.LinAlgError, match=r"[Ss]ingular"):
+                at(singular, library, np.ones(()))
+        else:
+            assert_same(at(singular, library, np.ones(()))[1], [4, -2, -2, 1])
+
+
+@pytest.mark.parametrize("name", ["repeat", "tile"])
+def test_what_autograd_permutes_agrees_with_differences(name, on_device):
+    """Of these linear functions differences are exact, whatever the step."""
+    operation = {"repeat": lambda xp, x: xp.repeat(x, 3, -1), "tile": lambda xp, x: xp.tile(x, 3)}[name]
+    rng = np.random.default_rng(0)
+    x, u = rng.standard_normal((2, 4)), rng.standard_normal((2, 12))
+    units = np.eye(x.size).reshape(x.size, *x.shape)
+    truth = [np.sum(u * (operation(np, x + unit) - operation(np, x))) for unit in units]
+    (gradient,) = mg.vjp(lambda x: operation(mg, x), on_device(x))[1](on_device(u))
+    assert_close(to_host(gradient), np.reshape(truth, x.shape))

@@ -1,0 +1,57 @@
+"""Every operation beside PyTorch, JAX and HIPS/autograd, where they are installed: value, first and second derivatives.
+
+The operations, and how each peer spells them, are in `spellings`. Cotangents and tangents are random and signed. Kinks
+and ties, where conventions differ, are in `test_peer_differences`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.support.peers import Derivatives, beside, disagreements
+from tests.support.spellings import ROWS
+
+CONSTANT = set(
+    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isnan isinf "
+    "isfinite bitwise_and bitwise_or bitwise_xor invert any all count_nonzero nonzero argmax argmin argsort".split()
+)
+
+
+def applied(library, row):
+    """A row as a function of its arguments."""
+    f, constants = library.function(row), [library.array(c) for c in row.constants]
+    return lambda *xs: f(*xs, *constants, *row.params)
+
+
+@beside(ROWS.values())
+def test_derivatives_agree(peer, row, ours):
+    f, theirs = applied(ours, row), applied(peer, row)
+    args, rng = row.draw(), row.generator("directions")
+    y = f(*map(ours.array, args))
+    u, *v = [np.asarray(rng.standard_normal(np.shape(x))) for x in (y, *args)]
+    forward = peer.name not in row.backward_only
+    if not forward:
+        with pytest.raises(NotImplementedError):
+            peer.derivatives(theirs, args, u, v)
+    wrong = disagreements(ours.derivatives(f, args, u, v, forward), peer.derivatives(theirs, args, u, v, forward))
+    assert not wrong, wrong
+
+
+def test_every_operation_has_a_row():
+    """A new operation needs a line in `spellings`, or a place among those that have no derivative."""
+    public = {name for name, f in vars(mg).items() if getattr(f, "__module__", "").startswith("minigrad.ops.")}
+    elsewhere = {"getitem", "trace"}  # `x[...]`, and a name that also captures programs
+    assert {row.operation for row in ROWS.values()} == public - CONSTANT - {"_install"} | elsewhere
+
+
+@pytest.mark.parametrize("kind", Derivatives._fields)
+def test_a_disagreement_is_seen(kind):
+    """In one entry of five, and of 2·10⁻¹⁰ of the largest; half of that is let pass."""
+    x = np.array([1.0, -2.0, 0.5, 0.0, 1.0])
+    right = Derivatives(*[(x,) for _ in Derivatives._fields])
+    changed = lambda change: right._replace(**{kind: (x + change,)})
+    assert disagreements(changed([0, 0, 0, 1e-10, 0]), right) == []
+    for change in ([0, 0, 0, 4e-10, 0], [0, 0, np.nan, 0, 0], [0, np.inf, 0, 0, 0]):
+        assert len(disagreements(changed(change), right)) == 1

@@ -1,0 +1,277 @@
+"""One property for every operation, and one for the places where derivatives go wrong.
+
+Hypothesis draws a call (see `calls`): shapes, parameters, dtypes, layouts, in the domain of the operation. Values must
+be those of the plain formula, derivatives of both modes and of second order those of its oracle, and neither inputs nor
+cotangents may change.
+"""
+
+from __future__ import annotations
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad.core.interpreter import primitives
+from tests.support import limits
+from tests.support.calls import CALLS, laid_out
+from tests.support.checking import (
+    array_functions,
+    check_constant,
+    check_first,
+    check_second,
+    check_value,
+    our_primitives,
+)
+from tests.support.host import to_host
+from tests.support.oracles import rounding
+
+ELEMENTS = 12  # of a gradient to compare one by one; a random direction sees the others
+MOVING = (  # whose values are exact
+    "reshape ravel transpose swapaxes moveaxis expand_dims squeeze broadcast_to copy concatenate stack split flip roll "
+    "repeat tile tril triu pad slice unslice getitem gather take take_along_axis diag diagonal where depth_to_space "
+    "space_to_depth"
+).split()
+
+
+def test_no_operation_lacks_a_call():
+    assert (our_primitives() | array_functions()) - set(CALLS) == set()
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+@given(data=st.data())
+def test_operation(name, data, on_device):
+    case, args, layout = data.draw(CALLS[name].flatmap(laid_out))
+    note(case.name)
+    check_value(case, on_device, args, exact=case.discrete or name in MOVING)
+    if case.discrete:
+        check_constant(case, on_device, args)
+        return
+    check_first(case, on_device, args, layout, ELEMENTS)
+    real = all(x.dtype == "float64" for x in args)
+    check_second(case, on_device, args if real else case.arguments())
+
+
+# Special values
+
+
+@pytest.fixture(scope="session")
+def move(backend, on_device):
+    """To a device that computes with NumPy."""
+    if backend.name == "cupy":
+        pytest.skip("CUDA's functions are not NumPy's to the bit, and its float32 has no subnormal numbers")
+    return on_device
+
+
+def special(dtype):
+    """0, ties (by repetition), ±∞, NaN, the smallest, the largest and ordinary numbers."""
+    info = np.finfo(dtype)
+    sizes = [0.0, 0.5, 1.0, 3.0, 1e4, math.inf, info.smallest_subnormal, info.smallest_normal, info.max]
+    return np.array([*sizes, *[-s for s in sizes], 40, -300, math.nan], dtype)
+
+
+NUMPYS = {"relu": lambda x: np.maximum(x, 0)}
+EACH = 4  # units in the last place that NumPy's own functions may be off, in its vector code
+ULPS = {  # and so operations that are not NumPy's own
+    "sigmoid": EACH + 1,  # e^−|x|, a sum and a quotient
+    "softplus": 2 * EACH + 1,  # e^−|x|, ln(1 + ·) and a sum
+    "log_sigmoid": 2 * EACH + 1,
+    "gelu": EACH + 4,  # tanh of a polynomial, and two products
+    "erf": EACH + 2,
+    "leaky_relu": 1,  # a rounded slope, and a product
+    "elu": EACH + 1,
+    "gaussian_sample": EACH + 1,
+    "logsumexp": 2 * EACH + 2,  # ln of a sum of a few powers
+    "softmax": 2 * EACH + 2,
+    "log_softmax": 2 * EACH + 2,
+}
+OF = {  # and units of what, if not of the value
+    "gelu": lambda x: max(abs(x), 1),  # 1 + tanh u cancels
+    "gaussian_sample": lambda mean, log_std, noise: max(abs(mean), abs(mp.exp(log_std) * noise)),
+}
+CANCELLING = ("tanh", "gelu", "softmax", "log_softmax")  # slopes that are 1 less something rounded
+BEYOND = {  # where a slope is made of something beyond the largest number: ∞/∞, 0·∞, ∞·ln ∞, 1/∞
+    "arctan": lambda largest, x: x * x > largest and largest < 1e5,  # in float16, 1/x² is no more than 2⁻¹⁶ there
+    "hypot": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
+    "arctan2": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
+    "power": lambda largest, x1, x2: math.isinf(x1) or (x2 == 0 and 0 < abs(x1) < 1 / largest),
+}
+
+
+def by_convention(name, i, at):
+    """(the slope,) that mg.CONVENTIONS gives where a partial derivative alone could not be that; None elsewhere."""
+    if name == "clip" and at[1] <= at[0] <= at[2] and at[0] in at[1:]:
+        return (float(i == 0),)  # also where both edges are one
+    return (0.0,) if name == "power" and at[0] == 0 and i == 1 else None
+
+
+@pytest.mark.parametrize("name", sorted(limits.ELEMENTWISE))
+def test_elementwise_at_special_values(name, move):
+    """All of them; of several arguments all combinations."""
+    for dtype in (np.float16, np.float32, np.float64):
+        values = special(dtype)
+        ordinary = np.array([v for v in values if v == 0 or 0.1 < abs(v) < 10 or np.isnan(v)])
+        several = [values]
+        if name in limits.TWO:  # x₁^x₂ is differentiated as x₂·x₁^(x₂−1): the exponent must survive to subtract 1
+            several = [values, ordinary if name == "power" else values]
+        elif name in limits.THREE:
+            several = [ordinary] * 3
+        check_elementwise(name, [x.ravel() for x in np.meshgrid(*several)], move)
+
+
+def check_elementwise(name, args, move):
+    """Values, both modes against each other, and each slope against its limits."""
+    f, formula, dtype = getattr(mg, name), limits.ELEMENTWISE[name], args[0].dtype
+    given, largest = tuple(map(move, args)), float(np.finfo(dtype).max)
+    g = np.resize(np.array([1, -1, 1.5, -3], dtype), args[0].shape)
+    with np.errstate(all="ignore"):
+        y, pullback = mg.vjp(f, *given)
+        y, gradients, tangents = to_host(y), [to_host(x) for x in pullback(move(g))], []
+        for i, x in enumerate(given):
+            alone = lambda x, i=i: f(*given[:i], x, *given[i + 1 :])
+            tangents.append(to_host(mg.jvp(alone, (x,), (move(g),))[1]))
+        numpys = NUMPYS.get(name) or getattr(np, name, None)
+        if numpys:
+            same_to_the_bit(y, numpys(*args))
+    assert {x.dtype for x in (y, *gradients, *tangents)} == {dtype}
+    for k, at in enumerate(zip(*[x.tolist() for x in args])):
+        names = [f"∂{name}/∂x{i + 1} at {at}" for i in range(len(args))]
+        for gradient, tangent, what in zip(gradients, tangents, names):
+            limits.check_same(tangent[k], gradient[k], f"{what}, forward and in reverse")
+        if any(map(math.isnan, at)):
+            assert numpys or math.isnan(y[k])
+            continue
+        if sum(map(math.isinf, at)) > 1:
+            continue  # a limit that depends on which of them is faster
+        truth = limits.value(formula, at)
+        if not numpys:
+            limits.check_ulps(y[k], truth, ULPS[name], OF[name](*at) if name in OF else truth, f"{name} at {at}")
+        if math.isnan(y[k]) or (name in BEYOND and BEYOND[name](largest, *at)):
+            continue
+        for i, (gradient, what) in enumerate(zip(gradients, names)):
+            sides = by_convention(name, i, at) or limits.slopes(formula, at, i)
+            error, size = limits.relative_error(y[k], truth), int(name in CANCELLING)
+            limits.check_slope(gradient[k], g[k], sides, what, error, size)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", ["divide", "reciprocal", "log", "log2"])
+def test_a_product_within_range_of_a_slope_beyond_it(name, dtype, move):
+    """(∂y/∂x)·g for a small g, where 1/x or 1/x² is larger than the largest number."""
+    info = np.finfo(dtype)
+    tiny, g = np.array(3 * info.smallest_subnormal), np.array(info.smallest_normal)
+    if name == "reciprocal":
+        tiny = g = np.array(2.0 ** -int(0.75 * info.maxexp), dtype)
+    args = [np.ones((), dtype), tiny] if name == "divide" else [tiny]
+    slope, *_ = limits.slopes(limits.ELEMENTWISE[name], [float(x) for x in args], 0)
+    assert abs(slope) > info.max
+    given, vector = [move(x) for x in args], move(g)
+    f = lambda x: getattr(mg, name)(x, *given[1:])
+    with np.errstate(over="ignore"):
+        found = mg.vjp(f, given[0])[1](vector)[0], mg.jvp(f, given[:1], (vector,))[1]
+    for product in map(to_host, found):
+        truth = slope * mp.mpf(float(g))
+        limits.check_ulps(product[()], truth, 2, truth, f"{name} at {args}")
+
+
+def same_to_the_bit(found, expected):
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found, expected, equal_nan=True)
+    assert np.array_equal(np.signbit(found), np.signbit(expected))  # of NaNs, too
+
+
+SIZES = {  # of what slopes are rounded to, where it is not their own
+    "var": lambda x, y: np.max(np.abs(x)),  # x less its mean
+    "std": lambda x, y: np.max(np.abs(x)) / (y or 1),
+}
+SQUARED = ("var", "std", "norm")  # float16 in float32
+COMPOSED = ("var", "std", "softmax", "log_softmax", "cumprod")  # of steps that meet 0·∞ in another order each way
+
+
+@pytest.mark.parametrize("name", sorted(limits.REDUCTIONS | limits.VECTORS))
+@given(data=st.data())
+def test_reduction_at_special_values(name, data, move):
+    dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
+    x = np.array(data.draw(st.lists(st.sampled_from(special(dtype).tolist()), min_size=1, max_size=3)), dtype)
+    check_reduction(name, x, move)
+
+
+def check_reduction(name, x, move):
+    """Values, both modes against each other, and each element of the Jacobian against its limits."""
+    f, given, at, dtype = getattr(mg, name), move(x), tuple(x.tolist()), x.dtype
+    t = np.resize(np.array([0.5, -0.25, 0.375], dtype), x.shape)
+    with np.errstate(all="ignore"):
+        y, pullback = mg.vjp(f, given)
+        y_dot = np.atleast_1d(to_host(mg.jvp(f, (given,), (move(t),))[1]))
+        y = to_host(y)
+        rows = [to_host(pullback(move(unit.reshape(y.shape)))[0]) for unit in np.eye(y.size, dtype=dtype)]
+        assert {v.dtype for v in (y, y_dot, *rows)} == {dtype}
+        wide = x.astype(np.float32) if name in SQUARED and dtype == np.float16 else x  # NumPy's would overflow
+        if name in limits.NUMPYS:
+            truth = getattr(np, name)(wide).astype(dtype)
+            if type(given) is np.ndarray:
+                same_to_the_bit(y, truth)
+            else:  # a device adds up in an order of its own
+                size = np.sum(np.abs(x[np.isfinite(x)]), dtype=np.float64) if name in ("sum", "mean") else 0
+                for one, other in zip(np.ravel(y), np.ravel(truth), strict=True):
+                    limits.check_same(one, other, f"{name} of {at}, ours and NumPy's", size)
+        if name == "norm":
+            limits.check_same(y, np.linalg.norm(wide).astype(dtype), f"norm of {at}, ours and NumPy's")
+        some, rest = np.maximum(np.abs(x), 1), np.minimum(np.abs(x[x != 0]), 1)  # factors that alone make ∞ or 0
+        beyond = name in ("prod", "cumprod") and (np.prod(some) == math.inf or np.prod(rest) < np.finfo(dtype).tiny)
+        if name not in COMPOSED or (np.all(np.isfinite(y)) and not beyond):
+            for k, row in enumerate(rows):
+                size = max(np.sum(np.abs(row * t)), name in CANCELLING)
+                limits.check_same(y_dot[k], np.sum(row * t), f"∂{name}/∂x at {at}, forward and in reverse", size)
+        if beyond or np.isnan(x).any() or np.max(x) in (math.inf, -math.inf) or not np.all(np.isfinite(y)):
+            return
+    for k, (value, row) in enumerate(zip(np.atleast_1d(y), rows, strict=True)):
+        formula = limits.component(name, k)
+        truth = limits.value(formula, at)
+        if name in ULPS:
+            limits.check_ulps(value, truth, ULPS[name], max(1, abs(truth)), f"{name} at {at}")
+        error = limits.relative_error(value, truth)
+        if error > rounding(dtype):
+            continue  # squares that overflow, or vanish
+        size = SIZES[name](x, float(value)) if name in SIZES else int(name in CANCELLING)
+        for i, found in enumerate(row):
+            sides = limits.slopes(formula, at, i)
+            if name == "sort":  # by convention ties keep their order
+                sides = (float(np.argsort(x, kind="stable")[k] == i),)
+            what = f"∂{name}[{k}]/∂x[{i}] at {at}"
+            limits.check_slope(found, 1.0, sides, what, error * max(1, abs(value)), size)  # e^(x−y) of logsumexp
+
+
+# The checks themselves
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "sides"),
+    [
+        ("absolute", 0.0, [-1, 1]),
+        ("relu", 5e-324, [1, 1]),
+        ("sqrt", 0.0, [math.inf]),
+        ("log", -1.0, []),
+        ("sin", math.inf, []),
+        ("square", -math.inf, [-math.inf]),
+        ("tanh", math.inf, [0]),
+        ("reciprocal", 4.0, [-1 / 16, -1 / 16]),
+        ("arcsin", -1.0, [math.inf]),
+    ],
+)
+def test_limits_of_slopes(name, at, sides):
+    assert [float(s) for s in limits.slopes(limits.ONE[name], (at,), 0)] == sides
+
+
+@pytest.mark.parametrize("wrong", [1.5, -1.0001, math.inf, math.nan])
+def test_slope_at_a_kink_beyond_either_side_is_caught(wrong, monkeypatch):
+    rule = primitives["absolute"].rule
+    right = rule._scaled
+    spoiled = lambda i, known, v: mg.where(known["x"] == 0, wrong * v, right(i, known, v))
+    monkeypatch.setattr(rule, "_scaled", spoiled)
+    with pytest.raises(AssertionError, match=r"∂absolute/∂x1 at \(0.0,\)"):
+        check_elementwise("absolute", [np.array([1.0, 0.0])], lambda x: x)

@@ -1,0 +1,295 @@
+"""minigrad/program/cpu/threads.py: every task runs once, whichever threads cannot be started."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.program.cpu import threads
+from tests.support.programs import cut_everything, same
+
+ROOT = Path(mg.__file__).parents[1]
+
+
+@pytest.fixture
+def fresh_workers():
+    """No worker thread has been started before the test, and none is kept after it."""
+    threads._begin_anew()
+    yield
+    threads._begin_anew()
+
+
+class FailingStarts:
+    """Stands in for Thread.start: the calls with these numbers, counted from 0, fail with an error."""
+
+    def __init__(self, failing, error):
+        self.failing, self.error, self.count, self.start = failing, error, 0, threading.Thread.start
+
+    def __call__(self, thread):
+        self.count += 1
+        if self.count - 1 in self.failing:
+            raise self.error
+        self.start(thread)
+
+
+ALL = range(10**6)
+NONE_LEFT = RuntimeError("can't start new thread")
+
+
+def starting(patch, failing, error=NONE_LEFT):
+    starts = FailingStarts(failing, error)
+    patch.setattr(threading.Thread, "start", lambda thread: starts(thread))
+    return starts
+
+
+@pytest.mark.parametrize("error", [NONE_LEFT, MemoryError()], ids=repr)
+@pytest.mark.parametrize("failing", [{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 1, 2, 3, 4}, ALL], ids=str)
+def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, fresh_workers, monkeypatch):
+    """The tasks are slow, so that a worker started later would run one that was left in the queue a second time."""
+    starting(monkeypatch, failing, error=error)
+    for _ in range(6):
+        runs = []
+        tasks = [lambda i=i, runs=runs: (time.sleep(0.002), runs.append(i)) for i in range(4)]
+        threads.together(tasks)
+        assert sorted(runs) == [0, 1, 2, 3]
+        time.sleep(0.005)
+        assert sorted(runs) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("failing", [{0}, {1}, {0, 1}, {0, 2}, ALL], ids=str)
+def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, fresh_workers, monkeypatch):
+    """Each run overwrites donated memory: a task that ran twice would change the numbers."""
+    cut_everything(monkeypatch, threads=3)
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=(60, 8)), rng.normal(size=(60, 8))
+    step = lambda w, x: (mg.sum(mg.tanh(w) * x, axis=0), w - 0.1 * mg.sin(w * x))
+
+    def steps():
+        jitted, now, totals = mg.jit(step, donate=0), w.copy(), []
+        for _ in range(8):
+            total, now = jitted(now, x)
+            totals.append(total)
+        return totals, now
+
+    expected = steps()
+    threads._begin_anew()
+    starts = starting(monkeypatch, failing)
+    assert same(steps(), expected)
+    assert starts.count > min(failing)
+
+
+def test_threads_that_could_not_be_started_are_tried_again(fresh_workers, monkeypatch):
+    """And no task is queued for them meanwhile."""
+    with monkeypatch.context() as patch:
+        starting(patch, ALL)
+        for _ in range(3):
+            threads.together([int] * 3)
+    assert (threads._workers._count, threads._workers._queue.qsize()) == (0, 0)
+    ready = threading.Barrier(3, timeout=30)  # passed only by three threads at once
+    threads.together([ready.wait] * 3)
+
+
+def test_a_worker_without_memory_leaves_its_task_to_the_caller_and_stays(fresh_workers, monkeypatch):
+    claim, failures = threads._Task.claim, list(range(4))
+
+    def claim_or_fail(task, claimant):
+        if claimant == "worker" and failures:
+            failures.pop()
+            raise MemoryError
+        return claim(task, claimant)
+
+    monkeypatch.setattr(threads._Task, "claim", claim_or_fail)
+    for _ in range(50):
+        runs = []
+        threads.together([lambda i=i, runs=runs: (time.sleep(0.002), runs.append(i)) for i in range(3)])
+        assert sorted(runs) == [0, 1, 2]
+    assert not failures
+    ready = threading.Barrier(3, timeout=30)
+    threads.together([ready.wait] * 3)
+
+
+# What else may happen in a task
+
+
+@pytest.mark.parametrize("failing", [(), ALL], ids=["with threads", "without"])
+def test_tasks_within_tasks(failing, fresh_workers, monkeypatch):
+    starting(monkeypatch, failing)
+    runs = []
+    inner = lambda i: lambda: threads.together([lambda j=j: runs.append((i, j)) for j in range(3)])
+    threads.together([inner(i) for i in range(3)])
+    assert sorted(runs) == [(i, j) for i in range(3) for j in range(3)]
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_an_error_is_raised_when_no_task_runs_any_more(place, fresh_workers):
+    done = []
+
+    def task(i):
+        if i == place:
+            raise ZeroDivisionError(i)
+        time.sleep(0.02)
+        done.append(i)
+
+    with pytest.raises(ZeroDivisionError, match=str(place)):
+        threads.together([lambda i=i: task(i) for i in range(3)])
+    assert sorted(done) == sorted({0, 1, 2} - {place})
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised while something is freed
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX signals")
+def test_a_signal_handler_that_raises_leaves_no_task_running(fresh_workers, monkeypatch):
+    """At random moments, such as while the others are waited for."""
+
+    class TooLate(Exception):
+        pass
+
+    def ring(*where):
+        if armed:
+            armed.clear()
+            raise TooLate
+
+    rng, running, armed, late = np.random.default_rng(0), [], [], 0
+    before = signal.signal(signal.SIGALRM, ring)
+
+    def task():
+        running.append(1)
+        time.sleep(0.001)
+        running.pop()
+
+    try:
+        for _ in range(200):
+            running.clear()
+            try:
+                armed.append(True)
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 + 0.002 * rng.random())
+                threads.together([lambda: None, task, task])
+                armed.clear()
+            except TooLate:
+                late += 1
+            left = list(running)
+            time.sleep(0.002)
+            assert list(running) == left  # what a handler broke off on this thread stays, and nothing else runs
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert late
+
+
+def test_a_signal_handler_that_raises_at_any_call_leaves_no_task_running(fresh_workers):
+    """A handler may run where a function is entered; a trace function, in its place, raises at each of these."""
+
+    class TooLate(Exception):
+        pass
+
+    def task():
+        if threading.current_thread() is not threading.main_thread():
+            running.append(1)
+            time.sleep(0.005)
+            running.pop()
+        else:
+            time.sleep(0.001)
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename == threads.__file__ and next(calls, None) is None:
+            raise TooLate
+
+    threads.together([lambda: time.sleep(0.002)] * 3)  # all threads are there
+    before, running, late = sys.gettrace(), [], 0
+    for number in range(100):
+        calls = iter(range(number))
+        sys.settrace(trace)
+        try:
+            threads.together([task] * 3)
+            break
+        except TooLate:
+            late += 1
+        finally:
+            sys.settrace(before)
+        assert not running
+    assert 10 < late < 100
+
+
+def test_a_task_that_is_done_is_not_kept_for_a_thread_that_is_busy(fresh_workers):
+    class Task:
+        def __call__(self):
+            pass
+
+    begun, over = threading.Barrier(3, timeout=30), threading.Event()
+    busy = threading.Thread(target=lambda: threads.together([lambda: (begun.wait(), over.wait(30))] * 2))
+    busy.start()
+    begun.wait()
+    tasks = [Task(), Task()]
+    kept = [weakref.ref(task) for task in tasks]
+    threads.together(tasks)
+    del tasks
+    gc.collect()
+    left = [ref() for ref in kept]
+    over.set()
+    busy.join()
+    assert left == [None, None]
+
+
+def run(program: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", program], timeout=60, cwd=ROOT, capture_output=True, text=True, **options
+    )
+
+
+STEPS = """
+import hashlib, os, sys
+import numpy as np
+import minigrad as mg
+from minigrad.program.cpu import plan, threads
+threads.count = lambda: 1
+mg.jit(lambda x: mg.sum(mg.tanh(x), axis=0))(np.ones((600, 80)))  # imports what another user might not be able to read
+threads.count, plan.WORTH_THREADS = lambda: 3, 0
+rng = np.random.default_rng(0)
+w, x = rng.normal(size=(600, 80)), rng.normal(size=(600, 80))
+step = mg.jit(lambda w, x: (mg.sum(mg.tanh(w) * x, axis=0), w - 0.1 * mg.sin(w * x)), donate=0)
+
+def steps():
+    now, seen = w.copy(), hashlib.sha256()
+    for _ in range(20):
+        total, now = step(now, x)
+        seen.update(total)
+    seen.update(now)
+    print(seen.hexdigest(), flush=True)
+"""
+
+
+def test_programs_run_while_the_interpreter_is_on_its_way_out():
+    done = run(f"{STEPS}\nimport atexit\natexit.register(steps)\nsteps()")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.split()) == 2 and len(set(done.stdout.split())) == 1
+
+
+LIMIT = """
+import resource
+owners = {os.stat(f"/proc/{p}").st_uid for p in os.listdir("/proc") if p.isdigit() and os.path.exists(f"/proc/{p}")}
+there = len(os.listdir("/proc/self/task"))
+os.setgroups([])
+resource.setrlimit(resource.RLIMIT_NPROC, (there + MORE,) * 2)
+os.setuid(next(n for n in range(61000, 65000) if n not in owners))
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs root, whom no limit binds, to be another"
+)
+@pytest.mark.parametrize("more", [0, 1, 8])
+def test_a_limit_of_threads_changes_no_bit(more):
+    """A user who may start so many threads more than there are after the imports."""
+    limited, free = run(f"{STEPS}{LIMIT.replace('MORE', str(more))}steps()"), run(f"{STEPS}steps()")
+    assert (limited.returncode, limited.stderr) == (0, "")
+    assert limited.stdout == free.stdout

@@ -1,0 +1,412 @@
+"""minigrad/program: what is an argument, what is given away, what comes from outside, and what cannot be captured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core import tree
+from minigrad.program.cpu import plan
+from tests.support.programs import agree, same
+
+# What cannot be captured
+
+
+@pytest.mark.parametrize(
+    ("f", "use"),
+    [
+        (lambda x: x if x[0] > 0 else -x, r"bool\(x\)"),
+        (lambda x: x * int(x[0]), r"int\(x\)"),
+        (lambda x: x[x > 0], r"x\[mask\]"),
+        (lambda x: x + x.value, r"x\.value"),
+        (lambda x: mg.grad(lambda y: mg.sum(y) if mg.sum(y) > 0 else mg.sum(-y))(x), r"bool\(x\)"),
+    ],
+)
+def test_a_course_that_depends_on_values_is_refused(f, use):
+    with pytest.raises(mg.CaptureError, match=f"{use} of a value made by .*mg.where") as caught:
+        mg.jit(f)(np.array([1.0, -1.0]))
+    assert __file__ in str(caught.value)
+
+
+def test_a_captured_constant_that_changes_is_an_error_and_no_stale_number():
+    w = np.ones(3)
+    f = mg.jit(lambda x: x * w)
+    f(np.ones(3))
+    w[1] = 2
+    with pytest.raises(mg.MutationError, match=r"'multiply' at .* takes from outside"):
+        f(np.ones(3))
+    w[1] = 1
+    assert same(f(np.ones(3)), np.ones(3))
+
+
+def test_a_program_is_told_of_arguments_of_another_kind():
+    program = mg.trace(lambda p, n: p["w"] * n)({"w": np.ones(3)}, 2)
+    assert same(program({"w": np.arange(3.0)}, 2), 2 * np.arange(3.0))
+    for args in (({"w": np.ones(4)}, 2), ({"w": np.ones(3)}, 3), ({"v": np.ones(3)}, 2), ({"w": 1.0}, 2)):
+        with pytest.raises(ValueError, match="the program"):
+            program(*args)
+
+
+def test_a_value_kept_outside_is_refused():
+    kept = []
+    mg.jit(lambda x: kept.append(x * 2) or x)(np.ones(3))
+    with pytest.raises(mg.EscapedTracerError, match="'multiply' at"):
+        mg.sin(kept[0])
+
+
+def test_trace_of_an_array_is_its_diagonal_sum():
+    x = np.arange(9.0).reshape(3, 3)
+    assert mg.trace(x) == np.trace(x) == mg.trace(x, 0)
+    assert mg.trace(x, 1) == np.trace(x, 1)
+    with pytest.raises(TypeError, match="second call"):
+        mg.trace(mg.exp, x)
+
+
+@pytest.mark.parametrize("f", [3, "x", None])
+def test_what_is_no_function_cannot_be_jitted(f):
+    with pytest.raises(TypeError, match="needs a function"):
+        mg.jit(f)
+
+
+def test_an_unhashable_argument_is_named():
+    with pytest.raises(TypeError, match="must be hashable, got set"):
+        mg.jit(lambda x, s: x)(np.ones(2), {1})
+
+
+# Donation
+
+
+def test_donated_arguments_are_updated_in_place_and_may_not_be_used_again():
+    def step(p, m, g):
+        m = tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        return tree.map(lambda p, m: p - 0.5 * m, p, m), m
+
+    jitted = mg.jit(step, donate=(0, 1))
+    rng = np.random.default_rng(0)
+    p, m, g = ({"w": rng.normal(size=(300, 40)), "b": rng.normal(size=3)} for _ in range(3))
+    q, n = tree.map(np.copy, (p, m))
+    for _ in range(4):
+        expected = step(q, n, g)
+        memory = [leaf.ctypes.data for leaf in tree.flatten((p, m))[0]]
+        before = p, m
+        p, m = jitted(p, m, g)
+        assert same((p, m), expected)
+        assert [leaf.ctypes.data for leaf in tree.flatten((p, m))[0]] == memory
+        with pytest.raises(ValueError, match=r"float64\[300, 40\] was donated to an earlier call"):
+            jitted(*before, g)
+        q, n = expected
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (x[::-1] + x, x * 1.0),
+        lambda x: mg.transpose(x) - x,
+        lambda x: (mg.cumsum(x, 0), mg.sum(x)),
+        lambda x: x,
+        lambda x: (x + 1, x + 2, mg.sum(x * x)),
+        lambda x: (mg.exp(x) + mg.transpose(mg.exp(x)), x * 2),
+        lambda x: mg.tanh(x * mg.mean(x)),
+        lambda x: (x * 2, mg.transpose(x) * 3),
+    ],
+)
+def test_donation_never_changes_a_result(f, way):
+    x = np.random.default_rng(0).normal(size=(64, 64))
+    expected = f(x.copy())
+    assert agree(mg.jit(f, donate=(0,))(x.copy()), expected, way)
+
+
+def test_what_somebody_else_looks_at_is_not_written_over():
+    x = np.arange(12.0).reshape(3, 4)
+    y = x[:]
+    f = mg.jit(lambda x, y: (x + 1, y * 2), donate=(0,))
+    assert same(f(x, y), (y + 1, y * 2))
+    z = np.broadcast_to(np.arange(4.0), (3, 4))
+    assert same(f(z, y), (z + 1, y * 2))
+
+
+def test_a_whole_adam_step_is_one_program_and_counts_on():
+    from vae.optimisers import adam
+
+    optimiser, rng = adam(0.01), np.random.default_rng(0)
+    x = rng.normal(size=(20, 3)).astype(np.float32)
+
+    def step(w, state):
+        loss, g = mg.value_and_grad(lambda w: mg.mean(mg.square(mg.tanh(x @ w))))(w)
+        return loss, *optimiser.update(w, g, state)
+
+    jitted = mg.jit(step, donate=(0, 1))
+    w = rng.normal(size=(3, 2)).astype(np.float32)
+    v, s, t = w.copy(), optimiser.init(w), optimiser.init(w)
+    for _ in range(5):
+        a, w, s = step(w, s)
+        b, v, t = jitted(v, t)
+        assert same((a, w, s), (b, v, t))
+    assert w.dtype == np.float32
+    assert len(jitted.program(v, t)) < 60
+
+
+def test_what_is_donated_and_read_from_elsewhere_too_is_not_written_over():
+    """A donated array that f also closes over, and one of two arrays over the same foreign memory."""
+    w = np.arange(5.0)
+    f = lambda x: (lambda y: (y, w * mg.sum(y)))(x + 1)
+    expected = f(w)
+    assert same(mg.jit(f, donate=(0,))(w), expected)
+    memory = bytearray(40)
+    a, b = np.frombuffer(memory), np.frombuffer(memory)
+    a[:] = np.arange(5.0)
+    f = lambda x, y: (x + 1, mg.cumsum(y) * mg.sum(x + 1))
+    expected = f(a, b)
+    assert same(mg.jit(f, donate=(0,))(a, b), expected)
+
+
+def test_a_donated_position_that_is_not_there_is_refused_before_anything_runs():
+    x = np.ones(3)
+    for args, kwargs, donate in (((x,), {}, (1,)), ((x,), {}, (0, -2)), ((), {"x": x}, (0,))):
+        with pytest.raises(ValueError, match=rf"donate=.* does not fit a call with {len(args)} positional"):
+            mg.jit(lambda x: x + 1, donate=donate)(*args, **kwargs)
+    assert same(x, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w: (w, w * 2),
+        lambda w: (w[0], w * 2),
+        lambda w: (mg.transpose(w), w * 2),
+        lambda w: (w * 2, mg.reshape(w, (-1,))),
+    ],
+)
+def test_what_is_handed_out_itself_is_not_written_over(f, way):
+    w = np.random.default_rng(0).normal(size=(64, 64))
+    assert agree(mg.jit(f, donate=(0,))(w.copy()), f(w), way)
+
+
+def test_one_donated_position_may_be_a_number():
+    x = np.arange(3.0)
+    y = mg.jit(lambda x: x + 1, donate=0)(x)
+    assert np.shares_memory(x, y) and same(y, np.arange(3.0) + 1)
+
+
+def test_a_sum_is_not_made_in_a_donated_array(monkeypatch):
+    monkeypatch.setattr(plan, "PART", 1 << 12)
+    f = lambda b, x: mg.sum(mg.tanh(x), axis=0)
+    jitted, x = mg.jit(f, donate=(0,)), np.random.default_rng(0).normal(size=(512, 64))
+    for i in range(3):
+        assert np.allclose(jitted(np.full(64, 100.0 * i), x), f(None, x), rtol=1e-13, atol=1e-13)
+        x = x * 0.9
+
+
+def test_a_donated_array_is_gone_after_an_error_too():
+    def f(w, a):
+        n = w - 1.0
+        return n, mg.inv(mg.sum(n) * 0 + a)
+
+    jitted, w = mg.jit(f, donate=(0,)), np.zeros((8, 3))
+    jitted(w.copy(), np.eye(2))
+    with pytest.raises(np.linalg.LinAlgError):
+        jitted(w, np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="donated to an earlier call"):
+        jitted(w, np.eye(2))
+
+
+# Arguments that are part of the code
+
+
+@dataclasses.dataclass
+class Scaled:
+    """An array, and a static field."""
+
+    w: object
+    n: object = dataclasses.field(metadata={"static": True})
+
+
+@pytest.mark.parametrize("numbers", [(1, 1.0, True), (0.0, -0.0, 0), (0j, complex(0.0, -0.0), -0j)])
+def test_numbers_that_are_equal_but_not_the_same_are_told_apart(numbers):
+    """As arguments, in static fields, and as keys of a dict."""
+    x = np.arange(3)
+    ways = {
+        "argument": (lambda x, n: x * n, lambda n: (x, n)),
+        "static field": (lambda p: p.w * p.n, lambda n: (Scaled(x, n),)),
+        "key": (lambda d: next(v * k for k, v in d.items()), lambda n: ({n: x},)),
+        "set": (lambda x, s: x * next(iter(s)), lambda n: (x, frozenset({n}))),
+    }
+    for f, arguments in ways.values():
+        jitted = mg.jit(f)
+        for n in numbers:
+            found, expected = jitted(*arguments(n)), f(*arguments(n))
+            assert same(found, expected)
+            for part in (np.real, np.imag):
+                assert np.array_equal(np.signbit(part(found)), np.signbit(part(expected)))
+        program = mg.trace(f)(*arguments(numbers[0]))
+        for n in numbers[1:]:
+            with pytest.raises(ValueError, match="the program"):
+                program(*arguments(n))
+
+
+def test_a_call_unlike_the_last_is_not_mistaken_for_it():
+    """Trees, dtypes, shapes, kinds of containers and of numbers in turn: each as without jit, and captured once."""
+    calls = []
+
+    def f(values, scale=2.0):
+        calls.append(values)
+        leaves = [mg.asarray(leaf) * (scale if type(scale) is float else -3) for leaf in tree.flatten(values)[0]]
+        return str(tree.flatten(values)[1]), leaves
+
+    one, two = np.arange(3.0), np.arange(3.0) + 1
+    given = [
+        ([one, two],), ((one, two),), ([one, [two]],), ([[one], two],), ([one, None, two],), ([one, two, None],),
+        ({"a": one, "b": two},), ({"a": one, "c": two},), ({"b": two, "a": one},), (OrderedDict(a=one, b=two),),
+        ([one.astype(np.float32), two],), ([one[:2], two],), ([one[None], two],), ([one[0], two],), ([one[:1], two],),
+        ([one, two], 2), ([one, two], True), ([one, two], 1), ([one, two], 1.0), ([one, 2.0],), ([one, 2],), ([one],),
+        ([one, ()],), (one,), ([],), ([one, two], np.float64(2)), ([one, two], np.array(2.0)), ([one, two], -0.0),
+    ]  # fmt: skip
+    kinds = len(given)
+    jitted = mg.jit(f)
+    for arguments in [*given, *given[::-1], *(each for each in given for _ in range(2))]:
+        (ours, results), (name, expected) = jitted(*arguments), f(*arguments)
+        calls.pop()
+        assert ours == name and len(results) == len(expected)
+        for x, y in zip(results, expected, strict=True):
+            assert np.array_equal(x, y) and np.asarray(x).dtype == np.asarray(y).dtype
+            assert np.array_equal(np.signbit(x), np.signbit(y))
+    assert len(calls) == kinds
+
+
+def test_a_call_in_a_derivative_is_not_mistaken_for_the_last_one():
+    jitted = mg.jit(lambda x: mg.sum(mg.sin(x)))
+    x = np.arange(3.0)
+    for _ in range(3):
+        assert jitted(x) == np.sin(x).sum()
+        np.testing.assert_allclose(mg.grad(jitted)(x), np.cos(x))
+        assert mg.trace(lambda x: jitted(x))(x)(x) == np.sin(x).sum()
+
+
+def test_arguments_that_compare_number_by_number_are_told_apart_by_their_hashes():
+    class Numbers:
+        def __init__(self, *values):
+            self.values = np.array(values)
+
+        def __eq__(self, other):
+            return self.values == other.values
+
+        __hash__ = object.__hash__
+
+    jitted, x = mg.jit(lambda x, numbers: x * float(numbers.values[0])), np.ones(2)
+    one, two = Numbers(1, 2), Numbers(3, 4)
+    for numbers in (one, two, one, one, two):
+        assert np.array_equal(jitted(x, numbers), x * numbers.values[0])
+
+
+def test_within_a_derivative_a_function_sees_what_it_closes_over():
+    x, scale = np.arange(3.0), [2.0]
+    jitted = mg.jit(lambda x: mg.sum(x * scale[0]))
+
+    def f(s):
+        scale[0] = s
+        return jitted(x)
+
+    assert jitted(x) == jitted(x) == 6
+    assert mg.value_and_grad(f)(5.0) == (15, 3)
+
+
+def test_a_nan_among_the_arguments_is_captured_once():
+    captured = []
+    f = mg.jit(lambda x, n: captured.append(n) or x + n)
+    for _ in range(3):
+        assert np.all(np.isnan(f(np.ones(2), float("nan"))))
+    assert len(captured) == 1
+    assert np.all(np.isnan(mg.trace(lambda x, n: x + n)(np.ones(2), float("nan"))(np.ones(2), float("nan"))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("f4"), float, "f4", np.str_("f4")])
+def test_dtypes_and_words_are_part_of_the_code(dtype):
+    def f(x, dtype):
+        return mg.astype(x, dtype) if dtype == "f4" or not isinstance(dtype, str) else x
+
+    assert same(mg.jit(f)(np.ones(3), dtype), f(np.ones(3), dtype))
+
+
+def test_results_that_are_no_arrays_come_back_as_they_are():
+    f = lambda x: {"name": "loss", "how": np.sin, "y": x * 2, "dtype": np.float32, "words": np.array(["a"])}
+    found = mg.jit(f)(np.ones(3))
+    assert same(found.pop("y"), np.full(3, 2.0))
+    assert found == {"name": "loss", "how": np.sin, "dtype": np.float32, "words": np.array(["a"])}
+    assert mg.jit(f).program(np.ones(3)).memory().results == 24
+
+
+def test_an_unhashable_static_field_is_named():
+    with pytest.raises(TypeError, match=r"static fields and keys of arguments must be hashable.*'list'"):
+        mg.jit(lambda p: p.w)(Scaled(np.ones(2), [1]))
+
+
+# Arrays from outside
+
+
+def test_a_changed_array_that_only_made_a_constant_is_an_error_too():
+    w = np.ones(3)
+    f = mg.jit(lambda x: x * mg.exp(w))
+    f(np.ones(3))
+    w[1] = 2
+    with pytest.raises(mg.MutationError, match=r"'exp' at .* takes from outside"):
+        f(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, i: x[i],
+        lambda x, i: x[i, i],
+        lambda x, i: mg.take(x, i, axis=0),
+        lambda x, i: mg.take_along_axis(x, i[:, None], axis=0),
+        lambda x, i: mg.grad(lambda x: mg.sum(x[i] ** 2))(x),
+    ],
+    ids=["index", "indices", "take", "take_along_axis", "gradient"],
+)
+def test_a_changed_index_array_is_an_error(use):
+    indices = np.array([0, 2, 1])
+    f, x = mg.jit(lambda x: use(x, indices)), np.random.default_rng(0).normal(size=(3, 3))
+    assert same(f(x), use(x, indices))
+    indices[0] = 1
+    with pytest.raises(mg.MutationError, match="takes from outside"):
+        f(x)
+
+
+def test_a_changed_mask_is_an_error():
+    mask = np.array([True, False, True])
+    f, x = mg.jit(lambda x: x[mask] * 2), np.arange(3.0)
+    assert same(f(x), x[mask] * 2)
+    mask[:] = False
+    with pytest.raises(mg.MutationError, match="takes from outside"):
+        f(x)
+
+
+@pytest.mark.parametrize("use", [lambda x, w: x * w, lambda x, w: x * mg.exp(w)], ids=["used", "folded"])
+def test_an_array_that_the_function_itself_changes_is_an_error(use):
+    def twice(x):
+        w = np.ones(3)
+        first = use(x, w)
+        w[:] = 2
+        return first, use(x, w)
+
+    def after(x):
+        w = np.ones(3)
+        y = use(x, w)
+        w[:] = 2
+        return y
+
+    for f in (twice, after):
+        with pytest.raises(mg.MutationError, match="change a copy"):
+            mg.jit(f)(np.ones(3))
+
+
+def test_a_formula_that_does_not_write_where_it_is_told_to_is_named(new):
+    made = new(lambda b, x, out=None: b.xp.exp(x))
+    jitted = mg.jit(lambda x: made(x) + 1)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"formula of 'made_.*' does not write to `out`"):
+            jitted(np.ones(3))

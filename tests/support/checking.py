@@ -1,0 +1,233 @@
+"""What must hold for an operation at given arguments, whoever chose them: the fixed cases or hypothesis.
+
+A `Case` says what the operation and its plain formula are; the checks here compare the two, and hold the engine to its
+promises about dtypes and memory. Cotangents and tangents are random and signed throughout: with ones, a permuted
+gradient looks right.
+"""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.checks import complex_step
+from minigrad.checks.cases import Case
+from minigrad.core.interpreter import Tracer, primitives
+from tests.support import oracles
+from tests.support.host import to_host
+from tests.support.oracles import assert_close, difference, inner, rounding
+
+
+def our_primitives() -> set[str]:
+    """Names of all primitives but those that tests have registered."""
+    return {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
+
+
+def array_functions() -> set[str]:
+    """Names of the public functions of arrays, but for nonzero: no program can have a result of unknown shape."""
+    return {
+        function.__name__
+        for name in dir(mg)
+        if isinstance(function := getattr(mg, name), types.FunctionType)
+        and function.__module__.startswith("minigrad.ops.")
+        and not name.startswith("_")
+    } - {"nonzero"}
+
+
+def applied(case: Case, move):
+    """The function under test with its constants in place and on the device."""
+    constants = [move(c) for c in case.constants]
+    return lambda *args: case.function(*args, *constants)
+
+
+def plain(case: Case):
+    return lambda *args: case.formula(*args, *case.constants)
+
+
+def precise(x):
+    """The same numbers in float64 or complex128."""
+    return np.asarray(x, np.result_type(x.dtype, np.float64))
+
+
+def roundoff(arrays) -> float:
+    """The tolerance where only rounding separates two results, if these are the arrays that take part."""
+    return max((rounding(x.dtype) for x in arrays), default=rounding())
+
+
+def true_derivative(case: Case, formula, args, tangents):
+    """The directional derivative of a formula by the oracle of its case, and how far that can be trusted."""
+    if not args:
+        return np.zeros(0), 0.0
+    if case.oracle == "differences" or any(a.dtype.kind == "c" for a in args):
+        return difference(formula, args, tangents), oracles.DIFFERENCE
+    return complex_step(formula, args, tangents), rounding()
+
+
+def check_value(case: Case, move, args, exact=False) -> None:
+    """The value is that of the plain formula, in the dtype of the arguments; to the bit if it is exact."""
+    y, formula = to_host(applied(case, move)(*map(move, args))), plain(case)
+    alike = np.asarray(formula(*args))
+    expected = alike if exact else np.asarray(formula(*map(precise, args)))
+    dtype = np.result_type(*args) if case.float32 and not case.discrete else alike.dtype
+    assert y.dtype == dtype, f"{case.name}: {y.dtype}, expected {dtype}"
+    assert_close(y, expected, 0 if exact else roundoff(args), case.name)
+
+
+# First derivatives
+
+
+def check_first(case: Case, move, args, layout=lambda x: x, elements: int | None = None) -> None:
+    """jvp and vjp against the oracle, the adjoint identity, and every promise about dtypes and memory.
+
+    `layout` lays tangents and cotangents out in memory. Of each gradient this many `elements` are compared one by one,
+    all by default; what a random direction sees is compared anyway.
+    """
+    formula, exact = plain(case), tuple(map(precise, args))
+    value = np.asarray(formula(*exact))
+    constants, given = tuple(map(move, case.constants)), tuple(map(move, args))
+    f = lambda *xs: case.function(*xs, *constants)
+    tangents = case.like(args, "tangents")
+    truth, trusted = true_derivative(case, formula, exact, tuple(map(precise, tangents)))
+    moved = tuple(move(layout(t)) for t in tangents)
+    before = Snapshot(case, argument=given, constant=constants, tangent=moved)
+    y, y_dot = mg.jvp(f, given, moved)
+    rounded = roundoff((*args, y))
+    assert_close(to_host(y), value, rounded, f"{case.name}: value beside the tangent")
+    assert_close(to_host(y_dot), truth, max(trusted, rounded), f"{case.name}: jvp")
+    assert to_host(y_dot).dtype == to_host(y).dtype
+
+    y, pullback = mg.vjp(f, *given)
+    assert_close(to_host(y), value, rounded, f"{case.name}: value on the tape")
+    (u,) = case.like([np.asarray(to_host(y))], "cotangent")
+    g = move(layout(u))
+    before.also(cotangent=(g,), result=(y,))
+    gradients = pullback(g)
+    before.check()
+    for gradient, x in zip(gradients, args, strict=True):
+        assert (gradient.shape, gradient.dtype) == (x.shape, x.dtype), f"{case.name}: gradient like its argument"
+    host, u = [precise(to_host(gradient)) for gradient in gradients], precise(u)
+    scale = max(1.0, total(u * truth), *[total(t * x) for t, x in zip(tangents, host, strict=True)])
+    assert abs(inner([to_host(y_dot)], [u]) - inner(tangents, host)) <= rounded * scale, f"{case.name}: ⟨Jv,u⟩=⟨v,Jᵀu⟩"
+    for i in range(len(args)):  # each element of each gradient, not only in one direction
+        expected = host[i].copy()
+        for place in chosen(case, args[i].shape, elements):
+            expected[place] = partial_by_oracle(case, formula, exact, i, place, u)
+        assert_close(host[i], expected, max(trusted, rounded), f"{case.name}: vjp {i}")
+
+    again = pullback(g)
+    for first, second in zip(gradients, again, strict=True):
+        assert np.array_equal(to_host(first), to_host(second)), f"{case.name}: a second pullback differs"
+    check_memory(case, [*gradients, *again, y_dot], [*given, *constants, *moved, g, y])
+
+
+def total(x) -> float:
+    return float(np.sum(np.abs(x)))
+
+
+def chosen(case, shape, count):
+    """All places of an array, or this many of them."""
+    places = list(np.ndindex(shape))
+    if count is None or len(places) <= count:
+        return places
+    return [places[k] for k in case.generator("places").permutation(len(places))[:count]]
+
+
+def partial_by_oracle(case, formula, args, i, place, u):
+    """∂⟨u, f⟩/∂argsᵢ at one place."""
+    direction = [np.zeros_like(a) for a in args]
+    direction[i][place] = 1
+    return np.sum(u * true_derivative(case, formula, args, direction)[0])
+
+
+class Snapshot:
+    """What arrays were, to the bit, so as to tell afterwards whether one was written to."""
+
+    def __init__(self, case: Case, **arrays):
+        self.case, self.kept = case, []
+        self.also(**arrays)
+
+    def also(self, **arrays) -> None:
+        """Keep what these are, too."""
+        self.kept += [(what, x, np.array(to_host(x))) for what, xs in arrays.items() for x in xs]
+
+    def check(self) -> None:
+        for what, x, before in self.kept:
+            assert np.asarray(to_host(x)).tobytes() == before.tobytes(), f"{self.case.name}: changed its {what}"
+
+
+def check_memory(case: Case, made, held) -> None:
+    """Derivatives share memory with nothing the user holds, nor with each other, and can be written to."""
+    for i, array in enumerate(made):
+        if isinstance(array, np.generic):
+            continue
+        xp = mg.core.backend_beside(array).xp
+        for other in [*made[:i], *held]:
+            if not isinstance(other, np.generic):
+                assert not xp.shares_memory(array, other), f"{case.name}: a derivative shares memory"
+        if type(array) is np.ndarray:
+            assert array.flags.writeable, f"{case.name}: a derivative is read-only"
+
+
+# Second derivatives
+
+
+def check_second(case: Case, move, args) -> None:
+    """Four ways through two modes against each other, and against differences of the oracle's first derivative."""
+    f, given, formula = applied(case, move), tuple(map(move, args)), plain(case)
+    v, w = case.like(args, "v"), case.like(args, "w")
+    (u,) = case.like([np.asarray(formula(*args))], "cotangent")
+    moved_v, moved_w, g = tuple(map(move, v)), tuple(map(move, w)), move(u)
+
+    def gradient(*xs):
+        return mg.vjp(f, *xs)[1](g)
+
+    def along(*xs):
+        return mg.jvp(f, xs, moved_w)[1]
+
+    def slope(*xs):  # ⟨gradient, w⟩
+        products = [mg.sum(a * b) for a, b in zip(gradient(*xs), moved_w, strict=True)]
+        return sum(products[1:], products[0])
+
+    positions = tuple(range(len(args)))
+    ways = {
+        "forward over reverse": mg.jvp(gradient, given, moved_w)[1],
+        "reverse over reverse": mg.grad(slope, positions)(*given),
+        "reverse over forward": mg.vjp(along, *given)[1](g),
+    }
+    reference = [to_host(x) for x in ways["forward over reverse"]]
+    for way, found in ways.items():
+        for x, expected, arg in zip(found, reference, args, strict=True):
+            assert (x.shape, x.dtype) == (arg.shape, arg.dtype), f"{case.name}: {way}"
+            assert_close(to_host(x), expected, what=f"{case.name}: {way}")
+    twice = inner([u], [to_host(mg.jvp(along, given, moved_v)[1])])
+    truth = difference(lambda *xs: np.sum(u * true_derivative(case, formula, xs, v)[0]), args, w)
+    scale = max(1.0, sum(total(a * b) for a, b in zip(v, reference, strict=True)))
+    tolerance = oracles.DIFFERENCE if case.oracle == "complex step" else oracles.DIFFERENCE2
+    assert abs(inner(v, reference) - twice) <= rounding() * scale, f"{case.name}: forward over forward"
+    assert abs(twice - truth) <= tolerance * scale, f"{case.name}: second derivative {twice}, expected {truth}"
+
+
+# Constants
+
+
+def check_constant(case: Case, move, args) -> None:
+    """An operation without a derivative: its result is not traced, and its derivatives are zeros like the arguments."""
+    f, given = applied(case, move), tuple(map(move, args))
+    before, traced = Snapshot(case, argument=given), []
+
+    def watched(*xs):
+        traced.append(f(*xs))
+        return traced[0]
+
+    y, pullback = mg.vjp(watched, *given)
+    assert not isinstance(traced[0], Tracer)
+    (u,) = case.like([np.asarray(to_host(y))], "cotangent")
+    gradients = pullback(move(u))
+    for x, gradient in zip(args, gradients, strict=True):
+        assert (gradient.shape, gradient.dtype) == (x.shape, x.dtype) and not to_host(gradient).any()
+    if args:
+        assert not np.any(to_host(mg.jvp(f, given, given)[1]))
+    check_memory(case, list(gradients), [*given, y])
+    before.check()

@@ -1,0 +1,226 @@
+"""minigrad, PyTorch, JAX and HIPS/autograd behind one face: values and derivatives of a function of arrays.
+
+A *spelling* says what a library is to do: the path of a function, `"nn.functional.elu"`, or a function of a namespace
+and arrays, `lambda xp, x: xp.sum(x, 1)`. In NumPy's names it begins at the namespace that speaks them (`torch`,
+`jax.numpy`, `autograd.numpy`), else at the library's top. Everything is float64; peers stay on the CPU.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from operator import attrgetter
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.support.host import to_host
+from tests.support.oracles import EPS
+from tests.support.world import installed, optional
+
+Arrays = Sequence[np.ndarray]
+Spelling = str | Callable | None  # None: it does not have this
+
+
+class Spelled(Protocol):
+    """A row of a table: something that minigrad and its peers are asked to do."""
+
+    name: str
+    spelling: str | Callable  # in NumPy's names
+    own: dict[str, Spelling]  # of libraries that spell it otherwise, by the name of their module
+
+
+def spelling_of(row: Spelled, who: str) -> Spelling:
+    return row.own.get(who, row.spelling)
+
+
+class Derivatives(NamedTuple):
+    """What is compared, for y = f(x₁, …), a cotangent u and tangents v. Each is a tuple of NumPy arrays."""
+
+    value: tuple  # y
+    vjp: tuple  # uᵀJ, one array for each argument
+    jvp: tuple  # J v; empty where there is no forward mode
+    second: tuple  # the Hessian of ⟨u, f⟩ times v, one array for each argument
+
+    @classmethod
+    def of(cls, convert: Callable, *parts: Iterable) -> Derivatives:
+        return cls(*[tuple(convert(x) for x in part) for part in parts])
+
+
+TOLERANCE = 1e-10  # of the largest entry
+
+
+def disagreements(ours: Derivatives, theirs: Derivatives) -> list[str]:
+    """What is further apart than the tolerance. For a second derivative of zero, a rounding of the first will do."""
+    largest = lambda arrays: max((float(np.max(np.abs(x), initial=0.0)) for x in arrays), default=0.0)
+    found = []
+    for kind in Derivatives._fields:
+        spared = EPS * largest(theirs.vjp) if kind == "second" else 0.0
+        for i, (a, b) in enumerate(zip(getattr(ours, kind), getattr(theirs, kind), strict=True)):
+            assert a.shape == b.shape, f"{kind} {i}: shape {a.shape}, theirs {b.shape}"
+            error, allowed = largest([a - b]), TOLERANCE * largest([b]) + spared
+            if not error <= allowed:
+                found.append(f"{kind} {i}: off by {error:.3g}, allowed {allowed:.3g}")
+    return found
+
+
+# Libraries
+
+
+class Library(ABC):
+    """minigrad or a peer: its top module, and the namespace with NumPy's names."""
+
+    def __init__(self, top: ModuleType, numpy: ModuleType):
+        self.top, self.numpy, self.name = top, numpy, top.__name__
+
+    def function(self, row: Spelled) -> Callable:
+        """What this library makes of a row, as a function of its arrays."""
+        spelling, namespace = spelling_of(row, self.name), self.top if self.name in row.own else self.numpy
+        return partial(spelling, namespace) if callable(spelling) else attrgetter(spelling)(namespace)
+
+    @abstractmethod
+    def array(self, x: np.ndarray) -> Any:
+        """A NumPy array as one of this library."""
+
+    @abstractmethod
+    def derivatives(self, f: Callable, args: Arrays, u: np.ndarray, v: Arrays, forward: bool = True) -> Derivatives:
+        """Everything that is compared, jvp only if `forward`. `f` takes and gives the library's own arrays."""
+
+
+class Minigrad(Library):
+    """minigrad, with arrays where `move` puts them: both modes, and forward over reverse."""
+
+    def __init__(self, move: Callable):
+        super().__init__(mg, mg)
+        self.move = move
+
+    def array(self, x: np.ndarray) -> Any:
+        return self.move(np.asarray(x))
+
+    def derivatives(self, f: Callable, args: Arrays, u: np.ndarray, v: Arrays, forward: bool = True) -> Derivatives:
+        xs, u, ts = [self.array(x) for x in args], self.array(u), [self.array(t) for t in v]
+        gradients, second = mg.jvp(lambda *xs: mg.vjp(f, *xs)[1](u), xs, ts)
+        y, y_dot = mg.jvp(f, xs, ts)
+        return Derivatives.of(lambda x: np.asarray(to_host(x)), [y], gradients, [y_dot] * forward, second)
+
+
+class Torch(Library):
+    """PyTorch: reverse over reverse mode, and its forward mode."""
+
+    def array(self, x: np.ndarray) -> Any:
+        return self.top.from_numpy(np.array(x))
+
+    def derivatives(self, f: Callable, args: Arrays, u: np.ndarray, v: Arrays, forward: bool = True) -> Derivatives:
+        grad = partial(self.top.autograd.grad, materialize_grads=True)
+        xs, u, ts = [self.array(x).requires_grad_() for x in args], self.array(u), [self.array(t) for t in v]
+        y = f(*xs)
+        gradients = grad(y, xs, u, create_graph=True)
+        slope = sum((g * t).sum() for g, t in zip(gradients, ts, strict=True))
+        second = grad(slope, xs) if slope.requires_grad else [self.top.zeros_like(x) for x in xs]
+        dots = [self._jvp(f, xs, ts)] if forward else []
+        return Derivatives.of(lambda x: x.detach().numpy(force=True), [y], gradients, dots, second)
+
+    def _jvp(self, f: Callable, xs: Sequence, ts: Sequence) -> Any:
+        ad = self.top.autograd.forward_ad
+        with ad.dual_level():
+            y, y_dot = ad.unpack_dual(f(*[ad.make_dual(x.detach(), t) for x, t in zip(xs, ts, strict=True)]))
+            return self.top.zeros_like(y) if y_dot is None else y_dot
+
+
+class Jax(Library):
+    """JAX: forward over reverse mode, compiled as one, which takes less time than one operation after the other."""
+
+    def array(self, x: np.ndarray) -> Any:
+        return self.numpy.asarray(x)
+
+    def derivatives(self, f: Callable, args: Arrays, u: np.ndarray, v: Arrays, forward: bool = True) -> Derivatives:
+        def both(*xs: Any) -> tuple:
+            y, pullback = self.top.vjp(f, *xs)
+            return y, pullback(u)
+
+        options = {"xla_backend_optimization_level": 0}  # most of the time goes into compiling
+        along = self.top.jit(lambda xs, ts: self.top.jvp(both, xs, ts), compiler_options=options)
+        (y, gradients), (y_dot, second) = along(tuple(args), tuple(v))
+        return Derivatives.of(np.asarray, [y], gradients, [y_dot] * forward, second)
+
+
+class Autograd(Library):
+    """HIPS/autograd: reverse over reverse mode, and its forward mode, an argument at a time."""
+
+    def array(self, x: np.ndarray) -> Any:
+        return x
+
+    def derivatives(self, f: Callable, args: Arrays, u: np.ndarray, v: Arrays, forward: bool = True) -> Derivatives:
+        every = tuple(range(len(args)))
+
+        def gradient(*xs: Any) -> Any:
+            return self.top.make_vjp(f, every)(*xs)[0](u)
+
+        def slope(*xs: Any) -> Any:
+            return sum(self.numpy.sum(g * t) for g, t in zip(gradient(*xs), v, strict=True))
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Output seems independent of input", UserWarning)  # a constant gradient
+            second = self.top.make_vjp(slope, every)(*args)[0](1.0)
+        dots = [sum(self.top.make_jvp(f, i)(*args)(v[i])[1] for i in every)] if forward else []
+        return Derivatives.of(np.asarray, [f(*args)], gradient(*args), dots, second)
+
+
+# Opening a peer: what that changes in its module is put back
+
+
+@contextmanager
+def _torch() -> Iterator[Torch]:
+    torch = optional("torch", extra="bench")
+    threads = torch.get_num_threads()
+    with warnings.catch_warnings(), torch.autograd.forward_ad.dual_level():
+        warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
+        torch.autograd.forward_ad.make_dual(torch.ones(1), torch.ones(1))  # at its first use PyTorch warns of itself
+    try:
+        torch.set_num_threads(1)  # of a dozen elements each
+        yield Torch(torch, torch)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _jax() -> Iterator[Jax]:
+    jax = optional("jax", "jax.numpy", "jax.scipy.special", "jax.scipy.stats", extra="bench")
+    settings = {"jax_enable_x64": True, "jax_platforms": "cpu"}
+    before = {name: getattr(jax.config, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        yield Jax(jax, jax.numpy)
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+@contextmanager
+def _autograd() -> Iterator[Autograd]:
+    autograd = optional("autograd", "autograd.numpy", "autograd.scipy.special", "autograd.scipy.signal", extra="bench")
+    yield Autograd(autograd, autograd.numpy)
+
+
+PEERS = {"torch": _torch, "jax": _jax, "autograd": _autograd}
+"""Context managers by the name of the peer's module."""
+
+
+def beside(rows: Iterable[Spelled]) -> pytest.MarkDecorator:
+    """Runs a test with every `peer` and each `row` it can spell; a peer that is not installed is one skipped test."""
+    rows, params = list(rows), []
+    for who in PEERS:
+        spelled = [row for row in rows if spelling_of(row, who) is not None]
+        if spelled and not installed(who):
+            absent = pytest.mark.skip(reason=f"{who} is not installed: pip install '.[bench]'")
+            params.append(pytest.param(who, None, id=who, marks=absent))
+        else:
+            params += [pytest.param(who, row, id=f"{who}-{row.name}") for row in spelled]
+    return pytest.mark.parametrize("peer, row", params, indirect=["peer"])

@@ -1,0 +1,47 @@
+"""What tests of programs share: when two results are the same, and how to cut small programs too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad import backends
+from minigrad.core import tree
+from minigrad.program.cpu import plan, schedule
+from tests.support.host import to_host
+
+
+def same(left, right):
+    """Whether two trees are the same to the bit (NaN is NaN); on a device with kernels of our own, within rounding."""
+    return _compared(left, right, lambda x, y: np.array_equal(x, y, equal_nan=True))
+
+
+def agree(left, right, way):
+    """The same to the bit, except where rows are cut: then sums of a few terms may be added up in another order.
+
+    That moves a sum of n terms by at most n roundings of their size; n < 64 here, and no size is far above 1.
+    """
+    return _compared(left, right, close) if way == "in regions, row by row" else same(left, right)
+
+
+def _compared(left, right, equal):
+    a, b = tree.flatten(left), tree.flatten(right)
+    records = any(backends.backend_of((x,)).recorder for x in b[0] if hasattr(x, "shape"))
+    pairs = [[np.asarray(to_host(x)) for x in pair] for pair in zip(a[0], b[0], strict=True)]
+    return a[1] == b[1] and all(x.dtype == y.dtype and (close if records else equal)(x, y) for x, y in pairs)
+
+
+def close(x, y):
+    if np.asarray(x).dtype.kind not in "fc":
+        return np.array_equal(x, y)
+    size = max(1.0, float(np.max(np.abs(y), initial=0.0, where=np.isfinite(y))))
+    return np.allclose(x, y, rtol=0, atol=64 * np.finfo(np.asarray(x).dtype).eps * size, equal_nan=True)
+
+
+def cut_everything(patch, threads=1):
+    """Small arrays too, into parts of a row, on so many threads."""
+    from minigrad.program.cpu import threads as pool
+
+    patch.setattr(pool, "count", lambda: threads)
+    patch.setattr(schedule, "SMALL", 0)
+    for name, value in (("PART", 1), ("SHORTEST", 1), ("WORTH_THREADS", 0)):
+        patch.setattr(plan, name, value)

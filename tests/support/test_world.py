@@ -1,0 +1,132 @@
+"""tests/world.py: the suite runs in any environment, and gives a reason for what it skips."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.world import ROOT, installed, optional
+
+HOSTILE = {
+    "HOME": "/nonexistent",
+    "XDG_CACHE_HOME": "/proc",
+    "MPLBACKEND": "module://nothing_of_this_name",
+    "VAE_DATA": "/nonexistent",
+    "COLUMNS": "20",
+    "FORCE_COLOR": "1",
+    "LC_ALL": "C",
+    "PYTHONWARNINGS": "error",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONIOENCODING": "ascii",
+    "http_proxy": "http://127.0.0.1:9",
+}
+IGNORING = "import os, signal, sys; [signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGCHLD)]; "
+
+
+def run_tests(*options: str | Path, begin: str = "import os, sys; ", cwd: Path = ROOT, **variables: str) -> str:
+    """What pytest prints in a process of its own. Raises AssertionError where it fails."""
+    code = f"{begin} os.execv(sys.executable, [sys.executable, '-m', 'pytest', *sys.argv[1:]])"
+    command = [sys.executable, "-c", code, "-p", "no:cacheprovider", "-rs", *map(str, options)]
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ | variables, capture_output=True, encoding="utf-8", timeout=100
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# The world
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_ctrl_c_is_heard():
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_process_has_the_same_world(tmp_path):
+    """Our packages from any folder, an empty home, Ctrl-C and exit codes, none of the variables that matter."""
+    code = """
+import json, minigrad, os, signal
+from pathlib import Path
+hears = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+print(json.dumps([minigrad.__file__, str(Path.home()), os.access(Path.home(), os.W_OK), hears, [*os.environ]]))
+raise SystemExit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (7, "")
+    where, home, writable, hears, names = json.loads(done.stdout)
+    assert Path(where) == ROOT / "minigrad" / "__init__.py"
+    assert home == os.environ["HOME"] and writable and hears
+    assert set(HOSTILE) & set(names) == {"HOME"}
+
+
+def test_the_suite_runs_in_a_hostile_world(tmp_path):
+    """The tests above, one of Ctrl-C in the autoencoder, one of its output, and one of files in a home."""
+    told = run_tests(
+        ROOT / "tests/support/test_world.py",
+        ROOT / "tests/vae/cli/test_processes.py",
+        ROOT / "tests/vae/data/test_mnist.py",
+        ROOT / "tests/vae/data/test_catalogue.py",
+        "-k",
+        "ctrl_c_is_heard or same_world or sigint or without_greek or cache or unknown_name",
+        begin=IGNORING if os.name == "posix" else "import os, sys; ",
+        cwd=tmp_path,
+        **HOSTILE,
+    )
+    assert " passed" in told and "skipped" not in told, told
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_asserts_there_are_no_tests():
+    command = [sys.executable, "-O", "-m", "pytest", "-p", "no:cacheprovider", "tests/support/test_world.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: the tests need asserts" in done.stderr and "Traceback" not in done.stderr
+
+
+# What is installed
+
+BROKEN = {
+    "import no_such_thing": "ModuleNotFoundError: No module named 'no_such_thing'",
+    "raise OSError('libfar.so: cannot open\\nand more')": "OSError: libfar.so: cannot open",
+    "import os; os.nothing": "AttributeError: module 'os' has no attribute 'nothing'",
+    "import warnings; warnings.simplefilter('error'); warnings.warn('old')": "UserWarning: old",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_what_cannot_be_imported_is_a_skip_that_says_why(code, tmp_path, monkeypatch):
+    (tmp_path / "peer_for_tests.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(pytest.skip.Exception) as skipped:
+        optional("peer_for_tests", extra="bench")
+    assert str(skipped.value) == f"peer_for_tests cannot be imported ({BROKEN[code]}): pip install '.[bench]'"
+
+
+def test_what_is_not_installed_or_too_old_is_a_skip(tmp_path, monkeypatch):
+    (tmp_path / "peer_for_tests").mkdir()  # a folder of that name is no package
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("peer_for_tests", "peer_for_tests.part", "no_such_thing", "no_such.thing"):
+        assert not installed(name)
+        with pytest.raises(pytest.skip.Exception, match=rf"^{name} is not installed: pip install '\.\[test\]'$"):
+            optional(name, extra="test")
+    assert optional("json", extra="test") is json
+    monkeypatch.setattr("world.OLDEST", {"pytest": "999"})
+    with pytest.raises(pytest.skip.Exception, match=rf"^pytest {pytest.__version__} is older than 999: pip install"):
+        optional("pytest", extra="test")
+
+
+def test_a_peer_that_cannot_be_imported_is_skipped(tmp_path):
+    (tmp_path / "autograd").mkdir()
+    (tmp_path / "autograd/__init__.py").write_text("import no_such_scipy")
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    files = [f"tests/minigrad/ops/{name}.py" for name in ("test_peers", "test_peer_differences")]
+    told = run_tests(*files, "-k", "autograd-", PYTHONPATH=path)
+    assert "autograd cannot be imported (ModuleNotFoundError: No module named 'no_such_scipy')" in told
+    assert "passed" not in told and "failed" not in told

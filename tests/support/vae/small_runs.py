@@ -1,0 +1,39 @@
+"""What tests of the command line share."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from minigrad import backends
+from tests.support.vae import truth
+
+SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch", "16"]
+WRITTEN = {"checkpoint.safetensors", "config.json", "metrics.jsonl", "curves.png", "reconstructions.png", "samples.png"}
+
+
+def save_images(path: Path, shape=(4, 4, 1), count: int = 50) -> str:
+    data = truth.small_data(count, 20, shape)
+    np.savez(path, train=data.train, test=data.test)
+    return str(path)
+
+
+def assert_refused(result, *said: str) -> None:
+    """Exit code 2 and one clear sentence on one line of stderr, nothing on stdout that looks like a result."""
+    code, _, err = result
+    assert code == 2, err
+    assert re.fullmatch(r"python -m vae[^\n]*: [^\n]+\n", err), err
+    assert "Traceback" not in err
+    for part in said:
+        assert part in err, err
+
+
+def has_gpu() -> bool:
+    try:
+        return bool(backends.get("cuda"))
+    except backends.DeviceError:
+        return False
+
+
+def snapshot(folder: Path) -> dict:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -1,0 +1,238 @@
+"""python -m vae as a process: exit codes, signals, pipes and terminals."""
+
+import builtins
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.vae.small_runs import SMALL, WRITTEN, assert_refused
+from vae import files, training
+from vae.errors import CheckpointError
+
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def environment(**more: str) -> dict:
+    return {**os.environ, "PYTHONWARNINGS": "error", **more}
+
+
+def process(*arguments, cwd: Path, **more):
+    command = [sys.executable, "-m", "vae", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=60)
+
+
+def usual_signals() -> None:
+    """Whatever the process that runs the tests ignores."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def start(*arguments, cwd: Path, **more) -> subprocess.Popen:
+    command = [sys.executable, "-m", "vae", *map(str, arguments)]
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": usual_signals, **more}
+    return subprocess.Popen(command, cwd=cwd, env=environment(), text=True, **more)
+
+
+def start_training(images: str, out: Path, **more) -> subprocess.Popen:
+    """A run of very many epochs, of which one is done."""
+    options = ["--data", images, *SMALL, "--epochs", "1000000", "--out", out.name]
+    child, metrics, deadline = (
+        start("train", *options, cwd=out.parent, **more),
+        out / "metrics.jsonl",
+        time.monotonic() + 60,
+    )
+    while not (metrics.exists() and metrics.stat().st_size) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return child
+
+
+def test_processes_end_with_their_exit_code(tmp_path, trained):
+    done = process("evaluate", "--checkpoint", trained, "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    json.loads(done.stdout)
+    assert_refused((lambda p: (p.returncode, p.stdout, p.stderr))(process("sample", "--checkpoint", "x", cwd=tmp_path)))
+
+
+def test_the_users_settings_of_matplotlib_change_no_picture(tmp_path, trained):
+    """Those of a folder, of the environment (as Colab and Jupyter set it), and a cache that cannot be written."""
+    assert process("sample", "--checkpoint", trained, "--out", "usual.png", cwd=tmp_path).returncode == 0
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfont.family: Nowhere\nsavefig.bbox: tight\naxes.facecolor: black\nsavefig.dpi: 30\n"
+    )
+    backend = "module://matplotlib_inline.backend_inline"
+    done = process("sample", "--checkpoint", trained, "--out", "odd.png", cwd=tmp_path, MPLBACKEND=backend)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "odd.png").read_bytes() == (tmp_path / "usual.png").read_bytes()
+    assert process("--help", cwd=tmp_path, MPLBACKEND="nonsense").returncode == 0
+
+
+def test_what_draws_nothing_does_not_import_matplotlib(tmp_path, trained):
+    code = (
+        "import sys; from vae import cli; "
+        "code = cli.main(sys.argv[1:]); sys.exit(code or ('matplotlib' in sys.modules) * 5)"
+    )
+    for command in (["evaluate", "--checkpoint", trained], ["check", "--checkpoint", trained, "--coordinates", "1"]):
+        run = [sys.executable, "-c", code, *map(str, command)]
+        done = subprocess.run(run, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_without_greek(tmp_path, images):
+    train = ["train", "--data", images, *SMALL, "--epochs", "1", "--out", "run"]
+    done = process(*train, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "test ?ELBO" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
+@pytest.mark.parametrize("terminal", ["utf-8", "ascii"])
+def test_names_that_no_terminal_can_show(tmp_path, images, terminal):
+    name = os.fsdecode(b"\xff run")
+    for command in (["train", "--data", images, *SMALL, "--epochs", "1", "--out"], ["evaluate", "--checkpoint"]):
+        done = process(*command, name, cwd=tmp_path, PYTHONIOENCODING=terminal)
+        assert (done.returncode, done.stderr) == (0, "")
+    done = process("evaluate", "--checkpoint", f"no {name}", cwd=tmp_path, PYTHONIOENCODING=terminal)
+    assert_refused((done.returncode, done.stdout, done.stderr), "no checkpoint at no \\udcff run")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_nobody_takes(tmp_path, images, trained):
+    """A full disk or a pipe that nobody reads: what was to be printed is lost, and what was to be written is not."""
+    train = ["train", "--data", images, *SMALL, "--out"]
+    answers = ["evaluate", "--checkpoint", trained]
+    with open("/dev/full", "w") as full:
+        for command in ([*answers, "--json"], answers, [*train, "full"]):
+            done = start(*command, cwd=tmp_path, stdout=full)
+            _, err = done.communicate(timeout=60)
+            assert (done.returncode, err) == (2, "python -m vae: cannot write the output: No space left on device\n")
+        assert start(*answers, cwd=tmp_path, stdout=full, stderr=full).wait(timeout=60) == 2
+    for command, code in (([*answers, "--json"], 141), (answers, 141), ([*train, "unread"], 0)):
+        done = start(*command, cwd=tmp_path)
+        done.stdout.close()
+        assert (done.wait(timeout=60), done.stderr.read()) == (code, "")
+        done.stderr.close()
+    for run in ("full", "unread"):
+        assert {path.name for path in (tmp_path / run).iterdir()} >= WRITTEN
+    closing = ["sh", "-c", '"$@" >&- 2>&- <&-', "sh", sys.executable, "-m", "vae", *train, "closed"]
+    assert subprocess.run(closing, cwd=tmp_path, env=environment(), timeout=60).returncode == 0
+    assert {path.name for path in (tmp_path / "closed").iterdir()} >= WRITTEN
+
+
+@pytest.mark.parametrize("module", ["pictures", "make_digits", "load_folder", "CLAIMS"])
+def test_ctrl_c_within_an_import_is_no_broken_installation(vae, trained, monkeypatch, tmp_path, module):
+    """Compiled modules turn whatever is raised while they are imported into an ImportError."""
+    real = builtins.__import__
+
+    def interrupted(name, globals=None, locals=None, fromlist=(), level=0):
+        if module in (fromlist or ()):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt as stop:
+                raise ImportError("initialization failed") from stop
+        return real(name, globals, locals, fromlist, level)
+
+    command = {
+        "pictures": ["sample", "--checkpoint", trained],
+        "make_digits": ["train", "--train-size", "20", "--test-size", "2"],
+        "load_folder": ["train", "--data", str(tmp_path)],
+        "CLAIMS": ["lecture", "--exact"],
+    }[module]
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    code, _, err = vae(*command)
+    assert (code, err) == (130, "python -m vae: stopped\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path, images, number):
+    child = start_training(images, tmp_path / "run")
+    child.send_signal(number)
+    child.send_signal(number)  # while the first one is dealt with
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, err) == (128 + number, "python -m vae: stopped\n")
+    assert "continue with: python -m vae train --out run --resume" in out
+    assert not [p for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
+    _, record = files.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)
+    assert record["epoch"] >= 1
+    last = record["epoch"] + 2
+    for options in (["--resume", "--out", "run"], ["--data", images, *SMALL, "--out", "whole"]):
+        assert process("train", *options, "--epochs", last, cwd=tmp_path).returncode == 0
+    stopped, whole = (files.load_checkpoint(tmp_path / run / training.CHECKPOINT) for run in ("run", "whole"))
+    assert all(np.array_equal(x, stopped[0][name]) for name, x in whole[0].items())
+    assert [(r["epoch"], r["train_elbo"], r["test_elbo"]) for r in stopped[1]["history"]] == [
+        (r["epoch"], r["train_elbo"], r["test_elbo"]) for r in whole[1]["history"]
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", STOPPING[:1] + STOPPING[2:])
+def test_signals_that_are_ignored_stay_ignored(tmp_path, images, number):
+    """As after nohup, and of commands that a script puts in the background."""
+    ignoring = {"preexec_fn": lambda: signal.signal(number, signal.SIG_IGN)}
+    child = start_training(images, tmp_path / "run", stdout=subprocess.DEVNULL, **ignoring)
+    child.send_signal(number)
+    epochs = len((tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    deadline = time.monotonic() + 30
+    while child.poll() is None and time.monotonic() < deadline:
+        if len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) > epochs + 1:
+            break
+    assert child.poll() is None
+    child.kill()
+    child.communicate()
+
+
+def test_runs_that_begin_together_get_a_folder_each(tmp_path, images):
+    running = [start("train", "--data", images, *SMALL, "--seed", seed, cwd=tmp_path) for seed in range(4)]
+    for child in running:
+        _, err = child.communicate(timeout=120)
+        assert (child.returncode, err) == (0, "")
+    configs = [json.loads((run / "config.json").read_text()) for run in (tmp_path / "runs").iterdir()]
+    assert sorted(config["seed"] for config in configs) == [0, 1, 2, 3]
+    for run in (tmp_path / "runs").iterdir():
+        assert training.load_trainer(run).config.to_dict() == json.loads((run / "config.json").read_text())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are those of POSIX")
+def test_of_two_runs_with_one_folder_the_second_is_refused_until_the_first_is_gone(tmp_path, images):
+    """Also if it is killed, in the middle of a write or not: what is left behind is in nobody's way."""
+    train, first = ["train", "--data", images, *SMALL, "--out", "run"], start_training(images, tmp_path / "run")
+    for second in (train, [*train, "--force"], ["train", "--out", "run", "--resume"]):
+        done = process(*second, cwd=tmp_path)
+        assert_refused((done.returncode, done.stdout, done.stderr), "another command is writing to run")
+    assert process("evaluate", "--checkpoint", "run", cwd=tmp_path).returncode == 0
+    first.kill()
+    first.communicate()
+    (tmp_path / "run/.samples.png.1.part").touch()
+    epoch = files.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)[1]["epoch"]
+    assert process("train", "--out", "run", "--resume", "--epochs", epoch + 1, cwd=tmp_path).returncode == 0
+    assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+def test_errors_are_sentences_even_with_line_breaks(vae, monkeypatch, trained):
+    def fail(path):
+        raise CheckpointError("two\nlines")
+
+    monkeypatch.setattr(files, "load_checkpoint", fail)
+    assert vae("sample", "--checkpoint", trained)[::2] == (2, "python -m vae: two lines\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit of address space elsewhere")
+def test_too_little_memory_for_blas_is_one_sentence():
+    """OpenBLAS would end the process with its own message and exit code 1."""
+    code = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (200_000 * 1024,) * 2); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'vae', 'train', '--train-size', '60'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "python -m vae: the limit of memory is 200000 KB: raise it to 250000 KB or more, with ulimit -v\n"
+    )

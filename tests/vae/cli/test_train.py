@@ -1,0 +1,211 @@
+"""python -m vae train: the runs it writes, and that it leaves those that are there alone."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.vae.small_runs import SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
+from vae import files, training
+from vae.config import Config
+from vae.explain import explain_loss
+
+pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
+
+
+def test_train_writes_a_run_and_says_what_it_implies(vae, images, tmp_path):
+    code, out, err = vae("train", "--data", images, *SMALL, "--out", "run")
+    assert (code, err) == (0, "")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == WRITTEN | {"latent-plane.png", "latent-means.png"}
+    assert "50 training and 20 test images" in out
+    assert "grey pixels" in out.split("epoch")[0]  # before the first epoch
+    assert "nats per image, summed over 16 pixels and all latents, averaged over images" in out.split("epoch")[0]
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config == Config(data=images, hidden=8, latent=2, epochs=2, batch=16).to_dict()
+    for line, record in zip(
+        re.findall(r"epoch +\d.*", out), (tmp_path / "run/metrics.jsonl").read_text().splitlines(), strict=True
+    ):
+        record = json.loads(record)
+        assert list(record) == ["epoch", "train_elbo", "test_elbo", "seconds"]
+        assert f"test −ELBO {-record['test_elbo']:.2f} nats" in line
+    for path in (tmp_path / "run").iterdir():
+        assert str(path.relative_to(tmp_path)) in out
+
+
+def test_training_begins_with_what_its_loss_says(vae, images, tmp_path):
+    """4×4 pixels: β = 0.05 beside a mean over 16 of them and σ² = ½ is σ² = 0.4."""
+    weighed = "--decoder gaussian --sigma 0.70710678 --reduction mean --beta 0.05 --clamp 9".split()
+    code, out, err = vae("train", "--data", images, *SMALL, *weighed, "--out", "run")
+    assert (code, err) == (0, "")
+    first = out.split("epoch")[0]
+    config = Config(**json.loads((tmp_path / "run/config.json").read_text()))
+    assert (config.reduction, config.beta, config.clamp) == ("mean", 0.05, 9.0)
+    assert f"{explain_loss(config, (4, 4, 1))}\n" in first
+    assert "mean over pixels of (y−ŷ)² + 0.05·KL" in first
+    assert "σ² = 0.4, β = 1: a bound on ln Q(y)" in first
+    assert "reported: gaussian: σ² = 0.5 fixed" in first
+    code, out, _ = vae("train", "--out", "run", "--resume", "--epochs", "3")
+    assert code == 0
+    assert str(explain_loss(config, (4, 4, 1))) in out
+    assert vae("check", "--checkpoint", "run")[0] == 0
+    assert vae("evaluate", "--checkpoint", "run")[0] == 0
+
+
+@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
+def test_check_takes_the_options_of_the_loss(vae, decoder):
+    small = ["--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "5"]
+    code, out, _ = vae("check", *small, "--decoder", decoder, "--reduction", "mean", "--beta", "0.01", "--clamp", "4")
+    assert code == 0
+    assert "passed: largest error" in out
+
+
+def test_train_chooses_a_new_folder_each_time(vae, images, tmp_path):
+    for _ in range(2):
+        assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--latent", "3")[0] == 0
+    assert {p.name for p in (tmp_path / "runs").iterdir()} == {"train", "train-2"}
+    assert {p.name for p in (tmp_path / "runs/train-2").iterdir()} == WRITTEN
+
+
+def test_built_in_digits_of_any_size(vae, tmp_path):
+    sizes = ["--train-size", "20", "--test-size", "10", "--hidden", "4", "--epochs", "1"]
+    code, out, _ = vae("train", *sizes, "--model", "conv", "--decoder", "gaussian", "--sigma", "learned")
+    assert code == 0
+    assert "digits: 20 training and 10 test images" in out
+    assert "σ learned, normaliser included" in out
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_images_with_colours_and_alpha(vae, tmp_path, channels):
+    images = save_images(tmp_path / "colours.npz", (4, 4, channels))
+    assert vae("train", "--data", images, *SMALL, "--out", "run", "--model", "conv")[::2] == (0, "")
+    assert vae("sample", "--checkpoint", "run")[::2] == (0, "")
+    assert vae("reconstruct", "--checkpoint", "run")[::2] == (0, "")
+
+
+def test_names_are_not_markup(vae, tmp_path):
+    """Rich would read [/x] as the end of a style, and $ is mathematics to matplotlib."""
+    images = save_images(tmp_path / "a[b]$x_1$ ü.npz")
+    code, out, err = vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run[/x][red]")
+    assert (code, err) == (0, "")
+    assert "run[/x][red]/config.json" in out
+    assert "a[b]$x_1$ ü: 50 training" in out
+    code, out, err = vae("evaluate", "--checkpoint", "run[/x][red]")
+    assert (code, err) == (0, "")
+    assert "20 test images of a[b]$x_1$ ü" in out
+
+
+def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
+    assert vae("train", "--data", images, *SMALL, "--out", "whole")[0] == 0
+    assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "parts")[0] == 0
+    code, out, _ = vae("train", "--out", "parts", "--resume", "--epochs", "2")
+    assert code == 0
+    assert "resuming parts after epoch 1, step 0" in out
+    whole, parts = (files.load_checkpoint(tmp_path / run / training.CHECKPOINT) for run in ("whole", "parts"))
+    assert all(np.array_equal(x, parts[0][name]) for name, x in whole[0].items())
+    assert [r["test_elbo"] for r in whole[1]["history"]] == [r["test_elbo"] for r in parts[1]["history"]]
+    assert json.loads((tmp_path / "parts/config.json").read_text())["epochs"] == 2
+    for name in ("samples.png", "reconstructions.png"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+@pytest.mark.parametrize("out", ["run", "a run; of 'mine'", "-run", "~run", "a\trun"])
+def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path, out):
+    real, left = training.mean_elbo, [1]
+
+    def stop(*args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "mean_elbo", stop)
+        code, said, err = vae("train", "--data", images, *SMALL, f"--out=./{out}")
+    assert (code, err) == (130, "python -m vae: stopped\n")
+    (again,) = re.findall(r"stopped; continue with: python -m vae (.*)", said)
+    code, said, _ = vae(*shlex.split(again))
+    assert code == 0
+    assert f"resuming {out} after epoch 1, step 4".expandtabs() in said
+
+
+def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
+    save_images(tmp_path / "old.npz")
+    assert vae("train", "--data", "old.npz", *SMALL, "--epochs", "1", "--out", "run")[0] == 0
+    (tmp_path / "new place").mkdir()
+    new = (tmp_path / "old.npz").rename(tmp_path / "new place/images.npz")
+    resume = ["train", "--out", "run", "--resume", "--epochs", "2"]
+    assert_refused(vae(*resume), "there is no file or folder")
+    save_images(tmp_path / "other.npz", count=51)
+    assert_refused(vae(*resume, "--data", "other.npz"), "these are not the images the run began with")
+    assert vae(*resume, "--data", "new place/images.npz")[::2] == (0, "")
+    assert json.loads((tmp_path / "run/config.json").read_text())["data"] == str(new)
+    assert vae("evaluate", "--checkpoint", "run")[0] == 0
+
+
+def test_the_seed_decides_everything(vae, images, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--seed", seed, "--out", name)[0] == 0
+    a, b, c = (snapshot(tmp_path / name) for name in "abc")
+    assert a["samples.png"] == b["samples.png"] != c["samples.png"]
+    elbo = [json.loads(x["metrics.jsonl"])["test_elbo"] for x in (a, b, c)]
+    assert elbo[0] == elbo[1] != elbo[2]
+
+
+def test_options_before_the_command_count(vae, images, tmp_path):
+    """argparse would let the command's own defaults replace them without a word."""
+    code, *_ = vae("--out", "run", "--seed", "7", "train", "--data", images, *SMALL, "--epochs", "1")
+    assert code == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == 7
+    assert_refused(vae("--out", "run", "train", "--data", images, *SMALL), "already holds files")
+    assert vae("--out", "run", "--force", "train", "--data", images, *SMALL, "--epochs", "1")[0] == 0
+
+
+# An existing run is safe
+
+
+def test_an_existing_run_is_only_overwritten_by_force(vae, images, tmp_path):
+    assert vae("train", "--data", images, *SMALL, "--out", "run")[0] == 0
+    before = snapshot(tmp_path / "run")
+    again = ["train", "--data", images, *SMALL, "--seed", "1", "--out", "run"]
+    assert_refused(vae(*again), "run already holds files", "--force")
+    assert snapshot(tmp_path / "run") == before
+    assert vae(*again, "--force")[0] == 0
+    assert snapshot(tmp_path / "run") != before
+
+
+def test_force_with_wrong_input_leaves_the_run(vae, images, trained):
+    before = snapshot(trained)
+    odd = str(trained.parent / "odd.npz")
+    save_images(Path(odd), (6, 4, 1))
+    for wrong in (
+        ["--sigma", "wide", "--decoder", "gaussian"],
+        ["--data", "nothing.npz"],
+        ["--data", odd, "--model", "conv"],
+        ["--device", "cuda"],
+        ["--latent", "0"],
+        ["--train-size", "9999"],
+    ):
+        if wrong[0] == "--device" and has_gpu():
+            continue
+        assert_refused(vae("train", "--data", images, *SMALL, *wrong, "--out", trained, "--force"))
+        assert snapshot(trained) == before
+
+
+def test_a_folder_that_is_no_run_is_safe_too(vae, images, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.txt").write_text("precious")
+    assert_refused(vae("train", "--data", images, *SMALL, "--out", "thesis"), "thesis already holds files")
+    assert_refused(vae("train", "--out", "thesis", "--resume"), "no checkpoint at thesis/checkpoint.safetensors")
+    assert_refused(vae("--out", "thesis"), "thesis already holds files")
+    assert snapshot(tmp_path / "thesis") == {"chapter.txt": b"precious"}
+
+
+def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path):
+    result = vae("train", "--data", images, *SMALL, "--learning-rate", "1e6", "--out", "run")
+    assert_refused(result, "the loss became", "in epoch 1, batch ", "the first NaN arose in the", "/vae/")
+    assert vae("sample", "--checkpoint", "run")[0] == 0
+    for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
