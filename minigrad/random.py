@@ -7,6 +7,8 @@ Two uses of one key give the same numbers: derive fresh ones with `split` and `f
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant
+from minigrad.core.traits import Cut, traits
 from minigrad.ops.elementwise import less
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
@@ -59,6 +62,10 @@ def fold_in_p(b, key, number, out=None):
     return _filled(b, (2,), np.uint32, out, lambda new: b.random_bits(key, new, 0, start, streams.FOLD_IN))
 
 
+traits(split_p, recordable=True)
+traits(fold_in_p, recordable=True)
+
+
 def split(key: Any, n: int = 2) -> Any:
     """n new keys, uint32[n, 2], independent of each other and of this one."""
     n = integer(n, "random.split: the number of keys")
@@ -88,10 +95,23 @@ def _stream(name: str) -> Any:
         draw = getattr(b, f"random_{name}")
         return _filled(b, shape, dtype, out, lambda numbers: draw(key, numbers, offset, start))
 
-    return made
+    return traits(made, cuts=_cuts_of_draw, part=_rows_of_draw, recordable=True)
+
+
+def _cuts_of_draw(operands: Any, result: tuple[int, ...], params: dict[str, Any]) -> Iterator[Cut]:
+    if result:
+        yield Cut((None,) * len(operands), 0)
+
+
+def _rows_of_draw(params: dict[str, Any], shape: tuple[int, ...], rows: slice) -> dict[str, Any]:
+    """Rows a…b of a draw begin at position a·(numbers in a row) of its stream."""
+    shape = (rows.stop - rows.start, *shape[1:])
+    return {**params, "shape": shape, "offset": params["offset"] + rows.start * math.prod(shape[1:])}
 
 
 bits_p, uniform_p, normal_p = map(_stream, ("bits", "uniform", "normal"))
+traits(uniform_p, stream="uniform")  # made where they are used: see streams.cu
+traits(normal_p, stream="normal")
 
 
 def _draw(made: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation: str) -> Any:

@@ -9,7 +9,7 @@ and never mistaken for (or hidden behind) a wrong gradient. `debug_nans` names t
 """
 
 from minigrad.checks.checker import GradientError, KinkError, check_grads
-from minigrad.checks.kinks import KINKS, decisions, one_sided_gap
+from minigrad.checks.kinks import decisions, one_sided_gap
 from minigrad.checks.nans import NanError, debug_nans
 from minigrad.checks.oracles import (
     Difference,
@@ -24,7 +24,6 @@ from minigrad.checks.oracles import (
 from minigrad.checks.report import Report
 
 __all__ = [
-    "KINKS",
     "Difference",
     "GradientError",
     "KinkError",

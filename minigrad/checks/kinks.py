@@ -8,7 +8,6 @@ itself, from values alone.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,10 +55,11 @@ class _Decisions(Watch):
         self.digest = hashlib.blake2b(digest_size=16)
 
     def saw(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
-        side = KINKS.get(primitive.name)
-        if side is not None:
-            asked = {name: params[name] for name in inspect.signature(side).parameters if name in params}
-            self.digest.update(np.packbits(side(*map(host, args), **asked)).tobytes())
+        kink = primitive.traits.kink
+        if kink is not None:
+            sides = kink(*map(host, args), **params)
+            for side in sides if isinstance(sides, tuple) else (sides,):
+                self.digest.update(np.ascontiguousarray(side).tobytes())
 
 
 def decisions(f: Callable, *args: Any) -> tuple[Any, bytes]:
@@ -85,44 +85,6 @@ def one_sided_gap(f: Callable[[float], Any], step: float) -> float:
         rounding = 2 * float(np.finfo(np.float64).eps) * np.sum(np.abs(weights)) / (step / 2)
         gap = np.max(np.ptp(ways, axis=0), initial=0.0) - 2 * rounding * np.max(np.abs(list(at.values())), initial=0.0)
     return max(0.0, float(gap / size)) if size else 0.0
-
-
-def _bits(x: np.ndarray) -> np.ndarray:
-    return np.unpackbits(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
-
-
-def _attained(x: np.ndarray, axes: tuple[int, ...], best: Callable) -> np.ndarray:
-    """Which element along `axes` is the extreme one."""
-    if not x.size:
-        return np.zeros(0, np.uint8)
-    rows = np.moveaxis(x, axes, range(-len(axes), 0)) if axes else x[..., None]
-    rows = rows.reshape(*rows.shape[: rows.ndim - max(1, len(axes))], -1)
-    return _bits(best(rows, axis=-1))
-
-
-def _comparison(name: str) -> Callable:
-    return lambda x1, x2: _bits(getattr(np, name)(x1, x2))
-
-
-KINKS: dict[str, Callable] = {
-    "relu": lambda x: _bits(x > 0),
-    "absolute": lambda x: _bits(x > 0),
-    "sign": lambda x: _bits(np.sign(x)),
-    "maximum": lambda x1, x2: _bits(np.greater(x1, x2)),
-    "minimum": lambda x1, x2: _bits(np.greater(x1, x2)),
-    "clip": lambda x, low, high: np.concatenate([_bits(np.greater(x, low)), _bits(np.less(x, high))]),
-    "floor": lambda x: _bits(np.floor(x)),
-    "ceil": lambda x: _bits(np.ceil(x)),
-    "rint": lambda x: _bits(np.rint(x)),
-    "astype_discrete": lambda x, dtype: _bits(x.astype(dtype)),
-    "max": lambda x, axes: _attained(x, axes, np.argmax),
-    "min": lambda x, axes: _attained(x, axes, np.argmin),
-    "argmax": lambda x, axis: _bits(np.argmax(x, axis=axis)),
-    "argmin": lambda x, axis: _bits(np.argmin(x, axis=axis)),
-    "argsort": lambda x, axis: _bits(np.argsort(x, axis=axis, kind="stable")),
-    **{name: _comparison(name) for name in "equal not_equal less less_equal greater greater_equal".split()},
-}
-"""Operations with kinks or jumps, and bits that say which side arguments are on."""
 
 
 def host(x: Any) -> np.ndarray:

@@ -24,6 +24,7 @@ from minigrad.core.errors import (
     OperandTypeError,
 )
 from minigrad.core.origin import Origin
+from minigrad.core.traits import Traits
 
 # Primitives
 
@@ -32,7 +33,8 @@ primitives: dict[str, Primitive] = {}
 
 
 class Primitive:
-    """An operation: `forward(backend, *arrays, out=None, **params)` and, once stated, its derivative `rule`.
+    """An operation: `forward(backend, *arrays, out=None, **params)` and, once stated, its derivative `rule` and its
+    `traits` for schedulers.
 
     `view_of` is the position of the argument whose memory the result may share (None: always fresh memory).
     """
@@ -42,6 +44,7 @@ class Primitive:
             raise ValueError(f"primitive {name!r} is already registered")
         self.name, self.forward, self.view_of = name, forward, view_of
         self.rule: Any = None
+        self.traits = Traits()
         primitives[name] = self
 
     def __call__(self, *args: Any, **params: Any) -> Any:

@@ -12,12 +12,17 @@ way (`backends/cuda/convolutions.cu`).
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from minigrad.backends.numpy.im2col import Pads, out_size
 from minigrad.core.arguments import integer, integers, is_several, ndim_of
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import bilinear
+from minigrad.core.traits import Cut, traits
 from minigrad.ops.shape import reshape_p, transpose_p
 
 
@@ -53,6 +58,31 @@ bilinear(
     conv_kernel_p,
     x=lambda g, x, d, stride, pads: conv_input_p(d, g, stride=stride, pads=pads, size=x.shape[1:3]),
     d=lambda g, x, stride, pads: conv_p(x, g, stride=stride, pads=pads),
+)
+
+
+def _has_kernel(dtype):
+    """Whether the CUDA kernels compute in this dtype; for others a library is called."""
+    return dtype in (np.float32, np.float64)
+
+
+def _images(operands, result, params):
+    yield Cut((0, None), 0)
+
+
+def _products(result, kernel):
+    """A multiplication and an addition for each number of a result and each tap of its window, channel by channel."""
+    return 2 * math.prod(result) * math.prod(kernel[:3])
+
+
+traits(conv_p, cuts=_images, flops=lambda xs, y, params: _products(y, xs[1]), blas=True, recordable=_has_kernel)
+traits(conv_input_p, cuts=_images, flops=lambda xs, y, params: _products(*xs), blas=True, recordable=_has_kernel)
+traits(
+    conv_kernel_p,
+    cuts=lambda operands, result, params: iter([Cut((0, 0), None)]),  # terms of a sum over images
+    flops=lambda xs, y, params: _products(xs[1], y),
+    blas=True,
+    recordable=_has_kernel,
 )
 
 

@@ -14,20 +14,23 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import stored
+from minigrad.backends.formulas import CONVERSION, Formula, bits, numbers, reals, truth
 from minigrad.core.arguments import not_offered
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Primitive, primitive
 from minigrad.core.rules import constant, linear, partials
+from minigrad.core.traits import Cut, along_any_axis, no_flops, traits
 
 
-def _unary(name: str, formula: str, x: Callable | int | None, forward: Callable | None = None) -> Callable:
-    """A public function of one array with its partial derivative; by default the backend's function of that name."""
+def _unary(name: str, words: str, x: Callable | int | None, forward: Callable | None = None, **known: Any) -> Callable:
+    """A public function of one array with its partial derivative and traits; by default the backend's function of that
+    name."""
 
     def default(b: Any, x: Any, out: Any = None) -> Any:
         return getattr(b.xp, name)(x, out=out)
 
-    made = Primitive(name, forward or default)
+    made = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
     partials(made, x=x) if x is not None else constant(made)
 
     def function(x, /, out=None, **options):
@@ -35,16 +38,16 @@ def _unary(name: str, formula: str, x: Callable | int | None, forward: Callable 
             not_offered(made.name, out=out, **options)
         return made(x)
 
-    return _named(function, made, formula)
+    return _named(function, made, words)
 
 
-def _binary(name: str, formula: str, x1: Any, x2: Any, forward: Callable | None = None) -> Callable:
+def _binary(name: str, words: str, x1: Any, x2: Any, forward: Callable | None = None, **known: Any) -> Callable:
     """The same for two arrays that broadcast."""
 
     def default(b: Any, x1: Any, x2: Any, out: Any = None) -> Any:
         return getattr(b.xp, name)(x1, x2, out=out)
 
-    made = Primitive(name, forward or default)
+    made = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
     partials(made, x1=x1, x2=x2) if x1 is not None or x2 is not None else constant(made)
 
     def function(x1, x2, /, out=None, **options):
@@ -52,12 +55,12 @@ def _binary(name: str, formula: str, x1: Any, x2: Any, forward: Callable | None 
             not_offered(made.name, out=out, **options)
         return made(x1, x2)
 
-    return _named(function, made, formula)
+    return _named(function, made, words)
 
 
-def _named(function: Callable, made: Primitive, formula: str) -> Callable:
+def _named(function: Callable, made: Primitive, words: str) -> Callable:
     function.__name__ = function.__qualname__ = made.name
-    function.__doc__ = f"{formula}, elementwise."
+    function.__doc__ = f"{words}, elementwise."
     function.primitive = made
     return function
 
@@ -66,23 +69,33 @@ LARGE = 4096  # elements: from here on, a call that takes longer to begin may be
 
 # Comparisons and rounding: no derivative
 
-equal = _binary("equal", "x₁ = x₂", None, None)
-not_equal = _binary("not_equal", "x₁ ≠ x₂", None, None)
-less = _binary("less", "x₁ < x₂", None, None)
-less_equal = _binary("less_equal", "x₁ ≤ x₂", None, None)
-greater = _binary("greater", "x₁ > x₂", None, None)
-greater_equal = _binary("greater_equal", "x₁ ≥ x₂", None, None)
-logical_and = _binary("logical_and", "x₁ and x₂", None, None)
-logical_or = _binary("logical_or", "x₁ or x₂", None, None)
-logical_xor = _binary("logical_xor", "either x₁ or x₂", None, None)
-logical_not = _unary("logical_not", "not x", None)
-bitwise_and = _binary("bitwise_and", "x₁ & x₂ of booleans, or of the bits of integers", None, None)
-bitwise_or = _binary("bitwise_or", "x₁ | x₂ of booleans, or of the bits of integers", None, None)
-bitwise_xor = _binary("bitwise_xor", "x₁ ^ x₂ of booleans, or of the bits of integers", None, None)
-invert = _unary("invert", "~x of booleans, or of the bits of integers", None)
-isnan = _unary("isnan", "whether x is NaN", None)
-isinf = _unary("isinf", "whether x is ±∞", None)
-isfinite = _unary("isfinite", "whether x is finite", None)
+
+def _comparison(name: str, words: str, sign: str) -> Callable:
+    """A comparison of two arrays, written `sign` in C++."""
+    return _binary(name, words, None, None, formula=truth(f"a {sign} b"), kink=getattr(np, name))
+
+
+equal = _comparison("equal", "x₁ = x₂", "==")
+not_equal = _comparison("not_equal", "x₁ ≠ x₂", "!=")
+less = _comparison("less", "x₁ < x₂", "<")
+less_equal = _comparison("less_equal", "x₁ ≤ x₂", "<=")
+greater = _comparison("greater", "x₁ > x₂", ">")
+greater_equal = _comparison("greater_equal", "x₁ ≥ x₂", ">=")
+logical_and = _binary("logical_and", "x₁ and x₂", None, None, formula=truth("a && b"))
+logical_or = _binary("logical_or", "x₁ or x₂", None, None, formula=truth("a || b"))
+logical_xor = _binary("logical_xor", "either x₁ or x₂", None, None, formula=truth("!a != !b"))
+logical_not = _unary("logical_not", "not x", None, formula=truth("!a"))
+bitwise_and = _binary(
+    "bitwise_and", "x₁ & x₂ of booleans, or of the bits of integers", None, None, formula=bits("a & b")
+)
+bitwise_or = _binary("bitwise_or", "x₁ | x₂ of booleans, or of the bits of integers", None, None, formula=bits("a | b"))
+bitwise_xor = _binary(
+    "bitwise_xor", "x₁ ^ x₂ of booleans, or of the bits of integers", None, None, formula=bits("a ^ b")
+)
+invert = _unary("invert", "~x of booleans, or of the bits of integers", None, formula=bits("a ^ (real)-1"))
+isnan = _unary("isnan", "whether x is NaN", None, formula=truth("a != a", of_reals=True))
+isinf = _unary("isinf", "whether x is ±∞", None, formula=truth("isinf(a)", of_reals=True))
+isfinite = _unary("isfinite", "whether x is finite", None, formula=truth("isfinite(a)", of_reals=True))
 
 
 def _sign(b, x, out=None):
@@ -91,10 +104,17 @@ def _sign(b, x, out=None):
     return b.xp.sign(x, out=out)
 
 
-sign = _unary("sign", "−1, 0 or 1", None, _sign)
-floor = _unary("floor", "⌊x⌋", None)
-ceil = _unary("ceil", "⌈x⌉", None)
-rint = _unary("rint", "the nearest integer", None)
+sign = _unary(
+    "sign",
+    "−1, 0 or 1",
+    None,
+    _sign,
+    formula=reals("a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0", costly=False),  # of −0, NumPy's is 0
+    kink=np.sign,
+)
+floor = _unary("floor", "⌊x⌋", None, formula=reals("floor(a)"), kink=np.floor)
+ceil = _unary("ceil", "⌈x⌉", None, formula=reals("ceil(a)"), kink=np.ceil)
+rint = _unary("rint", "the nearest integer", None, formula=reals("rint(a)"), kink=np.rint)
 
 
 @constant
@@ -103,10 +123,16 @@ def stop_gradient_p(b, x, out=None):
     return b.freeze(x)
 
 
+traits(stop_gradient_p, cuts=along_any_axis)
+
+
 @constant
 @primitive("zeros_like")
 def zeros_like_p(b, x, out=None):
     return b.xp.zeros_like(x) if out is None else stored(0, out)
+
+
+traits(zeros_like_p, flops=no_flops, recordable=True)
 
 
 @constant
@@ -115,6 +141,9 @@ def step(b, x1, x2, out=None):
     """1 where x₁ > x₂, ½ where they tie, else 0: the share of x₁ in their maximum."""
     dtype = b.xp.result_type(x1, x2)
     return stored(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
+
+
+traits(step, cuts=along_any_axis, formula=reals("a > b ? (real)1 : a == b ? (real)0.5 : (real)0", costly=False))
 
 
 # Selection
@@ -130,6 +159,12 @@ linear(
     condition=None,
     x1=lambda g, condition, x1: sum_to_p(where_p(condition, g, 0), shape=x1.shape),
     x2=lambda g, condition, x2: sum_to_p(where_p(condition, 0, g), shape=x2.shape),
+)
+traits(
+    where_p,
+    cuts=along_any_axis,
+    formula=Formula("c ? a : b", "c ? a : b", truth="c ? a : b", selects=True),
+    in_place=True,
 )
 
 
@@ -164,24 +199,52 @@ def broadcast_to_p(b, x, *, shape, out=None):
     return b.xp.broadcast_to(x, shape)
 
 
+def _cuts_of_sum_to(operands, result, params):
+    leading = len(operands[0]) - len(result)
+    for axis, n in enumerate(operands[0]):
+        kept = axis >= leading and result[axis - leading] == n
+        yield Cut((axis,), axis - leading if kept else None)
+
+
 linear(sum_to_p, x=lambda g, x: broadcast_to_p(g, shape=x.shape))
+traits(sum_to_p, cuts=_cuts_of_sum_to, recordable=True)
 linear(broadcast_to_p, x=lambda g, x: sum_to_p(g, shape=x.shape))
+traits(broadcast_to_p, cuts=along_any_axis, formula=CONVERSION)
 
 # Arithmetic
 
-add = _binary("add", "x₁ + x₂", 1, 1)
-subtract = _binary("subtract", "x₁ − x₂", 1, -1)
-multiply = _binary("multiply", "x₁·x₂", lambda x2: x2, lambda x1: x1)
+add = _binary("add", "x₁ + x₂", 1, 1, formula=numbers("a + b", "(natural)a + (natural)b"), in_place=True, exact=True)
+subtract = _binary(
+    "subtract", "x₁ − x₂", 1, -1, formula=numbers("a - b", "(natural)a - (natural)b"), in_place=True, exact=True
+)
+multiply = _binary(
+    "multiply",
+    "x₁·x₂",
+    lambda x2: x2,
+    lambda x1: x1,
+    formula=numbers("a * b", "(natural)a * (natural)b"),
+    in_place=True,
+    exact=True,
+)
 add_p = add.primitive
-divide = _binary("divide", "x₁ / x₂", lambda t, x2: divide(t, x2), lambda x2, y: -divide(y, x2))
-negative = _unary("negative", "−x", -1)
+divide = _binary(
+    "divide",
+    "x₁ / x₂",
+    lambda t, x2: divide(t, x2),
+    lambda x2, y: -divide(y, x2),
+    formula=reals("a / b", costly=False),
+    in_place=True,
+    exact=True,
+)
+negative = _unary("negative", "−x", -1, formula=numbers("-a", "-(natural)a"), in_place=True, exact=True)
 reciprocal = _unary(
     "reciprocal",
     "1 / x",
     lambda t, y: -(t * y * y),
     lambda b, x, out=None: b.xp.divide(1, x, out=out),  # NumPy's reciprocal divides integers as integers
+    formula=reals("1 / a"),
 )
-square = _unary("square", "x²", lambda x: 2 * x)
+square = _unary("square", "x²", lambda x: 2 * x, formula=numbers("a * a", "(natural)a * (natural)a"), in_place=True)
 
 
 def _plus_zero(x):
@@ -189,7 +252,7 @@ def _plus_zero(x):
     return x + 0
 
 
-sqrt = _unary("sqrt", "√x", lambda y: divide(0.5, _plus_zero(y)))
+sqrt = _unary("sqrt", "√x", lambda y: divide(0.5, _plus_zero(y)), formula=reals("sqrt(a)", costly=False), in_place=True)
 
 
 def _power_base(x1, x2):
@@ -209,15 +272,15 @@ def _power_exponent(x1, y):
     return where(zero, 0, y) * log(base + 0j if dtype_of(y).kind == "c" else base)
 
 
-power = _binary("power", "x₁ to the x₂", _power_base, _power_exponent)
+power = _binary("power", "x₁ to the x₂", _power_base, _power_exponent, formula=reals("pow(a, b)"))
 
 # Exponentials and logarithms
 
-exp = _unary("exp", "eˣ", lambda y: y)
-expm1 = _unary("expm1", "eˣ − 1, accurate near 0", lambda x: exp(x))
-log = _unary("log", "ln x", lambda t, x: divide(t, _plus_zero(x)))
-log1p = _unary("log1p", "ln(1 + x), accurate near 0", lambda t, x: divide(t, 1 + x))
-log2 = _unary("log2", "log₂ x", lambda t, x: divide(t, _plus_zero(x)) * (1 / math.log(2)))
+exp = _unary("exp", "eˣ", lambda y: y, formula=reals("exp(a)"), in_place=True)
+expm1 = _unary("expm1", "eˣ − 1, accurate near 0", lambda x: exp(x), formula=reals("expm1(a)"))
+log = _unary("log", "ln x", lambda t, x: divide(t, _plus_zero(x)), formula=reals("log(a)"))
+log1p = _unary("log1p", "ln(1 + x), accurate near 0", lambda t, x: divide(t, 1 + x), formula=reals("log1p(a)"))
+log2 = _unary("log2", "log₂ x", lambda t, x: divide(t, _plus_zero(x)) * (1 / math.log(2)), formula=reals("log2(a)"))
 
 
 def _gap(x1, x2):
@@ -228,20 +291,24 @@ def _gap(x1, x2):
 
 
 logaddexp = _binary(
-    "logaddexp", "ln(e^x₁ + e^x₂)", lambda x1, x2: sigmoid(_gap(x1, x2)), lambda x1, x2: sigmoid(_gap(x2, x1))
+    "logaddexp",
+    "ln(e^x₁ + e^x₂)",
+    lambda x1, x2: sigmoid(_gap(x1, x2)),
+    lambda x1, x2: sigmoid(_gap(x2, x1)),
+    formula=reals("a == b ? a + (real)0.6931471805599453 : (a > b ? a : b) + log1p(exp(-fabs(a - b)))"),
 )
 
 # Trigonometric and hyperbolic
 
-sin = _unary("sin", "sin x", lambda x: cos(x))
-cos = _unary("cos", "cos x", lambda x: -sin(x))
-tan = _unary("tan", "tan x", lambda y: 1 + y * y)
-arcsin = _unary("arcsin", "arcsin x", lambda t, x: divide(t, sqrt((1 - x) * (1 + x))))
-arccos = _unary("arccos", "arccos x", lambda t, x: -divide(t, sqrt((1 - x) * (1 + x))))
-arctan = _unary("arctan", "arctan x", lambda t, x: divide(t, 1 + x * x))
-sinh = _unary("sinh", "sinh x", lambda x: cosh(x))
-cosh = _unary("cosh", "cosh x", lambda x: sinh(x))
-tanh = _unary("tanh", "tanh x", lambda y: 1 - y * y)
+sin = _unary("sin", "sin x", lambda x: cos(x), formula=reals("sin(a)"))
+cos = _unary("cos", "cos x", lambda x: -sin(x), formula=reals("cos(a)"))
+tan = _unary("tan", "tan x", lambda y: 1 + y * y, formula=reals("tan(a)"))
+arcsin = _unary("arcsin", "arcsin x", lambda t, x: divide(t, sqrt((1 - x) * (1 + x))), formula=reals("asin(a)"))
+arccos = _unary("arccos", "arccos x", lambda t, x: -divide(t, sqrt((1 - x) * (1 + x))), formula=reals("acos(a)"))
+arctan = _unary("arctan", "arctan x", lambda t, x: divide(t, 1 + x * x), formula=reals("atan(a)"))
+sinh = _unary("sinh", "sinh x", lambda x: cosh(x), formula=reals("sinh(a)"))
+cosh = _unary("cosh", "cosh x", lambda x: sinh(x), formula=reals("cosh(a)"))
+tanh = _unary("tanh", "tanh x", lambda y: 1 - y * y, formula=reals("tanh(a)"))
 
 
 def _over_radius(x, r):
@@ -250,7 +317,13 @@ def _over_radius(x, r):
     return where(origin, 0, divide(x, where(origin, 1, r)))
 
 
-hypot = _binary("hypot", "√(x₁² + x₂²)", lambda x1, y: _over_radius(x1, y), lambda x2, y: _over_radius(x2, y))
+hypot = _binary(
+    "hypot",
+    "√(x₁² + x₂²)",
+    lambda x1, y: _over_radius(x1, y),
+    lambda x2, y: _over_radius(x2, y),
+    formula=reals("hypot(a, b)"),
+)
 
 
 def _arctan2_slope(x, x1, x2):
@@ -264,6 +337,7 @@ arctan2 = _binary(
     "the angle of the point (x₂, x₁)",
     lambda x1, x2: _arctan2_slope(x2, x1, x2),
     lambda x1, x2: -_arctan2_slope(x1, x1, x2),
+    formula=reals("atan2(a, b)"),
 )
 
 # Neural networks
@@ -315,9 +389,27 @@ def _log_sigmoid(b, x, out=None):
     return b.xp.negative(_softplus(b, b.xp.subtract(0.0, x)), out=out)
 
 
-sigmoid = _unary("sigmoid", "1 / (1 + e⁻ˣ)", lambda x, y: y * sigmoid(-x), _sigmoid)
-softplus = _unary("softplus", "ln(1 + eˣ)", lambda x: sigmoid(x), _softplus)
-log_sigmoid = _unary("log_sigmoid", "ln(1 / (1 + e⁻ˣ))", lambda x: sigmoid(-x), _log_sigmoid)
+sigmoid = _unary(
+    "sigmoid",
+    "1 / (1 + e⁻ˣ)",
+    lambda x, y: y * sigmoid(-x),
+    _sigmoid,
+    formula=reals("(a >= 0 ? (real)1 : exp(a)) / (1 + exp(-fabs(a)))"),
+)
+softplus = _unary(
+    "softplus",
+    "ln(1 + eˣ)",
+    lambda x: sigmoid(x),
+    _softplus,
+    formula=reals("(a < 0 ? (real)0 : a) + log1p(exp(-fabs(a)))"),
+)
+log_sigmoid = _unary(
+    "log_sigmoid",
+    "ln(1 / (1 + e⁻ˣ))",
+    lambda x: sigmoid(-x),
+    _log_sigmoid,
+    formula=reals("-((a > 0 ? (real)0 : -a) + log1p(exp(-fabs(a))))"),
+)
 
 
 def _relu(b, x, out=None):
@@ -327,9 +419,21 @@ def _relu(b, x, out=None):
     return b.xp.maximum(x, b.xp.zeros(shape[1:], x.dtype) if rows else 0, out=out)
 
 
-relu = _unary("relu", "max(x, 0)", lambda y: greater(y, 0), _relu)
+relu = _unary(
+    "relu",
+    "max(x, 0)",
+    lambda y: greater(y, 0),
+    _relu,
+    formula=reals("a < 0 ? (real)0 : a", costly=False),  # a NaN stays one
+    in_place=True,
+    kink=lambda x: x > 0,
+)
 erf = _unary(
-    "erf", "2/√π ∫₀ˣ e^−s² ds", lambda x: 2 / math.sqrt(math.pi) * exp(-(x * x)), lambda b, x, out=None: b.erf(x, out)
+    "erf",
+    "2/√π ∫₀ˣ e^−s² ds",
+    lambda x: 2 / math.sqrt(math.pi) * exp(-(x * x)),
+    lambda b, x, out=None: b.erf(x, out),
+    formula=reals("erf(a)"),
 )
 
 
@@ -359,9 +463,25 @@ def _real_sign(x):
     return sign(x)
 
 
-abs = absolute = _unary("absolute", "|x|", lambda x: _real_sign(x))
-maximum = _binary("maximum", "the larger", lambda x1, x2: step(x1, x2), lambda x1, x2: step(x2, x1))
-minimum = _binary("minimum", "the smaller", lambda x1, x2: step(x2, x1), lambda x1, x2: step(x1, x2))
+abs = absolute = _unary(
+    "absolute", "|x|", lambda x: _real_sign(x), formula=reals("fabs(a)", costly=False), kink=lambda x: x > 0
+)
+maximum = _binary(
+    "maximum",
+    "the larger",
+    lambda x1, x2: step(x1, x2),
+    lambda x1, x2: step(x2, x1),
+    formula=reals("larger(a, b)", costly=False),
+    kink=np.greater,
+)
+minimum = _binary(
+    "minimum",
+    "the smaller",
+    lambda x1, x2: step(x2, x1),
+    lambda x1, x2: step(x1, x2),
+    formula=reals("smaller(a, b)", costly=False),
+    kink=np.greater,
+)
 
 
 @primitive("clip")
@@ -374,6 +494,11 @@ partials(
     x=lambda x, low, high: logical_and(greater_equal(x, low), less_equal(x, high)),
     low=lambda x, low, high: logical_and(less(x, low), less_equal(low, high)),
     high=lambda x, low, high: logical_or(greater(x, high), greater(low, high)),
+)
+traits(
+    clip_p,
+    formula=reals("smaller(larger(a, b), c)", costly=False),
+    kink=lambda x, low, high: (np.greater(x, low), np.less(x, high)),
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigrad.backends.formulas import reals
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import partials
+from minigrad.core.traits import traits
 from minigrad.ops.elementwise import exp
 
 
@@ -25,6 +27,7 @@ partials(
     log_std=lambda log_std, noise: exp(log_std) * noise,  # ∂z/∂ln σ = σ·ε
     noise=lambda log_std: exp(log_std),
 )
+traits(gaussian_sample_p, formula=reals("a + exp(b) * c"))
 
 
 def gaussian_sample(mean, log_std, noise):

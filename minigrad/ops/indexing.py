@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.backends import stored
+from minigrad.backends.formulas import CONVERSION
 from minigrad.core.arguments import integer, not_offered
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError, OperandIndexError
 from minigrad.core.interpreter import Tracer, backend_beside, known, primitive
 from minigrad.core.rules import linear
+from minigrad.core.traits import no_flops, traits
 from minigrad.ops.shape import (
     astype,
     broadcast_to,
@@ -45,6 +47,8 @@ def unslice_p(b, x, *, index, shape, out=None):
 
 linear(slice_p, x=lambda g, x, index: unslice_p(g, index=index, shape=x.shape))
 linear(unslice_p, x=lambda g, index: slice_p(g, index=index))
+traits(slice_p, formula=CONVERSION)
+traits(unslice_p, flops=no_flops, recordable=True)
 
 
 def _positions(indices, axes):
@@ -72,6 +76,7 @@ def scatter_add_p(b, x, indices, *, axes, shape, out=None):
 
 
 linear(gather_p, x=lambda g, x, indices, axes: scatter_add_p(g, indices, axes=axes, shape=x.shape), indices=None)
+traits(gather_p, flops=no_flops, recordable=True)
 linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes), indices=None)
 
 

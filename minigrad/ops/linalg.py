@@ -19,6 +19,7 @@ from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import bilinear, constant, custom
+from minigrad.core.traits import Cut, traits
 from minigrad.ops import elementwise as e
 from minigrad.ops.arrange import tril
 from minigrad.ops.indexing import diagonal
@@ -54,6 +55,22 @@ bilinear(
     matmul_p,
     x1=lambda g, x1, x2: _left(g, x1, x2),
     x2=lambda g, x1, x2: _fit(matmul_p(mT(x1), g), x2),  # (…, k, n) @ (…, n, m)
+)
+
+
+def _cuts_of_product(operands, result, params):
+    if list(map(len, operands)) == [2, 2]:
+        yield Cut((0, None), 0)
+        yield Cut((None, 1), 1)
+        yield Cut((1, 0), None)
+
+
+traits(
+    matmul_p,
+    cuts=_cuts_of_product,
+    flops=lambda operands, result, params: 2 * math.prod(result) * operands[0][-1],
+    blas=True,
+    recordable=lambda dtype: dtype in (np.float32, np.float64),  # which have kernels; for others a library is called
 )
 
 

@@ -14,6 +14,7 @@ from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom, linear
+from minigrad.core.traits import Cut, traits
 from minigrad.ops import elementwise as e
 from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.shape import astype, normal_axes, normal_axis, ravel, reshape_p, squeeze
@@ -44,7 +45,20 @@ def sum_p(b, x, *, axes, out=None):
     return b.sum(x, axes, out)
 
 
+def _along_kept(operands, result, params):
+    """Along the axes that a reduction keeps."""
+    kept = [axis for axis in range(len(operands[0])) if axis not in params["axes"]]
+    yield from (Cut((axis,), place) for place, axis in enumerate(kept))
+
+
+def _along_all(operands, result, params):
+    """Along every axis: those that are summed over give terms."""
+    yield from _along_kept(operands, result, params)
+    yield from (Cut((axis,), None) for axis in params["axes"])
+
+
 linear(sum_p, x=lambda g, x, axes: spread(g, x, axes))
+traits(sum_p, cuts=_along_all, recordable=True)
 
 
 def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
@@ -193,6 +207,9 @@ def share_p(b, x, y, *, axes, out=None):
     return stored(b.xp.where(b.xp.isnan(y), y, share), out)
 
 
+traits(share_p, recordable=True)
+
+
 @primitive("max")
 def max_p(b, x, *, axes, out=None):
     return b.xp.max(x, axis=axes, out=out)
@@ -203,6 +220,20 @@ def min_p(b, x, *, axes, out=None):
     return b.xp.min(x, axis=axes, out=out)
 
 
+def _place_of(best):
+    """A function that says which element along `axes` is the extreme one."""
+
+    def place(x, axes):
+        if not x.size:
+            return x
+        rows = np.moveaxis(x, axes, range(-len(axes), 0)) if axes else x[..., None]
+        return best(rows.reshape(*rows.shape[: rows.ndim - builtins.max(1, len(axes))], -1), axis=-1)
+
+    return place
+
+
+traits(max_p, cuts=_along_kept, recordable=True, kink=_place_of(np.argmax))
+traits(min_p, cuts=_along_kept, recordable=True, kink=_place_of(np.argmin))
 for _extreme in (max_p, min_p):
     custom(
         _extreme,
@@ -231,16 +262,25 @@ def argmax_p(b, x, *, axis, out=None):
     return stored(b.xp.argmax(x, axis=axis), out)
 
 
+traits(argmax_p, kink=lambda x, axis: np.argmax(x, axis=axis))
+
+
 @constant
 @primitive("argmin")
 def argmin_p(b, x, *, axis, out=None):
     return stored(b.xp.argmin(x, axis=axis), out)
 
 
+traits(argmin_p, kink=lambda x, axis: np.argmin(x, axis=axis))
+
+
 @constant
 @primitive("argsort")
 def argsort_p(b, x, *, axis, out=None):
     return stored(b.xp.argsort(x, axis=axis, kind="stable"), out)
+
+
+traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
 
 
 def argmax(a, axis=None, out=None, *, keepdims=False):
@@ -320,6 +360,7 @@ custom(
         lambda g, x, y, axes: _weights(x, y, axes) * spread(g, x, axes),
     ),
 )
+traits(logsumexp_p, cuts=_along_kept, recordable=True)
 
 
 def logsumexp(x, axis=None, keepdims=False):
@@ -332,6 +373,9 @@ def logsumexp(x, axis=None, keepdims=False):
 def top_p(b, x, *, axes, out=None):
     """The largest element, with its axes kept; a constant, because any shift leaves a softmax as it is."""
     return b.xp.max(b.xp.real(x), axis=axes, keepdims=True, out=out)
+
+
+traits(top_p, recordable=True)
 
 
 def softmax(x, axis=-1):

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.backends import stored
+from minigrad.backends.formulas import CONVERSION
 from minigrad.core.arguments import dtype_from, integer, integers, is_several, not_offered
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
 from minigrad.core.interpreter import Primitive, primitive
 from minigrad.core.rules import cast, constant, linear
+from minigrad.core.traits import Cut, along_any_axis, no_flops, traits
 from minigrad.ops.elementwise import broadcast_to_p, logical_not, zeros_like_p
 
 
@@ -26,7 +28,17 @@ def reshape_p(b, x, *, shape, out=None):
     return b.xp.reshape(x, shape)
 
 
+def _cuts_of_reshape(operands, result, params):
+    """Along axes that are there before and after, with as much in front of them."""
+    (before,) = operands
+    for axis, n in enumerate(result):
+        for place, m in enumerate(before):
+            if n == m and math.prod(result[:axis]) == math.prod(before[:place]):
+                yield Cut((place,), axis)
+
+
 linear(reshape_p, x=lambda g, x: reshape_p(g, shape=x.shape))
+traits(reshape_p, cuts=_cuts_of_reshape, formula=CONVERSION)
 
 
 @primitive("transpose", view_of=0)
@@ -36,6 +48,11 @@ def transpose_p(b, x, *, axes, out=None):
 
 linear(
     transpose_p, x=lambda g, axes: transpose_p(g, axes=tuple(builtins.sorted(range(len(axes)), key=axes.__getitem__)))
+)
+traits(
+    transpose_p,
+    cuts=lambda operands, result, params: (Cut((axis,), place) for place, axis in enumerate(params["axes"])),
+    formula=CONVERSION,
 )
 
 
@@ -51,6 +68,7 @@ def _piece(g, i, xs, *, axis):
 
 
 linear(concatenate_p, _piece)
+traits(concatenate_p, flops=no_flops, recordable=True)
 
 
 @primitive("pad")
@@ -68,6 +86,7 @@ def _inside(widths, shape):
 
 
 linear(pad_p, x=lambda g, x, widths: g[_inside(widths, x.shape)])
+traits(pad_p, flops=no_flops, recordable=True)
 
 
 def _astype(b, x, *, dtype, out=None):
@@ -81,9 +100,11 @@ astype_p = Primitive("astype", _astype)
 
 
 linear(astype_p, x=lambda g, x: cast(g, x))
+traits(astype_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
 
 
 astype_discrete_p = constant(Primitive("astype_discrete", _astype))
+traits(astype_discrete_p, cuts=along_any_axis, formula=CONVERSION, kink=lambda x, dtype: x.astype(dtype))
 
 
 @primitive("copy")
@@ -92,6 +113,7 @@ def copy_p(b, x, *, order="K", out=None):
 
 
 linear(copy_p, x=lambda g: g)
+traits(copy_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
 
 # Axes
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
+from minigrad.core.traits import Cut
 from minigrad.program.cpu.schedule import Region
-from minigrad.program.cpu.tiling import Cut
 from minigrad.program.graph import Kind
 
 ALIGN = 64  # bytes: a cache line
@@ -69,10 +69,6 @@ def _rounded(size: int) -> int:
     return -(-max(1, size) // ALIGN) * ALIGN
 
 
-IN_PLACE = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "exp", "relu", "where"}
-"""Primitives whose formula is done with an element of an operand when it writes there."""
-
-
 def taken_over(
     regions: Sequence[Region],
     kinds: Sequence[Kind],
@@ -94,7 +90,8 @@ def taken_over(
             for i, operand in enumerate(instruction.operands):
                 if isinstance(operand, int) and source[operand] in readers:
                     axis = cut.operands[i] if cut else None
-                    reader = _Reader(region, step, operand == source[operand], axis, instruction.primitive.name)
+                    in_place = instruction.primitive.traits.in_place
+                    reader = _Reader(region, step, operand == source[operand], axis, in_place)
                     readers[source[operand]].append(reader)
     free = [slot for slot in donated if slot not in {source[output] for output in outputs}]
     taken: dict[int, int] = {}
@@ -114,13 +111,14 @@ def _is_sum(cut: Cut | None) -> bool:
 
 
 class _Reader(NamedTuple):
-    """A step that reads an input: directly, or through a view; the axis along which it takes it in parts."""
+    """A step that reads an input: directly, or through a view; the axis along which it takes it in parts, and whether
+    it may write over an element that it has read."""
 
     region: Region
     step: int
     directly: bool
     axis: int | None
-    primitive: str
+    in_place: bool
 
 
 def _is_done(reader: _Reader, region: Region, step: int, cut: Cut | None) -> bool:
@@ -129,5 +127,5 @@ def _is_done(reader: _Reader, region: Region, step: int, cut: Cut | None) -> boo
         return reader.region.moment < region.moment
     same_part = reader.directly and (cut is None or reader.axis == cut.result)
     if reader.step == step:
-        return same_part and reader.primitive in IN_PLACE
+        return same_part and reader.in_place
     return reader.step < step and (same_part or cut is None)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from minigrad.core.traits import Shape
 from minigrad.program.graph import Constant, Instruction, Kind, kind_of
 from minigrad.show.text import parameters, place
 
@@ -23,26 +24,14 @@ def cost(instruction: Instruction, kinds: Sequence[Kind]) -> Cost:
     result = kinds[instruction.result]
     if instruction.primitive.view_of is not None:
         return Cost(0, 0)
-    flops = FLOPS.get(instruction.primitive.name, _one_each)(operands, result, instruction.params)
+    count = instruction.primitive.traits.flops or _one_each
+    flops = count([kind.shape for kind in operands], result.shape, instruction.params)
     return Cost(flops, sum(kind.bytes for kind in operands) + result.bytes)
 
 
-def _one_each(kinds: list[Kind], result: Kind, params: dict) -> int:
-    return max([math.prod(kind.shape) for kind in [*kinds, result]], default=0)
-
-
-def _none(kinds: list[Kind], result: Kind, params: dict) -> int:
-    return 0
-
-
-FLOPS = {
-    "matmul": lambda kinds, result, params: 2 * math.prod(result.shape) * kinds[0].shape[-1],
-    "conv": lambda kinds, result, params: 2 * math.prod(result.shape) * math.prod(kinds[1].shape[:3]),
-    "conv_input": lambda kinds, result, params: 2 * math.prod(kinds[0].shape) * math.prod(kinds[1].shape[:3]),
-    "conv_kernel": lambda kinds, result, params: 2 * math.prod(kinds[1].shape) * math.prod(result.shape[:3]),
-    **dict.fromkeys(("copy", "pad", "unslice", "gather", "concatenate", "zeros_like", "astype"), _none),
-}
-"""A multiplication and an addition each count as one; what is not here counts one for each element it reads."""
+def _one_each(operands: Sequence[Shape], result: Shape, params: dict) -> int:
+    """One for each element read; a multiplication and an addition each count as one."""
+    return max(map(math.prod, [*operands, result]), default=0)
 
 
 def listing(

@@ -16,8 +16,6 @@ def simplified(program: Program) -> Program:
 
 
 LARGEST = 1 << 16  # bytes of a constant worth keeping
-EXACT = {"add", "subtract", "multiply", "divide", "negative"}
-"""Primitives whose results do not depend on how many elements are computed at once."""
 
 
 def folded(program: Program) -> Program:
@@ -49,7 +47,7 @@ def _value_of(instruction: Instruction, program: Program) -> Any:
         return None
     values = [operand.value for operand in instruction.operands]
     one = [_element(value) for value in values]
-    if all(element is not None for element in one) and (primitive.name in EXACT or primitive.view_of is not None):
+    if all(element is not None for element in one) and (primitive.traits.exact or primitive.view_of is not None):
         element = one[0] if primitive.view_of is not None else primitive.forward(program.backend, *one)
         return xp.broadcast_to(xp.asarray(element, kind.dtype), kind.shape)
     return instruction.run(program.backend, values) if kind.bytes <= LARGEST else None

@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigrad.backends.formulas import TYPES, Formula
+
 THREADS = 256  # of a block
 
 
@@ -60,9 +62,9 @@ class Noise(NamedTuple):
 
 
 class Apply(NamedTuple):
-    """A primitive; `within` is the dtype that it computes in."""
+    """An elementwise operation; `within` is the dtype that it computes in."""
 
-    name: str
+    formula: Formula
     steps: tuple[int, ...]
     within: np.dtype
     dtype: np.dtype
@@ -82,122 +84,6 @@ class Loop(NamedTuple):
     def blocks(self) -> int:
         """How many blocks of threads it takes."""
         return -(-self.count // THREADS)
-
-
-TYPES = {
-    np.dtype(np.bool_): "bool",
-    np.dtype(np.int32): "int",
-    np.dtype(np.int64): "long long",
-    np.dtype(np.float32): "float",
-    np.dtype(np.float64): "double",
-}
-"""Dtypes that chains are made of, and what they are called in C++."""
-
-FORMULAS = {
-    "add": "a + b",
-    "subtract": "a - b",
-    "multiply": "a * b",
-    "negative": "-a",
-    "square": "a * a",
-    "where": "c ? a : b",
-}
-"""Of numbers of any dtype but bool: NumPy's operation, in C++. `where` has its condition c in front."""
-
-WHOLE = {
-    "add": "(natural)a + (natural)b",
-    "subtract": "(natural)a - (natural)b",
-    "multiply": "(natural)a * (natural)b",
-    "negative": "-(natural)a",
-    "square": "(natural)a * (natural)a",
-}
-"""The same of integers, which wrap around as NumPy's do: in C++ only those without a sign may."""
-
-NATURAL = {np.dtype(np.int32): "word", np.dtype(np.int64): "wide"}
-
-REAL = {
-    "divide": "a / b",
-    "reciprocal": "1 / a",
-    "sqrt": "sqrt(a)",
-    "power": "pow(a, b)",
-    "exp": "exp(a)",
-    "expm1": "expm1(a)",
-    "log": "log(a)",
-    "log1p": "log1p(a)",
-    "log2": "log2(a)",
-    "logaddexp": "a == b ? a + (real)0.6931471805599453 : (a > b ? a : b) + log1p(exp(-fabs(a - b)))",
-    "sin": "sin(a)",
-    "cos": "cos(a)",
-    "tan": "tan(a)",
-    "arcsin": "asin(a)",
-    "arccos": "acos(a)",
-    "arctan": "atan(a)",
-    "sinh": "sinh(a)",
-    "cosh": "cosh(a)",
-    "tanh": "tanh(a)",
-    "hypot": "hypot(a, b)",
-    "arctan2": "atan2(a, b)",
-    "sigmoid": "(a >= 0 ? (real)1 : exp(a)) / (1 + exp(-fabs(a)))",
-    "softplus": "(a < 0 ? (real)0 : a) + log1p(exp(-fabs(a)))",
-    "log_sigmoid": "-((a > 0 ? (real)0 : -a) + log1p(exp(-fabs(a))))",
-    "relu": "a < 0 ? (real)0 : a",  # a NaN stays one
-    "erf": "erf(a)",
-    "absolute": "fabs(a)",
-    "maximum": "larger(a, b)",
-    "minimum": "smaller(a, b)",
-    "clip": "smaller(larger(a, b), c)",
-    "gaussian_sample": "a + exp(b) * c",
-    "sign": "a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0",  # of −0, NumPy's is 0
-    "floor": "floor(a)",
-    "ceil": "ceil(a)",
-    "rint": "rint(a)",
-    "step": "a > b ? (real)1 : a == b ? (real)0.5 : (real)0",
-}
-"""Of real numbers; `real` is their type."""
-
-TRUTH = {
-    "equal": "a == b",
-    "not_equal": "a != b",
-    "less": "a < b",
-    "less_equal": "a <= b",
-    "greater": "a > b",
-    "greater_equal": "a >= b",
-    "logical_and": "a && b",
-    "logical_or": "a || b",
-    "logical_xor": "!a != !b",
-    "logical_not": "!a",
-    "isnan": "a != a",
-    "isinf": "isinf(a)",
-    "isfinite": "isfinite(a)",
-    "where": "c ? a : b",
-}
-"""Whose result is true or false."""
-
-BITS = {
-    "bitwise_and": "a & b",
-    "bitwise_or": "a | b",
-    "bitwise_xor": "a ^ b",
-    "invert": "a ^ (real)-1",
-}
-"""Of integers, and of true and false; `real` is their type."""
-
-REALS = np.dtype(np.float32), np.dtype(np.float64)
-
-
-def formula(name: str, within: np.dtype, dtype: np.dtype) -> str | None:
-    """The C++ of a primitive that computes within one dtype and gives another; None where there is none."""
-    if within not in TYPES or dtype not in TYPES:
-        return None
-    if name in ("astype", "copy"):
-        return "a"
-    if name in BITS:
-        return BITS[name] if within == dtype and within not in REALS else None
-    if dtype == np.bool_:
-        return TRUTH.get(name) if within in REALS or not name.startswith("is") else None
-    if within == np.bool_:
-        return None
-    if within in NATURAL and name in WHOLE:
-        return WHOLE[name].replace("natural", NATURAL[within])
-    return FORMULAS.get(name) or (REAL.get(name) if within in REALS else None)
 
 
 PRELUDE = """
@@ -259,17 +145,11 @@ def _line(number: int, step: Step, steps: Sequence[Step], kind: str) -> str:
         kind, start = TYPES[step.dtype], f"(wide)v{step.start}" if step.start is not None else "0"
         where = f"p{step.key} + {step.key_offset}, {step.offset}ull + {start} + {_at(step.at)}"
         return f"const {kind} v{number} = {step.name}_at<{kind}>({where});"
-    within, names = TYPES[step.within], "cab" if step.name == "where" else "abc"
-    operands = [
-        f"const {'bool' if step.name == 'where' and name == 'c' else within} {name} = {_cast(within, v, name, step)}"
-        for name, v in zip(names, step.steps)
-    ]
-    done = re.sub(r"\breal\b", within, formula(step.name, step.within, step.dtype))
-    return f"{TYPES[step.dtype]} v{number}; {{ {'; '.join(operands)}; v{number} = {done}; }}"
-
-
-def _cast(within: str, step: int, name: str, apply: Apply) -> str:
-    return f"v{step}" if apply.name == "where" and name == "c" else f"({within})v{step}"
+    within, values = TYPES[step.within], list(step.steps)
+    condition = [f"const bool c = v{values.pop(0)}"] if step.formula.selects else []
+    operands = [f"const {within} {name} = ({within})v{v}" for name, v in zip("abc", values)]
+    done = re.sub(r"\breal\b", within, step.formula.source(step.within, step.dtype))
+    return f"{TYPES[step.dtype]} v{number}; {{ {'; '.join(condition + operands)}; v{number} = {done}; }}"
 
 
 def _at(index: int | None) -> str:

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backends import backend_of
+from minigrad.core.traits import Cut
 from minigrad.program.buffers import ALIGN
 from minigrad.program.calls import Call, addition, call_of, make, make_and_look
 from minigrad.program.cpu import threads
 from minigrad.program.cpu.plan import Part, planned
 from minigrad.program.cpu.schedule import Region
-from minigrad.program.cpu.tiling import Cut, cuts, params_of
+from minigrad.program.cpu.tiling import cuts, params_of
 from minigrad.program.graph import Constant, Instruction, is_array, is_dynamic, kind_of
 from minigrad.program.memory import Memory, span
 

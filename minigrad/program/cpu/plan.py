@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minigrad.program.buffers import IN_PLACE, Life, fit, taken_over
+from minigrad.program.buffers import Life, fit, taken_over
 from minigrad.program.cost import cost
 from minigrad.program.cpu.schedule import Place, Region, regions
 from minigrad.program.graph import Instruction, Kind
@@ -28,8 +28,6 @@ SHORTEST = 32  # rows of a part with products in it: with fewer, BLAS is slow
 WORTH_THREADS = 1e4  # nanoseconds a call: with shorter ones, threads mostly wait for Python's lock
 FLOP, BYTE = 0.02, 0.05  # nanoseconds of one core, roughly
 SMALL_RESULT = 1 << 14  # bytes: a smaller result is copied out rather than bound anew in every run
-
-PRODUCTS = {"matmul", "conv", "conv_input", "conv_kernel"}
 
 
 class Part(NamedTuple):
@@ -151,7 +149,7 @@ def _parts(region: Region, kinds: Sequence[Kind], source: dict, kept: dict[int, 
     some = [Part(slice(0, min(region.rows, 64)))]
     _, size = _scratch_of([(region, some)], kinds, source, kept)
     row = size / some[0].rows.stop + _row_bytes(region, kinds, source, kept)
-    products = any(instruction.primitive.name in PRODUCTS for instruction, _ in region.steps)
+    products = any(instruction.primitive.traits.blas for instruction, _ in region.steps)
     longest = max(SHORTEST if products else 1, int(PART // max(1, row)))
     count = -(-region.rows // longest)
     count = min(region.rows, -(-count // threads) * threads)
@@ -217,7 +215,7 @@ def _lives_within(
             dies = last.get(slot, step)
             done = [o for o in instruction.reads() if last[source[o]] == step and kinds[o] == kind and source[o] == o]
             done = [o for o in done if ("part", over.get(o, o)) in lives and not _is_viewed(o, instruction, source)]
-            if done and instruction.primitive.name in IN_PLACE:
+            if done and instruction.primitive.traits.in_place:
                 over[slot] = root = over.get(done[0], done[0])
                 lives["part", root] = lives["part", root]._replace(dies=dies)
             else:

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from minigrad.core.arrays import shape_of
-from minigrad.program.cpu.tiling import Cut, cuts, length
+from minigrad.core.traits import Cut
+from minigrad.program.cpu.tiling import cuts, length
 from minigrad.program.graph import Instruction, Kind
 
 SMALL = 1 << 12  # elements: a result with fewer is not worth a region of its own

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minigrad.core.traits import Traits
+from minigrad.ops.conv import conv_p
+from minigrad.ops.linalg import matmul_p
 from minigrad.program.graph import Constant, Instruction
 
 if TYPE_CHECKING:
@@ -22,11 +25,12 @@ if TYPE_CHECKING:
 FACTORS = (2, 3, 4)  # of depth-to-space
 
 
-class Formula(NamedTuple):
-    """What stands in for a primitive in an instruction that no interpreter sees."""
+class Product(NamedTuple):
+    """A product with an epilogue: stands in for a primitive in an instruction that no interpreter sees."""
 
     name: str
     forward: Any
+    traits: Traits
     view_of: int | None = None
 
 
@@ -38,7 +42,7 @@ def _matmul(b, x1, x2, bias, *, relu, out):
     return b.matmul(x1, x2, out, bias=bias, relu=relu)
 
 
-CONV, MATMUL = Formula("conv", _conv), Formula("matmul", _matmul)
+CONV, MATMUL = Product("conv", _conv, conv_p.traits), Product("matmul", _matmul, matmul_p.traits)
 
 
 class Ending(NamedTuple):

@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.backends import backend_of
-from minigrad.backends.cuda.codegen import BITS, FORMULAS, REAL, TRUTH, kernel
-from minigrad.backends.cuda.launch import SUFFIX
+from minigrad.backends.cuda.codegen import kernel
 from minigrad.program.buffers import ALIGN, Life, fit
 from minigrad.program.calls import Call, call_of, make, make_and_look
 from minigrad.program.cpu import threads
@@ -38,16 +37,6 @@ from minigrad.program.views import Same
 
 if TYPE_CHECKING:
     from minigrad.program.program import Program
-
-RECORDABLE = {*FORMULAS, *REAL, *TRUTH, *BITS} | set(
-    "random_split random_fold_in random_bits random_uniform random_normal reshape slice transpose broadcast_to sum_to "
-    "concatenate pad astype astype_discrete copy unslice zeros_like gather sum max min top share logsumexp matmul conv "
-    "conv_input conv_kernel".split()
-)
-"""Primitives whose formula only launches: no result comes to the host, no library keeps memory of its own."""
-
-PRODUCTS = {"matmul", "conv", "conv_input", "conv_kernel"}
-"""Those that have kernels for some dtypes, and call the BLAS library for others."""
 
 WARM_UPS = 2
 
@@ -270,8 +259,7 @@ class Recorded:
 def _is_recordable(launch: Launch, kinds: Sequence[Kind]) -> bool:
     if launch.instruction is None:
         return True
-    name, dtype = launch.instruction.primitive.name, kinds[launch.instruction.result].dtype
-    return name in RECORDABLE and (name not in PRODUCTS or dtype in SUFFIX)
+    return launch.instruction.primitive.traits.records(kinds[launch.instruction.result].dtype)
 
 
 def _run(calls: Sequence[Callable[[], Any]]) -> None:

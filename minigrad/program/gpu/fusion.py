@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL
-from minigrad.backends.cuda.codegen import REAL, TYPES, Loop, formula
+from minigrad.backends.cuda.codegen import Loop
+from minigrad.backends.formulas import TYPES
+from minigrad.core.traits import Traits
 from minigrad.program.gpu.epilogues import ending
-from minigrad.program.gpu.lowering import NOISE, Builder
+from minigrad.program.gpu.lowering import Builder
 from minigrad.program.graph import Constant, Instruction, Kind, kind_of
 from minigrad.program.views import Root, Shown, contiguous, key_of, view_of
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 SHARED = 16  # cost of a chain that is stored rather than computed for each reader
 LONGEST = 256  # cost of a chain that is stored in any case
 MOST = 500  # slots that the kernel of a level reads and writes: CUDA takes parameters of 4096 bytes
-DEAR = {*REAL, *NOISE} - {"divide", "sqrt", "relu", "absolute", "maximum", "minimum", "clip", "step", "sign"}
+COSTLY = 8  # cost of a formula that is costly, or of drawing a number; of any other, 1
 
 
 class Launch(NamedTuple):
@@ -115,27 +117,27 @@ class Fusion:
         """Whether an instruction can be part of a chain."""
         if not math.prod(self.kinds[instruction.result].shape):
             return False
-        name, dtype = instruction.primitive.name, self.kinds[instruction.result].dtype
-        if name in NOISE:
+        traits, dtype = instruction.primitive.traits, self.kinds[instruction.result].dtype
+        if traits.stream:
             key, start = map(self.of, instruction.operands)
             fits = start is None or self.kind(instruction.operands[1]).dtype in TYPES
             return fits and key is not None and key.strides == (1,) and dtype in TYPES
-        if any(self.kind(operand).dtype not in TYPES for operand in instruction.operands):
+        if traits.formula is None or any(self.kind(operand).dtype not in TYPES for operand in instruction.operands):
             return False
-        if name == "where" and self.kind(instruction.operands[0]).dtype != np.bool_:
+        if traits.formula.selects and self.kind(instruction.operands[0]).dtype != np.bool_:
             return False
-        name, within = self.computes(instruction)
+        within = self.computed_in(instruction)
         numbers = [o.value for o in instruction.operands if not isinstance(o, int) and isinstance(o.value, int)]
-        return all(_holds(within, number) for number in numbers) and formula(name, within, dtype) is not None
+        return all(_holds(within, number) for number in numbers) and traits.formula.source(within, dtype) is not None
 
-    def computes(self, instruction: Instruction) -> tuple[str, np.dtype]:
-        """The name of an instruction's formula, and the dtype it computes in."""
-        name, dtype = instruction.primitive.name, self.kinds[instruction.result].dtype
-        if name in ("astype", "astype_discrete", "copy", "reshape", "slice", "transpose", "broadcast_to"):
-            return "copy", self.kind(instruction.operands[0]).dtype
-        if dtype == np.bool_ and name != "where":
-            return name, np.result_type(*(_weak(o, self.kind(o)) for o in instruction.operands))
-        return name, dtype
+    def computed_in(self, instruction: Instruction) -> np.dtype:
+        """The dtype that an instruction's formula computes in."""
+        formula, dtype = instruction.primitive.traits.formula, self.kinds[instruction.result].dtype
+        if formula.converts:
+            return self.kind(instruction.operands[0]).dtype
+        if dtype == np.bool_ and not formula.selects:
+            return np.result_type(*(_weak(o, self.kind(o)) for o in instruction.operands))
+        return dtype
 
     def _end_products(self) -> None:
         """Let products do what follows them (`epilogues`)."""
@@ -161,7 +163,7 @@ class Fusion:
         for slot, instruction in self.made.items():
             if slot in self.views:
                 continue
-            count, total = math.prod(self.space(instruction)), 8 if instruction.primitive.name in DEAR else 1
+            count, total = math.prod(self.space(instruction)), _cost(instruction.primitive.traits)
             shown = [s for s in map(self.of, instruction.operands) if s is not None and isinstance(s.root, int)]
             for root, *_ in dict.fromkeys(shown):  # once for each place that it is read at
                 readers[root] = readers.get(root, 0) + 1
@@ -238,6 +240,11 @@ class Fusion:
                 made = tuple(Builder(self, count, slots, arguments).loop() for count, slots in loops.items())
                 launches.append(Launch(None, made, tuple(key for key in arguments)))
         return found
+
+
+def _cost(traits: Traits) -> int:
+    """Of one number."""
+    return COSTLY if traits.stream or (traits.formula is not None and traits.formula.costly) else 1
 
 
 def _holds(dtype: np.dtype, number: int) -> bool:

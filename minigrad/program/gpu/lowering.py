@@ -15,9 +15,6 @@ from minigrad.program.views import Root, Shown, key_of
 if TYPE_CHECKING:
     from minigrad.program.gpu.fusion import Fusion
 
-NOISE = {"random_normal": "normal", "random_uniform": "uniform"}
-"""Primitives whose numbers are made where they are used, and what streams.cu calls them."""
-
 
 class Builder:
     """The steps of one loop."""
@@ -69,7 +66,7 @@ class Builder:
         if instruction is None:
             return []
         operands, space = instruction.operands, self.fusion.space(instruction)
-        if instruction.primitive.name in NOISE:  # the key is read where the noise is made
+        if instruction.primitive.traits.stream:  # the key is read where the noise is made
             operands, space, at = operands[1:], (), None
         return [self.place(shown, space, at) for shown in map(self.fusion.of, operands) if shown is not None]
 
@@ -80,14 +77,14 @@ class Builder:
             return self.add(Load(self.argument(root), at, fusion.kind(root).dtype))
         values = iter([self.values[key_of(of), i] for of, i in self.needed(root, at)])
         dtype = fusion.kinds[instruction.result].dtype
-        if instruction.primitive.name in NOISE:
+        if instruction.primitive.traits.stream:
             key, start = map(fusion.of, instruction.operands)
             offset = instruction.params["offset"] + (int(instruction.operands[1].value) if start is None else 0)
-            name = NOISE[instruction.primitive.name]
+            name = instruction.primitive.traits.stream
             return self.add(Noise(name, self.argument(key.root), key.offset, next(values, None), offset, at, dtype))
         steps = [self.add(_number(o.value)) if fusion.of(o) is None else next(values) for o in instruction.operands]
-        name, within = fusion.computes(instruction)
-        return self.add(Apply(name, tuple(steps), within, dtype))
+        within = fusion.computed_in(instruction)
+        return self.add(Apply(instruction.primitive.traits.formula, tuple(steps), within, dtype))
 
     def place(self, shown: Shown, space: Sequence[int], at: int | None) -> tuple[Root, int | None]:
         """What an operand shows at number `at` of a shape."""

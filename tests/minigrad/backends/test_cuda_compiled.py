@@ -12,6 +12,8 @@ import pytest
 import minigrad.backends
 from minigrad.backends.cuda import codegen
 from minigrad.backends.cuda.launch import FILES
+from minigrad.backends.formulas import REALS, TYPES
+from minigrad.core.interpreter import primitives
 from tests.support import nvrtc
 
 FOLDER = Path(minigrad.backends.__file__).parent / "cuda"
@@ -105,22 +107,22 @@ def chain():
         arguments.append(step.dtype)
         stores.append((len(steps) - 1, len(arguments) - 1))
 
-    for within in codegen.TYPES:
+    for within in TYPES:
         begin = len(steps)
-        for _ in range(3 if within in codegen.REALS else 2):
+        for _ in range(3 if within in REALS else 2):
             arguments.append(within)
             steps.append(codegen.Load(len(arguments) - 1, None, within))
-        for name in {**codegen.FORMULAS, **codegen.REAL, **codegen.TRUTH, **codegen.BITS, "astype": ""}:
-            for dtype in codegen.TYPES if name == "astype" else (within, np.dtype(bool)):
-                text = codegen.formula(name, within, dtype)
-                if name != "where" and text is not None:
+        for formula in {p.traits.formula for p in primitives.values()} - {None}:
+            for dtype in TYPES if formula.converts else (within, np.dtype(bool)):
+                text = formula.source(within, dtype)
+                if text is not None and not formula.selects:
                     arity = len({"a", "b", "c"} & set(re.findall(r"\w+", text)))
-                    store(codegen.Apply(name, tuple(range(begin, begin + arity)), within, dtype))
+                    store(codegen.Apply(formula, tuple(range(begin, begin + arity)), within, dtype))
     for value in (1.5, -0.0, math.inf, -math.inf, math.nan, 5e-324, 2, -(2**63), True):
         store(codegen.Number(value, np.asarray(value).dtype))
     key = len(arguments)
     arguments.append(np.dtype(np.uint32))
-    for dtype in codegen.REALS:
+    for dtype in REALS:
         for name in ("normal", "uniform"):
             store(codegen.Noise(name, key, 0, None, 2**40, None, dtype))
     near = codegen.Loop(1000, tuple(steps), tuple(stores))
