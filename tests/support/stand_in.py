@@ -24,6 +24,7 @@ WRITERS = {np.copyto, np.put, np.putmask, np.place, np.fill_diagonal, np.put_alo
 BOOL = np.dtype(bool)
 EMPTY = {np.empty, np.empty_like}
 WAITING = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.array_equal, np.allclose}
+WAITING |= {np.concatenate, np.stack}  # which copy a list of addresses from the host
 LACKING = set(
     """False_ ScalarType True_ asmatrix block bmat busday_count busday_offset busdaycalendar bytes_ char character
     clongdouble complex256 core ctypeslib datetime64 datetime_as_string datetime_data dtypes einsum_path emath errstate

@@ -155,12 +155,23 @@ def _mended(cupy: Any, raising: Callable[[], AbstractContextManager]) -> ModuleT
             return cupy.clip(x, low, high, out=out)
         return cupy.minimum(cupy.maximum(x, low), high, out=out)
 
+    def concatenate(
+        arrays, axis=0, out=None
+    ):  # CuPy's copies a list of addresses from the host, which no graph records
+        if out is None:
+            return cupy.concatenate(arrays, axis)
+        begin = 0
+        for x in arrays:
+            out[(slice(None),) * axis + (slice(begin, begin + x.shape[axis]),)] = x
+            begin += x.shape[axis]
+        return out
+
     xp, linalg = ModuleType("cupy"), ModuleType("cupy.linalg")
     linalg.__dict__.update(vars(cupy.linalg))
     linalg.inv, linalg.cholesky, linalg.solve = strict(cupy.linalg.inv), strict(cupy.linalg.cholesky), solve
     xp.__dict__.update(vars(cupy))
     xp.min, xp.cumsum, xp.cumprod = map(written, (cupy.min, cupy.cumsum, cupy.cumprod))
-    xp.clip, xp.linalg = clip, linalg
+    xp.clip, xp.concatenate, xp.linalg = clip, concatenate, linalg
     return xp
 
 

@@ -31,7 +31,7 @@ from minigrad.program.buffers import ALIGN, Life, fit
 from minigrad.program.calls import Call, call_of, make, make_and_look
 from minigrad.program.cpu import threads
 from minigrad.program.gpu.fusion import Fusion, Launch
-from minigrad.program.graph import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
+from minigrad.program.graph import Constant, Kind, is_array, is_dynamic, kind_of
 from minigrad.program.memory import Memory, span
 from minigrad.program.views import Same
 
@@ -238,8 +238,6 @@ class Recorded:
             return [partial(self._launch, self._names[id(launch)], blocks, arrays)]
         instruction = launch.instruction
         out, args = self._roots[instruction.result], list(map(self._shown, instruction.operands))
-        if instruction.primitive.name == "concatenate":
-            return list(_pieces_of(args, instruction, out))
         return [call_of(instruction.primitive, self.backend, args, instruction.params, out)]
 
     def _recorded(self) -> tuple[list[Callable[[], None]], int]:
@@ -268,12 +266,3 @@ def _run(calls: Sequence[Callable[[], Any]]) -> None:
             make([call])
         else:
             call()
-
-
-def _pieces_of(args: Sequence[Any], instruction: Instruction, out: Any) -> Iterator[Callable[[], None]]:
-    """Arrays one after the other, each copied to its place: CuPy's own way asks the host for a list of them."""
-    axis, begin = instruction.params["axis"], 0
-    for x in args:
-        place = out[(slice(None),) * axis + (slice(begin, begin + x.shape[axis]),)]
-        yield partial(place.__setitem__, ..., x)
-        begin += x.shape[axis]
