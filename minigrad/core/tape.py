@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from minigrad.core import tree
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.reverse import Reverse
+from minigrad.core.printing import as_text
+from minigrad.core.reverse import Node, Reverse, Segment
 from minigrad.core.rules import cast
 from minigrad.core.transforms import as_array, check_fits, check_inexact, owned
 from minigrad.ops.elementwise import zeros_like_p
-from minigrad.show.text import listing
 
 
 class Tape:
@@ -69,9 +70,14 @@ class Tape:
         gradients = self._reverse.pull({index: cast(as_array(cotangent, value), value)}, [s.index for s in sources])
         return tree.unflatten(structure, owned(gradients, sources, [cotangent]))
 
+    @property
+    def entries(self) -> Sequence[Node | Segment]:
+        """What was done, in order."""
+        return self._reverse.tape
+
     def __len__(self) -> int:
-        return len(self._reverse.tape)
+        return len(self.entries)
 
     def __str__(self) -> str:
-        """One line an entry; `show` says what stands in it."""
-        return listing(self._reverse.tape)
+        """One line an entry."""
+        return as_text(self)

@@ -16,7 +16,9 @@ from minigrad.backends import NEUTRAL
 from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
 from minigrad.core.interpreter import backend_beside, concrete
 from minigrad.core.origin import Origin
+from minigrad.core.printing import as_text
 from minigrad.core.reverse import Node, Segment
+from minigrad.core.tape import Tape
 
 SMALL = 6  # elements of an array that is shown number by number
 LONGEST, ENDS = 200, 50  # a tape of more lines than LONGEST shows this many of each end
@@ -115,6 +117,11 @@ def place(origin: Origin) -> str:
 
 
 # The lines of a tape
+
+
+@as_text.register
+def _of_tape(tape: Tape) -> str:
+    return listing(tape.entries)
 
 
 def listing(entries: Sequence[Node | Segment]) -> str:
