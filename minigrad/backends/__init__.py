@@ -55,7 +55,7 @@ class Backend:
     matmul: Callable  # matmul(x1, x2, out=None)
     sum: Callable  # sum(x, axes, out=None)
     column_sums: Callable  # column_sums(x, out=None): of a matrix
-    conv: Callable  # conv(x, w, stride, pads, out=None): see `im2col`
+    conv: Callable  # conv(x, w, stride, pads, out=None): see `numpy.convolution`
     conv_input: Callable  # conv_input(d, w, stride, pads, size, out=None)
     conv_kernel: Callable  # conv_kernel(x, d, stride, pads, kernel, out=None)
     from_host: Callable  # from_host(numpy array) -> array of this backend

@@ -6,8 +6,8 @@ Images are (N, H, W, C), kernels (k, k, C, F), s is the stride and (t, l) the pa
 x, w, g and differentiating in the third gives three primitives, `conv`, `conv_input` and `conv_kernel`; the rules of
 each are the other two, so every derivative of a convolution, of any order, is one of the three.
 
-All three are matrix products of windows, which NumPy writes out (`backends/numpy/im2col.py`) and a GPU gathers on the
-way (`backends/cuda/convolutions.cu`).
+All three are matrix products of windows, which NumPy writes out (`backends/numpy/convolution.py`) and a GPU gathers
+on the way (`backends/cuda/convolution.cu`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from minigrad.backends.numpy.im2col import Pads, out_size
+from minigrad.backends.numpy.convolution import Pads, out_size
 from minigrad.core.arguments import integer, integers, is_several, ndim_of
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError

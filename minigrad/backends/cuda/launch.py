@@ -1,6 +1,6 @@
 """Launching the kernels of the .cu files here: which one, on how many blocks, with what memory.
 
-Every function here has a twin for NumPy, in `streams` and `im2col`, that says what it computes.
+Every function here has a twin for NumPy, in `streams` and `convolution`, that says what it computes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL, stored
-from minigrad.backends.numpy import im2col
+from minigrad.backends.numpy import convolution
 
 Array = Any
 SUFFIX = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}
@@ -42,7 +42,7 @@ TILES = {np.dtype(np.float32): Tile(128, 64, 128, 3), np.dtype(np.float64): Tile
 """As in products.cu (FLOATS, DOUBLES)."""
 
 
-FILES = "streams.cu", "products.cu", "convolutions.cu", "sums.cu"  # in this order: some use what others define
+FILES = "streams.cu", "products.cu", "convolution.cu", "sums.cu"  # in this order: some use what others define
 
 
 def source(*names: str) -> str:
@@ -63,7 +63,7 @@ class Kernels:
         self._functions: dict[str, Any] = {}
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Memory for `im2col`."""
+        """Memory for `convolution`."""
         return self.xp.empty(shape, dtype)
 
     @cached_property
@@ -119,10 +119,10 @@ class Kernels:
     # Convolution
 
     def conv(self, x: Array, w: Array, stride: Any, pads: Any, out: Array | None = None, **epilogue: Any) -> Array:
-        """Twin of columns.conv. `epilogue`: see `_ending`."""
+        """Twin of convolution.conv. `epilogue`: see `_ending`."""
         dtype = self.xp.result_type(x, w)
         if dtype not in SUFFIX:
-            return im2col.conv(self, x, w, stride, pads, out)
+            return convolution.conv(self, x, w, stride, pads, out)
         x, w, g = self._given(dtype, x), self._given(dtype, w), _geometry(x.shape, w.shape, stride, pads)
         n, _, _, c, ho, wo, f, kh, kw = g[:9]
         factor = epilogue.get("factor", 1)
@@ -145,10 +145,10 @@ class Kernels:
         return stored(y, out)
 
     def conv_input(self, d: Array, w: Array, stride: Any, pads: Any, size: Any, out: Array | None = None) -> Array:
-        """Twin of columns.conv_input."""
+        """Twin of convolution.conv_input."""
         dtype = self.xp.result_type(d, w)
         if dtype not in SUFFIX:
-            return im2col.conv_input(self, d, w, stride, pads, size, out)
+            return convolution.conv_input(self, d, w, stride, pads, size, out)
         d, w = self._given(dtype, d), self._given(dtype, w)
         shape = len(d), *size, w.shape[2]
         g = (*shape, *d.shape[1:], *w.shape[:2], *stride, pads[0][0], pads[1][0])
@@ -172,10 +172,10 @@ class Kernels:
         return stored(x, out)
 
     def conv_kernel(self, x: Array, d: Array, stride: Any, pads: Any, kernel: Any, out: Array | None = None) -> Array:
-        """Twin of columns.conv_kernel."""
+        """Twin of convolution.conv_kernel."""
         dtype = self.xp.result_type(x, d)
         if dtype not in SUFFIX:
-            return im2col.conv_kernel(self, x, d, stride, pads, kernel, out)
+            return convolution.conv_kernel(self, x, d, stride, pads, kernel, out)
         x, d = self._given(dtype, x), self._given(dtype, d)
         shape = *kernel, x.shape[3], d.shape[3]
         g = (*x.shape, *d.shape[1:], *kernel, *stride, pads[0][0], pads[1][0])
@@ -244,7 +244,7 @@ class Kernels:
         return self._given(dtype, x), False, x.shape[1]
 
     def column_sums(self, x: Array, out: Array | None = None) -> Array:
-        """Twin of columns.column_sums."""
+        """Twin of convolution.column_sums."""
         if x.dtype not in SUFFIX:
             return self.xp.sum(x, axis=0, out=out)
         x = self._given(x.dtype, x)
@@ -324,7 +324,7 @@ class Kernels:
 
 def _geometry(x: Sequence[int], w: Sequence[int], stride: Any, pads: Any) -> tuple[int, ...]:
     """The numbers of `struct Geometry` for images and kernels of these shapes."""
-    out = im2col.out_size(x[1:3], w[:2], stride, pads)
+    out = convolution.out_size(x[1:3], w[:2], stride, pads)
     if max(x[0] * math.prod(x[1:3]), x[0] * math.prod(out)) >= 2**31:
         raise ValueError(f"images {tuple(x)} have 2**31 pixels or more: use smaller batches")
     return (*x, *out, w[3], *w[:2], *stride, pads[0][0], pads[1][0])

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import Backend, stored
-from minigrad.backends.numpy import im2col, streams
-from minigrad.backends.numpy.special import erf
+from minigrad.backends.numpy import convolution, streams
+from minigrad.backends.numpy.elementwise import erf
 
 
 def _where(condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
@@ -144,10 +144,10 @@ BACKEND = Backend(
     random_normal=_random(streams.random_normal),
     matmul=np.matmul,
     sum=_sum,
-    column_sums=lambda x, out=None: im2col.column_sums(BACKEND, x, out),
-    conv=lambda *args: im2col.conv(BACKEND, *args),
-    conv_input=lambda *args: im2col.conv_input(BACKEND, *args),
-    conv_kernel=lambda *args: im2col.conv_kernel(BACKEND, *args),
+    column_sums=lambda x, out=None: convolution.column_sums(BACKEND, x, out),
+    conv=lambda *args: convolution.conv(BACKEND, *args),
+    conv_input=lambda *args: convolution.conv_input(BACKEND, *args),
+    conv_kernel=lambda *args: convolution.conv_kernel(BACKEND, *args),
     from_host=np.asarray,
     to_host=np.asarray,
     address=_address,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.backends.cuda.launch import Kernels
 from minigrad.backends.numpy import backend as host
-from minigrad.backends.numpy import im2col, streams
+from minigrad.backends.numpy import convolution, streams
 from tests.support import cuda_shim
 
 HOST = host.BACKEND
@@ -44,7 +44,7 @@ def convolutions(draw):
     n, c, f = draw(st.integers(1, 4)), draw(channels), draw(channels)
     rng, dtype = np.random.default_rng(draw(st.integers(0, 99))), draw(DTYPES)
     x, w = rng.standard_normal((n, *size, c)).astype(dtype), rng.standard_normal((*kernel, c, f)).astype(dtype)
-    d = rng.standard_normal((n, *im2col.out_size(size, kernel, stride, pads), f)).astype(dtype)
+    d = rng.standard_normal((n, *convolution.out_size(size, kernel, stride, pads), f)).astype(dtype)
     return x, w, d, stride, pads
 
 
@@ -54,11 +54,11 @@ def test_convolutions(kernels, device, made):
     x, w, d, stride, pads = made
     x_there, w_there, d_there = map(device.from_host, (x, w, d))
     there = kernels.conv(x_there, w_there, stride, pads)
-    agree(device.to_host(there), im2col.conv(HOST, x, w, stride, pads), w[..., 0].size)
+    agree(device.to_host(there), convolution.conv(HOST, x, w, stride, pads), w[..., 0].size)
     there = kernels.conv_input(d_there, w_there, stride, pads, x.shape[1:3])
-    agree(device.to_host(there), im2col.conv_input(HOST, d, w, stride, pads, x.shape[1:3]), w[:, :, 0].size)
+    agree(device.to_host(there), convolution.conv_input(HOST, d, w, stride, pads, x.shape[1:3]), w[:, :, 0].size)
     there = kernels.conv_kernel(x_there, d_there, stride, pads, w.shape[:2])
-    agree(device.to_host(there), im2col.conv_kernel(HOST, x, d, stride, pads, w.shape[:2]), 4 + d[..., 0].size)
+    agree(device.to_host(there), convolution.conv_kernel(HOST, x, d, stride, pads, w.shape[:2]), 4 + d[..., 0].size)
 
 
 @given(made=convolutions(), relu=st.booleans(), biased=st.booleans(), factor=st.integers(1, 3))
@@ -75,7 +75,7 @@ def test_what_happens_to_a_convolution_on_its_way_out(kernels, device, made, rel
         relu=relu,
         factor=factor,
     )
-    y = im2col.conv(HOST, x, w, stride, pads)
+    y = convolution.conv(HOST, x, w, stride, pads)
     y = y if bias is None else y + bias
     y = mg.depth_to_space(np.maximum(y, 0) if relu else y, factor)
     agree(device.to_host(there), y, w[..., 0].size)
@@ -129,7 +129,7 @@ def test_what_is_given_is_filled(kernels, device):
     """`out` of any layout, and operands of two dtypes."""
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 5, 5, 6)), rng.standard_normal((3, 3, 6, 7)).astype(np.float32)
-    expected = im2col.conv(HOST, x, w, (1, 1), ((1, 1), (1, 1)))
+    expected = convolution.conv(HOST, x, w, (1, 1), ((1, 1), (1, 1)))
     for out in (np.empty((2, 5, 5, 7)), np.empty((7, 5, 5, 2)).T):
         there = device.from_host(out) if out.flags.c_contiguous else device.from_host(out.T).T
         made = kernels.conv(device.from_host(x), device.from_host(w), (1, 1), ((1, 1), (1, 1)), there)
