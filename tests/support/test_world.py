@@ -117,7 +117,7 @@ def test_what_is_not_installed_or_too_old_is_a_skip(tmp_path, monkeypatch):
         with pytest.raises(pytest.skip.Exception, match=rf"^{name} is not installed: pip install '\.\[test\]'$"):
             optional(name, extra="test")
     assert optional("json", extra="test") is json
-    monkeypatch.setattr("world.OLDEST", {"pytest": "999"})
+    monkeypatch.setattr("tests.support.world.OLDEST", {"pytest": "999"})
     with pytest.raises(pytest.skip.Exception, match=rf"^pytest {pytest.__version__} is older than 999: pip install"):
         optional("pytest", extra="test")
 

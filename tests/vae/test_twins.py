@@ -60,7 +60,7 @@ Twin = tuple[Callable[[Parameters], list], Callable]
 
 
 def in_torch(torch: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Twin:
-    from benchmarks.torch_twin import twin_of
+    from torch_twin import twin_of
 
     twin, likelihood, D = twin_of(setting.model), setting.likelihood, torch.distributions
     images, eps = torch.tensor(np.ascontiguousarray(twin.images(y))), torch.tensor(noise)
