@@ -11,7 +11,7 @@ from hypothesis import settings
 from minigrad import backends, core, to_device
 from minigrad.core import rules, tree
 from minigrad.program.cpu import plan, schedule
-from tests.support import world
+from tests.support import ids, world
 from tests.support.host import to_host
 
 settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
@@ -41,6 +41,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--seeds", type=int, default=3, help="seeds for which every exact claim of the lecture is proved (nightly: 10)"
     )
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """The same names in every process of pytest-xdist, and names to read."""
+    return ids.name_of(val)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -197,7 +197,7 @@ def test_sums_and_products_are_in_the_dtype_asked_for(name, dtype):
         close(function(x), expected)
 
 
-@pytest.mark.parametrize("name", BITS)
+@pytest.mark.parametrize("name", sorted(BITS))
 def test_positional_call_with_bits(name):
     required, _ = FUNCTIONS[name]
     for function in (getattr(mg, name), mg.jit(getattr(mg, name)), mg.jit(numpys(name))):
