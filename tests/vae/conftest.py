@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.vae.small_runs import SMALL, save_images
-from vae import cli, commands, gradients, training
+from vae import cli, gradients, training
+from vae.cli import check, runs, train
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +15,12 @@ def on_the_device_of_this_run(backend):
     if backend.name == "numpy":
         yield
         return
-    usual = commands._device
+    usual = runs.choose_device
     with pytest.MonkeyPatch.context() as patch:
         for function in (training.make_trainer, training.load_trainer, gradients.check):
             patch.setattr(function, "__defaults__", (*function.__defaults__[:-1], backend.device))
-        patch.setattr(commands, "_device", lambda name: backend.device if name == "cpu" else usual(name))
+        for module in (check, runs, train):
+            patch.setattr(module, "choose_device", lambda name: backend.device if name == "cpu" else usual(name))
         yield
 
 

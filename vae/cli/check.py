@@ -1,0 +1,138 @@
+"""python -m vae check: every parameter tensor's gradient against finite differences."""
+
+from __future__ import annotations
+
+import json
+import math
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
+
+import minigrad as mg
+from minigrad.commandline import Parser
+from vae import files, gradients, terminal, training
+from vae.cli.options import add_device, add_model, path, picture, seed, whole
+from vae.cli.output import try_drawing
+from vae.cli.runs import choose_device, merge_settings
+from vae.config import Config
+from vae.data import load
+from vae.models import Model, Parameters
+
+ABOUT = "Compare reverse mode with finite differences for every parameter tensor."
+
+
+def add_options(parser: Parser) -> None:
+    """The options of the command."""
+    add_model(parser)
+    parser.add_argument("--images", type=whole, default=4, metavar="N", help="images in the loss (4)")
+    parser.add_argument("--coordinates", type=whole, default=30, metavar="N", help="entries of each tensor (30)")
+    parser.add_argument(
+        "--checkpoint", type=path, default=None, metavar="DIR", help="check at a trained run's parameters"
+    )
+    parser.add_argument("--seed", type=seed, help="of parameters, ε, images and coordinates (0)")
+    parser.add_argument("--json", action="store_true", default=False, help="print the report as JSON")
+    parser.add_argument("--picture", type=picture, default=None, metavar="FILE", help="draw the agreement plot")
+    add_device(parser)
+    parser.set_defaults(printed=True)
+
+
+def run(options: Namespace, given: dict[str, Any]) -> int:
+    """Every parameter tensor against finite differences; exit code 1 if one disagrees."""
+    device = choose_device(options.device)
+    if options.picture is not None:
+        files.make_folder(options.picture.parent)
+    if options.checkpoint is not None:
+        trainer = training.load_trainer(options.checkpoint)
+        config = merge_settings(trainer.config, given, free=("seed",))
+        parameters = training.load_state(trainer, options.checkpoint).parameters
+        trained = trainer.model, parameters
+    else:
+        config, trained = Config(**given), None
+    report = make_report(config, options.images, options.coordinates, options.seed, trained, device)
+    if options.json:
+        print(json.dumps(report.to_dict()))
+    else:
+        title = f"{config.model}, {config.decoder} decoder: reverse mode against five-point differences, ε frozen"
+        print_report(terminal.console(), report, title)
+    if options.picture is not None:
+        draw_agreement(options.picture, report, config.model)
+    return 0 if report.passed else 1
+
+
+def make_report(
+    config: Config,
+    images: int,
+    coordinates: int,
+    seed: int,
+    trained: tuple[Model, Parameters] | None,
+    device: str,
+) -> gradients.Report:
+    """The gradient check of a configuration, at its initial or at given parameters."""
+    model, parameters = trained if trained else (config.make_model((28, 28, 1)), None)
+    if parameters is None:
+        parameters = training.make_trainer(config, model.image_shape).initial().parameters
+    if model.image_shape == (28, 28, 1):
+        y = load("digits", size=(1, images), seed=seed).test
+    else:
+        y = mg.random.uniform(mg.random.key(seed), (images, *model.image_shape), np.float64)
+    noise = mg.random.normal(mg.random.fold_in(mg.random.key(seed), 1), (images, model.latent), np.float64)
+    weights = config.make_weights(model.image_shape)
+    return gradients.check(
+        model,
+        config.make_likelihood(),
+        parameters,
+        y,
+        noise,
+        config.form,
+        weights,
+        coordinates=coordinates,
+        seed=seed,
+        device=device,
+    )
+
+
+def print_report(console: Console, report: gradients.Report, title: str) -> None:
+    """The report as a table, with what its columns mean and a verdict."""
+    columns = "shape", "entries", "kinks", "redrawn", "undecided", "max relative error", "±"
+    table = Table(Column("parameter", no_wrap=True), *columns, title=title)
+    for t in (*report.tensors, report.directions):
+        shape = "×".join(map(str, t.shape)) or ("random directions" if t is report.directions else "number")
+        error = f"{t.max_relative_error:.1e}" if t.max_relative_error or t.undecided < t.coordinates else "–"
+        counts = map(str, (t.coordinates, t.kinks, t.redrawn, t.undecided))
+        table.add_row(t.name, shape, *counts, error, f"{t.uncertainty:.1e}")
+    terminal.print_table(console, table)
+    console.print(
+        "kinks: steps that crossed one, so that a smaller step was taken; redrawn: entries replaced by others because "
+        "every step crossed one"
+    )
+    if report.undecided:
+        console.print(
+            f"undecided: {report.undecided} entries whose finite difference is itself uncertain by more than "
+            f"{gradients.TOLERANCE:.0e} (by up to ±, from rounding of the loss); the gradient agrees within that"
+        )
+    worst = max((t.max_relative_error for t in (*report.tensors, report.directions) if t.seen), default=math.inf)
+    if report.verdict == "undecided":
+        names = ", ".join(t.name for t in (*report.tensors, report.directions) if not t.seen)
+        console.print(
+            f"no finite difference of {names} is accurate to {gradients.COARSE:.0e}, so a wrong gradient there could "
+            "go unnoticed"
+        )
+    console.print(
+        f"{report.verdict}: largest error {worst:.1e} of the tensor's largest gradient entry "
+        f"(≤ {gradients.TOLERANCE:.0e}); ⟨Jv,u⟩ − ⟨v,Jᵀu⟩ {report.adjoint_gap:.1e} "
+        f"(≤ {gradients.ADJOINT_TOLERANCE:.0e})"
+    )
+
+
+def draw_agreement(path: Path, report: gradients.Report, model: str) -> None:
+    """The agreement plot of every entry that came out as a number, if any did."""
+    rows = [c for c in report.coordinates if math.isfinite(c.relative) and (c.decided or c.wrong)]
+    if rows:
+        reverse, difference, relative = np.array([(c.reverse, c.difference, c.relative) for c in rows]).T
+        title = f"{model}: {len(rows)} gradient entries, reverse mode against five-point differences"
+        names = [c.name for c in rows]
+        try_drawing("agreement", path, reverse, difference, names, gradients.TOLERANCE, title, relative=relative)

@@ -1,0 +1,74 @@
+"""python -m vae evaluate: bounds on −ln Q(y) of test images."""
+
+from __future__ import annotations
+
+import json
+import math
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+import minigrad as mg
+from minigrad.commandline import Parser
+from vae import evaluation, objectives, terminal, training
+from vae.cli.options import add_data, add_run, whole
+from vae.cli.runs import load_run, load_test_images
+from vae.errors import UserError
+
+ABOUT = "Bounds on −ln Q(y) of test images, in nats per image."
+
+
+def add_options(parser: Parser) -> None:
+    """The options of the command."""
+    add_run(parser)
+    add_data(parser)
+    parser.add_argument("--importance", type=whole, default=0, metavar="K", help="also the K-sample bound")
+    parser.add_argument("--json", action="store_true", default=False, help="print the numbers as JSON")
+    parser.set_defaults(printed=True)
+
+
+def run(options: Namespace, given: dict[str, Any]) -> int:
+    """Bounds on −ln Q(y) of the test images."""
+    trainer, state = load_run(options)
+    data = load_test_images(trainer, state, given)
+    if trainer.likelihood.mode == "profiled" and state.log_sigma is None:
+        raise UserError(f"{options.checkpoint} has no σ yet, it stopped within its first epoch: continue it first")
+    images, key = mg.to_device((data.test, mg.random.key(options.seed)), trainer.device)
+    scores = _scores(trainer, state, images, key, options.importance)
+    if not all(map(math.isfinite, scores.values())):
+        raise UserError(f"the bounds are not finite on these images ({scores}): train anew with a lower learning rate")
+    if options.json:
+        print(json.dumps({"images": len(data.test), **scores}))
+        return 0
+    about = {
+        "negative_elbo_closed": "−ELBO, closed KL",
+        "distortion": "  distortion E −ln Q(y|z)",
+        "rate": "  rate KL(P(z|y), Q(z))",
+        "negative_elbo_sampled": "−ELBO, sampled entropy",
+    }
+    table = Table("bound on −ln Q(y)", "nats per image", title=f"{len(data.test)} test images of {data.name}")
+    for name, value in scores.items():
+        table.add_row(about.get(name, f"−importance bound, K = {options.importance}"), f"{value:.3f}")
+    console = terminal.console()
+    terminal.print_table(console, table)
+    pixels = int(np.prod(trainer.model.image_shape))
+    console.print(objectives.implications(trainer.likelihood, data.binary, pixels))
+    return 0
+
+
+def _scores(trainer: training.Trainer, state: training.State, images: Any, key: Any, samples: int) -> dict[str, float]:
+    """Every bound by its name, in nats per image, with a progress bar on stderr."""
+    common = (trainer.model, trainer.likelihood, state.parameters, images, key)
+    with terminal.progress(terminal.console(stderr=True)) as progress:
+        passes = len(objectives.FORMS) + samples
+        bar = progress.add_task("evaluating", total=len(images) * passes)
+        rest = {"log_sigma": state.log_sigma, "on_images": lambda count: progress.update(bar, advance=count)}
+        pixels, latents = evaluation.mean_elbo_sums(*common, "closed", **rest)
+        scores = {"negative_elbo_closed": -(pixels + latents), "distortion": -pixels, "rate": -latents}
+        scores["negative_elbo_sampled"] = -evaluation.mean_elbo(*common, "sampled", **rest)
+        if samples:
+            bound = evaluation.mean_importance_bound(*common, samples, **rest)
+            scores[f"negative_importance_bound_{samples}"] = -bound
+    return scores

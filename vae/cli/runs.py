@@ -1,0 +1,81 @@
+"""What commands do with runs: load their state and images, compare settings, choose a device."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Any
+
+import minigrad as mg
+from vae import terminal, training
+from vae.config import Config
+from vae.data import NAMES, Dataset, drop_trained, load
+from vae.errors import UserError
+from vae.models import Model
+
+
+def load_run(options: Namespace) -> tuple[training.Trainer, training.State]:
+    """The trainer and the state of a run, with its arrays on the device asked for."""
+    trainer = training.load_trainer(options.checkpoint, choose_device(options.device))
+    return trainer, training.load_state(trainer, options.checkpoint)
+
+
+def load_test_images(trainer: training.Trainer, state: training.State, given: dict[str, Any]) -> Dataset:
+    """The data set of the run, or the one given instead, without test images that the run was trained on.
+
+    A line on stderr says how many were dropped. Raises UserError if the images do not have the model's shape.
+    """
+    asked = {name: given.get(name) for name in ("train_size", "test_size")}  # all images unless sizes are given
+    places = {name: given[name] for name in ("data", "data_dir") if name in given}
+    config = Config(**{**trainer.config.to_dict(), **asked, **make_absolute(places)})
+    data = load_images(config)
+    require_same_images(trainer.model, data)
+    data, dropped = drop_trained(data, state.trained)
+    for note in (*data.notes, dropped):
+        if note:
+            terminal.note(note)
+    return data
+
+
+def make_absolute(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings given, with paths that exist made absolute, so that a run can be used from any folder."""
+    paths = {name: given[name] for name in ("data", "data_dir") if given.get(name)}
+    found = {name: os.path.realpath(path) for name, path in paths.items() if os.path.exists(path)}
+    if given.get("data") in NAMES:
+        found.pop("data", None)
+    return {**given, **found}
+
+
+def require_same_images(model: Model, data: Dataset) -> None:
+    """Raises UserError unless the model takes images of this shape."""
+    if data.test.shape[1:] != model.image_shape:
+        raise UserError(f"the model takes images of {model.image_shape}, {data.name} has {data.test.shape[1:]}")
+
+
+def load_images(config: Config) -> Dataset:
+    """The images of a configuration. Raises DataError."""
+    size = None if config.train_size is None and config.test_size is None else (config.train_size, config.test_size)
+    return load(config.data, data_dir=config.data_dir, size=size, seed=config.seed)
+
+
+def merge_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] = ()) -> Config:
+    """The saved settings with the `free` ones replaced. Raises UserError where others were given and differ."""
+    for name, value in given.items():
+        if name not in free and (saved := getattr(config, name)) != value:
+            option, saved = "--" + name.replace("_", "-"), "left out" if saved is None else saved
+            raise UserError(f"the run has {option} {saved}, not {value}: leave it out, or train anew")
+    return Config(**{**config.to_dict(), **{name: given[name] for name in free if name in given}})
+
+
+def choose_device(name: str) -> str:
+    """The device to compute on; for auto, a line on stderr says which and why. Raises DeviceError without a GPU."""
+    found, why = "cuda" if name == "auto" else name, "a GPU is here and works"
+    try:
+        mg.to_device(0.0, found)
+    except mg.DeviceError as error:
+        if name != "auto":
+            raise
+        found, why = "cpu", str(error)
+    if name == "auto":
+        terminal.note(f"--device auto takes {found}: {why}")
+    return found

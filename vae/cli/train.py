@@ -1,0 +1,144 @@
+"""python -m vae train: train a model, or continue a run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import TextColumn
+
+import minigrad as mg
+from minigrad.commandline import Parser
+from vae import evaluation, folders, objectives, terminal, training
+from vae.cli.options import DEFAULTS, add_data, add_device, add_model, add_out, positive, seed, whole
+from vae.cli.output import drop_alpha, list_files, try_drawing
+from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_same_images
+from vae.config import Config
+from vae.data import Dataset, digests, drop_trained
+from vae.errors import UserError
+from vae.explain import explain_loss
+from vae.optimisers import OPTIMISERS
+
+ABOUT = "Train a model; writes config, metrics, a checkpoint and pictures."
+SHOWN = 12  # images in a row of reconstructions
+
+
+def add_options(parser: Parser) -> None:
+    """The options of the command."""
+    add_model(parser)
+    add_data(parser)
+    parser.add_argument("--epochs", type=whole, help=f"passes over the data ({DEFAULTS.epochs})")
+    parser.add_argument("--batch", type=whole, help=f"images a step ({DEFAULTS.batch})")
+    parser.add_argument("--optimiser", choices=list(OPTIMISERS), help=f"({DEFAULTS.optimiser})")
+    parser.add_argument("--learning-rate", type=positive, help=f"({DEFAULTS.learning_rate})")
+    parser.add_argument("--momentum", type=float, help=f"of sgd ({DEFAULTS.momentum})")
+    parser.add_argument("--seed", type=seed, help="everything random follows from it (0)")
+    parser.add_argument("--resume", action="store_true", default=False, help="continue the run in --out, bit for bit")
+    add_out(parser, "runs/train")
+    add_device(parser)
+
+
+def run(options: Namespace, given: dict[str, Any]) -> int:
+    """Train, or continue a run."""
+    console = terminal.console()
+    device = choose_device(options.device)
+    if options.resume:
+        if options.out is None:
+            raise UserError("--resume needs --out, the folder of the run to continue")
+        if os.path.isdir(options.out):
+            options.held.enter_context(folders.lock(options.out))
+        saved = training.load_trainer(options.out)
+        config = merge_settings(saved.config, make_absolute(given), free=("epochs", "data", "data_dir"))
+        out, data = options.out, load_images(config)
+        require_same_images(saved.model, data)
+        state = training.load_state(training.make_trainer(config, saved.model.image_shape, device), out)
+        if (state.epoch, state.step) > (config.epochs, 0):
+            raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train anew")
+        if state.epoch == config.epochs:
+            console.print(f"{out} has all its {config.epochs} epochs; ask for more with --epochs")
+        console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
+    else:
+        config, state = Config(**make_absolute(given)), None
+        data = load_images(config)
+        training.make_trainer(config, data.train.shape[1:]).initial()  # what is too large is refused now
+        out = options.held.enter_context(folders.claim(options.out, Path("runs/train"), options.force))
+    train_run(console, config, data, out, state, device)
+    list_files(console, out)
+    return 0
+
+
+def train_run(
+    console: Console, config: Config, data: Dataset, out: Path, state: training.State | None, device: str
+) -> training.State:
+    """Train with a progress bar, then draw the pictures."""
+    trainer = training.make_trainer(config, data.train.shape[1:], device)
+    console.rule(f"{config.model}, {config.latent} latents, {config.decoder} decoder", align="left")
+    console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
+    for note in data.notes:
+        console.print(note)
+    if copies := drop_trained(data, digests(data.train))[1]:
+        console.print(copies)
+    console.print(str(explain_loss(config, trainer.model.image_shape)))
+    pixels = int(np.prod(trainer.model.image_shape))
+    console.print(f"reported: {objectives.implications(trainer.likelihood, data.binary, pixels)}")
+    if state is None:
+        state = trainer.initial()
+        folders.clear(out)  # now that nothing is wrong with the new run
+    try:
+        state = _train_with_progress(console, trainer, data, out, state)
+    except KeyboardInterrupt:
+        if (out / training.CHECKPOINT).exists():
+            place = f"./{out}" if str(out)[0] in "-~" else str(out)
+            again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
+            print(f"stopped; continue with: {again}")  # to be pasted: a console would make spaces of a tab in the path
+        raise
+    _draw(trainer, state, data, out)
+    return state
+
+
+def _train_with_progress(
+    console: Console, trainer: training.Trainer, data: Dataset, out: Path, state: training.State
+) -> training.State:
+    epochs = trainer.config.epochs
+    with terminal.progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
+        bar = progress.add_task("", loss=float("nan"))
+
+        def on_step(state: training.State, steps: int, loss: float) -> None:
+            epoch = f"epoch {state.epoch + 1}/{epochs}"
+            progress.update(bar, completed=state.step, total=steps, description=epoch, loss=loss)
+
+        def on_epoch(record: dict) -> None:
+            console.print(
+                f"epoch {record['epoch']:3d}: train −ELBO {-record['train_elbo']:.2f}, "
+                f"test −ELBO {-record['test_elbo']:.2f} nats, {record['seconds']:.1f} s"
+            )
+
+        return training.train(trainer, data, out, state, on_step, on_epoch)
+
+
+def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: Path) -> None:
+    """The pictures of a finished run."""
+    config, latent, parameters = trainer.config, trainer.model.latent, mg.to_device(state.parameters, "cpu")
+    name = f"{config.model}, {latent} latents, {config.decoder} decoder, {data.name}"
+    key = mg.random.fold_in(mg.random.key(config.seed), 99)
+
+    def decode(z: Any) -> Any:
+        z = np.asarray(z, np.float32)
+        return drop_alpha(evaluation.generate(trainer.model, trainer.likelihood, parameters.decoder, z))
+
+    shown = data.test[:SHOWN]
+    rebuilt = evaluation.reconstruct(
+        trainer.model, trainer.likelihood, parameters, shown, mg.random.normal(key, (len(shown), latent))
+    )
+    try_drawing("curves", out / "curves.png", list(state.history), name)
+    try_drawing("reconstructions", out / "reconstructions.png", drop_alpha(shown), drop_alpha(rebuilt), name)
+    try_drawing("samples", out / "samples.png", decode(mg.random.normal(mg.random.fold_in(key, 1), (64, latent))), name)
+    if latent == 2:
+        means = evaluation.posterior_means(trainer.model, parameters, data.test)
+        try_drawing("latent_plane", out / "latent-plane.png", decode, title=name)
+        try_drawing("plane_encoding", out / "latent-means.png", means, data.test_labels, name)
