@@ -9,7 +9,7 @@ VAE = ["matplotlib>=3.8", "pillow>=11", "rich>=13", "safetensors>=0.4"]
 setup(
     name="minigrad",
     version="0.1.0",
-    description="Automatic differentiation you can read in an afternoon, and a VAE that proves its gradients",
+    description="Automatic differentiation you can read in an afternoon, and a VAE whose gradients are checked",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

@@ -36,8 +36,25 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             del core.primitives[name]
 
 
-def test_the_tape_in_the_readme_is_what_is_printed() -> None:
+def test_the_first_gradient_prints_and_draws_what_the_readme_shows(tmp_path: Path) -> None:
+    source = next(text for language, text in BLOCKS if language == "python")
     shown = next(text for language, text in BLOCKS if language == "text")
+    (tmp_path / "first.py").write_text(source, encoding="utf-8")
+    done = subprocess.run([sys.executable, "first.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (shown, "")
+    drawn = (tmp_path / "first-gradient.svg").read_text(encoding="utf-8")
+    assert drawn == (ROOT / ".github" / "first-gradient.svg").read_text(encoding="utf-8")
+
+
+def test_every_link_within_the_readme_has_its_heading() -> None:
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    linked = re.findall(r"\]\(#([^)]*)\)", README)
+    assert linked and set(linked) <= anchors
+
+
+def test_the_tape_in_the_readme_is_what_is_printed() -> None:
+    (shown,) = [text for language, text in BLOCKS if language == "text" and text.startswith("%0")]
     source = next(text for language, text in BLOCKS if "tape.watch" in text)
     namespace: dict = {}
     exec(compile("import minigrad as mg\n" + source.split("print")[0], "tour.py", "exec"), namespace)
