@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from minigrad import backends
-from minigrad.backends import memory
 from minigrad.core import tree
 from minigrad.core.arguments import dtype_from, not_offered
 from minigrad.core.arrays import describe
@@ -39,9 +38,7 @@ def to_device(values: Any, device: str) -> Any:
         try:
             return target.from_host(source.to_host(x))
         except (MemoryError, RuntimeError) as error:
-            if memory.short(error):
-                raise memory.out_of_memory(error, f"to_device({describe(x)}, {device!r})") from None
-            raise
+            raise (backends.explain(error, f"to_device({describe(x)}, {device!r})") or error) from None
 
     return tree.map(move, values)
 

@@ -1,106 +1,64 @@
 """Where arrays live. A `Backend` is one record of everything an operation may ask of a device.
 
-Operations are written once, against `backend.xp` and the few kernels below; nothing above this folder asks
-which backend it has. Backends are found by the *type* of an array, so CuPy is imported only when a CuPy array
-(or the word "cuda") first turns up.
+Operations are written once, against `backend.xp` and the few kernels of the record; nothing above this folder asks
+which backend it has. Backends are found by the *type* of an array, so CuPy is imported only when a CuPy array (or the
+word "cuda") first turns up.
+
+`numpy/` and `cuda/` have one file for each family of operations, under the same name in both: `convolution`, `streams`,
+`sums`, `indexing`, `fingerprint`. A file of that name in this folder holds what belongs to both devices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import ModuleType
+import copyreg
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad.backends.backend import (
+    NEUTRAL,
+    Backend,
+    DeviceError,
+    NotAnArrayError,
+    OutOfMemoryError,
+    Recorder,
+    stored,
+)
+from minigrad.backends.numpy.backend import BACKEND as HOST
 
-class DeviceError(TypeError):
-    """Arrays of two devices met, or a device was asked for that this machine does not have."""
+__all__ = [
+    "NEUTRAL",
+    "Backend",
+    "DeviceError",
+    "NotAnArrayError",
+    "OutOfMemoryError",
+    "Recorder",
+    "backend_of",
+    "explain",
+    "get",
+    "stored",
+]
 
-
-class OutOfMemoryError(MemoryError):
-    """An operation needs more memory than its device has left."""
-
-
-class NotAnArrayError(TypeError):
-    """Something that is no array, and no number, was given to an operation."""
-
-
-@dataclass(frozen=True)
-class Recorder:
-    """How a device repeats work without being told each piece of it again."""
-
-    matmul: Callable  # the one that can be recorded
-    compiled: Callable  # compiled(source) -> launch(name, blocks, arrays)
-    record: Callable  # record(levels of functions, those of one side by side) -> (again, bytes that again() needs)
-
-
-@dataclass(frozen=True)
-class Backend:
-    """The array namespace of a device and the kernels NumPy's vocabulary lacks."""
-
-    name: str  # "numpy" or "cupy"
-    device: str  # "cpu" or "cuda"
-    xp: ModuleType
-    array_type: type
-    block_bytes: int  # work on pieces of about this size (a cache); large means "all at once"
-    threaded: bool  # whether work may be shared out over threads of the host
-    where: Callable  # where(condition, x1, x2, out=None)
-    erf: Callable  # erf(x, out=None)
-    add_at: Callable  # add_at(target, index, values): repeated indices accumulate
-    random_bits: Callable  # random_bits(key, out, offset=0, start=0, lane=0): fills a flat `out` from offset + start on
-    random_uniform: Callable  # random_uniform(key, out, offset=0, start=0); start may be an array of one integer
-    random_normal: Callable  # random_normal(key, out, offset=0, start=0)
-    matmul: Callable  # matmul(x1, x2, out=None)
-    sum: Callable  # sum(x, axes, out=None)
-    column_sums: Callable  # column_sums(x, out=None): of a matrix
-    conv: Callable  # conv(x, w, stride, pads, out=None): see `numpy.convolution`
-    conv_input: Callable  # conv_input(d, w, stride, pads, size, out=None)
-    conv_kernel: Callable  # conv_kernel(x, d, stride, pads, kernel, out=None)
-    from_host: Callable  # from_host(numpy array) -> array of this backend
-    to_host: Callable  # to_host(array) -> numpy array
-    address: Callable  # address(array) -> where its first element is, as a number
-    freeze: Callable  # freeze(array) -> the same values, safe to hand out
-    scratch: Callable  # scratch(name, shape, dtype) -> array with any content, this thread's until it asks again
-    held: Callable  # held() -> bytes that scratch of all threads takes
-    fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
-    recorder: Recorder | None = None  # where there is one
-    guard: Callable | None = None  # guard(array) raises DeviceError for an array of another GPU; None if there is one
-
-    def __reduce__(self) -> tuple:
-        return get, (self.device,)  # copying and unpickling give the one backend of that device
-
-
-NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars may meet arrays of any device
-_by_type: dict[type, Backend | None] = {type(None): None}
-_by_device: dict[str, Backend] = {}
+_by_device: dict[str, Backend] = {"cpu": HOST}
+_by_type: dict[type, Backend | None] = {type(None): None, np.ndarray: HOST}
 
 
 def get(device: str) -> Backend:
     """The backend of a device, "cpu" or "cuda". Raises ValueError for another word, DeviceError without a GPU."""
     if device not in _by_device:
-        if device == "cpu":
-            from minigrad.backends.numpy.backend import BACKEND
-        elif device == "cuda":
-            from minigrad.backends.cuda.backend import load
-
-            BACKEND = load()
-        else:
+        if device != "cuda":
             which = "; choose a GPU with CUDA_VISIBLE_DEVICES" if str(device).startswith("cuda:") else ""
             raise ValueError(f"unknown device {device!r}: use 'cpu' or 'cuda'{which}")
-        _by_device[device] = BACKEND
-        if BACKEND.guard is None:
-            _by_type[BACKEND.array_type] = BACKEND
+        from minigrad.backends.cuda.backend import load
+
+        _by_device[device] = backend = load()
+        if backend.guard is None:
+            _by_type[backend.array_type] = backend
     return _by_device[device]
 
 
-def stored(result: Any, out: Any) -> Any:
-    """A result, in `out` where one is given and it is not there already."""
-    if out is None or result is out:
-        return result
-    out[...] = result
-    return out
+copyreg.pickle(Backend, lambda backend: (get, (backend.device,)))  # copies are the one backend of that device
 
 
 def backend_of(arrays: Sequence[Any]) -> Backend:
@@ -123,7 +81,7 @@ def backend_of(arrays: Sequence[Any]) -> Backend:
                 "with mg.to_device(x, 'cpu') or mg.to_device(x, 'cuda')"
             )
         found = backend
-    return get("cpu") if found is None else found
+    return HOST if found is None else found
 
 
 def _learn(array: Any) -> Backend | None:
@@ -136,7 +94,7 @@ def _learn(array: Any) -> Backend | None:
     if isinstance(array, NEUTRAL):
         _by_type[kind] = None
     elif isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray)):
-        _by_type[kind] = get("cpu")
+        _by_type[kind] = HOST
     elif kind.__module__.split(".")[0] == "cupy" and isinstance(array, (gpu := get("cuda")).array_type):
         if gpu.guard is not None:
             gpu.guard(array)
@@ -150,10 +108,19 @@ def _learn(array: Any) -> Backend | None:
 
 
 def _located(arrays: Sequence[Any]) -> str:
-    owners = [(a, _by_type.get(type(a)) or _learned(type(a))) for a in arrays]
+    owners = [(a, _by_type.get(type(a)) or _of_several_gpus(type(a))) for a in arrays]
     return ", ".join(f"{a.dtype}{list(a.shape)} on {b.device} ({b.name})" for a, b in owners if b is not None)
 
 
-def _learned(kind: type) -> Backend | None:
+def _of_several_gpus(kind: type) -> Backend | None:
     """The backend of a type that is not remembered (see `_learn`)."""
     return next((b for b in _by_device.values() if b.array_type is kind), None)
+
+
+def explain(error: BaseException, doing: str) -> OutOfMemoryError | DeviceError | None:
+    """What an error means that a device raised while `doing` something: short memory, or a GPU that failed.
+
+    None for any other error.
+    """
+    answers = (backend.explain(error, doing) for backend in reversed(_by_device.values()))  # the host's comes last
+    return next((answer for answer in answers if answer is not None), None)

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_info
 
 from minigrad import backends
 from minigrad.backends.cuda import machine
+from minigrad.backends.memory import amount
 from minigrad.commandline import Parser, finish, run
 
 
@@ -58,7 +59,7 @@ def _gpus(cupy: ModuleType) -> dict[str, str]:
         known["compiler"] = "NVRTC {}.{}".format(*cupy.cuda.nvrtc.getVersion())
         for i in range(runtime.getDeviceCount()):
             name, (major, minor), memory = machine.gpu(cupy, i)
-            known[f"gpu{i}"] = f"{name}, compute capability {major}.{minor}, {machine.amount(memory)}"
+            known[f"gpu{i}"] = f"{name}, compute capability {major}.{minor}, {amount(memory)}"
     except Exception:  # what is missing is told under `absent`
         pass
     return known

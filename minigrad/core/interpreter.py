@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, NotAnArrayError, OutOfMemoryError, backend_of, memory
+from minigrad.backends import Backend, DeviceError, NotAnArrayError, OutOfMemoryError, backend_of, explain
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import (
     EscapedTracerError,
@@ -221,11 +221,11 @@ def explained(error: Exception, primitive: Primitive, args: Sequence[Any], param
         return error
     shown = ", ".join([describe(a) for a in args] + [f"{k}={v!r}" for k, v in params.items() if v is not None])
     doing = f"{primitive.name}({shown})"
-    if memory.short(error):
-        return memory.out_of_memory(error, doing)
+    if (failure := explain(error, doing)) is not None:
+        return failure
     message = f"{doing}: {error}"
     if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
-        return DeviceError(f"{message}; the GPU failed, start anew") if memory.of_cupy(error) else error
+        return error
     if isinstance(error, np.linalg.LinAlgError):
         return np.linalg.LinAlgError(message)
     if isinstance(error, IndexError):  # NumPy's AxisError among them

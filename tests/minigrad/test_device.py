@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad import backends
 from minigrad.backends.cuda import backend as ours
+from minigrad.backends.cuda import failures
 from minigrad.backends.numpy.backend import BACKEND as HOST
 from tests.support import (
     fake_cupy,
@@ -97,8 +99,9 @@ def gpu():
     with mock.patch.dict(backends._by_device), mock.patch.dict(backends._by_type):
         backends._by_type.pop(Array, None)
 
-        def make(**parts):
-            backends._by_device["cuda"] = replace(HOST, name="cupy", device="cuda", array_type=Array, **parts)
+        def make(xp, **parts):
+            parts |= {"array_type": Array, "explain": partial(failures.explain, xp)}
+            backends._by_device["cuda"] = replace(HOST, name="cupy", device="cuda", xp=xp, **parts)
 
         yield make
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, DeviceError, Recorder, stored
-from minigrad.backends.cuda import diagnosis
+from minigrad.backends.backend import Backend, DeviceError, Recorder, stored
+from minigrad.backends.cuda import diagnosis, failures
 from minigrad.backends.cuda.codegen import PRELUDE, THREADS
 from minigrad.backends.cuda.launch import Kernels, source
 
@@ -108,6 +108,7 @@ def made(
         array_type=cupy.ndarray,
         block_bytes=kernels.block_bytes,
         threaded=False,
+        asynchronous=True,
         where=where,
         erf=lambda x, out=None: erf(x, out=out),
         add_at=add_at,
@@ -127,6 +128,7 @@ def made(
         scratch=kernels.scratch,  # CuPy's own pool keeps memory
         held=lambda: 0,
         fingerprint=fingerprint,
+        explain=partial(failures.explain, cupy),
         recorder=_recorder(cupy, kernels),
     )
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from minigrad.backends import DeviceError
+from minigrad.backends.backend import DeviceError
 from minigrad.backends.cuda import machine
-from minigrad.backends.memory import reason, short, spare
+from minigrad.backends.cuda.failures import is_short, left
+from minigrad.backends.memory import reason
 
 OLDEST = 14  # major version of CuPy
 DRIVERS = {12: 525, 13: 580}  # by major version of CUDA, the first NVIDIA driver that runs it
@@ -142,10 +143,11 @@ def _check_kernels(cupy: Any, wheel: str) -> None:
     try:
         total = float(cupy.arange(5, dtype="float32").sum())
     except Exception as error:
-        if short(error):
+        if is_short(error):
+            free = left(cupy)
             raise DeviceError(
-                f"no memory is left on the GPU{spare(cupy)}: other processes hold it (nvidia-smi lists them), so wait, "
-                "or choose another GPU with CUDA_VISIBLE_DEVICES"
+                f"no memory is left on the GPU{free and f', {free}'}: other processes hold it (nvidia-smi lists them), "
+                "so wait, or choose another GPU with CUDA_VISIBLE_DEVICES"
             ) from None
         hint = HINTS.get(getattr(error, "status", -1), f"pip install --force-reinstall {_extra(wheel)}")
         raise DeviceError(f"kernels do not compile and run on the GPU ({reason(error)}): {hint}") from None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, stored
+from minigrad.backends.backend import NEUTRAL, stored
 from minigrad.backends.numpy import convolution
 
 Array = Any

@@ -48,13 +48,3 @@ def gpu(cupy: Any, number: int) -> tuple[str, tuple[int, int], int]:
     """(name, compute capability, bytes of memory) of a GPU."""
     known = cupy.cuda.runtime.getDeviceProperties(number)
     return known["name"].decode(), (known["major"], known["minor"]), known["totalGlobalMem"]
-
-
-def amount(count: float) -> str:
-    """A number of bytes, for people."""
-    units = iter(("bytes", "KiB", "MiB", "GiB"))
-    for unit in units:
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:,.3g} TiB" if count < 1000 else f"{count:,.0f} TiB"

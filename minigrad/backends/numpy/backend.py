@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import Backend, stored
+from minigrad.backends.backend import Backend, stored
+from minigrad.backends.memory import explain
 from minigrad.backends.numpy import convolution, streams
 from minigrad.backends.numpy.elementwise import erf
 
@@ -136,6 +137,7 @@ BACKEND = Backend(
     array_type=np.ndarray,
     block_bytes=1 << 20,
     threaded=True,
+    asynchronous=False,
     where=_where,
     erf=erf,
     add_at=_add_at,
@@ -155,4 +157,5 @@ BACKEND = Backend(
     scratch=_scratch,
     held=_held,
     fingerprint=_fingerprint,
+    explain=explain,
 )
