@@ -21,6 +21,14 @@ def device_of(x: Any) -> str:
     return backend_beside(x).device
 
 
+def is_asynchronous(device: str) -> bool:
+    """Whether operations on "cpu" or "cuda" return before they are done, so that the host runs ahead of the device.
+
+    Raises ValueError for another word, DeviceError where there is no usable GPU.
+    """
+    return backends.get(device).asynchronous
+
+
 def to_device(values: Any, device: str) -> Any:
     """A tree with its arrays on "cpu" or "cuda"; those already there are kept as they are.
 

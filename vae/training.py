@@ -28,7 +28,7 @@ from vae.signals import finished
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
-LOOK = 32  # steps between two looks at a loss on a device: meanwhile the host runs ahead of it
+LOOK = 32  # steps between two looks at a loss where the host runs ahead of the device: each look waits for it
 ADVICE = "lower the learning rate or choose another decoder (the last checkpoint is kept)"
 
 
@@ -54,6 +54,7 @@ class Trainer(NamedTuple):
     model: Model
     likelihood: Likelihood
     device: str
+    asynchronous: bool  # whether the host runs ahead of the device: it then looks at few losses only
     step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]
     """(parameters, optimiser's state, images, noise) -> −ELBO and the next two, in the memory of the first two, which
     must not be used again."""
@@ -63,7 +64,7 @@ class Trainer(NamedTuple):
 def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str = "cpu") -> Trainer:
     """The model, its initial state and its training step. Raises UserError for images the model cannot take."""
     model, likelihood, optimiser = config.make_model(image_shape), config.make_likelihood(), config.make_optimiser()
-    weights = config.make_weights(image_shape)
+    weights, asynchronous = config.make_weights(image_shape), mg.device.is_asynchronous(device)
 
     def loss(parameters: Parameters, y: Any, noise: Any) -> tuple[Any, Any]:
         """The loss, and −ELBO in nats: the same number unless the configuration weighs its halves."""
@@ -82,14 +83,14 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
             raise UserError(f"the parameters of a model with {sizes} do not fit into memory: choose fewer") from None
         if likelihood.mode == "learned":
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
-        return _placed(State(parameters, optimiser.init(parameters)), device)
+        return _placed(State(parameters, optimiser.init(parameters)), device, asynchronous)
 
-    return Trainer(config, model, likelihood, device, mg.jit(step, donate=(0, 1)), initial)
+    return Trainer(config, model, likelihood, device, asynchronous, mg.jit(step, donate=(0, 1)), initial)
 
 
-def _placed(state: State, device: str) -> State:
-    """What steps change on a device, numbers too: they count on there, without a word from the host."""
-    if device == "cpu":
+def _placed(state: State, device: str, asynchronous: bool) -> State:
+    """The state with what steps change on the device, numbers too, so that no step waits for the host to send them."""
+    if not asynchronous:
         return state
     arrays = tree.map(np.asarray, (state.parameters, state.optimiser, float(state.total)))
     parameters, optimiser, total = mg.to_device(arrays, device)
@@ -121,7 +122,7 @@ def train(
         raise TrainingError(f"{data.name}: these are not the images the run began with, so it cannot go on; train anew")
     state = state._replace(images=checksum, trained=np.unique(digests(data.train)))
     images, test = mg.to_device((data.train, data.test), trainer.device)
-    steps, look = -(-len(images) // config.batch), 1 if trainer.device == "cpu" else LOOK
+    steps, look = -(-len(images) // config.batch), LOOK if trainer.asynchronous else 1
     advance, loss = _whole_step(trainer), math.nan
     save(out, trainer, state)
     try:
@@ -182,15 +183,15 @@ def _draws(trainer: Trainer, images: Any, epoch: int) -> Callable[[int], Batch]:
 
 
 def _whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Any, Batch], tuple[Any, Parameters, Any, Any]]:
-    """A step that draws its batch and adds up the ELBO: on a device as part of what is captured, so that the host only
-    starts it."""
+    """A step that draws its batch and adds up the ELBO; where the host runs ahead of the device, it is captured as a
+    whole, so that the host only starts it."""
 
     def whole(parameters: Parameters, optimiser: Any, total: Any, batch: Batch) -> tuple[Any, Parameters, Any, Any]:
         loss, parameters, optimiser = trainer.step(parameters, optimiser, *batch.drawn(trainer.model.latent))
         before = mg.where(batch.number == 0, 0.0, total)
         return loss, parameters, optimiser, before - mg.astype(loss, np.float64) * batch.count
 
-    return whole if trainer.device == "cpu" else mg.jit(whole, donate=(0, 1, 2))
+    return mg.jit(whole, donate=(0, 1, 2)) if trainer.asynchronous else whole
 
 
 def _stepped(advance: Callable, state: State, batch: Batch) -> tuple[State, Any]:
@@ -246,8 +247,9 @@ def _diagnosis(trainer: Trainer, draws: Callable, out: Path, state: State, value
 
 
 def _broken(trainer: Trainer, draws: Callable, out: Path, state: State, value: float) -> tuple[State, float]:
-    """The state after the first step with a broken loss, and that loss: on a device, not every one was looked at."""
-    if trainer.device == "cpu" or math.isfinite(value):
+    """The state after the first step with a broken loss, and that loss: where the host runs ahead, it did not look at
+    every one."""
+    if not trainer.asynchronous or math.isfinite(value):
         return state, value
     before, whole = load_state(trainer, out), _whole_step(trainer)
     while before.step < state.step:
@@ -303,4 +305,4 @@ def load_state(trainer: Trainer, out: Path) -> State:
     optimiser = files.fill(fresh.optimiser, "optimiser", arrays, path)
     if hasattr(optimiser, "step"):
         optimiser = optimiser._replace(step=np.int64(optimiser.step))
-    return _placed(State(parameters, optimiser, **rest), trainer.device)
+    return _placed(State(parameters, optimiser, **rest), trainer.device, trainer.asynchronous)

@@ -67,6 +67,12 @@ def test_to_device_moves_trees():
     assert mg.to_device(params, "cpu")["w"] is params["w"]
 
 
+def test_a_gpu_is_asynchronous_and_the_host_is_not():
+    assert mg.device.is_asynchronous("elsewhere") and not mg.device.is_asynchronous("cpu")
+    with pytest.raises(ValueError, match="unknown device 'tpu'"):
+        mg.device.is_asynchronous("tpu")
+
+
 def test_without_a_gpu_the_error_says_what_to_do():
     try:
         mg.to_device(np.ones(1), "cuda")
