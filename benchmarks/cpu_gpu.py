@@ -28,10 +28,10 @@ import numpy as np
 from common import machine, measure, parse, parser, positive, quiet
 from device import free_megabytes, gpu, measure_queued
 from figure import draw
-from findings import STRICT, TF32, findings, tables
 from kernels import roofline
 from report import announce
 from resident import ON_CPU, ON_GPU, Competitor, Task, precision
+from summary import STRICT, TF32, summarise, tables
 
 import minigrad as mg
 from vae.models import MODELS
@@ -207,7 +207,7 @@ def main() -> None:
     with quiet(options.threads):
         results["steps"] = steps(options, no_cpu, no_gpu)
         results["roofline"] = rooflines(options, no_cpu, no_gpu, facts["gpu"].get("peak_tflops"))
-    results["findings"] = findings(results)
+    results["summary"] = summarise(results)
     announce("cpu_gpu", results, draw(results), tables(results), options)
 
 

@@ -1,4 +1,4 @@
-"""The figure of `cpu_gpu`, from its record (see `findings`): time a step against batch size, and rooflines.
+"""The figure of `cpu_gpu`, from its record (see `summary`): time a step against batch size, and rooflines.
 
 A row of panels for each precision in which anybody ran, one for each model; below, a roofline for each device. Where
 there is no GPU the figure says why.
@@ -10,11 +10,11 @@ import textwrap
 from typing import Any
 
 import numpy as np
-from findings import MODES, STRICT, Record, times, verdict
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
+from summary import MODES, STRICT, Record, times, verdict
 
 LINES = {  # colour, line, marker
     "NumPy eager": ("tab:blue", "--", "o"),
@@ -50,7 +50,7 @@ def draw(record: Record) -> Figure:
         rows[-1].subplots(1, len(devices), squeeze=False)[0], devices.items(), strict=True
     ):
         draw_roofline(axes, device, there)
-    reached = [f"{goal}: {verdict(e)}" for goal, e in record["findings"]["goals"].items() if "measured" in e]
+    reached = [f"{goal}: {verdict(e)}" for goal, e in record["summary"]["goals"].items() if "measured" in e]
     if reached:
         rows[-1].supxlabel("\n".join(reached), fontsize=9)
     return figure
@@ -98,7 +98,7 @@ def draw_steps(axes: Axes, record: Record, precision: str, model: str) -> None:
     if reason:
         _says(axes, textwrap.fill(f"not measured: {reason}", 44), (0.98, 0.04), ha="right", va="bottom")
     elif precision == STRICT:
-        _mark(axes, record["findings"], model)
+        _mark(axes, record["summary"], model)
 
 
 def _mark(axes: Axes, found: Record, model: str) -> None:

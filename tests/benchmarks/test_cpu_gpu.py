@@ -1,4 +1,4 @@
-"""benchmarks/cpu_gpu.py: its findings, tables and figure from a made-up record that has a GPU, and its competitors."""
+"""benchmarks/cpu_gpu.py: its summary, tables and figure from a made-up record that has a GPU, and its competitors."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def made_up(gpu):
 
 def printed(module, record):
     out = io.StringIO()
-    Console(width=120, file=out).print(module("findings").tables(record))
+    Console(width=120, file=out).print(module("summary").tables(record))
     return out.getvalue()
 
 
@@ -115,7 +115,7 @@ def words(figure):
 
 def test_with_a_gpu_floor_crossover_and_goals_are_found(module, tmp_path):
     record = made_up(gpu=True)
-    found = record["findings"] = module("findings").findings(record)
+    found = record["summary"] = module("summary").summarise(record)
     assert found["launch_floor"]["conv"]["jit"] == {"ms": pytest.approx(0.12 + 0.0004 * 8), "batch": 8}
     assert found["crossover"]["conv"]["jit"]["batch"] == 8  # 0.12 ms beside 2.28
     eager = found["crossover"]["conv"]["eager"]  # 6.02 ms beside 11 at 32, and beside 5 at 8
@@ -136,7 +136,7 @@ def test_with_a_gpu_floor_crossover_and_goals_are_found(module, tmp_path):
 
 def test_without_a_gpu_every_part_says_why(module):
     record = made_up(gpu=False)
-    found = record["findings"] = module("findings").findings(record)
+    found = record["summary"] = module("summary").summarise(record)
     assert found["crossover"]["mlp"] == {"eager": {"skipped": REASON}, "jit": {"skipped": REASON}}
     assert all(goal == {"skipped": REASON} for goal in found["goals"].values())
     text = printed(module, record)
@@ -150,8 +150,8 @@ def test_no_crossover_where_the_gpu_is_never_faster(module):
     record = made_up(gpu=True)
     for point in record["steps"]["strict float32"]["mlp"].values():
         point["CuPy jit"] = statistics(1e4)
-    record["findings"] = module("findings").findings(record)
-    assert record["findings"]["crossover"]["mlp"]["jit"] == {"batch": None}
+    record["summary"] = module("summary").summarise(record)
+    assert record["summary"]["crossover"]["mlp"]["jit"] == {"batch": None}
     assert "no batch measured" in printed(module, record)
     module("figure").draw(record)
 
@@ -268,7 +268,7 @@ def test_a_run_with_a_pretended_gpu(module, pretended_gpu, monkeypatch, tmp_path
     roofline = record["roofline"]["cuda"]
     assert roofline["roofs"]["float32_from"] == "device properties"
     assert {kernel["way"] for kernel in roofline["kernels"].values()} <= {"jit", "eager"}
-    found = record["findings"]
+    found = record["summary"]
     assert found["launch_floor"]["mlp"]["jit"]["ms"] > 0 and "batch" in found["crossover"]["mlp"]["jit"]
     assert [("measured" in goal) for goal in found["goals"].values()] == [False, False, True, True]  # no batch of 128
     assert (tmp_path / "cpu_gpu.png").exists()

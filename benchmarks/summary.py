@@ -35,7 +35,7 @@ def skipped(record: Record, precision: str, model: str, who: str) -> Record:
     return {"skipped": next(iter(reasons), "not measured")}
 
 
-def findings(record: Record) -> Record:
+def summarise(record: Record) -> Record:
     """Launch floors, crossovers and goals."""
     models = record["steps"][STRICT]
     return {
@@ -92,7 +92,7 @@ def goals(record: Record) -> Record:
 
 
 def tables(record: Record) -> Group:
-    """Times of a step, kernels, and findings; why something is missing stands once, at the end."""
+    """Times of a step, kernels, and the summary; why something is missing stands once, at the end."""
     reasons: dict[str, int] = {}
 
     def note(entry: Record) -> str:
@@ -105,7 +105,7 @@ def tables(record: Record) -> Group:
         shown.append(_steps(record, precision, note) if ran else f"steps, {precision}: {note(entries[0])}")
     for device, there in record["roofline"].items():
         shown.append(f"roofline, {device}: {note(there)}" if "skipped" in there else _kernels(device, there))
-    shown.append(_findings(record["findings"], note))
+    shown.append(_summary(record["summary"], note))
     return Group(*shown, *(escape(f"[{number}] {reason}") for reason, number in reasons.items()))
 
 
@@ -144,7 +144,7 @@ def _kernels(device: str, there: Record) -> Table:
     return made
 
 
-def _findings(found: Record, note: Callable[[Record], str]) -> Table:
+def _summary(found: Record, note: Callable[[Record], str]) -> Table:
     made = Table(title="CPU and GPU")
     for column in ("what", "found"):
         made.add_column(column)
