@@ -17,6 +17,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
+from minigrad.interrupts import defer_signals
 from vae import files
 from vae.config import Config
 from vae.data import Dataset, digests
@@ -24,7 +25,6 @@ from vae.errors import CheckpointError, TrainingError, UserError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Model, Parameters
 from vae.objectives import Likelihood, elbo_sums
-from vae.signals import finished
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
@@ -130,7 +130,7 @@ def train(
             while state.epoch < config.epochs:
                 draws, began = _draws(trainer, images, state.epoch), time.perf_counter() - state.seconds
                 for number in range(state.step, steps):
-                    with finished():
+                    with defer_signals():
                         state, found = _stepped(advance, state, draws(number))
                         state = state._replace(seconds=time.perf_counter() - began)
                     if math.isnan(loss) or state.step % look == 0 or state.step == steps:
@@ -142,7 +142,7 @@ def train(
                 save(out, trainer, state)
                 on_epoch(state.history[-1])
     except KeyboardInterrupt:
-        with finished():  # a second Ctrl-C waits until it is saved
+        with defer_signals():  # a second Ctrl-C waits until it is saved
             if _finite(state.parameters):
                 save(out, trainer, state)
         raise

@@ -1,4 +1,4 @@
-"""vae/signals.py: a request to stop comes as one exception, at once or after what must not stop half-way."""
+"""vae/signals.py: SIGTERM and SIGHUP raise what Ctrl-C raises, at once or after a block that defers signals."""
 
 import os
 import signal
@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from vae.signals import STOPPING, Stopped, exit_code, finished, stoppable
+from minigrad.interrupts import defer_signals
+from vae.signals import TERMINATING, Stopped, exit_code, raise_on_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -15,8 +16,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.fixture(autouse=True)
 def usual():
     """Signals as they are in a process that nobody told to ignore any."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *STOPPING)}
-    for number in STOPPING:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)}
+    for number in TERMINATING:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -24,48 +25,48 @@ def usual():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", STOPPING)
+@pytest.mark.parametrize("number", TERMINATING)
 def test_a_signal_is_an_exception_with_its_exit_code(number):
-    with pytest.raises(Stopped) as stop, stoppable():
+    with pytest.raises(Stopped) as stop, raise_on_signals():
         os.kill(os.getpid(), number)
     assert exit_code(stop.value) == 128 + number
     assert signal.getsignal(number) is signal.SIG_DFL
     assert exit_code(KeyboardInterrupt()) == 130
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, *STOPPING])
+@pytest.mark.parametrize("number", [signal.SIGINT, *TERMINATING])
 def test_a_block_is_finished_first(number):
     done = []
-    with pytest.raises(KeyboardInterrupt) as stop, stoppable():
-        with finished():
+    with pytest.raises(KeyboardInterrupt) as stop, raise_on_signals():
+        with defer_signals():
             os.kill(os.getpid(), number)
             os.kill(os.getpid(), number)
             done.append(1)
         done.append(2)
     assert done == [1]
     assert exit_code(stop.value) == 128 + number
-    with stoppable(), pytest.raises(ZeroDivisionError), finished():  # an error comes first
+    with raise_on_signals(), pytest.raises(ZeroDivisionError), defer_signals():  # an error comes first
         os.kill(os.getpid(), number)
         raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *where: None])
 def test_what_others_do_with_signals_stays(handler):
-    for number in STOPPING:
+    for number in TERMINATING:
         signal.signal(number, handler)
-    with stoppable(), finished():
-        for number in STOPPING:
+    with raise_on_signals(), defer_signals():
+        for number in TERMINATING:
             os.kill(os.getpid(), number)
-    assert [signal.getsignal(number) for number in STOPPING] == [handler] * len(STOPPING)
+    assert [signal.getsignal(number) for number in TERMINATING] == [handler] * len(TERMINATING)
 
 
 def test_threads_leave_signals_alone():
     def work():
-        with stoppable(), finished():
-            found.extend(signal.getsignal(number) for number in STOPPING)
+        with raise_on_signals(), defer_signals():
+            found.extend(signal.getsignal(number) for number in TERMINATING)
 
     found = []
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [signal.SIG_DFL] * len(STOPPING)
+    assert found == [signal.SIG_DFL] * len(TERMINATING)

@@ -20,7 +20,7 @@ from vae.cli import check, evaluate, lecture, main_job, reconstruct, sample, tra
 from vae.cli.options import settings_of
 from vae.data import DataError
 from vae.errors import UserError
-from vae.signals import exit_code, stoppable
+from vae.signals import exit_code, raise_on_signals
 from vae.terminal import note
 
 COMMANDS = (check, train, lecture, evaluate, sample, reconstruct)  # in the order of --help
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; the exit code."""
     options = argparse.Namespace(printed=False, json=False)
     try:
-        with stoppable():
+        with raise_on_signals():
             code = _run(arguments, options)
     except KeyboardInterrupt as stop:
         code = _stop(exit_code(stop), "stopped")

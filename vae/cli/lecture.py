@@ -10,10 +10,10 @@ from typing import Any
 from rich.table import Column, Table
 
 from minigrad.commandline import Parser
+from minigrad.interrupts import defer_signals
 from vae import files, folders, terminal
 from vae.cli.options import add_data, add_out, seed, whole
 from vae.errors import UserError
-from vae.signals import finished
 
 ABOUT = "Compute both sides of every claim of the lecture; write a page."
 
@@ -30,7 +30,7 @@ def add_options(parser: Parser) -> None:
 
 def run(options: Namespace, given: dict[str, Any]) -> int:
     """Both sides of every claim of the lecture, and a page; exit code 1 if a claim fails."""
-    with finished():
+    with defer_signals():
         from vae.lecture import CLAIMS, Setting
         from vae.lecture.page import page
         from vae.lecture.run import run as compute

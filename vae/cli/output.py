@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from minigrad.interrupts import defer_signals
 from vae import folders, terminal
 from vae.errors import UserError
-from vae.signals import finished
 
 
 def drop_alpha(images: Any) -> Any:
@@ -20,7 +20,7 @@ def drop_alpha(images: Any) -> Any:
 def draw_picture(kind: str, path: Path, *given: Any, **look: Any) -> Path:
     """Draw one of the pictures of `vae.pictures`, which is imported only here. Raises UserError if that fails."""
     try:
-        with finished():  # a signal while compiled parts are imported would pass for a fault of theirs
+        with defer_signals():  # a signal while compiled parts are imported would pass for a fault of theirs
             from vae import pictures
 
         return getattr(pictures, kind)(path, *given, **look)

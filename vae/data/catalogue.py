@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from minigrad.interrupts import defer_signals
 from vae.numbers import whole
-from vae.signals import finished
 
 from .arrays import IDX, load_arrays, load_binarized_mnist
 from .dataset import DataError, Dataset, find_oddities
@@ -61,7 +61,7 @@ def load(
                 f"nothing in {os.fspath(data_dir)} would be read, since the digits are built in: name the data set to "
                 "read from it as well, as in --data mnist"
             )
-        with finished():  # a signal while compiled parts are imported would pass for a fault of theirs
+        with defer_signals():  # a signal while compiled parts are imported would pass for a fault of theirs
             from .digits import make_digits  # fonts need matplotlib, which takes a while to import
 
         return make_digits(size, seed)
@@ -84,7 +84,7 @@ def _load_files(
         places.append(Path(expand_home(data_dir), name))
     path = next((place for place in places if os.path.exists(place)), places[0])
     if name and os.path.isdir(path):
-        with finished():
+        with defer_signals():
             from .folder import load_folder  # needs Pillow, likewise
 
         return load_folder(path, seed)

@@ -21,6 +21,7 @@ import numpy as np
 
 from minigrad.backends import backend_of
 from minigrad.core.traits import Cut
+from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import ALIGN
 from minigrad.program.calls import Call, addition, call_of, make, make_and_look
 from minigrad.program.cpu import threads
@@ -75,13 +76,13 @@ class Replay:
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The program's results as leaves, each in memory of its own."""
-        with self._lock, threads.uninterrupted() as check:
+        with self._lock, defer_signals(CTRL_C) as deliver:
             with threads.single_blas if self.plan.threads > 1 else nullcontext():
                 self._bind(inputs)
                 how = make if self._has_run else make_and_look
                 for lists in self._phases:
                     threads.together([partial(how, calls) for calls in lists])
-                    check()
+                    deliver()
                 self._has_run = True
                 return self._results()
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -60,30 +58,6 @@ def _begin_anew() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[Callable[[], None]]:
-    """Ctrl-C waits until the yielded function is called or the block ends, so that no thread is left running by it.
-
-    Only where Ctrl-C would raise KeyboardInterrupt, which it does in the main thread.
-    """
-    asked: list[Any] = []
-
-    def check() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield check
-        return
-    signal.signal(signal.SIGINT, lambda *where: asked.append(where))
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    check()
 
 
 def count() -> int:

@@ -27,9 +27,9 @@ import numpy as np
 
 from minigrad.backends import backend_of
 from minigrad.backends.cuda.codegen import kernel
+from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import ALIGN, Life, fit
 from minigrad.program.calls import Call, call_of, make, make_and_look
-from minigrad.program.cpu import threads
 from minigrad.program.gpu.fusion import Fusion, Launch
 from minigrad.program.graph import Constant, Kind, is_array, is_dynamic, kind_of
 from minigrad.program.memory import Memory, span
@@ -84,7 +84,7 @@ class Recorded:
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The program's results as leaves, each in memory of its own."""
-        with self._lock, threads.uninterrupted():
+        with self._lock, defer_signals(CTRL_C):
             self._take(inputs)
             if self._pieces is None:
                 self._bind()

@@ -1,0 +1,125 @@
+"""minigrad/interrupts.py: a signal waits for the end of what must not stop half-way, and is then handled as usual."""
+
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from minigrad.interrupts import CTRL_C, STOPPING, defer_signals
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+class Asked(Exception):
+    """What the handlers of these tests raise; its argument is the signal's number."""
+
+
+def ask(number, frame):
+    raise Asked(number)
+
+
+@pytest.fixture
+def handle():
+    """Sets the handler of every signal that stops a process, until the test ends."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    yield lambda handler: [signal.signal(number, handler) for number in STOPPING]
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_block_is_finished_first(handle, number):
+    handle(ask)
+    done = []
+    with pytest.raises(Asked) as asked:
+        with defer_signals():
+            send(number)
+            send(number)
+            done.append(1)
+        done.append(2)
+    assert (done, asked.value.args) == ([1], (number,))
+    assert [signal.getsignal(n) for n in STOPPING] == [ask] * len(STOPPING)
+
+
+def test_an_error_in_the_block_comes_first(handle):
+    handle(ask)
+    with pytest.raises(ZeroDivisionError), defer_signals():
+        send(signal.SIGTERM)
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is ask
+
+
+def test_a_block_chooses_when_signals_are_delivered(handle):
+    handle(ask)
+    done = []
+    with pytest.raises(Asked), defer_signals() as deliver:
+        deliver()
+        done.append(1)
+        send(signal.SIGINT)
+        done.append(2)
+        deliver()
+        done.append(3)
+    assert done == [1, 2]
+
+
+def test_every_signal_is_handled_in_its_order(handle):
+    seen = []
+    handle(lambda number, frame: seen.append(number))
+    with defer_signals() as deliver:
+        for number in STOPPING:
+            send(number)
+        assert seen == []
+        deliver()
+        assert seen == list(STOPPING)
+        send(signal.SIGTERM)
+    assert seen == [*STOPPING, signal.SIGTERM]
+
+
+def test_blocks_within_blocks(handle):
+    handle(ask)
+    done = []
+    with pytest.raises(Asked), defer_signals():
+        with defer_signals(CTRL_C) as deliver:
+            send(signal.SIGINT)
+            deliver()
+            done.append(1)
+        done.append(2)
+    assert done == [1, 2]
+
+
+def test_other_signals_do_not_wait(handle):
+    handle(ask)
+    done = []
+    with pytest.raises(Asked), defer_signals(CTRL_C):
+        send(signal.SIGTERM)
+        done.append(1)
+    assert done == []
+
+
+def test_ignored_signals_stay_ignored(handle):
+    handle(signal.SIG_IGN)
+    with defer_signals():
+        assert [signal.getsignal(number) for number in STOPPING] == [signal.SIG_IGN] * len(STOPPING)
+        for number in STOPPING:
+            send(number)
+
+
+def test_threads_leave_signals_alone(handle):
+    handle(ask)
+    found = []
+
+    def work():
+        with defer_signals() as deliver:
+            deliver()
+            found.extend(signal.getsignal(number) for number in STOPPING)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [ask] * len(STOPPING)
