@@ -21,7 +21,7 @@ from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant
 from minigrad.core.traits import Cut, traits
-from minigrad.ops.elementwise import less
+from minigrad.ops.comparisons import less
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
 

@@ -13,7 +13,8 @@ from typing import Any
 from minigrad.core.arrays import shape_of
 from minigrad.core.interpreter import Interpreter, Primitive, Tracer
 from minigrad.core.origin import Origin
-from minigrad.core.rules import cast, rule_of
+from minigrad.core.rules import rule_of
+from minigrad.core.vectors import cast
 
 
 class ForwardTracer(Tracer):

@@ -23,9 +23,9 @@ from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
 from minigrad.core.errors import EscapedTracerError, MutationError
 from minigrad.core.interpreter import Interpreter, Primitive, Tracer, concrete
 from minigrad.core.origin import Origin
-from minigrad.core.rules import cast, rule_of
+from minigrad.core.rules import rule_of
 from minigrad.core.tree import Structure, flatten, unflatten
-from minigrad.ops.elementwise import add_p
+from minigrad.core.vectors import add_p, cast
 
 
 class Node(NamedTuple):

@@ -24,12 +24,29 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from minigrad.backends import NEUTRAL
-from minigrad.core.arrays import dtype_of, is_inexact, shape_of
-from minigrad.core.errors import MissingRuleError, OperandTypeError
-from minigrad.core.interpreter import Primitive, concrete, primitives
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.errors import MissingRuleError
+from minigrad.core.interpreter import Primitive
+from minigrad.core.vectors import (
+    add_p,
+    astype_discrete_p,
+    astype_p,
+    broadcast_to_p,
+    cast,
+    concatenate_p,
+    copy_p,
+    multiply_p,
+    negative_p,
+    promote,
+    reshape_p,
+    spread,
+    sum_back,
+    sum_to_p,
+    transpose_p,
+    where_p,
+    zero_tangent,
+    zeros_like_p,
+)
 
 
 class Statement:
@@ -109,7 +126,7 @@ class Rule:
         for position, tangent in enumerate(tangents):
             if tangent is not None:
                 term = self.push(position, tangent, known, args, params)
-                total = term if total is None else _op("add", total, term)
+                total = term if total is None else add_p(total, term)
         return total
 
     def vjp(self, g: Any, args: Sequence, wanted: tuple[bool, ...], y: Any, params: dict) -> list:
@@ -130,25 +147,25 @@ class Elementwise(Rule):
     """ẏ = Σ ∂ᵢ·tᵢ; x̄ᵢ = ∂ᵢ·g, summed over whatever was broadcast."""
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
-        return _reshaped("broadcast_to", self._scaled(position, known, t), shape_of(known["y"]))
+        return spread(self._scaled(position, known, t), shape_of(known["y"]))
 
     def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
-        return _reshaped("sum_to", self._scaled(position, known, g), shape_of(args[position]))
+        return sum_back(self._scaled(position, known, g), shape_of(args[position]))
 
     def _scaled(self, position: int, known: dict, vector: Any) -> Any:
         partial = self.statements[self.names[position]]
         if isinstance(partial, int):
-            return vector if partial == 1 else _op("negative", vector)
+            return vector if partial == 1 else negative_p(vector)
         known["t"], dtype = vector, dtype_of(known["y"])
         for name in partial.asks:
             if name in self.names:
-                known[name] = _promoted(known[name], dtype)
+                known[name] = promote(known[name], dtype)
         slope = partial(known)
         if "t" in partial.asks:
             return slope
         if dtype_of(slope).kind == "b":  # a mask selects, so that an infinite vector does not give 0·∞
-            return _op("where", slope, vector, 0)
-        return _op("multiply", slope, vector)
+            return where_p(slope, vector, 0)
+        return multiply_p(slope, vector)
 
 
 class Linear(Rule):
@@ -160,7 +177,7 @@ class Linear(Rule):
         filled = list(args)
         for i, (arg, t) in enumerate(zip(args, tangents, strict=True)):
             if self.differentiable(i):
-                filled[i] = _zero(arg) if t is None else t
+                filled[i] = zero_tangent(arg) if t is None else t
         return self.primitive(*filled, **params)
 
     def by_shape(self, name: str) -> set[str]:
@@ -255,19 +272,6 @@ def constant(primitive: Primitive) -> Primitive:
     return primitive
 
 
-def cast(derivative: Any, like: Any) -> Any:
-    """A tangent or cotangent in the dtype of what it belongs to. Raises TypeError for complex into real."""
-    dtype = dtype_of(like)
-    if dtype_of(derivative) == dtype:
-        return derivative
-    if dtype_of(derivative).kind == "c" and dtype.kind != "c":
-        raise OperandTypeError(
-            f"a complex derivative reached a real value of dtype {dtype}: only holomorphic functions of complex "
-            "inputs are differentiated; make the input complex with mg.astype(x, 'complex128')"
-        )
-    return _op("astype", derivative, dtype=dtype)
-
-
 def _names(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]]:
     """Of a forward formula: its array arguments (those after the backend), parameters' defaults, and all names."""
     parameters = [p for p in list(inspect.signature(forward).parameters.values())[1:] if p.name != "out"]
@@ -276,24 +280,31 @@ def _names(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]
     return arguments, defaults, {p.name for p in parameters}
 
 
-def _zero(x: Any) -> Any:
-    """The tangent of a constant; that of a number stays a number, which belongs to no device."""
-    return type(x)(0) if isinstance(x, NEUTRAL) else _op("zeros_like", x)
+# Rules of the operations that derivatives are made of (formulas in `minigrad.core.vectors`)
+
+partials(add_p, x1=1, x2=1)
+partials(negative_p, x=-1)
+partials(multiply_p, x1=lambda x2: x2, x2=lambda x1: x1)
+linear(
+    where_p,  # linear in both branches together, so that a NaN in the branch not taken stays there
+    condition=None,
+    x1=lambda g, condition, x1: sum_to_p(where_p(condition, g, 0), shape=x1.shape),
+    x2=lambda g, condition, x2: sum_to_p(where_p(condition, 0, g), shape=x2.shape),
+)
+constant(zeros_like_p)
+linear(broadcast_to_p, x=lambda g, x: sum_to_p(g, shape=x.shape))
+linear(sum_to_p, x=lambda g, x: broadcast_to_p(g, shape=x.shape))
+linear(astype_p, x=lambda g, x: cast(g, x))
+constant(astype_discrete_p)
+linear(copy_p, x=lambda g: g)
+linear(reshape_p, x=lambda g, x: reshape_p(g, shape=x.shape))
+linear(transpose_p, x=lambda g, axes: transpose_p(g, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__))))
 
 
-def _promoted(x: Any, dtype: np.dtype) -> Any:
-    """x in the dtype of the result; Python numbers stay as they are, since they are weak."""
-    if type(concrete(x)) in (bool, int, float, complex):
-        return x
-    found = dtype_of(x)
-    if found == dtype or (found.kind == "c" and dtype.kind != "c"):  # complex, so that its rule can refuse it
-        return x
-    return _op("astype" if is_inexact(x) else "astype_discrete", x, dtype=dtype)
+def _piece(g: Any, i: int, xs: Sequence, *, axis: int) -> Any:
+    """The part of g that came from the i-th array."""
+    begin = sum(x.shape[axis] for x in xs[:i])
+    return g[(slice(None),) * axis + (slice(begin, begin + xs[i].shape[axis]),)]
 
 
-def _op(name: str, *args: Any, **params: Any) -> Any:
-    return primitives[name](*args, **params)
-
-
-def _reshaped(name: str, x: Any, shape: tuple[int, ...]) -> Any:
-    return x if shape_of(x) == shape else _op(name, x, shape=shape)
+linear(concatenate_p, _piece)

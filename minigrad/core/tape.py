@@ -10,9 +10,8 @@ from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.printing import as_text
 from minigrad.core.reverse import Node, Reverse, Segment
-from minigrad.core.rules import cast
 from minigrad.core.transforms import as_array, check_fits, check_inexact, owned
-from minigrad.ops.elementwise import zeros_like_p
+from minigrad.core.vectors import cast, ones
 
 
 class Tape:
@@ -65,7 +64,7 @@ class Tape:
         if cotangent is None:
             if shape_of(y) != ():
                 raise OperandTypeError(f"Tape.gradient: y has shape {shape_of(y)}; give its cotangent, or reduce it")
-            cotangent = zeros_like_p(value) + 1
+            cotangent = ones(value)
         check_fits(cotangent, shape_of(value), dtype_of(value), "cotangent", "y")
         gradients = self._reverse.pull({index: cast(as_array(cotangent, value), value)}, [s.index for s in sources])
         return tree.unflatten(structure, owned(gradients, sources, [cotangent]))

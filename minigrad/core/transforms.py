@@ -20,10 +20,17 @@ from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.forward import Forward
 from minigrad.core.interpreter import Tracer, backend_beside, current
 from minigrad.core.reverse import Reverse
-from minigrad.core.rules import cast
-from minigrad.ops.arrange import concatenate
-from minigrad.ops.elementwise import broadcast_to_p, zeros_like_p
-from minigrad.ops.shape import copy_p, reshape_p, transpose
+from minigrad.core.vectors import (
+    add_p,
+    broadcast_to_p,
+    cast,
+    concatenate_p,
+    copy_p,
+    ones,
+    reshape_p,
+    transpose_p,
+    zeros_like_p,
+)
 
 
 def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
@@ -65,7 +72,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
             output, aux = _scalar(result, has_aux)
             value, index = tape.lower(output)
             aux = tree.map(lambda leaf: tape.lower(leaf)[0], aux)
-        seeds = {} if index is None else {index: _seed(value)}
+        seeds = {} if index is None else {index: ones(value)}
         gradients = owned(tape.pull(seeds, [x.index for x in inputs], release=True), inputs, [])
         gradients = rebuild(gradients)
         return (value, aux) if has_aux else value, gradients if several else gradients[0]
@@ -99,7 +106,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
             check_fits(g, shape, dtype, "cotangent", "the result")
             if index is not None:
                 g = cast(as_array(g, value), _Like(dtype))
-                seeds[index] = seeds[index] + g if index in seeds else g
+                seeds[index] = add_p(seeds[index], g) if index in seeds else g
         return rebuild(owned(tape.pull(seeds, [x.index for x in inputs]), inputs, given))
 
     return tree.unflatten(structure, results), pullback
@@ -165,7 +172,7 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
         shape = (*shape_of(x), *shape_of(y))
         stacked = _stacked([t for _, t in columns if t is not None], x, y, shape)
         n = len(shape_of(x))
-        return transpose(stacked, (*range(n, len(shape)), *range(n)))
+        return transpose_p(stacked, axes=(*range(n, len(shape)), *range(n)))
 
     return jacobian_of
 
@@ -297,10 +304,6 @@ def _scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
     return output, aux
 
 
-def _seed(value: Any) -> Any:
-    return zeros_like_p(value) + 1
-
-
 def owned(gradients: list, inputs: list, given: list) -> list:
     """Gradients in memory of their own: zero where there was none, and sharing memory with nothing the user holds."""
     made: list = []
@@ -328,4 +331,4 @@ def _basis(x: Any) -> Iterator[Any]:
 def _stacked(rows: list, y: Any, x: Any, shape: tuple) -> Any:
     if not rows:
         return broadcast_to_p(reshape_p(zeros_like_p(x), shape=(1,) * len(shape_of(y)) + shape_of(x)), shape=shape)
-    return reshape_p(concatenate([reshape_p(row, shape=(-1,)) for row in rows]), shape=shape)
+    return reshape_p(concatenate_p(*[reshape_p(row, shape=(-1,)) for row in rows], axis=0), shape=shape)

@@ -1,4 +1,22 @@
-"""Operations: forward formulas with their rules, in files by kind. `minigrad` re-exports the public ones."""
+"""Operations: formulas, each with its rule under it and its traits beside it. `minigrad` re-exports the public ones.
+
+    comparisons   comparisons, logic, rounding, where
+    arithmetic    + − · /, squares, |x|, maximum, minimum, clip
+    functions     powers, exponentials, logarithms, trigonometric and hyperbolic functions, erf
+    activations   sigmoid, softplus, relu, gelu and the like
+    gaussian      a normal sample from its noise
+    shape         reshape, transpose, pad, astype, copy
+    indexing      x[i], take, diagonal
+    arrange       concatenate, stack, split, roll, pad with other modes, tile
+    reduce        sums, means, norms, extremes, sorting, logsumexp, softmax
+    linalg        products, inverses, determinants, Cholesky
+    scan          cumulative sums and products
+    conv          convolution, deconvolution, depth to space
+    methods       operators and methods of traced values, and NumPy's protocols
+
+`define` is how elementwise operations are written in one statement; the operations that rules are made of (add,
+multiply, reshape, …) have their formulas in `minigrad.core.vectors`.
+"""
 
 CONVENTIONS = {
     "abs, sign": "0 at 0",

@@ -10,9 +10,10 @@ from minigrad.core.arguments import integer, integers, is_several, not_offered
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import backend_beside
-from minigrad.ops.elementwise import broadcast_to_p, where
+from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p
+from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import getitem, take
-from minigrad.ops.shape import concatenate_p, expand_dims, normal_axes, normal_axis, pad_p, ravel, reshape_p
+from minigrad.ops.shape import expand_dims, normal_axes, normal_axis, pad_p, ravel
 
 
 def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):

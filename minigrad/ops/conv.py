@@ -23,7 +23,7 @@ from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import bilinear
 from minigrad.core.traits import Cut, traits
-from minigrad.ops.shape import reshape_p, transpose_p
+from minigrad.core.vectors import reshape_p, transpose_p
 
 
 @primitive("conv")

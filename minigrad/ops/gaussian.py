@@ -10,7 +10,7 @@ from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import partials
 from minigrad.core.traits import traits
-from minigrad.ops.elementwise import exp
+from minigrad.ops.functions import exp
 
 
 @primitive("gaussian_sample")

@@ -17,17 +17,8 @@ from minigrad.core.errors import OperandError, OperandIndexError
 from minigrad.core.interpreter import Tracer, backend_beside, known, primitive
 from minigrad.core.rules import linear
 from minigrad.core.traits import no_flops, traits
-from minigrad.ops.shape import (
-    astype,
-    broadcast_to,
-    concatenate_p,
-    copy_p,
-    moveaxis,
-    normal_axis,
-    ravel,
-    reshape_p,
-    transpose_p,
-)
+from minigrad.core.vectors import concatenate_p, copy_p, reshape_p, transpose_p
+from minigrad.ops.shape import astype, broadcast_to, moveaxis, normal_axis, ravel
 
 
 @primitive("slice", view_of=0)

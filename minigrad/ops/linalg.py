@@ -20,11 +20,12 @@ from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import bilinear, constant, custom
 from minigrad.core.traits import Cut, traits
-from minigrad.ops import elementwise as e
+from minigrad.core.vectors import reshape_p, sum_to_p
+from minigrad.ops.arithmetic import multiply
 from minigrad.ops.arrange import tril
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.reduce import sum as sum_
-from minigrad.ops.shape import astype, expand_dims, normal_axis, ravel, reshape_p, squeeze, swapaxes, transpose
+from minigrad.ops.shape import astype, expand_dims, normal_axis, ravel, squeeze, swapaxes, transpose
 
 # Products
 
@@ -40,7 +41,7 @@ def mT(x):
 
 
 def _fit(g, x):
-    return g if shape_of(g) == x.shape else e.sum_to_p(g, shape=x.shape)
+    return g if shape_of(g) == x.shape else sum_to_p(g, shape=x.shape)
 
 
 def _left(g, x1, x2):
@@ -99,7 +100,7 @@ def dot(a, b, out=None):
     not_offered("dot", out=out)
     n1, n2 = len(shape_of(a)), len(shape_of(b))
     if n1 == 0 or n2 == 0:
-        return e.multiply(a, b)
+        return multiply(a, b)
     return tensordot(a, b, axes=((n1 - 1,), (max(n2 - 2, 0),)))
 
 
@@ -130,7 +131,7 @@ def tensordot(a, b, axes=2):
 def outer(a, b, out=None):
     """All products of an element of a and one of b, both raveled."""
     not_offered("outer", out=out)
-    return e.multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
+    return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):

@@ -16,19 +16,32 @@ import numpy as np
 from minigrad.core.arguments import dtype_from, not_offered
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, known
-from minigrad.ops import elementwise as e
 from minigrad.ops import indexing, inplace, linalg, reduce, scan, shape
+from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, subtract
+from minigrad.ops.comparisons import (
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
+    equal,
+    greater,
+    greater_equal,
+    invert,
+    less,
+    less_equal,
+    not_equal,
+)
+from minigrad.ops.functions import power
 from minigrad.ops.shape import reshape
 
 _OPERATORS = {
-    "add": e.add,
-    "sub": e.subtract,
-    "mul": e.multiply,
-    "truediv": e.divide,
-    "pow": e.power,
+    "add": add,
+    "sub": subtract,
+    "mul": multiply,
+    "truediv": divide,
+    "pow": power,
     "matmul": linalg.matmul,
 }
-_BITS = {"and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor}
+_BITS = {"and": bitwise_and, "or": bitwise_or, "xor": bitwise_xor}
 _UNSUPPORTED = {
     "floordiv": ("x // y", "mg.floor(x / y)"),
     "mod": ("x % y", "x - y * mg.floor(x / y)"),
@@ -38,12 +51,12 @@ _UNSUPPORTED = {
 }
 """Operators that are not offered, and what to write instead."""
 _COMPARISONS = {
-    "eq": e.equal,
-    "ne": e.not_equal,
-    "lt": e.less,
-    "le": e.less_equal,
-    "gt": e.greater,
-    "ge": e.greater_equal,
+    "eq": equal,
+    "ne": not_equal,
+    "lt": less,
+    "le": less_equal,
+    "gt": greater,
+    "ge": greater_equal,
 }
 _METHODS = {
     **{name: getattr(reduce, name) for name in "sum mean var std max min any all argmax argmin argsort".split()},
@@ -73,9 +86,9 @@ def install(package: ModuleType) -> None:
         setattr(Tracer, f"__{name}__", _refuse_operator(written, instead))
         setattr(Tracer, f"__r{name}__", _refuse_operator(written, instead))
     members: dict[str, Any] = {
-        "__neg__": e.negative,
-        "__abs__": e.abs,
-        "__invert__": e.invert,
+        "__neg__": negative,
+        "__abs__": abs,
+        "__invert__": invert,
         "__pos__": lambda x: x,
         "__getitem__": indexing.getitem,
         "__len__": _length,
@@ -138,7 +151,7 @@ def _reshape(x, /, *shape, order="C", copy=None):
 
 
 def _clip(x, /, min=None, max=None, out=None, **options):
-    return e.clip(x, None, None, out, min=min, max=max, **options)
+    return clip(x, None, None, out, min=min, max=max, **options)
 
 
 def _copy(x, /, order="C"):

@@ -15,9 +15,12 @@ from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom, linear
 from minigrad.core.traits import Cut, traits
-from minigrad.ops import elementwise as e
+from minigrad.core.vectors import broadcast_to_p, reshape_p
+from minigrad.ops.arithmetic import abs, divide, multiply, square
+from minigrad.ops.comparisons import equal, logical_not, not_equal, where
+from minigrad.ops.functions import exp, power, sqrt
 from minigrad.ops.indexing import take_along_axis
-from minigrad.ops.shape import astype, normal_axes, normal_axis, ravel, reshape_p, squeeze
+from minigrad.ops.shape import astype, normal_axes, normal_axis, ravel, squeeze
 
 
 def _kept(shape, axes):
@@ -27,7 +30,7 @@ def _kept(shape, axes):
 
 def spread(g, x, axes):
     """g, which lacks `axes`, broadcast back to the shape of x."""
-    return e.broadcast_to_p(reshape_p(g, shape=_kept(shape_of(x), axes)), shape=shape_of(x))
+    return broadcast_to_p(reshape_p(g, shape=_kept(shape_of(x), axes)), shape=shape_of(x))
 
 
 def reduce_axes(made, x, axis, keepdims, **params):
@@ -83,7 +86,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     not_offered("mean", out=out, where=where)
     wide, result = _widened(a, dtype, "mean")
     count = _count(a, axis, "mean")
-    y = e.divide(sum(wide, axis, dtype, keepdims=keepdims), count)
+    y = divide(sum(wide, axis, dtype, keepdims=keepdims), count)
     return y if result is None else astype(y, result)
 
 
@@ -123,15 +126,15 @@ def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
         raise OperandTypeError(f"{operation}: dtype={result} is not offered: use a floating-point dtype")
     degrees = builtins.max(_count(a, axis, operation) - (ddof if correction is None else correction), 0)
     deviation = wide - (mean(wide, axis, keepdims=True) if centre is None else centre)
-    y = e.divide(sum(e.square(deviation), axis, keepdims=keepdims), degrees)
+    y = divide(sum(square(deviation), axis, keepdims=keepdims), degrees)
     y = _root(y) if operation == "std" else y  # before rounding to float16, whose largest number is 65504
     return y if result is None else astype(y, result)
 
 
 def _root(v):
     """√v for a sum of squares v: at 0 a kink, where the derivatives are taken to be 0."""
-    zero = e.equal(v, 0)
-    return e.where(zero, 0, e.sqrt(e.where(zero, 1, v)))
+    zero = equal(v, 0)
+    return where(zero, 0, sqrt(where(zero, 1, v)))
 
 
 def norm(x, ord=None, axis=None, keepdims=False):
@@ -148,23 +151,23 @@ def norm(x, ord=None, axis=None, keepdims=False):
         raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
     x = _inexact(x)
     if ord in (None, 2, "fro"):
-        return _root(sum(e.square(x), axis, keepdims=keepdims))
+        return _root(sum(square(x), axis, keepdims=keepdims))
     if ord == math.inf:
-        return max(e.abs(x), axis, keepdims=keepdims)
+        return max(abs(x), axis, keepdims=keepdims)
     if ord == -math.inf:
-        return min(e.abs(x), axis, keepdims=keepdims)
+        return min(abs(x), axis, keepdims=keepdims)
     if not isinstance(ord, Real) or ord == 0:
         raise OperandError(f"norm: ord={ord!r} is not offered; use None, 'fro', a number other than 0, or ±inf")
     if ord == 1:
-        return sum(e.abs(x), axis, keepdims=keepdims)
-    size, ord = e.abs(x), float(ord)
-    zero = e.equal(sum(size, axis, keepdims=True), 0)
+        return sum(abs(x), axis, keepdims=keepdims)
+    size, ord = abs(x), float(ord)
+    zero = equal(sum(size, axis, keepdims=True), 0)
     if 0 < ord < 2:  # |xᵢ|ᵖ has a kink (or worse) at 0: a component that is 0 has no part in the derivatives
-        absent = e.equal(size, 0)
-        powers = e.where(zero, 1, e.where(absent, 0, e.power(e.where(absent, 1, size), ord)))
+        absent = equal(size, 0)
+        powers = where(zero, 1, where(absent, 0, power(where(absent, 1, size), ord)))
     else:
-        powers = e.power(e.where(zero, 1, size), ord)
-    y = e.where(zero, 0, e.power(sum(powers, axis, keepdims=True), 1 / ord))
+        powers = power(where(zero, 1, size), ord)
+    y = where(zero, 0, power(sum(powers, axis, keepdims=True), 1 / ord))
     return y if keepdims else squeeze(y, axis)
 
 
@@ -173,7 +176,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
 def _truth(a):
     """a as booleans: 0 is false, everything else true, NaN included."""
-    return a if dtype_of(a).kind == "b" else e.not_equal(a, 0)
+    return a if dtype_of(a).kind == "b" else not_equal(a, 0)
 
 
 def count_nonzero(a, axis=None, *, keepdims=False):
@@ -184,13 +187,13 @@ def count_nonzero(a, axis=None, *, keepdims=False):
 def any(a, axis=None, out=None, keepdims=False, *, where=None):
     """Whether any element is true, over axes (all by default)."""
     not_offered("any", out=out, where=where)
-    return e.not_equal(count_nonzero(a, axis, keepdims=keepdims), 0)
+    return not_equal(count_nonzero(a, axis, keepdims=keepdims), 0)
 
 
 def all(a, axis=None, out=None, keepdims=False, *, where=None):
     """Whether every element is true, over axes (all by default)."""
     not_offered("all", out=out, where=where)
-    return e.equal(sum(e.logical_not(a), axis, keepdims=keepdims), 0)
+    return equal(sum(logical_not(a), axis, keepdims=keepdims), 0)
 
 
 # Extremes: every element that attains the extreme gets an equal share of the derivative
@@ -350,7 +353,7 @@ def logsumexp_p(b, x, *, axes, out=None):
 def _weights(x, y, axes):
     """∂y/∂x = e^(x−y); zero where y = −∞, for then no x counts."""
     y = reshape_p(y, shape=_kept(shape_of(x), axes))
-    return e.exp(x - e.where(e.equal(y, -math.inf), 0, y))
+    return exp(x - where(equal(y, -math.inf), 0, y))
 
 
 custom(
@@ -380,7 +383,7 @@ traits(top_p, recordable=True)
 
 def softmax(x, axis=-1):
     """eˣ / Σ eˣ along an axis."""
-    y = e.exp(_from_top(x, axis))
+    y = exp(_from_top(x, axis))
     return y / sum(y, axis, keepdims=True)
 
 
@@ -397,4 +400,4 @@ def _from_top(x, axis):
 
 
 def _inexact(x):
-    return x if is_inexact(x) else e.multiply(x, 1.0)
+    return x if is_inexact(x) else multiply(x, 1.0)

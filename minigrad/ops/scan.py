@@ -14,11 +14,11 @@ from minigrad.core.arguments import not_offered
 from minigrad.core.arrays import shape_of
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import custom, linear
-from minigrad.ops import elementwise as e
+from minigrad.core.vectors import concatenate_p, reshape_p, zeros_like_p
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem
 from minigrad.ops.reduce import given_in, line, reduce_axes, spread, sum_p, summands
-from minigrad.ops.shape import concatenate_p, moveaxis, reshape_p
+from minigrad.ops.shape import moveaxis
 
 
 @primitive("cumsum")
@@ -72,7 +72,7 @@ def _shifted(x, axis, reverse, first):
     """x moved one place on along an axis, `first` entering at the start."""
     begin, end = (slice(1, None), slice(None, 1)) if reverse else (slice(None, -1), slice(-1, None))
     lead = (slice(None),) * axis
-    edge = e.zeros_like_p(getitem(x, (*lead, end))) + first
+    edge = zeros_like_p(getitem(x, (*lead, end))) + first
     pieces = [getitem(x, (*lead, begin)), edge] if reverse else [edge, getitem(x, (*lead, begin))]
     return concatenate_p(*pieces, axis=axis)
 
@@ -125,7 +125,7 @@ def prod_p(b, x, *, axes, out=None):
 def _others(x, axes):
     """The product of all other factors, for each factor: those before times those after."""
     if not axes:
-        return e.zeros_like_p(x) + 1
+        return zeros_like_p(x) + 1
     shape = shape_of(x)
     front = moveaxis(x, axes, tuple(range(len(axes))))
     rows = reshape_p(

@@ -12,63 +12,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.backends import stored
-from minigrad.backends.formulas import CONVERSION
 from minigrad.core.arguments import dtype_from, integer, integers, is_several, not_offered
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
-from minigrad.core.interpreter import Primitive, primitive
-from minigrad.core.rules import cast, constant, linear
-from minigrad.core.traits import Cut, along_any_axis, no_flops, traits
-from minigrad.ops.elementwise import broadcast_to_p, logical_not, zeros_like_p
-
-
-@primitive("reshape", view_of=0)
-def reshape_p(b, x, *, shape, out=None):
-    return b.xp.reshape(x, shape)
-
-
-def _cuts_of_reshape(operands, result, params):
-    """Along axes that are there before and after, with as much in front of them."""
-    (before,) = operands
-    for axis, n in enumerate(result):
-        for place, m in enumerate(before):
-            if n == m and math.prod(result[:axis]) == math.prod(before[:place]):
-                yield Cut((place,), axis)
-
-
-linear(reshape_p, x=lambda g, x: reshape_p(g, shape=x.shape))
-traits(reshape_p, cuts=_cuts_of_reshape, formula=CONVERSION)
-
-
-@primitive("transpose", view_of=0)
-def transpose_p(b, x, *, axes, out=None):
-    return b.xp.transpose(x, axes)
-
-
-linear(
-    transpose_p, x=lambda g, axes: transpose_p(g, axes=tuple(builtins.sorted(range(len(axes)), key=axes.__getitem__)))
-)
-traits(
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import linear
+from minigrad.core.traits import no_flops, traits
+from minigrad.core.vectors import (
+    add_p,
+    astype_discrete_p,
+    astype_p,
+    broadcast_to_p,
+    copy_p,
+    reshape_p,
     transpose_p,
-    cuts=lambda operands, result, params: (Cut((axis,), place) for place, axis in enumerate(params["axes"])),
-    formula=CONVERSION,
+    zeros_like_p,
 )
-
-
-@primitive("concatenate")
-def concatenate_p(b, *xs, axis, out=None):
-    return b.xp.concatenate(xs, axis=axis, out=out)
-
-
-def _piece(g, i, xs, *, axis):
-    """x̄ᵢ: the part of g that came from the i-th array."""
-    begin = builtins.sum(x.shape[axis] for x in xs[:i])
-    return g[(slice(None),) * axis + (slice(begin, begin + xs[i].shape[axis]),)]
-
-
-linear(concatenate_p, _piece)
-traits(concatenate_p, flops=no_flops, recordable=True)
+from minigrad.ops.comparisons import logical_not
 
 
 @primitive("pad")
@@ -88,32 +48,6 @@ def _inside(widths, shape):
 linear(pad_p, x=lambda g, x, widths: g[_inside(widths, x.shape)])
 traits(pad_p, flops=no_flops, recordable=True)
 
-
-def _astype(b, x, *, dtype, out=None):
-    """A number stays one: it may meet arrays of any device."""
-    if out is not None:
-        return stored(x, out)
-    return (x if hasattr(x, "astype") else np.asarray(x)[()]).astype(dtype)
-
-
-astype_p = Primitive("astype", _astype)
-
-
-linear(astype_p, x=lambda g, x: cast(g, x))
-traits(astype_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
-
-
-astype_discrete_p = constant(Primitive("astype_discrete", _astype))
-traits(astype_discrete_p, cuts=along_any_axis, formula=CONVERSION, kink=lambda x, dtype: x.astype(dtype))
-
-
-@primitive("copy")
-def copy_p(b, x, *, order="K", out=None):
-    return b.xp.array(x, copy=True, order=order) if out is None else stored(x, out)
-
-
-linear(copy_p, x=lambda g: g)
-traits(copy_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
 
 # Axes
 
@@ -267,4 +201,4 @@ def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
     """Ones with the shape and device of a, in its dtype or in `dtype`."""
     not_offered("ones_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like(a, dtype)
-    return logical_not(zeros) if dtype_of(zeros).kind == "b" else zeros + 1
+    return logical_not(zeros) if dtype_of(zeros).kind == "b" else add_p(zeros, 1)

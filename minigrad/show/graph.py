@@ -22,7 +22,7 @@ from minigrad.core.origin import Origin
 from minigrad.core.reverse import Node, Reverse, Segment, accumulate, pulled
 from minigrad.core.rules import Bilinear, Elementwise, Linear
 from minigrad.core.transforms import check_inexact
-from minigrad.ops.elementwise import zeros_like_p
+from minigrad.core.vectors import ones
 from minigrad.show.text import function_name, parameters, summary
 
 LARGEST = 150  # operations in a picture
@@ -91,7 +91,7 @@ def recorded(f: Callable, args: tuple) -> Graph:
     seeds: dict[int, Any] = {}
     for value, index in lowered:
         if index is not None:
-            accumulate(seeds, index, _ones(value))
+            accumulate(seeds, index, ones(value))
     drawing = _Drawing(reverse, reverse.pull(seeds, range(len(reverse.tape))))
     for name, (value, index) in zip(result_names, lowered):
         drawing.result(name, value, index)
@@ -204,12 +204,8 @@ class _Drawing:
 
     def result(self, name: str, value: Any, index: int | None) -> None:
         place = self.place(index, value)
-        seed = (None, "") if index is None else (_ones(value), "start")
+        seed = (None, "") if index is None else (ones(value), "start")
         self.add(Box(RESULT, f"result {name}".strip(), [Quantity("", value)]), [(place, "", *seed)])
-
-
-def _ones(x: Any) -> Any:
-    return zeros_like_p(x) + 1
 
 
 def _slope(node: Node, position: int) -> str:
@@ -222,7 +218,7 @@ def _slope(node: Node, position: int) -> str:
     if shape_of(arg) != shape_of(node.result):
         return BROADCAST
     with np.errstate(all="ignore"):
-        return f"∂ {summary(pulled(node, _ones(node.result))[position], *LABEL)}"
+        return f"∂ {summary(pulled(node, ones(node.result))[position], *LABEL)}"
 
 
 def _subscripted(index: int) -> str:

@@ -50,7 +50,7 @@ EQUIVALENT = {
     "it only keeps a factor finite that is multiplied by 0, or masked": [
         "power.x1: constant: 1 → 1.001 (no. 2)",
         "power.x2: constant: 1 → 1.001",
-        "elementwise._over_radius: constant: 1 → 1.001",
+        "functions._over_radius: constant: 1 → 1.001",
     ],
     "a base of 0 gets the same from the way of arrays": ["power.x2: comparison: x1 >= 0 → x1 > 0"],
     "y is complex if x₁ is, whose logarithm then needs no help, or if x₂ is": ["power.x2: operand: y → x2 (no. 3)"],
@@ -61,7 +61,7 @@ EQUIVALENT = {
         "arctan2.x2: operand: _arctan2_slope(x1, x1, x2) → _arctan2_slope(x1, x2, x1)",
     ],
     "−∞ stays −∞, whatever is taken from it": [
-        "elementwise._gap: constant: 0 → 0.001",
+        "activations._gap: constant: 0 → 0.001",
         "reduce._weights: constant: 0 → 0.001",
     ],
     "both ways give the same product; one is quicker": [
@@ -71,7 +71,7 @@ EQUIVALENT = {
     "its transpose does as well: Ȧ is symmetric, and what reads the result adds its transpose": [
         "linalg._between: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
     ],
-    "the number 1 broadcasts like ones": ["scan._others: term: e.zeros_like_p(x) + 1 → 1"],
+    "the number 1 broadcasts like ones": ["scan._others: term: zeros_like_p(x) + 1 → 1"],
     "it is multiplied by the nothing before the first step": ["scan._back: constant: 0 → 1"],
     "reverse mode casts every cotangent to the dtype of what it belongs to": [
         "astype.x: call: cast(g, x) → g",

@@ -11,7 +11,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import minigrad as mg
-from minigrad.core import rules
+from minigrad.core import rules, vectors
 from minigrad.core.interpreter import Primitive, Tracer
 from minigrad.core.rules import Custom, Rule, Statement
 
@@ -35,7 +35,7 @@ KINDS = {
     "call": "source: f(x, w) replaced by x, or by w",
     "branch": "source: a condition negated",
 }
-MACHINERY = "rules"  # the name for minigrad/rules.py itself, beside those of operations
+MACHINERY = "rules"  # the name for minigrad/core/rules.py itself, beside those of operations
 
 
 class Mutant(NamedTuple):
@@ -104,17 +104,21 @@ def place_of(rule: Rule) -> str:
     functions = [f for _, f, _ in _statements(rule)]
     if functions:
         return _place(functions[0].__code__)
-    code = rule.primitive.forward.__code__  # stated as 1 or -1, in the call that names the operation
-    for node in ast.walk(source.tree_of(code.co_filename)):
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            if node.args[0].value == rule.primitive.name:
-                return _place(code, node.lineno)
+    code = rule.primitive.forward.__code__  # stated as 1 or -1, beside the call that names the operation
+    for file in (code.co_filename, *map(str, sorted((Path(mg.__file__).parent / "ops").glob("*.py")))):
+        for node in ast.walk(source.tree_of(file)):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                if node.args[0].value == rule.primitive.name:
+                    return _line(file, node.lineno)
     return _place(code)
 
 
-def _place(code: CodeType, line: int | None = None) -> str:
-    root = Path(mg.__file__).parent.parent
-    return f"{os.path.relpath(code.co_filename, root)}:{line or code.co_firstlineno}"
+def _place(code: CodeType) -> str:
+    return _line(code.co_filename, code.co_firstlineno)
+
+
+def _line(file: str, line: int) -> str:
+    return f"{os.path.relpath(file, Path(mg.__file__).parent.parent)}:{line}"
 
 
 # The source of rules
@@ -147,7 +151,7 @@ def _short(text: str) -> str:
 
 
 def targets() -> list[Target]:
-    """Statements, the functions they are made of, and the machinery of `minigrad.rules`."""
+    """Statements, the functions they are made of, and the machinery of `minigrad.core.rules`."""
     found: list[Target] = []
     helpers: dict[FunctionType, list[str]] = {}
     for operation, rule in damages.differentiable_rules().items():
@@ -203,12 +207,12 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _machinery() -> list[FunctionType]:
-    """What every rule of a kind has in common."""
+    """What every rule of a kind has in common, and the functions it is made of."""
     kinds = [x for x in vars(rules).values() if isinstance(x, type) and x.__module__ == rules.__name__]
     methods = [m for kind in kinds for m in vars(kind).values()]
     methods = [m.fget if isinstance(m, property) else m for m in methods]
     return [
         m
-        for m in [*methods, rules.cast, rules._zero, rules._promoted, rules._reshaped]
-        if isinstance(m, FunctionType) and m.__module__ == rules.__name__ and m.__name__ != "__init__"
+        for m in [*methods, vectors.cast, vectors.promote, vectors.zero_tangent, vectors.spread, vectors.sum_back]
+        if isinstance(m, FunctionType) and m.__module__.startswith("minigrad.core.") and m.__name__ != "__init__"
     ]

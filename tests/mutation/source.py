@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import NamedTuple
 
+import minigrad as mg
+
 Function = ast.Lambda | ast.FunctionDef
 
 MARK = "_reached_by_a_test"
@@ -92,6 +94,9 @@ def _replaced(node: Function, new: dict[int, Callable[[ast.expr], ast.expr]]) ->
 def mutated(function: FunctionType, change: Change, arguments: tuple[str, ...] | None = None) -> CodeType:
     """The code of a function with one change, and with other arguments if some are given."""
     node = _replaced(source_of(function), {change.index: lambda old: copy.deepcopy(change.new)})
+    if change.kind == "comparison" and isinstance(change.new, ast.Call) and isinstance(change.new.func, ast.Name):
+        name = change.new.func.id  # the file of the rule may not have imported it
+        function.__globals__.setdefault(name, getattr(mg, name, None))
     if arguments is not None:
         node.args.args = [ast.arg(name) for name in arguments]
     return compiled(node, function.__code__.co_filename)
@@ -130,7 +135,7 @@ _CONFUSED |= {right: left for left, right in _CONFUSED.items()}
 _CONFUSED |= {"tril": "triu", "max": "min", "maximum": "minimum", "sum": "max"}
 # Of these a part in place of the whole is no slip of the pen but another kind of thing.
 _NO_PART = {"isinstance", "getattr", "len", "range", "tuple", "list", "set", "zip", "enumerate", "type", "sorted"}
-_NO_PART |= {"shape_of", "dtype_of", "slice", "next", "any", "all", "_op"}
+_NO_PART |= {"shape_of", "dtype_of", "slice", "next", "any", "all"}
 _SYMMETRIC = {"equal", "not_equal", "logical_and", "logical_or", "add", "multiply", "maximum", "minimum", "hypot"}
 _SYMMETRIC |= {"result_type", "swapaxes"}
 _ARITHMETIC = {"where", "divide", "multiply", "power", "maximum", "log", "log1p", "_stored", "add", "subtract"}
@@ -143,7 +148,7 @@ def changes(function: FunctionType, others: tuple[str, ...] = ()) -> list[Change
     for index, part, parent in _parts(source_of(function)):
         for kind, new in _alternatives(part, parent, others):
             change = Change(index, kind, ast.unparse(part), ast.unparse(new), new)
-            if kind == "comparison" and isinstance(new, ast.Call) and not _exists(new.func, function):
+            if kind == "comparison" and isinstance(new, ast.Call) and not _exists(part.func, new.func, function):
                 continue
             code = mutated(function, change, asked(function, change))
             if _behaviour(code) not in seen:  # the compiler may make the same of two texts
@@ -152,8 +157,11 @@ def changes(function: FunctionType, others: tuple[str, ...] = ()) -> list[Change
     return found
 
 
-def _exists(called: ast.expr, function: FunctionType) -> bool:
-    return called.id in function.__globals__ if isinstance(called, ast.Name) else True
+def _exists(called: ast.expr, other: ast.expr, function: FunctionType) -> bool:
+    """Whether there is this function in place of the one that is called, which may be one of Python's own."""
+    if not isinstance(called, ast.Name):
+        return True
+    return called.id in function.__globals__ and (other.id in function.__globals__ or hasattr(mg, other.id))
 
 
 def asked(function: FunctionType, change: Change) -> tuple[str, ...] | None:
@@ -226,7 +234,7 @@ def _alternatives(part: ast.expr, parent: ast.AST, others: tuple[str, ...]) -> I
 
 
 def _calls(part: ast.Call, called: ast.expr, arguments: list, keywords: list) -> Iterator[tuple[str, ast.expr]]:
-    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    name = _name(called)
     plain = [a for a in arguments if not isinstance(a, (ast.Starred, ast.GeneratorExp))]
     if name in _NO_PART or len(plain) != len(arguments):
         return
@@ -243,11 +251,16 @@ def _calls(part: ast.Call, called: ast.expr, arguments: list, keywords: list) ->
         yield "comparison", ast.Call(new or ast.Name(other, ast.Load()), arguments, keywords)
 
 
+def _name(called: ast.expr) -> str:
+    """What a function is called, be it a primitive (`add_p`) or public (`add`, `e.add`)."""
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    return name.removesuffix("_p")
+
+
 def _nudged(value: float, parent: ast.AST) -> float:
     """A number a little off in arithmetic; the next one where it counts or names an axis."""
     arithmetic = isinstance(parent, (ast.BinOp, ast.UnaryOp)) or (
-        isinstance(parent, ast.Call)
-        and (getattr(parent.func, "attr", None) or getattr(parent.func, "id", None)) in _ARITHMETIC
+        isinstance(parent, ast.Call) and _name(parent.func) in _ARITHMETIC
     )
     if isinstance(value, float) or arithmetic:
         return value * 1.001 if value else 0.001

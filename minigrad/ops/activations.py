@@ -1,0 +1,138 @@
+"""What neural networks use between layers, and logaddexp, of which softplus is a special case."""
+
+from __future__ import annotations
+
+import math
+
+from minigrad.backends import stored
+from minigrad.backends.formulas import reals
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.vectors import LARGE, zeros_like_p
+from minigrad.ops.arithmetic import clip
+from minigrad.ops.comparisons import equal, greater, less_equal, logical_and, where
+from minigrad.ops.define import binary, unary
+from minigrad.ops.functions import expm1, tanh
+
+# Sigmoid, softplus and logaddexp
+
+
+def _decay(b, x, out=None):
+    """e^−|x|, with Re x for |x| where x is complex, so that it stays holomorphic on either side."""
+    if dtype_of(x).kind == "c":
+        return b.xp.exp(b.xp.where(b.xp.real(x) >= 0, -x, x), out=out)
+    if dtype_of(x).kind == "i":  # whose smallest number has no absolute value
+        x = b.xp.multiply(x, 1.0)
+    exponent = b.xp.subtract(0.0, b.xp.abs(x, out=out), out=out)
+    return b.xp.exp(exponent, out=_again(b, exponent))
+
+
+def _again(b, y):
+    """y, to be written over: large arrays cost more to allocate than to fill. NumPy's numbers cannot be."""
+    return y if isinstance(y, b.array_type) else None
+
+
+def _beside(b, out):
+    """Room for another array like `out`, if there is one."""
+    return None if out is None else b.scratch("beside", out.shape, out.dtype)
+
+
+def _sigmoid(b, x, out=None):
+    e = _decay(b, x, _beside(b, out))  # 1/(1+e) where x ≥ 0, e/(1+e) where x < 0; e never exceeds 1 in size
+    positive = b.xp.real(x) >= 0
+    if dtype_of(x).kind == "c":
+        y = stored(b.xp.where(positive, 1, e), out)
+    else:
+        y = b.xp.maximum(e, positive, out=out)
+    e += 1
+    y /= e
+    return y
+
+
+def _softplus(b, x, out=None):
+    y = _decay(b, x, out)
+    y = b.xp.log1p(y, out=_again(b, y))
+    if dtype_of(x).kind == "c":
+        y += b.xp.where(b.xp.real(x) >= 0, x, 0 * x)
+    else:
+        y += b.xp.maximum(x, 0, out=_beside(b, out))
+    return y
+
+
+def _log_sigmoid(b, x, out=None):
+    return b.xp.negative(_softplus(b, b.xp.subtract(0.0, x)), out=out)
+
+
+sigmoid = unary(
+    "sigmoid",
+    "1 / (1 + e⁻ˣ)",
+    lambda x, y: y * sigmoid(-x),
+    _sigmoid,
+    formula=reals("(a >= 0 ? (real)1 : exp(a)) / (1 + exp(-fabs(a)))"),
+)
+softplus = unary(
+    "softplus",
+    "ln(1 + eˣ)",
+    lambda x: sigmoid(x),
+    _softplus,
+    formula=reals("(a < 0 ? (real)0 : a) + log1p(exp(-fabs(a)))"),
+)
+log_sigmoid = unary(
+    "log_sigmoid",
+    "ln(1 / (1 + e⁻ˣ))",
+    lambda x: sigmoid(-x),
+    _log_sigmoid,
+    formula=reals("-((a > 0 ? (real)0 : -a) + log1p(exp(-fabs(a))))"),
+)
+
+
+def _gap(x1, x2):
+    """x₁ − x₂, with (−∞) − (−∞) read as −∞: nothing has no share in nothing."""
+    nothing = logical_and(equal(x1, -math.inf), equal(x2, -math.inf))
+    x2 = zeros_like_p(x1) + x2 if isinstance(x2, (int, float)) else x2
+    return x1 - where(nothing, 0, x2)
+
+
+logaddexp = binary(
+    "logaddexp",
+    "ln(e^x₁ + e^x₂)",
+    lambda x1, x2: sigmoid(_gap(x1, x2)),
+    lambda x1, x2: sigmoid(_gap(x2, x1)),
+    formula=reals("a == b ? a + (real)0.6931471805599453 : (a > b ? a : b) + log1p(exp(-fabs(a - b)))"),
+)
+
+# Rectifiers
+
+
+def _relu(b, x, out=None):
+    """NumPy compares with a row of zeros more than twice as fast as with one zero."""
+    shape = shape_of(x)
+    rows = len(shape) > 1 and shape[0] > 1 and x.size >= LARGE
+    return b.xp.maximum(x, b.xp.zeros(shape[1:], x.dtype) if rows else 0, out=out)
+
+
+relu = unary(
+    "relu",
+    "max(x, 0)",
+    lambda y: greater(y, 0),
+    _relu,
+    formula=reals("a < 0 ? (real)0 : a", costly=False),  # a NaN stays one
+    in_place=True,
+    kink=lambda x: x > 0,
+)
+
+
+def leaky_relu(x, slope=0.01):
+    """x where x > 0, else slope·x."""
+    return where(greater(x, 0), x, slope * x)
+
+
+def elu(x, alpha=1.0):
+    """x where x > 0, else α(eˣ − 1)."""
+    positive = greater(x, 0)
+    return where(positive, x, alpha * expm1(where(positive, 0, x)))
+
+
+def gelu(x):
+    """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
+    s = clip(x, -20, 20)  # tanh is ±1 long before, x³ would overflow, and −∞·0 is no number
+    return where(less_equal(x, 20), 0.5 * s * (1 + tanh(math.sqrt(2 / math.pi) * (s + 0.044715 * (s * s * s)))), x)

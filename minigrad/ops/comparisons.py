@@ -1,0 +1,115 @@
+"""Comparisons, logic, rounding and selection: what has no derivative, and `where`, which chooses by it.
+
+`step`, of no public name, is the derivative of `maximum`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minigrad.backends import stored
+from minigrad.backends.formulas import bits, reals, truth
+from minigrad.core.arrays import dtype_of
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import constant
+from minigrad.core.traits import along_any_axis, traits
+from minigrad.core.vectors import where_p
+from minigrad.ops.define import binary, unary
+
+
+def _comparison(name: str, words: str, sign: str) -> Callable:
+    """A comparison of two arrays, written `sign` in C++."""
+    return binary(name, words, None, None, formula=truth(f"a {sign} b"), kink=getattr(np, name))
+
+
+equal = _comparison("equal", "x₁ = x₂", "==")
+not_equal = _comparison("not_equal", "x₁ ≠ x₂", "!=")
+less = _comparison("less", "x₁ < x₂", "<")
+less_equal = _comparison("less_equal", "x₁ ≤ x₂", "<=")
+greater = _comparison("greater", "x₁ > x₂", ">")
+greater_equal = _comparison("greater_equal", "x₁ ≥ x₂", ">=")
+logical_and = binary("logical_and", "x₁ and x₂", None, None, formula=truth("a && b"))
+logical_or = binary("logical_or", "x₁ or x₂", None, None, formula=truth("a || b"))
+logical_xor = binary("logical_xor", "either x₁ or x₂", None, None, formula=truth("!a != !b"))
+logical_not = unary("logical_not", "not x", None, formula=truth("!a"))
+bitwise_and = binary(
+    "bitwise_and", "x₁ & x₂ of booleans, or of the bits of integers", None, None, formula=bits("a & b")
+)
+bitwise_or = binary("bitwise_or", "x₁ | x₂ of booleans, or of the bits of integers", None, None, formula=bits("a | b"))
+bitwise_xor = binary(
+    "bitwise_xor", "x₁ ^ x₂ of booleans, or of the bits of integers", None, None, formula=bits("a ^ b")
+)
+invert = unary("invert", "~x of booleans, or of the bits of integers", None, formula=bits("a ^ (real)-1"))
+isnan = unary("isnan", "whether x is NaN", None, formula=truth("a != a", of_reals=True))
+isinf = unary("isinf", "whether x is ±∞", None, formula=truth("isinf(a)", of_reals=True))
+isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinite(a)", of_reals=True))
+
+
+# Sign and rounding
+
+
+def _sign(b, x, out=None):
+    if dtype_of(x).kind == "c":
+        raise TypeError("the sign of a complex number has no holomorphic derivative, so it is not offered")
+    return b.xp.sign(x, out=out)
+
+
+sign = unary(
+    "sign",
+    "−1, 0 or 1",
+    None,
+    _sign,
+    formula=reals("a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0", costly=False),  # of −0, NumPy's is 0
+    kink=np.sign,
+)
+floor = unary("floor", "⌊x⌋", None, formula=reals("floor(a)"), kink=np.floor)
+ceil = unary("ceil", "⌈x⌉", None, formula=reals("ceil(a)"), kink=np.ceil)
+rint = unary("rint", "the nearest integer", None, formula=reals("rint(a)"), kink=np.rint)
+
+
+@constant
+@primitive("stop_gradient", view_of=0)
+def stop_gradient_p(b, x, out=None):
+    return b.freeze(x)
+
+
+traits(stop_gradient_p, cuts=along_any_axis)
+
+
+@constant
+@primitive("step")
+def step(b, x1, x2, out=None):
+    """1 where x₁ > x₂, ½ where they tie, else 0: the share of x₁ in their maximum."""
+    dtype = b.xp.result_type(x1, x2)
+    return stored(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
+
+
+traits(step, cuts=along_any_axis, formula=reals("a > b ? (real)1 : a == b ? (real)0.5 : (real)0", costly=False))
+
+
+# Selection
+
+
+def where(condition, x=None, y=None, /):
+    """x where `condition` holds, else y.
+
+    The branch not taken gets a zero cotangent, even where its value is NaN. What made that branch multiplies the zero
+    by its own slope, though, and 0·∞ is NaN in reverse mode: for √x where x > 0, also mask the argument,
+    `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
+    """
+    if x is None or y is None:
+        raise OperandTypeError("where: give x and y as well; for the positions of true elements use mg.nonzero")
+    return where_p(condition, x, y)
+
+
+def stop_gradient(x):
+    """x itself, as a constant: derivatives do not pass.
+
+    >>> import minigrad as mg
+    >>> float(mg.grad(lambda x: x * mg.stop_gradient(x))(3.0))
+    3.0
+    """
+    return stop_gradient_p(x)
