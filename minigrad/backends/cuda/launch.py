@@ -42,7 +42,7 @@ TILES = {np.dtype(np.float32): Tile(128, 64, 128, 3), np.dtype(np.float64): Tile
 """As in products.cu (FLOATS, DOUBLES)."""
 
 
-FILES = "streams.cu", "products.cu", "convolution.cu", "sums.cu"  # in this order: some use what others define
+FILES = "streams.cu", "epilogue.cu", "sums.cu", "products.cu", "convolution.cu"  # each uses what those before it define
 
 
 def source(*names: str) -> str:
@@ -284,7 +284,7 @@ class Kernels:
     ) -> None:
         """Let `launch(memory, ending)` write y, or so many partial sums of it, which are then added up.
 
-        `last` are the h, w and f by which y's numbers are told apart (see Epilogue in products.cu).
+        `last` are the h, w and f by which y's numbers are told apart (see epilogue.cu).
         """
         if splits == 1:
             launch(y, ending)

@@ -88,45 +88,6 @@ struct Matrix {
     }
 };
 
-// Where results go
-
-// What happens to a sum of row (n, i, j) and column f before it is stored: y = relu(sum + bias[f]), laid out by
-// depth-to-space: column (factor·a + b)·C + c of pixel (i, j) is column c of pixel (factor·i + a, factor·j + b).
-// Of an ordinary product, i and j are 0 and n is the row.
-template <class real>
-struct Epilogue {
-    real* y;
-    const real* bias;  // or null
-    int relu, factor, ho, wo, f;
-
-    __device__ __forceinline__ int channels() const { return f / (factor * factor); }
-    __device__ __forceinline__ bool together() const { return factor == 1 || channels() % 4 == 0; }
-    __device__ __forceinline__ place row(int row) const {
-        return factor == 1 ? (place)row * f : (place)(row / wo) * wo * f + row % wo * factor * channels();
-    }
-    __device__ __forceinline__ place column(int column) const {
-        if (factor == 1) return column;
-        int block = column / channels(), a = block / factor, b = block % factor;
-        return (place)a * wo * factor * channels() + b * channels() + column % channels();
-    }
-    __device__ __forceinline__ real finished(int column, real sum) const {
-        if (bias) sum += bias[column];
-        return relu && sum < 0 ? (real)0 : sum;  // a NaN stays one
-    }
-};
-
-// Partial sums, one after the other, or the result itself where there is only one.
-template <class real>
-struct Partial {
-    real* y;
-    int n;
-
-    __device__ __forceinline__ bool together() const { return true; }
-    __device__ __forceinline__ place row(int row) const { return (place)row * n; }
-    __device__ __forceinline__ place column(int column) const { return column; }
-    __device__ __forceinline__ real finished(int column, real sum) const { return sum; }
-};
-
 // The product
 
 // Reads slices of K numbers of a matrix's LENGTH lines, a few fours by each thread: neighbouring threads read along k, or
@@ -250,12 +211,6 @@ struct Share {
         end = min(depth, (int)((place)slices * (z + 1) / splits) * 8);
     }
 };
-
-// One number to its place.
-template <class real>
-__device__ __forceinline__ void write(const Epilogue<real>& store, int row, int column, real sum) {
-    store.y[store.row(row) + store.column(column)] = store.finished(column, sum);
-}
 
 // Entry points: (m, k) @ (k, n); `t`: transposed, contiguous along the other axis than usual. `threads` of a block,
 // `blocks` that a multiprocessor has registers for, then M, N, EACH and K of `product`. `y` is where the result goes, or,
