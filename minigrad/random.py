@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import NEUTRAL, stored
-from minigrad.backends.numpy import streams
+from minigrad.backends.streams import FOLD_IN, SPLIT
 from minigrad.core.arguments import integer, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -50,7 +50,7 @@ def _checked(key: Any, operation: str) -> Any:
 @constant
 @primitive("random_split")
 def split_p(b, key, *, count, out=None):
-    return _filled(b, (count, 2), np.uint32, out, lambda keys: b.random_bits(key, keys, lane=streams.SPLIT))
+    return _filled(b, (count, 2), np.uint32, out, lambda keys: b.random_bits(key, keys, lane=SPLIT))
 
 
 @constant
@@ -59,7 +59,7 @@ def fold_in_p(b, key, number, out=None):
     if isinstance(number, NEUTRAL) and not 0 <= int(number) < 2**32:
         raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {int(number)}")
     start = 4 * (int(number) if isinstance(number, NEUTRAL) else number.astype(np.int64))  # one counter a number
-    return _filled(b, (2,), np.uint32, out, lambda new: b.random_bits(key, new, 0, start, streams.FOLD_IN))
+    return _filled(b, (2,), np.uint32, out, lambda new: b.random_bits(key, new, 0, start, FOLD_IN))
 
 
 traits(split_p, recordable=True)

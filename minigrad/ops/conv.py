@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from minigrad.backends.numpy.convolution import Pads, out_size
+from minigrad.backends.convolution import Pads, out_size
 from minigrad.core.arguments import integer, integers, is_several, ndim_of
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError

@@ -1,7 +1,8 @@
-"""Convolutions in NumPy's vocabulary, as matrix products with *columns*.
+"""Convolutions in NumPy's vocabulary, as matrix products with *columns* (im2col).
 
-Columns are the window under each output pixel, written out as a row of k·k·C numbers. The batch is done in pieces small
-enough that columns stay in the cache. `ops/conv.py` says what the three convolutions are.
+Columns are the window under each output pixel, written out as a row of k·k·C numbers. The batch is computed in pieces
+small enough that columns stay in the cache. `ops/conv.py` says what the three convolutions are. `b` is a backend, or
+what has its `xp`, `scratch` and `block_bytes`: on a GPU, dtypes without a kernel are convolved this way too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-Pads = tuple[tuple[int, int], tuple[int, int]]
+from minigrad.backends.convolution import Pads, out_size
 
 
 class _Windows:
@@ -20,7 +21,7 @@ class _Windows:
         (self.h, self.w), (self.kh, self.kw), (self.sh, self.sw) = size, kernel, stride
         (self.top, bottom), (self.left, right) = pads
         padded = self.h + self.top + bottom, self.w + self.left + right
-        self.out = (padded[0] - self.kh) // self.sh + 1, (padded[1] - self.kw) // self.sw + 1
+        self.out = out_size(size, kernel, stride, pads)
         self.xp, self.channels = b.xp, channels
         row_bytes = self.kh * self.kw * channels * dtype.itemsize
         self.step = _piece_length(b, row_bytes * self.out[0] * self.out[1], count)
@@ -93,10 +94,6 @@ def _turned(w: Any) -> Any:
 def _full(kernel, pads: Pads) -> Pads:
     """The padding of the transposed stride-1 convolution."""
     return tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel, pads, strict=True))
-
-
-def out_size(size, kernel, stride, pads: Pads) -> tuple[int, ...]:
-    return tuple((n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, pads, strict=True))
 
 
 def _can_turn(kernel, stride, pads: Pads) -> bool:
@@ -184,8 +181,3 @@ def conv_kernel(b, x, d, stride, pads, kernel, out=None):
         return total
     out[...] = total
     return out
-
-
-def column_sums(b, x, out=None):
-    """Σ of the rows of x (rows, columns), by BLAS: adding them up one by one is slower."""
-    return b.xp.matmul(b.xp.ones(len(x), x.dtype), x, out=out)

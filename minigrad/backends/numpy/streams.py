@@ -1,19 +1,9 @@
-"""Counter-based random streams: every draw is a pure function of (key, position), on any device.
+"""Random streams in NumPy: words by Philox, and uniform and normal numbers of them (`backends/streams.py` says which).
 
-Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11) turns a key of
-two 32-bit words and a counter of four into four random words. A stream is its output for the counters 0, 1, 2, …
-under one key. Word p of the stream is word p mod 4 of counter i = ⌊p/4⌋, whose four words are
-
-    (low half of i, high half of i, 0, lane)
-
-The lane says what the words are for, so that the numbers drawn from a key and the keys derived from it share no
-counter: 0 (`DRAW`) for draws, 1 (`SPLIT`) and 2 (`FOLD_IN`) for keys. Sixteen bytes of words become sixteen bytes of
-numbers, so number i of a draw always comes from the same words, wherever the draw begins and however it is cut up.
-
-The code is written against an array namespace `xp`, NumPy or CuPy, and wants a little-endian machine. It uses
-integer operations and IEEE +, −, ×, √ one array operation at a time, in one order. Nothing is contracted or
-reordered, no library has a say in ln or cos, and no number on the way is subnormal (some devices flush those to
-zero): that is why two devices give the same bits.
+The code is written against an array namespace `xp`, NumPy or CuPy, and needs a little-endian machine. It uses integer
+operations and IEEE +, −, ×, √, one array operation at a time, in one order. Nothing is contracted or reordered, ln and
+cos are our own polynomials, and no intermediate number is subnormal (some devices flush those to zero): that is why two
+devices give the same bits.
 """
 
 from __future__ import annotations
@@ -25,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.backends.streams import DRAW
+
 Array = Any  # of the namespace `xp`
 Numbers = Callable[[Array, Array], Array]  # (words, scratch) -> as many bytes of numbers as there are of words
 
-DRAW, SPLIT, FOLD_IN = range(3)  # lanes
 BLOCK = 16384  # counters worked on at once: the fastest where a core has 1 MiB of second-level cache
 ROWS = 9  # rows of scratch, of 8 bytes a counter: two 32-bit numbers, or one of 64 bits
 LOW = 0xFFFFFFFF  # the low half of a 64-bit lane

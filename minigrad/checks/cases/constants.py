@@ -6,6 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.backends.numpy import streams
+from minigrad.backends.streams import FOLD_IN, SPLIT
 from minigrad.checks.cases.registry import case, regular, signed
 from minigrad.core.interpreter import primitives
 from minigrad.random import bits_p, fold_in_p, normal_p, split_p, uniform_p
@@ -121,12 +122,12 @@ case(
 case(
     "random_split",
     lambda key: split_p(key, count=3),
-    lambda key: streams.random_bits(np, key, 6, lane=streams.SPLIT).reshape(3, 2),
+    lambda key: streams.random_bits(np, key, 6, lane=SPLIT).reshape(3, 2),
     **_RANDOM,
 )
 case(
     "random_fold_in",
     lambda key: fold_in_p(key, 5),
-    lambda key: streams.random_bits(np, key, 2, 20, lane=streams.FOLD_IN),
+    lambda key: streams.random_bits(np, key, 2, 20, lane=FOLD_IN),
     **_RANDOM,
 )

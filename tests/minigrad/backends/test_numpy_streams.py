@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad.backends.numpy import streams
+from minigrad.backends.streams import SPLIT
 
 KEY = np.array([0x243F6A88, 0x85A308D3], np.uint32)
 FLOATS = (np.float32, np.float64)
@@ -337,7 +338,7 @@ def test_normals_are_uncorrelated(dtype):
         "the next counter": (z[:-4], z[4:]),
         "the next key": (z, streams.random_normal(np, KEY + np.array([1, 0], np.uint32), COUNT, dtype)),
         "a key one bit away": (z, streams.random_normal(np, KEY ^ np.array([0, 1 << 31], np.uint32), COUNT, dtype)),
-        "another lane": (z, streams.random_normal(np, KEY, COUNT, dtype, lane=streams.SPLIT)),
+        "another lane": (z, streams.random_normal(np, KEY, COUNT, dtype, lane=SPLIT)),
     }
     for x, y in others.values():
         x, y = x.astype(np.float64), y.astype(np.float64)

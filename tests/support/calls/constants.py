@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.backends.numpy import streams
+from minigrad.backends.streams import FOLD_IN, SPLIT
 from minigrad.checks.cases import Case
 from minigrad.core.interpreter import primitives
 from tests.support.calls.reduce import filled
@@ -138,12 +139,12 @@ def keys():
 @calls("random_split")
 def _random_split(draw, name):
     key, count = draw(keys()), draw(st.integers(0, 4))
-    bits = lambda key: streams.random_bits(np, key, 2 * count, lane=streams.SPLIT).reshape(count, 2)
+    bits = lambda key: streams.random_bits(np, key, 2 * count, lane=SPLIT).reshape(count, 2)
     return constant(f"{name}/{count}", lambda key: primitives[name](key, count=count), bits, constants=(key,))
 
 
 @calls("random_fold_in")
 def _random_fold_in(draw, name):
     key, i = draw(keys()), draw(st.integers(0, 2**32 - 1))
-    bits = lambda key: streams.random_bits(np, key, 2, 4 * i, lane=streams.FOLD_IN)
+    bits = lambda key: streams.random_bits(np, key, 2, 4 * i, lane=FOLD_IN)
     return constant(f"{name}/{i}", lambda key: primitives[name](key, i), bits, constants=(key,))

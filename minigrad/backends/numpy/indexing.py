@@ -1,0 +1,15 @@
+"""Indexed additions in NumPy's vocabulary."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def add_at(target: np.ndarray, index: tuple, values: np.ndarray) -> None:
+    """target[index] += values, where repeated indices accumulate; float16 in float32, where 2048 + 1 is not 2048."""
+    if target.dtype == np.float16:
+        wide = target.astype(np.float32)
+        np.add.at(wide, index, values)
+        target[...] = wide
+    else:
+        np.add.at(target, index, values)
