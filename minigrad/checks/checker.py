@@ -75,7 +75,7 @@ def check_grads(
     precise = tree.map(_as_float64, tuple(args))
     _check_fit(f, tuple(args))
     plan = _Plan(order, modes, tolerance, directions)
-    report = Report(tuple(_compared(f, precise, plan, random.key(seed))))
+    report = Report(tuple(_compare(f, precise, plan, random.key(seed))))
     if not quiet:
         print(report)
     if not report.passed:
@@ -98,7 +98,7 @@ class _Plan(NamedTuple):
 
 def _agrees(f: Callable, args: tuple, plan: _Plan) -> bool:
     try:
-        return all(row.passed for row in _compared(f, args, plan, random.key(1)))
+        return all(row.passed for row in _compare(f, args, plan, random.key(1)))
     except KinkError:
         return True
 
@@ -150,7 +150,7 @@ def check_result(leaf: Any) -> Any:
 # Order by order
 
 
-def _compared(f: Callable, args: tuple, plan: _Plan, key: Any, inside: tuple[str, ...] = ()) -> Iterator[Row]:
+def _compare(f: Callable, args: tuple, plan: _Plan, key: Any, inside: tuple[str, ...] = ()) -> Iterator[Row]:
     """Rows for f, itself a derivative taken `inside`, and, if they pass, for its derivatives."""
     passed = True
     for k in random.split(key, plan.directions):
@@ -160,22 +160,22 @@ def _compared(f: Callable, args: tuple, plan: _Plan, key: Any, inside: tuple[str
     if passed and len(inside) + 1 < plan.order:
         u, v = random_like(f(*args), random.fold_in(key, 2)), random_like(args, random.fold_in(key, 3))
         if "forward" in plan.modes:
-            yield from _compared(_pushed(f, v), args, plan, random.fold_in(key, 4), ("forward", *inside))
+            yield from _compare(_tangent_of(f, v), args, plan, random.fold_in(key, 4), ("forward", *inside))
         if "reverse" in plan.modes:
-            yield from _compared(_pulled(f, u), args, plan, random.fold_in(key, 5), ("reverse", *inside))
+            yield from _compare(_cotangents_of(f, u), args, plan, random.fold_in(key, 5), ("reverse", *inside))
 
 
-def _pushed(f: Callable, v: tuple) -> Callable:
+def _tangent_of(f: Callable, v: tuple) -> Callable:
     return lambda *args: jvp(f, args, v)[1]
 
 
-def _pulled(f: Callable, u: Any) -> Callable:
+def _cotangents_of(f: Callable, u: Any) -> Callable:
     return lambda *args: vjp(f, *args)[1](u)
 
 
 def _along(f: Callable, args: tuple, plan: _Plan, key: Any, inside: tuple[str, ...]) -> Iterator[Row]:
     """Comparisons along one direction that crosses no kink."""
-    v, truths = _differenced(f, args, random.fold_in(key, 0))
+    v, truths = _differences(f, args, random.fold_in(key, 0))
     _, y_dot = jvp(f, args, v)
     order, names = len(inside) + 1, tree.names(y_dot)
     rows: list[Row] = []
@@ -185,7 +185,7 @@ def _along(f: Callable, args: tuple, plan: _Plan, key: Any, inside: tuple[str, .
             rows.append(_entrywise(order, what, name, host(found), truth, plan.tolerance))
     if "reverse" in plan.modes:
         rows += _reverse(f, args, v, y_dot, truths, plan.tolerance, random.fold_in(key, 1), inside)
-    if not all(row.passed for row in rows) and _kinked(f, args, v):
+    if not all(row.passed for row in rows) and _has_kink(f, args, v):
         raise KinkError(NOT_HERE)
     yield from rows
 
@@ -234,7 +234,7 @@ def _worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row, most
     """
     leaves, structure = tree.flatten(args)
 
-    def weighed(*a: Any) -> np.float64:
+    def weighted(*a: Any) -> np.float64:
         return np.float64(inner(f(*a), u))
 
     worst, off = row, 0.0
@@ -244,7 +244,7 @@ def _worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row, most
             unit.reshape(-1)[flat_index] = 1
             unit = backend_beside(leaf).from_host(unit) if unit.ndim else unit[()]
             direction = tree.unflatten(structure, [unit if j == i else 0 * x for j, x in enumerate(leaves)])
-            truth = differences(weighed, args, direction)
+            truth = differences(weighted, args, direction)
             found = float(np.ravel(host(g))[flat_index])
             if truth is not None and abs(found - truth.value) - truth.error > off:
                 off = float(abs(found - truth.value) - truth.error)
@@ -262,7 +262,7 @@ NOT_HERE = (
 )
 
 
-def _differenced(f: Callable, args: tuple, key: Any) -> tuple[Any, list[Difference]]:
+def _differences(f: Callable, args: tuple, key: Any) -> tuple[Any, list[Difference]]:
     """A random direction that crosses no kink, and the difference of every result of f along it."""
     for k in random.split(key, 8):
         v = random_like(args, k)
@@ -273,7 +273,7 @@ def _differenced(f: Callable, args: tuple, key: Any) -> tuple[Any, list[Differen
     raise KinkError(NOT_HERE)
 
 
-def _kinked(f: Callable, args: tuple, v: tuple) -> bool:
+def _has_kink(f: Callable, args: tuple, v: tuple) -> bool:
     """Whether the one-sided derivatives of f along v stay apart however small the step."""
 
     def along(t: float) -> Any:

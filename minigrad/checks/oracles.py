@@ -82,7 +82,7 @@ def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:
     best, smallest = None, math.inf
     with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one will not
         for halvings in range(0, 27, 3):
-            found = five_point(lambda t: f(*_moved(args, tangents, t)), first / 2**halvings)
+            found = five_point(lambda t: f(*_move(args, tangents, t)), first / 2**halvings)
             values, errors = tree.flatten(found.value)[0], tree.flatten(found.error)[0]
             worst = max([_relative(e, d) for e, d in zip(errors, values)], default=0.0)
             if not found.kink and worst < smallest:
@@ -92,7 +92,7 @@ def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:
     return best
 
 
-def _moved(args: Any, tangents: Any, t: float) -> Any:
+def _move(args: Any, tangents: Any, t: float) -> Any:
     """args + t·tangents, seen by the interpreter in charge."""
     watch = current()  # by `decisions`
     return tree.map(lambda x, direction: watch.lift(x + t * direction), args, tangents)

@@ -17,7 +17,7 @@ from .dataset import DataError, Dataset, is_binary
 from .idx import parse_idx, read_bytes
 from .pixels import to_images
 from .places import cache_root, find_file
-from .split import TEST, TRAIN, VALID, shuffled
+from .split import TEST, TRAIN, VALID, shuffle_rows
 
 #: what the arrays of each part may be called in an .npz, in capitals or not
 IMAGES = {
@@ -86,7 +86,7 @@ def load_binarized_mnist(
             )
     images, _ = to_images({part: arrays.pop(part) for part in IMAGES}, str(path))
     for part, stream in (("train", TRAIN), ("test", TEST), ("valid", VALID)):
-        move_rows(images[part], shuffled(len(images[part]), seed, stream))
+        move_rows(images[part], shuffle_rows(len(images[part]), seed, stream))
     return Dataset(
         name="binarized-mnist",
         **images,
@@ -99,7 +99,7 @@ def list_arrays(path: Path) -> list[str]:
     """The names of the arrays that `read_arrays` finds."""
     if IDX.search(path.name):
         return ["images", "labels"] if _labels_beside(path) else ["images"]
-    with _opened(path) as loaded:
+    with _open(path) as loaded:
         if isinstance(loaded, np.ndarray):
             return ["images"]
         members = set(loaded.zip.namelist())
@@ -112,14 +112,14 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
         payload, beside = read_bytes(path), _labels_beside(path)
         arrays = {"images": parse_idx(payload, payload[3] if len(payload) > 3 else 0, path)}
         return arrays | ({"labels": parse_idx(read_bytes(beside), 1, beside)} if beside else {})
-    with _opened(path) as loaded:
+    with _open(path) as loaded:
         if isinstance(loaded, np.ndarray):
             return {"images": loaded}
         return {name: loaded[name] for name in names}
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open(path: Path) -> Iterator[Any]:
     """What np.load makes of the file, and one sentence for whatever it raises."""
     try:
         file = open(path, "rb")  # np.load itself leaves a damaged file open

@@ -38,19 +38,19 @@ class PictureError(DataError):
 
 def read_picture(path: Path) -> Picture:
     """The picture's first frame, upright. Raises PictureError."""
-    with _opened(path) as picture:
+    with _open(path) as picture:
         return _read(picture)
 
 
 def measure_picture(path: Path) -> tuple[int, int]:
     """(height, width) of a picture when upright, without reading its pixels. Raises PictureError."""
-    with _opened(path) as picture:
+    with _open(path) as picture:
         swapped = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8) and picture.format != "TIFF"  # done by Pillow
         return picture.size if swapped else picture.size[::-1]
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path) -> Iterator[Image.Image]:
     """Open a picture, and turn whatever Pillow raises for its format into PictureError."""
     try:
         with warnings.catch_warnings():

@@ -23,7 +23,7 @@ TRAIN, TEST, VALID = range(3)  # independent streams of one seed
 HELD_OUT = 2**64 // 10  # of the 2⁶⁴ places an image can fall on: a tenth
 
 
-def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
+def shuffle_rows(count: int, seed: int, stream: int) -> NDArray[np.int64]:
     """A permutation of range(count), a pure function of its arguments."""
     source = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,)))
     return np.random.Generator(source).permutation(count)
@@ -31,7 +31,7 @@ def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
 
 def digests(images: NDArray) -> NDArray[np.uint64]:
     """A 64-bit BLAKE2b hash of each image (N, …), as uint64 (N,): equal pixels have equal hashes."""
-    return _hashed(np.add(image, 0.0).reshape(-1) for image in images)  # −0.0 is 0.0
+    return _hash(np.add(image, 0.0).reshape(-1) for image in images)  # −0.0 is 0.0
 
 
 def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -44,7 +44,7 @@ def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], 
     if len(images) < 2:
         raise DataError(f"{file} has 1 image and no test part: at least 2 are needed")
     key = hashlib.blake2b(str(seed).encode()).digest()
-    place = _hashed(digests(images), key)
+    place = _hash(digests(images), key)
     rows = np.argsort(place, kind="stable")
     first, last = place[rows[[0, -1]]]
     if first == last:
@@ -55,7 +55,7 @@ def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], 
     return rows[~test], rows[test]
 
 
-def _hashed(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
+def _hash(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
     found = b"".join(hashlib.blake2b(part, digest_size=8, key=key).digest() for part in parts)
     return np.frombuffer(found, np.uint64)
 
@@ -94,12 +94,12 @@ def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
             continue
         if wanted > len(images):
             raise DataError(f"{dataset.name} has {len(images)} {part} images, {wanted} were asked for")
-        rows = shuffled(len(images), seed, stream)[:wanted]
+        rows = shuffle_rows(len(images), seed, stream)[:wanted]
         changes[part] = images[rows]
         if labels is not None:
             changes[f"{part}_labels"] = labels[rows]
     if dataset.valid is not None and size[1] is not None:
-        changes["valid"] = dataset.valid[shuffled(len(dataset.valid), seed, VALID)[: size[1]]]
+        changes["valid"] = dataset.valid[shuffle_rows(len(dataset.valid), seed, VALID)[: size[1]]]
     return replace(dataset, **changes)
 
 
