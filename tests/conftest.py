@@ -10,9 +10,9 @@ from hypothesis import settings
 
 from minigrad import backends, core, to_device
 from minigrad.core import rules, tree
-from minigrad.program.cpu import plan, schedule
 from tests.support import ids, world
 from tests.support.host import to_host
+from tests.support.programs import WAYS
 
 settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
@@ -174,12 +174,7 @@ def ours(on_device):
     return Minigrad(on_device)
 
 
-@pytest.fixture(params=["whole", "in regions", "in regions, row by row"])
-def way(request, monkeypatch):
-    """Also cut small arrays, and into parts of a row."""
-    if request.param != "whole":
-        monkeypatch.setattr(schedule, "SMALL", 0)
-    if request.param == "in regions, row by row":
-        monkeypatch.setattr(plan, "PART", 1)
-        monkeypatch.setattr(plan, "SHORTEST", 1)
-    return request.param
+@pytest.fixture(params=WAYS)
+def way(request):
+    """How programs run: as they are; with small arrays cut too; and that into parts of a row."""
+    return WAYS[request.param]

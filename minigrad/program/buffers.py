@@ -1,131 +1,136 @@
-"""Layout: places in one block of memory, reused as soon as nobody will read them again."""
+"""Buffers: how long an array is needed, where it lies in one block of memory, and over which arguments."""
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
-from minigrad.core.traits import Cut
-from minigrad.program.cpu.schedule import Region
+from minigrad.backends import Backend
 from minigrad.program.graph import Kind
+from minigrad.program.tuning import Tuning
 
-ALIGN = 64  # bytes: a cache line
+FOREVER = 1 << 60  # later than any time
 
 
 class Life(NamedTuple):
-    """How many bytes something has, and the times from which to which it must be left alone."""
+    """How many bytes a buffer has, and the first and the last time at which it must be left alone."""
 
     bytes: int
     born: int
     dies: int
 
 
-SMALL = 1 << 12  # bytes: for a smaller thing a good place is not worth a search
+def lifetimes(
+    kinds: Sequence[Kind], born: dict[int, int], reads: Iterable[tuple[int, int]], results: Iterable[int]
+) -> dict[int, Life]:
+    """How long the slots in `born`, which says when each is computed, are needed: until the last of `reads` (pairs of a
+    slot and a time), and for good if they are among the results."""
+    dies = dict(born)
+    for slot, time in reads:
+        if slot in dies:
+            dies[slot] = max(dies[slot], time)
+    for slot in results:
+        if slot in dies:
+            dies[slot] = FOREVER
+    return {slot: Life(kinds[slot].bytes, time, dies[slot]) for slot, time in born.items()}
 
 
-def fit(lives: dict[Any, Life]) -> tuple[dict[Any, int], int]:
-    """Offsets into a block of memory, and its size.
+# A place in the block
 
-    First fit into the gaps that are free while something lives, the largest first (Pisarchyk and Lee, arXiv:2001.03288,
-    greedy by size); what is small comes after all that, in places of its own size that are handed on.
+
+def fit(lives: dict[Any, Life], tuning: Tuning) -> tuple[dict[Any, int], int]:
+    """Offsets into a block of memory, and its size, in bytes: buffers that live at the same time do not overlap.
+
+    First fit into the gaps that are free while a buffer lives, the largest buffer first (Pisarchyk and Lee,
+    arXiv:2001.03288, greedy by size). Small buffers come after all that, each in a place that one of its size has left.
     """
-    large = {slot: life for slot, life in lives.items() if life.bytes > SMALL}
+    large = {key: life for key, life in lives.items() if life.bytes > tuning.smallest_search}
     placed: list[tuple[int, int, int, int]] = []  # (offset, end, born, dies), in this order
     offsets: dict[Any, int] = {}
-    for slot, life in sorted(large.items(), key=lambda item: -item[1].bytes):
-        size = _rounded(life.bytes)
+    for key, life in sorted(large.items(), key=lambda item: -item[1].bytes):
+        size = _round_up(life.bytes, tuning.alignment)
         offset = 0
         for begin, end, born, dies in placed:
             if born <= life.dies and dies >= life.born:
                 if begin - offset >= size:
                     break
                 offset = max(offset, end)
-        offsets[slot] = offset
+        offsets[key] = offset
         insort(placed, (offset, offset + size, life.born, life.dies))
-    return _handed_on(lives, offsets, max((end for _, end, _, _ in placed), default=0))
+    small = {key: life for key, life in lives.items() if key not in offsets}
+    top = max((end for _, end, _, _ in placed), default=0)
+    places, top = _fit_by_size(small, top, tuning.alignment)
+    return offsets | places, top
 
 
-def _handed_on(lives: dict[Any, Life], offsets: dict[Any, int], top: int) -> tuple[dict[Any, int], int]:
-    """Places from `top` on for what has none, each used again by the next thing of its size."""
+def _fit_by_size(lives: dict[Any, Life], top: int, alignment: int) -> tuple[dict[Any, int], int]:
+    """Offsets from `top` on, and the end of the last place; a place is used again by the next buffer of its size."""
+    offsets: dict[Any, int] = {}
     free: dict[int, list[int]] = {}
     busy: list[tuple[int, int, int]] = []  # (dies, size, offset): a heap
-    small = [(life, slot) for slot, life in lives.items() if slot not in offsets]
-    for life, slot in sorted(small, key=lambda item: item[0].born):
+    for key, life in sorted(lives.items(), key=lambda item: item[1].born):
         while busy and busy[0][0] < life.born:
             _, size, offset = heappop(busy)
             free.setdefault(size, []).append(offset)
-        size = _rounded(life.bytes)
+        size = _round_up(life.bytes, alignment)
         if not free.get(size):
             free[size] = [top]
             top += size
-        offsets[slot] = free[size].pop()
-        heappush(busy, (life.dies, size, offsets[slot]))
+        offsets[key] = free[size].pop()
+        heappush(busy, (life.dies, size, offsets[key]))
     return offsets, top
 
 
-def _rounded(size: int) -> int:
-    return -(-max(1, size) // ALIGN) * ALIGN
+def _round_up(size: int, alignment: int) -> int:
+    return -(-max(1, size) // alignment) * alignment
 
 
-def taken_over(
-    regions: Sequence[Region],
-    kinds: Sequence[Kind],
-    source: dict[int, int],
-    outputs: Iterable[int],
-    donated: Sequence[int],
+# Over a donated argument
+
+
+def find_overwrites(
+    kinds: Sequence[Kind], outputs: Iterable[int], donated: Iterable[int], is_done: Callable[[int, int], bool]
 ) -> dict[int, int]:
-    """For results among the outputs that can be written over a donated input of their kind: that input's slot.
+    """For outputs that can be written over a donated argument of their shape and dtype: the slot of that argument.
 
-    An input that is handed out itself, or a view of it, is left alone, and so is it for sums, which are not made part
-    by part. Each part of a result may be written when nobody will read that part of the input: all readers came before;
-    those of the same region, whose parts run at different times, read the same part and no other.
+    `is_done(argument, output)` says whether all who read the argument have done so when the output is written there.
     """
-    readers: dict[int, list[_Reader]] = {slot: [] for slot in donated}
-    made: dict[int, tuple[Region, int, Cut | None]] = {}
-    for region in regions:
-        for step, (instruction, cut) in enumerate(region.steps):
-            made[instruction.result] = region, step, cut
-            for i, operand in enumerate(instruction.operands):
-                if isinstance(operand, int) and source[operand] in readers:
-                    axis = cut.operands[i] if cut else None
-                    in_place = instruction.primitive.traits.in_place
-                    reader = _Reader(region, step, operand == source[operand], axis, in_place)
-                    readers[source[operand]].append(reader)
-    free = [slot for slot in donated if slot not in {source[output] for output in outputs}]
-    taken: dict[int, int] = {}
-    for output in outputs:
-        if output not in made or output in taken or _is_sum(made[output][2]):
-            continue
-        for slot in free:
-            if kinds[slot] == kinds[output] and all(_is_done(reader, *made[output]) for reader in readers[slot]):
-                taken[output] = slot
-                free.remove(slot)
+    free = list(donated)
+    found: dict[int, int] = {}
+    for output in dict.fromkeys(outputs):
+        for argument in free:
+            if kinds[argument] == kinds[output] and is_done(argument, output):
+                found[output] = argument
+                free.remove(argument)
                 break
-    return taken
+    return found
 
 
-def _is_sum(cut: Cut | None) -> bool:
-    return cut is not None and cut.result is None
+# What a run holds
 
 
-class _Reader(NamedTuple):
-    """A step that reads an input: directly, or through a view; the axis along which it takes it in parts, and whether
-    it may write over an element that it has read."""
+class Memory(NamedTuple):
+    """Bytes that a run holds beside its arguments."""
 
-    region: Region
-    step: int
-    directly: bool
-    axis: int | None
-    in_place: bool
+    intermediate: int  # one block, reused over and over
+    results: int  # handed out; those over donated arguments take none
+    scratch: int  # for one part at a time, all threads together
+    kernels: int  # what kernels of all programs keep for their next call (the columns of a convolution), so far
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{name} {bytes / 1e6:.3f} MB" for name, bytes in (*self._asdict().items(), ("total", self.total))
+        )
 
 
-def _is_done(reader: _Reader, region: Region, step: int, cut: Cut | None) -> bool:
-    """Whether a reader has read a part of an input before a step writes that part of its result there."""
-    if reader.region is not region:
-        return reader.region.moment < region.moment
-    same_part = reader.directly and (cut is None or reader.axis == cut.result)
-    if reader.step == step:
-        return same_part and reader.in_place
-    return reader.step < step and (same_part or cut is None)
+def span(backend: Backend, array: Any) -> tuple[int, int]:
+    """The addresses from and to which an array's elements lie."""
+    begin = backend.address(array)
+    steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)] if array.size else []
+    return begin + sum(min(s, 0) for s in steps), begin + sum(max(s, 0) for s in steps) + array.dtype.itemsize

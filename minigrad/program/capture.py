@@ -13,8 +13,10 @@ from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Interpreter, Primitive, Tracer
 from minigrad.core.origin import Origin
 from minigrad.ops import linalg
-from minigrad.program.graph import Constant, Instruction, Kind, is_array, is_dynamic, kind_of
-from minigrad.program.program import Outside, Program, Signature, fingerprint
+from minigrad.program.graph import Constant, Graph, Instruction, Kind, is_array, is_dynamic, kind_of
+from minigrad.program.program import Program
+from minigrad.program.signature import Outside, Signature, fingerprint
+from minigrad.program.tuning import DEFAULT, Tuning
 
 
 class CaptureError(OperandTypeError):
@@ -89,25 +91,25 @@ class Capture(Interpreter):
         return made
 
 
-def captured(f: Callable, args: tuple, kwargs: dict[str, Any]) -> Program:
+def capture(f: Callable, args: tuple, kwargs: dict[str, Any], tuning: Tuning) -> Program:
     """The program of f(*args, **kwargs), as f did it."""
     leaves, structure = tree.flatten((args, kwargs))
-    with Capture() as capture:
-        inputs = [capture.lift(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
+    with Capture() as level:
+        inputs = [level.lift(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
         arguments, keywords = tree.unflatten(structure, inputs)
         results, result_structure = tree.flatten(f(*arguments, **keywords))
-        outputs = tuple(capture.operand(result) for result in results)
+        outputs = tuple(level.operand(result) for result in results)
     signature = Signature(structure, tuple(kind_of(x) if is_dynamic(x) else Constant(x) for x in leaves))
     slots = tuple(x.slot for x in inputs if isinstance(x, CaptureTracer))
-    instructions = tuple(capture.instructions)
-    outside = tuple(capture.outside.values())
+    outside = tuple(level.outside.values())
     backend = _where(leaves, [taken.array for taken in outside], [o.value for o in outputs if isinstance(o, Constant)])
     for taken in outside:
         taken.check()
-    return Program(signature, backend, tuple(capture.kinds), slots, instructions, outputs, result_structure, outside)
+    graph = Graph(backend, tuple(level.kinds), slots, tuple(level.instructions), outputs)
+    return Program(graph, signature, result_structure, outside, tuning)
 
 
-def trace(f: Any, *rest: Any, **options: Any) -> Any:
+def trace(f: Any, *rest: Any, tuning: Tuning = DEFAULT, **options: Any) -> Any:
     """`trace(f)(*args)` is the program of everything f does with these arguments; print it.
 
     Gradients, optimisers and random draws inside f are part of it. Arrays among the arguments (trees of them) become
@@ -126,7 +128,7 @@ def trace(f: Any, *rest: Any, **options: Any) -> Any:
         raise OperandTypeError("trace: give the arguments in a second call, mg.trace(f)(*args)")
 
     def traced(*args: Any, **kwargs: Any) -> Program:
-        return captured(f, args, kwargs)
+        return capture(f, args, kwargs, tuning)
 
     return traced
 

@@ -1,9 +1,10 @@
-"""Instructions: one primitive each, from slots and constants to a slot."""
+"""Graph: what a program computes, as pure data. Numbered slots, and instructions that fill one slot each."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from minigrad.backends import NEUTRAL, Backend
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.interpreter import EXPLAINED, Primitive, Tracer, explained
 from minigrad.core.origin import Origin
-from minigrad.show.text import constant
+from minigrad.core.printing import as_text
 
 
 class Kind(NamedTuple):
@@ -29,38 +30,13 @@ class Kind(NamedTuple):
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
-def kind_of(x: Any) -> Kind:
-    """Shape and dtype of an array or number."""
-    return Kind(tuple(shape_of(x)), dtype_of(x))
-
-
-def is_dynamic(leaf: Any) -> bool:
-    """Whether a leaf of the arguments is data: arrays of numbers are; Python numbers and other things are code."""
-    dtype = getattr(leaf, "dtype", None)
-    return isinstance(dtype, np.dtype) and dtype.kind in "biufc"
-
-
-def is_array(x: Any) -> bool:
-    """Whether x is an array of numbers, which somebody may change; not a number, and not a traced value."""
-    return is_dynamic(x) and not isinstance(x, (Tracer, *NEUTRAL))
-
-
-def exact(x: Any) -> Any:
-    """Equal for what no function tells apart: 1, 1.0 and True differ, and so do 0.0 and -0.0; a NaN is itself."""
-    if isinstance(x, (float, complex)):
-        return type(x), repr(x)
-    if isinstance(x, (tuple, frozenset)):
-        return type(x), (tuple if isinstance(x, tuple) else frozenset)(map(exact, x))
-    return type(x), x
-
-
 class Constant(NamedTuple):
     """An operand that is the same in every run."""
 
     value: Any
 
     def __str__(self) -> str:
-        return constant(self.value)
+        return as_text(self)
 
 
 class Instruction(NamedTuple):
@@ -76,9 +52,47 @@ class Instruction(NamedTuple):
         """The slots it reads."""
         return [operand for operand in self.operands if isinstance(operand, int)]
 
-    def run(self, backend: Backend, args: Sequence[Any], **changed: Any) -> Any:
-        """The formula on arrays; `changed` are `out` and other parameters. Errors say what was computed on what."""
+    def run(self, backend: Backend, args: Sequence[Any]) -> Any:
+        """The result for these arrays. Errors say what was computed on what."""
         try:
-            return self.primitive.forward(backend, *args, **{**self.params, **changed})
+            return self.primitive.forward(backend, *args, **self.params)
         except EXPLAINED as error:
             raise explained(error, self.primitive, args, self.params) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Instructions from `inputs` to `outputs`, in an order in which they can be run."""
+
+    backend: Backend
+    kinds: tuple[Kind, ...]  # by slot
+    inputs: tuple[int, ...]  # slots
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[int | Constant, ...]
+    donated: tuple[int, ...] = ()  # inputs that a run may write its results over
+
+    def kind(self, operand: int | Constant) -> Kind:
+        """Shape and dtype of a slot or a constant."""
+        return self.kinds[operand] if isinstance(operand, int) else kind_of(operand.value)
+
+    def constant_arrays(self) -> Iterator[Any]:
+        """The arrays among the constants that a run reads or hands out."""
+        for operand in (*self.outputs, *(operand for i in self.instructions for operand in i.operands)):
+            if isinstance(operand, Constant) and is_array(operand.value):
+                yield operand.value
+
+
+def kind_of(x: Any) -> Kind:
+    """Shape and dtype of an array or number."""
+    return Kind(tuple(shape_of(x)), dtype_of(x))
+
+
+def is_dynamic(leaf: Any) -> bool:
+    """Whether a leaf of the arguments is data: arrays of numbers are; Python numbers and other things are code."""
+    dtype = getattr(leaf, "dtype", None)
+    return isinstance(dtype, np.dtype) and dtype.kind in "biufc"
+
+
+def is_array(x: Any) -> bool:
+    """Whether x is an array of numbers, which somebody may change; not a number, and not a traced value."""
+    return is_dynamic(x) and not isinstance(x, (Tracer, *NEUTRAL))

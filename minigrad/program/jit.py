@@ -14,13 +14,15 @@ from minigrad.core.arguments import integers
 from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Eval, Tracer, current
-from minigrad.program.capture import captured
-from minigrad.program.graph import exact, is_dynamic
-from minigrad.program.passes import simplified
+from minigrad.program.capture import capture
+from minigrad.program.graph import is_dynamic
+from minigrad.program.passes import simplify
 from minigrad.program.program import Program
+from minigrad.program.signature import exact
+from minigrad.program.tuning import DEFAULT, Tuning
 
 
-def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
+def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAULT) -> Callable:
     """f, captured on its first call with arguments of a kind, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
@@ -70,9 +72,9 @@ def jit(f: Callable, donate: int | Sequence[int] = ()) -> Callable:
         given += [False] * (len(leaves) - len(given))
         data = {i: kind for i, kind in enumerate(kinds) if is_dynamic(leaves[i])}
         code = {i: frozenset([kind]) for i, kind in enumerate(kinds) if i not in data}
-        program = simplified(captured(f, args, kwargs))
-        donated = [slot for slot, i in zip(program.inputs, data, strict=True) if given[i]]
-        program = replace(program, donated=tuple(donated))
+        program = capture(f, args, kwargs, tuning)
+        donated = tuple(slot for slot, i in zip(program.inputs, data, strict=True) if given[i])
+        program = replace(program, graph=simplify(replace(program.graph, donated=donated), tuning))
         lost = [i for i in data if given[i] and not isinstance(leaves[i], NEUTRAL)]
         alike.append(_Known(program, told_apart, tree.taker(structure), data, code, lost))
         return alike[-1]

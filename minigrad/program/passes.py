@@ -1,24 +1,23 @@
-"""Passes: the same program with less to do. Each takes a program and returns one."""
+"""Passes: constant folding, common subexpressions and dead code. Each takes a graph and returns one with less to do."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from minigrad.backends import NEUTRAL
-from minigrad.program.graph import Constant, Instruction
-from minigrad.program.program import Program
+from minigrad.core.vectors import zeros_like_p
+from minigrad.program.graph import Constant, Graph, Instruction
+from minigrad.program.tuning import Tuning
 
 
-def simplified(program: Program) -> Program:
+def simplify(graph: Graph, tuning: Tuning) -> Graph:
     """All passes."""
-    return without_dead_code(without_repetition(folded(program)))
+    return remove_dead_code(share_subexpressions(fold_constants(graph, tuning)))
 
 
-LARGEST = 1 << 16  # bytes of a constant worth keeping
-
-
-def folded(program: Program) -> Program:
+def fold_constants(graph: Graph, tuning: Tuning) -> Graph:
     """Compute now what is the same in every run: a gradient begins with some of that.
 
     An array of equal elements is one element, broadcast; such are zeros_like of anything, views of such arrays and
@@ -26,66 +25,69 @@ def folded(program: Program) -> Program:
     """
     known: dict[int, Constant] = {}
     kept: list[Instruction] = []
-    for instruction in program.instructions:
-        operands = tuple(known.get(o, o) if isinstance(o, int) else o for o in instruction.operands)
-        instruction = instruction._replace(operands=operands)
-        value = _value_of(instruction, program)
+    for instruction in graph.instructions:
+        instruction = instruction._replace(operands=_substitute(instruction.operands, known))
+        value = _value_of(instruction, graph, tuning)
         if value is None:
             kept.append(instruction)
         else:
             known[instruction.result] = Constant(value)
-    outputs = tuple(known.get(o, o) if isinstance(o, int) else o for o in program.outputs)
-    return replace(program, instructions=tuple(kept), outputs=outputs)
+    return replace(graph, instructions=tuple(kept), outputs=_substitute(graph.outputs, known))
 
 
-def _value_of(instruction: Instruction, program: Program) -> Any:
-    """What an instruction gives in every run; None where that varies, or would take much memory."""
-    primitive, kind, xp = instruction.primitive, program.kinds[instruction.result], program.backend.xp
-    if primitive.name == "zeros_like":
-        return xp.broadcast_to(xp.zeros((), kind.dtype), kind.shape)
-    if any(isinstance(operand, int) for operand in instruction.operands):
-        return None
-    values = [operand.value for operand in instruction.operands]
-    one = [_element(value) for value in values]
-    if all(element is not None for element in one) and (primitive.traits.exact or primitive.view_of is not None):
-        element = one[0] if primitive.view_of is not None else primitive.forward(program.backend, *one)
-        return xp.broadcast_to(xp.asarray(element, kind.dtype), kind.shape)
-    return instruction.run(program.backend, values) if kind.bytes <= LARGEST else None
-
-
-def _element(value: Any) -> Any:
-    """The element that all of a constant consists of; None if there are several."""
-    if isinstance(value, NEUTRAL):
-        return value
-    return value[(0,) * value.ndim] if value.size and not any(value.strides) else None
-
-
-def without_dead_code(program: Program) -> Program:
-    """Leave out what no output depends on."""
-    needed = {output for output in program.outputs if isinstance(output, int)}
-    kept: list[Instruction] = []
-    for instruction in reversed(program.instructions):
-        if instruction.result in needed:
-            kept.append(instruction)
-            needed.update(instruction.reads())
-    return replace(program, instructions=tuple(reversed(kept)))
-
-
-def without_repetition(program: Program) -> Program:
+def share_subexpressions(graph: Graph) -> Graph:
     """Compute each thing once: the same primitive of the same operands gives the same result."""
     same: dict[int, int] = {}
     seen: dict[Any, int] = {}
     kept: list[Instruction] = []
-    for instruction in program.instructions:
-        operands = tuple(same.get(o, o) if isinstance(o, int) else o for o in instruction.operands)
-        key = instruction.primitive.name, tuple(map(_identity, operands)), repr(sorted(instruction.params.items()))
+    for instruction in graph.instructions:
+        instruction = instruction._replace(operands=_substitute(instruction.operands, same))
+        params = repr(sorted(instruction.params.items()))
+        key = instruction.primitive, tuple(map(_identity, instruction.operands)), params
         if key in seen:
             same[instruction.result] = seen[key]
         else:
             seen[key] = instruction.result
-            kept.append(instruction._replace(operands=operands))
-    outputs = tuple(same.get(o, o) if isinstance(o, int) else o for o in program.outputs)
-    return replace(program, instructions=tuple(kept), outputs=outputs)
+            kept.append(instruction)
+    return replace(graph, instructions=tuple(kept), outputs=_substitute(graph.outputs, same))
+
+
+def remove_dead_code(graph: Graph) -> Graph:
+    """Leave out what no output depends on."""
+    needed = {output for output in graph.outputs if isinstance(output, int)}
+    kept: list[Instruction] = []
+    for instruction in reversed(graph.instructions):
+        if instruction.result in needed:
+            kept.append(instruction)
+            needed.update(instruction.reads())
+    return replace(graph, instructions=tuple(reversed(kept)))
+
+
+def _substitute(operands: Iterable[int | Constant], known: Mapping[int, int | Constant]) -> tuple[int | Constant, ...]:
+    """Operands, with what is known to equal a slot in place of it."""
+    return tuple(known.get(o, o) if isinstance(o, int) else o for o in operands)
+
+
+def _value_of(instruction: Instruction, graph: Graph, tuning: Tuning) -> Any:
+    """What an instruction gives in every run; None where that varies, or would take much memory."""
+    primitive, kind, xp = instruction.primitive, graph.kinds[instruction.result], graph.backend.xp
+    if primitive is zeros_like_p:
+        return xp.broadcast_to(xp.zeros((), kind.dtype), kind.shape)
+    if instruction.reads():
+        return None
+    values = [operand.value for operand in instruction.operands]
+    one = [_element_of(value) for value in values]
+    if all(element is not None for element in one) and (primitive.traits.exact or primitive.view_of is not None):
+        element = one[0] if primitive.view_of is not None else primitive.forward(graph.backend, *one)
+        return xp.broadcast_to(xp.asarray(element, kind.dtype), kind.shape)
+    return instruction.run(graph.backend, values) if kind.bytes <= tuning.largest_constant else None
+
+
+def _element_of(value: Any) -> Any:
+    """The element that all of a constant consists of; None if there are several."""
+    if isinstance(value, NEUTRAL):
+        return value
+    return value[(0,) * value.ndim] if value.size and not any(value.strides) else None
 
 
 def _identity(operand: int | Constant) -> Any:

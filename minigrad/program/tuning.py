@@ -37,3 +37,6 @@ class Tuning:
     most_arguments: int = 500  # buffers of one generated kernel: CUDA takes parameters of 4096 bytes
     factors: tuple[int, ...] = (2, 3, 4)  # of a depth-to-space that a convolution does as it stores its result
     warm_ups: int = 2  # runs before a program is recorded, which compile and load what it needs
+
+
+DEFAULT = Tuning()

@@ -1,20 +1,25 @@
-"""Shown: which memory a value shows, and in what order; what NumPy calls strides, for values that are not there yet."""
+"""Views: which memory a value shows, and in what order; what NumPy calls strides, for arrays that are not there yet."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.program.graph import Constant, Instruction, Kind
+from minigrad.backends import NEUTRAL, Backend
+from minigrad.core.vectors import reshape_p
+from minigrad.ops.comparisons import stop_gradient_p
+from minigrad.ops.indexing import slice_p
+from minigrad.program.graph import Constant, Graph, Instruction, Kind
 
 Root = int | Constant  # what has memory: a slot, or an array from outside
 
 
 class Shown(NamedTuple):
-    """How a slot, or a constant array, shows memory: steps along its axes and a beginning, counted in numbers."""
+    """How a slot, or a constant array, shows memory: strides along its axes and an offset, counted in elements."""
 
     root: Root
     shape: tuple[int, ...]
@@ -22,7 +27,8 @@ class Shown(NamedTuple):
     offset: int
 
     def axes(self, shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
-        """(numbers inside, length, step) of each axis when broadcast to a shape; neighbours joined where possible."""
+        """(elements inside, length, stride) of each axis when broadcast to a shape, the innermost first; neighbours are
+        joined where possible, and axes without a stride left out."""
         strides = (0,) * (len(shape) - len(self.shape)) + tuple(
             0 if n == 1 else stride for n, stride in zip(self.shape, self.strides)
         )
@@ -37,22 +43,83 @@ class Shown(NamedTuple):
         return tuple(axis for axis in found if axis[2])
 
 
+@dataclass(frozen=True)
+class Views:
+    """How every slot of a graph shows memory: its own, or that of another slot or of a constant."""
+
+    shown: dict[int, Shown]
+    slots: frozenset[int]  # those that show memory which is not their own
+
+    def of(self, operand: int | Constant) -> Shown | None:
+        """How an operand shows memory; None for a number. Raises ValueError for a constant whose strides are no
+        multiples of its elements."""
+        if isinstance(operand, int):
+            return self.shown[operand]
+        if isinstance(operand.value, NEUTRAL):
+            return None
+        if _is_askew(operand.value):
+            array = operand.value
+            raise ValueError(f"an array from outside lies askew in memory: strides {array.strides} of {array.dtype}")
+        return _show_constant(operand)
+
+    def root_of(self, slot: int) -> int:
+        """The slot whose memory a slot shows: itself, if that is its own or a constant's."""
+        root = self.shown[slot].root
+        return root if isinstance(root, int) else slot
+
+    def roots_of(self, operands: Iterable[int | Constant]) -> set[int]:
+        """The slots whose memory operands show."""
+        roots = [self.shown[operand].root for operand in operands if isinstance(operand, int)]
+        return {root for root in roots if isinstance(root, int)}
+
+
+def find_views(graph: Graph) -> Views:
+    """How every slot of a graph shows memory. Inputs are contiguous.
+
+    A result is a view where its primitive can give one, of an array: the executors copy nothing there.
+    """
+    shown = {slot: Shown(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot])) for slot in graph.inputs}
+    views = set()
+    for instruction in graph.instructions:
+        slot, view = instruction.result, _view_of_operand(instruction, shown)
+        if view is not None:
+            views.add(slot)
+        shown[slot] = view or Shown(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot]))
+    return Views(shown, frozenset(views))
+
+
+def _view_of_operand(instruction: Instruction, shown: dict[int, Shown]) -> Shown | None:
+    """What an instruction shows of its operand's memory; None if it does not."""
+    if instruction.primitive.view_of is None:
+        return None
+    operand = instruction.operands[instruction.primitive.view_of]
+    if isinstance(operand, int):
+        return view_of(instruction, shown[operand])
+    if isinstance(operand.value, NEUTRAL) or _is_askew(operand.value):
+        return None
+    return view_of(instruction, _show_constant(operand))
+
+
 def view_of(instruction: Instruction, x: Shown) -> Shown | None:
-    """What a view shows; None where it cannot be one: pixels laid out in another order."""
-    if instruction.primitive.name == "stop_gradient":
-        return x
-    params = instruction.params
-    if instruction.primitive.name == "reshape":
-        return _reshaped(x, params["shape"])
-    if instruction.primitive.name == "slice" and ... not in params["index"]:
-        params = {"index": (*params["index"], ...)}  # so that a single number is an array too
+    """What a view shows; None where it must be a copy: a reshape to another order of elements."""
+    if instruction.primitive is reshape_p:
+        return _reshape(x, instruction.params["shape"])
     pretended = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)
-    y = instruction.primitive.forward(Host, pretended, **params)
+    y = show_array(instruction, Host, pretended, instruction.params)
     begin = y.__array_interface__["data"][0] - pretended.__array_interface__["data"][0]
     return Shown(x.root, y.shape, y.strides, x.offset + begin)
 
 
-def _reshaped(x: Shown, shape: tuple[int, ...]) -> Shown | None:
+def show_array(instruction: Instruction, backend: Backend | type[Host], x: Any, params: dict[str, Any]) -> Any:
+    """The array that a view shows of x, in the memory of x."""
+    if instruction.primitive is stop_gradient_p:
+        return x
+    if instruction.primitive is slice_p and ... not in params["index"]:
+        params = {"index": (*params["index"], ...)}  # so that one element is an array too
+    return instruction.primitive.forward(backend, x, **params)
+
+
+def _reshape(x: Shown, shape: tuple[int, ...]) -> Shown | None:
     """A view in another shape: of what is contiguous, or with axes of length 1 put in or left out."""
     count = math.prod(shape)
     if x.axes(x.shape) == ((1, count, 1),) or count <= 1:
@@ -64,7 +131,19 @@ def _reshaped(x: Shown, shape: tuple[int, ...]) -> Shown | None:
     return Shown(x.root, shape, tuple(0 if n == 1 else next(strides) for n in shape), x.offset)
 
 
+def _show_constant(operand: Constant) -> Shown:
+    array = operand.value
+    strides = tuple(stride // array.dtype.itemsize for stride in array.strides)
+    return Shown(operand, tuple(array.shape), strides, 0)
+
+
+def _is_askew(array: Any) -> bool:
+    """Whether steps along an array's axes are no multiples of its elements."""
+    return any(stride % array.dtype.itemsize for stride in array.strides)
+
+
 def contiguous(kind: Kind) -> tuple[tuple[int, ...], int]:
+    """Strides and offset of an array in memory of its own."""
     return tuple(math.prod(kind.shape[i + 1 :]) for i in range(len(kind.shape))), 0
 
 

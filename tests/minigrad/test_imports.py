@@ -13,13 +13,14 @@ PACKAGE = Path(mg.__file__).parent
 
 
 LAYERS = (
-    ("commandline",),
+    ("commandline", "interrupts"),
     ("backends",),
-    ("core", "ops", "show"),
+    ("core", "ops"),
     ("random",),
     ("device",),
     ("checks",),
     ("program",),
+    ("show",),
 )
 """From the top of DESIGN.md's table down; a file imports from rows above its own, and from its own folder."""
 

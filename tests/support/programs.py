@@ -1,4 +1,4 @@
-"""What tests of programs share: when two results are the same, and how to cut small programs too."""
+"""What tests of programs share: when two results are the same, and tunings that cut small programs into parts too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad import backends
 from minigrad.core import tree
-from minigrad.program.cpu import plan, schedule
+from minigrad.program.tuning import Tuning
 from tests.support.host import to_host
 
 
@@ -15,12 +15,16 @@ def same(left, right):
     return _compared(left, right, lambda x, y: np.array_equal(x, y, equal_nan=True))
 
 
+ROW_BY_ROW = {"worth_region": 0, "part": 1, "shortest_product": 1}
+WAYS = {"whole": Tuning(), "in regions": Tuning(worth_region=0), "in regions, row by row": Tuning(**ROW_BY_ROW)}
+
+
 def agree(left, right, way):
     """The same to the bit, except where rows are cut: then sums of a few terms may be added up in another order.
 
     That moves a sum of n terms by at most n roundings of their size; n < 64 here, and no size is far above 1.
     """
-    return _compared(left, right, close) if way == "in regions, row by row" else same(left, right)
+    return _compared(left, right, close) if way.part == 1 else same(left, right)
 
 
 def _compared(left, right, equal):
@@ -37,11 +41,6 @@ def close(x, y):
     return np.allclose(x, y, rtol=0, atol=64 * np.finfo(np.asarray(x).dtype).eps * size, equal_nan=True)
 
 
-def cut_everything(patch, threads=1):
+def cut_everything(threads=1):
     """Small arrays too, into parts of a row, on so many threads."""
-    from minigrad.program.cpu import threads as pool
-
-    patch.setattr(pool, "count", lambda: threads)
-    patch.setattr(schedule, "SMALL", 0)
-    for name, value in (("PART", 1), ("SHORTEST", 1), ("WORTH_THREADS", 0)):
-        patch.setattr(plan, name, value)
+    return Tuning(**ROW_BY_ROW, worth_threads=0, threads=threads)

@@ -1,8 +1,8 @@
-"""Replay: a program bound to memory, as lists of calls that only have to be made.
+"""Replay: a graph bound to memory, as lists of calls that only have to be made.
 
 The plan says what is where. Here every instruction on every part becomes a `Call` of its formula on the very arrays it
-reads and writes, so that a run makes calls and nothing else. Only what arrives at another address than
-last time (a new batch, a new result) is bound again.
+reads and writes, so that a run makes calls and nothing else. Only what arrives at another address than last time (a new
+batch, a new result) is bound again.
 """
 
 from __future__ import annotations
@@ -15,44 +15,45 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.backends import backend_of
 from minigrad.core.traits import Cut
 from minigrad.interrupts import CTRL_C, defer_signals
-from minigrad.program.buffers import ALIGN
+from minigrad.program.buffers import Memory, span
 from minigrad.program.calls import Call, addition, call_of, make, make_and_look
 from minigrad.program.cpu import threads
-from minigrad.program.cpu.plan import Part, planned
+from minigrad.program.cpu.plan import make_plan
 from minigrad.program.cpu.schedule import Region
-from minigrad.program.cpu.tiling import cuts, params_of
-from minigrad.program.graph import Constant, Instruction, is_array, is_dynamic, kind_of
-from minigrad.program.memory import Memory, span
-
-if TYPE_CHECKING:
-    from minigrad.program.program import Program
+from minigrad.program.cpu.scratch import Part
+from minigrad.program.cpu.tiling import find_cuts, params_of
+from minigrad.program.graph import Constant, Graph, Instruction, is_array, is_dynamic
+from minigrad.program.tuning import Tuning
+from minigrad.program.views import find_views, show_array
 
 
 class Replay:
-    """A program bound to memory. One run at a time; a second thread waits.
+    """A graph bound to memory. One run at a time; a second thread waits.
 
     It keeps the arrays that its last run read, and its last results. A run that breaks off leaves donated arguments
     partly written; the next one is not affected.
     """
 
-    def __init__(self, program: Program, donated: Sequence[int] = ()):
-        self.program, self.backend = program, program.backend
-        self.plan = planned(program, donated, threads.count() if self.backend.threaded else 1)
+    def __init__(self, graph: Graph, tuning: Tuning):
+        self.graph, self.backend, self.tuning = graph, graph.backend, tuning
+        self.views = find_views(graph)
+        most = (tuning.threads or threads.count()) if self.backend.threaded else 1
+        self.plan = make_plan(graph, self.views, tuning, most)
         self._lock = threading.Lock()
         _replays.add(self)
-        self._made = {instruction.result: instruction for instruction in program.instructions}
+        self._writers = {instruction.result: instruction for instruction in graph.instructions}
         self._block = self._memory(self.plan.block_bytes)
         self._scratch = [self._memory(self.plan.scratch_bytes) for _ in range(self.plan.threads)]
         self._whole: dict[int, Any] = {}  # arrays of slots that are there as a whole
         for slot, offset in self.plan.offsets.items():
-            self._whole[slot] = self._array(self._block, offset, program.kinds[slot].shape, program.kinds[slot].dtype)
+            self._whole[slot] = self._array(self._block, offset, *graph.kinds[slot])
         self._given: dict[int, Any] = {}  # arrays that inputs were last time
         self._copied: set[int] = set()  # inputs that are not contiguous, and so are copied in every run
         self._spans: dict[Any, tuple[int, int]] = {}  # where they are: addresses from, to
@@ -60,17 +61,18 @@ class Replay:
         self._alone: set[int] = set()  # outputs that are written over a donated input
         self._has_run = False
         self._phases: list[list[list[Call]]] | None = None
-        operands = [*program.outputs, *(operand for i in program.instructions for operand in i.operands)]
-        arrays = [o.value for o in operands if isinstance(o, Constant) and is_array(o.value)]
-        mine = [array for array in arrays if backend_of((array,)) is self.backend]
+        mine = [array for array in graph.constant_arrays() if backend_of((array,)) is self.backend]
         self._spans |= {("constant", i): span(self.backend, array) for i, array in enumerate(mine)}
 
     @property
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments."""
-        constants = [kind_of(o.value) for o in self.program.outputs if isinstance(o, Constant) and is_dynamic(o.value)]
-        made = [o for o in self.program.outputs if isinstance(o, int) and o not in self.plan.taken]
-        results = sum(kind.bytes for kind in [*constants, *(self.program.kinds[o] for o in made)])
+        held = [
+            o
+            for o in self.graph.outputs
+            if (is_dynamic(o.value) if isinstance(o, Constant) else o not in self.plan.taken)
+        ]
+        results = sum(self.graph.kind(output).bytes for output in held)
         scratch = self.plan.scratch_bytes * self.plan.threads
         return Memory(self.plan.block_bytes, results, scratch, self.backend.held())
 
@@ -92,7 +94,7 @@ class Replay:
         if phases is None:
             for slot in self._whole.keys() - self.plan.offsets.keys():
                 del self._whole[slot]
-            for slot in self.program.inputs:
+            for slot in self.graph.inputs:
                 self._spans.pop(slot, None)
             self._given, self._copied, self._users = {}, set(), {}
         moved = self._take(inputs)
@@ -107,8 +109,8 @@ class Replay:
     def _take(self, inputs: Sequence[Any]) -> set[int]:
         """Put inputs and new results in their places; the slots that are somewhere else than last time."""
         moved = set()
-        for slot, array in zip(self.program.inputs, inputs, strict=True):
-            if not self.program.kinds[slot].shape:
+        for slot, array in zip(self.graph.inputs, inputs, strict=True):
+            if not self.graph.kinds[slot].shape:
                 self._whole[slot][...] = array
             elif array is not self._given.get(slot) or slot in self._copied:
                 where = span(self.backend, array)
@@ -123,7 +125,7 @@ class Replay:
             moved |= self._alone
         fresh = {*self.plan.fresh, *self.plan.taken} - self._alone
         for output in fresh:
-            kind = self.program.kinds[output]
+            kind = self.graph.kinds[output]
             self._whole[output] = self.backend.xp.empty(kind.shape, kind.dtype)
         return moved | fresh
 
@@ -138,7 +140,7 @@ class Replay:
         """The outputs, each in memory of its own."""
         own = {*self.plan.fresh, *self.plan.taken}
         results: list[Any] = []
-        for output in self.program.outputs:
+        for output in self.graph.outputs:
             value = output.value if isinstance(output, Constant) else self._all_of(output)
             if isinstance(output, int) and output in own:
                 own.remove(output)
@@ -159,7 +161,7 @@ class Replay:
 
     def _bound(self) -> Iterator[list[list[Call]]]:
         """What a run does, one moment after the other: lists of calls to make at the same time."""
-        everything = zip(self.plan.regions, self.plan.parts, self.plan.local, strict=True)
+        everything = zip(self.plan.regions, self.plan.parts, self.plan.scratch, strict=True)
         for _, moment in groupby(everything, key=lambda found: found[0].moment):
             calls: list[list] = [[] for _ in range(self.plan.threads)]
             sums: list[Call] = []
@@ -176,8 +178,8 @@ class Replay:
 
     def _memory(self, size: int) -> Any:
         """So many bytes, from the beginning of a cache line."""
-        raw = self.backend.xp.empty(size + ALIGN, np.uint8)
-        begin = -self.backend.address(raw) % ALIGN
+        raw = self.backend.xp.empty(size + self.tuning.alignment, np.uint8)
+        begin = -self.backend.address(raw) % self.tuning.alignment
         return raw[begin : begin + size]
 
     def _array(self, memory: Any, offset: int, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -189,7 +191,7 @@ class Replay:
         """By slot, what exists for one part at a time; by ("term" or "sum", slot), what sums are made of."""
         found: dict[Any, Any] = {}
         for (what, slot), offset in places.items():
-            (*shape,), dtype = self.program.kinds[slot]
+            (*shape,), dtype = self.graph.kinds[slot]
             if what == "part":
                 shape[self.plan.places[slot].axis] = part.rows.stop - part.rows.start
             key = slot if what == "part" else (what, slot)
@@ -219,13 +221,13 @@ class Replay:
         """Add a call, and remember what it uses that may move."""
         bind = partial(self._call, instruction, cut, part, local, out)
         for slot in {*instruction.reads(), instruction.result}:
-            self._users.setdefault(self.plan.source[slot], []).append((calls, len(calls), bind))
+            self._users.setdefault(self.views.root_of(slot), []).append((calls, len(calls), bind))
         calls.append(bind())
 
     def _bind_again(self, moved: set[int]) -> None:
         """Renew the calls that use what has moved."""
-        for slot in self.plan.views if moved else ():
-            if self.plan.source[slot] in moved:
+        for slot in self.views.slots if moved else ():
+            if self.views.root_of(slot) in moved:
                 self._whole.pop(slot, None)
         for slot in moved:
             for calls, place, bind in self._users.get(slot, ()):
@@ -236,7 +238,7 @@ class Replay:
         axes, params = (None,) * len(instruction.operands), instruction.params
         if cut is not None:
             axes = cut.operands
-            params = params_of(instruction, cut, self.program.kinds[instruction.result].shape, part.rows)
+            params = params_of(instruction, cut, self.graph.kinds[instruction.result].shape, part.rows)
         args = [self._operand(o, axis, part, local) for o, axis in zip(instruction.operands, axes, strict=True)]
         if out is None:
             out = self._operand(instruction.result, cut and cut.result, part, local)
@@ -248,33 +250,29 @@ class Replay:
             whole = operand.value
         elif operand in local:
             return local[operand]
-        elif self.plan.source[operand] in local:
+        elif self.views.root_of(operand) in local:
             return self._view_within(operand, axis, part, local)
         else:
             whole = self._all_of(operand)
         return whole if axis is None else whole[(slice(None),) * axis + (part.rows,)]
 
     def _all_of(self, slot: int) -> Any:
-        """The whole of a slot; views are made when they are asked for."""
+        """The whole of a slot. Views are looked up as they are asked for."""
         if slot not in self._whole:
-            instruction = self._made[slot]
-            looked_at = self._all_of(instruction.operands[instruction.primitive.view_of])
-            self._whole[slot] = self._view(instruction, looked_at, instruction.params)
+            instruction = self._writers[slot]
+            operand = instruction.operands[instruction.primitive.view_of]
+            array = operand.value if isinstance(operand, Constant) else self._all_of(operand)
+            self._whole[slot] = show_array(instruction, self.backend, array, instruction.params)
         return self._whole[slot]
 
     def _view_within(self, slot: int, axis: int, part: Part, local: dict) -> Any:
         """A view of what exists for one part at a time."""
-        instruction, shape = self._made[slot], self.program.kinds[slot].shape
-        cut = next(cut for cut in cuts(instruction, self.program.kinds) if cut.result == axis)
+        instruction, shape = self._writers[slot], self.graph.kinds[slot].shape
+        cut = next(cut for cut in find_cuts(instruction, self.graph) if cut.result == axis)
         place = instruction.primitive.view_of
-        looked_at = self._operand(instruction.operands[place], cut.operands[place], part, local)
-        local[slot] = self._view(instruction, looked_at, params_of(instruction, cut, shape, part.rows))
+        array = self._operand(instruction.operands[place], cut.operands[place], part, local)
+        local[slot] = show_array(instruction, self.backend, array, params_of(instruction, cut, shape, part.rows))
         return local[slot]
-
-    def _view(self, instruction: Instruction, x: Any, params: dict[str, Any]) -> Any:
-        if instruction.primitive.name == "stop_gradient":  # what it protects from is nobody here
-            return x
-        return instruction.primitive.forward(self.backend, x, **params)
 
     def _sums_of(self, region: Region, parts: Sequence[Part], places: dict[tuple[str, int], int]) -> Iterator[Call]:
         """Add the sums of the other threads to that of the first."""

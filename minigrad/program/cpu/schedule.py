@@ -17,13 +17,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.core.arrays import shape_of
 from minigrad.core.traits import Cut
-from minigrad.program.cpu.tiling import cuts, length
-from minigrad.program.graph import Instruction, Kind
-
-SMALL = 1 << 12  # elements: a result with fewer is not worth a region of its own
-ADDED_UP = 1 << 16  # bytes: a larger sum is computed afterwards, whole or by its own rows
+from minigrad.program.cpu.tiling import find_cuts, length
+from minigrad.program.graph import Graph, Instruction
+from minigrad.program.tuning import Tuning
+from minigrad.program.views import Views
 
 
 class Region(NamedTuple):
@@ -53,26 +51,24 @@ class Place(NamedTuple):
     axis: int | None
 
 
-def regions(
-    instructions: Sequence[Instruction], kinds: Sequence[Kind], source: dict[int, int]
-) -> tuple[list[Region], dict[int, Place]]:
+def find_regions(graph: Graph, views: Views, tuning: Tuning) -> tuple[list[Region], dict[int, Place]]:
     """Instructions as regions, in an order that can be run, and the place of every slot that is no input's.
 
     Every instruction goes to the earliest *stage* at which its operands are there; those of one stage with as many rows
-    are a region. Views (slots whose `source` is another) belong to no region: they are where what they look at is.
+    are a region. Views belong to no region: they are where the memory is that they show.
     """
     places: dict[int, Place] = {}
     chosen: list[tuple[Instruction, Cut | None]] = []
-    for instruction in instructions:
-        ways = cuts(instruction, kinds)
-        if source[instruction.result] != instruction.result:
+    for instruction in graph.instructions:
+        ways = find_cuts(instruction, graph)
+        if instruction.result in views.slots:
             _follow(instruction, ways, places)
             continue
-        options = _options(instruction, ways, kinds, places)
+        options = _options(instruction, ways, graph, places, tuning)
         place, cut = min(options or [_whole(instruction, places)], key=lambda way: way[0].stage)
         places[instruction.result] = place
         chosen.append((instruction, cut))
-    _sink(chosen, places, source)
+    _sink(chosen, places, views)
     found: dict[tuple[int, int], list[tuple[Instruction, Cut | None]]] = {}
     for instruction, cut in chosen:
         place = places[instruction.result]
@@ -81,24 +77,24 @@ def regions(
 
 
 def _follow(view: Instruction, ways: Sequence[Cut], places: dict[int, Place]) -> None:
-    """The place of a view: that of what it looks at."""
-    looked_at = view.operands[view.primitive.view_of]
-    place = places.get(looked_at) if isinstance(looked_at, int) else None
+    """Place a view where its operand is."""
+    operand = view.operands[view.primitive.view_of]
+    place = places.get(operand) if isinstance(operand, int) else None
     if place is not None:
         axis = next((w.result for w in ways if place.axis is not None and w.operands[0] == place.axis), None)
         places[view.result] = place._replace(axis=axis)
 
 
 def _options(
-    instruction: Instruction, ways: Sequence[Cut], kinds: Sequence[Kind], places: dict[int, Place]
+    instruction: Instruction, ways: Sequence[Cut], graph: Graph, places: dict[int, Place], tuning: Tuning
 ) -> list[tuple[Place, Cut]]:
     """Where an instruction could be with each cut that is worth it.
 
     Rows are those of the first axis that has some. A result with few elements is cut only along with what it is made
     from; a sum too, if it is small or cannot be computed by its own rows.
     """
-    shapes = [kinds[o].shape if isinstance(o, int) else tuple(shape_of(o.value)) for o in instruction.operands]
-    kind = kinds[instruction.result]
+    shapes = [graph.kind(operand).shape for operand in instruction.operands]
+    kind = graph.kinds[instruction.result]
     first = next((axis for axis, n in enumerate(kind.shape) if n > 1), None)
     by_rows = [cut for cut in ways if cut.result is not None and cut.result == first]
     found = []
@@ -106,9 +102,9 @@ def _options(
         rows = length(cut, shapes, kind.shape)
         stage, joins = _stage_of(instruction, cut, rows, places)
         if cut.result is None:
-            worth_it = joins and (kind.bytes <= ADDED_UP or not by_rows)
+            worth_it = joins and (kind.bytes <= tuning.largest_sum or not by_rows)
         else:
-            worth_it = cut in by_rows and (joins or math.prod(kind.shape) >= SMALL)
+            worth_it = cut in by_rows and (joins or math.prod(kind.shape) >= tuning.worth_region)
         if worth_it and all(map(math.prod, (*shapes, kind.shape))):  # nothing is empty
             found.append((Place(stage, rows, cut.result), cut))
     return found
@@ -133,7 +129,7 @@ def _whole(instruction: Instruction, places: dict[int, Place]) -> tuple[Place, N
     return Place(max((p.stage + (p.rows is not None) for p in before), default=0), None, None), None
 
 
-def _sink(chosen: Sequence[tuple[Instruction, Cut | None]], places: dict[int, Place], source: dict[int, int]) -> None:
+def _sink(chosen: Sequence[tuple[Instruction, Cut | None]], places: dict[int, Place], views: Views) -> None:
     """Move what is made from inputs alone to where it is read first, if that is a later region of its rows: there it
     need not be kept (β·m of an optimiser, which could run before the gradient is known)."""
     readers: dict[int, list[Place]] = {}  # of each slot: their stage and rows, and the axis along which they read it
@@ -146,5 +142,6 @@ def _sink(chosen: Sequence[tuple[Instruction, Cut | None]], places: dict[int, Pl
                 place = places[instruction.result] = place._replace(stage=stage)
         for slot, axis in zip(instruction.operands, axes, strict=True):
             if isinstance(slot, int):
-                seen_as = axis if source[slot] == slot else None  # a view may show it in another order
-                readers.setdefault(source[slot], []).append(Place(place.stage, place.rows, seen_as))
+                root = views.root_of(slot)
+                seen_as = axis if root == slot else None  # a view may show it in another order
+                readers.setdefault(root, []).append(Place(place.stage, place.rows, seen_as))

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.core.arrays import shape_of
 from minigrad.core.rules import Elementwise
 from minigrad.core.traits import Cut, Shape, along_any_axis
-from minigrad.program.graph import Instruction, Kind
+from minigrad.program.graph import Graph, Instruction
 
 
-def cuts(instruction: Instruction, kinds: Sequence[Kind]) -> list[Cut]:
+def find_cuts(instruction: Instruction, graph: Graph) -> list[Cut]:
     """All ways to cut an instruction along an axis of two or more; none for most."""
     primitive = instruction.primitive
     ways = primitive.traits.cuts or (along_any_axis if isinstance(primitive.rule, Elementwise) else None)
     if ways is None:
         return []
-    shapes = [kinds[o].shape if isinstance(o, int) else tuple(shape_of(o.value)) for o in instruction.operands]
-    result = kinds[instruction.result].shape
+    shapes = [graph.kind(operand).shape for operand in instruction.operands]
+    result = graph.kinds[instruction.result].shape
     return [cut for cut in ways(shapes, result, instruction.params) if length(cut, shapes, result) > 1]
 
 
 def length(cut: Cut, operands: Sequence[Shape], result: Shape) -> int:
-    """Of the axis that is cut."""
+    """How long the axis is that is cut."""
     if cut.result is not None:
         return result[cut.result]
     return next(shape[axis] for shape, axis in zip(operands, cut.operands) if axis is not None)

@@ -21,33 +21,28 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minigrad.backends import backend_of
 from minigrad.backends.cuda.codegen import kernel
 from minigrad.interrupts import CTRL_C, defer_signals
-from minigrad.program.buffers import ALIGN, Life, fit
+from minigrad.program.buffers import Life, Memory, fit, span
 from minigrad.program.calls import Call, call_of, make, make_and_look
 from minigrad.program.gpu.fusion import Fusion, Launch
-from minigrad.program.graph import Constant, Kind, is_array, is_dynamic, kind_of
-from minigrad.program.memory import Memory, span
+from minigrad.program.graph import Constant, Graph, Kind, is_array, is_dynamic, kind_of
+from minigrad.program.tuning import Tuning
 from minigrad.program.views import Same
-
-if TYPE_CHECKING:
-    from minigrad.program.program import Program
-
-WARM_UPS = 2
 
 
 class Recorded:
     """A program bound to memory of a device. One run at a time; a second thread waits."""
 
-    def __init__(self, program: Program, donated: Sequence[int] = ()):
-        self.program, self.recorder = program, program.backend.recorder
-        self.backend = replace(program.backend, matmul=self.recorder.matmul)
-        self.fusion, self.donated = Fusion(program), list(donated)
+    def __init__(self, graph: Graph, tuning: Tuning):
+        self.program, self.recorder, self.tuning = graph, graph.backend.recorder, tuning
+        self.backend = replace(graph.backend, matmul=self.recorder.matmul)
+        self.fusion, self.donated = Fusion(graph), list(graph.donated)
         self._lock = threading.Lock()
         self._given: dict[int, Any] = {}  # arrays that are bound as they are
         self._own: dict[int, Any] = {}  # places that arguments are copied to
@@ -72,7 +67,7 @@ class Recorded:
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments; what kernels need on the way is known once they are recorded."""
         taken = self._taken_over(set(self.donated))
-        _, size = fit(self._lives(taken))
+        _, size = fit(self._lives(taken), self.tuning)
         outputs = [o for o in self.program.outputs if not (isinstance(o, int) and o in taken)]
         kinds = [
             self.program.kinds[o] if isinstance(o, int) else kind_of(o.value) for o in outputs if self._is_result(o)
@@ -88,7 +83,7 @@ class Recorded:
             self._take(inputs)
             if self._pieces is None:
                 self._bind()
-            elif self._runs == WARM_UPS:
+            elif self._runs == self.tuning.warm_ups:
                 self._pieces, self._kept = self._recorded()
             for piece in self._pieces:
                 piece()
@@ -201,9 +196,9 @@ class Recorded:
             if slot not in self._own and sum(a < spans[slot][1] and spans[slot][0] < b for a, b in all_spans) == 1
         }
         self.taken = self._taken_over(alone)
-        offsets, size = fit(self._lives(self.taken))
-        self._block = self.backend.xp.empty(size + ALIGN, np.uint8)
-        begin = -self.backend.address(self._block) % ALIGN
+        offsets, size = fit(self._lives(self.taken), self.tuning)
+        self._block = self.backend.xp.empty(size + self.tuning.alignment, np.uint8)
+        begin = -self.backend.address(self._block) % self.tuning.alignment
         self._roots = dict(given)
         self._roots |= {output: given[slot] for output, slot in self.taken.items()}
         for slot, offset in offsets.items():

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
-from minigrad.program.cpu import plan
+from minigrad.program.tuning import Tuning
 from tests.support.programs import agree, same
 
 # What cannot be captured
@@ -117,7 +117,7 @@ def test_donated_arguments_are_updated_in_place_and_may_not_be_used_again():
 def test_donation_never_changes_a_result(f, way):
     x = np.random.default_rng(0).normal(size=(64, 64))
     expected = f(x.copy())
-    assert agree(mg.jit(f, donate=(0,))(x.copy()), expected, way)
+    assert agree(mg.jit(f, donate=(0,), tuning=way)(x.copy()), expected, way)
 
 
 def test_what_somebody_else_looks_at_is_not_written_over():
@@ -183,7 +183,7 @@ def test_a_donated_position_that_is_not_there_is_refused_before_anything_runs():
 )
 def test_what_is_handed_out_itself_is_not_written_over(f, way):
     w = np.random.default_rng(0).normal(size=(64, 64))
-    assert agree(mg.jit(f, donate=(0,))(w.copy()), f(w), way)
+    assert agree(mg.jit(f, donate=(0,), tuning=way)(w.copy()), f(w), way)
 
 
 def test_one_donated_position_may_be_a_number():
@@ -192,10 +192,9 @@ def test_one_donated_position_may_be_a_number():
     assert np.shares_memory(x, y) and same(y, np.arange(3.0) + 1)
 
 
-def test_a_sum_is_not_made_in_a_donated_array(monkeypatch):
-    monkeypatch.setattr(plan, "PART", 1 << 12)
+def test_a_sum_is_not_made_in_a_donated_array():
     f = lambda b, x: mg.sum(mg.tanh(x), axis=0)
-    jitted, x = mg.jit(f, donate=(0,)), np.random.default_rng(0).normal(size=(512, 64))
+    jitted, x = mg.jit(f, donate=(0,), tuning=Tuning(part=1 << 12)), np.random.default_rng(0).normal(size=(512, 64))
     for i in range(3):
         assert np.allclose(jitted(np.full(64, 100.0 * i), x), f(None, x), rtol=1e-13, atol=1e-13)
         x = x * 0.9

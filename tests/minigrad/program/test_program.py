@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import backends
 from minigrad.checks.cases import CASES
-from minigrad.program.cpu import plan
+from minigrad.program.cpu.plan import make_plan
+from minigrad.program.tuning import Tuning
+from minigrad.program.views import find_views
 from tests.support.host import to_host
 from tests.support.programs import agree, cut_everything, same
 
@@ -27,7 +29,7 @@ def test_programs_give_the_same_bits(case, on_device, way):
     """Values, tangents and gradients of every case; twice, and with other numbers in between."""
     constants, args = on_device(case.constants), on_device(case.arguments())
     f = lambda *xs: case.function(*xs, *constants)
-    jitted = mg.jit(f)
+    jitted = mg.jit(f, tuning=way)
     others = on_device(tuple(np.asarray(x * (1 - 2**-10)) for x in case.arguments()))
     for xs in (args, others, args, others, args):
         assert agree(jitted(*xs), f(*xs), way)
@@ -39,7 +41,7 @@ def test_programs_give_the_same_bits(case, on_device, way):
     def both(u, v, *xs):
         return mg.jvp(f, xs, v), mg.vjp(f, *xs)[1](u)
 
-    jitted = mg.jit(both)
+    jitted = mg.jit(both, tuning=way)
     for _ in range(4):
         assert agree(jitted(u, v, *args), both(u, v, *args), way)
 
@@ -75,24 +77,18 @@ def test_random_programs_give_the_same_bits(data):
 
     x, y = rng.normal(size=(2, *shape))
     total = lambda x, y: sum(mg.sum(r) for r in f(x, y))
-    way = data.draw(st.sampled_from(["whole", "in regions, row by row"]))
-    with pytest.MonkeyPatch.context() as patch:
-        if way != "whole":
-            cut_everything(patch, data.draw(st.integers(1, 3)))
-        jitted = mg.jit(f)
-        for _ in range(3):
-            assert agree(jitted(x, y), f(x, y), way)
-            x, y = y, 0.5 * (x + y)
-        assert agree(mg.jit(mg.grad(total, (0, 1)))(x, y), mg.grad(total, (0, 1))(x, y), way)
+    way = data.draw(st.sampled_from([Tuning(), *map(cut_everything, (1, 2, 3))]))
+    jitted = mg.jit(f, tuning=way)
+    for _ in range(3):
+        assert agree(jitted(x, y), f(x, y), way)
+        x, y = y, 0.5 * (x + y)
+    assert agree(mg.jit(mg.grad(total, (0, 1)), tuning=way)(x, y), mg.grad(total, (0, 1))(x, y), way)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(257, 300), (70_000,), (1, 90_000), (3, 40, 41, 16)])
-def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatch):
+def test_large_arrays_over_threads_give_the_same_bits(shape, threads):
     """All but the sum: its terms are added up part by part, which costs no more than the sum's own rounding."""
-    from minigrad.program.cpu import threads as pool
-
-    monkeypatch.setattr(pool, "count", lambda: threads)
     rng = np.random.default_rng(0)
     x, b = rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[-1:]).astype(np.float32)
 
@@ -101,8 +97,8 @@ def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatc
         z = mg.sigmoid(y) - mg.where(x > 0, x, 0.1 * x)
         return z, mg.sum(z * y)
 
-    monkeypatch.setattr(plan, "WORTH_THREADS", 0)
-    (z, total), (expected, other) = mg.jit(f)(x, b), f(x, b)
+    tuning = Tuning(worth_threads=0, threads=threads)
+    (z, total), (expected, other) = mg.jit(f, tuning=tuning)(x, b), f(x, b)
     exact = float(f(x.astype(np.float64), b.astype(np.float64))[1])
     terms = float(np.sum(np.abs(expected * mg.relu(x * 2 + b)), dtype=np.float64))
     assert same(z, expected)
@@ -110,20 +106,15 @@ def test_large_arrays_over_threads_give_the_same_bits(shape, threads, monkeypatc
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_sums_of_several_regions_at_the_same_time(threads, monkeypatch):
+def test_sums_of_several_regions_at_the_same_time(threads):
     """Regions of one moment, which a thread goes through one after the other, with sums that last to its end."""
-    from minigrad.program.cpu import threads as pool
-
-    monkeypatch.setattr(pool, "count", lambda: threads)
-    monkeypatch.setattr(plan, "WORTH_THREADS", 0)
-    monkeypatch.setattr(plan, "PART", 1 << 16)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(1024, 64)), rng.normal(size=(4096, 64))
 
     def f(x, y):
         return mg.sum(mg.tanh(x), axis=0), mg.sum(mg.tanh(y), axis=0), mg.sum(mg.square(x)) + mg.sum(mg.square(y))
 
-    jitted = mg.jit(f)
+    jitted = mg.jit(f, tuning=Tuning(worth_threads=0, part=1 << 16, threads=threads))
     for _ in range(3):
         for found, expected in zip(jitted(x, y), f(x, y), strict=True):
             assert np.allclose(found, expected, rtol=1e-12, atol=1e-10)
@@ -138,8 +129,8 @@ def test_views_of_constants_are_results_like_any_other(way):
             x + constant,
         )
 
-    x = np.ones((10_000 if way == "whole" else 300, 4))
-    assert agree(mg.jit(f)(x), f(x), way)
+    x = np.ones((10_000 if way == Tuning() else 300, 4))
+    assert agree(mg.jit(f, tuning=way)(x), f(x), way)
 
 
 def test_an_array_that_is_not_contiguous_is_read_anew_in_every_run():
@@ -160,10 +151,10 @@ def test_thousands_of_instructions_are_planned_at_once():
     """Time in proportion: four times the instructions take far less than sixteen times as long."""
 
     def seconds(n):
-        program, took = mg.trace(lambda x: _chain(x, n))(np.ones(3)), []
+        graph, took = mg.trace(lambda x: _chain(x, n))(np.ones(3)).graph, []
         for _ in range(3):
             begin = time.process_time()
-            plan.planned(program, (), 1)
+            make_plan(graph, find_views(graph), Tuning(), 1)
             took.append(time.process_time() - begin)
         return min(took)
 
@@ -352,14 +343,12 @@ def test_memory_is_reused():
 
 
 @pytest.mark.parametrize("model", ["mlp", "conv"])
-def test_memory_is_what_a_run_allocates(model, monkeypatch):
+def test_memory_is_what_a_run_allocates(model):
     """Within a tenth, of a whole training step: its block, parts, results, and what kernels keep."""
-    from minigrad.program.cpu import threads as pool
     from vae.models import MODELS
     from vae.objectives import Likelihood, elbo
     from vae.optimisers import adam
 
-    monkeypatch.setattr(pool, "count", lambda: 1)
     net, optimiser = MODELS[model](), adam()
     parameters = net.init(mg.random.key(0))
     y, noise = np.full((256, 28, 28, 1), 0.5, np.float32), np.zeros((256, 20), np.float32)
@@ -368,7 +357,8 @@ def test_memory_is_what_a_run_allocates(model, monkeypatch):
         loss, g = mg.value_and_grad(lambda p: -mg.mean(elbo(net, Likelihood(), p, y, noise)))(p)
         return loss, *optimiser.update(p, g, s)
 
-    jitted, arguments = mg.jit(step, donate=(0, 1)), (parameters, optimiser.init(parameters), y, noise)
+    jitted = mg.jit(step, donate=(0, 1), tuning=Tuning(threads=1))
+    arguments = parameters, optimiser.init(parameters), y, noise
     program = jitted.program(*arguments)
     gc.collect()  # what other tests' threads kept
     held, found = backends.get("cpu").held(), []

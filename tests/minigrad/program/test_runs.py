@@ -71,7 +71,7 @@ def test_a_run_that_could_not_be_bound_leaves_nothing_behind(monkeypatch):
         with monkeypatch.context() as patch:
             program = jitted.program(a, b)
             jitted(a + 1, b)
-            patch.setattr(program._replay, "_bind_again", _no_memory)
+            patch.setattr(program._executor, "_bind_again", _no_memory)
             with pytest.raises(MemoryError):
                 jitted(a, b)
         assert same(jitted(a, b), f(a, b))
@@ -88,11 +88,9 @@ def test_ctrl_c_ends_a_run_between_its_steps_and_the_next_run_is_right():
 import os, random, signal, threading, time
 import numpy as np
 import minigrad as mg
-from minigrad.program.cpu import plan, threads
-threads.count = lambda: 2
-plan.WORTH_THREADS = 0
+from minigrad.program.tuning import Tuning
 f = lambda a, b: (mg.sum(mg.tanh(a) * b, axis=0), mg.exp(a - b))
-jitted, rng = mg.jit(f), np.random.default_rng(0)
+jitted, rng = mg.jit(f, tuning=Tuning(threads=2, worth_threads=0)), np.random.default_rng(0)
 stopped = 0
 def press():
     for _ in range(300):
@@ -158,8 +156,9 @@ def _overlap(pool):
 def test_a_forked_process_has_threads_of_its_own():
     program = (
         "import os, signal, warnings; warnings.simplefilter('ignore'); import numpy as np; import minigrad as mg;"
-        "from minigrad.program.cpu import threads; threads.count = lambda: 2;"
-        "f = mg.jit(lambda x: mg.tanh(x) * 2 + x); x = np.ones((400, 400)); f(x); pid = os.fork();"
+        "from minigrad.program.tuning import Tuning;"
+        "f = mg.jit(lambda x: mg.tanh(x) * 2 + x, tuning=Tuning(threads=2));"
+        "x = np.ones((400, 400)); f(x); pid = os.fork();"
         "pid or (signal.alarm(30), f(x), os._exit(7));"
         "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
     )

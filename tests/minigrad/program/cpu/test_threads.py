@@ -70,13 +70,12 @@ def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, fre
 @pytest.mark.parametrize("failing", [{0}, {1}, {0, 1}, {0, 2}, ALL], ids=str)
 def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, fresh_workers, monkeypatch):
     """Each run overwrites donated memory: a task that ran twice would change the numbers."""
-    cut_everything(monkeypatch, threads=3)
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=(60, 8)), rng.normal(size=(60, 8))
     step = lambda w, x: (mg.sum(mg.tanh(w) * x, axis=0), w - 0.1 * mg.sin(w * x))
 
     def steps():
-        jitted, now, totals = mg.jit(step, donate=0), w.copy(), []
+        jitted, now, totals = mg.jit(step, donate=0, tuning=cut_everything(threads=3)), w.copy(), []
         for _ in range(8):
             total, now = jitted(now, x)
             totals.append(total)
@@ -250,13 +249,13 @@ STEPS = """
 import hashlib, os, sys
 import numpy as np
 import minigrad as mg
-from minigrad.program.cpu import plan, threads
-threads.count = lambda: 1
-mg.jit(lambda x: mg.sum(mg.tanh(x), axis=0))(np.ones((600, 80)))  # imports what another user might not be able to read
-threads.count, plan.WORTH_THREADS = lambda: 3, 0
+from minigrad.program.tuning import Tuning
+warm = mg.jit(lambda x: mg.sum(mg.tanh(x), axis=0), tuning=Tuning(threads=1))
+warm(np.ones((600, 80)))  # imports what another user might not be able to read
+tuning = Tuning(threads=3, worth_threads=0)
 rng = np.random.default_rng(0)
 w, x = rng.normal(size=(600, 80)), rng.normal(size=(600, 80))
-step = mg.jit(lambda w, x: (mg.sum(mg.tanh(w) * x, axis=0), w - 0.1 * mg.sin(w * x)), donate=0)
+step = mg.jit(lambda w, x: (mg.sum(mg.tanh(w) * x, axis=0), w - 0.1 * mg.sin(w * x)), donate=0, tuning=tuning)
 
 def steps():
     now, seen = w.copy(), hashlib.sha256()

@@ -13,6 +13,7 @@ import pytest
 import minigrad as mg
 from minigrad.core import tree
 from minigrad.program.gpu import executor
+from minigrad.program.tuning import Tuning
 from vae import training
 from vae.config import Config
 from vae.optimisers import adam
@@ -23,7 +24,7 @@ X, Y = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
 
 def run_of(jitted, *args) -> executor.Recorded:
     """What runs for arguments of this kind."""
-    return jitted.program(*args)._replay
+    return jitted.program(*args)._executor
 
 
 def are_recordable(run) -> list[bool]:
@@ -395,7 +396,7 @@ def test_an_error_in_the_middle_is_told_and_the_next_call_is_good(there, agree):
 
 def test_a_recording_that_breaks_off_is_made_again(monkeypatch, there, agree):
     jitted, x = mg.jit(lambda x: mg.tanh(x) * 2), there(X)
-    for _ in range(executor.WARM_UPS):
+    for _ in range(Tuning().warm_ups):
         jitted(x)
     with monkeypatch.context() as patch:
         patch.setattr(executor, "_run", lambda calls: 1 / 0)
@@ -452,10 +453,9 @@ def test_a_program_is_told_of_arguments_of_another_device(device, there):
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_fewer_warm_ups(monkeypatch, there, agree, count):
-    monkeypatch.setattr(executor, "WARM_UPS", count)
+def test_fewer_warm_ups(there, agree, count):
     f = lambda x, y: mg.sum(mg.tanh(x) @ y.T, 0)
-    jitted, args = mg.jit(f), there((X, Y))
+    jitted, args = mg.jit(f, tuning=Tuning(warm_ups=count)), there((X, Y))
     for _ in range(4):
         agree(jitted(*args), f(X, Y))
 

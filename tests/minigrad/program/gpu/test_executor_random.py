@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.backends.cuda.codegen import Load
-from minigrad.program.memory import span
+from minigrad.program.buffers import span
 from minigrad.program.views import Same
 
 SMOOTH = "tanh sin sigmoid softplus erf square negative arctan expm1".split()
@@ -83,7 +83,7 @@ def test_programs_at_random(device, there, agree, made, data):
     for _ in range(7):
         expected, results = f(key, *arrays), jitted(key_there, *ours)
         agree(results, expected, rtol=1e-5)
-        assert_no_race(jitted.program(key_there, *ours)._replay)
+        assert_no_race(jitted.program(key_there, *ours)._executor)
         kept.append((results[0], expected[0]))
         for pair in kept:
             agree(*pair, rtol=1e-5)

@@ -1,0 +1,69 @@
+"""Overwriting: which results can be written over a donated argument, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from minigrad.core.traits import Cut
+from minigrad.program.buffers import find_overwrites
+from minigrad.program.cpu.schedule import Region
+from minigrad.program.graph import Graph
+from minigrad.program.views import Views
+
+
+class Step(NamedTuple):
+    """Where an instruction is in a schedule, and how it is cut."""
+
+    region: Region
+    number: int
+    cut: Cut | None
+
+
+class Reader(NamedTuple):
+    """A step that reads an argument."""
+
+    step: Step
+    directly: bool  # not through a view
+    axis: int | None  # along which it reads parts; None if it reads all of it
+    in_place: bool  # whether it may write over an element that it has read
+
+
+def plan_overwrites(regions: Sequence[Region], graph: Graph, views: Views) -> dict[int, int]:
+    """For outputs that can be written over a donated argument: the slot of that argument.
+
+    Arguments that are handed out, whole or as a view, are left alone, and so are scalars, which are copied into the
+    block. Sums are not written there, because their parts are added up. Another result may be, if every part of the
+    argument has been read when the same part of the result is written: by earlier regions, or by earlier steps of the
+    same region that read this part and no other, for the parts of a region run in any order.
+    """
+    outputs = [output for output in graph.outputs if isinstance(output, int)]
+    handed_out = set(map(views.root_of, outputs))
+    donated = [slot for slot in graph.donated if graph.kinds[slot].shape and slot not in handed_out]
+    readers: dict[int, list[Reader]] = {slot: [] for slot in donated}
+    writers: dict[int, Step] = {}
+    for region in regions:
+        for number, (instruction, cut) in enumerate(region.steps):
+            step = Step(region, number, cut)
+            if cut is None or cut.result is not None:
+                writers[instruction.result] = step
+            for operand, axis in zip(instruction.operands, cut.operands if cut else [None] * len(instruction.operands)):
+                root = views.root_of(operand) if isinstance(operand, int) else None
+                if root in readers:
+                    in_place = instruction.primitive.traits.in_place
+                    readers[root].append(Reader(step, operand == root, axis, in_place))
+
+    def is_done(argument: int, output: int) -> bool:
+        return all(_has_read(reader, writers[output]) for reader in readers[argument])
+
+    return find_overwrites(graph.kinds, [output for output in outputs if output in writers], donated, is_done)
+
+
+def _has_read(reader: Reader, writer: Step) -> bool:
+    """Whether a reader has read a part of an argument before a step writes that part of its result there."""
+    if reader.step.region is not writer.region:
+        return reader.step.region.moment < writer.region.moment
+    same_part = reader.directly and (writer.cut is None or reader.axis == writer.cut.result)
+    if reader.step.number == writer.number:
+        return same_part and reader.in_place
+    return reader.step.number < writer.number and (same_part or writer.cut is None)

@@ -1,0 +1,70 @@
+"""What a program was captured with, and so what it can be run on: the kinds of its arguments, and outside arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from minigrad.backends import backend_of
+from minigrad.core import tree
+from minigrad.core.arrays import describe
+from minigrad.core.errors import MutationError, OperandError
+from minigrad.core.origin import Origin
+from minigrad.program.graph import Constant, Kind, is_dynamic, kind_of
+
+
+def exact(x: Any) -> Any:
+    """Equal for what no function tells apart: 1, 1.0 and True differ, and so do 0.0 and -0.0; a NaN is itself."""
+    if isinstance(x, (float, complex)):
+        return type(x), repr(x)
+    if isinstance(x, (tuple, frozenset)):
+        return type(x), (tuple if isinstance(x, tuple) else frozenset)(map(exact, x))
+    return type(x), x
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The tree of the arguments, and a `Kind` or a fixed value for each leaf."""
+
+    structure: tree.Structure
+    leaves: tuple[Kind | Constant, ...]
+
+    def arrays(self, args: tuple, kwargs: dict[str, Any]) -> list[Any]:
+        """The arrays among these arguments. Raises ValueError unless they are of the kind captured."""
+        leaves, structure = tree.flatten((args, kwargs))
+        if exact(structure) != exact(self.structure):
+            raise OperandError(
+                f"the program takes arguments {self.structure}, not {structure}: trace the function anew"
+            )
+        for leaf, expected in zip(leaves, self.leaves, strict=True):
+            if isinstance(expected, Constant):
+                fits = not is_dynamic(leaf) and exact(leaf) == exact(expected.value)
+            else:
+                fits = is_dynamic(leaf) and kind_of(leaf) == expected
+            if not fits:
+                raise OperandError(
+                    f"the program was captured with {expected}, not {describe(leaf)}: trace the function anew, or let "
+                    "mg.jit do that"
+                )
+        return [leaf for leaf in leaves if is_dynamic(leaf)]
+
+
+class Outside(NamedTuple):
+    """An array that a function took from outside, as it was."""
+
+    array: Any
+    fingerprint: int
+    origin: Origin
+
+    def check(self) -> None:
+        """Raise MutationError if it has changed."""
+        if fingerprint(self.array) != self.fingerprint:
+            raise MutationError(
+                f"{describe(self.array)}, which {self.origin} takes from outside the captured function, has changed "
+                "since: pass it as an argument, or change a copy"
+            )
+
+
+def fingerprint(array: Any) -> int:
+    """A number that changes with any element of an array."""
+    return backend_of((array,)).fingerprint(array)
