@@ -1,4 +1,4 @@
-"""Calls: a formula bound to the very arrays it reads and writes, and lists of such calls to make."""
+"""Calls: forward formulas bound to the arrays that they read and write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from minigrad.backends import Backend
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import EXPLAINED, Primitive, explained, primitives
+from minigrad.core.interpreter import EXPLAINED, Primitive, explained
+from minigrad.core.vectors import add_p, reshape_p
 
 
 class Call(partial):
@@ -21,7 +22,7 @@ def call_of(primitive: Primitive, backend: Backend, args: Sequence[Any], params:
     """The call that puts an operation's result in `out`. A view becomes a copy."""
     forward = primitive.forward
     if primitive.view_of is not None:
-        forward = _copy_reshaped if primitive.name == "reshape" else partial(_copy_shown, forward)
+        forward = _copy_reshaped if primitive is reshape_p else partial(_copy_view, forward)
     call = Call(forward, backend, *args, **params, out=out)
     call.primitive = primitive
     return call
@@ -29,7 +30,7 @@ def call_of(primitive: Primitive, backend: Backend, args: Sequence[Any], params:
 
 def addition(backend: Backend, total: Any, term: Any) -> Call:
     """total ← total + term."""
-    return call_of(primitives["add"], backend, (total, term), {}, total)
+    return call_of(add_p, backend, (total, term), {}, total)
 
 
 def _copy_reshaped(backend: Backend, x: Any, *, shape: tuple[int, ...], out: Any) -> Any:
@@ -37,34 +38,34 @@ def _copy_reshaped(backend: Backend, x: Any, *, shape: tuple[int, ...], out: Any
     return out
 
 
-def _copy_shown(view: Callable, backend: Backend, x: Any, *, out: Any, **params: Any) -> Any:
+def _copy_view(view: Callable, backend: Backend, x: Any, *, out: Any, **params: Any) -> Any:
     out[...] = view(backend, x, **params)
     return out
 
 
-def make(calls: list[Call]) -> None:
-    """Make calls. What goes wrong in one is told as without a program."""
+def make(calls: Sequence[Call]) -> None:
+    """Make calls. Errors say what was computed on what, as without a program."""
     for call in calls:
         try:
             call()
         except EXPLAINED as error:
-            raise _told(error, call) from error
+            raise _explain(error, call) from error
 
 
-def make_and_look(calls: list[Call]) -> None:
-    """The same, the first time: every formula must have written where it was told to, else OperandTypeError."""
+def make_and_look(calls: Sequence[Call]) -> None:
+    """Make calls for the first time. Raises OperandTypeError for a formula that does not write to `out`."""
     for call in calls:
         try:
-            made = call()
+            result = call()
         except EXPLAINED as error:
-            raise _told(error, call) from error
-        if made is not call.keywords["out"]:
+            raise _explain(error, call) from error
+        if result is not call.keywords["out"]:
             raise OperandTypeError(
                 f"the formula of '{call.primitive.name}' does not write to `out`: where that is given, it must put its "
                 "result there and return it"
             )
 
 
-def _told(error: Exception, call: Call) -> Exception:
+def _explain(error: Exception, call: Call) -> Exception:
     params = {name: value for name, value in call.keywords.items() if name != "out"}
     return explained(error, call.primitive, call.args[1:], params)

@@ -1,0 +1,99 @@
+"""The arrays of a run on the CPU: of every slot as a whole, of what exists for one part at a time, and of views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minigrad.program.cpu.plan import Plan
+from minigrad.program.cpu.scratch import Key, Part
+from minigrad.program.cpu.tiling import find_cuts, params_of
+from minigrad.program.graph import Constant, Graph
+from minigrad.program.tuning import Tuning
+from minigrad.program.views import Views, show_array
+
+Local = dict[Any, Any]
+"""Arrays for one part: of results by slot, and of sums by ("sum" or "term", slot)."""
+
+
+class Arrays:
+    """A graph's arrays: those that the plan gives a place, those that are put here, and views of both."""
+
+    def __init__(self, graph: Graph, views: Views, plan: Plan, tuning: Tuning):
+        self._graph, self._views, self._plan = graph, views, plan
+        self._writers = {instruction.result: instruction for instruction in graph.instructions}
+        self._viewers: dict[int, list[int]] = {}  # the views of each slot
+        for slot in views.slots:
+            self._viewers.setdefault(views.root_of(slot), []).append(slot)
+        block = self._allocate(plan.block_bytes, tuning.alignment)
+        self._scratch = [self._allocate(plan.scratch_bytes, tuning.alignment) for _ in range(plan.threads)]
+        self._whole = {slot: _array_at(block, at, *graph.kinds[slot]) for slot, at in plan.offsets.items()}
+
+    def _allocate(self, size: int, alignment: int) -> Any:
+        backend = self._graph.backend
+        raw = backend.xp.empty(size + alignment, np.uint8)
+        begin = -backend.address(raw) % alignment
+        return raw[begin : begin + size]
+
+    def put(self, slot: int, array: Any) -> None:
+        """Make an array that of a slot. Calls that are bound to the one before must be bound again."""
+        self._whole[slot] = array
+
+    def forget_views(self, slots: Iterable[int]) -> None:
+        """Forget views of slots whose arrays are others now."""
+        for slot in slots:
+            for view in self._viewers.get(slot, ()):
+                self._whole.pop(view, None)
+
+    def forget(self) -> None:
+        """Forget everything that has no place in the block."""
+        for slot in self._whole.keys() - self._plan.offsets.keys():
+            del self._whole[slot]
+
+    def whole(self, operand: int | Constant) -> Any:
+        """The whole of an operand. Views are computed when they are asked for."""
+        if isinstance(operand, Constant):
+            return operand.value
+        if operand not in self._whole:
+            instruction = self._writers[operand]
+            x = self.whole(instruction.operands[instruction.primitive.view_of])
+            self._whole[operand] = show_array(instruction, self._graph.backend, x, instruction.params)
+        return self._whole[operand]
+
+    def local(self, part: Part, offsets: dict[Key, int]) -> Local:
+        """The arrays in a thread's scratch, for the rows of one part."""
+        found: Local = {}
+        for (what, slot), offset in offsets.items():
+            (*shape,), dtype = self._graph.kinds[slot]
+            if what == "part":
+                shape[self._plan.places[slot].axis] = part.rows.stop - part.rows.start
+            key = slot if what == "part" else (what, slot)
+            found[key] = _array_at(self._scratch[part.thread], offset, tuple(shape), dtype)
+        return found
+
+    def operand(self, operand: int | Constant, axis: int | None, part: Part, local: Local) -> Any:
+        """An operand, or the part of it along an axis."""
+        if isinstance(operand, int) and operand in local:
+            return local[operand]
+        if isinstance(operand, int) and self._views.root_of(operand) in local:
+            return self._view_of_local(operand, axis, part, local)
+        whole = self.whole(operand)
+        return whole if axis is None else whole[(slice(None),) * axis + (part.rows,)]
+
+    def _view_of_local(self, slot: int, axis: int | None, part: Part, local: Local) -> Any:
+        instruction, shape = self._writers[slot], self._graph.kinds[slot].shape
+        cut = next(cut for cut in find_cuts(instruction, self._graph) if cut.result == axis)
+        place = instruction.primitive.view_of
+        x = self.operand(instruction.operands[place], cut.operands[place], part, local)
+        params = params_of(instruction, cut, shape, part.rows)
+        local[slot] = show_array(instruction, self._graph.backend, x, params)
+        return local[slot]
+
+
+def _array_at(memory: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """An array at a place in a block of memory."""
+    size = math.prod(shape) * dtype.itemsize
+    return memory[offset : offset + size].view(dtype).reshape(shape)
