@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backends
-from minigrad.backends.cuda.backend import made
+from minigrad.backends.cuda.backend import make_backend
 from minigrad.backends.numpy.backend import BACKEND as HOST
 from tests.support import cuda_shim
 from tests.support.cuda_shim import runtime
@@ -347,6 +347,6 @@ CUPY.ndarray, CUPY.RawModule, CUPY.asnumpy, CUPY.cuda = Array, RawModule, asnump
 CUPY.get_default_memory_pool = lambda: runtime.DEFAULT_POOL
 
 
-BACKEND = made(CUPY, erf, processors=2, name="elsewhere", device="elsewhere")
+BACKEND = make_backend(CUPY, erf, processors=2, name="elsewhere", device="elsewhere")
 backends._by_device["elsewhere"] = BACKEND
 backends._by_type[Array] = BACKEND

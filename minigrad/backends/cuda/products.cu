@@ -1,4 +1,5 @@
-// Matrix products, without the BLAS library, which CUDA graphs cannot record. convolution.cu multiplies with them too:
+// Matrix products of our own: CuPy does not let CUDA graphs record its BLAS library (cupy#6290), and these have an
+// epilogue. convolution.cu multiplies with them too:
 //
 //     Left, Right    how to read four neighbouring numbers of a matrix: `line(i)` knows what belongs to row i of the left
 //                    (column i of the right), a `Cursor` goes along k, `four(line, cursor, end, v)` reads

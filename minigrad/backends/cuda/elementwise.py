@@ -1,0 +1,15 @@
+"""Elementwise functions that CuPy's vocabulary lacks. Chains of them are generated (codegen.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends.backend import stored
+
+
+def where(cupy: Any, condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
+    """Twin of numpy.elementwise.where."""
+    condition = np.bool_(condition) if isinstance(condition, bool) else condition  # CuPy asks it for its astype
+    return stored(cupy.where(condition, x1, x2), out)

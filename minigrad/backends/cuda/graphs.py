@@ -1,0 +1,97 @@
+"""CUDA graphs: work that is recorded once and then launched as a whole.
+
+A graph can hold all that programs launch. CUDA would record its BLAS library too, but CuPy does not let us
+(cupy#6290), so products in a graph are those of products.cu.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from minigrad.backends.backend import Recorder
+from minigrad.backends.cuda import products
+from minigrad.backends.cuda.codegen import PRELUDE, THREADS
+from minigrad.backends.cuda.launch import OPTIONS, Kernels, source
+
+BRANCHES = 8  # of a graph, side by side
+
+
+def recorder(cupy: Any, kernels: Kernels) -> Recorder:
+    """What CuPy needs to record programs."""
+    streams: list[Any] = []  # on which work is recorded, by one thread at a time
+    recording = threading.Lock()
+
+    def record(levels: Sequence[Sequence[Callable[[], None]]]) -> tuple[Callable[[], None], int]:
+        kept, events, pool = [], [], cupy.get_default_memory_pool()  # another allocator may be one that gets recorded
+
+        def memory(size: int) -> Any:
+            """Memory that nobody else gets as long as the graph may be launched, nor what runs beside in it."""
+            kept.append(pool.malloc(size))
+            return kept[-1]
+
+        with recording, _no_garbage_collection(), cupy.cuda.using_allocator(memory):
+            streams[:] = streams or [cupy.cuda.Stream(non_blocking=True) for _ in range(BRANCHES)]
+            with streams[0]:
+                streams[0].begin_capture()
+                try:
+                    for level in levels:
+                        events += _side_by_side(cupy, level, streams)
+                    graph = streams[0].end_capture()
+                except BaseException:
+                    with suppress(Exception):  # the error that broke the recording is the one to report
+                        streams[0].end_capture()
+                    streams.clear()
+                    raise
+
+        recorded = graph, kept  # which lives as long
+        return lambda: recorded[0].launch(cupy.cuda.get_current_stream()), sum(pointer.mem.size for pointer in kept)
+
+    return Recorder(partial(products.matmul, kernels), partial(_compiled, cupy), record)
+
+
+def _compiled(cupy: Any, text: str) -> Callable:
+    """A function that launches the generated kernels of a source: launch(name, blocks, arrays)."""
+    streams = source("streams.cu") if "_at<" in text else ""  # for noise
+    module = cupy.RawModule(code=streams + PRELUDE + text, options=OPTIONS)
+    functions: dict[str, Callable] = {}
+
+    def launch(name: str, blocks: int, arrays: Sequence[Any]) -> None:
+        if name not in functions:
+            functions[name] = module.get_function(name)
+        functions[name]((blocks, 1, 1), (THREADS, 1, 1), tuple(arrays))
+
+    return launch
+
+
+@contextmanager
+def _no_garbage_collection():
+    """Within, no memory, graph or module is freed, which would break the recording."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _side_by_side(cupy: Any, level: Sequence[Callable[[], None]], streams: Sequence[Any]) -> list[Any]:
+    """Calls the functions on streams, of which the first is current: it waits for the others. Returns the events."""
+    (stream, *others), new = streams[: len(level)], partial(cupy.cuda.Event, disable_timing=True)
+    begun, ended = stream.record(new()) if others else None, []
+    for number, other in enumerate(others, 1):
+        other.wait_event(begun)
+        with other:
+            for function in level[number :: len(others) + 1]:
+                function()
+        ended.append(other.record(new()))
+    for function in level[:: len(others) + 1]:
+        function()
+    for event in ended:
+        stream.wait_event(event)
+    return [begun, *ended]

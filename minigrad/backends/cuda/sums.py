@@ -1,0 +1,79 @@
+"""Sums, in an order that follows from shapes alone (sums.cu): two runs give the same bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from minigrad.backends.backend import stored
+from minigrad.backends.cuda import epilogue
+from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, blocks_of, ints
+
+MOST_PARTS = 128  # of a sum without a product: the partial sums are added up one by one
+
+
+def sum(kernels: Kernels, x: Array, axes: tuple[int, ...], out: Array | None = None) -> Array:
+    """Twin of numpy.sums.sum: a kernel where the axes are the last ones, CuPy's otherwise."""
+    kept = x.ndim - len(axes)
+    if x.dtype == np.float16:  # where 2048 + 1 is 2048
+        return stored(kernels.xp.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
+    if x.dtype not in SUFFIX or not x.size or not axes or set(axes) != set(range(kept, x.ndim)):
+        return kernels.xp.sum(x, axis=axes, out=out)
+    x = kernels.operand(x, x.dtype)
+    y = kernels.result(x.shape[:kept], x.dtype, out)
+    rows, columns = math.prod(x.shape[:kept]), math.prod(x.shape[kept:])
+    splits = max(1, min(MOST_PARTS, columns // 1024, kernels.busy(2, (rows,))))
+    name = f"sum_rows_{SUFFIX[x.dtype]}"
+
+    def launch(to: Array, ending: tuple) -> None:
+        kernels.launch(name, (rows, splits), (x, to, np.int64(columns)))
+
+    in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, y), (1, 1, rows))
+    return stored(y, out)
+
+
+def column_sums(kernels: Kernels, x: Array, out: Array | None = None) -> Array:
+    """Twin of numpy.sums.column_sums."""
+    if x.dtype not in SUFFIX:
+        return kernels.xp.sum(x, axis=0, out=out)
+    x = kernels.operand(x, x.dtype)
+    rows, count = x.shape
+    y = kernels.result(count, x.dtype, out)
+    if not x.size:
+        y[...] = 0
+        return stored(y, out)
+    splits = max(1, min(MOST_PARTS, rows // 64, kernels.busy(4, (-(-count // 32),))))
+    ending, last = epilogue.arguments(kernels, y), (1, 1, count)
+    in_parts(kernels, lambda to, ending: _add_up(kernels, x, splits, to, ending, last), splits, y, ending, last)
+    return stored(y, out)
+
+
+def in_parts(
+    kernels: Kernels,
+    launch: Callable[[Array, tuple], None],
+    splits: int,
+    y: Array,
+    ending: tuple,
+    last: Sequence[int],
+) -> None:
+    """Let `launch(memory, ending)` write y, or so many partial sums of it, which are then added up.
+
+    `ending` are the arguments of the epilogue, `last` the h, w and f by which it tells the numbers of y apart.
+    """
+    if splits == 1:
+        launch(y, ending)
+        return
+    partial = kernels.xp.empty((splits, y.size), y.dtype)
+    launch(partial, epilogue.arguments(kernels, partial))
+    _add_up(kernels, partial, 1, y, ending, last)
+
+
+def _add_up(kernels: Kernels, x: Array, parts: int, y: Array, ending: tuple, last: Sequence[int]) -> None:
+    """The column sums of so many parts of a matrix: several threads for each column where it is long."""
+    rows, columns = x.shape
+    each = 8 if rows >= 16 * parts else 1
+    sizes = np.int64(rows), np.int64(columns), np.int32(each)
+    grid = blocks_of(columns * each), parts
+    kernels.launch(f"sum_columns_{SUFFIX[x.dtype]}", grid, (x, *sizes, y, *ending, *ints(*last)))
