@@ -1,56 +1,22 @@
-"""Writing so that a file is either the old one or the whole new one, and checkpoints in safetensors.
-
-A checkpoint holds named arrays, one JSON record, and a digest of both. It is loaded without pickle.
-"""
+"""Files and folders that commands write, with UserErrors that say why one cannot be written."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-
-from minigrad import to_device
-from minigrad.core import tree
-from vae.errors import CheckpointError, UserError
-from vae.locks import lock_file, part_of, sweep
-
-RECORD, DIGEST = "vae", "blake2b"
-OPENED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+from minigrad.files import replace_file
+from vae.errors import UserError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step; to a device or a pipe, just write. Raises UserError if that is not possible."""
-    temporary = part_of(path)  # known before it exists, so that Ctrl-C leaves no trace
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            with open(path, "wb") as device:
-                device.write(content)
-            return
-        sweep(path.parent, path.name.__eq__)
-        file = os.open(temporary, OPENED, 0o666)  # a number: Ctrl-C leaves no object open
-        try:
-            with suppress(OSError):
-                lock_file(file)  # while it is locked, no other process removes it
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            os.fsync(file)
-        finally:
-            os.close(file)
-        os.replace(temporary, path)
+        replace_file(path, content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -71,66 +37,3 @@ def make_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"cannot write to the folder {path}: {error.strerror or error}") from None
-
-
-def save_checkpoint(path: Path, trees: dict[str, Any], record: dict[str, Any]) -> None:
-    """Write trees of arrays under their dotted names, and a record of plain values, in one step."""
-    arrays: dict[str, np.ndarray] = {}
-    for name, values in trees.items():
-        leaves = tree.flatten(to_device(values, "cpu"))[0]
-        for path_in_tree, leaf in zip(tree.names({name: values}), leaves, strict=True):
-            arrays[path_in_tree] = np.array(leaf, order="C")
-    text = json.dumps(record)
-    write_bytes(path, save(arrays, metadata={RECORD: text, DIGEST: _digest(arrays, text)}))
-
-
-def _digest(arrays: dict[str, np.ndarray], record: str) -> str:
-    """A digest of names, shapes, dtypes, bytes and the record: one changed bit does not pass for a parameter."""
-    digest = hashlib.blake2b(record.encode(), digest_size=16)
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode() + arrays[name].tobytes())
-    return digest.hexdigest()
-
-
-def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(arrays by dotted name, record) of a checkpoint.
-
-    Raises CheckpointError for a file that is missing, damaged or not a checkpoint of this program.
-    """
-    if not os.path.isfile(path):
-        raise CheckpointError(f"no checkpoint at {path}; train first, or give the folder of a run")
-    try:
-        with open(path, "rb"):  # safetensors calls whatever is the matter "No such file"
-            pass
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-    np.empty(2 * os.path.getsize(path) + 2**22, np.uint8)  # MemoryError now: safetensors would panic
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if RECORD not in metadata:
-                raise CheckpointError(f"{path} is a safetensors file, but no checkpoint of vae train")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-        if metadata.get(DIGEST) != _digest(arrays, metadata[RECORD]):
-            raise CheckpointError(f"{path} is damaged (its digest differs); train again, or restore it")
-        return arrays, json.loads(metadata[RECORD])
-    except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint ({error}); train again, or restore it") from None
-
-
-def fill(like: Any, name: str, arrays: dict[str, np.ndarray], path: Path) -> Any:
-    """The tree `like` with its leaves replaced by the arrays under `name`.
-
-    Raises CheckpointError, naming the first difference, if the checkpoint is of another model.
-    """
-    leaves, structure = tree.flatten(like)
-    filled = []
-    for leaf, leaf_name in zip(leaves, tree.names({name: like}), strict=True):
-        found = arrays.get(leaf_name)
-        if found is None or found.shape != np.shape(leaf):
-            seen = "nothing" if found is None else f"shape {found.shape}"
-            raise CheckpointError(
-                f"{path} is of another model: '{leaf_name}' should have shape {np.shape(leaf)}, it has {seen}"
-            )
-        filled.append(found)
-    return tree.unflatten(structure, filled)

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from minigrad.files import PART, sweep
 from vae.errors import UserError
 from vae.files import make_folder
-from vae.locks import LOCK, PART, lock_folder, sweep
+from vae.locks import LOCK, lock_folder
 
 WRITTEN = (
     *("checkpoint.safetensors", "config.json", "metrics.jsonl"),

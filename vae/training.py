@@ -18,7 +18,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from minigrad.interrupts import defer_signals
-from vae import files
+from vae import checkpoints, files
 from vae.config import Config
 from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
@@ -276,7 +276,7 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
         "history": list(state.history),
     }
     trees = {"parameters": state.parameters, "optimiser": state.optimiser, "trained": state.trained}
-    files.save_checkpoint(out / CHECKPOINT, trees, record)
+    checkpoints.save(out / CHECKPOINT, trees, record)
     files.write_json(out / CONFIG, trainer.config.to_dict())
     files.write_lines(out / METRICS, list(state.history))
 
@@ -284,7 +284,7 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
 def load_trainer(out: Path, device: str = "cpu") -> Trainer:
     """The trainer of the run in a folder. Raises CheckpointError if its record is not one."""
     path = out / CHECKPOINT
-    _, record = files.load_checkpoint(path)
+    _, record = checkpoints.load(path)
     try:
         return make_trainer(Config.from_dict(record["config"]), tuple(record["image_shape"]), device)
     except (KeyError, TypeError, UserError) as error:
@@ -294,15 +294,15 @@ def load_trainer(out: Path, device: str = "cpu") -> Trainer:
 def load_state(trainer: Trainer, out: Path) -> State:
     """The state in a run's folder. Raises CheckpointError if it is damaged or of another model."""
     path = out / CHECKPOINT
-    arrays, record = files.load_checkpoint(path)
+    arrays, record = checkpoints.load(path)
     fresh = trainer.initial()
     try:
         rest = {name: record[name] for name in ("epoch", "step", "total", "log_sigma", "seconds", "images")}
         rest |= {"history": tuple(record["history"]), "trained": arrays["trained"]}
     except (KeyError, TypeError):
         raise CheckpointError(f"{path} lacks part of the training state; train again") from None
-    parameters = files.fill(fresh.parameters, "parameters", arrays, path)
-    optimiser = files.fill(fresh.optimiser, "optimiser", arrays, path)
+    parameters = checkpoints.fill(fresh.parameters, "parameters", arrays, path)
+    optimiser = checkpoints.fill(fresh.optimiser, "optimiser", arrays, path)
     if hasattr(optimiser, "step"):
         optimiser = optimiser._replace(step=np.int64(optimiser.step))
     return _placed(State(parameters, optimiser, **rest), trainer.device, trainer.asynchronous)

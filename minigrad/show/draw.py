@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.files import replace_file
 from minigrad.show.graph import recorded
 from minigrad.show.svg import picture
 
@@ -55,17 +56,7 @@ def _checked(path: Any) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    """Replace a file in one step, so that there is either the old one or the whole new one."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(Path(path), text.encode())
     except (OSError, ValueError) as error:  # ValueError: a null byte
         raise OperandError(f"draw: cannot write {path!r}: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        with suppress(OSError, ValueError):
-            os.unlink(temporary)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from vae import files, locks
+from minigrad import files
+from vae import locks
 
-pytestmark = pytest.mark.skipif(locks.fcntl is None, reason="locks are those of POSIX")
+pytestmark = pytest.mark.skipif(files.fcntl is None, reason="locks are those of POSIX")
 
 HOLD = """
 import sys
 from pathlib import Path
 from vae import locks
-with locks.lock_folder(Path(sys.argv[1])) as alone, open(locks.part_of(Path(sys.argv[1], "file")), "wb") as part:
-    locks.lock_file(part.fileno())
+with locks.lock_folder(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
     sys.stdin.readline()
 """
@@ -25,7 +25,7 @@ with locks.lock_folder(Path(sys.argv[1])) as alone, open(locks.part_of(Path(sys.
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds the folder and is in the middle of writing `file`."""
+    """Another process that holds the folder."""
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -52,18 +52,12 @@ def test_a_folder_belongs_to_one_process_at_a_time(tmp_path, holder):
     assert locks.LOCK not in entries(tmp_path)
 
 
-def test_a_killed_process_leaves_no_lock_and_its_part_is_swept(tmp_path, holder):
-    (part,) = tmp_path.glob(".file.*.part")
-    files.write_bytes(tmp_path / "file", b"mine")
-    assert part.exists()  # somebody is writing it
+def test_a_killed_process_leaves_no_lock(tmp_path, holder):
     holder.kill()
     holder.wait()
     with locks.lock_folder(tmp_path) as alone:
         assert alone
-        locks.sweep(tmp_path, "another".__eq__)
-        assert part.exists()
-    files.write_bytes(tmp_path / "file", b"mine")
-    assert entries(tmp_path) == {"file"}
+    assert entries(tmp_path) == set()
 
 
 def test_those_who_wait_come_one_after_the_other(tmp_path):
@@ -87,22 +81,12 @@ def test_those_who_wait_come_one_after_the_other(tmp_path):
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    """Everybody is alone there, and nobody's part is removed, for it may be written right now."""
+    """Everybody is alone there."""
 
     def no_locks(*args):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", no_locks)
-    (tmp_path / ".file.1.part").touch()
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
     with locks.lock_folder(tmp_path) as alone:
         assert alone
-        locks.sweep(tmp_path, "file".__eq__)
-        files.write_bytes(tmp_path / "file", b"mine")
-    assert entries(tmp_path) == {"file", ".file.1.part"}
-
-
-@pytest.mark.parametrize("name", [".file", ".file.part", ".file.x.part", "file.1.part", ".other.1.part"])
-def test_only_what_is_left_of_writing_is_swept(tmp_path, name):
-    (tmp_path / name).write_text("precious")
-    files.write_bytes(tmp_path / "file", b"mine")
-    assert (tmp_path / name).read_text() == "precious"
+    assert entries(tmp_path) == set()

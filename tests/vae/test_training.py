@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import tracemalloc
 
 import numpy as np
@@ -12,7 +13,7 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import assert_close, rounding
 from tests.support.vae import truth
-from vae import evaluation, files, training
+from vae import checkpoints, evaluation, training
 from vae.config import Config
 from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
@@ -54,7 +55,7 @@ def timeless(value):
 
 def outcome(out) -> tuple:
     """Everything a run leaves, as bytes and plain values."""
-    arrays, record = files.load_checkpoint(out / CHECKPOINT)
+    arrays, record = checkpoints.load(out / CHECKPOINT)
     bits = {name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.items()}
     lines = [timeless(json.loads(line)) for line in (out / METRICS).read_text().splitlines()]
     return bits, timeless(record), lines, json.loads((out / CONFIG).read_text())
@@ -84,7 +85,7 @@ def test_files_of_a_run(tmp_path, name):
     assert [r["epoch"] for r in records] == [1, 2]
     assert records == list(state.history)
     assert all(r["seconds"] >= 0 for r in records)
-    arrays, record = files.load_checkpoint(tmp_path / CHECKPOINT)
+    arrays, record = checkpoints.load(tmp_path / CHECKPOINT)
     assert {n.split(".")[0] for n in arrays} == {"parameters", "optimiser", "trained"}
     assert np.array_equal(arrays["trained"], np.unique(digests(DATA.train)))
     for leaf_name, leaf in zip(
@@ -283,7 +284,7 @@ def interrupt(out, config, at: int) -> None:
 @pytest.mark.parametrize("at", range(1, 2 * STEPS + 1))
 def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole):
     interrupt(tmp_path, CONFIGS[name], at)
-    _, record = files.load_checkpoint(tmp_path / CHECKPOINT)
+    _, record = checkpoints.load(tmp_path / CHECKPOINT)
     assert (record["epoch"], record["step"]) == ((at - 1) // STEPS, (at - 1) % STEPS + 1)
     assert len((tmp_path / METRICS).read_text().splitlines()) == record["epoch"]
     resume(tmp_path)
@@ -315,7 +316,7 @@ def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole
             patch.setattr(training, where, interrupted(getattr(training, where), {1}))
         elif where in ("save_checkpoint", "again"):  # the second write, and the one that Ctrl-C asks for
             times = {2} if where == "save_checkpoint" else {2, 3}
-            patch.setattr(files, "save_checkpoint", interrupted(files.save_checkpoint, times))
+            patch.setattr(checkpoints, "save", interrupted(checkpoints.save, times))
         with pytest.raises(KeyboardInterrupt):
             train(trainer, DATA, tmp_path, on_epoch=on_epoch)
     assert calls
@@ -364,7 +365,7 @@ def test_other_images_do_not_go_on(tmp_path):
 
 def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, whole):
     run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
-    before, writes, real = outcome(tmp_path), [], files.os.replace
+    before, writes, real = outcome(tmp_path), [], os.replace
 
     def full(source, target):
         writes.append(target)
@@ -373,7 +374,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, wh
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "replace", full)
+        patch.setattr(os, "replace", full)
         with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
             resume(tmp_path, epochs=2)
     assert outcome(tmp_path)[:1] == before[:1]
@@ -399,7 +400,7 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path, value):
     trainer = spoilt(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 6, lambda loss, p, s: (np.float32(value), p, s))
     with pytest.raises(TrainingError, match=f"the loss became {value} in epoch 2, batch 2: .*last checkpoint is kept"):
         train(trainer, DATA, tmp_path)
-    _, record = files.load_checkpoint(tmp_path / CHECKPOINT)
+    _, record = checkpoints.load(tmp_path / CHECKPOINT)
     assert (record["epoch"], record["step"]) == (1, 0)
     assert len((tmp_path / METRICS).read_text().splitlines()) == 1
 
@@ -449,7 +450,7 @@ def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, sa
     trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), at)
     with pytest.raises(TrainingError, match=said):
         train(trainer, DATA, tmp_path)
-    arrays, record = files.load_checkpoint(tmp_path / CHECKPOINT)
+    arrays, record = checkpoints.load(tmp_path / CHECKPOINT)
     assert (record["epoch"], record["step"]) == (0, 0)
     assert all(np.isfinite(x).all() for x in arrays.values())
 
@@ -463,7 +464,7 @@ def test_ctrl_c_does_not_save_parameters_that_are_no_numbers(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(trainer, DATA, tmp_path, on_step=on_step)
-    arrays, _ = files.load_checkpoint(tmp_path / CHECKPOINT)
+    arrays, _ = checkpoints.load(tmp_path / CHECKPOINT)
     assert all(np.isfinite(x).all() for x in arrays.values())
 
 
@@ -473,7 +474,7 @@ def test_a_test_elbo_that_is_no_number_stops_training(tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match="the test ELBO became -inf after epoch 1; lower the learning rate"):
         run(CONFIGS["mlp"], tmp_path)
     assert (tmp_path / METRICS).read_text() == ""
-    assert files.load_checkpoint(tmp_path / CHECKPOINT)[1]["epoch"] == 0
+    assert checkpoints.load(tmp_path / CHECKPOINT)[1]["epoch"] == 0
 
 
 # Checkpoints that do not fit
@@ -481,14 +482,14 @@ def test_a_test_elbo_that_is_no_number_stops_training(tmp_path, monkeypatch):
 
 def rewrite(out, change) -> None:
     """Save the checkpoint anew with a changed record."""
-    arrays, record = files.load_checkpoint(out / CHECKPOINT)
+    arrays, record = checkpoints.load(out / CHECKPOINT)
     change(record)
     nested = {}
     for name, x in arrays.items():
         top, _, rest = name.partition(".")
         nested.setdefault(top, {})[rest] = x
     nested["trained"] = nested["trained"][""]
-    files.save_checkpoint(out / CHECKPOINT, nested, record)
+    checkpoints.save(out / CHECKPOINT, nested, record)
 
 
 @pytest.mark.parametrize(

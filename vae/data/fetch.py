@@ -1,10 +1,9 @@
 """Fetching a published file once, so that it is either whole and verified or not there at all.
 
-Bytes go to a hidden file beside the target, are checked against a SHA-256 of the unzipped content
-(mirrors may compress differently), reach the disk, and only then take the target's name in one
-atomic step. A lock makes a second process wait and then find the file (where there are no locks it
-fetches twice, which does no harm), and a mirror that fails, stops half-way or sends something else
-is followed by the next.
+Blocks go to a partial file beside the target, which is checked against a SHA-256 of the unzipped content (mirrors may
+compress differently) before it takes the target's name in one step. A lock makes a second process wait and then find
+the file (where there are no locks it fetches twice, which does no harm), and a mirror that fails, stops half-way or
+sends something else is followed by the next.
 """
 
 from __future__ import annotations
@@ -12,20 +11,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from vae.locks import lock_folder, part_of, sweep
+from minigrad.files import part_of, replace_by_blocks
+from vae.locks import lock_folder
 
 from .dataset import DataError
 from .idx import read_bytes
 
 LIMIT = 64 << 20  # bytes, zipped or not: more than any file here, less than a full disk
-CHUNK = 1 << 16  # bytes
+BLOCK = 1 << 16  # bytes
 
 
 def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout: float = 30.0) -> Path:
@@ -53,12 +53,11 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
             if fault is None:
                 return target
             faults.append(f"{target}: {fault}")
-        sweep(folder, name.__eq__)
         for mirror in mirrors:
             url = f"{mirror.rstrip('/')}/{name}"
             logging.getLogger(__name__).info("fetching %s", url)
             try:
-                _download(url, target, sha256, timeout)
+                replace_by_blocks(target, _receive(url, part_of(target), sha256, timeout))
                 return target
             except (OSError, HTTPException, ValueError) as error:
                 reason = error.reason if type(error) is URLError else error
@@ -82,25 +81,18 @@ def find_fault(path: Path, sha256: str) -> str | None:
     return f"wrong content, expected SHA-256 {sha256}, seen {seen}"
 
 
-def _download(url: str, target: Path, sha256: str, timeout: float) -> None:
-    """url -> target, all or nothing. Raises OSError, HTTPException or ValueError."""
-    part = part_of(target)
-    try:
-        with urlopen(url, timeout=timeout) as response, open(part, "wb") as file:
-            promised = response.headers.get("Content-Length")
-            received = 0
-            while chunk := response.read(CHUNK):
-                received += len(chunk)
-                if received > LIMIT:
-                    raise ValueError(f"sent more than {LIMIT} bytes")
-                file.write(chunk)
-            if promised is not None and received != int(promised):
-                raise ValueError(f"broke off after {received} of {promised} bytes")
-            file.flush()
-            os.fsync(file.fileno())
-        fault = find_fault(part, sha256)
-        if fault:
-            raise ValueError(fault)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+def _receive(url: str, part: Path, sha256: str, timeout: float) -> Iterator[bytes]:
+    """What a mirror sends, by blocks, which the caller writes to `part`. Raises OSError, HTTPException or ValueError,
+    the latter at the end if it is not the file with this checksum."""
+    with urlopen(url, timeout=timeout) as response:
+        promised = response.headers.get("Content-Length")
+        received = 0
+        while block := response.read(BLOCK):
+            received += len(block)
+            if received > LIMIT:
+                raise ValueError(f"sent more than {LIMIT} bytes")
+            yield block
+    if promised is not None and received != int(promised):
+        raise ValueError(f"broke off after {received} of {promised} bytes")
+    if fault := find_fault(part, sha256):
+        raise ValueError(fault)

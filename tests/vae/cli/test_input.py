@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from tests.support.vae.small_runs import SMALL, assert_refused, save_images, snapshot
-from vae import files, training
+from vae import checkpoints, training
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -135,10 +135,10 @@ def test_damaged_checkpoints(vae, trained, tmp_path, command, damage):
     if damage in contents:
         path.write_bytes(contents[damage])
     else:
-        arrays, record = files.load_checkpoint(trained / training.CHECKPOINT)
+        arrays, record = checkpoints.load(trained / training.CHECKPOINT)
         record["config"]["hidden"] = 9
         parameters = {k.removeprefix("parameters."): x for k, x in arrays.items() if k.startswith("parameters")}
-        files.save_checkpoint(path, {"parameters": parameters, "trained": arrays["trained"]}, record)
+        checkpoints.save(path, {"parameters": parameters, "trained": arrays["trained"]}, record)
     before = path.read_bytes()
     name, *more = command.split()
     result = vae(name, "--out" if more else "--checkpoint", "run", *more)

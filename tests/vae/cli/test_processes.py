@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.support.vae.small_runs import SMALL, WRITTEN, assert_refused
-from vae import files, training
+from vae import checkpoints, training
 from vae.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
@@ -160,12 +160,12 @@ def test_a_signal_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path, images,
     assert (child.returncode, err) == (128 + number, "python -m vae: stopped\n")
     assert "continue with: python -m vae train --out run --resume" in out
     assert not [p for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
-    _, record = files.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)
+    _, record = checkpoints.load(tmp_path / "run" / training.CHECKPOINT)
     assert record["epoch"] >= 1
     last = record["epoch"] + 2
     for options in (["--resume", "--out", "run"], ["--data", images, *SMALL, "--out", "whole"]):
         assert process("train", *options, "--epochs", last, cwd=tmp_path).returncode == 0
-    stopped, whole = (files.load_checkpoint(tmp_path / run / training.CHECKPOINT) for run in ("run", "whole"))
+    stopped, whole = (checkpoints.load(tmp_path / run / training.CHECKPOINT) for run in ("run", "whole"))
     assert all(np.array_equal(x, stopped[0][name]) for name, x in whole[0].items())
     assert [(r["epoch"], r["train_elbo"], r["test_elbo"]) for r in stopped[1]["history"]] == [
         (r["epoch"], r["train_elbo"], r["test_elbo"]) for r in whole[1]["history"]
@@ -211,7 +211,7 @@ def test_of_two_runs_with_one_folder_the_second_is_refused_until_the_first_is_go
     first.kill()
     first.communicate()
     (tmp_path / "run/.samples.png.1.part").touch()
-    epoch = files.load_checkpoint(tmp_path / "run" / training.CHECKPOINT)[1]["epoch"]
+    epoch = checkpoints.load(tmp_path / "run" / training.CHECKPOINT)[1]["epoch"]
     assert process("train", "--out", "run", "--resume", "--epochs", epoch + 1, cwd=tmp_path).returncode == 0
     assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
@@ -220,7 +220,7 @@ def test_errors_are_sentences_even_with_line_breaks(vae, monkeypatch, trained):
     def fail(path):
         raise CheckpointError("two\nlines")
 
-    monkeypatch.setattr(files, "load_checkpoint", fail)
+    monkeypatch.setattr(checkpoints, "load", fail)
     assert vae("sample", "--checkpoint", trained)[::2] == (2, "python -m vae: two lines\n")
 
 
