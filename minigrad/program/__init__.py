@@ -14,12 +14,15 @@ cpu/, for NumPy:
     plan       all of that for one program
     executor   calls bound to that memory, made over threads
 
-gpu/, for a device that repeats recorded work:
+gpu/, for a device that repeats recorded launches:
 
-    fusion     which instructions become one launch
-    epilogues  what a product does before it stores its result
-    lowering   the steps of a generated kernel
-    executor   launches bound to memory, recorded and repeated
+    elementwise  which instructions a generated kernel can compute
+    epilogues    what a product does to its result before it stores it
+    fusion       which elementwise instructions are computed together, what is stored, and in which order
+    lowering     launches, and the loops of generated kernels
+    placement    where results are stored
+    arguments    where arguments are read
+    executor     launches bound to memory, recorded and repeated
 
 Derivatives are captured like anything else, since they are made of the same primitives. The engine knows nothing of it.
 """

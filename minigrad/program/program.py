@@ -14,7 +14,7 @@ from minigrad.core.printing import as_text
 from minigrad.program.buffers import Memory
 from minigrad.program.cost import total_cost
 from minigrad.program.cpu.executor import CpuExecutor
-from minigrad.program.gpu.executor import Recorded
+from minigrad.program.gpu.executor import GpuExecutor
 from minigrad.program.graph import Constant, Graph, Instruction, Kind, is_array
 from minigrad.program.signature import Outside, Signature
 from minigrad.program.tuning import DEFAULT, Tuning
@@ -132,5 +132,5 @@ class Program:
         return tree.builder(self.structure)
 
     @cached_property
-    def _executor(self) -> CpuExecutor | Recorded:
-        return Recorded(self.graph, self.tuning) if self.backend.recorder else CpuExecutor(self.graph, self.tuning)
+    def _executor(self) -> CpuExecutor | GpuExecutor:
+        return GpuExecutor(self.graph, self.tuning) if self.backend.recorder else CpuExecutor(self.graph, self.tuning)

@@ -1,35 +1,36 @@
-"""Endings: what follows a product and can be done before its result is stored, by the kernel that makes it.
+"""Epilogues: what a product does to its result before it stores it, in the same kernel.
 
-    conv(x, w) + b                      bias
-    relu(conv(x, w) + b)                and ReLU
-    relu(depth_to_space(conv(x, w) + b))    and pixels laid out
+    conv(x, w) + b                          bias
+    relu(conv(x, w) + b)                    bias and ReLU
+    relu(depth_to_space(conv(x, w) + b))    bias, ReLU, and pixels in another order
 
-Of a matrix product, the first two. Only where nobody else reads what comes between.
+A matrix product can have the first two. There is no epilogue where anything else reads what comes between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.core.traits import Traits
+from minigrad.core.vectors import add_p, reshape_p
+from minigrad.ops.activations import relu
 from minigrad.ops.conv import conv_p
 from minigrad.ops.linalg import matmul_p
-from minigrad.program.graph import Constant, Instruction
-
-if TYPE_CHECKING:
-    from minigrad.program.gpu.fusion import Fusion
-
-FACTORS = (2, 3, 4)  # of depth-to-space
+from minigrad.program.gpu.elementwise import can_be_generated, domain, is_in_order
+from minigrad.program.graph import Constant, Graph, Instruction
+from minigrad.program.tuning import Tuning
+from minigrad.program.views import Shown, Views
 
 
 class Product(NamedTuple):
-    """A product with an epilogue: stands in for a primitive in an instruction that no interpreter sees."""
+    """A product with an epilogue. It takes the place of a primitive in instructions that no interpreter sees."""
 
     name: str
-    forward: Any
+    forward: Callable[..., Any]
     traits: Traits
     view_of: int | None = None
 
@@ -45,78 +46,111 @@ def _matmul(b, x1, x2, bias, *, relu, out):
 CONV, MATMUL = Product("conv", _conv, conv_p.traits), Product("matmul", _matmul, matmul_p.traits)
 
 
-class Ending(NamedTuple):
-    """What follows a product: up to the slot `end`, through the slots `between`."""
+class Epilogue(NamedTuple):
+    """What a product computes besides."""
 
-    end: int
-    between: tuple[int, ...]
+    end: int  # the slot of its result
+    between: tuple[int, ...]  # slots that are not computed any more: the product's own, and others before `end`
     bias: int | Constant
     relu: bool
-    factor: int
+    factor: int  # of depth-to-space; 1 without
 
     def of(self, product: Instruction) -> Instruction:
-        """The product with this ending."""
-        params, formula = {**product.params, "relu": self.relu}, MATMUL
-        if product.primitive.name == "conv":
-            params, formula = {**params, "factor": self.factor}, CONV
-        return Instruction(formula, (*product.operands, self.bias), params, self.end, product.origin)
+        """The product with this epilogue."""
+        params, primitive = {**product.params, "relu": self.relu}, MATMUL
+        if product.primitive is conv_p:
+            params, primitive = {**params, "factor": self.factor}, CONV
+        return Instruction(primitive, (*product.operands, self.bias), params, self.end, product.origin)
 
 
-def ending(fusion: Fusion, product: Instruction, readers: dict[int, list[Instruction]]) -> Ending | None:
-    """The ending of a product, if it has one: `readers` are of the memory of each slot."""
-    kinds, at = fusion.kinds, product.result
-    if (product.primitive.name, len(kinds[at].shape)) not in (("conv", 4), ("matmul", 2)):
+def fuse_epilogues(graph: Graph, views: Views, tuning: Tuning) -> Graph:
+    """The graph in which a product with its epilogue is one instruction, where the last one was that it replaces."""
+    instructions = {instruction.result: instruction for instruction in graph.instructions}
+    generated = {slot for slot, instruction in instructions.items() if can_be_generated(instruction, graph, views)}
+    followers = _find_followers(graph, views)
+    gone: set[int] = set()
+    for product in graph.instructions:
+        epilogue = _find_epilogue(product, graph, views, followers, generated, tuning.factors)
+        if epilogue is not None:
+            instructions[epilogue.end] = epilogue.of(product)
+            generated.discard(epilogue.end)
+            gone |= {*epilogue.between}
+    kept = [instruction for slot, instruction in instructions.items() if views.root_of(slot) not in gone]
+    return replace(graph, instructions=tuple(kept))
+
+
+def _find_followers(graph: Graph, views: Views) -> dict[int, Instruction]:
+    """The only instruction that reads the memory of a slot, where there is one and no output shows that memory."""
+    readers: dict[int, list[Instruction]] = {}
+    for instruction in graph.instructions:
+        if instruction.result not in views.slots:
+            for root in views.roots_of(instruction.operands):
+                readers.setdefault(root, []).append(instruction)
+    outputs = views.roots_of(graph.outputs)
+    return {root: some[0] for root, some in readers.items() if len(some) == 1 and root not in outputs}
+
+
+def _find_epilogue(
+    product: Instruction,
+    graph: Graph,
+    views: Views,
+    followers: Mapping[int, Instruction],
+    generated: Set[int],
+    factors: Sequence[int],
+) -> Epilogue | None:
+    """The longest epilogue of a product, if it has one. `generated` are the slots that generated kernels compute."""
+    shape, dtype = graph.kind(product.result)
+    if (product.primitive, len(shape)) not in ((conv_p, 4), (matmul_p, 2)):
         return None
-    dtype = kinds[at].dtype
-    if dtype not in (np.float32, np.float64) or any(fusion.kind(o).dtype != dtype for o in product.operands):
+    if dtype not in (np.float32, np.float64) or any(graph.kind(o).dtype != dtype for o in product.operands):
         return None
-    between: list[int] = []
-    bias, relu, factor = None, False, 1
-    while at not in fusion.handed_out and len(readers.get(at, ())) == 1:
-        (reader,) = readers[at]
-        shown = [fusion.of(operand) for operand in reader.operands]
-        mine = [i for i, s in enumerate(shown) if s is not None and s.root == at]
-        if reader.result not in fusion.fused or len(mine) != 1 or kinds[reader.result].dtype != dtype:
+    at, between = product.result, []
+    bias, rectified, factor = None, False, 1
+    while at in followers:
+        reader = followers[at]
+        operands = [views.of(operand) for operand in reader.operands]
+        places = [i for i, view in enumerate(operands) if view is not None and view.root == at]
+        if reader.result not in generated or len(places) != 1 or graph.kind(reader.result).dtype != dtype:
             break
-        name, space, (place,) = reader.primitive.name, fusion.space(reader), mine
-        alike = fusion.is_alike(shown[place], space)
-        other = reader.operands[1 - place] if name == "add" else None
-        if name == "add" and bias is None and alike and _is_bias(fusion, other, kinds[product.result].shape[-1], dtype):
-            bias = other
-        elif name == "relu" and bias is not None and not relu and alike:
-            relu = True
-        elif name == "reshape" and bias is not None and factor == 1 and product.primitive.name == "conv":
-            factor = _factor(shown[place], space, kinds[product.result].shape)
-            if factor is None:
-                factor = 1
+        (place,), space = places, domain(reader, graph)
+        ordered = is_in_order(operands[place], space, graph)
+        if reader.primitive is add_p and ordered and bias is None:
+            bias = reader.operands[1 - place]
+            if not _is_bias(bias, graph, views, shape[-1], dtype, generated):
+                return None
+        elif reader.primitive is relu.primitive and ordered and bias is not None and not rectified:
+            rectified = True
+        elif reader.primitive is reshape_p and product.primitive is conv_p and bias is not None and factor == 1:
+            factor = next((f for f in factors if _is_depth_to_space(operands[place], space, shape, f)), 1)
+            if factor == 1:
                 break
         else:
             break
         between.append(at)
         at = reader.result
-    return Ending(at, tuple(between), bias, relu, factor) if bias is not None else None
+    return Epilogue(at, tuple(between), bias, rectified, factor) if bias is not None else None
 
 
-def _is_bias(fusion: Fusion, operand: int | Constant, features: int, dtype: np.dtype) -> bool:
-    """Whether an operand is a number for each feature, in one piece."""
-    shown = fusion.of(operand)
+def _is_bias(
+    operand: int | Constant, graph: Graph, views: Views, features: int, dtype: np.dtype, generated: Set[int]
+) -> bool:
+    """Whether an operand has one number for each feature, stored side by side."""
+    view = views.of(operand)
     return (
-        shown is not None
-        and shown.shape == (features,)
-        and shown.strides == (1,)
-        and fusion.kind(operand).dtype == dtype
-        and fusion.kind(operand).shape == (features,)
-        and not (isinstance(shown.root, int) and shown.root in fusion.fused)
+        view is not None
+        and view.shape == (features,)
+        and view.strides == (1,)
+        and graph.kind(operand) == ((features,), dtype)
+        and not (isinstance(view.root, int) and view.root in generated)
     )
 
 
-def _factor(shown: Any, space: Sequence[int], shape: Sequence[int]) -> int | None:
-    """The factor of a depth-to-space that shows images (n, h, w, f) in this order; None if it is another order."""
+def _is_depth_to_space(view: Shown, space: Sequence[int], shape: Sequence[int], factor: int) -> bool:
+    """Whether a view of images of a shape (n, h, w, f) is in the order of a depth-to-space by a factor."""
     n, h, w, f = shape
-    for factor in FACTORS:
-        if f % factor**2 == 0:
-            c = f // factor**2
-            split = type(shown)(shown.root, (n, h, factor, w, factor, c), (h * w * f, w * f, factor * c, f, c, 1), 0)
-            if shown.offset == 0 and shown.axes(space) == split.axes(split.shape):
-                return factor
-    return None
+    if f % factor**2 or view.offset:
+        return False
+    c = f // factor**2
+    split = (n, h, factor, w, factor, c)
+    ordered = Shown(view.root, split, (h * w * f, w * f, factor * c, f, c, 1), 0)
+    return view.axes(space) == ordered.axes(split)

@@ -1,98 +1,144 @@
-"""Loops: the steps of a generated kernel (`backends/cuda/codegen.py`) that make some slots of a program."""
+"""Lowering: a schedule as launches, level by level, with the loops of generated kernels (`backends/cuda/codegen.py`).
+
+The results that a generated kernel stores at a level may differ in size: it has a loop for each number of elements. In
+such a loop, thread i computes element i of each result, and first what it needs for that and nobody has stored.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Noise, Number, Step
+from minigrad.program.gpu.elementwise import compute_dtype, domain, is_in_order
+from minigrad.program.gpu.fusion import Schedule
 from minigrad.program.graph import Instruction
 from minigrad.program.views import Root, Shown, key_of
 
-if TYPE_CHECKING:
-    from minigrad.program.gpu.fusion import Fusion
+
+class GeneratedKernel(NamedTuple):
+    """One kernel for everything that is generated at a level."""
+
+    name: str
+    loops: tuple[Loop, ...]
+    arguments: tuple[Any, ...]  # slots, and arrays from outside (`key_of`)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of threads it takes."""
+        return sum(loop.blocks for loop in self.loops)
 
 
-class Builder:
-    """The steps of one loop."""
+Launch = Instruction | GeneratedKernel  # an instruction has a kernel of its own
 
-    def __init__(self, fusion: Fusion, count: int, slots: Sequence[int], arguments: dict[Any, int]):
-        self.fusion, self.count, self.slots, self.arguments = fusion, count, slots, arguments
+
+def lower(schedule: Schedule) -> tuple[tuple[Launch, ...], ...]:
+    """The launches of each level."""
+    levels: list[list[Launch]] = [[] for _ in range(max(schedule.level.values(), default=-1) + 1)]
+    results: list[dict[int, list[int]]] = [{} for _ in levels]  # of generated kernels, by number of elements
+    for slot, level in schedule.level.items():
+        if slot in schedule.generated:
+            results[level].setdefault(math.prod(schedule.graph.kind(slot).shape), []).append(slot)
+        else:
+            levels[level].append(schedule.instructions[slot])
+    for number, (launches, by_count) in enumerate(zip(levels, results)):
+        if by_count:
+            launches.append(_generate(f"level_{number}", schedule, by_count))
+    return tuple(map(tuple, levels))
+
+
+def _generate(name: str, schedule: Schedule, results: Mapping[int, Sequence[int]]) -> GeneratedKernel:
+    """The kernel that computes slots, with a loop for each number of elements."""
+    arguments: dict[Any, int] = {}
+    loops = tuple(_Builder(schedule, count, slots, arguments).loop() for count, slots in results.items())
+    return GeneratedKernel(name, loops, tuple(arguments))
+
+
+Element = tuple[Root, int | None]  # of a slot or an array from outside: element i (None), or that at an `Index` step
+
+
+class _Builder:
+    """Builds one loop. Every step is added once, after the steps that it refers to."""
+
+    def __init__(self, schedule: Schedule, count: int, slots: Sequence[int], arguments: dict[Any, int]):
+        self.schedule, self.graph, self.views = schedule, schedule.graph, schedule.views
+        self.count, self.slots, self.arguments = count, slots, arguments
         self.steps: list[Step] = []
-        self.known: dict[Any, int] = {}
-        self.values: dict[tuple[Any, int | None], int] = {}  # the steps of numbers
+        self.numbers: dict[Any, int] = {}  # of steps
+        self.values: dict[tuple[Any, int | None], int] = {}  # the steps that give elements
 
     def loop(self) -> Loop:
-        """The loop that makes all its slots."""
-        made = [(self.value(slot, None), slot) for slot in self.slots]
-        return Loop(self.count, tuple(self.steps), tuple((step, self.argument(slot)) for step, slot in made))
+        """The loop that computes and stores all its slots."""
+        results = [(self.value((slot, None)), slot) for slot in self.slots]
+        return Loop(self.count, tuple(self.steps), tuple((step, self.argument(slot)) for step, slot in results))
 
     def add(self, step: Step) -> int:
-        """The place of a step, which is done once."""
+        """The number of a step, which is added if it is new."""
         key = type(step), repr(step) if isinstance(step, Number) else step  # 1, 1.0 and True differ, 0.0 and −0.0 too
-        if key not in self.known:
-            self.known[key] = len(self.steps)
+        if key not in self.numbers:
+            self.numbers[key] = len(self.steps)
             self.steps.append(step)
-        return self.known[key]
+        return self.numbers[key]
 
     def argument(self, root: Root) -> int:
         """The number of an argument of the kernel."""
         return self.arguments.setdefault(key_of(root), len(self.arguments))
 
-    def value(self, root: Root, at: int | None) -> int:
-        """Number `at` of a slot or a constant array: made here if this loop makes it or nobody stores it, else read."""
-        wanted = [(root, at)]
+    def value(self, element: Element) -> int:
+        """The step that gives an element."""
+        wanted = [element]
         while wanted:  # no recursion: chains are long
             root, at = wanted[-1]
-            missing = [(of, i) for of, i in self.needed(root, at) if (key_of(of), i) not in self.values]
+            missing = [(other, i) for other, i in self.operands(root, at) if (key_of(other), i) not in self.values]
             if missing:
                 wanted += missing
             else:
-                self.values[key_of(root), at] = self.made(root, at)
+                self.values[key_of(root), at] = self.step(root, at)
                 wanted.pop()
+        root, at = element
         return self.values[key_of(root), at]
 
     def instruction(self, root: Root, at: int | None) -> Instruction | None:
-        """What makes number `at` here; None if it is read."""
-        here = isinstance(root, int) and (root in self.fusion.inline or (root in self.slots and at is None))
-        return self.fusion.made[root] if here else None
+        """The instruction that computes an element in this loop; None if the element is read from memory."""
+        inline = isinstance(root, int) and (root in self.schedule.inline or (root in self.slots and at is None))
+        return self.schedule.instructions[root] if inline else None
 
-    def needed(self, root: Root, at: int | None) -> list[tuple[Root, int | None]]:
-        """The numbers that have to be known before this one."""
+    def operands(self, root: Root, at: int | None) -> list[Element]:
+        """The elements that this loop computes an element from."""
         instruction = self.instruction(root, at)
         if instruction is None:
             return []
-        operands, space = instruction.operands, self.fusion.space(instruction)
-        if instruction.primitive.traits.stream:  # the key is read where the noise is made
+        operands, space = instruction.operands, domain(instruction, self.graph)
+        if instruction.primitive.traits.stream:  # the key is read where the number is drawn
             operands, space, at = operands[1:], (), None
-        return [self.place(shown, space, at) for shown in map(self.fusion.of, operands) if shown is not None]
+        return [self.element(view, space, at) for view in map(self.views.of, operands) if view is not None]
 
-    def made(self, root: Root, at: int | None) -> int:
-        """The step that makes or reads a number; all that it needs is known."""
-        fusion, instruction = self.fusion, self.instruction(root, at)
+    def element(self, view: Shown, space: Sequence[int], at: int | None) -> Element:
+        """Element `at` of a view that is broadcast to a shape."""
+        if is_in_order(view, space, self.graph) and math.prod(space) == self.count:
+            return view.root, at
+        return view.root, self.add(Index(at, view.axes(space), view.offset))
+
+    def step(self, root: Root, at: int | None) -> int:
+        """The step that computes or reads an element; the elements that it needs have theirs."""
+        instruction = self.instruction(root, at)
         if instruction is None:
-            return self.add(Load(self.argument(root), at, fusion.kind(root).dtype))
-        values = iter([self.values[key_of(of), i] for of, i in self.needed(root, at)])
-        dtype = fusion.kinds[instruction.result].dtype
+            return self.add(Load(self.argument(root), at, self.graph.kind(root).dtype))
+        values = iter([self.values[key_of(other), i] for other, i in self.operands(root, at)])
+        dtype = self.graph.kind(instruction.result).dtype
         if instruction.primitive.traits.stream:
-            key, start = map(fusion.of, instruction.operands)
+            key, start = map(self.views.of, instruction.operands)
             offset = instruction.params["offset"] + (int(instruction.operands[1].value) if start is None else 0)
             name = instruction.primitive.traits.stream
             return self.add(Noise(name, self.argument(key.root), key.offset, next(values, None), offset, at, dtype))
-        steps = [self.add(_number(o.value)) if fusion.of(o) is None else next(values) for o in instruction.operands]
-        within = fusion.computed_in(instruction)
+        steps = [self.add(_number(o.value)) if self.views.of(o) is None else next(values) for o in instruction.operands]
+        within = compute_dtype(instruction, self.graph)
         return self.add(Apply(instruction.primitive.traits.formula, tuple(steps), within, dtype))
-
-    def place(self, shown: Shown, space: Sequence[int], at: int | None) -> tuple[Root, int | None]:
-        """What an operand shows at number `at` of a shape."""
-        if self.fusion.is_alike(shown, space) and math.prod(space) == self.count:
-            return shown.root, at
-        return shown.root, self.add(Index(at, shown.axes(space), shown.offset))
 
 
 def _number(value: Any) -> Number:
-    dtype = np.asarray(value).dtype
-    return Number(value if isinstance(value, (bool, int, float)) else value.item(), dtype)
+    """A number that is written into the kernel."""
+    return Number(value if isinstance(value, (bool, int, float)) else value.item(), np.asarray(value).dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import signal
@@ -22,14 +23,14 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
 
 
-def run_of(jitted, *args) -> executor.Recorded:
+def executor_of(jitted, *args) -> executor.GpuExecutor:
     """What runs for arguments of this kind."""
     return jitted.program(*args)._executor
 
 
 def are_recordable(run) -> list[bool]:
     """Of each launch, whether it is."""
-    return [executor._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls]
+    return [bound.recordable for bound in run._bound]
 
 
 @pytest.fixture
@@ -67,14 +68,12 @@ def test_a_step_of_a_vae_is_as_on_the_host(steps, agree):
     agree(state_there.parameters, state.parameters, rtol=2e-3)
 
 
-def test_a_step_of_a_vae_is_one_recorded_piece(steps):
+def test_a_step_of_a_vae_is_one_recorded_segment(steps):
     _, advance, state, _, batch = steps[1]
-    run = run_of(advance, state.parameters, state.optimiser, state.total, batch)
-    assert len(run._pieces) == 1 and all(
-        executor._is_recordable(launch, run.program.kinds) for _, launch, _ in run._calls
-    )
+    run = executor_of(advance, state.parameters, state.optimiser, state.total, batch)
+    assert len(run._segments) == 1 and all(are_recordable(run))
     leaves = tree.flatten((state.parameters, state.optimiser, state.total))[0]
-    assert len(run.taken) == len(leaves)  # every parameter, moment and count is updated in place
+    assert len(run.placement.overwrites) == len(leaves)  # every parameter, moment and count is updated in place
 
 
 def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, graphs):
@@ -83,7 +82,7 @@ def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, gr
     jitted, arguments = mg.jit(f), there((x, y))
     for _ in range(9):
         agree(jitted(*arguments), f(x, y))
-    levels = run_of(jitted, *arguments).fusion.levels
+    levels = executor_of(jitted, *arguments).levels
     assert [len(level) for level in levels] == [3, 1, 2]
     (graph,) = graphs
     if device.name == "elsewhere":
@@ -93,9 +92,9 @@ def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, gr
 
 def test_a_step_of_a_vae_does_not_store_its_noise(steps):
     _, advance, state, _, batch = steps[1]
-    fusion = run_of(advance, state.parameters, state.optimiser, state.total, batch).fusion
-    noise = [slot for slot, made in fusion.made.items() if made.primitive.name == "random_normal"]
-    assert noise and not set(noise) & set(fusion.level)
+    schedule = executor_of(advance, state.parameters, state.optimiser, state.total, batch).schedule
+    noise = [slot for slot, made in schedule.instructions.items() if made.primitive.name == "random_normal"]
+    assert noise and not set(noise) & set(schedule.level)
 
 
 def test_a_step_of_a_vae_allocates_nothing_but_its_loss(device, steps):
@@ -159,8 +158,8 @@ def test_an_argument_that_moves_is_copied_from_then_on(device, there, agree):
     jitted, fixed = mg.jit(f), there(X)
     for _ in range(4):
         agree(jitted(fixed, there(Y)), f(X, Y))
-    run = run_of(jitted, fixed, there(Y))
-    assert list(run._own) == [run.program.inputs[1]]  # the other one is read where it is
+    run = executor_of(jitted, fixed, there(Y))
+    assert list(run._arguments._buffers) == [run.graph.inputs[1]]  # the other one is read where it is
     for number in range(4):
         agree(jitted(fixed, there(Y * number)), f(X, Y * number))
     fixed += 1
@@ -350,19 +349,16 @@ def test_a_donated_array_that_is_also_taken_from_outside_is_not_written_over(dev
         lambda x: mg.astype(x, np.float16) @ mg.astype(x.T, np.float16),
     ],
 )
-def test_what_cannot_be_recorded_runs_between_two_pieces(there, agree, f):
+def test_what_cannot_be_recorded_runs_between_two_segments(there, agree, f):
     whole = lambda x: mg.tanh(f(mg.sin(x) * 2)) + 1
     jitted = mg.jit(whole)
     for number in range(5):
         agree(jitted(there(X + number)), whole(X + number), rtol=1e-2 if f(X).dtype == np.float16 else 1e-9)
-    launches = run_of(jitted, there(X))._calls
-    assert [executor._is_recordable(launch, jitted.program(there(X)).kinds) for _, launch, _ in launches].count(
-        False
-    ) >= 1
-    assert len(run_of(jitted, there(X))._pieces) >= 3
+    run = executor_of(jitted, there(X))
+    assert not all(are_recordable(run)) and len(run._segments) >= 3
 
 
-def test_a_classifier_is_one_recorded_piece(there, agree):
+def test_a_classifier_is_one_recorded_segment(there, agree):
     loss = lambda w, x, hot: -mg.mean(mg.sum(mg.log_softmax(x @ w, 1) * hot, 1))
     f = lambda w, x, hot: w - 0.1 * mg.grad(loss)(w, x, hot)
     w, x, hot = RNG.standard_normal((3, 4)), RNG.standard_normal((6, 3)), np.eye(4)[np.arange(6) % 4]
@@ -370,7 +366,7 @@ def test_a_classifier_is_one_recorded_piece(there, agree):
     for _ in range(4):
         ours, w = jitted(ours, *rest), f(w, x, hot)
         agree(ours, w)
-    assert len(run_of(jitted, ours, *rest)._pieces) == 1
+    assert len(executor_of(jitted, ours, *rest)._segments) == 1
 
 
 def test_a_program_of_nothing_recordable_and_of_nothing(there, agree):
@@ -399,7 +395,7 @@ def test_a_recording_that_breaks_off_is_made_again(monkeypatch, there, agree):
     for _ in range(Tuning().warm_ups):
         jitted(x)
     with monkeypatch.context() as patch:
-        patch.setattr(executor, "_run", lambda calls: 1 / 0)
+        patch.setattr(executor, "_run", lambda launch: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             jitted(x)
     for _ in range(3):
@@ -410,13 +406,12 @@ def test_a_recording_that_breaks_off_is_made_again(monkeypatch, there, agree):
 def test_ctrl_c_waits_for_the_end_of_a_run(monkeypatch, there, agree):
     f = lambda p, g: (p - 0.1 * g, mg.sum(p * p))
     step, g = mg.jit(f, donate=0), there(Y)
-    results = executor.Recorded._results
+    results = executor.GpuExecutor._results
     for number in range(6):
         if number in (0, 2, 4):
             with monkeypatch.context() as patch:
-                patch.setattr(
-                    executor.Recorded, "_results", lambda run: os.kill(os.getpid(), signal.SIGINT) or results(run)
-                )
+                interrupted = lambda run: os.kill(os.getpid(), signal.SIGINT) or results(run)
+                patch.setattr(executor.GpuExecutor, "_results", interrupted)
                 with pytest.raises(KeyboardInterrupt):
                     step(there(X), g)
         agree(step(there(X), g), f(X, Y))
@@ -453,11 +448,12 @@ def test_a_program_is_told_of_arguments_of_another_device(device, there):
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_fewer_warm_ups(there, agree, count):
-    f = lambda x, y: mg.sum(mg.tanh(x) @ y.T, 0)
-    jitted, args = mg.jit(f, tuning=Tuning(warm_ups=count)), there((X, Y))
-    for _ in range(4):
-        agree(jitted(*args), f(X, Y))
+def test_fewer_warm_ups(there, agree, graphs, count):
+    f, args = lambda x, y: mg.sum(mg.tanh(x) @ y.T, 0), there((X, Y))
+    program = dataclasses.replace(mg.jit(f).program(*args), tuning=Tuning(warm_ups=count))
+    for number in range(4):
+        agree(program(*args), f(X, Y))
+        assert len(graphs) == (number >= max(1, count))  # what is bound runs once as it is in any case
 
 
 def test_results_of_the_host_among_those_of_the_device(there, agree):

@@ -1,32 +1,54 @@
-"""minigrad/program/gpu/fusion.py: what becomes one launch, what is stored, in which order, and how products end."""
+"""minigrad/program/gpu/fusion.py: what becomes one launch, what is stored, and when."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.backends.cuda.codegen import Load, Loop
-from minigrad.program.gpu import fusion
-from minigrad.program.gpu.fusion import Fusion
+from minigrad.core.vectors import add_p, transpose_p
+from minigrad.ops.functions import exp, tanh
+from minigrad.ops.linalg import matmul_p
+from minigrad.ops.reduce import sum_p
+from minigrad.program.gpu.epilogues import fuse_epilogues
+from minigrad.program.gpu.fusion import Read, Schedule, fuse
+from minigrad.program.gpu.lowering import GeneratedKernel, lower
+from minigrad.program.graph import Constant
+from minigrad.program.tuning import DEFAULT, Tuning
+from minigrad.program.views import find_views
+from tests.support.graphs import GraphBuilder
 from vae.optimisers import adam
 
+exp_p, tanh_p = exp.primitive, tanh.primitive
 X, WIDE = np.linspace(-1, 2, 12).reshape(3, 4), np.linspace(-2, 1, 20).reshape(4, 5)
 
 
-def fused(device, f, *args) -> Fusion:
-    """What is launched for f of these arrays on a device."""
-    return Fusion(mg.jit(f).program(*mg.to_device(args, device.device)))
+def schedule_of(graph, tuning=DEFAULT) -> Schedule:
+    """The schedule of a graph with epilogues."""
+    views = find_views(graph)
+    return fuse(fuse_epilogues(graph, views, tuning), views, tuning)
+
+
+def scheduled(device, f, *args) -> Schedule:
+    """The schedule of f of these arrays on a device."""
+    return schedule_of(mg.jit(f).program(*mg.to_device(args, device.device)).graph)
 
 
 def launches(device, f, *args) -> list[str]:
     """The names of launches in their order."""
-    made = [launch for level in fused(device, f, *args).levels for launch in level]
-    return [launch.instruction.primitive.name if launch.instruction else "chain" for launch in made]
+    made = [launch for level in lower(scheduled(device, f, *args)) for launch in level]
+    return ["chain" if isinstance(launch, GeneratedKernel) else launch.primitive.name for launch in made]
 
 
-def loops(made: Fusion) -> list[Loop]:
-    return [loop for level in made.levels for launch in level for loop in launch.loops]
+def kernels(schedule: Schedule) -> list[GeneratedKernel]:
+    return [launch for level in lower(schedule) for launch in level if isinstance(launch, GeneratedKernel)]
+
+
+def loops(schedule: Schedule) -> list[Loop]:
+    return [loop for kernel in kernels(schedule) for loop in kernel.loops]
 
 
 def repeated(step, times):
@@ -38,6 +60,76 @@ def repeated(step, times):
         return x
 
     return f
+
+
+# Graphs by hand
+
+
+def test_a_chain_in_front_of_a_product_is_stored_for_it_and_nothing_else_is():
+    g = GraphBuilder()
+    x, w = g.input((3, 4)), g.input((4, 2))
+    a = g.add(exp_p, x)
+    b = g.add(add_p, a, Constant(1.0))
+    y = g.add(matmul_p, b, w)
+    z = g.add(tanh_p, y)
+    schedule = schedule_of(g.graph(z))
+    assert schedule.generated == {a, b, z} and schedule.inline == {a}
+    assert schedule.level == {b: 0, y: 1, z: 2}
+    assert schedule.reads == {
+        a: {Read(x, True)},
+        b: {Read(x, True)},
+        y: {Read(b, False), Read(w, False)},
+        z: {Read(y, True)},
+    }
+
+
+def test_what_is_read_through_another_order_is_read_out_of_order():
+    g = GraphBuilder()
+    x = g.input((3, 3))
+    a = g.add(exp_p, x)
+    turned = g.add(transpose_p, a, axes=(1, 0))
+    y = g.add(add_p, a, turned)
+    schedule = schedule_of(g.graph(y))
+    assert schedule.inline == {a} and schedule.reads[y] == {Read(x, True), Read(x, False)}
+    schedule = schedule_of(g.graph(y, a))  # now it is stored, and has to be complete before it is read out of order
+    assert not schedule.inline and schedule.reads[y] == {Read(a, True), Read(a, False)}
+    assert schedule.level == {a: 0, y: 1}
+
+
+@pytest.mark.parametrize(("longest", "stored"), [(3, {4}), (2, {3, 4}), (1, {2, 4}), (0, {1, 2, 3, 4})])
+def test_a_long_chain_is_stored_on_the_way(longest, stored):
+    """Slots 1 to 4 are sums of the one before and 1: each costs 1, and what costs more than `longest` is stored."""
+    g = GraphBuilder()
+    slots = [g.input((5,))]
+    for _ in range(4):
+        slots.append(g.add(add_p, slots[-1], Constant(1.0)))
+    schedule = schedule_of(g.graph(slots[-1]), Tuning(longest_chain=longest))
+    assert set(schedule.level) == stored
+
+
+def test_a_costly_value_is_stored_if_it_is_read_twice():
+    g = GraphBuilder()
+    x = g.input((3, 4))
+    a = g.add(tanh_p, x)
+    sums = [g.add(add_p, a, Constant(float(i))) for i in range(2)]
+    assert schedule_of(g.graph(*sums), Tuning(costly=5, shared_cost=5)).inline == {a}
+    assert schedule_of(g.graph(*sums), Tuning(costly=5, shared_cost=4)).inline == set()
+
+
+def test_a_kernel_with_many_arguments_is_continued_a_level_later():
+    g = GraphBuilder()
+    results = [g.add(exp_p, g.input((2,))) for _ in range(5)]
+    level = schedule_of(g.graph(*results), Tuning(most_arguments=4)).level
+    assert list(level.values()) == [0, 0, 1, 1, 2]
+
+
+def test_sums_have_kernels_of_their_own():
+    g = GraphBuilder()
+    x = g.input((3, 4))
+    total = g.add(sum_p, x, axes=(0, 1))
+    y = g.add(add_p, x, total)
+    schedule = schedule_of(g.graph(y))
+    assert schedule.generated == {y} and schedule.level == {total: 0, y: 1}
 
 
 # What is one launch
@@ -72,7 +164,7 @@ def test_a_chain_read_through_a_view_is_still_the_same_launch(device, view):
 
 
 def test_several_results_are_one_launch_with_a_loop_for_each_count(device):
-    made = fused(device, lambda x, y: (x + 1, y * 2, x * y[0, 0], y - 1), X, WIDE)
+    made = scheduled(device, lambda x, y: (x + 1, y * 2, x * y[0, 0], y - 1), X, WIDE)
     assert [loop.count for loop in loops(made)] == [12, 20] and [len(loop.stores) for loop in loops(made)] == [2, 2]
 
 
@@ -82,7 +174,7 @@ def test_noise_is_made_where_it_is_used(device):
     assert launches(device, sampled, key, X, np.array(3)) == ["chain"]
     assert launches(device, sampled, key, X, np.array(3, np.int32)) == ["chain"]
     assert "random_normal" in launches(device, sampled, key, X, np.array(3, np.uint32))  # chains have no such numbers
-    assert not any(loop.count == 12 for loop in loops(fused(device, lambda k: mg.random.split(k, 2), key)))
+    assert not any(loop.count == 12 for loop in loops(scheduled(device, lambda k: mg.random.split(k, 2), key)))
 
 
 @pytest.mark.parametrize(("count", "launched"), [(2, 1), (60, 1), (125, 3)])
@@ -91,8 +183,8 @@ def test_an_update_of_many_tensors_is_one_launch_as_far_as_parameters_go(device,
     parameters = [np.ones(1 + i % 7, np.float32) for i in range(count)]
     optimiser = adam()
     step = lambda p, state: optimiser.update(p, list(map(mg.sort, p)), state)  # gradients that somebody else makes
-    made = fused(device, step, parameters, optimiser.init(parameters))
-    sizes = [len(launch.arguments) for level in made.levels for launch in level if launch.loops]
+    made = scheduled(device, step, parameters, optimiser.init(parameters))
+    sizes = [len(kernel.arguments) for kernel in kernels(made)]
     assert max(sizes) <= 512
     assert len([n for n in sizes if n > 10]) == launched  # one before it computes the rates
 
@@ -110,13 +202,13 @@ def test_what_chains_cannot_compute_runs_by_itself(device):
 
 
 def test_only_what_somebody_else_must_find_is_stored(device):
-    made = fused(device, lambda x: mg.sum(mg.exp(x - 1) * 2) + 1, X)
+    made = scheduled(device, lambda x: mg.sum(mg.exp(x - 1) * 2) + 1, X)
     assert [len(loop.stores) for loop in loops(made)] == [1, 1]  # what the sum reads, and the result
     assert launches(device, lambda x: mg.sum(mg.exp(x - 1) * 2) + 1, X) == ["chain", "sum", "chain"]
 
 
 def test_what_is_broadcast_is_computed_once(device):
-    made = fused(device, lambda x: mg.exp(x[:, :1]) + x, X)
+    made = scheduled(device, lambda x: mg.exp(x[:, :1]) + x, X)
     assert [loop.count for loop in loops(made)] == [3, 12]
 
 
@@ -130,30 +222,30 @@ def test_what_is_broadcast_is_computed_once(device):
     ],
 )
 def test_what_is_read_twice_does_not_double_the_work_each_time(device, step):
-    made = fused(device, repeated(step, 60), WIDE[:4, :4])
+    made = scheduled(device, repeated(step, 60), WIDE[:4, :4])
     assert sum(len(loop.steps) for loop in loops(made)) < 60 * 20
 
 
 @pytest.mark.parametrize(("shared", "longest"), [(0, 0), (0, 10**9), (1, 1), (10**9, 10**9)])
-def test_how_much_is_stored_changes_no_number(device, monkeypatch, shared, longest):
-    monkeypatch.setattr(fusion, "SHARED", shared)
-    monkeypatch.setattr(fusion, "LONGEST", longest)
+def test_how_much_is_stored_changes_no_number(device, shared, longest):
     f = mg.grad(lambda x: mg.sum(mg.tanh(x.T * 2)[:, :, None] * x[:, ::-1] + mg.exp(x[:1])))
-    ours = mg.jit(f)(mg.to_device(X, device.device))
-    np.testing.assert_allclose(device.to_host(ours), f(X), rtol=1e-12, atol=1e-12)
+    x, tuning = mg.to_device(X, device.device), Tuning(shared_cost=shared, longest_chain=longest)
+    program = dataclasses.replace(mg.jit(f).program(x), tuning=tuning)
+    np.testing.assert_allclose(device.to_host(program(x)), f(X), rtol=1e-12, atol=1e-12)
 
 
 # Levels: nothing that is read may be written in the same launch
 
 
-def assert_no_race(made: Fusion):
+def assert_no_race(schedule: Schedule):
     """A launch reads nothing that it writes, and nothing that another one of its level writes."""
-    for level in made.levels:
+    for level in lower(schedule):
         written, read = set(), set()
         for launch in level:
-            if launch.instruction is not None:
-                written.add(launch.instruction.result)
-                read |= set(made._roots(launch.instruction))
+            if not isinstance(launch, GeneratedKernel):
+                written.add(launch.result)
+                read |= schedule.views.roots_of(launch.operands)
+                continue
             for loop in launch.loops:
                 written |= {launch.arguments[argument] for _, argument in loop.stores}
                 read |= {launch.arguments[step.argument] for step in loop.steps if isinstance(step, Load)}
@@ -173,101 +265,13 @@ def assert_no_race(made: Fusion):
     ],
 )
 def test_levels(device, f, levels):
-    made = fused(device, f, X)
-    assert len(made.levels) == levels
+    made = scheduled(device, f, X)
+    assert len(lower(made)) == levels
     assert_no_race(made)
 
 
 def test_a_stored_number_that_another_index_asks_for_is_read_a_level_later(device):
     deep = repeated(lambda x: mg.tanh(x) + 1, 10)
-    made = fused(device, lambda x: (deep(x), deep(x).T * 2), X)
-    assert len(made.levels) == 2
+    made = scheduled(device, lambda x: (deep(x), deep(x).T * 2), X)
+    assert len(lower(made)) == 2
     assert_no_race(made)
-
-
-# Endings of products
-
-W, B = np.linspace(-1, 1, 24).reshape(4, 6), np.linspace(-1, 1, 6)
-IMAGES, BIAS = np.linspace(-1, 1, 75).reshape(1, 5, 5, 3), np.ones(8)
-KERNEL = np.linspace(-1, 1, 216).reshape(3, 3, 3, 8)
-
-
-def endings(device, f, *args):
-    """(operands, relu, factor) of each product."""
-    made = [launch.instruction for level in fused(device, f, *args).levels for launch in level if launch.instruction]
-    return [
-        (len(i.operands), i.params.get("relu", False), i.params.get("factor", 1))
-        for i in made
-        if i.primitive.name in ("matmul", "conv")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("f", "ending"),
-    [
-        (lambda x, w, b: x @ w + b, (3, False, 1)),
-        (lambda x, w, b: b + x @ w, (3, False, 1)),
-        (lambda x, w, b: mg.relu(x @ w + b), (3, True, 1)),
-        (lambda x, w, b: mg.relu(mg.reshape(x @ w + b, (18,))), (3, True, 1)),
-        (lambda x, w, b: mg.reshape(x @ w, (1, 3, 6)) + b, (3, False, 1)),
-        (lambda x, w, b: mg.tanh(mg.relu(x @ w + b)), (3, True, 1)),
-        (lambda x, w, b: mg.relu(x @ w + b) + b, (3, True, 1)),  # the bias may be read by others
-        # near misses
-        (lambda x, w, b: x @ w, (2, False, 1)),
-        (lambda x, w, b: mg.relu(x @ w), (2, False, 1)),
-        (lambda x, w, b: mg.relu(x @ w) + b, (2, False, 1)),
-        (lambda x, w, b: x @ w - b, (2, False, 1)),
-        (lambda x, w, b: x @ w + b[:1], (2, False, 1)),
-        (lambda x, w, b: x @ w + b[::-1], (2, False, 1)),
-        (lambda x, w, b: x @ w + b[:3, None], (2, False, 1)),
-        (lambda x, w, b: x @ w + 1, (2, False, 1)),
-        (lambda x, w, b: x @ w + b * 2, (2, False, 1)),
-        (lambda x, w, b: (x @ w)[:2] + b, (2, False, 1)),
-        (lambda x, w, b: (x @ w)[1:] + b, (2, False, 1)),
-        (lambda x, w, b: (x @ w)[::-1] + b, (2, False, 1)),
-        (lambda x, w, b: (x @ w)[None] + b[:2, None, None], (2, False, 1)),
-        (lambda x, w, b: (x @ w + b, x @ w), (2, False, 1)),
-        (lambda x, w, b: (x @ w + b) * (x @ w), (2, False, 1)),
-        (lambda x, w, b: x @ w + x @ w, (2, False, 1)),
-        (lambda x, w, b: x @ w + b.astype(np.float32), (2, False, 1)),
-        # half of it
-        (lambda x, w, b: (x @ w + b, mg.relu(x @ w + b)), (3, False, 1)),
-        (lambda x, w, b: (x @ w + b) + b, (3, False, 1)),
-        (lambda x, w, b: mg.relu((x @ w + b)[:2]), (3, False, 1)),
-        (lambda x, w, b: mg.relu((x @ w + b).T), (3, False, 1)),
-    ],
-)
-def test_endings_of_matrix_products(device, f, ending):
-    assert endings(device, f, X, W, B) == [ending]
-    there = mg.to_device((X, W, B), device.device)
-    for ours, expected in zip(*(mg.tree.flatten(g)[0] for g in (mg.jit(f)(*there), f(X, W, B)))):
-        np.testing.assert_allclose(device.to_host(ours), expected, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("f", "ending"),
-    [
-        (lambda y, b: y + b, (3, False, 1)),
-        (lambda y, b: mg.relu(y + b), (3, True, 1)),
-        (lambda y, b: mg.depth_to_space(y + b), (3, False, 2)),
-        (lambda y, b: mg.relu(mg.depth_to_space(y + b)), (3, True, 2)),
-        (lambda y, b: mg.depth_to_space(mg.relu(y + b)), (3, True, 2)),
-        (lambda y, b: mg.depth_to_space(y + b)[:, 1:], (3, False, 2)),
-        (lambda y, b: mg.depth_to_space(y), (2, False, 1)),
-        (lambda y, b: mg.depth_to_space(y[:, :2] + b), (2, False, 1)),
-        (lambda y, b: mg.depth_to_space((y + b)[:, :2]), (3, False, 1)),
-        (lambda y, b: mg.depth_to_space(mg.swapaxes(y + b, 1, 2)), (3, False, 1)),
-        (lambda y, b: mg.depth_to_space(y, 2) + b[:2], (2, False, 1)),
-        (lambda y, b: mg.depth_to_space(mg.tanh(y + b)), (3, False, 1)),
-    ],
-)
-def test_endings_of_convolutions(device, f, ending):
-    whole = lambda x, w, b: f(mg.conv2d(x, w), b)
-    assert endings(device, whole, IMAGES, KERNEL, BIAS) == [ending]
-    ours = mg.jit(whole)(*mg.to_device((IMAGES, KERNEL, BIAS), device.device))
-    np.testing.assert_allclose(device.to_host(ours), whole(IMAGES, KERNEL, BIAS), rtol=1e-9, atol=1e-12)
-
-
-def test_a_product_over_nothing_ends_all_the_same(device):
-    there = mg.to_device((np.zeros((3, 0)), np.zeros((0, 6)), B), device.device)
-    assert np.array_equal(device.to_host(mg.jit(lambda x, w, b: x @ w + b)(*there)), np.broadcast_to(B, (3, 6)))

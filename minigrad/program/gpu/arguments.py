@@ -1,0 +1,81 @@
+"""Arguments of a recorded program, which reads them at the same addresses every time.
+
+donated    are read where they are: results are written over them, and the next call brings those
+others     too, as long as they stay there; one that moves is copied to a buffer, and so are its successors
+scalars    are copied to a buffer on the device, unless they are donated and stay there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from minigrad.backends import backend_of
+from minigrad.program.buffers import span
+from minigrad.program.graph import Graph
+
+
+class Arguments:
+    """Where a program reads its arguments."""
+
+    def __init__(self, graph: Graph):
+        self._graph, self._backend = graph, graph.backend
+        self._arrays: dict[int, Any] = {}  # that are read where they are
+        self._buffers: dict[int, Any] = {}  # that arguments are copied to
+
+    def forget(self) -> None:
+        """Forget where arguments were: nothing is bound to that."""
+        self._arrays.clear()
+
+    def take(self, arrays: Sequence[Any], overwritten: Collection[int]) -> bool:
+        """Put arguments where the program reads them; whether that has changed, so that it must be bound again.
+
+        `overwritten` are the slots of arguments that results are written over: these stay where they are.
+        """
+        moved = False
+        for slot, array in zip(self._graph.inputs, arrays, strict=True):
+            before = self._arrays.get(slot)
+            if array is before:
+                continue
+            if slot in self._buffers:
+                self._buffers[slot][...] = array
+            elif not self._can_stay(slot, array):
+                self._arrays.pop(slot, None)
+                self._buffers[slot] = self._backend.xp.empty(*self._graph.kinds[slot])
+                self._buffers[slot][...] = array
+                moved = True
+            elif before is not None and self._backend.address(before) == self._backend.address(array):
+                self._arrays[slot] = array
+            elif before is None or (slot in overwritten and array.ndim):
+                self._arrays[slot] = array
+                moved = True
+            else:
+                del self._arrays[slot]
+                self._buffers[slot] = array.copy()
+                moved = True
+        return moved
+
+    def _can_stay(self, slot: int, array: Any) -> bool:
+        """Whether an argument can be read where it is: scalars only if they are donated, for else they move."""
+        on_device = isinstance(array, self._backend.array_type) and array.flags.c_contiguous
+        return on_device and (array.ndim > 0 or slot in self._graph.donated)
+
+    def expect(self, slot: int, array: Any) -> None:
+        """Note the array that the next call probably brings: the result that was written over an argument."""
+        self._arrays[slot] = array
+
+    def of(self, slot: int) -> Any:
+        """The array that the program reads."""
+        return self._buffers[slot] if slot in self._buffers else self._arrays[slot]
+
+    def writable(self) -> set[int]:
+        """The donated arguments that are read where they are and share no memory with another array."""
+        constants = [array for array in self._graph.constant_arrays() if backend_of((array,)) is self._backend]
+        spans = {slot: span(self._backend, self.of(slot)) for slot in self._graph.inputs}
+        all_spans = [*spans.values(), *(span(self._backend, array) for array in constants)]
+        donated = [slot for slot in self._graph.donated if slot not in self._buffers]
+        return {
+            slot
+            for slot in donated
+            if sum(begin < spans[slot][1] and spans[slot][0] < end for begin, end in all_spans) == 1
+        }

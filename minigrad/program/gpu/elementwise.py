@@ -1,0 +1,77 @@
+"""Elementwise instructions: which of them a generated kernel can compute, in which dtype, and from which elements.
+
+Element i of a result is computed from one element of each operand. That is element i of the operand's memory if the
+operand is neither broadcast nor a view in another order; else its index is computed (`Shown.axes`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.backends.formulas import TYPES
+from minigrad.core.vectors import reshape_p
+from minigrad.program.graph import Constant, Graph, Instruction, Kind
+from minigrad.program.views import Shown, Views
+
+
+def can_be_generated(instruction: Instruction, graph: Graph, views: Views) -> bool:
+    """Whether an instruction can be part of a generated kernel."""
+    result = graph.kind(instruction.result)
+    if instruction.result in views.slots or not math.prod(result.shape):
+        return False
+    if instruction.primitive.traits.stream:
+        return _is_drawn(instruction, graph, views)
+    formula, kinds = instruction.primitive.traits.formula, list(map(graph.kind, instruction.operands))
+    if formula is None or any(kind.dtype not in TYPES for kind in kinds):
+        return False
+    if formula.selects and kinds[0].dtype != np.bool_:
+        return False
+    within = compute_dtype(instruction, graph)
+    integers = [o.value for o in instruction.operands if not isinstance(o, int) and isinstance(o.value, int)]
+    return all(_holds(within, number) for number in integers) and formula.source(within, result.dtype) is not None
+
+
+def _is_drawn(instruction: Instruction, graph: Graph, views: Views) -> bool:
+    """Whether a generated kernel can draw random numbers: it reads the words of a key that lie side by side."""
+    key, start = map(views.of, instruction.operands)
+    fits = start is None or graph.kind(instruction.operands[1]).dtype in TYPES
+    return fits and key is not None and key.strides == (1,) and graph.kind(instruction.result).dtype in TYPES
+
+
+def compute_dtype(instruction: Instruction, graph: Graph) -> np.dtype:
+    """The dtype that an instruction's formula computes in: for a comparison, that of its operands."""
+    formula, dtype = instruction.primitive.traits.formula, graph.kind(instruction.result).dtype
+    if formula.converts:
+        return graph.kind(instruction.operands[0]).dtype
+    if dtype == np.bool_ and not formula.selects:
+        return np.result_type(*(_promoted(operand, graph.kind(operand)) for operand in instruction.operands))
+    return dtype
+
+
+def _promoted(operand: int | Constant, kind: Kind) -> Any:
+    """What np.result_type takes for an operand: a Python number adapts to the others."""
+    weak = not isinstance(operand, int) and isinstance(operand.value, (bool, int, float))
+    return operand.value if weak and not isinstance(operand.value, np.generic) else kind.dtype
+
+
+def _holds(dtype: np.dtype, number: int) -> bool:
+    """Whether a Python integer is in the range of a dtype; that of int64 if numbers are only compared with it."""
+    limits = np.iinfo(dtype if dtype.kind == "i" else np.int64)
+    return limits.min <= number <= limits.max
+
+
+def domain(instruction: Instruction, graph: Graph) -> tuple[int, ...]:
+    """The shape whose elements an instruction computes in order: of the result, or of what a reshape copies."""
+    of = instruction.operands[0] if instruction.primitive is reshape_p else instruction.result
+    return graph.kind(of).shape
+
+
+def is_in_order(view: Shown, shape: Sequence[int], graph: Graph) -> bool:
+    """Whether element i of a shape, to which a view is broadcast, is element i of its memory, and there are no more."""
+    count, kind = math.prod(shape), graph.kind(view.root)
+    whole = view.offset == 0 and math.prod(kind.shape) == count
+    return whole and (count == 1 or view.axes(shape) == ((1, count, 1),))

@@ -1,0 +1,182 @@
+"""minigrad/program/gpu/epilogues.py: which products have which epilogue, and that it changes no result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core.vectors import add_p, reshape_p, transpose_p
+from minigrad.ops.activations import relu
+from minigrad.ops.conv import conv_p
+from minigrad.ops.functions import exp
+from minigrad.ops.linalg import matmul_p
+from minigrad.program.gpu.epilogues import CONV, MATMUL, fuse_epilogues
+from minigrad.program.tuning import DEFAULT, Tuning
+from minigrad.program.views import find_views
+from tests.support.graphs import GraphBuilder
+
+relu_p, exp_p = relu.primitive, exp.primitive
+
+
+def fused(graph, tuning=DEFAULT):
+    """(primitive, operands, parameters, result) of each instruction of a graph whose products have epilogues."""
+    ours = fuse_epilogues(graph, find_views(graph), tuning)
+    assert ours.kinds == graph.kinds and ours.inputs == graph.inputs and ours.outputs == graph.outputs
+    return [(i.primitive, i.operands, i.params, i.result) for i in ours.instructions]
+
+
+# Graphs by hand
+
+
+def test_bias_and_relu_become_part_of_a_product_where_the_last_of_them_was():
+    g = GraphBuilder()
+    x, w, b = g.input((3, 4)), g.input((4, 6)), g.input((6,))
+    y = g.add(matmul_p, x, w)
+    other = g.add(exp_p, x)
+    z = g.add(relu_p, g.add(add_p, y, b))
+    assert fused(g.graph(z, other)) == [
+        (exp_p, (x,), {}, other),
+        (MATMUL, (x, w, b), {"relu": True}, z),
+    ]
+
+
+def test_nothing_that_others_read_or_that_is_an_output_is_left_out():
+    g = GraphBuilder()
+    x, w, b = g.input((3, 4)), g.input((4, 6)), g.input((6,))
+    y = g.add(matmul_p, x, w)
+    biased = g.add(add_p, y, b)
+    z = g.add(relu_p, biased)
+    for outputs in [(z, y), (y, z), (z, g.add(exp_p, y))]:
+        unchanged = g.graph(*outputs)
+        assert fuse_epilogues(unchanged, find_views(unchanged), Tuning()).instructions == unchanged.instructions
+
+
+def test_views_between_are_left_out_too():
+    g = GraphBuilder()
+    x, w, b = g.input((3, 4)), g.input((4, 6)), g.input((6,))
+    flat = g.add(reshape_p, g.add(add_p, g.add(matmul_p, x, w), b), shape=(18,))
+    z = g.add(relu_p, flat)
+    assert fused(g.graph(z)) == [(MATMUL, (x, w, b), {"relu": True}, z)]
+
+
+def depth_to_space(factor):
+    """relu(depth-to-space(conv(x, w) + b)), by a factor that makes 3 channels of an image of 2 by 2 pixels."""
+    g, c = GraphBuilder(), 3
+    x, w, b = g.input((1, 2, 2, 1)), g.input((1, 1, 1, factor**2 * c)), g.input((factor**2 * c,))
+    y = g.add(add_p, g.add(conv_p, x, w, stride=(1, 1), pads=((0, 0), (0, 0))), b)
+    split = g.add(reshape_p, y, shape=(1, 2, 2, factor, factor, c))
+    turned = g.add(transpose_p, split, axes=(0, 1, 3, 2, 4, 5))
+    z = g.add(relu_p, g.add(reshape_p, turned, shape=(1, 2 * factor, 2 * factor, c)))
+    return g.graph(z), (x, w, b), z
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_convolution_ends_with_a_depth_to_space(factor):
+    graph, operands, z = depth_to_space(factor)
+    params = {"stride": (1, 1), "pads": ((0, 0), (0, 0)), "relu": True, "factor": factor}
+    assert fused(graph) == [(CONV, operands, params, z)]
+
+
+def test_a_convolution_does_not_end_with_a_depth_to_space_that_its_kernel_does_not_have():
+    *views, last = fused(depth_to_space(4)[0], Tuning(factors=(2, 3)))
+    assert [primitive for primitive, *_ in views] == [CONV, reshape_p, transpose_p, reshape_p] and last[0] is relu_p
+
+
+def test_two_products_are_no_bias_of_each_other():
+    """A bias has to be there before; of two rows that are added, one can be."""
+    g = GraphBuilder()
+    x, v, w = g.input((1, 4)), g.input((4, 6)), g.input((4, 6))
+    one, two = (g.add(reshape_p, g.add(matmul_p, x, m), shape=(6,)) for m in (v, w))
+    z = g.add(add_p, one, two)
+    names = [primitive for primitive, *_ in fused(g.graph(z))]
+    assert names.count(MATMUL) == 1 and names.count(matmul_p) == 1 and add_p not in names
+
+
+# Functions, on a device
+
+X = np.linspace(-1, 2, 12).reshape(3, 4)
+W, B = np.linspace(-1, 1, 24).reshape(4, 6), np.linspace(-1, 1, 6)
+IMAGES, BIAS = np.linspace(-1, 1, 75).reshape(1, 5, 5, 3), np.ones(8)
+KERNEL = np.linspace(-1, 1, 216).reshape(3, 3, 3, 8)
+
+
+def epilogues(device, f, *args):
+    """(operands, relu, factor) of each product."""
+    graph = mg.jit(f).program(*mg.to_device(args, device.device)).graph
+    return [
+        (len(i.operands), i.params.get("relu", False), i.params.get("factor", 1))
+        for i in fuse_epilogues(graph, find_views(graph), Tuning()).instructions
+        if i.primitive in (matmul_p, conv_p, MATMUL, CONV)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("f", "epilogue"),
+    [
+        (lambda x, w, b: x @ w + b, (3, False, 1)),
+        (lambda x, w, b: b + x @ w, (3, False, 1)),
+        (lambda x, w, b: mg.relu(x @ w + b), (3, True, 1)),
+        (lambda x, w, b: mg.relu(mg.reshape(x @ w + b, (18,))), (3, True, 1)),
+        (lambda x, w, b: mg.reshape(x @ w, (1, 3, 6)) + b, (3, False, 1)),
+        (lambda x, w, b: mg.tanh(mg.relu(x @ w + b)), (3, True, 1)),
+        (lambda x, w, b: mg.relu(x @ w + b) + b, (3, True, 1)),  # the bias may be read by others
+        # near misses
+        (lambda x, w, b: x @ w, (2, False, 1)),
+        (lambda x, w, b: mg.relu(x @ w), (2, False, 1)),
+        (lambda x, w, b: mg.relu(x @ w) + b, (2, False, 1)),
+        (lambda x, w, b: x @ w - b, (2, False, 1)),
+        (lambda x, w, b: x @ w + b[:1], (2, False, 1)),
+        (lambda x, w, b: x @ w + b[::-1], (2, False, 1)),
+        (lambda x, w, b: x @ w + b[:3, None], (2, False, 1)),
+        (lambda x, w, b: x @ w + 1, (2, False, 1)),
+        (lambda x, w, b: x @ w + b * 2, (2, False, 1)),
+        (lambda x, w, b: (x @ w)[:2] + b, (2, False, 1)),
+        (lambda x, w, b: (x @ w)[1:] + b, (2, False, 1)),
+        (lambda x, w, b: (x @ w)[::-1] + b, (2, False, 1)),
+        (lambda x, w, b: (x @ w)[None] + b[:2, None, None], (2, False, 1)),
+        (lambda x, w, b: (x @ w + b, x @ w), (2, False, 1)),
+        (lambda x, w, b: (x @ w + b) * (x @ w), (2, False, 1)),
+        (lambda x, w, b: x @ w + x @ w, (2, False, 1)),
+        (lambda x, w, b: x @ w + b.astype(np.float32), (2, False, 1)),
+        # half of it
+        (lambda x, w, b: (x @ w + b, mg.relu(x @ w + b)), (3, False, 1)),
+        (lambda x, w, b: (x @ w + b) + b, (3, False, 1)),
+        (lambda x, w, b: mg.relu((x @ w + b)[:2]), (3, False, 1)),
+        (lambda x, w, b: mg.relu((x @ w + b).T), (3, False, 1)),
+    ],
+)
+def test_epilogues_of_matrix_products(device, f, epilogue):
+    assert epilogues(device, f, X, W, B) == [epilogue]
+    there = mg.to_device((X, W, B), device.device)
+    for ours, expected in zip(*(mg.tree.flatten(g)[0] for g in (mg.jit(f)(*there), f(X, W, B)))):
+        np.testing.assert_allclose(device.to_host(ours), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("f", "epilogue"),
+    [
+        (lambda y, b: y + b, (3, False, 1)),
+        (lambda y, b: mg.relu(y + b), (3, True, 1)),
+        (lambda y, b: mg.depth_to_space(y + b), (3, False, 2)),
+        (lambda y, b: mg.relu(mg.depth_to_space(y + b)), (3, True, 2)),
+        (lambda y, b: mg.depth_to_space(mg.relu(y + b)), (3, True, 2)),
+        (lambda y, b: mg.depth_to_space(y + b)[:, 1:], (3, False, 2)),
+        (lambda y, b: mg.depth_to_space(y), (2, False, 1)),
+        (lambda y, b: mg.depth_to_space(y[:, :2] + b), (2, False, 1)),
+        (lambda y, b: mg.depth_to_space((y + b)[:, :2]), (3, False, 1)),
+        (lambda y, b: mg.depth_to_space(mg.swapaxes(y + b, 1, 2)), (3, False, 1)),
+        (lambda y, b: mg.depth_to_space(y, 2) + b[:2], (2, False, 1)),
+        (lambda y, b: mg.depth_to_space(mg.tanh(y + b)), (3, False, 1)),
+    ],
+)
+def test_epilogues_of_convolutions(device, f, epilogue):
+    whole = lambda x, w, b: f(mg.conv2d(x, w), b)
+    assert epilogues(device, whole, IMAGES, KERNEL, BIAS) == [epilogue]
+    ours = mg.jit(whole)(*mg.to_device((IMAGES, KERNEL, BIAS), device.device))
+    np.testing.assert_allclose(device.to_host(ours), whole(IMAGES, KERNEL, BIAS), rtol=1e-9, atol=1e-12)
+
+
+def test_a_product_over_nothing_has_an_epilogue_all_the_same(device):
+    there = mg.to_device((np.zeros((3, 0)), np.zeros((0, 6)), B), device.device)
+    assert np.array_equal(device.to_host(mg.jit(lambda x, w, b: x @ w + b)(*there)), np.broadcast_to(B, (3, 6)))

@@ -1,0 +1,153 @@
+"""minigrad/program/gpu/lowering.py: launches and loops, written by hand, and computed step by step against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Number
+from minigrad.backends.formulas import CONVERSION
+from minigrad.core.vectors import add_p, multiply_p, reshape_p, transpose_p
+from minigrad.ops.functions import exp
+from minigrad.ops.indexing import slice_p
+from minigrad.ops.linalg import matmul_p
+from minigrad.program.gpu.fusion import fuse
+from minigrad.program.gpu.lowering import GeneratedKernel, lower
+from minigrad.program.graph import Constant
+from minigrad.program.tuning import Tuning
+from minigrad.program.views import Same, find_views
+from tests.support.graphs import GraphBuilder, run_one_by_one
+
+F8 = np.dtype(np.float64)
+exp_p = exp.primitive
+NUMPY = {p.traits.formula: p.forward for p in (add_p, exp_p, multiply_p)} | {CONVERSION: lambda b, x: x}
+
+
+def launches(graph):
+    return lower(fuse(graph, find_views(graph), Tuning()))
+
+
+def compute(kernel, arrays):
+    """Do what a generated kernel does, one element and one step at a time; `arrays` by slot."""
+    flat = [
+        np.ascontiguousarray(root.constant.value).ravel() if isinstance(root, Same) else arrays[root].reshape(-1)
+        for root in kernel.arguments
+    ]
+    for loop in kernel.loops:
+        for i in range(loop.count):
+            values = []
+            for step in loop.steps:
+                values.append(_computed(step, values, i, flat))
+            for step, argument in loop.stores:
+                flat[argument][i] = values[step]
+
+
+def _computed(step, values, i, flat):
+    if isinstance(step, Index):
+        at = i if step.at is None else values[step.at]
+        return step.offset + sum(at // inner % length * stride for inner, length, stride in step.axes)
+    if isinstance(step, Load):
+        return flat[step.argument][i if step.at is None else values[step.at]]
+    if isinstance(step, Number):
+        return step.value
+    operands = [np.asarray(values[operand], step.within) for operand in step.steps]
+    return np.asarray(NUMPY[step.formula](_Numpy, *operands), step.dtype)
+
+
+class _Numpy:
+    xp = np
+
+
+# By hand
+
+
+def test_a_chain_is_a_loop_over_its_elements():
+    g = GraphBuilder()
+    x = g.input((2, 3))
+    y = g.add(add_p, g.add(exp_p, x), Constant(1.0))
+    exponential = Apply(exp_p.traits.formula, (0,), F8, F8)
+    plus_one = Apply(add_p.traits.formula, (1, 2), F8, F8)
+    loop = Loop(6, (Load(0, None, F8), exponential, Number(1.0, F8), plus_one), ((3, 1),))
+    assert launches(g.graph(y)) == ((GeneratedKernel("level_0", (loop,), (x, y)),),)
+
+
+def test_a_transposed_operand_is_read_at_another_index():
+    g = GraphBuilder()
+    x, w = g.input((2, 3)), g.input((3, 2))
+    y = g.add(add_p, x, g.add(transpose_p, w, axes=(1, 0)))
+    ((kernel,),) = launches(g.graph(y))
+    (loop,) = kernel.loops
+    (index,) = [step for step in loop.steps if isinstance(step, Index)]
+    assert index == Index(None, ((1, 3, 2), (3, 2, 1)), 0)  # element (i, j) of 2 by 3 is element 2j + i of w
+    loads = {kernel.arguments[step.argument]: step.at for step in loop.steps if isinstance(step, Load)}
+    assert loads == {x: None, w: loop.steps.index(index)}
+
+
+def test_what_has_a_kernel_of_its_own_is_a_launch_of_its_own():
+    g = GraphBuilder()
+    x, w = g.input((3, 4)), g.input((4, 2))
+    y = g.add(matmul_p, x, w)
+    z, u = g.add(exp_p, y), g.add(exp_p, x)
+    graph = g.graph(z, u)
+    first, second = launches(graph)
+    assert first[0] == graph.instructions[0] and first[1].arguments == (x, u) and len(first) == 2
+    assert [kernel.arguments for kernel in second] == [(y, z)]
+
+
+def test_results_of_one_level_are_one_kernel_with_a_loop_for_each_number_of_elements():
+    g = GraphBuilder()
+    inputs = [g.input(shape) for shape in [(3,), (4,), (3, 1)]]
+    ((kernel,),) = launches(g.graph(*[g.add(exp_p, x) for x in inputs]))
+    assert [(loop.count, len(loop.stores)) for loop in kernel.loops] == [(3, 2), (4, 1)]
+    assert kernel.blocks == 2
+
+
+def test_numbers_that_are_equal_but_differ_are_two_steps():
+    g = GraphBuilder()
+    x = g.input((2,))
+    y = g.add(multiply_p, g.add(multiply_p, x, Constant(0.0)), Constant(-0.0))
+    ((kernel,),) = launches(g.graph(y))
+    assert [repr(s.value) for s in kernel.loops[0].steps if isinstance(s, Number)] == ["0.0", "-0.0"]
+
+
+# Computed step by step
+
+
+def views(g, x, y):
+    turned = g.add(transpose_p, x, axes=(1, 0))
+    part = g.add(slice_p, y, index=(slice(None, None, -1), slice(1, 4, 2)))
+    return g.add(add_p, g.add(slice_p, turned, index=(slice(0, 3), slice(0, 2))), part)
+
+
+def broadcast(g, x, y):
+    return g.add(multiply_p, g.add(slice_p, g.add(exp_p, x), index=(slice(0, 1), slice(None))), g.add(exp_p, x))
+
+
+def reshaped(g, x, y):
+    flat = g.add(reshape_p, g.add(transpose_p, g.add(exp_p, x), axes=(1, 0)), shape=(12,))  # which copies
+    return g.add(add_p, flat, g.add(reshape_p, x, shape=(12,)))
+
+
+def constants(g, x, y):
+    return g.add(multiply_p, g.add(add_p, x, Constant(np.arange(4.0))), Constant(2.0))
+
+
+def stored_twice(g, x, y):
+    value = x
+    for _ in range(9):
+        value = g.add(add_p, g.add(exp_p, g.add(multiply_p, value, Constant(-0.5))), value)
+    return value
+
+
+@pytest.mark.parametrize("build", [views, broadcast, reshaped, constants, stored_twice])
+def test_loops_compute_what_the_graph_says(build):
+    g, rng = GraphBuilder(), np.random.default_rng(0)
+    x, y = g.input((3, 4)), g.input((3, 5))
+    graph = g.graph(build(g, x, y))
+    inputs = [rng.standard_normal(graph.kinds[slot].shape) for slot in graph.inputs]
+    arrays = dict(zip(graph.inputs, inputs))
+    arrays |= {slot: np.full(graph.kinds[slot].shape, np.nan) for slot in range(len(graph.kinds)) if slot not in arrays}
+    for level in launches(graph):
+        for kernel in level:
+            compute(kernel, arrays)
+    np.testing.assert_allclose(arrays[graph.outputs[0]], run_one_by_one(graph, *inputs)[0], rtol=1e-15)
