@@ -1,18 +1,32 @@
-"""Programs: run a function once, keep what it did, and do that again without Python deciding anything.
+"""Programs: run a function once, keep what it did as a graph, and run that again without Python deciding anything.
 
-    capture    writes down every primitive that a function applies to its arguments
-    passes     leave out what is not needed, done twice or the same in every run
-    views      which memory a value shows, and in what order
-    buffers    places in memory, reused by liveness; results over donated arguments
-    calls      formulas bound to arrays
-    jit        a program for each kind of arguments
+In reading order. What a program is:
+
+    graph        pure data: numbered slots, and instructions that fill one slot each
+    signature    the kinds of arguments that a graph was captured with
+    capture      writes down every primitive that a function applies to its arguments
+    passes       constant folding, common subexpressions, dead code: a graph with less to do
+    program      the face of all this, which a user prints, calls and pickles
+    jit          a program for each kind of arguments
+
+What both executors ask of a graph, and the sizes by which they decide:
+
+    views        which memory a slot shows, with which strides and offset
+    buffers      how long an array is needed, and where it lies
+    cost         arithmetic and memory traffic of an instruction
+    tuning       sizes, in one record
+    calls        forward formulas bound to arrays
 
 cpu/, for NumPy:
 
-    tiling     how one instruction becomes several, along rows
-    schedule   what runs together, part by part
-    plan       all of that for one program
-    executor   calls bound to that memory, made over threads
+    tiling       how one instruction becomes several, along rows
+    schedule     which instructions run together, part by part
+    overwrite    which results go over donated arguments
+    scratch      places for what exists for one part at a time
+    plan         all of that for one graph
+    arrays       memory, and views into it
+    threads      tasks at the same time
+    executor     calls bound to arrays, and made
 
 gpu/, for a device that repeats recorded launches:
 
@@ -24,7 +38,8 @@ gpu/, for a device that repeats recorded launches:
     arguments    where arguments are read
     executor     launches bound to memory, recorded and repeated
 
-Derivatives are captured like anything else, since they are made of the same primitives. The engine knows nothing of it.
+Derivatives are captured like anything else, since they are made of the same primitives. Core and operations know
+nothing of programs.
 """
 
 from minigrad.program.capture import CaptureError, trace

@@ -69,7 +69,7 @@ class Capture(Interpreter):
         return Constant(np.asarray(x) if isinstance(x, (list, tuple)) else x)
 
     def note(self, x: Any, primitive: Primitive) -> None:
-        """Remember an array that comes from outside as it is now. Raises MutationError if it was another before."""
+        """Remember an array that comes from outside as it is now. Raises MutationError if it has changed since."""
         if is_array(x):
             self.outside.setdefault(id(x), Outside(x, fingerprint(x), Origin(primitive.name))).check()
 
@@ -86,9 +86,9 @@ class Capture(Interpreter):
             self.note(x, primitive)
         origin = Origin(primitive.name)
         operands = tuple(map(self.operand, args))
-        made = self.lift(y, origin)
-        self.instructions.append(Instruction(primitive, operands, params, made.slot, origin))
-        return made
+        result = self.lift(y, origin)
+        self.instructions.append(Instruction(primitive, operands, params, result.slot, origin))
+        return result
 
 
 def capture(f: Callable, args: tuple, kwargs: dict[str, Any], tuning: Tuning) -> Program:
@@ -102,7 +102,9 @@ def capture(f: Callable, args: tuple, kwargs: dict[str, Any], tuning: Tuning) ->
     signature = Signature(structure, tuple(kind_of(x) if is_dynamic(x) else Constant(x) for x in leaves))
     slots = tuple(x.slot for x in inputs if isinstance(x, CaptureTracer))
     outside = tuple(level.outside.values())
-    backend = _where(leaves, [taken.array for taken in outside], [o.value for o in outputs if isinstance(o, Constant)])
+    backend = _find_backend(
+        leaves, [taken.array for taken in outside], [o.value for o in outputs if isinstance(o, Constant)]
+    )
     for taken in outside:
         taken.check()
     graph = Graph(backend, tuple(level.kinds), slots, tuple(level.instructions), outputs)
@@ -113,7 +115,8 @@ def trace(f: Any, *rest: Any, tuning: Tuning = DEFAULT, **options: Any) -> Any:
     """`trace(f)(*args)` is the program of everything f does with these arguments; print it.
 
     Gradients, optimisers and random draws inside f are part of it. Arrays among the arguments (trees of them) become
-    inputs; Python numbers and other leaves are fixed. Raises CaptureError where f branches on values.
+    inputs; Python numbers and other leaves are fixed. `tuning` has sizes that decide how the program runs. Raises
+    CaptureError where f branches on values.
 
     Of an array, `trace(x, offset, axis1, axis2)` is the sum of its diagonal, as in NumPy.
 
@@ -133,7 +136,7 @@ def trace(f: Any, *rest: Any, tuning: Tuning = DEFAULT, **options: Any) -> Any:
     return traced
 
 
-def _where(*values: list[Any]) -> Backend:
+def _find_backend(*values: list[Any]) -> Backend:
     """The backend of the first of these lists that has arrays in it."""
     arrays = [[x for x in some if is_array(x)] for some in values]
     return backend_of(next(filter(None, arrays), ()))

@@ -1,4 +1,4 @@
-"""`jit`: a function that captures itself once for each kind of arguments, and replays from then on."""
+"""`jit`: a function that is captured once for each kind of arguments, and replayed from then on."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
     (Python numbers, strings, None): a new kind is captured anew. Results equal those of f, but that sums may be added
-    up in another order: those that are made part by part, products, and sums of arrays that are not contiguous. Memory
-    for everything between is reused from run to run; large results are new arrays each time. Inside a derivative f runs
-    as it is. `jitted.program(*args)` shows what will run.
+    up in another order: those that are computed part by part, products, and sums of arrays that are not contiguous.
+    Memory for everything between is reused from run to run; large results are new arrays each time. Inside a derivative
+    f runs as it is. `jitted.program(*args)` shows what will run; `tuning` has sizes that decide how.
 
     `donate` are positions of arguments that the caller gives away, with the memory they lie in: results of their shapes
     and dtypes are written over them where possible, so that a training step updates its parameters in place. They must
@@ -42,7 +42,7 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     What f makes of such an array with NumPy alone is taken as it was when captured.
 
     Raises CaptureError where f branches on values, MutationError if an array that f takes from outside has changed,
-    ValueError for an argument that an earlier call was given for good.
+    ValueError for an argument that was donated to an earlier call.
 
     >>> import minigrad as mg, numpy as np
     >>> step = mg.jit(mg.grad(lambda w: mg.sum(mg.tanh(w) ** 2)))
@@ -52,21 +52,21 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
     donate = integers(donate, "jit: a position in donate")
-    programs: dict[Any, list[_Known]] = {}
-    recent: list[_Known] = []  # the two that ran last
-    gone: dict[int, weakref.ref] = {}  # donated arrays that somebody still has
+    programs: dict[Any, list[_Captured]] = {}  # by structure and kinds of arguments; these may equal and yet differ
+    recent: list[_Captured] = []  # the two that ran last
+    gone: dict[int, weakref.ref] = {}  # donated arrays that still exist, by id
 
-    def known_of(leaves: list, structure: tree.Structure, args: tuple, kwargs: dict[str, Any]) -> _Known:
+    def find(leaves: list, structure: tree.Structure, args: tuple, kwargs: dict[str, Any]) -> _Captured:
         """The program for arguments of this kind, captured if it is the first time."""
         kinds = tuple(map(_kind, leaves))
         try:
-            alike = programs.setdefault((structure, kinds), [])
+            candidates = programs.setdefault((structure, kinds), [])
         except TypeError as error:
             raise OperandTypeError(f"jit: static fields and keys of arguments must be hashable: {error}") from None
-        told_apart = None if _is_plain(structure) else exact(structure)
-        for known in alike:
-            if known.told_apart == told_apart:
-                return known
+        details = None if _is_plain(structure) else exact(structure)
+        for captured in candidates:
+            if captured.details == details:
+                return captured
         positions = {d % len(args) for d in donate} if args else set()
         given = [i in positions for i, arg in enumerate(args) for _ in tree.flatten(arg)[0]]
         given += [False] * (len(leaves) - len(given))
@@ -76,18 +76,18 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
         donated = tuple(slot for slot, i in zip(program.inputs, data, strict=True) if given[i])
         program = replace(program, graph=simplify(replace(program.graph, donated=donated), tuning))
         lost = [i for i in data if given[i] and not isinstance(leaves[i], NEUTRAL)]
-        alike.append(_Known(program, told_apart, tree.taker(structure), data, code, lost))
-        return alike[-1]
+        candidates.append(_Captured(program, details, tree.taker(structure), data, code, lost))
+        return candidates[-1]
 
     @functools.wraps(f)
     def jitted(*args: Any, **kwargs: Any) -> Any:
         watched = not isinstance(current(), Eval)
-        for known in () if watched else recent:
-            leaves = known.leaves((args, kwargs))
+        for captured in () if watched else recent:
+            leaves = captured.leaves((args, kwargs))
             if leaves is not None:
                 break
         else:
-            known = None
+            captured = None
             leaves, structure = tree.flatten((args, kwargs))
             if watched or any(isinstance(leaf, Tracer) for leaf in leaves):
                 return f(*args, **kwargs)
@@ -98,40 +98,40 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
                 raise OperandError(
                     f"jit: {describe(leaf)} was donated to an earlier call, which wrote over it; use its result"
                 )
-        if known is None:
-            known = known_of(leaves, structure, args, kwargs)
-        if recent[:1] != [known]:
-            recent[:] = [known, *recent[:1]]
-        known.program.check()
+        if captured is None:
+            captured = find(leaves, structure, args, kwargs)
+        if recent[:1] != [captured]:
+            recent[:] = [captured, *recent[:1]]
+        captured.program.check()
         try:
-            return known.program.run([leaves[i] for i in known.data])
-        finally:  # also if it breaks off, half-way through
-            for i in known.lost:
+            return captured.program.run([leaves[i] for i in captured.data])
+        finally:  # also if the run is interrupted half-way
+            for i in captured.lost:
                 _remember(gone, leaves[i])
 
     def program(*args: Any, **kwargs: Any) -> Program:
         """The program that a call with these arguments runs."""
-        return known_of(*tree.flatten((args, kwargs)), args, kwargs).program
+        return find(*tree.flatten((args, kwargs)), args, kwargs).program
 
     jitted.program = program
     return jitted
 
 
 @dataclass(frozen=True, eq=False)
-class _Known:
+class _Captured:
     """A program, and the kind of arguments that it is for."""
 
     program: Program
-    told_apart: Any  # what tells their structure from those it equals; None if there are none
+    details: Any  # in which their structure differs from others that equal it; None if there are none
     take: Callable[[Any, list], bool]
     data: dict[int, tuple]  # leaves that are data, and their kinds
-    code: dict[int, frozenset]  # the others: sets of one, because they compare hashes first
-    lost: list[int]  # leaves that nobody may use again
+    code: dict[int, frozenset]  # the others: sets of one, because sets compare hashes first
+    lost: list[int]  # leaves that are donated, and so not to be used again
 
     def leaves(self, arguments: Any) -> list | None:
-        """The leaves of arguments of this kind; None for others, and where it takes longer to tell."""
+        """The leaves of arguments of this kind; None for others, and where finding out would take long."""
         leaves: list = []
-        if self.told_apart is not None or not self.take(arguments, leaves):
+        if self.details is not None or not self.take(arguments, leaves):
             return None
         for number, (kind, shape, dtype) in self.data.items():
             leaf = leaves[number]
@@ -141,6 +141,7 @@ class _Known:
 
 
 def _remember(gone: dict[int, weakref.ref], array: Any) -> None:
+    """Note an array until nobody has it any more."""
     key = id(array)
     gone[key] = weakref.ref(array, lambda _: gone.pop(key, None))
 

@@ -13,7 +13,7 @@ PACKAGE = Path(mg.__file__).parent
 
 
 LAYERS = (
-    ("commandline", "interrupts"),
+    ("commandline", "files", "interrupts"),
     ("backends",),
     ("core", "ops"),
     ("random",),

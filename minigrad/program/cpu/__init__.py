@@ -1,1 +1,1 @@
-"""Programs on the host: cut along rows, part by part, over threads."""
+"""Graphs on the CPU: cut along rows, and run part by part, over threads."""
