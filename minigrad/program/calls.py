@@ -18,7 +18,7 @@ class Call(partial):
     primitive: Primitive  # for messages
 
 
-def call_of(primitive: Primitive, backend: Backend, args: Sequence[Any], params: dict[str, Any], out: Any) -> Call:
+def bind_call(primitive: Primitive, backend: Backend, args: Sequence[Any], params: dict[str, Any], out: Any) -> Call:
     """The call that puts an operation's result in `out`. A view becomes a copy."""
     forward = primitive.forward
     if primitive.view_of is not None:
@@ -28,9 +28,9 @@ def call_of(primitive: Primitive, backend: Backend, args: Sequence[Any], params:
     return call
 
 
-def addition(backend: Backend, total: Any, term: Any) -> Call:
+def bind_addition(backend: Backend, total: Any, term: Any) -> Call:
     """total ← total + term."""
-    return call_of(add_p, backend, (total, term), {}, total)
+    return bind_call(add_p, backend, (total, term), {}, total)
 
 
 def _copy_reshaped(backend: Backend, x: Any, *, shape: tuple[int, ...], out: Any) -> Any:
@@ -52,7 +52,7 @@ def make(calls: Sequence[Call]) -> None:
             raise _explain(error, call) from error
 
 
-def make_and_look(calls: Sequence[Call]) -> None:
+def make_and_check(calls: Sequence[Call]) -> None:
     """Make calls for the first time. Raises OperandTypeError for a formula that does not write to `out`."""
     for call in calls:
         try:

@@ -18,7 +18,7 @@ from minigrad.program.graph import Constant, Graph, Instruction, Kind
 Root = int | Constant  # what has memory: a slot, or an array from outside
 
 
-class Shown(NamedTuple):
+class View(NamedTuple):
     """How a slot, or a constant array, shows memory: strides along its axes and an offset, counted in elements."""
 
     root: Root
@@ -47,10 +47,10 @@ class Shown(NamedTuple):
 class Views:
     """How every slot of a graph shows memory: its own, or that of another slot or of a constant."""
 
-    shown: dict[int, Shown]
+    shown: dict[int, View]
     slots: frozenset[int]  # those that show memory which is not their own
 
-    def of(self, operand: int | Constant) -> Shown | None:
+    def of(self, operand: int | Constant) -> View | None:
         """How an operand shows memory; None for a number. Raises ValueError for a constant whose strides are no
         multiples of its elements."""
         if isinstance(operand, int):
@@ -78,17 +78,17 @@ def find_views(graph: Graph) -> Views:
 
     A result is a view where its primitive can give one, of an array: the executors copy nothing there.
     """
-    shown = {slot: Shown(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot])) for slot in graph.inputs}
+    shown = {slot: View(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot])) for slot in graph.inputs}
     views = set()
     for instruction in graph.instructions:
         slot, view = instruction.result, _view_of_operand(instruction, shown)
         if view is not None:
             views.add(slot)
-        shown[slot] = view or Shown(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot]))
+        shown[slot] = view or View(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot]))
     return Views(shown, frozenset(views))
 
 
-def _view_of_operand(instruction: Instruction, shown: dict[int, Shown]) -> Shown | None:
+def _view_of_operand(instruction: Instruction, shown: dict[int, View]) -> View | None:
     """What an instruction shows of its operand's memory; None if it does not."""
     if instruction.primitive.view_of is None:
         return None
@@ -100,14 +100,14 @@ def _view_of_operand(instruction: Instruction, shown: dict[int, Shown]) -> Shown
     return view_of(instruction, _show_constant(operand))
 
 
-def view_of(instruction: Instruction, x: Shown) -> Shown | None:
+def view_of(instruction: Instruction, x: View) -> View | None:
     """What a view shows; None where it must be a copy: a reshape to another order of elements."""
     if instruction.primitive is reshape_p:
         return _reshape(x, instruction.params["shape"])
     pretended = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)
     y = show_array(instruction, Host, pretended, instruction.params)
     begin = y.__array_interface__["data"][0] - pretended.__array_interface__["data"][0]
-    return Shown(x.root, y.shape, y.strides, x.offset + begin)
+    return View(x.root, y.shape, y.strides, x.offset + begin)
 
 
 def show_array(instruction: Instruction, backend: Backend | type[Host], x: Any, params: dict[str, Any]) -> Any:
@@ -119,22 +119,22 @@ def show_array(instruction: Instruction, backend: Backend | type[Host], x: Any, 
     return instruction.primitive.forward(backend, x, **params)
 
 
-def _reshape(x: Shown, shape: tuple[int, ...]) -> Shown | None:
+def _reshape(x: View, shape: tuple[int, ...]) -> View | None:
     """A view in another shape: of what is contiguous, or with axes of length 1 put in or left out."""
     count = math.prod(shape)
     if x.axes(x.shape) == ((1, count, 1),) or count <= 1:
-        return Shown(x.root, shape, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), x.offset)
+        return View(x.root, shape, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), x.offset)
     lengths = [[n for n in some if n != 1] for some in (x.shape, shape)]
     if lengths[0] != lengths[1]:
         return None
     strides = iter([stride for n, stride in zip(x.shape, x.strides) if n != 1])
-    return Shown(x.root, shape, tuple(0 if n == 1 else next(strides) for n in shape), x.offset)
+    return View(x.root, shape, tuple(0 if n == 1 else next(strides) for n in shape), x.offset)
 
 
-def _show_constant(operand: Constant) -> Shown:
+def _show_constant(operand: Constant) -> View:
     array = operand.value
     strides = tuple(stride // array.dtype.itemsize for stride in array.strides)
-    return Shown(operand, tuple(array.shape), strides, 0)
+    return View(operand, tuple(array.shape), strides, 0)
 
 
 def _is_askew(array: Any) -> bool:

@@ -20,7 +20,7 @@ from minigrad.backends import backend_of
 from minigrad.core.traits import Cut
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, span
-from minigrad.program.calls import Call, addition, call_of, make, make_and_look
+from minigrad.program.calls import Call, bind_addition, bind_call, make, make_and_check
 from minigrad.program.cpu import threads
 from minigrad.program.cpu.arrays import Arrays, Local
 from minigrad.program.cpu.plan import make_plan
@@ -71,7 +71,7 @@ class CpuExecutor:
         with self._lock, defer_signals(CTRL_C) as deliver:
             with threads.single_blas if self.plan.threads > 1 else nullcontext():
                 self._bind(inputs)
-                how = make if self._has_run else make_and_look
+                how = make if self._has_run else make_and_check
                 for lists in self._phases:
                     threads.together([partial(how, calls) for calls in lists])
                     deliver()
@@ -173,7 +173,7 @@ class CpuExecutor:
         if (slot, part.thread) in started:
             term = local["term", slot]
             self._append(calls, instruction, cut, part, local, term)
-            calls.append(addition(self.backend, total, term))
+            calls.append(bind_addition(self.backend, total, term))
         else:
             started.add((slot, part.thread))
             self._append(calls, instruction, cut, part, local, total)
@@ -203,7 +203,7 @@ class CpuExecutor:
         args = [self._arrays.operand(o, axis, part, local) for o, axis in zip(instruction.operands, axes, strict=True)]
         if out is None:
             out = self._arrays.operand(instruction.result, cut and cut.result, part, local)
-        return call_of(instruction.primitive, self.backend, args, params, out)
+        return bind_call(instruction.primitive, self.backend, args, params, out)
 
     def _join_sums(self, parts: Sequence[Part], offsets: dict[Key, int]) -> Iterator[Call]:
         """Add the sums of the other threads to that of the first."""
@@ -212,7 +212,7 @@ class CpuExecutor:
             local = self._arrays.local(first[thread], offsets)
             for what, slot in offsets:
                 if what == "sum":
-                    yield addition(self.backend, self._arrays.whole(slot), local["sum", slot])
+                    yield bind_addition(self.backend, self._arrays.whole(slot), local["sum", slot])
 
 
 def _copy(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Elementwise instructions: which of them a generated kernel can compute, in which dtype, and from which elements.
 
 Element i of a result is computed from one element of each operand. That is element i of the operand's memory if the
-operand is neither broadcast nor a view in another order; else its index is computed (`Shown.axes`).
+operand is neither broadcast nor a view in another order; else its index is computed (`View.axes`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.backends.formulas import TYPES
 from minigrad.core.vectors import reshape_p
 from minigrad.program.graph import Constant, Graph, Instruction, Kind
-from minigrad.program.views import Shown, Views
+from minigrad.program.views import View, Views
 
 
 def can_be_generated(instruction: Instruction, graph: Graph, views: Views) -> bool:
@@ -70,7 +70,7 @@ def domain(instruction: Instruction, graph: Graph) -> tuple[int, ...]:
     return graph.kind(of).shape
 
 
-def is_in_order(view: Shown, shape: Sequence[int], graph: Graph) -> bool:
+def is_in_order(view: View, shape: Sequence[int], graph: Graph) -> bool:
     """Whether element i of a shape, to which a view is broadcast, is element i of its memory, and there are no more."""
     count, kind = math.prod(shape), graph.kind(view.root)
     whole = view.offset == 0 and math.prod(kind.shape) == count

@@ -23,7 +23,7 @@ from minigrad.ops.linalg import matmul_p
 from minigrad.program.gpu.elementwise import can_be_generated, domain, is_in_order
 from minigrad.program.graph import Constant, Graph, Instruction
 from minigrad.program.tuning import Tuning
-from minigrad.program.views import Shown, Views
+from minigrad.program.views import View, Views
 
 
 class Product(NamedTuple):
@@ -145,12 +145,12 @@ def _is_bias(
     )
 
 
-def _is_depth_to_space(view: Shown, space: Sequence[int], shape: Sequence[int], factor: int) -> bool:
+def _is_depth_to_space(view: View, space: Sequence[int], shape: Sequence[int], factor: int) -> bool:
     """Whether a view of images of a shape (n, h, w, f) is in the order of a depth-to-space by a factor."""
     n, h, w, f = shape
     if f % factor**2 or view.offset:
         return False
     c = f // factor**2
     split = (n, h, factor, w, factor, c)
-    ordered = Shown(view.root, split, (h * w * f, w * f, factor * c, f, c, 1), 0)
+    ordered = View(view.root, split, (h * w * f, w * f, factor * c, f, c, 1), 0)
     return view.axes(space) == ordered.axes(split)

@@ -23,7 +23,7 @@ import numpy as np
 from minigrad.backends.cuda.codegen import kernel
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory
-from minigrad.program.calls import Call, call_of, make, make_and_look
+from minigrad.program.calls import Call, bind_call, make, make_and_check
 from minigrad.program.gpu.arguments import Arguments
 from minigrad.program.gpu.epilogues import fuse_epilogues
 from minigrad.program.gpu.fusion import fuse
@@ -141,7 +141,7 @@ class GpuExecutor:
             arrays = [x.constant.value if isinstance(x, Same) else self._arrays[x] for x in launch.arguments]
             return partial(self._launch, launch.name, launch.blocks, arrays)
         args, out = list(map(self._array, launch.operands)), self._arrays[launch.result]
-        return call_of(launch.primitive, self.backend, args, launch.params, out)
+        return bind_call(launch.primitive, self.backend, args, launch.params, out)
 
     def _array(self, operand: Any) -> Any:
         """The array of a slot or a constant: a view of what is stored."""
@@ -176,6 +176,6 @@ class GpuExecutor:
 def _run(launch: Callable[[], Any], first: bool = False) -> None:
     """Launch. The first time, a formula that does not write where it should is an error."""
     if isinstance(launch, Call):
-        (make_and_look if first else make)([launch])
+        (make_and_check if first else make)([launch])
     else:
         launch()

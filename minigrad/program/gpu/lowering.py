@@ -16,7 +16,7 @@ from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Noise, Numb
 from minigrad.program.gpu.elementwise import compute_dtype, domain, is_in_order
 from minigrad.program.gpu.fusion import Schedule
 from minigrad.program.graph import Instruction
-from minigrad.program.views import Root, Shown, key_of
+from minigrad.program.views import Root, View, key_of
 
 
 class GeneratedKernel(NamedTuple):
@@ -116,7 +116,7 @@ class _Builder:
             operands, space, at = operands[1:], (), None
         return [self.element(view, space, at) for view in map(self.views.of, operands) if view is not None]
 
-    def element(self, view: Shown, space: Sequence[int], at: int | None) -> Element:
+    def element(self, view: View, space: Sequence[int], at: int | None) -> Element:
         """Element `at` of a view that is broadcast to a shape."""
         if is_in_order(view, space, self.graph) and math.prod(space) == self.count:
             return view.root, at

@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Number, kernel
 from minigrad.backends.formulas import CONVERSION, Formula
 from minigrad.core.interpreter import primitives
-from minigrad.program.views import Shown
+from minigrad.program.views import View
 
 FLOATS, INTS, BOOL = (np.dtype("f4"), np.dtype("f8")), (np.dtype("i4"), np.dtype("i8")), np.dtype(bool)
 
@@ -292,7 +292,7 @@ def test_axes_are_numpys_strides(made, front):
     if not y.size:
         return
     begin = (y.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
-    shown = Shown(0, y.shape, tuple(stride // x.itemsize for stride in y.strides), begin)
+    shown = View(0, y.shape, tuple(stride // x.itemsize for stride in y.strides), begin)
     whole = np.broadcast_to(y, (*front, *y.shape))
     at = np.arange(whole.size)
     places = begin + sum(at // inner % n * by for inner, n, by in shown.axes(whole.shape))
