@@ -12,8 +12,8 @@ from typing import Any
 
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.files import replace_file
-from minigrad.show.graph import recorded
-from minigrad.show.svg import picture
+from minigrad.show.graph import make_drawing
+from minigrad.show.svg import svg_text
 
 
 class Picture(str):
@@ -38,14 +38,14 @@ def draw(f: Callable, *args: Any, path: str | os.PathLike | None = None) -> Pict
     '<svg'
     """
     if path is not None:
-        path = _checked(path)
-    made = Picture(picture(recorded(f, args)))
+        path = _check_path(path)
+    picture = Picture(svg_text(make_drawing(f, args)))
     if path is not None:
-        _write(path, made)
-    return made
+        _write(path, picture)
+    return picture
 
 
-def _checked(path: Any) -> str:
+def _check_path(path: Any) -> str:
     try:
         path = os.fsdecode(path)
     except TypeError:

@@ -65,7 +65,7 @@ class Edge:
 
 
 @dataclass(frozen=True)
-class Graph:
+class Drawing:
     """Boxes, every one after those it uses; edges in the order of the arguments of their targets."""
 
     title: str
@@ -74,7 +74,7 @@ class Graph:
     edges: list[Edge]
 
 
-def recorded(f: Callable, args: tuple) -> Graph:
+def make_drawing(f: Callable, args: tuple) -> Drawing:
     """Run f in reverse mode and back once, from a cotangent of ones at every result."""
     leaves, structure = tree.flatten(args)
     heads = _heads(f, len(args))
@@ -92,11 +92,11 @@ def recorded(f: Callable, args: tuple) -> Graph:
     for value, index in lowered:
         if index is not None:
             accumulate(seeds, index, ones(value))
-    drawing = _Drawing(reverse, reverse.pull(seeds, range(len(reverse.tape))))
+    builder = _Builder(reverse, reverse.pull(seeds, range(len(reverse.tape))))
     for name, (value, index) in zip(result_names, lowered):
-        drawing.result(name, value, index)
+        builder.result(name, value, index)
     title = f"{function_name(f)}({', '.join(heads)})"
-    return Graph(title, _note([value for value, _ in lowered]), drawing.boxes, drawing.edges)
+    return Drawing(title, _note([value for value, _ in lowered]), builder.boxes, builder.edges)
 
 
 def _heads(f: Callable, count: int) -> list[str]:
@@ -140,7 +140,7 @@ def _note(values: list[Any]) -> str:
     return f"{len(values)} results: the backward pass starts from a cotangent of ones at each, as for the sum of all."
 
 
-class _Drawing:
+class _Builder:
     """Turns the entries of a tape into boxes and edges."""
 
     def __init__(self, reverse: Reverse, cotangents: list[Any]):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from minigrad.backends import NEUTRAL
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.origin import Origin
-from minigrad.show.graph import BROADCAST, CONSTANT, LABEL, Box, Edge, Graph, Quantity
+from minigrad.show.graph import BROADCAST, CONSTANT, LABEL, Box, Drawing, Edge, Quantity
 from minigrad.show.text import kind, number, summary
 
 ADVANCE = 0.62  # width over font size: of SF Mono; DejaVu Sans Mono, Menlo and Liberation Mono have 0.60
@@ -51,12 +51,12 @@ def columns(words: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words)
 
 
-def heading(graph: Graph) -> list[Text]:
+def heading(drawing: Drawing) -> list[Text]:
     """The title, and what the signs mean that occur."""
-    slopes = {edge.slope for edge in graph.edges}
+    slopes = {edge.slope for edge in drawing.edges}
     head = [
-        Text(_cut(graph.title, 60), "heading"),
-        Text(graph.note, "note"),
+        Text(_cut(drawing.title, 60), "heading"),
+        Text(drawing.note, "note"),
         Text("v  a value, computed on the way down", "value"),
         Text("v̄  its cotangent ∂result/∂v: the sum of what its edges bring up (↑)", "bar"),
     ]
@@ -69,9 +69,9 @@ def heading(graph: Graph) -> list[Text]:
     return head
 
 
-def lines_of(graph: Graph, i: int, edges: list[Edge]) -> list[Line]:
+def lines_of(drawing: Drawing, i: int, edges: list[Edge]) -> list[Line]:
     """What is written in a box; edges in the order in which their cotangents are added up."""
-    box = graph.boxes[i]
+    box = drawing.boxes[i]
     if box.role == CONSTANT:
         return _constant(box.quantities[0].value)
     one = len(box.quantities) == 1
@@ -134,14 +134,16 @@ def _where(origin: Origin) -> str:
     return f"{os.path.basename(origin.file)}:{origin.line}  {code}".strip()
 
 
-def told_of_box(box: Box) -> str:
+def tooltip_of_box(box: Box) -> str:
     """The tooltip: everything, whole."""
-    told = [box.title + (f"({', '.join(box.params)})" if box.params else "")]
+    lines = [box.title + (f"({', '.join(box.params)})" if box.params else "")]
     for q in box.quantities:
-        told.append(f"{q.symbol} {_minus(summary(q.value))}, {kind(q.value)}" if _holds(q.value) else describe(q.value))
+        lines.append(
+            f"{q.symbol} {_minus(summary(q.value))}, {kind(q.value)}" if _holds(q.value) else describe(q.value)
+        )
         if q.cotangent is not None:
-            told.append(f"its cotangent {_minus(summary(q.cotangent))}")
-    return "\n".join(told + ([_where(box.origin)] if box.origin else []))
+            lines.append(f"its cotangent {_minus(summary(q.cotangent))}")
+    return "\n".join(lines + ([_where(box.origin)] if box.origin else []))
 
 
 def label_of(edge: Edge) -> list[Text]:
@@ -153,12 +155,12 @@ def label_of(edge: Edge) -> list[Text]:
     return [*slope, Text(_minus(f"↑ {words.removeprefix('= ')}"), "sent")]
 
 
-def told_of_edge(graph: Graph, edge: Edge) -> str:
+def tooltip_of_edge(drawing: Drawing, edge: Edge) -> str:
     """The tooltip of an edge."""
-    source, target = graph.boxes[edge.source], graph.boxes[edge.target]
-    told = f"{source.quantities[edge.quantity].symbol or source.title} → {target.title}"
-    told += f", as {edge.argument}" if edge.argument else ""
-    return told if edge.sent is None else f"{told}\nbrings up {_minus(summary(edge.sent))}, {kind(edge.sent)}"
+    source, target = drawing.boxes[edge.source], drawing.boxes[edge.target]
+    use = f"{source.quantities[edge.quantity].symbol or source.title} → {target.title}"
+    use += f", as {edge.argument}" if edge.argument else ""
+    return use if edge.sent is None else f"{use}\nbrings up {_minus(summary(edge.sent))}, {kind(edge.sent)}"
 
 
 def _cut(words: str, most: int = COLUMNS) -> str:

@@ -49,14 +49,14 @@ class Link(NamedTuple):
     place: float  # the same for the order: -½ is the left end, ½ the right one
 
 
-def arranged(sizes: Sequence[Size], edges: Sequence[tuple[int, int]]) -> Layout:
+def arrange(sizes: Sequence[Size], edges: Sequence[tuple[int, int]]) -> Layout:
     """Places for boxes. Edges are (source, target), source < target; those of one target enter its ports in turn."""
     level = levels(len(sizes), edges)
     links, chains = _with_bends(level, edges, sizes)
-    rows = _ordered(level, links)
+    rows = _order(level, links)
     leaving = _leaving(rows, links, sizes)
     x = _middles(rows, links, leaving, sizes)
-    return _placed(sizes, level, links, chains, leaving, x)
+    return _place_all(sizes, level, links, chains, leaving, x)
 
 
 def levels(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -97,7 +97,7 @@ def _with_bends(level: list[int], edges: Sequence, sizes: Sequence[Size]) -> tup
 # Order
 
 
-def _ordered(level: list[int], links: list[Link]) -> list[list[int]]:
+def _order(level: list[int], links: list[Link]) -> list[list[int]]:
     """The items of every level from left to right."""
     above: list[list[Link]] = [[] for _ in level]
     below: list[list[Link]] = [[] for _ in level]
@@ -253,7 +253,7 @@ def _apart(pulls: list[list[Point]], distances: list[float], centre: Callable) -
     return [middle + offset for middle, offset in zip(middles, needed)]
 
 
-def _placed(sizes, level, links, chains, leaving, x) -> Layout:
+def _place_all(sizes, level, links, chains, leaving, x) -> Layout:
     """Heights of the levels; from them corners and routes. Boxes that use nothing stand at the foot of their level."""
     reach = [_reach(item, sizes) for item in range(len(x))]
     left = min([place - r[0] for place, r in zip(x, reach)], default=0.0)

@@ -1,12 +1,12 @@
-"""A graph as SVG text: every box and edge in its place, in colours for light and dark, with tooltips."""
+"""A drawing as SVG text: every box and edge in its place, in colours for light and dark, with tooltips."""
 
 from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from minigrad.show.graph import Box, Edge, Graph
-from minigrad.show.labels import FONTS, Line, Text, heading, label_of, lines_of, told_of_box, told_of_edge
-from minigrad.show.layout import Point, Size, arranged
+from minigrad.show.graph import Box, Drawing, Edge
+from minigrad.show.labels import FONTS, Line, Text, heading, label_of, lines_of, tooltip_of_box, tooltip_of_edge
+from minigrad.show.layout import Point, Size, arrange
 
 PAD, LINE, MARGIN = 10, 18, 24  # pixels: beside the text of a box, from line to line, around the picture
 APART, STEP = 3, 14  # half the distance from the edge down to the edge up; from line to line of a label
@@ -45,28 +45,28 @@ STYLE = """
 """
 
 
-def picture(graph: Graph) -> str:
-    """The SVG text of a graph."""
-    boxes, edges = graph.boxes, graph.edges
+def svg_text(drawing: Drawing) -> str:
+    """The SVG text of a drawing."""
+    boxes, edges = drawing.boxes, drawing.edges
     labels = [label_of(edge) for edge in edges]
     entering = [[label for label, edge in zip(labels, edges) if edge.target == i] for i in range(len(boxes))]
-    sizes = [_size(lines_of(graph, i, edges), entering[i]) for i in range(len(boxes))]
-    layout = arranged(sizes, [(edge.source, edge.target) for edge in edges])
+    sizes = [_size(lines_of(drawing, i, edges), entering[i]) for i in range(len(boxes))]
+    layout = arrange(sizes, [(edge.source, edge.target) for edge in edges])
     from_left = [edge for _, edge in sorted(zip(layout.routes, edges), key=lambda pair: pair[0][0])]
-    signs = heading(graph)
+    signs = heading(drawing)
     width = max([layout.width, *[text.width for text in signs]]) + 2 * MARGIN
     top = 2 * MARGIN + LINE * len(signs)
     height = top + layout.height + MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="minigrad" role="img" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width: 100%; height: auto">',
-        f"<title>{_safe(graph.title)}</title>",
+        f"<title>{_safe(drawing.title)}</title>",
         f"<style>{STYLE}</style>",
         '<rect class="paper" width="100%" height="100%"/>',
         *[_text(text, MARGIN, MARGIN + LINE * (i + 0.6)) for i, text in enumerate(signs)],
         f'<g transform="translate({(width - layout.width) / 2:.1f} {top:.1f})">',
-        *[_edge(edge, route, told_of_edge(graph, edge)) for edge, route in zip(edges, layout.routes)],
-        *[_box(box, i, lines_of(graph, i, from_left), sizes[i], layout.corners[i]) for i, box in enumerate(boxes)],
+        *[_edge(edge, route, tooltip_of_edge(drawing, edge)) for edge, route in zip(edges, layout.routes)],
+        *[_box(box, i, lines_of(drawing, i, from_left), sizes[i], layout.corners[i]) for i, box in enumerate(boxes)],
         *[_label(label, route[-1]) for label, route in zip(labels, layout.routes) if label],
         "</g>",
         "</svg>",
@@ -93,7 +93,7 @@ def _size(lines: list[Line], labels: list[list[Text]]) -> Size:
 def _box(box: Box, i: int, lines: list[Line], size: Size, corner: Point) -> str:
     x, y = corner
     entries = f' data-entries="{" ".join(map(str, box.entries))}"' if box.entries else ""
-    parts = [f'<g class="box {box.role}" data-box="{i}"{entries}><title>{_safe(told_of_box(box))}</title>']
+    parts = [f'<g class="box {box.role}" data-box="{i}"{entries}><title>{_safe(tooltip_of_box(box))}</title>']
     parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{size.width:.1f}" height="{size.height:.1f}" rx="6"/>')
     for row, (first, *rest) in enumerate(lines, start=1):
         parts.append(_text(first, x + PAD, y + LINE * row))
@@ -106,13 +106,13 @@ def _label(label: list[Text], end: Point) -> str:
     return "\n".join(_text(text, x, y - STEP * i) for i, text in enumerate(reversed(label)))
 
 
-def _edge(edge: Edge, route: list[Point], told: str) -> str:
+def _edge(edge: Edge, route: list[Point], tooltip: str) -> str:
     apart = 0 if edge.sent is None else APART
     parts = [f'<path class="down" d="{_path(route, -apart)}"/>', _tip("tip-down", route[-1], -apart, -7)]
     if edge.sent is not None:
         parts += [f'<path class="up" d="{_path(route, apart)}"/>', _tip("tip-up", route[0], apart, 7)]
     ends = f'data-source="{edge.source}" data-target="{edge.target}"'
-    return f'<g class="edge" {ends}><title>{_safe(told)}</title>{"".join(parts)}</g>'
+    return f'<g class="edge" {ends}><title>{_safe(tooltip)}</title>{"".join(parts)}</g>'
 
 
 def _path(route: list[Point], aside: float) -> str:

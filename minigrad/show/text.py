@@ -1,28 +1,18 @@
-"""A tape in words: how numbers, arrays, parameters and entries are written for people to read.
-
-One line an entry: what was done to which entries, the dtype and shape that came out, the value where the tape keeps
-one for the way back (a rule asks for it), and the line of the program that asked for it.
-"""
+"""Numbers, arrays and parameters in words, for people to read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import NEUTRAL
-from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
+from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.interpreter import backend_beside, concrete
 from minigrad.core.origin import Origin
-from minigrad.core.printing import as_text
-from minigrad.core.reverse import Node, Segment
-from minigrad.core.tape import Tape
 
 SMALL = 6  # elements of an array that is shown number by number
-LONGEST, ENDS = 200, 50  # a tape of more lines than LONGEST shows this many of each end
-COLUMN = 60  # characters that one entry may widen a column to
 
 
 def number(x: Any, digits: int = 4) -> str:
@@ -78,6 +68,11 @@ def kind(x: Any) -> str:
     return f"{dtype_of(x)}{list(shape_of(x))}"
 
 
+def constant(x: Any) -> str:
+    """An argument that is not differentiated: a number as itself, an array by its dtype and shape."""
+    return number(x, 6) if isinstance(x, NEUTRAL) else describe(x)
+
+
 def parameters(params: dict[str, Any]) -> list[str]:
     """`axes=(0, 1)`, and so on; what is None is left out.
 
@@ -114,70 +109,3 @@ def function_name(f: Any) -> str:
 def place(origin: Origin) -> str:
     """`file:line`."""
     return f"{origin.file}:{origin.line}"
-
-
-# The lines of a tape
-
-
-@as_text.register
-def _of_tape(tape: Tape) -> str:
-    return listing(tape.entries)
-
-
-def listing(entries: Sequence[Node | Segment]) -> str:
-    """The tape in aligned columns, one line an entry; of a long one, both ends and how many lines are left out."""
-    shown = list(range(len(entries)))
-    if len(entries) > LONGEST:
-        shown = shown[:ENDS] + shown[-ENDS:]
-    kept = _kept(entries)
-    rows = [(f"%{i}", _call(entries[i]), *_outcome(entries[i], kept.get(i)), place(entries[i].origin)) for i in shown]
-    widths = [max([len(row[c]) for row in rows if len(row[c]) <= COLUMN], default=0) for c in range(4)]
-    lines = []
-    for index, call, dtype, value, where in rows:
-        line = f"{index:>{widths[0]}} = {call:<{widths[1]}} {dtype:<{widths[2]}}  {value:<{widths[3]}}"
-        lines.append(f"{line}  {where}" if widths[3] else f"{line.rstrip()}  {where}")
-    if len(entries) > LONGEST:
-        lines.insert(ENDS, f"… {len(entries) - 2 * ENDS:,} entries left out …")
-    return "\n".join(lines)
-
-
-def _kept(entries: Sequence[Node | Segment]) -> dict[int, Any]:
-    """The value of every entry of which the tape has it: as a result, or as somebody's argument."""
-    kept: dict[int, Any] = {}
-    for index, entry in enumerate(entries):
-        values = entry.leaves if isinstance(entry, Segment) else entry.args
-        for parent, value in zip(entry.parents, values):
-            if parent is not None and not isinstance(value, Shaped):
-                kept[parent] = value
-        if isinstance(entry, Node) and not isinstance(entry.result, Shaped):
-            kept[index] = entry.result
-    return kept
-
-
-def _call(entry: Node | Segment) -> str:
-    """`multiply(%0, 2, axis=1)`."""
-    if isinstance(entry, Segment):
-        return f"checkpoint({', '.join([function_name(entry.function), *_arguments(entry.parents, entry.leaves)])})"
-    if entry.primitive is None:
-        return f"result(%{entry.parents[0]})" if entry.parents else f"input({_line(entry.params.get('name', ''))})"
-    return f"{entry.primitive.name}({', '.join(_arguments(entry.parents, entry.args) + parameters(entry.params))})"
-
-
-def _line(name: str) -> str:
-    return name if name.isprintable() else repr(name)[1:-1]
-
-
-def _arguments(parents: Sequence[int | None], values: Sequence[Any]) -> list[str]:
-    return [constant(value) if parent is None else f"%{parent}" for parent, value in zip(parents, values)]
-
-
-def constant(x: Any) -> str:
-    """An argument that is not differentiated: a number as itself, an array by its dtype and shape."""
-    return number(x, 6) if isinstance(x, NEUTRAL) else describe(x)
-
-
-def _outcome(entry: Node | Segment, value: Any) -> tuple[str, str]:
-    """What came out: dtype and shape, and the value if it is kept."""
-    if isinstance(entry, Segment):
-        return "", ""
-    return f": {kind(entry.result)}", "" if value is None else summary(value)

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.show.layout import Size, arranged
+from minigrad.show.layout import Size, arrange
 from tests.support.strategies import signed
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -213,7 +213,7 @@ def graphs(draw):
 @given(graphs())
 def test_boxes_of_any_sizes_and_edges_have_room(graph):
     sizes, edges = graph
-    layout = arranged(sizes, edges)
+    layout = arrange(sizes, edges)
     boxes = [Rectangle(x, y, x + s.width, y + s.height) for (x, y), s in zip(layout.corners, sizes)]
     for box, size in zip(boxes, sizes):
         assert -1e-6 <= box.left and box.right + size.beside <= layout.width + 1e-6
@@ -249,7 +249,7 @@ def placed(edges, widths):
     """A layout of boxes of these widths, with ports side by side."""
     entering = Counter(target for _, target in edges)
     ports = [tuple(w * (i + 0.5) / entering[box] for i in range(entering[box])) for box, w in enumerate(widths)]
-    return arranged([Size(w, 30.0, p) for w, p in zip(widths, ports)], edges)
+    return arrange([Size(w, 30.0, p) for w, p in zip(widths, ports)], edges)
 
 
 def test_edges_are_straight_where_they_can_be():

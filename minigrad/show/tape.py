@@ -1,0 +1,75 @@
+"""A tape as text: one entry a line.
+
+A line says what was done to which entries, the dtype and shape of the result, its value where the tape keeps it for the
+backward pass (because a rule reads it), and the line of the program that asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minigrad.core.arrays import Shaped
+from minigrad.core.printing import as_text
+from minigrad.core.reverse import Node, Segment
+from minigrad.core.tape import Tape
+from minigrad.show.text import constant, function_name, kind, parameters, place, summary
+
+LONGEST, ENDS = 200, 50  # a tape of more lines than LONGEST shows this many of each end
+COLUMN = 60  # characters that one entry may widen a column to
+
+
+@as_text.register
+def tape_text(tape: Tape) -> str:
+    """Aligned columns, one line an entry; of a long tape, both ends and how many lines are left out."""
+    entries = tape.entries
+    shown = list(range(len(entries)))
+    if len(entries) > LONGEST:
+        shown = shown[:ENDS] + shown[-ENDS:]
+    kept = _kept(entries)
+    rows = [(f"%{i}", _call(entries[i]), *_outcome(entries[i], kept.get(i)), place(entries[i].origin)) for i in shown]
+    widths = [max([len(row[c]) for row in rows if len(row[c]) <= COLUMN], default=0) for c in range(4)]
+    lines = []
+    for index, call, dtype, value, where in rows:
+        line = f"{index:>{widths[0]}} = {call:<{widths[1]}} {dtype:<{widths[2]}}  {value:<{widths[3]}}"
+        lines.append(f"{line}  {where}" if widths[3] else f"{line.rstrip()}  {where}")
+    if len(entries) > LONGEST:
+        lines.insert(ENDS, f"… {len(entries) - 2 * ENDS:,} entries left out …")
+    return "\n".join(lines)
+
+
+def _kept(entries: Sequence[Node | Segment]) -> dict[int, Any]:
+    """The value of every entry of which the tape has it: as a result, or as somebody's argument."""
+    kept: dict[int, Any] = {}
+    for index, entry in enumerate(entries):
+        values = entry.leaves if isinstance(entry, Segment) else entry.args
+        for parent, value in zip(entry.parents, values):
+            if parent is not None and not isinstance(value, Shaped):
+                kept[parent] = value
+        if isinstance(entry, Node) and not isinstance(entry.result, Shaped):
+            kept[index] = entry.result
+    return kept
+
+
+def _call(entry: Node | Segment) -> str:
+    """`multiply(%0, 2, axis=1)`."""
+    if isinstance(entry, Segment):
+        return f"checkpoint({', '.join([function_name(entry.function), *_arguments(entry.parents, entry.leaves)])})"
+    if entry.primitive is None:
+        return f"result(%{entry.parents[0]})" if entry.parents else f"input({_line(entry.params.get('name', ''))})"
+    return f"{entry.primitive.name}({', '.join(_arguments(entry.parents, entry.args) + parameters(entry.params))})"
+
+
+def _line(name: str) -> str:
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
+def _arguments(parents: Sequence[int | None], values: Sequence[Any]) -> list[str]:
+    return [constant(value) if parent is None else f"%{parent}" for parent, value in zip(parents, values)]
+
+
+def _outcome(entry: Node | Segment, value: Any) -> tuple[str, str]:
+    """What came out: dtype and shape, and the value if it is kept."""
+    if isinstance(entry, Segment):
+        return "", ""
+    return f": {kind(entry.result)}", "" if value is None else summary(value)
