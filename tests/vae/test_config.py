@@ -49,7 +49,7 @@ def test_json_and_back(config):
 def test_defaults_are_those_of_the_issue():
     config = Config()
     assert (config.model, config.hidden, config.latent) == ("mlp", 400, 20)
-    assert config.make_likelihood() == Likelihood("bernoulli")
+    assert config.make_likelihood() == Bernoulli()
     model = config.make_model((28, 28, 1))
     assert (model.name, model.image_shape, model.latent) == ("mlp", (28, 28, 1), 20)
 
@@ -64,10 +64,10 @@ def test_the_loss_is_the_elbo_unless_told_otherwise():
 @pytest.mark.parametrize(
     ("sigma", "expected"),
     [
-        ("0.5", Likelihood("gaussian", "fixed", 0.5)),
-        ("1e-3", Likelihood("gaussian", "fixed", 1e-3)),
-        ("learned", Likelihood("gaussian", "learned")),
-        ("profiled", Likelihood("gaussian", "profiled")),
+        ("0.5", Gaussian(Sigma(0.5))),
+        ("1e-3", Gaussian(Sigma(1e-3))),
+        ("learned", Gaussian(LEARNED)),
+        ("profiled", Gaussian(PROFILED)),
     ],
 )
 def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):

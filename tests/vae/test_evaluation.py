@@ -38,109 +38,109 @@ def pieces(request, monkeypatch):
 @EVERY_FORM
 def test_mean_elbo_is_the_mean_over_every_image(pieces, likelihood, form):
     """With z = μ + σ·ε for the ε of the key, each image its own, however the set is cut."""
-    log_sigma = -0.4 if likelihood.mode == "profiled" else None
-    model, parameters, y, _ = setting("mlp", likelihood, COUNT)
-    noise = mg.random.normal(KEY, (COUNT, model.latent), np.float64)
-    known = Likelihood(likelihood.name, "fixed", math.exp(-0.4)) if log_sigma else likelihood
-    expected = np.mean(truth.elbo("mlp", known, parameters, y, noise, form))
-    assert_close(mean_elbo(model, likelihood, parameters, y, KEY, form, log_sigma), expected)
+    log_sigma = -0.4 if likelihood.sigma.source == "profiled" else None
+    autoencoder, y, _ = setting("mlp", likelihood, COUNT)
+    noise = mg.random.normal(KEY, (COUNT, autoencoder.model.latent), np.float64)
+    known = LIKELIHOODS[likelihood.name](Sigma(math.exp(-0.4))) if log_sigma else likelihood
+    expected = np.mean(truth.elbo("mlp", known, autoencoder.parameters, y, noise, form))
+    assert_close(mean_elbo(autoencoder, y, KEY, form, log_sigma), expected)
 
 
 def test_mean_elbo_never_takes_the_mean_for_a_sample():
     """A posterior as wide as 2 and a decoder that minds: at z = μ the "bound" would come out higher (PITFALLS.md)."""
-    model, parameters, y, _ = setting("mlp", Likelihood(), 200)
-    head = parameters.encoder.log_std
-    wide = parameters.encoder._replace(log_std=head._replace(b=head.b + math.log(2)))
-    parameters = parameters._replace(encoder=wide)
-    at_mean = np.mean(elbo(model, Likelihood(), parameters, y, np.zeros((200, model.latent))))
-    sampled = [mean_elbo(model, Likelihood(), parameters, y, mg.random.key(s)) for s in range(5)]
+    autoencoder, y, _ = setting("mlp", Bernoulli(), 200)
+    head = autoencoder.parameters.encoder.log_std
+    wide = autoencoder.parameters.encoder._replace(log_std=head._replace(b=head.b + math.log(2)))
+    autoencoder = autoencoder.with_parameters(autoencoder.parameters._replace(encoder=wide))
+    at_mean = np.mean(elbo(autoencoder, y, np.zeros((200, autoencoder.model.latent))))
+    sampled = [mean_elbo(autoencoder, y, mg.random.key(s)) for s in range(5)]
     assert len(set(sampled)) == 5
     assert max(sampled) < at_mean
 
 
 def test_a_short_last_piece_weighs_no_more_than_its_images(pieces):
     """One bright image at the end: its pixels count 1/11 whether it comes alone in a piece or not."""
-    model, parameters, y, _ = setting("mlp", Likelihood(), 9)
-    one = mean_elbo(model, Likelihood(), parameters, y, KEY) * 9
-    last = np.ones((1, *model.image_shape))
-    noise = mg.random.normal(KEY, (9, model.latent), np.float64)[8:]
-    both = mean_elbo(model, Likelihood(), parameters, np.concatenate([y[:8], last]), KEY) * 9
-    changed = [truth.elbo("mlp", Likelihood(), parameters, image, noise, "closed")[0] for image in (last, y[8:])]
+    autoencoder, y, _ = setting("mlp", Bernoulli(), 9)
+    one = mean_elbo(autoencoder, y, KEY) * 9
+    last = np.ones((1, *autoencoder.model.image_shape))
+    noise = mg.random.normal(KEY, (9, autoencoder.model.latent), np.float64)[8:]
+    both = mean_elbo(autoencoder, np.concatenate([y[:8], last]), KEY) * 9
+    changed = [truth.elbo("mlp", Bernoulli(), autoencoder.parameters, image, noise, "closed")[0] for image in (last, y[8:])]
     assert_close(both, one + changed[0] - changed[1])
 
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_mean_importance_bound_is_below_its_best_and_above_its_mean_sample(pieces, samples):
-    model, parameters, y, _ = setting("mlp", Likelihood(), COUNT)
-    got = mean_importance_bound(model, Likelihood(), parameters, y, KEY, samples)
+    autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
+    got = mean_importance_bound(autoencoder, y, KEY, samples)
     total = 0.0
     for start in range(0, COUNT, pieces):
         part = y[start : start + pieces]
-        noise = mg.random.normal(mg.random.fold_in(KEY, start), (samples, len(part), model.latent), np.float64)
-        logs = [truth.elbo("mlp", Likelihood(), parameters, part, e, "sampled") for e in noise]
+        noise = mg.random.normal(mg.random.fold_in(KEY, start), (samples, len(part), autoencoder.model.latent), np.float64)
+        logs = [truth.elbo("mlp", Bernoulli(), autoencoder.parameters, part, e, "sampled") for e in noise]
         total += np.sum(np.log(np.mean(np.exp(logs), axis=0)))
     assert_close(got, total / COUNT)
 
 
 def test_float32_images_give_a_float64_mean():
     """A mean of many images must not lose what a float32 sum would: 5000 equal numbers, exactly their value."""
-    model, parameters, *_ = setting("mlp", Likelihood())
-    parameters = tree.map(lambda x: np.zeros_like(x, np.float32), parameters)
-    y = np.zeros((5000, *model.image_shape), np.float32)
-    assert mean_elbo(model, Likelihood(), parameters, y, KEY) == np.sum(np.full(32, np.log(np.float32(0.5))))
+    autoencoder, *_ = setting("mlp", Bernoulli())
+    autoencoder = autoencoder.with_parameters(tree.map(lambda x: np.zeros_like(x, np.float32), autoencoder.parameters))
+    y = np.zeros((5000, *autoencoder.model.image_shape), np.float32)
+    assert mean_elbo(autoencoder, y, KEY) == np.sum(np.full(32, np.log(np.float32(0.5))))
 
 
 @pytest.mark.parametrize("name", ["gaussian", "laplace"])
 def test_profiled_sigma_is_the_optimum_for_all_images(pieces, name):
     """σ² = mean (y−ŷ)², σ = mean |y−ŷ| over all pixels of all images, with z sampled."""
-    likelihood = Likelihood(name, "profiled")
-    model, parameters, y, _ = setting("mlp", likelihood, COUNT)
-    noise = mg.random.normal(KEY, (COUNT, model.latent), np.float64)
-    mean, log_std = truth.encode("mlp", parameters.encoder, y)
+    likelihood = LIKELIHOODS[name](PROFILED)
+    autoencoder, y, _ = setting("mlp", likelihood, COUNT)
+    noise = mg.random.normal(KEY, (COUNT, autoencoder.model.latent), np.float64)
+    mean, log_std = truth.encode("mlp", autoencoder.parameters.encoder, y)
     z = mean + np.exp(log_std) * noise
-    error = y - truth.sigmoid(truth.decode("mlp", parameters.decoder, z, model.image_shape))
+    error = y - truth.sigmoid(truth.decode("mlp", autoencoder.parameters.decoder, z, autoencoder.model.image_shape))
     expected = math.log(np.mean(error**2)) / 2 if name == "gaussian" else math.log(np.mean(np.abs(error)))
-    assert_close(profile_log_sigma(model, likelihood, parameters, y, KEY), expected)
+    assert_close(profile_log_sigma(autoencoder, y, KEY), expected)
 
 
 def test_profiled_sigma_of_a_perfect_fit_is_finite():
-    model, parameters, *_ = setting("mlp", Likelihood())
-    parameters = tree.map(np.zeros_like, parameters)  # ŷ = ½ everywhere
-    y = np.full((2, *model.image_shape), 0.5)
-    assert math.isfinite(profile_log_sigma(model, Likelihood("gaussian", "profiled"), parameters, y, KEY))
+    autoencoder, *_ = setting("mlp", Bernoulli())
+    autoencoder = autoencoder.with_parameters(tree.map(np.zeros_like, autoencoder.parameters)  # ŷ = ½ everywhere)
+    y = np.full((2, *autoencoder.model.image_shape), 0.5)
+    assert math.isfinite(profile_log_sigma(autoencoder, y, KEY))
 
 
 def test_reconstructions_are_decoded_samples(pieces):
-    model, parameters, y, noise = setting("conv", Likelihood(), 3)
-    mean, log_std = truth.encode("conv", parameters.encoder, y)
+    autoencoder, y, noise = setting("conv", Bernoulli(), 3)
+    mean, log_std = truth.encode("conv", autoencoder.parameters.encoder, y)
     expected = truth.sigmoid(
-        truth.decode("conv", parameters.decoder, mean + np.exp(log_std) * noise, model.image_shape)
+        truth.decode("conv", autoencoder.parameters.decoder, mean + np.exp(log_std) * noise, autoencoder.model.image_shape)
     )
-    assert_close(reconstruct(model, Likelihood(), parameters, y, noise), expected)
+    assert_close(reconstruct(autoencoder, y, noise), expected)
 
 
 def test_generating_needs_the_decoder_and_nothing_else():
     """Slide 20: the second half of the model; an encoder of NaN makes no difference."""
-    model, parameters, _, z = setting("conv", Likelihood(), 3)
-    spoilt = parameters._replace(encoder=tree.map(lambda x: np.full_like(x, np.nan), parameters.encoder))
-    images = generate(model, Likelihood(), spoilt.decoder, z)
-    assert_close(images, truth.sigmoid(truth.decode("conv", parameters.decoder, z, model.image_shape)))
+    autoencoder, _, z = setting("conv", Bernoulli(), 3)
+    spoilt = autoencoder.parameters._replace(encoder=tree.map(lambda x: np.full_like(x, np.nan), autoencoder.parameters.encoder))
+    images = generate(model, Bernoulli(), spoilt.decoder, z)
+    assert_close(images, truth.sigmoid(truth.decode("conv", autoencoder.parameters.decoder, z, autoencoder.model.image_shape)))
     assert images.min() >= 0
     assert images.max() <= 1
 
 
 def test_posterior_means_of_all_images(pieces):
-    model, parameters, y, _ = setting("mlp", Likelihood(), COUNT)
-    assert_close(posterior_means(model, parameters, y), truth.encode("mlp", parameters.encoder, y)[0])
+    autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
+    assert_close(posterior_means(model, autoencoder.parameters, y), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
 
 
 def test_more_importance_samples_give_a_tighter_bound_on_average():
     """Differences of L_8 and the ELBO per image average at least 0 within 5 standard errors of independent draws."""
-    model, parameters, y, _ = setting("mlp", Likelihood(), 60)
+    autoencoder, y, _ = setting("mlp", Bernoulli(), 60)
     gaps = []
     for s in range(40):
         key = mg.random.key(s)
-        many = mean_importance_bound(model, Likelihood(), parameters, y, key, 8)
-        gaps.append(many - mean_elbo(model, Likelihood(), parameters, y, key, "sampled"))
+        many = mean_importance_bound(autoencoder, y, key, 8)
+        gaps.append(many - mean_elbo(autoencoder, y, key, "sampled"))
     assert np.mean(gaps) >= -5 * np.std(gaps, ddof=1) / math.sqrt(len(gaps)) - ROUNDINGS * EPS
     assert np.mean(gaps) > 0

@@ -43,7 +43,7 @@ CONFIGS = st.builds(
 def loss(config, model, parameters, y, noise):
     """The library's loss of each image."""
     weights = config.make_weights(model.image_shape)
-    pixels, latents = elbo_sums(model, config.make_likelihood(), parameters, y, noise, config.form)
+    pixels, latents = elbo_sums(Autoencoder(model, config.make_likelihood(), parameters), y, noise, config.form)
     return -(weights.pixels * pixels + weights.latents * latents)
 
 
@@ -90,7 +90,7 @@ def test_the_loss_is_the_stated_elbo_scaled_and_shifted(config):
     said = explain_loss(config, SHAPE)
     likelihood = config.make_likelihood()
     if said.sigma_squared is not None:
-        likelihood = Likelihood(config.decoder, "fixed", math.sqrt(said.sigma_squared))
+        likelihood = LIKELIHOODS[config.decoder](Sigma(math.sqrt(said.sigma_squared)))
     assert said.scale > 0
     for model, parameters, y, noise in settings(config):
         pixels, latents = parts(config, parameters, y, noise, likelihood)
@@ -127,7 +127,7 @@ def test_a_step_of_training_goes_down_that_loss_and_reports_the_elbo(config):
     assert_close(got, np.mean(pixels.sum(axis=(1, 2, 3)) + latents))
     likelihood = config.make_likelihood()
     if said.sigma_squared is not None:
-        likelihood = Likelihood(config.decoder, "fixed", math.sqrt(said.sigma_squared))
+        likelihood = LIKELIHOODS[config.decoder](Sigma(math.sqrt(said.sigma_squared)))
     for seed in range(3):
         direction = truth.like(parameters, np.random.default_rng(seed))
         stepped = truth.along(parameters, direction)

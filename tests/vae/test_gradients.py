@@ -32,52 +32,52 @@ FEW = {"coordinates": 6, "directions": 2}
 @EVERY_LIKELIHOOD
 @EVERY_FORM
 def test_right_gradients_pass(name, likelihood, form):
-    model, parameters, y, noise = setting(name, likelihood)
-    report = check(model, likelihood, parameters, y, noise, form, **FEW)
+    autoencoder, y, noise = setting(name, likelihood)
+    report = check(autoencoder, y, noise, form, **FEW)
     assert report.passed
     assert report.max_relative_error <= TOLERANCE == 1e-7
     assert report.adjoint_gap <= ADJOINT_TOLERANCE == 1e-12
-    leaves = tree.flatten(parameters)[0]
-    assert [t.name for t in report.tensors] == tree.names(parameters)
+    leaves = tree.flatten(autoencoder.parameters)[0]
+    assert [t.name for t in report.tensors] == tree.names(autoencoder.parameters)
     assert [t.shape for t in report.tensors] == [np.shape(leaf) for leaf in leaves]
     assert [t.coordinates for t in report.tensors] == [min(6, np.size(leaf)) for leaf in leaves]
     assert report.directions.coordinates == 2
 
 
 @EVERY_MODEL
-@pytest.mark.parametrize("likelihood", [Likelihood(), Likelihood("gaussian", "learned")], ids=lambda x: x.name)
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(LEARNED)], ids=lambda x: x.name)
 def test_right_gradients_of_other_losses_pass(name, likelihood):
     """The mean over pixels plus β·KL with a clamped σ; and the weights are those of the gradient that is checked."""
-    model, parameters, y, noise = setting(name, likelihood)
+    autoencoder, y, noise = setting(name, likelihood)
     model, weights = clamped(model, 3.0), Weights(1 / 32, 0.3)
-    report = check(model, likelihood, parameters, y, noise, weights=weights, **FEW)
+    report = check(autoencoder, y, noise, weights=weights, **FEW)
     assert report.passed
 
     def loss(p):
-        pixels, latents = elbo_sums(model, likelihood, p, y, noise)
+        pixels, latents = elbo_sums(autoencoder.with_parameters(p), y, noise)
         return -mg.mean(pixels / 32 + 0.3 * latents)
 
-    gradient = dict(zip(tree.names(parameters), tree.flatten(mg.grad(loss)(parameters))[0], strict=True))
+    gradient = dict(zip(tree.names(autoencoder.parameters), tree.flatten(mg.grad(loss)(autoencoder.parameters))[0], strict=True))
     for row in report.coordinates:
         assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-12, abs_tol=1e-15)
 
 
 def test_every_coordinate_is_compared_with_the_real_gradient():
     """Both columns of the report against the complex step, and the largest entry of each tensor among them."""
-    model, parameters, y, noise = setting("mlp", Likelihood())
-    report = check(model, Likelihood(), parameters, y, noise, **FEW)
-    leaves, structure = tree.flatten(parameters)
+    autoencoder, y, noise = setting("mlp", Bernoulli())
+    report = check(autoencoder, y, noise, **FEW)
+    leaves, structure = tree.flatten(autoencoder.parameters)
     gradient = dict(
         zip(
-            tree.names(parameters),
-            tree.flatten(mg.grad(lambda p: -mg.mean(elbo(model, Likelihood(), p, y, noise)))(parameters))[0],
+            tree.names(autoencoder.parameters),
+            tree.flatten(mg.grad(lambda p: -mg.mean(elbo(autoencoder.with_parameters(p), y, noise)))(autoencoder.parameters))[0],
             strict=True,
         )
     )
     for row in report.coordinates:
         moved = [leaf.astype(complex) for leaf in leaves]
-        moved[tree.names(parameters).index(row.name)][row.index] += 1e-20j
-        loss = -np.mean(truth.elbo("mlp", Likelihood(), tree.unflatten(structure, moved), y, noise, "closed"))
+        moved[tree.names(autoencoder.parameters).index(row.name)][row.index] += 1e-20j
+        loss = -np.mean(truth.elbo("mlp", Bernoulli(), tree.unflatten(structure, moved), y, noise, "closed"))
         exact, largest = np.imag(loss) / 1e-20, np.max(np.abs(gradient[row.name]))
         assert abs(row.reverse - exact) <= 1e-12 * largest
         assert abs(row.difference - exact) <= TOLERANCE * largest
@@ -88,9 +88,9 @@ def test_every_coordinate_is_compared_with_the_real_gradient():
 
 
 def test_coordinates_follow_the_seed_and_no_entry_comes_twice():
-    model, parameters, y, noise = setting("mlp", Likelihood())
+    autoencoder, y, noise = setting("mlp", Bernoulli())
     one, same, other = (
-        [row[:2] for row in check(model, Likelihood(), parameters, y, noise, seed=s, **FEW).coordinates]
+        [row[:2] for row in check(autoencoder, y, noise, seed=s, **FEW).coordinates]
         for s in (0, 0, 1)
     )
     assert one == same != other
@@ -98,16 +98,16 @@ def test_coordinates_follow_the_seed_and_no_entry_comes_twice():
 
 
 def test_float32_parameters_are_checked_in_float64():
-    model, parameters, y, noise = setting("mlp", Likelihood())
-    narrow = tree.map(lambda x: x.astype(np.float32), (parameters, y, noise))
-    assert check(model, Likelihood(), *narrow, **FEW).passed
+    autoencoder, y, noise = setting("mlp", Bernoulli())
+    narrow = tree.map(lambda x: x.astype(np.float32), (autoencoder.parameters, y, noise))
+    assert check(model, Bernoulli(), *narrow, **FEW).passed
     assert all(leaf.dtype == np.float32 for leaf in tree.flatten(narrow)[0])
 
 
 def test_tensors_are_told_as_they_are_done():
-    model, parameters, y, noise = setting("mlp", Likelihood())
+    autoencoder, y, noise = setting("mlp", Bernoulli())
     told = []
-    report = check(model, Likelihood(), parameters, y, noise, on_tensor=told.append, **FEW)
+    report = check(autoencoder, y, noise, on_tensor=told.append, **FEW)
     assert told == list(report.tensors)
 
 
@@ -149,18 +149,18 @@ class Recorder(Interpreter):
 
 # both networks, all three decoders, both forms; σ is not profiled: at its optimum its own derivative does not count
 PLANTED_IN = {
-    "mlp-bernoulli": ("mlp", Likelihood(), "closed"),
-    "conv-gaussian": ("conv", Likelihood("gaussian", "learned"), "sampled"),
-    "mlp-laplace": ("mlp", Likelihood("laplace", "learned"), "closed"),
+    "mlp-bernoulli": ("mlp", Bernoulli(), "closed"),
+    "conv-gaussian": ("conv", Gaussian(LEARNED), "sampled"),
+    "mlp-laplace": ("mlp", Laplace(LEARNED), "closed"),
 }
 FACTORS = {"x1.001": 1.001, "sign": -1.0, "dropped": 0.0}
 
 
 def gradient_of(name, likelihood, form) -> tuple[np.ndarray, set]:
     """The gradient of −mean ELBO in one array, and (primitive, number of arguments) of all that led to it."""
-    model, parameters, y, noise = setting(name, likelihood, count=2)
+    autoencoder, y, noise = setting(name, likelihood, count=2)
     with Recorder() as recorder:
-        _, pullback = mg.vjp(lambda p: -mg.mean(elbo(model, likelihood, p, y, noise, form)), parameters)
+        _, pullback = mg.vjp(lambda p: -mg.mean(elbo(autoencoder.with_parameters(p), y, noise, form)), autoencoder.parameters)
     return np.concatenate([g.ravel() for g in tree.flatten(pullback(np.float64(1)))[0]]), recorder.seen
 
 
@@ -193,10 +193,10 @@ PLANTS = plants()
 def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how):
     """Wrong alike in both modes, so that ⟨Jv,u⟩ = ⟨v,Jᵀu⟩ still holds: differences alone must find it."""
     name, likelihood, form = PLANTED_IN[where]
-    model, parameters, y, noise = setting(name, likelihood, count=2)
+    autoencoder, y, noise = setting(name, likelihood, count=2)
     damaged = Damaged(primitives[primitive].rule, position, FACTORS[how])
     monkeypatch.setattr(primitives[primitive], "rule", damaged)
-    report = check(model, likelihood, parameters, y, noise, form, coordinates=2, directions=1)
+    report = check(autoencoder, y, noise, form, coordinates=2, directions=1)
     assert not report.passed
     assert report.max_relative_error > TOLERANCE
     assert report.adjoint_gap <= ADJOINT_TOLERANCE
@@ -213,18 +213,18 @@ def test_mistakes_are_planted_in_everything_the_elbo_is_made_of():
 
 @pytest.mark.parametrize("factor", [1.001, -1.0, 0.0])
 def test_a_rule_wrong_in_one_mode_only_breaks_the_adjoint_identity(monkeypatch, factor):
-    model, parameters, y, noise = setting("mlp", Likelihood())
+    autoencoder, y, noise = setting("mlp", Bernoulli())
     monkeypatch.setattr(primitives["matmul"], "rule", Damaged(primitives["matmul"].rule, 1, factor, reverse_only=True))
-    report = check(model, Likelihood(), parameters, y, noise, **FEW)
+    report = check(autoencoder, y, noise, **FEW)
     assert report.adjoint_gap > ADJOINT_TOLERANCE
     assert not report.passed
 
 
 def test_a_rule_that_gives_nan_does_not_pass(monkeypatch):
     """`max` passes over a NaN that does not come first."""
-    model, parameters, y, noise = setting("mlp", Likelihood())
+    autoencoder, y, noise = setting("mlp", Bernoulli())
     monkeypatch.setattr(primitives["gaussian_sample"], "rule", Damaged(primitives["gaussian_sample"].rule, 1, math.nan))
-    report = check(model, Likelihood(), parameters, y, noise, **FEW)
+    report = check(autoencoder, y, noise, **FEW)
     assert not report.passed
     assert math.isnan(report.max_relative_error)
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["max_relative_error"] is None
@@ -285,7 +285,7 @@ def bias_of(report: Report) -> Tensor:
 
 def test_a_kink_at_the_point_itself_is_redrawn_and_counted():
     model, parameters, y, noise = kinked(0.0)
-    report = check(model, Likelihood(), parameters, y, noise)
+    report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
     assert (tensor.coordinates, tensor.redrawn) == (2, 1)
     assert tensor.kinks == 14  # every step but the four larger ones, which cross it all the more
@@ -296,7 +296,7 @@ def test_a_kink_at_the_point_itself_is_redrawn_and_counted():
 def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked():
     """6e-4 from the kink: larger steps straddle it (the stencil reaches two of them far), smaller ones do not."""
     model, parameters, y, noise = kinked(6e-4)
-    report = check(model, Likelihood(), parameters, y, noise)
+    report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
     assert (tensor.coordinates, tensor.redrawn) == (3, 0)
     assert tensor.kinks == sum(2 * step > 6e-4 for step in gradients.STEPS[:14]) == 2
@@ -311,7 +311,7 @@ def test_the_kink_would_have_spoilt_the_difference():
         hidden = parameters.encoder.hidden[0]
         moved = hidden._replace(b=hidden.b + np.array([0, t, 0]))
         p = parameters._replace(encoder=parameters.encoder._replace(hidden=(moved,)))
-        return -mg.mean(elbo(model, Likelihood(), p, y, noise))
+        return -mg.mean(elbo(Autoencoder(model, Bernoulli(), p), y, noise))
 
     across, clear = (checks.five_point(loss, step) for step in (1e-3, 1e-5))
     assert (across.kink, clear.kink) == (True, False)
@@ -322,7 +322,7 @@ def test_the_kink_would_have_spoilt_the_difference():
 def test_a_wrong_rule_does_not_hide_behind_its_kinks(monkeypatch, offset):
     model, parameters, y, noise = kinked(offset)
     monkeypatch.setattr(primitives["relu"], "rule", Damaged(primitives["relu"].rule, 0, 1.001))
-    report = check(model, Likelihood(), parameters, y, noise)
+    report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     assert not report.passed
     assert bias_of(report).max_relative_error > TOLERANCE
 
@@ -384,22 +384,22 @@ def unusual(log_sigma=None, times=1.0, pixels=0.0, clamp=None, dtype=np.float64)
     return model, tree.map(lambda x: np.asarray(x, dtype), parameters), images, noise
 
 
-LEARNED, DARK = Likelihood("gaussian", "learned"), {"log_sigma": -10, "pixels": -20}
+LEARNED, DARK = Gaussian(LEARNED), {"log_sigma": -10, "pixels": -20}
 UNUSUAL = {
     "collapsed σ": (LEARNED, {"log_sigma": -20}, UNWEIGHTED),
-    "collapsed σ, laplace": (Likelihood("laplace", "learned"), {"log_sigma": -20}, UNWEIGHTED),
+    "collapsed σ, laplace": (Laplace(LEARNED), {"log_sigma": -20}, UNWEIGHTED),
     "collapsed σ, saturated": (LEARNED, DARK, UNWEIGHTED),
     "collapsed σ, float32": (LEARNED, {**DARK, "dtype": np.float32}, UNWEIGHTED),
     "collapsed σ, mean, no KL": (LEARNED, DARK, Weights(1 / 36, 0.0)),
-    "tiny σ": (Likelihood("gaussian", "fixed", 1e-9), {}, UNWEIGHTED),
-    "tiny σ, laplace": (Likelihood("laplace", "fixed", 1e-9), {}, UNWEIGHTED),
-    "large σ": (Likelihood("laplace", "fixed", 1e6), {}, UNWEIGHTED),
-    "profiled": (Likelihood("gaussian", "profiled"), {"pixels": -10}, UNWEIGHTED),
-    "saturated": (Likelihood(), {"pixels": -40}, UNWEIGHTED),
-    "large parameters": (Likelihood(), {"times": 1e3}, UNWEIGHTED),
-    "small parameters": (Likelihood(), {"times": 1e-3}, UNWEIGHTED),
-    "narrow clamp": (Likelihood(), {"clamp": 0.001}, UNWEIGHTED),
-    "huge β": (Likelihood(), {}, Weights(1.0, 1e9)),
+    "tiny σ": (Gaussian(Sigma(1e-9)), {}, UNWEIGHTED),
+    "tiny σ, laplace": (Laplace(Sigma(1e-9)), {}, UNWEIGHTED),
+    "large σ": (Laplace(Sigma(1e6)), {}, UNWEIGHTED),
+    "profiled": (Gaussian(PROFILED), {"pixels": -10}, UNWEIGHTED),
+    "saturated": (Bernoulli(), {"pixels": -40}, UNWEIGHTED),
+    "large parameters": (Bernoulli(), {"times": 1e3}, UNWEIGHTED),
+    "small parameters": (Bernoulli(), {"times": 1e-3}, UNWEIGHTED),
+    "narrow clamp": (Bernoulli(), {"clamp": 0.001}, UNWEIGHTED),
+    "huge β": (Bernoulli(), {}, Weights(1.0, 1e9)),
 }
 
 
@@ -410,7 +410,7 @@ def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name
     likelihood, changes, weights = UNUSUAL[name]
     model, parameters, y, noise = unusual(**changes)
     monkeypatch.setattr(primitives["matmul"], "rule", Damaged(primitives["matmul"].rule, 1, factor))
-    report = check(model, likelihood, parameters, y, noise, weights=weights, coordinates=8, directions=2)
+    report = check(Autoencoder(model, likelihood, parameters), y, noise, weights=weights, coordinates=8, directions=2)
     assert report.verdict == ("passed" if factor == 1 else "FAILED")
     assert report.passed == (factor == 1)
     if factor == 1:
@@ -420,7 +420,7 @@ def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name
 def test_the_uncertainty_bounds_the_error_of_the_difference():
     """Against the complex step on plain NumPy, where σ has collapsed and most differences decide nothing."""
     model, parameters, y, noise = unusual(**DARK)
-    report = check(model, LEARNED, parameters, y, noise, coordinates=8)
+    report = check(Autoencoder(model, LEARNED, parameters), y, noise, coordinates=8)
     assert report.undecided > 20
     leaves, structure = tree.flatten(parameters)
     largest = {t: max(abs(r.reverse) for r in report.coordinates if r.name == t) for t in tree.names(parameters)}
@@ -435,17 +435,17 @@ def test_the_uncertainty_bounds_the_error_of_the_difference():
 
 def test_where_no_difference_decides_the_verdict_says_so(monkeypatch):
     """Beside pixels' terms of 2·ln σ, what 1e-18 of them changes is lost: neither passed nor FAILED."""
-    likelihood = Likelihood("gaussian", "fixed", 1e9)
+    likelihood = Gaussian(Sigma(1e9))
     model, parameters, y, noise = unusual()
-    report = check(model, likelihood, parameters, y, noise, coordinates=4, directions=1)
+    report = check(Autoencoder(model, likelihood, parameters), y, noise, coordinates=4, directions=1)
     assert (report.verdict, report.passed) == ("undecided", False)
     assert [t.name for t in report.tensors if not t.seen] == [n for n in tree.names(parameters) if "decoder" in n]
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["verdict"] == "undecided"
 
 
 def test_the_report_as_json():
-    model, parameters, y, noise = setting("mlp", Likelihood())
-    report = check(model, Likelihood(), parameters, y, noise, **FEW)
+    autoencoder, y, noise = setting("mlp", Bernoulli())
+    report = check(autoencoder, y, noise, **FEW)
     values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert {"parameters", "max_relative_error", "passed"} <= set(values)
     assert {"name", "shape", "coordinates", "max_relative_error"} <= set(values["parameters"][0])

@@ -25,10 +25,10 @@ from vae.objectives import (
 )
 
 LIKELIHOODS_TRIED = [
-    Likelihood("bernoulli"),
-    *[Likelihood(name, mode, 0.7) for name in ("gaussian", "laplace") for mode in ("fixed", "learned", "profiled")],
+    Bernoulli(),
+    *[LIKELIHOODS[name](Sigma(0.7, mode)) for name in ("gaussian", "laplace") for mode in ("fixed", "learned", "profiled")],
 ]
-EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", LIKELIHOODS_TRIED, ids=lambda x: f"{x.name}-{x.mode}")
+EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", LIKELIHOODS_TRIED, ids=lambda x: f"{x.name}-{x.sigma.source}")
 EVERY_FORM = pytest.mark.parametrize("form", FORMS)
 EVERY_MODEL = pytest.mark.parametrize("name", ["mlp", "conv"])
 
@@ -48,7 +48,7 @@ def setting(name: str, likelihood: Likelihood, count: int = 3, seed: int = 0):
     random = np.random.default_rng(seed)
     model = truth.small_model(name)
     parameters = truth.lively_parameters(model, seed)
-    if likelihood.mode == "learned":
+    if likelihood.sigma.source == "learned":
         parameters = parameters._replace(log_sigma=np.float64(-0.8))
     return model, parameters, random.random((count, *model.image_shape)), random.standard_normal((count, model.latent))
 
@@ -70,7 +70,7 @@ def constant_model(pixel: float, mean: float, log_std: float, image_shape=(2, 3,
 
 @given(pixels)
 def test_bernoulli_sums_to_one(x):
-    total = sum(math.exp(Likelihood().log_prob(y, np.float64(x))) for y in (0.0, 1.0))
+    total = sum(math.exp(Bernoulli().log_prob(y, np.float64(x))) for y in (0.0, 1.0))
     assert abs(total - 1) <= ROUNDINGS * EPS
 
 
@@ -79,7 +79,7 @@ def test_gaussian_integrates_to_one_and_sigma_is_its_standard_deviation(x, log_s
     """Trapezia of width σ/4 over ±12σ: the tails weigh e⁻⁷², aliasing e^(−2π²·16) (Poisson summation)."""
     sigma, centre = math.exp(log_sigma), truth.sigmoid(x)
     y = centre + sigma * np.arange(-48, 49) / 4
-    likelihood = Likelihood("gaussian", "fixed", sigma) if fixed else Likelihood("gaussian", "learned")
+    likelihood = Gaussian(Sigma(sigma)) if fixed else Gaussian(LEARNED)
     density = np.exp(likelihood.log_prob(y, np.full(y.shape, x), None if fixed else np.float64(log_sigma))) * sigma / 4
     # ŷ is rounded at 1 and so moves by ε/σ standard deviations; that enters the sums to first order only in odd moments
     slack = ROUNDINGS * EPS / min(1, sigma)
@@ -92,7 +92,7 @@ def test_laplace_integrates_to_one_and_sigma_is_its_mean_deviation(x, log_sigma,
     """Gauss–Laguerre on each side of the kink: exact for e^(−t) times a polynomial."""
     scale, centre = math.exp(log_sigma), truth.sigmoid(x)
     t, w = np.polynomial.laguerre.laggauss(16)
-    likelihood = Likelihood("laplace", "fixed", scale) if fixed else Likelihood("laplace", "learned")
+    likelihood = Laplace(Sigma(scale)) if fixed else Laplace(LEARNED)
     log_sigma = None if fixed else np.float64(log_sigma)
     sides = [likelihood.log_prob(centre + side * scale * t, np.full(t.shape, x), log_sigma) for side in (-1, 1)]
     weights = sum(np.exp(s + t) for s in sides) * w * scale
@@ -108,14 +108,14 @@ def test_laplace_integrates_to_one_and_sigma_is_its_mean_deviation(x, log_sigma,
 @given(st.floats(0, 1), st.floats(-10, 10))
 def test_bernoulli_from_logits_is_the_naive_formula(y, x):
     """1 − p loses e^|x| ≤ 2.2e4 roundings in the naive formula, in double precision."""
-    naive = truth.log_prob(Likelihood(), y, np.float64(x))
-    assert abs(Likelihood().log_prob(y, np.float64(x)) - naive) <= EPS * math.exp(abs(x)) + ROUNDINGS * EPS * 10
+    naive = truth.log_prob(Bernoulli(), y, np.float64(x))
+    assert abs(Bernoulli().log_prob(y, np.float64(x)) - naive) <= EPS * math.exp(abs(x)) + ROUNDINGS * EPS * 10
 
 
 @pytest.mark.parametrize("x", [-1e4, -800.0, 800.0, 1e4])
 def test_bernoulli_is_finite_where_the_naive_formula_is_not(x):
     for y, expected in ((0.0, -max(x, 0)), (1.0, min(x, 0)), (0.25, 0.25 * x - max(x, 0))):
-        got, slope = mg.value_and_grad(lambda x, y=y: Likelihood().log_prob(y, x))(np.float64(x))
+        got, slope = mg.value_and_grad(lambda x, y=y: Bernoulli().log_prob(y, x))(np.float64(x))
         assert got == expected
         assert slope == y - (x > 0)
 
@@ -123,15 +123,15 @@ def test_bernoulli_is_finite_where_the_naive_formula_is_not(x):
 @given(st.floats(0, 1), pixels)
 def test_bernoulli_is_linear_in_grey(y, x):
     """So a grey pixel gives the expectation over its random binarisations: a valid bound (PITFALLS.md)."""
-    black, white = (Likelihood().log_prob(v, np.float64(x)) for v in (0.0, 1.0))
-    assert_close(Likelihood().log_prob(y, np.float64(x)), (1 - y) * black + y * white)
+    black, white = (Bernoulli().log_prob(v, np.float64(x)) for v in (0.0, 1.0))
+    assert_close(Bernoulli().log_prob(y, np.float64(x)), (1 - y) * black + y * white)
 
 
 @EVERY_LIKELIHOOD
 def test_log_prob_agrees_with_plain_numpy(likelihood):
     random = np.random.default_rng(1)
     y, x = random.random((2, 3, 4, 5, 1))
-    log_sigma = np.float64(-0.3) if likelihood.mode == "learned" else None
+    log_sigma = np.float64(-0.3) if likelihood.sigma.source == "learned" else None
     assert_close(likelihood.log_prob(y, x, log_sigma), truth.log_prob(likelihood, y, x, log_sigma))
 
 
@@ -140,7 +140,7 @@ def test_log_prob_agrees_with_plain_numpy(likelihood):
 def test_float32_stays_float32(likelihood, form):
     model, *values = setting("mlp", likelihood)
     parameters, y, noise = tree.map(lambda x: np.asarray(x, np.float32), tuple(values))
-    for log_sigma in (None, -0.5) if likelihood.mode != "learned" else (None,):
+    for log_sigma in (None, -0.5) if likelihood.sigma.source != "learned" else (None,):
         loss = lambda p, s=log_sigma: elbo_terms(model, likelihood, p, y, noise, form, s)
         assert {part.dtype for part in loss(parameters)} == {np.dtype(np.float32)}
         bound = elbo(model, likelihood, parameters, y, noise, form, log_sigma)
@@ -153,9 +153,9 @@ def test_float32_stays_float32(likelihood, form):
 def test_the_argument_log_sigma_overrides(log_sigma):
     y, x = np.random.default_rng(2).random((2, 2, 3, 3, 1))
     for name in ("gaussian", "laplace"):
-        expected = Likelihood(name, "fixed", math.exp(log_sigma)).log_prob(y, x)
+        expected = LIKELIHOODS[name](Sigma(math.exp(log_sigma))).log_prob(y, x)
         for mode in ("fixed", "learned", "profiled"):
-            got = Likelihood(name, mode, 3.0).log_prob(y, x, log_sigma)
+            got = LIKELIHOODS[name](Sigma(3.0, mode)).log_prob(y, x, log_sigma)
             assert_close(got, expected, ROUNDINGS * EPS * 4)  # ln of e^ln σ, |ln σ| ≤ 4
 
 
@@ -177,9 +177,9 @@ def test_profiled_sigma_is_the_optimum(seed, log_sigma):
         ("gaussian", -d / 2 * math.log(2 * math.pi * math.e * squares / d)),
         ("laplace", -d * math.log(2 * math.e * absolutes / d)),
     ):
-        profiled = np.sum(Likelihood(name, "profiled").log_prob(y, x))
+        profiled = np.sum(LIKELIHOODS[name](PROFILED).log_prob(y, x))
         assert_close(profiled, best)
-        other = np.sum(Likelihood(name, "fixed", math.exp(log_sigma)).log_prob(y, x))
+        other = np.sum(LIKELIHOODS[name](Sigma(math.exp(log_sigma))).log_prob(y, x))
         assert other <= profiled + ROUNDINGS * EPS * max(1, abs(other))
 
 
@@ -191,7 +191,7 @@ def test_gradient_through_the_profiled_sigma(name):
     fit = truth.sigmoid(x)
     error, slope = y - fit, fit * (1 - fit)
     expected = y.size * slope * (error / squares if name == "gaussian" else np.sign(error) / absolutes)
-    assert_close(mg.grad(lambda x: mg.sum(Likelihood(name, "profiled").log_prob(y, x)))(x), expected)
+    assert_close(mg.grad(lambda x: mg.sum(LIKELIHOODS[name](PROFILED).log_prob(y, x)))(x), expected)
 
 
 @given(st.integers(0, 2**31), log_sigmas)
@@ -203,7 +203,7 @@ def test_gradient_of_the_learned_log_sigma(seed, log_sigma):
         ("gaussian", squares / math.exp(2 * log_sigma) - y.size),
         ("laplace", absolutes / math.exp(log_sigma) - y.size),
     ):
-        learned = Likelihood(name, "learned")
+        learned = LIKELIHOODS[name](LEARNED)
         got = mg.grad(lambda s, learned=learned: mg.sum(learned.log_prob(y, x, s)))(np.float64(log_sigma))
         assert_close(got, expected)
 
@@ -246,14 +246,14 @@ def test_both_forms_have_one_expectation(mean, log_std):
 @EVERY_LIKELIHOOD
 def test_both_forms_of_the_whole_elbo_agree_on_average(likelihood):
     """The difference of the forms on one ε is Σ a(ε²−1) + bε with a = (1−σ²)/2, b = −μσ: mean 0, variance Σ 2a²+b²."""
-    model, parameters, y, _ = setting("mlp", likelihood)
+    autoencoder, y, _ = setting("mlp", likelihood)
     draws = 5000
-    noise = np.random.default_rng(4).standard_normal((draws * len(y), model.latent))
+    noise = np.random.default_rng(4).standard_normal((draws * len(y), autoencoder.model.latent))
     images = np.tile(y, (draws, 1, 1, 1))
-    gap = elbo(model, likelihood, parameters, images, noise, "sampled") - elbo(
-        model, likelihood, parameters, images, noise, "closed"
+    gap = elbo(autoencoder, images, noise, "sampled") - elbo(
+        model, likelihood, autoencoder.parameters, images, noise, "closed"
     )
-    mean, log_std = truth.encode("mlp", parameters.encoder, y)
+    mean, log_std = truth.encode("mlp", autoencoder.parameters.encoder, y)
     std = np.exp(log_std)
     error = np.sqrt(np.sum((1 - std**2) ** 2 / 2 + (mean * std) ** 2, axis=1) / draws)
     assert np.all(np.abs(np.mean(gap.reshape(draws, len(y)), axis=0)) <= 5 * error)
@@ -264,7 +264,7 @@ def test_posterior_at_the_prior_costs_exactly_nothing(form):
     model, parameters = constant_model(pixel=0.3, mean=0.0, log_std=0.0)
     random = np.random.default_rng(5)
     y, noise = random.random((3, *model.image_shape)), random.standard_normal((3, model.latent))
-    _, latents = elbo_terms(model, Likelihood(), parameters, y, noise, form)
+    _, latents = elbo_terms(Autoencoder(model, Bernoulli(), parameters), y, noise, form)
     assert np.all(latents == 0)
 
 
@@ -277,7 +277,7 @@ def test_the_elbo_is_summed_over_pixels_and_latents_with_weight_one(height, late
     model, parameters = constant_model(0.0, mean, log_std, (height, 3, 1), latent)
     y, noise = np.random.default_rng(6).random((count, height, 3, 1)), np.zeros((count, latent))
     expected = -3 * height * math.log(2) - latent * (mean**2 + math.exp(2 * log_std) - 1 - 2 * log_std) / 2
-    assert_close(elbo(model, Likelihood(), parameters, y, noise), np.full(count, expected))
+    assert_close(elbo(Autoencoder(model, Bernoulli(), parameters), y, noise), np.full(count, expected))
 
 
 def test_the_noise_is_scaled_by_one():
@@ -289,7 +289,7 @@ def test_the_noise_is_scaled_by_one():
     both_signs = Affine(b([1, -1]), b(0, 0))  # z = relu(z) − relu(−z)
     decoder = Decoder((both_signs,), Affine(b([1], [-1]), b(0.0)))
     noise = np.linspace(-3, 3, 7)[:, None]
-    got, _ = elbo_terms(model, Likelihood(), Parameters(encoder, decoder), np.ones((7, 1, 1, 1)), noise)
+    got, _ = elbo_terms(model, Bernoulli(), Parameters(encoder, decoder), np.ones((7, 1, 1, 1)), noise)
     assert_close(got.ravel(), -np.log1p(np.exp(-(0.4 + math.exp(-0.6) * noise.ravel()))))
 
 
@@ -300,9 +300,9 @@ def test_the_noise_is_scaled_by_one():
 @EVERY_LIKELIHOOD
 @EVERY_FORM
 def test_the_elbo_agrees_with_plain_numpy(name, likelihood, form):
-    model, parameters, y, noise = setting(name, likelihood)
-    expected = truth.elbo(name, likelihood, parameters, y, noise, form)
-    assert_close(elbo(model, likelihood, parameters, y, noise, form), expected)
+    autoencoder, y, noise = setting(name, likelihood)
+    expected = truth.elbo(name, likelihood, autoencoder.parameters, y, noise, form)
+    assert_close(elbo(autoencoder, y, noise, form), expected)
 
 
 @EVERY_MODEL
@@ -310,31 +310,31 @@ def test_the_elbo_agrees_with_plain_numpy(name, likelihood, form):
 @EVERY_FORM
 def test_the_gradient_agrees_with_the_complex_step(name, likelihood, form):
     """Reverse and forward mode along random signed directions through every parameter tensor, one tensor at a time."""
-    model, parameters, y, noise = setting(name, likelihood)
+    autoencoder, y, noise = setting(name, likelihood)
     random = np.random.default_rng(7)
     u = random.standard_normal(len(y))
 
     def weighted(p):
-        return mg.sum(u * elbo(model, likelihood, p, y, noise, form))
+        return mg.sum(u * elbo(autoencoder.with_parameters(p), y, noise, form))
 
-    gradient, structure = tree.flatten(mg.grad(weighted)(parameters))
-    leaves, _ = tree.flatten(parameters)
+    gradient, structure = tree.flatten(mg.grad(weighted)(autoencoder.parameters))
+    leaves, _ = tree.flatten(autoencoder.parameters)
     for i, (leaf, g) in enumerate(zip(leaves, gradient, strict=True)):
         direction = [np.zeros_like(x) for x in leaves]
         direction[i] = random.standard_normal(np.shape(leaf))
         direction = tree.unflatten(structure, direction)
-        stepped = truth.elbo(name, likelihood, truth.along(parameters, direction), y, noise, form)
+        stepped = truth.elbo(name, likelihood, truth.along(autoencoder.parameters, direction), y, noise, form)
         expected = np.sum(u * np.imag(stepped)) / 1e-20
         assert abs(expected) > 1e-4  # every tensor matters
-        assert_close(np.sum(g * tree.flatten(direction)[0][i]), expected, what=tree.names(parameters)[i])
-        assert_close(mg.jvp(weighted, (parameters,), (direction,))[1], expected, what=tree.names(parameters)[i])
+        assert_close(np.sum(g * tree.flatten(direction)[0][i]), expected, what=tree.names(autoencoder.parameters)[i])
+        assert_close(mg.jvp(weighted, (autoencoder.parameters,), (direction,))[1], expected, what=tree.names(autoencoder.parameters)[i])
 
 
 @pytest.mark.parametrize("likelihood", [LIKELIHOODS_TRIED[0], LIKELIHOODS_TRIED[3]], ids=["bernoulli", "profiled"])
 def test_every_single_entry_of_the_gradient(likelihood):
-    model, parameters, y, noise = setting("mlp", likelihood)
-    gradient = tree.flatten(mg.grad(lambda p: mg.sum(elbo(model, likelihood, p, y, noise)))(parameters))[0]
-    leaves, structure = tree.flatten(parameters)
+    autoencoder, y, noise = setting("mlp", likelihood)
+    gradient = tree.flatten(mg.grad(lambda p: mg.sum(elbo(autoencoder.with_parameters(p), y, noise)))(autoencoder.parameters))[0]
+    leaves, structure = tree.flatten(autoencoder.parameters)
     for i, leaf in enumerate(leaves):
         expected = np.zeros_like(leaf)
         for index in np.ndindex(leaf.shape):
@@ -364,7 +364,7 @@ def one_latent(likelihood, seed: int = 8):
     return model, parameters, random.random((3, 2, 2, 1)), random
 
 
-@pytest.mark.parametrize("likelihood", [Likelihood(), Likelihood("gaussian", sigma=0.6)], ids=["bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(Sigma(0.6))], ids=["bernoulli", "gaussian"])
 def test_every_bound_is_below_the_evidence_by_what_theory_says(likelihood):
     """With w = Q(y, z)/P(z|y)/Q(y) = 1 + x, E L_k − ln Q(y) = E ln(1 + x̄), which expands in central moments of x:
     −m₂/2k + (m₃/3 − 3m₂²/4)/k² − ((m₄−3m₂²)/4 − 2m₂m₃ + 5m₂³/2)/k³ + … (LECTURE.md has the first term).
@@ -373,8 +373,8 @@ def test_every_bound_is_below_the_evidence_by_what_theory_says(likelihood):
     evidence = log_evidence(model, likelihood, parameters, y)
     k, runs = 3, 20000
     images, noise = np.tile(y, (runs, 1, 1, 1)), random.standard_normal((k, runs * len(y), 1))
-    logs = np.stack([elbo(model, likelihood, parameters, images, e, "sampled") for e in noise]).reshape(k, runs, -1)
-    bound = importance_bound(model, likelihood, parameters, images, noise).reshape(runs, -1)
+    logs = np.stack([elbo(Autoencoder(model, likelihood, parameters), images, e, "sampled") for e in noise]).reshape(k, runs, -1)
+    bound = importance_bound(Autoencoder(model, likelihood, parameters), images, noise).reshape(runs, -1)
     error = bound.std(0, ddof=1) / math.sqrt(runs)
     assert np.all(logs.mean((0, 1)) <= bound.mean(0) + 5 * error)
     assert np.all(bound.mean(0) <= evidence + 5 * error)
@@ -392,35 +392,35 @@ def test_every_bound_is_below_the_evidence_by_what_theory_says(likelihood):
 
 
 def test_one_importance_sample_is_the_sampled_elbo():
-    model, parameters, y, noise = setting("mlp", Likelihood())
-    expected = elbo(model, Likelihood(), parameters, y, noise, "sampled")
-    assert_close(importance_bound(model, Likelihood(), parameters, y, noise[None]), expected, 4 * EPS)
+    autoencoder, y, noise = setting("mlp", Bernoulli())
+    expected = elbo(autoencoder, y, noise, "sampled")
+    assert_close(importance_bound(autoencoder, y, noise[None]), expected, 4 * EPS)
 
 
 @given(st.integers(2, 6), st.integers(0, 2**31))
 def test_importance_bound_against_its_parts(k, seed):
     """The mean weight, by definition; and by Jensen L_k ≥ the mean of the L_{k−1} that leave one sample out."""
-    likelihood = Likelihood("gaussian", sigma=0.5)
-    model, parameters, y, _ = setting("mlp", likelihood)
-    noise = np.random.default_rng(seed).standard_normal((k, len(y), model.latent))
-    bound = importance_bound(model, likelihood, parameters, y, noise)
-    logs = np.stack([truth.elbo("mlp", likelihood, parameters, y, e, "sampled") for e in noise])
+    likelihood = Gaussian(Sigma(0.5))
+    autoencoder, y, _ = setting("mlp", likelihood)
+    noise = np.random.default_rng(seed).standard_normal((k, len(y), autoencoder.model.latent))
+    bound = importance_bound(autoencoder, y, noise)
+    logs = np.stack([truth.elbo("mlp", likelihood, autoencoder.parameters, y, e, "sampled") for e in noise])
     assert_close(bound, np.log(np.mean(np.exp(logs), axis=0)))
-    fewer = [importance_bound(model, likelihood, parameters, y, np.delete(noise, i, axis=0)) for i in range(k)]
+    fewer = [importance_bound(autoencoder, y, np.delete(noise, i, axis=0)) for i in range(k)]
     assert np.all(np.mean(fewer, axis=0) <= bound + ROUNDINGS * EPS * np.abs(bound))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_importance_weights_that_underflow_are_no_matter(dtype):
     """σ = 0.01 puts weights at e^(−10⁴): only a sum relative to the largest survives."""
-    likelihood = Likelihood("gaussian", sigma=0.01)
-    model, parameters, y, _ = setting("mlp", likelihood)
-    noise = np.random.default_rng(9).standard_normal((4, len(y), model.latent))
-    parameters, y, noise = tree.map(lambda x: x.astype(dtype), (parameters, y, noise))
-    logs = np.stack([elbo(model, likelihood, parameters, y, e, "sampled") for e in noise]).astype(np.float64)
+    likelihood = Gaussian(Sigma(0.01))
+    autoencoder, y, _ = setting("mlp", likelihood)
+    noise = np.random.default_rng(9).standard_normal((4, len(y), autoencoder.model.latent))
+    autoencoder.parameters, y, noise = tree.map(lambda x: x.astype(dtype), (autoencoder.parameters, y, noise))
+    logs = np.stack([elbo(autoencoder, y, e, "sampled") for e in noise]).astype(np.float64)
     assert logs.max() < -1e4
     expected = [math.log(math.fsum(np.exp(column - column.max())) / 4) + column.max() for column in logs.T]
-    assert_close(importance_bound(model, likelihood, parameters, y, noise), expected, 8 * np.finfo(dtype).eps)
+    assert_close(importance_bound(autoencoder, y, noise), expected, 8 * np.finfo(dtype).eps)
 
 
 def test_a_constant_decoder_makes_every_bound_the_evidence():
@@ -430,8 +430,8 @@ def test_a_constant_decoder_makes_every_bound_the_evidence():
     y, noise = random.random((3, *model.image_shape)), random.standard_normal((5, 3, model.latent))
     expected = np.sum(y * math.log(truth.sigmoid(0.7)) + (1 - y) * math.log(1 - truth.sigmoid(0.7)), axis=(1, 2, 3))
     for form in FORMS:
-        assert_close(elbo(model, Likelihood(), parameters, y, noise[0], form), expected)
-    assert_close(importance_bound(model, Likelihood(), parameters, y, noise), expected)
+        assert_close(elbo(Autoencoder(model, Bernoulli(), parameters), y, noise[0], form), expected)
+    assert_close(importance_bound(Autoencoder(model, Bernoulli(), parameters), y, noise), expected)
 
 
 # What is refused, and what is said
@@ -442,11 +442,11 @@ def test_a_constant_decoder_makes_every_bound_the_evidence():
     [
         (lambda: Likelihood("poisson"), "unknown decoder 'poisson': use bernoulli, gaussian, laplace"),
         (lambda: Likelihood("gaussian", "guessed"), "unknown σ mode 'guessed'"),
-        (lambda: Likelihood("bernoulli", "learned"), "bernoulli decoder has no σ"),
-        (lambda: Likelihood("bernoulli", "fixed", 0.5), "bernoulli decoder has no σ"),
-        (lambda: Likelihood("gaussian", "fixed", 0.0), "σ must be a positive number, got 0.0"),
-        (lambda: Likelihood("gaussian", "fixed", math.nan), "σ must be a positive number, got nan"),
-        (lambda: Likelihood("gaussian", "fixed", math.inf), "σ must be a positive number, got inf"),
+        (lambda: Bernoulli(LEARNED), "bernoulli decoder has no σ"),
+        (lambda: Bernoulli(Sigma(0.5)), "bernoulli decoder has no σ"),
+        (lambda: Gaussian(Sigma(0.0)), "σ must be a positive number, got 0.0"),
+        (lambda: Gaussian(Sigma(math.nan)), "σ must be a positive number, got nan"),
+        (lambda: Gaussian(Sigma(math.inf)), "σ must be a positive number, got inf"),
     ],
 )
 def test_what_no_likelihood_can_be(make, said):
@@ -467,26 +467,26 @@ def test_what_no_likelihood_can_be(make, said):
     ],
 )
 def test_images_and_noise_of_another_shape(images, noise):
-    model, parameters, *_ = setting("mlp", Likelihood())
+    autoencoder, *_ = setting("mlp", Bernoulli())
     with pytest.raises(ValueError, match=r"takes images \(N, 4, 8, 1\) and noise \(N, 2\), got \(.*\) and \("):
-        elbo(model, Likelihood(), parameters, np.zeros(images), np.zeros(noise))
+        elbo(autoencoder, np.zeros(images), np.zeros(noise))
 
 
 def test_an_unknown_form():
-    model, parameters, y, noise = setting("mlp", Likelihood())
+    autoencoder, y, noise = setting("mlp", Bernoulli())
     with pytest.raises(ValueError, match="unknown form 'open' of the objective: use closed or sampled"):
-        elbo(model, Likelihood(), parameters, y, noise, "open")
+        elbo(autoencoder, y, noise, "open")
 
 
 @pytest.mark.parametrize(
     ("likelihood", "binary", "said"),
     [
-        (Likelihood(), True, ["binary pixels", "bound on −ln Q(y)"]),
-        (Likelihood(), False, ["grey pixels", "dynamically binarised", "not comparable"]),
-        (Likelihood("gaussian", sigma=0.5), False, ["σ² = 0.25 fixed", "normaliser included", "density"]),
-        (Likelihood("laplace", sigma=0.5), False, ["scale 0.5 fixed", "variance 0.5"]),
-        (Likelihood("gaussian", "learned"), False, ["σ learned"]),
-        (Likelihood("laplace", "profiled"), False, ["σ profiled per batch, then kept for evaluation"]),
+        (Bernoulli(), True, ["binary pixels", "bound on −ln Q(y)"]),
+        (Bernoulli(), False, ["grey pixels", "dynamically binarised", "not comparable"]),
+        (Gaussian(Sigma(0.5)), False, ["σ² = 0.25 fixed", "normaliser included", "density"]),
+        (Laplace(Sigma(0.5)), False, ["scale 0.5 fixed", "variance 0.5"]),
+        (Gaussian(LEARNED), False, ["σ learned"]),
+        (Laplace(PROFILED), False, ["σ profiled per batch, then kept for evaluation"]),
     ],
 )
 def test_the_early_line_says_what_the_loss_implies(likelihood, binary, said):

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
 SHAPE, LATENT, SIGMA = (2, 3, 1), 2, 0.03
 PIXELS = math.prod(SHAPE)
-GAUSSIAN = Likelihood("gaussian", "fixed", SIGMA)
+GAUSSIAN = Gaussian(Sigma(SIGMA))
 KEY = mg.random.key(11)
 
 
@@ -77,9 +77,9 @@ def test_pixels_and_latents_are_both_summed_so_the_elbo_reaches_the_evidence_and
     Divided, the "bound" lies above ln Q(y) by (1 − 1/D)·KL.
     """
     model, parameters, _, v, std, y, evidence = exact()
-    bound = ppca.average(lambda i, e: elbo(model, GAUSSIAN, parameters, i, e, form), y, LATENT)
+    bound = ppca.average(lambda i, e: elbo(Autoencoder(model, GAUSSIAN, parameters), i, e, form), y, LATENT)
     assert_close(bound, evidence)
-    pixels = ppca.average(lambda i, e: elbo_sums(model, GAUSSIAN, parameters, i, e, form)[0], y, LATENT)
+    pixels = ppca.average(lambda i, e: elbo_sums(Autoencoder(model, GAUSSIAN, parameters), i, e, form)[0], y, LATENT)
     divided = pixels - ppca.kl(y, v, std) / PIXELS
     assert_close(divided, evidence + (1 - 1 / PIXELS) * ppca.kl(y, v, std))
     assert np.all(divided > evidence + 0.1)
@@ -133,13 +133,13 @@ def test_one_number_is_ln_sigma_to_the_sample_to_the_kl_and_to_the_density():
     """
     model, parameters, w, v, std, y, evidence = exact()
     noise = normal(5, LATENT)
-    assert_close(elbo(model, GAUSSIAN, parameters, y, noise, "sampled"), evidence)
-    closed = ppca.average(lambda i, e: elbo(model, GAUSSIAN, parameters, i, e, "closed"), y, LATENT)
+    assert_close(elbo(Autoencoder(model, GAUSSIAN, parameters), y, noise, "sampled"), evidence)
+    closed = ppca.average(lambda i, e: elbo(Autoencoder(model, GAUSSIAN, parameters), i, e, "closed"), y, LATENT)
     assert_close(closed, evidence)
     for wrong in (std**2, np.sqrt(std), np.exp(std)):
         mistaken = ppca.make_parameters(w, v, wrong)
-        assert np.all(np.abs(elbo(model, GAUSSIAN, mistaken, y, noise, "sampled") - evidence) > 1e-3)
-        lower = ppca.average(lambda i, e, p=mistaken: elbo(model, GAUSSIAN, p, i, e, "closed"), y, LATENT)
+        assert np.all(np.abs(elbo(Autoencoder(model, GAUSSIAN, mistaken), y, noise, "sampled") - evidence) > 1e-3)
+        lower = ppca.average(lambda i, e, p=mistaken: elbo(Autoencoder(model, GAUSSIAN, p), i, e, "closed"), y, LATENT)
         assert np.all(lower < evidence - 1e-3)
 
 
@@ -149,7 +149,7 @@ def test_sigma_of_the_decoder_is_a_standard_deviation():
     noise = normal(5, LATENT)
     for sigma, right in (("0.03", True), ("0.0009", False), (repr(math.sqrt(0.03)), False)):
         config = Config(decoder="gaussian", sigma=sigma)
-        found = elbo(model, config.make_likelihood(), parameters, y, noise, "sampled")
+        found = elbo(Autoencoder(model, config.make_likelihood(), parameters), y, noise, "sampled")
         assert np.allclose(found, evidence, rtol=1e-12, atol=0) == right
         assert_close(explain_loss(config, SHAPE).sigma_squared, float(sigma) ** 2)
 
@@ -245,9 +245,9 @@ def test_the_importance_bound_takes_no_analytic_kl_inside(k):
     """
     model, parameters, _, v, std, y, evidence = exact()
     noise = normal(k, 5, LATENT)
-    assert_close(importance_bound(model, GAUSSIAN, parameters, y, noise), evidence)
+    assert_close(importance_bound(Autoencoder(model, GAUSSIAN, parameters), y, noise), evidence)
 
-    density = lambda i, e: np.exp(elbo_sums(model, GAUSSIAN, parameters, i, e)[0])
+    density = lambda i, e: np.exp(elbo_sums(Autoencoder(model, GAUSSIAN, parameters), i, e)[0])
     analytic = np.log(ppca.average(density, y, LATENT, 24)) - ppca.kl(y, v, std)
     assert np.all(analytic > evidence + 0.05)
 
@@ -257,7 +257,7 @@ def test_gradients_of_the_importance_bound_are_weighed_by_the_weights_not_by_the
 
     Each ln w_k once more in plain NumPy, its gradient by complex steps along random directions.
     """
-    likelihood, k = Likelihood("gaussian", sigma=0.5), 3
+    likelihood, k = Gaussian(Sigma(0.5)), 3
     model = truth.small_model("mlp")
     parameters = truth.lively_parameters(model)
     random = np.random.default_rng(3)
@@ -265,7 +265,7 @@ def test_gradients_of_the_importance_bound_are_weighed_by_the_weights_not_by_the
     terms = lambda p: np.stack([truth.elbo("mlp", likelihood, p, y, e, "sampled") for e in noise])
     logs = terms(parameters)
     softmax = lambda x: np.exp(x - x.max(axis=0)) / np.sum(np.exp(x - x.max(axis=0)), axis=0)
-    gradient = mg.grad(lambda p: mg.sum(importance_bound(model, likelihood, p, y, noise)))(parameters)
+    gradient = mg.grad(lambda p: mg.sum(importance_bound(Autoencoder(model, likelihood, p), y, noise)))(parameters)
     for seed in range(5):
         direction = truth.like(parameters, np.random.default_rng(seed))
         slopes = np.imag(terms(truth.along(parameters, direction))) / 1e-20
@@ -279,12 +279,12 @@ def test_weights_are_taken_relative_to_the_largest_so_none_underflow():
     """ln mean exp without subtracting the maximum: xqding#3. Far images have ln Q(y) below −10⁴, e^(…) = 0."""
     model, parameters, w, _, _, y, _ = exact(sigma=0.01)
     y = moved_away(y, w, 2.0)
-    likelihood, noise = Likelihood("gaussian", sigma=0.01), normal(20, 5, LATENT)
+    likelihood, noise = Gaussian(Sigma(0.01)), normal(20, 5, LATENT)
     evidence = ppca.log_evidence(y, w, 0.01)
-    logs = np.stack([elbo(model, likelihood, parameters, y, eps, "sampled") for eps in noise])
+    logs = np.stack([elbo(Autoencoder(model, likelihood, parameters), y, eps, "sampled") for eps in noise])
     assert np.all(np.exp(logs) == 0)
     assert np.all(evidence < -1e4)
-    assert_close(importance_bound(model, likelihood, parameters, y, noise), evidence, 16 * ROUNDINGS * EPS)
+    assert_close(importance_bound(Autoencoder(model, likelihood, parameters), y, noise), evidence, 16 * ROUNDINGS * EPS)
 
 
 def test_a_mean_over_images_counts_those_of_the_last_short_batch():
@@ -293,8 +293,8 @@ def test_a_mean_over_images_counts_those_of_the_last_short_batch():
     y[500:] = moved_away(y[500:], w, 1.0)
     evidence = ppca.log_evidence(y, w, SIGMA)
     assert evidence.mean() < evidence[:500].mean() - 0.1
-    assert_close(evaluation.mean_importance_bound(model, GAUSSIAN, parameters, y, KEY, 3), evidence.mean())
-    assert_close(evaluation.mean_elbo(model, GAUSSIAN, parameters, y, KEY, "sampled"), evidence.mean())
+    assert_close(evaluation.mean_importance_bound(Autoencoder(model, GAUSSIAN, parameters), y, KEY, 3), evidence.mean())
+    assert_close(evaluation.mean_elbo(Autoencoder(model, GAUSSIAN, parameters), y, KEY, "sampled"), evidence.mean())
 
 
 # Variances that run away
@@ -326,7 +326,7 @@ def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path):
     def loss(bias, model):
         head = parameters.encoder.log_std
         encoder = parameters.encoder._replace(log_std=head._replace(b=bias))
-        return -mg.mean(elbo(model, Likelihood(), parameters._replace(encoder=encoder), y, noise))
+        return -mg.mean(elbo(model, Bernoulli(), parameters._replace(encoder=encoder), y, noise))
 
     value, slope = mg.value_and_grad(lambda b: loss(b, trainer.model))(parameters.encoder.log_std.b)
     assert np.isfinite(value)
@@ -378,7 +378,7 @@ def test_on_grey_pixels_the_elbo_bounds_the_mean_over_binarisations():
     for _ in range(100):
         mean, std = random.standard_normal(), math.exp(0.5 * random.standard_normal())
         logits = (mean + std * z)[:, None] * w + bias
-        pixels = Likelihood().log_prob(grey[None], logits).sum(axis=1) @ weight / weight.sum()
+        pixels = Bernoulli().log_prob(grey[None], logits).sum(axis=1) @ weight / weight.sum()
         bound = pixels - (mean**2 + std**2 - 1 - 2 * math.log(std)) / 2
         assert bound <= chance @ evidence
     assert evidence.max() - evidence.min() > 1  # one mean, many numbers

@@ -430,7 +430,7 @@ def with_hidden_nan(trainer, at: int):
 
         def loss(p):
             bad = mg.sum(mg.sqrt(0 * p.encoder.mean.b)) if trap else 0.0
-            return -mg.mean(elbo(model, likelihood, p, y, noise)) + 0 * bad
+            return -mg.mean(elbo(Autoencoder(model, likelihood, p), y, noise)) + 0 * bad
 
         value, gradients = mg.value_and_grad(loss)(parameters)
         return value, *optimiser.update(parameters, gradients, state)

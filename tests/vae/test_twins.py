@@ -33,13 +33,13 @@ class Setting:
 
     @property
     def name(self) -> str:
-        return f"{self.model.name}, {self.likelihood.name}, σ {self.likelihood.mode}"
+        return f"{self.model.name}, {self.likelihood.name}, σ {self.likelihood.sigma.source}"
 
 
 IMAGES = (3, 8, 12, 3)  # no side like another, and channels that a wrong order would show
 LIKELIHOODS = [
-    Likelihood("bernoulli"),
-    *[Likelihood(name, mode, 0.7) for name in ("gaussian", "laplace") for mode in ("fixed", "learned", "profiled")],
+    Bernoulli(),
+    *[LIKELIHOODS[name](Sigma(0.7, mode)) for name in ("gaussian", "laplace") for mode in ("fixed", "learned", "profiled")],
 ]
 SETTINGS = [  # JAX takes its time to compile a convolution's derivatives: three likelihoods are enough there
     *[Setting(truth.small_model("mlp", IMAGES[1:]), likelihood) for likelihood in LIKELIHOODS],
@@ -49,9 +49,9 @@ SETTINGS = [  # JAX takes its time to compile a convolution's derivatives: three
 
 def sigma(likelihood: Likelihood, error: Any, log_sigma: Any, exp: Callable) -> Any:
     """σ of the decoder's density, from what it leaves of the images."""
-    if likelihood.mode == "profiled":
+    if likelihood.sigma.source == "profiled":
         return (error**2).mean() ** 0.5 if likelihood.name == "gaussian" else abs(error).mean()
-    return exp(log_sigma) if likelihood.mode == "learned" else likelihood.sigma
+    return exp(log_sigma) if likelihood.sigma.source == "learned" else likelihood.sigma
 
 
 # Each twin is (our parameters as the peer's list of arrays, the objective as a function of those)
@@ -150,7 +150,7 @@ TWINS = {"torch": in_torch, "jax": in_jax}
 def test_elbo_and_its_derivatives_agree(peer, row, ours):
     model, likelihood, random = row.model, row.likelihood, np.random.default_rng(0)
     parameters = truth.lively_parameters(model)
-    if likelihood.mode == "learned":
+    if likelihood.sigma.source == "learned":
         parameters = parameters._replace(log_sigma=np.array(-0.8))
     y, noise = random.random(IMAGES), random.standard_normal((IMAGES[0], model.latent))
     u, v = random.standard_normal((2, len(y))), truth.like(parameters, random)
@@ -159,7 +159,7 @@ def test_elbo_and_its_derivatives_agree(peer, row, ours):
 
     def objective(*leaves):
         p = tree.unflatten(structure, leaves)
-        return mg.stack([elbo(model, likelihood, p, moved_y, moved_noise, form) for form in FORMS])
+        return mg.stack([elbo(Autoencoder(model, likelihood, p), moved_y, moved_noise, form) for form in FORMS])
 
     layout, theirs = TWINS[peer.name](peer.top, row, parameters, y, noise)
     found = ours.derivatives(objective, leaves, u, tree.flatten(v)[0])

@@ -79,10 +79,10 @@ def log_prob(likelihood, y, x, log_sigma=None):
     error = y - sigmoid(x)
     error = np.where(np.real(error) > 0, error, -error)
     power = 2 if likelihood.name == "gaussian" else 1
-    sigma = likelihood.sigma
-    if likelihood.mode == "learned":
+    sigma = likelihood.sigma.value
+    if likelihood.sigma.source == "learned":
         sigma = np.exp(log_sigma)
-    if likelihood.mode == "profiled":
+    if likelihood.sigma.source == "profiled":
         sigma = np.mean(error**power) ** (1 / power)
     if likelihood.name == "gaussian":
         return -(error**2) / (2 * sigma**2) - np.log(np.sqrt(2 * np.pi * sigma**2))  # no e^ that underflows
