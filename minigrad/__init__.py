@@ -11,6 +11,7 @@ import sys as _sys
 from minigrad import checks, core, random
 from minigrad.backends import DeviceError, OutOfMemoryError
 from minigrad.core import tree
+from minigrad.core.checkpoint import checkpoint
 from minigrad.core.errors import (
     EscapedTracerError,
     MissingRuleError,
@@ -20,8 +21,9 @@ from minigrad.core.errors import (
     OperandTypeError,
 )
 from minigrad.core.interpreter import Tracer
+from minigrad.core.matrices import hessian, hvp, jacobian
 from minigrad.core.tape import Tape
-from minigrad.core.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from minigrad.core.transforms import grad, jvp, value_and_grad, vjp
 from minigrad.device import asarray, device_of, from_dlpack, to_device
 from minigrad.ops import CONVENTIONS
 from minigrad.ops.activations import elu, gelu, leaky_relu, log_sigmoid, logaddexp, relu, sigmoid, softplus

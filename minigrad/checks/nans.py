@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from minigrad.core.interpreter import Interpreter, backend_beside, concrete
 from minigrad.core.origin import Origin
+from minigrad.core.reverse import entry_being_pulled
 
 
 class NanError(ArithmeticError):
@@ -25,22 +25,10 @@ class debug_nans(Interpreter):
         value = concrete(y)
         if getattr(value, "dtype", None) is not None and value.dtype.kind in "fc":
             if bool(backend_beside(value).xp.isnan(value).any()):
-                made_by = _node_being_pulled()
-                where = made_by or str(Origin(primitive.name))
-                way = (
-                    f"backward pass of {where}, in its rule's '{primitive.name}'"
-                    if made_by
-                    else f"forward pass: {where}"
+                entry = entry_being_pulled()
+                if entry is None:
+                    raise NanError(f"the first NaN arose in the forward pass: {Origin(primitive.name)}")
+                raise NanError(
+                    f"the first NaN arose in the backward pass of {entry.origin}, in its rule's '{primitive.name}'"
                 )
-                raise NanError(f"the first NaN arose in the {way}")
         return y
-
-
-def _node_being_pulled() -> str | None:
-    """The tape entry whose rule is running, if a backward pass is."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name in ("pulled", "_walk") and frame.f_globals.get("__name__") == "minigrad.core.reverse":
-            return str(frame.f_locals["node"].origin)
-        frame = frame.f_back
-    return None

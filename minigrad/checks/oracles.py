@@ -27,7 +27,8 @@ from minigrad.core import tree
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import backend_beside, current
-from minigrad.core.transforms import check_inexact, jvp, vjp
+from minigrad.core.leaves import check_inexact
+from minigrad.core.transforms import jvp, vjp
 
 EPS = float(np.finfo(np.float64).eps)
 STENCIL = (-2.0, -1.0, 1.0, 2.0)

@@ -1,4 +1,4 @@
-"""One door for every operation: `bind(primitive, args, params)`.
+"""One door for every operation: calling a primitive, `primitive(*arrays, **params)`.
 
 A *primitive* is an operation with a forward formula and a derivative rule. A *traced value* stands for an array while
 an interpreter watches it. What a primitive does is decided by the current *interpreter*: `Eval`, at the bottom,
@@ -48,6 +48,7 @@ class Primitive:
         primitives[name] = self
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        """Apply it to arrays, traced or not: the current interpreter decides what that means."""
         return _current.get().process(self, args, params)
 
     def __repr__(self) -> str:
@@ -67,11 +68,6 @@ def primitive_named(name: str) -> Primitive:
 def primitive(name: str, view_of: int | None = None) -> Callable[[Callable], Primitive]:
     """Decorator: turn a forward formula into a registered primitive."""
     return lambda forward: Primitive(name, forward, view_of)
-
-
-def bind(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-    """Apply a primitive: the current interpreter decides what that means."""
-    return _current.get().process(primitive, args, params)
 
 
 # Traced values

@@ -8,9 +8,9 @@ from typing import Any
 from minigrad.core import tree
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.leaves import as_array, check_fits, check_inexact, separate
 from minigrad.core.printing import as_text
-from minigrad.core.reverse import Node, Reverse, Segment
-from minigrad.core.transforms import as_array, check_fits, check_inexact, owned
+from minigrad.core.reverse import Entry, Node, Reverse
 from minigrad.core.vectors import cast, ones
 
 
@@ -67,10 +67,10 @@ class Tape:
             cotangent = ones(value)
         check_fits(cotangent, shape_of(value), dtype_of(value), "cotangent", "y")
         gradients = self._reverse.pull({index: cast(as_array(cotangent, value), value)}, [s.index for s in sources])
-        return tree.unflatten(structure, owned(gradients, sources, [cotangent]))
+        return tree.unflatten(structure, separate(gradients, sources, [cotangent]))
 
     @property
-    def entries(self) -> Sequence[Node | Segment]:
+    def entries(self) -> Sequence[Node | Entry]:
         """What was done, in order."""
         return self._reverse.tape
 

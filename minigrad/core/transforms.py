@@ -1,4 +1,4 @@
-"""Derivatives of functions: what users call.
+"""Derivatives of functions: what users call. (Jacobians and Hessians are in `minigrad.core.matrices`.)
 
 Each transform runs the function once under an interpreter of its own and reads the answer off. Arguments and results
 are trees of arrays; nothing is global, so transforms nest in any order and run in threads side by side.
@@ -6,31 +6,21 @@ are trees of arrays; nothing is global, so transforms nest in any order and run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, backend_of
+from minigrad.backends import NEUTRAL
 from minigrad.core import tree
-from minigrad.core.arguments import integer, integers, is_several
-from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.arguments import integers, is_several
+from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.forward import Forward
-from minigrad.core.interpreter import Tracer, backend_beside, current
+from minigrad.core.interpreter import Tracer
+from minigrad.core.leaves import apart, as_array, check_fits, check_inexact, separate
 from minigrad.core.reverse import Reverse
-from minigrad.core.vectors import (
-    add_p,
-    broadcast_to_p,
-    cast,
-    concatenate_p,
-    copy_p,
-    ones,
-    reshape_p,
-    transpose_p,
-    zeros_like_p,
-)
+from minigrad.core.vectors import add_p, cast, ones, zeros_like_p
 
 
 def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
@@ -65,15 +55,15 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     several, positions = is_several(argnums), integers(argnums, "grad: argnums")
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        chosen = _chosen(args, positions, "grad")
+        chosen = select(args, positions, "grad")
         with Reverse() as tape:
-            inputs, rebuild = _watched(tape, chosen, "grad")
-            result = f(*_replaced(args, positions, rebuild(inputs)), **kwargs)
+            inputs, rebuild = _watch(tape, chosen, "grad")
+            result = f(*replace(args, positions, rebuild(inputs)), **kwargs)
             output, aux = _scalar(result, has_aux)
             value, index = tape.lower(output)
             aux = tree.map(lambda leaf: tape.lower(leaf)[0], aux)
         seeds = {} if index is None else {index: ones(value)}
-        gradients = owned(tape.pull(seeds, [x.index for x in inputs], release=True), inputs, [])
+        gradients = separate(tape.pull(seeds, [x.index for x in inputs], release=True), inputs, [])
         gradients = rebuild(gradients)
         return (value, aux) if has_aux else value, gradients if several else gradients[0]
 
@@ -92,7 +82,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     (array([ 2., -4.]),)
     """
     with Reverse() as tape:
-        inputs, rebuild = _watched(tape, primals, "vjp")
+        inputs, rebuild = _watch(tape, primals, "vjp")
         leaves, structure = tree.flatten(f(*rebuild(inputs)))
         lowered = [tape.lower(leaf) for leaf in leaves]
     results = [value for value, _ in lowered]
@@ -107,7 +97,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
             if index is not None:
                 g = cast(as_array(g, value), _Like(dtype))
                 seeds[index] = add_p(seeds[index], g) if index in seeds else g
-        return rebuild(owned(tape.pull(seeds, [x.index for x in inputs]), inputs, given))
+        return rebuild(separate(tape.pull(seeds, [x.index for x in inputs]), inputs, given))
 
     return tree.unflatten(structure, results), pullback
 
@@ -135,85 +125,8 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     values = [value for value, _ in pairs]
     dots = [zeros_like_p(value) if tangent is None else tangent for value, tangent in pairs]
     for i, dot in enumerate(dots):
-        dots[i] = _apart(dot, [*dots[:i], *values, *directions])
+        dots[i] = apart(dot, [*dots[:i], *values, *directions])
     return tree.unflatten(result_structure, values), tree.unflatten(result_structure, dots)
-
-
-def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
-    """All partial derivatives ∂y[i…]/∂x[j…] of an array function of an array: shape y.shape + x.shape.
-
-    Reverse mode takes one backward pass per element of y, forward mode one pass per element of x.
-
-    >>> import minigrad as mg, numpy as np
-    >>> mg.jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
-    array([[2., 0.],
-           [0., 6.]])
-    """
-    if mode not in ("reverse", "forward"):
-        raise OperandError(f"jacobian: mode is 'reverse' or 'forward', not {mode!r}")
-    position = integer(argnums, "jacobian: argnums")
-
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        (x,) = _chosen(args, (position,), "jacobian")
-        if tree.flatten(x)[1] != tree.LEAF:
-            raise OperandTypeError("jacobian: the differentiated argument must be one array, not a tree")
-
-        def of_x(x: Any) -> Any:
-            return f(*_replaced(args, (position,), (x,)), **kwargs)
-
-        if mode == "reverse":
-            y, pullback = vjp(of_x, x)
-            _check_array(y)
-            rows = [pullback(basis)[0] for basis in _basis(y)]
-            return _stacked(rows, y, x, (*shape_of(y), *shape_of(x)))
-        columns = [jvp(of_x, (x,), (basis,)) for basis in _basis(x)] or [(of_x(x), None)]
-        y = columns[0][0]
-        _check_array(y)
-        shape = (*shape_of(x), *shape_of(y))
-        stacked = _stacked([t for _, t in columns if t is not None], x, y, shape)
-        n = len(shape_of(x))
-        return transpose_p(stacked, axes=(*range(n, len(shape)), *range(n)))
-
-    return jacobian_of
-
-
-def hessian(f: Callable, argnums: int = 0) -> Callable:
-    """All second derivatives of a scalar function of an array, forward over reverse: shape x.shape + x.shape.
-
-    >>> import minigrad as mg, numpy as np
-    >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 3.0]))
-    array([[0., 6.],
-           [6., 2.]])
-    """
-    position = integer(argnums, "hessian: argnums")
-    return jacobian(grad(f, position), position, mode="forward")
-
-
-def hvp(f: Callable, x: Any, v: Any) -> Any:
-    """The Hessian of a scalar function at x, times v, without forming it: forward over reverse.
-
-    >>> import minigrad as mg, numpy as np
-    >>> mg.hvp(lambda x: mg.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
-    array([ 6., 12.])
-    """
-    return jvp(grad(f), (x,), (v,))[1]
-
-
-def checkpoint(f: Callable) -> Callable:
-    """f, but in reverse mode only its arguments are remembered, and it runs again when its derivative is due.
-
-    Memory falls for the price of one more evaluation, provided reverse mode is the innermost derivative. Random draws
-    repeat exactly, since they are functions of keys; if f gives another result the second time, MutationError is
-    raised. Traced values that f makes must leave it as results.
-    """
-
-    def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        interpreter = current()
-        if isinstance(interpreter, Reverse):
-            return interpreter.checkpoint(partial(f, **kwargs) if kwargs else f, args)
-        return f(*args, **kwargs)
-
-    return checkpointed
 
 
 # What the transforms share
@@ -226,7 +139,7 @@ class _Like:
         self.dtype = dtype
 
 
-def _chosen(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
+def select(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
     if any(not -len(args) <= p < len(args) for p in positions):
         raise OperandError(f"{name}: argnums {positions} do not fit a call with {len(args)} positional arguments")
     if len({p % len(args) for p in positions}) != len(positions):
@@ -234,54 +147,19 @@ def _chosen(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
     return tuple(args[p] for p in positions)
 
 
-def _replaced(args: tuple, positions: tuple[int, ...], values: Sequence) -> list:
+def replace(args: tuple, positions: tuple[int, ...], values: Sequence) -> list:
     replaced = list(args)
     for position, value in zip(positions, values, strict=True):
         replaced[position] = value
     return replaced
 
 
-def _watched(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
+def _watch(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
     """Every leaf of some trees as a traced input, and the function that puts leaves back together."""
     leaves, structure = tree.flatten(trees)
     for leaf in leaves:
         check_inexact(leaf, name)
     return [tape.watch(leaf) for leaf in leaves], lambda new: tree.unflatten(structure, new)
-
-
-def check_inexact(x: Any, name: str, instead: str = "leave it out through argnums") -> None:
-    if not isinstance(x, Tracer):
-        try:
-            backend_of((x,))
-        except TypeError as error:
-            raise OperandTypeError(
-                f"{name}: a leaf to differentiate is {error}, or register its class with mg.tree.register"
-            ) from None
-    if not is_inexact(x):
-        raise OperandTypeError(
-            f"{name}: derivatives need floating-point arguments, got {describe(x)}: convert it with "
-            f"x.astype(float), or {instead}"
-        )
-
-
-def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, whose: str) -> None:
-    try:
-        fits = shape_of(given) == shape
-        inexact = is_inexact(given) or dtype.kind not in "fc"
-    except (TypeError, ValueError):
-        fits = inexact = False
-    if not fits or not (inexact or isinstance(given, int)):
-        raise OperandError(f"a {what} must be {dtype}{list(shape)} like {whose}, got {describe(given)}")
-
-
-def as_array(x: Any, beside: Any) -> Any:
-    """A Python number as an array on the device of another array; arrays as they are."""
-    return backend_beside(beside).xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
-
-
-def _check_array(y: Any) -> None:
-    if tree.flatten(y)[1] != tree.LEAF:
-        raise OperandTypeError("jacobian: the function must return one array, not a tree")
 
 
 def _scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
@@ -302,33 +180,3 @@ def _scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
             "mg.sum or mg.mean, or use mg.vjp or mg.jacobian"
         )
     return output, aux
-
-
-def owned(gradients: list, inputs: list, given: list) -> list:
-    """Gradients in memory of their own: zero where there was none, and sharing memory with nothing the user holds."""
-    made: list = []
-    for gradient, x in zip(gradients, inputs, strict=True):
-        gradient = zeros_like_p(x._value) if gradient is None else gradient
-        made.append(_apart(gradient, [*made, *given, *[i._value for i in inputs]]))
-    return made
-
-
-def _apart(x: Any, others: list) -> Any:
-    """x, or a copy if it is a view or one of the others."""
-    if isinstance(x, (Tracer, *NEUTRAL)):
-        return x
-    return copy_p(x) if getattr(x, "base", None) is not None or any(x is other for other in others) else x
-
-
-def _basis(x: Any) -> Iterator[Any]:
-    """One array for each element of x, 1 there and 0 elsewhere."""
-    for i in range(int(np.prod(shape_of(x), dtype=np.int64))):
-        unit = backend_beside(x).xp.zeros(shape_of(x), dtype_of(x))
-        unit.reshape(-1)[i] = 1
-        yield unit
-
-
-def _stacked(rows: list, y: Any, x: Any, shape: tuple) -> Any:
-    if not rows:
-        return broadcast_to_p(reshape_p(zeros_like_p(x), shape=(1,) * len(shape_of(y)) + shape_of(x)), shape=shape)
-    return reshape_p(concatenate_p(*[reshape_p(row, shape=(-1,)) for row in rows], axis=0), shape=shape)

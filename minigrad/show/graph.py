@@ -16,12 +16,13 @@ import numpy as np
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arrays import describe, is_inexact, shape_of
+from minigrad.core.checkpoint import Segment
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Tracer, concrete
+from minigrad.core.leaves import check_inexact
 from minigrad.core.origin import Origin
-from minigrad.core.reverse import Node, Reverse, Segment, accumulate, pulled
+from minigrad.core.reverse import Node, Reverse, accumulate, pull_back
 from minigrad.core.rules import Bilinear, Elementwise, Linear
-from minigrad.core.transforms import check_inexact
 from minigrad.core.vectors import ones
 from minigrad.show.text import function_name, parameters, summary
 
@@ -177,7 +178,7 @@ class _Builder:
 
     def operation(self, index: int, node: Node) -> None:
         rule, g = node.primitive.rule, self.cotangents[index]
-        sent = [None] * len(node.args) if g is None else pulled(node, g)
+        sent = [None] * len(node.args) if g is None else pull_back(node, g)
         named = len(node.args) > 1 and not rule.variadic
         uses = [
             (self.place(parent, arg), rule.names[i] if named else "", s, "" if s is None else _slope(node, i))
@@ -190,7 +191,7 @@ class _Builder:
         """One box for the call and all its results; all uses of one value are one edge."""
         outputs = [output for output in segment.outputs if output is not None]
         sent = {output: self.cotangents[output] for output in outputs if self.cotangents[output] is not None}
-        self.reverse.replay(segment, index, sent, set())
+        segment.pull(self.reverse, index, sent, set())
         arguments = list(zip(segment.parents, segment.leaves))
         arguments += [(parent, None) for parent in sorted(sent.keys() - set(segment.parents))]  # used, but not given
         uses, met = [], set()
@@ -218,7 +219,7 @@ def _slope(node: Node, position: int) -> str:
     if shape_of(arg) != shape_of(node.result):
         return BROADCAST
     with np.errstate(all="ignore"):
-        return f"∂ {summary(pulled(node, ones(node.result))[position], *LABEL)}"
+        return f"∂ {summary(pull_back(node, ones(node.result))[position], *LABEL)}"
 
 
 def _subscripted(index: int) -> str:

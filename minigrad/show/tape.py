@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.core.arrays import Shaped
+from minigrad.core.checkpoint import Segment
 from minigrad.core.printing import as_text
-from minigrad.core.reverse import Node, Segment
+from minigrad.core.reverse import Node
 from minigrad.core.tape import Tape
 from minigrad.show.text import constant, function_name, kind, parameters, place, summary
 

@@ -31,7 +31,8 @@ from hypothesis.stateful import (
 
 import minigrad as mg
 from minigrad.backends import NEUTRAL
-from minigrad.core import reverse, tape, transforms
+from minigrad.core import checkpoint, guards, reverse, tape, transforms
+from minigrad.core.guards import Guards
 from minigrad.core.interpreter import Tracer, concrete
 from minigrad.core.reverse import Reverse
 from minigrad.core.rules import Rule
@@ -411,8 +412,8 @@ def test_no_order_of_views_changes_and_pullbacks_gives_a_wrong_gradient(backend)
 
 
 def _guard_once(self, array, origin):
-    if id(array) not in self.guards and not isinstance(array, (Tracer, *NEUTRAL)):
-        self.guards[id(array)] = reverse.Guard(array, reverse._fingerprint(array), origin)
+    if id(array) not in self._guards and not isinstance(array, (Tracer, *NEUTRAL)):
+        self._guards[id(array)] = guards.Guard(array, guards.fingerprint(array), origin)
 
 
 def _accumulate_in_place(cotangents, index, cotangent):
@@ -427,21 +428,23 @@ def _greedy(plan):
 
 
 FAULTS = {
-    "guards are not checked": {(Reverse, "check_guards"): lambda self: None},
+    "guards are not checked": {(Guards, "check"): lambda self: None},
     "results are not guarded": {(Reverse, "guard_results"): lambda self, results: None},
     "inputs are not guarded": {
         (Reverse, "_append"): lambda self, node, value, reachable, append=Reverse._append: append(
             self, node, value, False
         )
     },
-    "only the first use is noted": {(Reverse, "_guard"): _guard_once},
-    "a checkpoint compares results alone": {(Reverse, "_reads"): lambda self, since=0: []},
+    "only the first use is noted": {(Guards, "add"): _guard_once},
+    "a checkpoint compares results alone": {(checkpoint, "read_by"): lambda reverse, since=0: []},
     "the order of elements does not show": {
-        (reverse, "_fingerprint"): lambda x: float(np.sum(to_host(concrete(x)))),
+        (place, "fingerprint"): lambda x: float(np.sum(to_host(concrete(x)))) for place in (guards, checkpoint)
     },
-    "signs do not show": {(reverse, "_fingerprint"): lambda x: np.abs(to_host(concrete(x))).tobytes()},
+    "signs do not show": {
+        (place, "fingerprint"): lambda x: np.abs(to_host(concrete(x))).tobytes() for place in (guards, checkpoint)
+    },
     "gradients are not copied": {
-        (place, "owned"): lambda gradients, inputs, given: [
+        (place, "separate"): lambda gradients, inputs, given: [
             mg.zeros_like(x._value) if g is None else g for g, x in zip(gradients, inputs)
         ]
         for place in (transforms, tape)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import minigrad as mg
-from minigrad.core.interpreter import Interpreter, Primitive, bind, current, primitive, primitives
+from minigrad.core.interpreter import Interpreter, Primitive, current, primitive, primitives
 from tests.support.host import to_host
 
 # Traced values that got away
@@ -137,7 +137,7 @@ def test_an_interpreter_of_your_own(xp):
     assert count.names[:2] == ["sin", "sum"] and "cos" in count.names
 
 
-def test_bind_is_the_call(xp):
+def test_a_primitive_is_found_by_its_name_and_called(xp):
     x = xp.asarray([1.0, 2.0])
-    summed = bind(primitives["sum"], (x,), {"axes": (0,)})
+    summed = primitives["sum"](x, axes=(0,))
     assert float(summed) == 3 and repr(primitives["sum"]) == "<primitive sum>"

@@ -1,0 +1,95 @@
+"""Second uses of the transforms: Jacobians and Hessians, one pass for each row or column, and Hessian times vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.core import tree
+from minigrad.core.arguments import integer
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import backend_beside
+from minigrad.core.transforms import grad, jvp, replace, select, vjp
+from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p, transpose_p, zeros_like_p
+
+
+def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
+    """All partial derivatives ∂y[i…]/∂x[j…] of an array function of an array: shape y.shape + x.shape.
+
+    Reverse mode takes one backward pass per element of y, forward mode one pass per element of x.
+
+    >>> import minigrad as mg, numpy as np
+    >>> mg.jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
+    array([[2., 0.],
+           [0., 6.]])
+    """
+    if mode not in ("reverse", "forward"):
+        raise OperandError(f"jacobian: mode is 'reverse' or 'forward', not {mode!r}")
+    position = integer(argnums, "jacobian: argnums")
+
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        (x,) = select(args, (position,), "jacobian")
+        if tree.flatten(x)[1] != tree.LEAF:
+            raise OperandTypeError("jacobian: the differentiated argument must be one array, not a tree")
+
+        def of_x(x: Any) -> Any:
+            return f(*replace(args, (position,), (x,)), **kwargs)
+
+        if mode == "reverse":
+            y, pullback = vjp(of_x, x)
+            _check_array(y)
+            rows = [pullback(basis)[0] for basis in _basis(y)]
+            return _stack(rows, y, x, (*shape_of(y), *shape_of(x)))
+        columns = [jvp(of_x, (x,), (basis,)) for basis in _basis(x)] or [(of_x(x), None)]
+        y = columns[0][0]
+        _check_array(y)
+        shape = (*shape_of(x), *shape_of(y))
+        stacked = _stack([t for _, t in columns if t is not None], x, y, shape)
+        n = len(shape_of(x))
+        return transpose_p(stacked, axes=(*range(n, len(shape)), *range(n)))
+
+    return jacobian_of
+
+
+def hessian(f: Callable, argnums: int = 0) -> Callable:
+    """All second derivatives of a scalar function of an array, forward over reverse: shape x.shape + x.shape.
+
+    >>> import minigrad as mg, numpy as np
+    >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 3.0]))
+    array([[0., 6.],
+           [6., 2.]])
+    """
+    position = integer(argnums, "hessian: argnums")
+    return jacobian(grad(f, position), position, mode="forward")
+
+
+def hvp(f: Callable, x: Any, v: Any) -> Any:
+    """The Hessian of a scalar function at x, times v, without forming it: forward over reverse.
+
+    >>> import minigrad as mg, numpy as np
+    >>> mg.hvp(lambda x: mg.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    return jvp(grad(f), (x,), (v,))[1]
+
+
+def _check_array(y: Any) -> None:
+    if tree.flatten(y)[1] != tree.LEAF:
+        raise OperandTypeError("jacobian: the function must return one array, not a tree")
+
+
+def _basis(x: Any) -> Iterator[Any]:
+    """One array for each element of x, 1 there and 0 elsewhere."""
+    for i in range(int(np.prod(shape_of(x), dtype=np.int64))):
+        unit = backend_beside(x).xp.zeros(shape_of(x), dtype_of(x))
+        unit.reshape(-1)[i] = 1
+        yield unit
+
+
+def _stack(rows: list, y: Any, x: Any, shape: tuple) -> Any:
+    if not rows:
+        return broadcast_to_p(reshape_p(zeros_like_p(x), shape=(1,) * len(shape_of(y)) + shape_of(x)), shape=shape)
+    return reshape_p(concatenate_p(*[reshape_p(row, shape=(-1,)) for row in rows], axis=0), shape=shape)
