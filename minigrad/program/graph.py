@@ -30,10 +30,21 @@ class Kind(NamedTuple):
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
-class Constant(NamedTuple):
-    """An operand that is the same in every run."""
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An operand that is the same in every run. Equal are numbers of the same bits, and arrays that are one object."""
 
     value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> Any:
+        value = self.value
+        return (type(value), repr(value)) if isinstance(value, NEUTRAL) else id(value)
 
     def __str__(self) -> str:
         return as_text(self)

@@ -43,7 +43,7 @@ def share_subexpressions(graph: Graph) -> Graph:
     for instruction in graph.instructions:
         instruction = instruction._replace(operands=_substitute(instruction.operands, same))
         params = repr(sorted(instruction.params.items()))
-        key = instruction.primitive, tuple(map(_identity, instruction.operands)), params
+        key = instruction.primitive, instruction.operands, params
         if key in seen:
             same[instruction.result] = seen[key]
         else:
@@ -88,11 +88,3 @@ def _element_of(value: Any) -> Any:
     if isinstance(value, NEUTRAL):
         return value
     return value[(0,) * value.ndim] if value.size and not any(value.strides) else None
-
-
-def _identity(operand: int | Constant) -> Any:
-    """Equal for operands that are the same in every run; 1, 1.0 and −0.0 are not the same."""
-    if isinstance(operand, int):
-        return operand
-    value = operand.value
-    return (type(value), repr(value)) if isinstance(value, NEUTRAL) else ("array", id(value))

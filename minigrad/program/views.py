@@ -147,23 +147,6 @@ def contiguous(kind: Kind) -> tuple[tuple[int, ...], int]:
     return tuple(math.prod(kind.shape[i + 1 :]) for i in range(len(kind.shape))), 0
 
 
-class Same(NamedTuple):
-    """An array from outside as the key of a dict: itself, whatever its values are."""
-
-    constant: Constant
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.constant.value is self.constant.value
-
-    def __hash__(self) -> int:
-        return id(self.constant.value)
-
-
-def key_of(root: Root) -> Any:
-    """Memory as the key of a dict."""
-    return root if isinstance(root, int) else Same(root)
-
-
 class Host:
     """What views ask of a backend."""
 

@@ -29,9 +29,9 @@ from minigrad.program.gpu.epilogues import fuse_epilogues
 from minigrad.program.gpu.fusion import fuse
 from minigrad.program.gpu.lowering import GeneratedKernel, Launch, lower
 from minigrad.program.gpu.placement import Placement, place
-from minigrad.program.graph import Graph, is_array, is_dynamic
+from minigrad.program.graph import Constant, Graph, is_array, is_dynamic
 from minigrad.program.tuning import Tuning
-from minigrad.program.views import Same, find_views, show_array
+from minigrad.program.views import find_views, show_array
 
 
 class _Bound(NamedTuple):
@@ -62,11 +62,8 @@ class GpuExecutor:
         self._runs = 0
         self._scratch = 0  # bytes that recorded kernels need on the way
         generated = [launch for level in self.levels for launch in level if isinstance(launch, GeneratedKernel)]
-        source = "\n".join(kernel(g.name, g.loops, list(map(self._dtype, g.arguments))) for g in generated)
+        source = "\n".join(kernel(g.name, g.loops, [graph.kind(x).dtype for x in g.arguments]) for g in generated)
         self._launch = self.recorder.compiled(source) if source else None
-
-    def _dtype(self, argument: int | Same) -> np.dtype:
-        return self.graph.kind(argument.constant if isinstance(argument, Same) else argument).dtype
 
     @property
     def memory(self) -> Memory:
@@ -138,7 +135,7 @@ class GpuExecutor:
 
     def _bind_launch(self, launch: Launch) -> Callable[[], Any]:
         if isinstance(launch, GeneratedKernel):
-            arrays = [x.constant.value if isinstance(x, Same) else self._arrays[x] for x in launch.arguments]
+            arrays = [x.value if isinstance(x, Constant) else self._arrays[x] for x in launch.arguments]
             return partial(self._launch, launch.name, launch.blocks, arrays)
         args, out = list(map(self._array, launch.operands)), self._arrays[launch.result]
         return bind_call(launch.primitive, self.backend, args, launch.params, out)

@@ -18,19 +18,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minigrad.core.traits import Traits
 from minigrad.program.gpu.elementwise import can_be_generated, domain, is_in_order
 from minigrad.program.graph import Graph, Instruction
 from minigrad.program.tuning import Tuning
-from minigrad.program.views import Views, key_of
+from minigrad.program.views import Root, Views
 
 
 class Read(NamedTuple):
     """Stored memory that is read to compute a slot."""
 
-    root: Any  # a slot, or an array from outside (`key_of`)
+    root: Root
     in_order: bool  # whether element i of the slot needs element i of the memory and no other
 
 
@@ -96,7 +96,7 @@ def _find_reads(
             continue
         found, space = set(), domain(instruction, graph)
         for view in filter(None, map(views.of, instruction.operands)):
-            root, ordered = key_of(view.root), is_in_order(view, space, graph)
+            root, ordered = view.root, is_in_order(view, space, graph)
             if root in inline:
                 found |= {Read(read.root, ordered and read.in_order) for read in reads[root]}
             else:
@@ -110,7 +110,7 @@ def _assign_levels(
 ) -> dict[int, int]:
     """The level of each stored slot; `most` is how many arguments the generated kernel of a level may have."""
     levels: dict[int, int] = {}
-    arguments: dict[int, set[Any]] = {}  # of the generated kernel of each level
+    arguments: dict[int, set[Root]] = {}  # of the generated kernel of each level
     for slot in stored:
         level, mine = 0, {slot, *(root for root, _ in reads[slot])}
         for root, ordered in reads[slot]:

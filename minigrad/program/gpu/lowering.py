@@ -16,7 +16,7 @@ from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Noise, Numb
 from minigrad.program.gpu.elementwise import compute_dtype, domain, is_in_order
 from minigrad.program.gpu.fusion import Schedule
 from minigrad.program.graph import Instruction
-from minigrad.program.views import Root, View, key_of
+from minigrad.program.views import Root, View
 
 
 class GeneratedKernel(NamedTuple):
@@ -24,7 +24,7 @@ class GeneratedKernel(NamedTuple):
 
     name: str
     loops: tuple[Loop, ...]
-    arguments: tuple[Any, ...]  # slots, and arrays from outside (`key_of`)
+    arguments: tuple[Root, ...]
 
     @property
     def blocks(self) -> int:
@@ -52,7 +52,7 @@ def lower(schedule: Schedule) -> tuple[tuple[Launch, ...], ...]:
 
 def _generate(name: str, schedule: Schedule, results: Mapping[int, Sequence[int]]) -> GeneratedKernel:
     """The kernel that computes slots, with a loop for each number of elements."""
-    arguments: dict[Any, int] = {}
+    arguments: dict[Root, int] = {}
     loops = tuple(_Builder(schedule, count, slots, arguments).loop() for count, slots in results.items())
     return GeneratedKernel(name, loops, tuple(arguments))
 
@@ -63,12 +63,12 @@ Element = tuple[Root, int | None]  # of a slot or an array from outside: element
 class _Builder:
     """Builds one loop. Every step is added once, after the steps that it refers to."""
 
-    def __init__(self, schedule: Schedule, count: int, slots: Sequence[int], arguments: dict[Any, int]):
+    def __init__(self, schedule: Schedule, count: int, slots: Sequence[int], arguments: dict[Root, int]):
         self.schedule, self.graph, self.views = schedule, schedule.graph, schedule.views
         self.count, self.slots, self.arguments = count, slots, arguments
         self.steps: list[Step] = []
         self.numbers: dict[Any, int] = {}  # of steps
-        self.values: dict[tuple[Any, int | None], int] = {}  # the steps that give elements
+        self.values: dict[tuple[Root, int | None], int] = {}  # the steps that give elements
 
     def loop(self) -> Loop:
         """The loop that computes and stores all its slots."""
@@ -85,21 +85,21 @@ class _Builder:
 
     def argument(self, root: Root) -> int:
         """The number of an argument of the kernel."""
-        return self.arguments.setdefault(key_of(root), len(self.arguments))
+        return self.arguments.setdefault(root, len(self.arguments))
 
     def value(self, element: Element) -> int:
         """The step that gives an element."""
         wanted = [element]
         while wanted:  # no recursion: chains are long
             root, at = wanted[-1]
-            missing = [(other, i) for other, i in self.operands(root, at) if (key_of(other), i) not in self.values]
+            missing = [(other, i) for other, i in self.operands(root, at) if (other, i) not in self.values]
             if missing:
                 wanted += missing
             else:
-                self.values[key_of(root), at] = self.step(root, at)
+                self.values[root, at] = self.step(root, at)
                 wanted.pop()
         root, at = element
-        return self.values[key_of(root), at]
+        return self.values[root, at]
 
     def instruction(self, root: Root, at: int | None) -> Instruction | None:
         """The instruction that computes an element in this loop; None if the element is read from memory."""
@@ -127,7 +127,7 @@ class _Builder:
         instruction = self.instruction(root, at)
         if instruction is None:
             return self.add(Load(self.argument(root), at, self.graph.kind(root).dtype))
-        values = iter([self.values[key_of(other), i] for other, i in self.operands(root, at)])
+        values = iter([self.values[other, i] for other, i in self.operands(root, at)])
         dtype = self.graph.kind(instruction.result).dtype
         if instruction.primitive.traits.stream:
             key, start = map(self.views.of, instruction.operands)

@@ -13,7 +13,7 @@ import minigrad as mg
 from minigrad.backends.cuda.codegen import Load
 from minigrad.program.buffers import span
 from minigrad.program.gpu.lowering import GeneratedKernel
-from minigrad.program.views import Same
+from minigrad.program.graph import Constant
 
 SMOOTH = "tanh sin sigmoid softplus erf square negative arctan expm1".split()
 FIRM = "add subtract multiply maximum minimum hypot logaddexp arctan2".split()
@@ -112,7 +112,7 @@ def assert_no_race(run):
                 operands = map(run._array, launch.operands)
                 read += [(place(x), launch) for x in operands if type(x) is run.backend.array_type and x.size]
                 continue
-            arrays = [x.constant.value if isinstance(x, Same) else run._arrays[x] for x in launch.arguments]
+            arrays = [x.value if isinstance(x, Constant) else run._arrays[x] for x in launch.arguments]
             for loop in launch.loops:
                 written += [(place(arrays[argument]), loop) for _, argument in loop.stores]
                 loads = [step for step in loop.steps if isinstance(step, Load)]

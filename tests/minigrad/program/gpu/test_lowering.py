@@ -15,7 +15,7 @@ from minigrad.program.gpu.fusion import fuse
 from minigrad.program.gpu.lowering import GeneratedKernel, lower
 from minigrad.program.graph import Constant
 from minigrad.program.tuning import Tuning
-from minigrad.program.views import Same, find_views
+from minigrad.program.views import find_views
 from tests.support.graphs import GraphBuilder, run_one_by_one
 
 F8 = np.dtype(np.float64)
@@ -30,7 +30,7 @@ def launches(graph):
 def compute(kernel, arrays):
     """Do what a generated kernel does, one element and one step at a time; `arrays` by slot."""
     flat = [
-        np.ascontiguousarray(root.constant.value).ravel() if isinstance(root, Same) else arrays[root].reshape(-1)
+        np.ascontiguousarray(root.value).ravel() if isinstance(root, Constant) else arrays[root].reshape(-1)
         for root in kernel.arguments
     ]
     for loop in kernel.loops:
