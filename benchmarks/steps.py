@@ -22,8 +22,10 @@ from torch_twin import Twin, torch, twin_of
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.autoencoder import Autoencoder
+from vae.likelihoods import Bernoulli
 from vae.models import Model, Parameters
-from vae.objectives import Likelihood, elbo
+from vae.objectives import elbo
 from vae.optimisers import adam
 
 jax = peer("jax")
@@ -55,10 +57,10 @@ class Competitor(NamedTuple):
 def pure_step(model: Model) -> tuple[Callable, Callable, Callable]:
     """Functions of any device: parameters → the optimiser's state; (parameters, y, ε) → the loss; and the step,
     (parameters, state, y, ε) → (loss, parameters, state)."""
-    likelihood, optimiser = Likelihood("bernoulli"), adam(LEARNING_RATE, BETA1, BETA2, EPSILON)
+    optimiser = adam(LEARNING_RATE, BETA1, BETA2, EPSILON)
 
     def loss(parameters: Parameters, y: Any, noise: Any) -> Any:
-        return -mg.mean(elbo(model, likelihood, parameters, y, noise, "closed"))
+        return -mg.mean(elbo(Autoencoder(model, Bernoulli(), parameters), y, noise, "closed"))
 
     def step(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple:
         value, gradients = mg.value_and_grad(loss)(parameters, y, noise)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae.errors import UserError
+from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Likelihood, Sigma
 from vae.models import MODELS, Model, clamped
 from vae.numbers import real, whole
-from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS, Likelihood, Weights
+from vae.objectives import FORMS, REDUCTIONS, Weights
 from vae.optimisers import OPTIMISERS, Optimiser
 
 
@@ -95,15 +96,19 @@ class Config:
 
     def make_likelihood(self) -> Likelihood:
         """Q(y|z)."""
+        return LIKELIHOODS[self.decoder](self._make_sigma())
+
+    def _make_sigma(self) -> Sigma:
+        """Where the decoder's σ comes from."""
         if self.sigma in ("learned", "profiled"):
-            return Likelihood(self.decoder, self.sigma)
+            return LEARNED if self.sigma == "learned" else PROFILED
         try:
             sigma = float(self.sigma)
         except ValueError:
             sigma = math.nan
         if not 1e-9 <= sigma <= 1e9:  # far beyond, σ² overflows
             raise UserError(f"sigma must be a positive number, 1e-9 … 1e9, 'learned' or 'profiled', got {self.sigma!r}")
-        return Likelihood(self.decoder, "fixed", sigma)
+        return Sigma(sigma)
 
     def make_weights(self, image_shape: tuple[int, int, int]) -> Weights:
         """What the loss multiplies pixels' and latents' sums by."""

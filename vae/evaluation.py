@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from vae.models import Decoder, Model, Parameters
-from vae.objectives import Likelihood, elbo_sums, importance_bound
+from vae.autoencoder import Autoencoder
+from vae.objectives import elbo_sums, importance_bound
 
 PIECE = 500  # images at a time
 DRAWN = 100  # the same, of those that are only drawn
@@ -20,10 +20,14 @@ def _pieces(count: int, length: int = PIECE) -> list[slice]:
     return [slice(i, min(i + length, count)) for i in range(0, count, length)]
 
 
+def _noise(autoencoder: Autoencoder, key: Any, piece: slice, dtype: np.dtype) -> Any:
+    """ε of some images, (count, latent): numbers of one stream for all images, however they are divided."""
+    latent = autoencoder.model.latent
+    return mg.random.normal(key, (piece.stop - piece.start, latent), dtype, offset=piece.start * latent)
+
+
 def mean_elbo_sums(
-    model: Model,
-    likelihood: Likelihood,
-    parameters: Parameters,
+    autoencoder: Autoencoder,
     images: Any,
     key: Any,
     form: str = "closed",
@@ -39,8 +43,8 @@ def mean_elbo_sums(
     totals = np.zeros(2)
     for piece in _pieces(len(images)):
         y = images[piece]
-        noise = mg.random.normal(key, (len(y), model.latent), y.dtype, offset=piece.start * model.latent)
-        sums = elbo_sums(model, likelihood, parameters, y, noise, form, log_sigma)
+        noise = _noise(autoencoder, key, piece, y.dtype)
+        sums = elbo_sums(autoencoder, y, noise, form, log_sigma)
         totals += [np.sum(each, dtype=np.float64) for each in mg.to_device(sums, "cpu")]
         on_images(len(y))
     pixels, latents = totals / len(images)
@@ -53,9 +57,7 @@ def mean_elbo(*args: Any, **options: Any) -> float:
 
 
 def mean_importance_bound(
-    model: Model,
-    likelihood: Likelihood,
-    parameters: Parameters,
+    autoencoder: Autoencoder,
     images: Any,
     key: Any,
     samples: int,
@@ -69,8 +71,9 @@ def mean_importance_bound(
     total = 0.0
     for piece in _pieces(len(images)):
         y = images[piece]
-        noise = _draws(mg.random.fold_in(key, piece.start), samples, (len(y), model.latent), y.dtype, on_images)
-        bound = importance_bound(model, likelihood, parameters, y, noise, log_sigma)
+        shape = (len(y), autoencoder.model.latent)
+        noise = _draws(mg.random.fold_in(key, piece.start), samples, shape, y.dtype, on_images)
+        bound = importance_bound(autoencoder, y, noise, log_sigma)
         total += float(np.sum(mg.to_device(bound, "cpu"), dtype=np.float64))
     return total / len(images)
 
@@ -84,29 +87,29 @@ def _draws(
         on_images(shape[0])
 
 
-def profile_log_sigma(model: Model, likelihood: Likelihood, parameters: Parameters, images: Any, key: Any) -> float:
-    """ln σ at its optimum for these images: σ² = mean (y−ŷ)² (gaussian), σ = mean |y−ŷ| (laplace)."""
+def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any) -> float:
+    """ln σ at its optimum for these images: that of the mean distance of all their pixels, z sampled."""
     total, count = 0.0, 0
     for piece in _pieces(len(images)):
         y = images[piece]
-        noise = mg.random.normal(key, (len(y), model.latent), y.dtype, offset=piece.start * model.latent)
-        error = mg.to_device(y - reconstruct(model, likelihood, parameters, y, noise), "cpu").astype(np.float64)
-        total += float(np.sum(np.abs(error) if likelihood.name == "laplace" else error**2))
-        count += error.size
-    return math.log(max(total / count, 1e-12)) * (1.0 if likelihood.name == "laplace" else 0.5)
+        noise = _noise(autoencoder, key, piece, y.dtype)
+        z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+        distance = mg.to_device(autoencoder.likelihood.distance(y, autoencoder.decode(z)), "cpu")
+        total += float(np.sum(distance, dtype=np.float64))
+        count += distance.size
+    return float(autoencoder.likelihood.best_log_sigma(max(total / count, 1e-12)))
 
 
-def posterior_means(model: Model, parameters: Parameters, images: Any) -> Any:
+def posterior_means(autoencoder: Autoencoder, images: Any) -> Any:
     """μ(y) of each image, (N, latent)."""
-    return mg.concatenate([model.encode(parameters.encoder, images[p])[0] for p in _pieces(len(images))])
+    return mg.concatenate([autoencoder.encode(images[p])[0] for p in _pieces(len(images))])
 
 
-def reconstruct(model: Model, likelihood: Likelihood, parameters: Parameters, images: Any, noise: Any) -> Any:
+def reconstruct(autoencoder: Autoencoder, images: Any, noise: Any) -> Any:
     """ŷ(z(y, ε)) for images (N, H, W, C) and noise (N, latent)."""
-    z = mg.gaussian_sample(*model.encode(parameters.encoder, images), noise)
-    return likelihood.mean(model.decode(parameters.decoder, z))
+    return autoencoder.mean(mg.gaussian_sample(*autoencoder.encode(images), noise))
 
 
-def generate(model: Model, likelihood: Likelihood, decoder: Decoder, z: Any) -> Any:
-    """ŷ(z): images from the second half of the model alone (slide 20), some at a time."""
-    return mg.concatenate([likelihood.mean(model.decode(decoder, z[p])) for p in _pieces(len(z), DRAWN)])
+def generate(autoencoder: Autoencoder, z: Any) -> Any:
+    """ŷ(z), (N, H, W, C): images from the second half of the model alone (slide 20), some at a time."""
+    return mg.concatenate([autoencoder.mean(z[p]) for p in _pieces(len(z), DRAWN)])

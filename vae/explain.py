@@ -37,7 +37,7 @@ import math
 from dataclasses import dataclass
 
 from vae.config import Config
-from vae.objectives import LN_2PI
+from vae.likelihoods import Likelihood, times
 
 
 @dataclass(frozen=True)
@@ -72,59 +72,42 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
     weight = beta / s
     if math.isclose(weight, 1, rel_tol=1e-12):  # 1/D is rounded
         weight = 1.0
-    configured = likelihood.sigma if likelihood.mode == "fixed" and likelihood.name != "bernoulli" else None
-    sigma, effective, scale, offset = configured, weight, s, 0.0
-    if configured is not None and beta > 0:  # rules 2 and 3
-        sigma = configured * (math.sqrt(weight) if likelihood.name == "gaussian" else weight)
-        before, after = (_log_normaliser(likelihood.name, x) for x in (configured, sigma))
-        effective, scale, offset = 1.0, beta, pixels * (s * before - beta * after)
-    is_bound = effective >= 1 and likelihood.mode != "profiled"
-    if likelihood.mode == "profiled":
+    stated, effective, scale, offset = likelihood, weight, s, 0.0
+    absorbed = likelihood.absorb(weight) if beta > 0 else None
+    if absorbed is not None:  # rules 2 and 3
+        stated, effective, scale = absorbed, 1.0, beta
+        offset = pixels * (s * likelihood.log_normaliser() - beta * absorbed.log_normaliser())
+    is_bound = effective >= 1 and not likelihood.profiled
+    if likelihood.profiled:
         why = "σ is chosen after the batch and its noise are seen; kept for the test images it gives one"
     elif effective < 1:
-        why = f"where P(z|y) is the posterior it gives ln Q(y) + {_times(1 - effective)}KL"
+        why = f"where P(z|y) is the posterior it gives ln Q(y) + {times(1 - effective)}KL"
     elif effective > 1:
-        why = f"{_times(effective - 1)}KL below that of β = 1"
+        why = f"{times(effective - 1)}KL below that of β = 1"
     elif weight != 1:
-        given, same = (_width(likelihood.name, x) for x in (configured, sigma))
-        why = f"{_times(weight)}KL beside {given} is KL beside {same}"
+        why = f"{times(weight)}KL beside {likelihood.width()} is KL beside {stated.width()}"
     else:
         why = "the ELBO itself"
-    name = f"{likelihood.name} decoder" + " of binary pixels" * (likelihood.name == "bernoulli")
-    if likelihood.name != "bernoulli":
-        name += f", {_width(likelihood.name, sigma) if sigma else f'σ {likelihood.mode}'}"
     sentence = (
-        f"loss = {_formula(config, configured)}: {'' if scale == 1 else f'{scale:.4g} × '}−ELBO of a {name}, "
-        f"β = {effective:.4g}: {'a' if is_bound else 'no'} bound on ln Q(y) ({why})"
+        f"loss = {_formula(config, likelihood)}: {'' if scale == 1 else f'{scale:.4g} × '}−ELBO of a {stated.name} "
+        f"decoder{', ' if stated.has_sigma else ' of '}{stated.width()}, β = {effective:.4g}: "
+        f"{'a' if is_bound else 'no'} bound on ln Q(y) ({why})"
     )
+    sigma = stated.fixed_sigma
     return Explanation(None if sigma is None else sigma**2, effective, scale, offset, is_bound, why, sentence)
 
 
-def _log_normaliser(name: str, sigma: float) -> float:
-    """What a pixel costs besides its error, in nats."""
-    return 0.5 * (LN_2PI + 2 * math.log(sigma)) if name == "gaussian" else math.log(2 * sigma)
-
-
-def _width(name: str, sigma: float) -> str:
-    return f"σ² = {sigma**2:.4g}" if name == "gaussian" else f"scale {sigma:.4g}"
-
-
-def _times(factor: float) -> str:
-    """`0.5·`, and nothing for 1."""
-    return "" if f"{factor:.4g}" == "1" else f"{factor:.4g}·"
-
-
-def _formula(config: Config, sigma: float | None) -> str:
+def _formula(config: Config, likelihood: Likelihood) -> str:
     """The loss as it is computed, of one image."""
-    if config.decoder == "bernoulli":
-        pixel = "(−y ln ŷ − (1−y) ln(1−ŷ))"
-    elif sigma is None:
-        pixel = "((y−ŷ)²/2σ² + ½ ln 2πσ²)" if config.decoder == "gaussian" else "(|y−ŷ|/σ + ln 2σ)"
-    else:
-        gaussian = config.decoder == "gaussian"
-        pixel = f"{_times(1 / (2 * sigma**2))}(y−ŷ)²" if gaussian else f"{_times(1 / sigma)}|y−ŷ|"
     latents = "KL" if config.form == "closed" else "(ln P(z|y) − ln Q(z))"
-    parts = [f"{config.reduction} over pixels of {pixel}"]
-    parts += [f"{_times(config.beta)}{latents}"] * (config.beta > 0) + ["constant"] * (sigma is not None)
+    parts = [f"{config.reduction} over pixels of {likelihood.term()}"]
+    parts += [f"{times(config.beta)}{latents}"] * (config.beta > 0)
+    parts += ["constant"] * (likelihood.fixed_sigma is not None)
     clamp = "" if config.clamp is None else f", with the encoder's ln σ² within ±{config.clamp:g}"
     return " + ".join(parts) + clamp
+
+
+def implications(likelihood: Likelihood, binary: bool, pixels: int) -> str:
+    """One sentence: what the reported numbers are, whatever loss was trained, and what to compare them with."""
+    unit = f"−ELBO in nats per image, summed over {pixels} pixels and all latents, averaged over images; KL weight 1"
+    return f"{likelihood.name}: {likelihood.reported(binary)}; {unit}."

@@ -26,8 +26,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import checks
 from minigrad.core import tree
-from vae.models import Model, Parameters
-from vae.objectives import UNWEIGHTED, Likelihood, Weights, elbo_sums, elbo_terms
+from vae.autoencoder import Autoencoder
+from vae.models import Parameters
+from vae.objectives import UNWEIGHTED, Weights, elbo_sums, elbo_terms
 
 TOLERANCE = 1e-7  # of a tensor's largest gradient entry
 NONE = np.zeros(0)
@@ -148,9 +149,7 @@ def _number(x: float) -> float | None:
 
 
 def check(
-    model: Model,
-    likelihood: Likelihood,
-    parameters: Parameters,
+    autoencoder: Autoencoder,
     images: Any,
     noise: Any,
     form: str = "closed",
@@ -161,17 +160,17 @@ def check(
     on_tensor: Callable[[Tensor], None] = lambda tensor: None,
     device: str = "cpu",
 ) -> Report:
-    """Check the gradient of −mean ELBO at `parameters` for images (N, H, W, C) and frozen noise (N, latent).
+    """Check the gradient of −mean ELBO in all parameters, for images (N, H, W, C) and frozen noise (N, latent).
 
     `weights` make it that of another loss. Everything is computed in float64, the model and its gradients on `device`.
     `coordinates` entries of each tensor are drawn, the largest gradient entry always among them; of smaller tensors all
     are taken.
     """
-    parameters, images, noise = tree.map(lambda x: np.asarray(x, np.float64), (parameters, images, noise))
+    parameters, images, noise = tree.map(lambda x: np.asarray(x, np.float64), (autoencoder.parameters, images, noise))
     images, noise = mg.to_device((images, noise), device)
 
     def per_image(p: Parameters) -> Any:
-        pixels, latents = elbo_sums(model, likelihood, p, images, noise, form)
+        pixels, latents = elbo_sums(autoencoder.with_parameters(p), images, noise, form)
         return weights.pixels * pixels + weights.latents * latents
 
     def loss(p: Parameters) -> Any:
@@ -179,7 +178,7 @@ def check(
 
     def terms_on_device(p: Parameters) -> Any:
         """The terms of the loss. Differences are taken term by term and then added, to lose less to rounding."""
-        parts = elbo_terms(model, likelihood, p, images, noise, form)
+        parts = elbo_terms(autoencoder.with_parameters(p), images, noise, form)
         return mg.concatenate([mg.ravel(part) * (-w / len(images)) for part, w in zip(parts, weights, strict=True)])
 
     def terms(p: Parameters) -> Any:

@@ -17,14 +17,16 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
-from minigrad.interrupts import defer_signals
-from vae import checkpoints, files
+from vae import files
+from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
 from vae.evaluation import mean_elbo, profile_log_sigma
+from vae.likelihoods import LEARNED, Likelihood
 from vae.models import Model, Parameters
-from vae.objectives import Likelihood, elbo_sums
+from vae.objectives import elbo_sums
+from vae.signals import finished
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
@@ -60,6 +62,10 @@ class Trainer(NamedTuple):
     must not be used again."""
     initial: Callable[[], State]
 
+    def autoencoder(self, parameters: Parameters) -> Autoencoder:
+        """The model and its likelihood with these parameters."""
+        return Autoencoder(self.model, self.likelihood, parameters)
+
 
 def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str = "cpu") -> Trainer:
     """The model, its initial state and its training step. Raises UserError for images the model cannot take."""
@@ -68,7 +74,7 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
 
     def loss(parameters: Parameters, y: Any, noise: Any) -> tuple[Any, Any]:
         """The loss, and −ELBO in nats: the same number unless the configuration weighs its halves."""
-        pixels, latents = elbo_sums(model, likelihood, parameters, y, noise, config.form)
+        pixels, latents = elbo_sums(Autoencoder(model, likelihood, parameters), y, noise, config.form)
         return -mg.mean(weights.pixels * pixels + weights.latents * latents), -mg.mean(pixels + latents)
 
     def step(parameters: Parameters, state: Any, y: Any, noise: Any) -> tuple[Any, Parameters, Any]:
@@ -81,7 +87,7 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
         except MemoryError:
             sizes = f"--latent {config.latent}" + (f" and --hidden {config.hidden}" if config.model == "mlp" else "")
             raise UserError(f"the parameters of a model with {sizes} do not fit into memory: choose fewer") from None
-        if likelihood.mode == "learned":
+        if likelihood.sigma == LEARNED:
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
         return _placed(State(parameters, optimiser.init(parameters)), device, asynchronous)
 
@@ -202,16 +208,16 @@ def _stepped(advance: Callable, state: State, batch: Batch) -> tuple[State, Any]
 
 def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> State:
     """Measure, and go on to the next epoch."""
-    config, model, likelihood = trainer.config, trainer.model, trainer.likelihood
+    config, autoencoder = trainer.config, trainer.autoencoder(state.parameters)
     key = mg.to_device(_key(config, TEST, state.epoch), mg.device_of(images))
     log_sigma = None
-    if likelihood.mode == "profiled":
+    if trainer.likelihood.profiled:
         some = images[:: -(-len(images) // 2000)]  # from all over: the first ones may be of one class
-        log_sigma = profile_log_sigma(model, likelihood, state.parameters, some, mg.random.fold_in(key, 1))
+        log_sigma = profile_log_sigma(autoencoder, some, mg.random.fold_in(key, 1))
     record = {
         "epoch": state.epoch + 1,
         "train_elbo": float(state.total) / len(images),
-        "test_elbo": mean_elbo(model, likelihood, state.parameters, test, key, config.form, log_sigma),
+        "test_elbo": mean_elbo(autoencoder, test, key, config.form, log_sigma),
         "seconds": round(state.seconds, 3),
     }
     if not math.isfinite(record["test_elbo"]):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from vae.config import Config
 from vae.errors import UserError
+from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Sigma
 from vae.models import MODELS
-from vae.objectives import FORMS, REDUCTIONS, Likelihood
+from vae.objectives import FORMS, REDUCTIONS
 from vae.optimisers import OPTIMISERS
 
 SIZES = st.integers(1, 10**6)

@@ -9,7 +9,7 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import EPS, ROUNDINGS, assert_close
 from tests.support.vae import truth
-from tests.vae.test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, setting
+from tests.support.vae.settings import EVERY_FORM, EVERY_LIKELIHOOD, setting
 from vae import evaluation
 from vae.evaluation import (
     generate,
@@ -19,7 +19,8 @@ from vae.evaluation import (
     profile_log_sigma,
     reconstruct,
 )
-from vae.objectives import Likelihood, elbo
+from vae.likelihoods import LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Sigma
+from vae.objectives import elbo
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -65,8 +66,8 @@ def test_a_short_last_piece_weighs_no_more_than_its_images(pieces):
     last = np.ones((1, *autoencoder.model.image_shape))
     noise = mg.random.normal(KEY, (9, autoencoder.model.latent), np.float64)[8:]
     both = mean_elbo(autoencoder, np.concatenate([y[:8], last]), KEY) * 9
-    changed = [truth.elbo("mlp", Bernoulli(), autoencoder.parameters, image, noise, "closed")[0] for image in (last, y[8:])]
-    assert_close(both, one + changed[0] - changed[1])
+    value = lambda image: truth.elbo("mlp", Bernoulli(), autoencoder.parameters, image, noise, "closed")[0]
+    assert_close(both, one + value(last) - value(y[8:]))
 
 
 @pytest.mark.parametrize("samples", [1, 3])
@@ -76,7 +77,9 @@ def test_mean_importance_bound_is_below_its_best_and_above_its_mean_sample(piece
     total = 0.0
     for start in range(0, COUNT, pieces):
         part = y[start : start + pieces]
-        noise = mg.random.normal(mg.random.fold_in(KEY, start), (samples, len(part), autoencoder.model.latent), np.float64)
+        noise = mg.random.normal(
+            mg.random.fold_in(KEY, start), (samples, len(part), autoencoder.model.latent), np.float64
+        )
         logs = [truth.elbo("mlp", Bernoulli(), autoencoder.parameters, part, e, "sampled") for e in noise]
         total += np.sum(np.log(np.mean(np.exp(logs), axis=0)))
     assert_close(got, total / COUNT)
@@ -104,8 +107,8 @@ def test_profiled_sigma_is_the_optimum_for_all_images(pieces, name):
 
 
 def test_profiled_sigma_of_a_perfect_fit_is_finite():
-    autoencoder, *_ = setting("mlp", Bernoulli())
-    autoencoder = autoencoder.with_parameters(tree.map(np.zeros_like, autoencoder.parameters)  # ŷ = ½ everywhere)
+    autoencoder, *_ = setting("mlp", Gaussian(PROFILED))
+    autoencoder = autoencoder.with_parameters(tree.map(np.zeros_like, autoencoder.parameters))  # ŷ = ½ everywhere
     y = np.full((2, *autoencoder.model.image_shape), 0.5)
     assert math.isfinite(profile_log_sigma(autoencoder, y, KEY))
 
@@ -114,7 +117,9 @@ def test_reconstructions_are_decoded_samples(pieces):
     autoencoder, y, noise = setting("conv", Bernoulli(), 3)
     mean, log_std = truth.encode("conv", autoencoder.parameters.encoder, y)
     expected = truth.sigmoid(
-        truth.decode("conv", autoencoder.parameters.decoder, mean + np.exp(log_std) * noise, autoencoder.model.image_shape)
+        truth.decode(
+            "conv", autoencoder.parameters.decoder, mean + np.exp(log_std) * noise, autoencoder.model.image_shape
+        )
     )
     assert_close(reconstruct(autoencoder, y, noise), expected)
 
@@ -122,16 +127,17 @@ def test_reconstructions_are_decoded_samples(pieces):
 def test_generating_needs_the_decoder_and_nothing_else():
     """Slide 20: the second half of the model; an encoder of NaN makes no difference."""
     autoencoder, _, z = setting("conv", Bernoulli(), 3)
-    spoilt = autoencoder.parameters._replace(encoder=tree.map(lambda x: np.full_like(x, np.nan), autoencoder.parameters.encoder))
-    images = generate(model, Bernoulli(), spoilt.decoder, z)
-    assert_close(images, truth.sigmoid(truth.decode("conv", autoencoder.parameters.decoder, z, autoencoder.model.image_shape)))
+    parameters = autoencoder.parameters
+    spoilt = parameters._replace(encoder=tree.map(lambda x: np.full_like(x, np.nan), parameters.encoder))
+    images = generate(autoencoder.with_parameters(spoilt), z)
+    assert_close(images, truth.sigmoid(truth.decode("conv", parameters.decoder, z, autoencoder.model.image_shape)))
     assert images.min() >= 0
     assert images.max() <= 1
 
 
 def test_posterior_means_of_all_images(pieces):
     autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
-    assert_close(posterior_means(model, autoencoder.parameters, y), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
+    assert_close(posterior_means(autoencoder, y), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
 
 
 def test_more_importance_samples_give_a_tighter_bound_on_average():

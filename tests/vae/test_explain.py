@@ -18,11 +18,13 @@ import vae
 from minigrad.core import tree
 from tests.support.oracles import EPS, ROUNDINGS, assert_close, rounding
 from tests.support.vae import ppca, truth
+from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.errors import UserError
-from vae.explain import explain_loss
+from vae.explain import explain_loss, implications
+from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import Affine, Decoder, Encoder, Model, Parameters
-from vae.objectives import FORMS, REDUCTIONS, Likelihood, elbo_sums
+from vae.objectives import FORMS, REDUCTIONS, elbo_sums
 from vae.training import make_trainer
 
 SHAPE = (4, 8, 1)
@@ -363,6 +365,24 @@ def test_the_line(settings, line):
     said = explain_loss(Config(**settings), (64, 64, 3))
     assert str(said) == said.sentence == line
     assert said.why in line
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "binary", "said"),
+    [
+        (Bernoulli(), True, ["binary pixels", "bound on −ln Q(y)"]),
+        (Bernoulli(), False, ["grey pixels", "dynamically binarised", "not comparable"]),
+        (Gaussian(Sigma(0.5)), False, ["σ² = 0.25 fixed", "normaliser included", "density"]),
+        (Laplace(Sigma(0.5)), False, ["scale 0.5 fixed", "variance 0.5"]),
+        (Gaussian(LEARNED), False, ["σ learned"]),
+        (Laplace(PROFILED), False, ["σ profiled per batch, then kept for evaluation"]),
+    ],
+)
+def test_the_early_line_says_what_the_loss_implies(likelihood, binary, said):
+    line = implications(likelihood, binary, 784)
+    everywhere = ["nats per image", "summed over 784 pixels and all latents", "averaged over images", "KL weight 1"]
+    assert all(part in line for part in [likelihood.name, *said, *everywhere])
+    assert "\n" not in line
 
 
 def test_the_line_in_the_readme_is_what_is_printed():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,15 @@ from minigrad import checks
 from minigrad.core import tree
 from minigrad.core.interpreter import Interpreter, primitives
 from tests.support.vae import truth
-from tests.vae.test_objectives import EVERY_FORM, EVERY_LIKELIHOOD, EVERY_MODEL, setting
+from tests.support.vae.settings import EVERY_FORM, EVERY_LIKELIHOOD, EVERY_MODEL, setting
 from vae import gradients
+from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import load
 from vae.gradients import ADJOINT_TOLERANCE, TOLERANCE, Report, Tensor, check
+from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import clamped, mlp
-from vae.objectives import UNWEIGHTED, Likelihood, Weights, elbo, elbo_sums
+from vae.objectives import UNWEIGHTED, Weights, elbo, elbo_sums
 from vae.training import make_trainer
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
@@ -49,7 +52,8 @@ def test_right_gradients_pass(name, likelihood, form):
 def test_right_gradients_of_other_losses_pass(name, likelihood):
     """The mean over pixels plus β·KL with a clamped σ; and the weights are those of the gradient that is checked."""
     autoencoder, y, noise = setting(name, likelihood)
-    model, weights = clamped(model, 3.0), Weights(1 / 32, 0.3)
+    autoencoder = replace(autoencoder, model=clamped(autoencoder.model, 3.0))
+    weights = Weights(1 / 32, 0.3)
     report = check(autoencoder, y, noise, weights=weights, **FEW)
     assert report.passed
 
@@ -57,7 +61,9 @@ def test_right_gradients_of_other_losses_pass(name, likelihood):
         pixels, latents = elbo_sums(autoencoder.with_parameters(p), y, noise)
         return -mg.mean(pixels / 32 + 0.3 * latents)
 
-    gradient = dict(zip(tree.names(autoencoder.parameters), tree.flatten(mg.grad(loss)(autoencoder.parameters))[0], strict=True))
+    gradient = dict(
+        zip(tree.names(autoencoder.parameters), tree.flatten(mg.grad(loss)(autoencoder.parameters))[0], strict=True)
+    )
     for row in report.coordinates:
         assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-12, abs_tol=1e-15)
 
@@ -70,7 +76,9 @@ def test_every_coordinate_is_compared_with_the_real_gradient():
     gradient = dict(
         zip(
             tree.names(autoencoder.parameters),
-            tree.flatten(mg.grad(lambda p: -mg.mean(elbo(autoencoder.with_parameters(p), y, noise)))(autoencoder.parameters))[0],
+            tree.flatten(
+                mg.grad(lambda p: -mg.mean(elbo(autoencoder.with_parameters(p), y, noise)))(autoencoder.parameters)
+            )[0],
             strict=True,
         )
     )
@@ -89,19 +97,16 @@ def test_every_coordinate_is_compared_with_the_real_gradient():
 
 def test_coordinates_follow_the_seed_and_no_entry_comes_twice():
     autoencoder, y, noise = setting("mlp", Bernoulli())
-    one, same, other = (
-        [row[:2] for row in check(autoencoder, y, noise, seed=s, **FEW).coordinates]
-        for s in (0, 0, 1)
-    )
+    one, same, other = ([row[:2] for row in check(autoencoder, y, noise, seed=s, **FEW).coordinates] for s in (0, 0, 1))
     assert one == same != other
     assert len(set(one)) == len(one)
 
 
 def test_float32_parameters_are_checked_in_float64():
     autoencoder, y, noise = setting("mlp", Bernoulli())
-    narrow = tree.map(lambda x: x.astype(np.float32), (autoencoder.parameters, y, noise))
-    assert check(model, Bernoulli(), *narrow, **FEW).passed
-    assert all(leaf.dtype == np.float32 for leaf in tree.flatten(narrow)[0])
+    narrow, y, noise = tree.map(lambda x: x.astype(np.float32), (autoencoder.parameters, y, noise))
+    assert check(autoencoder.with_parameters(narrow), y, noise, **FEW).passed
+    assert all(leaf.dtype == np.float32 for leaf in tree.flatten((narrow, y, noise))[0])
 
 
 def test_tensors_are_told_as_they_are_done():
@@ -160,7 +165,9 @@ def gradient_of(name, likelihood, form) -> tuple[np.ndarray, set]:
     """The gradient of −mean ELBO in one array, and (primitive, number of arguments) of all that led to it."""
     autoencoder, y, noise = setting(name, likelihood, count=2)
     with Recorder() as recorder:
-        _, pullback = mg.vjp(lambda p: -mg.mean(elbo(autoencoder.with_parameters(p), y, noise, form)), autoencoder.parameters)
+        _, pullback = mg.vjp(
+            lambda p: -mg.mean(elbo(autoencoder.with_parameters(p), y, noise, form)), autoencoder.parameters
+        )
     return np.concatenate([g.ravel() for g in tree.flatten(pullback(np.float64(1)))[0]]), recorder.seen
 
 
@@ -363,7 +370,7 @@ def test_right_gradients_are_no_false_alarm(seed):
     config = Config(model="conv", decoder="gaussian", seed=seed)
     trainer = make_trainer(config, (28, 28, 1))
     y, noise = load("digits", size=(1, 4), seed=seed).test, mg.random.normal(mg.random.key(seed + 100), (4, 20))
-    report = check(trainer.model, trainer.likelihood, trainer.initial().parameters, y, noise, seed=seed)
+    report = check(trainer.autoencoder(trainer.initial().parameters), y, noise, seed=seed)
     assert report.passed
     assert report.max_relative_error <= TOLERANCE / 2
     assert all(t.coordinates >= min(30, math.prod(t.shape)) - 5 for t in report.tensors)
@@ -384,13 +391,13 @@ def unusual(log_sigma=None, times=1.0, pixels=0.0, clamp=None, dtype=np.float64)
     return model, tree.map(lambda x: np.asarray(x, dtype), parameters), images, noise
 
 
-LEARNED, DARK = Gaussian(LEARNED), {"log_sigma": -10, "pixels": -20}
+COLLAPSED, DARK = Gaussian(LEARNED), {"log_sigma": -10, "pixels": -20}
 UNUSUAL = {
-    "collapsed σ": (LEARNED, {"log_sigma": -20}, UNWEIGHTED),
+    "collapsed σ": (COLLAPSED, {"log_sigma": -20}, UNWEIGHTED),
     "collapsed σ, laplace": (Laplace(LEARNED), {"log_sigma": -20}, UNWEIGHTED),
-    "collapsed σ, saturated": (LEARNED, DARK, UNWEIGHTED),
-    "collapsed σ, float32": (LEARNED, {**DARK, "dtype": np.float32}, UNWEIGHTED),
-    "collapsed σ, mean, no KL": (LEARNED, DARK, Weights(1 / 36, 0.0)),
+    "collapsed σ, saturated": (COLLAPSED, DARK, UNWEIGHTED),
+    "collapsed σ, float32": (COLLAPSED, {**DARK, "dtype": np.float32}, UNWEIGHTED),
+    "collapsed σ, mean, no KL": (COLLAPSED, DARK, Weights(1 / 36, 0.0)),
     "tiny σ": (Gaussian(Sigma(1e-9)), {}, UNWEIGHTED),
     "tiny σ, laplace": (Laplace(Sigma(1e-9)), {}, UNWEIGHTED),
     "large σ": (Laplace(Sigma(1e6)), {}, UNWEIGHTED),
@@ -420,14 +427,14 @@ def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name
 def test_the_uncertainty_bounds_the_error_of_the_difference():
     """Against the complex step on plain NumPy, where σ has collapsed and most differences decide nothing."""
     model, parameters, y, noise = unusual(**DARK)
-    report = check(Autoencoder(model, LEARNED, parameters), y, noise, coordinates=8)
+    report = check(Autoencoder(model, COLLAPSED, parameters), y, noise, coordinates=8)
     assert report.undecided > 20
     leaves, structure = tree.flatten(parameters)
     largest = {t: max(abs(r.reverse) for r in report.coordinates if r.name == t) for t in tree.names(parameters)}
     for row in report.coordinates:
         moved = [np.asarray(leaf, complex) for leaf in leaves]
         moved[tree.names(parameters).index(row.name)][row.index] += 1e-20j
-        loss = -np.mean(truth.elbo("mlp", LEARNED, tree.unflatten(structure, moved), y, noise, "closed"))
+        loss = -np.mean(truth.elbo("mlp", COLLAPSED, tree.unflatten(structure, moved), y, noise, "closed"))
         exact = np.imag(loss) / 1e-20
         assert abs(row.reverse - exact) <= 1e-11 * largest[row.name]
         assert abs(row.difference - exact) <= max(row.uncertainty, 1e-11) * largest[row.name]

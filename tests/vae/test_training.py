@@ -13,7 +13,8 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import assert_close, rounding
 from tests.support.vae import truth
-from vae import checkpoints, evaluation, training
+from vae import evaluation, files, training
+from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
@@ -240,9 +241,8 @@ def test_a_profiled_sigma_is_not_profiled_on_test_images(tmp_path):
     a = run(config, tmp_path / "a")
     b = run(config, tmp_path / "b", Dataset("b", DATA.train, DATA.test**3))
     assert a.log_sigma == b.log_sigma
-    best = evaluation.profile_log_sigma(
-        make_trainer(config, (4, 4, 1)).model, config.make_likelihood(), a.parameters, DATA.train, mg.random.key(0)
-    )
+    trained = make_trainer(config, (4, 4, 1)).autoencoder(a.parameters)
+    best = evaluation.profile_log_sigma(trained, DATA.train, mg.random.key(0))
     assert abs(a.log_sigma - best) < 0.05  # another ε
 
 

@@ -15,12 +15,12 @@ from rich.table import Column, Table
 import minigrad as mg
 from minigrad.commandline import Parser
 from vae import files, gradients, terminal, training
+from vae.autoencoder import Autoencoder
 from vae.cli.options import add_device, add_model, path, picture, seed, whole
 from vae.cli.output import try_drawing
 from vae.cli.runs import choose_device, merge_settings
 from vae.config import Config
 from vae.data import load
-from vae.models import Model, Parameters
 
 ABOUT = "Compare reverse mode with finite differences for every parameter tensor."
 
@@ -49,7 +49,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         trainer = training.load_trainer(options.checkpoint)
         config = merge_settings(trainer.config, given, free=("seed",))
         parameters = training.load_state(trainer, options.checkpoint).parameters
-        trained = trainer.model, parameters
+        trained = trainer.autoencoder(parameters)
     else:
         config, trained = Config(**given), None
     report = make_report(config, options.images, options.coordinates, options.seed, trained, device)
@@ -68,13 +68,14 @@ def make_report(
     images: int,
     coordinates: int,
     seed: int,
-    trained: tuple[Model, Parameters] | None,
+    trained: Autoencoder | None,
     device: str,
 ) -> gradients.Report:
     """The gradient check of a configuration, at its initial or at given parameters."""
-    model, parameters = trained if trained else (config.make_model((28, 28, 1)), None)
-    if parameters is None:
-        parameters = training.make_trainer(config, model.image_shape).initial().parameters
+    if trained is None:
+        trainer = training.make_trainer(config, (28, 28, 1))
+        trained = trainer.autoencoder(trainer.initial().parameters)
+    model = trained.model
     if model.image_shape == (28, 28, 1):
         y = load("digits", size=(1, images), seed=seed).test
     else:
@@ -82,9 +83,7 @@ def make_report(
     noise = mg.random.normal(mg.random.fold_in(mg.random.key(seed), 1), (images, model.latent), np.float64)
     weights = config.make_weights(model.image_shape)
     return gradients.check(
-        model,
-        config.make_likelihood(),
-        parameters,
+        trained,
         y,
         noise,
         config.form,

@@ -16,6 +16,7 @@ from vae import evaluation, objectives, terminal, training
 from vae.cli.options import add_data, add_run, whole
 from vae.cli.runs import load_run, load_test_images
 from vae.errors import UserError
+from vae.explain import implications
 
 ABOUT = "Bounds on −ln Q(y) of test images, in nats per image."
 
@@ -33,7 +34,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     """Bounds on −ln Q(y) of the test images."""
     trainer, state = load_run(options)
     data = load_test_images(trainer, state, given)
-    if trainer.likelihood.mode == "profiled" and state.log_sigma is None:
+    if trainer.likelihood.profiled and state.log_sigma is None:
         raise UserError(f"{options.checkpoint} has no σ yet, it stopped within its first epoch: continue it first")
     images, key = mg.to_device((data.test, mg.random.key(options.seed)), trainer.device)
     scores = _scores(trainer, state, images, key, options.importance)
@@ -54,13 +55,13 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     console = terminal.console()
     terminal.print_table(console, table)
     pixels = int(np.prod(trainer.model.image_shape))
-    console.print(objectives.implications(trainer.likelihood, data.binary, pixels))
+    console.print(implications(trainer.likelihood, data.binary, pixels))
     return 0
 
 
 def _scores(trainer: training.Trainer, state: training.State, images: Any, key: Any, samples: int) -> dict[str, float]:
     """Every bound by its name, in nats per image, with a progress bar on stderr."""
-    common = (trainer.model, trainer.likelihood, state.parameters, images, key)
+    common = (trainer.autoencoder(state.parameters), images, key)
     with terminal.progress(terminal.console(stderr=True)) as progress:
         passes = len(objectives.FORMS) + samples
         bar = progress.add_task("evaluating", total=len(images) * passes)

@@ -10,8 +10,9 @@ from typing import Any
 from vae.config import Config
 from vae.data import NAMES, DataError
 from vae.data.places import expand_home
+from vae.likelihoods import LIKELIHOODS
 from vae.models import MODELS
-from vae.objectives import FORMS, LIKELIHOODS, REDUCTIONS
+from vae.objectives import FORMS, REDUCTIONS
 
 DEFAULTS = Config()
 FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")  # of pictures
@@ -77,7 +78,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", choices=list(MODELS), help=f"architecture ({DEFAULTS.model})")
     parser.add_argument("--latent", type=whole, help=f"latent numbers ({DEFAULTS.latent})")
     parser.add_argument("--hidden", type=whole, help=f"hidden units of the mlp ({DEFAULTS.hidden})")
-    parser.add_argument("--decoder", choices=LIKELIHOODS, help=f"Q(y|z) ({DEFAULTS.decoder})")
+    parser.add_argument("--decoder", choices=list(LIKELIHOODS), help=f"Q(y|z) ({DEFAULTS.decoder})")
     parser.add_argument("--sigma", help="σ of gaussian or laplace: a number, learned or profiled (1)")
     parser.add_argument("--form", choices=FORMS, help=f"closed KL, or sampled entropy ({DEFAULTS.form})")
     parser.add_argument("--reduction", choices=REDUCTIONS, help=f"of pixels, in the loss ({DEFAULTS.reduction})")

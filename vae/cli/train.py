@@ -14,14 +14,14 @@ from rich.progress import TextColumn
 
 import minigrad as mg
 from minigrad.commandline import Parser
-from vae import evaluation, folders, objectives, terminal, training
+from vae import evaluation, folders, terminal, training
 from vae.cli.options import DEFAULTS, add_data, add_device, add_model, add_out, positive, seed, whole
 from vae.cli.output import drop_alpha, list_files, try_drawing
 from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_same_images
 from vae.config import Config
 from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
-from vae.explain import explain_loss
+from vae.explain import explain_loss, implications
 from vae.optimisers import OPTIMISERS
 
 ABOUT = "Train a model; writes config, metrics, a checkpoint and pictures."
@@ -85,7 +85,7 @@ def train_run(
         console.print(copies)
     console.print(str(explain_loss(config, trainer.model.image_shape)))
     pixels = int(np.prod(trainer.model.image_shape))
-    console.print(f"reported: {objectives.implications(trainer.likelihood, data.binary, pixels)}")
+    console.print(f"reported: {implications(trainer.likelihood, data.binary, pixels)}")
     if state is None:
         state = trainer.initial()
         folders.clear(out)  # now that nothing is wrong with the new run
@@ -123,22 +123,21 @@ def _train_with_progress(
 
 def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: Path) -> None:
     """The pictures of a finished run."""
-    config, latent, parameters = trainer.config, trainer.model.latent, mg.to_device(state.parameters, "cpu")
+    config, latent = trainer.config, trainer.model.latent
+    autoencoder = trainer.autoencoder(mg.to_device(state.parameters, "cpu"))
     name = f"{config.model}, {latent} latents, {config.decoder} decoder, {data.name}"
     key = mg.random.fold_in(mg.random.key(config.seed), 99)
 
     def decode(z: Any) -> Any:
         z = np.asarray(z, np.float32)
-        return drop_alpha(evaluation.generate(trainer.model, trainer.likelihood, parameters.decoder, z))
+        return drop_alpha(evaluation.generate(autoencoder, z))
 
     shown = data.test[:SHOWN]
-    rebuilt = evaluation.reconstruct(
-        trainer.model, trainer.likelihood, parameters, shown, mg.random.normal(key, (len(shown), latent))
-    )
+    rebuilt = evaluation.reconstruct(autoencoder, shown, mg.random.normal(key, (len(shown), latent)))
     try_drawing("curves", out / "curves.png", list(state.history), name)
     try_drawing("reconstructions", out / "reconstructions.png", drop_alpha(shown), drop_alpha(rebuilt), name)
     try_drawing("samples", out / "samples.png", decode(mg.random.normal(mg.random.fold_in(key, 1), (64, latent))), name)
     if latent == 2:
-        means = evaluation.posterior_means(trainer.model, parameters, data.test)
+        means = evaluation.posterior_means(autoencoder, data.test)
         try_drawing("latent_plane", out / "latent-plane.png", decode, title=name)
         try_drawing("plane_encoding", out / "latent-means.png", means, data.test_labels, name)

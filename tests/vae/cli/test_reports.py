@@ -228,7 +228,8 @@ def test_evaluate_shows_progress_of_every_draw(trained):
     trainer = training.load_trainer(trained)
     parameters = training.load_state(trainer, trained).parameters
     images = np.ones((1200, 4, 4, 1), np.float32)
-    common = (trainer.model, trainer.likelihood, *mg.to_device((parameters, images, mg.random.key(0)), trainer.device))
+    parameters, images, key = mg.to_device((parameters, images, mg.random.key(0)), trainer.device)
+    common = (trainer.autoencoder(parameters), images, key)
     evaluation.mean_elbo(*common, on_images=seen.append)
     assert seen == [500, 500, 200]
     evaluation.mean_importance_bound(*common, 2, on_images=seen.append)

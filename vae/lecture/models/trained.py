@@ -7,36 +7,22 @@ so much of float32 training noise is in the parameters, none in what is claimed 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.autoencoder import Autoencoder
 from vae.config import Config
-from vae.evaluation import generate
 from vae.lecture.claims import Setting
-from vae.models import Model, Parameters
-from vae.objectives import Likelihood
 from vae.pictures import grid
 from vae.training import make_trainer
 
 IMAGES = 4000  # to train on
 
 
-class Trained(NamedTuple):
-    """A model, what its numbers mean, and its parameters in float64."""
-
-    model: Model
-    likelihood: Likelihood
-    parameters: Parameters
-
-    def decode(self, z: np.ndarray) -> np.ndarray:
-        """ŷ(z), (N, H, W, C), of z (N, latent): the second half alone."""
-        return generate(self.model, self.likelihood, self.parameters.decoder, z)
-
-
-def train(setting: Setting, epochs: int, **choices: Any) -> Trained:
+def train(setting: Setting, epochs: int, **choices: Any) -> Autoencoder:
     """The autoencoder of these choices (see `vae.config.Config`) after some epochs on the first IMAGES images.
 
     The same choices are trained once in a setting.
@@ -45,14 +31,14 @@ def train(setting: Setting, epochs: int, **choices: Any) -> Trained:
     return setting.once(config, lambda: _train(setting, config))
 
 
-def _train(setting: Setting, config: Config) -> Trained:
+def _train(setting: Setting, config: Config) -> Autoencoder:
     images = setting.images.train[:IMAGES]
     trainer = make_trainer(config, images.shape[1:])
     parameters, optimiser = trainer.initial()[:2]
     for epoch in range(config.epochs):
         for rows, noise in batches(setting.key(f"epoch {epoch}"), len(images), config.batch, config.latent):
             _, parameters, optimiser = trainer.step(parameters, optimiser, images[rows], noise)
-    return Trained(trainer.model, trainer.likelihood, in_float64(parameters))
+    return trainer.autoencoder(in_float64(parameters))
 
 
 def batches(key: Any, images: int, size: int, latent: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

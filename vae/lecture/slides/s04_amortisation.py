@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
+from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.exact import PPCA, log_normal, some_ppca
-from vae.lecture.models.trained import Trained, show_rows, test_images, train
+from vae.lecture.models.trained import show_rows, test_images, train
 from vae.lecture.slides.s06_elbo import elbo
 from vae.objectives import kl_to_prior
 from vae.optimisers import adam
@@ -87,20 +88,20 @@ class Hunt(NamedTuple):
     seconds: tuple[float, float]  # of the encoder, of the search
 
 
-def bounds(model: Trained, y: np.ndarray, place: tuple[Any, Any], noise: np.ndarray) -> Any:
+def bounds(model: Autoencoder, y: np.ndarray, place: tuple[Any, Any], noise: np.ndarray) -> Any:
     """The ELBO of each image under N(μ, diag s²), (N, d) each, for each draw of noise (S, N, d): (S, N), in nats."""
     mean, log_std = place[0], place[1]
     z = mg.reshape(mean + mg.exp(log_std) * noise, (-1, mean.shape[1]))
-    pixels = mg.reshape(model.model.decode(model.parameters.decoder, z), (len(noise), *y.shape))
+    pixels = mg.reshape(model.decode(z), (len(noise), *y.shape))
     log_prob = mg.sum(model.likelihood.log_prob(y, pixels), axis=(2, 3, 4))
     return log_prob - mg.sum(kl_to_prior(mean, log_std), axis=1)
 
 
-def hunt(setting: Setting, name: str) -> tuple[Trained, Hunt]:
+def hunt(setting: Setting, name: str) -> tuple[Autoencoder, Hunt]:
     """A trained autoencoder, and a search for each of some test images, from `name`: "prior" or "encoder"."""
     model = train(setting, EPOCHS, latent=LATENT, hidden=HIDDEN)
     y, began = test_images(setting, IMAGES), time.perf_counter()
-    encoded = model.model.encode(model.parameters.encoder, y)
+    encoded = model.encode(y)
     took = time.perf_counter() - began
     place = np.zeros((2, len(y), LATENT)) if name == "prior" else np.stack(encoded)
     noise = setting.normal("search", STEPS, DRAWS, len(y), LATENT)  # new in each step: nothing to learn by heart
@@ -114,7 +115,7 @@ def hunt(setting: Setting, name: str) -> tuple[Trained, Hunt]:
     return model, Hunt(y, encoded, path, (took, time.perf_counter() - began))
 
 
-def judged(setting: Setting, model: Trained, hunt: Hunt, *places: Any) -> list[np.ndarray]:
+def judged(setting: Setting, model: Autoencoder, hunt: Hunt, *places: Any) -> list[np.ndarray]:
     """The ELBO of each image at each place, (S, N), all on the same noise, which no search has seen."""
     noise = setting.normal("judge", FRESH, len(hunt.y), LATENT)
     return [bounds(model, hunt.y, place, noise) for place in places]
@@ -174,7 +175,7 @@ def gaps(axes: Any, draws: np.ndarray) -> None:
     axes.set(xlabel="test image, in order of its gap", ylabel="amortisation gap (nats)")
 
 
-def racing(setting: Setting, model: Trained, found: Hunt) -> Callable[[Any], None]:
+def racing(setting: Setting, model: Autoencoder, found: Hunt) -> Callable[[Any], None]:
     """The mean bound as the search goes on, beside the encoder's."""
 
     def draw(axes: Any) -> None:
@@ -190,7 +191,7 @@ def racing(setting: Setting, model: Trained, found: Hunt) -> Callable[[Any], Non
     return draw
 
 
-def side_by_side(axes: Any, model: Trained, found: Hunt, steps: float) -> None:
+def side_by_side(axes: Any, model: Autoencoder, found: Hunt, steps: float) -> None:
     """Eight images, what search has found for them so far, and what the encoder gave."""
-    rows = [found.y[:8], model.decode(found.path[int(steps)][0][:8]), model.decode(found.encoded[0][:8])]
+    rows = [found.y[:8], model.mean(found.path[int(steps)][0][:8]), model.mean(found.encoded[0][:8])]
     show_rows(axes, rows, ("y", f"{int(steps)} steps\nof search", "encoder"))

@@ -21,21 +21,23 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.autoencoder import Autoencoder
 from vae.gradients import TOLERANCE, check
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled
-from vae.models import Model, Parameters, conv
-from vae.objectives import Likelihood, elbo, log_normal
+from vae.likelihoods import Gaussian, Sigma
+from vae.models import conv
+from vae.objectives import elbo, log_normal
 from vae.pictures import BLUE, GREY, INK, VERMILION
 
 IMAGES, LATENT = 3, 2
-GAUSSIAN = Likelihood("gaussian", sigma=0.5)
+GAUSSIAN = Gaussian(Sigma(0.5))
 
 
-def small_vae(setting: Setting) -> tuple[Model, Parameters, np.ndarray, np.ndarray]:
-    """The lecture's convolutional autoencoder for 4×4 images, its parameters, images y and noise ε."""
+def small_vae(setting: Setting) -> tuple[Autoencoder, np.ndarray, np.ndarray]:
+    """The lecture's convolutional autoencoder for 4×4 images, images y and noise ε."""
     model = conv((4, 4, 1), LATENT, features=(1, 2))
-    parameters = model.init(setting.key("parameters"), np.float64)
-    return model, parameters, setting.uniform("images", IMAGES, 4, 4, 1), setting.normal("noise", IMAGES, LATENT)
+    autoencoder = Autoencoder(model, GAUSSIAN, model.init(setting.key("parameters"), np.float64))
+    return autoencoder, setting.uniform("images", IMAGES, 4, 4, 1), setting.normal("noise", IMAGES, LATENT)
 
 
 def encoding(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
@@ -107,9 +109,9 @@ def density_of_the_sample(setting: Setting) -> Sides:
     "∂L/∂θ by reverse mode = (L(θ − 2h) − 8 L(θ − h) + 8 L(θ + h) − L(θ + 2h)) / 12h, for each number θ in Φ and Ψ",
 )
 def every_parameter(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
-    count = sum(leaf.size for leaf in tree.flatten(parameters)[0])
-    report = check(model, GAUSSIAN, parameters, y, noise, form="sampled", coordinates=count)
+    autoencoder, y, noise = small_vae(setting)
+    count = sum(leaf.size for leaf in tree.flatten(autoencoder.parameters)[0])
+    report = check(autoencoder, y, noise, form="sampled", coordinates=count)
     worst = max(report.coordinates, key=lambda c: c.relative)
     error = report.max_relative_error if len(report.coordinates) == count else math.inf
     draw = partial(_along_a_parameter, setting)
@@ -205,12 +207,13 @@ def _curves_of_frozen_noise(axes: Any, std: float) -> None:
 
 def _along_a_parameter(setting: Setting, axes: Any) -> None:
     """The ELBO while one parameter moves: with one ε kept, and with a fresh ε each time."""
-    model, parameters, y, noise = small_vae(setting)
+    autoencoder, y, noise = small_vae(setting)
+    parameters = autoencoder.parameters
 
     def bound(t: float, noise: np.ndarray) -> Any:
         head = parameters.encoder.mean
         moved = parameters.encoder._replace(mean=head._replace(b=head.b + t * np.eye(LATENT)[0]))
-        return mg.mean(elbo(model, GAUSSIAN, parameters._replace(encoder=moved), y, noise, "sampled"))
+        return mg.mean(elbo(autoencoder.with_parameters(parameters._replace(encoder=moved)), y, noise, "sampled"))
 
     steps = np.linspace(-2, 2, 81)
     fresh = setting.normal("fresh", len(steps), IMAGES, LATENT)

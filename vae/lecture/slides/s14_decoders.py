@@ -19,9 +19,11 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
-from vae.models import Model, Parameters, mlp
-from vae.objectives import Likelihood, elbo, log_normal
+from vae.likelihoods import LEARNED, PROFILED, Gaussian, Sigma
+from vae.models import mlp
+from vae.objectives import elbo, log_normal
 from vae.pictures import BLUE, GREY, VERMILION
 
 IMAGES, SHAPE, LATENT = 5, (3, 4, 1), 2
@@ -30,24 +32,24 @@ REACH = 9  # standard deviations to both sides: beyond is 10⁻¹⁸ of a Gaussi
 SIGMAS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
-def small_vae(setting: Setting) -> tuple[Model, Parameters, np.ndarray, np.ndarray]:
-    """An autoencoder, its parameters, images y and noise ε."""
+def small_vae(setting: Setting, sigma: Sigma = LEARNED) -> tuple[Autoencoder, np.ndarray, np.ndarray]:
+    """An autoencoder with the L2 decoder, images y and noise ε."""
     model = mlp(SHAPE, LATENT, hidden=8)
-    parameters = model.init(setting.key("parameters"), np.float64)
-    return model, parameters, setting.uniform("images", IMAGES, *SHAPE), setting.normal("noise", IMAGES, LATENT)
+    autoencoder = Autoencoder(model, Gaussian(sigma), model.init(setting.key("parameters"), np.float64))
+    return autoencoder, setting.uniform("images", IMAGES, *SHAPE), setting.normal("noise", IMAGES, LATENT)
 
 
-def squared_error(model: Model, parameters: Parameters, y: Any, z: Any) -> Any:
+def squared_error(autoencoder: Autoencoder, y: Any, z: Any) -> Any:
     """S = ‖y − ŷ(z)‖² of each image, (N,)."""
-    return mg.sum((y - mg.sigmoid(model.decode(parameters.decoder, z))) ** 2, axis=(1, 2, 3))
+    return mg.sum((y - autoencoder.mean(z)) ** 2, axis=(1, 2, 3))
 
 
-def slide_17(model: Model, parameters: Parameters, y: Any, noise: Any, sigma: Any) -> Any:
+def slide_17(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
     """The slide's objective for each image, (N,), in nats: ln Q(z) − S/2σ² − ln P(z|y), sampled at z(y, ε)."""
-    mean, log_std = model.encode(parameters.encoder, y)
+    mean, log_std = autoencoder.encode(y)
     z = mg.gaussian_sample(mean, log_std, noise)
     entropy_and_prior = mg.sum(log_normal(z) - log_normal(z, mean, log_std), axis=1)
-    return entropy_and_prior - squared_error(model, parameters, y, z) / (2 * sigma**2)
+    return entropy_and_prior - squared_error(autoencoder, y, z) / (2 * sigma**2)
 
 
 def flat(gradients: Any) -> np.ndarray:
@@ -70,10 +72,8 @@ def normaliser(setting: Setting) -> Sides:
 
 @claim(17, "The slide's objective is the ELBO, up to a constant.", "ELBO − slide's objective = −(D/2) ln 2πσ²")
 def dropped_constant(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
-    gaussians = [Likelihood("gaussian", sigma=sigma) for sigma in SIGMAS]
-    left = [elbo(model, gaussian, parameters, y, noise, "sampled") for gaussian in gaussians]
-    slide = [slide_17(model, parameters, y, noise, sigma) for sigma in SIGMAS]
+    left = [elbo(*small_vae(setting, Sigma(sigma)), "sampled") for sigma in SIGMAS]
+    slide = [slide_17(*small_vae(setting), sigma) for sigma in SIGMAS]
     constant = [-D / 2 * math.log(2 * math.pi * sigma**2) for sigma in SIGMAS]
     right = np.stack(slide) + np.array(constant)[:, None]
     return equal(np.stack(left), right, draw=partial(_both, np.array(left).mean(1), np.array(slide).mean(1)))
@@ -81,10 +81,10 @@ def dropped_constant(setting: Setting) -> Sides:
 
 @claim(17, "For a fixed σ the constant changes no gradient.", "∂ ELBO/∂θ = ∂ slide's objective/∂θ  for each θ in Φ, Ψ")
 def same_gradients(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
-    gaussian = Likelihood("gaussian", sigma=0.3)
-    left = mg.grad(lambda p: mg.mean(elbo(model, gaussian, p, y, noise, "sampled")))(parameters)
-    right = mg.grad(lambda p: mg.mean(slide_17(model, p, y, noise, 0.3)))(parameters)
+    autoencoder, y, noise = small_vae(setting, Sigma(0.3))
+    at, parameters = autoencoder.with_parameters, autoencoder.parameters
+    left = mg.grad(lambda p: mg.mean(elbo(at(p), y, noise, "sampled")))(parameters)
+    right = mg.grad(lambda p: mg.mean(slide_17(at(p), y, noise, 0.3)))(parameters)
     return equal(flat(left), flat(right), draw=partial(_gradients, flat(left), flat(right)))
 
 
@@ -94,33 +94,32 @@ def same_gradients(setting: Setting) -> Sides:
     "∂ slide's objective/∂ ln σ = S/σ² > 0",
 )
 def sigma_without_the_constant(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
-    slope = mg.grad(lambda log_sigma: mg.sum(slide_17(model, parameters, y, noise, mg.exp(log_sigma))))
+    autoencoder, y, noise = small_vae(setting)
+    slope = mg.grad(lambda log_sigma: mg.sum(slide_17(autoencoder, y, noise, mg.exp(log_sigma))))
     left = [slope(math.log(sigma)) for sigma in SIGMAS]
-    z = mg.gaussian_sample(*model.encode(parameters.encoder, y), noise)
-    right = [mg.sum(squared_error(model, parameters, y, z)) / sigma**2 for sigma in SIGMAS]
+    z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+    right = [mg.sum(squared_error(autoencoder, y, z)) / sigma**2 for sigma in SIGMAS]
     return equal(left, right, draw=partial(_slopes, setting))
 
 
 @claim(17, "With it, σ² has an optimum: the mean squared error.", "σ² = S/D:   ∂ ln Q(y|z)/∂ ln σ = S/σ² − D = 0")
 def best_sigma(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
-    learned = Likelihood("gaussian", "learned")
-    z = mg.gaussian_sample(*model.encode(parameters.encoder, y), noise)
-    best = 0.5 * np.log(squared_error(model, parameters, y, z) / D)[:, None, None, None]  # one ln σ an image
-    pixels = model.decode(parameters.decoder, z)
-    left = mg.grad(lambda log_sigma: mg.sum(learned.log_prob(y, pixels, log_sigma)))(best)
+    autoencoder, y, noise = small_vae(setting)
+    z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+    best = 0.5 * np.log(squared_error(autoencoder, y, z) / D)[:, None, None, None]  # one ln σ an image
+    pixels = autoencoder.decode(z)
+    left = mg.grad(lambda log_sigma: mg.sum(autoencoder.likelihood.log_prob(y, pixels, log_sigma)))(best)
     moved = Slider("σ", SIGMAS, partial(_residuals, setting))
     return equal(left / D, np.zeros(left.shape), draw=lambda axes: _residuals(setting, axes, 0.3), slider=moved)
 
 
 @claim(17, "At that optimum the term is a logarithm.", "max_σ ln Q(y|z) = −(D/2) ln(2πe·S/D)")
 def profiled(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
-    z = mg.gaussian_sample(*model.encode(parameters.encoder, y), noise)
-    pixels = model.decode(parameters.decoder, z)
-    left = [mg.sum(Likelihood("gaussian", "profiled").log_prob(y[i : i + 1], pixels[i : i + 1])) for i in range(IMAGES)]
-    error = squared_error(model, parameters, y, z)
+    autoencoder, y, noise = small_vae(setting)
+    z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+    pixels = autoencoder.decode(z)
+    left = [mg.sum(Gaussian(PROFILED).log_prob(y[i : i + 1], pixels[i : i + 1])) for i in range(IMAGES)]
+    error = squared_error(autoencoder, y, z)
     right = -D / 2 * np.log(2 * math.pi * math.e * error / D)
     return equal(left, right, draw=partial(_profiles, error))
 
@@ -131,11 +130,13 @@ def profiled(setting: Setting) -> Sides:
     "∂/∂θ max_σ ln Q(y|z; σ, θ) = ∂/∂θ ln Q(y|z; σ*, θ)  for each θ in Φ, Ψ",
 )
 def envelope(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
-    z = mg.gaussian_sample(*model.encode(parameters.encoder, y), noise)
-    best = math.sqrt(mg.sum(squared_error(model, parameters, y, z)) / (D * IMAGES))  # of all images together
-    ways = Likelihood("gaussian", "profiled"), Likelihood("gaussian", sigma=best)
-    left, right = (flat(mg.grad(lambda p, way=way: mg.sum(elbo(model, way, p, y, noise)))(parameters)) for way in ways)
+    autoencoder, y, noise = small_vae(setting)
+    z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+    best = math.sqrt(mg.sum(squared_error(autoencoder, y, z)) / (D * IMAGES))  # of all images together
+    ways = (small_vae(setting, sigma)[0] for sigma in (PROFILED, Sigma(best)))
+    left, right = (
+        flat(mg.grad(lambda p, way=way: mg.sum(elbo(way.with_parameters(p), y, noise)))(way.parameters)) for way in ways
+    )
     return equal(left, right, draw=partial(_envelope, setting, best))
 
 
@@ -170,9 +171,9 @@ def _gradients(left: np.ndarray, right: np.ndarray, axes: Any) -> None:
 
 
 def _slopes(setting: Setting, axes: Any) -> None:
-    model, parameters, y, noise = small_vae(setting)
-    z = mg.gaussian_sample(*model.encode(parameters.encoder, y), noise)
-    error = float(mg.mean(squared_error(model, parameters, y, z)))
+    autoencoder, y, noise = small_vae(setting)
+    z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+    error = float(mg.mean(squared_error(autoencoder, y, z)))
     sigma = np.geomspace(0.1, 5, 200)
     axes.plot(sigma, error / sigma**2, color=VERMILION, label="slide 17: S/σ²")
     axes.plot(sigma, error / sigma**2 - D, color=BLUE, label="with the constant: S/σ² − D")
@@ -184,9 +185,9 @@ def _slopes(setting: Setting, axes: Any) -> None:
 
 def _residuals(setting: Setting, axes: Any, sigma: float) -> None:
     """The errors of one image's pixels, and the Gaussian that a σ expects."""
-    model, parameters, y, noise = small_vae(setting)
-    z = mg.gaussian_sample(*model.encode(parameters.encoder, y), noise)
-    error = np.ravel(y - mg.sigmoid(model.decode(parameters.decoder, z)))
+    autoencoder, y, noise = small_vae(setting)
+    z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+    error = np.ravel(y - autoencoder.mean(z))
     best = math.sqrt(np.mean(error**2))
     x = np.linspace(-1, 1, 301)
     axes.hist(error, bins=np.linspace(-1, 1, 21), density=True, color=GREY, alpha=0.4, label="y − ŷ, all pixels")
@@ -220,15 +221,13 @@ def _profiles(error: np.ndarray, axes: Any) -> None:
 
 def _envelope(setting: Setting, best: float, axes: Any) -> None:
     """Both objectives along the gradient: they touch where σ is best, with one slope."""
-    model, parameters, y, noise = small_vae(setting)
-    ways = {
-        "σ at its best everywhere": Likelihood("gaussian", "profiled"),
-        "σ held": Likelihood("gaussian", sigma=best),
-    }
-    direction = mg.grad(lambda p: mg.mean(elbo(model, ways["σ held"], p, y, noise)))(parameters)
+    autoencoder, y, noise = small_vae(setting)
+    held, parameters = small_vae(setting, Sigma(best))[0], autoencoder.parameters
+    ways = {"σ at its best everywhere": small_vae(setting, PROFILED)[0], "σ held": held}
+    direction = mg.grad(lambda p: mg.mean(elbo(held.with_parameters(p), y, noise)))(parameters)
     steps = np.linspace(-0.3, 0.3, 61)
     for (name, way), colour in zip(ways.items(), (BLUE, VERMILION)):
         moved = [tree.map(lambda p, d, t=t: p + t * d, parameters, direction) for t in steps]
-        axes.plot(steps, [mg.mean(elbo(model, way, p, y, noise)) for p in moved], color=colour, label=name)
+        axes.plot(steps, [mg.mean(elbo(way.with_parameters(p), y, noise)) for p in moved], color=colour, label=name)
     axes.set(xlabel="step along the gradient", ylabel="ELBO (nats per image)")
     axes.legend(frameon=False, fontsize=8)

@@ -24,9 +24,11 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.autoencoder import Autoencoder
+from vae.evaluation import generate
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
 from vae.lecture.models.exact import log_normal
-from vae.lecture.models.trained import Trained, show_rows, test_images, train
+from vae.lecture.models.trained import show_rows, test_images, train
 from vae.lecture.slides.s06_elbo import parts
 from vae.models import Parameters
 from vae.objectives import elbo
@@ -38,12 +40,12 @@ PLANE_EPOCHS, PLANE_HIDDEN, PLANE_IMAGES, PLANE_DRAWS = 25, 128, 60, 400
 REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z|y)
 
 
-def convolutional(setting: Setting) -> Trained:
+def convolutional(setting: Setting) -> Autoencoder:
     """Slide 15's network, trained."""
     return train(setting, EPOCHS, model="conv", latent=LATENT, batch=BATCH, learning_rate=RATE)
 
 
-def plane(setting: Setting) -> Trained:
+def plane(setting: Setting) -> Autoencoder:
     """An autoencoder whose z is a point of a plane."""
     return train(setting, PLANE_EPOCHS, latent=2, hidden=PLANE_HIDDEN)
 
@@ -63,7 +65,7 @@ def independent_pixels(train_images: np.ndarray, y: np.ndarray) -> np.ndarray:
 def a_convolutional_vae_knows_images(setting: Setting) -> Sides:
     trained, y = convolutional(setting), test_images(setting, IMAGES)
     noise = setting.normal("test noise", len(y), LATENT)
-    bound = elbo(*trained, y, noise)
+    bound = elbo(trained, y, noise)
     baseline = independent_pixels(setting.images.train, y)
     error = np.std(bound - baseline, ddof=1) / np.sqrt(len(y))
     draw = compared(baseline, bound)
@@ -79,20 +81,20 @@ def a_convolutional_vae_knows_images(setting: Setting) -> Sides:
 def both_forms_agree_on_images(setting: Setting) -> Sides:
     trained, y = convolutional(setting), test_images(setting, FEW)
     noise = setting.normal("noise of both forms", DRAWS, len(y), LATENT)
-    sampled_form, closed_form = ([elbo(*trained, y, eps, form) for eps in noise] for form in ("sampled", "closed"))
+    sampled_form, closed_form = ([elbo(trained, y, eps, form) for eps in noise] for form in ("sampled", "closed"))
     difference = np.subtract(sampled_form, closed_form)  # (S, N)
     return sampled(difference.mean(1), 0.0, draw=lambda axes: settling(axes, difference))
 
 
-def without_encoder(trained: Trained) -> Trained:
+def without_encoder(trained: Autoencoder) -> Autoencoder:
     """The same with NaN for every number of the encoder: whatever touches it is NaN too."""
     encoder = tree.map(lambda leaf: np.full(leaf.shape, np.nan), trained.parameters.encoder)
-    return trained._replace(parameters=Parameters(encoder, trained.parameters.decoder))
+    return trained.with_parameters(Parameters(encoder, trained.parameters.decoder))
 
 
-def samples(trained: Trained, noise: np.ndarray) -> np.ndarray:
+def samples(trained: Autoencoder, noise: np.ndarray) -> np.ndarray:
     """Images ŷ(z) of z = ε ~ N(0, I), (N, latent)."""
-    return trained.decode(noise)
+    return generate(trained, noise)
 
 
 @claim(
@@ -114,29 +116,29 @@ def sampling_needs_no_encoder(setting: Setting) -> Sides:
 # The plane
 
 
-def lattice(trained: Trained, y: np.ndarray) -> np.ndarray:
+def lattice(trained: Autoencoder, y: np.ndarray) -> np.ndarray:
     """The points of a square grid over the plane, (Z, 2), as far out as Q(z) or any P(z|y) has weight."""
-    mean, log_std = trained.model.encode(trained.parameters.encoder, y)
+    mean, log_std = trained.encode(y)
     reach = max(REACH, np.max(np.abs(mean) + 6 * np.exp(log_std)))
     line = np.arange(-reach, reach, STEP)
     return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
 
 
-def log_joint(trained: Trained, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def log_joint(trained: Autoencoder, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """ln Q(z, y) of each image at each z (Z, 2), (N, Z): decoder and Q(z) alone.
 
     ln Q(y|z) = Σ_j y_j l_j − ln(1 + e^(l_j)) for logits l, as in `vae.objectives`.
     """
     flat, pieces = y.reshape(len(y), -1), []
     for piece in np.array_split(z, 200):
-        logits = trained.model.decode(trained.parameters.decoder, piece).reshape(len(piece), -1)
+        logits = trained.decode(piece).reshape(len(piece), -1)
         pieces.append(flat @ logits.T - np.sum(mg.softplus(logits), axis=1) + log_normal(piece))
     return np.concatenate(pieces, axis=1)
 
 
-def log_encoder(trained: Trained, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def log_encoder(trained: Autoencoder, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """ln P(z|y) of each image at each z (Z, 2), (N, Z)."""
-    mean, log_std = (out[:, None] for out in trained.model.encode(trained.parameters.encoder, y))
+    mean, log_std = (out[:, None] for out in trained.encode(y))
     return log_normal((z - mean) * np.exp(-log_std)) - np.sum(log_std, axis=2)
 
 
@@ -150,7 +152,7 @@ def the_second_half_knows_the_evidence(setting: Setting) -> Sides:
     trained, y = plane(setting), test_images(setting, PLANE_IMAGES)
     z = lattice(trained, y)
     noise = setting.normal("plane noise", PLANE_DRAWS, len(y), 2)
-    bound = np.array([elbo(*trained, y, eps, "sampled") for eps in noise])
+    bound = np.array([elbo(trained, y, eps, "sampled") for eps in noise])
     joint, log_p = log_joint(trained, y, z), log_encoder(trained, y, z)
     evidence = mg.logsumexp(joint, axis=1) + 2 * np.log(STEP)
     divergence = np.sum(np.exp(log_p) * (log_p - joint + evidence[:, None]), axis=1) * STEP**2
@@ -216,9 +218,9 @@ def sheet(axes: Any, images: np.ndarray) -> None:
     show_rows(axes, [images[i : i + 10] for i in range(0, len(images), 10)], [""] * (len(images) // 10))
 
 
-def posterior(axes: Any, trained: Trained, y: np.ndarray, z: np.ndarray, joint: np.ndarray) -> None:
+def posterior(axes: Any, trained: Autoencoder, y: np.ndarray, z: np.ndarray, joint: np.ndarray) -> None:
     """Q(z|y) over the plane, by the grid, and the encoder's P(z|y): an ellipse two standard deviations wide."""
-    mean, log_std = (out[0] for out in trained.model.encode(trained.parameters.encoder, y))
+    mean, log_std = (out[0] for out in trained.encode(y))
     side = int(np.sqrt(len(joint)))
     density = np.exp(joint - joint.max()).reshape(side, side)
     place = density.sum(0), density.sum(1)  # along z₁, along z₂
@@ -238,7 +240,7 @@ def posterior(axes: Any, trained: Trained, y: np.ndarray, z: np.ndarray, joint: 
     small.set_title("y", fontsize=9)
 
 
-def map_of(axes: Any, trained: Trained) -> None:
+def map_of(axes: Any, trained: Autoencoder) -> None:
     """ŷ(z) on a grid of quantiles, z₂ largest at the top."""
     rows, columns = 12, 21
     z = np.stack(np.meshgrid(quantiles(columns), quantiles(rows)[::-1]), axis=-1).reshape(-1, 2)
@@ -251,7 +253,7 @@ def map_of(axes: Any, trained: Trained) -> None:
     axes.set(xlabel="z₁, in steps of equal probability", ylabel="z₂")
 
 
-def column(axes: Any, trained: Trained, z1: float) -> None:
+def column(axes: Any, trained: Autoencoder, z1: float) -> None:
     """ŷ(z) along z₂, for one z₁."""
     line = quantiles(24)
     images = samples(trained, np.stack([np.full(24, z1), line], axis=1))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
 from vae.lecture.slides.s14_decoders import flat, slide_17, small_vae, squared_error
 from vae.objectives import kl_to_prior, log_normal
@@ -80,12 +81,12 @@ def lengths_on_a_grid(setting: Setting) -> Sides:
     return at_most(saved, np.concatenate([saved[1:], limit[None]]), draw=lambda axes: _cells(axes, 4), slider=moved)
 
 
-def slide_18(model: Any, parameters: Any, y: Any, noise: Any, sigma: Any) -> Any:
+def slide_18(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
     """The slide's objective for each image, (N,): |z|_Φ + S/2σ² − |z|_{Ψ,y}, bits and nats as they stand."""
-    mean, log_std = model.encode(parameters.encoder, y)
+    mean, log_std = autoencoder.encode(y)
     z = mg.gaussian_sample(mean, log_std, noise)
     bits = code_length(log_normal(z)) - code_length(log_normal(z, mean, log_std))
-    return bits + squared_error(model, parameters, y, z) / (2 * sigma**2)
+    return bits + squared_error(autoencoder, y, z) / (2 * sigma**2)
 
 
 @claim(
@@ -94,10 +95,11 @@ def slide_18(model: Any, parameters: Any, y: Any, noise: Any, sigma: Any) -> Any
     "|z|_Φ + S/2σ² − |z|_{Ψ,y} = (1/ln 2)·[−ln Q(z) + S/2σ²_{eff} + ln P(z|y)],   σ²_{eff} = σ²/ln 2",
 )
 def bits_plus_nats(setting: Setting) -> Sides:
-    model, parameters, y, noise = small_vae(setting)
+    autoencoder, y, noise = small_vae(setting)
+    at, parameters = autoencoder.with_parameters, autoencoder.parameters
     sigma, effective = 0.3, 0.3 / math.sqrt(LN_2)
-    left = mg.value_and_grad(lambda p: mg.sum(slide_18(model, p, y, noise, sigma)))(parameters)
-    right = mg.value_and_grad(lambda p: -mg.sum(slide_17(model, p, y, noise, effective)) / LN_2)(parameters)
+    left = mg.value_and_grad(lambda p: mg.sum(slide_18(at(p), y, noise, sigma)))(parameters)
+    right = mg.value_and_grad(lambda p: -mg.sum(slide_17(at(p), y, noise, effective)) / LN_2)(parameters)
     moved = Slider("σ²", (0.05, 0.1, 0.2, 0.3, 0.4, 0.5), _too_far_down)
     return equal(flat(left), flat(right), draw=lambda axes: _too_far_down(axes, 0.2), slider=moved)
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.coders import LATENT, Trained, code, coded, coder, decode, terms
 from vae.lecture.models.exact import LN_2PI
 from vae.lecture.models.trained import show_rows, test_images
 from vae.lecture.slides.s06_elbo import elbo
 from vae.lecture.slides.s19_ladder import code_length
-from vae.objectives import Likelihood
+from vae.likelihoods import Gaussian, Sigma
 from vae.objectives import elbo as training_objective
 from vae.pictures import BLUE, GREY, VERMILION
 
@@ -31,9 +32,9 @@ NAMES = {"L2": "VAE", "quantised z": "rate–distortion"}
 
 def in_vae_words(trained: Trained, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """−ELBO of each image as it is trained on, (N,), in nats, with σ² = T and without (D/2) ln 2πσ²."""
-    likelihood = Likelihood("gaussian", "fixed", math.sqrt(trained.price))
+    vae = Autoencoder(trained.model, Gaussian(Sigma(math.sqrt(trained.price))), trained.coder.net)
     normaliser = 0.5 * y[0].size * (LN_2PI + math.log(trained.price))
-    return -training_objective(trained.model, likelihood, trained.coder.net, y, noise, "sampled") - normaliser
+    return -training_objective(vae, y, noise, "sampled") - normaliser
 
 
 def in_words_of_rate_and_distortion(trained: Trained, y: np.ndarray) -> np.ndarray:

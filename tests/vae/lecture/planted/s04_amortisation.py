@@ -1,5 +1,7 @@
 """A mistake for each claim of vae/lecture/slides/s04_amortisation.py, which must make it fail."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import minigrad as mg
@@ -39,8 +41,7 @@ def _heads_swapped(monkeypatch):
     def train(*choices, **named):
         trained = right(*choices, **named)
         encode = trained.model.encode
-        swapped = type(trained.model)(**{**vars(trained.model), "encode": lambda e, y: encode(e, y)[::-1]})
-        return trained._replace(model=swapped)
+        return replace(trained, model=replace(trained.model, encode=lambda e, y: encode(e, y)[::-1]))
 
     monkeypatch.setattr(amortisation, "train", train)
 

@@ -1,7 +1,7 @@
 """A mistake for each claim of vae/lecture/slides/s14_decoders.py, which must make it fail."""
 
 import minigrad as mg
-from vae import objectives
+from vae import likelihoods
 from vae.lecture.slides import s14_decoders as decoders
 
 
@@ -29,13 +29,13 @@ def _variance_for_deviation(monkeypatch):
 
 def _no_normaliser(monkeypatch):
     """The likelihood without its constant."""
-    monkeypatch.setattr(objectives, "LN_2PI", 0.0)
+    monkeypatch.setattr(likelihoods, "LN_2PI", 0.0)
 
 
 def _sigma_too_large(monkeypatch):
     """A σ that is a tenth of a per cent too large."""
-    right = objectives.Likelihood._log_sigma
-    monkeypatch.setattr(objectives.Likelihood, "_log_sigma", lambda self, d: right(self, d) + 1e-3)
+    right = likelihoods.Likelihood.log_sigma
+    monkeypatch.setattr(likelihoods.Likelihood, "log_sigma", lambda self, d: right(self, d) + 1e-3)
 
 
 PLANTED = {

@@ -15,7 +15,7 @@ def _heads_swapped(monkeypatch):
     def convolutional(setting):
         trained = right(setting)
         encode = trained.model.encode
-        return trained._replace(model=replace(trained.model, encode=lambda e, y: encode(e, y)[::-1]))
+        return replace(trained, model=replace(trained.model, encode=lambda e, y: encode(e, y)[::-1]))
 
     monkeypatch.setattr(sampling, "convolutional", convolutional)
 
@@ -39,7 +39,7 @@ def _variance_for_deviation(monkeypatch):
     def log_encoder(trained, y, z):
         encode = trained.model.encode
         halved = replace(trained.model, encode=lambda e, y: (encode(e, y)[0], encode(e, y)[1] / 2))
-        return right(trained._replace(model=halved), y, z)
+        return right(replace(trained, model=halved), y, z)
 
     monkeypatch.setattr(sampling, "log_encoder", log_encoder)
 

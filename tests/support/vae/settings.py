@@ -1,0 +1,25 @@
+"""Every decoder with every source of σ, both networks, both forms: parameters of tests of the objective."""
+
+import numpy as np
+import pytest
+
+from tests.support.vae import truth
+from vae.autoencoder import Autoencoder
+from vae.likelihoods import SOURCES, Bernoulli, Gaussian, Laplace, Likelihood, Sigma
+from vae.objectives import FORMS
+
+TRIED = [Bernoulli(), *[kind(Sigma(0.7, source)) for kind in (Gaussian, Laplace) for source in SOURCES]]
+EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", TRIED, ids=lambda x: f"{x.name}-{x.sigma.source}")
+EVERY_FORM = pytest.mark.parametrize("form", FORMS)
+EVERY_MODEL = pytest.mark.parametrize("name", ["mlp", "conv"])
+
+
+def setting(name: str, likelihood: Likelihood, count: int = 3, seed: int = 0):
+    """An autoencoder, images and noise, float64, none of them special."""
+    random = np.random.default_rng(seed)
+    model = truth.small_model(name)
+    parameters = truth.lively_parameters(model, seed)
+    if likelihood.sigma.source == "learned":
+        parameters = parameters._replace(log_sigma=np.float64(-0.8))
+    y, noise = random.random((count, *model.image_shape)), random.standard_normal((count, model.latent))
+    return Autoencoder(model, likelihood, parameters), y, noise

@@ -1,0 +1,169 @@
+"""vae/likelihoods.py: decoders are distributions with the σ they state, and a fourth one is one class."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from tests.support.oracles import EPS, ROUNDINGS, assert_close
+from tests.support.vae import truth
+from tests.support.vae.settings import EVERY_LIKELIHOOD, TRIED
+from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
+
+log_sigmas = st.floats(-4, 2)
+pixels = st.floats(-6, 6)
+
+
+# Likelihoods are distributions
+
+
+@given(pixels)
+def test_bernoulli_sums_to_one(x):
+    total = sum(math.exp(Bernoulli().log_prob(y, np.float64(x))) for y in (0.0, 1.0))
+    assert abs(total - 1) <= ROUNDINGS * EPS
+
+
+@given(pixels, log_sigmas, st.booleans())
+def test_gaussian_integrates_to_one_and_sigma_is_its_standard_deviation(x, log_sigma, fixed):
+    """Trapezia of width σ/4 over ±12σ: the tails weigh e⁻⁷², aliasing e^(−2π²·16) (Poisson summation)."""
+    sigma, centre = math.exp(log_sigma), truth.sigmoid(x)
+    y = centre + sigma * np.arange(-48, 49) / 4
+    likelihood = Gaussian(Sigma(sigma)) if fixed else Gaussian(LEARNED)
+    density = np.exp(likelihood.log_prob(y, np.full(y.shape, x), None if fixed else np.float64(log_sigma))) * sigma / 4
+    # ŷ is rounded at 1 and so moves by ε/σ standard deviations; that enters the sums to first order only in odd moments
+    slack = ROUNDINGS * EPS / min(1, sigma)
+    assert abs(density.sum() - 1) <= slack
+    assert abs((density * (y - centre) ** 2).sum() / sigma**2 - 1) <= slack
+
+
+@given(pixels, log_sigmas, st.booleans())
+def test_laplace_integrates_to_one_and_sigma_is_its_mean_deviation(x, log_sigma, fixed):
+    """Gauss–Laguerre on each side of the kink: exact for e^(−t) times a polynomial."""
+    scale, centre = math.exp(log_sigma), truth.sigmoid(x)
+    t, w = np.polynomial.laguerre.laggauss(16)
+    likelihood = Laplace(Sigma(scale)) if fixed else Laplace(LEARNED)
+    log_sigma = None if fixed else np.float64(log_sigma)
+    sides = [likelihood.log_prob(centre + side * scale * t, np.full(t.shape, x), log_sigma) for side in (-1, 1)]
+    weights = sum(np.exp(s + t) for s in sides) * w * scale
+    slack = ROUNDINGS * EPS * max(1, t.max() / min(1, scale))
+    assert abs(weights.sum() - 1) <= slack
+    assert abs((weights * t).sum() - 1) <= slack  # E|y−ŷ| = σ
+    assert abs((weights * t**2).sum() - 2) <= 2 * slack  # variance 2σ²
+
+
+# Likelihoods from their formulas
+
+
+@given(st.floats(0, 1), st.floats(-10, 10))
+def test_bernoulli_from_logits_is_the_naive_formula(y, x):
+    """1 − p loses e^|x| ≤ 2.2e4 roundings in the naive formula, in double precision."""
+    naive = truth.log_prob(Bernoulli(), y, np.float64(x))
+    assert abs(Bernoulli().log_prob(y, np.float64(x)) - naive) <= EPS * math.exp(abs(x)) + ROUNDINGS * EPS * 10
+
+
+@pytest.mark.parametrize("x", [-1e4, -800.0, 800.0, 1e4])
+def test_bernoulli_is_finite_where_the_naive_formula_is_not(x):
+    for y, expected in ((0.0, -max(x, 0)), (1.0, min(x, 0)), (0.25, 0.25 * x - max(x, 0))):
+        got, slope = mg.value_and_grad(lambda x, y=y: Bernoulli().log_prob(y, x))(np.float64(x))
+        assert got == expected
+        assert slope == y - (x > 0)
+
+
+@given(st.floats(0, 1), pixels)
+def test_bernoulli_is_linear_in_grey(y, x):
+    """So a grey pixel gives the expectation over its random binarisations: a valid bound (PITFALLS.md)."""
+    black, white = (Bernoulli().log_prob(v, np.float64(x)) for v in (0.0, 1.0))
+    assert_close(Bernoulli().log_prob(y, np.float64(x)), (1 - y) * black + y * white)
+
+
+@EVERY_LIKELIHOOD
+def test_log_prob_agrees_with_plain_numpy(likelihood):
+    random = np.random.default_rng(1)
+    y, x = random.random((2, 3, 4, 5, 1))
+    log_sigma = np.float64(-0.3) if likelihood.sigma.source == "learned" else None
+    assert_close(likelihood.log_prob(y, x, log_sigma), truth.log_prob(likelihood, y, x, log_sigma))
+
+
+@given(log_sigmas)
+def test_the_argument_log_sigma_overrides(log_sigma):
+    y, x = np.random.default_rng(2).random((2, 2, 3, 3, 1))
+    for name in ("gaussian", "laplace"):
+        expected = LIKELIHOODS[name](Sigma(math.exp(log_sigma))).log_prob(y, x)
+        for mode in ("fixed", "learned", "profiled"):
+            got = LIKELIHOODS[name](Sigma(3.0, mode)).log_prob(y, x, log_sigma)
+            assert_close(got, expected, ROUNDINGS * EPS * 4)  # ln of e^ln σ, |ln σ| ≤ 4
+
+
+# σ at its optimum
+
+
+def error_sums(y, x):
+    error = y - truth.sigmoid(x)
+    return np.sum(error**2), np.sum(np.abs(error))
+
+
+@given(st.integers(0, 2**31), log_sigmas)
+def test_profiled_sigma_is_the_optimum(seed, log_sigma):
+    """Gaussian: −(D/2) ln(2πe·SSE/D); Laplace: −D ln(2e·SAE/D); no σ of the whole batch does better (slide 14)."""
+    y, x = np.random.default_rng(seed).random((2, 2, 3, 3, 1))
+    squares, absolutes = error_sums(y, x)
+    d = y.size
+    for name, best in (
+        ("gaussian", -d / 2 * math.log(2 * math.pi * math.e * squares / d)),
+        ("laplace", -d * math.log(2 * math.e * absolutes / d)),
+    ):
+        profiled = np.sum(LIKELIHOODS[name](PROFILED).log_prob(y, x))
+        assert_close(profiled, best)
+        other = np.sum(LIKELIHOODS[name](Sigma(math.exp(log_sigma))).log_prob(y, x))
+        assert other <= profiled + ROUNDINGS * EPS * max(1, abs(other))
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplace"])
+def test_gradient_through_the_profiled_sigma(name):
+    """d/dx of −(D/2) ln SSE is D/SSE·(y−ŷ)·ŷ′, of −D ln SAE is D/SAE·sign(y−ŷ)·ŷ′, with ŷ′ = ŷ(1−ŷ)."""
+    y, x = np.random.default_rng(3).random((2, 2, 3, 3, 1))
+    squares, absolutes = error_sums(y, x)
+    fit = truth.sigmoid(x)
+    error, slope = y - fit, fit * (1 - fit)
+    expected = y.size * slope * (error / squares if name == "gaussian" else np.sign(error) / absolutes)
+    assert_close(mg.grad(lambda x: mg.sum(LIKELIHOODS[name](PROFILED).log_prob(y, x)))(x), expected)
+
+
+@given(st.integers(0, 2**31), log_sigmas)
+def test_gradient_of_the_learned_log_sigma(seed, log_sigma):
+    """SSE/σ² − D (gaussian) and SAE/σ − D (laplace): the derivative in ln σ, not in σ, σ² or ln σ²."""
+    y, x = np.random.default_rng(seed).random((2, 2, 3, 3, 1))
+    squares, absolutes = error_sums(y, x)
+    for name, expected in (
+        ("gaussian", squares / math.exp(2 * log_sigma) - y.size),
+        ("laplace", absolutes / math.exp(log_sigma) - y.size),
+    ):
+        learned = LIKELIHOODS[name](LEARNED)
+        got = mg.grad(lambda s, learned=learned: mg.sum(learned.log_prob(y, x, s)))(np.float64(log_sigma))
+        assert_close(got, expected)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Gaussian(Sigma(source="guessed")), "unknown σ mode 'guessed'"),
+        (lambda: Bernoulli(LEARNED), "bernoulli decoder has no σ"),
+        (lambda: Bernoulli(Sigma(0.5)), "bernoulli decoder has no σ"),
+        (lambda: Gaussian(Sigma(0.0)), "σ must be a positive number, got 0.0"),
+        (lambda: Gaussian(Sigma(math.nan)), "σ must be a positive number, got nan"),
+        (lambda: Gaussian(Sigma(math.inf)), "σ must be a positive number, got inf"),
+    ],
+)
+def test_what_no_likelihood_can_be(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_every_decoder_is_tried_here():
+    assert {x.name for x in TRIED} == set(LIKELIHOODS)

@@ -1,0 +1,243 @@
+"""Q(y|z): how the decoder's number for a pixel becomes a distribution over its value, one class a decoder.
+
+    bernoulli   the number is a logit; no σ
+    gaussian    N(ŷ, σ²) with ŷ = sigmoid(number): slide 14's L2 decoder, with its normaliser
+    laplace     e^(−|y−ŷ|/σ) / 2σ, the L1 decoder; here σ is the scale, the standard deviation is √2·σ
+
+A class states everything that depends on the decoder: its formulas, and the words that commands print about it. To add
+a decoder, write its class and enter it in `LIKELIHOODS`, from which the command line's choices come.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import minigrad as mg
+
+LN_2PI = math.log(2 * math.pi)
+SOURCES = ("fixed", "learned", "profiled")
+
+
+@dataclass(frozen=True)
+class Sigma:
+    """Where the σ of a decoder comes from.
+
+    `fixed` at `value`; `learned`, as the parameter ln σ; or `profiled`: at its optimum for the batch, through which
+    gradients pass. Raises ValueError for another source, and for a value that is not positive.
+    """
+
+    value: float = 1.0
+    source: str = "fixed"
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ValueError(f"unknown σ mode {self.source!r}: use {', '.join(SOURCES)}")
+        if not (math.isfinite(self.value) and self.value > 0):
+            raise ValueError(f"σ must be a positive number, got {self.value}")
+
+
+LEARNED, PROFILED = Sigma(source="learned"), Sigma(source="profiled")
+
+
+@dataclass(frozen=True)
+class Likelihood(ABC):
+    """A distribution over the values of each pixel, given the decoder's numbers for them.
+
+    Raises ValueError for a σ that the decoder does not have.
+    """
+
+    name: ClassVar[str]
+    has_sigma: ClassVar[bool] = True
+    sigma: Sigma = Sigma()
+
+    def __post_init__(self) -> None:
+        if not self.has_sigma and self.sigma != Sigma():
+            others = " or ".join(name for name, kind in LIKELIHOODS.items() if kind.has_sigma)
+            raise ValueError(f"the {self.name} decoder has no σ to set, learn or profile: use {others}")
+
+    # Formulas
+
+    @abstractmethod
+    def mean(self, pixels: Any) -> Any:
+        """The expected image ŷ, in [0, 1]."""
+
+    @abstractmethod
+    def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        """ln Q(y|z) of each pixel, (N, H, W, C), in nats. `log_sigma` overrides where σ comes from."""
+
+    @abstractmethod
+    def distance(self, y: Any, pixels: Any) -> Any:
+        """What the mean over pixels, (N, H, W, C), must be known of to choose σ."""
+
+    @abstractmethod
+    def best_log_sigma(self, mean_distance: float) -> Any:
+        """ln σ at its optimum for pixels of this mean distance."""
+
+    @abstractmethod
+    def absorb(self, weight: float) -> Likelihood | None:
+        """The decoder whose −ln Q(y|z) is this one's divided by `weight`, up to a constant; None where no σ does that.
+
+        It is what a loss says whose KL has that weight (see `vae.explain`).
+        """
+
+    # Words
+
+    @abstractmethod
+    def width(self) -> str:
+        """σ as it is written beside a formula."""
+
+    @abstractmethod
+    def term(self) -> str:
+        """−ln Q(y|z) of a pixel as a formula, without its constant."""
+
+    @abstractmethod
+    def reported(self, binary: bool) -> str:
+        """What reported numbers bound, for binary or for grey pixels."""
+
+    # What all decoders share
+
+    @property
+    def profiled(self) -> bool:
+        return self.sigma.source == "profiled"
+
+    @property
+    def fixed_sigma(self) -> float | None:
+        """σ where it is fixed; None where it is not, and where the decoder has none."""
+        return self.sigma.value if self.has_sigma and self.sigma.source == "fixed" else None
+
+    def log_normaliser(self) -> float:
+        """What a pixel costs at ŷ = y under a fixed σ, in nats."""
+        return -float(self.log_prob(self.mean(0.0), 0.0))
+
+    def log_sigma(self, distance: Any) -> Any:
+        """ln σ where neither a parameter nor an earlier batch gives it."""
+        return self.best_log_sigma(mg.mean(distance)) if self.profiled else math.log(self.sigma.value)
+
+
+@final
+class Bernoulli(Likelihood):
+    """ln Q(y|z) = y ln p + (1−y) ln(1−p), p = sigmoid(number): linear in y, so that grey is a mean of binary y."""
+
+    name, has_sigma = "bernoulli", False
+
+    def mean(self, pixels: Any) -> Any:
+        return mg.sigmoid(pixels)
+
+    def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        return y * pixels - mg.softplus(pixels)
+
+    def distance(self, y: Any, pixels: Any) -> Any:
+        return -self.log_prob(y, pixels)
+
+    def best_log_sigma(self, mean_distance: float) -> Any:
+        raise ValueError("the bernoulli decoder has no σ")
+
+    def absorb(self, weight: float) -> None:
+        return None
+
+    def width(self) -> str:
+        return "binary pixels"
+
+    def term(self) -> str:
+        return "(−y ln ŷ − (1−y) ln(1−ŷ))"
+
+    def reported(self, binary: bool) -> str:
+        if binary:
+            return "binary pixels, a bound on −ln Q(y)"
+        return "grey pixels, a bound on E −ln Q(y) of dynamically binarised images, not comparable with static ones"
+
+
+@final
+class Gaussian(Likelihood):
+    """ln Q(y|z) = −(y−ŷ)²/2σ² − ½ ln 2πσ²."""
+
+    name = "gaussian"
+
+    def mean(self, pixels: Any) -> Any:
+        return mg.sigmoid(pixels)
+
+    def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        distance = self.distance(y, pixels)
+        log_sigma = self.log_sigma(distance) if log_sigma is None else log_sigma
+        return -0.5 * (distance * exp(-2 * log_sigma) + (2 * log_sigma + LN_2PI))
+
+    def distance(self, y: Any, pixels: Any) -> Any:
+        return mg.square(y - self.mean(pixels))
+
+    def best_log_sigma(self, mean_distance: float) -> Any:
+        """σ² = mean (y−ŷ)²."""
+        return mg.log(mean_distance) * 0.5
+
+    def absorb(self, weight: float) -> Gaussian | None:
+        """(y−ŷ)²/2wσ² = (y−ŷ)²/2σ'² for σ'² = w·σ²."""
+        return None if self.fixed_sigma is None else Gaussian(Sigma(self.fixed_sigma * math.sqrt(weight)))
+
+    def width(self) -> str:
+        return f"σ {self.sigma.source}" if self.fixed_sigma is None else f"σ² = {self.fixed_sigma**2:.4g}"
+
+    def term(self) -> str:
+        if self.fixed_sigma is None:
+            return "((y−ŷ)²/2σ² + ½ ln 2πσ²)"
+        return times(1 / (2 * self.fixed_sigma**2)) + "(y−ŷ)²"
+
+    def reported(self, binary: bool) -> str:
+        return density(self, f"σ² = {self.sigma.value**2:g} fixed")
+
+
+@final
+class Laplace(Likelihood):
+    """ln Q(y|z) = −|y−ŷ|/σ − ln 2σ."""
+
+    name = "laplace"
+
+    def mean(self, pixels: Any) -> Any:
+        return mg.sigmoid(pixels)
+
+    def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        distance = self.distance(y, pixels)
+        log_sigma = self.log_sigma(distance) if log_sigma is None else log_sigma
+        return -(distance * exp(-log_sigma) + (log_sigma + math.log(2)))
+
+    def distance(self, y: Any, pixels: Any) -> Any:
+        return mg.abs(y - self.mean(pixels))
+
+    def best_log_sigma(self, mean_distance: float) -> Any:
+        """σ = mean |y−ŷ|."""
+        return mg.log(mean_distance)
+
+    def absorb(self, weight: float) -> Laplace | None:
+        """|y−ŷ|/wσ = |y−ŷ|/σ' for σ' = w·σ."""
+        return None if self.fixed_sigma is None else Laplace(Sigma(self.fixed_sigma * weight))
+
+    def width(self) -> str:
+        return f"σ {self.sigma.source}" if self.fixed_sigma is None else f"scale {self.fixed_sigma:.4g}"
+
+    def term(self) -> str:
+        return "(|y−ŷ|/σ + ln 2σ)" if self.fixed_sigma is None else times(1 / self.fixed_sigma) + "|y−ŷ|"
+
+    def reported(self, binary: bool) -> str:
+        return density(self, f"scale {self.sigma.value:g} fixed, variance {2 * self.sigma.value**2:g}")
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {kind.name: kind for kind in (Bernoulli, Gaussian, Laplace)}
+
+
+def exp(x: Any) -> Any:
+    """e^x; of a Python number a Python number, which leaves float32 what it meets."""
+    return math.exp(x) if isinstance(x, (int, float)) else mg.exp(x)
+
+
+def times(factor: float) -> str:
+    """`0.5·`, and nothing for 1."""
+    return "" if f"{factor:.4g}" == "1" else f"{factor:.4g}·"
+
+
+def density(likelihood: Likelihood, fixed: str) -> str:
+    """What reported numbers bound under a density, whose σ is `fixed` in these words, learned or profiled."""
+    sigma = f"σ {likelihood.sigma.source}" if likelihood.fixed_sigma is None else fixed
+    if likelihood.profiled:
+        sigma += " per batch, then kept for evaluation (the train −ELBO is no bound, the test −ELBO is)"
+    return f"{sigma}, normaliser included, a bound on the density −ln Q(y)"
