@@ -1,6 +1,9 @@
 """vae/likelihoods.py: decoders are distributions with the σ they state, and a fourth one is one class."""
 
+import ast
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,21 @@ import minigrad as mg
 from tests.support.oracles import EPS, ROUNDINGS, assert_close
 from tests.support.vae import truth
 from tests.support.vae.settings import EVERY_LIKELIHOOD, TRIED
-from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
+from vae import likelihoods
+from vae.config import Config
+from vae.errors import UserError
+from vae.likelihoods import (
+    LEARNED,
+    LIKELIHOODS,
+    PROFILED,
+    Bernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Sigma,
+    density,
+    exp,
+)
 
 log_sigmas = st.floats(-4, 2)
 pixels = st.floats(-6, 6)
@@ -167,3 +184,85 @@ def test_what_no_likelihood_can_be(make, said):
 
 def test_every_decoder_is_tried_here():
     assert {x.name for x in TRIED} == set(LIKELIHOODS)
+
+
+def test_an_unknown_decoder():
+    with pytest.raises(UserError, match="unknown decoder 'poisson': use bernoulli, gaussian, laplace"):
+        Config(decoder="poisson")
+
+
+# A fourth decoder, from outside
+
+
+class Logistic(Likelihood):
+    """ln Q(y|z) = −t − 2 ln(1 + e^(−t)) − ln σ, t = |y−ŷ|/σ; the best σ is approximated by that of its deviation."""
+
+    name = "logistic"
+
+    def mean(self, pixels):
+        return mg.sigmoid(pixels)
+
+    def log_prob(self, y, pixels, log_sigma=None):
+        distance = self.distance(y, pixels)
+        log_sigma = self.log_sigma(distance) if log_sigma is None else log_sigma
+        t = (y - self.mean(pixels)) * exp(-log_sigma)
+        return -(mg.softplus(t) + mg.softplus(-t) + log_sigma)
+
+    def distance(self, y, pixels):
+        return mg.square(y - self.mean(pixels))
+
+    def best_log_sigma(self, mean_distance):
+        return 0.5 * mg.log(3 * mean_distance) - math.log(math.pi)
+
+    def absorb(self, weight):
+        return None
+
+    def width(self):
+        return f"scale {self.sigma.value:g}" if self.sigma.source == "fixed" else f"σ {self.sigma.source}"
+
+    def term(self):
+        return "(2 ln cosh((y−ŷ)/2σ) + ln 4σ)"
+
+    def reported(self, binary):
+        return density(self, f"scale {self.sigma.value:g} fixed")
+
+
+@pytest.fixture
+def fourth(monkeypatch):
+    """The logistic decoder, registered."""
+    monkeypatch.setitem(LIKELIHOODS, Logistic.name, Logistic)
+
+
+@pytest.mark.parametrize("sigma", ["0.3", "learned", "profiled"])
+def test_a_fourth_decoder_is_one_class(fourth, vae, images, tmp_path, sigma):
+    """The command line trains two steps with it, evaluates, checks every gradient, and says what its loss is."""
+    options = ["--decoder", "logistic", "--sigma", sigma]
+    small = ["--hidden", "8", "--latent", "2"]
+    code, out, err = vae("train", "--data", images, *small, *options, "--epochs", "1", "--batch", "25", "--out", "run")
+    assert code == 0, err
+    said = " ".join(out.split())
+    constant = " + constant" if sigma == "0.3" else ""
+    assert f"loss = sum over pixels of (2 ln cosh((y−ŷ)/2σ) + ln 4σ) + KL{constant}: −ELBO of a logistic dec" in said
+    assert "reported: logistic: " + (f"scale {sigma} fixed" if constant else f"σ {sigma}") in said
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
+    assert code == 0 and math.isfinite(json.loads(out)["negative_elbo_closed"]), err
+    code, out, err = vae("check", "--checkpoint", "run", "--coordinates", "5", "--json")
+    assert code == 0 and json.loads(out)["passed"], err
+
+
+def test_the_fourth_decoder_is_the_logistic_density():
+    """Against its formula as textbooks print it, e^(−t)/σ(1 + e^(−t))²."""
+    y, x = np.random.default_rng(0).random((2, 3, 4, 4, 1))
+    t = (y - truth.sigmoid(x)) / 0.3
+    expected = np.log(np.exp(-t) / (0.3 * (1 + np.exp(-t)) ** 2))
+    assert_close(Logistic(Sigma(0.3)).log_prob(y, x), expected)
+
+
+def test_no_other_file_names_a_decoder():
+    """What depends on the decoder stands in its class; a run's default is the one name in other code."""
+    folder = Path(likelihoods.__file__).parent
+    for path in (*folder.glob("*.py"), *folder.glob("cli/*.py")):
+        if path.name != "likelihoods.py":
+            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            found = [n.value for n in nodes if isinstance(n, ast.Constant) and n.value in list(LIKELIHOODS)]
+            assert found == ["bernoulli"] * (path.name == "config.py"), path
