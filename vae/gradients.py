@@ -1,4 +1,4 @@
-"""The proof that the autoencoder's gradients are right: every parameter tensor against finite differences.
+"""The check that an autoencoder's gradients are right: every parameter tensor against finite differences.
 
 With ε frozen the ELBO is an ordinary function of the parameters (slides 11–13). In float64, coordinate by coordinate
 and along random directions through all parameters, five-point differences must agree with reverse mode to 1e-7 of the
@@ -18,25 +18,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import checks
+from minigrad.checks import Difference
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
+from vae.differences import differentiate, measure_rounding
 from vae.models import Parameters
 from vae.objectives import UNWEIGHTED, Weights, elbo_sums, elbo_terms
 
 TOLERANCE = 1e-7  # of a tensor's largest gradient entry
-NONE = np.zeros(0)
-EPS = float(np.finfo(np.float64).eps)
 COARSE = 1e-4  # in every tensor, an error of this relative size must be detectable despite rounding
 ADJOINT_TOLERANCE = 1e-12
-STEPS = (*(2.0**-k for k in range(10, 24)), *(2.0**-k for k in (8, 6, 4, 2)))  # 1e-3 to 1e-7, then 4e-3 to 1/4
-STENCIL = ((-2, 1), (2, -1), (-1, -8), (1, 8))  # (offset, weight of 12h·f′): outermost first, where kinks show soonest
 
 
 class Coordinate(NamedTuple):
@@ -76,7 +73,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Report:
+class GradientReport:
     """Everything the check found."""
 
     tensors: tuple[Tensor, ...]
@@ -159,7 +156,7 @@ def check(
     seed: int = 0,
     on_tensor: Callable[[Tensor], None] = lambda tensor: None,
     device: str = "cpu",
-) -> Report:
+) -> GradientReport:
     """Check the gradient of −mean ELBO in all parameters, for images (N, H, W, C) and frozen noise (N, latent).
 
     `weights` make it that of another loss. Everything is computed in float64, the model and its gradients on `device`.
@@ -204,14 +201,14 @@ def check(
         def with_leaf(leaf: np.ndarray, i: int = i) -> Any:
             return terms(tree.unflatten(structure, [*leaves[:i], leaf, *leaves[i + 1 :]]))
 
-        rounding = _rounding(with_leaf, leaves[i], mg.random.fold_in(keys[-2], i), depending(i), 6)
+        rounding = measure_rounding(with_leaf, leaves[i], mg.random.fold_in(keys[-2], i), depending(i), 6)
         tensor, checked = _check_tensor(name, leaves[i], g, with_leaf, rounding, keys[i], coordinates, whole)
         tensors.append(tensor)
         found += checked
         on_tensor(tensor)
-    rounding = _rounding(terms, parameters, keys[-2], mg.to_device(terms(parameters), "cpu"))
+    rounding = measure_rounding(terms, parameters, keys[-2], mg.to_device(terms(parameters), "cpu"))
     along = _check_directions(terms, parameters, gradient, rounding, keys[-1], directions)
-    return Report(tuple(tensors), along, checks.adjoint_gap(per_image, (there,), seed), tuple(found))
+    return GradientReport(tuple(tensors), along, checks.adjoint_gap(per_image, (there,), seed), tuple(found))
 
 
 def _check_tensor(
@@ -229,7 +226,7 @@ def _check_tensor(
     largest = int(np.argmax(np.abs(gradient)))
     order.remove(largest)
     scale = float(np.max(np.abs(gradient)))
-    _, here = checks.decisions(terms, leaf)
+    start = checks.decisions(terms, leaf)
     compared: list[tuple[tuple[int, ...], float, Difference]] = []
     kinks = redrawn = 0
     for flat in (largest, *order):
@@ -242,9 +239,10 @@ def _check_tensor(
             there[index] += t
             return terms(there)
 
-        found = _difference(moved, here, rounding, scale or whole, max(1.0, abs(float(leaf[index]))))
-        kinks += found.kinks
-        if found.kinks and not found.error <= COARSE * (scale or whole):
+        unit = max(1.0, abs(float(leaf[index])))
+        found, crossed = differentiate(moved, start, rounding, TOLERANCE * (scale or whole), unit)
+        kinks += crossed
+        if crossed and not found.error <= COARSE * (scale or whole):
             redrawn += 1
         else:
             compared.append((index, float(gradient[index]), found))
@@ -263,84 +261,11 @@ def _summarise(name: str, shape: tuple[int, ...], checked: list[Coordinate], kin
     )
 
 
-class Difference(NamedTuple):
-    """A derivative by five-point differences, a bound on its own error, and how many steps crossed a kink."""
-
-    value: float
-    error: float
-    kinks: int
-
-
-def _difference(f: Callable[[float], Any], here: bytes, rounding: float, scale: float, unit: float) -> Difference:
-    """The derivative of the sum of f at 0, with the first of STEPS (times `unit`) that is accurate enough, or the best.
-
-    D(h) = (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h has error O(h⁴) (Abramowitz and Stegun 25.3.6), estimated as 16/15
-    of |D(h) − D(h/2)|. Rounding of the loss with standard deviation `rounding` adds √130/12 of that over h; ten times
-    as much is counted. Accurate enough: an error within the tolerance at this scale. Smaller steps are for kinks, none
-    of which may lie between the points (`here`: the decisions at 0), and for functions that change fast; larger ones
-    for differences that rounding would dominate.
-    """
-
-    @cache
-    def at(t: float) -> tuple[np.ndarray, bytes]:
-        return checks.decisions(f, t)
-
-    def slope(h: float) -> float:
-        return _sum([weight * at(k * h)[0] for k, weight in STENCIL]) / (12 * h)
-
-    best, kinks, widest = Difference(math.nan, math.inf, 0), 0, math.inf
-    for h in (unit * step for step in STEPS):
-        drowned = 10 * math.sqrt(130) / 12 * rounding / h
-        if h > widest or drowned >= best.error:
-            continue
-        if any(at(k * h)[1] != here for k in (-2, 2, -1, 1, -0.5, 0.5)):
-            kinks, widest = kinks + 1, h
-            continue
-        value = slope(h)
-        error = abs(value - slope(h / 2)) * 16 / 15 + drowned
-        if error < best.error:
-            best = Difference(value, error, kinks)
-        if error <= TOLERANCE * scale:
-            break
-    return best._replace(kinks=kinks)
-
-
-def _rounding(terms: Callable, parameters: Any, key: Any, depending: np.ndarray = NONE, draws: int = 15) -> float:
-    """The standard deviation of the rounding error of the loss as these parameters move.
-
-    The fourth difference f(−2h) − 4f(−h) + 6f(0) − 4f(h) + f(2h) of a smooth function is h⁴f⁗, which is negligible for
-    moves of about 1e-7 of an entry's size, so what remains is √70 times the rounding error of one value. Directions
-    that cross a kink are skipped. The result is at least the error of rounding the terms `depending` on the parameters
-    once, which does not show up in differences if those terms are too large to change.
-    """
-    leaves, structure = tree.flatten(parameters)
-    left = []
-    for k in mg.random.split(key, draws):
-        moves = [
-            1e-7 * max(1.0, float(np.max(np.abs(x)))) * mg.random.normal(one, x.shape, np.float64)
-            for one, x in zip(mg.random.split(k, len(leaves)), leaves)
-        ]
-        moved = (tree.unflatten(structure, [x + t * d for x, d in zip(leaves, moves)]) for t in range(-2, 3))
-        values, decisions = zip(*(checks.decisions(terms, p) for p in moved))
-        if len(set(decisions)) == 1:
-            left.append(_sum([w * x for w, x in zip((1, -4, 6, -4, 1), values)]))
-    once = EPS / math.sqrt(12) * float(np.linalg.norm(depending))
-    return max(once, float(np.sqrt(np.mean(np.square(left)) / 70)) if left else 0.0)
-
-
 def _direction(leaves: list, key: Any) -> list:
     """A random direction of length 1 through all parameters."""
     v = [mg.random.normal(k, x.shape, np.float64) for k, x in zip(mg.random.split(key, len(leaves)), leaves)]
     length = math.sqrt(sum(np.sum(d * d) for d in v))
     return [d / length for d in v]
-
-
-def _sum(parts: list[np.ndarray]) -> float:
-    """The exact sum of all elements, rounded once; NaN where there is none."""
-    try:
-        return math.fsum(np.concatenate(parts))
-    except (ValueError, OverflowError):  # ∞ − ∞, or beyond the largest number
-        return math.nan
 
 
 def _significant(difference: Difference) -> float:
@@ -359,7 +284,7 @@ def _check_directions(
     gradients = tree.flatten(gradient)[0]
     norm = float(np.sqrt(sum(np.sum(g * g) for g in gradients)))
     unit = max([1.0, *(float(np.max(np.abs(x))) for x in leaves)])
-    _, here = checks.decisions(terms, parameters)
+    start = checks.decisions(terms, parameters)
     compared: list[tuple[float, Difference]] = []
     kinks = redrawn = 0
     for k in mg.random.split(key, 4 * wanted):
@@ -370,9 +295,9 @@ def _check_directions(
         def along(t: float, v: list = v) -> Any:
             return terms(tree.unflatten(structure, [x + t * d for x, d in zip(leaves, v)]))
 
-        found = _difference(along, here, rounding, norm or 1.0, unit)
-        kinks += found.kinks
-        if found.kinks and not found.error <= COARSE * norm:
+        found, crossed = differentiate(along, start, rounding, TOLERANCE * (norm or 1.0), unit)
+        kinks += crossed
+        if crossed and not found.error <= COARSE * norm:
             redrawn += 1
         else:
             compared.append((float(sum(np.sum(g * d) for g, d in zip(gradients, v))), found))

@@ -12,16 +12,15 @@ from minigrad.checks.checker import GradientError, KinkError, check_grads
 from minigrad.checks.kinks import decisions, one_sided_gap
 from minigrad.checks.nans import NanError, debug_nans
 from minigrad.checks.oracles import (
-    Difference,
     adjoint_gap,
     complex_step,
     differences,
-    five_point,
     float32_ulps,
     second_order_gap,
     taylor_slopes,
 )
 from minigrad.checks.report import Report
+from minigrad.checks.stencil import Difference, five_point
 
 __all__ = [
     "Difference",

@@ -11,8 +11,9 @@ import numpy as np
 from minigrad import random
 from minigrad.checks.blame import blame
 from minigrad.checks.kinks import host, one_sided_gap
-from minigrad.checks.oracles import Difference, check_real, differences, inner, random_like, root_of_squares
+from minigrad.checks.oracles import check_real, differences, inner, random_like, root_of_squares
 from minigrad.checks.report import Report, Row, sentence
+from minigrad.checks.stencil import Difference
 from minigrad.core import tree
 from minigrad.core.arguments import integer
 from minigrad.core.arrays import describe, dtype_of

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minigrad import random
-from minigrad.checks.kinks import decisions, flat, host
+from minigrad.checks.kinks import flat, host
+from minigrad.checks.stencil import Difference, five_point
 from minigrad.core import tree
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandTypeError
@@ -31,44 +32,9 @@ from minigrad.core.leaves import check_inexact
 from minigrad.core.transforms import jvp, vjp
 
 EPS = float(np.finfo(np.float64).eps)
-STENCIL = (-2.0, -1.0, 1.0, 2.0)
-WEIGHTS = (1 / 12, -8 / 12, 8 / 12, -1 / 12)
-
-
-class Difference(NamedTuple):
-    """A five-point derivative, an estimate of its own error, and whether a kink lies inside the stencil."""
-
-    value: Any
-    error: Any
-    kink: bool
 
 
 # Derivatives from values
-
-
-def five_point(f: Callable[[float], Any], step: float) -> Difference:
-    """d f(t)/dt at 0 for an f with values in arrays (or trees of them), by five-point differences, once extrapolated.
-
-    D(h) = (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h has error O(h⁴), so (16·D(h) − D(2h))/15 has O(h⁶) (Abramowitz and
-    Stegun 25.3.6; Richardson 1911). The error is estimated by how far the extrapolation moved, plus rounding.
-    """
-    points = sorted({scale * s for scale in (1.0, 2.0) for s in STENCIL})
-    evaluated = {t: decisions(f, t * step) for t in (0.0, *points)}
-    kink = len({decision for _, decision in evaluated.values()}) > 1
-
-    def at(scale: float, *values: np.ndarray) -> np.ndarray:
-        known = dict(zip(points, values))
-        return sum(w * known[scale * s] for s, w in zip(STENCIL, WEIGHTS, strict=True)) / (scale * step)
-
-    def value(*values: np.ndarray) -> np.ndarray:
-        return (16 * at(1.0, *values) - at(2.0, *values)) / 15
-
-    def error(*values: np.ndarray) -> np.ndarray:
-        rounding = 2 * EPS * np.max([np.abs(v) for v in values], axis=0) / step
-        return np.abs(value(*values) - at(1.0, *values)) / 15 + rounding
-
-    trees = [evaluated[t][0] for t in points]
-    return Difference(tree.map(value, *trees), tree.map(error, *trees), kink)
 
 
 def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:

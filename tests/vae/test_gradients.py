@@ -17,7 +17,8 @@ from vae import gradients
 from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import load
-from vae.gradients import ADJOINT_TOLERANCE, TOLERANCE, Report, Tensor, check
+from vae.differences import STEPS, measure_rounding
+from vae.gradients import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, Tensor, check
 from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import clamped, mlp
 from vae.objectives import UNWEIGHTED, Weights, elbo, elbo_sums
@@ -243,12 +244,12 @@ def test_one_bad_number_anywhere_fails_the_report(bad, where):
     good = Tensor("w", (3,), 3, 0, 0, 1e-9)
     wrong = Tensor("b", (3,), 3, 0, 0, bad)
     tensors = {"first": (wrong, good), "later": (good, wrong, good)}.get(where, (good, good))
-    report = Report(tensors, wrong if where == "directions" else good, 0.0, ())
+    report = GradientReport(tensors, wrong if where == "directions" else good, 0.0, ())
     assert not report.passed
     assert np.array_equal(report.max_relative_error, bad, equal_nan=True)
-    assert Report((good, good), good, 0.0, ()).passed
-    assert not Report((good, good), good, math.nan, ()).passed
-    assert not Report((good, good), good, 2e-12, ()).passed
+    assert GradientReport((good, good), good, 0.0, ()).passed
+    assert not GradientReport((good, good), good, math.nan, ()).passed
+    assert not GradientReport((good, good), good, 2e-12, ()).passed
 
 
 def test_a_lost_gradient_does_not_pass_for_being_small():
@@ -286,7 +287,7 @@ def kinked(offset: float):
     return model, parameters, np.zeros((2, 2, 2, 1)), random.standard_normal((2, 1))
 
 
-def bias_of(report: Report) -> Tensor:
+def bias_of(report: GradientReport) -> Tensor:
     return next(t for t in report.tensors if t.name == "encoder.hidden.0.b")
 
 
@@ -306,7 +307,7 @@ def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked():
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
     assert (tensor.coordinates, tensor.redrawn) == (3, 0)
-    assert tensor.kinks == sum(2 * step > 6e-4 for step in gradients.STEPS[:14]) == 2
+    assert tensor.kinks == sum(2 * step > 6e-4 for step in STEPS[:14]) == 2
     assert report.passed
 
 
@@ -339,7 +340,7 @@ def test_a_tensor_with_nothing_but_kinks_does_not_pass():
         "w", np.zeros(2), np.ones(2), lambda w: mg.relu(w), 0.0, mg.random.key(0), 30
     )
     assert (tensor.coordinates, tensor.redrawn, rows) == (0, 2, [])
-    report = Report((tensor,), Tensor("all", (), 5, 0, 0, 0.0), 0.0, ())
+    report = GradientReport((tensor,), Tensor("all", (), 5, 0, 0, 0.0), 0.0, ())
     assert not report.passed
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["parameters"][0]["max_relative_error"] is None
 
@@ -347,9 +348,9 @@ def test_a_tensor_with_nothing_but_kinks_does_not_pass():
 def test_rounding_is_measured():
     """A linear function of 50 numbers in steps of q: each value is off by q/√12, known to 1/√30 from 15 draws."""
     q, slope, at = 1e-10, *np.random.default_rng(0).standard_normal((2, 50))
-    found = gradients._rounding(lambda p: np.array([q * np.rint(p[0] @ slope / q)]), (at,), mg.random.key(0))
+    found = measure_rounding(lambda p: np.array([q * np.rint(p[0] @ slope / q)]), (at,), mg.random.key(0))
     assert abs(found / (q / math.sqrt(12)) - 1) < 5 / math.sqrt(30)
-    assert gradients._rounding(lambda p: mg.relu(p[0]), (np.zeros(50),), mg.random.key(0)) == 0  # kinks everywhere
+    assert measure_rounding(lambda p: mg.relu(p[0]), (np.zeros(50),), mg.random.key(0)) == 0  # kinks everywhere
 
 
 def test_a_step_that_rounding_drowns_decides_nothing():

@@ -70,7 +70,7 @@ def make_report(
     seed: int,
     trained: Autoencoder | None,
     device: str,
-) -> gradients.Report:
+) -> gradients.GradientReport:
     """The gradient check of a configuration, at its initial or at given parameters."""
     if trained is None:
         trainer = training.make_trainer(config, (28, 28, 1))
@@ -94,7 +94,7 @@ def make_report(
     )
 
 
-def print_report(console: Console, report: gradients.Report, title: str) -> None:
+def print_report(console: Console, report: gradients.GradientReport, title: str) -> None:
     """The report as a table, with what its columns mean and a verdict."""
     columns = "shape", "entries", "kinks", "redrawn", "undecided", "max relative error", "±"
     table = Table(Column("parameter", no_wrap=True), *columns, title=title)
@@ -127,7 +127,7 @@ def print_report(console: Console, report: gradients.Report, title: str) -> None
     )
 
 
-def draw_agreement(path: Path, report: gradients.Report, model: str) -> None:
+def draw_agreement(path: Path, report: gradients.GradientReport, model: str) -> None:
     """The agreement plot of every entry that came out as a number, if any did."""
     rows = [c for c in report.coordinates if math.isfinite(c.relative) and (c.decided or c.wrong)]
     if rows:
