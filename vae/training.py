@@ -17,7 +17,8 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
-from vae import files
+from minigrad.interrupts import defer_signals
+from vae import checkpoints, files
 from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import Dataset, digests
@@ -26,7 +27,6 @@ from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.likelihoods import LEARNED, Likelihood
 from vae.models import Model, Parameters
 from vae.objectives import elbo_sums
-from vae.signals import finished
 
 CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
 INIT, ORDER, NOISE, TEST = range(4)  # what a key is for

@@ -13,7 +13,7 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import assert_close, rounding
 from tests.support.vae import truth
-from vae import evaluation, files, training
+from vae import checkpoints, evaluation, training
 from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import Dataset, digests

@@ -345,7 +345,6 @@ def test_memory_is_reused():
 @pytest.mark.parametrize("model", ["mlp", "conv"])
 def test_memory_is_what_a_run_allocates(model):
     """Within a tenth, of a whole training step: its block, parts, results, and what kernels keep."""
-    from minigrad.program.cpu import threads as pool
     from vae.autoencoder import Autoencoder
     from vae.likelihoods import Bernoulli
     from vae.models import MODELS
