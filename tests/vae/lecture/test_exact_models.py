@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 import minigrad as mg
 from minigrad.core import tree
 from vae.lecture import Setting
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import PPCA, BeliefNet, LinearEncoder, Mixture, posterior
-from vae.lecture.slides.s06_elbo import elbo
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 

@@ -20,8 +20,8 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, log_normal
-from vae.lecture.slides.s06_elbo import elbo
 from vae.optimisers import adam
 
 HIDDEN, STEPS = 16, 300

@@ -24,9 +24,9 @@ import numpy as np
 import minigrad as mg
 from vae.lecture.claims import Setting
 from vae.lecture.models.autoencoders import log_table
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import log_normal
 from vae.lecture.models.trained import IMAGES, batches, in_float64
-from vae.lecture.slides.s06_elbo import elbo
 from vae.models import Model, Parameters, mlp
 from vae.optimisers import adam
 

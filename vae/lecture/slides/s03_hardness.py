@@ -24,8 +24,8 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import BeliefNet, log_bernoulli, posterior, some_net
-from vae.lecture.slides.s06_elbo import elbo
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 BITS = tuple(range(1, 13))

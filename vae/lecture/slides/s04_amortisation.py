@@ -22,9 +22,9 @@ import numpy as np
 import minigrad as mg
 from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import PPCA, log_normal, some_ppca
 from vae.lecture.models.trained import show_rows, test_images, train
-from vae.lecture.slides.s06_elbo import elbo
 from vae.objectives import kl_to_prior
 from vae.optimisers import adam
 from vae.pictures import BLUE, GREY, VERMILION

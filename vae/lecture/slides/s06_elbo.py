@@ -6,8 +6,6 @@ With any encoder P(z|y), and Q(z|y) = Q(z, y)/Q(y) the posterior of the model,
 
 Proved in two steps: E_P ln Q(z, y) = ln Q(y) − H(P, Q(z|y)), because ln Q(z, y) = ln Q(y) + ln Q(z|y) (slide 8); then
 add H(P), because H(P, Q) − H(P) = KL(P, Q) (slide 9). Here z is one of K values, so that each side is a finite sum.
-
-`elbo` is the bound that all models of the lecture share, whatever their z.
 """
 
 from __future__ import annotations
@@ -19,20 +17,9 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, at_most, claim, equal
+from vae.lecture.models.bound import elbo
 
 N, K = 64, 7  # images, values of z
-
-
-def elbo(log_joint: Any, log_p: Any, weights: Any = None) -> Any:
-    """E_P ln Q(z, y) + H(P) of each y, (N,), in nats, from ln Q(z, y) and ln P(z|y) of some z, (N, Z).
-
-    Those are all the z there are, or, given `weights` that sum to 1, a sample from P: S draws of weight 1/S, or the
-    points of a quadrature rule. A z that P never takes adds nothing, as 0 ln 0 = 0: where P is one point, H(P) = 0.
-    """
-    weights = mg.exp(log_p) if weights is None else weights
-    possible = mg.greater(log_p, -np.inf)
-    log_ratio = mg.where(possible, log_joint, 0.0) - mg.where(possible, log_p, 0.0)
-    return mg.sum(weights * log_ratio, axis=1)
 
 
 def tables(setting: Setting) -> tuple[np.ndarray, np.ndarray]:

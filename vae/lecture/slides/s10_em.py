@@ -23,8 +23,8 @@ from matplotlib.patches import Circle
 import minigrad as mg
 from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import Mixture, gradient, posterior, some_mixture
-from vae.lecture.slides.s06_elbo import elbo
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 PALETTE = [COLOURS[i] for i in (0, 5, 3, 1, 6, 4, 2, 7)]  # of components; neighbours far apart

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae.lecture.claims import EPS, Setting, Sides, Slider, claim, equal
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, Mixture, posterior
-from vae.lecture.slides.s06_elbo import elbo
 from vae.lecture.slides.s10_em import PALETTE, Half, alternate, clusters, e_step, mixed, plane, start
 from vae.pictures import BLUE, GREY, INK, VERMILION
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.coders import LATENT, Trained, code, coded, coder, decode, terms
 from vae.lecture.models.exact import LN_2PI
 from vae.lecture.models.trained import show_rows, test_images
-from vae.lecture.slides.s06_elbo import elbo
 from vae.lecture.slides.s19_ladder import code_length
 from vae.likelihoods import Gaussian, Sigma
 from vae.objectives import elbo as training_objective

@@ -34,8 +34,8 @@ from vae.lecture.models.autoencoders import (
     train_vae,
     vae_terms,
 )
+from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, Mixture
-from vae.lecture.slides.s06_elbo import elbo
 from vae.lecture.slides.s10_em import EVERYTHING, PALETTE, Half, alternate, e_step, mixed, plane
 from vae.lecture.slides.s19_hard_em import distances, hard_e_step
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
