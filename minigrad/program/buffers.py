@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigrad.backends import Backend
-from minigrad.program.graph import Kind
+from minigrad.program.graph import Graph, Kind, is_dynamic
 from minigrad.program.tuning import Tuning
 
 FOREVER = 1 << 60  # later than any time
@@ -87,6 +89,18 @@ def _round_up(size: int, alignment: int) -> int:
     return -(-max(1, size) // alignment) * alignment
 
 
+def allocate(backend: Backend, size: int, alignment: int) -> Any:
+    """A block of so many bytes, which begins at a multiple of the alignment."""
+    memory = backend.xp.empty(size + alignment, np.uint8)
+    begin = -backend.address(memory) % alignment
+    return memory[begin : begin + size]
+
+
+def array_at(block: Any, offset: int, kind: Kind) -> Any:
+    """The array at an offset into a block."""
+    return block[offset : offset + kind.bytes].view(kind.dtype).reshape(kind.shape)
+
+
 # Over a donated argument
 
 
@@ -129,8 +143,22 @@ class Memory(NamedTuple):
         )
 
 
+def result_bytes(graph: Graph, overwrites: Container[int]) -> int:
+    """Bytes of the results of a run, without those that are written over donated arguments (`overwrites`)."""
+    new = [o for o in graph.outputs if (o not in overwrites if isinstance(o, int) else is_dynamic(o.value))]
+    return sum(graph.kind(output).bytes for output in new)
+
+
+# Where arrays are
+
+
 def span(backend: Backend, array: Any) -> tuple[int, int]:
     """The addresses from and to which an array's elements lie."""
     begin = backend.address(array)
     steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)] if array.size else []
     return begin + sum(min(s, 0) for s in steps), begin + sum(max(s, 0) for s in steps) + array.dtype.itemsize
+
+
+def is_alone(where: tuple[int, int], spans: Iterable[tuple[int, int]]) -> bool:
+    """Whether a span overlaps only one of some, which is itself."""
+    return sum(begin < where[1] and where[0] < end for begin, end in spans) == 1

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
+from minigrad.program.buffers import allocate, array_at
 from minigrad.program.cpu.plan import Plan
 from minigrad.program.cpu.scratch import Key, Part
 from minigrad.program.cpu.tiling import find_cuts, params_of
-from minigrad.program.graph import Constant, Graph
+from minigrad.program.graph import Constant, Graph, Kind
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import Views, show_array
 
@@ -28,15 +26,11 @@ class Arrays:
         self._viewers: dict[int, list[int]] = {}  # the views of each slot
         for slot in views.slots:
             self._viewers.setdefault(views.root_of(slot), []).append(slot)
-        block = self._allocate(plan.block_bytes, tuning.alignment)
-        self._scratch = [self._allocate(plan.scratch_bytes, tuning.alignment) for _ in range(plan.threads)]
-        self._whole = {slot: _array_at(block, at, *graph.kinds[slot]) for slot, at in plan.offsets.items()}
-
-    def _allocate(self, size: int, alignment: int) -> Any:
-        backend = self._graph.backend
-        raw = backend.xp.empty(size + alignment, np.uint8)
-        begin = -backend.address(raw) % alignment
-        return raw[begin : begin + size]
+        block, *self._scratch = [
+            allocate(graph.backend, size, tuning.alignment)
+            for size in (plan.block_bytes, *[plan.scratch_bytes] * plan.threads)
+        ]
+        self._whole = {slot: array_at(block, offset, graph.kinds[slot]) for slot, offset in plan.offsets.items()}
 
     def put(self, slot: int, array: Any) -> None:
         """Make an array that of a slot. Calls that are bound to the one before must be bound again."""
@@ -71,7 +65,7 @@ class Arrays:
             if what == "part":
                 shape[self._plan.places[slot].axis] = part.rows.stop - part.rows.start
             key = slot if what == "part" else (what, slot)
-            found[key] = _array_at(self._scratch[part.thread], offset, tuple(shape), dtype)
+            found[key] = array_at(self._scratch[part.thread], offset, Kind(tuple(shape), dtype))
         return found
 
     def operand(self, operand: int | Constant, axis: int | None, part: Part, local: Local) -> Any:
@@ -91,9 +85,3 @@ class Arrays:
         params = params_of(instruction, cut, shape, part.rows)
         local[slot] = show_array(instruction, self._graph.backend, x, params)
         return local[slot]
-
-
-def _array_at(memory: Any, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-    """An array at a place in a block of memory."""
-    size = math.prod(shape) * dtype.itemsize
-    return memory[offset : offset + size].view(dtype).reshape(shape)

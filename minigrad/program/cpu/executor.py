@@ -19,14 +19,14 @@ from typing import Any
 from minigrad.backends import backend_of
 from minigrad.core.traits import Cut
 from minigrad.interrupts import CTRL_C, defer_signals
-from minigrad.program.buffers import Memory, span
+from minigrad.program.buffers import Memory, is_alone, result_bytes, span
 from minigrad.program.calls import Call, bind_addition, bind_call, make, make_and_check
 from minigrad.program.cpu import threads
 from minigrad.program.cpu.arrays import Arrays, Local
 from minigrad.program.cpu.plan import make_plan
 from minigrad.program.cpu.scratch import Key, Part
 from minigrad.program.cpu.tiling import params_of
-from minigrad.program.graph import Constant, Graph, Instruction, is_array, is_dynamic
+from minigrad.program.graph import Graph, Instruction, is_array
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views
 
@@ -59,10 +59,7 @@ class CpuExecutor:
     @property
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments."""
-        results = 0
-        for output in self.graph.outputs:
-            if is_dynamic(output.value) if isinstance(output, Constant) else output not in self.plan.taken:
-                results += self.graph.kind(output).bytes
+        results = result_bytes(self.graph, self.plan.taken)
         scratch = self.plan.scratch_bytes * self.plan.threads
         return Memory(self.plan.block_bytes, results, scratch, self.backend.held())
 
@@ -107,10 +104,9 @@ class CpuExecutor:
 
     def _is_alone(self, slot: int) -> bool:
         """Whether an input may be written over: nothing else that a run reads shares its memory."""
-        array, (begin, end) = self._given[slot], self._spans[slot]
-        if not (array.flags.c_contiguous and getattr(array.flags, "writeable", True)):
-            return False
-        return sum(first < end and begin < last for first, last in self._spans.values()) == 1
+        flags = self._given[slot].flags
+        can_be_written = flags.c_contiguous and getattr(flags, "writeable", True)
+        return can_be_written and is_alone(self._spans[slot], self._spans.values())
 
     def _results(self) -> list[Any]:
         """The outputs: those in memory of their own as they are, the others copied."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from minigrad.backends import backend_of
-from minigrad.program.buffers import span
+from minigrad.program.buffers import is_alone, span
 from minigrad.program.graph import Graph
 
 
@@ -74,8 +74,4 @@ class Arguments:
         spans = {slot: span(self._backend, self.of(slot)) for slot in self._graph.inputs}
         all_spans = [*spans.values(), *(span(self._backend, array) for array in constants)]
         donated = [slot for slot in self._graph.donated if slot not in self._buffers]
-        return {
-            slot
-            for slot in donated
-            if sum(begin < spans[slot][1] and spans[slot][0] < end for begin, end in all_spans) == 1
-        }
+        return {slot for slot in donated if is_alone(spans[slot], all_spans)}

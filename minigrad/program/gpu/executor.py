@@ -22,14 +22,14 @@ import numpy as np
 
 from minigrad.backends.cuda.codegen import kernel
 from minigrad.interrupts import CTRL_C, defer_signals
-from minigrad.program.buffers import Memory
+from minigrad.program.buffers import Memory, allocate, array_at, result_bytes
 from minigrad.program.calls import Call, bind_call, make, make_and_check
 from minigrad.program.gpu.arguments import Arguments
 from minigrad.program.gpu.epilogues import fuse_epilogues
 from minigrad.program.gpu.fusion import fuse
 from minigrad.program.gpu.lowering import GeneratedKernel, Launch, lower
 from minigrad.program.gpu.placement import Placement, place
-from minigrad.program.graph import Constant, Graph, is_array, is_dynamic
+from minigrad.program.graph import Constant, Graph, is_array
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views, show_array
 
@@ -69,9 +69,7 @@ class GpuExecutor:
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments; those that kernels need on the way are known once recorded."""
         placement = place(self.schedule, {*self.graph.donated}, self.tuning)
-        outputs = [o for o in self.graph.outputs if isinstance(o, int) or is_dynamic(o.value)]
-        copied = [o for o in outputs if not (isinstance(o, int) and o in placement.overwrites)]
-        results = sum(self.graph.kind(output).bytes for output in copied)
+        results = result_bytes(self.graph, placement.overwrites)
         return Memory(placement.bytes, results, self._scratch, self.backend.held())
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
@@ -110,12 +108,9 @@ class GpuExecutor:
         self.placement = place(self.schedule, self._arguments.writable(), self.tuning)
         self._arrays = {slot: self._arguments.of(slot) for slot in self.graph.inputs}
         self._arrays |= {output: self._arrays[slot] for output, slot in self.placement.overwrites.items()}
-        block = self.backend.xp.empty(self.placement.bytes + self.tuning.alignment, np.uint8)
-        begin = -self.backend.address(block) % self.tuning.alignment
+        block = allocate(self.backend, self.placement.bytes, self.tuning.alignment)
         for slot, offset in self.placement.offsets.items():
-            kind = self.graph.kinds[slot]
-            memory = block[begin + offset : begin + offset + kind.bytes]
-            self._arrays[slot] = memory.view(kind.dtype).reshape(kind.shape)
+            self._arrays[slot] = array_at(block, offset, self.graph.kinds[slot])
         self._outputs = list(self._find_outputs())
         self._bound = [
             _Bound(number, self._is_recordable(launch), self._bind_launch(launch))
