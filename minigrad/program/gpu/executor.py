@@ -18,8 +18,6 @@ from functools import partial
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minigrad.backends.cuda.codegen import kernel
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, allocate, array_at, result_bytes
