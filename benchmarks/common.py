@@ -18,10 +18,12 @@ from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
+
+from minigrad.commandline import Parser
 
 NOT_INSTALLED = "not installed, or broken: pip install '.[bench]'"
 ABSENT = {"absent": NOT_INSTALLED}
@@ -36,13 +38,6 @@ def peer(name: str) -> ModuleType | None:
 
 
 # The command line
-
-
-class Parser(argparse.ArgumentParser):
-    """Anything wrong with the options is one sentence and exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def parser(name: str, description: str | None, rounds: int) -> Parser:

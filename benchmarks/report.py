@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+
+from minigrad.files import replace_file
 
 
 def report(name: str, title: str, results: dict[str, Any], options: argparse.Namespace) -> None:
@@ -28,8 +31,10 @@ def report(name: str, title: str, results: dict[str, Any], options: argparse.Nam
 def announce(name: str, results: dict[str, Any], figure: Figure, shown: Table, options: argparse.Namespace) -> None:
     """The same with a figure and a table that are there."""
     text = json.dumps(results, indent=2, ensure_ascii=False)
-    (options.out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    figure.savefig(options.out / f"{name}.png", dpi=130)
+    replace_file(options.out / f"{name}.json", f"{text}\n".encode())
+    picture = BytesIO()
+    figure.savefig(picture, dpi=130)
+    replace_file(options.out / f"{name}.png", picture.getvalue())
     if options.json:
         print(text)
     else:

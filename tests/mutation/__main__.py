@@ -7,23 +7,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from minigrad.commandline import Parser
 
 from . import __doc__ as ABOUT
 from . import report
 from .equivalent import reason
 from .mutants import KINDS, MACHINERY, Mutant, all_mutants
 from .suite import Control, SuiteError, judge, test_files
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence and exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def share(text: str) -> float:
@@ -119,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
             verdicts = judge(mutants, test_files(options.tests or ()), options.jobs, begin, judged, briefly)
         except SuiteError as error:
             progress.stop()
-            parser.error(str(error))
+            parser.exit(2, f"{parser.prog}: {error}\n")
         except KeyboardInterrupt:
             return 130
     order = {mutant.name: i for i, mutant in enumerate(mutants)}

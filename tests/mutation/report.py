@@ -10,6 +10,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Column, Table
 
+from minigrad.files import replace_file
+
 from .equivalent import reason, unused
 from .mutants import KINDS
 from .suite import Verdict
@@ -118,4 +120,4 @@ def write(path: Path, verdicts: Sequence[Verdict], tests: int, seconds: float) -
             for v in verdicts
         ],
     }
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    replace_file(path, f"{json.dumps(record, indent=1, ensure_ascii=False)}\n".encode())
