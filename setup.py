@@ -1,10 +1,11 @@
-"""Packaging. `pip install .` gives the engine (minigrad) and the autoencoder on top of it (vae)."""
+"""Packaging: `pip install .` installs what minigrad needs, `pip install '.[vae]'` also what vae needs."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 VAE = ["matplotlib>=3.8", "pillow>=11", "rich>=13", "safetensors>=0.4"]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mpmath>=1.3", "packaging>=23", "ruff>=0.5"]
 
 setup(
     name="minigrad",
@@ -17,12 +18,13 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["minigrad*", "vae*"]),
     package_data={"minigrad": ["py.typed"], "minigrad.backends.cuda": ["*.cu"], "vae.lecture": ["*.css", "*.js"]},
-    install_requires=["numpy>=2.0", "threadpoolctl>=3.1", *VAE],
+    install_requires=["numpy>=2.0", "threadpoolctl>=3.1"],
     extras_require={
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mpmath>=1.3", "packaging>=23", "ruff>=0.5"],
+        "vae": VAE,
+        "test": [*VAE, *TEST],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
         "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # compile them without a GPU, in tests
-        "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6", "mygrad>=2.3"],
+        "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6", "mygrad>=2.3", *VAE],
     },
 )

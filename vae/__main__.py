@@ -2,7 +2,9 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
+LIBRARIES = {"matplotlib": "matplotlib", "PIL": "pillow", "rich": "rich", "safetensors": "safetensors"}  # '.[vae]'
 LEAST = 250_000  # KB of address space: with less, OpenBLAS ends the process by itself, at whatever moment
 
 
@@ -16,7 +18,15 @@ def memory_limit() -> int:
     return LEAST if limit == resource.RLIM_INFINITY else limit // 1024
 
 
+def missing_libraries() -> list[str]:
+    """The packages that vae needs beside those of minigrad, and that are not installed."""
+    return [package for module, package in LIBRARIES.items() if find_spec(module) is None]
+
+
 if __name__ == "__main__":
+    if missing := missing_libraries():
+        print(f"python -m vae: it needs {', '.join(missing)}: pip install '.[vae]'", file=sys.stderr)
+        sys.exit(2)
     if memory_limit() < LEAST:
         why = f"the limit of memory is {memory_limit()} KB: raise it to {LEAST} KB or more, with ulimit -v"
         print("python -m vae:", why, file=sys.stderr)

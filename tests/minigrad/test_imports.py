@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,25 @@ def test_vae_imports_public_minigrad_only():
             parts = module.split(".")
             if parts[0] == "minigrad":
                 assert len(parts) == 1 or parts[1] in public, f"{path.name} imports {module}"
+
+
+def test_the_engine_and_its_commands_load_nothing_that_only_vae_needs():
+    """Every module, and a run of each command, with NumPy and threadpoolctl alone; warnings are errors."""
+    program = """
+import contextlib, importlib, io, pkgutil, runpy, sys
+import minigrad as mg
+for module in pkgutil.walk_packages(mg.__path__, "minigrad."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+for command in (["minigrad.backends"], ["minigrad.checks", "--op", "tanh"]):
+    sys.argv, told = command, io.StringIO()
+    try:
+        with contextlib.redirect_stdout(told):
+            runpy.run_module(command[0], run_name="__main__")
+    except SystemExit as stop:
+        assert stop.code == 0 and told.getvalue()
+mg.draw(lambda x: x * mg.sin(x), 3.0)
+print(sorted({"matplotlib", "PIL", "rich", "safetensors", "vae"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.endswith("[]\n"), done.stdout + done.stderr

@@ -224,6 +224,18 @@ def test_errors_are_sentences_even_with_line_breaks(vae, monkeypatch, trained):
     assert vae("sample", "--checkpoint", trained)[::2] == (2, "python -m vae: two lines\n")
 
 
+@pytest.mark.parametrize("missing", [["rich"], ["matplotlib", "PIL", "rich", "safetensors"]])
+def test_libraries_that_are_not_installed_are_named(missing):
+    code = (
+        f"import runpy, sys; sys.modules.update(dict.fromkeys({missing})); sys.argv = ['vae', '--help']; "
+        "runpy.run_module('vae', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    names = ", ".join({"PIL": "pillow"}.get(name, name) for name in missing)
+    assert done.stderr == f"python -m vae: it needs {names}: pip install '.[vae]'\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="no limit of address space elsewhere")
 def test_too_little_memory_for_blas_is_one_sentence():
     """OpenBLAS would end the process with its own message and exit code 1."""
