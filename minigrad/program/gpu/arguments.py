@@ -1,8 +1,10 @@
-"""Arguments of a recorded program, which reads them at the same addresses every time.
+"""Arguments: where a recorded program reads them, which uses the same addresses in every run.
 
-donated    are read where they are: results are written over them, and the next call brings those
-others     too, as long as they stay there; one that moves is copied to a buffer, and so are its successors
-scalars    are copied to a buffer on the device, unless they are donated and stay there
+    donated arrays    stay where they are: results are written over them, and the next call brings these results
+    other arrays      are read where they are until one moves; from then on its values are copied to a buffer
+    scalars           are copied to a buffer, unless they are donated and on the device
+
+Where an argument has to be read at another address than before, the launches must be bound to memory again.
 """
 
 from __future__ import annotations
@@ -16,21 +18,21 @@ from minigrad.program.graph import Graph
 
 
 class Arguments:
-    """Where a program reads its arguments."""
+    """The arrays that a program reads as its arguments."""
 
     def __init__(self, graph: Graph):
         self._graph, self._backend = graph, graph.backend
-        self._arrays: dict[int, Any] = {}  # that are read where they are
-        self._buffers: dict[int, Any] = {}  # that arguments are copied to
+        self._arrays: dict[int, Any] = {}  # arguments, read where they are
+        self._buffers: dict[int, Any] = {}  # to which arguments are copied
 
     def forget(self) -> None:
-        """Forget where arguments were: nothing is bound to that."""
+        """Forget where arguments were, when nothing is bound to these arrays."""
         self._arrays.clear()
 
     def take(self, arrays: Sequence[Any], overwritten: Collection[int]) -> bool:
-        """Put arguments where the program reads them; whether that has changed, so that it must be bound again.
+        """Put arguments where the program reads them. Returns whether one of these places is new.
 
-        `overwritten` are the slots of arguments that results are written over: these stay where they are.
+        `overwritten` are the slots of arguments that results are written over: they are never copied.
         """
         moved = False
         for slot, array in zip(self._graph.inputs, arrays, strict=True):
@@ -56,12 +58,12 @@ class Arguments:
         return moved
 
     def _can_stay(self, slot: int, array: Any) -> bool:
-        """Whether an argument can be read where it is: scalars only if they are donated, for else they move."""
+        """Whether an argument can be read where it is. Scalars that are not donated move in every call."""
         on_device = isinstance(array, self._backend.array_type) and array.flags.c_contiguous
         return on_device and (array.ndim > 0 or slot in self._graph.donated)
 
     def expect(self, slot: int, array: Any) -> None:
-        """Note the array that the next call probably brings: the result that was written over an argument."""
+        """Take the result that was written over an argument for the next one: a call that brings it finds it bound."""
         self._arrays[slot] = array
 
     def of(self, slot: int) -> Any:

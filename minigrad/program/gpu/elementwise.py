@@ -24,7 +24,7 @@ def can_be_generated(instruction: Instruction, graph: Graph, views: Views) -> bo
     if instruction.result in views.slots or not math.prod(result.shape):
         return False
     if instruction.primitive.traits.stream:
-        return _is_drawn(instruction, graph, views)
+        return _can_be_drawn(instruction, graph, views)
     formula, kinds = instruction.primitive.traits.formula, list(map(graph.kind, instruction.operands))
     if formula is None or any(kind.dtype not in TYPES for kind in kinds):
         return False
@@ -32,11 +32,11 @@ def can_be_generated(instruction: Instruction, graph: Graph, views: Views) -> bo
         return False
     within = compute_dtype(instruction, graph)
     integers = [o.value for o in instruction.operands if not isinstance(o, int) and isinstance(o.value, int)]
-    return all(_holds(within, number) for number in integers) and formula.source(within, result.dtype) is not None
+    return all(_is_in_range(within, number) for number in integers) and formula.source(within, result.dtype) is not None
 
 
-def _is_drawn(instruction: Instruction, graph: Graph, views: Views) -> bool:
-    """Whether a generated kernel can draw random numbers: it reads the words of a key that lie side by side."""
+def _can_be_drawn(instruction: Instruction, graph: Graph, views: Views) -> bool:
+    """Whether a generated kernel can draw an instruction's random numbers: the words of the key lie side by side."""
     key, start = map(views.of, instruction.operands)
     fits = start is None or graph.kind(instruction.operands[1]).dtype in TYPES
     return fits and key is not None and key.strides == (1,) and graph.kind(instruction.result).dtype in TYPES
@@ -48,30 +48,30 @@ def compute_dtype(instruction: Instruction, graph: Graph) -> np.dtype:
     if formula.converts:
         return graph.kind(instruction.operands[0]).dtype
     if dtype == np.bool_ and not formula.selects:
-        return np.result_type(*(_promoted(operand, graph.kind(operand)) for operand in instruction.operands))
+        return np.result_type(*(_to_promote(operand, graph.kind(operand)) for operand in instruction.operands))
     return dtype
 
 
-def _promoted(operand: int | Constant, kind: Kind) -> Any:
+def _to_promote(operand: int | Constant, kind: Kind) -> Any:
     """What np.result_type takes for an operand: a Python number adapts to the others."""
     weak = not isinstance(operand, int) and isinstance(operand.value, (bool, int, float))
     return operand.value if weak and not isinstance(operand.value, np.generic) else kind.dtype
 
 
-def _holds(dtype: np.dtype, number: int) -> bool:
-    """Whether a Python integer is in the range of a dtype; that of int64 if numbers are only compared with it."""
+def _is_in_range(dtype: np.dtype, number: int) -> bool:
+    """Whether a Python integer is in the range of a dtype. That of any dtype but integers is that of int64."""
     limits = np.iinfo(dtype if dtype.kind == "i" else np.int64)
     return limits.min <= number <= limits.max
 
 
 def domain(instruction: Instruction, graph: Graph) -> tuple[int, ...]:
-    """The shape whose elements an instruction computes in order: of the result, or of what a reshape copies."""
+    """The shape of the elements that an instruction goes through: of its result, or of what a reshape copies."""
     of = instruction.operands[0] if instruction.primitive is reshape_p else instruction.result
     return graph.kind(of).shape
 
 
 def is_in_order(view: View, shape: Sequence[int], graph: Graph) -> bool:
-    """Whether element i of a shape, to which a view is broadcast, is element i of its memory, and there are no more."""
+    """Whether element i of a view, broadcast to a shape, is element i of its memory, which has no other elements."""
     count, kind = math.prod(shape), graph.kind(view.root)
     whole = view.offset == 0 and math.prod(kind.shape) == count
     return whole and (count == 1 or view.axes(shape) == ((1, count, 1),))

@@ -46,26 +46,26 @@ class GpuExecutor:
     def __init__(self, graph: Graph, tuning: Tuning):
         views = find_views(graph)
         self.graph, self.tuning = fuse_epilogues(graph, views, tuning), tuning
-        self.schedule = fuse(self.graph, views, tuning)  # slots that are left show the memory that they did
+        self.schedule = fuse(self.graph, views, tuning)  # with the same views: epilogues only leave slots out
         self.levels = lower(self.schedule)
         self.recorder = graph.backend.recorder
-        self.backend = replace(graph.backend, matmul=self.recorder.matmul)
+        self.backend = replace(graph.backend, matmul=self.recorder.matmul)  # CuPy does not record cuBLAS (cupy#6290)
         self.placement = Placement({}, {}, 0)
         self._lock = threading.Lock()
         self._arguments = Arguments(self.graph)
         self._arrays: dict[Any, Any] = {}  # by slot: inputs, and what is stored
         self._outputs: list[tuple[int | None, Any]] = []
         self._bound: list[_Bound] = []
-        self._segments: list[Callable[[], None]] | None = None  # None: to be bound
+        self._segments: list[Callable[[], None]] | None = None  # None: nothing is bound
         self._runs = 0
-        self._scratch = 0  # bytes that recorded kernels need on the way
+        self._scratch = 0  # bytes that recorded kernels need besides
         generated = [launch for level in self.levels for launch in level if isinstance(launch, GeneratedKernel)]
         source = "\n".join(kernel(g.name, g.loops, [graph.kind(x).dtype for x in g.arguments]) for g in generated)
         self._launch = self.recorder.compiled(source) if source else None
 
     @property
     def memory(self) -> Memory:
-        """Bytes that a run holds beside its arguments; those that kernels need on the way are known once recorded."""
+        """Bytes that a run holds beside its arguments. The scratch memory of kernels is known once they are recorded."""
         placement = place(self.schedule, {*self.graph.donated}, self.tuning)
         results = result_bytes(self.graph, placement.overwrites)
         return Memory(placement.bytes, results, self._scratch, self.backend.held())
@@ -77,10 +77,10 @@ class GpuExecutor:
             if segments is None:
                 self._arguments.forget()
             if self._arguments.take(inputs, self.placement.overwrites.values()):
-                segments = None  # and give back what is recorded before there is something new
+                segments = None  # which frees the recording before new memory is allocated
             if segments is None:
                 segments = self._bind()
-            elif self._runs == max(1, self.tuning.warm_ups):  # the first run after binding is one in any case
+            elif self._runs == max(1, self.tuning.warm_ups):  # the first run is a warm-up in any case
                 segments = self._record()
             self._segments = segments
             for segment in segments:
@@ -89,7 +89,7 @@ class GpuExecutor:
             return self._results()
 
     def _results(self) -> list[Any]:
-        """The outputs: those over donated arguments as they are, the others copied."""
+        """The outputs: those that are written over donated arguments as they are, the others copied."""
         results = []
         for argument, value in self._outputs:
             if argument is not None:
@@ -101,7 +101,7 @@ class GpuExecutor:
     # Binding
 
     def _bind(self) -> list[Callable[[], None]]:
-        """Place what is stored, and bind the launches; these are segments of warm-up runs."""
+        """Place what is stored and bind the launches, each of which is a segment of warm-up runs."""
         self._runs = 0
         self.placement = place(self.schedule, self._arguments.writable(), self.tuning)
         self._arrays = {slot: self._arguments.of(slot) for slot in self.graph.inputs}

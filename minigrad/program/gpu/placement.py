@@ -1,6 +1,7 @@
-"""Placement: where a recorded program writes what it computes, in levels of its schedule as the time.
+"""Placement: where a recorded program stores what it computes.
 
-Results go over donated arguments where these have been read by then; everything else has a place in one block.
+An output is written over a donated argument if everything that reads the argument comes before. The rest is stored in
+one block of memory, at places that are used again; how long a place is needed is counted in levels of the schedule.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from minigrad.program.tuning import Tuning
 
 
 class Placement(NamedTuple):
-    """Where stored slots are: over a donated argument, or at an offset into a block of so many bytes."""
+    """Where slots are stored: over a donated argument, or in the block."""
 
-    overwrites: Mapping[int, int]  # outputs, and the arguments they are written over
-    offsets: Mapping[int, int]
-    bytes: int
+    overwrites: Mapping[int, int]  # the arguments that outputs are written over
+    offsets: Mapping[int, int]  # of the other slots
+    bytes: int  # of the block
 
 
 def place(schedule: Schedule, writable: Set[int], tuning: Tuning) -> Placement:
-    """The placement of what is stored; `writable` are the donated arguments that share memory with nothing else."""
+    """Find a place for every stored slot. `writable` are donated arguments that share no memory with other arrays."""
     graph, level, results = schedule.graph, schedule.level, schedule.views.roots_of(schedule.graph.outputs)
-    readers: dict[int, list[tuple[int, bool]]] = {}  # of each slot, and whether they read it in order
+    readers: dict[int, list[tuple[int, bool]]] = {}  # of each argument and slot, and whether in order
     for slot in level:
         for root, in_order in schedule.reads[slot]:
             readers.setdefault(root, []).append((slot, in_order))
@@ -42,8 +43,8 @@ def place(schedule: Schedule, writable: Set[int], tuning: Tuning) -> Placement:
 
 
 def _comes_before(reader: int, in_order: bool, output: int, schedule: Schedule) -> bool:
-    """Whether a slot's element i is read before an output's element i is written: to compute a slot of an earlier
-    level, or one of the same loop, which reads the elements in order."""
+    """Whether an argument's element i is read, to compute `reader`, before an output's element i is written over it: at
+    an earlier level, or in the same loop, which loads before it stores."""
     level, generated = schedule.level, schedule.generated
     same_loop = level[reader] == level[output] and in_order and reader in generated and output in generated
     return level[reader] < level[output] or same_loop
