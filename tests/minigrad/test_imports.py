@@ -1,105 +1,196 @@
-"""The layers of DESIGN.md: a test that reads every file's imports and fails on an arrow that points down."""
+"""Which file may import which: the rooms of both packages in order, and no circles, neither of files nor of folders.
+
+Every import counts, also one inside a function or under TYPE_CHECKING. `from a.b import c` counts as an import of the
+file a/b/c.py where there is one, else of a/b.py or a/b/__init__.py. That Python runs a/__init__.py, too, does not.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import minigrad as mg
 
-PACKAGE = Path(mg.__file__).parent
+ROOT = Path(mg.__file__).parent.parent
+
+ROOMS = {
+    "minigrad": (
+        ("commandline", "files", "interrupts"),
+        ("backends",),
+        ("core",),
+        ("ops",),
+        ("random", "device"),
+        ("program",),
+        ("checks",),
+        ("show",),
+        ("__init__",),
+    ),
+    "vae": (
+        ("differences", "errors", "likelihoods", "locks", "optimisers", "signals", "terminal"),
+        ("files", "numbers"),
+        ("checkpoints", "folders", "models", "pictures"),
+        ("autoencoder", "data"),
+        ("objectives",),
+        ("config", "evaluation", "gradients"),
+        ("explain", "training"),
+        ("lecture",),
+        ("__init__",),
+        ("cli",),
+        ("__main__",),
+    ),
+}
+"""From the ground up: files and folders import from rows above their own, and from their own folder."""
+
+USERS = tuple(ROOT / "minigrad" / "checks" / name for name in ("cases", "conventions.py", "suite.py", "__main__.py"))
+"""Imported by nothing else in the package, these use all of it as users do, `import minigrad as mg`."""
+
+LATE = {"minigrad/backends/__init__.py": "minigrad.backends.cuda", "minigrad/backends/cuda/backend.py": "cupy"}
+"""What is imported inside a function, on the first use of a GPU: most machines have none."""
 
 
-LAYERS = (
-    ("commandline", "files", "interrupts"),
-    ("backends",),
-    ("core", "ops"),
-    ("random",),
-    ("device",),
-    ("checks",),
-    ("program",),
-    ("show",),
-)
-"""From the top of DESIGN.md's table down; a file imports from rows above its own, and from its own folder."""
-
-USERS = tuple(PACKAGE / "checks" / name for name in ("cases", "conventions.py", "suite.py", "__main__.py"))
-"""Imported by nothing else in the package, these use all of it as users do."""
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> list[str]:
-    """The modules that a file imports, in dotted form."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found += [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
-    return found
+FILES = {module_of(p): p for package in ROOMS for p in sorted((ROOT / package).rglob("*.py"))}
 
 
-def row(module: str) -> int:
-    """The row of `minigrad.<module>…` in the table."""
-    (found,) = [i for i, names in enumerate(LAYERS) if module in names] or [None]
-    assert found is not None, f"minigrad.{module} has no place in the table of layers"
-    return found
+def imports(node: ast.AST, path: Path) -> Iterator[str]:
+    """The modules that a part of a file imports, with the name taken from each, in dotted form."""
+    folder = path.relative_to(ROOT).parent.parts
+    for part in ast.walk(node):
+        if isinstance(part, ast.Import):
+            yield from (alias.name for alias in part.names)
+        elif isinstance(part, ast.ImportFrom):
+            start = folder[: len(folder) + 1 - part.level] if part.level else ()
+            yield from (".".join([*start, *filter(None, [part.module]), alias.name]) for alias in part.names)
 
 
-def users(path: Path) -> bool:
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def files_used(path: Path) -> set[str]:
+    """The modules of the two packages that a file imports."""
+    named = (m if m in FILES else m.rpartition(".")[0] for m in imports(tree_of(path), path))
+    return {m for m in named if m in FILES} - {module_of(path)}
+
+
+USES = {module: files_used(path) for module, path in FILES.items()}
+
+
+def without_order(uses: dict[str, set[str]]) -> set[str]:
+    """What cannot be put in an order in which everything comes after what it uses: circles, and what hangs on them."""
+    left = set(uses)
+    while ready := {name for name in left if not uses[name] & left - {name}}:
+        left -= ready
+    return left
+
+
+def test_a_circle_is_found_however_long():
+    assert without_order({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == set()
+    assert without_order({"a": {"c"}, "b": {"a"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
+
+
+def test_imports_of_every_kind_are_seen():
+    text = "if TYPE_CHECKING:\n    import a.b\ndef f():\n    from .c import d\nfrom . import e\nfrom ..g import h"
+    path = ROOT / "vae" / "data" / "x.py"
+    assert set(imports(ast.parse(text), path)) == {"a.b", "vae.data.c.d", "vae.data.e", "vae.g.h"}
+    assert USES["minigrad.core.tape"] >= {"minigrad.core.tree", "minigrad.core.reverse"}
+    assert "minigrad.backends" in USES["minigrad.core.rules"] | USES["minigrad.core.vectors"]
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_no_files_import_each_other_in_a_circle(package):
+    inside = {m: used for m, used in USES.items() if m.partition(".")[0] == package}
+    assert without_order({m: used & inside.keys() for m, used in inside.items()}) == set()
+
+
+def folders() -> list[str]:
+    return sorted({module_of(path.parent / "__init__.py") for path in FILES.values()})
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_no_folders_import_each_other_in_a_circle(folder):
+    """Files and folders in one folder, each folder taken as one; its `__init__.py` is the face of it all."""
+
+    def child(module: str) -> str | None:
+        return module.removeprefix(f"{folder}.").partition(".")[0] if module.startswith(f"{folder}.") else None
+
+    uses: dict[str, set[str]] = {}
+    for module, used in USES.items():
+        if (name := child(module)) is not None:
+            uses.setdefault(name, set()).update({c for c in map(child, used) if c not in (None, name)})
+    assert without_order(uses) == set()
+
+
+def row(package: str, module: str) -> int:
+    """The row of `package.module…` in the table of rooms."""
+    name = module.split(".")[1] if "." in module else "__init__"
+    found = [i for i, names in enumerate(ROOMS[package]) if name in names]
+    assert found, f"{module} has no place among the rooms of {package}: put it where what it imports is above it"
+    return found[0]
+
+
+def is_user(path: Path) -> bool:
     return any(path.is_relative_to(user) for user in USERS)
 
 
-def sources() -> list[Path]:
-    return [p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE]
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_imports_from_rooms_above_its_own(module):
+    package, *inner = module.split(".")
+    for used in USES[module]:
+        if is_user(FILES[module]) and used == package:
+            continue
+        if used.partition(".")[0] != package:
+            assert package == "vae", f"{module} imports {used}"
+        elif used.split(".")[1:2] != inner[:1] or not inner:
+            assert row(package, used) < row(package, module), f"{module} imports {used}, which is not above it"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_no_import_points_down(path):
-    here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    for module in imports(path):
-        parts = module.split(".")
-        if (
-            parts[0] == "minigrad"
-            and len(parts) > 1
-            and (PACKAGE / parts[1]).with_suffix(".py").exists() | (PACKAGE / parts[1]).is_dir()
-        ):
-            if parts[1] != here:
-                assert row(parts[1]) <= row(here), f"{path.name} imports {module} from below"
-        else:
-            assert parts[0] != "minigrad" or users(path), f"{path.name} imports the whole package"
-            assert parts[0] != "", f"{path.name} imports a relative {module}"
-            assert parts[0] not in ("vae", "tests"), f"{path.name} imports {module}"
+def test_no_room_is_named_that_is_not_there():
+    for package, rows in ROOMS.items():
+        here = {
+            path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+        }
+        assert {name for names in rows for name in names} == here
+
+
+def test_the_engine_imports_nothing_of_tests_and_benchmarks():
+    for module, path in FILES.items():
+        assert not [m for m in imports(tree_of(path), path) if m.partition(".")[0] in ("tests", "benchmarks")], module
 
 
 def test_what_uses_the_whole_package_is_not_used_by_it():
-    inside = [p for p in sources() if not users(p)]
-    modules = {".".join(u.relative_to(PACKAGE.parent).with_suffix("").parts) for u in USERS}
-    assert not [p for p in inside for m in imports(p) for u in modules if m == u or m.startswith(f"{u}.")]
+    users = {module for module, path in FILES.items() if is_user(path)}
+    inside = {module for module in FILES if module.startswith("minigrad.")} - users
+    assert {module: USES[module] & users for module in inside if USES[module] & users} == {}
 
 
-def test_only_one_file_imports_cupy():
-    users = {p.name for p in sources() for m in imports(p) if m.split(".")[0] in ("cupy", "cupyx")}
-    assert users <= {"backend.py"}
-
-
-def test_inner_order_of_the_operations():
-    """Within ops/, no two files import each other."""
-    folder = PACKAGE / "ops"
-    uses = {p.stem: {m.split(".")[2] for m in imports(p) if m.startswith("minigrad.ops.")} for p in folder.glob("*.py")}
-    done: set[str] = set()
-    while len(done) < len(uses):
-        ready = {name for name in uses.keys() - done if not uses[name] & uses.keys() - done - {name}}
-        assert ready, f"files that import each other: {uses.keys() - done}"
-        done |= ready
+def test_only_a_gpu_is_imported_late():
+    """In minigrad/, modules of its own are imported at the top of a file; CuPy, and what needs it, in one file each."""
+    for module, path in FILES.items():
+        if module.partition(".")[0] != "minigrad":
+            continue
+        tree, name = tree_of(path), str(path.relative_to(ROOT))
+        top = {id(node) for node in tree.body}
+        late = [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) and id(n) not in top]
+        for node in late:
+            ours = [m for m in imports(node, path) if m.startswith(("minigrad", "cupy"))]
+            assert all(m.startswith(LATE.get(name, "nothing")) for m in ours), f"{name}:{node.lineno}"
+        cupy = [m for m in imports(tree, path) if m.startswith("cupy")]
+        assert not cupy or LATE.get(name) == "cupy", f"{name} imports {cupy}"
 
 
 def test_vae_imports_public_minigrad_only():
     public = {*dir(mg), "commandline"}  # what all commands of the project share
-    for path in (PACKAGE.parent / "vae").rglob("*.py"):
-        for module in imports(path):
+    for path in (ROOT / "vae").rglob("*.py"):
+        for module in imports(tree_of(path), path):
             parts = module.split(".")
             if parts[0] == "minigrad":
                 assert len(parts) == 1 or parts[1] in public, f"{path.name} imports {module}"
