@@ -65,7 +65,7 @@ class GpuExecutor:
 
     @property
     def memory(self) -> Memory:
-        """Bytes that a run holds beside its arguments. The scratch memory of kernels is known once they are recorded."""
+        """Bytes that a run holds beside its arguments; scratch memory of kernels is known once they are recorded."""
         placement = place(self.schedule, {*self.graph.donated}, self.tuning)
         results = result_bytes(self.graph, placement.overwrites)
         return Memory(placement.bytes, results, self._scratch, self.backend.held())
