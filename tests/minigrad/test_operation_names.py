@@ -1,0 +1,65 @@
+"""No list of operations by name outside minigrad/ops/: what is known of an operation stands beside it, as a trait."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import minigrad as mg
+from minigrad.core import primitives
+
+PACKAGE = Path(mg.__file__).parent
+
+ABOUT_OPERATIONS = ("ops", "checks/catalogue", "checks/cases", "checks/conventions.py")
+"""Where operations are defined, and where each has its checks and what its derivatives are at kinks."""
+
+OTHER_THINGS = {
+    "backends": {"conv", "conv_input", "conv_kernel", "random_bits", "where"},  # kernels, and a scratch array
+    "core": {"where", "copy", "astype"},  # options of NumPy's functions, and a method of arrays
+    "program": {"sum", "conv", "matmul", "relu"},  # a sum so far; products with epilogues, and an option of theirs
+    "show": {"where"},  # a class of text
+}
+"""Words, by room, that are names of primitives as well."""
+
+
+def own_names() -> set[str]:
+    return {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
+
+
+def words(tree: ast.Module, names: set[str]) -> Iterator[str]:
+    """Strings of names alone, and keys that are names; not docstrings, nor the names that primitives are given."""
+    apart: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            apart.add(id(node.value))
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("primitive", "Primitive") and node.args:
+            apart.add(id(node.args[0]))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:
+            yield from node.value.split() if {*node.value.split()} <= names else ()
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "dict":
+            yield from {keyword.arg for keyword in node.keywords} & names
+
+
+def found() -> dict[str, set[str]]:
+    """By room, the names of primitives in its files."""
+    names, rooms = own_names(), {}
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE)
+        if any(place.is_relative_to(apart) for apart in ABOUT_OPERATIONS):
+            continue
+        named = words(ast.parse(path.read_text(encoding="utf-8")), names)
+        rooms.setdefault(place.parts[0].removesuffix(".py"), set()).update(named)
+    return {room: named for room, named in rooms.items() if named}
+
+
+def test_names_are_seen_in_strings_of_one_and_of_many_words_and_as_keys():
+    tree = ast.parse(
+        '"""sin"""\nx = {"add": 1}\ny = "sum exp".split()\nz = dict(max=2, n=3)\nprimitive("tanh")(x)\na = "a sum"'
+    )
+    assert set(words(tree, own_names())) == {"add", "sum", "exp", "max"}
+
+
+def test_no_file_lists_operations_by_name():
+    assert found() == OTHER_THINGS
