@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from unittest import mock
+
 import pytest
 
+from minigrad import backends
+from minigrad.backends.cuda import failures
 from minigrad.backends.cuda.launch import Kernels
+from minigrad.backends.numpy.backend import BACKEND as HOST
+from tests.support.fake_cupy import Array
 
 
 @pytest.fixture(scope="module", params=[2, 132], ids=["few processors", "many processors"])
 def kernels(request, device):
     """Kernels that think of a small and of a large device: the latter divides sums over many blocks."""
     return Kernels(device.xp, request.param)
+
+
+@pytest.fixture
+def gpu():
+    """Makes fake_cupy.Array an array of a device "cuda" with these parts."""
+    with mock.patch.dict(backends._by_device), mock.patch.dict(backends._by_type):
+        backends._by_type.pop(Array, None)
+
+        def make(xp, **parts):
+            parts |= {"array_type": Array, "explain": partial(failures.explain, xp)}
+            backends._by_device["cuda"] = replace(HOST, name="cupy", device="cuda", xp=xp, **parts)
+
+        yield make

@@ -1,0 +1,29 @@
+"""Sums in NumPy: half precision is added up in single precision, columns by BLAS."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad.backends.numpy.sums import column_sums, sum
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1), ()])
+def test_many_halves_are_added_up(axes):
+    x = np.ones((3000, 2), np.float16)
+    expected = {(0,): [3000, 3000], (1,): [2] * 3000, (0, 1): 6000, (): x.tolist()}[axes]
+    out = np.empty(np.shape(expected), np.float16)
+    assert sum(x, axes).tolist() == expected and sum(x, axes).dtype == np.float16
+    assert sum(x, axes, out) is out and out.tolist() == expected
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 99))
+def test_column_sums_are_exact_where_integers_are(rows, columns, seed):
+    x = np.random.default_rng(seed).integers(-1000, 1000, (rows, columns)).astype(np.float64)
+    expected = [math.fsum(x[:, i]) for i in range(columns)]
+    out = np.empty(columns)
+    assert column_sums(x).tolist() == expected and column_sums(x, out) is out and out.tolist() == expected
