@@ -4,6 +4,8 @@
 >>> loss = lambda w: mg.sum(mg.tanh(w) ** 2)
 >>> mg.grad(loss)(np.array([0.0, 1.0]))
 array([0.        , 0.63970001])
+
+To read it, or to add to it, begin with the docstring of `minigrad.core`.
 """
 
 import sys as _sys
