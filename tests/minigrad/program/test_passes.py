@@ -1,0 +1,136 @@
+"""minigrad/program/passes.py: what each pass makes of small graphs, and that no output changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad.core.vectors import add_p, broadcast_to_p, multiply_p, reshape_p, transpose_p, zeros_like_p
+from minigrad.ops.functions import exp, tanh
+from minigrad.ops.reduce import sum_p
+from minigrad.program.graph import Constant
+from minigrad.program.passes import fold_constants, remove_dead_code, share_subexpressions, simplify
+from minigrad.program.tuning import Tuning
+from tests.support.graphs import GraphBuilder, run_one_by_one
+
+exp_p, tanh_p = exp.primitive, tanh.primitive
+
+
+def names(graph):
+    return [instruction.primitive.name for instruction in graph.instructions]
+
+
+# Constant folding
+
+
+def test_what_depends_on_no_input_is_computed_now():
+    g, w = GraphBuilder(), np.arange(3.0)
+    x = g.input((3,))
+    total = g.add(sum_p, g.add(exp_p, Constant(w)), axes=(0,))
+    graph = fold_constants(g.graph(g.add(multiply_p, x, total), total), Tuning())
+    assert names(graph) == ["multiply"]
+    expected = 1 + np.exp(1) + np.exp(2)
+    assert graph.instructions[0].operands[1].value == graph.outputs[1].value == pytest.approx(expected, rel=1e-15)
+
+
+def test_zeros_are_known_whatever_they_are_like_and_take_no_memory():
+    g = GraphBuilder()
+    zeros = g.add(zeros_like_p, g.input((1000, 1000)))
+    ones = g.add(transpose_p, g.add(add_p, zeros, Constant(1.0)), axes=(1, 0))
+    graph = fold_constants(g.graph(g.add(reshape_p, ones, shape=(10**6,))), Tuning())
+    (output,) = graph.outputs
+    assert names(graph) == [] and output.value.shape == (10**6,) and output.value.strides == (0,)
+    assert output.value[0] == 1
+
+
+@pytest.mark.parametrize(("largest", "left"), [(8 * 12, []), (8 * 12 - 1, ["broadcast_to"])])
+def test_a_large_constant_is_computed_in_every_run(largest, left):
+    g = GraphBuilder()
+    wide = g.add(broadcast_to_p, Constant(np.arange(4.0)), shape=(3, 4))
+    graph = fold_constants(g.graph(g.add(add_p, g.input((3, 4)), wide)), Tuning(largest_constant=largest))
+    assert names(graph) == [*left, "add"]
+
+
+def test_operands_that_are_folded_keep_their_place():
+    g = GraphBuilder()
+    x = g.input((2,))
+    graph = fold_constants(g.graph(g.add(add_p, g.add(add_p, Constant(1.0), Constant(2.0)), x)), Tuning())
+    assert graph.instructions[0].operands == (Constant(graph.instructions[0].operands[0].value), x)
+    assert graph.instructions[0].operands[0].value == 3
+
+
+# Common subexpressions
+
+
+def test_the_same_primitive_of_the_same_operands_is_computed_once():
+    g, w = GraphBuilder(), np.ones(3)
+    x = g.input((3,))
+    a, b = g.add(multiply_p, x, Constant(w)), g.add(multiply_p, x, Constant(w))
+    graph = share_subexpressions(g.graph(g.add(exp_p, a), g.add(exp_p, b), b))
+    assert names(graph) == ["multiply", "exp"]
+    assert graph.outputs[0] == graph.outputs[1] and graph.outputs[2] == a
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, 1.0), (0.0, -0.0), (True, 1), (np.float32(1), 1.0), (np.ones(3), np.ones(3))],
+    ids=lambda value: f"{type(value).__name__} {value}",
+)
+def test_constants_that_a_run_may_tell_apart_are_different(one, other):
+    g = GraphBuilder()
+    x = g.input((3,))
+    graph = share_subexpressions(g.graph(*[g.add(multiply_p, x, Constant(value)) for value in (one, other, one)]))
+    assert names(graph) == ["multiply"] * 2
+    assert graph.outputs[0] == graph.outputs[2] != graph.outputs[1]
+
+
+def test_parameters_and_the_order_of_operands_count():
+    g = GraphBuilder()
+    x, y = g.input((3, 3)), g.input((3, 3))
+    sums = [g.add(sum_p, x, axes=(axis,)) for axis in (0, 1, 0)]
+    graph = share_subexpressions(g.graph(g.add(add_p, x, y), g.add(add_p, y, x), *sums))
+    assert names(graph) == ["sum", "sum", "add", "add"]
+
+
+# Dead code
+
+
+def test_what_no_output_depends_on_is_left_out():
+    g = GraphBuilder()
+    x, unused = g.input((3,)), g.input((3,))
+    y = g.add(exp_p, x)
+    g.add(tanh_p, g.add(add_p, y, unused))
+    graph = remove_dead_code(g.graph(g.add(multiply_p, y, y), Constant(1.0)))
+    assert names(graph) == ["exp", "multiply"] and graph.inputs == (x, unused)
+
+
+# All passes
+
+
+@given(data=st.data())
+def test_passes_change_no_output(data):
+    """Random graphs of sums, products and views of inputs and constants, to the bit."""
+    g, w = GraphBuilder(), np.arange(4.0).reshape(2, 2)
+    operands = [g.input((2, 2)), g.input((2, 2)), Constant(w), Constant(0.5)]
+    for _ in range(data.draw(st.integers(1, 12))):
+        a, b = (data.draw(st.sampled_from(operands)) for _ in range(2))
+        kind = data.draw(st.sampled_from(["add", "multiply", "tanh", "zeros", "transpose"]))
+        if kind in ("transpose", "zeros") and a == Constant(0.5):
+            continue
+        if kind == "transpose":
+            operands.append(g.add(transpose_p, a, axes=(1, 0)))
+        elif kind in ("tanh", "zeros"):
+            operands.append(g.add(tanh_p if kind == "tanh" else zeros_like_p, a))
+        else:
+            operands.append(g.add(add_p if kind == "add" else multiply_p, a, b))
+        if g.values[-1].shape != (2, 2):
+            operands.pop()
+    graph = g.graph(*data.draw(st.lists(st.sampled_from(operands), min_size=1, max_size=3)))
+    smaller = simplify(graph, Tuning(largest_constant=data.draw(st.sampled_from([0, 1 << 16]))))
+    inputs = np.random.default_rng(0).normal(size=(2, 2, 2))
+    for x, y in zip(run_one_by_one(smaller, *inputs), run_one_by_one(graph, *inputs), strict=True):
+        np.testing.assert_array_equal(x, y, strict=True)
+    again = simplify(smaller, Tuning())
+    assert len(again.instructions) <= len(smaller.instructions) <= len(graph.instructions)
