@@ -1,0 +1,105 @@
+"""minigrad/program/cpu/arrays.py: where the arrays of slots, of parts and of views lie."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.core.vectors import broadcast_to_p, reshape_p, transpose_p
+from minigrad.ops.functions import exp, tanh
+from minigrad.ops.indexing import slice_p
+from minigrad.ops.linalg import matmul_p
+from minigrad.program.cpu.arrays import Arrays
+from minigrad.program.cpu.plan import make_plan
+from minigrad.program.cpu.scratch import Part
+from minigrad.program.graph import Constant
+from minigrad.program.tuning import Tuning
+from minigrad.program.views import find_views
+from tests.support.graphs import GraphBuilder
+
+exp_p, tanh_p = exp.primitive, tanh.primitive
+
+
+def arrays_of(graph, threads=1):
+    views = find_views(graph)
+    tuning = Tuning(worth_region=0, worth_threads=0, part=1 << 8, small_result=1 << 20)
+    plan = make_plan(graph, views, tuning, threads)
+    return Arrays(graph, views, plan, tuning), plan
+
+
+def test_what_has_a_place_in_the_block_is_there_from_the_beginning():
+    g = GraphBuilder()
+    y = g.add(matmul_p, g.add(matmul_p, g.input((8, 8)), g.input((8, 4))), g.input((4, 2)))
+    arrays, plan = arrays_of(g.graph(y, y - 2))
+    assert set(plan.offsets) == {y, y - 2}
+    first, second = arrays.whole(y), arrays.whole(y - 2)
+    assert (first.shape, second.shape) == ((8, 2), (8, 4)) and not np.shares_memory(first, second)
+    assert first.ctypes.data % 64 == second.ctypes.data % 64 == 0
+    assert arrays.whole(y) is first
+
+
+def test_views_are_of_what_is_there_now():
+    g = GraphBuilder()
+    x = g.input((2, 3))
+    turned = g.add(transpose_p, x, axes=(1, 0))
+    row = g.add(slice_p, turned, index=(1,))
+    element = g.add(slice_p, row, index=(0,))
+    arrays, _ = arrays_of(g.graph(row))
+    one, other = np.arange(6.0).reshape(2, 3), np.zeros((2, 3))
+    arrays.put(x, one)
+    assert np.shares_memory(arrays.whole(row), one) and np.shares_memory(arrays.whole(element), one)
+    np.testing.assert_array_equal(arrays.whole(row), [1, 4])
+    assert arrays.whole(element).shape == () and arrays.whole(element) == 1
+    arrays.put(x, other)
+    arrays.forget_views([x])
+    assert np.shares_memory(arrays.whole(row), other) and np.shares_memory(arrays.whole(turned), other)
+
+
+def test_a_view_of_a_constant_copies_nothing():
+    g, w = GraphBuilder(), np.arange(4.0)
+    wide = g.add(broadcast_to_p, Constant(w), shape=(1000, 4))
+    arrays, plan = arrays_of(g.graph(wide))
+    assert np.shares_memory(arrays.whole(wide), w) and arrays.whole(Constant(w)) is w
+    assert plan.offsets == {} and plan.fresh == []
+
+
+def test_everything_without_a_place_is_forgotten():
+    g = GraphBuilder()
+    x = g.input((4, 4))
+    y = g.add(exp_p, x)
+    arrays, _ = arrays_of(g.graph(y))
+    arrays.put(x, np.ones((4, 4)))
+    kept = arrays.whole(y)
+    arrays.forget()
+    assert arrays.whole(y) is kept
+    arrays.put(x, np.zeros((4, 4)))
+    assert not arrays.whole(x).any()
+
+
+def test_an_operand_of_a_part_is_its_rows():
+    g = GraphBuilder()
+    x = g.input((8, 3))
+    y = g.add(tanh_p, x)
+    shown = g.add(reshape_p, y, shape=(8, 1, 3))
+    z = g.add(exp_p, shown)
+    arrays, plan = arrays_of(g.graph(z))
+    array = np.arange(24.0).reshape(8, 3)
+    arrays.put(x, array)
+    part = Part(slice(2, 4))
+    local = arrays.local(part, plan.scratch[0])
+    assert set(local) == {y} and local[y].shape == (2, 3)
+    assert arrays.operand(y, 0, part, local) is local[y]
+    view = arrays.operand(shown, 0, part, local)
+    assert view.shape == (2, 1, 3) and np.shares_memory(view, local[y])
+    np.testing.assert_array_equal(arrays.operand(x, 0, part, local), array[2:4])
+    np.testing.assert_array_equal(arrays.operand(x, 1, part, local), array[:, 2:4])
+    assert arrays.operand(x, None, part, local) is array
+    assert arrays.operand(Constant(2.0), None, part, local) == 2.0
+
+
+def test_threads_have_scratch_of_their_own():
+    g = GraphBuilder()
+    y = g.add(tanh_p, g.input((40, 3)))
+    arrays, plan = arrays_of(g.graph(g.add(exp_p, y)), threads=2)
+    mine, other, later = (arrays.local(Part(slice(0, 2), t), plan.scratch[0])[y] for t in (0, 1, 0))
+    assert plan.threads == 2
+    assert np.shares_memory(mine, later) and not np.shares_memory(mine, other)

@@ -1,0 +1,174 @@
+"""minigrad/program/cpu/executor.py: graphs run as by one instruction after the other; what has moved is bound again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.vectors import add_p, broadcast_to_p, multiply_p, reshape_p, transpose_p
+from minigrad.ops.functions import exp, tanh
+from minigrad.ops.indexing import slice_p
+from minigrad.ops.linalg import matmul_p
+from minigrad.ops.reduce import sum_p
+from minigrad.program.cpu import executor as module
+from minigrad.program.cpu.executor import CpuExecutor
+from minigrad.program.graph import Constant
+from minigrad.program.tuning import Tuning
+from tests.support.graphs import GraphBuilder, run_one_by_one
+from tests.support.programs import cut_everything
+
+exp_p, tanh_p = exp.primitive, tanh.primitive
+RNG = np.random.default_rng(0)
+
+
+@st.composite
+def graphs(draw):
+    """A graph of arrays (6, 4) and (4, 6), sums and products of them, and views; some inputs are donated."""
+    g = GraphBuilder()
+    slots = [g.input((6, 4)) for _ in range(draw(st.integers(1, 3)))]
+    for _ in range(draw(st.integers(1, 14))):
+        a, b = (draw(st.sampled_from(slots)) for _ in range(2))
+        same = g.values[a].shape == g.values[b].shape
+        kind = draw(st.sampled_from("add multiply tanh sum product turn flip repeat copy number".split()))
+        if kind in ("add", "multiply") and same:
+            slots.append(g.add(add_p if kind == "add" else multiply_p, a, b))
+        elif kind == "product":
+            b = b if g.values[b].shape[0] == g.values[a].shape[1] else g.add(transpose_p, b, axes=(1, 0))
+            product = g.add(tanh_p, g.add(matmul_p, a, b))
+            slots.append(g.add(slice_p, g.add(matmul_p, product, a), index=(slice(None), slice(None))))
+        elif kind == "sum":
+            axis = draw(st.integers(0, 1))
+            shape = tuple(1 if i == axis else n for i, n in enumerate(g.values[a].shape))
+            total = g.add(tanh_p, g.add(sum_p, a, axes=(axis,)))
+            slots.append(g.add(add_p, a, g.add(reshape_p, total, shape=shape)))
+        elif kind == "turn":
+            slots.append(g.add(transpose_p, a, axes=(1, 0)))
+        elif kind == "flip":
+            slots.append(g.add(slice_p, a, index=(slice(None, None, -1), slice(None))))
+        elif kind == "copy":
+            slots.append(g.add(reshape_p, a, shape=g.values[a].shape[::-1]))
+        elif kind == "number":
+            slots.append(g.add(multiply_p, a, g.add(tanh_p, g.add(slice_p, b, index=(1, -1)))))
+        else:
+            slots.append(g.add(tanh_p, a))
+    outputs = draw(st.lists(st.sampled_from(slots), min_size=1, max_size=3))
+    return g.graph(*outputs, donated=tuple(sorted(draw(st.sets(st.sampled_from(g.inputs))))))
+
+
+TUNINGS = [Tuning(), Tuning(worth_region=0, small_result=0), *[cut_everything(threads) for threads in (1, 2, 3)]]
+
+
+@given(graph=graphs(), tuning=st.sampled_from(TUNINGS), data=st.data())
+def test_graphs_run_as_by_one_instruction_after_the_other(graph, tuning, data):
+    """With the same arrays as before, with others, with such that are not contiguous, and with results handed back."""
+    executor = CpuExecutor(graph, tuning)
+    inputs = [RNG.normal(size=(6, 4)) for _ in graph.inputs]
+    for _ in range(4):
+        kept = [x.copy() for x in inputs]
+        expected = run_one_by_one(graph, *kept)
+        results = executor.run(inputs)
+        for x, y in zip(results, expected, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-11, strict=True)
+        for slot, x, before in zip(graph.inputs, inputs, kept, strict=True):
+            if slot not in graph.donated:
+                np.testing.assert_array_equal(x, before)
+        for i, slot in enumerate(graph.inputs):
+            way = data.draw(st.sampled_from(["other", "other", "not contiguous", "handed back", "same"]))
+            if way == "handed back" and results[0].shape == (6, 4) and not any(results[0] is x for x in inputs):
+                inputs[i] = results[0]
+            elif way == "not contiguous":
+                inputs[i] = RNG.normal(size=(4, 6)).T
+            elif way == "other" or slot in graph.donated:
+                inputs[i] = RNG.normal(size=(6, 4))
+
+
+@pytest.fixture
+def bound(monkeypatch):
+    """The primitives of the calls that are bound."""
+    found, bind_call = [], module.bind_call
+    monkeypatch.setattr(module, "bind_call", lambda p, *rest: found.append(p.name) or bind_call(p, *rest))
+    return found
+
+
+def test_only_what_uses_something_that_moved_is_bound_again(bound):
+    g = GraphBuilder()
+    x, w = g.input((6, 4)), g.input((4, 3))
+    h = g.add(matmul_p, g.add(tanh_p, x), w)
+    executor = CpuExecutor(g.graph(g.add(sum_p, g.add(exp_p, h), axes=(0, 1))), Tuning())
+    a, b = RNG.normal(size=(6, 4)), RNG.normal(size=(4, 3))
+    executor.run([a, b])
+    assert sorted(bound) == ["exp", "matmul", "sum", "tanh"]
+    bound.clear()
+    executor.run([a, b])
+    assert bound == []
+    executor.run([a + 1, b])
+    assert bound == ["tanh"]
+    bound.clear()
+    result = executor.run([a, b.copy()])[0]
+    assert sorted(bound) == ["matmul", "tanh"]
+    assert result == pytest.approx(np.exp(np.tanh(a) @ b).sum(), rel=1e-12)
+
+
+def test_results_are_in_memory_of_their_own_and_the_first_stays_as_it_is():
+    g = GraphBuilder()
+    x = g.input((64, 64))
+    y = g.add(exp_p, x)
+    executor = CpuExecutor(
+        g.graph(y, y, x, g.add(slice_p, y, index=(0,)), Constant(np.ones(2))), Tuning(small_result=0)
+    )
+    a = RNG.normal(size=(64, 64))
+    first, second = executor.run([a]), executor.run([a + 1])
+    arrays = [a, *first, *second]
+    assert not any(np.shares_memory(x, y) for i, x in enumerate(arrays) for y in arrays[:i])
+    for result, expected in zip(first, (np.exp(a), np.exp(a), a, np.exp(a)[0], np.ones(2)), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-15)
+
+
+def test_a_result_is_written_over_its_donated_argument_unless_that_is_shared():
+    g = GraphBuilder()
+    w, x = g.input((64, 64)), g.input((64, 64))
+    executor = CpuExecutor(g.graph(g.add(add_p, w, x), donated=(w,)), Tuning())
+    a, b = RNG.normal(size=(2, 64, 64))
+    (result,) = executor.run([a.copy(), b])
+    for _ in range(3):
+        before = result.copy()
+        (after,) = executor.run([result, b])
+        assert np.shares_memory(after, result)
+        np.testing.assert_array_equal(after, before + b)
+        result = after
+    (doubled,) = executor.run([b, b])  # read as x, too
+    assert not np.shares_memory(doubled, b)
+    np.testing.assert_array_equal(doubled, 2 * b)
+    frozen = a.copy()
+    frozen.flags.writeable = False
+    np.testing.assert_array_equal(executor.run([frozen, b])[0], a + b)
+    np.testing.assert_array_equal(frozen, a)
+
+
+def test_numbers_are_results_like_those_of_numpy():
+    g = GraphBuilder()
+    x, s = g.input((3,)), g.input(())
+    executor = CpuExecutor(g.graph(g.add(slice_p, x, index=(1,)), g.add(multiply_p, s, s)), Tuning())
+    for k in range(3):
+        results = executor.run([np.arange(3.0) + k, np.float64(k)])
+        assert results == [1 + k, k * k] and all(type(y) is np.float64 for y in results)
+
+
+def test_a_formula_must_write_to_out(new):
+    g = GraphBuilder()
+    executor = CpuExecutor(g.graph(g.add(new(lambda b, x, out=None: np.exp(x)), g.input((3,)))), Tuning())
+    with pytest.raises(OperandTypeError, match="does not write to `out`"):
+        executor.run([np.ones(3)])
+
+
+def test_memory_counts_results_that_are_not_over_donated_arguments():
+    g = GraphBuilder()
+    w = g.input((64, 64))
+    y = g.add(multiply_p, w, w)
+    total = g.add(sum_p, g.add(broadcast_to_p, Constant(np.ones(4)), shape=(2, 4)), axes=(0, 1))
+    outputs = y, total, Constant(np.ones(5)), Constant(2.0)
+    assert CpuExecutor(g.graph(*outputs), Tuning()).memory.results == 64 * 64 * 8 + 8 + 40
+    assert CpuExecutor(g.graph(*outputs, donated=(w,)), Tuning()).memory.results == 8 + 40
