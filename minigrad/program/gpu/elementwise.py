@@ -72,6 +72,6 @@ def domain(instruction: Instruction, graph: Graph) -> tuple[int, ...]:
 
 def is_in_order(view: View, shape: Sequence[int], graph: Graph) -> bool:
     """Whether element i of a view, broadcast to a shape, is element i of its memory, which has no other elements."""
-    count, kind = math.prod(shape), graph.kind(view.root)
-    whole = view.offset == 0 and math.prod(kind.shape) == count
+    count = math.prod(shape)
+    whole = view.offset == 0 and math.prod(graph.kind(view.root).shape) == count
     return whole and (count == 1 or view.axes(shape) == ((1, count, 1),))

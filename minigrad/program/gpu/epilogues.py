@@ -148,7 +148,7 @@ def _is_bias(
 def _is_depth_to_space(view: View, space: Sequence[int], shape: Sequence[int], factor: int) -> bool:
     """Whether a view of images of a shape (n, h, w, f) is in the order of a depth-to-space by a factor."""
     n, h, w, f = shape
-    if f % factor**2 or view.offset:
+    if f % factor**2:
         return False
     c = f // factor**2
     split = (n, h, factor, w, factor, c)

@@ -31,7 +31,7 @@ class Read(NamedTuple):
     """Stored memory that is read to compute a slot."""
 
     root: Root
-    in_order: bool  # whether element i of the slot needs element i of the memory and no other
+    in_order: bool  # whether a generated kernel reads element i of it, and no other, for element i of the slot
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +115,8 @@ def _assign_levels(
         level, mine = 0, {slot, *(root for root, _ in reads[slot])}
         for root, ordered in reads[slot]:
             if root in levels:
-                joins = ordered and root in generated and slot in generated
-                level = max(level, levels[root] + (not joins))
+                same_kernel = ordered and root in generated
+                level = max(level, levels[root] + (not same_kernel))
         if slot in generated:
             while level in arguments and len(arguments[level] | mine) > most:
                 level += 1

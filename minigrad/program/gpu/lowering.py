@@ -101,20 +101,20 @@ class _Builder:
         root, at = element
         return self.values[root, at]
 
-    def instruction(self, root: Root, at: int | None) -> Instruction | None:
-        """The instruction that computes an element in this loop; None if the element is read from memory."""
-        inline = isinstance(root, int) and (root in self.schedule.inline or (root in self.slots and at is None))
-        return self.schedule.instructions[root] if inline else None
+    def instruction(self, root: Root) -> Instruction | None:
+        """The instruction that computes elements in this loop; None if they are read from memory."""
+        here = root in self.schedule.inline or root in self.slots
+        return self.schedule.instructions[root] if here else None
 
     def operands(self, root: Root, at: int | None) -> list[Element]:
         """The elements that this loop computes an element from."""
-        instruction = self.instruction(root, at)
+        instruction = self.instruction(root)
         if instruction is None:
             return []
-        operands, space = instruction.operands, domain(instruction, self.graph)
-        if instruction.primitive.traits.stream:  # the key is read where the number is drawn
-            operands, space, at = operands[1:], (), None
-        return [self.element(view, space, at) for view in map(self.views.of, operands) if view is not None]
+        space, views = domain(instruction, self.graph), list(map(self.views.of, instruction.operands))
+        if instruction.primitive.traits.stream:
+            del views[0]  # the key, which is read where the number is drawn
+        return [self.element(view, space, at) for view in views if view is not None]
 
     def element(self, view: View, space: Sequence[int], at: int | None) -> Element:
         """Element `at` of a view that is broadcast to a shape."""
@@ -124,7 +124,7 @@ class _Builder:
 
     def step(self, root: Root, at: int | None) -> int:
         """The step that computes or reads an element; the elements that it needs have theirs."""
-        instruction = self.instruction(root, at)
+        instruction = self.instruction(root)
         if instruction is None:
             return self.add(Load(self.argument(root), at, self.graph.kind(root).dtype))
         values = iter([self.values[other, i] for other, i in self.operands(root, at)])

@@ -45,6 +45,6 @@ def place(schedule: Schedule, writable: Set[int], tuning: Tuning) -> Placement:
 def _comes_before(reader: int, in_order: bool, output: int, schedule: Schedule) -> bool:
     """Whether an argument's element i is read, to compute `reader`, before an output's element i is written over it: at
     an earlier level, or in the same loop, which loads before it stores."""
-    level, generated = schedule.level, schedule.generated
-    same_loop = level[reader] == level[output] and in_order and reader in generated and output in generated
+    level = schedule.level
+    same_loop = level[reader] == level[output] and in_order and output in schedule.generated
     return level[reader] < level[output] or same_loop

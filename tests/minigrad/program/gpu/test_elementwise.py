@@ -127,6 +127,15 @@ def test_views_in_order(primitive, params, shape, expected):
     assert view in views.slots and is_in_order(views.of(view), shape, graph) == expected
 
 
+def test_a_reversed_constant_that_is_reversed_again_begins_elsewhere():
+    """Its elements are read from the first on, which is not where the constant's memory is said to begin."""
+    g = GraphBuilder()
+    view = g.add(slice_p, Constant(np.arange(3.0)[::-1]), index=(slice(None, None, -1),))
+    graph = g.graph(view)
+    view = find_views(graph).of(view)
+    assert (view.strides, view.offset) == ((1,), -2) and not is_in_order(view, (3,), graph)
+
+
 def test_one_element_is_always_in_order():
     g = GraphBuilder()
     x = g.input((1, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Number
+from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Noise, Number
 from minigrad.backends.formulas import CONVERSION
 from minigrad.core.vectors import add_p, multiply_p, reshape_p, transpose_p
 from minigrad.ops.functions import exp
@@ -16,6 +16,7 @@ from minigrad.program.gpu.lowering import GeneratedKernel, lower
 from minigrad.program.graph import Constant
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views
+from minigrad.random import normal_p
 from tests.support.graphs import GraphBuilder, run_one_by_one
 
 F8 = np.dtype(np.float64)
@@ -108,6 +109,24 @@ def test_numbers_that_are_equal_but_differ_are_two_steps():
     y = g.add(multiply_p, g.add(multiply_p, x, Constant(0.0)), Constant(-0.0))
     ((kernel,),) = launches(g.graph(y))
     assert [repr(s.value) for s in kernel.loops[0].steps if isinstance(s, Number)] == ["0.0", "-0.0"]
+
+
+def test_random_numbers_are_drawn_where_they_are_used():
+    g = GraphBuilder()
+    keys, start, x = g.input((3, 2), np.uint32), g.input((), np.int64), g.input((4,))
+    key = g.add(slice_p, keys, index=(2,))
+    known = g.add(normal_p, key, Constant(5), shape=(4,), dtype=F8, offset=10)
+    unknown = g.add(normal_p, key, start, shape=(4,), dtype=F8, offset=10)
+    y = g.add(add_p, g.add(add_p, known, x), unknown)
+    ((kernel,),) = launches(g.graph(y))
+    (loop,) = kernel.loops
+    noise = [step for step in loop.steps if isinstance(step, Noise)]
+    (read,) = [number for number, step in enumerate(loop.steps) if isinstance(step, Load) and step.dtype == np.int64]
+    place = kernel.arguments.index(keys)
+    assert set(noise) == {  # the key is at words 4 and 5
+        Noise("normal", place, 4, None, 15, None, F8),
+        Noise("normal", place, 4, read, 10, None, F8),
+    }
 
 
 # Computed step by step
