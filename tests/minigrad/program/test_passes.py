@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad as mg
 from minigrad.core.vectors import add_p, broadcast_to_p, multiply_p, reshape_p, transpose_p, zeros_like_p
 from minigrad.ops.functions import exp, tanh
 from minigrad.ops.reduce import sum_p
@@ -14,6 +15,7 @@ from minigrad.program.graph import Constant
 from minigrad.program.passes import fold_constants, remove_dead_code, share_subexpressions, simplify
 from minigrad.program.tuning import Tuning
 from tests.support.graphs import GraphBuilder, run_one_by_one
+from tests.support.programs import same
 
 exp_p, tanh_p = exp.primitive, tanh.primitive
 
@@ -134,3 +136,25 @@ def test_passes_change_no_output(data):
         np.testing.assert_array_equal(x, y, strict=True)
     again = simplify(smaller, Tuning())
     assert len(again.instructions) <= len(smaller.instructions) <= len(graph.instructions)
+
+
+# As part of jit
+
+
+def test_what_is_not_needed_is_not_computed_and_nothing_twice():
+    f = lambda x: (mg.exp(x), mg.sin(x) * 2, mg.exp(x) + 1)[::2]
+    assert names(mg.trace(f)(np.ones(3))) == ["exp", "sin", "multiply", "exp", "add"]
+    assert names(mg.jit(f).program(np.ones(3))) == ["exp", "add"]
+
+
+def test_numbers_of_different_kinds_are_not_the_same_constant():
+    f = lambda x: (x * 1, x * 1.0, x * -0.0, x * 0.0)
+    x = np.arange(3)
+    assert same(mg.jit(f)(x), f(x))
+    assert np.signbit(mg.jit(f)(x)[2]).tolist() == np.signbit(x * -0.0).tolist()
+
+
+def test_constants_are_folded():
+    w = np.arange(3.0)
+    program = mg.trace(lambda x: x * mg.sum(mg.exp(w)))(np.ones(3))
+    assert names(program) == ["multiply"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import tracemalloc
 
 import numpy as np
@@ -15,9 +14,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import backends
 from minigrad.checks.cases import CASES
-from minigrad.program.cpu.plan import make_plan
 from minigrad.program.tuning import Tuning
-from minigrad.program.views import find_views
 from tests.support.host import to_host
 from tests.support.programs import agree, cut_everything, same
 
@@ -147,30 +144,6 @@ def test_lists_are_operands_too():
     assert same(mg.jit(f)(x), f(x))
 
 
-def test_thousands_of_instructions_are_planned_at_once():
-    """Time in proportion: four times the instructions take far less than sixteen times as long."""
-
-    def seconds(n):
-        graph, took = mg.trace(lambda x: _chain(x, n))(np.ones(3)).graph, []
-        for _ in range(3):
-            begin = time.process_time()
-            make_plan(graph, find_views(graph), Tuning(), 1)
-            took.append(time.process_time() - begin)
-        return min(took)
-
-    gc.disable()  # which takes as long as there is garbage of other tests
-    try:
-        assert seconds(8000) < 10 * seconds(2000)
-    finally:
-        gc.enable()
-
-
-def _chain(x, n):
-    for i in range(n):
-        x = mg.sin(x) if i % 2 else x * 1.5
-    return x
-
-
 # Semantics
 
 
@@ -276,52 +249,6 @@ def names(program):
     return [instruction.primitive.name for instruction in program.instructions]
 
 
-def test_what_is_not_needed_is_not_computed_and_nothing_twice():
-    f = lambda x: (mg.exp(x), mg.sin(x) * 2, mg.exp(x) + 1)[::2]
-    assert names(mg.trace(f)(np.ones(3))) == ["exp", "sin", "multiply", "exp", "add"]
-    assert names(mg.jit(f).program(np.ones(3))) == ["exp", "add"]
-
-
-def test_numbers_of_different_kinds_are_not_the_same_constant():
-    f = lambda x: (x * 1, x * 1.0, x * -0.0, x * 0.0)
-    x = np.arange(3)
-    assert same(mg.jit(f)(x), f(x))
-    assert np.signbit(mg.jit(f)(x)[2]).tolist() == np.signbit(x * -0.0).tolist()
-
-
-def test_constants_are_folded():
-    w = np.arange(3.0)
-    program = mg.trace(lambda x: x * mg.sum(mg.exp(w)))(np.ones(3))
-    assert names(program) == ["multiply"]
-
-
-def test_a_program_is_a_list_one_can_read():
-    program = mg.trace(lambda x, w: mg.sum(mg.relu(x @ w)))(np.ones((2, 3)), np.ones((3, 4)))
-    lines = str(program).splitlines()
-    assert len(lines) == 2 + 3 + 1
-    assert lines[2].split() == [
-        "%2",
-        "=",
-        "matmul(%0,",
-        "%1)",
-        "float64[2,",
-        "4]",
-        "48",
-        "FLOP",
-        "208",
-        "B",
-        lines[2].split()[-1],
-    ]
-    assert lines[2].endswith(f"{__file__}:{_line_of('program = mg.trace(lambda x, w')}")
-    assert lines[-1] == "return %4"
-    assert program.flops == 48 + 8 + 8
-
-
-def _line_of(text):
-    with open(__file__, encoding="utf-8") as file:
-        return next(i for i, line in enumerate(file, 1) if text in line and "_line_of" not in line)
-
-
 def test_memory_is_reused():
     """A chain of twenty layers needs the memory of two results, and a run allocates no more than it says."""
     x = np.ones((64, 4096))
@@ -376,3 +303,23 @@ def test_memory_is_what_a_run_allocates(model):
     worker.join()
     ((peak, said),) = found
     assert abs(peak - said) <= 0.1 * peak
+
+
+# Programs among other things
+
+
+def test_a_program_is_told_of_arguments_of_another_kind():
+    program = mg.trace(lambda p, n: p["w"] * n)({"w": np.ones(3)}, 2)
+    assert same(program({"w": np.arange(3.0)}, 2), 2 * np.arange(3.0))
+    for args in (({"w": np.ones(4)}, 2), ({"w": np.ones(3)}, 3), ({"v": np.ones(3)}, 2), ({"w": 1.0}, 2)):
+        with pytest.raises(ValueError, match="the program"):
+            program(*args)
+
+
+def test_programs_have_derivatives_and_can_be_captured():
+    f = lambda x, n: mg.sum(mg.tanh(x) ** 2 * n)
+    x = np.linspace(-1, 2, 5)
+    program = mg.trace(f)(x, 3)
+    assert same(mg.grad(lambda x: program(x, 3))(x), mg.grad(lambda x: f(x, 3))(x))
+    assert same(mg.hessian(lambda x: program(x, 3))(x), mg.hessian(lambda x: f(x, 3))(x))
+    assert same(mg.jit(lambda x: program(x, 3))(x), f(x, 3))

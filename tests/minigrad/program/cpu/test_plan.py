@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import time
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad as mg
 from minigrad.core.vectors import add_p, multiply_p, transpose_p
 from minigrad.ops.functions import exp, tanh
 from minigrad.ops.linalg import matmul_p
@@ -140,3 +145,27 @@ def test_scalar_inputs_are_in_the_block_for_good():
     y = g.add(multiply_p, g.add(add_p, x, s), x)
     plan = plan_of(g.graph(y))
     assert set(plan.offsets) == {s} and plan.block_bytes == 64
+
+
+def test_thousands_of_instructions_are_planned_at_once():
+    """Time in proportion: four times the instructions take far less than sixteen times as long."""
+
+    def seconds(n):
+        graph, took = mg.trace(lambda x: _chain(x, n))(np.ones(3)).graph, []
+        for _ in range(3):
+            begin = time.process_time()
+            make_plan(graph, find_views(graph), Tuning(), 1)
+            took.append(time.process_time() - begin)
+        return min(took)
+
+    gc.disable()  # which takes as long as there is garbage of other tests
+    try:
+        assert seconds(8000) < 10 * seconds(2000)
+    finally:
+        gc.enable()
+
+
+def _chain(x, n):
+    for i in range(n):
+        x = mg.sin(x) if i % 2 else x * 1.5
+    return x

@@ -292,3 +292,40 @@ def test_a_limit_of_threads_changes_no_bit(more):
     limited, free = run(f"{STEPS}{LIMIT.replace('MORE', str(more))}steps()"), run(f"{STEPS}steps()")
     assert (limited.returncode, limited.stderr) == (0, "")
     assert limited.stdout == free.stdout
+
+
+def test_blas_has_its_threads_again_when_the_last_of_several_runs_ends():
+    """Runs that overlap without being nested: the first to begin is the first to end."""
+    from minigrad.program.cpu import threads as pool
+
+    if pool.count() < 2:
+        with pool._controller().limit(limits=2, user_api="blas"):
+            _overlap(pool)
+    else:
+        _overlap(pool)
+
+
+def _overlap(pool):
+    before = pool.count()
+    pool.single_blas.__enter__()
+    pool.single_blas.__enter__()
+    pool.single_blas.__exit__()
+    found = [info for info in pool._controller().info() if info["user_api"] == "blas"]
+    inside, told = {info["num_threads"] for info in found}, pool.count()
+    pool.single_blas.__exit__()
+    assert inside == {1}
+    assert told == before == pool.count()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_has_threads_of_its_own():
+    program = (
+        "import os, signal, warnings; warnings.simplefilter('ignore'); import numpy as np; import minigrad as mg;"
+        "from minigrad.program.tuning import Tuning;"
+        "f = mg.jit(lambda x: mg.tanh(x) * 2 + x, tuning=Tuning(threads=2));"
+        "x = np.ones((400, 400)); f(x); pid = os.fork();"
+        "pid or (signal.alarm(30), f(x), os._exit(7));"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, cwd=Path(mg.__file__).parents[1])
+    assert done.returncode == 7

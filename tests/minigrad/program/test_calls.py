@@ -1,0 +1,84 @@
+"""minigrad/program/calls.py: formulas bound to arrays: what they write where, and what they say when they fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.backends.numpy.backend import BACKEND
+from minigrad.core.vectors import add_p, broadcast_to_p, reshape_p, transpose_p
+from minigrad.ops.comparisons import stop_gradient_p
+from minigrad.ops.indexing import slice_p
+from minigrad.program.calls import bind_addition, bind_call, make, make_and_check
+from tests.support.programs import same
+
+X = np.arange(12.0).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("primitive", "params", "expected"),
+    [
+        (transpose_p, {"axes": (1, 0)}, X.T),
+        (reshape_p, {"shape": (12,)}, X.reshape(12)),
+        (broadcast_to_p, {"shape": (2, 3, 4)}, np.stack([X, X])),
+        (slice_p, {"index": (slice(None, None, -1), 2)}, X[::-1, 2]),
+        (slice_p, {"index": (1, 2)}, X[1, 2]),
+        (stop_gradient_p, {}, X),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_a_view_is_copied_to_where_it_is_asked_for(primitive, params, expected, contiguous):
+    x = X if contiguous else np.asfortranarray(X)
+    out = np.zeros_like(expected)
+    make_and_check([bind_call(primitive, BACKEND, [x], params, out)])
+    np.testing.assert_array_equal(out, expected, strict=True)
+    assert not np.shares_memory(out, x)
+
+
+def test_calls_read_and_write_the_arrays_that_they_are_bound_to():
+    x, y, total = np.ones(3), np.empty(3), np.zeros(3)
+    calls = [bind_call(add_p, BACKEND, [x, 1.5], {}, y), bind_addition(BACKEND, total, y)]
+    for k in range(1, 4):
+        x[:] = k
+        make(calls)
+        np.testing.assert_array_equal(y, [k + 1.5] * 3)
+    np.testing.assert_array_equal(total, [6 + 4.5] * 3)
+
+
+def test_a_call_that_fails_says_what_it_computes_on_what():
+    call = bind_call(add_p, BACKEND, [np.ones((2, 3)), np.ones(4)], {}, np.empty((2, 3)))
+    for how in (make, make_and_check):
+        with pytest.raises(ValueError, match=r"add\(float64\[2, 3\], float64\[4\]\)"):
+            how([call])
+
+
+def test_a_formula_that_does_not_write_where_it_is_told_to_is_named(new):
+    made = new(lambda b, x, out=None: b.xp.exp(x))
+    jitted = mg.jit(lambda x: made(x) + 1)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"formula of 'made_.*' does not write to `out`"):
+            jitted(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("f", "good", "bad", "error", "message"),
+    [
+        (
+            lambda x, i: mg.take(x, i),
+            (np.ones(3), np.array([0])),
+            (np.ones(3), np.array([7])),
+            IndexError,
+            r"gather\(float64",
+        ),
+        (lambda x: mg.inv(x), (np.eye(2),), (np.zeros((2, 2)),), np.linalg.LinAlgError, r"inv\(float64\[2, 2\]\)"),
+    ],
+)
+def test_what_goes_wrong_in_a_run_is_told_as_without_a_program(f, good, bad, error, message):
+    jitted = mg.jit(f)
+    jitted(*good)
+    for run in (f, jitted):
+        with pytest.raises(error, match=message):
+            run(*bad)
+    assert same(jitted(*good), f(*good))
