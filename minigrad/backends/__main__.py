@@ -35,7 +35,7 @@ def facts() -> dict[str, dict[str, str]]:
 
 
 def _cuda() -> dict[str, str]:
-    """Of a GPU that cannot be used, whatever is known, and why as `absent`."""
+    """What is known of the GPU; where it cannot be used, `absent` says why."""
     known = {"cupy": ", ".join(f"{version} ({name})" for name, version in machine.wheels().items())}
     try:
         known |= _gpus(backends.get("cuda").xp)
@@ -48,7 +48,7 @@ def _cuda() -> dict[str, str]:
 
 
 def _gpus(cupy: ModuleType) -> dict[str, str]:
-    """Versions and devices, as far as they can be had."""
+    """Versions and devices, as far as they can be read."""
     number, known = machine.driver_version(), {}
     try:
         runtime = cupy.cuda.runtime
@@ -60,7 +60,7 @@ def _gpus(cupy: ModuleType) -> dict[str, str]:
         for i in range(runtime.getDeviceCount()):
             name, (major, minor), memory = machine.gpu(cupy, i)
             known[f"gpu{i}"] = f"{name}, compute capability {major}.{minor}, {amount(memory)}"
-    except Exception:  # what is missing is told under `absent`
+    except Exception:  # `absent` says what is missing
         pass
     return known
 

@@ -32,8 +32,8 @@ class Recorder:
     """How a device repeats a sequence of operations without being given each of them again."""
 
     matmul: Callable  # the one that can be recorded
-    compiled: Callable  # compiled(source) -> launch(name, blocks, arrays)
-    record: Callable  # record(levels of functions, those of one side by side) -> (again, bytes that again() needs)
+    compile: Callable  # compile(source) -> launch(name, blocks, arrays)
+    record: Callable  # record(levels of functions, those of one side by side) -> (repeat, bytes that repeat() needs)
 
 
 @dataclass(frozen=True)

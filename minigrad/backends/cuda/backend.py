@@ -24,7 +24,7 @@ def load() -> Backend:
 
     Raises DeviceError, saying what to install or change, where there is none that can.
     """
-    wheel = diagnosis.the_wheel()
+    wheel = diagnosis.installed_wheel()
     try:
         import cupy
 
@@ -32,7 +32,7 @@ def load() -> Backend:
     except DeviceError:
         raise
     except Exception as error:  # a broken package may raise anything
-        raise DeviceError(diagnosis.of_cupy(error, wheel)) from None
+        raise DeviceError(diagnosis.explain_import(error, wheel)) from None
     backend, runtime = _backend(cupy), cupy.cuda.runtime
     return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_guard(runtime.getDevice()))
 

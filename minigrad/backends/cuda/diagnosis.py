@@ -1,9 +1,9 @@
 """Why a GPU cannot be used: one sentence for each reason, which says what to install or change.
 
-Nothing here imports CuPy: the module is given, or the error that came in its place. Facts behind the sentences: a CuPy
-wheel is built for one major version of CUDA, and runs with every driver for that version or a newer one; the compiler
-(NVRTC) and cuBLAS are packages of their own, the `[ctk]` of our extras, looked for when first needed; the compiler of
-CUDA 13 makes code for GPUs from compute capability 7.5 on, that of CUDA 12 from 5.0 on.
+Nothing here imports CuPy: the caller passes the module, or the error that its import raised. The facts behind the
+sentences: a CuPy wheel is built for one major version of CUDA, and runs with every driver for that version or a newer
+one. The compiler (NVRTC) and cuBLAS are packages of their own, the `[ctk]` of our extras, looked for when first needed.
+The compiler of CUDA 13 makes code for GPUs from compute capability 7.5 on, that of CUDA 12 from 5.0 on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HINTS = {  # by the number of a cudaError
 UNKNOWN = "if nvidia-smi fails too, restart the machine or install the driver again"
 
 
-def the_wheel() -> str:
+def installed_wheel() -> str:
     """The CuPy package installed, "cupy-cuda13x 14.2.0"; "" for none. Raises DeviceError for more than one."""
     found = machine.wheels()
     if len(found) > 1:
@@ -42,8 +42,8 @@ def the_wheel() -> str:
     return " ".join(" ".join(item) for item in found.items())
 
 
-def of_cupy(error: Exception, wheel: str) -> str:
-    """What is wrong with a CuPy that cannot be imported or asked."""
+def explain_import(error: Exception, wheel: str) -> str:
+    """What is wrong with a CuPy that cannot be imported, or that raises when it is asked about the GPU."""
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy" and not wheel:
         driver = machine.driver_version()
         seen = f"the NVIDIA driver here is {driver}" if driver else "no NVIDIA driver is seen here"
@@ -78,7 +78,7 @@ def _check_driver(cupy: Any, wheel: str) -> None:
     except Exception as error:
         status, said = getattr(error, "status", -1), reason(error)
     if status == 35:  # cudaErrorInsufficientDriver: too old, or none at all
-        raise DeviceError(_of_driver(machine.driver_cuda(cupy), machine.wheel_cuda(cupy), wheel))
+        raise DeviceError(_explain_driver(machine.driver_cuda(cupy), machine.wheel_cuda(cupy), wheel))
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if status == 100 and hidden is not None:  # cudaErrorNoDevice
         raise DeviceError(
@@ -94,7 +94,7 @@ def _check_driver(cupy: Any, wheel: str) -> None:
         raise DeviceError(f"CUDA does not start ({said}): {HINTS.get(status, UNKNOWN)}")
 
 
-def _of_driver(driver: int, needed: int, wheel: str) -> str:
+def _explain_driver(driver: int, needed: int, wheel: str) -> str:
     """What is wrong with a driver for CUDA `driver` where CUDA `needed` is asked for."""
     seen, first = machine.driver_version(), DRIVERS.get(needed, "for it")
     if driver == 0 and seen:

@@ -51,10 +51,10 @@ def recorder(cupy: Any, kernels: Kernels) -> Recorder:
         recorded = graph, kept  # which lives as long
         return lambda: recorded[0].launch(cupy.cuda.get_current_stream()), sum(pointer.mem.size for pointer in kept)
 
-    return Recorder(partial(products.matmul, kernels), partial(_compiled, cupy), record)
+    return Recorder(partial(products.matmul, kernels), partial(_compile, cupy), record)
 
 
-def _compiled(cupy: Any, text: str) -> Callable:
+def _compile(cupy: Any, text: str) -> Callable:
     """A function that launches the generated kernels of a source: launch(name, blocks, arrays)."""
     streams = source("streams.cu") if "_at<" in text else ""  # for noise
     module = cupy.RawModule(code=streams + PRELUDE + text, options=OPTIONS)

@@ -61,7 +61,7 @@ class GpuExecutor:
         self._scratch = 0  # bytes that recorded kernels need besides
         generated = [launch for level in self.levels for launch in level if isinstance(launch, GeneratedKernel)]
         source = "\n".join(kernel(g.name, g.loops, [graph.kind(x).dtype for x in g.arguments]) for g in generated)
-        self._launch = self.recorder.compiled(source) if source else None
+        self._launch = self.recorder.compile(source) if source else None
 
     @property
     def memory(self) -> Memory:

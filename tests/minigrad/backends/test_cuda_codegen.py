@@ -24,7 +24,7 @@ def computed(device, loops, dtypes, arrays):
     counts = {argument: loop.count for loop in loops for _, argument in loop.stores}
     given = [device.xp.ascontiguousarray(device.from_host(x)) for x in arrays]
     made = [device.xp.zeros(counts[len(arrays) + i], dtype) for i, dtype in enumerate(dtypes)]
-    launch = device.recorder.compiled(kernel("chain", loops, [x.dtype for x in (*given, *made)]))
+    launch = device.recorder.compile(kernel("chain", loops, [x.dtype for x in (*given, *made)]))
     launch("chain", sum(loop.blocks for loop in loops), [*given, *made])
     return [device.to_host(x) for x in made]
 

@@ -58,5 +58,5 @@ extern "C" __global__ void twice(double* p0, double* p1) {
 }
 """
     x, y = there([np.arange(300.0), np.zeros(300)])
-    device.recorder.compiled(source)("twice", 2, [x, y])
+    device.recorder.compile(source)("twice", 2, [x, y])
     assert device.to_host(y).tolist() == (2 * np.arange(300.0)).tolist()
