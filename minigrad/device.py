@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import backends
 from minigrad.core import tree
-from minigrad.core.arguments import dtype_from, not_offered
+from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, backend_beside
@@ -57,7 +57,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     The way out needs no function: NumPy and CuPy arrays speak DLPack themselves, as in torch.from_dlpack(array).
     Raises TypeError for objects without DLPack or on other devices.
     """
-    not_offered("from_dlpack", device=device, copy=copy)
+    check_options("from_dlpack", device=device, copy=copy)
     if not hasattr(x, "__dlpack_device__"):
         raise OperandTypeError(f"from_dlpack: {type(x).__name__} does not offer DLPack")
     kind = int(x.__dlpack_device__()[0])
@@ -72,7 +72,7 @@ def asarray(
     """a as an array (of `dtype`): traced values and arrays as they are, lists and numbers through NumPy, anything else
     through DLPack; with `copy`, in new memory.
     """
-    not_offered("asarray", order=order, device=device, copy=None if copy else copy, like=like)
+    check_options("asarray", order=order, device=device, copy=None if copy else copy, like=like)
     array = _array(a)
     if dtype is not None and dtype_from(dtype, "asarray") != array.dtype:
         return astype(array, dtype)

@@ -39,7 +39,7 @@ def key(seed: int) -> np.ndarray:
     return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
 
 
-def _checked(key: Any, operation: str) -> Any:
+def _check_key(key: Any, operation: str) -> Any:
     if shape_of(key) != (2,) or dtype_of(key) != np.uint32:
         raise OperandTypeError(
             f"random.{operation}: a key is uint32[2], from random.key, split or fold_in, not {describe(key)}"
@@ -50,7 +50,7 @@ def _checked(key: Any, operation: str) -> Any:
 @constant
 @primitive("random_split")
 def split_p(b, key, *, count, out=None):
-    return _filled(b, (count, 2), np.uint32, out, lambda keys: b.random_bits(key, keys, lane=SPLIT))
+    return _fill(b, (count, 2), np.uint32, out, lambda keys: b.random_bits(key, keys, lane=SPLIT))
 
 
 @constant
@@ -59,7 +59,7 @@ def fold_in_p(b, key, number, out=None):
     if isinstance(number, NEUTRAL) and not 0 <= int(number) < 2**32:
         raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {int(number)}")
     start = 4 * (int(number) if isinstance(number, NEUTRAL) else number.astype(np.int64))  # one counter a number
-    return _filled(b, (2,), np.uint32, out, lambda new: b.random_bits(key, new, 0, start, FOLD_IN))
+    return _fill(b, (2,), np.uint32, out, lambda new: b.random_bits(key, new, 0, start, FOLD_IN))
 
 
 traits(split_p, recordable=True)
@@ -71,17 +71,17 @@ def split(key: Any, n: int = 2) -> Any:
     n = integer(n, "random.split: the number of keys")
     if n < 0:
         raise OperandError(f"random.split: the number of keys is an integer ≥ 0, got {n!r}")
-    return split_p(_checked(key, "split"), count=n)
+    return split_p(_check_key(key, "split"), count=n)
 
 
 def fold_in(key: Any, i: int) -> Any:
     """The key of this one and a number in [0, 2³²): a step, an epoch, a layer."""
     if shape_of(i) != () or dtype_of(i).kind not in "iu":
         raise OperandTypeError(f"random.fold_in: needs one integer, got {describe(i)}")
-    return fold_in_p(_checked(key, "fold_in"), i)
+    return fold_in_p(_check_key(key, "fold_in"), i)
 
 
-def _filled(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> Any:
+def _fill(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> Any:
     """An array that `fill` has filled, in `out` where that is given."""
     y = b.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
     fill(y.reshape(-1))
@@ -91,11 +91,11 @@ def _filled(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> 
 def _stream(name: str) -> Any:
     @constant
     @primitive(f"random_{name}")
-    def made(b, key, start, *, shape, dtype, offset, out=None):
+    def draw_p(b, key, start, *, shape, dtype, offset, out=None):
         draw = getattr(b, f"random_{name}")
-        return _filled(b, shape, dtype, out, lambda numbers: draw(key, numbers, offset, start))
+        return _fill(b, shape, dtype, out, lambda numbers: draw(key, numbers, offset, start))
 
-    return traits(made, cuts=_cuts_of_draw, part=_rows_of_draw, recordable=True)
+    return traits(draw_p, cuts=_cuts_of_draw, part=_rows_of_draw, recordable=True)
 
 
 def _cuts_of_draw(operands: Any, result: tuple[int, ...], params: dict[str, Any]) -> Iterator[Cut]:
@@ -110,20 +110,20 @@ def _rows_of_draw(params: dict[str, Any], shape: tuple[int, ...], rows: slice) -
 
 
 bits_p, uniform_p, normal_p = map(_stream, ("bits", "uniform", "normal"))
-traits(uniform_p, stream="uniform")  # made where they are used: see streams.cu
+traits(uniform_p, stream="uniform")  # draw_p where they are used: see streams.cu
 traits(normal_p, stream="normal")
 
 
-def _draw(made: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation: str) -> Any:
+def _draw(draw_p: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation: str) -> Any:
     shape = integers(shape, f"random.{operation}: an entry of the shape")
     start = 0
     if not isinstance(offset, NEUTRAL) and shape_of(offset) == () and dtype_of(offset).kind in "iu":
-        start, offset = offset, 0  # known only when the draw is made
+        start, offset = offset, 0  # known only when the draw is draw_p
     offset = integer(offset, f"random.{operation}: offset")
     if min((*shape, offset)) < 0:
         raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")
     params = {"shape": shape, "dtype": np.dtype(dtype), "offset": offset}
-    return made(_checked(key, operation), start, **params)
+    return draw_p(_check_key(key, operation), start, **params)
 
 
 def bits(key: Any, shape: Any, dtype: Any = np.uint32, offset: int = 0) -> Any:

@@ -41,7 +41,7 @@ _OPTIONS: dict[str, tuple[tuple, str]] = {
 """For each option: the values besides None that are accepted because they change nothing, and the advice for others."""
 
 
-def not_offered(operation: str, /, **options: Any) -> None:
+def check_options(operation: str, /, **options: Any) -> None:
     """Raise OperandTypeError if one of these NumPy options has a value that would change the result."""
     for name, value in options.items():
         if value is None and name in _OPTIONS:
@@ -50,10 +50,10 @@ def not_offered(operation: str, /, **options: Any) -> None:
             raise OperandTypeError(f"{operation} has no argument {name}")
         usual, instead = _OPTIONS[name]
         if not (isinstance(value, (str, bool)) and value in usual):
-            raise OperandTypeError(f"{operation}: {name}={_shown(value)} is not offered: {instead}")
+            raise OperandTypeError(f"{operation}: {name}={_show(value)} is not offered: {instead}")
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return repr(value) if isinstance(value, (str, type, np.dtype)) else describe(value)
 
 
@@ -67,7 +67,7 @@ def integer(x: Any, what: str) -> int:
             return int(number) if _on_device(number) else index(number)
         except TypeError:
             pass
-    raise OperandTypeError(f"{what} must be an integer, got {_shown(x)}")
+    raise OperandTypeError(f"{what} must be an integer, got {_show(x)}")
 
 
 def _on_device(x: Any) -> bool:
@@ -99,6 +99,6 @@ def dtype_from(dtype: Any, operation: str) -> np.dtype:
     except (TypeError, ValueError):
         found = None
     if found is None or found.kind not in "biufc":
-        shown = f"{operation}: dtype={_shown(dtype)}"
+        shown = f"{operation}: dtype={_show(dtype)}"
         raise OperandTypeError(f"{shown} is not a numeric dtype; pass other arguments by keyword")
     return found

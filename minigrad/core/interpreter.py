@@ -55,10 +55,10 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple:
-        return primitive_named, (self.name,)  # copying and unpickling give the one primitive of that name
+        return find_primitive, (self.name,)  # copying and unpickling give the one primitive of that name
 
 
-def primitive_named(name: str) -> Primitive:
+def find_primitive(name: str) -> Primitive:
     """The primitive of a name. Raises OperandError (a ValueError) if nothing has defined it."""
     if name not in primitives:
         raise OperandError(f"there is no primitive {name!r} here: import the module that defines it")
@@ -187,10 +187,10 @@ class Eval(Interpreter):
             return primitive.forward(backend_of(args), *args, **params)
         except NotAnArrayError as error:
             if not any(isinstance(arg, (list, tuple)) for arg in args):
-                raise explained(error, primitive, args, params) from None
+                raise explain_error(error, primitive, args, params) from None
             return self.process(primitive, [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in args], params)
         except EXPLAINED as error:
-            raise explained(error, primitive, args, params) from error
+            raise explain_error(error, primitive, args, params) from error
 
 
 _BOTTOM = Eval()
@@ -205,7 +205,7 @@ def current() -> Interpreter:
 EXPLAINED = (ValueError, TypeError, IndexError, RuntimeError, MemoryError)
 
 
-def explained(error: Exception, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Exception:
+def explain_error(error: Exception, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Exception:
     """The same kind of error with the operation, shapes and dtypes in its message."""
     for arg in args:
         if isinstance(arg, Tracer):

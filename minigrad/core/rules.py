@@ -147,12 +147,12 @@ class Elementwise(Rule):
     """ẏ = Σ ∂ᵢ·tᵢ; x̄ᵢ = ∂ᵢ·g, summed over whatever was broadcast."""
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
-        return spread(self._scaled(position, known, t), shape_of(known["y"]))
+        return spread(self._scale(position, known, t), shape_of(known["y"]))
 
     def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
-        return sum_back(self._scaled(position, known, g), shape_of(args[position]))
+        return sum_back(self._scale(position, known, g), shape_of(args[position]))
 
-    def _scaled(self, position: int, known: dict, vector: Any) -> Any:
+    def _scale(self, position: int, known: dict, vector: Any) -> Any:
         partial = self.statements[self.names[position]]
         if isinstance(partial, int):
             return vector if partial == 1 else negative_p(vector)

@@ -203,11 +203,11 @@ def names(tree: Any) -> list[str]:
     >>> names({"encoder": [1, 2], "mean": 3})
     ['encoder.0', 'encoder.1', 'mean']
     """
-    return _named(flatten(tree)[1], "")
+    return _name_leaves(flatten(tree)[1], "")
 
 
-def _named(structure: Structure, prefix: str) -> list[str]:
+def _name_leaves(structure: Structure, prefix: str) -> list[str]:
     found = [prefix] if structure.kind is None else []
     for key, child in zip(structure.keys, structure.children, strict=True):
-        found += _named(child, f"{prefix}.{key}" if prefix else str(key))
+        found += _name_leaves(child, f"{prefix}.{key}" if prefix else str(key))
     return found

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from minigrad.backends.formulas import numbers, reals
-from minigrad.core.arguments import not_offered
+from minigrad.core.arguments import check_options
 from minigrad.core.arrays import dtype_of
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import primitive
@@ -95,7 +95,7 @@ traits(
 
 def clip(a, a_min=None, a_max=None, out=None, *, min=None, max=None, **options):
     """a kept within [a_min, a_max], or [min, max]; its derivative is 1 inside and on both edges, 0 outside."""
-    not_offered("clip", out=out, **options)
+    check_options("clip", out=out, **options)
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
         raise OperandTypeError("clip: give either a_min and a_max, or min and max, which are the same bounds")
     low, high = -math.inf, math.inf

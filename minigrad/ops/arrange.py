@@ -6,7 +6,7 @@ import builtins
 
 import numpy as np
 
-from minigrad.core.arguments import integer, integers, is_several, not_offered
+from minigrad.core.arguments import check_options, integer, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import backend_beside
@@ -18,7 +18,7 @@ from minigrad.ops.shape import expand_dims, normal_axes, normal_axis, pad_p, rav
 
 def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arrays joined along an existing axis (axis=None joins them raveled)."""
-    not_offered("concatenate", out=out, dtype=dtype, casting=casting)
+    check_options("concatenate", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
     if not arrays:
         raise OperandError("concatenate: needs at least one array")
@@ -29,7 +29,7 @@ def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
 
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arrays of one shape joined along a new axis."""
-    not_offered("stack", out=out, dtype=dtype, casting=casting)
+    check_options("stack", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
     if not arrays or any(shape_of(x) != shape_of(arrays[0]) for x in arrays):
         raise OperandError(f"stack: needs arrays of one shape, got {', '.join(map(describe, arrays)) or 'none'}")
@@ -79,7 +79,7 @@ def roll(a, shift, axis=None):
 def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
     """The array with borders: mode 'constant', 'edge', 'reflect', 'symmetric' or 'wrap'. Widths as in numpy.pad."""
     x, shape = array, shape_of(array)
-    not_offered("pad", constant_values=None if mode == "constant" else constant_values, **options)
+    check_options("pad", constant_values=None if mode == "constant" else constant_values, **options)
     constant_values = 0 if constant_values is None else constant_values
     given = np.asarray(pad_width)
     try:

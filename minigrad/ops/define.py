@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.core.arguments import not_offered
+from minigrad.core.arguments import check_options
 from minigrad.core.interpreter import Primitive
 from minigrad.core.rules import constant, partials
 from minigrad.core.traits import along_any_axis, traits
@@ -44,10 +44,10 @@ def of_one(primitive: Primitive, words: str) -> Callable:
 
     def function(x, /, out=None, **options):
         if out is not None or options:
-            not_offered(primitive.name, out=out, **options)
+            check_options(primitive.name, out=out, **options)
         return primitive(x)
 
-    return _named(function, primitive, words)
+    return _name(function, primitive, words)
 
 
 def of_two(primitive: Primitive, words: str) -> Callable:
@@ -55,13 +55,13 @@ def of_two(primitive: Primitive, words: str) -> Callable:
 
     def function(x1, x2, /, out=None, **options):
         if out is not None or options:
-            not_offered(primitive.name, out=out, **options)
+            check_options(primitive.name, out=out, **options)
         return primitive(x1, x2)
 
-    return _named(function, primitive, words)
+    return _name(function, primitive, words)
 
 
-def _named(function: Callable, primitive: Primitive, words: str) -> Callable:
+def _name(function: Callable, primitive: Primitive, words: str) -> Callable:
     function.__name__ = function.__qualname__ = primitive.name
     function.__doc__ = f"{words}, elementwise."
     function.__module__ = _caller()

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.backends import stored
 from minigrad.backends.formulas import CONVERSION
-from minigrad.core.arguments import integer, not_offered
+from minigrad.core.arguments import check_options, integer
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError, OperandIndexError
 from minigrad.core.interpreter import Tracer, backend_beside, known, primitive
@@ -109,7 +109,7 @@ def getitem(x, index):
     return _gather(x, [index[k] for k in axes], axes, together)
 
 
-def _stacked(b, picks):
+def _stack(b, picks):
     """Index arrays, broadcast together, as one int64 array with a row for each."""
     shape = np.broadcast_shapes(*map(shape_of, picks))
     if any(isinstance(pick, Tracer) for pick in picks):
@@ -121,11 +121,11 @@ def _stacked(b, picks):
 def _gather(x, picks, axes, together=True):
     """Pick with integer arrays along axes; the picked axes stand where the first was, or in front if not together."""
     b = backend_beside(x)
-    picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_seen(pick)) for pick in picks]
+    picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_copy_index(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
         raise OperandIndexError(f"an index must have an integer or boolean dtype, not {[str(p.dtype) for p in picks]}")
     try:
-        indices = _stacked(b, picks)
+        indices = _stack(b, picks)
     except ValueError:
         shapes = ", ".join(str(pick.shape) for pick in picks)
         raise OperandIndexError(f"index arrays of shapes {shapes} do not broadcast together") from None
@@ -136,7 +136,7 @@ def _gather(x, picks, axes, together=True):
     return gather_p(x, indices, axes=axes)
 
 
-def _seen(i):
+def _copy_index(i):
     """An index array, copied by an operation: so that the interpreter sees what a result depends on."""
     return copy_p(i) if hasattr(i, "dtype") and np.ndim(i) and i.size else i
 
@@ -168,7 +168,7 @@ def _picks(i):
 
 def _without_ellipsis(x, index):
     ndim = len(shape_of(x))
-    used = sum(_axes_used(i) for i in index if i is not Ellipsis)
+    used = sum(_count_axes(i) for i in index if i is not Ellipsis)
     if used > ndim:
         raise OperandIndexError(f"too many indices: {used} for {describe(x)} of {ndim} dimensions")
     if sum(i is Ellipsis for i in index) > 1:
@@ -177,7 +177,7 @@ def _without_ellipsis(x, index):
     return [*index[:place], *[slice(None)] * (ndim - used), *index[place + 1 :]]
 
 
-def _axes_used(i):
+def _count_axes(i):
     """How many axes an index entry other than an ellipsis speaks of."""
     return np.ndim(i) if _is_mask(i) else int(i is not None)
 
@@ -186,14 +186,14 @@ def _without_masks(x, index):
     parts, axis = [], 0
     for i in index:
         parts += _true_positions(x, i, axis) if _is_mask(i) else [i]
-        axis += _axes_used(i)
+        axis += _count_axes(i)
     return parts
 
 
 def nonzero(a):
     """The indices of the nonzero elements, one integer array for each axis; constants, without a derivative."""
     b, a = backend_beside(a), known(a, "nonzero(x)")
-    return b.xp.nonzero(b.xp.asarray(_seen(a)))
+    return b.xp.nonzero(b.xp.asarray(_copy_index(a)))
 
 
 def _true_positions(x, mask, axis):
@@ -204,12 +204,12 @@ def _true_positions(x, mask, axis):
     expected = shape_of(x)[axis : axis + mask.ndim]
     if mask.shape != expected:
         raise OperandIndexError(f"boolean index of shape {mask.shape} does not match {expected} of {describe(x)}")
-    return list(b.xp.nonzero(b.xp.asarray(_seen(mask))))
+    return list(b.xp.nonzero(b.xp.asarray(_copy_index(mask))))
 
 
 def take(a, indices, axis=None, out=None, mode="raise"):
     """Elements of a along an axis (of the raveled a by default)."""
-    not_offered("take", out=out, mode=mode)
+    check_options("take", out=out, mode=mode)
     if axis is None:
         a, axis = ravel(a), 0
     axis = normal_axis(axis, len(shape_of(a)), "take")

@@ -44,15 +44,15 @@ def refuse_assignment(x: Tracer, index: Any, value: Any = None) -> None:
     raise OperandTypeError(f"a traced value cannot be assigned to: {BUILD}")
 
 
-def _augmented(sign: str) -> Callable:
-    def augmented(self: Tracer, other: Any) -> Any:
+def _refuse_augmented(sign: str) -> Callable:
+    def refuse(self: Tracer, other: Any) -> Any:
         if not self.shape:
             return NotImplemented  # so that Python evaluates self + other and rebinds the name
         raise OperandTypeError(
             f"x {sign}= y would change the traced {describe(self)} in place, under all its names: write x = x {sign} y"
         )
 
-    return augmented
+    return refuse
 
 
 def _method(name: str, instead: str) -> Callable:
@@ -80,7 +80,7 @@ def refuse_out(name: str) -> None:
 MEMBERS: dict[str, Any] = {
     "__setitem__": refuse_assignment,
     "__delitem__": refuse_assignment,
-    **{f"__i{name}__": _augmented(sign) for name, sign in _AUGMENTED.items()},
+    **{f"__i{name}__": _refuse_augmented(sign) for name, sign in _AUGMENTED.items()},
     **{name: _method(name, instead) for name, instead in _METHODS.items()},
     "shape": _attribute("shape", "x = x.reshape(shape)"),
     "dtype": _attribute("dtype", "x = x.astype(dtype)"),

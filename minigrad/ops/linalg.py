@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigrad.backends import stored
-from minigrad.core.arguments import integer, is_several, not_offered
+from minigrad.core.arguments import check_options, integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
@@ -78,7 +78,7 @@ traits(
 def matmul(x1, x2, /, out=None, **options):
     """Matrix product of the last two axes; the others broadcast. A vector is a row on the left, else a column."""
     if out is not None or options:
-        not_offered("matmul", out=out, **options)
+        check_options("matmul", out=out, **options)
     n1, n2 = len(shape_of(x1)), len(shape_of(x2))
     if not n1 or not n2 or shape_of(x1)[-1] != shape_of(x2)[0 if n2 == 1 else -2]:
         raise OperandError(
@@ -97,7 +97,7 @@ def matmul(x1, x2, /, out=None, **options):
 
 def dot(a, b, out=None):
     """NumPy's dot: over the last axis of a and the second-to-last (or only) one of b."""
-    not_offered("dot", out=out)
+    check_options("dot", out=out)
     n1, n2 = len(shape_of(a)), len(shape_of(b))
     if n1 == 0 or n2 == 0:
         return multiply(a, b)
@@ -130,13 +130,13 @@ def tensordot(a, b, axes=2):
 
 def outer(a, b, out=None):
     """All products of an element of a and one of b, both raveled."""
-    not_offered("outer", out=out)
+    check_options("outer", out=out)
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
     """Sum of a diagonal, in `dtype`."""
-    not_offered("trace", out=out)
+    check_options("trace", out=out)
     return sum_(diagonal(a, integer(offset, "trace: offset"), axis1, axis2), -1, dtype)
 
 
@@ -161,8 +161,8 @@ bilinear(einsum_p, _einsum_transpose)
 
 def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe", optimize=False):
     """Einstein summation, as numpy.einsum with a subscripts string: repeated letters, ellipsis and broadcasting."""
-    not_offered("einsum", out=out, dtype=dtype, order=order, optimize=optimize)
-    not_offered("einsum", casting=None if casting == "safe" else casting)
+    check_options("einsum", out=out, dtype=dtype, order=order, optimize=optimize)
+    check_options("einsum", casting=None if casting == "safe" else casting)
     terms, output = _parse(subscripts, operands)
     common = np.result_type(*map(dtype_of, operands))
     xs = [x if dtype_of(x) == common else astype(x, common) for x in operands]  # no pair multiplies in a narrower one

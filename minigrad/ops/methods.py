@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.arguments import dtype_from, not_offered
+from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, known
 from minigrad.ops import indexing, inplace, linalg, reduce, scan, shape
@@ -77,7 +77,7 @@ def install(package: ModuleType) -> None:
     """Give `Tracer` its operators and methods, and NumPy's protocols the functions of `package` (minigrad itself)."""
     for name, function in (_OPERATORS | _BITS).items():
         setattr(Tracer, f"__{name}__", _binary(function))
-        setattr(Tracer, f"__r{name}__", _reflected(function))
+        setattr(Tracer, f"__r{name}__", _reflect(function))
     for name, function in _COMPARISONS.items():
         setattr(Tracer, f"__{name}__", _binary(function))
     for name, function in _METHODS.items():
@@ -130,7 +130,7 @@ def _binary(function: Callable) -> Callable:
     return lambda self, other: function(self, other) if _is_operand(other) else NotImplemented
 
 
-def _reflected(function: Callable) -> Callable:
+def _reflect(function: Callable) -> Callable:
     function = getattr(function, "primitive", function)
     return lambda self, other: function(other, self) if _is_operand(other) else NotImplemented
 
@@ -159,7 +159,7 @@ def _copy(x, /, order="C"):
 
 
 def _astype(x, /, dtype, order="K", casting="unsafe", subok=True, copy=True):
-    not_offered("astype", order=order, subok=subok)
+    check_options("astype", order=order, subok=subok)
     dtype = dtype_from(dtype, "astype")
     if not np.can_cast(x.dtype, dtype, casting):
         raise OperandTypeError(f"astype: {x.dtype} does not become {dtype} with casting={casting!r}")

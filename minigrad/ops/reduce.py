@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 
 from minigrad.backends import stored
-from minigrad.core.arguments import dtype_from, not_offered
+from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
@@ -66,12 +66,12 @@ traits(sum_p, cuts=_along_all, recordable=True)
 
 def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
     """Sum over axes (all by default), in `dtype`."""
-    not_offered("sum", out=out, initial=initial, where=where)
+    check_options("sum", out=out, initial=initial, where=where)
     y = reduce_axes(sum_p, summands(a, dtype, "sum"), axis, keepdims)
-    return given_in(y, dtype)
+    return convert_result(y, dtype)
 
 
-def given_in(y, dtype):
+def convert_result(y, dtype):
     """A sum or product in the dtype that was asked for: that of small integers comes in a wide one."""
     return y if dtype is None else astype(y, dtype, copy=False)
 
@@ -83,14 +83,14 @@ def summands(a, dtype, operation):
 
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     """Mean over axes (all by default), in `dtype`. float16 is summed in float32, as in NumPy."""
-    not_offered("mean", out=out, where=where)
-    wide, result = _widened(a, dtype, "mean")
+    check_options("mean", out=out, where=where)
+    wide, result = _widen(a, dtype, "mean")
     count = _count(a, axis, "mean")
     y = divide(sum(wide, axis, dtype, keepdims=keepdims), count)
     return y if result is None else astype(y, result)
 
 
-def _widened(a, dtype, operation):
+def _widen(a, dtype, operation):
     """(a in the dtype in which to compute its mean, the dtype of the result or None to keep what comes out)."""
     if dtype is None and dtype_of(a) == np.float16:
         return astype(a, np.float32), np.dtype(np.float16)
@@ -106,20 +106,20 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
 
     `mean`: the mean, if it is known already, computed with keepdims=True.
     """
-    not_offered("var", out=out, where=where)
+    check_options("var", out=out, where=where)
     return _variance("var", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
     """√var; where a is constant, its derivatives of every order are taken to be 0."""
-    not_offered("std", out=out, where=where)
+    check_options("std", out=out, where=where)
     return _variance("std", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
 def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
     if correction is not None and ddof != 0:
         raise OperandError(f"{operation}: give either ddof or correction, not both (got {ddof} and {correction})")
-    wide, result = _widened(a, dtype, operation)
+    wide, result = _widen(a, dtype, operation)
     if dtype_of(wide).kind == "c":
         raise OperandTypeError(f"{operation}: real arrays only, got {describe(wide)}")
     if result is not None and result.kind != "f":
@@ -186,13 +186,13 @@ def count_nonzero(a, axis=None, *, keepdims=False):
 
 def any(a, axis=None, out=None, keepdims=False, *, where=None):
     """Whether any element is true, over axes (all by default)."""
-    not_offered("any", out=out, where=where)
+    check_options("any", out=out, where=where)
     return not_equal(count_nonzero(a, axis, keepdims=keepdims), 0)
 
 
 def all(a, axis=None, out=None, keepdims=False, *, where=None):
     """Whether every element is true, over axes (all by default)."""
-    not_offered("all", out=out, where=where)
+    check_options("all", out=out, where=where)
     return equal(sum(logical_not(a), axis, keepdims=keepdims), 0)
 
 
@@ -249,13 +249,13 @@ for _extreme in (max_p, min_p):
 
 def max(a, axis=None, out=None, keepdims=False, initial=None, where=None):
     """The largest element; ties share the derivative equally."""
-    not_offered("max", out=out, initial=initial, where=where)
+    check_options("max", out=out, initial=initial, where=where)
     return reduce_axes(max_p, a, axis, keepdims)
 
 
 def min(a, axis=None, out=None, keepdims=False, initial=None, where=None):
     """The smallest element; ties share the derivative equally."""
-    not_offered("min", out=out, initial=initial, where=where)
+    check_options("min", out=out, initial=initial, where=where)
     return reduce_axes(min_p, a, axis, keepdims)
 
 
@@ -288,13 +288,13 @@ traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
 
 def argmax(a, axis=None, out=None, *, keepdims=False):
     """The index of the largest element (the first at a tie) along an axis, or in the raveled a by default."""
-    not_offered("argmax", out=out)
+    check_options("argmax", out=out)
     return _position(argmax_p, a, axis, keepdims)
 
 
 def argmin(a, axis=None, out=None, *, keepdims=False):
     """The index of the smallest element (the first at a tie) along an axis, or in the raveled a by default."""
-    not_offered("argmin", out=out)
+    check_options("argmin", out=out)
     return _position(argmin_p, a, axis, keepdims)
 
 

@@ -10,14 +10,14 @@ import math
 import numpy as np
 
 from minigrad.backends import stored
-from minigrad.core.arguments import not_offered
+from minigrad.core.arguments import check_options
 from minigrad.core.arrays import shape_of
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import custom, linear
 from minigrad.core.vectors import concatenate_p, reshape_p, zeros_like_p
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem
-from minigrad.ops.reduce import given_in, line, reduce_axes, spread, sum_p, summands
+from minigrad.ops.reduce import convert_result, line, reduce_axes, spread, sum_p, summands
 from minigrad.ops.shape import moveaxis
 
 
@@ -36,10 +36,10 @@ linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not r
 
 def cumsum(a, axis=None, dtype=None, out=None):
     """Running sums along an axis (of the raveled a by default), in `dtype`."""
-    not_offered("cumsum", out=out)
+    check_options("cumsum", out=out)
     a, axis = line(a, axis, "cumsum")
     y = cumsum_p(summands(a, dtype, "cumsum"), axis=axis, reverse=False)
-    return given_in(y, dtype)
+    return convert_result(y, dtype)
 
 
 # Products, with derivatives that are exact where factors are zero
@@ -68,7 +68,7 @@ def recurrence_p(b, a, x, *, axis, reverse, out=None):
     return stored(xp.moveaxis(h[::turn], 0, axis), out)
 
 
-def _shifted(x, axis, reverse, first):
+def _shift(x, axis, reverse, first):
     """x moved one place on along an axis, `first` entering at the start."""
     begin, end = (slice(1, None), slice(None, 1)) if reverse else (slice(None, -1), slice(-1, None))
     lead = (slice(None),) * axis
@@ -79,14 +79,14 @@ def _shifted(x, axis, reverse, first):
 
 def _back(g, a, axis, reverse):
     """λ_k = g_k + a_{k+1}·λ_{k+1}: the recurrence run the other way."""
-    return recurrence_p(_shifted(a, axis, not reverse, 0), g, axis=axis, reverse=not reverse)
+    return recurrence_p(_shift(a, axis, not reverse, 0), g, axis=axis, reverse=not reverse)
 
 
 custom(
     recurrence_p,
     a=(
-        lambda t, a, y, axis, reverse: recurrence_p(a, t * _shifted(y, axis, reverse, 0), axis=axis, reverse=reverse),
-        lambda g, a, y, axis, reverse: _back(g, a, axis, reverse) * _shifted(y, axis, reverse, 0),
+        lambda t, a, y, axis, reverse: recurrence_p(a, t * _shift(y, axis, reverse, 0), axis=axis, reverse=reverse),
+        lambda g, a, y, axis, reverse: _back(g, a, axis, reverse) * _shift(y, axis, reverse, 0),
     ),
     x=(
         lambda t, a, axis, reverse: recurrence_p(a, t, axis=axis, reverse=reverse),
@@ -103,18 +103,18 @@ def cumprod_p(b, x, *, axis, out=None):
 custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
     cumprod_p,
     x=(
-        lambda t, x, y, axis: recurrence_p(x, t * _shifted(y, axis, False, 1), axis=axis, reverse=False),
-        lambda g, x, y, axis: _back(g, x, axis, False) * _shifted(y, axis, False, 1),
+        lambda t, x, y, axis: recurrence_p(x, t * _shift(y, axis, False, 1), axis=axis, reverse=False),
+        lambda g, x, y, axis: _back(g, x, axis, False) * _shift(y, axis, False, 1),
     ),
 )
 
 
 def cumprod(a, axis=None, dtype=None, out=None):
     """Running products along an axis (of the raveled a by default), in `dtype`."""
-    not_offered("cumprod", out=out)
+    check_options("cumprod", out=out)
     a, axis = line(a, axis, "cumprod")
     y = cumprod_p(summands(a, dtype, "cumprod"), axis=axis)
-    return given_in(y, dtype)
+    return convert_result(y, dtype)
 
 
 @primitive("prod")
@@ -133,8 +133,8 @@ def _others(x, axes):
     )
     if 0 in shape_of(rows):
         return x
-    before = cumprod_p(_shifted(rows, 0, False, 1), axis=0)
-    after = flip(cumprod_p(flip(_shifted(rows, 0, True, 1), 0), axis=0), 0)
+    before = cumprod_p(_shift(rows, 0, False, 1), axis=0)
+    after = flip(cumprod_p(flip(_shift(rows, 0, True, 1), 0), axis=0), 0)
     return moveaxis(reshape_p(before * after, shape=shape_of(front)), tuple(range(len(axes))), axes)
 
 
@@ -149,6 +149,6 @@ custom(
 
 def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
     """Product over axes (all by default), in `dtype`."""
-    not_offered("prod", out=out, initial=initial, where=where)
+    check_options("prod", out=out, initial=initial, where=where)
     y = reduce_axes(prod_p, summands(a, dtype, "prod"), axis, keepdims)
-    return given_in(y, dtype)
+    return convert_result(y, dtype)

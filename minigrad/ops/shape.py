@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minigrad.core.arguments import dtype_from, integer, integers, is_several, not_offered
+from minigrad.core.arguments import check_options, dtype_from, integer, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
 from minigrad.core.interpreter import primitive
@@ -76,7 +76,7 @@ def reshape(a, shape, order="C", *, copy=None):
     """a in another shape, of which one entry may be -1; `order` "C" reads and fills it by rows, "F" by columns."""
     shape = integers(shape, "reshape: an entry of the shape")
     if copy is not True:
-        not_offered("reshape", copy=copy)
+        check_options("reshape", copy=copy)
     if not by_rows(order, "reshape"):
         y = transpose(reshape(transpose(a), shape[::-1]))
         return copy_p(y) if copy else y
@@ -162,7 +162,7 @@ def squeeze(a, axis=None):
 
 def broadcast_to(array, shape, subok=False):
     """The array repeated along new and length-1 axes, as a read-only view."""
-    not_offered("broadcast_to", subok=subok)
+    check_options("broadcast_to", subok=subok)
     return broadcast_to_p(array, shape=integers(shape, "broadcast_to: an entry of the shape"))
 
 
@@ -171,7 +171,7 @@ def broadcast_to(array, shape, subok=False):
 
 def astype(x, dtype, *, copy=True, device=None):
     """x in another dtype (with copy=False x itself if it has it). Derivatives pass between floating dtypes."""
-    not_offered("astype", device=device)
+    check_options("astype", device=device)
     dtype = dtype_from(dtype, "astype")
     if not copy and dtype_of(x) == dtype:
         return x
@@ -184,7 +184,7 @@ def astype(x, dtype, *, copy=True, device=None):
 
 def copy(a, order="K", subok=False):
     """a in new memory, laid out as a is ("K", "A"), row by row ("C") or column by column ("F")."""
-    not_offered("copy", subok=subok)
+    check_options("copy", subok=subok)
     if order not in ("K", "A", "C", "F", None):
         raise OperandError(f"copy: order={order!r} is unknown; use 'K', 'A', 'C' or 'F'")
     return copy_p(a) if order in ("K", None) else copy_p(a, order=order)
@@ -192,13 +192,13 @@ def copy(a, order="K", subok=False):
 
 def zeros_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
     """Zeros with the shape and device of a, in its dtype or in `dtype`."""
-    not_offered("zeros_like", order=order, subok=subok, shape=shape, device=device)
+    check_options("zeros_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like_p(a)
     return zeros if dtype is None else astype(zeros, dtype_from(dtype, "zeros_like"))
 
 
 def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
     """Ones with the shape and device of a, in its dtype or in `dtype`."""
-    not_offered("ones_like", order=order, subok=subok, shape=shape, device=device)
+    check_options("ones_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like(a, dtype)
     return logical_not(zeros) if dtype_of(zeros).kind == "b" else add_p(zeros, 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from minigrad.backends import Backend
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import EXPLAINED, Primitive, explained
+from minigrad.core.interpreter import EXPLAINED, Primitive, explain_error
 from minigrad.core.vectors import add_p, reshape_p
 
 
@@ -68,4 +68,4 @@ def make_and_check(calls: Sequence[Call]) -> None:
 
 def _explain(error: Exception, call: Call) -> Exception:
     params = {name: value for name, value in call.keywords.items() if name != "out"}
-    return explained(error, call.primitive, call.args[1:], params)
+    return explain_error(error, call.primitive, call.args[1:], params)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL, Backend
 from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.interpreter import EXPLAINED, Primitive, Tracer, explained
+from minigrad.core.interpreter import EXPLAINED, Primitive, Tracer, explain_error
 from minigrad.core.origin import Origin
 from minigrad.core.printing import as_text
 
@@ -68,7 +68,7 @@ class Instruction(NamedTuple):
         try:
             return self.primitive.forward(backend, *args, **self.params)
         except EXPLAINED as error:
-            raise explained(error, self.primitive, args, self.params) from error
+            raise explain_error(error, self.primitive, args, self.params) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -200,7 +200,7 @@ def _stale() -> Callable:
 
 
 def _not_summed(call: Call) -> Any:
-    return call.rule._scaled(call.position, call.values, call.values["g"])
+    return call.rule._scale(call.position, call.values, call.values["g"])
 
 
 def _one_of_the_sum(call: Call) -> Any:
@@ -212,7 +212,7 @@ def _one_of_the_sum(call: Call) -> Any:
 
 
 def _not_spread(call: Call) -> Any:
-    return call.rule._scaled(call.position, call.values, call.values["t"])
+    return call.rule._scale(call.position, call.values, call.values["t"])
 
 
 def _shifted(name: str) -> Callable[[Call], Any]:

@@ -161,7 +161,7 @@ def test_places_name_the_line_of_the_rule(everything) -> None:
         ("square.x: term: 2 * x → x", (9, 9)),
         ("square.x: term: 2 * x → 2", (6, 6)),
         ("sum.x jvp: axis: axes", (18, 18)),
-        ("Elementwise._scaled: comparison: partial == 1 → partial != 1", (18, 18)),
+        ("Elementwise._scale: comparison: partial == 1 → partial != 1", (18, 18)),
     ],
 )
 def test_damage_is_done_in_a_fork_and_leaves_no_trace(name, expected, everything, tmp_path) -> None:

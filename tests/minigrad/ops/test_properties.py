@@ -270,8 +270,8 @@ def test_limits_of_slopes(name, at, sides):
 @pytest.mark.parametrize("wrong", [1.5, -1.0001, math.inf, math.nan])
 def test_slope_at_a_kink_beyond_either_side_is_caught(wrong, monkeypatch):
     rule = primitives["absolute"].rule
-    right = rule._scaled
+    right = rule._scale
     spoiled = lambda i, known, v: mg.where(known["x"] == 0, wrong * v, right(i, known, v))
-    monkeypatch.setattr(rule, "_scaled", spoiled)
+    monkeypatch.setattr(rule, "_scale", spoiled)
     with pytest.raises(AssertionError, match=r"∂absolute/∂x1 at \(0.0,\)"):
         check_elementwise("absolute", [np.array([1.0, 0.0])], lambda x: x)
