@@ -70,7 +70,7 @@ class CpuExecutor:
                 self._bind(inputs)
                 how = make if self._has_run else make_and_check
                 for lists in self._phases:
-                    threads.together([partial(how, calls) for calls in lists])
+                    threads.run_together([partial(how, calls) for calls in lists])
                     deliver()
                 self._has_run = True
                 return self._results()

@@ -1,4 +1,4 @@
-"""Regions: which instructions run together, part by part.
+"""Schedule: which instructions run together, part by part.
 
 A *region* is a run of instructions that can all be cut along one axis of the same length (`tiling`): rows of a batch,
 or of a weight and what its optimiser keeps. It runs part by part, over threads: a part goes through the whole region
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from minigrad.core.traits import Cut
-from minigrad.program.cpu.tiling import find_cuts, length
+from minigrad.program.cpu.tiling import find_cuts, length_of
 from minigrad.program.graph import Graph, Instruction
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import Views
@@ -41,9 +41,9 @@ class Region(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a slot is made: the stage and rows of its region, and the axis along which it is cut there.
+    """Where a slot is computed: the stage and rows of its region, and the axis along which it is cut there.
 
-    Without an axis it is whole, and there only when its region is done.
+    Without an axis it is not cut, and not complete before its region is done.
     """
 
     stage: int
@@ -52,10 +52,10 @@ class Place(NamedTuple):
 
 
 def find_regions(graph: Graph, views: Views, tuning: Tuning) -> tuple[list[Region], dict[int, Place]]:
-    """Instructions as regions, in an order that can be run, and the place of every slot that is no input's.
+    """Regions in an order that can be run, and the place of every slot that is computed.
 
-    Every instruction goes to the earliest *stage* at which its operands are there; those of one stage with as many rows
-    are a region. Views belong to no region: they are where the memory is that they show.
+    Every instruction goes to the earliest *stage* at which its operands are available; those of one stage with the same
+    number of rows are a region. Views belong to no region: their place is that of their operand.
     """
     places: dict[int, Place] = {}
     chosen: list[tuple[Instruction, Cut | None]] = []
@@ -64,8 +64,8 @@ def find_regions(graph: Graph, views: Views, tuning: Tuning) -> tuple[list[Regio
         if instruction.result in views.slots:
             _follow(instruction, ways, places)
             continue
-        options = _options(instruction, ways, graph, places, tuning)
-        place, cut = min(options or [_whole(instruction, places)], key=lambda way: way[0].stage)
+        options = _find_options(instruction, ways, graph, places, tuning)
+        place, cut = min(options or [_place_whole(instruction, places)], key=lambda way: way[0].stage)
         places[instruction.result] = place
         chosen.append((instruction, cut))
     _sink(chosen, places, views)
@@ -85,13 +85,13 @@ def _follow(view: Instruction, ways: Sequence[Cut], places: dict[int, Place]) ->
         places[view.result] = place._replace(axis=axis)
 
 
-def _options(
+def _find_options(
     instruction: Instruction, ways: Sequence[Cut], graph: Graph, places: dict[int, Place], tuning: Tuning
 ) -> list[tuple[Place, Cut]]:
-    """Where an instruction could be with each cut that is worth it.
+    """Where an instruction could be computed, with each cut that is worth it.
 
-    Rows are those of the first axis that has some. A result with few elements is cut only along with what it is made
-    from; a sum too, if it is small or cannot be computed by its own rows.
+    Rows are those of the first axis longer than 1. A result with few elements is cut only if it joins the region of its
+    operands. So is a sum, and only if it is small or has no rows of its own by which to compute it.
     """
     shapes = [graph.kind(operand).shape for operand in instruction.operands]
     kind = graph.kinds[instruction.result]
@@ -99,7 +99,7 @@ def _options(
     by_rows = [cut for cut in ways if cut.result is not None and cut.result == first]
     found = []
     for cut in ways:
-        rows = length(cut, shapes, kind.shape)
+        rows = length_of(cut, shapes, kind.shape)
         stage, joins = _stage_of(instruction, cut, rows, places)
         if cut.result is None:
             worth_it = joins and (kind.bytes <= tuning.largest_sum or not by_rows)
@@ -111,7 +111,7 @@ def _options(
 
 
 def _stage_of(instruction: Instruction, cut: Cut, rows: int, places: dict[int, Place]) -> tuple[int, bool]:
-    """The earliest stage for an instruction with this cut, and whether its operands are made in the same region."""
+    """The earliest stage for an instruction with this cut, and whether it joins the region of its operands."""
     stage, joins = 0, False
     for operand, axis in zip(instruction.operands, cut.operands, strict=True):
         place = places.get(operand) if isinstance(operand, int) else None
@@ -123,15 +123,15 @@ def _stage_of(instruction: Instruction, cut: Cut, rows: int, places: dict[int, P
     return stage, joins
 
 
-def _whole(instruction: Instruction, places: dict[int, Place]) -> tuple[Place, None]:
-    """Where an instruction is that runs whole."""
+def _place_whole(instruction: Instruction, places: dict[int, Place]) -> tuple[Place, None]:
+    """Where an instruction is computed that runs whole."""
     before = [places[slot] for slot in instruction.reads() if slot in places]
     return Place(max((p.stage + (p.rows is not None) for p in before), default=0), None, None), None
 
 
 def _sink(chosen: Sequence[tuple[Instruction, Cut | None]], places: dict[int, Place], views: Views) -> None:
-    """Move what is made from inputs alone to where it is read first, if that is a later region of its rows: there it
-    need not be kept (β·m of an optimiser, which could run before the gradient is known)."""
+    """Move what is computed from inputs alone to where it is read first, if that is a later region with its rows: so it
+    need not be kept until then (β·m of an optimiser, which could run before the gradient is known)."""
     readers: dict[int, list[Place]] = {}  # of each slot: their stage and rows, and the axis along which they read it
     for instruction, cut in reversed(chosen):
         place, axes = places[instruction.result], cut.operands if cut else (None,) * len(instruction.operands)

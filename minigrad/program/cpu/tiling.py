@@ -18,10 +18,10 @@ def find_cuts(instruction: Instruction, graph: Graph) -> list[Cut]:
         return []
     shapes = [graph.kind(operand).shape for operand in instruction.operands]
     result = graph.kinds[instruction.result].shape
-    return [cut for cut in ways(shapes, result, instruction.params) if length(cut, shapes, result) > 1]
+    return [cut for cut in ways(shapes, result, instruction.params) if length_of(cut, shapes, result) > 1]
 
 
-def length(cut: Cut, operands: Sequence[Shape], result: Shape) -> int:
+def length_of(cut: Cut, operands: Sequence[Shape], result: Shape) -> int:
     """How long the axis is that is cut."""
     if cut.result is not None:
         return result[cut.result]

@@ -15,7 +15,7 @@ from minigrad.ops.functions import exp
 from minigrad.ops.indexing import slice_p
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
-from minigrad.program.cpu.tiling import find_cuts, length, params_of
+from minigrad.program.cpu.tiling import find_cuts, length_of, params_of
 from minigrad.program.graph import Constant
 from tests.support.graphs import GraphBuilder
 
@@ -71,7 +71,7 @@ def test_parts_put_together_are_the_whole(name):
         operands = [o.value if isinstance(o, Constant) else values[o] for o in instruction.operands]
         whole, shapes = values[instruction.result], [np.shape(x) for x in operands]
         for cut in find_cuts(instruction, graph):
-            found, n = found + 1, length(cut, shapes, whole.shape)
+            found, n = found + 1, length_of(cut, shapes, whole.shape)
             for ends in (range(n + 1), [0, n // 2, n], [0, 1, n]):
                 parts = []
                 for begin, end in itertools.pairwise(ends):
