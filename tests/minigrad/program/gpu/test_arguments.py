@@ -71,6 +71,13 @@ def test_scalars_are_copied_unless_they_are_donated():
         assert not arguments.take((x, np.array(5.0)), ()) and arguments.of(1) == 5
 
 
+def test_a_donated_scalar_that_moves_is_copied_from_then_on():
+    arguments, (x, y) = Arguments(graph_of((), donated=(0,))), pair(())
+    arguments.take((x, y), ())
+    assert arguments.take((x.copy(), y), (0,))
+    assert not arguments.take((np.array(7.0), y), (0,)) and arguments.of(0) == 7
+
+
 def test_after_forgetting_arguments_may_be_anywhere():
     arguments, (x, y) = Arguments(graph_of()), pair()
     arguments.take((x, y), ())

@@ -14,6 +14,7 @@ from minigrad.ops.reduce import sum_p
 from minigrad.program.gpu.elementwise import can_be_generated, compute_dtype, domain, is_in_order
 from minigrad.program.graph import Constant
 from minigrad.program.views import find_views
+from minigrad.random import normal_p
 from tests.support.graphs import GraphBuilder
 
 exp_p, less_p = exp.primitive, less.primitive
@@ -63,6 +64,15 @@ def test_a_reshape_is_generated_if_it_is_no_view():
     assert not can_be_generated(*last(g))
     g.add(reshape_p, g.add(transpose_p, x, axes=(1, 0)), shape=(6,))
     assert can_be_generated(*last(g))
+
+
+def test_random_numbers_are_drawn_from_keys_whose_words_lie_side_by_side():
+    g = GraphBuilder()
+    keys = g.input((2, 2), np.uint32)
+    for keys_as_given, expected in [(keys, True), (g.add(transpose_p, keys, axes=(1, 0)), False)]:
+        key = g.add(slice_p, keys_as_given, index=(1,))
+        g.add(normal_p, key, Constant(0), shape=(4,), dtype=np.dtype("f8"), offset=0)
+        assert can_be_generated(*last(g)) == expected
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,13 @@ def test_an_argument_that_is_read_later_is_left_alone():
     assert placed(g.graph(y, z, donated=(x,))).overwrites == {}
 
 
+def test_launches_of_a_level_do_not_write_over_what_another_one_reads():
+    g = GraphBuilder()
+    x, w = g.input((3, 3)), g.input((3, 3))
+    product, y = g.add(matmul_p, w, w), g.add(exp_p, x)
+    assert placed(g.graph(product, y, donated=(x,))).overwrites == {y: x}
+
+
 def test_an_argument_that_is_an_output_too_is_left_alone():
     g = GraphBuilder()
     x = g.input((3, 3))
