@@ -43,26 +43,26 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Box:
-    """Something done, or given."""
+    """An input, an operation, a constant or a result."""
 
     role: str
     title: str
     quantities: list[Quantity]  # several only for a checkpointed call
-    entries: tuple[int, ...] = ()  # which of the tape it stands for
+    entries: tuple[int, ...] = ()  # those of the tape that it stands for
     params: list[str] = field(default_factory=list)
     origin: Origin | None = None
 
 
 @dataclass(frozen=True)
 class Edge:
-    """One use of a value: from the box that has it to the box that uses it, as which argument."""
+    """One use of a value: an edge from the box that computes it to the box that uses it."""
 
     source: int
     quantity: int  # which of the source's
     target: int
     argument: str = ""  # its name, where the target has several
     sent: Any = None  # the cotangent it carries back, None where there is none
-    slope: str = ""  # how that follows from the cotangent of the target, where this can be said in short
+    slope: str = ""  # how `sent` follows from the cotangent of the target, where a few words say it
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def make_drawing(f: Callable, args: tuple) -> Drawing:
 
 
 def _heads(f: Callable, count: int) -> list[str]:
-    """The names of f's parameters for so many arguments, as far as they can be known."""
+    """The names of f's first `count` parameters; where f does not tell them, x or x0, x1, …"""
     try:
         known = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):  # of some functions of C
@@ -210,7 +210,7 @@ class _Builder:
 
 
 def _slope(node: Node, position: int) -> str:
-    """How the cotangent of one argument follows from that of the result, said in short; empty where it is not short."""
+    """How the cotangent of one argument follows from that of the result, in a few words, or empty."""
     rule, arg = node.primitive.rule, node.args[position]
     if isinstance(rule, (Linear, Bilinear)):
         return f"{node.primitive.name}ᵀ"

@@ -1,7 +1,7 @@
-"""What a picture says: the lines of every box, the labels of every edge, the meaning of the signs.
+"""What is written in a picture: the lines of every box, the labels of every edge, the legend.
 
-The font has one width, so that the width of a text is known before anybody draws it: `ADVANCE` is that of the widest
-font in the list. What has no room in a line stands whole in the tooltip.
+The font is monospaced, so that the width of a text is known before it is drawn: `ADVANCE` is that of the widest font in
+the list. Text that is cut to fit its line is whole in the tooltip.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Text(NamedTuple):
         return ADVANCE * FONTS[self.look] * columns(self.words)
 
 
-Line = tuple[Text, ...]  # what stands on the left, and, if there is a second, on the right
+Line = tuple[Text, ...]  # one text on the left and, where there is a second, one on the right
 
 
 def columns(words: str) -> int:
@@ -52,7 +52,7 @@ def columns(words: str) -> int:
 
 
 def heading(drawing: Drawing) -> list[Text]:
-    """The title, and what the signs mean that occur."""
+    """The title, and a legend of the signs that occur."""
     slopes = {edge.slope for edge in drawing.edges}
     head = [
         Text(_cut(drawing.title, 60), "heading"),
@@ -98,7 +98,7 @@ def _constant(value: Any) -> list[Line]:
 
 
 def _holds(value: Any) -> bool:
-    """Whether a constant is of numbers: a checkpointed call may have arguments of any kind."""
+    """Whether a constant consists of numbers: a checkpointed call may have arguments of any type."""
     return isinstance(value, NEUTRAL) or hasattr(value, "dtype")
 
 
