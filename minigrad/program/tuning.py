@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Tuning:
     """Sizes for planners and executors. The defaults suit a desktop CPU and a data-centre GPU.
 
-    Results are the same to the bit for any values, except sums and products that are added up in parts.
+    They decide in which parts sums and products are added up; on the CPU, all other results are the same to the bit.
     """
 
     # passes

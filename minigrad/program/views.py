@@ -13,7 +13,7 @@ from minigrad.backends import NEUTRAL, Backend
 from minigrad.core.vectors import reshape_p
 from minigrad.ops.comparisons import stop_gradient_p
 from minigrad.ops.indexing import slice_p
-from minigrad.program.graph import Constant, Graph, Instruction, Kind
+from minigrad.program.graph import Constant, Graph, Instruction
 
 Root = int | Constant  # what has memory: a slot, or an array from outside
 
@@ -74,39 +74,39 @@ class Views:
 
 
 def find_views(graph: Graph) -> Views:
-    """How every slot of a graph shows memory. Inputs are contiguous.
+    """How every slot of a graph shows memory. Inputs, and results that are no views, are contiguous.
 
-    A result is a view where its primitive can give one, of an array: the executors copy nothing there.
+    A result is a view of an array wherever its primitive can give one: executors copy nothing there.
     """
-    shown = {slot: View(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot])) for slot in graph.inputs}
+    shown = {slot: _contiguous(slot, graph.kinds[slot].shape) for slot in graph.inputs}
     views = set()
     for instruction in graph.instructions:
-        slot, view = instruction.result, _view_of_operand(instruction, shown)
+        slot, view = instruction.result, _view_operand(instruction, shown)
         if view is not None:
             views.add(slot)
-        shown[slot] = view or View(slot, graph.kinds[slot].shape, *contiguous(graph.kinds[slot]))
+        shown[slot] = view or _contiguous(slot, graph.kinds[slot].shape)
     return Views(shown, frozenset(views))
 
 
-def _view_of_operand(instruction: Instruction, shown: dict[int, View]) -> View | None:
+def _view_operand(instruction: Instruction, shown: dict[int, View]) -> View | None:
     """What an instruction shows of its operand's memory; None if it does not."""
     if instruction.primitive.view_of is None:
         return None
     operand = instruction.operands[instruction.primitive.view_of]
     if isinstance(operand, int):
-        return view_of(instruction, shown[operand])
+        return _view(instruction, shown[operand])
     if isinstance(operand.value, NEUTRAL) or _is_askew(operand.value):
         return None
-    return view_of(instruction, _show_constant(operand))
+    return _view(instruction, _show_constant(operand))
 
 
-def view_of(instruction: Instruction, x: View) -> View | None:
-    """What a view shows; None where it must be a copy: a reshape to another order of elements."""
+def _view(instruction: Instruction, x: View) -> View | None:
+    """What an instruction shows of x; None if it must copy: a reshape of what is not contiguous, to other lengths."""
     if instruction.primitive is reshape_p:
         return _reshape(x, instruction.params["shape"])
-    pretended = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)
-    y = show_array(instruction, Host, pretended, instruction.params)
-    begin = y.__array_interface__["data"][0] - pretended.__array_interface__["data"][0]
+    array = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)  # which nobody reads
+    y = show_array(instruction, Host, array, instruction.params)
+    begin = y.__array_interface__["data"][0] - array.__array_interface__["data"][0]
     return View(x.root, y.shape, y.strides, x.offset + begin)
 
 
@@ -123,7 +123,7 @@ def _reshape(x: View, shape: tuple[int, ...]) -> View | None:
     """A view in another shape: of what is contiguous, or with axes of length 1 put in or left out."""
     count = math.prod(shape)
     if x.axes(x.shape) == ((1, count, 1),) or count <= 1:
-        return View(x.root, shape, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), x.offset)
+        return _contiguous(x.root, shape, x.offset)
     lengths = [[n for n in some if n != 1] for some in (x.shape, shape)]
     if lengths[0] != lengths[1]:
         return None
@@ -142,9 +142,8 @@ def _is_askew(array: Any) -> bool:
     return any(stride % array.dtype.itemsize for stride in array.strides)
 
 
-def contiguous(kind: Kind) -> tuple[tuple[int, ...], int]:
-    """Strides and offset of an array in memory of its own."""
-    return tuple(math.prod(kind.shape[i + 1 :]) for i in range(len(kind.shape))), 0
+def _contiguous(root: Root, shape: tuple[int, ...], offset: int = 0) -> View:
+    return View(root, shape, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), offset)
 
 
 class Host:

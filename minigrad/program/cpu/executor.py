@@ -59,7 +59,7 @@ class CpuExecutor:
     @property
     def memory(self) -> Memory:
         """Bytes that a run holds beside its arguments."""
-        results = result_bytes(self.graph, self.plan.taken)
+        results = result_bytes(self.graph, self.plan.overwrites)
         scratch = self.plan.scratch_bytes * self.plan.threads
         return Memory(self.plan.block_bytes, results, scratch, self.backend.held())
 
@@ -92,11 +92,11 @@ class CpuExecutor:
                     (self._copied.discard if array.flags.c_contiguous else self._copied.add)(slot)
                 self._given[slot] = array
         if moved or not self._users:
-            self._overwritten = {output: slot for output, slot in self.plan.taken.items() if self._is_alone(slot)}
+            self._overwritten = {output: slot for output, slot in self.plan.overwrites.items() if self._is_alone(slot)}
             for output, slot in self._overwritten.items():
                 self._arrays.put(output, self._arrays.whole(slot))
             moved.update(self._overwritten)
-        for output in (*self.plan.fresh, *self.plan.taken):
+        for output in (*self.plan.fresh, *self.plan.overwrites):
             if output not in self._overwritten:
                 self._arrays.put(output, self.backend.xp.empty(*self.graph.kinds[output]))
                 moved.add(output)
@@ -110,7 +110,7 @@ class CpuExecutor:
 
     def _results(self) -> list[Any]:
         """The outputs: those in memory of their own as they are, the others copied."""
-        own = {*self.plan.fresh, *self.plan.taken}
+        own = {*self.plan.fresh, *self.plan.overwrites}
         results: list[Any] = []
         for output in self.graph.outputs:
             value = self._arrays.whole(output)

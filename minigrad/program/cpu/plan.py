@@ -34,23 +34,23 @@ class Plan:
     scratch_bytes: int  # of one thread
     threads: int
     fresh: list[int]  # outputs in memory of their own
-    taken: dict[int, int]  # outputs over donated inputs
+    overwrites: dict[int, int]  # outputs, and the donated inputs that they are written over
 
 
 def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int) -> Plan:
     """The plan of a graph, for runs on at most so many threads."""
     kinds = graph.kinds
     regions, places = find_regions(graph, views, tuning)
-    taken = plan_overwrites(regions, graph, views)
+    overwrites = plan_overwrites(regions, graph, views)
     sums = {i.result for region in regions for i, cut in region.steps if cut is not None and cut.result is None}
     outputs = list(dict.fromkeys(o for o in graph.outputs if isinstance(o, int)))
     large = [o for o in outputs if o in places and o not in views.slots and kinds[o].bytes > tuning.small_result]
-    fresh = [o for o in large if o not in sums and o not in taken]
+    fresh = [o for o in large if o not in sums and o not in overwrites]
     lives = _find_lives(regions, graph, views)
     whole = _find_whole(regions, graph, views) | sums
     lives = {slot: life for slot, life in lives.items() if slot in whole}
     numbers = {slot: Life(kinds[slot].bytes, -1, FOREVER) for slot in graph.inputs if not kinds[slot].shape}
-    own = {*fresh, *taken}
+    own = {*fresh, *overwrites}
     offsets, block_bytes = fit({slot: life for slot, life in lives.items() if slot not in own} | numbers, tuning)
     parts = [_divide(region, graph, views, whole, tuning, threads) for region in regions]
     scratch, scratch_bytes = [], 0
@@ -59,7 +59,7 @@ def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int) -> Plan:
         scratch += offsets_here
         scratch_bytes = max(scratch_bytes, size)
     used = max((part.thread + 1 for some in parts for part in some), default=1)
-    return Plan(regions, places, parts, offsets, block_bytes, scratch, scratch_bytes, used, fresh, taken)
+    return Plan(regions, places, parts, offsets, block_bytes, scratch, scratch_bytes, used, fresh, overwrites)
 
 
 def _find_lives(regions: Sequence[Region], graph: Graph, views: Views) -> dict[int, Life]:

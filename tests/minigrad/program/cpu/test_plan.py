@@ -136,7 +136,7 @@ def test_outputs_over_donated_inputs_take_no_memory():
     w = g.input((6, 4))
     after = g.add(multiply_p, w, w)
     plan = plan_of(g.graph(after, donated=(w,)))
-    assert (plan.taken, plan.fresh, plan.offsets) == ({after: w}, [], {})
+    assert (plan.overwrites, plan.fresh, plan.offsets) == ({after: w}, [], {})
 
 
 def test_scalar_inputs_are_in_the_block_for_good():
