@@ -110,7 +110,7 @@ def _rows_of_draw(params: dict[str, Any], shape: tuple[int, ...], rows: slice) -
 
 
 bits_p, uniform_p, normal_p = map(_stream, ("bits", "uniform", "normal"))
-traits(uniform_p, stream="uniform")  # draw_p where they are used: see streams.cu
+traits(uniform_p, stream="uniform")  # computed where they are used: see streams.cu
 traits(normal_p, stream="normal")
 
 
@@ -118,7 +118,7 @@ def _draw(draw_p: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation:
     shape = integers(shape, f"random.{operation}: an entry of the shape")
     start = 0
     if not isinstance(offset, NEUTRAL) and shape_of(offset) == () and dtype_of(offset).kind in "iu":
-        start, offset = offset, 0  # known only when the draw is draw_p
+        start, offset = offset, 0  # known only when the numbers are drawn
     offset = integer(offset, f"random.{operation}: offset")
     if min((*shape, offset)) < 0:
         raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")

@@ -1,4 +1,4 @@
-"""minigrad/rules.py: what may be stated, and what stating too little does."""
+"""minigrad/core/rules.py: what may be stated, and what stating too little does."""
 
 from __future__ import annotations
 
