@@ -1,4 +1,4 @@
-"""Derivatives of functions: nesting, trees, Jacobians, pullbacks."""
+"""minigrad/core/transforms.py: nesting, trees, pullbacks."""
 
 from __future__ import annotations
 
@@ -224,73 +224,6 @@ def test_value_and_grad_computes_the_function_once(xp):
 
     value, gradient = mg.value_and_grad(f)(xp.asarray(3.0))
     assert (float(value), float(gradient), len(calls)) == (9, 6, 1)
-
-
-# Jacobians and Hessians
-
-
-@pytest.mark.parametrize("mode", ["reverse", "forward"])
-@pytest.mark.parametrize(
-    ("x_shape", "y_shape"), [((2, 3), (4,)), ((), (2, 2)), ((3,), ()), ((0,), (2,)), ((2,), (0, 3))]
-)
-def test_jacobian(mode, x_shape, y_shape, on_device):
-    a = signed((*y_shape, *x_shape))
-    moved = on_device(a)
-
-    def f(x):
-        return mg.sum(moved * x, tuple(range(len(y_shape), a.ndim))) ** 3
-
-    x = signed(x_shape, 1)
-    y = np.sum(a * x, axis=tuple(range(len(y_shape), a.ndim)))
-    found = mg.jacobian(f, mode=mode)(on_device(x))
-    assert found.dtype == np.float64
-    assert_close(to_host(found), a * (3 * y**2).reshape(y_shape + (1,) * len(x_shape)))
-
-
-@pytest.mark.parametrize("mode", ["reverse", "forward"])
-def test_jacobian_of_other_arguments(mode, xp):
-    f = lambda a, b, *, c: a * b * b + c
-    x = xp.asarray([1.0, 2.0])
-    found = mg.jacobian(f, argnums=1, mode=mode)(x, x, c=x)
-    assert np.array_equal(to_host(found), np.diag([2.0, 8.0]))
-    assert not to_host(mg.jacobian(lambda x: xp.ones(2), mode=mode)(x)).any()
-    twice = mg.jacobian(mg.jacobian(lambda x: x**3, mode=mode), mode=mode)(x)
-    assert to_host(twice)[1, 1, 1] == 12 and np.count_nonzero(to_host(twice)) == 2
-
-
-def test_hessian_is_symmetric_and_agrees_with_every_way(on_device):
-    """Of the Rosenbrock function, known in closed form."""
-    f = lambda x: mg.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-    x = np.array([0.5, -0.7, 1.2])
-    a, b, c = x
-    expected = [
-        [1200 * a * a - 400 * b + 2, -400 * a, 0],
-        [-400 * a, 202 + 1200 * b * b - 400 * c, -400 * b],
-        [0, -400 * b, 200],
-    ]
-    moved = on_device(x)
-    for h in (
-        mg.hessian(f),
-        mg.jacobian(mg.grad(f)),
-        mg.jacobian(mg.jacobian(f, mode="forward")),
-        mg.jacobian(mg.jacobian(f, mode="forward"), mode="forward"),
-    ):
-        assert_close(to_host(h(moved)), expected)
-    v = signed((3,))
-    assert_close(to_host(mg.hvp(f, moved, on_device(v))), np.array(expected) @ v)
-
-
-def test_hvp_on_a_tree(on_device):
-    f = lambda p: mg.sum(p["a"] ** 2 * p["b"])
-    p, v = ({"a": signed((3,), i), "b": signed((3,), i + 1)} for i in (0, 7))
-    found = mg.hvp(f, on_device(p), on_device(v))
-    assert_close(to_host(found["a"]), 2 * p["b"] * v["a"] + 2 * p["a"] * v["b"])
-    assert_close(to_host(found["b"]), 2 * p["a"] * v["a"])
-
-
-def test_hessian_of_another_argument(xp):
-    x, y = xp.asarray([1.0, 2.0]), xp.asarray([3.0])
-    assert to_host(mg.hessian(lambda x, y: mg.sum(x) * mg.sum(y**3), argnums=1)(x, y)).tolist() == [[54]]
 
 
 # Pullbacks

@@ -1,0 +1,24 @@
+"""Derivatives of a function of one number, to any order, in both modes."""
+
+from __future__ import annotations
+
+import minigrad as mg
+from tests.support.host import to_host
+from tests.support.oracles import rounding
+
+
+def derivatives(f, x, order, xp):
+    """[f′(x), f″(x), …], each computed in reverse and in forward mode (they must agree to rounding)."""
+    found = []
+    reverse = forward = f
+    for _ in range(order):
+        reverse, forward = mg.grad(reverse), pushed(forward)
+        a, b = (float(to_host(g(xp.asarray(x)))) for g in (reverse, forward))
+        assert a == b or abs(a - b) <= rounding() * abs(a), f"reverse mode gives {a}, forward mode {b}"
+        found.append(a)
+    return found
+
+
+def pushed(f):
+    """f′ in forward mode."""
+    return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]
