@@ -10,7 +10,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks import oracles
-from minigrad.checks.cases import CASES, Case
+from minigrad.checks.catalogue import CASES, Case
 from minigrad.checks.kinks import flat, host
 from minigrad.core.interpreter import Tracer, primitives
 

@@ -13,7 +13,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks import complex_step
-from minigrad.checks.cases import Case
+from minigrad.checks.catalogue import Case
 from minigrad.core.interpreter import Tracer, primitives
 from tests.support import oracles
 from tests.support.host import to_host

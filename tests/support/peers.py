@@ -1,8 +1,9 @@
 """minigrad, PyTorch, JAX and HIPS/autograd behind one face: values and derivatives of a function of arrays.
 
-A *spelling* says what a library is to do: the path of a function, `"nn.functional.elu"`, or a function of a namespace
-and arrays, `lambda xp, x: xp.sum(x, 1)`. In NumPy's names it begins at the namespace that speaks them (`torch`,
-`jax.numpy`, `autograd.numpy`), else at the library's top. Everything is float64; peers stay on the CPU.
+What a library is to do is a case of the catalogue, by its spelling: the path of a function, `"nn.functional.elu"`, or
+a function of a namespace and arrays, `lambda xp, x: xp.sum(x, 1)`. In NumPy's names it begins at the namespace that
+speaks them (`torch`, `jax.numpy`, `autograd.numpy`), else at the library's top. Everything is float64; peers stay on
+the CPU.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from operator import attrgetter
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -20,24 +20,24 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.checks.catalogue import Case
+from minigrad.checks.catalogue.operation import Spelling, spell
 from tests.support.host import to_host
 from tests.support.oracles import EPS
 from tests.support.world import installed, optional
 
 Arrays = Sequence[np.ndarray]
-Spelling = str | Callable | None  # None: it does not have this
 
 
-class Spelled(Protocol):
-    """A row of a table: something that minigrad and its peers are asked to do."""
+class Compared(Protocol):
+    """What a test runs with each peer: a case, and whatever else it knows of it."""
 
     name: str
-    spelling: str | Callable  # in NumPy's names
-    own: dict[str, Spelling]  # of libraries that spell it otherwise, by the name of their module
+    case: Case
 
 
-def spelling_of(row: Spelled, who: str) -> Spelling:
-    return row.own.get(who, row.spelling)
+def spelling_of(case: Case, who: str) -> Spelling:
+    return case.own.get(who, case.spelling)
 
 
 class Derivatives(NamedTuple):
@@ -79,10 +79,11 @@ class Library(ABC):
     def __init__(self, top: ModuleType, numpy: ModuleType):
         self.top, self.numpy, self.name = top, numpy, top.__name__
 
-    def function(self, row: Spelled) -> Callable:
-        """What this library makes of a row, as a function of its arrays."""
-        spelling, namespace = spelling_of(row, self.name), self.top if self.name in row.own else self.numpy
-        return partial(spelling, namespace) if callable(spelling) else attrgetter(spelling)(namespace)
+    def function(self, case: Case) -> Callable:
+        """What this library makes of a case, as a function of its arguments."""
+        namespace, constants = self.top if self.name in case.own else self.numpy, map(self.array, case.constants)
+        f, after = spell(spelling_of(case, self.name), namespace), (*constants, *case.params)
+        return lambda *xs: f(*xs, *after, **case.named)
 
     @abstractmethod
     def array(self, x: np.ndarray) -> Any:
@@ -102,6 +103,10 @@ class Minigrad(Library):
 
     def array(self, x: np.ndarray) -> Any:
         return self.move(np.asarray(x))
+
+    def function(self, case: Case) -> Callable:
+        constants = [self.array(c) for c in case.constants]
+        return lambda *xs: case.function(*xs, *constants)
 
     def derivatives(self, f: Callable, args: Arrays, u: np.ndarray, v: Arrays, forward: bool = True) -> Derivatives:
         xs, u, ts = [self.array(x) for x in args], self.array(u), [self.array(t) for t in v]
@@ -213,11 +218,11 @@ PEERS = {"torch": _torch, "jax": _jax, "autograd": _autograd}
 """Context managers by the name of the peer's module."""
 
 
-def beside(rows: Iterable[Spelled]) -> pytest.MarkDecorator:
+def beside(rows: Iterable[Case | Compared]) -> pytest.MarkDecorator:
     """Runs a test with every `peer` and each `row` it can spell; a peer that is not installed is one skipped test."""
     rows, params = list(rows), []
     for who in PEERS:
-        spelled = [row for row in rows if spelling_of(row, who) is not None]
+        spelled = [row for row in rows if spelling_of(getattr(row, "case", row), who) is not None]
         if spelled and not installed(who):
             absent = pytest.mark.skip(reason=f"{who} is not installed: pip install '.[bench]'")
             params.append(pytest.param(who, None, id=who, marks=absent))

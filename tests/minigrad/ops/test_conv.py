@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.checks.cases.formulas import (
+from minigrad.checks.catalogue.conv import any_problem
+from minigrad.checks.catalogue.formulas import (
     convolve,
     convolve_input,
     convolve_kernel,
@@ -17,14 +18,14 @@ from minigrad.checks.cases.formulas import (
     unshuffle,
 )
 from minigrad.core.interpreter import Interpreter, primitives
-from tests.support.calls.conv import problems
+from tests.support.calls import chosen
 from tests.support.host import to_host
 from tests.support.oracles import assert_close, inner, rounding
 from tests.support.strategies import signed
 from tests.support.world import optional
 
 
-@given(problem=problems())
+@given(problem=chosen(any_problem))
 def test_three_primitives_are_one_trilinear_form(problem, on_device):
     """⟨conv(x, w), g⟩ = ⟨x, conv_input(g, w)⟩ = ⟨w, conv_kernel(x, g)⟩, from the primitives alone."""
     x, w, how = signed(problem.x, 1), signed(problem.w, 2), problem.how
@@ -176,7 +177,7 @@ def test_deconvolution_equals_torch(k):
     assert_close(mg.deconv2d(x, w), theirs.numpy().transpose(0, 2, 3, 1))
 
 
-@given(problem=problems())
+@given(problem=chosen(any_problem))
 def test_convolution_equals_torch(problem):
     torch = optional("torch", extra="bench")
     x, w, how = signed(problem.x, 1), signed(problem.w, 2), problem.how

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.checks.cases.registry import definite, regular
+from minigrad.checks.catalogue.draws import definite, regular
 from tests.support.host import to_host
 from tests.support.oracles import assert_close
 from tests.support.strategies import signed

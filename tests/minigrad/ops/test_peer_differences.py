@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.checks.catalogue import OPERATIONS, Case
+from minigrad.checks.catalogue.operation import Spelling, make_case
 from tests.support.host import to_host
 from tests.support.oracles import assert_close
-from tests.support.peers import Library, Spelling, beside
-from tests.support.spellings import ROWS, Row
+from tests.support.peers import Library, beside
 
 VERSIONS = {"torch": "2.13", "jax": "0.10", "autograd": "1.9"}
 TOLERANCE = 1e-10  # relative to each number
@@ -32,17 +33,15 @@ class Point:
 
     name: str
     about: str  # the row of mg.CONVENTIONS it belongs to, "default" or "accuracy"
-    row: Row
+    case: Case
     at: tuple[np.ndarray, ...]
     ours: list[float]
     theirs: dict[str, list[float]]  # of peers that give something else
     order: int  # of the derivative: 0 is the value; the second is along ones
 
-    spelling = property(lambda self: self.row.spelling)
-    own = property(lambda self: self.row.own)
-
 
 POINTS: list[Point] = []
+COMPARED = {case.name: case for entry in OPERATIONS.values() for case in entry.compared}
 
 
 def point(
@@ -55,19 +54,21 @@ def point(
     order: int = 1,
     **theirs: list[float],
 ) -> None:
-    """Add a point of a row of `spellings`, or of a spelling given here. Peers that are not named give what we give."""
-    row = Row("", operation, own=own or {}) if callable(operation) else ROWS[operation]
+    """Add a point of a case of the catalogue, or of a spelling given here. Peers not named give what we give."""
+    given = callable(operation)
+    case = make_case("", {}, {"spelled": operation, **(own or {})}) if given else COMPARED[operation]
     args = tuple(np.array(x, np.float64) for x in at)
-    POINTS.append(Point(f"{row.name} {where}".strip(), about, row, args, ours, theirs, order))
+    name = where if given else f"{operation} {where}"
+    POINTS.append(Point(name, about, case, args, ours, theirs, order))
 
 
 # Conventions at kinks and ties
 
-point("abs, sign", "abs", "at 0", [0], [0], jax=[1])
-point("abs, sign", "sign", "times x, at 0", [0], [0])
+point("abs, sign", "absolute", "at 0", [0], [0], jax=[1])
+point("abs, sign", "sign/times x", "at 0", [0], [0])
 point("relu", "relu", "at 0", [0], [0], autograd=[0.5])  # autograd has it as maximum(x, 0)
-point("leaky_relu, elu", "leaky_relu", "of slope 0.2 at 0", [0], [0.2], jax=[1])
-point("leaky_relu, elu", "elu", "of α = 0.5 at 0", [0], [0.5])
+point("leaky_relu, elu", "leaky_relu/slope 0.2", "at 0", [0], [0.2], jax=[1])
+point("leaky_relu, elu", "elu/α = 0.5", "at 0", [0], [0.5])
 point("maximum, minimum", "maximum", "of equals", [2, 2], [0.5, 0.5])
 point("maximum, minimum", "minimum", "of equals", [2, 2], [0.5, 0.5])
 point("max, min", "max", "with ties", [[1, 3, 3, 3]], [0, 1 / 3, 1 / 3, 1 / 3])
@@ -82,10 +83,10 @@ point(
     own={"torch": lambda torch, x: torch.max(x, 0).values, "jax": None, "autograd": None},
     torch=[0, 1, 0],
 )
-point("clip", "clip", "at the lower edge", [-1], [1], jax=[0.5], autograd=[0])
-point("clip", "clip", "at the upper edge", [1], [1], jax=[0.5], autograd=[0])
-point("clip", "clip/arrays", "at the lower edge", [1, 1, 2], [1, 0, 0], jax=[0.5, 0.5, 0])
-point("clip", "clip/arrays", "with its edges crossed", [3, 2, 1], [0, 0, 1])
+point("clip", "clip/numbers", "at the lower edge", [-1], [1], jax=[0.5], autograd=[0])
+point("clip", "clip/numbers", "at the upper edge", [1], [1], jax=[0.5], autograd=[0])
+point("clip", "clip", "at the lower edge", [1, 1, 2], [1, 0, 0], jax=[0.5, 0.5, 0])
+point("clip", "clip", "with its edges crossed", [3, 2, 1], [0, 0, 1])
 point("where", lambda xp, x1, x2: xp.where(x1 > 0, x1, x2), "a NaN not taken by where", [1, NAN], [1, 0])
 point("where", lambda xp, x: xp.where(x > 0, xp.sqrt(x), 0 * x), "√0 not taken by where", [0], [NAN])
 point("sort", "sort/vector", "with ties", [[2, 1, 2, 1]], [4, 1, 8, 2])
@@ -101,14 +102,14 @@ point(TIP, "hypot", "of (0, 0)", [0, 0], [0, 0], torch=NANS, jax=[0.5, 0.5], aut
 point(TIP, "arctan2", "of (0, 0)", [0, 0], [0, 0], jax=NANS, autograd=NANS)
 point(TIP, "norm", "of zeros", [[0, 0]], [0, 0], jax=NANS, autograd=NANS)
 point(TIP, "norm", "of zeros, Hessian", [[0, 0]], [0, 0], order=2, torch=NANS, jax=NANS, autograd=NANS)
-point(TIP, "norm/3", "of zeros", [[[0, 0]]], [0, 0], jax=NANS, autograd=NANS)
-point(TIP, "norm/1", "with a zero", [[[0, 2]]], [0, 1], jax=[1, 1])
+point(TIP, "norm/3, rows", "of zeros", [[[0, 0]]], [0, 0], jax=NANS, autograd=NANS)
+point(TIP, "norm/1, rows", "with a zero", [[[0, 2]]], [0, 1], jax=[1, 1])
 point(TIP, "std", "of equals", [[[1, 1]]], [0, 0], jax=NANS, autograd=NANS)
 
 LOG_SUM = "logaddexp, logsumexp"
 point(LOG_SUM, "logaddexp", "of −∞ twice", [-INF, -INF], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
-point(LOG_SUM, "logsumexp", "of −∞ twice", [[[-INF] * 2]], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
-point(LOG_SUM, "logsumexp", "of −∞ and numbers", [[[-INF, 0, 0]]], [0, 0.5, 0.5])
+point(LOG_SUM, "logsumexp/axis", "of −∞ twice", [[[-INF] * 2]], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
+point(LOG_SUM, "logsumexp/axis", "of −∞ and numbers", [[[-INF, 0, 0]]], [0, 0.5, 0.5])
 
 # L = [[2, 0], [1, 1]]; the peers take the matrix for symmetric and share what belongs to its lower half between both
 point(
@@ -123,7 +124,7 @@ point(
     autograd=[0.75, -1, -1, 4],
 )
 for _name in "floor ceil rint".split():
-    point("sign, floor, ceil, rint, step, comparisons", _name, "times x, at 2", [2], [2])
+    point("sign, floor, ceil, rint, step, comparisons", f"{_name}/times x", "at 2", [2], [2])
 
 # Defaults
 
@@ -197,15 +198,15 @@ def test_every_convention_is_beside_those_of_the_peers():
 def cotangent(ours: Library, point: Point) -> np.ndarray:
     """1, 2, 4, … in the shape of the result."""
     with np.errstate(all="ignore"):
-        shape = np.shape(ours.function(point)(*map(ours.array, point.at), *point.row.params))
+        shape = np.shape(ours.function(point.case)(*map(ours.array, point.at)))
     return 2.0 ** np.arange(math.prod(shape)).reshape(shape)
 
 
 def at(point: Point, library: Library, u: np.ndarray) -> tuple:
     """Value, gradient and Hessian along ones, of minigrad or of a peer."""
-    f, ones = library.function(point), [np.ones_like(x) for x in point.at]
+    f, ones = library.function(point.case), [np.ones_like(x) for x in point.at]
     with np.errstate(all="ignore"):
-        found = library.derivatives(lambda *xs: f(*xs, *point.row.params), point.at, u, ones, forward=False)
+        found = library.derivatives(f, point.at, u, ones, forward=False)
     return found.value, found.vjp, found.second
 
 
@@ -232,7 +233,7 @@ def test_what_is_said_of_a_peer(peer, row, ours):
     assert_same(at(row, peer, cotangent(ours, row))[row.order], row.theirs.get(peer.name, row.ours))
 
 
-@beside([ROWS["det"]])
+@beside([COMPARED["det"]])
 def test_det_of_a_singular_matrix(peer, row, ours):
     """PyTorch and JAX give the adjugate; minigrad and autograd need the inverse, and raise."""
     is_the_one_described(peer)

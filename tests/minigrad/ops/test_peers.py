@@ -1,7 +1,7 @@
 """Every operation beside PyTorch, JAX and HIPS/autograd, where they are installed: value, first and second derivatives.
 
-The operations, and how each peer spells them, are in `spellings`. Cotangents and tangents are random and signed. Kinks
-and ties, where conventions differ, are in `test_peer_differences`.
+The operations, and how each peer spells them, are in `minigrad.checks.catalogue`. Cotangents and tangents are random
+and signed. Kinks and ties, where conventions differ, are in `test_peer_differences`.
 """
 
 from __future__ import annotations
@@ -9,26 +9,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import minigrad as mg
+from minigrad.checks.catalogue import OPERATIONS
+from tests.support.checking import array_functions
 from tests.support.peers import Derivatives, beside, disagreements
-from tests.support.spellings import ROWS
 
 CONSTANT = set(
     "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isnan isinf "
-    "isfinite bitwise_and bitwise_or bitwise_xor invert any all count_nonzero nonzero argmax argmin argsort".split()
+    "isfinite bitwise_and bitwise_or bitwise_xor invert any all count_nonzero argmax argmin argsort".split()
 )
 
 
-def applied(library, row):
-    """A row as a function of its arguments."""
-    f, constants = library.function(row), [library.array(c) for c in row.constants]
-    return lambda *xs: f(*xs, *constants, *row.params)
-
-
-@beside(ROWS.values())
+@beside(case for entry in OPERATIONS.values() for case in entry.compared)
 def test_derivatives_agree(peer, row, ours):
-    f, theirs = applied(ours, row), applied(peer, row)
-    args, rng = row.draw(), row.generator("directions")
+    f, theirs = ours.function(row), peer.function(row)
+    args, rng = row.arguments(), row.generator("directions")
     y = f(*map(ours.array, args))
     u, *v = [np.asarray(rng.standard_normal(np.shape(x))) for x in (y, *args)]
     forward = peer.name not in row.backward_only
@@ -39,11 +33,11 @@ def test_derivatives_agree(peer, row, ours):
     assert not wrong, wrong
 
 
-def test_every_operation_has_a_row():
-    """A new operation needs a line in `spellings`, or a place among those that have no derivative."""
-    public = {name for name, f in vars(mg).items() if getattr(f, "__module__", "").startswith("minigrad.ops.")}
+def test_every_operation_is_compared():
+    """A new operation needs cases that are compared, or a place among those that have no derivative."""
     elsewhere = {"getitem", "trace"}  # `x[...]`, and a name that also captures programs
-    assert {row.operation for row in ROWS.values()} == public - CONSTANT - {"_install"} | elsewhere
+    compared = {entry.name for entry in OPERATIONS.values() if entry.compared}
+    assert compared == array_functions() - CONSTANT | elsewhere
 
 
 @pytest.mark.parametrize("kind", Derivatives._fields)

@@ -1,4 +1,4 @@
-"""Operations on shapes: what tests/calls does not say about padding, casting and copying."""
+"""Operations on shapes: what the catalogue does not say about padding, casting and copying."""
 
 from __future__ import annotations
 

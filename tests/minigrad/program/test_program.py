@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import backends
-from minigrad.checks.cases import CASES
+from minigrad.checks.catalogue import CASES
 from minigrad.program.tuning import Tuning
 from tests.support.host import to_host
 from tests.support.programs import agree, cut_everything, same

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 import minigrad as mg
-from minigrad.checks.cases import formulas
+from minigrad.checks.catalogue import formulas
 from minigrad.core import tree
 from vae.data import Dataset
 from vae.models import conv, mlp

@@ -1,0 +1,250 @@
+"""Convolution, its two adjoints, and the lecture's deconvolution: any kernel, stride and padding that fit."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.checks.catalogue import formulas
+from minigrad.checks.catalogue.choose import Choose, Shape
+from minigrad.checks.catalogue.operation import Example, at, operation
+
+
+class Problem(NamedTuple):
+    """The shapes of a convolution, and how it is done."""
+
+    x: Shape
+    w: Shape
+    y: Shape
+    how: dict
+
+
+def any_problem(choose: Choose) -> Problem:
+    """Images, a kernel and the stride and padding of a convolution that fits."""
+    kernel = tuple(choose.integer(1, 4) for _ in range(2))
+    stride = tuple(choose.integer(1, 3) for _ in range(2))
+    pads = tuple((choose.integer(0, 3), choose.integer(0, 3)) for _ in range(2))
+    size = [choose.integer(max(1, k - sum(p)), 5) for k, p in zip(kernel, pads)]
+    channels, features = choose.one_of([1, 2, 4]), choose.integer(1, 3)
+    return problem((choose.side(2), *size, channels), (*kernel, channels, features), stride, pads)
+
+
+def problem(x: Shape, w: Shape, stride: tuple, pads: tuple) -> Problem:
+    """That of images and a kernel of these shapes."""
+    out = [(n + sum(p) - k) // s + 1 for n, k, s, p in zip(x[1:3], w[:2], stride, pads)]
+    return Problem(x, w, (x[0], *out, w[3]), {"stride": stride, "pads": pads})
+
+
+def of_images(what: str, problem: Problem) -> Example:
+    return at(what, problem.x, problem.w, named=problem.how)
+
+
+def of_results(what: str, problem: Problem) -> Example:
+    return at(what, problem.y, problem.w, named=problem.how | {"size": problem.x[1:3]})
+
+
+def of_kernels(what: str, problem: Problem) -> Example:
+    return at(what, problem.x, problem.y, named=problem.how | {"kernel": problem.w[:2]})
+
+
+FIXED = {
+    "": problem((2, 4, 3, 2), (3, 2, 2, 3), (1, 1), ((1, 0), (0, 2))),
+    "stride": problem((2, 4, 3, 2), (3, 2, 2, 3), (2, 1), ((1, 0), (0, 2))),
+}
+for _name, _example, _formula in (
+    ("conv", of_images, formulas.convolve),
+    ("conv_input", of_results, formulas.convolve_input),
+    ("conv_kernel", of_kernels, formulas.convolve_kernel),
+):
+    operation(
+        _name,
+        lambda choose, example=_example: example("any", any_problem(choose)),
+        *[_example(what, one) for what, one in FIXED.items()],
+        formula=_formula,
+    )
+
+# conv2d, in every spelling of stride and padding
+
+
+def pair(stride: Any) -> tuple:
+    return (stride, stride) if isinstance(stride, int) else stride
+
+
+def rows_added(size: Any, kernel: Any, stride: Any, padding: Any) -> tuple:
+    """((top, bottom), (left, right)) of a padding; "same" gives ⌈n/s⌉ rows, of an odd number the extra one below."""
+    if padding == "same":
+        totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(size, pair(stride), kernel)]
+        return tuple((t // 2, t - t // 2) for t in totals)
+    width = 0 if padding == "valid" else padding
+    return ((width, width),) * 2 if isinstance(width, int) else width
+
+
+def convolve(x, w, stride=1, padding="same"):
+    return formulas.convolve(x, w, pair(stride), rows_added(x.shape[1:3], w.shape[:2], stride, padding))
+
+
+def any_conv2d(choose: Choose) -> Example:
+    one = any_problem(choose)
+    stride = one.how["stride"][0] if choose.boolean() else one.how["stride"]
+    padding = choose.one_of(["same", "valid", 2, one.how["pads"]])
+    size = [max(n, k) for n, k in zip(one.x[1:3], one.w[:2])] if padding == "valid" else one.x[1:3]
+    return at(f"{stride}, {padding}", (one.x[0], *size, one.x[3]), one.w, params=(stride, padding))
+
+
+def torch_conv(torch: Any, x: Any, w: Any, stride: Any = 1, padding: Any = "same") -> Any:
+    """PyTorch's images are (N, C, H, W), its kernels (F, C, k, k)."""
+    (top, bottom), (left, right) = rows_added(x.shape[1:3], w.shape[:2], stride, padding)
+    padded = torch.nn.functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom))
+    return torch.nn.functional.conv2d(padded, w.permute(3, 2, 0, 1), stride=stride).permute(0, 2, 3, 1)
+
+
+def jax_conv(jax: Any, x: Any, w: Any, stride: Any = 1, padding: Any = "same") -> Any:
+    pads = ((padding, padding),) * 2 if isinstance(padding, int) else padding
+    pads = pads.upper() if isinstance(pads, str) else pads
+    return jax.lax.conv_general_dilated(x, w, pair(stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def autograd_conv(autograd: Any, x: Any, w: Any, stride: Any, padding: Any) -> Any:
+    """Only with neither stride nor padding."""
+    axes, summed = ([1, 2], [0, 1]), ([3], [2])
+    y = autograd.scipy.signal.convolve(x, w[::-1, ::-1], axes=axes, dot_axes=summed, mode="valid")  # (N, F, H, W)
+    return autograd.numpy.transpose(y, (0, 2, 3, 1))
+
+
+BESIDE = {  # height and width of images and of kernels, stride, padding
+    "1×1": ((3, 4), (1, 1), 1, "same"),
+    "3×3 same": ((3, 4), (3, 3), 1, "same"),
+    "5×5 same": ((4, 3), (5, 5), 1, "same"),
+    "2×2 same": ((3, 3), (2, 2), 1, "same"),
+    "3×3 valid": ((5, 4), (3, 3), 1, "valid"),
+    "3×3 same, stride 2": ((4, 6), (3, 3), 2, "same"),
+    "3×3 same, stride 2, odd sizes": ((5, 7), (3, 3), 2, "same"),
+    "3×2, strides 2 and 1": ((6, 4), (3, 2), (2, 1), ((1, 0), (0, 2))),
+    "2×3 valid, stride 3": ((6, 7), (2, 3), 3, "valid"),
+    "3×3, padding 3": ((3, 3), (3, 3), 1, 3),
+}
+operation(
+    "conv2d",
+    any_conv2d,
+    at("", (1, 3, 4, 2), (3, 3, 2, 2)),
+    at("no images", (0, 3, 4, 2), (3, 3, 2, 2)),
+    at("thin", (2, 3, 3, 3), (3, 3, 3, 1)),
+    formula=convolve,
+    compared=(
+        *[at(what, (2, *size, 2), (*kernel, 2, 3), params=how) for what, (size, kernel, *how) in BESIDE.items()],
+        at("valid", (2, 4, 3, 2), (3, 2, 2, 3), params=(1, "valid"), autograd=autograd_conv),
+    ),
+    torch=torch_conv,
+    jax=jax_conv,
+    autograd=None,
+    backward_only=("autograd",),
+)
+
+# Depth and space
+
+
+def any_depth(choose: Choose) -> Example:
+    factor = choose.integer(1, 3)
+    n, h, w, channels = choose.side(2), *(choose.integer(1, 2) for _ in range(3))
+    return at(f"factor {factor}", (n, h, w, factor**2 * channels), params=(factor,))
+
+
+def any_space(choose: Choose) -> Example:
+    factor = choose.integer(1, 3)
+    n, h, w, channels = choose.side(2), *(choose.integer(1, 2) for _ in range(3))
+    return at(f"factor {factor}", (n, factor * h, factor * w, channels), params=(factor,))
+
+
+def torch_depth_to_space(torch: Any, x: Any, factor: int = 2) -> Any:
+    """PyTorch's order of channels is (C, factor, factor), ours (factor, factor, C)."""
+    theirs = x.permute(0, 3, 1, 2).unflatten(1, (factor**2, -1)).swapaxes(1, 2).flatten(1, 2)
+    return torch.nn.functional.pixel_shuffle(theirs, factor).permute(0, 2, 3, 1)
+
+
+def torch_space_to_depth(torch: Any, x: Any, factor: int = 2) -> Any:
+    theirs = torch.nn.functional.pixel_unshuffle(x.permute(0, 3, 1, 2), factor)
+    return theirs.unflatten(1, (-1, factor**2)).swapaxes(1, 2).flatten(1, 2).permute(0, 2, 3, 1)
+
+
+def jax_depth_to_space(jax: Any, x: Any, factor: int = 2) -> Any:
+    """n h w (i j c) -> n (h i) (w j) c, as einops writes it."""
+    n, h, w, c = x.shape
+    phases = x.reshape(n, h, w, factor, factor, c // factor**2)
+    return jax.numpy.einsum("nhwijc->nhiwjc", phases).reshape(n, h * factor, w * factor, -1)
+
+
+operation(
+    "depth_to_space",
+    any_depth,
+    at("", (1, 2, 3, 8)),
+    at("3", (2, 1, 2, 9), params=(3,)),
+    formula=lambda x, factor=2: formulas.shuffle(x, factor),
+    exact=True,
+    compared=("", at("3, two channels", (1, 2, 1, 18), params=(3,))),
+    torch=torch_depth_to_space,
+    jax=jax_depth_to_space,
+    autograd=None,
+)
+operation(
+    "space_to_depth",
+    any_space,
+    at("", (1, 4, 2, 3)),
+    formula=lambda x, factor=2: formulas.unshuffle(x, factor),
+    exact=True,
+    compared=("",),
+    torch=torch_space_to_depth,
+    jax=None,
+    autograd=None,
+)
+
+# Deconvolution
+
+
+def any_deconv2d(choose: Choose) -> Example:
+    k, factor, features = choose.one_of([1, 3]), choose.integer(1, 2), choose.integer(1, 2)
+    n, h, w, channels = choose.side(), *(choose.integer(1, 3) for _ in range(3))
+    shapes = (n, h, w, channels), (k, k, channels, factor**2 * features)
+    return at(f"factor {factor}", *shapes, params=(factor,))
+
+
+# The same as one transposed convolution with a kernel of 2k, whose taps `PHASES` picks from those of w (slide 16)
+
+PHASES = np.stack([formulas.phases_to_kernel(tap.reshape(3, 3, 2, 8), 3).ravel() for tap in np.eye(3 * 3 * 2 * 8)])
+
+
+def torch_transposed_conv(torch: Any, x: Any, w: Any, phases: Any) -> Any:
+    whole = (w.ravel() @ phases).reshape(6, 6, 2, 2).permute(2, 3, 0, 1)  # (C, F, 2k, 2k)
+    y = torch.nn.functional.conv_transpose2d(x.permute(0, 3, 1, 2), whole, stride=2, padding=2)
+    return y.permute(0, 2, 3, 1)
+
+
+def jax_transposed_conv(jax: Any, x: Any, w: Any, phases: Any) -> Any:
+    whole = (w.ravel() @ phases).reshape(6, 6, 2, 2)[::-1, ::-1]  # JAX turns no kernel over
+    pads, layout = ((3, 3), (3, 3)), ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_transpose(x, whole, (2, 2), pads, dimension_numbers=layout)
+
+
+operation(
+    "deconv2d",
+    any_deconv2d,
+    at("", (1, 3, 2, 2), (3, 3, 2, 4)),
+    formula=lambda x, w, factor=2: formulas.shuffle(convolve(x, w), factor),
+    compared=(
+        at("two features", (1, 3, 2, 2), (3, 3, 2, 8)),
+        at(
+            "as a transposed convolution",
+            (1, 3, 2, 2),
+            (3, 3, 2, 8),
+            constants=(PHASES,),
+            spelled=lambda mg, x, w, phases: mg.deconv2d(x, w),
+            formula=lambda x, w, phases: formulas.shuffle(convolve(x, w), 2),
+            torch=torch_transposed_conv,
+            jax=jax_transposed_conv,
+            autograd=None,
+        ),
+    ),
+    torch=lambda torch, x, w: torch_depth_to_space(torch, torch_conv(torch, x, w)),
+    jax=lambda jax, x, w: jax_depth_to_space(jax, jax_conv(jax, x, w)),
+    autograd=None,
+)

@@ -1,0 +1,86 @@
+"""Where the numbers of arguments come from: in the domain of an operation, away from its singularities and kinks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def between(low: float, high: float) -> Draw:
+    """Uniform numbers."""
+    return lambda rng, shape: rng.uniform(low, high, shape)
+
+
+def signed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Either sign, at least 0.5 from 0: no argument comes closer to a singularity."""
+    return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.6, shape)
+
+
+def apart(offset: float) -> Draw:
+    """No two elements closer than 0.05, nor to those of another offset: no ties, and no kink within a difference."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        size = math.prod(shape)
+        return (rng.permutation(size) - size // 2).reshape(shape) * 0.3 + offset
+
+    return draw
+
+
+def halves(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Multiples of ½ with many ties, some of them integers: for operations without a derivative."""
+    return rng.integers(-3, 4, shape) / 2
+
+
+def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Nothing but 0."""
+    return np.zeros(shape)
+
+
+def some_zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of either sign, about three in ten of them 0."""
+    return signed(rng, shape) * (rng.random(shape) < 0.7)
+
+
+def zeros_at(*places: int) -> Draw:
+    """Numbers of either sign, 0 at these places of the raveled array."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        x = signed(rng, shape)
+        x.reshape(-1)[list(places)] = 0
+        return x
+
+    return draw
+
+
+def numbers(values: list) -> Draw:
+    """These numbers, whatever the generator."""
+    return lambda rng, shape: np.array(values, float)
+
+
+# Matrices
+
+
+def definite(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Positive definite matrices."""
+    root = rng.uniform(-1, 1, shape)
+    return root @ np.swapaxes(root, -1, -2) + 1.5 * np.eye(shape[-1])
+
+
+def regular(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Matrices far from singular, of either sign of determinant."""
+    return rng.uniform(-0.5, 0.5, shape) + 1.5 * np.eye(shape[-1]) * np.where(np.arange(shape[-1]) % 3 == 1, -1, 1)
+
+
+def dominant(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Matrices of either sign of determinant, rows in any order, whose condition number is below 3.
+
+    Off the diagonal a row of A sums to less than 0.5 in size, on it is ±1.25 or more: ‖A‖ ≤ 2.25 and ‖A⁻¹‖ ≤ 1/0.75.
+    """
+    n = shape[-1]
+    a = rng.uniform(-0.5, 0.5, shape) / max(1, n) * (1 - np.eye(n))
+    a = a + np.eye(n) * (rng.uniform(1.25, 1.75, shape[:-1]) * rng.choice([-1, 1], shape[:-1]))[..., None]
+    return a[..., rng.permutation(n), :]

@@ -1,0 +1,300 @@
+"""Products, solves, factorisations and determinants."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.checks.catalogue import formulas
+from minigrad.checks.catalogue.choose import Choose, Shape
+from minigrad.checks.catalogue.draws import definite, dominant, regular, signed
+from minigrad.checks.catalogue.operation import Example, at, operation
+
+# Products
+
+
+def thinned(choose: Choose, batch: Shape) -> Shape:
+    """Axes that broadcast with these."""
+    return tuple(choose.one_of([1, b]) for b in batch)[choose.integer(0, len(batch)) :]
+
+
+def any_matmul(choose: Choose) -> Example:
+    n, k, m = (choose.side() for _ in range(3))
+    batch = choose.shape(0, 2, max_side=2)
+    left, right = (*thinned(choose, batch), n, k), (*thinned(choose, batch), k, m)
+    if choose.boolean():
+        left = choose.one_of([(k,), (n, k), (*batch, n, k)])
+    if choose.boolean():
+        right = choose.one_of([(k,), (k, m), (*batch, k, m)])
+    return at("operator", left, right, spelled=lambda xp, a, b: a @ b) if choose.boolean() else at("", left, right)
+
+
+operation(
+    "matmul",
+    any_matmul,
+    at("", (2, 3), (3, 4)),
+    at("row", (3,), (3, 2)),
+    at("column", (2, 3), (3,)),
+    at("vectors", (3,), (3,)),
+    at("batch", (2, 2, 3), (2, 3, 2)),
+    at("batch left", (2, 2, 3), (3, 2)),
+    at("batch right", (2, 3), (2, 3, 2)),
+    at("batches broadcast", (2, 1, 2, 3), (3, 3, 1)),
+    at("batch and column", (2, 2, 3), (3,)),
+    at("empty", (2, 0), (0, 3)),
+    at("no rows", (0, 3), (3, 2)),
+    compared=("", "row", "column", "vectors", "batch left", "batch right", "batches broadcast"),
+)
+
+
+def any_dot(choose: Choose) -> Example:
+    k = choose.side()
+    lead, tail = choose.shape(0, 2, max_side=2), choose.shape(0, 1, max_side=2)
+    return at("", choose.one_of([(), (*lead, k)]), choose.one_of([(), (k,), (k, 2), (*tail, k, 3)]))
+
+
+operation(
+    "dot",
+    any_dot,
+    at("", (2, 3), (4, 3, 2)),
+    at("number", (), (2, 3)),
+    compared=(at("vectors", (4,), (4,)), at("matrices", (3, 4), (4, 2), torch="mm")),
+)
+operation(
+    "outer",
+    lambda choose: at("", *[choose.shape(0, 2, max_side=3) for _ in range(2)]),
+    at("", (2, 2), (3,)),
+    compared=(at("vectors", (4,), (3,)),),
+)
+
+
+def any_tensordot(choose: Choose) -> Example:
+    shared = choose.shape(0, 2, max_side=3)
+    free = [choose.shape(0, 2, max_side=2) for _ in range(2)]
+    count = len(shared)
+    if choose.boolean():
+        return at(str(count), (*free[0], *shared), (*shared, *free[1]), params=(count,))
+    pairs = []
+    for shape in free:  # each shared axis anywhere, counted from either end
+        order = choose.order(range(count + len(shape)))
+        whole = tuple((*shared, *shape)[i] for i in order)
+        pairs.append((whole, tuple(order.index(i) - len(order) * choose.boolean() for i in range(count))))
+    (left, first), (right, second) = pairs
+    over = (first[0], second[0]) if count == 1 and choose.boolean() else (first, second)
+    return at(str(over), left, right, params=(over,))
+
+
+operation(
+    "tensordot",
+    any_tensordot,
+    at("", (2, 3, 4), (3, 4, 2)),
+    at("axes", (2, 3, 4), (4, 2, 3), params=(((0, -1), (1, 0)),)),
+    at("none", (2,), (3,), params=(0,)),
+    compared=("", "axes"),
+)
+
+
+def summed(subscripts: str, *shapes: Shape, **how: Any) -> Example:
+    """einsum with these subscripts."""
+    return at(subscripts, *shapes, spelled=lambda xp, *xs: xp.einsum(subscripts, *xs), **how)
+
+
+def any_einsum(choose: Choose) -> Example:
+    """Up to three operands: repeated letters, sums, ellipses, broadcasting, implicit results."""
+    letters = choose.order("ijkA")[: choose.integer(1, 3)]
+    sizes = {c: choose.side() for c in letters}
+    dots = choose.shape(0, 2, min_side=1, max_side=2)
+    terms, several = [], []
+    for _ in range(choose.integer(1, 3)):
+        term = [choose.one_of(letters) for _ in range(choose.integer(0, 3))]
+        ones = {c for c in term if choose.integer(0, 4) == 0}  # axes of length 1, which broadcast
+        shape = [1 if c in ones else sizes[c] for c in term]
+        if choose.boolean():
+            place = choose.integer(0, len(term))
+            tail = dots[choose.integer(0, len(dots)) :]
+            shape[place:place] = [choose.one_of([1, n]) for n in tail]
+            term[place:place] = ["..."]
+        terms.append("".join(term))
+        several.append(tuple(shape))
+    present = sorted({c for term in terms for c in term if c in string.ascii_letters})
+    subscripts = ",".join(terms)
+    if choose.boolean():
+        result = choose.order(present)[: choose.integer(0, len(present))]
+        if any("..." in term for term in terms):
+            result.insert(choose.integer(0, len(result)), "...")
+        subscripts += "->" + "".join(result)
+    return summed(subscripts, *several)
+
+
+EINSUMS = {
+    "ij,jk->ik": ((2, 3), (3, 4)),
+    "ij,jk,kl": ((2, 3), (3, 2), (2, 2)),
+    "ii": ((3, 3),),
+    "ii->i": ((3, 3),),
+    "iij->j": ((2, 2, 3),),
+    "ij->j": ((2, 3),),
+    "ij,k->ik": ((2, 3), (2,)),
+    "...ij,...jk->...ik": ((2, 1, 2, 3), (3, 3, 2)),
+    "i...,i...->...": ((3, 2, 1), (3, 4)),
+    "ij,ij->i": ((3, 1), (3, 4)),
+    "ij,jk": ((2, 1), (3, 2)),
+    "i,i,i->i": ((3,), (3,), (1,)),
+    "ij,ij->": ((2, 3), (2, 3)),
+    "ji": ((2, 3),),
+    "iji,jkk->kj": ((2, 3, 2), (3, 2, 2)),
+    ",i->i": ((), (3,)),
+    "ij->": ((0, 3),),
+}
+operation(
+    "einsum",
+    any_einsum,
+    *[summed(subscripts, *shapes, third=len(shapes) == 3) for subscripts, shapes in EINSUMS.items()],
+    compared=(
+        *["ij,jk->ik", "ij,jk,kl", "ij,k->ik", "ij,ij->i", "...ij,...jk->...ik", "ij->j", "ji"],
+        *[at(diagonal, autograd=None) for diagonal in ("ii", "ii->i", "iji,jkk->kj")],
+    ),
+)
+
+# Solving
+
+MATRICES = {"draws": regular, "ties": False, "float16": False}
+REAL = {"holomorphic": False}
+BACKWARD = {"backward_only": ("autograd",)}
+STACK = (2, 3, 3)
+
+
+def from_linalg(name: str) -> dict[str, str]:
+    """What minigrad and NumPy's formula have elsewhere, and the peers in a namespace `linalg`."""
+    return {"torch": f"linalg.{name}", **dict.fromkeys(("jax", "autograd"), f"numpy.linalg.{name}"), **BACKWARD}
+
+
+def any_matrices(choose: Choose, draws: Callable = dominant) -> Example:
+    n = choose.integer(1, 4)
+    return at("", (*choose.shape(0, 2, max_side=2), n, n), draws=draws)
+
+
+operation(
+    "inv",
+    any_matrices,
+    at("", (3, 3), third=True),
+    at("batch", (2, 2, 2)),
+    formula=np.linalg.inv,
+    compared=(at("batch", STACK),),
+    **from_linalg("inv"),
+    **MATRICES,
+)
+
+
+def any_solve(choose: Choose) -> Example:
+    n, m = choose.integer(1, 4), choose.side(2)
+    batch = choose.shape(0, 2, max_side=2)
+    right = choose.one_of([(n,), (*thinned(choose, batch), n, m)])
+    return at("", (*thinned(choose, batch), n, n), right, draws=(dominant, signed))
+
+
+operation(
+    "solve",
+    any_solve,
+    at("", (3, 3), (3, 2), third=True),
+    at("vector", (3, 3), (3,)),
+    at("batch", (2, 2, 2), (2, 2, 1)),
+    at("batch left", (2, 2, 2), (2, 3)),
+    at("batch right", (2, 2), (3, 2, 1)),
+    formula=np.linalg.solve,
+    compared=("vector", at("batch", STACK, (2, 3, 2))),
+    **from_linalg("solve"),
+    **MATRICES | {"draws": (regular, signed)},
+)
+
+
+def of_symmetric(linalg: Any, xp: Any, a: Any) -> Any:
+    """Where A is symmetric by construction, all agree on the derivative; they share what belongs to its lower half."""
+    return linalg.cholesky(a + xp.swapaxes(a, -1, -2))
+
+
+SYMMETRIC = {
+    "spelled": lambda mg, a: of_symmetric(mg, mg, a),
+    "formula": lambda a: of_symmetric(np.linalg, np, a),
+    "torch": lambda torch, a: of_symmetric(torch.linalg, torch, a),
+    "jax": lambda jax, a: of_symmetric(jax.numpy.linalg, jax.numpy, a),
+    "autograd": lambda autograd, a: of_symmetric(autograd.numpy.linalg, autograd.numpy, a),
+}
+operation(
+    "cholesky",
+    lambda choose: any_matrices(choose, definite),
+    at("", (3, 3), third=True),
+    at("batch", (2, 2, 2)),
+    formula=formulas.cholesky,
+    compared=(at("of symmetric", STACK, **SYMMETRIC),),
+    **REAL,
+    **BACKWARD,
+    **MATRICES | {"draws": definite},
+)
+
+# Determinants
+
+BATCHES = at("", (3, 3), third=True), at("batch", (2, 2, 2)), at("batches", (2, 3, 2, 2))
+
+
+def sign(a):
+    return np.sign(np.linalg.det(np.real(a)))
+
+
+def log_det(a):
+    return np.log(np.linalg.det(a) * sign(a))
+
+
+def part_of_slogdet(part: int) -> dict[str, Callable]:
+    """The sign or the logarithm, as everybody spells it."""
+    return {
+        "function": lambda a: mg.slogdet(a)[part],
+        "torch": lambda torch, a: torch.linalg.slogdet(a)[part],
+        "jax": lambda jax, a: jax.numpy.linalg.slogdet(a)[part],
+        "autograd": lambda autograd, a: autograd.numpy.linalg.slogdet(a)[part],
+    }
+
+
+operation(
+    "det",
+    any_matrices,
+    *BATCHES,
+    formula=np.linalg.det,
+    compared=("", at("batch", STACK)),
+    **from_linalg("det"),
+    **MATRICES,
+)
+operation(
+    "logabsdet",
+    any_matrices,
+    BATCHES[0] | {"function": lambda a: mg.slogdet(a).logabsdet},
+    *BATCHES[1:],
+    formula=log_det,
+    **part_of_slogdet(1),
+    **REAL,
+    **MATRICES,
+)
+operation(
+    "slogdet",
+    any_matrices,
+    at("", (3, 3)),
+    function=lambda a: mg.slogdet(a)[0] * mg.slogdet(a)[1],
+    formula=lambda a: log_det(a) * sign(a),
+    compared=(at("logarithm", STACK, formula=log_det, **part_of_slogdet(1)),),
+    **REAL,
+    **BACKWARD,
+    **MATRICES,
+)
+operation(
+    "det_sign",
+    any_matrices,
+    at("", STACK),
+    function=lambda a: mg.slogdet(a).sign,
+    formula=sign,
+    discrete=True,
+    **REAL,
+    **MATRICES,
+)

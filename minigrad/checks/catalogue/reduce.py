@@ -1,0 +1,191 @@
+"""Reductions: any axes, kept or not; and operations made of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.checks.catalogue.choose import Choose, Shape
+from minigrad.checks.catalogue.draws import apart, signed, some_zeros, zeros_at
+from minigrad.checks.catalogue.operation import Example, at, operation
+from minigrad.core.interpreter import primitives
+
+REAL = {"holomorphic": False}
+
+CUBE = (2, 3, 2)
+REDUCED = (
+    at("", CUBE),
+    at("axis", CUBE, params=(1,)),
+    at("last axis", CUBE, params=(2,)),
+    at("negative axis, kept", CUBE, params=(-2,), named={"keepdims": True}),
+    at("two axes", CUBE, params=((0, -1),)),
+    at("no axes", CUBE, params=((),)),
+    at("0-d", (), third=False),
+)
+OF_ZEROS = at("of zeros", (2, 4), params=(1,), draws=zeros_at(1, 4, 7), autograd=None)
+ZERO_FACTORS = tuple(
+    at(what, (5,), draws=zeros_at(*places), third=True)
+    for what, places in {"one zero": (1,), "two zeros": (1, 3), "three zeros": (0, 2, 4)}.items()
+)
+
+
+def filled(shape: Shape, axis: int | Shape | None) -> Shape:
+    """The shape with no axis that is reduced of length 0."""
+    axes = range(len(shape)) if axis is None else [a % len(shape) for a in np.atleast_1d(axis).astype(int)]
+    return tuple(max(1, n) if i in axes else n for i, n in enumerate(shape))
+
+
+def any_reduction(choose: Choose, shape: Shape | None = None, empty: bool = False, **how: Any) -> Example:
+    """Of this shape or any, whose reduced axes may be `empty` or not."""
+    shape = choose.any_shape() if shape is None else shape
+    axis, keepdims = choose.axes(len(shape)), choose.boolean()
+    shape = shape if empty else filled(shape, axis)
+    return at(f"axis={axis}, keepdims={keepdims}", shape, params=(axis,), named={"keepdims": keepdims}, **how)
+
+
+def extreme(x, axis=None, keepdims=False, sign=1):
+    """The largest (or smallest) by real part: holomorphic where it is unique."""
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        x = np.take_along_axis(x, np.expand_dims(np.argmax(sign * np.real(x), a), a), a)
+    return x if keepdims else np.squeeze(x, tuple(axes))
+
+
+def smallest(x, axis=None, keepdims=False):
+    return extreme(x, axis, keepdims, -1)
+
+
+operation(
+    "sum",
+    lambda choose: any_reduction(choose, empty=True),
+    *REDUCED,
+    at("empty", (0, 3)),
+    at("empty, axis", (2, 0, 3), named={"axis": 0}),
+    compared=("", "axis", "two axes"),
+)
+operation(
+    "prod",
+    lambda choose: any_reduction(choose, choose.shape(max_side=2), empty=True, draws=some_zeros),
+    *REDUCED,
+    at("empty", (0, 3)),
+    at("empty, axis", (2, 0, 3), named={"axis": 0}),
+    at("of one factor", (2, 1), named={"axis": 1}),
+    at("one column", (2, 1), named={"axis": 0}),
+    *ZERO_FACTORS,
+    compared=("", "axis", OF_ZEROS),
+)
+operation("mean", any_reduction, *REDUCED, compared=("", "axis", "two axes"))
+operation(
+    "max",
+    lambda choose: any_reduction(choose, ties=False),
+    *REDUCED,
+    at("empty, axis", (2, 0), named={"axis": 0}, draws=signed, holomorphic=True, formula=np.max),
+    at("primitive", (2, 3), function=primitives["max"], named={"axes": (1,)}, formula=lambda x, axes: extreme(x, axes)),
+    draws=apart(0),
+    formula=extreme,
+    compared=("", at("axis", torch="amax")),
+    **REAL,
+)
+operation(
+    "min",
+    lambda choose: any_reduction(choose, ties=False),
+    *REDUCED,
+    draws=apart(0),
+    formula=smallest,
+    compared=("", at("axis", torch="amin")),
+    **REAL,
+)
+operation(
+    "logsumexp",
+    any_reduction,
+    *REDUCED,
+    formula=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
+    third=True,
+    compared=("axis",),
+    jax="scipy.special.logsumexp",
+    autograd="scipy.special.logsumexp",
+)
+
+# Variances and norms
+
+
+def variance(x, axis=None, ddof=0, keepdims=False):
+    deviation = x - np.mean(x, axis=axis, keepdims=True)
+    total = np.sum(deviation**2, axis=axis, keepdims=keepdims)
+    return total / (x.size // max(1, total.size) - ddof)
+
+
+def any_variance(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1, min_side=2, max_side=3)
+    axis = choose.axes(len(shape))
+    named = {"axis": None if axis == () else axis, "ddof": choose.integer(0, 1), "keepdims": choose.boolean()}
+    return at(str(named), shape, named=named, draws=apart(0))
+
+
+def torchs(name: str) -> Callable:
+    """PyTorch's, which divides by n − 1 unless it is told otherwise."""
+    return lambda torch, x, axis=None, ddof=0: getattr(torch, name)(x, axis, correction=ddof)
+
+
+operation(
+    "var",
+    any_variance,
+    *REDUCED,
+    at("ddof", (3, 2), params=(0,), named={"ddof": 1}),
+    formula=variance,
+    compared=("", "axis", "ddof", at("ddof, all", (3, 4), named={"ddof": 1})),
+    torch=torchs("var"),
+    **REAL,
+)
+operation(
+    "std",
+    any_variance,
+    at("", (2, 3), params=(-1,)),
+    formula=lambda x, axis=None, ddof=0, keepdims=False: np.sqrt(variance(x, axis, ddof, keepdims)),
+    compared=("", at("ddof", (3, 4), named={"ddof": 1})),
+    torch=torchs("std"),
+    ties=False,
+    **REAL,
+)
+
+
+def norm(x, ord=None, axis=None, keepdims=False):
+    size = x * np.sign(np.real(x))
+    if ord in (math.inf, -math.inf):
+        return extreme(size, axis, keepdims, 1 if ord > 0 else -1)
+    p = 2 if ord in (None, "fro") else ord
+    return np.sum(size**p, axis=axis, keepdims=keepdims) ** (1 / p)
+
+
+def any_norm(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1, min_side=1, max_side=3)
+    ord = choose.one_of([None, "fro", 1, 2, 3, 0.5, 1.5, 2.5, -1, math.inf, -math.inf])
+    axis = choose.axes(len(shape)) if ord in (None, "fro") else choose.axis(len(shape))
+    keepdims, unique = choose.boolean(), ord in (math.inf, -math.inf)
+    how = {"draws": apart(0.1) if unique else signed, "ties": not unique}
+    return at(f"{ord}, {axis}, {keepdims}", shape, params=(ord, axis), named={"keepdims": keepdims}, **how)
+
+
+PEERS_NORM = {"torch": "linalg.norm", "jax": "numpy.linalg.norm", "autograd": "numpy.linalg.norm"}
+ROOTS = (2, 3, 2.5)  # what HIPS/autograd has
+operation(
+    "norm",
+    any_norm,
+    at("", (2, 3), third=True),
+    *[at(str(p), (2, 3), params=(p,), named={"axis": 1, "keepdims": True}) for p in (1, *ROOTS, -1)],
+    *[at(str(p), (2, 3), params=(p, 1), draws=apart(0.1)) for p in (math.inf, -math.inf)],
+    formula=norm,
+    compared=(
+        "",
+        *[at(f"{p}, rows", (3, 4), params=(p, 1), draws=apart(0.1)) for p in ROOTS],
+        *[
+            at(f"{p}, rows", (3, 4), params=(p, 1), draws=apart(0.1), autograd=None)
+            for p in (1, -1, math.inf, -math.inf)
+        ],
+    ),
+    **PEERS_NORM,
+    **REAL,
+)

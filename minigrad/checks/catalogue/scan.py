@@ -1,0 +1,134 @@
+"""Scans, sorting and softmax: results as long as what they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.checks.catalogue import formulas
+from minigrad.checks.catalogue.choose import Choose
+from minigrad.checks.catalogue.draws import apart, signed, some_zeros
+from minigrad.checks.catalogue.operation import Example, at, operation
+from minigrad.checks.catalogue.reduce import OF_ZEROS, ZERO_FACTORS, filled
+from minigrad.core.interpreter import primitives
+
+
+def reversed_sum(x, axis, reverse):
+    return np.flip(np.cumsum(np.flip(x, axis), axis), axis)
+
+
+BACKWARDS = {"function": primitives["cumsum"], "formula": reversed_sum}
+
+
+def any_cumsum(choose: Choose) -> Example:
+    shape = choose.shape(max_side=3)
+    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
+    if axis is not None and choose.boolean():
+        named = {"axis": axis % len(shape), "reverse": True}
+        return at(f"axis={axis}, reverse", shape, named=named, **BACKWARDS)
+    return at(f"axis={axis}", shape, params=(axis,), draws=some_zeros)
+
+
+def any_cumprod(choose: Choose) -> Example:
+    shape = choose.shape(max_side=2)
+    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
+    return at(f"axis={axis}", shape, params=(axis,), draws=some_zeros)
+
+
+operation(
+    "cumsum",
+    any_cumsum,
+    at("", (2, 3), params=(-1,)),
+    at("raveled", (2, 3)),
+    at("empty", (0, 3), params=(0,)),
+    at("reverse", (2, 3), named={"axis": 1, "reverse": True}, **BACKWARDS),
+    compared=("",),
+)
+operation(
+    "cumprod",
+    any_cumprod,
+    at("", (2, 5), params=(-1,)),
+    at("raveled", (2, 3)),
+    at("empty", (0, 2), params=(0,)),
+    *ZERO_FACTORS,
+    compared=("", OF_ZEROS),
+    autograd=None,
+)
+
+
+def any_recurrence(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1, max_side=4)
+    named = {"axis": choose.axis(len(shape), negative=False), "reverse": choose.boolean()}
+    return at(str(named), shape, shape, named=named, draws=(some_zeros, signed))
+
+
+operation(
+    "recurrence",
+    any_recurrence,
+    at("", (2, 5), (2, 5), named={"axis": 1, "reverse": False}),
+    at("reverse", (2, 5), (2, 5), named={"axis": 1, "reverse": True}),
+    formula=formulas.recurrence,
+    third=True,
+)
+
+
+def in_order(x, axis=-1):
+    x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
+    return np.take_along_axis(x, np.argsort(np.real(x), axis), axis)
+
+
+def any_sort(choose: Choose) -> Example:
+    shape = choose.any_shape()
+    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
+    return at(f"axis={axis}", shape, params=(axis,), ties=False)
+
+
+operation(
+    "sort",
+    any_sort,
+    at("", (2, 4)),
+    at("raveled", (2, 3), params=(None,)),
+    draws=apart(0),
+    formula=in_order,
+    compared=(
+        at("", autograd=None),
+        at("first axis", (3, 4), params=(0,), autograd=None),
+        at("vector", (5,), torch="msort"),
+    ),
+    torch=lambda torch, x, axis=-1: torch.sort(x, axis).values,
+    holomorphic=False,
+)
+
+
+def any_softmax(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1, max_side=3)
+    axis = choose.axes(len(shape))
+    return at(f"axis={axis}", filled(shape, axis), params=(axis,))
+
+
+def softmax(x, axis=-1):
+    return np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)
+
+
+def by_hand(xp, x):
+    return xp.exp(x) / xp.sum(xp.exp(x), axis=-1, keepdims=True)
+
+
+operation(
+    "softmax",
+    any_softmax,
+    at("by hand", (2, 3), spelled=by_hand),
+    at("", (2, 3), third=True),
+    formula=softmax,
+    compared=(at("columns", (3, 4), params=(0,)),),
+    jax="nn.softmax",
+    autograd=None,
+)
+operation(
+    "log_softmax",
+    any_softmax,
+    at("", (3, 2), params=(0,), third=True),
+    formula=lambda x, axis: x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True)),
+    compared=("",),
+    jax="nn.log_softmax",
+    autograd=None,
+)
