@@ -1,8 +1,8 @@
 """One property for every operation, and one for the places where derivatives go wrong.
 
-Hypothesis draws a call (see `tests/support/calls.py`): shapes, parameters, dtypes, layouts, in the domain of the operation. Values must
-be those of the plain formula, derivatives of both modes and of second order those of its oracle, and neither inputs nor
-cotangents may change.
+Hypothesis draws a call (see `tests/support/calls.py`): shapes, parameters, dtypes, layouts, in the domain of the
+operation. Values must be those of the plain formula, derivatives of both modes and of second order those of its oracle,
+and neither inputs nor cotangents may change.
 """
 
 from __future__ import annotations
