@@ -11,7 +11,7 @@ from minigrad.core import primitives
 
 PACKAGE = Path(mg.__file__).parent
 
-ABOUT_OPERATIONS = ("ops", "checks/catalogue", "checks/cases", "checks/conventions.py")
+ABOUT_OPERATIONS = ("ops", "checks/catalogue", "checks/conventions.py")
 """Where operations are defined, and where each has its checks and what its derivatives are at kinks."""
 
 OTHER_THINGS = {
