@@ -46,7 +46,9 @@ ROOMS = {
 }
 """From the ground up: files and folders import from rows above their own, and from their own folder."""
 
-USERS = tuple(ROOT / "minigrad" / "checks" / name for name in ("catalogue", "conventions.py", "suite.py", "__main__.py"))
+USERS = tuple(
+    ROOT / "minigrad" / "checks" / name for name in ("catalogue", "conventions.py", "suite.py", "__main__.py")
+)
 """Imported by nothing else in the package, these use all of it as users do, `import minigrad as mg`."""
 
 LATE = {"minigrad/backends/__init__.py": "minigrad.backends.cuda", "minigrad/backends/cuda/backend.py": "cupy"}
