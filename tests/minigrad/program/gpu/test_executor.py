@@ -297,6 +297,18 @@ def test_results_that_are_arguments_constants_and_twice_the_same(device, there, 
         agree(outside, Y)
 
 
+def test_a_result_over_a_donated_argument_that_is_handed_out_twice_is_two_arrays(there, agree):
+    def f(x):
+        y = x * 2
+        return y, y
+
+    jitted = mg.jit(f, donate=0)
+    for number in range(4):
+        first, second = jitted(there(X + number))
+        first[...] = 7
+        agree(second, 2 * (X + number))
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (0,), (3, 0), (70_000,), (257, 257)])
 def test_small_empty_and_large_arrays(there, agree, shape):
     x = RNG.standard_normal(shape)
@@ -398,8 +410,10 @@ def test_a_recording_that_breaks_off_is_made_again(monkeypatch, there, agree):
         patch.setattr(executor, "_run", lambda launch: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             jitted(x)
+    other = there(Y)
     for _ in range(3):
-        agree(jitted(x), np.tanh(X) * 2)
+        agree(jitted(other), np.tanh(Y) * 2)
+    assert not executor_of(jitted, other)._arguments._buffers  # it is read where it is: nothing was bound to x any more
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
