@@ -1,0 +1,110 @@
+"""minigrad/core/reverse.py: what stands on the tape, and the walk back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.core.arrays import Shaped
+from minigrad.core.interpreter import Interpreter, current
+from minigrad.core.reverse import Reverse, accumulate, entry_being_pulled
+from tests.support.host import to_host
+
+
+def names(tape):
+    return [entry.primitive.name if entry.primitive else "input" for entry in tape.tape]
+
+
+def test_the_tape_is_in_the_order_of_what_was_done(xp):
+    with Reverse() as tape:
+        x = tape.watch(xp.asarray(2.0))
+        y = mg.multiply(mg.sin(x), x)
+        mg.add(1.0, 2.0)  # of nothing that is watched
+    assert names(tape) == ["input", "sin", "multiply"]
+    assert [entry.parents for entry in tape.tape] == [(), (0,), (1, 0)]
+    assert tape.lower(y)[1] == 2 and tape.lower(3.0) == (3.0, None)
+
+
+def test_only_what_a_rule_asks_for_is_kept(xp):
+    with Reverse() as tape:
+        x = tape.watch(xp.ones(3))
+        mg.tanh(x)  # asks for its result
+        mg.sin(x)  # asks for its argument
+    _, tanh, sin = tape.tape
+    assert isinstance(tanh.args[0], Shaped) and not isinstance(tanh.result, Shaped)
+    assert isinstance(sin.result, Shaped) and not isinstance(sin.args[0], Shaped)
+    with Reverse(keep_all=True) as tape:
+        mg.tanh(tape.watch(xp.ones(3)))
+    assert not any(isinstance(value, Shaped) for entry in tape.tape for value in entry.kept)
+
+
+def test_cotangents_of_several_uses_add_up_and_those_asked_for_stay(xp):
+    with Reverse() as tape:
+        x = tape.watch(xp.asarray(3.0))
+        square = mg.multiply(x, x)
+        y = mg.add(square, x)
+    of_x, of_square, of_y = tape.pull({y.index: xp.asarray(1.0)}, [x.index, square.index, y.index])
+    assert (float(of_x), float(of_square), float(of_y)) == (7, 1, 1)
+    assert len(tape.tape) == 3
+    assert tape.pull({}, [x.index]) == [None]
+    tape.pull({y.index: xp.asarray(1.0)}, [x.index], release=True)
+    assert tape.tape == []
+
+
+def test_adding_up_makes_a_new_array(xp):
+    first, second = xp.asarray([1.0]), xp.asarray([2.0])
+    cotangents: dict = {}
+    accumulate(cotangents, 5, first)
+    assert cotangents[5] is first
+    accumulate(cotangents, 5, second)
+    assert to_host(cotangents[5]).tolist() == [3] and to_host(first).tolist() == [1]
+
+
+# Which entry is being pulled
+
+
+class _Watch(Interpreter):
+    """Notes for each primitive the entry that is being pulled meanwhile."""
+
+    def __init__(self):
+        self.seen = []
+
+    def process(self, primitive, args, params):
+        entry = entry_being_pulled()
+        self.seen.append((primitive.name, entry and entry.origin.operation))
+        return self.parent.process(primitive, args, params)
+
+
+def test_rules_are_seen_with_the_entry_they_belong_to(xp):
+    with _Watch() as watch:
+        mg.grad(lambda x: mg.sum(mg.sin(x)))(xp.ones(2))
+    forward, backward = [s for s in watch.seen if s[1] is None], [s for s in watch.seen if s[1]]
+    assert [name for name, _ in forward][:2] == ["sin", "sum"]
+    assert ("cos", "sin") in backward and {of for _, of in backward} == {"sin", "sum"}
+    assert entry_being_pulled() is None
+
+
+def test_in_nested_derivatives_it_is_the_innermost_walk_and_a_replay_is_its_checkpoints(xp):
+    inner = lambda x: mg.grad(mg.tanh)(x) * x
+    with _Watch() as watch:
+        mg.grad(inner)(xp.asarray(1.0))
+        mg.grad(mg.checkpoint(lambda x: mg.exp(x) * x))(xp.asarray(1.0))
+    assert ("exp", "checkpoint") in watch.seen and ("exp", None) in watch.seen
+    assert ("tanh", None) in watch.seen
+    assert current() is not watch
+
+
+def test_an_error_on_the_way_back_leaves_nothing_behind(new, xp):
+    def refuse(g):
+        raise RuntimeError("no way back")
+
+    broken = new(lambda b, x, out=None: b.xp.multiply(x, 2, out=out), lambda t: 2 * t, refuse)
+    with pytest.raises(RuntimeError, match="no way back"):
+        mg.grad(lambda x: mg.sum(broken(x)))(xp.ones(2))
+    assert entry_being_pulled() is None
+
+
+def test_pulling_in_float32_gives_float32(xp):
+    x = xp.ones(2, np.float32)
+    assert mg.grad(lambda x: mg.sum(mg.astype(x, np.float64) * 2))(x).dtype == np.float32
