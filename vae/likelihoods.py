@@ -100,6 +100,10 @@ class Likelihood(ABC):
     # What all decoders share
 
     @property
+    def learned(self) -> bool:
+        return self.sigma.source == "learned"
+
+    @property
     def profiled(self) -> bool:
         return self.sigma.source == "profiled"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.support.vae.small_runs import SMALL, save_images
-from vae import cli, gradients, training
+from vae import cli, gradients
 from vae.cli import check, runs, train
+from vae.runs import load_trainer
+from vae.trainer import make_trainer
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def on_the_device_of_this_run(backend):
         return
     usual = runs.choose_device
     with pytest.MonkeyPatch.context() as patch:
-        for function in (training.make_trainer, training.load_trainer, gradients.check):
+        for function in (make_trainer, load_trainer, gradients.check):
             patch.setattr(function, "__defaults__", (*function.__defaults__[:-1], backend.device))
         for module in (check, runs, train):
             patch.setattr(module, "choose_device", lambda name: backend.device if name == "cpu" else usual(name))

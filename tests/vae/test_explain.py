@@ -25,7 +25,7 @@ from vae.explain import explain_loss, implications
 from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import Affine, Decoder, Encoder, Model, Parameters
 from vae.objectives import FORMS, REDUCTIONS, elbo_sums
-from vae.training import make_trainer
+from vae.trainer import make_trainer
 
 SHAPE = (4, 8, 1)
 SIGMAS = ["learned", "profiled", "0.05", "0.7071", "1", "3"]

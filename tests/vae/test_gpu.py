@@ -21,6 +21,7 @@ from vae.config import Config
 from vae.data import Dataset
 from vae.models import MODELS
 from vae.objectives import elbo_sums
+from vae.trainer import make_trainer
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ EVERY_MODEL = pytest.mark.parametrize("model", MODELS)
 
 @EVERY_MODEL
 def test_gradients_agree(device, data, model):
-    trainer = training.make_trainer(config(device, model), data.train.shape[1:])
+    trainer = make_trainer(config(device, model), data.train.shape[1:])
     parameters, images = trainer.initial().parameters, data.train[:32]
     noise = mg.random.normal(mg.random.key(1), (len(images), trainer.model.latent))
 
@@ -82,7 +83,7 @@ def test_training_goes_the_same_way(device, data, model, tmp_path):
     for where in ("cpu", device):
         out = tmp_path / where
         out.mkdir()
-        trainer = training.make_trainer(config(device, model), data.train.shape[1:], where)
+        trainer = make_trainer(config(device, model), data.train.shape[1:], where)
         elbos[where] = training.train(trainer, data, out).history[-1]
     for measured in ("train_elbo", "test_elbo"):
         assert abs(elbos["cpu"][measured] - elbos[device][measured]) < 0.1
@@ -93,15 +94,15 @@ def test_training_goes_the_same_way(device, data, model, tmp_path):
 
 def stepping(device, data, model):
     """A function that makes so many steps, after some in which everything is compiled, loaded and recorded."""
-    trainer = training.make_trainer(config(device, model), data.train.shape[1:], device)
+    trainer = make_trainer(config(device, model), data.train.shape[1:], device)
     images, state = mg.to_device(data.train, device), trainer.initial()
-    draws, advance = training._draws(trainer, images, 0), training._whole_step(trainer)
+    draws, advance = training.shuffle_for(trainer, images, 0).batch, training.make_whole_step(trainer)
     whole = len(images) // trainer.config.batch
 
     def step(count):
         nonlocal state
         for number in range(count):
-            state, _ = training._stepped(advance, state, draws(number % whole))
+            state, _ = training.advance_state(advance, state, draws(number % whole))
 
     step(5)
     return step

@@ -22,7 +22,7 @@ from vae.gradients import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, Tensor, 
 from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import clamped, mlp
 from vae.objectives import UNWEIGHTED, Weights, elbo, elbo_sums
-from vae.training import make_trainer
+from vae.trainer import make_trainer
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 

@@ -27,6 +27,7 @@ from vae.explain import explain_loss
 from vae.likelihoods import Bernoulli, Gaussian, Sigma
 from vae.models import MODELS, Model, Parameters, conv, mlp
 from vae.objectives import FORMS, elbo, elbo_sums, importance_bound
+from vae.trainer import make_trainer
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -173,7 +174,7 @@ def reported(tmp_path_factory):
         config = Config(
             latent=LATENT, epochs=1, decoder="gaussian", sigma=repr(SIGMA), learning_rate=1e-12, optimiser="sgd"
         )
-        trainer = training.make_trainer(config, SHAPE)
+        trainer = make_trainer(config, SHAPE)
         state = training.train(trainer, data, tmp_path_factory.mktemp("pitfalls"))
     found = {}
     for part, images in (("train", data.train), ("test", data.test)):
@@ -305,7 +306,7 @@ def test_a_mean_over_images_counts_those_of_the_last_short_batch():
 def runaway(config, log_std=300.0):
     """A trainer whose encoder's ln σ has run away to 300, σ² = e^600, for all images; with images to train on."""
     data = truth.small_data(200, 20)
-    trainer = training.make_trainer(config, (4, 4, 1))
+    trainer = make_trainer(config, (4, 4, 1))
     start = trainer.initial()
     head = start.parameters.encoder.log_std
     encoder = start.parameters.encoder._replace(log_std=head._replace(b=np.full_like(head.b, log_std)))

@@ -19,7 +19,9 @@ from vae.config import Config
 from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
 from vae.objectives import elbo
-from vae.training import CHECKPOINT, CONFIG, METRICS, load_state, load_trainer, make_trainer, train
+from vae.runs import CHECKPOINT, CONFIG, METRICS, load_state, load_trainer
+from vae.trainer import TEST, State, make_key, make_trainer
+from vae.training import train
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -35,13 +37,13 @@ CONFIGS = {
 EVERY_CONFIG = pytest.mark.parametrize("name", CONFIGS)
 
 
-def run(config: Config, out, data: Dataset = DATA, **more) -> training.State:
+def run(config: Config, out, data: Dataset = DATA, **more) -> State:
     out.mkdir(exist_ok=True)
     state = train(make_trainer(config, data.train.shape[1:]), data, out, **more)
     return state._replace(parameters=mg.to_device(state.parameters, "cpu"))
 
 
-def resume(out, data: Dataset = DATA, **changes) -> training.State:
+def resume(out, data: Dataset = DATA, **changes) -> State:
     trainer = load_trainer(out)
     trainer = make_trainer(dataclasses.replace(trainer.config, **changes), trainer.model.image_shape)
     return train(trainer, data, out, load_state(trainer, out))
@@ -228,7 +230,7 @@ def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monke
     monkeypatch.setattr(evaluation._pieces, "__defaults__", (7,))  # 20 images in pieces of 7, 7 and 6
     config = dataclasses.replace(CONFIGS["mlp"], epochs=1)
     state = run(config, tmp_path)
-    key = training._key(config, training.TEST, 0)
+    key = make_key(config, TEST, 0)
     noise = mg.random.normal(key, (20, 2))
     wide = tree.map(lambda x: np.asarray(x, np.float64), (state.parameters, DATA.test, noise))
     expected = np.mean(truth.elbo("mlp", config.make_likelihood(), *wide, "closed"))

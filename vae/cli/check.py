@@ -14,13 +14,15 @@ from rich.table import Column, Table
 
 import minigrad as mg
 from minigrad.commandline import Parser
-from vae import files, gradients, terminal, training
+from vae import files, gradients, terminal
 from vae.autoencoder import Autoencoder
 from vae.cli.options import add_device, add_model, path, picture, seed, whole
 from vae.cli.output import try_drawing
 from vae.cli.runs import choose_device, merge_settings
 from vae.config import Config
 from vae.data import load
+from vae.runs import load_state, load_trainer
+from vae.trainer import make_trainer
 
 ABOUT = "Compare reverse mode with finite differences for every parameter tensor."
 
@@ -46,9 +48,9 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     if options.picture is not None:
         files.make_folder(options.picture.parent)
     if options.checkpoint is not None:
-        trainer = training.load_trainer(options.checkpoint)
+        trainer = load_trainer(options.checkpoint)
         config = merge_settings(trainer.config, given, free=("seed",))
-        parameters = training.load_state(trainer, options.checkpoint).parameters
+        parameters = load_state(trainer, options.checkpoint).parameters
         trained = trainer.autoencoder(parameters)
     else:
         config, trained = Config(**given), None
@@ -73,7 +75,7 @@ def make_report(
 ) -> gradients.GradientReport:
     """The gradient check of a configuration, at its initial or at given parameters."""
     if trained is None:
-        trainer = training.make_trainer(config, (28, 28, 1))
+        trainer = make_trainer(config, (28, 28, 1))
         trained = trainer.autoencoder(trainer.initial().parameters)
     model = trained.model
     if model.image_shape == (28, 28, 1):

@@ -12,11 +12,12 @@ from rich.table import Table
 
 import minigrad as mg
 from minigrad.commandline import Parser
-from vae import evaluation, objectives, terminal, training
+from vae import evaluation, objectives, terminal
 from vae.cli.options import add_data, add_run, whole
 from vae.cli.runs import load_run, load_test_images
 from vae.errors import UserError
 from vae.explain import implications
+from vae.trainer import State, Trainer
 
 ABOUT = "Bounds on −ln Q(y) of test images, in nats per image."
 
@@ -59,7 +60,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     return 0
 
 
-def _scores(trainer: training.Trainer, state: training.State, images: Any, key: Any, samples: int) -> dict[str, float]:
+def _scores(trainer: Trainer, state: State, images: Any, key: Any, samples: int) -> dict[str, float]:
     """Every bound by its name, in nats per image, with a progress bar on stderr."""
     common = (trainer.autoencoder(state.parameters), images, key)
     with terminal.progress(terminal.console(stderr=True)) as progress:

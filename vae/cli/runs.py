@@ -7,20 +7,22 @@ from argparse import Namespace
 from typing import Any
 
 import minigrad as mg
-from vae import terminal, training
+from vae import terminal
 from vae.config import Config
 from vae.data import NAMES, Dataset, drop_trained, load
 from vae.errors import UserError
 from vae.models import Model
+from vae.runs import load_state, load_trainer
+from vae.trainer import State, Trainer
 
 
-def load_run(options: Namespace) -> tuple[training.Trainer, training.State]:
+def load_run(options: Namespace) -> tuple[Trainer, State]:
     """The trainer and the state of a run, with its arrays on the device asked for."""
-    trainer = training.load_trainer(options.checkpoint, choose_device(options.device))
-    return trainer, training.load_state(trainer, options.checkpoint)
+    trainer = load_trainer(options.checkpoint, choose_device(options.device))
+    return trainer, load_state(trainer, options.checkpoint)
 
 
-def load_test_images(trainer: training.Trainer, state: training.State, given: dict[str, Any]) -> Dataset:
+def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> Dataset:
     """The data set of the run, or the one given instead, without test images that the run was trained on.
 
     A line on stderr says how many were dropped. Raises UserError if the images do not have the model's shape.

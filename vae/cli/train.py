@@ -23,6 +23,8 @@ from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
 from vae.explain import explain_loss, implications
 from vae.optimisers import OPTIMISERS
+from vae.runs import CHECKPOINT, load_state, load_trainer
+from vae.trainer import State, Trainer, make_trainer
 
 ABOUT = "Train a model; writes config, metrics, a checkpoint and pictures."
 SHOWN = 12  # images in a row of reconstructions
@@ -52,11 +54,11 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
             raise UserError("--resume needs --out, the folder of the run to continue")
         if os.path.isdir(options.out):
             options.held.enter_context(folders.lock(options.out))
-        saved = training.load_trainer(options.out)
+        saved = load_trainer(options.out)
         config = merge_settings(saved.config, make_absolute(given), free=("epochs", "data", "data_dir"))
         out, data = options.out, load_images(config)
         require_same_images(saved.model, data)
-        state = training.load_state(training.make_trainer(config, saved.model.image_shape, device), out)
+        state = load_state(make_trainer(config, saved.model.image_shape, device), out)
         if (state.epoch, state.step) > (config.epochs, 0):
             raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train anew")
         if state.epoch == config.epochs:
@@ -65,18 +67,16 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     else:
         config, state = Config(**make_absolute(given)), None
         data = load_images(config)
-        training.make_trainer(config, data.train.shape[1:]).initial()  # what is too large is refused now
+        make_trainer(config, data.train.shape[1:]).initial()  # what is too large is refused now
         out = options.held.enter_context(folders.claim(options.out, Path("runs/train"), options.force))
     train_run(console, config, data, out, state, device)
     list_files(console, out)
     return 0
 
 
-def train_run(
-    console: Console, config: Config, data: Dataset, out: Path, state: training.State | None, device: str
-) -> training.State:
+def train_run(console: Console, config: Config, data: Dataset, out: Path, state: State | None, device: str) -> State:
     """Train with a progress bar, then draw the pictures."""
-    trainer = training.make_trainer(config, data.train.shape[1:], device)
+    trainer = make_trainer(config, data.train.shape[1:], device)
     console.rule(f"{config.model}, {config.latent} latents, {config.decoder} decoder", align="left")
     console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
     for note in data.notes:
@@ -92,7 +92,7 @@ def train_run(
     try:
         state = _train_with_progress(console, trainer, data, out, state)
     except KeyboardInterrupt:
-        if (out / training.CHECKPOINT).exists():
+        if (out / CHECKPOINT).exists():
             place = f"./{out}" if str(out)[0] in "-~" else str(out)
             again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
             print(f"stopped; continue with: {again}")  # to be pasted: a console would make spaces of a tab in the path
@@ -101,14 +101,12 @@ def train_run(
     return state
 
 
-def _train_with_progress(
-    console: Console, trainer: training.Trainer, data: Dataset, out: Path, state: training.State
-) -> training.State:
+def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out: Path, state: State) -> State:
     epochs = trainer.config.epochs
     with terminal.progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
         bar = progress.add_task("", loss=float("nan"))
 
-        def on_step(state: training.State, steps: int, loss: float) -> None:
+        def on_step(state: State, steps: int, loss: float) -> None:
             epoch = f"epoch {state.epoch + 1}/{epochs}"
             progress.update(bar, completed=state.step, total=steps, description=epoch, loss=loss)
 
@@ -121,7 +119,7 @@ def _train_with_progress(
         return training.train(trainer, data, out, state, on_step, on_epoch)
 
 
-def _draw(trainer: training.Trainer, state: training.State, data: Dataset, out: Path) -> None:
+def _draw(trainer: Trainer, state: State, data: Dataset, out: Path) -> None:
     """The pictures of a finished run."""
     config, latent = trainer.config, trainer.model.latent
     autoencoder = trainer.autoencoder(mg.to_device(state.parameters, "cpu"))

@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 from tests.support.vae.small_runs import SMALL, assert_refused, save_images, snapshot
 from vae import checkpoints, training
+from vae.runs import CHECKPOINT
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -123,9 +124,9 @@ def test_a_file_where_a_folder_should_be(vae, images, tmp_path):
 @pytest.mark.parametrize("command", ["evaluate", "sample", "reconstruct", "check", "train --resume"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "changed byte", "of another model"])
 def test_damaged_checkpoints(vae, trained, tmp_path, command, damage):
-    path = tmp_path / "run" / training.CHECKPOINT
+    path = tmp_path / "run" / CHECKPOINT
     path.parent.mkdir()
-    whole = (trained / training.CHECKPOINT).read_bytes()
+    whole = (trained / CHECKPOINT).read_bytes()
     contents = {
         "truncated": whole[:-100],
         "empty": b"",
@@ -135,7 +136,7 @@ def test_damaged_checkpoints(vae, trained, tmp_path, command, damage):
     if damage in contents:
         path.write_bytes(contents[damage])
     else:
-        arrays, record = checkpoints.load(trained / training.CHECKPOINT)
+        arrays, record = checkpoints.load(trained / CHECKPOINT)
         record["config"]["hidden"] = 9
         parameters = {k.removeprefix("parameters."): x for k, x in arrays.items() if k.startswith("parameters")}
         checkpoints.save(path, {"parameters": parameters, "trained": arrays["trained"]}, record)

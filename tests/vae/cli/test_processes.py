@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from tests.support.vae.small_runs import SMALL, WRITTEN, assert_refused
-from vae import checkpoints, training
+from vae import checkpoints
 from vae.errors import CheckpointError
+from vae.runs import CHECKPOINT, load_trainer
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -160,12 +161,12 @@ def test_a_signal_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path, images,
     assert (child.returncode, err) == (128 + number, "python -m vae: stopped\n")
     assert "continue with: python -m vae train --out run --resume" in out
     assert not [p for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
-    _, record = checkpoints.load(tmp_path / "run" / training.CHECKPOINT)
+    _, record = checkpoints.load(tmp_path / "run" / CHECKPOINT)
     assert record["epoch"] >= 1
     last = record["epoch"] + 2
     for options in (["--resume", "--out", "run"], ["--data", images, *SMALL, "--out", "whole"]):
         assert process("train", *options, "--epochs", last, cwd=tmp_path).returncode == 0
-    stopped, whole = (checkpoints.load(tmp_path / run / training.CHECKPOINT) for run in ("run", "whole"))
+    stopped, whole = (checkpoints.load(tmp_path / run / CHECKPOINT) for run in ("run", "whole"))
     assert all(np.array_equal(x, stopped[0][name]) for name, x in whole[0].items())
     assert [(r["epoch"], r["train_elbo"], r["test_elbo"]) for r in stopped[1]["history"]] == [
         (r["epoch"], r["train_elbo"], r["test_elbo"]) for r in whole[1]["history"]
@@ -197,7 +198,7 @@ def test_runs_that_begin_together_get_a_folder_each(tmp_path, images):
     configs = [json.loads((run / "config.json").read_text()) for run in (tmp_path / "runs").iterdir()]
     assert sorted(config["seed"] for config in configs) == [0, 1, 2, 3]
     for run in (tmp_path / "runs").iterdir():
-        assert training.load_trainer(run).config.to_dict() == json.loads((run / "config.json").read_text())
+        assert load_trainer(run).config.to_dict() == json.loads((run / "config.json").read_text())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="locks are those of POSIX")
@@ -211,7 +212,7 @@ def test_of_two_runs_with_one_folder_the_second_is_refused_until_the_first_is_go
     first.kill()
     first.communicate()
     (tmp_path / "run/.samples.png.1.part").touch()
-    epoch = checkpoints.load(tmp_path / "run" / training.CHECKPOINT)[1]["epoch"]
+    epoch = checkpoints.load(tmp_path / "run" / CHECKPOINT)[1]["epoch"]
     assert process("train", "--out", "run", "--resume", "--epochs", epoch + 1, cwd=tmp_path).returncode == 0
     assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 

@@ -14,6 +14,7 @@ from tests.support.vae.small_runs import SMALL, assert_refused
 from vae import evaluation, pictures, training
 from vae.config import Config
 from vae.data import load
+from vae.runs import load_state, load_trainer
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -96,7 +97,7 @@ def test_evaluate_measures_the_whole_test_set_of_the_run(vae, trained, images):
     """The number is that of plain NumPy on all 20 test images."""
     from minigrad.core import tree
 
-    state = training.load_state(training.load_trainer(trained), trained)
+    state = load_state(load_trainer(trained), trained)
     with np.load(images) as arrays:
         y = arrays["test"].astype(np.float64)
     noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
@@ -207,8 +208,8 @@ def test_a_split_is_scored_as_it_was_published(vae, tmp_path):
 def test_evaluate_gives_rate_and_distortion_apart(vae, trained, images):
     """Against the textbook's formulas on the run's own parameters and noise."""
     scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
-    trainer = training.load_trainer(trained)
-    parameters = training.load_state(trainer, trained).parameters
+    trainer = load_trainer(trained)
+    parameters = load_state(trainer, trained).parameters
     parameters = tree.map(lambda x: x.astype(np.float64), mg.to_device(parameters, "cpu"))
     y = np.load(images)["test"].astype(np.float64)
     noise = mg.random.normal(mg.random.key(0), (len(y), trainer.model.latent), np.float32)
@@ -225,8 +226,8 @@ def test_evaluate_gives_rate_and_distortion_apart(vae, trained, images):
 
 def test_evaluate_shows_progress_of_every_draw(trained):
     seen = []
-    trainer = training.load_trainer(trained)
-    parameters = training.load_state(trainer, trained).parameters
+    trainer = load_trainer(trained)
+    parameters = load_state(trainer, trained).parameters
     images = np.ones((1200, 4, 4, 1), np.float32)
     parameters, images, key = mg.to_device((parameters, images, mg.random.key(0)), trainer.device)
     common = (trainer.autoencoder(parameters), images, key)

@@ -12,6 +12,7 @@ from tests.support.vae.small_runs import SMALL, WRITTEN, assert_refused, has_gpu
 from vae import checkpoints, training
 from vae.config import Config
 from vae.explain import explain_loss
+from vae.runs import CHECKPOINT
 
 pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
@@ -103,7 +104,7 @@ def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
     code, out, _ = vae("train", "--out", "parts", "--resume", "--epochs", "2")
     assert code == 0
     assert "resuming parts after epoch 1, step 0" in out
-    whole, parts = (checkpoints.load(tmp_path / run / training.CHECKPOINT) for run in ("whole", "parts"))
+    whole, parts = (checkpoints.load(tmp_path / run / CHECKPOINT) for run in ("whole", "parts"))
     assert all(np.array_equal(x, parts[0][name]) for name, x in whole[0].items())
     assert [r["test_elbo"] for r in whole[1]["history"]] == [r["test_elbo"] for r in parts[1]["history"]]
     assert json.loads((tmp_path / "parts/config.json").read_text())["epochs"] == 2

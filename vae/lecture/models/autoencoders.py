@@ -23,12 +23,13 @@ from vae.lecture.claims import Setting
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, log_normal
 from vae.optimisers import adam
+from vae.steps import make_step
 
 HIDDEN, STEPS = 16, 300
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class PlaneNet:
     """Two dense layers each way, tanh between them, and the numbers learned besides."""
 
     encoder: tuple[Any, Any, Any, Any]  # (2, H), (H,), (H, 2), (2,): y to m and ln s
@@ -49,18 +50,18 @@ def dense(weights: tuple[Any, Any, Any, Any], x: Any) -> Any:
     return mg.tanh(x @ w1 + b1) @ w2 + b2
 
 
-def encode(net: Autoencoder, y: Any) -> tuple[Any, Any]:
+def encode(net: PlaneNet, y: Any) -> tuple[Any, Any]:
     """m(y) and ln s(y), (N, 1) each."""
     out = dense(net.encoder, y)
     return out[:, :1], out[:, 1:]
 
 
-def log_pixels(net: Autoencoder, y: Any, z: Any) -> Any:
+def log_pixels(net: PlaneNet, y: Any, z: Any) -> Any:
     """ln Q(y|z) of each image under each of its z (N, Z), or of z (1, Z) for all: (N, Z)."""
     return log_normal(y[:, None] - dense(net.decoder, z[:, :, None]), net.log_sigma)
 
 
-def log_table(net: Autoencoder, z: Any) -> Any:
+def log_table(net: PlaneNet, z: Any) -> Any:
     """ln Q(z) = ln [F(z + ½) − F(z − ½)] with F(x) = sigmoid((x − a)/b), z of any shape; integers' Q(z) sum to 1.
 
     With u = (z + ½ − a)/b and v = (z − ½ − a)/b that is ln sigmoid(u) + ln sigmoid(−v) + ln(1 − e^(−1/b)).
@@ -70,7 +71,7 @@ def log_table(net: Autoencoder, z: Any) -> Any:
     return mg.log_sigmoid(upper) + mg.log_sigmoid(-lower) + mg.log(-mg.expm1(-narrow))
 
 
-def vae_terms(net: Autoencoder, y: Any, noise: Any) -> tuple[Any, Any]:
+def vae_terms(net: PlaneNet, y: Any, noise: Any) -> tuple[Any, Any]:
     """ln Q(z, y) and ln P(z|y) at z = m + s·ε for noise ε (N, Z): (N, Z) each."""
     mean, log_std = encode(net, y)
     z = mean + mg.exp(log_std) * noise
@@ -78,34 +79,41 @@ def vae_terms(net: Autoencoder, y: Any, noise: Any) -> tuple[Any, Any]:
     return -0.5 * (z**2 + LN_2PI) + log_pixels(net, y, z), log_p
 
 
-def code_terms(net: Autoencoder, y: Any, z: Any) -> tuple[Any, Any]:
+def code_terms(net: PlaneNet, y: Any, z: Any) -> tuple[Any, Any]:
     """ln Q(z, y) and ln P(z|y) = 0 at the z (N, 1) that P takes for sure, or with density 1."""
     return log_table(net, z) + log_pixels(net, y, z), np.zeros(z.shape)
 
 
-def trained(setting: Setting, name: str, y: np.ndarray, terms: Callable[[Autoencoder, Any, int], tuple]) -> Autoencoder:
-    """The net after STEPS of Adam on −ELBO, one draw of z an image; `terms(net, y, step)` gives what `elbo` takes."""
-    net = Autoencoder(layers(setting, f"{name} enc", 2), layers(setting, f"{name} dec", 1), np.array(-1.0), np.zeros(2))
+def train(setting: Setting, name: str, noise: np.ndarray, terms: Callable[[PlaneNet, Any], tuple]) -> PlaneNet:
+    """The net after a step of Adam on −ELBO for each noise (N, 1), one draw of z an image; every step takes all images.
+
+    `terms(net, noise)` gives what `elbo` takes.
+    """
+
+    def loss(net: PlaneNet, noise: Any) -> tuple[Any, Any]:
+        value = -mg.mean(elbo(*terms(net, noise), np.ones(1)))
+        return value, value
+
+    net = PlaneNet(layers(setting, f"{name} enc", 2), layers(setting, f"{name} dec", 1), np.array(-1.0), np.zeros(2))
     optimiser = adam(0.03)
-    state = optimiser.init(net)
-    for step in range(STEPS):
-        gradient = mg.grad(lambda net, step=step: -mg.mean(elbo(*terms(net, y, step), np.ones(1))))(net)
-        net, state = optimiser.update(net, gradient, state)
+    step, state = make_step(loss, optimiser), optimiser.init(net)
+    for eps in noise:
+        _, net, state = step(net, state, eps)
     return net
 
 
-def train_vae(setting: Setting, y: np.ndarray) -> Autoencoder:
+def train_vae(setting: Setting, y: np.ndarray) -> PlaneNet:
     """A VAE for images y (N, 2)."""
     noise = setting.normal("VAE noise", STEPS, len(y), 1)
-    return trained(setting, "VAE", y, lambda net, y, step: vae_terms(net, y, noise[step]))
+    return train(setting, "VAE", noise, lambda net, noise: vae_terms(net, y, noise))
 
 
-def train_rate_distortion(setting: Setting, y: np.ndarray) -> Autoencoder:
+def train_rate_distortion(setting: Setting, y: np.ndarray) -> PlaneNet:
     """A rate–distortion autoencoder for images y (N, 2)."""
     noise = setting.uniform("rounding noise", STEPS, len(y), 1) - 0.5
-    return trained(setting, "RD", y, lambda net, y, step: code_terms(net, y, encode(net, y)[0] + noise[step]))
+    return train(setting, "RD", noise, lambda net, noise: code_terms(net, y, encode(net, y)[0] + noise))
 
 
-def rounded(net: Autoencoder, y: np.ndarray) -> np.ndarray:
+def rounded(net: PlaneNet, y: np.ndarray) -> np.ndarray:
     """The code ẑ of each image, (N, 1)."""
     return np.rint(encode(net, y)[0])

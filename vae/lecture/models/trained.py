@@ -1,7 +1,7 @@
-"""Autoencoders trained in memory for the claims on images: small, of a few epochs, their parameters then in float64.
+"""Autoencoders trained in memory for the claims on images: small, for a few epochs, on the first images of the setting.
 
-Training is `vae.training`'s own step, on the first images of the setting and without files. Claims compute in float64:
-so much of float32 training noise is in the parameters, none in what is claimed of them.
+Batches and steps are those of `vae train`; nothing is written to disk. Training is in float32, claims compute in
+float64: rounding while training changes the parameters, not what is claimed of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.lecture.claims import Setting
 from vae.pictures import grid
-from vae.training import make_trainer
+from vae.steps import Batch, shuffle
+from vae.trainer import make_trainer
 
 IMAGES = 4000  # to train on
 
@@ -36,17 +37,15 @@ def _train(setting: Setting, config: Config) -> Autoencoder:
     trainer = make_trainer(config, images.shape[1:])
     parameters, optimiser = trainer.initial()[:2]
     for epoch in range(config.epochs):
-        for rows, noise in batches(setting.key(f"epoch {epoch}"), len(images), config.batch, config.latent):
-            _, parameters, optimiser = trainer.step(parameters, optimiser, images[rows], noise)
+        for batch in batches(setting, epoch, images, config.batch):
+            _, parameters, optimiser = trainer.step(parameters, optimiser, *batch.draw(config.latent))
     return trainer.autoencoder(in_float64(parameters))
 
 
-def batches(key: Any, images: int, size: int, latent: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The rows of each batch of an epoch, in random order, and noise ε (size, latent) in float32 for it."""
-    order = np.argsort(mg.random.bits(key, (images,)), kind="stable")
-    for start in range(0, images - size + 1, size):
-        noise = mg.random.normal(mg.random.fold_in(key, start), (size, latent))
-        yield order[start : start + size], noise
+def batches(setting: Setting, epoch: int, images: np.ndarray, size: int) -> Iterator[Batch]:
+    """The batches of an epoch, whose order and noise follow from the setting's seed."""
+    key = setting.key(f"epoch {epoch}")
+    return shuffle(images, size, key, mg.random.fold_in(key, 1)).batches()
 
 
 def in_float64(parameters: Any) -> Any:

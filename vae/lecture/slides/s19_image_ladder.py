@@ -18,7 +18,7 @@ import numpy as np
 from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.bound import elbo
-from vae.lecture.models.coders import LATENT, Trained, code, coded, coder, decode, terms
+from vae.lecture.models.coders import LATENT, PricedCoder, code, coded, coder, decode, terms
 from vae.lecture.models.exact import LN_2PI
 from vae.lecture.models.trained import show_rows, test_images
 from vae.lecture.slides.s19_ladder import code_length
@@ -30,18 +30,18 @@ BITS, IMAGES = (10, 20, 40), 100
 NAMES = {"L2": "VAE", "quantised z": "rate–distortion"}
 
 
-def in_vae_words(trained: Trained, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
+def in_vae_words(priced: PricedCoder, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """−ELBO of each image as it is trained on, (N,), in nats, with σ² = T and without (D/2) ln 2πσ²."""
-    vae = Autoencoder(trained.model, Gaussian(Sigma(math.sqrt(trained.price))), trained.coder.net)
-    normaliser = 0.5 * y[0].size * (LN_2PI + math.log(trained.price))
+    vae = Autoencoder(priced.model, Gaussian(Sigma(math.sqrt(priced.price))), priced.coder.net)
+    normaliser = 0.5 * y[0].size * (LN_2PI + math.log(priced.price))
     return -training_objective(vae, y, noise, "sampled") - normaliser
 
 
-def in_words_of_rate_and_distortion(trained: Trained, y: np.ndarray) -> np.ndarray:
+def in_words_of_rate_and_distortion(priced: PricedCoder, y: np.ndarray) -> np.ndarray:
     """ln 2 times the bits of each image's code, and its squared error over 2σ², (N,)."""
-    z, _, _ = code(trained, y, None)
-    bits = np.sum(code_length(trained.coder, z), axis=1)
-    return math.log(2) * bits + np.sum((y - decode(trained, z)) ** 2, axis=(1, 2, 3)) / (2 * trained.price)
+    z, _, _ = code(priced, y, None)
+    bits = np.sum(code_length(priced.coder, z), axis=1)
+    return math.log(2) * bits + np.sum((y - decode(priced, z)) ** 2, axis=(1, 2, 3)) / (2 * priced.price)
 
 
 @claim(
@@ -54,7 +54,7 @@ def in_words_of_rate_and_distortion(trained: Trained, y: np.ndarray) -> np.ndarr
 def one_elbo_for_images(setting: Setting) -> Sides:
     y, noise = test_images(setting, IMAGES), setting.normal("slide 19", IMAGES, LATENT)
     vae, rd = coder(setting, "L2", BITS[1]), coder(setting, "quantised z", BITS[1])
-    left = [-elbo(*terms(trained, y, noise), np.ones(1)) for trained in (vae, rd)]
+    left = [-elbo(*terms(priced, y, noise), np.ones(1)) for priced in (vae, rd)]
     right = [in_vae_words(vae, y, noise), in_words_of_rate_and_distortion(rd, y)]
     slider = Slider("bits of z", BITS, lambda axes, bits: beside(axes, setting, y, bits))
     return equal(left, right, draw=lambda axes: shares(axes, setting, y), slider=slider)

@@ -24,7 +24,7 @@ from matplotlib import colormaps
 
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.autoencoders import (
-    Autoencoder,
+    PlaneNet,
     code_terms,
     dense,
     encode,
@@ -76,7 +76,7 @@ class Rung(NamedTuple):
     shares: np.ndarray | None = None  # Q(z) of those, if there are only these z
 
 
-def coder(setting: Setting, y: np.ndarray) -> Autoencoder:
+def coder(setting: Setting, y: np.ndarray) -> PlaneNet:
     """The rate–distortion autoencoder of the horseshoe, trained once."""
     return setting.once("rate–distortion", lambda: train_rate_distortion(setting, y))
 
@@ -88,7 +88,7 @@ def mixture_rung(name: str, mixture: Mixture, y: np.ndarray, best_p: Callable) -
     return Rung(name, (mixture.log_joint(y), log_p), mixed(log_p), mixture.means, shares)
 
 
-def vae_rung(net: Autoencoder, y: np.ndarray) -> Rung:
+def vae_rung(net: PlaneNet, y: np.ndarray) -> Rung:
     """The VAE, its noise integrated by Gauss–Hermite quadrature."""
     terms = vae_terms(net, y, np.broadcast_to(NODES, (len(y), len(NODES))))
     colours = colormaps["cividis"](0.5 + encode(net, y)[0][:, 0] / 4)
@@ -96,7 +96,7 @@ def vae_rung(net: Autoencoder, y: np.ndarray) -> Rung:
     return Rung("VAE", (*terms, WEIGHTS / WEIGHTS.sum()), colours, curve)
 
 
-def code_rung(net: Autoencoder, y: np.ndarray) -> Rung:
+def code_rung(net: PlaneNet, y: np.ndarray) -> Rung:
     """The rate–distortion autoencoder with its codes rounded."""
     z = rounded(net, y)
     used = np.unique(z)
@@ -105,7 +105,7 @@ def code_rung(net: Autoencoder, y: np.ndarray) -> Rung:
     return Rung("rate–distortion", (*code_terms(net, y, z), np.ones(1)), colours, means, shares)
 
 
-def in_their_own_words(y: np.ndarray, mixtures: Sequence[Mixture], vae: Autoencoder, rd: Autoencoder) -> list:
+def in_their_own_words(y: np.ndarray, mixtures: Sequence[Mixture], vae: PlaneNet, rd: PlaneNet) -> list:
     """The objective of every rung, (N,) each, by formulas that know nothing of an ELBO. D = 2."""
     k_means, quantiser, hard, soft = mixtures
     # distances alone, and distances with bits at 2σ² ln 2 each
@@ -128,13 +128,13 @@ def in_their_own_words(y: np.ndarray, mixtures: Sequence[Mixture], vae: Autoenco
     return costs
 
 
-def pixels_cost(net: Autoencoder, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def pixels_cost(net: PlaneNet, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """‖y − ŷ(z)‖²/2σ² + ln 2πσ² of each image under each of its z, (N, Z)."""
     far = np.sum((y[:, None] - dense(net.decoder, z[:, :, None])) ** 2, axis=2)
     return far / (2 * np.exp(2 * net.log_sigma)) + LN_2PI + 2 * net.log_sigma
 
 
-def code_length(net: Autoencoder, z: np.ndarray) -> np.ndarray:
+def code_length(net: PlaneNet, z: np.ndarray) -> np.ndarray:
     """−log₂ [F(z + ½) − F(z − ½)] of a logistic F, in bits; on the side where F is small, to lose nothing."""
     below = -np.abs(z - net.prior[0])
     cumulative = [1 / (1 + np.exp(-(below + half) / np.exp(net.prior[1]))) for half in (0.5, -0.5)]
@@ -173,7 +173,7 @@ def every_rung_climbs(setting: Setting) -> Sides:
     return at_most(values[:-1], values[1:], draw=lambda axes: stairs(axes, rungs))
 
 
-def as_mixture(net: Autoencoder) -> Mixture:
+def as_mixture(net: PlaneNet) -> Mixture:
     """The decoder's ŷ(z) as a table of means, one for each code."""
     log_sigma = np.asarray(net.log_sigma)
     return Mixture(log_table(net, CODES), dense(net.decoder, CODES[:, None]), log_sigma)

@@ -18,6 +18,7 @@ from minigrad.program.tuning import Tuning
 from vae import training
 from vae.config import Config
 from vae.optimisers import adam
+from vae.trainer import make_trainer
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
@@ -51,12 +52,12 @@ def steps(device):
     config = Config(model="conv", batch=8, latent=3, hidden=16)
     found = []
     for where in ("cpu", device.device):
-        trainer = training.make_trainer(config, (8, 8, 1), where)
+        trainer = make_trainer(config, (8, 8, 1), where)
         data, state, losses = mg.to_device(images, where), trainer.initial(), []
-        advance, draws = training._whole_step(trainer), training._draws(trainer, data, 0)
+        advance, draws = training.make_whole_step(trainer), training.shuffle_for(trainer, data, 0).batch
         for number in [0, 1, 2, 3, 4, 0, 1, 2]:
             batch = draws(number)
-            state, loss = training._stepped(advance, state, batch)
+            state, loss = training.advance_state(advance, state, batch)
             losses.append(float(loss))
         found.append((trainer, advance, state, losses, batch))
     return found

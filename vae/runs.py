@@ -1,0 +1,60 @@
+"""Runs on disk: the checkpoint that a run goes on from, and its configuration and metrics for people to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from vae import checkpoints, files
+from vae.config import Config
+from vae.errors import CheckpointError, UserError
+from vae.trainer import State, Trainer, make_trainer, place
+
+CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.jsonl"
+
+
+def save(out: Path, trainer: Trainer, state: State) -> None:
+    """Write the checkpoint, then what can be made from it."""
+    record = {
+        "config": trainer.config.to_dict(),
+        "image_shape": list(trainer.model.image_shape),
+        "epoch": state.epoch,
+        "step": state.step,
+        "total": float(state.total),
+        "log_sigma": state.log_sigma,
+        "seconds": state.seconds,
+        "images": state.images,
+        "history": list(state.history),
+    }
+    trees = {"parameters": state.parameters, "optimiser": state.optimiser, "trained": state.trained}
+    checkpoints.save(out / CHECKPOINT, trees, record)
+    files.write_json(out / CONFIG, trainer.config.to_dict())
+    files.write_lines(out / METRICS, list(state.history))
+
+
+def load_trainer(out: Path, device: str = "cpu") -> Trainer:
+    """The trainer of the run in a folder. Raises CheckpointError if its record is not one."""
+    path = out / CHECKPOINT
+    _, record = checkpoints.load(path)
+    try:
+        return make_trainer(Config.from_dict(record["config"]), tuple(record["image_shape"]), device)
+    except (KeyError, TypeError, UserError) as error:
+        raise CheckpointError(f"{path} has no valid configuration: {error}") from None
+
+
+def load_state(trainer: Trainer, out: Path) -> State:
+    """The state in a run's folder. Raises CheckpointError if it is damaged or of another model."""
+    path = out / CHECKPOINT
+    arrays, record = checkpoints.load(path)
+    fresh = trainer.initial()
+    try:
+        rest = {name: record[name] for name in ("epoch", "step", "total", "log_sigma", "seconds", "images")}
+        rest |= {"history": tuple(record["history"]), "trained": arrays["trained"]}
+    except (KeyError, TypeError):
+        raise CheckpointError(f"{path} lacks part of the training state; train again") from None
+    parameters = checkpoints.fill(fresh.parameters, "parameters", arrays, path)
+    optimiser = checkpoints.fill(fresh.optimiser, "optimiser", arrays, path)
+    if hasattr(optimiser, "step"):
+        optimiser = optimiser._replace(step=np.int64(optimiser.step))
+    return place(State(parameters, optimiser, **rest), trainer.device, trainer.asynchronous)

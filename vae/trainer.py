@@ -1,0 +1,90 @@
+"""A configuration made concrete: the model, its training step, and the state that steps go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+from minigrad.core import tree
+from vae.autoencoder import Autoencoder
+from vae.config import Config
+from vae.errors import UserError
+from vae.likelihoods import Likelihood
+from vae.models import Model, Parameters
+from vae.objectives import elbo_sums
+from vae.steps import make_step
+
+INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
+
+
+class State(NamedTuple):
+    """Where training stands: after `step` batches of epoch number `epoch` (counted from 0)."""
+
+    parameters: Parameters
+    optimiser: Any
+    epoch: int = 0
+    step: int = 0
+    total: Any = 0.0  # sum of the ELBO of the images seen in this epoch, in nats; begins anew with its first batch
+    log_sigma: float | None = None  # profiled ln σ of the last epoch
+    seconds: float = 0.0  # spent on this epoch so far
+    images: int = 0  # checksum of the images: after a stop they must be the same
+    trained: Any = ()  # digests of the training images, sorted: evaluate leaves them out of test images
+    history: tuple[dict, ...] = ()
+
+
+class Trainer(NamedTuple):
+    """A configuration made concrete for one set of images."""
+
+    config: Config
+    model: Model
+    likelihood: Likelihood
+    device: str
+    asynchronous: bool  # whether the host runs ahead of the device: it then looks at few losses only
+    step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]
+    """(parameters, optimiser's state, images, noise) -> −ELBO and the next two, in the memory of the first two, which
+    must not be used again."""
+    initial: Callable[[], State]
+
+    def autoencoder(self, parameters: Parameters) -> Autoencoder:
+        """The model and its likelihood with these parameters."""
+        return Autoencoder(self.model, self.likelihood, parameters)
+
+
+def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str = "cpu") -> Trainer:
+    """The model, its initial state and its training step. Raises UserError for images the model cannot take."""
+    model, likelihood, optimiser = config.make_model(image_shape), config.make_likelihood(), config.make_optimiser()
+    weights, asynchronous = config.make_weights(image_shape), mg.device.is_asynchronous(device)
+
+    def loss(parameters: Parameters, y: Any, noise: Any) -> tuple[Any, Any]:
+        """The loss, and −ELBO in nats: the same number unless the configuration weighs its halves."""
+        pixels, latents = elbo_sums(Autoencoder(model, likelihood, parameters), y, noise, config.form)
+        return -mg.mean(weights.pixels * pixels + weights.latents * latents), -mg.mean(pixels + latents)
+
+    def initial() -> State:
+        try:
+            parameters = model.init(make_key(config, INIT, 0))
+        except MemoryError:
+            sizes = f"--latent {config.latent}" + (f" and --hidden {config.hidden}" if config.model == "mlp" else "")
+            raise UserError(f"the parameters of a model with {sizes} do not fit into memory: choose fewer") from None
+        if likelihood.learned:
+            parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
+        return place(State(parameters, optimiser.init(parameters)), device, asynchronous)
+
+    return Trainer(config, model, likelihood, device, asynchronous, make_step(loss, optimiser), initial)
+
+
+def place(state: State, device: str, asynchronous: bool) -> State:
+    """The state with what steps change on the device, numbers too, so that no step waits for the host to send them."""
+    if not asynchronous:
+        return state
+    arrays = tree.map(np.asarray, (state.parameters, state.optimiser, float(state.total)))
+    parameters, optimiser, total = mg.to_device(arrays, device)
+    return state._replace(parameters=parameters, optimiser=optimiser, total=total)
+
+
+def make_key(config: Config, purpose: int, epoch: int) -> Any:
+    """The key of what is random in an epoch for one purpose."""
+    return mg.random.fold_in(mg.random.fold_in(mg.random.key(config.seed), purpose), epoch)
