@@ -1,10 +1,14 @@
-"""A variational autoencoder on minigrad that proves its mathematics. `python -m vae --help` lists what it does."""
+"""A variational autoencoder on minigrad whose gradients are checked. `python -m vae --help` lists what it does."""
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`vae.explain_loss`, imported when it is asked for: `python -m vae` starts without it."""
+    """`vae.explain_loss`, imported when it is asked for.
+
+    `python -m vae` imports this package before it can check the limit of memory, without which importing NumPy may end
+    the process.
+    """
     if name == "explain_loss":
         from vae.explain import explain_loss
 

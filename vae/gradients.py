@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,121 +27,9 @@ from minigrad.checks import Difference
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.differences import differentiate, measure_rounding
+from vae.gradient_report import COARSE, TOLERANCE, Coordinate, GradientReport, Tensor, find_worst
 from vae.models import Parameters
 from vae.objectives import UNWEIGHTED, Weights, elbo_sums, elbo_terms
-
-TOLERANCE = 1e-7  # of a tensor's largest gradient entry
-COARSE = 1e-4  # in every tensor, an error of this relative size must be detectable despite rounding
-ADJOINT_TOLERANCE = 1e-12
-
-
-class Coordinate(NamedTuple):
-    """One entry of one parameter tensor (or one direction), by both ways."""
-
-    name: str
-    index: tuple[int, ...]
-    reverse: float
-    difference: float
-    relative: float  # |difference − reverse| / largest gradient entry of the tensor
-    uncertainty: float = 0.0  # the bound on the difference's own error, relative to the same
-
-    @property
-    def decided(self) -> bool:
-        """Whether the difference is accurate to the tolerance."""
-        return self.uncertainty <= TOLERANCE
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the two are further apart than the difference's own error explains."""
-        return not self.relative <= max(TOLERANCE, self.uncertainty)
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """The verdict on one parameter tensor."""
-
-    name: str
-    shape: tuple[int, ...]
-    coordinates: int
-    kinks: int  # stencils that straddled a kink
-    redrawn: int  # coordinates replaced because every stencil wide enough to judge them did
-    max_relative_error: float  # of the entries that were decided, or were wrong beyond the difference's own error
-    undecided: int = 0  # entries whose difference is uncertain by more than the tolerance, and that agree within that
-    uncertainty: float = 0.0  # the largest bound on a difference's own error, relative
-    seen: bool = True  # whether an error of COARSE would have been detected in some entry
-
-
-@dataclass(frozen=True)
-class GradientReport:
-    """Everything the check found."""
-
-    tensors: tuple[Tensor, ...]
-    directions: Tensor
-    adjoint_gap: float
-    coordinates: tuple[Coordinate, ...]
-
-    @property
-    def max_relative_error(self) -> float:
-        return _worst([t.max_relative_error for t in (*self.tensors, self.directions)])
-
-    @property
-    def passed(self) -> bool:
-        return self.verdict == "passed"
-
-    @property
-    def verdict(self) -> str:
-        """passed, FAILED, or undecided: no error was found, but in some tensor no difference is accurate to COARSE."""
-        every = (*self.tensors, self.directions)
-        unseen = [not t.seen and t.max_relative_error == math.inf for t in every]
-        right = [t.max_relative_error <= TOLERANCE for t in every]
-        if not (self.adjoint_gap <= ADJOINT_TOLERANCE and all(a or b for a, b in zip(right, unseen))):
-            return "FAILED"
-        return "undecided" if any(unseen) else "passed"
-
-    @property
-    def undecided(self) -> int:
-        """How many entries have a difference uncertain by more than the tolerance, and agree within that."""
-        return sum(t.undecided for t in (*self.tensors, self.directions))
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; errors that are infinite or NaN are None."""
-        return {
-            "parameters": [
-                {
-                    "name": t.name,
-                    "shape": list(t.shape),
-                    "coordinates": t.coordinates,
-                    "kinks": t.kinks,
-                    "redrawn": t.redrawn,
-                    "undecided": t.undecided,
-                    "uncertainty": _number(t.uncertainty),
-                    "max_relative_error": _number(t.max_relative_error),
-                }
-                for t in self.tensors
-            ],
-            "directions": {
-                "count": self.directions.coordinates,
-                "kinks": self.directions.kinks,
-                "undecided": self.directions.undecided,
-                "max_relative_error": _number(self.directions.max_relative_error),
-            },
-            "adjoint_gap": _number(self.adjoint_gap),
-            "tolerance": TOLERANCE,
-            "adjoint_tolerance": ADJOINT_TOLERANCE,
-            "max_relative_error": _number(self.max_relative_error),
-            "passed": self.passed,
-            "verdict": self.verdict,
-        }
-
-
-def _worst(errors: list[float]) -> float:
-    """The largest; NaN if one is (`max` would pass it over), infinite if there are none."""
-    return float(np.max(errors)) if errors else math.inf
-
-
-def _number(x: float) -> float | None:
-    """x, or None (null) where JSON has no number for it."""
-    return x if math.isfinite(x) else None
 
 
 def check(
@@ -255,7 +142,7 @@ def _summarise(name: str, shape: tuple[int, ...], checked: list[Coordinate], kin
     errors = [c.relative for c in checked if c.decided or c.wrong]
     own = [c.uncertainty for c in checked]
     seen = bool(own) and min(own) <= COARSE
-    worst = _worst(errors) if errors or not seen else 0.0
+    worst = find_worst(errors) if errors or not seen else 0.0
     return Tensor(
         name, shape, len(checked), kinks, redrawn, worst, len(checked) - len(errors), max(own, default=0.0), seen
     )

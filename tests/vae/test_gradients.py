@@ -17,8 +17,9 @@ from vae import gradients
 from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import load
-from vae.differences import STEPS, measure_rounding
-from vae.gradients import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, Tensor, check
+from vae.differences import STEPS
+from vae.gradient_report import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, Tensor
+from vae.gradients import check
 from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import clamped, mlp
 from vae.objectives import UNWEIGHTED, Weights, elbo, elbo_sums
@@ -343,14 +344,6 @@ def test_a_tensor_with_nothing_but_kinks_does_not_pass():
     report = GradientReport((tensor,), Tensor("all", (), 5, 0, 0, 0.0), 0.0, ())
     assert not report.passed
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["parameters"][0]["max_relative_error"] is None
-
-
-def test_rounding_is_measured():
-    """A linear function of 50 numbers in steps of q: each value is off by q/√12, known to 1/√30 from 15 draws."""
-    q, slope, at = 1e-10, *np.random.default_rng(0).standard_normal((2, 50))
-    found = measure_rounding(lambda p: np.array([q * np.rint(p[0] @ slope / q)]), (at,), mg.random.key(0))
-    assert abs(found / (q / math.sqrt(12)) - 1) < 5 / math.sqrt(30)
-    assert measure_rounding(lambda p: mg.relu(p[0]), (np.zeros(50),), mg.random.key(0)) == 0  # kinks everywhere
 
 
 def test_a_step_that_rounding_drowns_decides_nothing():

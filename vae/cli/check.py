@@ -21,6 +21,7 @@ from vae.cli.output import try_drawing
 from vae.cli.runs import choose_device, merge_settings
 from vae.config import Config
 from vae.data import load
+from vae.gradient_report import ADJOINT_TOLERANCE, COARSE, TOLERANCE, GradientReport
 from vae.runs import load_state, load_trainer
 from vae.trainer import make_trainer
 
@@ -72,7 +73,7 @@ def make_report(
     seed: int,
     trained: Autoencoder | None,
     device: str,
-) -> gradients.GradientReport:
+) -> GradientReport:
     """The gradient check of a configuration, at its initial or at given parameters."""
     if trained is None:
         trainer = make_trainer(config, (28, 28, 1))
@@ -96,7 +97,7 @@ def make_report(
     )
 
 
-def print_report(console: Console, report: gradients.GradientReport, title: str) -> None:
+def print_report(console: Console, report: GradientReport, title: str) -> None:
     """The report as a table, with what its columns mean and a verdict."""
     columns = "shape", "entries", "kinks", "redrawn", "undecided", "max relative error", "±"
     table = Table(Column("parameter", no_wrap=True), *columns, title=title)
@@ -113,27 +114,26 @@ def print_report(console: Console, report: gradients.GradientReport, title: str)
     if report.undecided:
         console.print(
             f"undecided: {report.undecided} entries whose finite difference is itself uncertain by more than "
-            f"{gradients.TOLERANCE:.0e} (by up to ±, from rounding of the loss); the gradient agrees within that"
+            f"{TOLERANCE:.0e} (by up to ±, from rounding of the loss); the gradient agrees within that"
         )
     worst = max((t.max_relative_error for t in (*report.tensors, report.directions) if t.seen), default=math.inf)
     if report.verdict == "undecided":
         names = ", ".join(t.name for t in (*report.tensors, report.directions) if not t.seen)
         console.print(
-            f"no finite difference of {names} is accurate to {gradients.COARSE:.0e}, so a wrong gradient there could "
-            "go unnoticed"
+            f"no finite difference of {names} is accurate to {COARSE:.0e}, so a wrong gradient there could go unnoticed"
         )
     console.print(
         f"{report.verdict}: largest error {worst:.1e} of the tensor's largest gradient entry "
-        f"(≤ {gradients.TOLERANCE:.0e}); ⟨Jv,u⟩ − ⟨v,Jᵀu⟩ {report.adjoint_gap:.1e} "
-        f"(≤ {gradients.ADJOINT_TOLERANCE:.0e})"
+        f"(≤ {TOLERANCE:.0e}); ⟨Jv,u⟩ − ⟨v,Jᵀu⟩ {report.adjoint_gap:.1e} "
+        f"(≤ {ADJOINT_TOLERANCE:.0e})"
     )
 
 
-def draw_agreement(path: Path, report: gradients.GradientReport, model: str) -> None:
+def draw_agreement(path: Path, report: GradientReport, model: str) -> None:
     """The agreement plot of every entry that came out as a number, if any did."""
     rows = [c for c in report.coordinates if math.isfinite(c.relative) and (c.decided or c.wrong)]
     if rows:
         reverse, difference, relative = np.array([(c.reverse, c.difference, c.relative) for c in rows]).T
         title = f"{model}: {len(rows)} gradient entries, reverse mode against five-point differences"
         names = [c.name for c in rows]
-        try_drawing("agreement", path, reverse, difference, names, gradients.TOLERANCE, title, relative=relative)
+        try_drawing("agreement", path, reverse, difference, names, TOLERANCE, title, relative=relative)

@@ -18,7 +18,7 @@ from vae.cli.runs import load_images
 from vae.config import Config
 
 ABOUT = (
-    "A variational autoencoder whose gradients are proved. Without a command: check the gradients, train on built-in "
+    "A variational autoencoder whose gradients are checked. Without a command: check the gradients, train on built-in "
     "digits, draw, and report, in under three minutes."
 )
 

@@ -1,7 +1,7 @@
 """What a claim is: a slide, a sentence, the mathematics, and a function that computes both sides.
 
 The function gets a `Setting` (a seed, images on request) and returns `Sides`: the two numbers, how far they are apart,
-and how far they may be. That tolerance is never chosen to fit. It is derived, by one of three comparisons:
+and how far they may be. The tolerance is not tuned: it follows from one of three comparisons,
 
     equal     the same number computed in two ways: only rounding is between them
     sampled   a mean of independent draws against its exact value: within 4 standard errors of the draws themselves
@@ -65,13 +65,13 @@ class Claim:
     name: str  # of the function, for file names and links
     says: str  # one sentence
     mathematics: tuple[str, ...]  # lines of formulas; `_x`, `_{xy}` and `^x` are sub- and superscripts
-    prove: Callable[[Setting], Sides] = field(repr=False)
+    compute: Callable[[Setting], Sides] = field(repr=False)
     images: bool  # whether it needs images (and takes its time)
 
     @property
     def code(self) -> str:
-        """The lines that prove it, without the decorator."""
-        lines = textwrap.dedent(inspect.getsource(self.prove)).splitlines()
+        """The lines that compute both sides, without the decorator."""
+        lines = textwrap.dedent(inspect.getsource(self.compute)).splitlines()
         start = next(i for i, line in enumerate(lines) if line.startswith("def "))
         return "\n".join(lines[start:])
 
@@ -80,21 +80,21 @@ CLAIMS: list[Claim] = []
 
 
 def claim(slide: int, says: str, *mathematics: str, images: bool = False) -> Callable[[Callable], Callable]:
-    """Decorator: a function of a Setting that returns Sides proves a claim of a slide."""
+    """Decorator for a function of a Setting that returns the Sides of a claim of a slide: enters it in CLAIMS."""
 
-    def made(prove: Callable[[Setting], Sides]) -> Callable[[Setting], Sides]:
-        CLAIMS.append(Claim(slide, prove.__name__, says, mathematics, prove, images))
-        return prove
+    def register(compute: Callable[[Setting], Sides]) -> Callable[[Setting], Sides]:
+        CLAIMS.append(Claim(slide, compute.__name__, says, mathematics, compute, images))
+        return compute
 
-    return made
+    return register
 
 
 class Setting:
-    """What claims are given: a seed, streams named by purpose, and images when asked for."""
+    """What claims are computed from: a seed, random numbers by purpose, and images if they need any."""
 
     def __init__(self, seed: int = 0, data: str = "digits", data_dir: str | None = None, size: Any = None):
         self.seed, self._data, self._data_dir, self._size = seed, data, data_dir, size
-        self._made: dict[Any, Any] = {}
+        self._shared: dict[Any, Any] = {}
 
     def key(self, purpose: str) -> Any:
         """A key of its own for each purpose."""
@@ -121,9 +121,9 @@ class Setting:
 
     def once(self, name: Any, make: Callable[[], Any]) -> Any:
         """make(), computed once for all claims that share it (a trained model, say)."""
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
 
 
 # Comparisons

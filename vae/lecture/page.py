@@ -1,4 +1,4 @@
-"""One self-contained HTML page: theme by theme, the mathematics, both sides of each claim, its picture, its proof.
+"""One self-contained HTML page: theme by theme, each claim with its mathematics, both sides, its picture, its code.
 
 No external resource is used: pictures and the few lines of style and script are inside. It reads on a phone, prints,
 and follows the reader's choice of a light or dark screen.
@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from vae.lecture.claims import CLAIMS
-from vae.lecture.run import Row
+from vae.lecture.run import Result
 
 
-def page(rows: Sequence[Row], seed: int, source: str) -> str:
+def page(rows: Sequence[Result], seed: int, source: str) -> str:
     """The page as text. `source` says which images were used."""
     every = sorted([*CLAIMS, *(row.claim for row in rows)], key=lambda claim: -claim.slide)
-    first = {claim.prove.__module__: claim.slide for claim in every}  # slide on which a theme begins
-    rows = sorted(rows, key=lambda row: (first[row.claim.prove.__module__], row.claim.prove.__module__))
+    first = {claim.compute.__module__: claim.slide for claim in every}  # slide on which a theme begins
+    rows = sorted(rows, key=lambda row: (first[row.claim.compute.__module__], row.claim.compute.__module__))
     failed = [row for row in rows if not row.sides.passed]
     verdict = f"{len(rows)} claims, every one holds." if not failed else f"{len(rows)} claims, {len(failed)} FAIL."
     contents = "".join(
@@ -35,8 +35,8 @@ def page(rows: Sequence[Row], seed: int, source: str) -> str:
     )
     sections, theme = [], None
     for row in rows:
-        if row.claim.prove.__module__ != theme:
-            theme = row.claim.prove.__module__
+        if row.claim.compute.__module__ != theme:
+            theme = row.claim.compute.__module__
             sections.append(_theme(theme))
         sections.append(_claim(row))
     return TEMPLATE.format(
@@ -56,12 +56,12 @@ TEMPLATE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>The lecture, proved</title>
+<title>The lecture, computed on both sides</title>
 <style>{style}</style>
 </head>
 <body>
 <header>
-<h1>The lecture, proved</h1>
+<h1>The lecture, computed on both sides</h1>
 <p>Every claim of the slides on variational autoencoders (David McAllester, TTIC 31230, winter 2018), computed on both
 sides. Gradients are minigrad's; the other side is a closed form, an enumeration or another way to the same number.</p>
 <p><strong class="{state}">{verdict}</strong> Seed {seed}. {source}.</p>
@@ -84,7 +84,7 @@ def _text(text: str) -> str:
     return html.escape(text)
 
 
-def _state(row: Row) -> str:
+def _state(row: Result) -> str:
     return "holds" if row.sides.passed else "fails"
 
 
@@ -101,7 +101,7 @@ def _theme(module: str) -> str:
     return f'<section class="theme"><h2>{_text(head.strip().rstrip("."))}</h2>{"".join(parts)}</section>'
 
 
-def _claim(row: Row) -> str:
+def _claim(row: Result) -> str:
     c, s = row.claim, row.sides
     mathematics = "".join(f'<p class="math">{formula(line)}</p>' for line in c.mathematics)
     verdict = "the worst of " + f"{s.entries:,}" if s.entries > 1 else "verdict"
@@ -116,7 +116,7 @@ def _claim(row: Row) -> str:
 <div><dt>{verdict}</dt><dd><strong>{_state(row)}</strong></dd></div>
 </dl>
 {_figures(row)}
-<details class="code" open><summary>The lines that prove it</summary>
+<details class="code" open><summary>The code that computes both sides</summary>
 <pre><code>{coloured(c.code)}</code></pre></details>
 </section>"""
 
@@ -125,7 +125,7 @@ def _relation(sign: str) -> str:
     return "" if sign == "=" else f"{sign} "
 
 
-def _figures(row: Row) -> str:
+def _figures(row: Result) -> str:
     figures = []
     if row.picture is not None and row.picture not in [png for _, png in row.frames]:
         figures.append(f'<figure><img alt="{_text(row.claim.says)}" src="{_inline(row.picture)}"></figure>')

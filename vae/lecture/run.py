@@ -1,4 +1,4 @@
-"""Run claims one after the other: both sides, a picture, and what the page will say."""
+"""Claims computed one after the other: both sides, and pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE, DPI, COLOURS = (5.6, 3.2), 144, 96
 
 
 @dataclass(frozen=True)
-class Row:
+class Result:
     """A claim, what came out, and its pictures as PNG bytes."""
 
     claim: Claim
@@ -44,26 +44,28 @@ class Row:
         }
 
 
-def run(claims: Sequence[Claim], setting: Setting, on_claim: Callable[[Claim], None] = lambda claim: None) -> list[Row]:
-    """Prove each claim and draw its picture; `on_claim` is called before each."""
+def run(
+    claims: Sequence[Claim], setting: Setting, on_claim: Callable[[Claim], None] = lambda claim: None
+) -> list[Result]:
+    """Compute both sides of each claim and draw its picture; `on_claim` is called before each."""
     rows = []
     for claim in claims:
         on_claim(claim)
         began = time.perf_counter()
-        sides = claim.prove(setting)
+        sides = claim.compute(setting)
         seconds = time.perf_counter() - began
         slider = sides.slider
-        frames = () if slider is None else tuple((f"{v:g}", _drawn(_framed(slider, v))) for v in slider.values)
-        rows.append(Row(claim, sides, seconds, _drawn(sides.draw) if sides.draw else None, frames))
+        frames = () if slider is None else tuple((f"{v:g}", _draw(_frame(slider, v))) for v in slider.values)
+        rows.append(Result(claim, sides, seconds, _draw(sides.draw) if sides.draw else None, frames))
     return rows
 
 
-def _framed(slider: Any, value: float) -> Callable:
+def _frame(slider: Any, value: float) -> Callable:
     return lambda axes: slider.draw(axes, value)
 
 
 @plain()
-def _drawn(draw: Callable[[Any], None]) -> bytes:
+def _draw(draw: Callable[[Any], None]) -> bytes:
     """A picture as PNG: `draw` gets one pair of axes on a figure of its own."""
     figure = Figure(figsize=SIZE, layout="constrained")
     FigureCanvasAgg(figure)

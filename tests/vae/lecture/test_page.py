@@ -11,7 +11,7 @@ import pytest
 from vae.lecture import CLAIMS, Setting
 from vae.lecture.claims import Slider, claim, equal
 from vae.lecture.page import coloured, formula, page
-from vae.lecture.run import Row, run
+from vae.lecture.run import Result, run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "img", "input", "br", "hr", "link"}
@@ -86,7 +86,7 @@ def test_user_text_is_no_markup(text):
 
 def test_a_failing_claim_says_so(rows):
     sides = rows[0].sides
-    failed = Row(rows[0].claim, equal([1.0, 2.0], [1.0, 2.1]), 0.1, rows[0].picture)
+    failed = Result(rows[0].claim, equal([1.0, 2.0], [1.0, 2.1]), 0.1, rows[0].picture)
     assert sides.passed and not failed.sides.passed
     text = page([failed, *rows[1:]], 0, "none")
     assert "1 FAIL" in text and "<strong>fails</strong>" in text

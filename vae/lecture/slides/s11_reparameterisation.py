@@ -22,7 +22,8 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
-from vae.gradients import TOLERANCE, check
+from vae.gradient_report import TOLERANCE
+from vae.gradients import check
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled
 from vae.likelihoods import Gaussian, Sigma
 from vae.models import conv

@@ -5,31 +5,31 @@ import math
 import numpy as np
 
 import minigrad as mg
-from vae.lecture.models import exact as models
-from vae.lecture.slides import s02_objective as objective
+from vae.lecture.models import exact
+from vae.lecture.slides import s02_objective
 
 
 def _prior_without_normaliser(monkeypatch):
-    monkeypatch.setattr(models.BeliefNet, "log_prior", lambda net, z: z @ net.prior)
+    monkeypatch.setattr(exact.BeliefNet, "log_prior", lambda net, z: z @ net.prior)
 
 
 def _two_pi_is_pi(monkeypatch):
-    monkeypatch.setattr(models, "LN_2PI", math.log(math.pi))
+    monkeypatch.setattr(exact, "LN_2PI", math.log(math.pi))
 
 
 def _sigma_for_its_square(monkeypatch):
     def precision(model):
         return model.weights.T @ model.weights + mg.exp(model.log_sigma) * np.eye(model.weights.shape[1])
 
-    monkeypatch.setattr(models.PPCA, "precision", property(precision))
+    monkeypatch.setattr(exact.PPCA, "precision", property(precision))
 
 
 def _half_of_the_line(monkeypatch):
-    monkeypatch.setattr(objective, "GRID", objective.GRID[objective.GRID[:, 0] >= 0])
+    monkeypatch.setattr(s02_objective, "GRID", s02_objective.GRID[s02_objective.GRID[:, 0] >= 0])
 
 
 def _every_image_alike(monkeypatch):
-    monkeypatch.setattr(objective, "sum_of_products", lambda net, y: [1 / len(y)] * len(y))
+    monkeypatch.setattr(s02_objective, "sum_of_products", lambda net, y: [1 / len(y)] * len(y))
 
 
 PLANTED = {

@@ -3,45 +3,45 @@
 import numpy as np
 
 import minigrad as mg
-from vae.lecture.models import exact as models
-from vae.lecture.slides import s02_posterior_gradient as posterior_gradient
+from vae.lecture.models import exact
+from vae.lecture.slides import s02_posterior_gradient
 
 
 def _under_the_joint(monkeypatch):
     """Weights Q(z, y), which do not sum to 1."""
-    monkeypatch.setattr(posterior_gradient, "posterior", lambda log_joint: log_joint)
+    monkeypatch.setattr(s02_posterior_gradient, "posterior", lambda log_joint: log_joint)
 
 
 def _under_no_posterior(monkeypatch):
     """Every z counts the same."""
-    monkeypatch.setattr(posterior_gradient, "posterior", lambda log_joint: mg.log_softmax(0 * log_joint))
+    monkeypatch.setattr(s02_posterior_gradient, "posterior", lambda log_joint: mg.log_softmax(0 * log_joint))
 
 
 def _nearest_only(monkeypatch):
     def hard(mixture, y):
         return np.eye(len(mixture.logits))[np.argmax(mixture.log_joint(y), axis=1)]
 
-    monkeypatch.setattr(posterior_gradient, "responsibilities", hard)
+    monkeypatch.setattr(s02_posterior_gradient, "responsibilities", hard)
 
 
 def _density_without_its_width(monkeypatch):
     """ln Q(y|k) without −D ln σ_k."""
-    right = models.Mixture.log_joint
+    right = exact.Mixture.log_joint
 
     def log_joint(mixture, y):
         return right(mixture, y) + y.shape[1] * mixture.log_sigmas
 
-    monkeypatch.setattr(models.Mixture, "log_joint", log_joint)
+    monkeypatch.setattr(exact.Mixture, "log_joint", log_joint)
 
 
 def _variance_for_its_root(monkeypatch):
     """A component of variance σ_k instead of σ_k²."""
-    right = models.Mixture.log_joint
+    right = exact.Mixture.log_joint
 
     def log_joint(mixture, y):
-        return right(models.Mixture(mixture.logits, mixture.means, mixture.log_sigmas / 2), y)
+        return right(exact.Mixture(mixture.logits, mixture.means, mixture.log_sigmas / 2), y)
 
-    monkeypatch.setattr(models.Mixture, "log_joint", log_joint)
+    monkeypatch.setattr(exact.Mixture, "log_joint", log_joint)
 
 
 PLANTED = {

@@ -6,7 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.models.exact import PPCA, LinearEncoder
-from vae.lecture.slides import s04_amortisation as amortisation
+from vae.lecture.slides import s04_amortisation
 from vae.optimisers import Optimiser
 
 
@@ -22,7 +22,7 @@ def _marginal_variances(monkeypatch):
 
 def _no_divergence_in_the_search(monkeypatch):
     """A search that climbs ln Q(y|z) alone."""
-    right = amortisation.adam
+    right = s04_amortisation.adam
 
     def adam(rate):
         def update(place, gradient, state):
@@ -31,19 +31,19 @@ def _no_divergence_in_the_search(monkeypatch):
 
         return Optimiser(right(rate).init, update)
 
-    monkeypatch.setattr(amortisation, "adam", adam)
+    monkeypatch.setattr(s04_amortisation, "adam", adam)
 
 
 def _heads_swapped(monkeypatch):
     """ln s for μ and μ for ln s."""
-    right = amortisation.train
+    right = s04_amortisation.train
 
     def train(*choices, **named):
         trained = right(*choices, **named)
         encode = trained.model.encode
         return replace(trained, model=replace(trained.model, encode=lambda e, y: encode(e, y)[::-1]))
 
-    monkeypatch.setattr(amortisation, "train", train)
+    monkeypatch.setattr(s04_amortisation, "train", train)
 
 
 PLANTED = {

@@ -3,7 +3,7 @@
 import numpy as np
 
 import minigrad as mg
-from vae.lecture.slides import s11_reparameterisation as reparameterisation
+from vae.lecture.slides import s11_reparameterisation
 
 
 def _variance_for_deviation(monkeypatch):
@@ -25,17 +25,18 @@ def _no_path_to_sigma(monkeypatch):
 
     def held(f, mean, std, noise):
         shape = np.broadcast_shapes(np.shape(mean), noise.shape)
-        return reparameterisation.per_draw(lambda m, s: f(m + mg.stop_gradient(s) * noise), shape, mean, std)
+        return s11_reparameterisation.per_draw(lambda m, s: f(m + mg.stop_gradient(s) * noise), shape, mean, std)
 
-    monkeypatch.setattr(reparameterisation, "reparameterised", held)
+    monkeypatch.setattr(s11_reparameterisation, "reparameterised", held)
 
 
 def _louder_noise(monkeypatch):
     """Noise of standard deviation 1.02."""
     right = mg.gaussian_sample
     monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: right(mean, log_std, 1.02 * noise))
-    reparameterised = reparameterisation.reparameterised
-    monkeypatch.setattr(reparameterisation, "reparameterised", lambda f, m, s, e: reparameterised(f, m, s, 1.02 * e))
+    reparameterised = s11_reparameterisation.reparameterised
+    wider = lambda f, m, s, e: reparameterised(f, m, s, 1.02 * e)
+    monkeypatch.setattr(s11_reparameterisation, "reparameterised", wider)
 
 
 def _through_the_reward(monkeypatch):
@@ -44,11 +45,11 @@ def _through_the_reward(monkeypatch):
     def moving(f, mean, std, noise):
         def surrogate(m, s):
             z = m + s * noise
-            return f(z) * reparameterisation.log_normal(z, m, mg.log(s))
+            return f(z) * s11_reparameterisation.log_normal(z, m, mg.log(s))
 
-        return reparameterisation.per_draw(surrogate, noise.shape, mean, std)
+        return s11_reparameterisation.per_draw(surrogate, noise.shape, mean, std)
 
-    monkeypatch.setattr(reparameterisation, "score", moving)
+    monkeypatch.setattr(s11_reparameterisation, "score", moving)
 
 
 PLANTED = {

@@ -3,18 +3,18 @@
 import math
 
 import minigrad as mg
-from vae.lecture.slides import s13_importance as importance
+from vae.lecture.slides import s13_importance
 
 
 def _prior_forgotten(monkeypatch):
     """The likelihood over the encoder: no prior in the weights."""
 
     def log_weight(self, z):
-        return importance.log_normal(self.y, z, math.log(self.tau)) - importance.log_normal(
+        return s13_importance.log_normal(self.y, z, math.log(self.tau)) - s13_importance.log_normal(
             z, self.mean, math.log(self.std)
         )
 
-    monkeypatch.setattr(importance.Gaussians, "log_weight", log_weight)
+    monkeypatch.setattr(s13_importance.Gaussians, "log_weight", log_weight)
 
 
 def _mean_of_logarithms(monkeypatch):
@@ -24,21 +24,21 @@ def _mean_of_logarithms(monkeypatch):
 
 def _one_per_cent(monkeypatch):
     """A gap that is a hundredth too large: at k = 512 the bound leaves no room for it."""
-    right = importance.expected_gap
-    monkeypatch.setattr(importance, "expected_gap", lambda p, q, k: 1.01 * right(p, q, k))
+    right = s13_importance.expected_gap
+    monkeypatch.setattr(s13_importance, "expected_gap", lambda p, q, k: 1.01 * right(p, q, k))
 
 
 def _up_to_three(monkeypatch):
     """The integral's ends taken to be 3 deviations away."""
-    right = importance.truncated
-    monkeypatch.setattr(importance, "truncated", lambda model, reach: right(model, 3 * model.std))
+    right = s13_importance.truncated
+    monkeypatch.setattr(s13_importance, "truncated", lambda model, reach: right(model, 3 * model.std))
 
 
 def _threshold_of_one(monkeypatch):
     """σ² ≤ s² for 2σ² ≤ s²."""
-    right = importance.gaussians
+    right = s13_importance.gaussians
     wider = lambda setting, ratio=None, off=None: right(setting, ratio and 2 * ratio, off)
-    monkeypatch.setattr(importance, "gaussians", wider)
+    monkeypatch.setattr(s13_importance, "gaussians", wider)
 
 
 PLANTED = {

@@ -2,29 +2,29 @@
 
 import minigrad as mg
 from vae import likelihoods
-from vae.lecture.slides import s14_decoders as decoders
+from vae.lecture.slides import s14_decoders
 
 
 def _three_deviations(monkeypatch):
     """The integral's ends where three thousandths of a Gaussian are still missing."""
-    monkeypatch.setattr(decoders, "REACH", 3)
+    monkeypatch.setattr(s14_decoders, "REACH", 3)
 
 
 def _once_for_all_pixels(monkeypatch):
     """½ ln 2πσ² once an image, not once a pixel."""
-    monkeypatch.setattr(decoders, "D", 1)
+    monkeypatch.setattr(s14_decoders, "D", 1)
 
 
 def _mean_for_sum(monkeypatch):
     """The squared error as a mean over pixels, which hides another σ²."""
-    right = decoders.squared_error
-    monkeypatch.setattr(decoders, "squared_error", lambda *args: right(*args) / decoders.D)
+    right = s14_decoders.squared_error
+    monkeypatch.setattr(s14_decoders, "squared_error", lambda *args: right(*args) / s14_decoders.D)
 
 
 def _variance_for_deviation(monkeypatch):
     """2σ for 2σ²: the parameter taken for the variance."""
-    right = decoders.slide_17
-    monkeypatch.setattr(decoders, "slide_17", lambda *args: right(*args[:-1], mg.sqrt(args[-1])))
+    right = s14_decoders.slide_17
+    monkeypatch.setattr(s14_decoders, "slide_17", lambda *args: right(*args[:-1], mg.sqrt(args[-1])))
 
 
 def _no_normaliser(monkeypatch):

@@ -5,19 +5,19 @@ from dataclasses import replace
 import numpy as np
 
 from vae import objectives
-from vae.lecture.slides import s15_sampling as sampling
+from vae.lecture.slides import s15_sampling
 
 
 def _heads_swapped(monkeypatch):
     """ln s for μ and μ for ln s."""
-    right = sampling.convolutional
+    right = s15_sampling.convolutional
 
     def convolutional(setting):
         trained = right(setting)
         encode = trained.model.encode
         return replace(trained, model=replace(trained.model, encode=lambda e, y: encode(e, y)[::-1]))
 
-    monkeypatch.setattr(sampling, "convolutional", convolutional)
+    monkeypatch.setattr(s15_sampling, "convolutional", convolutional)
 
 
 def _density_without_width(monkeypatch):
@@ -28,25 +28,25 @@ def _density_without_width(monkeypatch):
 
 def _samples_about_the_encoder(monkeypatch):
     """z = ε + the bias of the encoder's μ."""
-    right = sampling.samples
-    monkeypatch.setattr(sampling, "samples", lambda t, noise: right(t, noise + t.parameters.encoder.mean.b))
+    right = s15_sampling.samples
+    monkeypatch.setattr(s15_sampling, "samples", lambda t, noise: right(t, noise + t.parameters.encoder.mean.b))
 
 
 def _variance_for_deviation(monkeypatch):
     """The encoder's ln s read as ln s²."""
-    right = sampling.log_encoder
+    right = s15_sampling.log_encoder
 
     def log_encoder(trained, y, z):
         encode = trained.model.encode
         halved = replace(trained.model, encode=lambda e, y: (encode(e, y)[0], encode(e, y)[1] / 2))
         return right(replace(trained, model=halved), y, z)
 
-    monkeypatch.setattr(sampling, "log_encoder", log_encoder)
+    monkeypatch.setattr(s15_sampling, "log_encoder", log_encoder)
 
 
 def _even_steps(monkeypatch):
     """Equal steps of z instead of equal probability."""
-    monkeypatch.setattr(sampling, "quantiles", lambda side: np.linspace(-3, 3, side))
+    monkeypatch.setattr(s15_sampling, "quantiles", lambda side: np.linspace(-3, 3, side))
 
 
 PLANTED = {

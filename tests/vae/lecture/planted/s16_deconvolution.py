@@ -3,20 +3,20 @@
 import numpy as np
 
 import minigrad as mg
-from vae.lecture.slides import s16_deconvolution as deconvolution
+from vae.lecture.slides import s16_deconvolution
 
 
 def _flipped(monkeypatch):
     """Kernels turned around, as convolutions in mathematics have them."""
-    naive, transposed = deconvolution.naive, deconvolution.transposed
-    monkeypatch.setattr(deconvolution, "naive", lambda x, w, b, top: naive(x, w[::-1, ::-1], b, top))
-    monkeypatch.setattr(deconvolution, "transposed", lambda x, v, pad: transposed(x, v[::-1, ::-1], pad))
+    naive, transposed = s16_deconvolution.naive, s16_deconvolution.transposed
+    monkeypatch.setattr(s16_deconvolution, "naive", lambda x, w, b, top: naive(x, w[::-1, ::-1], b, top))
+    monkeypatch.setattr(s16_deconvolution, "transposed", lambda x, v, pad: transposed(x, v[::-1, ::-1], pad))
 
 
 def _taps_upwards(monkeypatch):
     """v[r + (k − 1) + 2j] for − 2j."""
-    right = deconvolution.phases
-    monkeypatch.setattr(deconvolution, "phases", lambda v: right(v)[::-1, ::-1])
+    right = s16_deconvolution.phases
+    monkeypatch.setattr(s16_deconvolution, "phases", lambda v: right(v)[::-1, ::-1])
 
 
 def _phases_exchanged(monkeypatch):
@@ -26,8 +26,8 @@ def _phases_exchanged(monkeypatch):
         w = right(v)
         return w.reshape(*w.shape[:3], 2, 2, -1).swapaxes(3, 4).reshape(w.shape)
 
-    right = deconvolution.phases
-    monkeypatch.setattr(deconvolution, "phases", wrong)
+    right = s16_deconvolution.phases
+    monkeypatch.setattr(s16_deconvolution, "phases", wrong)
 
 
 def _phases_innermost(monkeypatch):
@@ -47,7 +47,7 @@ def _by_columns(monkeypatch):
         n, height, width, channels = x.shape
         return np.reshape(x, (n, 2 * height, 2 * width, channels // 4), order="F")
 
-    monkeypatch.setattr(deconvolution, "reshaped", wrong)
+    monkeypatch.setattr(s16_deconvolution, "reshaped", wrong)
 
 
 PLANTED = {

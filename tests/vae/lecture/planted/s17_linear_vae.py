@@ -6,7 +6,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.models.exact import PPCA, LinearEncoder
-from vae.lecture.slides import s17_linear_vae as linear_vae
+from vae.lecture.slides import s17_linear_vae
 
 
 def _louder_noise(monkeypatch):
@@ -17,7 +17,7 @@ def _louder_noise(monkeypatch):
 
 def _about_zero(monkeypatch):
     """The second moment for the covariance."""
-    monkeypatch.setattr(linear_vae, "covariance", lambda y, mean: y.T @ y / len(y))
+    monkeypatch.setattr(s17_linear_vae, "covariance", lambda y, mean: y.T @ y / len(y))
 
 
 def _posterior_variance(monkeypatch):
@@ -37,26 +37,26 @@ def _other_way_round(monkeypatch):
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         return PPCA(np.eye(3, 2) @ turn @ np.diag([first, second]), np.zeros(3), np.log(0.8))
 
-    monkeypatch.setattr(linear_vae, "turned", wrong)
+    monkeypatch.setattr(s17_linear_vae, "turned", wrong)
 
 
 def _all_of_lambda(monkeypatch):
     """Λ_d for Λ_d − σ²I: principal components as plain PCA scales them."""
-    right = linear_vae.most_likely
+    right = s17_linear_vae.most_likely
 
     def wrong(setting, y):
         model = right(setting, y)
         lengths = np.linalg.norm(model.weights)
         return replace(model, weights=model.weights * np.sqrt(1 + 2 * np.exp(2 * model.log_sigma) / lengths**2))
 
-    monkeypatch.setattr(linear_vae, "most_likely", wrong)
+    monkeypatch.setattr(s17_linear_vae, "most_likely", wrong)
 
 
 def _too_wide(monkeypatch):
     """σ a fifth larger than the discarded eigenvalues say."""
-    right = linear_vae.most_likely
+    right = s17_linear_vae.most_likely
     wrong = lambda setting, y: replace(right(setting, y), log_sigma=right(setting, y).log_sigma + 0.2)
-    monkeypatch.setattr(linear_vae, "most_likely", wrong)
+    monkeypatch.setattr(s17_linear_vae, "most_likely", wrong)
 
 
 PLANTED = {

@@ -4,35 +4,35 @@ import math
 
 import numpy as np
 
-from vae.lecture.slides import s18_codes as codes
+from vae.lecture.slides import s18_codes
 
 
 def _nats_for_bits(monkeypatch):
     """Code lengths by the natural logarithm."""
-    right = codes.code_length
-    monkeypatch.setattr(codes, "code_length", lambda log_density: right(log_density) * math.log(2))
+    right = s18_codes.code_length
+    monkeypatch.setattr(s18_codes, "code_length", lambda log_density: right(log_density) * math.log(2))
 
 
 def _entropy_in_nats(monkeypatch):
     """b bits less the entropy in nats."""
 
     def wrong(mean, log_std, bits):
-        share = codes.on_a_grid(mean, log_std, bits)
+        share = s18_codes.on_a_grid(mean, log_std, bits)
         return bits + np.sum(share * np.log(share + 1e-300), axis=-1)
 
-    monkeypatch.setattr(codes, "bits_saved", wrong)
+    monkeypatch.setattr(s18_codes, "bits_saved", wrong)
 
 
 def _multiplied(monkeypatch):
     """σ² ln 2 for σ²/ln 2."""
-    right = codes.slide_17
-    monkeypatch.setattr(codes, "slide_17", lambda *args: right(*args[:-1], args[-1] * math.log(2)))
+    right = s18_codes.slide_17
+    monkeypatch.setattr(s18_codes, "slide_17", lambda *args: right(*args[:-1], args[-1] * math.log(2)))
 
 
 def _no_noise(monkeypatch):
     """The distortion of decoding the mean, without the noise of z."""
     wrong = lambda w, v, log_s, variance: (1 - w * v) ** 2 * variance
-    monkeypatch.setattr(codes, "distortion", wrong)
+    monkeypatch.setattr(s18_codes, "distortion", wrong)
 
 
 PLANTED = {

@@ -1,18 +1,18 @@
 """A mistake for each claim of vae/lecture/slides/s18_collapse.py, which must make it fail."""
 
-from vae.lecture.slides import s18_collapse as collapse
+from vae.lecture.slides import s18_collapse
 
 
 def _half_trained(monkeypatch):
     """Training that stops a hundredth short."""
-    right = collapse.trained
-    monkeypatch.setattr(collapse, "trained", lambda evaluate, start: 0.99 * right(evaluate, start))
+    right = s18_collapse.trained
+    monkeypatch.setattr(s18_collapse, "trained", lambda evaluate, start: 0.99 * right(evaluate, start))
 
 
 def _a_level_of_its_square(monkeypatch):
     """σ for σ²."""
-    right = collapse.objective
-    monkeypatch.setattr(collapse, "objective", lambda w, e, sigma, level: right(w, e, sigma, level**0.5))
+    right = s18_collapse.objective
+    monkeypatch.setattr(s18_collapse, "objective", lambda w, e, sigma, level: right(w, e, sigma, level**0.5))
 
 
 PLANTED = {

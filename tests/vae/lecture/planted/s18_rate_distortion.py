@@ -2,41 +2,41 @@
 
 import numpy as np
 
-from vae.lecture.slides import s18_rate_distortion as rate_distortion
+from vae.lecture.slides import s18_rate_distortion
 
 
 def _plain_pca(monkeypatch):
     """√λ for √(λ − σ²)."""
-    right = rate_distortion.optimum
-    monkeypatch.setattr(rate_distortion, "optimum", lambda u, values, level: right(u, values + level, level))
+    right = s18_rate_distortion.optimum
+    monkeypatch.setattr(s18_rate_distortion, "optimum", lambda u, values, level: right(u, values + level, level))
 
 
 def _without_the_means(monkeypatch):
     """The divergence of N(0, s²), as if μ(y) told nothing."""
-    right = rate_distortion.rate
-    monkeypatch.setattr(rate_distortion, "rate", lambda encoder, sigma: right(encoder, 0 * sigma))
+    right = s18_rate_distortion.rate
+    monkeypatch.setattr(s18_rate_distortion, "rate", lambda encoder, sigma: right(encoder, 0 * sigma))
 
 
 def _of_the_means(monkeypatch):
     """The distortion of decoding μ(y), without the noise of z."""
-    right = rate_distortion.distortion
+    right = s18_rate_distortion.distortion
 
     def wrong(weights, encoder, sigma, u):
         return right(weights, encoder.__class__(encoder.weights, encoder.log_std - 100), sigma, u)
 
-    monkeypatch.setattr(rate_distortion, "distortion", wrong)
+    monkeypatch.setattr(s18_rate_distortion, "distortion", wrong)
 
 
 def _in_bits(monkeypatch):
     """Rate in bits, distortion as if it were in nats."""
-    right = rate_distortion.shannon
+    right = s18_rate_distortion.shannon
     wrong = lambda values, level: (right(values, level)[0] / np.log(2), right(values, level)[1])
-    monkeypatch.setattr(rate_distortion, "shannon", wrong)
+    monkeypatch.setattr(s18_rate_distortion, "shannon", wrong)
 
 
 def _no_floor(monkeypatch):
     """Rates below 0 where the water stands above an eigenvalue."""
-    monkeypatch.setattr(rate_distortion.mg, "maximum", lambda low, x: x)
+    monkeypatch.setattr(s18_rate_distortion.mg, "maximum", lambda low, x: x)
 
 
 PLANTED = {
