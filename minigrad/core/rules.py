@@ -282,9 +282,9 @@ def _names(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]
 
 # Rules of the operations that derivatives are made of (formulas in `minigrad.core.vectors`)
 
-partials(add_p, x1=1, x2=1)
-partials(negative_p, x=-1)
-partials(multiply_p, x1=lambda x2: x2, x2=lambda x1: x1)
+partials(add_p, x1=1, x2=1)  # ẏ = ẋ₁ + ẋ₂
+partials(negative_p, x=-1)  # ẏ = −ẋ
+partials(multiply_p, x1=lambda x2: x2, x2=lambda x1: x1)  # ẏ = x₂·ẋ₁ + x₁·ẋ₂
 linear(
     where_p,  # linear in both branches together, so that a NaN in the branch not taken stays there
     condition=None,

@@ -19,13 +19,13 @@ from minigrad.core.rules import partials
 from minigrad.core.traits import traits
 from minigrad.core.vectors import add_p, multiply_p, negative_p
 from minigrad.ops.comparisons import greater, greater_equal, less, less_equal, logical_and, logical_or, sign, step
-from minigrad.ops.define import binary, of_one, of_two, unary
+from minigrad.ops.define import binary, unary, wrap_binary, wrap_unary
 
-add = of_two(add_p, "x₁ + x₂")
+add = wrap_binary(add_p, "x₁ + x₂")
 subtract = binary(
     "subtract", "x₁ − x₂", 1, -1, formula=numbers("a - b", "(natural)a - (natural)b"), in_place=True, exact=True
 )
-multiply = of_two(multiply_p, "x₁·x₂")
+multiply = wrap_binary(multiply_p, "x₁·x₂")
 divide = binary(
     "divide",
     "x₁ / x₂",
@@ -35,7 +35,7 @@ divide = binary(
     in_place=True,
     exact=True,
 )
-negative = of_one(negative_p, "−x")
+negative = wrap_unary(negative_p, "−x")
 reciprocal = unary(
     "reciprocal",
     "1 / x",

@@ -1,6 +1,6 @@
-"""Comparisons, logic, rounding and selection: what has no derivative, and `where`, which chooses by it.
+"""Comparisons, logic and rounding, which have no derivative; and `where`, which selects by a condition.
 
-`step`, of no public name, is the derivative of `maximum`.
+`step` is not public: the derivatives of `maximum` and `minimum` are made of it.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def unary(name: str, words: str, x: Callable | int | None, forward: Callable | N
         return getattr(b.xp, name)(x, out=out)
 
     made = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
-    return of_one(partials(made, x=x) if x is not None else constant(made), words)
+    return wrap_unary(partials(made, x=x) if x is not None else constant(made), words)
 
 
 def binary(name: str, words: str, x1: Any, x2: Any, forward: Callable | None = None, **known: Any) -> Callable:
@@ -36,10 +36,10 @@ def binary(name: str, words: str, x1: Any, x2: Any, forward: Callable | None = N
         return getattr(b.xp, name)(x1, x2, out=out)
 
     made = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
-    return of_two(partials(made, x1=x1, x2=x2) if x1 is not None or x2 is not None else constant(made), words)
+    return wrap_binary(partials(made, x1=x1, x2=x2) if x1 is not None or x2 is not None else constant(made), words)
 
 
-def of_one(primitive: Primitive, words: str) -> Callable:
+def wrap_unary(primitive: Primitive, words: str) -> Callable:
     """The public function of a primitive of one array."""
 
     def function(x, /, out=None, **options):
@@ -50,7 +50,7 @@ def of_one(primitive: Primitive, words: str) -> Callable:
     return _name(function, primitive, words)
 
 
-def of_two(primitive: Primitive, words: str) -> Callable:
+def wrap_binary(primitive: Primitive, words: str) -> Callable:
     """The public function of a primitive of two arrays."""
 
     def function(x1, x2, /, out=None, **options):

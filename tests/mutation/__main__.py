@@ -49,9 +49,7 @@ def make_parser() -> Parser:
     add = parser.add_argument
     add("--op", nargs="+", metavar="NAME", help=f"only rules of these operations ('{MACHINERY}': rules.py itself)")
     add("--damage", nargs="+", metavar="KIND", help="only these kinds of damage")
-    add(
-        "--tests", nargs="+", type=Path, metavar="FILE", help="tests to judge by (those of the engine: tests/test_*.py)"
-    )
+    add("--tests", nargs="+", type=Path, metavar="FILE", help="tests to judge by (those of the engine: tests/minigrad)")
     add("--min-kill", type=share, default=0.99, metavar="SHARE", help="exit with 1 below this score (%(default)s)")
     add("--jobs", type=several, default=os.cpu_count() or 1, metavar="N", help="mutants at a time (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every mutant and what became of it")
