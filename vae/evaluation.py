@@ -1,4 +1,4 @@
-"""What a trained model is worth on images it has not seen, and what it makes of them."""
+"""What a trained model is worth on images it has not seen, and what it makes of them: `size` images at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIECE = 500  # images at a time
 DRAWN = 100  # the same, of those that are only drawn
 
 
-def _pieces(count: int, length: int = PIECE) -> list[slice]:
+def _pieces(count: int, length: int) -> list[slice]:
     return [slice(i, min(i + length, count)) for i in range(0, count, length)]
 
 
@@ -33,6 +33,7 @@ def mean_elbo_sums(
     form: str = "closed",
     log_sigma: Any = None,
     on_images: Callable[[int], None] = lambda count: None,
+    size: int = PIECE,
 ) -> tuple[float, float]:
     """The sums of the one-sample ELBO over pixels and over latents (see `elbo_terms`), each averaged over all images
     (N, H, W, C), in nats. The sample is z ~ P(z|y), never its mean.
@@ -41,7 +42,7 @@ def mean_elbo_sums(
     `on_images(count)` is called after each group of images, for progress bars.
     """
     totals = np.zeros(2)
-    for piece in _pieces(len(images)):
+    for piece in _pieces(len(images), size):
         y = images[piece]
         noise = _noise(autoencoder, key, piece, y.dtype)
         sums = elbo_sums(autoencoder, y, noise, form, log_sigma)
@@ -63,13 +64,14 @@ def mean_importance_bound(
     samples: int,
     log_sigma: Any = None,
     on_images: Callable[[int], None] = lambda count: None,
+    size: int = PIECE,
 ) -> float:
     """The importance-weighted bound of `samples` draws in nats, averaged over all images.
 
     `on_images(count)` is called after each draw for a group of images, for progress bars.
     """
     total = 0.0
-    for piece in _pieces(len(images)):
+    for piece in _pieces(len(images), size):
         y = images[piece]
         shape = (len(y), autoencoder.model.latent)
         noise = _draws(mg.random.fold_in(key, piece.start), samples, shape, y.dtype, on_images)
@@ -87,10 +89,10 @@ def _draws(
         on_images(shape[0])
 
 
-def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any) -> float:
+def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any, size: int = PIECE) -> float:
     """ln σ at its optimum for these images: that of the mean distance of all their pixels, z sampled."""
     total, count = 0.0, 0
-    for piece in _pieces(len(images)):
+    for piece in _pieces(len(images), size):
         y = images[piece]
         noise = _noise(autoencoder, key, piece, y.dtype)
         z = mg.gaussian_sample(*autoencoder.encode(y), noise)
@@ -100,9 +102,9 @@ def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any) -> float:
     return float(autoencoder.likelihood.best_log_sigma(max(total / count, 1e-12)))
 
 
-def posterior_means(autoencoder: Autoencoder, images: Any) -> Any:
+def posterior_means(autoencoder: Autoencoder, images: Any, size: int = PIECE) -> Any:
     """μ(y) of each image, (N, latent)."""
-    return mg.concatenate([autoencoder.encode(images[p])[0] for p in _pieces(len(images))])
+    return mg.concatenate([autoencoder.encode(images[p])[0] for p in _pieces(len(images), size)])
 
 
 def reconstruct(autoencoder: Autoencoder, images: Any, noise: Any) -> Any:

@@ -10,7 +10,6 @@ from minigrad.core import tree
 from tests.support.oracles import EPS, ROUNDINGS, assert_close
 from tests.support.vae import truth
 from tests.support.vae.settings import EVERY_FORM, EVERY_LIKELIHOOD, setting
-from vae import evaluation
 from vae.evaluation import (
     generate,
     mean_elbo,
@@ -29,9 +28,8 @@ COUNT = 11
 
 
 @pytest.fixture(params=[4, 500])
-def pieces(request, monkeypatch):
+def pieces(request):
     """Eleven images in pieces of four, the last of them short, and all at once."""
-    monkeypatch.setattr(evaluation._pieces, "__defaults__", (request.param,))
     return request.param
 
 
@@ -44,7 +42,7 @@ def test_mean_elbo_is_the_mean_over_every_image(pieces, likelihood, form):
     noise = mg.random.normal(KEY, (COUNT, autoencoder.model.latent), np.float64)
     known = LIKELIHOODS[likelihood.name](Sigma(math.exp(-0.4))) if log_sigma else likelihood
     expected = np.mean(truth.elbo("mlp", known, autoencoder.parameters, y, noise, form))
-    assert_close(mean_elbo(autoencoder, y, KEY, form, log_sigma), expected)
+    assert_close(mean_elbo(autoencoder, y, KEY, form, log_sigma, size=pieces), expected)
 
 
 def test_mean_elbo_never_takes_the_mean_for_a_sample():
@@ -62,10 +60,10 @@ def test_mean_elbo_never_takes_the_mean_for_a_sample():
 def test_a_short_last_piece_weighs_no_more_than_its_images(pieces):
     """One bright image at the end: its pixels count 1/11 whether it comes alone in a piece or not."""
     autoencoder, y, _ = setting("mlp", Bernoulli(), 9)
-    one = mean_elbo(autoencoder, y, KEY) * 9
+    one = mean_elbo(autoencoder, y, KEY, size=pieces) * 9
     last = np.ones((1, *autoencoder.model.image_shape))
     noise = mg.random.normal(KEY, (9, autoencoder.model.latent), np.float64)[8:]
-    both = mean_elbo(autoencoder, np.concatenate([y[:8], last]), KEY) * 9
+    both = mean_elbo(autoencoder, np.concatenate([y[:8], last]), KEY, size=pieces) * 9
     value = lambda image: truth.elbo("mlp", Bernoulli(), autoencoder.parameters, image, noise, "closed")[0]
     assert_close(both, one + value(last) - value(y[8:]))
 
@@ -73,7 +71,7 @@ def test_a_short_last_piece_weighs_no_more_than_its_images(pieces):
 @pytest.mark.parametrize("samples", [1, 3])
 def test_mean_importance_bound_is_below_its_best_and_above_its_mean_sample(pieces, samples):
     autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
-    got = mean_importance_bound(autoencoder, y, KEY, samples)
+    got = mean_importance_bound(autoencoder, y, KEY, samples, size=pieces)
     total = 0.0
     for start in range(0, COUNT, pieces):
         part = y[start : start + pieces]
@@ -103,7 +101,7 @@ def test_profiled_sigma_is_the_optimum_for_all_images(pieces, name):
     z = mean + np.exp(log_std) * noise
     error = y - truth.sigmoid(truth.decode("mlp", autoencoder.parameters.decoder, z, autoencoder.model.image_shape))
     expected = math.log(np.mean(error**2)) / 2 if name == "gaussian" else math.log(np.mean(np.abs(error)))
-    assert_close(profile_log_sigma(autoencoder, y, KEY), expected)
+    assert_close(profile_log_sigma(autoencoder, y, KEY, pieces), expected)
 
 
 def test_profiled_sigma_of_a_perfect_fit_is_finite():
@@ -113,7 +111,7 @@ def test_profiled_sigma_of_a_perfect_fit_is_finite():
     assert math.isfinite(profile_log_sigma(autoencoder, y, KEY))
 
 
-def test_reconstructions_are_decoded_samples(pieces):
+def test_reconstructions_are_decoded_samples():
     autoencoder, y, noise = setting("conv", Bernoulli(), 3)
     mean, log_std = truth.encode("conv", autoencoder.parameters.encoder, y)
     expected = truth.sigmoid(
@@ -137,7 +135,7 @@ def test_generating_needs_the_decoder_and_nothing_else():
 
 def test_posterior_means_of_all_images(pieces):
     autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
-    assert_close(posterior_means(autoencoder, y), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
+    assert_close(posterior_means(autoencoder, y, pieces), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
 
 
 def test_more_importance_samples_give_a_tighter_bound_on_average():

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -227,7 +228,9 @@ def test_a_loss_is_told_from_the_first_step_on(tmp_path):
 
 
 def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation._pieces, "__defaults__", (7,))  # 20 images in pieces of 7, 7 and 6
+    monkeypatch.setattr(
+        training, "mean_elbo", partial(evaluation.mean_elbo, size=7)
+    )  # 20 images in pieces of 7, 7 and 6
     config = dataclasses.replace(CONFIGS["mlp"], epochs=1)
     state = run(config, tmp_path)
     key = make_key(config, TEST, 0)
