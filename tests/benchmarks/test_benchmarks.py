@@ -69,8 +69,17 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=" ".join)
-def test_wrong_options_are_one_sentence(wrong):
-    done = run(*wrong)
+def test_wrong_options_are_one_sentence(wrong, module, monkeypatch, capsys):
+    script, *options = wrong
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *options])
+    with pytest.raises(SystemExit) as stop:
+        module(script).main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_process_with_wrong_options_says_nothing_else():
+    done = run("conv", "--what")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert "Traceback" not in done.stderr

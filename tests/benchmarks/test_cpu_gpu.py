@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import sys
 import time
 import types
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +18,6 @@ from minigrad import backends
 from tests.support.world import optional
 from vae.models import MODELS
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 BATCHES = (8, 32, 128, 512, 2048, 8192)
 STEPS = {  # milliseconds at batch 0, and for each image
     "NumPy eager": (3.0, 0.25),
@@ -46,17 +43,6 @@ KERNELS = {  # FLOP a byte, TFLOP/s
     "normals": (0.25, 0.86),
 }
 REASON = "no CuPy here: install it"
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """A function that imports a file of benchmarks/, which is no package."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(FOLDER))
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(FOLDER) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def statistics(ms):

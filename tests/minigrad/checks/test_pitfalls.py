@@ -22,7 +22,7 @@ def _square(b, x, out=None):
     return x * x
 
 
-@pytest.mark.parametrize("size", [1, 500, 20_000])
+@pytest.mark.parametrize("size", [1, 500, 2_000])
 @pytest.mark.parametrize("mode", ["forward", "reverse", "both"])
 def test_tolerance_does_not_grow_with_the_size_of_an_array(size, mode, new):
     """JAX's check is vacuous past 500 float32 outputs. Here one element of any number is wrong by a thousandth."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.vae.small_runs import SMALL, assert_refused, save_images
+from vae import pictures  # noqa: F401  (Matplotlib makes folders in the home where it is first imported)
 from vae.config import Config
 from vae.data import DataError, load
 from vae.data.places import cache_root, expand_home
