@@ -102,13 +102,14 @@ def test_what_another_region_reads_is_kept_as_a_whole():
     assert plan.offsets[y] != plan.offsets[product] and plan.block_bytes == 192 + 128
 
 
-def test_memory_is_reused_when_the_last_reader_is_done():
+@pytest.mark.parametrize("worth_region", [0, 1 << 40])
+def test_memory_is_reused_when_the_last_reader_is_done(worth_region):
     """Of a chain of products, each of which needs all of the one before, two are kept at a time."""
     g = GraphBuilder()
     x = g.input((8, 8))
     for _ in range(6):
         x = g.add(matmul_p, x, x)
-    plan = plan_of(g.graph(g.add(sum_p, x, axes=(0, 1))), Tuning(worth_region=0, small_result=0))
+    plan = plan_of(g.graph(g.add(sum_p, x, axes=(0, 1))), Tuning(worth_region=worth_region))
     assert plan.block_bytes == 2 * 512 + 64
 
 

@@ -133,6 +133,20 @@ def test_what_is_made_from_inputs_alone_waits_for_its_reader():
     assert places[decayed] == Place(1, 4, 0)
 
 
+def test_what_is_read_in_another_order_does_not_wait_for_its_reader():
+    """It cannot exist for one part at a time: every row of the reader takes an element of each of its rows."""
+    g = GraphBuilder()
+    x, m = g.input((6, 6)), g.input((6, 6))
+    decayed = g.add(multiply_p, m, m)
+    turned = g.add(transpose_p, decayed, axes=(1, 0))
+    product = g.add(matmul_p, x, x)
+    square = g.add(matmul_p, product, product)
+    step = g.add(add_p, turned, square)
+    regions, places = regions_of(g.graph(step))
+    assert results(regions) == [(0, 6, [decayed, product]), (1, 6, [square, step])]
+    assert places[decayed] == Place(0, 6, 0)
+
+
 def test_nothing_is_cut_that_is_empty():
     g = GraphBuilder()
     y = g.add(tanh_p, g.input((3, 0)))
