@@ -57,3 +57,8 @@ def test_a_gpu_that_fails(gpu):
 def test_errors_of_others_are_not_the_gpus():
     for error in (MemoryError("no"), RuntimeError("no"), ValueError("out of memory")):
         assert failures.explain(fake_cupy.cupy(), error, "exp(x)") is None
+
+
+def test_a_wrong_argument_is_no_failure_of_the_gpu():
+    error = type("AxisError", (ValueError,), {"__module__": "cupy.exceptions"})("axis 3 is out of bounds")
+    assert failures.explain(fake_cupy.cupy(), error, "sum(x)") is None

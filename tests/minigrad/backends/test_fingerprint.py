@@ -36,6 +36,9 @@ def test_a_sign_shows_and_so_does_the_order(where):
     x = np.arange(1.0, 2 * WORDS + 2)
     seen = {where.fingerprint(where.from_host(v)) for v in (x, -x, x[::-1].copy(), np.roll(x, 1), np.roll(x, WORDS))}
     assert len(seen) == 5
+    blocks = np.arange(2 * WORDS, dtype=np.float32)
+    swapped = np.roll(blocks, WORDS)  # whole blocks of words
+    assert where.fingerprint(where.from_host(blocks)) != where.fingerprint(where.from_host(swapped))
     zeros = np.zeros(3)
     assert where.fingerprint(where.from_host(zeros)) != where.fingerprint(where.from_host(-zeros))
 

@@ -69,6 +69,10 @@ def test_large_arrays_are_the_range_they_lie_in(x):
     assert written == expected + (f", {missing} nan" if missing else "")
 
 
+def test_a_large_array_of_nothing_else_is_nan_everywhere():
+    assert summary(np.full(9, np.nan)) == "= nan everywhere"
+
+
 def test_large_complex_arrays_have_no_range_but_a_size():
     assert summary(np.array([3 + 4j, 1j] * 5)) == "∈ ℂ, |·| ≤ 5"
 
