@@ -70,6 +70,7 @@ from minigrad.ops.comparisons import (
     where,
 )
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
+from minigrad.ops.extremes import argmax, argmin, argsort, max, min, sort
 from minigrad.ops.functions import (
     arccos,
     arcsin,
@@ -93,38 +94,10 @@ from minigrad.ops.functions import (
 )
 from minigrad.ops.gaussian import gaussian_sample
 from minigrad.ops.indexing import diag, diagonal, nonzero, take, take_along_axis
-from minigrad.ops.linalg import (
-    cholesky,
-    det,
-    dot,
-    einsum,
-    inv,
-    matmul,
-    outer,
-    slogdet,
-    solve,
-    tensordot,
-)
+from minigrad.ops.inverses import cholesky, det, inv, slogdet, solve
+from minigrad.ops.linalg import dot, einsum, matmul, outer, tensordot
 from minigrad.ops.methods import install as _install
-from minigrad.ops.reduce import (
-    all,
-    any,
-    argmax,
-    argmin,
-    argsort,
-    count_nonzero,
-    log_softmax,
-    logsumexp,
-    max,
-    mean,
-    min,
-    norm,
-    softmax,
-    sort,
-    std,
-    sum,
-    var,
-)
+from minigrad.ops.reduce import all, any, count_nonzero, sum
 from minigrad.ops.scan import cumprod, cumsum, prod
 from minigrad.ops.shape import (
     astype,
@@ -140,6 +113,8 @@ from minigrad.ops.shape import (
     transpose,
     zeros_like,
 )
+from minigrad.ops.softmax import log_softmax, logsumexp, softmax
+from minigrad.ops.statistics import mean, norm, std, var
 from minigrad.program import CaptureError, Program, jit, trace
 from minigrad.show.draw import draw
 

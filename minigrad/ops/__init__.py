@@ -8,8 +8,12 @@
     shape         reshape, transpose, pad, astype, copy
     indexing      x[i], take, diagonal
     arrange       concatenate, stack, split, roll, pad with other modes, tile
-    reduce        sums, means, norms, extremes, sorting, logsumexp, softmax
-    linalg        products, inverses, determinants, Cholesky
+    reduce        sums and counts
+    extremes      max, min, argmax, sort
+    statistics    means, variances, norms
+    softmax       logsumexp, softmax
+    linalg        products of matrices, einsum
+    inverses      inverses, linear equations, Cholesky factors, determinants
     scan          cumulative sums and products
     conv          convolution, deconvolution, depth to space
     methods       operators and methods of traced values, and NumPy's protocols

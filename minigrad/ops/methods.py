@@ -16,7 +16,7 @@ import numpy as np
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, known
-from minigrad.ops import indexing, inplace, linalg, reduce, scan, shape
+from minigrad.ops import extremes, indexing, inplace, linalg, reduce, scan, shape, statistics
 from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, subtract
 from minigrad.ops.comparisons import (
     bitwise_and,
@@ -59,7 +59,9 @@ _COMPARISONS = {
     "ge": greater_equal,
 }
 _METHODS = {
-    **{name: getattr(reduce, name) for name in "sum mean var std max min any all argmax argmin argsort".split()},
+    **{name: getattr(reduce, name) for name in "sum any all".split()},
+    **{name: getattr(statistics, name) for name in "mean var std".split()},
+    **{name: getattr(extremes, name) for name in "max min argmax argmin argsort".split()},
     **{name: getattr(scan, name) for name in "prod cumsum cumprod".split()},
     **{name: getattr(shape, name) for name in "ravel swapaxes squeeze".split()},
     "dot": linalg.dot,

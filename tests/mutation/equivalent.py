@@ -62,14 +62,14 @@ EQUIVALENT = {
     ],
     "−∞ stays −∞, whatever is taken from it": [
         "activations._gap: constant: 0 → 0.001",
-        "reduce._weights: constant: 0 → 0.001",
+        "softmax._weights: constant: 0 → 0.001",
     ],
     "both ways give the same product; one is quicker": [
         "linalg._left: comparison: x2.ndim > 2 → x2.ndim >= 2",
         "linalg._left: constant: 2 → 3 (no. 2)",
     ],
     "its transpose does as well: Ȧ is symmetric, and what reads the result adds its transpose": [
-        "linalg._between: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
+        "inverses._between: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
     ],
     "the number 1 broadcasts like ones": ["scan._others: term: zeros_like_p(x) + 1 → 1"],
     "it is multiplied by the nothing before the first step": ["scan._back: constant: 0 → 1"],

@@ -1,0 +1,154 @@
+"""Extremes and sorting. Every element that attains an extreme gets an equal share of the derivative."""
+
+from __future__ import annotations
+
+import builtins
+
+import numpy as np
+
+from minigrad.backends import stored
+from minigrad.core.arguments import check_options
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import constant, custom
+from minigrad.core.traits import traits
+from minigrad.core.vectors import reshape_p
+from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.reduce import (
+    along_kept_axes,
+    keep_axes,
+    line,
+    reduce_axes,
+    spread,
+    sum_p,
+)
+from minigrad.ops.shape import normal_axes
+
+
+@constant
+@primitive("share")
+def share_p(b, x, y, *, axes, out=None):
+    """1/n at the n places along `axes` where x attains the extreme y, else 0; NaN everywhere if the extreme is NaN."""
+    y = y.reshape(keep_axes(shape_of(x), axes))
+    attained = b.xp.equal(x, y)
+    count = b.xp.sum(attained, axis=axes, keepdims=True, dtype=np.int64)
+    share = (attained / b.xp.maximum(count, 1)).astype(dtype_of(x))
+    return stored(b.xp.where(b.xp.isnan(y), y, share), out)
+
+
+traits(share_p, recordable=True)
+
+
+@primitive("max")
+def max_p(b, x, *, axes, out=None):
+    return b.xp.max(x, axis=axes, out=out)
+
+
+@primitive("min")
+def min_p(b, x, *, axes, out=None):
+    return b.xp.min(x, axis=axes, out=out)
+
+
+def _place_of(best):
+    """A function that says which element along `axes` is the extreme one."""
+
+    def place(x, axes):
+        if not x.size:
+            return x
+        rows = np.moveaxis(x, axes, range(-len(axes), 0)) if axes else x[..., None]
+        return best(rows.reshape(*rows.shape[: rows.ndim - builtins.max(1, len(axes))], -1), axis=-1)
+
+    return place
+
+
+traits(max_p, cuts=along_kept_axes, recordable=True, kink=_place_of(np.argmax))
+traits(min_p, cuts=along_kept_axes, recordable=True, kink=_place_of(np.argmin))
+for _extreme in (max_p, min_p):
+    custom(
+        _extreme,
+        x=(
+            lambda t, x, y, axes: sum_p(share_p(x, y, axes=axes) * t, axes=axes),
+            lambda g, x, y, axes: share_p(x, y, axes=axes) * spread(g, x, axes),
+        ),
+    )
+
+
+def max(a, axis=None, out=None, keepdims=False, initial=None, where=None):
+    """The largest element; ties share the derivative equally."""
+    check_options("max", out=out, initial=initial, where=where)
+    return reduce_axes(max_p, a, axis, keepdims)
+
+
+def min(a, axis=None, out=None, keepdims=False, initial=None, where=None):
+    """The smallest element; ties share the derivative equally."""
+    check_options("min", out=out, initial=initial, where=where)
+    return reduce_axes(min_p, a, axis, keepdims)
+
+
+@constant
+@primitive("argmax")
+def argmax_p(b, x, *, axis, out=None):
+    return stored(b.xp.argmax(x, axis=axis), out)
+
+
+traits(argmax_p, kink=lambda x, axis: np.argmax(x, axis=axis))
+
+
+@constant
+@primitive("argmin")
+def argmin_p(b, x, *, axis, out=None):
+    return stored(b.xp.argmin(x, axis=axis), out)
+
+
+traits(argmin_p, kink=lambda x, axis: np.argmin(x, axis=axis))
+
+
+@constant
+@primitive("argsort")
+def argsort_p(b, x, *, axis, out=None):
+    return stored(b.xp.argsort(x, axis=axis, kind="stable"), out)
+
+
+traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
+
+
+def argmax(a, axis=None, out=None, *, keepdims=False):
+    """The index of the largest element (the first at a tie) along an axis, or in the raveled a by default."""
+    check_options("argmax", out=out)
+    return _position(argmax_p, a, axis, keepdims)
+
+
+def argmin(a, axis=None, out=None, *, keepdims=False):
+    """The index of the smallest element (the first at a tie) along an axis, or in the raveled a by default."""
+    check_options("argmin", out=out)
+    return _position(argmin_p, a, axis, keepdims)
+
+
+def _position(made, a, axis, keepdims):
+    whole = axis is None or not shape_of(a)
+    a_line, along = line(a, axis, made.name)
+    y = made(a_line, axis=along)
+    axes = normal_axes(None if whole else along, len(shape_of(a)), made.name)
+    return reshape_p(y, shape=keep_axes(shape_of(a), axes)) if keepdims else y
+
+
+def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
+    """The indices that sort a along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
+    _check_kind("argsort", kind, order)
+    a, axis = line(a, axis, "argsort")
+    return argsort_p(a, axis=axis)
+
+
+def sort(a, axis=-1, kind=None, order=None, *, stable=None):
+    """a in increasing order along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
+    _check_kind("sort", kind, order)
+    a, axis = line(a, axis, "sort")
+    return take_along_axis(a, argsort_p(a, axis=axis), axis)
+
+
+def _check_kind(operation, kind, order):
+    if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # a stable sort will do for all of them
+        raise OperandError(f"{operation}: unknown kind {kind!r}; leave it out, every sort here is stable")
+    if order is not None:
+        raise OperandTypeError(f"{operation}: order={order!r} is not offered: arrays have no fields to sort by")

@@ -1,0 +1,157 @@
+"""Inverses, linear equations, Cholesky factors and determinants of square matrices: rules state both directions.
+
+Sources: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
+(2008) for inverse, solve and determinant; I. Murray, arXiv:1602.07527, for Cholesky. Aᵀ below is the plain transpose
+(also for complex matrices, whose derivatives are holomorphic).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minigrad.backends import stored
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import constant, custom
+from minigrad.ops.arrange import tril
+from minigrad.ops.linalg import fit, matmul_p, mT
+from minigrad.ops.reduce import sum as sum_
+from minigrad.ops.shape import expand_dims, squeeze
+
+
+@primitive("inv")
+def inv_p(b, x, out=None):
+    return stored(b.xp.linalg.inv(x), out)
+
+
+custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))))
+
+
+@primitive("solve")
+def solve_p(b, a, x, out=None):
+    return stored(b.xp.linalg.solve(a, x), out)
+
+
+custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
+    solve_p,
+    a=(
+        lambda t, a, y: -solve_p(a, matmul_p(t, y)),
+        lambda g, a, y: fit(-matmul_p(solve_p(mT(a), g), mT(y)), a),
+    ),
+    x=(lambda t, a: solve_p(a, t), lambda g, a, x: fit(solve_p(mT(a), g), x)),
+)
+
+
+def _square(x, operation, real=False):
+    if len(shape_of(x)) < 2 or shape_of(x)[-1] != shape_of(x)[-2]:
+        raise OperandError(f"{operation}: needs square matrices in the last two axes, got {describe(x)}")
+    if real and dtype_of(x).kind == "c":
+        raise OperandTypeError(f"{operation}: real matrices only, got {describe(x)}")
+
+
+def inv(a):
+    """A⁻¹ of each matrix. Raises LinAlgError if one is singular."""
+    _square(a, "inv")
+    return inv_p(a)
+
+
+def solve(a, b):
+    """A⁻¹b of each matrix; a 1-d b is a vector. Raises LinAlgError if one is singular."""
+    _square(a, "solve")
+    if len(shape_of(b)) == 1:
+        return squeeze(solve_p(a, expand_dims(b, 1)), -1)
+    return solve_p(a, b)
+
+
+@primitive("cholesky")
+def cholesky_p(b, x, out=None):
+    return stored(b.xp.linalg.cholesky(x), out)
+
+
+def _half(x):
+    """Φ: the lower triangle, its diagonal halved."""
+    return 0.5 * (tril(x) + tril(x, -1))
+
+
+custom(  # A = LLᵀ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᵀ)
+    cholesky_p,
+    x=(
+        lambda t, y: matmul_p(y, _half(_between(y, tril(t) + mT(tril(t, -1))))),
+        lambda g, y: _lower(_between(mT(y), _half(matmul_p(mT(y), g)))),
+    ),
+)
+
+
+def _between(l, a):
+    """L⁻¹·A·L⁻ᵀ."""
+    return mT(solve_p(l, mT(solve_p(l, a))))
+
+
+def _lower(s):
+    """The transpose of reading a symmetric matrix from its lower triangle."""
+    return tril(s) + tril(mT(s), -1)
+
+
+def cholesky(a, /, *, upper=False):
+    """The lower L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
+
+    With `upper`, the upper triangular U with UᵀU = A, read from the upper triangle. Raises LinAlgError if a matrix is
+    not positive definite.
+    """
+    _square(a, "cholesky", real=True)
+    return mT(cholesky_p(mT(a))) if upper else cholesky_p(a)
+
+
+@primitive("det")
+def det_p(b, x, out=None):
+    return stored(b.xp.linalg.det(x), out)
+
+
+def _scaled_inverse(y, x):
+    return expand_dims(y, (-1, -2)) * mT(inv_p(x))
+
+
+custom(  # ẏ = y·tr(A⁻¹Ȧ)
+    det_p,
+    x=(
+        lambda t, x, y: sum_(_scaled_inverse(y, x) * t, (-1, -2)),
+        lambda g, x, y: expand_dims(g, (-1, -2)) * _scaled_inverse(y, x),
+    ),
+)
+
+
+def det(a):
+    """Determinants. The derivative needs the inverse, so it raises LinAlgError at a singular matrix."""
+    _square(a, "det")
+    return det_p(a)
+
+
+class SlogdetResult(NamedTuple):
+    """det A = sign · e^logabsdet."""
+
+    sign: object
+    logabsdet: object
+
+
+@constant
+@primitive("det_sign")
+def det_sign_p(b, x, out=None):
+    return stored(b.xp.linalg.slogdet(x)[0], out)
+
+
+@primitive("logabsdet")
+def logabsdet_p(b, x, out=None):
+    return stored(b.xp.linalg.slogdet(x)[1], out)
+
+
+custom(  # ẏ = tr(A⁻¹Ȧ)
+    logabsdet_p,
+    x=(lambda t, x: sum_(mT(inv_p(x)) * t, (-1, -2)), lambda g, x: expand_dims(g, (-1, -2)) * mT(inv_p(x))),
+)
+
+
+def slogdet(a):
+    """(sign, ln|det A|) of each real matrix."""
+    _square(a, "slogdet", real=True)
+    return SlogdetResult(det_sign_p(a), logabsdet_p(a))
