@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from minigrad import backends, core, to_device
 from minigrad.core import rules, tree
-from tests.support import ids, world
+from tests.support import environment, ids
 from tests.support.host import to_host
 from tests.support.programs import WAYS
 
@@ -18,7 +18,7 @@ settings.register_profile("suite", max_examples=50, deadline=None, derandomize=T
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")
 
-DEVICES = {"numpy": "cpu", "cupy": "cuda", "elsewhere": "elsewhere"}
+DEVICES = {"numpy": "cpu", "cupy": "cuda", "stand-in": "stand-in"}
 
 
 @pytest.hookimpl(trylast=True)  # pytest's own lines look as they are asked to
@@ -26,9 +26,9 @@ def pytest_configure(config):
     if not __debug__:
         raise pytest.UsageError("the tests need asserts: run Python without -O, and without PYTHONOPTIMIZE")
     stack = ExitStack()
-    stack.enter_context(world.settled())
+    stack.enter_context(environment.settled())
     config.add_cleanup(stack.close)
-    config.addinivalue_line("markers", "large: too much for a device that is only pretended")
+    config.addinivalue_line("markers", "large: too much for the stand-in GPU")
 
 
 def pytest_addoption(parser):
@@ -36,7 +36,7 @@ def pytest_addoption(parser):
         "--backend",
         choices=tuple(DEVICES),
         default="numpy",
-        help="where the arrays of the tests live; 'elsewhere' is a pretended device that refuses host arrays",
+        help="where the arrays of the tests live; 'stand-in' is a GPU made of NumPy and g++, which refuses host arrays",
     )
     parser.addoption(
         "--seeds", type=int, default=3, help="seeds for which every exact claim of the lecture is proved (nightly: 10)"
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config, items):
     device = config.getoption("--backend")
     if device != "numpy":
         stays = [item for item in items if "backend" in item.fixturenames]
-        if device == "elsewhere" and config.getoption("--hypothesis-profile") != "thorough":
+        if device == "stand-in" and config.getoption("--hypothesis-profile") != "thorough":
             stays = [item for item in stays if not (_is_variant(item) or "device" in item.fixturenames)]
             stays = [item for item in stays if not item.get_closest_marker("large")]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(stays)])
@@ -108,7 +108,7 @@ def device(backend):
         return backend
     if GXX is None:
         pytest.skip("kernels run on the host only with g++, which is not here")
-    return backends.get("elsewhere")
+    return backends.get("stand-in")
 
 
 @pytest.fixture(scope="session")

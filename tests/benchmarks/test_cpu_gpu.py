@@ -15,7 +15,7 @@ from rich.console import Console
 
 import minigrad as mg
 from minigrad import backends
-from tests.support.world import optional
+from tests.support.environment import optional
 from vae.models import MODELS
 
 BATCHES = (8, 32, 128, 512, 2048, 8192)

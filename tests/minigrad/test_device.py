@@ -9,20 +9,20 @@ import minigrad as mg
 from tests.support import (
     stand_in,  # noqa: F401  (registers itself)
 )
-from tests.support.world import optional
+from tests.support.environment import optional
 
 
 def test_to_device_moves_trees():
     params = {"w": np.ones(2), "n": 3, "none": None}
-    moved = mg.to_device(params, "elsewhere")
-    assert mg.device_of(moved["w"]) == "elsewhere" and moved["n"] == 3 and moved["none"] is None
+    moved = mg.to_device(params, "stand-in")
+    assert mg.device_of(moved["w"]) == "stand-in" and moved["n"] == 3 and moved["none"] is None
     back = mg.to_device(moved, "cpu")
     assert type(back["w"]) is np.ndarray and np.array_equal(back["w"], params["w"])
     assert mg.to_device(params, "cpu")["w"] is params["w"]
 
 
 def test_a_gpu_is_asynchronous_and_the_host_is_not():
-    assert mg.device.is_asynchronous("elsewhere") and not mg.device.is_asynchronous("cpu")
+    assert mg.device.is_asynchronous("stand-in") and not mg.device.is_asynchronous("cpu")
     with pytest.raises(ValueError, match="unknown device 'tpu'"):
         mg.device.is_asynchronous("tpu")
 

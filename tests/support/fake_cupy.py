@@ -1,4 +1,4 @@
-"""A CuPy that is only pretended: as much of the module as is asked before it is trusted, and the errors it raises.
+"""A stand-in for the module CuPy that computes nothing: what is asked of it before a GPU is used, and its errors.
 
 `tests/minigrad/backends/test_cuda_diagnosis.py` compares the errors with those of the real one where that is installed.
 """

@@ -6,7 +6,7 @@ import functools
 import re
 from typing import NamedTuple
 
-from tests.support.world import optional
+from tests.support.environment import optional
 
 api = optional("cuda.bindings.nvrtc", extra="kernels")
 

@@ -22,9 +22,9 @@ import pytest
 import minigrad as mg
 from minigrad.checks.catalogue import Case
 from minigrad.checks.catalogue.operation import Spelling, spell
+from tests.support.environment import installed, optional
 from tests.support.host import to_host
 from tests.support.oracles import EPS
-from tests.support.world import installed, optional
 
 Arrays = Sequence[np.ndarray]
 

@@ -1,8 +1,8 @@
-"""A device that is not there, and `CUPY`, what CuPy would be on it: NumPy arrays that refuse to meet the host's.
+"""The stand-in GPU: `CUPY` is CuPy's namespace over NumPy arrays that raise where they meet arrays of the host.
 
 It finds on any machine what only a GPU would show: an operation that mixes a host array in, that relies on 0-d results
 being NumPy scalars, that reads memory nobody wrote to, or that cannot be captured in a CUDA graph (cuda_shim/runtime.py
-says how streams capture). Kernels run too, from their source. `mg.to_device(x, "elsewhere")` moves arrays here.
+says how streams capture). Kernels run too, from their source. `mg.to_device(x, "stand-in")` moves arrays here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BLAS = {np.matmul, np.dot, np.tensordot, np.einsum, np.inner, np.vdot, np.vecdot
 
 
 class Array(np.ndarray):
-    """Memory of the pretended device. `base` is the Array this one is a view of, as on any backend."""
+    """Memory of the stand-in GPU. `base` is the Array this one is a view of, as on any backend."""
 
     parent = None
     memory = None  # of the Array that this one is a view of, in the end
@@ -247,7 +247,7 @@ def _mapped(f: Callable, x: Any) -> Any:
 
 
 def _open(x: Any, admit: bool = False) -> Any:
-    """Plain arrays in place of those from elsewhere. Raises TypeError for an array of the host."""
+    """Plain arrays in place of those of the device. Raises TypeError for an array of the host."""
     return _mapped(_admitted if admit else _opened, x)
 
 
@@ -257,7 +257,7 @@ def _admitted(x: Any) -> Any:
 
 def _opened(x: Any) -> Any:
     if type(x) is np.ndarray:
-        raise TypeError(f"a host array met one from elsewhere: {x.dtype}{list(x.shape)}")
+        raise TypeError(f"a host array met one of the device: {x.dtype}{list(x.shape)}")
     return _admitted(x)
 
 
@@ -347,6 +347,6 @@ CUPY.ndarray, CUPY.RawModule, CUPY.asnumpy, CUPY.cuda = Array, RawModule, asnump
 CUPY.get_default_memory_pool = lambda: runtime.DEFAULT_POOL
 
 
-BACKEND = make_backend(CUPY, erf, processors=2, name="elsewhere", device="elsewhere")
-backends._by_device["elsewhere"] = BACKEND
+BACKEND = make_backend(CUPY, erf, processors=2, name="stand-in", device="stand-in")
+backends._by_device["stand-in"] = BACKEND
 backends._by_type[Array] = BACKEND

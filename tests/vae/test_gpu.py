@@ -30,7 +30,7 @@ def device(request) -> str:
     if request.config.getoption("--backend") != "cupy":
         if GXX is None:
             pytest.skip("kernels run on the host only with g++, which is not here")
-        return "elsewhere"
+        return "stand-in"
     try:
         return backends.get("cuda").device
     except backends.DeviceError as error:
@@ -193,4 +193,4 @@ def test_singular_matrices_are_told_of(device):
 
 
 def test_the_stand_in_is_the_one_that_is_tested(device):
-    assert device != "elsewhere" or stand_in.BACKEND is backends.get(device)
+    assert device != "stand-in" or stand_in.BACKEND is backends.get(device)

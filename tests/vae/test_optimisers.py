@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigrad.core import tree
+from tests.support.environment import optional
 from tests.support.oracles import EPS, assert_close
-from tests.support.world import optional
 from vae.models import Affine
 from vae.optimisers import OPTIMISERS, adam, sgd
 

@@ -15,8 +15,8 @@ from minigrad.backends.cuda import backend as ours
 from minigrad.backends.cuda import machine
 from minigrad.backends.numpy.backend import BACKEND as HOST
 from tests.support import fake_cupy
+from tests.support.environment import optional
 from tests.support.fake_cupy import CUDARuntimeError, cupy, raising
-from tests.support.world import optional
 
 WHEEL = "cupy-cuda13x 14.2.0"
 OPEN = (

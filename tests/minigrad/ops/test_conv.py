@@ -19,10 +19,10 @@ from minigrad.checks.catalogue.formulas import (
 )
 from minigrad.core.interpreter import Interpreter, primitives
 from tests.support.calls import chosen
+from tests.support.environment import optional
 from tests.support.host import to_host
 from tests.support.oracles import assert_close, inner, rounding
 from tests.support.strategies import signed
-from tests.support.world import optional
 
 
 @given(problem=chosen(any_problem))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.core.interpreter import primitives
-from tests.support import limits
+from tests.support import special_values as limits
 from tests.support.calls import CALLS, laid_out
 from tests.support.checking import (
     array_functions,

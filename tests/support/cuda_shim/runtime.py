@@ -1,4 +1,4 @@
-"""Streams, graphs and memory of a device that is not there, with CuPy's names: the `cupy.cuda` of elsewhere.py.
+"""Streams, graphs and memory of a device that is not there, with CuPy's names: the `cupy.cuda` of stand_in.py.
 
 While a stream captures, nothing runs: what would run is written down, and `Graph.launch` runs it, in another order each
 time of those that the streams and events left open. As on CUDA, what the host would have to wait for is refused while

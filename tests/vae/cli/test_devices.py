@@ -32,7 +32,7 @@ def test_without_a_gpu_there_is_no_cuda(vae, images, trained, tmp_path, monkeypa
 
 @pytest.fixture
 def gpu():
-    """A device "cuda" that is pretended, and refuses arrays of the host."""
+    """The stand-in GPU as "cuda"."""
     device = replace(stand_in.BACKEND, device="cuda")
     with mock.patch.dict(backends._by_device, cuda=device):
         with mock.patch.dict(backends._by_type, {stand_in.Array: device}):

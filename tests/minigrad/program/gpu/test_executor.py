@@ -86,7 +86,7 @@ def test_launches_of_a_level_do_not_wait_for_each_other(device, there, agree, gr
     levels = executor_of(jitted, *arguments).levels
     assert [len(level) for level in levels] == [3, 1, 2]
     (graph,) = graphs
-    if device.name == "elsewhere":
+    if device.name == "stand-in":
         waits = [graph.before({number}) for number in range(6)]
         assert waits == [{0}, {1}, {2}, {0, 1, 2, 3}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 5}]
 

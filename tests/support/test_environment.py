@@ -1,4 +1,4 @@
-"""tests/world.py: the suite runs in any environment, and gives a reason for what it skips."""
+"""tests/support/environment.py: the suite runs in any environment, and gives a reason for what it skips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.world import ROOT, installed, optional
+from tests.support.environment import ROOT, installed, optional
 
 HOSTILE = {
     "HOME": "/nonexistent",
@@ -40,7 +40,7 @@ def run_tests(*options: str | Path, begin: str = "import os, sys; ", cwd: Path =
     return done.stdout
 
 
-# The world
+# The environment
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
@@ -49,7 +49,7 @@ def test_ctrl_c_is_heard():
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_process_has_the_same_world(tmp_path):
+def test_a_process_has_the_same_environment(tmp_path):
     """Our packages from any folder, an empty home, Ctrl-C and exit codes, none of the variables that matter."""
     code = """
 import json, minigrad, os, signal
@@ -66,15 +66,15 @@ raise SystemExit(7)
     assert set(HOSTILE) & set(names) == {"HOME"}
 
 
-def test_the_suite_runs_in_a_hostile_world(tmp_path):
+def test_the_suite_runs_in_a_hostile_environment(tmp_path):
     """The tests above, one of Ctrl-C in the autoencoder, one of its output, and one of files in a home."""
     told = run_tests(
-        ROOT / "tests/support/test_world.py",
+        ROOT / "tests/support/test_environment.py",
         ROOT / "tests/vae/cli/test_processes.py",
         ROOT / "tests/vae/data/test_mnist.py",
         ROOT / "tests/vae/data/test_catalogue.py",
         "-k",
-        "ctrl_c_is_heard or same_world or sigint or without_greek or cache or unknown_name",
+        "ctrl_c_is_heard or same_environment or sigint or without_greek or cache or unknown_name",
         begin=IGNORING if os.name == "posix" else "import os, sys; ",
         cwd=tmp_path,
         **HOSTILE,
@@ -84,7 +84,7 @@ def test_the_suite_runs_in_a_hostile_world(tmp_path):
 
 
 def test_without_asserts_there_are_no_tests():
-    command = [sys.executable, "-O", "-m", "pytest", "-p", "no:cacheprovider", "tests/support/test_world.py"]
+    command = [sys.executable, "-O", "-m", "pytest", "-p", "no:cacheprovider", "tests/support/test_environment.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "ERROR: the tests need asserts" in done.stderr and "Traceback" not in done.stderr
@@ -117,7 +117,7 @@ def test_what_is_not_installed_or_too_old_is_a_skip(tmp_path, monkeypatch):
         with pytest.raises(pytest.skip.Exception, match=rf"^{name} is not installed: pip install '\.\[test\]'$"):
             optional(name, extra="test")
     assert optional("json", extra="test") is json
-    monkeypatch.setattr("tests.support.world.OLDEST", {"pytest": "999"})
+    monkeypatch.setattr("tests.support.environment.OLDEST", {"pytest": "999"})
     with pytest.raises(pytest.skip.Exception, match=rf"^pytest {pytest.__version__} is older than 999: pip install"):
         optional("pytest", extra="test")
 

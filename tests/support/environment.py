@@ -1,4 +1,4 @@
-"""The world that tests need, whatever the one they are started in: signals, environment, home, and what is installed.
+"""What tests need whatever environment they are started in: signals, variables, a home, and what is installed.
 
 Processes that tests start inherit it.
 """
