@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.core import vectors
 from minigrad.core.errors import OperandTypeError
+from minigrad.core.reverse import Reverse
 from tests.support.host import to_host
 from tests.support.oracles import assert_close
 from tests.support.strategies import broadcasting, signed
@@ -53,6 +54,9 @@ def test_derivatives_take_the_dtype_of_what_they_belong_to(xp):
 def test_promotion_leaves_weak_numbers_and_complex_values(xp):
     real, complex_ = xp.ones(2, np.float32), xp.ones(2, np.complex64)
     assert vectors.promote(2, np.dtype(np.float64)) == 2 and isinstance(vectors.promote(2, np.dtype(np.float64)), int)
+    with Reverse() as tape:
+        traced = tape.watch(2.0)
+        assert vectors.promote(traced, np.dtype(np.float32)) is traced
     assert vectors.promote(real, np.dtype(np.float64)).dtype == np.float64
     assert vectors.promote(xp.asarray([1, 2]), np.dtype(np.float64)).dtype == np.float64
     assert vectors.promote(complex_, np.dtype(np.float64)) is complex_
