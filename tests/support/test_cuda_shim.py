@@ -241,7 +241,7 @@ def test_limits_of_cuda():
 
 
 def test_sources_that_do_not_compile():
-    with pytest.raises(cuda_shim.CompileException, match=r"kernels:2:.*nothing"):
+    with pytest.raises(cuda_shim.CompileException, match=r"\.cu:2:.*nothing"):
         cuda_shim.RawModule(code='\nextern "C" __global__ void f() { nothing(); }').get_function("f")
     with pytest.raises(cuda_shim.CompileException, match="no kernel"):
         MODULE.get_function("nothing")

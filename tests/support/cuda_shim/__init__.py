@@ -31,7 +31,7 @@ FLAGS = (
     "-Wall -Werror -Wno-unknown-pragmas -Wno-unused-function -Wno-sign-compare"
 )
 ORDERS = "forwards", "backwards", "shuffled"
-WHOLE = '#include "{shim}"\nnamespace kernels {{\n#line 1 "kernels"\n{code}\n}}\n'
+WHOLE = '#include "{shim}"\nnamespace kernels {{\n#line 1 "{source}"\n{code}\n}}\n'
 KERNEL = re.compile(r'extern\s+"C"\s+(__attribute__\(\(used\)\)\s+void\s+(\w+)\s*\()')  # when preprocessed
 PLAIN, MARKED = re.compile(r'(extern\s+"C"\s+)__global__\s+void'), r"\1__attribute__((used)) void"  # as preprocessed
 LAUNCHERS = """
@@ -164,12 +164,13 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
     if not library.exists():
         folder.mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            shim = _precompiled(command, folder)
+            shim, source = _precompiled(command, folder), folder / f"{key}.cu"
+            source.write_text(code)  # for debuggers, and whoever reads
             if "#define" in code:  # macros may make kernels
-                text = _gxx([*command, "-E", "-x", "c++", "-"], WHOLE.format(shim=SHIM, code=code))
+                text = _gxx([*command, "-E", "-x", "c++", "-"], WHOLE.format(shim=SHIM, source=source, code=code))
                 language = "c++-cpp-output"
             else:
-                text, language = WHOLE.format(shim=shim, code=PLAIN.sub(MARKED, code)), "c++"
+                text, language = WHOLE.format(shim=shim, source=source, code=PLAIN.sub(MARKED, code)), "c++"
             launchers = LAUNCHERS.format() + "".join(LAUNCHER.format(name) for _, name in KERNEL.findall(text))
             text = KERNEL.sub(r"\1", text)  # in C++ a kernel may have the name of a C function
             _gxx([*command, "-shared", "-x", language, "-", "-o", f"{own}/made.so"], text + launchers)
