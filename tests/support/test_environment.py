@@ -70,7 +70,7 @@ def test_the_suite_runs_in_a_hostile_environment(tmp_path):
     """The tests above, one of Ctrl-C in the autoencoder, one of its output, and one of files in a home."""
     told = run_tests(
         ROOT / "tests/support/test_environment.py",
-        ROOT / "tests/vae/cli/test_processes.py",
+        ROOT / "tests/vae/cli/test_main.py",
         ROOT / "tests/vae/data/test_mnist.py",
         ROOT / "tests/vae/data/test_catalogue.py",
         "-k",

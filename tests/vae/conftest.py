@@ -1,29 +1,68 @@
-"""With `--backend` other than numpy, modules that ask for it train, evaluate, draw and check on that device."""
+"""What tests of vae share: functions that compute on the device of this run (see `--backend`), images, and a run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from unittest import mock
+
 import pytest
 
-from tests.support.vae.small_runs import SMALL, save_images
-from vae import cli, gradients
-from vae.cli import check, runs, train
-from vae.runs import load_trainer
-from vae.trainer import make_trainer
+from minigrad import backends
+from tests.support import stand_in
+from tests.support.vae.small_runs import SMALL, assert_refused, save_images, snapshot
+from vae import cli, gradients, runs, trainer
+
+COMPUTING = ("check", "train", "evaluate", "sample", "reconstruct")  # the commands that take --device
+
+
+@pytest.fixture(scope="session")
+def make_trainer(backend) -> Callable:
+    """`trainer.make_trainer` on the device of this run, unless another one is given."""
+    return lambda config, image_shape, device=backend.device: trainer.make_trainer(config, image_shape, device)
+
+
+@pytest.fixture(scope="session")
+def load_trainer(backend) -> Callable:
+    """`runs.load_trainer` on the device of this run."""
+    return lambda out: runs.load_trainer(out, backend.device)
+
+
+@pytest.fixture(scope="session")
+def check(backend) -> Callable:
+    """`gradients.check` on the device of this run."""
+    return lambda *given, **more: gradients.check(*given, device=backend.device, **more)
+
+
+@pytest.fixture(scope="session")
+def pretended_gpu() -> Callable:
+    """A function whose block has a device "cuda", which is the stand-in: it refuses arrays of the host."""
+
+    @contextmanager
+    def pretend() -> Iterator[None]:
+        device = replace(stand_in.BACKEND, device="cuda")
+        with (
+            mock.patch.dict(backends._by_device, cuda=device),
+            mock.patch.dict(backends._by_type, {stand_in.Array: device}),
+        ):
+            yield
+
+    return pretend
 
 
 @pytest.fixture(scope="module")
-def on_the_device_of_this_run(backend):
-    """The default device of functions that take one, and of the command line."""
-    if backend.name == "numpy":
-        yield
-        return
-    usual = runs.choose_device
-    with pytest.MonkeyPatch.context() as patch:
-        for function in (make_trainer, load_trainer, gradients.check):
-            patch.setattr(function, "__defaults__", (*function.__defaults__[:-1], backend.device))
-        for module in (check, runs, train):
-            patch.setattr(module, "choose_device", lambda name: backend.device if name == "cpu" else usual(name))
-        yield
+def run_command(backend, pretended_gpu) -> Callable:
+    """`cli.main` that computes on the device of this run, unless a device is given: the exit code."""
+
+    def call(*arguments: object) -> int:
+        words = list(map(str, arguments))
+        if backend.name == "numpy" or "--device" in words or not set(words) & set(COMPUTING):
+            return cli.main(words)
+        with nullcontext() if backend.device == "cuda" else pretended_gpu():
+            return cli.main([*words, "--device", "cuda"])
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +72,15 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, images):
+def trained(tmp_path_factory, images, run_command):
     """A finished run."""
     out = tmp_path_factory.mktemp("runs") / "trained"
-    assert cli.main(["train", "--data", images, *SMALL, "--out", str(out)]) == 0
+    assert run_command("train", "--data", images, *SMALL, "--out", out) == 0
     return out
 
 
 @pytest.fixture
-def vae(capsys, monkeypatch, tmp_path):
+def vae(capsys, monkeypatch, tmp_path, run_command):
     """Runs a command line in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VAE_DATA", str(tmp_path / "no-cache"))
@@ -49,9 +88,26 @@ def vae(capsys, monkeypatch, tmp_path):
     def call(*arguments):
         capsys.readouterr()
         try:
-            code = cli.main([str(a) for a in arguments])
+            code = run_command(*arguments)
         except SystemExit as stop:
             code = stop.code
         return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def refuse(vae, images, trained, tmp_path):
+    """Asserts that a command line is refused in one sentence with these parts, and that nothing is written.
+
+    IMAGES stands for a file of images, TRAINED for the folder of a run.
+    """
+    fill = lambda text: text.replace("IMAGES", images).replace("TRAINED", str(trained))
+
+    def call(arguments, said):
+        before = snapshot(trained)
+        assert_refused(vae(*map(fill, arguments)), *map(fill, said))
+        assert snapshot(trained) == before
+        assert list(tmp_path.iterdir()) == []
 
     return call

@@ -35,36 +35,25 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         from vae.lecture.page import page
         from vae.lecture.run import run as compute
 
-    slides = sorted({c.slide for c in CLAIMS})
-    unknown = [n for n in options.slide or () if n not in slides]
-    if unknown:
-        raise UserError(f"there is no claim on slide {unknown[0]}: choose from {', '.join(map(str, slides))}")
-    chosen = [c for c in CLAIMS if (not options.slide or c.slide in options.slide) and not (options.exact and c.images)]
-    chosen.sort(key=lambda c: c.slide)
-    if not chosen:
-        raise UserError("the claims of these slides need images: leave out --exact")
-    unread = {"data", "data_dir", "train_size", "test_size"} & set(given)
-    if unread and not any(c.images for c in chosen):
-        options_given = ", ".join("--" + name.replace("_", "-") for name in sorted(unread))
-        raise UserError(f"none of these claims needs images: leave out {options_given}")
+    claims = _choose(CLAIMS, options, given)
     size = given.get("train_size"), given.get("test_size")
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     setting = Setting(options.seed, **places, size=None if size == (None, None) else size)
     source = "no images needed"
-    if any(c.images for c in chosen):  # too few are said now
+    if any(claim.images for claim in claims):  # too few are said now
         source = " ".join((setting.images.source, *setting.images.notes))
     out = options.held.enter_context(folders.claim(options.out, Path("runs/lecture"), options.force))
     console = terminal.console(stderr=options.json)
     if not options.json:
-        console.print(f"{len(chosen)} claims; all of the lecture's take four to five CPU minutes")
+        console.print(f"{len(claims)} claims; all of the lecture's take four to five CPU minutes")
     with terminal.progress(console) as progress:
-        bar = progress.add_task("", total=len(chosen))
+        bar = progress.add_task("", total=len(claims))
 
         def on_claim(claim: Any) -> None:
             progress.update(bar, advance=0 if not progress.tasks[0].description else 1)
             progress.update(bar, description=f"slide {claim.slide}: {claim.says}")
 
-        rows = compute(chosen, setting, on_claim)
+        rows = compute(claims, setting, on_claim)
     folders.clear(out)
     for row in rows:
         if row.picture is not None:
@@ -73,7 +62,31 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     passed = all(row.sides.passed for row in rows)
     if options.json:
         print(json.dumps({"claims": [row.to_dict() for row in rows], "passed": passed}, allow_nan=False))
-        return 0 if passed else 1
+    else:
+        terminal.print_table(console, _make_table(rows, options.seed))
+        console.print(f"{'every claim holds' if passed else 'A CLAIM FAILS'}; the page is {out / 'lecture.html'}")
+    return 0 if passed else 1
+
+
+def _choose(claims: list[Any], options: Namespace, given: dict[str, Any]) -> list[Any]:
+    """The claims of the slides asked for, in the order of the slides. Raises UserError if there are none."""
+    slides = sorted({claim.slide for claim in claims})
+    unknown = [number for number in options.slide or () if number not in slides]
+    if unknown:
+        raise UserError(f"there is no claim on slide {unknown[0]}: choose from {', '.join(map(str, slides))}")
+    chosen = [claim for claim in claims if claim.slide in (options.slide or slides)]
+    chosen = sorted((claim for claim in chosen if not (options.exact and claim.images)), key=lambda claim: claim.slide)
+    if not chosen:
+        raise UserError("the claims of these slides need images: leave out --exact")
+    unread = {"data", "data_dir", "train_size", "test_size"} & set(given)
+    if unread and not any(claim.images for claim in chosen):
+        options_given = ", ".join("--" + name.replace("_", "-") for name in sorted(unread))
+        raise UserError(f"none of these claims needs images: leave out {options_given}")
+    return chosen
+
+
+def _make_table(rows: list[Any], seed: int) -> Table:
+    """A line for each claim: its two sides, how far they are apart, and how far they may be."""
     table = Table(
         Column("slide", justify="right"),
         Column("claim", ratio=1, min_width=24),
@@ -82,7 +95,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         Column("right", justify="right", no_wrap=True),
         Column("error / allowed", no_wrap=True),
         "",
-        title=f"both sides of {len(rows)} claims, seed {options.seed}",
+        title=f"both sides of {len(rows)} claims, seed {seed}",
         caption="errors are relative to the largest entry, or to 1; se: in standard errors of the draws",
     )
     for row in rows:
@@ -94,6 +107,4 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         )
         numbers = f"{s.left:.6g}", s.relation, f"{s.right:.6g}", allowed
         table.add_row(str(row.claim.slide), row.claim.says, *numbers, "holds" if s.passed else "FAILS")
-    terminal.print_table(console, table)
-    console.print(f"{'every claim holds' if passed else 'A CLAIM FAILS'}; the page is {out / 'lecture.html'}")
-    return 0 if passed else 1
+    return table

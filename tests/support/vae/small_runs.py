@@ -1,6 +1,9 @@
 """What tests of the command line share."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from minigrad import backends
 from tests.support.vae import truth
 
 SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch", "16"]
+NEW = ["train", "--data", "IMAGES", *SMALL, "--out", "new"]  # see the fixture `refuse`
 WRITTEN = {"checkpoint.safetensors", "config.json", "metrics.jsonl", "curves.png", "reconstructions.png", "samples.png"}
 
 
@@ -37,3 +41,14 @@ def has_gpu() -> bool:
 
 def snapshot(folder: Path) -> dict:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def environment(**more: str) -> dict:
+    """The environment of a process whose warnings are errors."""
+    return {**os.environ, "PYTHONWARNINGS": "error", **more}
+
+
+def process(*arguments, cwd: Path, **more) -> subprocess.CompletedProcess:
+    """python -m vae in a process of its own, until it ends."""
+    command = [sys.executable, "-m", "vae", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=60)

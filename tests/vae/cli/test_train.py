@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.vae.small_runs import SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
+from tests.support.vae.small_runs import NEW, SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
 from vae import checkpoints, training
 from vae.config import Config
 from vae.explain import explain_loss
 from vae.runs import CHECKPOINT
-
-pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
 
 def test_train_writes_a_run_and_says_what_it_implies(vae, images, tmp_path):
@@ -53,14 +51,6 @@ def test_training_begins_with_what_its_loss_says(vae, images, tmp_path):
     assert str(explain_loss(config, (4, 4, 1))) in out
     assert vae("check", "--checkpoint", "run")[0] == 0
     assert vae("evaluate", "--checkpoint", "run")[0] == 0
-
-
-@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
-def test_check_takes_the_options_of_the_loss(vae, decoder):
-    small = ["--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "5"]
-    code, out, _ = vae("check", *small, "--decoder", decoder, "--reduction", "mean", "--beta", "0.01", "--clamp", "4")
-    assert code == 0
-    assert "passed: largest error" in out
 
 
 def test_train_chooses_a_new_folder_each_time(vae, images, tmp_path):
@@ -155,15 +145,6 @@ def test_the_seed_decides_everything(vae, images, tmp_path):
     assert elbo[0] == elbo[1] != elbo[2]
 
 
-def test_options_before_the_command_count(vae, images, tmp_path):
-    """argparse would let the command's own defaults replace them without a word."""
-    code, *_ = vae("--out", "run", "--seed", "7", "train", "--data", images, *SMALL, "--epochs", "1")
-    assert code == 0
-    assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == 7
-    assert_refused(vae("--out", "run", "train", "--data", images, *SMALL), "already holds files")
-    assert vae("--out", "run", "--force", "train", "--data", images, *SMALL, "--epochs", "1")[0] == 0
-
-
 # An existing run is safe
 
 
@@ -210,3 +191,69 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
     assert vae("sample", "--checkpoint", "run")[0] == 0
     for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--colour", "red"], ["unrecognized arguments: --colour red"]),
+        (["train", "extra"], ["unrecognized arguments: extra"]),
+        (["train", "--model"], ["--model: expected one argument"]),
+        (["train", "--model", "gan"], ["invalid choice: 'gan'", "mlp", "conv"]),
+        (["train", "--decoder", "poisson"], ["invalid choice: 'poisson'", "laplace"]),
+        (["train", "--optimiser", "lion"], ["invalid choice: 'lion'"]),
+        (["train", "--form", "open"], ["invalid choice: 'open'"]),
+        (["train", "--device", "tpu"], ["invalid choice: 'tpu'"]),
+        *[
+            (["train", f"--{name}", value], [f"--{name}", value])
+            for name in ("latent", "hidden", "epochs", "batch", "train-size", "test-size")
+            for value in ("0", "-1", "1.5", "many", "10000000000")
+        ],
+        *[(["train", "--learning-rate", v], ["--learning-rate", v]) for v in ("0", "-1", "nan", "inf", "fast")],
+        *[(["train", "--seed", v], ["--seed", v]) for v in ("-1", "x", str(2**64))],
+        ([*NEW, "--momentum", "1"], ["momentum lies in [0, 1), got 1.0"]),
+        ([*NEW, "--momentum", "nan"], ["momentum lies in [0, 1), got nan"]),
+        *[
+            ([*NEW, "--decoder", "gaussian", "--sigma", v], ["sigma must be a positive number", "'learned'", v])
+            for v in ("0", "-2", "nan", "inf", "1e200", "wide")
+        ],
+        (["train", "--reduction", "max"], ["invalid choice: 'max'", "sum", "mean"]),
+        *[([*NEW, f"--beta={v}"], ["beta must be 0 or lie in 1e-9 … 1e9", v]) for v in ("-1.0", "nan", "inf")],
+        *[([*NEW, f"--clamp={v}"], ["clamp must lie in 0.001 … 80", v]) for v in ("0.0", "-1.0", "nan", "inf")],
+        (["train", "--beta", "small"], ["--beta", "small"]),
+        ([*NEW, "--sigma", "learned"], ["the bernoulli decoder has no σ"]),
+        ([*NEW, "--sigma", "0.5"], ["the bernoulli decoder has no σ"]),
+        ([*NEW, "--data", "cats"], ["unknown dataset 'cats'", "mnist"]),
+        ([*NEW, "--data", "none.npz"], ["there is no file or folder none.npz"]),
+        ([*NEW, "--data", "binarized-mnist", "--data-dir", "nowhere"], ["nowhere", "is not a folder"]),
+        ([*NEW, "--data", "mnist", "--data-dir", "."], ["no file"]),
+        ([*NEW, "--train-size", "51"], ["images has 50 train images, 51 were asked for"]),
+        (["train", "--resume"], ["--resume needs --out"]),
+        (["train", "--resume", "--out", "nowhere"], ["no checkpoint at nowhere/checkpoint.safetensors"]),
+        ([*NEW, "--out", "x" * 300], ["File name too long"]),
+        ([*NEW, "--out", "/proc/vae"], ["cannot write to the folder /proc/vae"]),
+        ([*NEW, "--latent", "1000000000"], ["--latent 1000000000 and --hidden 8", "choose fewer"]),
+        ([*NEW, "--hidden", "1000000000"], ["--latent 2 and --hidden 1000000000", "choose fewer"]),
+        (["train", "--out", "TRAINED", "--resume", "--latent", "3"], ["the run has --latent 2, not 3"]),
+        (["train", "--out", "TRAINED", "--resume", "--seed", "5"], ["the run has --seed 0, not 5"]),
+        (["train", "--out", "TRAINED", "--resume", "--beta", "2"], ["the run has --beta 1.0, not 2.0"]),
+        (["train", "--out", "TRAINED", "--resume", "--clamp", "2"], ["the run has --clamp left out, not 2.0"]),
+        (["train", "--out", "TRAINED", "--resume", "--train-size", "9"], ["the run has --train-size left out, not 9"]),
+        (["train", "--out", "TRAINED", "--resume", "--epochs", "1"], ["TRAINED is already beyond 1 epochs"]),
+    ],
+    ids=lambda x: " ".join(x)[:60],
+)
+def test_wrong_input_gets_one_sentence_and_writes_nothing(refuse, arguments, said):
+    refuse(arguments, said)
+
+
+def test_a_file_where_a_folder_should_be(vae, images, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    train = ["train", "--data", images, *SMALL]
+    assert_refused(vae(*train, "--out", "file"), "file is a file, not a folder")
+    assert_refused(vae(*train, "--out", "file", "--force"), "file is a file, not a folder")
+    assert_refused(vae(*train, "--out", "file/run"), "cannot write to the folder file/run: Not a directory")
+    assert_refused(vae("--out", "file"), "file is a file, not a folder")
+    assert_refused(vae("check", "--picture", "file/x.png"), "cannot write to the folder file: ")
+    assert_refused(vae("evaluate", "--checkpoint", "file"), "no checkpoint at file/checkpoint.safetensors")
+    assert (tmp_path / "file").read_text() == "precious"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.support.vae.small_runs import assert_refused
 from vae.cli import main
 from vae.lecture import CLAIMS
 from vae.lecture.claims import claim, equal
@@ -65,3 +66,9 @@ def test_a_folder_that_cannot_be_written_to_or_holds_files(tmp_path, capsys):
         assert main(["lecture", "--slide", "7", "--out", str(out)]) == 2
         assert sentence in capsys.readouterr().err
     assert (tmp_path / "full" / "mine").read_text() == "keep"
+
+
+def test_data_for_claims_that_need_none_is_refused(vae):
+    for chosen in (["--exact"], ["--slide", "8"]):
+        refused = vae("lecture", *chosen, "--data", "none.npy", "--test-size", "5")
+        assert_refused(refused, "none of these claims needs images: leave out --data, --test-size")

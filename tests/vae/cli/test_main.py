@@ -1,4 +1,4 @@
-"""python -m vae as a process: exit codes, signals, pipes and terminals."""
+"""vae/cli/__init__.py: exit codes, signals, pipes and terminals of python -m vae."""
 
 import builtins
 import json
@@ -12,22 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.vae.small_runs import SMALL, WRITTEN, assert_refused
-from vae import checkpoints
+import minigrad as mg
+from tests.support.vae.small_runs import NEW, SMALL, WRITTEN, assert_refused, environment, process
+from vae import checkpoints, training
 from vae.errors import CheckpointError
 from vae.runs import CHECKPOINT, load_trainer
 
-pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-def environment(**more: str) -> dict:
-    return {**os.environ, "PYTHONWARNINGS": "error", **more}
-
-
-def process(*arguments, cwd: Path, **more):
-    command = [sys.executable, "-m", "vae", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=60)
 
 
 def usual_signals() -> None:
@@ -60,30 +51,6 @@ def test_processes_end_with_their_exit_code(tmp_path, trained):
     assert (done.returncode, done.stderr) == (0, "")
     json.loads(done.stdout)
     assert_refused((lambda p: (p.returncode, p.stdout, p.stderr))(process("sample", "--checkpoint", "x", cwd=tmp_path)))
-
-
-def test_the_users_settings_of_matplotlib_change_no_picture(tmp_path, trained):
-    """Those of a folder, of the environment (as Colab and Jupyter set it), and a cache that cannot be written."""
-    assert process("sample", "--checkpoint", trained, "--out", "usual.png", cwd=tmp_path).returncode == 0
-    (tmp_path / "matplotlibrc").write_text(
-        "text.usetex: True\nfont.family: Nowhere\nsavefig.bbox: tight\naxes.facecolor: black\nsavefig.dpi: 30\n"
-    )
-    backend = "module://matplotlib_inline.backend_inline"
-    done = process("sample", "--checkpoint", trained, "--out", "odd.png", cwd=tmp_path, MPLBACKEND=backend)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "odd.png").read_bytes() == (tmp_path / "usual.png").read_bytes()
-    assert process("--help", cwd=tmp_path, MPLBACKEND="nonsense").returncode == 0
-
-
-def test_what_draws_nothing_does_not_import_matplotlib(tmp_path, trained):
-    code = (
-        "import sys; from vae import cli; "
-        "code = cli.main(sys.argv[1:]); sys.exit(code or ('matplotlib' in sys.modules) * 5)"
-    )
-    for command in (["evaluate", "--checkpoint", trained], ["check", "--checkpoint", trained, "--coordinates", "1"]):
-        run = [sys.executable, "-c", code, *map(str, command)]
-        done = subprocess.run(run, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_terminal_without_greek(tmp_path, images):
@@ -249,3 +216,46 @@ def test_too_little_memory_for_blas_is_one_sentence():
     assert done.stderr == (
         "python -m vae: the limit of memory is 200000 KB: raise it to 250000 KB or more, with ulimit -v\n"
     )
+
+
+def test_help_is_not_an_error(vae):
+    for command in ([], ["check"], ["train"], ["evaluate"], ["sample"], ["reconstruct"]):
+        code, out, err = vae(*command, "--help")
+        assert (code, err) == (0, "")
+        assert out.startswith("usage: python -m vae")
+
+
+def test_options_before_the_command_count(vae, images, tmp_path):
+    """argparse would let the command's own defaults replace them without a word."""
+    code, *_ = vae("--out", "run", "--seed", "7", "train", "--data", images, *SMALL, "--epochs", "1")
+    assert code == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["seed"] == 7
+    assert_refused(vae("--out", "run", "train", "--data", images, *SMALL), "already holds files")
+    assert vae("--out", "run", "--force", "train", "--data", images, *SMALL, "--epochs", "1")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["paint"], ["invalid choice: 'paint'", "train", "evaluate"]),
+    ],
+    ids=lambda x: " ".join(x)[:60],
+)
+def test_wrong_input_gets_one_sentence_and_writes_nothing(refuse, arguments, said):
+    refuse(arguments, said)
+
+
+def test_sizes_beyond_memory(vae, images, monkeypatch):
+    def exhausted(*args, **kwargs):
+        return np.empty((2**46, 2**10), np.float32)  # 2⁵⁸ bytes: more than any address space has
+
+    monkeypatch.setattr(training, "make_trainer", exhausted)
+    said = "there is not enough memory for these sizes (Unable to allocate 256. PiB"
+    assert_refused(vae(*[a.replace("IMAGES", images) for a in NEW]), said)
+
+
+def test_an_operation_beyond_memory(vae, images, monkeypatch):
+    wide = np.broadcast_to(np.float32(1), (2**30, 2**28))
+    monkeypatch.setattr(training, "make_trainer", lambda *args: mg.exp(wide))
+    result = vae(*[a.replace("IMAGES", images) for a in NEW])
+    assert_refused(result, "python -m vae: exp(float32[1073741824, 268435456]): not enough", "use a smaller batch")

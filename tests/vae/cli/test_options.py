@@ -1,4 +1,4 @@
-"""Paths on the command line: home folders, and names that shells, terminals and pathlib take for something else."""
+"""vae/cli/options.py: home folders, and names that shells, terminals and pathlib take for something else."""
 
 import json
 import pwd
@@ -11,8 +11,6 @@ from vae import pictures  # noqa: F401  (Matplotlib makes folders in the home wh
 from vae.config import Config
 from vae.data import DataError, load
 from vae.data.places import cache_root, expand_home
-
-pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""python -m vae check: what it reports and draws, and that a planted mistake is exit code 1."""
+
+import json
+
+import pytest
+
+from minigrad.core.interpreter import primitives
+
+
+def test_check_as_json(vae):
+    code, out, err = vae("check", "--hidden", "4", "--latent", "2", "--images", "2", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out, parse_constant=pytest.fail)
+    assert set(report) == {
+        *("parameters", "max_relative_error", "passed"),  # what the issue asks for, and what else there is to know
+        *("directions", "adjoint_gap", "tolerance", "adjoint_tolerance", "verdict"),
+    }
+    assert report["passed"] is True
+    assert report["max_relative_error"] <= report["tolerance"] == 1e-7
+    sizes = {p["name"]: (p["shape"], p["coordinates"]) for p in report["parameters"]}
+    assert sizes["encoder.hidden.0.w"] == ([784, 4], 30)
+    assert sizes["encoder.mean.b"] == ([2], 2)
+    for p in report["parameters"]:
+        counts = {"coordinates", "kinks", "redrawn", "undecided"}
+        assert set(p) == {"name", "shape", *counts, "uncertainty", "max_relative_error"}
+    assert report["max_relative_error"] == max(
+        [p["max_relative_error"] for p in report["parameters"]] + [report["directions"]["max_relative_error"]]
+    )
+
+
+def test_check_as_a_table_and_a_picture(vae, tmp_path):
+    code, out, err = vae("check", "--hidden", "4", "--latent", "2", "--images", "2", "--picture", "plots/a.png")
+    assert (code, err) == (0, "")
+    assert "encoder.hidden.0.w" in out
+    assert "passed: largest error" in out
+    assert (tmp_path / "plots/a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_check_of_a_trained_run(vae, trained):
+    code, out, _ = vae("check", "--checkpoint", trained, "--json", "--seed", "2")
+    assert code == 0
+    assert json.loads(out)["parameters"][0]["shape"] == [16, 8]
+
+
+@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
+def test_check_takes_the_options_of_the_loss(vae, decoder):
+    small = ["--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "5"]
+    code, out, _ = vae("check", *small, "--decoder", decoder, "--reduction", "mean", "--beta", "0.01", "--clamp", "4")
+    assert code == 0
+    assert "passed: largest error" in out
+
+
+@pytest.mark.parametrize("factor", [1.001, float("nan")])
+def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
+    """Exit code 1, no traceback, JSON that parses, and a picture of the entries that are numbers."""
+    rule = primitives["relu"].rule
+
+    class Wrong:
+        def __getattr__(self, name):
+            return getattr(rule, name)
+
+        def vjp(self, *args):
+            return [g if g is None else g * factor for g in rule.vjp(*args)]
+
+    monkeypatch.setattr(primitives["relu"], "rule", Wrong())
+    check = ["check", "--hidden", "4", "--latent", "2", "--images", "2", "--picture", "a.png"]
+    code, out, err = vae(*check, "--json")
+    assert (code, err) == (1, "")
+    assert json.loads(out, parse_constant=pytest.fail)["passed"] is False
+    assert (tmp_path / "a.png").exists()
+    code, out, err = vae(*check)
+    assert (code, err) == (1, "")
+    assert "FAILED: largest error" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "--clamp", "0"], ["clamp must lie in 0.001 … 80"]),
+        (["check", "--coordinates", "0"], ["--coordinates"]),
+        (["check", "--images", "-4"], ["--images"]),
+        (["check", "--checkpoint", "nowhere"], ["no checkpoint at nowhere/checkpoint.safetensors"]),
+        (["check", "--picture", "/proc/vae/x.png"], ["cannot write to the folder /proc/vae"]),
+        (["check", "--model", "conv", "--latent", "1000000000"], ["--latent 1000000000 do not fit"]),
+        (["check", "--checkpoint", "TRAINED", "--model", "conv"], ["the run has --model mlp, not conv"]),
+        (["check", "--checkpoint", "TRAINED", "--reduction", "mean"], ["the run has --reduction sum, not mean"]),
+    ],
+    ids=lambda x: " ".join(x)[:60],
+)
+def test_wrong_input_gets_one_sentence_and_writes_nothing(refuse, arguments, said):
+    refuse(arguments, said)

@@ -1,0 +1,187 @@
+"""python -m vae evaluate: the bounds it prints, and of which images."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minigrad as mg
+from minigrad.core import tree
+from tests.support.vae import truth
+from tests.support.vae.small_runs import SMALL, assert_refused
+from vae import evaluation, training
+from vae.config import Config
+from vae.data import load
+from vae.runs import load_state, load_trainer
+
+
+def test_evaluate_as_json(vae, trained):
+    code, out, err = vae("evaluate", "--checkpoint", trained, "--importance", "5", "--json")
+    assert (code, err) == (0, "")
+    scores = json.loads(out, parse_constant=pytest.fail)
+    bounds = ["negative_elbo_closed", "distortion", "rate", "negative_elbo_sampled", "negative_importance_bound_5"]
+    assert list(scores) == ["images", *bounds]
+    assert scores["images"] == 20
+    again = json.loads(vae("evaluate", "--checkpoint", trained, "--importance", "5", "--json")[1])
+    other = json.loads(vae("evaluate", "--checkpoint", trained, "--seed", "1", "--json")[1])
+    assert again == scores
+    assert other["negative_elbo_closed"] != scores["negative_elbo_closed"]
+
+
+def test_evaluate_measures_the_whole_test_set_of_the_run(vae, trained, images):
+    """The number is that of plain NumPy on all 20 test images."""
+    from minigrad.core import tree
+
+    state = load_state(load_trainer(trained), trained)
+    with np.load(images) as arrays:
+        y = arrays["test"].astype(np.float64)
+    noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
+    parameters = tree.map(lambda x: x.astype(np.float64), mg.to_device(state.parameters, "cpu"))
+    likelihood = Config().make_likelihood()
+    scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
+    for form in ("closed", "sampled"):
+        expected = -np.mean(truth.elbo("mlp", likelihood, parameters, y, noise, form))
+        assert abs(scores[f"negative_elbo_{form}"] - expected) <= 1e-5 * expected  # float32, some dozen operations
+
+
+def test_evaluate_gives_rate_and_distortion_apart(vae, trained, images):
+    """Against the textbook's formulas on the run's own parameters and noise."""
+    scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
+    trainer = load_trainer(trained)
+    parameters = load_state(trainer, trained).parameters
+    parameters = tree.map(lambda x: x.astype(np.float64), mg.to_device(parameters, "cpu"))
+    y = np.load(images)["test"].astype(np.float64)
+    noise = mg.random.normal(mg.random.key(0), (len(y), trainer.model.latent), np.float32)
+    mean, log_std = truth.encode("mlp", parameters.encoder, y)
+    pixels = truth.decode("mlp", parameters.decoder, mean + np.exp(log_std) * noise, y.shape[1:])
+    p = truth.sigmoid(pixels)
+    distortion = -np.mean(np.sum(y * np.log(p) + (1 - y) * np.log(1 - p), (1, 2, 3)))
+    rate = np.mean(np.sum((mean**2 + np.exp(2 * log_std) - 1) / 2 - log_std, 1))
+    np.testing.assert_allclose([scores["distortion"], scores["rate"]], [distortion, rate], rtol=1e-5)
+    assert scores["negative_elbo_closed"] == scores["distortion"] + scores["rate"]
+    code, out, err = vae("evaluate", "--checkpoint", trained)
+    assert (code, err) == (0, "") and all(f" {scores[name]:.3f} " in out for name in scores if name != "images")
+
+
+def test_evaluate_shows_progress_of_every_draw(trained):
+    seen = []
+    trainer = load_trainer(trained)
+    parameters = load_state(trainer, trained).parameters
+    images = np.ones((1200, 4, 4, 1), np.float32)
+    parameters, images, key = mg.to_device((parameters, images, mg.random.key(0)), trainer.device)
+    common = (trainer.autoencoder(parameters), images, key)
+    evaluation.mean_elbo(*common, on_images=seen.append)
+    assert seen == [500, 500, 200]
+    evaluation.mean_importance_bound(*common, 2, on_images=seen.append)
+    assert seen[3:] == [500, 500, 500, 500, 200, 200]
+
+
+def test_a_profiled_sigma_needs_an_epoch(vae, images, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "profile_log_sigma", stop)
+        options = ["--decoder", "gaussian", "--sigma", "profiled"]
+        assert vae("train", "--data", images, *SMALL, *options, "--out", "run")[0] == 130
+    assert_refused(vae("evaluate", "--checkpoint", "run"), "run has no σ yet")
+    assert vae("train", "--out", "run", "--resume")[0] == 0
+    assert vae("evaluate", "--checkpoint", "run")[0] == 0
+
+
+def test_without_a_thread_for_the_progress_bar(vae, trained, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    assert vae("evaluate", "--checkpoint", trained)[0] == 0
+
+
+def test_copies_of_one_image_train_and_are_scored_with_a_warning(vae, tmp_path):
+    np.save(tmp_path / "blank.npy", np.zeros((60, 4, 4), np.uint8))
+    oddity = "All 60 images are the same, and blank: there is nothing to learn."
+    copies = "6 of 6 test images of blank are copies of training images"
+    code, out, err = vae("train", "--data", "blank.npy", *SMALL, "--out", "run")
+    assert (code, err) == (0, "")
+    assert "blank: 54 training and 6 test images" in out and oddity in out and copies in out
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
+    assert (code, json.loads(out)["images"]) == (0, 6)
+    assert err == f"python -m vae: {oddity}\npython -m vae: {copies}\n"
+    assert vae("train", "--out", "run", "--epochs", "3", "--resume")[0] == 0
+
+
+def save_pictures(folder, count, seed):
+    folder.mkdir(exist_ok=True)
+    for i, pixels in enumerate(np.random.default_rng(seed).integers(0, 256, (count, 4, 4), np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{seed}-{i}.png")
+
+
+def test_what_a_run_was_trained_on_is_never_scored_as_test(vae, tmp_path):
+    """Pictures are added to the folder, or to the test part of a file, after training."""
+    save_pictures(tmp_path / "pictures", 60, 0)
+    assert vae("train", "--data", "pictures", *SMALL, "--out", "run")[0] == 0
+    before = load("pictures")
+    save_pictures(tmp_path / "pictures", 60, 1)
+    after = load("pictures")
+    trained = {image.tobytes() for image in before.train}
+    assert not trained & {image.tobytes() for image in after.test}
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
+    assert (code, err, json.loads(out)["images"]) == (0, "", len(after.test))
+    np.savez("other.npz", train=after.train[:3], test=np.concatenate([before.train[:9], before.test]))
+    said = f"9 of {9 + len(before.test)} test images of other are left out: the model was trained on them"
+    for command in ("evaluate", "reconstruct"):
+        assert vae(command, "--checkpoint", "run", "--data", "other.npz")[::2] == (0, f"python -m vae: {said}\n")
+    scores = json.loads(vae("evaluate", "--checkpoint", "run", "--data", "other.npz", "--json")[1])
+    np.savez("held.npz", train=after.train[:3], test=before.test)
+    alone = json.loads(vae("evaluate", "--checkpoint", "run", "--data", "held.npz", "--json")[1])
+    assert scores == alone
+    np.savez("none.npz", train=after.test, test=before.train[:9])
+    assert_refused(vae("evaluate", "--checkpoint", "run", "--data", "none.npz"), "trained on all 9 test images of none")
+
+
+def test_a_split_is_scored_as_it_was_published(vae, tmp_path):
+    images = truth.small_data(50, 20)
+    np.savez("published.npz", train=images.train, test=np.concatenate([images.test, images.train[:3]]))
+    said = "3 of 23 test images of published are copies of training images\n"
+    code, out, _ = vae("train", "--data", "published.npz", *SMALL, "--train-size", "40", "--out", "run")
+    assert code == 0
+    code, out, _ = vae("train", "--data", "published.npz", *SMALL, "--out", "whole")
+    assert code == 0 and said in out
+    code, out, err = vae("evaluate", "--checkpoint", "whole", "--json")
+    assert (code, err, json.loads(out)["images"]) == (0, f"python -m vae: {said}", 23)
+    assert json.loads(vae("evaluate", "--checkpoint", "run", "--json")[1])["images"] == 23
+
+
+def test_what_was_decided_about_images_is_said(vae, tmp_path):
+    """By train before anything else about them, by others beside their results."""
+    for part, count in (("train", 20), ("test", 5)):
+        (tmp_path / "icons" / part).mkdir(parents=True)
+        alpha = np.random.default_rng(count).choice(np.array([0, 255], np.uint8), (count, 4, 4))
+        for i in range(count):
+            Image.fromarray(np.stack([0 * alpha[i], alpha[i]], 2)).save(tmp_path / "icons" / part / f"{i}.png")
+    (tmp_path / "icons" / "licence.txt").touch()
+    code, out, err = vae("train", "--data", "icons", *SMALL, "--out", "run")
+    assert code == 0, err
+    said = [f"Skipped in {tmp_path / 'icons'}: 1 .txt.", "Transparent, composited on white: 25 of 25 pictures."]
+    lines = out.splitlines()
+    assert lines[1] == f"icons: 20 training and 5 test images; 25 pictures from {tmp_path / 'icons'}."
+    assert lines[2:4] == said
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
+    assert (code, json.loads(out)["images"]) == (0, 5)
+    assert err.splitlines()[:2] == [f"python -m vae: {line}" for line in said]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["evaluate"], ["the following arguments are required: --checkpoint"]),
+        (["evaluate", "--checkpoint", "nowhere"], ["no checkpoint at nowhere/checkpoint.safetensors"]),
+        (["evaluate", "--checkpoint", "TRAINED", "--importance", "0"], ["--importance"]),
+        (["evaluate", "--checkpoint", "TRAINED", "--test-size", "21"], ["has 20 test images, 21 were asked for"]),
+    ],
+    ids=lambda x: " ".join(x)[:60],
+)
+def test_wrong_input_gets_one_sentence_and_writes_nothing(refuse, arguments, said):
+    refuse(arguments, said)
