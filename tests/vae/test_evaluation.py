@@ -21,8 +21,6 @@ from vae.evaluation import (
 from vae.likelihoods import LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Sigma
 from vae.objectives import elbo
 
-pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
-
 KEY = mg.random.key(5)
 COUNT = 11
 

@@ -19,13 +19,9 @@ from vae.config import Config
 from vae.data import load
 from vae.differences import STEPS
 from vae.gradient_report import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, Tensor
-from vae.gradients import check
 from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import clamped, mlp
 from vae.objectives import UNWEIGHTED, Weights, elbo, elbo_sums
-from vae.trainer import make_trainer
-
-pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
 FEW = {"coordinates": 6, "directions": 2}
 
@@ -36,7 +32,7 @@ FEW = {"coordinates": 6, "directions": 2}
 @EVERY_MODEL
 @EVERY_LIKELIHOOD
 @EVERY_FORM
-def test_right_gradients_pass(name, likelihood, form):
+def test_right_gradients_pass(name, likelihood, form, check):
     autoencoder, y, noise = setting(name, likelihood)
     report = check(autoencoder, y, noise, form, **FEW)
     assert report.passed
@@ -51,7 +47,7 @@ def test_right_gradients_pass(name, likelihood, form):
 
 @EVERY_MODEL
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(LEARNED)], ids=lambda x: x.name)
-def test_right_gradients_of_other_losses_pass(name, likelihood):
+def test_right_gradients_of_other_losses_pass(name, likelihood, check):
     """The mean over pixels plus β·KL with a clamped σ; and the weights are those of the gradient that is checked."""
     autoencoder, y, noise = setting(name, likelihood)
     autoencoder = replace(autoencoder, model=clamped(autoencoder.model, 3.0))
@@ -70,7 +66,7 @@ def test_right_gradients_of_other_losses_pass(name, likelihood):
         assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-12, abs_tol=1e-15)
 
 
-def test_every_coordinate_is_compared_with_the_real_gradient():
+def test_every_coordinate_is_compared_with_the_real_gradient(check):
     """Both columns of the report against the complex step, and the largest entry of each tensor among them."""
     autoencoder, y, noise = setting("mlp", Bernoulli())
     report = check(autoencoder, y, noise, **FEW)
@@ -97,21 +93,21 @@ def test_every_coordinate_is_compared_with_the_real_gradient():
         assert (name, tuple(map(int, index))) in {(row.name, row.index) for row in report.coordinates}
 
 
-def test_coordinates_follow_the_seed_and_no_entry_comes_twice():
+def test_coordinates_follow_the_seed_and_no_entry_comes_twice(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     one, same, other = ([row[:2] for row in check(autoencoder, y, noise, seed=s, **FEW).coordinates] for s in (0, 0, 1))
     assert one == same != other
     assert len(set(one)) == len(one)
 
 
-def test_float32_parameters_are_checked_in_float64():
+def test_float32_parameters_are_checked_in_float64(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     narrow, y, noise = tree.map(lambda x: x.astype(np.float32), (autoencoder.parameters, y, noise))
     assert check(autoencoder.with_parameters(narrow), y, noise, **FEW).passed
     assert all(leaf.dtype == np.float32 for leaf in tree.flatten((narrow, y, noise))[0])
 
 
-def test_tensors_are_told_as_they_are_done():
+def test_tensors_are_told_as_they_are_done(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     told = []
     report = check(autoencoder, y, noise, on_tensor=told.append, **FEW)
@@ -199,7 +195,7 @@ PLANTS = plants()
 
 
 @pytest.mark.parametrize(("where", "primitive", "position", "how"), PLANTS)
-def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how):
+def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how, check):
     """Wrong alike in both modes, so that ⟨Jv,u⟩ = ⟨v,Jᵀu⟩ still holds: differences alone must find it."""
     name, likelihood, form = PLANTED_IN[where]
     autoencoder, y, noise = setting(name, likelihood, count=2)
@@ -221,7 +217,7 @@ def test_mistakes_are_planted_in_everything_the_elbo_is_made_of():
 
 
 @pytest.mark.parametrize("factor", [1.001, -1.0, 0.0])
-def test_a_rule_wrong_in_one_mode_only_breaks_the_adjoint_identity(monkeypatch, factor):
+def test_a_rule_wrong_in_one_mode_only_breaks_the_adjoint_identity(monkeypatch, factor, check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     monkeypatch.setattr(primitives["matmul"], "rule", Damaged(primitives["matmul"].rule, 1, factor, reverse_only=True))
     report = check(autoencoder, y, noise, **FEW)
@@ -229,7 +225,7 @@ def test_a_rule_wrong_in_one_mode_only_breaks_the_adjoint_identity(monkeypatch, 
     assert not report.passed
 
 
-def test_a_rule_that_gives_nan_does_not_pass(monkeypatch):
+def test_a_rule_that_gives_nan_does_not_pass(monkeypatch, check):
     """`max` passes over a NaN that does not come first."""
     autoencoder, y, noise = setting("mlp", Bernoulli())
     monkeypatch.setattr(primitives["gaussian_sample"], "rule", Damaged(primitives["gaussian_sample"].rule, 1, math.nan))
@@ -292,7 +288,7 @@ def bias_of(report: GradientReport) -> Tensor:
     return next(t for t in report.tensors if t.name == "encoder.hidden.0.b")
 
 
-def test_a_kink_at_the_point_itself_is_redrawn_and_counted():
+def test_a_kink_at_the_point_itself_is_redrawn_and_counted(check):
     model, parameters, y, noise = kinked(0.0)
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
@@ -302,7 +298,7 @@ def test_a_kink_at_the_point_itself_is_redrawn_and_counted():
     assert (1,) not in [row.index for row in report.coordinates if row.name == tensor.name]
 
 
-def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked():
+def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked(check):
     """6e-4 from the kink: larger steps straddle it (the stencil reaches two of them far), smaller ones do not."""
     model, parameters, y, noise = kinked(6e-4)
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
@@ -328,7 +324,7 @@ def test_the_kink_would_have_spoilt_the_difference():
 
 
 @pytest.mark.parametrize("offset", [0.0, 5e-4])
-def test_a_wrong_rule_does_not_hide_behind_its_kinks(monkeypatch, offset):
+def test_a_wrong_rule_does_not_hide_behind_its_kinks(monkeypatch, offset, check):
     model, parameters, y, noise = kinked(offset)
     monkeypatch.setattr(primitives["relu"], "rule", Damaged(primitives["relu"].rule, 0, 1.001))
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
@@ -359,7 +355,7 @@ def test_a_step_that_rounding_drowns_decides_nothing():
 
 @pytest.mark.large
 @pytest.mark.parametrize("seed", [1, 6])
-def test_right_gradients_are_no_false_alarm(seed):
+def test_right_gradients_are_no_false_alarm(seed, check, make_trainer):
     """The lecture's network has so many kinks that only small steps are free of them, where rounding is large."""
     config = Config(model="conv", decoder="gaussian", seed=seed)
     trainer = make_trainer(config, (28, 28, 1))
@@ -406,7 +402,7 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("name", UNUSUAL)
 @pytest.mark.parametrize("factor", [1.0, 1.001])
-def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name, factor):
+def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name, factor, check):
     """Right gradients pass, whatever rounding and the step do to a difference, and one part in a thousand is seen."""
     likelihood, changes, weights = UNUSUAL[name]
     model, parameters, y, noise = unusual(**changes)
@@ -418,7 +414,7 @@ def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name
         assert report.max_relative_error <= TOLERANCE
 
 
-def test_the_uncertainty_bounds_the_error_of_the_difference():
+def test_the_uncertainty_bounds_the_error_of_the_difference(check):
     """Against the complex step on plain NumPy, where σ has collapsed and most differences decide nothing."""
     model, parameters, y, noise = unusual(**DARK)
     report = check(Autoencoder(model, COLLAPSED, parameters), y, noise, coordinates=8)
@@ -434,7 +430,7 @@ def test_the_uncertainty_bounds_the_error_of_the_difference():
         assert abs(row.difference - exact) <= max(row.uncertainty, 1e-11) * largest[row.name]
 
 
-def test_where_no_difference_decides_the_verdict_says_so(monkeypatch):
+def test_where_no_difference_decides_the_verdict_says_so(monkeypatch, check):
     """Beside pixels' terms of 2·ln σ, what 1e-18 of them changes is lost: neither passed nor FAILED."""
     likelihood = Gaussian(Sigma(1e9))
     model, parameters, y, noise = unusual()
@@ -444,7 +440,7 @@ def test_where_no_difference_decides_the_verdict_says_so(monkeypatch):
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["verdict"] == "undecided"
 
 
-def test_the_report_as_json():
+def test_the_report_as_json(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     report = check(autoencoder, y, noise, **FEW)
     values = json.loads(json.dumps(report.to_dict(), allow_nan=False))

@@ -27,9 +27,6 @@ from vae.explain import explain_loss
 from vae.likelihoods import Bernoulli, Gaussian, Sigma
 from vae.models import MODELS, Model, Parameters, conv, mlp
 from vae.objectives import FORMS, elbo, elbo_sums, importance_bound
-from vae.trainer import make_trainer
-
-pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
 SHAPE, LATENT, SIGMA = (2, 3, 1), 2, 0.03
 PIXELS = math.prod(SHAPE)
@@ -161,7 +158,7 @@ def test_sigma_of_the_decoder_is_a_standard_deviation():
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory):
+def reported(tmp_path_factory, make_trainer):
     """What `vae.training` writes of one epoch with pPCA at its exact posterior, and what it must be, within 5 standard
     errors. Test images come from half the W, and are sorted, those that are likely first.
     """
@@ -303,7 +300,7 @@ def test_a_mean_over_images_counts_those_of_the_last_short_batch():
 # Variances that run away
 
 
-def runaway(config, log_std=300.0):
+def runaway(make_trainer, config, log_std=300.0):
     """A trainer whose encoder's ln σ has run away to 300, σ² = e^600, for all images; with images to train on."""
     data = truth.small_data(200, 20)
     trainer = make_trainer(config, (4, 4, 1))
@@ -313,16 +310,18 @@ def runaway(config, log_std=300.0):
     return trainer, data, start._replace(parameters=start.parameters._replace(encoder=encoder))
 
 
-def test_a_log_variance_that_blew_up_stops_training_by_name(tmp_path):
+def test_a_log_variance_that_blew_up_stops_training_by_name(tmp_path, make_trainer):
     """NaN parameters saved, or trained on in silence: synthcity#331, WorldModels#2."""
-    trainer, data, state = runaway(Config(latent=2, hidden=8, batch=50))
+    trainer, data, state = runaway(make_trainer, Config(latent=2, hidden=8, batch=50))
     with pytest.raises(TrainingError, match=r"in epoch 1, batch 1: .*the last checkpoint is kept"):
         training.train(trainer, data, tmp_path, state)
 
 
-def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path):
+def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path, make_trainer):
     """A clamp needs a slope outside itself. One that cuts off, as `clip` does, has none there: σ would stay so."""
-    trainer, data, state = runaway(Config(latent=2, hidden=8, batch=50, epochs=3, clamp=10.0, learning_rate=0.1))
+    trainer, data, state = runaway(
+        make_trainer, Config(latent=2, hidden=8, batch=50, epochs=3, clamp=10.0, learning_rate=0.1)
+    )
     parameters = mg.to_device(state.parameters, "cpu")
     y, noise = data.train[:5], normal(5, 2).astype(np.float32)
 

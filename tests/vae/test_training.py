@@ -20,11 +20,9 @@ from vae.config import Config
 from vae.data import Dataset, digests
 from vae.errors import CheckpointError, TrainingError, UserError
 from vae.objectives import elbo
-from vae.runs import CHECKPOINT, CONFIG, METRICS, load_state, load_trainer
-from vae.trainer import TEST, State, make_key, make_trainer
+from vae.runs import CHECKPOINT, CONFIG, METRICS, load_state
+from vae.trainer import TEST, State, make_key
 from vae.training import train
-
-pytestmark = pytest.mark.usefixtures("on_the_device_of_this_run")
 
 DATA = truth.small_data()  # 50 + 20 images: with batches of 16, three whole ones and one of two
 STEPS = 4
@@ -38,16 +36,28 @@ CONFIGS = {
 EVERY_CONFIG = pytest.mark.parametrize("name", CONFIGS)
 
 
-def run(config: Config, out, data: Dataset = DATA, **more) -> State:
-    out.mkdir(exist_ok=True)
-    state = train(make_trainer(config, data.train.shape[1:]), data, out, **more)
-    return state._replace(parameters=mg.to_device(state.parameters, "cpu"))
+@pytest.fixture(scope="module")
+def run(make_trainer):
+    """Trains a configuration in a folder; the state it ends with, its parameters on the host."""
+
+    def call(config: Config, out, data: Dataset = DATA, **more) -> State:
+        out.mkdir(exist_ok=True)
+        state = train(make_trainer(config, data.train.shape[1:]), data, out, **more)
+        return state._replace(parameters=mg.to_device(state.parameters, "cpu"))
+
+    return call
 
 
-def resume(out, data: Dataset = DATA, **changes) -> State:
-    trainer = load_trainer(out)
-    trainer = make_trainer(dataclasses.replace(trainer.config, **changes), trainer.model.image_shape)
-    return train(trainer, data, out, load_state(trainer, out))
+@pytest.fixture(scope="module")
+def resume(load_trainer, make_trainer):
+    """Goes on with the run in a folder, with some settings changed."""
+
+    def call(out, data: Dataset = DATA, **changes) -> State:
+        trainer = load_trainer(out)
+        trainer = make_trainer(dataclasses.replace(trainer.config, **changes), trainer.model.image_shape)
+        return train(trainer, data, out, load_state(trainer, out))
+
+    return call
 
 
 def timeless(value):
@@ -66,7 +76,7 @@ def outcome(out) -> tuple:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, run):
     """The outcome of each configuration trained in one go."""
     found = {}
     for name, config in CONFIGS.items():
@@ -80,7 +90,7 @@ def whole(tmp_path_factory):
 
 
 @EVERY_CONFIG
-def test_files_of_a_run(tmp_path, name):
+def test_files_of_a_run(tmp_path, name, run):
     state = run(CONFIGS[name], tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([CHECKPOINT, CONFIG, METRICS])
     assert json.loads((tmp_path / CONFIG).read_text()) == CONFIGS[name].to_dict()
@@ -102,7 +112,7 @@ def test_files_of_a_run(tmp_path, name):
     assert (record["log_sigma"] is not None) == (name == "profiled")
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path, whole):
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path, whole, run):
     run(CONFIGS["mlp"], tmp_path / "again")
     assert outcome(tmp_path / "again") == whole["mlp"]
     run(dataclasses.replace(CONFIGS["mlp"], seed=1), tmp_path / "other")
@@ -112,7 +122,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path, 
 
 
 @EVERY_CONFIG
-def test_training_helps(name, tmp_path):
+def test_training_helps(name, tmp_path, run):
     """Images that are all alike: a few epochs later the test ELBO is higher."""
     one = np.tile(np.linspace(0.1, 0.9, 16, dtype=np.float32).reshape(1, 4, 4, 1), (50, 1, 1, 1))
     config = dataclasses.replace(CONFIGS[name], epochs=8, learning_rate=0.01 if name != "conv-sgd" else 1e-3)
@@ -133,7 +143,7 @@ def spying(trainer, seen: list):
     return trainer._replace(step=step)
 
 
-def test_every_image_is_seen_once_an_epoch_in_another_order_with_other_noise(tmp_path):
+def test_every_image_is_seen_once_an_epoch_in_another_order_with_other_noise(tmp_path, make_trainer):
     seen = []
     train(spying(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), seen), DATA, tmp_path)
     assert [len(y) for y, _ in seen] == [16, 16, 16, 2] * 2
@@ -151,7 +161,7 @@ def test_every_image_is_seen_once_an_epoch_in_another_order_with_other_noise(tmp
     assert abs(noise.var() - 1) <= 5 * math.sqrt(2 / noise.size)
 
 
-def test_noise_does_not_depend_on_the_batch(tmp_path):
+def test_noise_does_not_depend_on_the_batch(tmp_path, make_trainer):
     """ε is drawn by position in the epoch, so a batch twice as large gets the same numbers."""
     noise = []
     for batch in (8, 16):
@@ -162,7 +172,7 @@ def test_noise_does_not_depend_on_the_batch(tmp_path):
     assert np.array_equal(*noise)
 
 
-def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path):
+def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path, make_trainer):
     """And one step of SGD without momentum is α times the complex-step gradient of just that."""
     config = dataclasses.replace(CONFIGS["mlp"], optimiser="sgd", momentum=0.0, learning_rate=0.5)
     trainer, likelihood = make_trainer(config, (4, 4, 1), "cpu"), config.make_likelihood()
@@ -182,7 +192,7 @@ def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path):
         assert_close(moved, -0.5 * slope, rounding(np.float32) * size)
 
 
-def test_reported_is_the_elbo_whatever_the_loss(tmp_path):
+def test_reported_is_the_elbo_whatever_the_loss(tmp_path, run):
     """Before anything moves, a loss with other weights reports the same nats."""
     found = []
     for name, more in (("plain", {}), ("weighed", {"reduction": "mean", "beta": 40.0})):
@@ -193,7 +203,7 @@ def test_reported_is_the_elbo_whatever_the_loss(tmp_path):
     assert_close(weighed, plain, rounding(np.float32))
 
 
-def test_a_batch_beyond_all_images_takes_no_more_memory_than_they(tmp_path):
+def test_a_batch_beyond_all_images_takes_no_more_memory_than_they(tmp_path, run):
     """10⁸ row numbers would be 0.8 GB; the run is that of a batch of all images."""
     config = dataclasses.replace(CONFIGS["mlp"], batch=len(DATA.train))
     whole = run(config, tmp_path / "whole")
@@ -208,7 +218,7 @@ def test_a_batch_beyond_all_images_takes_no_more_memory_than_they(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch):
+def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch, run):
     """The last batch has 2 images and counts 2/50."""
     monkeypatch.setattr(training, "LOOK", 1)  # at every loss, on a device too
     losses = []
@@ -220,14 +230,14 @@ def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch):
         assert_close(state.history[epoch]["train_elbo"], expected)
 
 
-def test_a_loss_is_told_from_the_first_step_on(tmp_path):
+def test_a_loss_is_told_from_the_first_step_on(tmp_path, run):
     """On a device not every loss is looked at; what is told is the last one that was."""
     losses = []
     run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
     assert len(losses) == 2 * STEPS and np.isfinite(losses).all()
 
 
-def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monkeypatch):
+def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monkeypatch, run):
     monkeypatch.setattr(
         training, "mean_elbo", partial(evaluation.mean_elbo, size=7)
     )  # 20 images in pieces of 7, 7 and 6
@@ -240,7 +250,7 @@ def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monke
     assert_close(state.history[0]["test_elbo"], expected, rounding(np.float32))
 
 
-def test_a_profiled_sigma_is_not_profiled_on_test_images(tmp_path):
+def test_a_profiled_sigma_is_not_profiled_on_test_images(tmp_path, make_trainer, run):
     """It is the optimum for training images, and what test images are measured with: other test images, the same σ."""
     config = dataclasses.replace(CONFIGS["profiled"], epochs=1)
     a = run(config, tmp_path / "a")
@@ -251,7 +261,7 @@ def test_a_profiled_sigma_is_not_profiled_on_test_images(tmp_path):
     assert abs(a.log_sigma - best) < 0.05  # another ε
 
 
-def test_a_profiled_sigma_is_not_that_of_the_first_class(tmp_path):
+def test_a_profiled_sigma_is_not_that_of_the_first_class(tmp_path, run):
     """4000 images sorted by class, grey then black or white: a prefix of 2000 knows nothing of the second half."""
     half = np.full((2000, 4, 4, 1), 0.5, np.float32)
     noisy = (np.random.default_rng(0).random((2000, 4, 4, 1)) < 0.5).astype(np.float32)
@@ -266,13 +276,13 @@ def test_a_profiled_sigma_is_not_that_of_the_first_class(tmp_path):
 
 
 @EVERY_CONFIG
-def test_a_run_stopped_between_epochs_goes_on_bit_for_bit(tmp_path, name, whole):
+def test_a_run_stopped_between_epochs_goes_on_bit_for_bit(tmp_path, name, whole, resume, run):
     run(dataclasses.replace(CONFIGS[name], epochs=1), tmp_path)
     resume(tmp_path, epochs=2)
     assert outcome(tmp_path) == whole[name]
 
 
-def interrupt(out, config, at: int) -> None:
+def interrupt(run, out, config, at: int) -> None:
     """Ctrl-C right after step number `at` of the whole run."""
     left = [at]
 
@@ -287,8 +297,8 @@ def interrupt(out, config, at: int) -> None:
 
 @EVERY_CONFIG
 @pytest.mark.parametrize("at", range(1, 2 * STEPS + 1))
-def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole):
-    interrupt(tmp_path, CONFIGS[name], at)
+def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole, resume, run):
+    interrupt(run, tmp_path, CONFIGS[name], at)
     _, record = checkpoints.load(tmp_path / CHECKPOINT)
     assert (record["epoch"], record["step"]) == ((at - 1) // STEPS, (at - 1) % STEPS + 1)
     assert len((tmp_path / METRICS).read_text().splitlines()) == record["epoch"]
@@ -297,7 +307,7 @@ def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole):
 
 
 @pytest.mark.parametrize("where", ["step", "mean_elbo", "profile_log_sigma", "save_checkpoint", "on_epoch", "again"])
-def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole, backend):
+def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole, backend, make_trainer, resume):
     """In the middle of a step, a measurement or a write; and a second time while the first one is dealt with."""
     if where == "step" and backend.recorder:
         pytest.skip("a recorded step has no middle")
@@ -329,9 +339,9 @@ def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole
     assert outcome(tmp_path) == whole["profiled"]
 
 
-def test_going_on_again_and_again(tmp_path, whole):
+def test_going_on_again_and_again(tmp_path, whole, load_trainer, run):
     """Stopped after every single step."""
-    interrupt(tmp_path, CONFIGS["mlp"], 1)
+    interrupt(run, tmp_path, CONFIGS["mlp"], 1)
     for _ in range(2 * STEPS):
         trainer = load_trainer(tmp_path)
 
@@ -345,15 +355,15 @@ def test_going_on_again_and_again(tmp_path, whole):
     assert outcome(tmp_path) == whole["mlp"]
 
 
-def test_a_finished_run_goes_on_to_nothing(tmp_path, whole):
+def test_a_finished_run_goes_on_to_nothing(tmp_path, whole, resume, run):
     run(CONFIGS["mlp"], tmp_path)
     resume(tmp_path)
     assert outcome(tmp_path) == whole["mlp"]
 
 
-def test_other_images_do_not_go_on(tmp_path):
+def test_other_images_do_not_go_on(tmp_path, resume, run):
     """Same shapes, other pixels: an order and a mean over other images than those of the epochs before."""
-    interrupt(tmp_path, CONFIGS["mlp"], 6)
+    interrupt(run, tmp_path, CONFIGS["mlp"], 6)
     before = outcome(tmp_path)
     for other in (
         truth.small_data(seed=1),
@@ -368,7 +378,7 @@ def test_other_images_do_not_go_on(tmp_path):
 # Nothing lost
 
 
-def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, whole):
+def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, whole, resume, run):
     run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
     before, writes, real = outcome(tmp_path), [], os.replace
 
@@ -401,7 +411,7 @@ def spoilt(trainer, at: int, spoil):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_no_number_stops_training(tmp_path, value):
+def test_a_loss_that_is_no_number_stops_training(tmp_path, value, make_trainer):
     trainer = spoilt(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 6, lambda loss, p, s: (np.float32(value), p, s))
     with pytest.raises(TrainingError, match=f"the loss became {value} in epoch 2, batch 2: .*last checkpoint is kept"):
         train(trainer, DATA, tmp_path)
@@ -410,7 +420,7 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path, value):
     assert len((tmp_path / METRICS).read_text().splitlines()) == 1
 
 
-def test_the_operation_that_made_the_nan_is_named(tmp_path):
+def test_the_operation_that_made_the_nan_is_named(tmp_path, load_trainer, run):
     """A learning rate of 1e6 blows the numbers up; the sentence says where, and is one sentence."""
     config = dataclasses.replace(CONFIGS["mlp"], learning_rate=1e6)
     with pytest.raises(TrainingError) as caught:
@@ -450,7 +460,7 @@ def with_hidden_nan(trainer, at: int):
         (STEPS, "parameters became infinite or NaN in epoch 1, batch 4: .* backward pass of 'sqrt'"),
     ],
 )
-def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, said):
+def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, said, make_trainer):
     """Its loss is finite; the next one is not, or there is none before parameters are measured and saved."""
     trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), at)
     with pytest.raises(TrainingError, match=said):
@@ -460,7 +470,7 @@ def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, sa
     assert all(np.isfinite(x).all() for x in arrays.values())
 
 
-def test_ctrl_c_does_not_save_parameters_that_are_no_numbers(tmp_path):
+def test_ctrl_c_does_not_save_parameters_that_are_no_numbers(tmp_path, make_trainer):
     trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 2)
 
     def on_step(state, steps, loss):
@@ -473,7 +483,7 @@ def test_ctrl_c_does_not_save_parameters_that_are_no_numbers(tmp_path):
     assert all(np.isfinite(x).all() for x in arrays.values())
 
 
-def test_a_test_elbo_that_is_no_number_stops_training(tmp_path, monkeypatch):
+def test_a_test_elbo_that_is_no_number_stops_training(tmp_path, monkeypatch, run):
     """JSON has no NaN, and a run that cannot be measured has gone wrong."""
     monkeypatch.setattr(training, "mean_elbo", lambda *args: -math.inf)
     with pytest.raises(TrainingError, match="the test ELBO became -inf after epoch 1; lower the learning rate"):
@@ -512,14 +522,14 @@ def rewrite(out, change) -> None:
         (lambda r: r.update(history=None), "lacks part of the training state"),
     ],
 )
-def test_records_that_do_not_fit(tmp_path, change, said):
+def test_records_that_do_not_fit(tmp_path, change, said, load_trainer, run):
     run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
     rewrite(tmp_path, change)
     with pytest.raises(CheckpointError, match=said):
         load_state(load_trainer(tmp_path), tmp_path)
 
 
-def test_a_run_goes_on_from_its_checkpoint_alone(tmp_path, whole):
+def test_a_run_goes_on_from_its_checkpoint_alone(tmp_path, whole, resume, run):
     """Config and metrics are for people; they are written again from the checkpoint."""
     run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
     (tmp_path / CONFIG).unlink()
