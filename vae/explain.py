@@ -37,7 +37,7 @@ import math
 from dataclasses import dataclass
 
 from vae.config import Config
-from vae.likelihoods import Likelihood, times
+from vae.likelihoods import Likelihood, write_factor
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,16 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
     if likelihood.profiled:
         why = "σ is chosen after the batch and its noise are seen; kept for the test images it gives one"
     elif effective < 1:
-        why = f"where P(z|y) is the posterior it gives ln Q(y) + {times(1 - effective)}KL"
+        why = f"where P(z|y) is the posterior it gives ln Q(y) + {write_factor(1 - effective)}KL"
     elif effective > 1:
-        why = f"{times(effective - 1)}KL below that of β = 1"
+        why = f"{write_factor(effective - 1)}KL below that of β = 1"
     elif weight != 1:
-        why = f"{times(weight)}KL beside {likelihood.width()} is KL beside {stated.width()}"
+        why = f"{write_factor(weight)}KL beside {likelihood.qualify()} is KL beside {stated.qualify()}"
     else:
         why = "the ELBO itself"
     sentence = (
         f"loss = {_formula(config, likelihood)}: {'' if scale == 1 else f'{scale:.4g} × '}−ELBO of a {stated.name} "
-        f"decoder{', ' if stated.has_sigma else ' of '}{stated.width()}, β = {effective:.4g}: "
+        f"decoder{', ' if stated.has_sigma else ' of '}{stated.qualify()}, β = {effective:.4g}: "
         f"{'a' if is_bound else 'no'} bound on ln Q(y) ({why})"
     )
     sigma = stated.fixed_sigma
@@ -100,8 +100,8 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
 def _formula(config: Config, likelihood: Likelihood) -> str:
     """The loss as it is computed, of one image."""
     latents = "KL" if config.form == "closed" else "(ln P(z|y) − ln Q(z))"
-    parts = [f"{config.reduction} over pixels of {likelihood.term()}"]
-    parts += [f"{times(config.beta)}{latents}"] * (config.beta > 0)
+    parts = [f"{config.reduction} over pixels of {likelihood.write_term()}"]
+    parts += [f"{write_factor(config.beta)}{latents}"] * (config.beta > 0)
     parts += ["constant"] * (likelihood.fixed_sigma is not None)
     clamp = "" if config.clamp is None else f", with the encoder's ln σ² within ±{config.clamp:g}"
     return " + ".join(parts) + clamp
@@ -110,4 +110,4 @@ def _formula(config: Config, likelihood: Likelihood) -> str:
 def implications(likelihood: Likelihood, binary: bool, pixels: int) -> str:
     """One sentence: what the reported numbers are, whatever loss was trained, and what to compare them with."""
     unit = f"−ELBO in nats per image, summed over {pixels} pixels and all latents, averaged over images; KL weight 1"
-    return f"{likelihood.name}: {likelihood.reported(binary)}; {unit}."
+    return f"{likelihood.name}: {likelihood.describe_bound(binary)}; {unit}."

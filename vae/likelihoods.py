@@ -4,8 +4,8 @@
     gaussian    N(ŷ, σ²) with ŷ = sigmoid(number): slide 14's L2 decoder, with its normaliser
     laplace     e^(−|y−ŷ|/σ) / 2σ, the L1 decoder; here σ is the scale, the standard deviation is √2·σ
 
-A class states everything that depends on the decoder: its formulas, and the words that commands print about it. To add
-a decoder, write its class and enter it in `LIKELIHOODS`, from which the command line's choices come.
+Everything that depends on the decoder is in its class: formulas, and the words that commands print about it. To add a
+decoder, write its class and enter it in `LIKELIHOODS`, from which the choices of `--decoder` come.
 """
 
 from __future__ import annotations
@@ -70,32 +70,32 @@ class Likelihood(ABC):
 
     @abstractmethod
     def distance(self, y: Any, pixels: Any) -> Any:
-        """What the mean over pixels, (N, H, W, C), must be known of to choose σ."""
+        """How far each pixel is from the expected one, (N, H, W, C): the error whose mean decides on the best σ."""
 
     @abstractmethod
     def best_log_sigma(self, mean_distance: float) -> Any:
-        """ln σ at its optimum for pixels of this mean distance."""
+        """ln σ that makes pixels of this mean distance most probable. Raises ValueError where the decoder has no σ."""
 
     @abstractmethod
     def absorb(self, weight: float) -> Likelihood | None:
-        """The decoder whose −ln Q(y|z) is this one's divided by `weight`, up to a constant; None where no σ does that.
+        """The decoder with a σ for which −ln Q(y|z) is `weight` times smaller, up to a constant, or None without one.
 
-        It is what a loss says whose KL has that weight (see `vae.explain`).
+        Beside it, a KL that was weighed by `weight` counts once (see `vae.explain`).
         """
 
     # Words
 
     @abstractmethod
-    def width(self) -> str:
-        """σ as it is written beside a formula."""
+    def qualify(self) -> str:
+        """What follows the decoder's name in a sentence: its σ, or the pixels it is for."""
 
     @abstractmethod
-    def term(self) -> str:
-        """−ln Q(y|z) of a pixel as a formula, without its constant."""
+    def write_term(self) -> str:
+        """−ln Q(y|z) of a pixel as a formula; under a fixed σ without the constant."""
 
     @abstractmethod
-    def reported(self, binary: bool) -> str:
-        """What reported numbers bound, for binary or for grey pixels."""
+    def describe_bound(self, binary: bool) -> str:
+        """What −ELBO bounds, for binary or for grey pixels."""
 
     # What all decoders share
 
@@ -117,7 +117,7 @@ class Likelihood(ABC):
         return -float(self.log_prob(self.mean(0.0), 0.0))
 
     def log_sigma(self, distance: Any) -> Any:
-        """ln σ where neither a parameter nor an earlier batch gives it."""
+        """ln σ of a batch with these distances, (N, H, W, C), if no parameter gives it."""
         return self.best_log_sigma(mg.mean(distance)) if self.profiled else math.log(self.sigma.value)
 
 
@@ -142,13 +142,13 @@ class Bernoulli(Likelihood):
     def absorb(self, weight: float) -> None:
         return None
 
-    def width(self) -> str:
+    def qualify(self) -> str:
         return "binary pixels"
 
-    def term(self) -> str:
+    def write_term(self) -> str:
         return "(−y ln ŷ − (1−y) ln(1−ŷ))"
 
-    def reported(self, binary: bool) -> str:
+    def describe_bound(self, binary: bool) -> str:
         if binary:
             return "binary pixels, a bound on −ln Q(y)"
         return "grey pixels, a bound on E −ln Q(y) of dynamically binarised images, not comparable with static ones"
@@ -179,16 +179,16 @@ class Gaussian(Likelihood):
         """(y−ŷ)²/2wσ² = (y−ŷ)²/2σ'² for σ'² = w·σ²."""
         return None if self.fixed_sigma is None else Gaussian(Sigma(self.fixed_sigma * math.sqrt(weight)))
 
-    def width(self) -> str:
+    def qualify(self) -> str:
         return f"σ {self.sigma.source}" if self.fixed_sigma is None else f"σ² = {self.fixed_sigma**2:.4g}"
 
-    def term(self) -> str:
+    def write_term(self) -> str:
         if self.fixed_sigma is None:
             return "((y−ŷ)²/2σ² + ½ ln 2πσ²)"
-        return times(1 / (2 * self.fixed_sigma**2)) + "(y−ŷ)²"
+        return write_factor(1 / (2 * self.fixed_sigma**2)) + "(y−ŷ)²"
 
-    def reported(self, binary: bool) -> str:
-        return density(self, f"σ² = {self.sigma.value**2:g} fixed")
+    def describe_bound(self, binary: bool) -> str:
+        return describe_density(self, f"σ² = {self.sigma.value**2:g} fixed")
 
 
 @final
@@ -216,14 +216,14 @@ class Laplace(Likelihood):
         """|y−ŷ|/wσ = |y−ŷ|/σ' for σ' = w·σ."""
         return None if self.fixed_sigma is None else Laplace(Sigma(self.fixed_sigma * weight))
 
-    def width(self) -> str:
+    def qualify(self) -> str:
         return f"σ {self.sigma.source}" if self.fixed_sigma is None else f"scale {self.fixed_sigma:.4g}"
 
-    def term(self) -> str:
-        return "(|y−ŷ|/σ + ln 2σ)" if self.fixed_sigma is None else times(1 / self.fixed_sigma) + "|y−ŷ|"
+    def write_term(self) -> str:
+        return "(|y−ŷ|/σ + ln 2σ)" if self.fixed_sigma is None else write_factor(1 / self.fixed_sigma) + "|y−ŷ|"
 
-    def reported(self, binary: bool) -> str:
-        return density(self, f"scale {self.sigma.value:g} fixed, variance {2 * self.sigma.value**2:g}")
+    def describe_bound(self, binary: bool) -> str:
+        return describe_density(self, f"scale {self.sigma.value:g} fixed, variance {2 * self.sigma.value**2:g}")
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {kind.name: kind for kind in (Bernoulli, Gaussian, Laplace)}
@@ -234,13 +234,13 @@ def exp(x: Any) -> Any:
     return math.exp(x) if isinstance(x, (int, float)) else mg.exp(x)
 
 
-def times(factor: float) -> str:
-    """`0.5·`, and nothing for 1."""
+def write_factor(factor: float) -> str:
+    """A factor before a formula: `0.5·`, and nothing for 1."""
     return "" if f"{factor:.4g}" == "1" else f"{factor:.4g}·"
 
 
-def density(likelihood: Likelihood, fixed: str) -> str:
-    """What reported numbers bound under a density, whose σ is `fixed` in these words, learned or profiled."""
+def describe_density(likelihood: Likelihood, fixed: str) -> str:
+    """What −ELBO bounds for a decoder that is a density; `fixed` says what σ is if it is fixed."""
     sigma = f"σ {likelihood.sigma.source}" if likelihood.fixed_sigma is None else fixed
     if likelihood.profiled:
         sigma += " per batch, then kept for evaluation (the train −ELBO is no bound, the test −ELBO is)"

@@ -1,7 +1,7 @@
 """Two encoder–decoder pairs as plain functions of parameters and inputs.
 
 A `Model` is three functions: `init(key)` makes the parameters, `encode(encoder, y)` gives μ and ln σ of P(z|y), and
-`decode(decoder, z)` gives one number per pixel, which the likelihood (`vae.objectives`) turns into a distribution.
+`decode(decoder, z)` gives one number per pixel, which the likelihood (`vae.likelihoods`) turns into a distribution.
 Images are (N, H, W, C); parameters are NamedTuples of arrays, float32 unless asked otherwise.
 """
 

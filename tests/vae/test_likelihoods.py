@@ -26,7 +26,7 @@ from vae.likelihoods import (
     Laplace,
     Likelihood,
     Sigma,
-    density,
+    describe_density,
     exp,
 )
 
@@ -217,14 +217,14 @@ class Logistic(Likelihood):
     def absorb(self, weight):
         return None
 
-    def width(self):
+    def qualify(self):
         return f"scale {self.sigma.value:g}" if self.sigma.source == "fixed" else f"σ {self.sigma.source}"
 
-    def term(self):
+    def write_term(self):
         return "(2 ln cosh((y−ŷ)/2σ) + ln 4σ)"
 
-    def reported(self, binary):
-        return density(self, f"scale {self.sigma.value:g} fixed")
+    def describe_bound(self, binary):
+        return describe_density(self, f"scale {self.sigma.value:g} fixed")
 
 
 @pytest.fixture
