@@ -15,7 +15,7 @@ CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.
 
 
 def save(out: Path, trainer: Trainer, state: State) -> None:
-    """Write the checkpoint, then what can be made from it."""
+    """Write the checkpoint, then configuration and metrics, which can be written again from it."""
     record = {
         "config": trainer.config.to_dict(),
         "image_shape": list(trainer.model.image_shape),

@@ -1,4 +1,4 @@
-"""What all training here is made of: the batches of an epoch, and one step down the gradient of a loss."""
+"""What every training loop consists of: the batches of an epoch, and one step down the gradient of a loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration made concrete: the model, its training step, and the state that steps go through."""
+"""From a configuration to what trains: the model, its training step, and the state that steps change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class State(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """A configuration made concrete for one set of images."""
+    """What a configuration means for images of one shape."""
 
     config: Config
     model: Model

@@ -40,7 +40,7 @@ def train(
 ) -> State:
     """Train until `config.epochs` epochs are done, from `state` or from the beginning; files go to the folder `out`.
 
-    `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` are told of progress; the next step
+    `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` report progress; the next step
     writes over the arrays of `state`. On KeyboardInterrupt the checkpoint is written before it is raised again. Raises
     TrainingError when the loss is no longer finite, and when `state` comes from other images; the last checkpoint is
     kept.

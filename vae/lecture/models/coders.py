@@ -4,7 +4,7 @@ One network, D-H-d-H-D with ReLU. All maximise the one ELBO of the lecture (`bou
 
     ln Q(z, y) = ln Q(z) − distortion(y, ŷ(z))/T
 
-and differ in the distortion, and in what z is and P may be (see `autoencoders`):
+and differ in the distortion, and in what z is and P may be (see `vae.lecture.models.autoencoders`):
 
     VAE         z real, Q(z) = N(0, I)              P(z|y) = N(m(y), s(y)²)    rate KL(P, Q(z))
     quantised   z integers, Q(z) a table for each   P(z|y) a point             rate |z|, the length of the code

@@ -2,12 +2,12 @@
 
     z(y, ε) = μ(y) + σ(y)·ε,   ε ~ N(0, I)
 
-has density P(z|y) = N(μ, σ²), and its distribution no longer depends on the parameters: an expectation over ε has the
-expectation of the gradients for its gradient, and one draw of ε makes the whole ELBO an ordinary function, which
-reverse mode differentiates like any other. The entropy H(P) = E_ε −ln P(z(y, ε)|y) comes from the same draws.
+has density P(z|y) = N(μ, σ²), and the distribution of ε does not depend on the parameters: the gradient of an
+expectation over ε is the expectation of the gradients, and one draw of ε makes the whole ELBO an ordinary function,
+which reverse mode differentiates like any other. The entropy H(P) = E_ε −ln P(z(y, ε)|y) comes from the same draws.
 
 The other way needs no derivative of f: ∇ E_P f(z) = E_P f(z) ∇ ln P(z), the score function. Both have the right mean,
-shown here for f(z) = z², where E f = μ² + σ²; what they cost in variance is the next theme's (`estimators`).
+shown here for f(z) = z², where E f = μ² + σ²; the next theme compares their variances.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Slide 13, continued: three ways to take the ELBO's gradient, and the one that stops moving when it is done.
+"""Slide 13, continued: three ways to take the ELBO's gradient, and the one without noise at the optimum.
 
 In a model whose posterior is known, Q(z) = N(0, 1) and Q(y|z) = N(z, τ²), hence Q(z|y) = N(m, s²) with m = y/(1 + τ²)
 and s² = τ²/(1 + τ²), let P already be that posterior. The ELBO then is ln Q(y), the same for every z:
@@ -8,7 +8,7 @@ and s² = τ²/(1 + τ²), let P already be that posterior. The ELBO then is ln 
     ln Q(y|z) − KL(P, Q(z))     ε(s − 1/s)
     ln Q(z, y) − ln P̄(z|y)      with the μ and σ of P̄ held still, which drops the score, whose mean is 0: −ε/s + ε/s = 0
 
-The third sticks the landing (Roeder, Wu and Duvenaud 2017): each draw says "stay".
+Only the third is 0 in every single draw ("sticking the landing": Roeder, Wu and Duvenaud 2017).
 """
 
 from __future__ import annotations

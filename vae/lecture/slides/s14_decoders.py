@@ -1,11 +1,11 @@
-"""Slides 14 and 17: the L2 decoder is a Gaussian, and what its forgotten constant is good for.
+"""Slides 14 and 17: the L2 decoder is a Gaussian, and what the constant is for that slide 17 drops.
 
 Slide 14 defines Q(y|z) ∝ exp(−‖y − ŷ(z)‖²/2σ²). The integral over y is (2πσ²)^{D/2}, so with S = ‖y − ŷ‖²
 
     ln Q(y|z) = −S/2σ² − (D/2) ln 2πσ²
 
-and slide 17 keeps the first term only. For a fixed σ that changes no gradient. But seen from σ the first term alone
-grows without end: its derivative in ln σ, S/σ², is positive everywhere. With the constant it is S/σ² − D, which is 0 at
+and slide 17 keeps the first term only. For a fixed σ that changes no gradient. But as a function of σ the first
+term alone has no maximum: its derivative in ln σ, S/σ², is positive everywhere. With the constant it is S/σ² − D, which is 0 at
 σ² = S/D; put in, that gives −(D/2) ln(2πe·S/D), whose gradient in everything else is the one at that σ held fixed.
 """
 

@@ -1,17 +1,16 @@
 """Slides 15, 20 and 21: a convolutional autoencoder for images, and sampling from its second half.
 
-Trained on images, the bound is worth something: on images it has not seen it is far above the probability under pixels
-that know nothing of each other, which needs no bound,
+On images that it was not trained on, the bound of a trained model is far above the exact ln Q(y) of independent pixels,
 
     ln Q_0(y) = Σ_j y_j ln p_j + (1 − y_j) ln(1 − p_j),    p the mean image
 
 Sampling uses just the second half Q(z, y): draw z from Q(z) = N(0, I), decode it. The encoder is for training only.
-So is ln Q(y) a matter of the second half alone, and where z is a point of a plane it can be computed:
+ln Q(y) too depends on the second half alone, and where z is a point of a plane it can be computed:
 
     ln Q(y) = ln ∫ Q(z) Q(y|z) dz,    a sum over a fine grid
 
-That is the truth for the ELBO of a trained model, as enumeration is for one of bits. (Q(z|y) is smooth and ends inside
-the grid, so that the sum is exact to rounding as soon as the grid is finer than Q(z|y) is wide.)
+With it the ELBO of a trained model is compared. (Q(z|y) is smooth and vanishes inside the grid, so that the sum is exact
+to rounding as soon as the grid is finer than Q(z|y) is wide.)
 """
 
 from __future__ import annotations

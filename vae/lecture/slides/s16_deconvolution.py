@@ -4,7 +4,7 @@
     up     a stride-1 convolution with four times the channels, "divided among four higher resolution pixels":
            channel (2r + r′)·C + c of pixel (i, j) becomes channel c of pixel (2i + r, 2j + r′), r, r′ ∈ {0, 1}
 
-For odd k that is the transpose of a stride-2 convolution, in disguise. A transposed convolution with a kernel v of size
+For odd k that is the transpose of a stride-2 convolution. A transposed convolution with a kernel v of size
 2k and padding k − 1 adds v[a]·x[i] to pixel 2i + a − (k − 1). Pixel 2i + r thus gets v[r + (k − 1) − 2j]·x[i + j] for
 j = −q … q with q = (k − 1)/2: for each phase r a stride-1 convolution of size k, with
 

@@ -1,4 +1,4 @@
-"""Slide 18, continued: what the optimum does with a direction that is not worth its bits.
+"""Slide 18, continued: what happens to a direction whose variance is below σ².
 
 Along an eigenvector u of the images' covariance, eigenvalue λ, let W = wu, V = vuᵀ, and s = 1. At w = v = 0 nothing is
 sent: P(z|y) = Q(z), whatever the image. There the ELBO's gradient is always 0, and its Hessian in (w, v)

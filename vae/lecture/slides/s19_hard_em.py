@@ -9,7 +9,7 @@ Where P(z|y) is all on one ẑ, H(P) = 0 and the ELBO is ln Q(ẑ, y): the E ste
                  (entropy-constrained vector quantisation: Chou, Lookabaugh and Gray 1989)
     soft EM      tends to k-means as σ² → 0
 
-The other sides here are k-means and quantisation as their own papers have them, in distances and bits.
+The right sides are k-means and quantisation as their own papers state them, in distances and bits.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     VAE                min E_ε |z| + ‖y − ŷ(z)‖²/2σ² − |z|_{Ψ,y}
     rate–distortion    min |ẑ| + ‖y − ŷ(ẑ)‖²/2σ²
 
-On the right, each in its own words: the VAE's as `vae.objectives` has it for training, the normal density complete with
-its normaliser; the other's as a code of so many bits and a squared error. On the left, for both, −ELBO by the function
-that also is k-means and EM (`vae.lecture.ladder` climbs the rest of the ladder, on images of two pixels).
+The right side states each in its own terms: the VAE's as `vae.objectives` computes it for training, with the normaliser
+of its density; the other's as the bits of a code and a squared error. The left side is −ELBO for both, by the function
+that also gives k-means and EM in the theme before.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Every method on it minimises −ELBO = −E_P ln Q(z, y) − H(P), as `elbo` com
     VAE                 N(0, 1)          a net           learned   N(m(y), s(y)²), by a net
     rate–distortion     over integers    a net           learned   a point, by a net, rounded
 
-The other side is each method's objective in its own words: distances, bits, divergences. ("Quantiser" is short for
+The right side is each method's objective as its own field states it: distances, bits, divergences. ("Quantiser" is short for
 entropy-constrained vector quantisation.)
 """
 

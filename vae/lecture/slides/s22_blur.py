@@ -6,8 +6,8 @@ A pixel that is dark in some images and bright in others, where z does not say w
     L1                  min_ŷ mean |y − ŷ|                     the median, which is a value of the larger mode
     rate–distortion     min mean [(y − ŷ_z)²/2σ² + |z|]        a bit says which mode, and ŷ_z is the middle of that mode
 
-So the grey does not come from L2 alone: L2 shows what is left to guess as a mean, and what is sent is not left. On
-images, autoencoders of one architecture under four objectives, all at the same rate (see `coders`), are judged by
+So L2 alone does not make grey: it shows the mean over what z does not say, and with more bits z says more. On images,
+autoencoders of one architecture under four objectives, all at the same rate (see `coders`), are compared by their
 
     sharpness = mean |gradient of ŷ over the pixels| / mean |gradient of y|
 
