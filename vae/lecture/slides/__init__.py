@@ -19,7 +19,7 @@ from vae.lecture.slides import (  # noqa: F401 (each registers its claims)
     s18_collapse,
     s18_rate_distortion,
     s19_hard_em,
-    s19_image_ladder,
     s19_ladder,
+    s19_ladder_on_images,
     s22_blur,
 )

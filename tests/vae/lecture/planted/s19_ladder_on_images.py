@@ -1,0 +1,14 @@
+"""A mistake for each claim of vae/lecture/slides/s19_ladder_on_images.py, which must make it fail."""
+
+import numpy as np
+
+from vae.lecture.slides import s19_ladder_on_images
+
+
+def _nats_taken_for_bits(monkeypatch):
+    """A code length in nats, multiplied by ln 2 again."""
+    right = s19_ladder_on_images.code_length
+    monkeypatch.setattr(s19_ladder_on_images, "code_length", lambda net, z: np.log(2) * right(net, z))
+
+
+PLANTED = {"one_elbo_for_images": _nats_taken_for_bits}
