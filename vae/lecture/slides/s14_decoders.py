@@ -4,9 +4,9 @@ Slide 14 defines Q(y|z) ∝ exp(−‖y − ŷ(z)‖²/2σ²). The integral over
 
     ln Q(y|z) = −S/2σ² − (D/2) ln 2πσ²
 
-and slide 17 keeps the first term only. For a fixed σ that changes no gradient. But as a function of σ the first
-term alone has no maximum: its derivative in ln σ, S/σ², is positive everywhere. With the constant it is S/σ² − D, which is 0 at
-σ² = S/D; put in, that gives −(D/2) ln(2πe·S/D), whose gradient in everything else is the one at that σ held fixed.
+and slide 17 keeps the first term only. For a fixed σ that changes no gradient. But as a function of σ the first term
+alone has no maximum: its derivative in ln σ, S/σ², is positive everywhere. With the constant it is S/σ² − D, which is 0
+at σ² = S/D. With that σ the term is −(D/2) ln(2πe·S/D), whose gradient in everything else is the one at σ held fixed.
 """
 
 from __future__ import annotations

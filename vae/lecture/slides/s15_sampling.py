@@ -9,8 +9,8 @@ ln Q(y) too depends on the second half alone, and where z is a point of a plane 
 
     ln Q(y) = ln ∫ Q(z) Q(y|z) dz,    a sum over a fine grid
 
-With it the ELBO of a trained model is compared. (Q(z|y) is smooth and vanishes inside the grid, so that the sum is exact
-to rounding as soon as the grid is finer than Q(z|y) is wide.)
+With it the ELBO of a trained model is compared. (Q(z|y) is smooth and vanishes inside the grid, so that the sum is
+exact to rounding as soon as the grid is finer than Q(z|y) is wide.)
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ Every method on it minimises −ELBO = −E_P ln Q(z, y) − H(P), as `elbo` com
     VAE                 N(0, 1)          a net           learned   N(m(y), s(y)²), by a net
     rate–distortion     over integers    a net           learned   a point, by a net, rounded
 
-The right side is each method's objective as its own field states it: distances, bits, divergences. ("Quantiser" is short for
-entropy-constrained vector quantisation.)
+The right side is each method's objective as its own field states it: distances, bits, divergences. ("Quantiser"
+is short for entropy-constrained vector quantisation.)
 """
 
 from __future__ import annotations
