@@ -14,7 +14,8 @@ import pytest
 
 import minigrad as mg
 from tests.support.vae.small_runs import NEW, SMALL, WRITTEN, assert_refused, environment, process
-from vae import checkpoints, training
+from vae import checkpoints
+from vae.cli import train
 from vae.errors import CheckpointError
 from vae.runs import CHECKPOINT, load_trainer
 
@@ -249,13 +250,13 @@ def test_sizes_beyond_memory(vae, images, monkeypatch):
     def exhausted(*args, **kwargs):
         return np.empty((2**46, 2**10), np.float32)  # 2⁵⁸ bytes: more than any address space has
 
-    monkeypatch.setattr(training, "make_trainer", exhausted)
+    monkeypatch.setattr(train, "make_trainer", exhausted)
     said = "there is not enough memory for these sizes (Unable to allocate 256. PiB"
     assert_refused(vae(*[a.replace("IMAGES", images) for a in NEW]), said)
 
 
 def test_an_operation_beyond_memory(vae, images, monkeypatch):
     wide = np.broadcast_to(np.float32(1), (2**30, 2**28))
-    monkeypatch.setattr(training, "make_trainer", lambda *args: mg.exp(wide))
+    monkeypatch.setattr(train, "make_trainer", lambda *args: mg.exp(wide))
     result = vae(*[a.replace("IMAGES", images) for a in NEW])
     assert_refused(result, "python -m vae: exp(float32[1073741824, 268435456]): not enough", "use a smaller batch")
