@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 
 from minigrad.checks.catalogue.choose import Choose
-from minigrad.checks.catalogue.operation import Example, at, call, operation
-
-EXACT = {"exact": True}
+from minigrad.checks.catalogue.operation import Example, at, call, movement
 
 
 def any_concatenate(choose: Choose) -> Example:
@@ -23,7 +21,7 @@ def any_concatenate(choose: Choose) -> Example:
     return at(f"axis {axis}", *several, spelled=lambda xp, *xs: xp.concatenate([*xs, xs[0]], axis))
 
 
-operation(
+movement(
     "concatenate",
     any_concatenate,
     at("", (2, 3), (2, 1), (2, 2), spelled=lambda xp, *xs: xp.concatenate(xs, -1)),
@@ -31,7 +29,6 @@ operation(
     at("empty", (2, 3), (0, 3), spelled=lambda xp, *xs: xp.concatenate(xs)),
     at("itself", (2, 3), spelled=lambda xp, x: xp.concatenate([x, 2 * x, x])),
     compared=("", at("and its square", (3, 4), spelled=lambda xp, x: xp.concatenate([x, 2 * x, x * x]))),
-    **EXACT,
 )
 
 
@@ -41,13 +38,12 @@ def any_stack(choose: Choose) -> Example:
     return at(f"axis {axis}", *[shape] * count, spelled=lambda xp, *xs: xp.stack([*xs, xs[0]], axis))
 
 
-operation(
+movement(
     "stack",
     any_stack,
     at("", (2, 3), (2, 3), spelled=lambda xp, *xs: xp.stack(xs, -2)),
     at("0-d", (), (), spelled=lambda xp, *xs: xp.stack(xs)),
     compared=("",),
-    **EXACT,
 )
 
 
@@ -67,7 +63,7 @@ SECOND = {
     "spelled": lambda xp, x, cuts: xp.split(x, cuts, 1)[1],
     "torch": lambda torch, x, cuts: torch.tensor_split(x, cuts, 1)[1],
 }
-operation(
+movement(
     "split",
     any_split,
     at("", (2, 6), spelled=lambda xp, x: xp.concatenate(xp.split(x, 3, 1)[::-1], 0)),
@@ -76,7 +72,6 @@ operation(
         at("the second half", (3, 4), params=(2,), **SECOND),
         at("the second of three", (3, 4), params=((1, 3),), **SECOND),
     ),
-    **EXACT,
 )
 
 
@@ -87,13 +82,12 @@ def any_flip(choose: Choose) -> Example:
     return call(shape, {"all": None, "some": some, "one": choose.axis(len(shape)) if shape else 0}[which])
 
 
-operation(
+movement(
     "flip",
     any_flip,
     at("", (2, 3)),
     at("one axis", (2, 3), params=(-1,)),
     compared=(at("two axes", (3, 4), params=((0, 1),), autograd=None),),
-    **EXACT,
 )
 
 
@@ -105,13 +99,12 @@ def any_roll(choose: Choose) -> Example:
     return call(shape, *ways[choose.one_of(list(ways))])
 
 
-operation(
+movement(
     "roll",
     any_roll,
     at("", (2, 3), params=(2,)),
     at("two axes", (3, 4), params=((1, -4), (0, 1))),
     compared=("", at("two axes", autograd=None), at("one axis", (3, 4), params=(-3, 1))),
-    **EXACT,
 )
 
 
@@ -124,7 +117,7 @@ def any_repeat(choose: Choose) -> Example:
     return call(shape, times, axis)
 
 
-operation(
+movement(
     "repeat",
     any_repeat,
     at("", (2, 3), params=(3, -1)),
@@ -132,7 +125,6 @@ operation(
     at("raveled", (2, 3), params=(2,)),
     compared=(at("", autograd=None), at("first axis", (3, 4), params=(3, 0))),
     torch="repeat_interleave",
-    **EXACT,
 )
 
 
@@ -141,13 +133,8 @@ def any_tile(choose: Choose) -> Example:
     return call(choose.shape(max_side=2), choose.integer(0, 2) if choose.boolean() else several)
 
 
-operation(
-    "tile",
-    any_tile,
-    at("", (2, 3), params=(2,)),
-    at("new axis", (2, 3), params=((2, 1, 3),)),
-    compared=("new axis",),
-    **EXACT,
+movement(
+    "tile", any_tile, at("", (2, 3), params=(2,)), at("new axis", (2, 3), params=((2, 1, 3),)), compared=("new axis",)
 )
 
 
@@ -155,10 +142,8 @@ def any_triangle(choose: Choose) -> Example:
     return call(choose.shape(min_dims=2), choose.integer(-4, 4))
 
 
-operation("tril", any_triangle, at("", (3, 4)), at("batch", (2, 3, 3), params=(1,)), compared=("", "batch"), **EXACT)
-operation(
-    "triu", any_triangle, at("", (4, 3), params=(-1,)), compared=("", at("batch", (2, 3, 4), params=(-1,))), **EXACT
-)
+movement("tril", any_triangle, at("", (3, 4)), at("batch", (2, 3, 3), params=(1,)), compared=("", "batch"))
+movement("triu", any_triangle, at("", (4, 3), params=(-1,)), compared=("", at("batch", (2, 3, 4), params=(-1,))))
 
 MODES = {"constant": "constant", "edge": "replicate", "reflect": "reflect", "symmetric": None, "wrap": "circular"}
 WIDTHS = ((1, 2), (0, 3))
@@ -180,7 +165,7 @@ def torch_pad(torch, x, widths, mode):
     return torch.nn.functional.pad(x[None], (left, right, top, bottom), MODES[mode])[0]
 
 
-operation(
+movement(
     "pad",
     any_pad,
     *[at(mode, (3, 4), params=(WIDTHS, mode)) for mode in MODES],
@@ -193,5 +178,4 @@ operation(
         *[at(mode, autograd=None) for mode in ("edge", "reflect", "wrap")],
         at("symmetric", torch=None, autograd=None),
     ),
-    **EXACT,
 )

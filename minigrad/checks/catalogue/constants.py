@@ -8,26 +8,17 @@ import numpy as np
 
 from minigrad.checks.catalogue.choose import Choose, Shape
 from minigrad.checks.catalogue.draws import halves, numbers, signed, zeros
-from minigrad.checks.catalogue.operation import Example, at, operation
-from minigrad.checks.catalogue.reduce import filled
+from minigrad.checks.catalogue.operation import Example, any_array, any_pair, at, constant
+from minigrad.checks.catalogue.reduce import any_along, filled
 from minigrad.core.interpreter import primitives
 
-DISCRETE = {"discrete": True, "holomorphic": False, "draws": halves}
 PAIR = ((3, 4), (4,))
 
 
-def any_array(choose: Choose) -> Example:
-    return at("", choose.any_shape())
-
-
-def any_pair(choose: Choose) -> Example:
-    return at("", *choose.broadcast(2))
-
-
 for _name in "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor".split():
-    operation(_name, any_pair, at("", *PAIR), **DISCRETE)
+    constant(_name, any_pair, at("", *PAIR))
 for _name in "logical_not isnan isinf isfinite".split():
-    operation(_name, any_array, at("", (3, 4)), **DISCRETE)
+    constant(_name, any_array, at("", (3, 4)))
 
 
 def times_x(name: str, **how: Callable | None) -> Example:
@@ -36,15 +27,9 @@ def times_x(name: str, **how: Callable | None) -> Example:
 
 
 for _name in "sign floor ceil".split():
-    operation(_name, any_array, at("", (3, 4)), compared=(times_x(_name),), **DISCRETE)
-operation(
-    "rint",
-    any_array,
-    at("", (3, 4)),
-    compared=(times_x("rint", torch=lambda torch, x: x * torch.round(x)),),
-    **DISCRETE,
-)
-operation(
+    constant(_name, any_array, at("", (3, 4)), compared=(times_x(_name),))
+constant("rint", any_array, at("", (3, 4)), compared=(times_x("rint", torch=lambda torch, x: x * torch.round(x)),))
+constant(
     "stop_gradient",
     any_array,
     at("", (2, 3), draws=signed),
@@ -58,14 +43,12 @@ operation(
             autograd=None,
         ),
     ),
-    **DISCRETE,
 )
-operation(
+constant(
     "step",
     any_pair,
     at("", *PAIR, draws=(halves, zeros)),
     formula=lambda x1, x2: ((x1 > x2) + 0.5 * (x1 == x2)).astype(np.result_type(x1, x2)),
-    **DISCRETE,
 )
 
 # Bits
@@ -84,19 +67,17 @@ def of_bits(name: str, what: str, *shapes: Shape, dtype: type) -> Example:
 
 
 for _name in "bitwise_and bitwise_or bitwise_xor".split():
-    operation(
+    constant(
         _name,
         lambda choose, name=_name: of_bits(name, "any", *choose.broadcast(2), dtype=choose.one_of(KINDS)),
         of_bits(_name, "", *PAIR, dtype=bool),
         of_bits(_name, "integers", *PAIR, dtype=np.int64),
-        **DISCRETE,
     )
-operation(
+constant(
     "invert",
     lambda choose: of_bits("invert", "any", choose.any_shape(), dtype=choose.one_of(KINDS)),
     at("", (3, 4), spelled=lambda xp, x: xp.invert(x > 0)),
     of_bits("invert", "integers", (3, 4), dtype=np.int32),
-    **DISCRETE,
 )
 
 # Along axes
@@ -112,52 +93,44 @@ def any_reduced(choose: Choose) -> tuple[Shape, Shape]:
 
 def any_truth(choose: Choose) -> Example:
     shape, axes = any_reduced(choose)
-    return at(f"axes={axes}", shape, params=(axes,))
+    return at("", shape, params=(axes,))
 
 
 for _name in "all any count_nonzero".split():
-    operation(_name, any_truth, at("", (3, 4)), at("axis", (3, 4), params=(0,), named={"keepdims": True}), **DISCRETE)
+    constant(_name, any_truth, at("", (3, 4)), at("axis", (3, 4), params=(0,), named={"keepdims": True}))
 
 
 def any_place(choose: Choose) -> Example:
-    shape = choose.any_shape()
-    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
-    return at(f"axis={axis}", filled(shape, axis), params=(axis,))
+    along = any_along(choose)
+    return along | {"shapes": (filled(along["shapes"][0], *along["params"]),)}
 
 
 for _name in "argmax argmin".split():
-    operation(_name, any_place, at("", (3, 4)), at("axis", (3, 4), params=(-1,)), **DISCRETE)
+    constant(_name, any_place, at("", (3, 4)), at("axis", (3, 4), params=(-1,)))
 
 
-def any_argsort(choose: Choose) -> Example:
-    shape = choose.shape(min_dims=1)
-    axis = choose.axis(len(shape)) if choose.boolean() else None
-    return at(f"axis={axis}", shape, params=(axis,))
-
-
-operation(
-    "argsort", any_argsort, at("", (3, 4)), formula=lambda x, axis=-1: np.argsort(x, axis, kind="stable"), **DISCRETE
+constant(
+    "argsort",
+    lambda choose: any_along(choose, choose.shape(min_dims=1)),
+    at("", (3, 4)),
+    formula=lambda x, axis=-1: np.argsort(x, axis, kind="stable"),
 )
 
 
 def any_top(choose: Choose) -> Example:
     shape, axes = any_reduced(choose)
-    return at(f"axes={axes}", shape, named={"axes": axes})
+    return at("", shape, named={"axes": axes})
 
 
-operation(
-    "top",
-    any_top,
-    at("", (3, 4), named={"axes": (1,)}),
-    formula=lambda x, axes: np.max(x, axis=axes, keepdims=True),
-    **DISCRETE,
+constant(
+    "top", any_top, at("", (3, 4), named={"axes": (1,)}), formula=lambda x, axes: np.max(x, axis=axes, keepdims=True)
 )
 
 
 def any_share(choose: Choose) -> Example:
     """Of random numbers and any one of them for an extreme; those without it have no share."""
     shape, axes = any_reduced(choose)
-    return at(f"axes={axes}", shape, tuple(n for i, n in enumerate(shape) if i not in axes), named={"axes": axes})
+    return at("", shape, tuple(n for i, n in enumerate(shape) if i not in axes), named={"axes": axes})
 
 
 def share(x, y, axes):
@@ -167,11 +140,10 @@ def share(x, y, axes):
     return found.astype(np.result_type(x, y))
 
 
-operation(
+constant(
     "share",
     any_share,
     at("", (2, 3), (2,), draws=(numbers([[1, 0, 1], [1, 1, -2]]), numbers([1, 1])), named={"axes": (1,)}),
     function=primitives["share"],
     formula=share,
-    **DISCRETE,
 )

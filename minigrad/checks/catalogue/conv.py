@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.checks.catalogue import formulas
 from minigrad.checks.catalogue.choose import Choose, Shape
-from minigrad.checks.catalogue.operation import Example, at, operation
+from minigrad.checks.catalogue.operation import Example, at, movement, operation
 
 
 class Problem(NamedTuple):
@@ -36,31 +36,28 @@ def problem(x: Shape, w: Shape, stride: tuple, pads: tuple) -> Problem:
     return Problem(x, w, (x[0], *out, w[3]), {"stride": stride, "pads": pads})
 
 
-def of_images(what: str, problem: Problem) -> Example:
-    return at(what, problem.x, problem.w, named=problem.how)
+TAKES = {"conv": ("x", "w"), "conv_input": ("y", "w"), "conv_kernel": ("x", "y")}  # what each takes
 
 
-def of_results(what: str, problem: Problem) -> Example:
-    return at(what, problem.y, problem.w, named=problem.how | {"size": problem.x[1:3]})
-
-
-def of_kernels(what: str, problem: Problem) -> Example:
-    return at(what, problem.x, problem.y, named=problem.how | {"kernel": problem.w[:2]})
+def of(name: str, what: str, problem: Problem) -> Example:
+    """A call of one of the three."""
+    extra = {"conv_input": {"size": problem.x[1:3]}, "conv_kernel": {"kernel": problem.w[:2]}}.get(name, {})
+    return at(what, *[getattr(problem, part) for part in TAKES[name]], named=problem.how | extra)
 
 
 FIXED = {
     "": problem((2, 4, 3, 2), (3, 2, 2, 3), (1, 1), ((1, 0), (0, 2))),
     "stride": problem((2, 4, 3, 2), (3, 2, 2, 3), (2, 1), ((1, 0), (0, 2))),
 }
-for _name, _example, _formula in (
-    ("conv", of_images, formulas.convolve),
-    ("conv_input", of_results, formulas.convolve_input),
-    ("conv_kernel", of_kernels, formulas.convolve_kernel),
-):
+for _name, _formula in {
+    "conv": formulas.convolve,
+    "conv_input": formulas.convolve_input,
+    "conv_kernel": formulas.convolve_kernel,
+}.items():
     operation(
         _name,
-        lambda choose, example=_example: example("any", any_problem(choose)),
-        *[_example(what, one) for what, one in FIXED.items()],
+        lambda choose, name=_name: of(name, "", any_problem(choose)),
+        *[of(_name, what, one) for what, one in FIXED.items()],
         formula=_formula,
     )
 
@@ -89,7 +86,7 @@ def any_conv2d(choose: Choose) -> Example:
     stride = one.how["stride"][0] if choose.boolean() else one.how["stride"]
     padding = choose.one_of(["same", "valid", 2, one.how["pads"]])
     size = [max(n, k) for n, k in zip(one.x[1:3], one.w[:2])] if padding == "valid" else one.x[1:3]
-    return at(f"{stride}, {padding}", (one.x[0], *size, one.x[3]), one.w, params=(stride, padding))
+    return at("", (one.x[0], *size, one.x[3]), one.w, params=(stride, padding))
 
 
 def torch_conv(torch: Any, x: Any, w: Any, stride: Any = 1, padding: Any = "same") -> Any:
@@ -144,16 +141,11 @@ operation(
 # Depth and space
 
 
-def any_depth(choose: Choose) -> Example:
-    factor = choose.integer(1, 3)
+def any_phases(choose: Choose, deep: bool) -> Example:
+    """Images whose channels or whose rows and columns are multiples of a factor."""
+    k = choose.integer(1, 3)
     n, h, w, channels = choose.side(2), *(choose.integer(1, 2) for _ in range(3))
-    return at(f"factor {factor}", (n, h, w, factor**2 * channels), params=(factor,))
-
-
-def any_space(choose: Choose) -> Example:
-    factor = choose.integer(1, 3)
-    n, h, w, channels = choose.side(2), *(choose.integer(1, 2) for _ in range(3))
-    return at(f"factor {factor}", (n, factor * h, factor * w, channels), params=(factor,))
+    return at("", (n, h, w, k**2 * channels) if deep else (n, k * h, k * w, channels), params=(k,))
 
 
 def torch_depth_to_space(torch: Any, x: Any, factor: int = 2) -> Any:
@@ -174,24 +166,22 @@ def jax_depth_to_space(jax: Any, x: Any, factor: int = 2) -> Any:
     return jax.numpy.einsum("nhwijc->nhiwjc", phases).reshape(n, h * factor, w * factor, -1)
 
 
-operation(
+movement(
     "depth_to_space",
-    any_depth,
+    lambda choose: any_phases(choose, deep=True),
     at("", (1, 2, 3, 8)),
     at("3", (2, 1, 2, 9), params=(3,)),
     formula=lambda x, factor=2: formulas.shuffle(x, factor),
-    exact=True,
     compared=("", at("3, two channels", (1, 2, 1, 18), params=(3,))),
     torch=torch_depth_to_space,
     jax=jax_depth_to_space,
     autograd=None,
 )
-operation(
+movement(
     "space_to_depth",
-    any_space,
+    lambda choose: any_phases(choose, deep=False),
     at("", (1, 4, 2, 3)),
     formula=lambda x, factor=2: formulas.unshuffle(x, factor),
-    exact=True,
     compared=("",),
     torch=torch_space_to_depth,
     jax=None,
@@ -205,7 +195,7 @@ def any_deconv2d(choose: Choose) -> Example:
     k, factor, features = choose.one_of([1, 3]), choose.integer(1, 2), choose.integer(1, 2)
     n, h, w, channels = choose.side(), *(choose.integer(1, 3) for _ in range(3))
     shapes = (n, h, w, channels), (k, k, channels, factor**2 * features)
-    return at(f"factor {factor}", *shapes, params=(factor,))
+    return at("", *shapes, params=(factor,))
 
 
 # The same as one transposed convolution with a kernel of 2k, whose taps `PHASES` picks from those of w (slide 16)

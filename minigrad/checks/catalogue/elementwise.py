@@ -11,7 +11,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks.catalogue.choose import Choose
 from minigrad.checks.catalogue.draws import apart, between, signed, zeros
-from minigrad.checks.catalogue.operation import Example, at, operation
+from minigrad.checks.catalogue.operation import Example, any_array, at, call, movement, operation
 
 REAL = {"holomorphic": False}
 BACKWARD = {"backward_only": ("autograd",)}
@@ -19,10 +19,6 @@ BACKWARD = {"backward_only": ("autograd",)}
 # Of one array
 
 ONE = (at("", (3, 4), third=True), at("0-d", ()), at("empty", (2, 0, 3)))
-
-
-def any_array(choose: Choose) -> Example:
-    return at("", choose.any_shape())
 
 
 def unary(name: str, draws: Callable = signed, compared: tuple = ("",), **how: Any) -> None:
@@ -91,7 +87,7 @@ unary(
 )
 operation(
     "leaky_relu",
-    lambda choose: at("slope", choose.any_shape(), params=(choose.one_of([0.01, 0.3, -0.5, 2]),)),
+    lambda choose: call(choose.any_shape(), choose.one_of([0.01, 0.3, -0.5, 2])),
     *ONE,
     formula=lambda x, slope=0.01: np.where(positive(x), x, slope * x),
     compared=("", at("slope 0.2", (3, 4), params=(0.2,))),
@@ -102,7 +98,7 @@ operation(
 )
 operation(
     "elu",
-    lambda choose: at("α", choose.any_shape(), params=(choose.one_of([1.0, 0.3, 2]),)),
+    lambda choose: call(choose.any_shape(), choose.one_of([1.0, 0.3, 2])),
     *ONE,
     formula=lambda x, alpha=1.0: np.where(positive(x), x, alpha * np.expm1(x)),
     compared=("", at("α = 0.5", (3, 4), params=(0.5,))),
@@ -142,7 +138,7 @@ def binary(
             return at(which, *choose.broadcast(2))
         if which == "a number on the right":
             number = choose.one_of(numbers)
-            return at(f"{which}: {number}", choose.any_shape(), params=(number,), draws=draws[:1])
+            return at(which, choose.any_shape(), params=(number,), draws=draws[:1])
         number, shape = numbers[0], choose.any_shape()
         left = {"function": lambda x: ours(number, x), "formula": lambda x: plain(number, x)}
         return at(f"{which}: {number}", shape, draws=draws[1:], **left)
@@ -287,7 +283,7 @@ def any_where(choose: Choose) -> Example:
     return at(which, several[0], constants=constants, **how)
 
 
-operation(
+movement(
     "where",
     any_where,
     at("", (3, 2), (3, 2), constants=CHECKERS),
@@ -295,6 +291,5 @@ operation(
     at("0-d", (), (), constants=CHECKERS),
     at("number", (3, 2), constants=CHECKERS, **NUMBER_LAST),
     spelled=lambda xp, x1, x2, condition: xp.where(condition, x1, x2),
-    exact=True,
     compared=("", at("of a comparison", (3, 4), (4,), spelled=lambda xp, x1, x2: xp.where(x1 > 0, x1 * x2, x2 * x2))),
 )

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks.catalogue.choose import Choose
-from minigrad.checks.catalogue.operation import Example, at, call, operation
-
-EXACT = {"exact": True}
+from minigrad.checks.catalogue.operation import Example, at, call, movement, operation
 
 
 def item(what: str, shape: tuple[int, ...], index: Any, **how: Any) -> Example:
@@ -24,7 +22,7 @@ def any_slice(choose: Choose) -> Example:
     return item(str(index), shape, index)
 
 
-operation(
+movement(
     "slice",
     any_slice,
     item("", (4,), slice(1, None)),
@@ -33,7 +31,6 @@ operation(
     item("one element", (3, 4), (1, 2)),
     item("0-d", (), ()),
     item("empty", (4, 2), slice(3, 1)),
-    **EXACT,
 )
 
 
@@ -51,13 +48,12 @@ def any_unslice(choose: Choose) -> Example:
     return call(np.zeros(shape)[index].shape, index=index, shape=shape)
 
 
-operation(
+movement(
     "unslice",
     any_unslice,
     at("", (3,), named={"index": (slice(None, None, 2), 1), "shape": (5, 3)}),
     at("rows", (3, 2), named={"index": (slice(1, None),), "shape": (4, 2)}),
     formula=put,
-    **EXACT,
 )
 
 # Integer arrays and masks
@@ -111,7 +107,7 @@ def any_getitem(choose: Choose) -> Example:
 
 REPEATED = np.array([0, 0, 2, 0])
 MASK = [[True, False], [False, True], [True, True]]
-operation(
+movement(
     "getitem",
     any_getitem,
     item("repeated", (3, 2), [0, 0, 1]),
@@ -127,7 +123,6 @@ operation(
         at("pairs", (3, 2, 3), spelled=lambda xp, x, i: x[i, :, i - 1], constants=(REPEATED,)),
         at("mask array", (3, 2, 2), spelled=lambda xp, x, mask: x[mask], constants=(np.array(MASK),)),
     ),
-    **EXACT,
 )
 
 
@@ -147,21 +142,20 @@ def along_axes(rows: np.ndarray, axes: tuple[int, ...]) -> tuple:
 
 def any_gather(choose: Choose) -> Example:
     shape, over, rows, _ = any_rows(choose)
-    return at(f"axes={over}", shape, constants=(rows,), named={"axes": over})
+    return at("", shape, constants=(rows,), named={"axes": over})
 
 
 def any_scatter_add(choose: Choose) -> Example:
     shape, over, rows, picked = any_rows(choose)
-    return at(f"axes={over}", picked, constants=(rows,), named={"axes": over, "shape": shape})
+    return at("", picked, constants=(rows,), named={"axes": over, "shape": shape})
 
 
 ROWS = (np.array([[0, 2, 0], [1, 1, 1]]),)
-operation(
+movement(
     "gather",
     any_gather,
     at("", (3, 2, 2), constants=ROWS, named={"axes": (0, 1)}),
     formula=lambda x, rows, axes: x[along_axes(rows, axes)],
-    **EXACT,
 )
 operation(
     "scatter_add",
@@ -178,12 +172,12 @@ def any_take(choose: Choose) -> Example:
     axis = choose.axis(len(shape)) if shape and choose.boolean() else None
     length = math.prod(shape) if axis is None else shape[axis]
     picks = choose.integers(choose.shape(0, 2, max_side=3), -length, length - 1)
-    return at(f"axis {axis}", shape, params=(axis,), constants=(picks,))
+    return at("", shape, params=(axis,), constants=(picks,))
 
 
 ORDER = np.array([[2, 0, 0], [1, 1, 0]])
 PLACES = np.array([[2, 0, 0], [1, 1, 0], [3, 0, 3]])
-operation(
+movement(
     "take",
     any_take,
     at("", (2, 3), params=([[0, 0], [2, 1]],), named={"axis": 1}),
@@ -200,7 +194,6 @@ operation(
         ),
         at("array, raveled", (3, 4), constants=(PLACES,)),
     ),
-    **EXACT,
 )
 
 
@@ -216,10 +209,10 @@ def any_places(choose: Choose) -> tuple:
 def any_take_along_axis(choose: Choose) -> Example:
     shape, axis, picks = any_places(choose)
     axis = choose.one_of([axis, axis - len(shape)])
-    return at(f"axis {axis}", shape, params=(axis,), constants=(picks,))
+    return at("", shape, params=(axis,), constants=(picks,))
 
 
-operation(
+movement(
     "take_along_axis",
     any_take_along_axis,
     at("", (2, 3), params=(1,), constants=(ORDER,)),
@@ -227,14 +220,13 @@ operation(
     torch="take_along_dim",
     autograd=None,
     compared=("", at("more places", (3, 4), params=(1,), constants=(PLACES,))),
-    **EXACT,
 )
 
 
 def any_add_along_axis(choose: Choose) -> Example:
     shape, axis, picks = any_places(choose)
     given = tuple(picks.shape[i] if i == axis else n for i, n in enumerate(shape))
-    return at(f"axis {axis}", given, constants=(picks,), named={"axis": axis, "shape": shape})
+    return at("", given, constants=(picks,), named={"axis": axis, "shape": shape})
 
 
 def add_along_axis(x, picks, axis, shape):
@@ -265,20 +257,18 @@ def any_diagonal(choose: Choose) -> Example:
     return call(shape, choose.integer(-3, 3), first, choose.one_of([second, second - len(shape)]))
 
 
-operation(
+movement(
     "diag",
     any_diag,
     at("", (3,)),
     at("below", (2,), params=(-1,)),
     at("of a matrix that is not square", (2, 4), params=(1,)),
     compared=("", "below", at("of a matrix", (3, 3), params=(1,)), at("of a matrix that is not square", autograd=None)),
-    **EXACT,
 )
-operation(
+movement(
     "diagonal",
     any_diagonal,
     at("", (3, 2, 4), params=(-1, -1, 0)),
     compared=(at("", autograd=None), at("of a matrix", (3, 3), params=(0, -1, -2))),
-    **EXACT,
 )
 operation("trace", any_diagonal, at("", (3, 4, 2), params=(1,)), spelled="trace", compared=(at("of a matrix", (3, 4)),))

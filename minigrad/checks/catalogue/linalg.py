@@ -12,7 +12,7 @@ import minigrad as mg
 from minigrad.checks.catalogue import formulas
 from minigrad.checks.catalogue.choose import Choose, Shape
 from minigrad.checks.catalogue.draws import definite, dominant, regular, signed
-from minigrad.checks.catalogue.operation import Example, at, operation
+from minigrad.checks.catalogue.operation import Example, at, constant, operation
 
 # Products
 
@@ -77,7 +77,7 @@ def any_tensordot(choose: Choose) -> Example:
     free = [choose.shape(0, 2, max_side=2) for _ in range(2)]
     count = len(shared)
     if choose.boolean():
-        return at(str(count), (*free[0], *shared), (*shared, *free[1]), params=(count,))
+        return at("", (*free[0], *shared), (*shared, *free[1]), params=(count,))
     pairs = []
     for shape in free:  # each shared axis anywhere, counted from either end
         order = choose.order(range(count + len(shape)))
@@ -85,7 +85,7 @@ def any_tensordot(choose: Choose) -> Example:
         pairs.append((whole, tuple(order.index(i) - len(order) * choose.boolean() for i in range(count))))
     (left, first), (right, second) = pairs
     over = (first[0], second[0]) if count == 1 and choose.boolean() else (first, second)
-    return at(str(over), left, right, params=(over,))
+    return at("", left, right, params=(over,))
 
 
 operation(
@@ -248,16 +248,6 @@ def log_det(a):
     return np.log(np.linalg.det(a) * sign(a))
 
 
-def part_of_slogdet(part: int) -> dict[str, Callable]:
-    """The sign or the logarithm, as everybody spells it."""
-    return {
-        "function": lambda a: mg.slogdet(a)[part],
-        "torch": lambda torch, a: torch.linalg.slogdet(a)[part],
-        "jax": lambda jax, a: jax.numpy.linalg.slogdet(a)[part],
-        "autograd": lambda autograd, a: autograd.numpy.linalg.slogdet(a)[part],
-    }
-
-
 operation(
     "det",
     any_matrices,
@@ -268,33 +258,24 @@ operation(
     **MATRICES,
 )
 operation(
-    "logabsdet",
-    any_matrices,
-    BATCHES[0] | {"function": lambda a: mg.slogdet(a).logabsdet},
-    *BATCHES[1:],
-    formula=log_det,
-    **part_of_slogdet(1),
-    **REAL,
-    **MATRICES,
+    "logabsdet", any_matrices, *BATCHES, function=lambda a: mg.slogdet(a).logabsdet, formula=log_det, **REAL, **MATRICES
 )
+LOGARITHM = {
+    "spelled": lambda mg, a: mg.slogdet(a)[1],
+    "formula": log_det,
+    "torch": lambda torch, a: torch.linalg.slogdet(a)[1],
+    "jax": lambda jax, a: jax.numpy.linalg.slogdet(a)[1],
+    "autograd": lambda autograd, a: autograd.numpy.linalg.slogdet(a)[1],
+}
 operation(
     "slogdet",
     any_matrices,
     at("", (3, 3)),
     function=lambda a: mg.slogdet(a)[0] * mg.slogdet(a)[1],
     formula=lambda a: log_det(a) * sign(a),
-    compared=(at("logarithm", STACK, formula=log_det, **part_of_slogdet(1)),),
+    compared=(at("logarithm", STACK, **LOGARITHM),),
     **REAL,
     **BACKWARD,
     **MATRICES,
 )
-operation(
-    "det_sign",
-    any_matrices,
-    at("", STACK),
-    function=lambda a: mg.slogdet(a).sign,
-    formula=sign,
-    discrete=True,
-    **REAL,
-    **MATRICES,
-)
+constant("det_sign", any_matrices, at("", STACK), function=lambda a: mg.slogdet(a).sign, formula=sign, **MATRICES)

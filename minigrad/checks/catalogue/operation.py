@@ -28,7 +28,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks.catalogue.choose import Choose, Shape
-from minigrad.checks.catalogue.draws import Draw, signed
+from minigrad.checks.catalogue.draws import Draw, halves, signed
 from minigrad.core.interpreter import primitives
 
 PEERS = ("torch", "jax", "autograd")
@@ -96,8 +96,11 @@ class Operation:
     compared: tuple[Case, ...]
 
     def any_case(self, choose: Choose) -> Case:
-        """A call with shapes and parameters of somebody's choice."""
-        return make_case(self.name, self.common, self.vary(choose))
+        """A call with shapes and parameters of somebody's choice, which its name says."""
+        example = self.vary(choose)
+        named = [f"{name}={value}" for name, value in example.get("named", {}).items()]
+        words = [example["what"], *map(str, example.get("params", ())), *named]
+        return make_case(self.name, self.common, example | {"what": ", ".join(filter(None, words))})
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -114,9 +117,9 @@ def operation(
     assert name not in OPERATIONS, f"two operations are called {name}"
     known = {example["what"]: example for example in examples}
     assert len(known) == len(examples), f"two cases of {name} have the same name"
-    changed = [{"what": one} if isinstance(one, str) else one for one in compared]
-    cases = tuple(make_case(name, common, example) for example in examples)
-    beside = tuple(make_case(name, common, known.get(one["what"], {}) | one) for one in changed)
+    changed = [known[one] if isinstance(one, str) else known.get(one["what"], {}) | one for one in compared]
+    cases, beside = (tuple(make_case(name, common, one) for one in several) for several in (examples, changed))
+    assert all(case.shapes for case in beside), f"a case of {name} that peers are asked for has no arguments"
     OPERATIONS[name] = Operation(name, common, vary, cases, beside)
 
 
@@ -131,7 +134,24 @@ def at(what: str = "", *shapes: Shape, **changes: Any) -> Example:
 
 def call(shape: Shape, /, *params: Any, **named: Any) -> Example:
     """A call with one array and these parameters."""
-    return at(str((params, named)), shape, params=params, named=named)
+    return at("", shape, params=params, named=named)
+
+
+movement = partial(operation, exact=True)
+"""Add an operation that moves elements around: its values are exact."""
+
+constant = partial(operation, discrete=True, holomorphic=False, draws=halves)
+"""Add an operation without a derivative, of numbers among which are ties and integers."""
+
+
+def any_array(choose: Choose) -> Example:
+    """A call with one array of any shape."""
+    return at("", choose.any_shape())
+
+
+def any_pair(choose: Choose) -> Example:
+    """A call with two arrays that broadcast."""
+    return at("", *choose.broadcast(2))
 
 
 def make_case(name: str, common: Example, example: Example) -> Case:

@@ -10,9 +10,8 @@ import numpy as np
 from minigrad.backends.numpy import streams
 from minigrad.backends.streams import FOLD_IN, SPLIT
 from minigrad.checks.catalogue.choose import Choose
-from minigrad.checks.catalogue.operation import Example, at, operation
+from minigrad.checks.catalogue.operation import Example, at, constant
 
-CONSTANT = {"discrete": True, "holomorphic": False}
 KEY = np.array([1, 2], np.uint32)
 
 
@@ -23,7 +22,7 @@ def any_key(choose: Choose) -> tuple[np.ndarray]:
 def any_part(choose: Choose, *dtypes: str) -> Example:
     named = {"shape": choose.shape(), "dtype": np.dtype(choose.one_of(dtypes)), "offset": choose.integer(0, 9)}
     start = choose.integer(0, 9)
-    return at(f"from {start}, {named}", constants=any_key(choose), params=(start,), named=named)
+    return at("", constants=any_key(choose), params=(start,), named=named)
 
 
 def cut(stream: Callable) -> Callable:
@@ -41,39 +40,36 @@ for _name, _dtypes in {
     "random_uniform": ("float64", "float32"),
     "random_normal": ("float64", "float32"),
 }.items():
-    operation(
+    constant(
         _name,
         lambda choose, dtypes=_dtypes: any_part(choose, *dtypes),
         at("", params=(2,), named={"shape": (2, 3), "dtype": np.dtype(_dtypes[0]), "offset": 1}),
         formula=cut(getattr(streams, _name)),
         constants=(KEY,),
-        **CONSTANT,
     )
 
 
 def any_split(choose: Choose) -> Example:
     count = choose.integer(0, 4)
-    return at(str(count), constants=any_key(choose), named={"count": count})
+    return at("", constants=any_key(choose), named={"count": count})
 
 
 def any_fold(choose: Choose) -> Example:
     i = choose.integer(0, 2**32 - 1)
-    return at(str(i), constants=any_key(choose), params=(i,))
+    return at("", constants=any_key(choose), params=(i,))
 
 
-operation(
+constant(
     "random_split",
     any_split,
     at("", named={"count": 3}),
     formula=lambda key, count: streams.random_bits(np, key, 2 * count, lane=SPLIT).reshape(count, 2),
     constants=(KEY,),
-    **CONSTANT,
 )
-operation(
+constant(
     "random_fold_in",
     any_fold,
     at("", params=(5,)),
     formula=lambda key, i: streams.random_bits(np, key, 2, 4 * i, lane=FOLD_IN),
     constants=(KEY,),
-    **CONSTANT,
 )

@@ -43,7 +43,14 @@ def any_reduction(choose: Choose, shape: Shape | None = None, empty: bool = Fals
     shape = choose.any_shape() if shape is None else shape
     axis, keepdims = choose.axes(len(shape)), choose.boolean()
     shape = shape if empty else filled(shape, axis)
-    return at(f"axis={axis}, keepdims={keepdims}", shape, params=(axis,), named={"keepdims": keepdims}, **how)
+    return at("", shape, params=(axis,), named={"keepdims": keepdims}, **how)
+
+
+def any_along(choose: Choose, shape: Shape | None = None, **how: Any) -> Example:
+    """Along one axis of this shape or any, or of the raveled array."""
+    shape = choose.any_shape() if shape is None else shape
+    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
+    return at("", shape, params=(axis,), **how)
 
 
 def extreme(x, axis=None, keepdims=False, sign=1):
@@ -122,7 +129,7 @@ def any_variance(choose: Choose) -> Example:
     shape = choose.shape(min_dims=1, min_side=2, max_side=3)
     axis = choose.axes(len(shape))
     named = {"axis": None if axis == () else axis, "ddof": choose.integer(0, 1), "keepdims": choose.boolean()}
-    return at(str(named), shape, named=named, draws=apart(0))
+    return at("", shape, named=named, draws=apart(0))
 
 
 def torchs(name: str) -> Callable:
@@ -166,7 +173,7 @@ def any_norm(choose: Choose) -> Example:
     axis = choose.axes(len(shape)) if ord in (None, "fro") else choose.axis(len(shape))
     keepdims, unique = choose.boolean(), ord in (math.inf, -math.inf)
     how = {"draws": apart(0.1) if unique else signed, "ties": not unique}
-    return at(f"{ord}, {axis}, {keepdims}", shape, params=(ord, axis), named={"keepdims": keepdims}, **how)
+    return at("", shape, params=(ord, axis), named={"keepdims": keepdims}, **how)
 
 
 PEERS_NORM = {"torch": "linalg.norm", "jax": "numpy.linalg.norm", "autograd": "numpy.linalg.norm"}
@@ -180,10 +187,9 @@ operation(
     formula=norm,
     compared=(
         "",
-        *[at(f"{p}, rows", (3, 4), params=(p, 1), draws=apart(0.1)) for p in ROOTS],
         *[
-            at(f"{p}, rows", (3, 4), params=(p, 1), draws=apart(0.1), autograd=None)
-            for p in (1, -1, math.inf, -math.inf)
+            at(f"{p}, rows", (3, 4), params=(p, 1), draws=apart(0.1), **({} if p in ROOTS else {"autograd": None}))
+            for p in (1, *ROOTS, -1, math.inf, -math.inf)
         ],
     ),
     **PEERS_NORM,

@@ -8,7 +8,7 @@ from minigrad.checks.catalogue import formulas
 from minigrad.checks.catalogue.choose import Choose
 from minigrad.checks.catalogue.draws import apart, signed, some_zeros
 from minigrad.checks.catalogue.operation import Example, at, operation
-from minigrad.checks.catalogue.reduce import OF_ZEROS, ZERO_FACTORS, filled
+from minigrad.checks.catalogue.reduce import OF_ZEROS, ZERO_FACTORS, any_along, filled
 from minigrad.core.interpreter import primitives
 
 
@@ -21,17 +21,10 @@ BACKWARDS = {"function": primitives["cumsum"], "formula": reversed_sum}
 
 def any_cumsum(choose: Choose) -> Example:
     shape = choose.shape(max_side=3)
-    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
-    if axis is not None and choose.boolean():
-        named = {"axis": axis % len(shape), "reverse": True}
-        return at(f"axis={axis}, reverse", shape, named=named, **BACKWARDS)
-    return at(f"axis={axis}", shape, params=(axis,), draws=some_zeros)
-
-
-def any_cumprod(choose: Choose) -> Example:
-    shape = choose.shape(max_side=2)
-    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
-    return at(f"axis={axis}", shape, params=(axis,), draws=some_zeros)
+    if shape and choose.boolean():
+        axis = choose.axis(len(shape), negative=False)
+        return at("", shape, named={"axis": axis, "reverse": True}, **BACKWARDS)
+    return any_along(choose, shape, draws=some_zeros)
 
 
 operation(
@@ -45,7 +38,7 @@ operation(
 )
 operation(
     "cumprod",
-    any_cumprod,
+    lambda choose: any_along(choose, choose.shape(max_side=2), draws=some_zeros),
     at("", (2, 5), params=(-1,)),
     at("raveled", (2, 3)),
     at("empty", (0, 2), params=(0,)),
@@ -58,7 +51,7 @@ operation(
 def any_recurrence(choose: Choose) -> Example:
     shape = choose.shape(min_dims=1, max_side=4)
     named = {"axis": choose.axis(len(shape), negative=False), "reverse": choose.boolean()}
-    return at(str(named), shape, shape, named=named, draws=(some_zeros, signed))
+    return at("", shape, shape, named=named, draws=(some_zeros, signed))
 
 
 operation(
@@ -76,15 +69,9 @@ def in_order(x, axis=-1):
     return np.take_along_axis(x, np.argsort(np.real(x), axis), axis)
 
 
-def any_sort(choose: Choose) -> Example:
-    shape = choose.any_shape()
-    axis = choose.axis(len(shape)) if shape and choose.boolean() else None
-    return at(f"axis={axis}", shape, params=(axis,), ties=False)
-
-
 operation(
     "sort",
-    any_sort,
+    lambda choose: any_along(choose, ties=False),
     at("", (2, 4)),
     at("raveled", (2, 3), params=(None,)),
     draws=apart(0),
@@ -102,7 +89,7 @@ operation(
 def any_softmax(choose: Choose) -> Example:
     shape = choose.shape(min_dims=1, max_side=3)
     axis = choose.axes(len(shape))
-    return at(f"axis={axis}", filled(shape, axis), params=(axis,))
+    return at("", filled(shape, axis), params=(axis,))
 
 
 def softmax(x, axis=-1):

@@ -9,9 +9,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks.catalogue.choose import Choose, Shape
 from minigrad.checks.catalogue.draws import halves, signed
-from minigrad.checks.catalogue.operation import Example, at, call, operation
-
-EXACT = {"exact": True}
+from minigrad.checks.catalogue.operation import Example, any_array, at, call, movement, operation
 
 
 def axes_in_any_order(choose: Choose, ndim: int) -> Shape:
@@ -36,18 +34,15 @@ def any_reshape(choose: Choose) -> Example:
     return call(shape, tuple(target))
 
 
-operation(
+movement(
     "reshape",
     any_reshape,
     at("", (3, 4), params=((2, -1),)),
     at("0-d", (), params=((1, 1),)),
     at("empty", (0, 2), params=((3, 0),)),
     compared=("",),
-    **EXACT,
 )
-operation(
-    "ravel", lambda choose: at("", choose.any_shape()), at("", (3, 4)), at("empty", (0, 4)), compared=("",), **EXACT
-)
+movement("ravel", any_array, at("", (3, 4)), at("empty", (0, 4)), compared=("",))
 
 
 def any_transpose(choose: Choose) -> Example:
@@ -62,14 +57,13 @@ def any_transpose(choose: Choose) -> Example:
     return ways[choose.one_of(list(ways))]
 
 
-operation(
+movement(
     "transpose",
     any_transpose,
     at("", (2, 3, 4)),
     at("negative axes", (2, 3, 4), params=((-1, 0, -2),)),
     at("0-d", ()),
     compared=(at("negative axes", torch="permute", autograd=None), at("reversed", (3, 4), spelled=lambda xp, x: x.T)),
-    **EXACT,
 )
 
 
@@ -78,7 +72,7 @@ def any_swapaxes(choose: Choose) -> Example:
     return call(shape, choose.axis(len(shape)), choose.axis(len(shape)))
 
 
-operation("swapaxes", any_swapaxes, at("", (2, 3, 4), params=(0, -1)), compared=("",), **EXACT)
+movement("swapaxes", any_swapaxes, at("", (2, 3, 4), params=(0, -1)), compared=("",))
 
 
 def any_moveaxis(choose: Choose) -> Example:
@@ -89,13 +83,12 @@ def any_moveaxis(choose: Choose) -> Example:
     return call(shape, *[axes_in_any_order(choose, len(shape))[:count] for _ in range(2)])
 
 
-operation(
+movement(
     "moveaxis",
     any_moveaxis,
     at("", (2, 3, 4), params=(0, -1)),
     at("several axes", (2, 3, 4, 2), params=((0, -1, 1), (-1, 1, 0))),
     compared=("", "several axes"),
-    **EXACT,
 )
 
 
@@ -106,12 +99,11 @@ def any_expand_dims(choose: Choose) -> Example:
     return call(shape, axes_in_any_order(choose, len(shape) + count)[:count])
 
 
-operation(
+movement(
     "expand_dims",
     any_expand_dims,
     at("", (2, 3), params=((0, -1),)),
     compared=(at("one axis", (3, 4), params=(-2,), torch="unsqueeze"),),
-    **EXACT,
 )
 
 
@@ -121,14 +113,7 @@ def any_squeeze(choose: Choose) -> Example:
     return call(shape, choose.one_of([None, ones[::-1], *ones]))
 
 
-operation(
-    "squeeze",
-    any_squeeze,
-    at("", (1, 3, 1)),
-    at("one axis", (1, 3, 1), params=(-1,)),
-    compared=("", "one axis"),
-    **EXACT,
-)
+movement("squeeze", any_squeeze, at("", (1, 3, 1)), at("one axis", (1, 3, 1), params=(-1,)), compared=("", "one axis"))
 
 
 def any_broadcast_to(choose: Choose) -> Example:
@@ -137,14 +122,13 @@ def any_broadcast_to(choose: Choose) -> Example:
     return call(shape, (*choose.shape(max_dims=2, max_side=2), *wide))
 
 
-operation(
+movement(
     "broadcast_to",
     any_broadcast_to,
     at("", (3, 1), params=((2, 3, 4),)),
     at("empty", (1,), params=((2, 0),)),
     at("0-d", (), params=((2, 3),)),
     compared=(at("", autograd=None),),
-    **EXACT,
 )
 
 
@@ -167,9 +151,9 @@ operation(
     at("same", (3,), named={"shape": (3,)}),
     formula=sum_to,
 )
-operation(
+movement(
     "copy",
-    lambda choose: at("", choose.any_shape()),
+    any_array,
     at("", (2, 3)),
     at("0-d", ()),
     compared=(
@@ -181,14 +165,13 @@ operation(
             autograd=None,
         ),
     ),
-    **EXACT,
 )
 
 
 def any_astype(choose: Choose) -> Example:
     params = (choose.one_of([np.float32, np.float64]),)
     method = {"function": lambda x, dtype: x.astype(dtype)} if choose.boolean() else {}
-    return at(str(params), choose.any_shape(), params=params, **method)
+    return at("", choose.any_shape(), params=params, **method)
 
 
 operation(
@@ -223,7 +206,7 @@ for _name, _of in {
 }.items():
     operation(
         _name,
-        lambda choose: at("", choose.any_shape()),
+        any_array,
         at("alone", (2, 3), draws=signed),
         at("", (2, 3), spelled=_of, draws=signed, discrete=False, holomorphic=True),
         compared=(at("times x", (3, 4), spelled=lambda xp, x, of=_of: x * of(xp, x)),),
