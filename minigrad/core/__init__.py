@@ -26,7 +26,7 @@ Where do I …
     find the rule of conv2d   in `minigrad/ops/conv.py`: every rule stands under its formula (those of the operations
                               in vectors.py, at the end of rules.py)
     add an operation          in a file of `minigrad/ops/`: formula, rule and traits, as README.md shows; then its
-                              entry in `minigrad/checks/catalogue/`, which is all of its tests
+                              entry in `minigrad/checks/catalogue/`, which has it checked
     add a kernel              in `minigrad/backends/cuda/`, beside its twin in the file of that name in
                               `minigrad/backends/numpy/`
     add a decoder             in `vae/likelihoods.py`, one class

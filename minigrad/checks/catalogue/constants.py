@@ -14,7 +14,6 @@ from minigrad.core.interpreter import primitives
 
 PAIR = ((3, 4), (4,))
 
-
 for _name in "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor".split():
     constant(_name, any_pair, at("", *PAIR))
 for _name in "logical_not isnan isinf isfinite".split():
@@ -59,23 +58,23 @@ KINDS = (bool, np.int32, np.int64, np.uint8)
 def of_bits(name: str, what: str, *shapes: Shape, dtype: type) -> Example:
     """The first of two is a mask, the last of this dtype."""
 
-    def function(xp, *xs):
-        *first, last = xs
+    def function(xp, *args):
+        *first, last, dtype = args
         return getattr(xp, name)(*[x < 1 for x in first], (2 * last).astype(dtype))
 
-    return at(what, *shapes, spelled=function)
+    return at(what, *shapes, spelled=function, params=(dtype,))
 
 
 for _name in "bitwise_and bitwise_or bitwise_xor".split():
     constant(
         _name,
-        lambda choose, name=_name: of_bits(name, "any", *choose.broadcast(2), dtype=choose.one_of(KINDS)),
+        lambda choose, name=_name: of_bits(name, "", *choose.broadcast(2), dtype=choose.one_of(KINDS)),
         of_bits(_name, "", *PAIR, dtype=bool),
         of_bits(_name, "integers", *PAIR, dtype=np.int64),
     )
 constant(
     "invert",
-    lambda choose: of_bits("invert", "any", choose.any_shape(), dtype=choose.one_of(KINDS)),
+    lambda choose: of_bits("invert", "", choose.any_shape(), dtype=choose.one_of(KINDS)),
     at("", (3, 4), spelled=lambda xp, x: xp.invert(x > 0)),
     of_bits("invert", "integers", (3, 4), dtype=np.int32),
 )

@@ -39,8 +39,8 @@ def problem(x: Shape, w: Shape, stride: tuple, pads: tuple) -> Problem:
 TAKES = {"conv": ("x", "w"), "conv_input": ("y", "w"), "conv_kernel": ("x", "y")}  # what each takes
 
 
-def of(name: str, what: str, problem: Problem) -> Example:
-    """A call of one of the three."""
+def convolution(name: str, what: str, problem: Problem) -> Example:
+    """A call of one of the three primitives."""
     extra = {"conv_input": {"size": problem.x[1:3]}, "conv_kernel": {"kernel": problem.w[:2]}}.get(name, {})
     return at(what, *[getattr(problem, part) for part in TAKES[name]], named=problem.how | extra)
 
@@ -56,8 +56,8 @@ for _name, _formula in {
 }.items():
     operation(
         _name,
-        lambda choose, name=_name: of(name, "", any_problem(choose)),
-        *[of(_name, what, one) for what, one in FIXED.items()],
+        lambda choose, name=_name: convolution(name, "", any_problem(choose)),
+        *[convolution(_name, what, one) for what, one in FIXED.items()],
         formula=_formula,
     )
 

@@ -43,7 +43,7 @@ class Case:
     """A call to check. `name` is the operation's, then what is special about the call after a slash."""
 
     name: str
-    function: Callable  # of the arguments, then the constants
+    function: Callable  # of the arguments, then the constants; it has its parameters
     formula: Callable  # the same in plain NumPy
     shapes: tuple[Shape, ...]
     draws: tuple[Draw, ...]
@@ -59,8 +59,8 @@ class Case:
     spelling: Spelling = None  # how peers call it, but for those in `own`
     own: dict[str, Spelling] = field(default_factory=dict)
     backward_only: tuple[str, ...] = ()  # peers that have no forward mode for it
-    params: tuple = ()  # what follows the arrays in a peer's call
-    named: dict[str, Any] = field(default_factory=dict)
+    params: tuple = ()  # what follows the arrays in a peer's call, by position
+    named: dict[str, Any] = field(default_factory=dict)  # and by name
 
     @property
     def operation(self) -> str:

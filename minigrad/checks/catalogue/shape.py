@@ -8,8 +8,8 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks.catalogue.choose import Choose, Shape
-from minigrad.checks.catalogue.draws import halves, signed
-from minigrad.checks.catalogue.operation import Example, any_array, at, call, movement, operation
+from minigrad.checks.catalogue.draws import signed
+from minigrad.checks.catalogue.operation import Example, any_array, at, call, constant, movement, operation
 
 
 def axes_in_any_order(choose: Choose, ndim: int) -> Shape:
@@ -191,26 +191,21 @@ operation(
         ),
     ),
 )
-operation(
+constant(
     "astype_discrete",
-    lambda choose: call(choose.any_shape(), choose.one_of([np.int32, np.int64, np.int8, bool])) | {"draws": halves},
-    at("", (2, 3), params=(np.int32,)),
+    lambda choose: call(choose.any_shape(), choose.one_of([np.int32, np.int64, np.int8, bool])),
+    at("", (2, 3), params=(np.int32,), draws=signed),
     function=mg.astype,
     formula=lambda x, dtype: x.astype(dtype),
-    discrete=True,
-    holomorphic=False,
 )
 for _name, _of in {
     "zeros_like": lambda xp, x: x + xp.zeros_like(x),
     "ones_like": lambda xp, x: x * xp.ones_like(x),
 }.items():
-    operation(
+    constant(
         _name,
         any_array,
         at("alone", (2, 3), draws=signed),
         at("", (2, 3), spelled=_of, draws=signed, discrete=False, holomorphic=True),
         compared=(at("times x", (3, 4), spelled=lambda xp, x, of=_of: x * of(xp, x)),),
-        draws=halves,
-        discrete=True,
-        holomorphic=False,
     )
