@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, stored
+from minigrad.backends import NEUTRAL, store
 from minigrad.backends.streams import FOLD_IN, SPLIT
 from minigrad.core.arguments import integer, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
@@ -85,7 +85,7 @@ def _fill(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> An
     """An array that `fill` has filled, in `out` where that is given."""
     y = b.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
     fill(y.reshape(-1))
-    return stored(y, out)
+    return store(y, out)
 
 
 def _stream(name: str) -> Any:

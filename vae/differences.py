@@ -15,7 +15,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks import Difference, decisions
-from minigrad.checks.stencil import extrapolated, has_kink
+from minigrad.checks.stencil import extrapolate, has_kink
 from minigrad.core import tree
 
 EPS = float(np.finfo(np.float64).eps)
@@ -46,7 +46,7 @@ def differentiate(
         if has_kink(at, step):
             kinks, widest = kinks + 1, step
             continue
-        found = extrapolated(at, step, add_exactly, 10 * rounding)
+        found = extrapolate(at, step, add_exactly, 10 * rounding)
         if found.error < best.error:
             best = found
         if found.error <= accurate:

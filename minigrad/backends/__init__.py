@@ -23,7 +23,7 @@ from minigrad.backends.backend import (
     NotAnArrayError,
     OutOfMemoryError,
     Recorder,
-    stored,
+    store,
 )
 from minigrad.backends.numpy.backend import BACKEND as HOST
 
@@ -37,7 +37,7 @@ __all__ = [
     "backend_of",
     "explain",
     "get",
-    "stored",
+    "store",
 ]
 
 _by_device: dict[str, Backend] = {"cpu": HOST}

@@ -54,8 +54,8 @@ def _gpus(cupy: ModuleType) -> dict[str, str]:
         runtime = cupy.cuda.runtime
         driver = machine.driver_cuda(cupy)
         known["cupy"] = f"{cupy.__version__} ({', '.join(machine.wheels()) or 'no wheel'})"
-        known["driver"] = f"{f'{number}, ' if number else ''}CUDA {machine.dotted(driver)}" if driver else "none"
-        known["runtime"] = f"CUDA {machine.dotted(runtime.runtimeGetVersion())}"
+        known["driver"] = f"{f'{number}, ' if number else ''}CUDA {machine.version_text(driver)}" if driver else "none"
+        known["runtime"] = f"CUDA {machine.version_text(runtime.runtimeGetVersion())}"
         known["compiler"] = "NVRTC {}.{}".format(*cupy.cuda.nvrtc.getVersion())
         for i in range(runtime.getDeviceCount()):
             name, (major, minor), memory = machine.gpu(cupy, i)

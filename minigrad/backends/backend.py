@@ -64,14 +64,14 @@ class Backend:
     address: Callable  # address(array) -> where its first element is, as a number
     freeze: Callable  # freeze(array) -> the same values, safe to hand out
     scratch: Callable  # scratch(name, shape, dtype) -> array with any content, this thread's until it asks again
-    held: Callable  # held() -> bytes that scratch of all threads takes
+    scratch_bytes: Callable  # scratch_bytes() -> bytes that scratch of all threads takes
     fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
     explain: Callable  # explain(error, doing) -> the OutOfMemoryError or DeviceError that its own error means, or None
     recorder: Recorder | None = None  # where there is one
     guard: Callable | None = None  # guard(array) raises DeviceError for an array of another GPU; None if there is one
 
 
-def stored(result: Any, out: Any) -> Any:
+def store(result: Any, out: Any) -> Any:
     """A result, in `out` where one is given and it is not there already."""
     if out is None or result is out:
         return result

@@ -79,7 +79,7 @@ def _findings(names: list[str], options: argparse.Namespace) -> list[suite.Findi
     """All findings; while they are made, a line on a terminal says which is being looked at."""
     findings = []
     watched = sys.stderr.isatty()
-    for finding in suite.examined(names, DEVICES[options.backend]):
+    for finding in suite.examine_all(names, DEVICES[options.backend]):
         findings.append(finding)
         if watched:
             print(f"\r\x1b[K{len(findings)}/{len(names)} {finding.name}", end="", file=sys.stderr, flush=True)
@@ -87,13 +87,11 @@ def _findings(names: list[str], options: argparse.Namespace) -> list[suite.Findi
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if not options.json:
         headings = ["operation", "cases", *suite.ORACLES, ""]
-        print(
-            table(headings, [[f.name, str(f.cases), *map(_shown, f.oracles.values()), _verdict(f)] for f in findings])
-        )
+        print(table(headings, [[f.name, str(f.cases), *map(_cell, f.oracles.values()), _verdict(f)] for f in findings]))
     return findings
 
 
-def _shown(verdict: suite.Verdict | None) -> str:
+def _cell(verdict: suite.Verdict | None) -> str:
     if verdict is None:
         return "–"
     mark = "" if verdict.passed else "!"

@@ -235,7 +235,7 @@ def _worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row, most
     """
     leaves, structure = tree.flatten(args)
 
-    def weighted(*a: Any) -> np.float64:
+    def weigh(*a: Any) -> np.float64:
         return np.float64(inner(f(*a), u))
 
     worst, off = row, 0.0
@@ -245,7 +245,7 @@ def _worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row, most
             unit.reshape(-1)[flat_index] = 1
             unit = backend_beside(leaf).from_host(unit) if unit.ndim else unit[()]
             direction = tree.unflatten(structure, [unit if j == i else 0 * x for j, x in enumerate(leaves)])
-            truth = differences(weighted, args, direction)
+            truth = differences(weigh, args, direction)
             found = float(np.ravel(host(g))[flat_index])
             if truth is not None and abs(found - truth.value) - truth.error > off:
                 off = float(abs(found - truth.value) - truth.error)

@@ -15,7 +15,7 @@ from minigrad.ops import CONVENTIONS
 INF, NAN = math.inf, math.nan
 
 
-class Shown(NamedTuple):
+class Convention(NamedTuple):
     """A function at a kink, and the derivative that reverse and forward mode both give there."""
 
     operations: str  # the row of `mg.CONVENTIONS`
@@ -76,15 +76,15 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
 """Functions with a scalar result, by their row of `mg.CONVENTIONS`."""
 
 
-def conventions() -> list[Shown]:
+def conventions() -> list[Convention]:
     """The table, computed: derivatives in reverse mode. Raises AssertionError where forward mode gives another."""
     rows = []
     for row, examples in EXAMPLES.items():
         for text, f, point in examples:
             args = tuple(np.asarray(x, np.float64) for x in point)
             gradients = derivative(f, args)
-            shown = [", ".join(_shown(x) for x in values) for values in (args, gradients)]
-            rows.append(Shown(row, text, *shown, CONVENTIONS[row]))
+            shown = [", ".join(_write(x) for x in values) for values in (args, gradients)]
+            rows.append(Convention(row, text, *shown, CONVENTIONS[row]))
     return rows
 
 
@@ -98,7 +98,7 @@ def derivative(f: Callable, args: tuple) -> list[np.ndarray]:
     return reverse
 
 
-def _shown(x: np.ndarray) -> str:
+def _write(x: np.ndarray) -> str:
     if x.ndim:
-        return f"[{', '.join(map(_shown, x))}]"
+        return f"[{', '.join(map(_write, x))}]"
     return "nan" if np.isnan(x) else f"{float(x):.4g}".replace("inf", "∞").replace("-", "−")

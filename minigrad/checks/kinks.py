@@ -18,7 +18,7 @@ from minigrad.core.interpreter import Interpreter, Tracer, backend_beside, concr
 from minigrad.core.origin import Origin
 
 
-class _Watched(Tracer):
+class _WatchedTracer(Tracer):
     """A value that only makes operations on it pass by: `x > 1` and np.sort(x) of plain arrays would not be seen."""
 
     __slots__ = ()
@@ -30,21 +30,21 @@ class Watch(Interpreter):
     def __init__(self) -> None:
         self.level = object()
 
-    def lift(self, x: Any) -> _Watched:
+    def lift(self, x: Any) -> _WatchedTracer:
         """x, watched."""
-        return _Watched(x, self.level, Origin("input"))
+        return _WatchedTracer(x, self.level, Origin("input"))
 
     def saw(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
         """Called after each primitive, with values of the level below."""
         raise NotImplementedError
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        mine = [isinstance(a, _Watched) and a.level is self.level for a in args]
+        mine = [isinstance(a, _WatchedTracer) and a.level is self.level for a in args]
         values = [a._value if m else a for a, m in zip(args, mine)]
         y = self.parent.process(primitive, values, params)
         self.saw(primitive, values, params, y)
         constant = primitive.rule is None or primitive.rule.constant
-        return y if constant or True not in mine else _Watched(y, self.level, Origin(primitive.name))
+        return y if constant or True not in mine else _WatchedTracer(y, self.level, Origin(primitive.name))
 
 
 class _Decisions(Watch):

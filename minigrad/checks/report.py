@@ -47,7 +47,7 @@ class Report:
         ways = dict.fromkeys((row.order, row.what) for row in self.rows)
         worst = [max((r for r in self.rows if (r.order, r.what) == way), key=_badness) for way in ways]
         lines = [
-            [str(r.order), r.what, _sized(r.error), _sized(r.allowed), (r.result + " " + r.entry).strip()]
+            [str(r.order), r.what, _scientific(r.error), _scientific(r.allowed), (r.result + " " + r.entry).strip()]
             + [f"{r.found:.9g}", f"{r.expected:.9g}", "agree" if r.passed else "DIFFER"]
             for r in worst
         ]
@@ -58,7 +58,7 @@ def _badness(row: Row) -> float:
     return math.inf if math.isnan(row.error) else row.error / (row.allowed or 1.0)
 
 
-def _sized(x: float) -> str:
+def _scientific(x: float) -> str:
     return f"{x:.1e}"
 
 

@@ -34,7 +34,7 @@ class Difference(NamedTuple):
 def five_point(f: Callable[[float], Any], step: float) -> Difference:
     """d f(t)/dt at 0 for an f with values in arrays (or trees of them), with h = `step`."""
     at = cache(lambda t: decisions(f, t))
-    return extrapolated(at, step)._replace(kink=has_kink(at, step))
+    return extrapolate(at, step)._replace(kink=has_kink(at, step))
 
 
 def has_kink(at: Callable[[float], tuple[Any, bytes]], step: float) -> bool:
@@ -48,7 +48,7 @@ def add_weighted(weights: Sequence[int], values: Sequence[np.ndarray]) -> np.nda
     return sum(w * v for w, v in zip(weights, values, strict=True))
 
 
-def extrapolated(
+def extrapolate(
     at: Callable[[float], tuple[Any, bytes]],
     step: float,
     add: Callable[[Sequence[int], Sequence[np.ndarray]], Any] = add_weighted,

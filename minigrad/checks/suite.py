@@ -203,7 +203,7 @@ def _worse(oracle: str, verdict: Verdict, before: Verdict) -> bool:
     return not verdict.value <= before.value
 
 
-def examined(names: Sequence[str], device: str = "cpu") -> Iterator[Finding]:
+def examine_all(names: Sequence[str], device: str = "cpu") -> Iterator[Finding]:
     """Findings one after the other."""
     for name in names:
         yield examine(name, device)

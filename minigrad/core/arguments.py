@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import known
+from minigrad.core.interpreter import read_value
 
 _OPTIONS: dict[str, tuple[tuple, str]] = {
     "out": ((), "use the array that is returned"),
@@ -61,7 +61,7 @@ def integer(x: Any, what: str) -> int:
     """An int, NumPy integer or zero-dimensional integer array as an int. Raises OperandTypeError naming `what`."""
     if type(x) is int:
         return x
-    number = known(x, what)
+    number = read_value(x, what)
     if not isinstance(number, (bool, np.bool)):
         try:
             return int(number) if _on_device(number) else index(number)

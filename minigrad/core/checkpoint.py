@@ -30,13 +30,13 @@ def checkpoint(f: Callable) -> Callable:
     raised. Traced values that f makes must leave it as results.
     """
 
-    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         interpreter = current()
         if isinstance(interpreter, Reverse):
             return _record(interpreter, partial(f, **kwargs) if kwargs else f, args)
         return f(*args, **kwargs)
 
-    return checkpointed
+    return call
 
 
 class Segment(NamedTuple):

@@ -105,11 +105,11 @@ class Tracer:
     @property
     def value(self) -> Any:
         """The plain array behind a traced value, read-only: to print or log, its derivative is lost."""
-        return backend_beside(self).freeze(known(self, "x.value"))
+        return backend_beside(self).freeze(read_value(self, "x.value"))
 
-    def known(self, use: str) -> Any:
+    def read_value(self, use: str) -> Any:
         """The plain array, for code that depends on it; an interpreter whose runs must not depend on values refuses."""
-        return known(self._value, use)
+        return read_value(self._value, use)
 
     def __repr__(self) -> str:
         return f"traced({self._value!r})"
@@ -128,9 +128,9 @@ def concrete(x: Any) -> Any:
     return x
 
 
-def known(x: Any, use: str) -> Any:
+def read_value(x: Any, use: str) -> Any:
     """The plain array behind x, on which `use` (for messages) makes the course of the program depend."""
-    return x.known(use) if isinstance(x, Tracer) else x
+    return x.read_value(use) if isinstance(x, Tracer) else x
 
 
 def backend_beside(x: Any) -> Backend:

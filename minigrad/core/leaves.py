@@ -48,11 +48,11 @@ def separate(gradients: list, inputs: list, given: list) -> list:
     results: list = []
     for gradient, x in zip(gradients, inputs, strict=True):
         gradient = zeros_like_p(x._value) if gradient is None else gradient
-        results.append(apart(gradient, [*results, *given, *[i._value for i in inputs]]))
+        results.append(copy_if_shared(gradient, [*results, *given, *[i._value for i in inputs]]))
     return results
 
 
-def apart(x: Any, others: list) -> Any:
+def copy_if_shared(x: Any, others: list) -> Any:
     """x, or a copy if it is a view or one of the others."""
     if isinstance(x, (Tracer, *NEUTRAL)):
         return x

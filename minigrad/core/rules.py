@@ -104,10 +104,10 @@ class Rule:
             return self._plans[traced]
         except KeyError:
             wanted = tuple(t and self.differentiable(i) for i, t in enumerate(traced))
-            self._plans[traced] = Plan(wanted, *self.kept(wanted)) if any(wanted) else None
+            self._plans[traced] = Plan(wanted, *self.needs(wanted)) if any(wanted) else None
             return self._plans[traced]
 
-    def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+    def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         """Which arguments' values, and whether the result, reverse mode needs to pull back to the `wanted` ones."""
         needed: set[str] = set()
         for name, want in zip(self.names, wanted):
@@ -208,12 +208,12 @@ class _Variadic:
 
 
 class LinearVariadic(_Variadic, Linear):
-    def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+    def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         return (False,) * len(wanted), False
 
 
 class BilinearVariadic(_Variadic, Bilinear):
-    def kept(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
+    def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         alone = sum(wanted) == 1  # its own value is what an argument's transpose does not need
         return tuple(not (alone and want) for want in wanted), False
 

@@ -18,7 +18,7 @@ from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.forward import Forward
 from minigrad.core.interpreter import Tracer
-from minigrad.core.leaves import apart, as_array, check_fits, check_inexact, separate
+from minigrad.core.leaves import as_array, check_fits, check_inexact, copy_if_shared, separate
 from minigrad.core.reverse import Reverse
 from minigrad.core.vectors import add_p, cast, ones, zeros_like_p
 
@@ -125,7 +125,7 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     values = [value for value, _ in pairs]
     dots = [zeros_like_p(value) if tangent is None else tangent for value, tangent in pairs]
     for i, dot in enumerate(dots):
-        dots[i] = apart(dot, [*dots[:i], *values, *directions])
+        dots[i] = copy_if_shared(dot, [*dots[:i], *values, *directions])
     return tree.unflatten(result_structure, values), tree.unflatten(result_structure, dots)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, stored
+from minigrad.backends import NEUTRAL, store
 from minigrad.backends.formulas import CONVERSION, Formula, numbers
 from minigrad.core.arrays import dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandTypeError
@@ -46,7 +46,7 @@ def where_p(b, condition, x1, x2, out=None):
 
 @primitive("zeros_like")
 def zeros_like_p(b, x, out=None):
-    return b.xp.zeros_like(x) if out is None else stored(0, out)
+    return b.xp.zeros_like(x) if out is None else store(0, out)
 
 
 _arithmetic = {"cuts": along_any_axis, "in_place": True, "exact": True}
@@ -76,11 +76,11 @@ def sum_to_p(b, x, *, shape, out=None):
     leading = x.ndim - len(shape)
     rows = leading and x.shape[leading:] == tuple(shape) and x.flags.c_contiguous and math.prod(shape) > 1
     if rows and x.dtype in (np.float32, np.float64) and x.size >= LARGE:
-        return stored(b.column_sums(x.reshape(-1, math.prod(shape))).reshape(shape), out)
+        return store(b.column_sums(x.reshape(-1, math.prod(shape))).reshape(shape), out)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
     if x.dtype == np.float16:  # where 2048 + 1 is 2048
-        return stored(b.xp.sum(x, axis=axes, keepdims=True, dtype=np.float32).reshape(shape).astype(x.dtype), out)
-    return stored(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
+        return store(b.xp.sum(x, axis=axes, keepdims=True, dtype=np.float32).reshape(shape).astype(x.dtype), out)
+    return store(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
 
 
 def _cuts_of_sum_to(operands, result, params):
@@ -99,7 +99,7 @@ traits(sum_to_p, cuts=_cuts_of_sum_to, recordable=True)
 def _astype(b, x, *, dtype, out=None):
     """A number stays one: it may meet arrays of any device."""
     if out is not None:
-        return stored(x, out)
+        return store(x, out)
     return (x if hasattr(x, "astype") else np.asarray(x)[()]).astype(dtype)
 
 
@@ -109,7 +109,7 @@ astype_discrete_p = Primitive("astype_discrete", _astype)  # from or to integers
 
 @primitive("copy")
 def copy_p(b, x, *, order="K", out=None):
-    return b.xp.array(x, copy=True, order=order) if out is None else stored(x, out)
+    return b.xp.array(x, copy=True, order=order) if out is None else store(x, out)
 
 
 traits(astype_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)

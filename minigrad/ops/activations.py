@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.backends.formulas import reals
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.vectors import LARGE, zeros_like_p
@@ -40,7 +40,7 @@ def _sigmoid(b, x, out=None):
     e = _decay(b, x, _beside(b, out))  # 1/(1+e) where x ≥ 0, e/(1+e) where x < 0; e never exceeds 1 in size
     positive = b.xp.real(x) >= 0
     if dtype_of(x).kind == "c":
-        y = stored(b.xp.where(positive, 1, e), out)
+        y = store(b.xp.where(positive, 1, e), out)
     else:
         y = b.xp.maximum(e, positive, out=out)
     e += 1

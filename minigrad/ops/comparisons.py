@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.backends.formulas import bits, reals, truth
 from minigrad.core.arrays import dtype_of
 from minigrad.core.errors import OperandTypeError
@@ -84,7 +84,7 @@ traits(stop_gradient_p, cuts=along_any_axis)
 def step(b, x1, x2, out=None):
     """1 where x₁ > x₂, ½ where they tie, else 0: the share of x₁ in their maximum."""
     dtype = b.xp.result_type(x1, x2)
-    return stored(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
+    return store(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
 
 
 traits(step, cuts=along_any_axis, formula=reals("a > b ? (real)1 : a == b ? (real)0.5 : (real)0", costly=False))

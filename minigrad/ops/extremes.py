@@ -6,7 +6,7 @@ import builtins
 
 import numpy as np
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -34,7 +34,7 @@ def share_p(b, x, y, *, axes, out=None):
     attained = b.xp.equal(x, y)
     count = b.xp.sum(attained, axis=axes, keepdims=True, dtype=np.int64)
     share = (attained / b.xp.maximum(count, 1)).astype(dtype_of(x))
-    return stored(b.xp.where(b.xp.isnan(y), y, share), out)
+    return store(b.xp.where(b.xp.isnan(y), y, share), out)
 
 
 traits(share_p, recordable=True)
@@ -89,7 +89,7 @@ def min(a, axis=None, out=None, keepdims=False, initial=None, where=None):
 @constant
 @primitive("argmax")
 def argmax_p(b, x, *, axis, out=None):
-    return stored(b.xp.argmax(x, axis=axis), out)
+    return store(b.xp.argmax(x, axis=axis), out)
 
 
 traits(argmax_p, kink=lambda x, axis: np.argmax(x, axis=axis))
@@ -98,7 +98,7 @@ traits(argmax_p, kink=lambda x, axis: np.argmax(x, axis=axis))
 @constant
 @primitive("argmin")
 def argmin_p(b, x, *, axis, out=None):
-    return stored(b.xp.argmin(x, axis=axis), out)
+    return store(b.xp.argmin(x, axis=axis), out)
 
 
 traits(argmin_p, kink=lambda x, axis: np.argmin(x, axis=axis))
@@ -107,7 +107,7 @@ traits(argmin_p, kink=lambda x, axis: np.argmin(x, axis=axis))
 @constant
 @primitive("argsort")
 def argsort_p(b, x, *, axis, out=None):
-    return stored(b.xp.argsort(x, axis=axis, kind="stable"), out)
+    return store(b.xp.argsort(x, axis=axis, kind="stable"), out)
 
 
 traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.backends.formulas import CONVERSION
 from minigrad.core.arguments import check_options, integer
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError, OperandIndexError
-from minigrad.core.interpreter import Tracer, backend_beside, known, primitive
+from minigrad.core.interpreter import Tracer, backend_beside, primitive, read_value
 from minigrad.core.rules import linear
 from minigrad.core.traits import no_flops, traits
 from minigrad.core.vectors import concatenate_p, copy_p, reshape_p, transpose_p
@@ -53,7 +53,7 @@ def _positions(indices, axes):
 @primitive("gather")
 def gather_p(b, x, indices, *, axes, out=None):
     """x picked along `axes` by the rows of the integer array `indices`, of shape (len(axes), …)."""
-    return stored(x[_positions(indices, axes)], out)
+    return store(x[_positions(indices, axes)], out)
 
 
 @primitive("scatter_add")
@@ -73,7 +73,7 @@ linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes)
 
 @primitive("take_along_axis")
 def take_along_p(b, x, indices, *, axis, out=None):
-    return stored(b.xp.take_along_axis(x, indices, axis), out)
+    return store(b.xp.take_along_axis(x, indices, axis), out)
 
 
 @primitive("add_along_axis")
@@ -192,13 +192,13 @@ def _without_masks(x, index):
 
 def nonzero(a):
     """The indices of the nonzero elements, one integer array for each axis; constants, without a derivative."""
-    b, a = backend_beside(a), known(a, "nonzero(x)")
+    b, a = backend_beside(a), read_value(a, "nonzero(x)")
     return b.xp.nonzero(b.xp.asarray(_copy_index(a)))
 
 
 def _true_positions(x, mask, axis):
     """A boolean index, from this axis of x on, as one integer array for each of its axes."""
-    b, mask = backend_beside(x), known(mask, "x[mask]")
+    b, mask = backend_beside(x), read_value(mask, "x[mask]")
     if np.ndim(mask) == 0:
         raise OperandIndexError("a single True or False as an index is not supported: use an array or a slice")
     expected = shape_of(x)[axis : axis + mask.ndim]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
@@ -22,7 +22,7 @@ from minigrad.ops.shape import expand_dims, squeeze
 
 @primitive("inv")
 def inv_p(b, x, out=None):
-    return stored(b.xp.linalg.inv(x), out)
+    return store(b.xp.linalg.inv(x), out)
 
 
 custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))))
@@ -30,7 +30,7 @@ custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul
 
 @primitive("solve")
 def solve_p(b, a, x, out=None):
-    return stored(b.xp.linalg.solve(a, x), out)
+    return store(b.xp.linalg.solve(a, x), out)
 
 
 custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
@@ -66,7 +66,7 @@ def solve(a, b):
 
 @primitive("cholesky")
 def cholesky_p(b, x, out=None):
-    return stored(b.xp.linalg.cholesky(x), out)
+    return store(b.xp.linalg.cholesky(x), out)
 
 
 def _half(x):
@@ -105,7 +105,7 @@ def cholesky(a, /, *, upper=False):
 
 @primitive("det")
 def det_p(b, x, out=None):
-    return stored(b.xp.linalg.det(x), out)
+    return store(b.xp.linalg.det(x), out)
 
 
 def _scaled_inverse(y, x):
@@ -137,12 +137,12 @@ class SlogdetResult(NamedTuple):
 @constant
 @primitive("det_sign")
 def det_sign_p(b, x, out=None):
-    return stored(b.xp.linalg.slogdet(x)[0], out)
+    return store(b.xp.linalg.slogdet(x)[0], out)
 
 
 @primitive("logabsdet")
 def logabsdet_p(b, x, out=None):
-    return stored(b.xp.linalg.slogdet(x)[1], out)
+    return store(b.xp.linalg.slogdet(x)[1], out)
 
 
 custom(  # ẏ = tr(A⁻¹Ȧ)

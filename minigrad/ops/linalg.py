@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.core.arguments import check_options, integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
@@ -135,7 +135,7 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
 def einsum_p(b, *xs, subscripts, out=None):
     """No letter repeats within an operand, is summed in one operand alone, or broadcasts: `einsum` saw to that."""
     y = b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
-    return stored(y.copy() if len(xs) == 1 and out is None else y, out)  # of one operand NumPy makes a view
+    return store(y.copy() if len(xs) == 1 and out is None else y, out)  # of one operand NumPy makes a view
 
 
 def _einsum_transpose(g, i, xs, *, subscripts):

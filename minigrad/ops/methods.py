@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import Tracer, known
+from minigrad.core.interpreter import Tracer, read_value
 from minigrad.ops import extremes, indexing, inplace, linalg, reduce, scan, shape, statistics
 from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, subtract
 from minigrad.ops.comparisons import (
@@ -95,9 +95,9 @@ def install(package: ModuleType) -> None:
         "__getitem__": indexing.getitem,
         "__len__": _length,
         "__iter__": lambda x: (x[i] for i in range(len(x))),
-        "__bool__": lambda x: bool(known(x, "bool(x)")),
-        "__int__": lambda x: int(known(x, "int(x)")),
-        "__index__": lambda x: as_int(known(x, "operator.index(x)")),
+        "__bool__": lambda x: bool(read_value(x, "bool(x)")),
+        "__int__": lambda x: int(read_value(x, "int(x)")),
+        "__index__": lambda x: as_int(read_value(x, "operator.index(x)")),
         "__round__": _refusal("round(x)", "use mg.rint(x), or round(float(mg.stop_gradient(x)))"),
         "__float__": _refusal("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
         "__complex__": _refusal("complex(x)", "use mg.stop_gradient(x) first"),
@@ -108,7 +108,7 @@ def install(package: ModuleType) -> None:
         "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
         "tolist": _refusal("x.tolist()", "use mg.stop_gradient(x) first"),
-        "__format__": lambda x, spec: format(known(x, "format(x)"), spec) if spec else repr(x),  # for printing a loss
+        "__format__": lambda x, spec: format(read_value(x, "format(x)"), spec) if spec else repr(x),
         "__copy__": lambda x: x,
         "__deepcopy__": lambda x, memo: x,
         "__hash__": object.__hash__,
@@ -183,7 +183,7 @@ def _refuse_operator(written: str, instead: str) -> Callable:
 
 def _refusal(what: str, instead: str) -> Callable:
     def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
-        known(self, what)  # a program, too, would lose it, and stopping the gradient is no way out
+        read_value(self, what)  # a program, too, would lose it, and stopping the gradient is no way out
         raise OperandTypeError(f"{what} of a traced value would lose its derivative: {instead}")
 
     return refuse

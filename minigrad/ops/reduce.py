@@ -52,7 +52,7 @@ def sum_p(b, x, *, axes, out=None):
 
 
 def along_kept_axes(operands, result, params):
-    """Along the axes that a reduction keeps."""
+    """Cuts along the axes that a reduction keeps."""
     kept = [axis for axis in range(len(operands[0])) if axis not in params["axes"]]
     yield from (Cut((axis,), place) for place, axis in enumerate(kept))
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import shape_of
 from minigrad.core.interpreter import primitive
@@ -24,11 +24,11 @@ from minigrad.ops.shape import moveaxis
 @primitive("cumsum")
 def cumsum_p(b, x, *, axis, reverse=False, out=None):
     if x.dtype == np.float16:  # where 2048 + 1 is 2048
-        return stored(cumsum_p.forward(b, x.astype(np.float32), axis=axis, reverse=reverse).astype(x.dtype), out)
+        return store(cumsum_p.forward(b, x.astype(np.float32), axis=axis, reverse=reverse).astype(x.dtype), out)
     if not reverse:
         return b.xp.cumsum(x, axis=axis, out=out)
     backwards = (slice(None),) * axis + (slice(None, None, -1),)
-    return stored(b.xp.cumsum(x[backwards], axis=axis)[backwards], out)
+    return store(b.xp.cumsum(x[backwards], axis=axis)[backwards], out)
 
 
 linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse))
@@ -59,13 +59,13 @@ def recurrence_p(b, a, x, *, axis, reverse, out=None):
     if h.size and not bool(xp.all(spread < 0.9 * np.finfo(h.dtype).maxexp)):
         for k in range(1, h.shape[0]):
             h[k] += a[k] * h[k - 1]
-        return stored(xp.moveaxis(h[::turn], 0, axis), out)
+        return store(xp.moveaxis(h[::turn], 0, axis), out)
     reach = 1
     while reach < h.shape[0]:  # (a, h)_k covers `reach` steps up to k; join it with those before
         h[reach:] = a[reach:] * h[:-reach] + h[reach:]
         a[reach:] = a[reach:] * a[:-reach]
         reach *= 2
-    return stored(xp.moveaxis(h[::turn], 0, axis), out)
+    return store(xp.moveaxis(h[::turn], 0, axis), out)
 
 
 def _shift(x, axis, reverse, first):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from minigrad.backends import stored
+from minigrad.backends import store
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
@@ -39,7 +39,7 @@ def logsumexp_p(b, x, *, axes, out=None):
     total = xp.sum(xp.exp(x - top), axis=axes, dtype=wide)
     zero = total == 0
     y = xp.where(zero, -xp.inf, xp.log(xp.where(zero, 1, total)) + top.reshape(total.shape))
-    return stored(y if wide is None else y.astype(np.float16), out)
+    return store(y if wide is None else y.astype(np.float16), out)
 
 
 def _weights(x, y, axes):

@@ -32,7 +32,7 @@ class CaptureTracer(Tracer):
         super().__init__(value, level, origin)
         self.slot = slot
 
-    def known(self, use: str) -> Any:
+    def read_value(self, use: str) -> Any:
         raise CaptureError(
             f"{use} of a value made by {self.origin} inside mg.jit or mg.trace: a program cannot depend on the values "
             "of its arguments; select with mg.where, build with mg.stack, or pass the deciding value as a Python number"
@@ -130,10 +130,10 @@ def trace(f: Any, *rest: Any, tuning: Tuning = DEFAULT, **options: Any) -> Any:
     if rest or options:
         raise OperandTypeError("trace: give the arguments in a second call, mg.trace(f)(*args)")
 
-    def traced(*args: Any, **kwargs: Any) -> Program:
+    def call(*args: Any, **kwargs: Any) -> Program:
         return capture(f, args, kwargs, tuning)
 
-    return traced
+    return call
 
 
 def _find_backend(*values: list[Any]) -> Backend:

@@ -29,7 +29,7 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     (Python numbers, strings, None): a new kind is captured anew. Results equal those of f, but that sums may be added
     up in another order: those that are computed part by part, products, and sums of arrays that are not contiguous.
     Memory for everything between is reused from run to run; large results are new arrays each time. Inside a derivative
-    f runs as it is. `jitted.program(*args)` shows what will run; `tuning` has sizes that decide how.
+    f runs as it is. `mg.jit(f).program(*args)` shows what will run; `tuning` has sizes that decide how.
 
     `donate` are positions of arguments that the caller gives away, with the memory they lie in: results of their shapes
     and dtypes are written over them where possible, so that a training step updates its parameters in place. They must
@@ -80,7 +80,7 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
         return candidates[-1]
 
     @functools.wraps(f)
-    def jitted(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         watched = not isinstance(current(), Eval)
         for captured in () if watched else recent:
             leaves = captured.leaves((args, kwargs))
@@ -113,8 +113,8 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
         """The program that a call with these arguments runs."""
         return find(*tree.flatten((args, kwargs)), args, kwargs).program
 
-    jitted.program = program
-    return jitted
+    call.program = program
+    return call
 
 
 @dataclass(frozen=True, eq=False)

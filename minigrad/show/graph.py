@@ -167,7 +167,7 @@ class _Builder:
         self.places |= {entry: (number, i) for i, entry in enumerate(box.entries)}
 
     def quantity(self, index: int, symbol: str = "") -> Quantity:
-        return Quantity(symbol or _subscripted(index), self.reverse.tape[index].result, self.cotangents[index])
+        return Quantity(symbol or _subscript(index), self.reverse.tape[index].result, self.cotangents[index])
 
     def place(self, index: int | None, value: Any) -> tuple[int, int]:
         """Where a value comes from; a constant gets a box of its own for every use."""
@@ -222,5 +222,5 @@ def _slope(node: Node, position: int) -> str:
         return f"∂ {summary(pull_back(node, ones(node.result))[position], *LABEL)}"
 
 
-def _subscripted(index: int) -> str:
+def _subscript(index: int) -> str:
     return "v" + str(index).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

@@ -107,7 +107,7 @@ def _order(level: list[int], links: list[Link]) -> list[list[int]]:
     rows: list[list[int]] = [[] for _ in range(max(level, default=-1) + 1)]
     for item in _arguments_first(level, above):
         rows[level[item]].append(item)
-    best, fewest = [*rows], _crossings(rows, below)
+    best, fewest = [*rows], _count_crossings(rows, below)
     position = {item: float(i) for row in rows for i, item in enumerate(row)}
     for sweep in range(24):
         downwards = sweep % 2 == 0
@@ -121,7 +121,7 @@ def _order(level: list[int], links: list[Link]) -> list[list[int]]:
             centre = {item: sum(near[item]) / len(near[item]) if near[item] else position[item] for item in rows[r]}
             rows[r] = sorted(rows[r], key=centre.__getitem__)
             position |= {item: float(i) for i, item in enumerate(rows[r])}
-        crossings = _crossings(rows, below)
+        crossings = _count_crossings(rows, below)
         if crossings < fewest:
             best, fewest = [*rows], crossings
     return best
@@ -141,7 +141,7 @@ def _arguments_first(level: list[int], above: list[list[Link]]) -> list[int]:
     return list(order)
 
 
-def _crossings(rows: list[list[int]], below: list[list[Link]]) -> int:
+def _count_crossings(rows: list[list[int]], below: list[list[Link]]) -> int:
     """How many pairs of links cross."""
     count = 0
     for row, under in pairwise(rows):
@@ -208,7 +208,7 @@ def _middles(rows: list[list[int]], links: list[Link], leaving: list[float], siz
                 for item in row
             ]
             reach = [_reach(item, sizes) for item in row]
-            for item, place in zip(row, _apart(pulls, [a[1] + GAP + b[0] for a, b in pairwise(reach)], centre)):
+            for item, place in zip(row, _space_out(pulls, [a[1] + GAP + b[0] for a, b in pairwise(reach)], centre)):
                 x[item] = place
     return x
 
@@ -231,7 +231,7 @@ def _median(pulls: list[Point]) -> float:
     raise AssertionError("no pulls")
 
 
-def _apart(pulls: list[list[Point]], distances: list[float], centre: Callable) -> list[float]:
+def _space_out(pulls: list[list[Point]], distances: list[float], centre: Callable) -> list[float]:
     """The places nearest to where items are pulled that keep neighbours at least so far apart.
 
     With the distances taken off, places must not fall from left to right: where they would, neighbours merge into a

@@ -27,7 +27,7 @@ def tape_text(tape: Tape) -> str:
     shown = list(range(len(entries)))
     if len(entries) > LONGEST:
         shown = shown[:ENDS] + shown[-ENDS:]
-    kept = _kept(entries)
+    kept = _find_values(entries)
     rows = [(f"%{i}", _call(entries[i]), *_outcome(entries[i], kept.get(i)), place(entries[i].origin)) for i in shown]
     widths = [max([len(row[c]) for row in rows if len(row[c]) <= COLUMN], default=0) for c in range(4)]
     lines = []
@@ -39,7 +39,7 @@ def tape_text(tape: Tape) -> str:
     return "\n".join(lines)
 
 
-def _kept(entries: Sequence[Node | Segment]) -> dict[int, Any]:
+def _find_values(entries: Sequence[Node | Segment]) -> dict[int, Any]:
     """The value of every entry of which the tape has it: as a result, or as somebody's argument."""
     kept: dict[int, Any] = {}
     for index, entry in enumerate(entries):

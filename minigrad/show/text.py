@@ -40,7 +40,7 @@ def summary(x: Any, small: int = SMALL, wide: int = 80) -> str:
     size = int(np.prod(shape_of(x)))
     if size <= small:
         numbers = np.asarray(backend.to_host(x))
-        words = "= " + _nested(numbers, 4 if size == 1 else 3)
+        words = "= " + _write_array(numbers, 4 if size == 1 else 3)
         if size < 2 or (len(words) <= wide and not (numbers.ndim > 1 and np.all(numbers == numbers.flat[0]))):
             return words
     lost = backend.xp.isnan(x)  # of a large array only the answers leave its device
@@ -59,8 +59,8 @@ def _one(x: Any) -> Any:
     return np.asarray(backend_beside(x).to_host(x))[()]
 
 
-def _nested(x: np.ndarray, digits: int) -> str:
-    return "[" + ", ".join(_nested(part, digits) for part in x) + "]" if x.ndim else number(x[()], digits)
+def _write_array(x: np.ndarray, digits: int) -> str:
+    return "[" + ", ".join(_write_array(part, digits) for part in x) + "]" if x.ndim else number(x[()], digits)
 
 
 def kind(x: Any) -> str:

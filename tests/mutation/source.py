@@ -138,7 +138,7 @@ _NO_PART = {"isinstance", "getattr", "len", "range", "tuple", "list", "set", "zi
 _NO_PART |= {"shape_of", "dtype_of", "slice", "next", "any", "all"}
 _SYMMETRIC = {"equal", "not_equal", "logical_and", "logical_or", "add", "multiply", "maximum", "minimum", "hypot"}
 _SYMMETRIC |= {"result_type", "swapaxes"}
-_ARITHMETIC = {"where", "divide", "multiply", "power", "maximum", "log", "log1p", "_stored", "add", "subtract"}
+_ARITHMETIC = {"where", "divide", "multiply", "power", "maximum", "log", "log1p", "add", "subtract"}
 
 
 @functools.cache

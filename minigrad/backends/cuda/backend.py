@@ -97,7 +97,7 @@ def make_backend(
         address=lambda x: x.data.ptr,
         freeze=lambda x: x.copy() if isinstance(x, cupy.ndarray) else x,  # CuPy has no read-only arrays
         scratch=kernels.scratch,
-        held=lambda: 0,  # scratch is in CuPy's own pool
+        scratch_bytes=lambda: 0,  # scratch is in CuPy's own pool
         fingerprint=make_fingerprint(cupy),
         explain=partial(failures.explain, cupy),
         recorder=recorder(cupy, kernels),

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.backends.backend import stored
+from minigrad.backends.backend import store
 from minigrad.backends.convolution import Pads, out_size
 from minigrad.backends.cuda import epilogue
 from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, blocks_of, ints
@@ -42,7 +42,7 @@ def conv(
             launch_tiles(kernels, "conv", dtype, (*blocks, splits), (x, w, to, *ending, *ints(*geometry)))
 
         in_parts(kernels, launch, splits, y, arguments, (ho, wo, f))
-    return stored(y, out)
+    return store(y, out)
 
 
 def conv_input(
@@ -69,7 +69,7 @@ def conv_input(
             launch_tiles(kernels, "conv_input", dtype, grid, (d, w, to, *ints(*geometry)))
 
         in_parts(kernels, launch, splits, x, epilogue.arguments(kernels, x), (1, 1, c))
-    return stored(x, out)
+    return store(x, out)
 
 
 def conv_kernel(
@@ -85,11 +85,11 @@ def conv_kernel(
     w = kernels.result((*kernel, c, f), dtype, out)
     if not x.size or not d.size:
         w[...] = 0
-        return stored(w, out)
+        return store(w, out)
     lines = math.prod(kernel) * c
     if min(c, f) <= FEW:
         blocks = (blocks_of(lines * f),)
-        splits = min(n * ho, 65535, max(1, kernels.busy(4, blocks)))
+        splits = min(n * ho, 65535, max(1, kernels.splits(4, blocks)))
         start = functools.partial(kernels.launch, f"conv_kernel_few_{SUFFIX[dtype]}")
     else:
         blocks = TILES[dtype].over(lines, f)
@@ -100,7 +100,7 @@ def conv_kernel(
         start((*blocks, splits), (x, d, to, *ints(*geometry)))
 
     in_parts(kernels, launch, splits, w, epilogue.arguments(kernels, w), (1, 1, f))
-    return stored(w, out)
+    return store(w, out)
 
 
 def _geometry(x: Sequence[int], w: Sequence[int], stride: Any, pads: Pads) -> tuple[int, ...]:

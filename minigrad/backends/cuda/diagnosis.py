@@ -13,7 +13,7 @@ from typing import Any
 
 from minigrad.backends.backend import DeviceError
 from minigrad.backends.cuda import machine
-from minigrad.backends.cuda.failures import is_short, left
+from minigrad.backends.cuda.failures import free_memory, is_short
 from minigrad.backends.memory import reason
 
 OLDEST = 14  # major version of CuPy
@@ -87,8 +87,8 @@ def _check_driver(cupy: Any, wheel: str) -> None:
         )
     if status == 100:
         raise DeviceError(
-            f"the NVIDIA driver (CUDA {machine.dotted(machine.driver_cuda(cupy))}) finds no GPU here: a container must "
-            f"be started with one (docker run --gpus all); where there is none, {OTHERWISE}"
+            f"the NVIDIA driver (CUDA {machine.version_text(machine.driver_cuda(cupy))}) finds no GPU here: a "
+            f"container must be started with one (docker run --gpus all); where there is none, {OTHERWISE}"
         )
     if status:
         raise DeviceError(f"CUDA does not start ({said}): {HINTS.get(status, UNKNOWN)}")
@@ -107,7 +107,7 @@ def _explain_driver(driver: int, needed: int, wheel: str) -> str:
             f"no NVIDIA driver here, and {wheel} needs one, version {first} or newer: install it (a container has it "
             f"from its host, docker run --gpus all); without an NVIDIA GPU, {OTHERWISE}"
         )
-    here = f"{seen}, for CUDA {machine.dotted(driver)}" if seen else f"for CUDA {machine.dotted(driver)}"
+    here = f"{seen}, for CUDA {machine.version_text(driver)}" if seen else f"for CUDA {machine.version_text(driver)}"
     other = f", or pip uninstall -y {_name(wheel)} and pip install {_extra('cuda12')}, which runs with this driver"
     return (
         f"the NVIDIA driver here ({here}) is too old: {wheel} needs one for CUDA {needed}, version {first} or newer: "
@@ -144,7 +144,7 @@ def _check_kernels(cupy: Any, wheel: str) -> None:
         total = float(cupy.arange(5, dtype="float32").sum())
     except Exception as error:
         if is_short(error):
-            free = left(cupy)
+            free = free_memory(cupy)
             raise DeviceError(
                 f"no memory is left on the GPU{free and f', {free}'}: other processes hold it (nvidia-smi lists them), "
                 "so wait, or choose another GPU with CUDA_VISIBLE_DEVICES"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends.backend import stored
+from minigrad.backends.backend import store
 
 
 def where(cupy: Any, condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
     """Twin of numpy.elementwise.where."""
     condition = np.bool_(condition) if isinstance(condition, bool) else condition  # CuPy asks it for its astype
-    return stored(cupy.where(condition, x1, x2), out)
+    return store(cupy.where(condition, x1, x2), out)

@@ -20,7 +20,9 @@ def explain(cupy: Any, error: BaseException, doing: str) -> OutOfMemoryError | D
         asked = _number(r"allocating ([\d,]+) bytes", error)
         limit = _number(r"limit set to: ([\d,]+) bytes", error)
         what = f"asked for {amount(asked)}" if asked else reason(error)
-        return out_of_memory(doing, "on the GPU", what, left(cupy), f"CuPy may take {amount(limit)}" if limit else "")
+        return out_of_memory(
+            doing, "on the GPU", what, free_memory(cupy), f"CuPy may take {amount(limit)}" if limit else ""
+        )
     return DeviceError(f"{doing}: {error}; the GPU failed, start anew") if isinstance(error, RuntimeError) else None
 
 
@@ -29,7 +31,7 @@ def is_short(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in WORDS)
 
 
-def left(cupy: Any) -> str:
+def free_memory(cupy: Any) -> str:
     """How much of the GPU's memory is free, or nothing where it does not say."""
     try:
         free, total = cupy.cuda.runtime.memGetInfo()

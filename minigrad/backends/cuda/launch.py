@@ -63,7 +63,7 @@ class Kernels:
             self.functions[name] = self._module.get_function(name)
         self.functions[name](grid, (threads, 1, 1), tuple(args))
 
-    def busy(self, each: int, blocks: Sequence[int]) -> int:
+    def splits(self, each: int, blocks: Sequence[int]) -> int:
         """Over how many times as many blocks to divide work, so that every multiprocessor has `each`."""
         return each * self.processors // math.prod(blocks)
 

@@ -39,7 +39,7 @@ def wheel_cuda(cupy: Any) -> int:
     return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
 
 
-def dotted(version: int) -> str:
+def version_text(version: int) -> str:
     """13020 is "13.2"."""
     return f"{version // 1000}.{version % 1000 // 10}"
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends.backend import stored
+from minigrad.backends.backend import store
 
 
 def namespace(cupy: Any, raising: Callable[[], AbstractContextManager]) -> ModuleType:
     """CuPy as NumPy is. Within `raising()`, cuSOLVER's failures raise LinAlgError, as NumPy's do."""
 
     def storing(function):  # `min` refuses `out` (cupy#9032), scans return something else than `out`
-        return lambda x, axis=None, out=None, **options: stored(function(x, axis=axis, **options), out)
+        return lambda x, axis=None, out=None, **options: store(function(x, axis=axis, **options), out)
 
     def strict(function):
         def call(*args):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends.backend import stored
+from minigrad.backends.backend import store
 from minigrad.backends.cuda import epilogue
 from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, ints
 from minigrad.backends.cuda.sums import in_parts
@@ -50,12 +50,12 @@ def matmul(kernels: Kernels, x1: Array, x2: Array, out: Array | None = None, **e
         x1, x2 = (kernels.xp.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (x1, x2))
         for i in np.ndindex(shape[:-2]):
             _matmul(kernels, dtype, x1[i], x2[i], y[i], ending)
-    return stored(y, out)
+    return store(y, out)
 
 
 def _matmul(kernels: Kernels, dtype: np.dtype, x1: Array, x2: Array, y: Array, ending: dict[str, Any]) -> None:
     (m, depth), n = x1.shape, x2.shape[1]
-    (x1, turned1, stride1), (x2, turned2, stride2) = _oriented(kernels, dtype, x1), _oriented(kernels, dtype, x2)
+    (x1, turned1, stride1), (x2, turned2, stride2) = _orient(kernels, dtype, x1), _orient(kernels, dtype, x2)
     which = ("t" if turned1 else "n") + ("t" if turned2 else "n")
     blocks = TILES[dtype].over(m, n)
     grid = *blocks, (splits := splits_of(kernels, dtype, blocks, depth))
@@ -67,7 +67,7 @@ def _matmul(kernels: Kernels, dtype: np.dtype, x1: Array, x2: Array, y: Array, e
     in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, x1, **ending), (1, 1, n))
 
 
-def _oriented(kernels: Kernels, dtype: np.dtype, x: Array) -> tuple[Array, bool, int]:
+def _orient(kernels: Kernels, dtype: np.dtype, x: Array) -> tuple[Array, bool, int]:
     """A matrix of which one axis is contiguous, whether that is the first, and the step along the other."""
     item = dtype.itemsize
     steps = x.strides if x.dtype == dtype else (0, 0)
@@ -86,4 +86,4 @@ def launch_tiles(kernels: Kernels, name: str, dtype: np.dtype, grid: Sequence[in
 
 def splits_of(kernels: Kernels, dtype: np.dtype, blocks: Sequence[int], depth: int) -> int:
     """Over how many blocks to divide each sum over k, `depth` long, so that every multiprocessor is busy."""
-    return max(1, min(kernels.busy(TILES[dtype].blocks, blocks), depth // SHORTEST))
+    return max(1, min(kernels.splits(TILES[dtype].blocks, blocks), depth // SHORTEST))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minigrad.backends.backend import stored
+from minigrad.backends.backend import store
 from minigrad.backends.cuda import epilogue
 from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, blocks_of, ints
 
@@ -18,20 +18,20 @@ def sum(kernels: Kernels, x: Array, axes: tuple[int, ...], out: Array | None = N
     """Twin of numpy.sums.sum: a kernel where the axes are the last ones, CuPy's otherwise."""
     kept = x.ndim - len(axes)
     if x.dtype == np.float16:  # where 2048 + 1 is 2048
-        return stored(kernels.xp.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
+        return store(kernels.xp.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
     if x.dtype not in SUFFIX or not x.size or not axes or set(axes) != set(range(kept, x.ndim)):
         return kernels.xp.sum(x, axis=axes, out=out)
     x = kernels.operand(x, x.dtype)
     y = kernels.result(x.shape[:kept], x.dtype, out)
     rows, columns = math.prod(x.shape[:kept]), math.prod(x.shape[kept:])
-    splits = max(1, min(MOST_PARTS, columns // 1024, kernels.busy(2, (rows,))))
+    splits = max(1, min(MOST_PARTS, columns // 1024, kernels.splits(2, (rows,))))
     name = f"sum_rows_{SUFFIX[x.dtype]}"
 
     def launch(to: Array, ending: tuple) -> None:
         kernels.launch(name, (rows, splits), (x, to, np.int64(columns)))
 
     in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, y), (1, 1, rows))
-    return stored(y, out)
+    return store(y, out)
 
 
 def column_sums(kernels: Kernels, x: Array, out: Array | None = None) -> Array:
@@ -43,11 +43,11 @@ def column_sums(kernels: Kernels, x: Array, out: Array | None = None) -> Array:
     y = kernels.result(count, x.dtype, out)
     if not x.size:
         y[...] = 0
-        return stored(y, out)
-    splits = max(1, min(MOST_PARTS, rows // 64, kernels.busy(4, (-(-count // 32),))))
+        return store(y, out)
+    splits = max(1, min(MOST_PARTS, rows // 64, kernels.splits(4, (-(-count // 32),))))
     ending, last = epilogue.arguments(kernels, y), (1, 1, count)
     in_parts(kernels, lambda to, ending: _add_up(kernels, x, splits, to, ending, last), splits, y, ending, last)
-    return stored(y, out)
+    return store(y, out)
 
 
 def in_parts(

@@ -63,7 +63,7 @@ BACKEND = Backend(
     address=scratch.address,
     freeze=_freeze,
     scratch=scratch.scratch,
-    held=scratch.held,
+    scratch_bytes=scratch.scratch_bytes,
     fingerprint=fingerprint.fingerprint,
     explain=explain,
 )

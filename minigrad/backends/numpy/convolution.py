@@ -81,12 +81,12 @@ def _piece_length(b: Any, image_bytes: int, count: int) -> int:
     return max(1, min(count, b.block_bytes // max(1, image_bytes)))
 
 
-def _flat(x: Any) -> Any:
+def _as_rows(x: Any) -> Any:
     """Pixels as rows: (N·H·W, C)."""
     return x.reshape(-1, x.shape[-1])
 
 
-def _turned(w: Any) -> Any:
+def _transpose_kernel(w: Any) -> Any:
     """The kernel of the transposed map: taps reversed, channels exchanged, contiguous."""
     return w[::-1, ::-1].transpose(0, 1, 3, 2).copy()
 
@@ -110,7 +110,7 @@ def conv(b, x, w, stride, pads, out=None):
         return _products_first(b, x, w, pads, y)
     windows = _Windows(b, x.shape[1:3], channels, (kh, kw), stride, pads, dtype, len(x))
     for piece in windows.pieces():  # (n·H·W, kkC) @ (kkC, F)
-        b.xp.matmul(windows.gather(x[piece]), w.reshape(-1, features), out=_flat(y[piece]))
+        b.xp.matmul(windows.gather(x[piece]), w.reshape(-1, features), out=_as_rows(y[piece]))
     return y
 
 
@@ -134,7 +134,7 @@ def _products_first(b, x, w, pads, y):
         n = len(images)
         padded[:n, top : top + h, left : left + width] = x[begin : begin + n]
         pixels = n * padded_size[0] * padded_size[1]
-        b.xp.matmul(flat_w, _flat(padded[:n]).T, out=products[..., :pixels].reshape(-1, pixels))
+        b.xp.matmul(flat_w, _as_rows(padded[:n]).T, out=products[..., :pixels].reshape(-1, pixels))
         total = products[0, 0]
         for i in range(kh):
             for j in range(kw):
@@ -149,14 +149,14 @@ def conv_input(b, d, w, stride, pads, size, out=None):
     """The transpose of conv in x: from cotangents d of its result to images of `size`."""
     kh, kw, channels, features = w.shape
     if _can_turn((kh, kw), stride, pads):
-        return conv(b, d, _turned(w), (1, 1), _full((kh, kw), pads), out)
+        return conv(b, d, _transpose_kernel(w), (1, 1), _full((kh, kw), pads), out)
     dtype = b.xp.result_type(d, w)
     x = b.xp.empty((len(d), *size, channels), dtype) if out is None else out
     windows = _Windows(b, size, channels, (kh, kw), stride, pads, dtype, len(d))
     d = b.xp.ascontiguousarray(d)
     for piece in windows.pieces():
         n = len(d[piece])
-        b.xp.matmul(_flat(d[piece]), w.reshape(-1, features).T, out=windows.rows(n))  # (n·H·W, F) @ (F, kkC)
+        b.xp.matmul(_as_rows(d[piece]), w.reshape(-1, features).T, out=windows.rows(n))  # (n·H·W, F) @ (F, kkC)
         x[piece] = windows.scatter(n)
     return x
 
@@ -169,13 +169,13 @@ def conv_kernel(b, x, d, stride, pads, kernel, out=None):
         windows = _Windows(b, d.shape[1:3], features, kernel, (1, 1), _full(kernel, pads), dtype, len(x))
         total = b.xp.zeros((channels, kernel[0] * kernel[1] * features), dtype)
         for piece in windows.pieces():  # (C, n·H·W) @ (n·H·W, kkF), windows of the thinner operand
-            total += _flat(x[piece]).T @ windows.gather(d[piece])
+            total += _as_rows(x[piece]).T @ windows.gather(d[piece])
         total = total.reshape(channels, *kernel, features)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
     else:
         windows = _Windows(b, x.shape[1:3], channels, kernel, stride, pads, dtype, len(x))
         total = b.xp.zeros((kernel[0] * kernel[1] * channels, features), dtype)
         for piece in windows.pieces():  # (kkC, n·H·W) @ (n·H·W, F)
-            total += windows.gather(x[piece]).T @ _flat(d[piece])
+            total += windows.gather(x[piece]).T @ _as_rows(d[piece])
         total = total.reshape(*kernel, channels, features)
     if out is None:
         return total

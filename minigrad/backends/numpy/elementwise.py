@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends.backend import stored
+from minigrad.backends.backend import store
 from minigrad.backends.numpy.scratch import scratch
 
 INNER = (
@@ -78,7 +78,7 @@ def where(condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
     dtype = np.result_type(x1, x2)
     mask = np.asarray(condition)
     if mask.dtype != bool or dtype not in (np.float32, np.float64) or mask.size < 4096:
-        return stored(np.where(condition, x1, x2), out)
+        return store(np.where(condition, x1, x2), out)
     word = np.dtype(f"i{dtype.itemsize}")
     first, second = (np.asarray(x, dtype).view(word) for x in (x1, x2))
     bits = np.negative(mask.view(np.int8), dtype=word, out=scratch("where", mask.shape, word))  # all ones where true
@@ -89,4 +89,4 @@ def where(condition: Any, x1: Any, x2: Any, out: Any = None) -> Any:
         np.bitwise_and(bits, first, out=y.view(word))
     else:
         np.bitwise_xor(np.bitwise_and(bits, np.bitwise_xor(first, second)), second, out=y.view(word))
-    return stored(y, None if fits else out)
+    return store(y, None if fits else out)

@@ -26,7 +26,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return found[: size * dtype.itemsize].view(dtype).reshape(shape)
 
 
-def held() -> int:
+def scratch_bytes() -> int:
     """Bytes that the scratch memory of all threads takes."""
     return sum(array.nbytes for array in list(_everywhere.values()))
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends.backend import stored
+from minigrad.backends.backend import store
 
 
 def sum(x: Any, axes: tuple[int, ...], out: Any = None) -> Any:
     """np.sum over axes; float16 is added up in float32, as CuPy does: in its own, 2048 + 1 is 2048."""
     if getattr(x, "dtype", None) == np.float16:
-        return stored(np.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
+        return store(np.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
     return np.sum(x, axis=axes, out=out)
 
 

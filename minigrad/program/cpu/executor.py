@@ -61,7 +61,7 @@ class CpuExecutor:
         """Bytes that a run holds beside its arguments."""
         results = result_bytes(self.graph, self.plan.overwrites)
         scratch = self.plan.scratch_bytes * self.plan.threads
-        return Memory(self.plan.block_bytes, results, scratch, self.backend.held())
+        return Memory(self.plan.block_bytes, results, scratch, self.backend.scratch_bytes())
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The results as leaves, each in memory of its own."""
@@ -70,7 +70,7 @@ class CpuExecutor:
                 self._bind(inputs)
                 how = make if self._has_run else make_and_check
                 for lists in self._phases:
-                    threads.run_together([partial(how, calls) for calls in lists])
+                    threads.run_all([partial(how, calls) for calls in lists])
                     deliver()
                 self._has_run = True
                 return self._results()

@@ -132,7 +132,7 @@ class _Workers:
 _workers = _Workers()
 
 
-def run_together(tasks: Sequence[Callable[[], Any]]) -> None:
+def run_all(tasks: Sequence[Callable[[], Any]]) -> None:
     """Run each task once, in parallel as far as there are threads, each in a copy of the caller's context (which holds
     NumPy's error state).
 

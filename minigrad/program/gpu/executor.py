@@ -68,7 +68,7 @@ class GpuExecutor:
         """Bytes that a run holds beside its arguments; scratch memory of kernels is known once they are recorded."""
         placement = place(self.schedule, {*self.graph.donated}, self.tuning)
         results = result_bytes(self.graph, placement.overwrites)
-        return Memory(placement.bytes, results, self._scratch, self.backend.held())
+        return Memory(placement.bytes, results, self._scratch, self.backend.scratch_bytes())
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The results as leaves, each in memory of its own."""

@@ -18,7 +18,11 @@ def test_packages_are_told_apart(monkeypatch):
 
 
 def test_versions_of_cuda_are_written_with_a_dot():
-    assert (machine.dotted(13020), machine.dotted(12000), machine.dotted(11080)) == ("13.2", "12.0", "11.8")
+    assert (machine.version_text(13020), machine.version_text(12000), machine.version_text(11080)) == (
+        "13.2",
+        "12.0",
+        "11.8",
+    )
 
 
 def test_the_driver_is_read_from_the_kernel(monkeypatch, tmp_path):

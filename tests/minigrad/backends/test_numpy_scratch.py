@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from minigrad.backends.numpy.scratch import LINE, address, held, scratch
+from minigrad.backends.numpy.scratch import LINE, address, scratch, scratch_bytes
 
 
 def test_memory_is_kept_under_its_name_and_grows():
@@ -19,11 +19,11 @@ def test_memory_is_kept_under_its_name_and_grows():
 
 
 def test_each_thread_has_its_own_and_all_are_counted():
-    mine, before, theirs, counted = scratch("test", (100,), np.float64), held(), [], []
+    mine, before, theirs, counted = scratch("test", (100,), np.float64), scratch_bytes(), [], []
 
     def work():
         theirs.append(scratch("test", (100_000,), np.float64))
-        counted.append(held())
+        counted.append(scratch_bytes())
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -31,4 +31,4 @@ def test_each_thread_has_its_own_and_all_are_counted():
     assert not np.may_share_memory(mine, theirs[0])
     assert counted[0] - before >= 800_000
     theirs.clear()
-    assert held() <= before
+    assert scratch_bytes() <= before

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import checks
-from minigrad.checks.stencil import STENCIL, extrapolated, has_kink
+from minigrad.checks.stencil import STENCIL, extrapolate, has_kink
 
 
 @pytest.mark.parametrize("step", [1e-1, 1e-2, 1e-3])
@@ -70,7 +70,7 @@ def test_the_values_may_be_added_up_otherwise_and_rounded_more() -> None:
     """Exactly, as one sum over all entries; a stated error of each value enters as error/step."""
     at = lambda t: (np.array([1e16 + t, -1e16, 2 * t]), b"")
     total = lambda weights, values: math.fsum(np.concatenate([w * v for w, v in zip(weights, values, strict=True)]))
-    found = extrapolated(lambda t: (np.array([1e16, t, 2 * t]), b""), 0.5, total, rounding=1e-3)
+    found = extrapolate(lambda t: (np.array([1e16, t, 2 * t]), b""), 0.5, total, rounding=1e-3)
     assert found.value == 3
     assert abs(found.error - 1e-3 / 0.5) < 1e-12
     assert not has_kink(at, 0.5)

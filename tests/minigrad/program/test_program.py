@@ -290,7 +290,7 @@ def test_memory_is_what_a_run_allocates(model):
     arguments = parameters, optimiser.init(parameters), y, noise
     program = jitted.program(*arguments)
     gc.collect()  # what other tests' threads kept
-    held, found = backends.get("cpu").held(), []
+    held, found = backends.get("cpu").scratch_bytes(), []
 
     def measure():
         tracemalloc.start()

@@ -61,7 +61,7 @@ def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, fre
     for _ in range(6):
         runs = []
         tasks = [lambda i=i, runs=runs: (time.sleep(0.002), runs.append(i)) for i in range(4)]
-        threads.run_together(tasks)
+        threads.run_all(tasks)
         assert sorted(runs) == [0, 1, 2, 3]
         time.sleep(0.005)
         assert sorted(runs) == [0, 1, 2, 3]
@@ -93,10 +93,10 @@ def test_threads_that_could_not_be_started_are_tried_again(fresh_workers, monkey
     with monkeypatch.context() as patch:
         starting(patch, ALL)
         for _ in range(3):
-            threads.run_together([int] * 3)
+            threads.run_all([int] * 3)
     assert (threads._workers._count, threads._workers._queue.qsize()) == (0, 0)
     ready = threading.Barrier(3, timeout=30)  # passed only by three threads at once
-    threads.run_together([ready.wait] * 3)
+    threads.run_all([ready.wait] * 3)
 
 
 def test_a_worker_without_memory_leaves_its_task_to_the_caller_and_stays(fresh_workers, monkeypatch):
@@ -111,11 +111,11 @@ def test_a_worker_without_memory_leaves_its_task_to_the_caller_and_stays(fresh_w
     monkeypatch.setattr(threads._Task, "claim", claim_or_fail)
     for _ in range(50):
         runs = []
-        threads.run_together([lambda i=i, runs=runs: (time.sleep(0.002), runs.append(i)) for i in range(3)])
+        threads.run_all([lambda i=i, runs=runs: (time.sleep(0.002), runs.append(i)) for i in range(3)])
         assert sorted(runs) == [0, 1, 2]
     assert not failures
     ready = threading.Barrier(3, timeout=30)
-    threads.run_together([ready.wait] * 3)
+    threads.run_all([ready.wait] * 3)
 
 
 # What else may happen in a task
@@ -125,8 +125,8 @@ def test_a_worker_without_memory_leaves_its_task_to_the_caller_and_stays(fresh_w
 def test_tasks_within_tasks(failing, fresh_workers, monkeypatch):
     starting(monkeypatch, failing)
     runs = []
-    inner = lambda i: lambda: threads.run_together([lambda j=j: runs.append((i, j)) for j in range(3)])
-    threads.run_together([inner(i) for i in range(3)])
+    inner = lambda i: lambda: threads.run_all([lambda j=j: runs.append((i, j)) for j in range(3)])
+    threads.run_all([inner(i) for i in range(3)])
     assert sorted(runs) == [(i, j) for i in range(3) for j in range(3)]
 
 
@@ -141,7 +141,7 @@ def test_an_error_is_raised_when_no_task_runs_any_more(place, fresh_workers):
         done.append(i)
 
     with pytest.raises(ZeroDivisionError, match=str(place)):
-        threads.run_together([lambda i=i: task(i) for i in range(3)])
+        threads.run_all([lambda i=i: task(i) for i in range(3)])
     assert sorted(done) == sorted({0, 1, 2} - {place})
 
 
@@ -172,7 +172,7 @@ def test_a_signal_handler_that_raises_leaves_no_task_running(fresh_workers, monk
             try:
                 armed.append(True)
                 signal.setitimer(signal.ITIMER_REAL, 1e-6 + 0.002 * rng.random())
-                threads.run_together([lambda: None, task, task])
+                threads.run_all([lambda: None, task, task])
                 armed.clear()
             except TooLate:
                 late += 1
@@ -203,13 +203,13 @@ def test_a_signal_handler_that_raises_at_any_call_leaves_no_task_running(fresh_w
         if frame.f_code.co_filename == threads.__file__ and next(calls, None) is None:
             raise TooLate
 
-    threads.run_together([lambda: time.sleep(0.002)] * 3)  # all threads are there
+    threads.run_all([lambda: time.sleep(0.002)] * 3)  # all threads are there
     before, running, late = sys.gettrace(), [], 0
     for number in range(100):
         calls = iter(range(number))
         sys.settrace(trace)
         try:
-            threads.run_together([task] * 3)
+            threads.run_all([task] * 3)
             break
         except TooLate:
             late += 1
@@ -225,12 +225,12 @@ def test_a_task_that_is_done_is_not_kept_for_a_thread_that_is_busy(fresh_workers
             pass
 
     begun, over = threading.Barrier(3, timeout=30), threading.Event()
-    busy = threading.Thread(target=lambda: threads.run_together([lambda: (begun.wait(), over.wait(30))] * 2))
+    busy = threading.Thread(target=lambda: threads.run_all([lambda: (begun.wait(), over.wait(30))] * 2))
     busy.start()
     begun.wait()
     tasks = [Task(), Task()]
     kept = [weakref.ref(task) for task in tasks]
-    threads.run_together(tasks)
+    threads.run_all(tasks)
     del tasks
     gc.collect()
     left = [ref() for ref in kept]
