@@ -61,7 +61,7 @@ class Statement:
         return self.function(*[known[name] for name in self.asks])
 
 
-class Plan(NamedTuple):
+class Residuals(NamedTuple):
     """What reverse mode keeps of a call."""
 
     wanted: tuple[bool, ...]  # arguments that get a cotangent
@@ -78,7 +78,7 @@ class Rule:
         self.primitive = primitive
         self.names, self.defaults, known = _names(primitive.forward)
         self.statements = {n: Statement(s) if callable(s) else s for n, s in statements.items()}
-        self._plans: dict[tuple[bool, ...], Plan | None] = {}
+        self._plans: dict[tuple[bool, ...], Residuals | None] = {}
         for name, statement in self.statements.items():
             strangers = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
             if name not in self.names or strangers:
@@ -98,13 +98,13 @@ class Rule:
         """Whether the argument at this position has a derivative."""
         return self.variadic or self.statements.get(self.names[position]) is not None
 
-    def plan(self, traced: tuple[bool, ...]) -> Plan | None:
+    def plan(self, traced: tuple[bool, ...]) -> Residuals | None:
         """What reverse mode does about a call with these arguments traced; None if nothing has a derivative."""
         try:
             return self._plans[traced]
         except KeyError:
             wanted = tuple(t and self.differentiable(i) for i, t in enumerate(traced))
-            self._plans[traced] = Plan(wanted, *self.needs(wanted)) if any(wanted) else None
+            self._plans[traced] = Residuals(wanted, *self.needs(wanted)) if any(wanted) else None
             return self._plans[traced]
 
     def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:

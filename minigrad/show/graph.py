@@ -93,7 +93,7 @@ def make_drawing(f: Callable, args: tuple) -> Drawing:
     for value, index in lowered:
         if index is not None:
             accumulate(seeds, index, ones(value))
-    builder = _Builder(reverse, reverse.pull(seeds, range(len(reverse.tape))))
+    builder = _DrawingBuilder(reverse, reverse.pull(seeds, range(len(reverse.tape))))
     for name, (value, index) in zip(result_names, lowered):
         builder.result(name, value, index)
     title = f"{function_name(f)}({', '.join(heads)})"
@@ -141,7 +141,7 @@ def _note(values: list[Any]) -> str:
     return f"{len(values)} results: the backward pass starts from a cotangent of ones at each, as for the sum of all."
 
 
-class _Builder:
+class _DrawingBuilder:
     """Turns the entries of a tape into boxes and edges."""
 
     def __init__(self, reverse: Reverse, cotangents: list[Any]):

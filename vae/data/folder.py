@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .assemble import assemble
 from .dataset import DataError, Dataset
 from .finding import find_pictures
-from .picture import REMARKS, Picture, PictureError, measure_picture, read_picture
+from .picture import REMARKS, PictureError, PictureFile, measure_picture, read_picture
 from .pixels import note_dim, scale_to_unit, to_images
 
 FAINT = 1 / 8  # of the range from black to white: what differs less from the background counts as invisible
@@ -38,9 +38,9 @@ def load_folder(folder: Path, seed: int = 0) -> Dataset:
     return assemble(folder.resolve().name, images, labels, source, notes, seed, str(folder))
 
 
-def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
+def _read_all(folder: Path, paths: list[Path]) -> list[PictureFile]:
     """All pictures. Raises DataError with the number of those that cannot be read, or with the sizes if they differ."""
-    pictures: list[Picture] = []
+    pictures: list[PictureFile] = []
     sizes: dict[tuple[int, int], list[Path]] = {}
     faults: list[str] = []
     for path in paths:
@@ -64,13 +64,13 @@ def _read_all(folder: Path, paths: list[Path]) -> list[Picture]:
     return pictures
 
 
-def _remark(pictures: list[Picture]) -> list[str]:
+def _remark(pictures: list[PictureFile]) -> list[str]:
     """A sentence on each kind of change that reading made, with the number of pictures."""
     counts = Counter(remark for picture in pictures for remark in picture.remarks)
     return [f"{REMARKS[remark]}: {counts[remark]} of {len(pictures)} pictures." for remark in REMARKS if counts[remark]]
 
 
-def _composite(pictures: list[Picture], notes: list[str]) -> list[NDArray]:
+def _composite(pictures: list[PictureFile], notes: list[str]) -> list[NDArray]:
     """Pixels on one background for all: white, unless fewer of the transparent pictures are invisible on black."""
     transparent = [picture for picture in pictures if picture.transparency is not None]
     invisible = Counter()

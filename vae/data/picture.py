@@ -24,7 +24,7 @@ REMARKS = {
 }
 
 
-class Picture(NamedTuple):
+class PictureFile(NamedTuple):
     """Pixels (H, W, C), C = 1 for grey and 3 for colour: uint8, uint16, or int32 and float32 of no fixed range."""
 
     pixels: NDArray  # multiplied by alpha: as on a black background
@@ -36,7 +36,7 @@ class PictureError(DataError):
     """A file that cannot be read as a picture."""
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> PictureFile:
     """The picture's first frame, upright. Raises PictureError."""
     with _open(path) as picture:
         return _read(picture)
@@ -72,7 +72,7 @@ def _open(path: Path) -> Iterator[Image.Image]:
     raise PictureError(f"{path} cannot be read as a picture: {reason}")
 
 
-def _read(picture: Image.Image) -> Picture:
+def _read(picture: Image.Image) -> PictureFile:
     coded = [(coder, args) for coder, _, _, args in picture.tile]  # as the file has it; gone once it is read
     deep = any(";16" in str(args) or (coder == "ppm" and args[-1] > 255) for coder, args in coded)
     perhaps_grey = picture.mode in ("P", "PA") or any("LA;16" in str(args) for _, args in coded)  # opened as colour
@@ -100,7 +100,7 @@ def _read(picture: Image.Image) -> Picture:
         alpha = white - alpha
     if perhaps_grey and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
-    return Picture(np.ascontiguousarray(pixels), alpha, remarks)  # no view, which would keep all channels
+    return PictureFile(np.ascontiguousarray(pixels), alpha, remarks)  # no view, which would keep all channels
 
 
 def _find_clear(info: dict, coded: Any) -> Any:

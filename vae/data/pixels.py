@@ -47,29 +47,29 @@ def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[n
 # Shapes
 
 
-class Layout(NamedTuple):
+class PixelLayout(NamedTuple):
     """How rows of an array become images."""
 
     shape: tuple[int, int, int]  # (H, W, C) of an image
     channels_first: bool = False
 
 
-def _lay_out(x: NDArray, label: str, notes: list[str]) -> Layout:
+def _lay_out(x: NDArray, label: str, notes: list[str]) -> PixelLayout:
     if 0 in x.shape:
         raise DataError(f"{label} is empty: shape {x.shape}")
     if x.ndim == 2 and math.isqrt(x.shape[1]) ** 2 == x.shape[1]:
         side = math.isqrt(x.shape[1])
-        return Layout((side, side, 1))
+        return PixelLayout((side, side, 1))
     if x.ndim == 3:
         n, height, width = x.shape
         if width in (3, 4) and height > 4:
             notes.append(f"{label} has shape {x.shape}: taken as {n} grey images {height}×{width}, not one in colour.")
-        return Layout((height, width, 1))
+        return PixelLayout((height, width, 1))
     if x.ndim == 4 and x.shape[3] in CHANNELS:
-        return Layout(x.shape[1:])
+        return PixelLayout(x.shape[1:])
     if x.ndim == 4 and x.shape[1] in CHANNELS:
         notes.append(f"{label} has shape {x.shape}, taken as (N, C, H, W).")
-        return Layout((*x.shape[2:], x.shape[1]), channels_first=True)
+        return PixelLayout((*x.shape[2:], x.shape[1]), channels_first=True)
     hint = ""
     if x.ndim == 2 and 3 * (side := math.isqrt(x.shape[1] // 3)) ** 2 == x.shape[1]:
         hint = f"; for colours save x.reshape(-1, {side}, {side}, 3), or (-1, 3, {side}, {side}) if they are in planes"
@@ -127,7 +127,7 @@ def _measure(x: NDArray, label: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _convert(x: NDArray, layout: Layout, divisor: int) -> NDArray[np.float32]:
+def _convert(x: NDArray, layout: PixelLayout, divisor: int) -> NDArray[np.float32]:
     """Float32 images; x itself where nothing changes."""
     if x.dtype == np.float32 and divisor == 1 and x.flags.c_contiguous and not layout.channels_first:
         if x.min() >= 0 and x.max() <= 1:

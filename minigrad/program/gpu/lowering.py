@@ -53,14 +53,14 @@ def lower(schedule: Schedule) -> tuple[tuple[Launch, ...], ...]:
 def _generate(name: str, schedule: Schedule, results: Mapping[int, Sequence[int]]) -> GeneratedKernel:
     """The kernel that computes slots, with a loop for each number of elements."""
     arguments: dict[Root, int] = {}
-    loops = tuple(_Builder(schedule, count, slots, arguments).loop() for count, slots in results.items())
+    loops = tuple(_KernelBuilder(schedule, count, slots, arguments).loop() for count, slots in results.items())
     return GeneratedKernel(name, loops, tuple(arguments))
 
 
 Element = tuple[Root, int | None]  # of a slot or an array from outside: element i (None), or that at an `Index` step
 
 
-class _Builder:
+class _KernelBuilder:
     """Builds one loop. Every step is added once, after the steps that it refers to."""
 
     def __init__(self, schedule: Schedule, count: int, slots: Sequence[int], arguments: dict[Root, int]):
