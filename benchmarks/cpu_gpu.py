@@ -95,7 +95,7 @@ def on_gpu(given: Task, which: str, rounds: int, compiled: list[int]) -> dict[st
         elif who == "PyTorch compiled" and given.batch not in compiled:
             found[who] = {"skipped": f"every batch compiles anew: only at {', '.join(map(str, compiled))} (--compiled)"}
         else:
-            made = _prepared(make, given)
+            made = _prepare(make, given)
             if isinstance(made, str):
                 found[who] = {"skipped": made}
                 print(f"  {who}: {made}", file=sys.stderr)
@@ -110,7 +110,7 @@ def on_gpu(given: Task, which: str, rounds: int, compiled: list[int]) -> dict[st
     return found
 
 
-def _prepared(make: Callable[[Task], Competitor | str], given: Task) -> tuple[Competitor, float] | str:
+def _prepare(make: Callable[[Task], Competitor | str], given: Task) -> tuple[Competitor, float] | str:
     """A competitor after some steps, and the megabytes that it holds on the device beside the data set."""
     try:
         before = free_megabytes(tidy=True)

@@ -125,7 +125,7 @@ def gpu() -> dict[str, Any]:
 
 
 def free_megabytes(tidy: bool = False) -> float:
-    """GPU memory that nobody holds; `tidy` makes CuPy and PyTorch give back what they keep for later first."""
+    """Free GPU memory; with `tidy`, CuPy and PyTorch first return the blocks that their pools cache."""
     cupy = backends.get("cuda").xp
     cupy.cuda.runtime.deviceSynchronize()
     if tidy:

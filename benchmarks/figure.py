@@ -1,6 +1,6 @@
 """The figure of `cpu_gpu`, from its record (see `summary`): time a step against batch size, and rooflines.
 
-A row of panels for each precision in which anybody ran, one for each model; below, a roofline for each device. Where
+A row of panels for each precision that has results, one for each model; below, a roofline for each device. Where
 there is no GPU the figure says why.
 """
 

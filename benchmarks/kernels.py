@@ -139,12 +139,12 @@ def _run(kernel: Kernel, sets: list[tuple], way: str) -> Callable[[], Any]:
     else:
         results, rest = [kernel.f(*given) for given in sets], sets
 
-    def applied(results: list, rest: list[tuple]) -> list:
+    def apply(results: list, rest: list[tuple]) -> list:
         if not kernel.updates:
             return [kernel.f(*given) for given in rest]
         return [kernel.f(*result, *given) for result, given in zip(results, rest, strict=True)]
 
-    f = mg.jit(applied, donate=0) if way == "jit" else applied
+    f = mg.jit(apply, donate=0) if way == "jit" else apply
 
     def run() -> None:
         nonlocal results

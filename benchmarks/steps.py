@@ -194,7 +194,7 @@ def autograd_eager(task: Task) -> Competitor | str:
             xp, _network(xp, task.model, tree.unflatten(structure, leaves), task.y, task.noise), task.y, softplus
         )
 
-    return _updated_by_numpy(task, autograd.value_and_grad(loss))
+    return _with_numpy_adam(task, autograd.value_and_grad(loss))
 
 
 def mygrad_eager(task: Task) -> Competitor | str:
@@ -213,21 +213,21 @@ def mygrad_eager(task: Task) -> Competitor | str:
         value.backward()
         return value.item(), [tensor.grad for tensor in tensors]
 
-    return _updated_by_numpy(task, value_and_gradients)
+    return _with_numpy_adam(task, value_and_gradients)
 
 
-def _updated_by_numpy(task: Task, value_and_gradients: Callable) -> Competitor:
+def _with_numpy_adam(task: Task, value_and_gradients: Callable) -> Competitor:
     """With Adam as one would write it in NumPy."""
     leaves = [leaf.copy() for leaf in _leaves(task.parameters)]
     state = 0, [np.zeros_like(leaf) for leaf in leaves], [np.zeros_like(leaf) for leaf in leaves]
 
-    def mapped(f, *columns):
+    def map_leaves(f, *columns):
         return [f(*row) for row in zip(*columns, strict=True)]
 
     def step() -> float:
         nonlocal leaves, state
         value, g = value_and_gradients(leaves)
-        leaves, state = _adam(np, mapped, leaves, g, *state)
+        leaves, state = _adam(np, map_leaves, leaves, g, *state)
         return float(value)
 
     return Competitor(step, lambda: list(map(np.asarray, value_and_gradients(leaves)[1])), _leaves)
@@ -270,12 +270,12 @@ def _loss(xp: Any, found: tuple, y: Any, softplus: Callable) -> Any:
     return (nats + np.float32(0.5) * kl) / np.float32(len(y))
 
 
-def _adam(xp: Any, mapped: Callable, p: Any, g: Any, t: Any, m: Any, v: Any) -> tuple:
+def _adam(xp: Any, map_leaves: Callable, p: Any, g: Any, t: Any, m: Any, v: Any) -> tuple:
     t = t + 1
-    m = mapped(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
-    v = mapped(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
+    m = map_leaves(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
+    v = map_leaves(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
     rate, root = LEARNING_RATE / (1 - BETA1**t), 1 / (1 - BETA2**t) ** 0.5
-    return mapped(lambda p, m, v: p - rate * (m / (root * xp.sqrt(v) + EPSILON)), p, m, v), (t, m, v)
+    return map_leaves(lambda p, m, v: p - rate * (m / (root * xp.sqrt(v) + EPSILON)), p, m, v), (t, m, v)
 
 
 COMPETITORS: dict[str, dict[str, Callable[[Task], Competitor | str]]] = {

@@ -28,7 +28,7 @@ def times(record: Record, precision: str, model: str, who: str) -> dict[int, flo
     return {batch: ms for batch, ms in sorted(found.items()) if ms is not None}
 
 
-def skipped(record: Record, precision: str, model: str, who: str) -> Record:
+def skip_reason(record: Record, precision: str, model: str, who: str) -> Record:
     """Why someone has no times: the first reason among the batches."""
     points = record["steps"][precision].get(model, {}).values()
     reasons = [point[who]["skipped"] for point in points if "skipped" in point.get(who, {})]
@@ -49,7 +49,7 @@ def launch_floor(record: Record, model: str, mode: str) -> Record:
     """The time of a step on the GPU that no batch goes below, however small: what launching it takes."""
     found = times(record, STRICT, model, f"CuPy {mode}")
     if not found:
-        return skipped(record, STRICT, model, f"CuPy {mode}")
+        return skip_reason(record, STRICT, model, f"CuPy {mode}")
     batch = min(found, key=found.__getitem__)
     return {"ms": found[batch], "batch": batch}
 
@@ -59,7 +59,7 @@ def crossover(record: Record, model: str, mode: str) -> Record:
     cpu, gpu = (times(record, STRICT, model, f"{library} {mode}") for library in ("NumPy", "CuPy"))
     both = [batch for batch in cpu if batch in gpu]
     if not both:
-        return skipped(record, STRICT, model, f"{'NumPy' if gpu else 'CuPy'} {mode}")
+        return skip_reason(record, STRICT, model, f"{'NumPy' if gpu else 'CuPy'} {mode}")
     faster = next((batch for batch in both if gpu[batch] < cpu[batch]), None)
     return {"batch": faster} | ({"cpu_ms": cpu[faster], "gpu_ms": gpu[faster]} if faster else {})
 
@@ -73,7 +73,7 @@ def goals(record: Record) -> Record:
         if ours and theirs:
             found[name] = {"measured": ours / theirs, "at_most": limit, "met": ours <= limit * theirs}
         else:
-            found[name] = skipped(record, STRICT, "conv", who if ours else "CuPy jit")
+            found[name] = skip_reason(record, STRICT, "conv", who if ours else "CuPy jit")
     there = record["roofline"]["cuda"]
     layer = f"3×3 convolution 64→128 of 7×7 at batch {there.get('batch', 1024)}, slowest of three, over float32 peak"
     normals = "normals, bytes written a second over those a copy moves"
@@ -152,13 +152,13 @@ def _summary(found: Record, note: Callable[[Record], str]) -> Table:
         for mode, floor in floors.items():
             says = f"{floor['ms']:.3g} ms" if "ms" in floor else note(floor)
             made.add_row(f"{model}, {mode}: launch floor", says)
-            made.add_row(f"{model}, {mode}: the GPU is faster from", _crossed(found["crossover"][model][mode], note))
+            made.add_row(f"{model}, {mode}: the GPU is faster from", _crossover(found["crossover"][model][mode], note))
     for goal, entry in found["goals"].items():
         made.add_row(goal, note(entry) if "skipped" in entry else verdict(entry))
     return made
 
 
-def _crossed(entry: Record, note: Callable[[Record], str]) -> str:
+def _crossover(entry: Record, note: Callable[[Record], str]) -> str:
     if "skipped" in entry:
         return note(entry)
     return f"batch {entry['batch']}" if entry["batch"] else "no batch measured"

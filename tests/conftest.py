@@ -39,7 +39,10 @@ def pytest_addoption(parser):
         help="where the arrays of the tests live; 'stand-in' is a GPU made of NumPy and g++, which refuses host arrays",
     )
     parser.addoption(
-        "--seeds", type=int, default=3, help="seeds for which every exact claim of the lecture is proved (nightly: 10)"
+        "--seeds",
+        type=int,
+        default=3,
+        help="seeds to compute every exact claim of the lecture with (nightly: 10)",
     )
 
 

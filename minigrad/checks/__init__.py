@@ -1,4 +1,4 @@
-"""How do you know a gradient is right? Ask somebody who does not use the rules.
+"""Gradients are checked against computations that use none of the rules.
 
 `check_grads` compares both modes with five-point differences and with each other, to any order. The oracles are small
 functions that stand alone; none shares code with the rules they test. A function with a kink inside the difference's

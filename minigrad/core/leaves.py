@@ -44,7 +44,7 @@ def as_array(x: Any, beside: Any) -> Any:
 
 
 def separate(gradients: list, inputs: list, given: list) -> list:
-    """Gradients in memory of their own: zero where there was none, and sharing memory with nothing the user holds."""
+    """Gradients in memory of their own: zero where there was none, shared with no array that the user holds."""
     results: list = []
     for gradient, x in zip(gradients, inputs, strict=True):
         gradient = zeros_like_p(x._value) if gradient is None else gradient

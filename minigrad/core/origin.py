@@ -11,7 +11,7 @@ class Origin:
     """Which operation made a traced value, and the user's line that asked for it.
 
     Made for every operation on a traced value, so it only notes where the innermost caller outside this package
-    stands (its code and instruction); the line number is worked out when somebody asks.
+    stands (its code and instruction); the line number is computed only when it is read.
     """
 
     __slots__ = ("_code", "_instruction", "operation")

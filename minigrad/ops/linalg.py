@@ -171,7 +171,7 @@ def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe
         ones = tuple(k for k, c in enumerate(term) if shape_of(xs[i])[k] == 1 and _elsewhere(c, i, terms))
         xs[i] = squeeze(xs[i], ones)
         terms[i] = "".join(c for k, c in enumerate(term) if k not in ones)
-    for i, term in enumerate(terms):  # one that is then nobody else's is summed
+    for i, term in enumerate(terms):  # an axis that no other operand and not the result has is summed
         alone = tuple(k for k, c in enumerate(term) if c not in output and not _elsewhere(c, i, terms))
         xs[i] = sum_(xs[i], alone) if alone else xs[i]
         terms[i] = "".join(c for k, c in enumerate(term) if k not in alone)

@@ -105,5 +105,5 @@ def is_dynamic(leaf: Any) -> bool:
 
 
 def is_array(x: Any) -> bool:
-    """Whether x is an array of numbers, which somebody may change; not a number, and not a traced value."""
+    """Whether x is an array of numbers, whose elements may change; not a number, and not a traced value."""
     return is_dynamic(x) and not isinstance(x, (Tracer, *NEUTRAL))

@@ -141,7 +141,7 @@ class _Captured:
 
 
 def _remember(gone: dict[int, weakref.ref], array: Any) -> None:
-    """Note an array until nobody has it any more."""
+    """Note an array for as long as it is alive."""
     key = id(array)
     gone[key] = weakref.ref(array, lambda _: gone.pop(key, None))
 

@@ -110,7 +110,7 @@ class Program:
             taken.check()
 
     def run(self, arrays: Sequence[Any]) -> Any:
-        """The results, of the arrays among the arguments, which are known to fit and which nobody watches."""
+        """The results. `arrays` are those among the arguments, already checked; none of them is traced."""
         return self._build(self._executor.run(arrays))
 
     def _apply(self, arrays: Sequence[Any]) -> list[Any]:

@@ -40,7 +40,7 @@ def tape_text(tape: Tape) -> str:
 
 
 def _find_values(entries: Sequence[Node | Segment]) -> dict[int, Any]:
-    """The value of every entry of which the tape has it: as a result, or as somebody's argument."""
+    """The value of every entry whose value the tape holds, as its result or as an argument of another entry."""
     kept: dict[int, Any] = {}
     for index, entry in enumerate(entries):
         values = entry.leaves if isinstance(entry, Segment) else entry.args

@@ -3,9 +3,9 @@
 The function gets a `Setting` (a seed, images on request) and returns `Sides`: the two numbers, how far they are apart,
 and how far they may be. The tolerance is not tuned: it follows from one of three comparisons,
 
-    equal     the same number computed in two ways: only rounding is between them
-    sampled   a mean of independent draws against its exact value: within 4 standard errors of the draws themselves
-    at_most   a bound: the left side does not exceed the right one
+    equal           the same number computed in two ways: only rounding is between them
+    mean_of_draws   a mean of independent draws against its exact value: within 4 of their standard errors
+    at_most         a bound: the left side does not exceed the right one
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def equal(left: Any, right: Any, roundings: float = 2.0**8, **shown: Any) -> Sid
     return _sides(left, right, off, roundings * EPS, "of the largest", **shown)
 
 
-def sampled(draws: Any, truth: Any, **shown: Any) -> Sides:
+def mean_of_draws(draws: Any, truth: Any, **shown: Any) -> Sides:
     """The mean over the first axis of independent draws against the exact mean, in standard errors.
 
     The tolerance is 4 for one number; for m of them it is the quantile that all m exceed no more often.
@@ -152,7 +152,7 @@ def sampled(draws: Any, truth: Any, **shown: Any) -> Sides:
     return within_errors(mean, truth, error, **shown)
 
 
-def sampled_variance(draws: Any, truth: Any, **shown: Any) -> Sides:
+def variance_of_draws(draws: Any, truth: Any, **shown: Any) -> Sides:
     """The variance over the first axis of independent draws against the exact one, in standard errors.
 
     Those of a variance are √((m₄ − s⁴)/n) with the fourth central moment m₄.

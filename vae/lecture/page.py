@@ -117,7 +117,7 @@ def _claim(row: Result) -> str:
 </dl>
 {_figures(row)}
 <details class="code" open><summary>The code that computes both sides</summary>
-<pre><code>{coloured(c.code)}</code></pre></details>
+<pre><code>{highlight(c.code)}</code></pre></details>
 </section>"""
 
 
@@ -167,10 +167,10 @@ def _scripts(text: str) -> str:
     return re.sub(r"(?<=\S) {3,}", "&emsp;&emsp; ", text)
 
 
-def coloured(code: str) -> str:
+def highlight(code: str) -> str:
     """Python as HTML: keywords, strings and comments in spans.
 
-    >>> coloured("x = 1  # one")
+    >>> highlight("x = 1  # one")
     'x = 1  <i># one</i>'
     """
     lines, parts, at = code.splitlines(keepends=True), [], (1, 0)

@@ -30,7 +30,7 @@ def recorder(cupy: Any, kernels: Kernels) -> Recorder:
         kept, events, pool = [], [], cupy.get_default_memory_pool()  # another allocator may be one that gets recorded
 
         def memory(size: int) -> Any:
-            """Memory that nobody else gets as long as the graph may be launched, nor what runs beside in it."""
+            """Memory reserved as long as the graph may be launched, also from branches that run at the same time."""
             kept.append(pool.malloc(size))
             return kept[-1]
 

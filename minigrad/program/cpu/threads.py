@@ -20,7 +20,7 @@ def _controller() -> ThreadpoolController:
 
 
 class _SingleBlas:
-    """Context manager: the BLAS library on one thread while anybody is inside, for it is set for the whole process."""
+    """Context manager: BLAS on one thread until the last user leaves: the setting is the process's."""
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
@@ -38,7 +38,7 @@ class _SingleBlas:
                 self._limit.restore_original_limits()
 
     def count(self) -> int:
-        """How many threads the BLAS library has when nobody is inside."""
+        """How many threads the BLAS library has outside of this context."""
         with self._lock:
             if self._inside:
                 return self._limit.get_original_num_threads()["blas"] or 1

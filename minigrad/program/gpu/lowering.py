@@ -1,7 +1,8 @@
 """Lowering: a schedule as launches, level by level, with the loops of generated kernels (`backends/cuda/codegen.py`).
 
 The results that a generated kernel stores at a level may differ in size: it has a loop for each number of elements. In
-such a loop, thread i computes element i of each result, and first what it needs for that and nobody has stored.
+such a loop, thread i computes element i of each result, after the intermediate values that it needs and that are not
+in memory.
 """
 
 from __future__ import annotations

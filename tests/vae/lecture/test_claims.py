@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.vae.lecture.planted import FILES, PLANTED
 from vae.lecture import CLAIMS, Setting, slides
-from vae.lecture.claims import at_most, equal, sampled, within_errors
+from vae.lecture.claims import at_most, equal, mean_of_draws, within_errors
 
 EXACT = [c for c in CLAIMS if not c.images]
 
@@ -70,5 +70,5 @@ def test_comparisons_fail_where_they_should():
     assert within_errors(1.0, 1.3, 0.1).passed
     assert not within_errors(1.0, 1.5, 0.1).passed
     draws = Setting(0).normal("draws", 10_000)
-    assert sampled(draws, 0.0).passed
-    assert not sampled(draws + 0.1, 0.0).passed
+    assert mean_of_draws(draws, 0.0).passed
+    assert not mean_of_draws(draws + 0.1, 0.0).passed

@@ -10,7 +10,7 @@ import pytest
 
 from vae.lecture import CLAIMS, Setting
 from vae.lecture.claims import Slider, claim, equal
-from vae.lecture.page import coloured, formula, page
+from vae.lecture.page import formula, highlight, page
 from vae.lecture.run import Result, run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -97,8 +97,8 @@ def test_formulas_and_code_as_html():
     assert formula("a_i ≤ b^{n+1} & c") == "a<sub>i</sub> ≤ b<sup>n+1</sup> &amp; c"
     assert formula("log_std stays_as it_is") == "log_std stays_as it_is"
     code = 'def f(x):\n    """A < B."""\n    return x  # & more\n'
-    assert re.sub(r"<[^>]+>", "", coloured(code)) == html.escape(code)
-    assert coloured("return 1") == "<b>return</b> 1"
+    assert re.sub(r"<[^>]+>", "", highlight(code)) == html.escape(code)
+    assert highlight("return 1") == "<b>return</b> 1"
 
 
 PROBE = """<script>

@@ -114,6 +114,6 @@ def train_rate_distortion(setting: Setting, y: np.ndarray) -> PlaneNet:
     return train(setting, "RD", noise, lambda net, noise: code_terms(net, y, encode(net, y)[0] + noise))
 
 
-def rounded(net: PlaneNet, y: np.ndarray) -> np.ndarray:
+def round_code(net: PlaneNet, y: np.ndarray) -> np.ndarray:
     """The code ẑ of each image, (N, 1)."""
     return np.rint(encode(net, y)[0])

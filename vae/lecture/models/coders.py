@@ -118,7 +118,7 @@ def _train(setting: Setting, kind: str, nats: float) -> PricedCoder:
     return priced._replace(coder=in_float64(coder), price=price)
 
 
-def coded(setting: Setting, priced: PricedCoder, y: np.ndarray) -> tuple[np.ndarray, float]:
+def code_images(setting: Setting, priced: PricedCoder, y: np.ndarray) -> tuple[np.ndarray, float]:
     """ŷ(z) of each image with the z that is sent, (N, H, W, C), and the mean rate in bits."""
     z, log_prior, log_p = code(priced, y, setting.normal("coding", len(y), LATENT))
     return decode(priced, z), float(np.mean(log_p - log_prior)) / math.log(2)

@@ -23,7 +23,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
-from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled
+from vae.lecture.claims import Setting, Sides, Slider, claim, equal, mean_of_draws
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import BeliefNet, log_bernoulli, posterior, some_net
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
@@ -106,7 +106,7 @@ def one_draw_has_no_bias(setting: Setting) -> Sides:
     z = draws(setting, logits, 40_000)
     each = net.log_joint(y, z)[0] - log_bernoulli(z, logits)
     exact = elbo(net.log_joint(y), log_bernoulli(net.every_z, logits)[None])[0]
-    return sampled(each, exact, draw=settling(each, exact, net.log_evidence(y)[0]))
+    return mean_of_draws(each, exact, draw=settling(each, exact, net.log_evidence(y)[0]))
 
 
 @dataclass(frozen=True)

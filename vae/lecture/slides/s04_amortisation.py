@@ -115,7 +115,7 @@ def hunt(setting: Setting, name: str) -> tuple[Autoencoder, Hunt]:
     return model, Hunt(y, encoded, path, (took, time.perf_counter() - began))
 
 
-def judged(setting: Setting, model: Autoencoder, hunt: Hunt, *places: Any) -> list[np.ndarray]:
+def judge(setting: Setting, model: Autoencoder, hunt: Hunt, *places: Any) -> list[np.ndarray]:
     """The ELBO of each image at each place, (S, N), all on the same noise, which no search has seen."""
     noise = setting.normal("judge", FRESH, len(hunt.y), LATENT)
     return [bounds(model, hunt.y, place, noise) for place in places]
@@ -129,7 +129,7 @@ def judged(setting: Setting, model: Autoencoder, hunt: Hunt, *places: Any) -> li
 )
 def search_closes_the_amortisation_gap(setting: Setting) -> Sides:
     model, found = hunt(setting, "encoder")
-    encoder, search = judged(setting, model, found, found.encoded, found.path[-1])
+    encoder, search = judge(setting, model, found, found.encoded, found.path[-1])
     gap = search - encoder
     error = gap.mean(1).std(ddof=1) / np.sqrt(FRESH)
     return at_most(encoder.mean() + 4 * error, search.mean(), draw=lambda axes: gaps(axes, gap))
@@ -143,7 +143,7 @@ def search_closes_the_amortisation_gap(setting: Setting) -> Sides:
 )
 def generation_replaces_search(setting: Setting) -> Sides:
     model, found = hunt(setting, "prior")
-    encoder, search = judged(setting, model, found, found.encoded, found.path[HEAD_START])
+    encoder, search = judge(setting, model, found, found.encoded, found.path[HEAD_START])
     draw = racing(setting, model, found)
     slider = Slider(
         "steps of search", (0, 5, 10, 20, 50, 100, 200), lambda axes, n: side_by_side(axes, model, found, n)
@@ -180,8 +180,8 @@ def racing(setting: Setting, model: Autoencoder, found: Hunt) -> Callable[[Any],
 
     def draw(axes: Any) -> None:
         steps = np.unique(np.rint(np.geomspace(1, STEPS, 14)).astype(int))
-        search = [-b.mean() for b in judged(setting, model, found, *(found.path[n] for n in steps))]
-        (encoder,) = judged(setting, model, found, found.encoded)
+        search = [-b.mean() for b in judge(setting, model, found, *(found.path[n] for n in steps))]
+        (encoder,) = judge(setting, model, found, found.encoded)
         encode, hunting = (1000 * s / len(found.y) for s in found.seconds)
         axes.plot(steps, search, "o-", color=BLUE, ms=4, label=f"search ({hunting:.0f} ms an image for {STEPS} steps)")
         axes.axhline(-encoder.mean(), color=VERMILION, lw=1.4, label=f"encoder ({encode:.2g} ms an image)")

@@ -24,7 +24,7 @@ from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.gradient_report import TOLERANCE
 from vae.gradients import check
-from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled
+from vae.lecture.claims import Setting, Sides, Slider, claim, equal, mean_of_draws
 from vae.likelihoods import Gaussian, Sigma
 from vae.models import conv
 from vae.objectives import elbo, log_normal
@@ -126,7 +126,7 @@ def entropy_of_the_encoder(setting: Setting) -> Sides:
     surprise = -mg.sum(log_normal(z, mean, log_std), axis=-1)
     entropy = mg.sum(0.5 * math.log(2 * math.pi * math.e) + log_std, axis=-1)
     draw = partial(_running_mean, surprise, entropy, "−ln P(z|y) (nats)", [f"image {i + 1}" for i in range(IMAGES)])
-    return sampled(surprise, entropy, draw=draw)
+    return mean_of_draws(surprise, entropy, draw=draw)
 
 
 @claim(
@@ -152,7 +152,7 @@ def reparameterised_mean(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
     draws = reparameterised(squared, mean, std, setting.normal("noise", 2**18, 1))[..., 0].T
     truth = np.array([2 * mean, 2 * std])
-    return sampled(draws, truth, draw=partial(_running_mean, draws, truth, "mean of ∂z²", ["by μ", "by σ"]))
+    return mean_of_draws(draws, truth, draw=partial(_running_mean, draws, truth, "mean of ∂z²", ["by μ", "by σ"]))
 
 
 @claim(
@@ -164,7 +164,7 @@ def score_mean(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
     draws = score(squared, mean, std, setting.normal("noise", 2**19, 1))[..., 0].T
     truth = np.array([2 * mean, 2 * std])
-    return sampled(draws, truth, draw=partial(_running_mean, draws, truth, "mean of z² ∂ ln P", ["by μ", "by σ"]))
+    return mean_of_draws(draws, truth, draw=partial(_running_mean, draws, truth, "mean of z² ∂ ln P", ["by μ", "by σ"]))
 
 
 # Pictures

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from vae.lecture.claims import Setting, Sides, at_most, claim, equal, sampled, within_errors
+from vae.lecture.claims import Setting, Sides, at_most, claim, equal, mean_of_draws, within_errors
 from vae.lecture.slides.s11_reparameterisation import normal_nodes, reparameterised, score, squared
 from vae.pictures import BLUE, GREY, VERMILION
 
@@ -152,7 +152,7 @@ def dimensions(setting: Setting) -> Sides:
     truth = np.concatenate([[(d + 2) * (d + 4), 4] for d in DIMENSIONS])
     draws = np.stack(squares, axis=1)
     error = draws.std(axis=0) / math.sqrt(len(draws))
-    return sampled(draws, truth, draw=partial(_against_dimension, DIMENSIONS, draws.mean(axis=0), error))
+    return mean_of_draws(draws, truth, draw=partial(_against_dimension, DIMENSIONS, draws.mean(axis=0), error))
 
 
 @claim(

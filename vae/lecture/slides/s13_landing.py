@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from vae.lecture.claims import Setting, Sides, Slider, claim, equal, sampled_variance
+from vae.lecture.claims import Setting, Sides, Slider, claim, equal, variance_of_draws
 from vae.lecture.slides.s11_reparameterisation import per_draw
 from vae.objectives import kl_to_prior, log_normal
 from vae.pictures import BLUE, GREY, INK, VERMILION
@@ -55,14 +55,14 @@ def elbo_gradients(form: str, setting: Setting) -> np.ndarray:
 def sampled_entropy_variance(setting: Setting) -> Sides:
     _, variance = posterior(1.0)
     draws = elbo_gradients("sampled entropy", setting)[0]
-    return sampled_variance(draws, 1 / variance, draw=partial(_against_posterior, "sampled entropy", draws))
+    return variance_of_draws(draws, 1 / variance, draw=partial(_against_posterior, "sampled entropy", draws))
 
 
 @claim(13, "So it is with the analytic KL.", "Var ∂μ [ln Q(y|z) − KL(P, Q(z))] = (1 − s²)²/s²")
 def analytic_kl_variance(setting: Setting) -> Sides:
     _, variance = posterior(1.0)
     draws = elbo_gradients("analytic KL", setting)[0]
-    return sampled_variance(
+    return variance_of_draws(
         draws, (1 - variance) ** 2 / variance, draw=partial(_against_posterior, "analytic KL", draws)
     )
 

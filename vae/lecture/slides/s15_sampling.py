@@ -25,7 +25,7 @@ import minigrad as mg
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.evaluation import generate
-from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
+from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.models.exact import log_normal
 from vae.lecture.models.trained import show_rows, test_images, train
 from vae.lecture.slides.s06_elbo import parts
@@ -82,7 +82,7 @@ def both_forms_agree_on_images(setting: Setting) -> Sides:
     noise = setting.normal("noise of both forms", DRAWS, len(y), LATENT)
     sampled_form, closed_form = ([elbo(trained, y, eps, form) for eps in noise] for form in ("sampled", "closed"))
     difference = np.subtract(sampled_form, closed_form)  # (S, N)
-    return sampled(difference.mean(1), 0.0, draw=lambda axes: settling(axes, difference))
+    return mean_of_draws(difference.mean(1), 0.0, draw=lambda axes: settling(axes, difference))
 
 
 def without_encoder(trained: Autoencoder) -> Autoencoder:
@@ -157,7 +157,7 @@ def the_second_half_knows_the_evidence(setting: Setting) -> Sides:
     divergence = np.sum(np.exp(log_p) * (log_p - joint + evidence[:, None]), axis=1) * STEP**2
     draw = parts(evidence, evidence - divergence, ("ln Q(y)", "ELBO", "KL(P, Q(z|y))"))
     slider = Slider("test image", range(8), lambda axes, n: posterior(axes, trained, y[[n]], z, joint[n]))
-    return sampled(bound.mean(1), np.mean(evidence - divergence), draw=draw, slider=slider)
+    return mean_of_draws(bound.mean(1), np.mean(evidence - divergence), draw=draw, slider=slider)
 
 
 def quantiles(side: int) -> np.ndarray:
@@ -176,7 +176,7 @@ def the_plane_is_what_sampling_draws(setting: Setting) -> Sides:
     drawn = samples(trained, setting.normal("plane samples", 10_000, 2))
     shown = samples(trained, np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2))
     slider = Slider("z₁", (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0), lambda axes, z1: column(axes, trained, z1))
-    return sampled(drawn.mean((1, 2, 3)), shown.mean(), draw=lambda axes: map_of(axes, trained), slider=slider)
+    return mean_of_draws(drawn.mean((1, 2, 3)), shown.mean(), draw=lambda axes: map_of(axes, trained), slider=slider)
 
 
 # Pictures

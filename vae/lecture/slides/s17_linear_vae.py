@@ -22,7 +22,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae import objectives
-from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
+from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.models.exact import PPCA, LinearEncoder, some_ppca
 from vae.lecture.slides.s14_decoders import flat
 from vae.pictures import BLUE, GREY, VERMILION
@@ -74,7 +74,7 @@ def elbo_of_draws(setting: Setting) -> Sides:
     surprise = mg.sum(objectives.log_normal(z, mean[:, None], encoder.log_std), axis=-1)
     draws = mg.mean(model.log_joint(y, z) - surprise, axis=0)  # over images: one number a draw
     exact = model.mean_elbo(encoder, covariance(y, model.mean))
-    return sampled(draws, exact, draw=partial(_draws, draws, exact))
+    return mean_of_draws(draws, exact, draw=partial(_draws, draws, exact))
 
 
 @claim(17, "The gap to the evidence is the divergence from the posterior.", "mean ln Q(y) − ELBO = mean KL(P, Q(z|y))")

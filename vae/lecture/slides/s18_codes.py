@@ -24,7 +24,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.autoencoder import Autoencoder
-from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, sampled
+from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.slides.s14_decoders import flat, slide_17, small_vae, squared_error
 from vae.objectives import kl_to_prior, log_normal
 from vae.pictures import BLUE, GREY, VERMILION
@@ -52,7 +52,7 @@ def divergence_in_bits(setting: Setting) -> Sides:
     z = mg.gaussian_sample(mean, log_std, setting.normal("noise", 2**18, IMAGES, LATENT))
     bits = code_length(log_normal(z)) - code_length(log_normal(z, mean, log_std))
     right = mg.sum(kl_to_prior(mean, log_std), axis=-1) / LN_2
-    return sampled(bits, right, draw=partial(_lengths, bits, right))
+    return mean_of_draws(bits, right, draw=partial(_lengths, bits, right))
 
 
 def on_a_grid(mean: Any, log_std: Any, bits: int) -> np.ndarray:

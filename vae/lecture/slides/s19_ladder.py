@@ -29,7 +29,7 @@ from vae.lecture.models.autoencoders import (
     dense,
     encode,
     log_table,
-    rounded,
+    round_code,
     train_rate_distortion,
     train_vae,
     vae_terms,
@@ -98,7 +98,7 @@ def vae_rung(net: PlaneNet, y: np.ndarray) -> Rung:
 
 def code_rung(net: PlaneNet, y: np.ndarray) -> Rung:
     """The rate–distortion autoencoder with its codes rounded."""
-    z = rounded(net, y)
+    z = round_code(net, y)
     used = np.unique(z)
     colours = [COLOURS[int(code) % len(COLOURS)] for code in z[:, 0]]
     means, shares = dense(net.decoder, used[:, None]), np.exp(log_table(net, used))
@@ -123,7 +123,7 @@ def in_their_own_words(y: np.ndarray, mixtures: Sequence[Mixture], vae: PlaneNet
     mean, log_std = encode(vae, y)
     divergence = 0.5 * (mean**2 + np.exp(2 * log_std) - 1 - 2 * log_std)[:, 0]
     costs.append(divergence + pixels_cost(vae, y, mean + np.exp(log_std) * NODES) @ (WEIGHTS / WEIGHTS.sum()))
-    z = rounded(rd, y)
+    z = round_code(rd, y)
     costs.append(np.log(2) * code_length(rd, z[:, 0]) + pixels_cost(rd, y, z)[:, 0])
     return costs
 
@@ -188,7 +188,7 @@ def an_encoder_replaces_the_search(setting: Setting) -> Sides:
     y = horseshoe(setting)
     net = coder(setting, y)
     mixture = as_mixture(net)
-    encoded = elbo(*code_terms(net, y, rounded(net, y)), np.ones(1))
+    encoded = elbo(*code_terms(net, y, round_code(net, y)), np.ones(1))
     searched, soft = (elbo(mixture.log_joint(y), best_p(mixture, y)) for best_p in (hard_e_step, e_step))
     left, right = np.stack([encoded, searched]), np.stack([searched, soft])
     return at_most(left, right, draw=lambda axes: three_ways(axes, encoded, searched, soft))

@@ -18,7 +18,7 @@ import numpy as np
 from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.bound import elbo
-from vae.lecture.models.coders import LATENT, PricedCoder, code, coded, coder, decode, terms
+from vae.lecture.models.coders import LATENT, PricedCoder, code, code_images, coder, decode, terms
 from vae.lecture.models.exact import LN_2PI
 from vae.lecture.models.trained import show_rows, test_images
 from vae.lecture.slides.s19_ladder import code_length
@@ -67,7 +67,7 @@ def beside(axes: Any, setting: Setting, y: np.ndarray, bits: int) -> None:
     """Images, and what either makes of them."""
     rows, names = [y[:8]], ["y"]
     for kind, name in NAMES.items():
-        shown, rate = coded(setting, coder(setting, kind, bits), y)
+        shown, rate = code_images(setting, coder(setting, kind, bits), y)
         rows.append(shown[:8])
         names.append(f"{name}\n{rate:.0f} bits")
     show_rows(axes, rows, names)
@@ -76,7 +76,7 @@ def beside(axes: Any, setting: Setting, y: np.ndarray, bits: int) -> None:
 def shares(axes: Any, setting: Setting, y: np.ndarray) -> None:
     """Rate against distortion of both, at the rates they were trained for."""
     for (kind, name), marker, colour in zip(NAMES.items(), "os", (BLUE, VERMILION)):
-        every = [coded(setting, coder(setting, kind, bits), y) for bits in BITS]
+        every = [code_images(setting, coder(setting, kind, bits), y) for bits in BITS]
         errors = [np.mean(np.sum((y - shown) ** 2, axis=(1, 2, 3))) for shown, _ in every]
         axes.plot([rate for _, rate in every], errors, marker=marker, color=colour, lw=1.4, label=name)
     axes.set(xlabel="rate on test images (bits)", ylabel="‖y − ŷ‖² per image", ylim=(0, None))

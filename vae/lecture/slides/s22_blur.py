@@ -27,7 +27,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
-from vae.lecture.models.coders import KINDS, coded, coder
+from vae.lecture.models.coders import KINDS, code_images, coder
 from vae.lecture.models.trained import show_rows, test_images
 from vae.pictures import BLUE, COLOURS, GREY, VERMILION
 
@@ -117,7 +117,7 @@ def sharpness(images: np.ndarray) -> float:
 def table(setting: Setting, kinds: tuple[str, ...] = KINDS, rates: tuple[int, ...] = BITS) -> np.ndarray:
     """Sharpness of reconstructions relative to the data's, (kinds, rates)."""
     y = test_images(setting, IMAGES)
-    sharp = [[sharpness(coded(setting, coder(setting, kind, bits), y)[0]) for bits in rates] for kind in kinds]
+    sharp = [[sharpness(code_images(setting, coder(setting, kind, bits), y)[0]) for bits in rates] for kind in kinds]
     return np.array(sharp) / sharpness(y)
 
 
@@ -205,7 +205,7 @@ def four_ways(axes: Any, setting: Setting, bits: int) -> None:
     y = test_images(setting, IMAGES)
     rows, names = [y[:12]], ["y"]
     for kind in KINDS:
-        shown, rate = coded(setting, coder(setting, kind, bits), y)
+        shown, rate = code_images(setting, coder(setting, kind, bits), y)
         rows.append(shown[:12])
         names.append(f"{kind}\n{rate:.0f} bits, {100 * sharpness(shown) / sharpness(y):.0f} %")
     show_rows(axes, rows, names)
@@ -216,7 +216,7 @@ def by_bits(axes: Any, setting: Setting) -> None:
     """Sharpness against the measured rate, a line for each objective."""
     y = test_images(setting, IMAGES)
     for kind, marker, colour in zip(KINDS, "os^D", (BLUE, COLOURS[5], COLOURS[3], VERMILION)):
-        every = [coded(setting, coder(setting, kind, bits), y) for bits in BITS]
+        every = [code_images(setting, coder(setting, kind, bits), y) for bits in BITS]
         rates, sharp = [rate for _, rate in every], [sharpness(shown) / sharpness(y) for shown, _ in every]
         axes.plot(rates, sharp, marker=marker, color=colour, lw=1.4, ms=5, label=kind)
     axes.axhline(1, color=GREY, lw=0.8)

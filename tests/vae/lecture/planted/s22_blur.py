@@ -23,13 +23,13 @@ def _bits_for_nats(monkeypatch):
 
 def _no_common_scale(monkeypatch):
     """Pixels in 0 … 255 after decoding, in 0 … 1 before."""
-    right = s22_blur.coded
+    right = s22_blur.code_images
 
-    def coded(setting, trained, y):
+    def code_images(setting, trained, y):
         shown, rate = right(setting, trained, y)
         return 255 * shown, rate
 
-    monkeypatch.setattr(s22_blur, "coded", coded)
+    monkeypatch.setattr(s22_blur, "code_images", code_images)
 
 
 def _rows_swapped(monkeypatch):
