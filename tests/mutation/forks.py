@@ -67,10 +67,8 @@ class Forks:
         self.count += 1
         reading, writing = os.pipe()
         with warnings.catch_warnings():
-            # Python warns of any fork beside threads, and JAX of any fork. The threads here are those of BLAS, which
-            # expects forks, and of JAX, where tests before have used it; no child does.
+            # Python warns of any fork beside threads. The only ones here are those of BLAS, which expects forks.
             warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             pid = os.fork()
         if pid:
             os.close(writing)

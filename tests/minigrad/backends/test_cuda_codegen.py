@@ -15,7 +15,7 @@ from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Number, ker
 from minigrad.backends.formulas import CONVERSION, Formula
 from minigrad.core.interpreter import primitives
 from minigrad.program.views import View
-from tests.support import limits
+from tests.support import special_values
 
 FLOATS, INTS, BOOL = (np.dtype("f4"), np.dtype("f8")), (np.dtype("i4"), np.dtype("i8")), np.dtype(bool)
 
@@ -162,7 +162,11 @@ RANGES = {
     "power": (0.01, 8),
 }
 TO_THE_BIT = "negative absolute maximum minimum relu clip".split()
-TRUE = {name: limits.ELEMENTWISE[name] for name in ULPS if name in limits.ELEMENTWISE and name not in TO_THE_BIT}
+TRUE = {
+    name: special_values.ELEMENTWISE[name]
+    for name in ULPS
+    if name in special_values.ELEMENTWISE and name not in TO_THE_BIT
+}
 SCALES = {  # of an error, where it is not the result
     "logaddexp": lambda a, b, y: max(abs(a), abs(b), abs(y)),
     "gaussian_sample": lambda a, b, c, y: max(abs(a), abs(mpmath.exp(b) * c), abs(y)),
