@@ -10,7 +10,8 @@ from hypothesis import settings
 
 from minigrad import backends, core, to_device
 from minigrad.core import rules, tree
-from tests.support import environment, ids
+from tests.support import environment, ids, stand_in
+from tests.support.cuda_shim import GXX
 from tests.support.host import to_host
 from tests.support.programs import WAYS
 
@@ -18,7 +19,7 @@ settings.register_profile("suite", max_examples=50, deadline=None, derandomize=T
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")
 
-DEVICES = {"numpy": "cpu", "cupy": "cuda", "stand-in": "stand-in"}
+DEVICES = {"numpy": "cpu", "cupy": "cuda", "stand-in": stand_in.BACKEND.device}
 
 
 @pytest.hookimpl(trylast=True)  # pytest's own lines look as they are asked to
@@ -76,8 +77,6 @@ def _is_variant(item) -> bool:
 @pytest.fixture(scope="session")
 def backend(request):
     """The backend of this run. Skips whatever asks for it where there is no such device."""
-    from tests.support import stand_in  # noqa: F401  (registers itself)
-
     try:
         return backends.get(DEVICES[request.config.getoption("--backend")])
     except backends.DeviceError as error:
@@ -105,8 +104,6 @@ def on_host(backend):
 @pytest.fixture(scope="session")
 def device(backend):
     """A backend with kernels: that of this run, if it has some, else the stand-in that compiles them with g++."""
-    from tests.support.cuda_shim import GXX
-
     if backend.recorder:
         return backend
     if GXX is None:

@@ -8,10 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import backends
 from minigrad.backends.cuda import backend as ours
-from tests.support import (
-    fake_cupy,
-    stand_in,  # noqa: F401  (registers itself)
-)
+from tests.support import fake_cupy
 from tests.support.fake_cupy import Array
 
 

@@ -7,10 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.backends.cuda import failures
-from tests.support import (
-    fake_cupy,
-    stand_in,  # noqa: F401  (registers itself)
-)
+from tests.support import fake_cupy
 from tests.support.fake_cupy import Array, CUBLASError, CUDARuntimeError, OutOfMemoryError
 
 

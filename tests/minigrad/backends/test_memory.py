@@ -7,10 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.backends.memory import amount, explain, reason
-from tests.support import (
-    fake_cupy,
-    stand_in,  # noqa: F401  (registers itself)
-)
+from tests.support import fake_cupy
 
 
 def test_a_host_out_of_memory():

@@ -14,10 +14,7 @@ import minigrad as mg
 from minigrad.checks.catalogue import CASES
 from minigrad.core.interpreter import Interpreter, Tracer, primitives
 from minigrad.core.rules import Elementwise
-from tests.support import (
-    oracles,
-    stand_in,  # noqa: F401  (registers itself)
-)
+from tests.support import oracles
 from tests.support.checking import (
     applied,
     check_constant,
