@@ -27,7 +27,6 @@ from .mutants import Mutant, targets
 
 TESTS = Path(__file__).parent.parent / "minigrad"
 REGISTRY = ("test_derivatives.py", "test_properties.py")  # every operation against every oracle: asked first
-NO_VOTE = ()
 
 # A test under a mutant may take longer, and the machine has other work: this many times, and seconds more.
 PATIENCE, GRACE = 10.0, 30.0
@@ -75,8 +74,7 @@ def test_files(given: Sequence[Path] = ()) -> list[Path]:
     """The files to collect: those given, or the tests of the engine, first those that try every operation."""
     if given:
         return list(given)
-    found = [p for p in sorted(TESTS.rglob("test_*.py")) if p.name not in NO_VOTE]
-    return sorted(found, key=lambda p: p.name not in REGISTRY)
+    return sorted(sorted(TESTS.rglob("test_*.py")), key=lambda p: p.name not in REGISTRY)
 
 
 def judge(
@@ -222,7 +220,7 @@ def _without_shrinking() -> None:
 
 
 def _votes(item: pytest.Item) -> bool:
-    return item.path.name not in NO_VOTE and "monkeypatch" not in getattr(item, "fixturenames", ())
+    return "monkeypatch" not in getattr(item, "fixturenames", ())
 
 
 def _run(item: pytest.Item, following: pytest.Item | None) -> None:
