@@ -12,10 +12,9 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def module(monkeypatch):
-    """A function that imports a file of benchmarks/, which is no package."""
+def module():
+    """A function that imports a file of benchmarks/ anew for each test; pytest's `pythonpath` finds it."""
     before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(FOLDER))
     yield importlib.import_module
     for name in set(sys.modules) - before:
         if str(FOLDER) in str(getattr(sys.modules[name], "__file__", "")):
