@@ -1,7 +1,7 @@
-"""One door for every operation: calling a primitive, `primitive(*arrays, **params)`.
+"""Every operation calls a primitive, `primitive(*arrays, **params)`, and the interpreter decides what that means.
 
 A *primitive* is an operation with a forward formula and a derivative rule. A *traced value* stands for an array while
-an interpreter watches it. What a primitive does is decided by the current *interpreter*: `Eval`, at the bottom,
+an interpreter watches it. The current *interpreter* decides what a primitive does: `Eval`, at the bottom,
 computes with plain arrays; every other interpreter unwraps its own traced values, hands the primitive one level down,
 and adds what it is there for (a tape entry, a tangent). Arrays are positional and metadata is keyword-only, so a
 traced value can only ever sit in a positional slot.

@@ -104,7 +104,7 @@ def _view(instruction: Instruction, x: View) -> View | None:
     """What an instruction shows of x; None if it must copy: a reshape of what is not contiguous, to other lengths."""
     if instruction.primitive is reshape_p:
         return _reshape(x, instruction.params["shape"])
-    array = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)  # which nobody reads
+    array = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)  # only its strides are used
     y = show_array(instruction, Host, array, instruction.params)
     begin = y.__array_interface__["data"][0] - array.__array_interface__["data"][0]
     return View(x.root, y.shape, y.strides, x.offset + begin)

@@ -96,7 +96,7 @@ class Operation:
     compared: tuple[Case, ...]
 
     def any_case(self, choose: Choose) -> Case:
-        """A call with shapes and parameters of somebody's choice, which its name says."""
+        """A call with shapes and parameters that `choose` picks; its name says which."""
         example = self.vary(choose)
         named = [f"{name}={value}" for name, value in example.get("named", {}).items()]
         words = [example["what"], *map(str, example.get("params", ())), *named]

@@ -133,7 +133,7 @@ def any_variance(choose: Choose) -> Example:
 
 
 def torchs(name: str) -> Callable:
-    """PyTorch's, which divides by n − 1 unless it is told otherwise."""
+    """PyTorch's, which divides by n − 1 unless asked otherwise."""
     return lambda torch, x, axis=None, ddof=0: getattr(torch, name)(x, axis, correction=ddof)
 
 

@@ -49,7 +49,7 @@ class _SingleBlas:
 single_blas = _SingleBlas()
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     """In a forked child, which has none of its parent's threads."""
     global _workers
     _workers = _Workers()
@@ -57,7 +57,7 @@ def _begin_anew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def count() -> int:

@@ -25,9 +25,9 @@ ROOT = Path(mg.__file__).parents[1]
 @pytest.fixture
 def fresh_workers():
     """No worker thread has been started before the test, and none is kept after it."""
-    threads._begin_anew()
+    threads._reset_after_fork()
     yield
-    threads._begin_anew()
+    threads._reset_after_fork()
 
 
 class FailingStarts:
@@ -82,7 +82,7 @@ def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, 
         return totals, now
 
     expected = steps()
-    threads._begin_anew()
+    threads._reset_after_fork()
     starts = starting(monkeypatch, failing)
     assert same(steps(), expected)
     assert starts.count > min(failing)
