@@ -194,7 +194,11 @@ def plants() -> list[tuple[str, str, int, str]]:
 PLANTS = plants()
 
 
-@pytest.mark.parametrize(("where", "primitive", "position", "how"), PLANTS)
+# On the stand-in GPU, the smallest of the three mistakes: a check that finds 0.1 % there finds the others on the host.
+@pytest.mark.parametrize(
+    ("where", "primitive", "position", "how"),
+    [plant if plant[3] == "x1.001" else pytest.param(*plant, marks=pytest.mark.large) for plant in PLANTS],
+)
 def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how, check):
     """Wrong alike in both modes, so that ⟨Jv,u⟩ = ⟨v,Jᵀu⟩ still holds: differences alone must find it."""
     name, likelihood, form = PLANTED_IN[where]
