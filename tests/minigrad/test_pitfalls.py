@@ -343,9 +343,11 @@ def test_second_derivatives_at_boundaries_are_right_in_every_mixture_of_modes(na
         (1, [1, 0, 0]),
         (2, [0, 2, 0]),
         (3, [0, 0, 6]),
+        (4, [0, 0, 0]),
         (0.5, [INF, -INF, INF]),
         (1.5, [0, INF, -INF]),
         (2.5, [0, 0, INF]),
+        (-1, [-INF, INF, -INF]),
     ],
 )
 def test_powers_at_zero_have_their_derivatives_to_third_order(p, expected, exponent, xp):

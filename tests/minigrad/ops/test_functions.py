@@ -15,27 +15,6 @@ from tests.support.oracles import assert_close
 INF = math.inf
 
 
-@pytest.mark.parametrize("exponent", ["number", "array"])
-@pytest.mark.parametrize(
-    ("p", "expected"),
-    [
-        (0, [0, 0, 0]),
-        (1, [1, 0, 0]),
-        (2, [0, 2, 0]),
-        (3, [0, 0, 6]),
-        (4, [0, 0, 0]),
-        (0.5, [INF, -INF, INF]),
-        (1.5, [0, INF, -INF]),
-        (2.5, [0, 0, INF]),
-        (-1, [-INF, INF, -INF]),
-    ],
-)
-def test_power_at_zero_to_third_order(p, expected, exponent, xp):
-    power = p if exponent == "number" else xp.asarray(float(p))
-    with np.errstate(divide="ignore"):
-        assert derivatives(lambda x: x**power, 0.0, 3, xp) == expected
-
-
 @pytest.mark.parametrize("p", [0, 1, 2, 3])
 def test_power_of_a_negative_number(p, xp):
     expected = [p * (-2.0) ** (p - 1), p * (p - 1) * (-2.0) ** (p - 2), p * (p - 1) * (p - 2) * (-2.0) ** (p - 3)]
