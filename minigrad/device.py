@@ -11,14 +11,14 @@ from minigrad.core import tree
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import Tracer, backend_beside
+from minigrad.core.interpreter import Tracer, find_backend
 from minigrad.ops.shape import astype
-from minigrad.ops.shape import copy as copied
+from minigrad.ops.shape import copy as copy_array
 
 
 def device_of(x: Any) -> str:
     """ "cpu" or "cuda": where the array x (traced or not) lives."""
-    return backend_beside(x).device
+    return find_backend(x).device
 
 
 def is_asynchronous(device: str) -> bool:
@@ -76,7 +76,7 @@ def asarray(
     array = _array(a)
     if dtype is not None and dtype_from(dtype, "asarray") != array.dtype:
         return astype(array, dtype)
-    return copied(array) if copy else array
+    return copy_array(array) if copy else array
 
 
 def _array(x: Any) -> Any:

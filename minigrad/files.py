@@ -34,11 +34,11 @@ def replace_file(path: Path, content: bytes) -> None:
 def replace_by_blocks(path: Path, blocks: Iterable[bytes]) -> None:
     """Replace a file in one step, by bytes that come one block at a time; if they raise an error, it stays as it was.
 
-    When the next block is asked for, those before it are in `part_of(path)`. Raises OSError.
+    When the next block is asked for, those before it are in `part_path(path)`. Raises OSError.
     """
-    part = part_of(path)  # known before it exists, so that Ctrl-C leaves no trace
+    part = part_path(path)  # known before it exists, so that Ctrl-C leaves no trace
     try:
-        sweep(path.parent, path.name.__eq__)
+        remove_abandoned(path.parent, path.name.__eq__)
         file = os.open(part, CREATE, 0o666)  # a number: Ctrl-C leaves no object open
         try:
             with suppress(OSError):
@@ -56,12 +56,12 @@ def replace_by_blocks(path: Path, blocks: Iterable[bytes]) -> None:
             part.unlink(missing_ok=True)
 
 
-def part_of(path: Path) -> Path:
+def part_path(path: Path) -> Path:
     """The partial file of a file that this process writes."""
     return path.parent / f".{path.name}.{os.getpid()}.part"
 
 
-def sweep(folder: Path, mine: Callable[[str], bool]) -> None:
+def remove_abandoned(folder: Path, mine: Callable[[str], bool]) -> None:
     """Remove partial files that no living process is writing, if `mine(name of the whole file)`."""
     with suppress(OSError, ValueError):
         for name in os.listdir(folder):

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 CTRL_C = (signal.SIGINT,)
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
-def defer_signals(numbers: Sequence[int] = STOPPING) -> Iterator[Callable[[], None]]:
+def defer_signals(numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[Callable[[], None]]:
     """Signals of these numbers wait until the block ends, or until it calls the yielded function.
 
     Only in the main thread, where Python runs signal handlers, and only signals with a handler in Python: those that

@@ -88,7 +88,7 @@ def _fill(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> An
     return store(y, out)
 
 
-def _stream(name: str) -> Any:
+def _define_draw(name: str) -> Any:
     @constant
     @primitive(f"random_{name}")
     def draw_p(b, key, start, *, shape, dtype, offset, out=None):
@@ -109,7 +109,7 @@ def _rows_of_draw(params: dict[str, Any], shape: tuple[int, ...], rows: slice) -
     return {**params, "shape": shape, "offset": params["offset"] + rows.start * math.prod(shape[1:])}
 
 
-bits_p, uniform_p, normal_p = map(_stream, ("bits", "uniform", "normal"))
+bits_p, uniform_p, normal_p = map(_define_draw, ("bits", "uniform", "normal"))
 traits(uniform_p, stream="uniform")  # computed where they are used: see streams.cu
 traits(normal_p, stream="normal")
 
@@ -135,7 +135,7 @@ def bits(key: Any, shape: Any, dtype: Any = np.uint32, offset: int = 0) -> Any:
 
 def uniform(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
     """Uniform in [0, 1): 24 random bits for float32, 53 for float64."""
-    return _draw(uniform_p, key, shape, _real(dtype, "uniform"), offset, "uniform")
+    return _draw(uniform_p, key, shape, _check_float(dtype, "uniform"), offset, "uniform")
 
 
 def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
@@ -150,7 +150,7 @@ def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> An
     >>> bool(np.array_equal(whole[2:], random.normal(k, (2, 3), offset=6)))
     True
     """
-    return _draw(normal_p, key, shape, _real(dtype, "normal"), offset, "normal")
+    return _draw(normal_p, key, shape, _check_float(dtype, "normal"), offset, "normal")
 
 
 def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int = 0) -> Any:
@@ -162,7 +162,7 @@ def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int
     return drawn if np.dtype(dtype) == bool else drawn.astype(dtype)
 
 
-def _real(dtype: Any, operation: str) -> np.dtype:
+def _check_float(dtype: Any, operation: str) -> np.dtype:
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise OperandTypeError(f"random.{operation}: the dtype is float32 or float64, not {dtype}")

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from minigrad.files import PART, sweep
+from minigrad.files import PART, remove_abandoned
 from vae.errors import UserError
 from vae.files import make_folder
 from vae.locks import LOCK, lock_folder
@@ -34,7 +34,7 @@ def lock(out: Path) -> Iterator[None]:
             raise UserError(f"cannot write to the folder {out}: {error.strerror or error}") from None
         if not alone:
             raise UserError(f"another command is writing to {out}: wait until it is done, or choose another folder")
-        sweep(out, is_ours)
+        remove_abandoned(out, is_ours)
         yield
 
 

@@ -18,7 +18,7 @@ from minigrad.core import tree
 from minigrad.core.arguments import integer
 from minigrad.core.arrays import describe, dtype_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import backend_beside
+from minigrad.core.interpreter import find_backend
 from minigrad.core.transforms import jvp, vjp
 
 KINK_TOLERANCE = 1e-3  # of the larger one-sided derivative
@@ -112,7 +112,7 @@ def _as_float64(leaf: Any) -> Any:
         check_real(leaf)
     except TypeError as error:
         raise OperandTypeError(f"{error}; what has no derivative belongs into a closure, not into args") from None
-    return backend_beside(leaf).xp.asarray(leaf, dtype=np.float64)
+    return find_backend(leaf).xp.asarray(leaf, dtype=np.float64)
 
 
 def _check_fit(f: Callable, args: tuple) -> None:
@@ -243,7 +243,7 @@ def _worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row, most
         for flat_index in np.argsort(-np.abs(np.ravel(host(g))), kind="stable")[:most].tolist():
             unit = np.zeros(np.shape(host(g)))
             unit.reshape(-1)[flat_index] = 1
-            unit = backend_beside(leaf).from_host(unit) if unit.ndim else unit[()]
+            unit = find_backend(leaf).from_host(unit) if unit.ndim else unit[()]
             direction = tree.unflatten(structure, [unit if j == i else 0 * x for j, x in enumerate(leaves)])
             truth = differences(weigh, args, direction)
             found = float(np.ravel(host(g))[flat_index])

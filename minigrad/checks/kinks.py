@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core import tree
-from minigrad.core.interpreter import Interpreter, Tracer, backend_beside, concrete
+from minigrad.core.interpreter import Interpreter, Tracer, concrete, find_backend
 from minigrad.core.origin import Origin
 
 
@@ -90,7 +90,7 @@ def one_sided_gap(f: Callable[[float], Any], step: float) -> float:
 def host(x: Any) -> np.ndarray:
     """The plain host array behind x."""
     x = concrete(x)
-    return np.asarray(backend_beside(x).to_host(x))
+    return np.asarray(find_backend(x).to_host(x))
 
 
 def flat(values: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.core.interpreter import Interpreter, backend_beside, concrete
+from minigrad.core.interpreter import Interpreter, concrete, find_backend
 from minigrad.core.origin import Origin
 from minigrad.core.reverse import entry_being_pulled
 
@@ -24,7 +24,7 @@ class debug_nans(Interpreter):
         y = self.parent.process(primitive, args, params)
         value = concrete(y)
         if getattr(value, "dtype", None) is not None and value.dtype.kind in "fc":
-            if bool(backend_beside(value).xp.isnan(value).any()):
+            if bool(find_backend(value).xp.isnan(value).any()):
                 entry = entry_being_pulled()
                 if entry is None:
                     raise NanError(f"the first NaN arose in the forward pass: {Origin(primitive.name)}")

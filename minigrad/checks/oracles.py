@@ -27,7 +27,7 @@ from minigrad.checks.stencil import Difference, five_point
 from minigrad.core import tree
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import backend_beside, current
+from minigrad.core.interpreter import current, find_backend
 from minigrad.core.leaves import check_inexact
 from minigrad.core.transforms import jvp, vjp
 
@@ -175,7 +175,7 @@ def float32_ulps(f: Callable, args: tuple, seed: int = 0) -> float:
 
 
 def _as(dtype: Any) -> Callable:
-    return lambda x: backend_beside(x).xp.asarray(x, dtype=dtype)
+    return lambda x: find_backend(x).xp.asarray(x, dtype=dtype)
 
 
 def random_like(values: Any, key: Any) -> Any:
@@ -183,7 +183,7 @@ def random_like(values: Any, key: Any) -> Any:
     leaves, structure = tree.flatten(values)
     made = []
     for k, leaf in zip(random.split(key, max(1, len(leaves))), leaves):
-        draw, beside = random.normal(k, shape_of(leaf), np.float64).astype(dtype_of(leaf)), backend_beside(leaf)
+        draw, beside = random.normal(k, shape_of(leaf), np.float64).astype(dtype_of(leaf)), find_backend(leaf)
         made.append(beside.from_host(draw) if draw.ndim or isinstance(leaf, beside.array_type) else draw[()])
     return tree.unflatten(structure, made)
 

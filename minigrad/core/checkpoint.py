@@ -53,7 +53,7 @@ class Segment(NamedTuple):
     origin: Origin
 
     @property
-    def kept(self) -> tuple:
+    def values(self) -> tuple:
         """The values that the tape keeps for it."""
         return self.leaves
 
@@ -70,7 +70,7 @@ class Segment(NamedTuple):
         ]
         with Reverse(reverse.level, start=index, keep_all=reverse.keep_all) as again:
             results, _ = flatten(self.function(*unflatten(self.structure, leaves)))
-        same = len(results) == len(self.outputs) and read_by(again) == self.reads
+        same = len(results) == len(self.outputs) and fingerprint_reads(again) == self.reads
         sent: dict[int, Any] = {}
         for result, output in zip(results, self.outputs, strict=False):
             if output is None:
@@ -83,7 +83,7 @@ class Segment(NamedTuple):
                 )
             if output in seeds:
                 accumulate(sent, place, seeds[output])
-        again.walk(sent, set(), release=True)
+        again.walk_back(sent, set(), release=True)
         for earlier, cotangent in sent.items():
             accumulate(cotangents, earlier, cotangent)
 
@@ -105,10 +105,10 @@ def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
             outputs.append(segment + 1 + len(digests) if made_here else None)
             if made_here:
                 digests[outputs[-1]] = fingerprint(value)
-        reads = read_by(reverse, since=length)
-    finally:  # what it kept is gone; digests and reads will show whether it runs the same again
+        reads = fingerprint_reads(reverse, since=length)
+    finally:
         del reverse.tape[length:]
-        reverse.guards, reverse.cut = guards, True
+        reverse.guards, reverse.has_removed_entries = guards, True
     reverse.tape.append(
         Segment(function, structure, values, parents, reachable, tuple(outputs), digests, reads, origin)
     )
@@ -118,7 +118,7 @@ def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
     return unflatten(result_structure, results)
 
 
-def read_by(reverse: Reverse, since: int = 0) -> list[int]:
+def fingerprint_reads(reverse: Reverse, since: int = 0) -> list[int]:
     """Fingerprints of what derivatives of a tape from `since` on will read: guarded arrays, and numbers."""
     reads = [guard.fingerprint for guard in reverse.guards]
     for entry in reverse.tape[since:]:

@@ -105,7 +105,7 @@ class Tracer:
     @property
     def value(self) -> Any:
         """The plain array behind a traced value, read-only: to print or log, its derivative is lost."""
-        return backend_beside(self).freeze(read_value(self, "x.value"))
+        return find_backend(self).freeze(read_value(self, "x.value"))
 
     def read_value(self, use: str) -> Any:
         """The plain array, for code that depends on it; an interpreter whose runs must not depend on values refuses."""
@@ -133,7 +133,7 @@ def read_value(x: Any, use: str) -> Any:
     return x.read_value(use) if isinstance(x, Tracer) else x
 
 
-def backend_beside(x: Any) -> Backend:
+def find_backend(x: Any) -> Backend:
     """The backend on which x lives, traced or not."""
     return backend_of((concrete(x),))
 
@@ -165,10 +165,10 @@ class Interpreter:
                 below = below.parent
             _current.set(below)
         if type(error) is ValueError and isinstance(error.__cause__, OperandTypeError):
-            _explain_storing(error)
+            _explain_item_assignment(error)
 
 
-def _explain_storing(error: ValueError) -> None:
+def _explain_item_assignment(error: ValueError) -> None:
     """Replace NumPy's "setting an array element with a sequence", which out[i] = x raises for a traced x."""
     if "setting an array element" in str(error):
         raise type(error.__cause__)(

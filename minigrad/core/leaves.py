@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.backends import NEUTRAL, backend_of
 from minigrad.core.arrays import describe, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import Tracer, backend_beside
+from minigrad.core.interpreter import Tracer, find_backend
 from minigrad.core.vectors import copy_p, zeros_like_p
 
 
@@ -40,7 +40,7 @@ def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, whose: str)
 
 def as_array(x: Any, beside: Any) -> Any:
     """A Python number as an array on the device of another array; arrays as they are."""
-    return backend_beside(beside).xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
+    return find_backend(beside).xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
 
 
 def separate(gradients: list, inputs: list, given: list) -> list:

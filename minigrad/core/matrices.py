@@ -11,7 +11,7 @@ from minigrad.core import tree
 from minigrad.core.arguments import integer
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import backend_beside
+from minigrad.core.interpreter import find_backend
 from minigrad.core.transforms import grad, jvp, replace, select, vjp
 from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p, transpose_p, zeros_like_p
 
@@ -84,7 +84,7 @@ def _check_array(y: Any) -> None:
 def _basis(x: Any) -> Iterator[Any]:
     """One array for each element of x, 1 there and 0 elsewhere."""
     for i in range(int(np.prod(shape_of(x), dtype=np.int64))):
-        unit = backend_beside(x).xp.zeros(shape_of(x), dtype_of(x))
+        unit = find_backend(x).xp.zeros(shape_of(x), dtype_of(x))
         unit.reshape(-1)[i] = 1
         yield unit
 

@@ -38,7 +38,7 @@ class Origin:
         return _restore_origin, (self.operation, self.file, self.line)
 
 
-class _Place(NamedTuple):
+class _RestoredCode(NamedTuple):
     """Stands in for the code object of an unpickled origin, whose line has been worked out already."""
 
     co_filename: str
@@ -50,7 +50,7 @@ class _Place(NamedTuple):
 
 def _restore_origin(operation: str, file: str, line: int) -> Origin:
     origin = Origin(operation)
-    origin._code, origin._instruction = _Place(file, line), 0
+    origin._code, origin._instruction = _RestoredCode(file, line), 0
     return origin
 
 

@@ -1,4 +1,4 @@
-"""Reverse mode: remember what was done, then walk back once.
+"""Reverse mode: record every operation, then walk back once.
 
 Every primitive on a traced value appends a `Node` to a list. Because an operation can only use what exists already,
 that list, the tape, is in topological order: walking it backwards meets every node after all of its users, with its
@@ -40,7 +40,7 @@ class Node(NamedTuple):
     wanted: tuple[bool, ...] = ()  # arguments that get a cotangent
 
     @property
-    def kept(self) -> tuple:
+    def values(self) -> tuple:
         """Its values, of which the tape may keep some."""
         return (*self.args, self.result)
 
@@ -52,7 +52,7 @@ class Entry(Protocol):
     origin: Origin
 
     @property
-    def kept(self) -> tuple:
+    def values(self) -> tuple:
         """Its values, of which the tape may keep some."""
 
     def pull(self, reverse: Reverse, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
@@ -82,17 +82,17 @@ class Reverse(Interpreter):
         self.tape: list[Node | Entry] = []
         self.entry: Node | Entry | None = None  # the one whose cotangent is being sent back
         self.guards = Guards()
-        self.cut = False  # whether entries were taken off again, so that a traced value may have lost its own
+        self.has_removed_entries = False  # if so, the entry of a traced value may be gone
 
     def watch(self, value: Any, name: str = "") -> ReverseTracer:
         """Put an input on the tape; its name, if it has one, is for people to read."""
-        node = Node(None, (), (), self._result(value), {"name": name} if name else {}, Origin("input"))
+        node = Node(None, (), (), self._drop_value(value), {"name": name} if name else {}, Origin("input"))
         return self._append(node, value, reachable=True)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
         """(value, tape index) of a result; the index is None where it does not depend on the inputs."""
         if type(x) is ReverseTracer and x.level is self.level:
-            if self.cut:
+            if self.has_removed_entries:
                 self._check_live(x)
             return x._value, x.index
         return x, None
@@ -101,36 +101,36 @@ class Reverse(Interpreter):
         level, values, traced = self.level, list(args), [False] * len(args)
         for i, arg in enumerate(args):
             if type(arg) is ReverseTracer and arg.level is level:
-                if self.cut:
+                if self.has_removed_entries:
                     self._check_live(arg)
                 values[i], traced[i] = arg._value, True
             elif isinstance(arg, (list, tuple)):
                 values[i] = np.asarray(arg)
         y = self.parent.process(primitive, values, params)
-        plan = rule_of(primitive, "reverse").plan(tuple(traced)) if True in traced else None
-        if plan is None:
+        residuals = rule_of(primitive, "reverse").residuals(tuple(traced)) if True in traced else None
+        if residuals is None:
             return y
         origin = Origin(primitive.name)
-        parents = tuple([arg.index if want else None for arg, want in zip(args, plan.wanted)])
-        for i, keep in enumerate(plan.keeps):
+        parents = tuple([arg.index if want else None for arg, want in zip(args, residuals.wanted)])
+        for i, keep in enumerate(residuals.keeps):
             if not (keep or self.keep_all):
                 if traced[i] or not isinstance(values[i], NEUTRAL):  # a number costs nothing to keep, and is printed
-                    values[i] = _without_value(values[i])
+                    values[i] = _as_shaped(values[i])
             elif not traced[i] or args[i].reachable:
                 self.guards.add(values[i], origin)
-        result = y if plan.keeps_result else self._result(y)
-        node = Node(primitive, tuple(values), parents, result, params, origin, plan.wanted)
+        result = y if residuals.keeps_result else self._drop_value(y)
+        node = Node(primitive, tuple(values), parents, result, params, origin, residuals.wanted)
         source = primitive.view_of
         return self._append(node, y, source is not None and (not traced[source] or args[source].reachable))
 
     def append_result(self, x: ReverseTracer, call: int) -> ReverseTracer:
         """A result of the checkpointed call at index `call`, as an entry of its own."""
-        node = Node(None, (), (call,), self._result(x._value), {}, x.origin)
+        node = Node(None, (), (call,), self._drop_value(x._value), {}, x.origin)
         return self._append(node, x._value, x.reachable)
 
-    def _result(self, value: Any) -> Any:
+    def _drop_value(self, value: Any) -> Any:
         """A result that no rule asks for, as the tape has it."""
-        return value if self.keep_all else _without_value(value)
+        return value if self.keep_all else _as_shaped(value)
 
     def _append(self, node: Node, value: Any, reachable: bool) -> ReverseTracer:
         self.tape.append(node)
@@ -148,7 +148,7 @@ class Reverse(Interpreter):
         """Guard kept values that share memory with results about to be handed to the user."""
         owners = {id(owner(value)) for value in results if not isinstance(value, (Tracer, *NEUTRAL))}
         for entry in self.tape:
-            for value in entry.kept:
+            for value in entry.values:
                 if not isinstance(value, (Shaped, Tracer, *NEUTRAL)) and id(owner(value)) in owners:
                     self.guards.add(value, entry.origin)
 
@@ -161,12 +161,12 @@ class Reverse(Interpreter):
         """
         self.guards.check()
         cotangents = dict(cotangents)
-        self.walk(cotangents, set(inputs), release)
+        self.walk_back(cotangents, set(inputs), release)
         return [cotangents.get(index) for index in inputs]
 
-    def walk(self, cotangents: dict[int, Any], wanted: set[int], release: bool) -> None:
+    def walk_back(self, cotangents: dict[int, Any], wanted: set[int], release: bool) -> None:
         """Replace the cotangents of results by those of what they came from, but for the `wanted` ones, which stay."""
-        token = _walked.set(self)
+        token = _walking.set(self)
         try:
             for index in range(self.start + len(self.tape) - 1, self.start - 1, -1):
                 self.entry = node = self.tape.pop() if release else self.tape[index - self.start]
@@ -181,15 +181,15 @@ class Reverse(Interpreter):
                         accumulate(cotangents, parent, cotangent)
         finally:
             self.entry = None
-            _walked.reset(token)
+            _walking.reset(token)
 
 
-_walked: ContextVar[Reverse | None] = ContextVar("minigrad tape that is walked back", default=None)
+_walking: ContextVar[Reverse | None] = ContextVar("minigrad tape that is walked back", default=None)
 
 
 def entry_being_pulled() -> Node | Entry | None:
     """The tape entry whose cotangent is being sent back in this thread or task; None in a forward pass."""
-    reverse = _walked.get()
+    reverse = _walking.get()
     return None if reverse is None else reverse.entry
 
 
@@ -212,5 +212,5 @@ def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:
     cotangents[index] = cotangent if before is None else add_p(before, cotangent)
 
 
-def _without_value(x: Any) -> Any:
+def _as_shaped(x: Any) -> Any:
     return Shaped((), dtype_of(x)) if isinstance(x, NEUTRAL) else Shaped(x.shape, x.dtype)

@@ -31,6 +31,7 @@ from minigrad.core.vectors import (
     add_p,
     astype_discrete_p,
     astype_p,
+    broadcast,
     broadcast_to_p,
     cast,
     concatenate_p,
@@ -39,7 +40,6 @@ from minigrad.core.vectors import (
     negative_p,
     promote,
     reshape_p,
-    spread,
     sum_back,
     sum_to_p,
     transpose_p,
@@ -76,9 +76,9 @@ class Rule:
 
     def __init__(self, primitive: Primitive, statements: dict[str, Callable | int | None]):
         self.primitive = primitive
-        self.names, self.defaults, known = _names(primitive.forward)
+        self.names, self.defaults, known = _read_signature(primitive.forward)
         self.statements = {n: Statement(s) if callable(s) else s for n, s in statements.items()}
-        self._plans: dict[tuple[bool, ...], Residuals | None] = {}
+        self._residuals: dict[tuple[bool, ...], Residuals | None] = {}
         for name, statement in self.statements.items():
             strangers = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
             if name not in self.names or strangers:
@@ -98,24 +98,24 @@ class Rule:
         """Whether the argument at this position has a derivative."""
         return self.variadic or self.statements.get(self.names[position]) is not None
 
-    def plan(self, traced: tuple[bool, ...]) -> Residuals | None:
+    def residuals(self, traced: tuple[bool, ...]) -> Residuals | None:
         """What reverse mode does about a call with these arguments traced; None if nothing has a derivative."""
         try:
-            return self._plans[traced]
+            return self._residuals[traced]
         except KeyError:
             wanted = tuple(t and self.differentiable(i) for i, t in enumerate(traced))
-            self._plans[traced] = Residuals(wanted, *self.needs(wanted)) if any(wanted) else None
-            return self._plans[traced]
+            self._residuals[traced] = Residuals(wanted, *self.needs(wanted)) if any(wanted) else None
+            return self._residuals[traced]
 
     def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         """Which arguments' values, and whether the result, reverse mode needs to pull back to the `wanted` ones."""
         needed: set[str] = set()
         for name, want in zip(self.names, wanted):
             if want:
-                needed |= set(getattr(self.statements[name], "asks", ())) - self.by_shape(name)
+                needed |= set(getattr(self.statements[name], "asks", ())) - self.shape_only(name)
         return tuple(n in needed for n in self.names), "y" in needed
 
-    def by_shape(self, name: str) -> set[str]:
+    def shape_only(self, name: str) -> set[str]:
         """Arguments of which the statement for `name` sees only shape and dtype."""
         return set()
 
@@ -147,7 +147,7 @@ class Elementwise(Rule):
     """ẏ = Σ ∂ᵢ·tᵢ; x̄ᵢ = ∂ᵢ·g, summed over whatever was broadcast."""
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
-        return spread(self._scale(position, known, t), shape_of(known["y"]))
+        return broadcast(self._scale(position, known, t), shape_of(known["y"]))
 
     def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
         return sum_back(self._scale(position, known, g), shape_of(args[position]))
@@ -180,7 +180,7 @@ class Linear(Rule):
                 filled[i] = zero_tangent(arg) if t is None else t
         return self.primitive(*filled, **params)
 
-    def by_shape(self, name: str) -> set[str]:
+    def shape_only(self, name: str) -> set[str]:
         return {n for n, statement in self.statements.items() if statement is not None}
 
 
@@ -190,7 +190,7 @@ class Bilinear(Rule):
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
         return self.primitive(*args[:position], t, *args[position + 1 :], **params)
 
-    def by_shape(self, name: str) -> set[str]:
+    def shape_only(self, name: str) -> set[str]:
         return {name}
 
 
@@ -272,7 +272,7 @@ def constant(primitive: Primitive) -> Primitive:
     return primitive
 
 
-def _names(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]]:
+def _read_signature(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]]:
     """Of a forward formula: its array arguments (those after the backend), parameters' defaults, and all names."""
     parameters = [p for p in list(inspect.signature(forward).parameters.values())[1:] if p.name != "out"]
     arguments = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
@@ -301,10 +301,10 @@ linear(reshape_p, x=lambda g, x: reshape_p(g, shape=x.shape))
 linear(transpose_p, x=lambda g, axes: transpose_p(g, axes=tuple(sorted(range(len(axes)), key=axes.__getitem__))))
 
 
-def _piece(g: Any, i: int, xs: Sequence, *, axis: int) -> Any:
+def _concatenate_transpose(g: Any, i: int, xs: Sequence, *, axis: int) -> Any:
     """The part of g that came from the i-th array."""
     begin = sum(x.shape[axis] for x in xs[:i])
     return g[(slice(None),) * axis + (slice(begin, begin + xs[i].shape[axis]),)]
 
 
-linear(concatenate_p, _piece)
+linear(concatenate_p, _concatenate_transpose)

@@ -50,7 +50,7 @@ class Traits:
     recordable: bool | Callable[[np.dtype], bool] = False  # whether it only launches work (for results of a dtype)
     kink: Callable[..., Any] | None = None  # arrays that say on which side of its kinks and jumps the arguments are
 
-    def records(self, dtype: np.dtype) -> bool:
+    def can_record(self, dtype: np.dtype) -> bool:
         """Whether a device can record it for a result of this dtype: it only launches work, and nothing comes to the
         host or stays with a library. What is generated always can."""
         if self.formula or self.stream:

@@ -59,7 +59,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         with Reverse() as tape:
             inputs, rebuild = _watch(tape, chosen, "grad")
             result = f(*replace(args, positions, rebuild(inputs)), **kwargs)
-            output, aux = _scalar(result, has_aux)
+            output, aux = _check_scalar(result, has_aux)
             value, index = tape.lower(output)
             aux = tree.map(lambda leaf: tape.lower(leaf)[0], aux)
         seeds = {} if index is None else {index: ones(value)}
@@ -162,7 +162,7 @@ def _watch(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
     return [tape.watch(leaf) for leaf in leaves], lambda new: tree.unflatten(structure, new)
 
 
-def _scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
+def _check_scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
     """(output, aux) of a function to take the gradient of. Raises for anything but one real floating scalar."""
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):
         raise OperandTypeError("grad: with has_aux=True the function must return a pair (scalar, aux)")

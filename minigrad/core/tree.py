@@ -105,15 +105,15 @@ def _is_flat(structure: Structure) -> bool:
     return all(child.kind is None for child in structure.children)
 
 
-def taker(structure: Structure) -> Callable[[Any, list], bool]:
+def make_flattener(structure: Structure) -> Callable[[Any, list], bool]:
     """A function (tree, leaves) that appends the leaves of a tree, made to be called often: `flatten` where the
     structure is known. It tells whether the containers are those of `structure`; whether leaves are leaves is for the
     caller to see.
     """
     kind, keys, static = structure.kind, structure.keys, structure.static
     if kind is None:
-        return _take_leaf
-    open_, below, flat = container_of(kind).open, [taker(c) for c in structure.children], _is_flat(structure)
+        return _append_leaf
+    open_, below, flat = container_of(kind).open, [make_flattener(c) for c in structure.children], _is_flat(structure)
 
     def take(tree: Any, leaves: list) -> bool:
         if type(tree) is not kind:
@@ -129,19 +129,19 @@ def taker(structure: Structure) -> Callable[[Any, list], bool]:
     return take
 
 
-def _take_leaf(tree: Any, leaves: list) -> bool:
+def _append_leaf(tree: Any, leaves: list) -> bool:
     leaves.append(tree)
     return True
 
 
-def builder(structure: Structure, first: int = 0) -> Callable[[list], Any]:
+def make_unflattener(structure: Structure, first: int = 0) -> Callable[[list], Any]:
     """A function that gives the tree with these leaves, from number `first` on, made to be called often."""
     if structure.kind is None:
         return operator.itemgetter(first)
     close, keys, static = container_of(structure.kind).close, structure.keys, structure.static
     below, last = [], first
     for child in structure.children:
-        below.append(builder(child, last))
+        below.append(make_unflattener(child, last))
         last += child.leaves
     if _is_flat(structure):
         return lambda leaves: close(keys, leaves[first:last], static)

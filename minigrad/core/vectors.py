@@ -187,7 +187,7 @@ def zero_tangent(x: Any) -> Any:
     return type(x)(0) if isinstance(x, NEUTRAL) else zeros_like_p(x)
 
 
-def spread(x: Any, shape: tuple[int, ...]) -> Any:
+def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
     """x broadcast to a shape, where it has another."""
     return x if shape_of(x) == shape else broadcast_to_p(x, shape=shape)
 

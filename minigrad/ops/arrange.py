@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.core.arguments import check_options, integer, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
-from minigrad.core.interpreter import backend_beside
+from minigrad.core.interpreter import find_backend
 from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import getitem, take
@@ -94,7 +94,7 @@ def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
             return padded
         inside = np.pad(np.ones(shape, bool), widths)
         border = np.pad(np.zeros(shape, dtype_of(x)), widths, constant_values=constant_values)
-        return where(backend_beside(x).from_host(inside), padded, backend_beside(x).from_host(border))
+        return where(find_backend(x).from_host(inside), padded, find_backend(x).from_host(border))
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise OperandError(f"pad: mode {mode!r} is unknown; use constant, edge, reflect, symmetric or wrap")
     for axis, width in enumerate(widths):
@@ -141,4 +141,4 @@ def _triangle(x, k):
     if len(shape_of(x)) < 2:
         raise OperandError(f"tril and triu need matrices in the last two axes, got {describe(x)}")
     rows, columns = shape_of(x)[-2:]
-    return backend_beside(x).from_host(np.tri(rows, columns, k, dtype=bool))
+    return find_backend(x).from_host(np.tri(rows, columns, k, dtype=bool))

@@ -14,7 +14,7 @@ from minigrad.backends.formulas import CONVERSION
 from minigrad.core.arguments import check_options, integer
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError, OperandIndexError
-from minigrad.core.interpreter import Tracer, backend_beside, primitive, read_value
+from minigrad.core.interpreter import Tracer, find_backend, primitive, read_value
 from minigrad.core.rules import linear
 from minigrad.core.traits import no_flops, traits
 from minigrad.core.vectors import concatenate_p, copy_p, reshape_p, transpose_p
@@ -120,7 +120,7 @@ def _stack(b, picks):
 
 def _gather(x, picks, axes, together=True):
     """Pick with integer arrays along axes; the picked axes stand where the first was, or in front if not together."""
-    b = backend_beside(x)
+    b = find_backend(x)
     picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_copy_index(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
         raise OperandIndexError(f"an index must have an integer or boolean dtype, not {[str(p.dtype) for p in picks]}")
@@ -192,13 +192,13 @@ def _without_masks(x, index):
 
 def nonzero(a):
     """The indices of the nonzero elements, one integer array for each axis; constants, without a derivative."""
-    b, a = backend_beside(a), read_value(a, "nonzero(x)")
+    b, a = find_backend(a), read_value(a, "nonzero(x)")
     return b.xp.nonzero(b.xp.asarray(_copy_index(a)))
 
 
 def _true_positions(x, mask, axis):
     """A boolean index, from this axis of x on, as one integer array for each of its axes."""
-    b, mask = backend_beside(x), read_value(mask, "x[mask]")
+    b, mask = find_backend(x), read_value(mask, "x[mask]")
     if np.ndim(mask) == 0:
         raise OperandIndexError("a single True or False as an index is not supported: use an array or a slice")
     expected = shape_of(x)[axis : axis + mask.ndim]
@@ -235,7 +235,7 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
     *lead, rows, columns = shape_of(x)
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     steps = np.arange(length)
-    put = backend_beside(x).from_host(np.stack([steps + max(-offset, 0), steps + max(offset, 0)]))
+    put = find_backend(x).from_host(np.stack([steps + max(-offset, 0), steps + max(offset, 0)]))
     return gather_p(x, put, axes=(len(lead), len(lead) + 1))
 
 
@@ -248,5 +248,5 @@ def diag(v, k=0):
         raise OperandError(f"diag: needs a vector or a matrix, got {describe(v)}")
     length = shape_of(v)[0]
     steps = np.arange(length)
-    put = backend_beside(v).from_host(np.stack([steps + max(-k, 0), steps + max(k, 0)]))
+    put = find_backend(v).from_host(np.stack([steps + max(-k, 0), steps + max(k, 0)]))
     return scatter_add_p(v, put, axes=(0, 1), shape=(length + abs(k),) * 2)

@@ -76,7 +76,7 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
         donated = tuple(slot for slot, i in zip(program.inputs, data, strict=True) if given[i])
         program = replace(program, graph=simplify(replace(program.graph, donated=donated), tuning))
         lost = [i for i in data if given[i] and not isinstance(leaves[i], NEUTRAL)]
-        candidates.append(_Captured(program, details, tree.taker(structure), data, code, lost))
+        candidates.append(_Captured(program, details, tree.make_flattener(structure), data, code, lost))
         return candidates[-1]
 
     @functools.wraps(f)

@@ -129,7 +129,7 @@ class Program:
     @cached_property
     def _build(self) -> Callable[[list], Any]:
         """Makes the tree of results from its leaves."""
-        return tree.builder(self.structure)
+        return tree.make_unflattener(self.structure)
 
     @cached_property
     def _executor(self) -> CpuExecutor | GpuExecutor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL
 from minigrad.core.arrays import describe, dtype_of, shape_of
-from minigrad.core.interpreter import backend_beside, concrete
+from minigrad.core.interpreter import concrete, find_backend
 from minigrad.core.origin import Origin
 
 SMALL = 6  # elements of an array that is shown number by number
@@ -36,7 +36,7 @@ def summary(x: Any, small: int = SMALL, wide: int = 80) -> str:
     >>> summary(np.array([[1.0, -0.5]])), summary(np.ones(9)), summary(np.arange(9.0))
     ('= [[1, -0.5]]', '= 1 everywhere', '∈ [0, 8]')
     """
-    x, backend = concrete(x), backend_beside(x)
+    x, backend = concrete(x), find_backend(x)
     size = int(np.prod(shape_of(x)))
     if size <= small:
         numbers = np.asarray(backend.to_host(x))
@@ -56,7 +56,7 @@ def summary(x: Any, small: int = SMALL, wide: int = 80) -> str:
 
 
 def _one(x: Any) -> Any:
-    return np.asarray(backend_beside(x).to_host(x))[()]
+    return np.asarray(find_backend(x).to_host(x))[()]
 
 
 def _write_array(x: np.ndarray, digits: int) -> str:

@@ -93,7 +93,7 @@ def test_blocks_are_written_as_they_come_and_an_error_among_them_leaves_the_old_
     def blocks(last):
         yield b"one "
         yield b"two"
-        seen.append(files.part_of(path).read_bytes())
+        seen.append(files.part_path(path).read_bytes())
         yield b" 3" if last is None else 1 / last
 
     replace_by_blocks(path, blocks(None))
@@ -142,7 +142,7 @@ def test_the_part_of_a_killed_process_is_swept_and_that_of_a_living_one_is_not(t
         assert part.read_bytes() == b"half"
         child.kill()
         child.wait()
-    files.sweep(tmp_path, "another".__eq__)
+    files.remove_abandoned(tmp_path, "another".__eq__)
     assert part.exists()
     replace_file(tmp_path / "file", b"mine")
     assert only(tmp_path) == ["file"]
@@ -157,7 +157,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files.fcntl, "flock", no_locks)
     (tmp_path / ".file.1.part").touch()
-    files.sweep(tmp_path, "file".__eq__)
+    files.remove_abandoned(tmp_path, "file".__eq__)
     replace_file(tmp_path / "file", b"mine")
     assert only(tmp_path) == [".file.1.part", "file"]
 

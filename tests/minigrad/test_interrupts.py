@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from minigrad.interrupts import CTRL_C, STOPPING, defer_signals
+from minigrad.interrupts import CTRL_C, STOP_SIGNALS, defer_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -23,8 +23,8 @@ def ask(number, frame):
 @pytest.fixture
 def handle():
     """Sets the handler of every signal that stops a process, until the test ends."""
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    yield lambda handler: [signal.signal(number, handler) for number in STOPPING]
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield lambda handler: [signal.signal(number, handler) for number in STOP_SIGNALS]
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -33,7 +33,7 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize("number", STOPPING)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_block_is_finished_first(handle, number):
     handle(ask)
     done = []
@@ -44,7 +44,7 @@ def test_a_block_is_finished_first(handle, number):
             done.append(1)
         done.append(2)
     assert (done, asked.value.args) == ([1], (number,))
-    assert [signal.getsignal(n) for n in STOPPING] == [ask] * len(STOPPING)
+    assert [signal.getsignal(n) for n in STOP_SIGNALS] == [ask] * len(STOP_SIGNALS)
 
 
 def test_an_error_in_the_block_comes_first(handle):
@@ -72,13 +72,13 @@ def test_every_signal_is_handled_in_its_order(handle):
     seen = []
     handle(lambda number, frame: seen.append(number))
     with defer_signals() as deliver:
-        for number in STOPPING:
+        for number in STOP_SIGNALS:
             send(number)
         assert seen == []
         deliver()
-        assert seen == list(STOPPING)
+        assert seen == list(STOP_SIGNALS)
         send(signal.SIGTERM)
-    assert seen == [*STOPPING, signal.SIGTERM]
+    assert seen == [*STOP_SIGNALS, signal.SIGTERM]
 
 
 def test_blocks_within_blocks(handle):
@@ -105,8 +105,8 @@ def test_other_signals_do_not_wait(handle):
 def test_ignored_signals_stay_ignored(handle):
     handle(signal.SIG_IGN)
     with defer_signals():
-        assert [signal.getsignal(number) for number in STOPPING] == [signal.SIG_IGN] * len(STOPPING)
-        for number in STOPPING:
+        assert [signal.getsignal(number) for number in STOP_SIGNALS] == [signal.SIG_IGN] * len(STOP_SIGNALS)
+        for number in STOP_SIGNALS:
             send(number)
 
 
@@ -117,9 +117,9 @@ def test_threads_leave_signals_alone(handle):
     def work():
         with defer_signals() as deliver:
             deliver()
-            found.extend(signal.getsignal(number) for number in STOPPING)
+            found.extend(signal.getsignal(number) for number in STOP_SIGNALS)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [ask] * len(STOPPING)
+    assert found == [ask] * len(STOP_SIGNALS)

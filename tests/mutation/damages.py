@@ -143,8 +143,8 @@ def operands(rule: Rule, name: str, direction: str) -> list[str]:
         asks = [n for n in rule.names if n != name]
     else:
         statement = rule.pushes[name] if direction == "jvp" and isinstance(rule, Custom) else rule.statements[name]
-        by_shape = rule.by_shape(name) if direction == "vjp" else set()
-        asks = [a for a in getattr(statement, "asks", ()) if a in (*rule.names, "y") and a not in by_shape]
+        shape_only = rule.shape_only(name) if direction == "vjp" else set()
+        asks = [a for a in getattr(statement, "asks", ()) if a in (*rule.names, "y") and a not in shape_only]
     return [vector, *asks]
 
 

@@ -213,6 +213,6 @@ def _machinery() -> list[FunctionType]:
     methods = [m.fget if isinstance(m, property) else m for m in methods]
     return [
         m
-        for m in [*methods, vectors.cast, vectors.promote, vectors.zero_tangent, vectors.spread, vectors.sum_back]
+        for m in [*methods, vectors.cast, vectors.promote, vectors.zero_tangent, vectors.broadcast, vectors.sum_back]
         if isinstance(m, FunctionType) and m.__module__.startswith("minigrad.core.") and m.__name__ != "__init__"
     ]

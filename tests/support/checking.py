@@ -162,7 +162,7 @@ def check_memory(case: Case, made, held) -> None:
     for i, array in enumerate(made):
         if isinstance(array, np.generic):
             continue
-        xp = mg.core.backend_beside(array).xp
+        xp = mg.core.find_backend(array).xp
         for other in [*made[:i], *held]:
             if not isinstance(other, np.generic):
                 assert not xp.shares_memory(array, other), f"{case.name}: a derivative shares memory"

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from minigrad.files import part_of, replace_by_blocks
+from minigrad.files import part_path, replace_by_blocks
 from vae.locks import lock_folder
 
 from .dataset import DataError
@@ -57,7 +57,7 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
             url = f"{mirror.rstrip('/')}/{name}"
             logging.getLogger(__name__).info("fetching %s", url)
             try:
-                replace_by_blocks(target, _receive(url, part_of(target), sha256, timeout))
+                replace_by_blocks(target, _receive(url, part_path(target), sha256, timeout))
                 return target
             except (OSError, HTTPException, ValueError) as error:
                 reason = error.reason if type(error) is URLError else error

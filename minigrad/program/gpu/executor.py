@@ -147,7 +147,7 @@ class GpuExecutor:
     def _is_recordable(self, launch: Launch) -> bool:
         if isinstance(launch, GeneratedKernel):
             return True
-        return launch.primitive.traits.records(self.graph.kind(launch.result).dtype)
+        return launch.primitive.traits.can_record(self.graph.kind(launch.result).dtype)
 
     def _record(self) -> list[Callable[[], None]]:
         """The launches in segments: those that can be recorded as a whole, the others one by one."""

@@ -423,8 +423,8 @@ def _accumulate_in_place(cotangents, index, cotangent):
         cotangents[index] = cotangent
 
 
-def _greedy(plan):
-    return plan and plan._replace(keeps=(True,) * len(plan.keeps), keeps_result=True)
+def _keep_everything(residuals):
+    return residuals and residuals._replace(keeps=(True,) * len(residuals.keeps), keeps_result=True)
 
 
 FAULTS = {
@@ -436,7 +436,7 @@ FAULTS = {
         )
     },
     "only the first use is noted": {(Guards, "add"): _guard_once},
-    "a checkpoint compares results alone": {(checkpoint, "read_by"): lambda reverse, since=0: []},
+    "a checkpoint compares results alone": {(checkpoint, "fingerprint_reads"): lambda reverse, since=0: []},
     "the order of elements does not show": {
         (place, "fingerprint"): lambda x: float(np.sum(to_host(concrete(x)))) for place in (guards, checkpoint)
     },
@@ -451,7 +451,7 @@ FAULTS = {
     },
     "cotangents add up in place": {(reverse, "accumulate"): _accumulate_in_place},
     "whatever is at hand is kept": {
-        (Rule, "plan"): lambda self, traced, plan=Rule.plan: _greedy(plan(self, traced)),
+        (Rule, "residuals"): lambda self, traced, find=Rule.residuals: _keep_everything(find(self, traced)),
     },
 }
 

@@ -36,7 +36,7 @@ def test_only_what_a_rule_asks_for_is_kept(xp):
     assert isinstance(sin.result, Shaped) and not isinstance(sin.args[0], Shaped)
     with Reverse(keep_all=True) as tape:
         mg.tanh(tape.watch(xp.ones(3)))
-    assert not any(isinstance(value, Shaped) for entry in tape.tape for value in entry.kept)
+    assert not any(isinstance(value, Shaped) for entry in tape.tape for value in entry.values)
 
 
 def test_cotangents_of_several_uses_add_up_and_those_asked_for_stay(xp):

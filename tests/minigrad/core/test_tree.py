@@ -49,7 +49,7 @@ def test_flatten_and_unflatten_are_inverse(values):
 @given(trees(st.integers()), trees(st.integers()))
 def test_a_known_structure_is_opened_and_closed_the_short_way(values, other):
     leaves, structure = tree.flatten(values)
-    take, build = tree.taker(structure), tree.builder(structure)
+    take, build = tree.make_flattener(structure), tree.make_unflattener(structure)
     for opened, expected in ((values, leaves), (other, tree.flatten(other)[0])):
         found: list = []
         if take(opened, found) and all(type(leaf) is int for leaf in found):
@@ -111,7 +111,7 @@ def test_any_order_of_keys_corresponds(values, random):
 @pytest.mark.parametrize("values", [defaultdict(None, a=1), defaultdict(list, a=2), Counter(a=3), OrderedDict(a=4)])
 def test_kinds_of_dicts_come_back_as_they_are(values):
     leaves, structure = tree.flatten(values)
-    for made in (tree.unflatten(structure, leaves), tree.builder(structure)(leaves)):
+    for made in (tree.unflatten(structure, leaves), tree.make_unflattener(structure)(leaves)):
         assert type(made) is type(values) and made == values
         assert getattr(made, "default_factory", 0) is getattr(values, "default_factory", 0)
 

@@ -30,8 +30,8 @@ def test_sums_back_are_the_transpose_of_broadcasting(data, on_device):
     shape = shapes[0]
     g, x = signed(wide, 1), signed(shape, 2)
     assert_close(to_host(vectors.sum_back(on_device(g), shape)), sum_naively(g, shape))
-    assert np.array_equal(to_host(vectors.spread(on_device(x), wide)), np.broadcast_to(x, wide))
-    back = mg.vjp(lambda x: vectors.spread(x, wide), on_device(x))[1](on_device(g))[0]
+    assert np.array_equal(to_host(vectors.broadcast(on_device(x), wide)), np.broadcast_to(x, wide))
+    back = mg.vjp(lambda x: vectors.broadcast(x, wide), on_device(x))[1](on_device(g))[0]
     assert_close(to_host(back), sum_naively(g, shape))
     along = mg.vjp(lambda g: vectors.sum_back(g, shape), on_device(g))[1](on_device(x))[0]
     assert np.array_equal(to_host(along), np.broadcast_to(x, wide))
@@ -39,7 +39,7 @@ def test_sums_back_are_the_transpose_of_broadcasting(data, on_device):
 
 def test_what_has_the_shape_already_is_left_alone(xp):
     x = xp.ones((2, 3))
-    assert vectors.spread(x, (2, 3)) is x and vectors.sum_back(x, (2, 3)) is x
+    assert vectors.broadcast(x, (2, 3)) is x and vectors.sum_back(x, (2, 3)) is x
 
 
 def test_derivatives_take_the_dtype_of_what_they_belong_to(xp):

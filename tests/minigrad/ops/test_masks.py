@@ -49,9 +49,9 @@ EXPRESSIONS = {
 
 def xp_like(x, values):
     """An array of these values beside x, which may be traced."""
-    from minigrad.core.interpreter import backend_beside
+    from minigrad.core.interpreter import find_backend
 
-    return backend_beside(x).from_host(np.array(values))
+    return find_backend(x).from_host(np.array(values))
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
