@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from minigrad.interrupts import STOPPING
+from minigrad.interrupts import STOP_SIGNALS
 
-TERMINATING = STOPPING[1:]  # all but Ctrl-C, which has a handler
+TERMINATING = STOP_SIGNALS[1:]  # all but Ctrl-C, which has a handler
 
 
 class Stopped(KeyboardInterrupt):
