@@ -12,8 +12,8 @@ from minigrad import backends, core, to_device
 from minigrad.core import rules, tree
 from tests.support import environment, ids, stand_in
 from tests.support.cuda_shim import GXX
-from tests.support.host import to_host
 from tests.support.programs import WAYS
+from tests.support.transfer import to_host
 
 settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
@@ -27,7 +27,7 @@ def pytest_configure(config):
     if not __debug__:
         raise pytest.UsageError("the tests need asserts: run Python without -O, and without PYTHONOPTIMIZE")
     stack = ExitStack()
-    stack.enter_context(environment.settled())
+    stack.enter_context(environment.isolate())
     config.add_cleanup(stack.close)
     config.addinivalue_line("markers", "large: too much for the stand-in GPU")
 
@@ -112,7 +112,7 @@ def device(backend):
 
 
 @pytest.fixture(scope="session")
-def there(device):
+def to_gpu(device):
     """Moves the arrays of a tree to the device, copied."""
     copied = lambda x: np.array(x) if hasattr(x, "shape") else x
     return lambda values: to_device(tree.map(copied, values), device.device)
@@ -134,7 +134,7 @@ def agree(device):
 
 
 @pytest.fixture
-def new():
+def make_primitive():
     """Make primitives of one argument x, with a (jvp, vjp), that are forgotten after the test."""
     before = set(core.primitives)
 

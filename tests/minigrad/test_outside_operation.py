@@ -116,15 +116,15 @@ def test_its_result_is_written_over_a_donated_operand(bump):
     assert np.shares_memory(x, y) and np.array_equal(y, expected)
 
 
-def test_it_is_fused_into_a_generated_kernel(bump, device, there, agree):
+def test_it_is_fused_into_a_generated_kernel(bump, device, to_gpu, agree):
     f = lambda x, y: bump(2 * x + y) * y
     args = X, np.linspace(0.5, 1.5, 6)
-    graph = mg.jit(f).program(*there(args)).graph
+    graph = mg.jit(f).program(*to_gpu(args)).graph
     views = find_views(graph)
     launches = [x for level in lower(fuse(fuse_epilogues(graph, views, DEFAULT), views, DEFAULT)) for x in level]
     assert [type(launch) for launch in launches] == [GeneratedKernel]
     text = kernel(launches[0].name, launches[0].loops, [np.dtype(float)] * len(launches[0].arguments))
     assert "fabs(" in text and "exp(" in text
-    agree(mg.jit(f)(*there(args)), f(*args))
+    agree(mg.jit(f)(*to_gpu(args)), f(*args))
     slope = mg.grad(lambda x, y: mg.sum(f(x, y)))
-    agree(mg.jit(slope)(*there(args)), derivative(1, 2 * args[0] + args[1]) * 2 * args[1])
+    agree(mg.jit(slope)(*to_gpu(args)), derivative(1, 2 * args[0] + args[1]) * 2 * args[1])

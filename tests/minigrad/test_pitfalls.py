@@ -19,9 +19,9 @@ from numpy.polynomial import Polynomial
 import minigrad as mg
 from minigrad.checks import GradientError, check_grads
 from minigrad.core.interpreter import current
-from tests.support.host import to_host
 from tests.support.oracles import assert_close, rounding
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 INF, NAN = math.inf, math.nan
 
@@ -64,27 +64,27 @@ def pulled(f, x, g, on_device):
 
 def test_the_gradient_of_repeat_along_the_last_axis_is_not_permuted(on_device):
     """HIPS/autograd 1.9.1: silently wrong for repeat(x, k, axis=-1)."""
-    x, g = signed((2, 3)), signed((2, 6), 1)
+    x, g = normal((2, 3)), normal((2, 6), 1)
     expected = [[g[i, 2 * j] + g[i, 2 * j + 1] for j in range(3)] for i in range(2)]
     assert_close(pulled(lambda x: mg.repeat(x, 2, axis=-1), x, g, on_device), expected)
 
 
 def test_the_gradient_of_tile_of_a_matrix_is_neither_wrong_nor_an_exception(on_device):
     """HIPS/autograd 1.9.1: tile(x, 2) of a matrix."""
-    x, g = signed((2, 3)), signed((2, 6), 1)
+    x, g = normal((2, 3)), normal((2, 6), 1)
     expected = [[g[i, j] + g[i, j + 3] for j in range(3)] for i in range(2)]
     assert_close(pulled(lambda x: mg.tile(x, 2), x, g, on_device), expected)
-    g = signed((4, 3), 1)
+    g = normal((4, 3), 1)
     assert_close(pulled(lambda x: mg.tile(x, (2, 1)), x, g, on_device), g[:2] + g[2:])
 
 
-def test_what_ones_hide_the_checker_sees(new):
+def test_what_ones_hide_the_checker_sees(make_primitive):
     """tinygrad, needle and minitorch test with .sum(): autograd's rule for repeat passes that, and not check_grads."""
     repeat = lambda b, x, out=None: b.xp.repeat(x, 2, axis=-1)
     jvp = lambda t: mg.repeat(t, 2, axis=-1)
-    right = new(repeat, jvp, lambda g: mg.sum(g.reshape(2, 3, 2), 2))
-    wrong = new(repeat, jvp, lambda g: mg.sum(g.reshape(2, 2, 3), 1))
-    x = signed((2, 3))
+    right = make_primitive(repeat, jvp, lambda g: mg.sum(g.reshape(2, 3, 2), 2))
+    wrong = make_primitive(repeat, jvp, lambda g: mg.sum(g.reshape(2, 2, 3), 1))
+    x = normal((2, 3))
     assert np.array_equal(mg.grad(lambda x: mg.sum(wrong(x)))(x), mg.grad(lambda x: mg.sum(right(x)))(x))
     check_grads(right, (x,))
     with pytest.raises(GradientError, match="reverse mode"):
@@ -96,7 +96,7 @@ def test_what_ones_hide_the_checker_sees(new):
 
 def test_transpose_takes_negative_axes(on_device):
     """HIPS/autograd: a gradient of another shape."""
-    x, g = signed((2, 3, 4)), signed((4, 2, 3), 1)
+    x, g = normal((2, 3, 4)), normal((4, 2, 3), 1)
     expected = np.zeros(x.shape)
     for i, j, k in np.ndindex(x.shape):
         expected[i, j, k] = g[k, i, j]
@@ -107,9 +107,9 @@ def test_transpose_takes_negative_axes(on_device):
 @pytest.mark.parametrize("k", [-1, 0, 1])
 def test_diag_of_a_matrix_that_is_not_square_has_a_gradient_of_its_shape(shape, k, on_device):
     """HIPS/autograd: a square gradient."""
-    x = signed(shape)
+    x = normal(shape)
     places = [(i, i + k) for i in range(shape[0]) if 0 <= i + k < shape[1]]
-    g, expected = signed((len(places),), 1), np.zeros(shape)
+    g, expected = normal((len(places),), 1), np.zeros(shape)
     for place, value in zip(places, g, strict=True):
         expected[place] = value
     assert np.array_equal(pulled(lambda x: mg.diag(x, k), x, g, on_device), expected)
@@ -117,7 +117,7 @@ def test_diag_of_a_matrix_that_is_not_square_has_a_gradient_of_its_shape(shape, 
 
 def test_einsum_that_broadcasts_gives_each_operand_a_gradient_of_its_shape(on_device):
     """HIPS/autograd#376."""
-    x, w, g = signed((1, 2, 3)), signed((4, 3, 2), 1), signed((4, 2, 2), 2)
+    x, w, g = normal((1, 2, 3)), normal((4, 3, 2), 1), normal((4, 2, 2), 2)
     y, pullback = mg.vjp(lambda x, w: mg.einsum("...ij,...jk->...ik", x, w), *on_device((x, w)))
     x_bar, w_bar = np.zeros(x.shape), np.zeros(w.shape)
     for n, i, j, k in np.ndindex(4, 2, 3, 2):
@@ -130,7 +130,7 @@ def test_einsum_that_broadcasts_gives_each_operand_a_gradient_of_its_shape(on_de
 
 def test_moveaxis_of_several_axes_puts_each_back(on_device):
     """The axes moved on in place of back."""
-    x, g = signed((2, 3, 4)), signed((4, 3, 2), 1)
+    x, g = normal((2, 3, 4)), normal((4, 3, 2), 1)
     expected = np.zeros(x.shape)
     for i, j, k in np.ndindex(x.shape):
         expected[i, j, k] = g[k, j, i]
@@ -139,15 +139,15 @@ def test_moveaxis_of_several_axes_puts_each_back(on_device):
 
 def test_the_gradient_of_einsum_ii_is_on_the_diagonal(on_device):
     """HIPS/autograd: an exception."""
-    x, g = signed((3, 3)), signed((), 1)
+    x, g = normal((3, 3)), normal((), 1)
     assert np.array_equal(pulled(lambda x: mg.einsum("ii", x), x, g, on_device), g * np.eye(3))
-    g = signed((3,), 1)
+    g = normal((3,), 1)
     assert np.array_equal(pulled(lambda x: mg.einsum("ii->i", x), x, g, on_device), np.diag(g))
 
 
 def test_duplicate_indices_add_up(on_device):
     """x̄[i] = g assigns, and keeps the last one only."""
-    x, g = signed((3, 2)), signed((3, 2), 1)
+    x, g = normal((3, 2)), normal((3, 2), 1)
     expected = [g[0] + g[1], g[2], [0, 0]]
     assert_close(pulled(lambda x: x[[0, 0, 1]], x, g, on_device), expected)
 
@@ -170,7 +170,7 @@ def by_tape(f, x):
 @pytest.mark.parametrize("recorded", [by_vjp, by_tape])
 def test_an_input_changed_before_the_backward_pass_is_noticed(recorded, on_device):
     """HIPS/autograd silently gives the gradient at the new values."""
-    x, g = on_device((signed((3,)), signed((3,), 1)))
+    x, g = on_device((normal((3,)), normal((3,), 1)))
     expected = np.cos(to_host(x)) * to_host(g)
     _, pull = recorded(mg.sin, x)
     assert_close(to_host(pull(g)), expected)
@@ -182,7 +182,7 @@ def test_an_input_changed_before_the_backward_pass_is_noticed(recorded, on_devic
 @pytest.mark.parametrize("recorded", [by_vjp, by_tape])
 def test_a_captured_constant_changed_before_the_backward_pass_is_noticed(recorded, on_device):
     """HIPS/autograd; and a change that is undone is none."""
-    x, c, g = on_device((signed((3,)), np.array([0.5, -2.0, 1.0]), signed((3,), 1)))
+    x, c, g = on_device((normal((3,)), np.array([0.5, -2.0, 1.0]), normal((3,), 1)))
     _, pull = recorded(lambda x: x * c, x)
     expected = to_host(c) * to_host(g)
     c[1] = 7
@@ -194,7 +194,7 @@ def test_a_captured_constant_changed_before_the_backward_pass_is_noticed(recorde
 
 def test_an_output_changed_before_the_backward_pass_is_noticed(on_device):
     """HIPS/autograd: y *= 2 doubles the gradient of exp."""
-    x, g = on_device((signed((3,)), signed((3,), 1)))
+    x, g = on_device((normal((3,)), normal((3,), 1)))
     y, pull = by_vjp(mg.exp, x)
     y *= 2
     with pytest.raises(mg.MutationError, match="used by 'exp'"):
@@ -207,7 +207,7 @@ def test_an_output_changed_before_the_backward_pass_is_noticed(on_device):
 @pytest.mark.parametrize("recorded", [by_vjp, by_tape])
 def test_a_second_backward_pass_gives_the_same_gradient(recorded, on_device):
     """MyGrad: it silently does nothing."""
-    x, g = on_device((signed((3,)), signed((3,), 1)))
+    x, g = on_device((normal((3,)), normal((3,), 1)))
     _, pull = recorded(lambda x: mg.exp(x) * x, x)
     expected = np.exp(to_host(x)) * (1 + to_host(x)) * to_host(g)
     for _ in range(3):
@@ -216,7 +216,7 @@ def test_a_second_backward_pass_gives_the_same_gradient(recorded, on_device):
 
 def test_gradients_do_not_share_memory_with_each_other(on_device):
     """Both arguments of a sum get g."""
-    a, b, g = on_device((signed((3,)), signed((3,), 1), signed((3,), 2)))
+    a, b, g = on_device((normal((3,)), normal((3,), 1), normal((3,), 2)))
     for f in (lambda a, b: a + b, lambda a, b: mg.stack([a, b])[0] + b, lambda a, b: (a + b).T):
         first, second = mg.vjp(f, a, b)[1](g)
         expected = to_host(second).copy()
@@ -234,9 +234,9 @@ def test_gradients_do_not_share_memory_with_each_other(on_device):
 )
 def test_gradients_do_not_share_memory_with_the_cotangent(f, on_device):
     """A gradient that is the cotangent, or a view of it."""
-    x = on_device(signed((2, 2)))
+    x = on_device(normal((2, 2)))
     y, pullback = mg.vjp(f, x)
-    g = on_device(signed(y.shape, 1))
+    g = on_device(normal(y.shape, 1))
     (gradient,), before = pullback(g), to_host(g).copy()
     gradient[...] = 7
     assert np.array_equal(to_host(g), before)
@@ -576,7 +576,7 @@ FLOAT32 = {
 @pytest.mark.parametrize("name", FLOAT32)
 def test_float32_stays_float32(name, on_device):
     """HIPS/autograd#163 and #671: gradients of float32 functions are float64."""
-    f, x = FLOAT32[name], on_device(signed((2, 3)).astype(np.float32))
+    f, x = FLOAT32[name], on_device(normal((2, 3)).astype(np.float32))
     y, pullback = mg.vjp(f, x)
     (gradient,) = pullback(mg.ones_like(y))
     _, y_dot = mg.jvp(f, (x,), (x,))
@@ -586,7 +586,7 @@ def test_float32_stays_float32(name, on_device):
 
 def test_a_float32_argument_beside_a_float64_one_has_a_float32_gradient(on_device):
     """HIPS/autograd#163, #671."""
-    x, c = on_device((np.ones(3, np.float32), signed((3,))))
+    x, c = on_device((np.ones(3, np.float32), normal((3,))))
     gradient = mg.grad(lambda x: mg.sum(x * c))(x)
     assert gradient.dtype == np.float32 and np.array_equal(to_host(gradient), to_host(c).astype(np.float32))
 
@@ -600,7 +600,7 @@ def test_integers_are_no_place_to_differentiate_at_and_that_is_said(x):
 
 def test_integer_constants_do_not_truncate_derivatives(on_device):
     """HIPS/autograd#229, #482."""
-    n, x = on_device((np.array([3, 0, -2]), signed((3,))))
+    n, x = on_device((np.array([3, 0, -2]), normal((3,))))
     gradient = mg.grad(lambda x: mg.sum(n * x / 2 + x**n * 0 + mg.where(n > 0, x, 0) / 4))(mg.abs(x) + 1)
     assert gradient.dtype == np.float64 and to_host(gradient).tolist() == [1.75, 0, -1]
     with pytest.raises(ValueError, match=r"a cotangent must be float64\[3\].*got int64"):
@@ -634,12 +634,12 @@ FORMULAS = {  # a function of any array, the same in NumPy, and its gradient for
 def test_no_layout_of_memory_changes_a_gradient(layout, formula, on_device, xp):
     """chainer#816, pytorch#30303, tinygrad#16571: 0-d, empty, stride-0, backward and non-contiguous arrays."""
     f, plain, gradient = FORMULAS[formula]
-    x = LAYOUTS[layout](xp, on_device(signed((3, 4))))
+    x = LAYOUTS[layout](xp, on_device(normal((3, 4))))
     x_host = np.array(to_host(x))
     y, pullback = mg.vjp(f, x)
     assert_close(to_host(y), plain(x_host))
     for how in LAYOUTS.values() if y.ndim == 2 and 0 not in y.shape else [lambda xp, g: g]:
-        g = how(xp, on_device(signed((3, 4), 1))) if y.ndim == 2 and 0 not in y.shape else on_device(signed(y.shape, 1))
+        g = how(xp, on_device(normal((3, 4), 1))) if y.ndim == 2 and 0 not in y.shape else on_device(normal(y.shape, 1))
         if g.shape == y.shape:
             (found,) = pullback(g)
             assert found.dtype == np.float64 and found.shape == x.shape
@@ -713,7 +713,7 @@ def _dropout(x, key):
 
 def test_rematerialisation_replays_the_same_noise(on_device):
     """pytorch#190758: a recomputed dropout with another mask."""
-    x, key = on_device((signed((40,)), mg.random.key(5)))
+    x, key = on_device((normal((40,)), mg.random.key(5)))
     noise = to_host(_dropout(mg.ones_like(x), key)) / math.tanh(1)
     for f in (_dropout, mg.checkpoint(_dropout)):
         gradient = mg.grad(lambda x, f=f: mg.sum(f(x, key)))(x)
@@ -727,7 +727,7 @@ def test_rematerialisation_replays_the_same_noise(on_device):
 
 def test_rematerialised_functions_differentiate_twice(on_device):
     """Chainer's `forget` refuses double backprop."""
-    x, key = on_device((signed((6,)), mg.random.key(5)))
+    x, key = on_device((normal((6,)), mg.random.key(5)))
     noise, y = to_host(_dropout(mg.ones_like(x), key)) / math.tanh(1), np.tanh(to_host(x))
     expected = np.diag(noise * -2 * y * (1 - y * y))
     f = lambda x: mg.sum(mg.checkpoint(_dropout)(x, key))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 DRAWS = {
     "bits": lambda key, shape, **k: mg.random.bits(key, shape, **k),

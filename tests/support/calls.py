@@ -1,7 +1,7 @@
 """The catalogue's choices, made by hypothesis: any call of an operation, and its arguments in any dtype and layout.
 
 `CALLS[name]` draws a case of an operation: shapes (0-d, empty, of size 1, broadcast pairs), axes, indices, paddings,
-subscripts and other parameters. `laid_out` draws its arguments. Values stay in the domain of the operation and away
+subscripts and other parameters. `arguments_of` draws its arguments. Values stay in the domain of the operation and away
 from its kinks; those have tests of their own.
 """
 
@@ -70,7 +70,7 @@ class Drawn:
         return self.draw(hnp.arrays(bool, shape))
 
 
-def chosen(function: Callable) -> st.SearchStrategy:
+def draw_choices(function: Callable) -> st.SearchStrategy:
     """What a function of choices gives."""
     return st.composite(lambda draw: function(Drawn(draw)))()
 
@@ -81,12 +81,12 @@ def _seeded(case: Case, seed: int) -> Case:
 
 
 CALLS: dict[str, st.SearchStrategy[Case]] = {
-    name: st.builds(_seeded, chosen(entry.any_case), st.integers(0, 2**16)) for name, entry in OPERATIONS.items()
+    name: st.builds(_seeded, draw_choices(entry.any_case), st.integers(0, 2**16)) for name, entry in OPERATIONS.items()
 }
 
 
 @st.composite
-def laid_out(draw, case: Case):
+def arguments_of(draw, case: Case):
     """(the case with its constants laid out, arguments for it, a layout for tangents and cotangents)."""
     keeping = st.sampled_from(list(KEEPING.values()))
     layout = st.sampled_from(list(LAYOUTS.values())) if case.ties else keeping

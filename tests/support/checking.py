@@ -16,8 +16,8 @@ from minigrad.checks import complex_step
 from minigrad.checks.catalogue import Case
 from minigrad.core.interpreter import Tracer, primitives
 from tests.support import oracles
-from tests.support.host import to_host
 from tests.support.oracles import assert_close, difference, inner, rounding
+from tests.support.transfer import to_host
 
 
 def our_primitives() -> set[str]:
@@ -36,17 +36,17 @@ def array_functions() -> set[str]:
     } - {"nonzero"}
 
 
-def applied(case: Case, move):
+def function_of(case: Case, move):
     """The function under test with its constants in place and on the device."""
     constants = [move(c) for c in case.constants]
     return lambda *args: case.function(*args, *constants)
 
 
-def plain(case: Case):
+def formula_of(case: Case):
     return lambda *args: case.formula(*args, *case.constants)
 
 
-def precise(x):
+def to_double(x):
     """The same numbers in float64 or complex128."""
     return np.asarray(x, np.result_type(x.dtype, np.float64))
 
@@ -67,9 +67,9 @@ def true_derivative(case: Case, formula, args, tangents):
 
 def check_value(case: Case, move, args, exact=False) -> None:
     """The value is that of the plain formula, in the dtype of the arguments; to the bit if it is exact."""
-    y, formula = to_host(applied(case, move)(*map(move, args))), plain(case)
+    y, formula = to_host(function_of(case, move)(*map(move, args))), formula_of(case)
     alike = np.asarray(formula(*args))
-    expected = alike if exact else np.asarray(formula(*map(precise, args)))
+    expected = alike if exact else np.asarray(formula(*map(to_double, args)))
     dtype = np.result_type(*args) if case.float32 and not case.discrete else alike.dtype
     assert y.dtype == dtype, f"{case.name}: {y.dtype}, expected {dtype}"
     assert_close(y, expected, 0 if exact else roundoff(args), case.name)
@@ -84,12 +84,12 @@ def check_first(case: Case, move, args, layout=lambda x: x, elements: int | None
     `layout` lays tangents and cotangents out in memory. Of each gradient this many `elements` are compared one by one,
     all by default; what a random direction sees is compared anyway.
     """
-    formula, exact = plain(case), tuple(map(precise, args))
+    formula, exact = formula_of(case), tuple(map(to_double, args))
     value = np.asarray(formula(*exact))
     constants, given = tuple(map(move, case.constants)), tuple(map(move, args))
     f = lambda *xs: case.function(*xs, *constants)
     tangents = case.like(args, "tangents")
-    truth, trusted = true_derivative(case, formula, exact, tuple(map(precise, tangents)))
+    truth, trusted = true_derivative(case, formula, exact, tuple(map(to_double, tangents)))
     moved = tuple(move(layout(t)) for t in tangents)
     before = Snapshot(case, argument=given, constant=constants, tangent=moved)
     y, y_dot = mg.jvp(f, given, moved)
@@ -107,12 +107,12 @@ def check_first(case: Case, move, args, layout=lambda x: x, elements: int | None
     before.check()
     for gradient, x in zip(gradients, args, strict=True):
         assert (gradient.shape, gradient.dtype) == (x.shape, x.dtype), f"{case.name}: gradient like its argument"
-    host, u = [precise(to_host(gradient)) for gradient in gradients], precise(u)
+    host, u = [to_double(to_host(gradient)) for gradient in gradients], to_double(u)
     scale = max(1.0, total(u * truth), *[total(t * x) for t, x in zip(tangents, host, strict=True)])
     assert abs(inner([to_host(y_dot)], [u]) - inner(tangents, host)) <= rounded * scale, f"{case.name}: ⟨Jv,u⟩=⟨v,Jᵀu⟩"
     for i in range(len(args)):  # each element of each gradient, not only in one direction
         expected = host[i].copy()
-        for place in chosen(case, args[i].shape, elements):
+        for place in choose_places(case, args[i].shape, elements):
             expected[place] = partial_by_oracle(case, formula, exact, i, place, u)
         assert_close(host[i], expected, max(trusted, rounded), f"{case.name}: vjp {i}")
 
@@ -126,7 +126,7 @@ def total(x) -> float:
     return float(np.sum(np.abs(x)))
 
 
-def chosen(case, shape, count):
+def choose_places(case, shape, count):
     """All places of an array, or this many of them."""
     places = list(np.ndindex(shape))
     if count is None or len(places) <= count:
@@ -175,7 +175,7 @@ def check_memory(case: Case, made, held) -> None:
 
 def check_second(case: Case, move, args) -> None:
     """Four ways through two modes against each other, and against differences of the oracle's first derivative."""
-    f, given, formula = applied(case, move), tuple(map(move, args)), plain(case)
+    f, given, formula = function_of(case, move), tuple(map(move, args)), formula_of(case)
     v, w = case.like(args, "v"), case.like(args, "w")
     (u,) = case.like([np.asarray(formula(*args))], "cotangent")
     moved_v, moved_w, g = tuple(map(move, v)), tuple(map(move, w)), move(u)
@@ -214,7 +214,7 @@ def check_second(case: Case, move, args) -> None:
 
 def check_constant(case: Case, move, args) -> None:
     """An operation without a derivative: its result is not traced, and its derivatives are zeros like the arguments."""
-    f, given = applied(case, move), tuple(map(move, args))
+    f, given = function_of(case, move), tuple(map(move, args))
     before, traced = Snapshot(case, argument=given), []
 
     def watched(*xs):

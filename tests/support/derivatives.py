@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import minigrad as mg
-from tests.support.host import to_host
 from tests.support.oracles import rounding
+from tests.support.transfer import to_host
 
 
 def derivatives(f, x, order, xp):
@@ -12,13 +12,13 @@ def derivatives(f, x, order, xp):
     found = []
     reverse = forward = f
     for _ in range(order):
-        reverse, forward = mg.grad(reverse), pushed(forward)
+        reverse, forward = mg.grad(reverse), forward_derivative(forward)
         a, b = (float(to_host(g(xp.asarray(x)))) for g in (reverse, forward))
         assert a == b or abs(a - b) <= rounding() * abs(a), f"reverse mode gives {a}, forward mode {b}"
         found.append(a)
     return found
 
 
-def pushed(f):
+def forward_derivative(f):
     """f′ in forward mode."""
     return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]

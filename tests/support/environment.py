@@ -35,7 +35,7 @@ UNSET = re.compile(
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def isolate() -> Iterator[None]:
     """Until the end: signals as at a terminal, an empty home, no variable that changes what is tested.
 
     The packages are found from any folder, before those that are installed.
@@ -89,7 +89,7 @@ OLDEST = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', (ROOT / "setup.py").read_text(
 """The oldest versions that are asked for, by the name of the package."""
 
 
-def installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
     """Whether there is such a module; a folder without code is none."""
     try:
         spec = importlib.util.find_spec(name)
@@ -119,7 +119,7 @@ def optional(*modules: str, extra: str) -> ModuleType:
 
 def _unfit(name: str) -> str:
     """What keeps a module from being imported at all, if anything."""
-    if not installed(name):
+    if not is_installed(name):
         return "is not installed"
     with suppress(PackageNotFoundError):  # the version of a folder on the path is not known
         if name in OLDEST and Version(version(name)) < Version(OLDEST[name]):

@@ -79,7 +79,7 @@ class Array:
 Array.__module__ = "cupy"
 
 
-def raising(error: Exception):
+def raiser(error: Exception):
     """A function that raises it, whatever it is given."""
 
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -101,27 +101,27 @@ def cupy(
 ) -> SimpleNamespace:
     """The module. An exception in place of a value is raised where the value is asked for."""
 
-    def giving(value: Any):
-        return raising(value) if isinstance(value, Exception) else lambda *args: value
+    def returns(value: Any):
+        return raiser(value) if isinstance(value, Exception) else lambda *args: value
 
     known = {"name": b"NVIDIA H200", "major": capability[0], "minor": capability[1], "totalGlobalMem": 140 * 2**30}
     calls = SimpleNamespace(
-        getDeviceCount=giving(count),
-        getDevice=giving(0),
-        getDeviceProperties=giving(known),
-        driverGetVersion=giving(driver),
-        runtimeGetVersion=giving(runtime),
-        memGetInfo=giving(memory),
+        getDeviceCount=returns(count),
+        getDevice=returns(0),
+        getDeviceProperties=returns(known),
+        driverGetVersion=returns(driver),
+        runtimeGetVersion=returns(runtime),
+        memGetInfo=returns(memory),
     )
     nvrtc = SimpleNamespace(
-        getVersion=giving(archs if isinstance(archs, Exception) else (runtime // 1000, 2)),
-        getSupportedArchs=giving(archs),
+        getVersion=returns(archs if isinstance(archs, Exception) else (runtime // 1000, 2)),
+        getSupportedArchs=returns(archs),
     )
     parts = {"runtime": calls, "nvrtc": nvrtc, "cublas": None, **cuda}
     return SimpleNamespace(__version__=version, ndarray=Array, arange=arange, cuda=SimpleNamespace(**parts))
 
 
-def installed(monkeypatch: Any, module: Any, *wheels: str, kernel_module: Any = "/nowhere") -> Any:
+def install(monkeypatch: Any, module: Any, *wheels: str, kernel_module: Any = "/nowhere") -> Any:
     """Makes `import cupy` give the module (None: there is none), from these packages ("cupy-cuda13x 14.2.0")."""
     monkeypatch.setattr(machine, "wheels", lambda: dict(wheel.split() for wheel in wheels))
     monkeypatch.setattr(machine, "KERNEL_MODULE", machine.Path(kernel_module))

@@ -37,7 +37,7 @@ class Compiled(NamedTuple):
 
 
 @functools.cache
-def compiled(source: str, arch: str, options: tuple[str, ...] = CUPY) -> Compiled:
+def compile_source(source: str, arch: str, options: tuple[str, ...] = CUPY) -> Compiled:
     """A source compiled and assembled for `arch`, "sm_90" say. Raises ValueError where it cannot be."""
     program = _answer(api.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], []))
     try:

@@ -22,9 +22,9 @@ import pytest
 import minigrad as mg
 from minigrad.checks.catalogue import Case
 from minigrad.checks.catalogue.operation import Spelling, spell
-from tests.support.environment import installed, optional
-from tests.support.host import to_host
+from tests.support.environment import is_installed, optional
 from tests.support.oracles import EPS
+from tests.support.transfer import to_host
 
 Arrays = Sequence[np.ndarray]
 
@@ -218,12 +218,12 @@ PEERS = {"torch": _torch, "jax": _jax, "autograd": _autograd}
 """Context managers by the name of the peer's module."""
 
 
-def beside(rows: Iterable[Case | Compared]) -> pytest.MarkDecorator:
+def with_each_peer(rows: Iterable[Case | Compared]) -> pytest.MarkDecorator:
     """Runs a test with every `peer` and each `row` it can spell; a peer that is not installed is one skipped test."""
     rows, params = list(rows), []
     for who in PEERS:
         spelled = [row for row in rows if spelling_of(getattr(row, "case", row), who) is not None]
-        if spelled and not installed(who):
+        if spelled and not is_installed(who):
             absent = pytest.mark.skip(reason=f"{who} is not installed: pip install '.[bench]'")
             params.append(pytest.param(who, None, id=who, marks=absent))
         else:

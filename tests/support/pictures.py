@@ -72,7 +72,7 @@ def text(element):
     return words, Rectangle(x, y - 0.8 * size, x + width, y + 0.2 * size)
 
 
-def shown(x):
+def format_number(x):
     """How a number is expected to be written."""
     return f"{float(x) + 0.0:.4g}".replace("-", "−")
 

@@ -7,12 +7,12 @@ import numpy as np
 from minigrad import backends
 from minigrad.core import tree
 from minigrad.program.tuning import Tuning
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 
 def same(left, right):
     """Whether two trees are the same to the bit (NaN is NaN); on a device with kernels of our own, within rounding."""
-    return _compared(left, right, lambda x, y: np.array_equal(x, y, equal_nan=True))
+    return _compare(left, right, lambda x, y: np.array_equal(x, y, equal_nan=True))
 
 
 ROW_BY_ROW = {"worth_region": 0, "part": 1, "shortest_product": 1}
@@ -24,10 +24,10 @@ def agree(left, right, way):
 
     That moves a sum of n terms by at most n roundings of their size; n < 64 here, and no size is far above 1.
     """
-    return _compared(left, right, close) if way.part == 1 else same(left, right)
+    return _compare(left, right, close) if way.part == 1 else same(left, right)
 
 
-def _compared(left, right, equal):
+def _compare(left, right, equal):
     a, b = tree.flatten(left), tree.flatten(right)
     records = any(backends.backend_of((x,)).recorder for x in b[0] if hasattr(x, "shape"))
     pairs = [[np.asarray(to_host(x)) for x in pair] for pair in zip(a[0], b[0], strict=True)]

@@ -147,7 +147,7 @@ def component(name: str, k: int) -> Callable:
 def value(formula: Callable, args: Sequence[float]):
     """formula(*args) in many digits, or its limit where an argument is infinite; None if none, or not real."""
     with _digits(args):
-        return _settled([_real(formula, [_stand_in(a, k) for a in args]) for k in range(2)])
+        return _limit([_real(formula, [_stand_in(a, k) for a in args]) for k in range(2)])
 
 
 def slopes(formula: Callable, args: Sequence[float], i: int) -> tuple:
@@ -160,9 +160,9 @@ def _slopes(formula: Callable, args: tuple[str, ...], i: int) -> tuple:
     args = [float.fromhex(a) for a in args]
     sides = (-1, 1) if math.isfinite(args[i]) else (1,)
     with _digits(args):
-        found = [_settled([_slope(formula, args, i, side, k) for k in range(2)]) for side in sides]
+        found = [_limit([_slope(formula, args, i, side, k) for k in range(2)]) for side in sides]
         if found == [None] * len(sides):  # perhaps a pole in another argument that is ±0
-            found = [_settled([_slope(formula, args, i, side, k, poles=True) for k in range(2)]) for side in sides]
+            found = [_limit([_slope(formula, args, i, side, k, poles=True) for k in range(2)]) for side in sides]
     return tuple(s for s in found if s is not None)
 
 
@@ -196,7 +196,7 @@ def _real(formula, args):
     return None if isinstance(y, mp.mpc) or mp.isnan(y) else mp.mpf(y)
 
 
-def _settled(two):
+def _limit(two):
     """The limit of a sequence from two of its members."""
     first, second = two
     if first is None or second is None:

@@ -125,12 +125,12 @@ def _method(name: str) -> Callable:
     def call(self, *args, **kwargs):
         if name in ("dot", "nonzero", "compress"):
             runtime.refuse_while_capturing(name)
-        return (_write if name in _WRITING else _make)(method, (self, *args), kwargs)
+        return (_write if name in _WRITING_METHODS else _make)(method, (self, *args), kwargs)
 
     return call
 
 
-def _waiting(name: str) -> Callable:
+def _host_method(name: str) -> Callable:
     """A method that brings numbers to the host."""
     method = getattr(np.ndarray, name)
 
@@ -141,14 +141,14 @@ def _waiting(name: str) -> Callable:
     return call
 
 
-_WRITING = "fill partition put sort".split()
-_MAKING = """all any argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy
+_WRITING_METHODS = "fill partition put sort".split()
+_OTHER_METHODS = """all any argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy
     cumprod cumsum diagonal dot flatten max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std
     sum swapaxes take trace transpose var view""".split()
-for _name in _WRITING + _MAKING:
+for _name in _WRITING_METHODS + _OTHER_METHODS:
     setattr(Array, _name, _method(_name))
 for _name in "__bool__ __complex__ __float__ __format__ __int__ __repr__ __str__ item tobytes tolist".split():
-    setattr(Array, _name, _waiting(_name))
+    setattr(Array, _name, _host_method(_name))
 Array.T = property(lambda self: self.transpose())
 Array.mT = property(lambda self: self.swapaxes(-1, -2))
 
@@ -161,46 +161,46 @@ def _make(function: Callable, args: tuple, kwargs: dict[str, Any], admit: bool =
     if kwargs.get("out") is not None:
         _write(function, args, kwargs)
         return kwargs["out"]
-    work = partial(function, *_open(args, admit), **_open(kwargs, admit))
+    work = partial(function, *_unwrap(args, admit), **_unwrap(kwargs, admit))
     sources, graph = _arrays((args, kwargs)), runtime.capturing()
-    results = _close(work() if graph is None else _tried(work), sources)
+    results = _wrap(work() if graph is None else _run_on_garbage(work), sources)
     if function in EMPTY or graph is not None:
         targets = [x if isinstance(x, Array) and x.parent is None else None for x in _leaves(results)]
         new = [x for x in targets if x is not None]
         for x in new:
-            _spoil(_plain(x))
+            _fill_with_garbage(_plain(x))
         if new and function not in EMPTY:
-            again = partial(_again, work, [None if x is None else _plain(x) for x in targets])
+            again = partial(_rerun, work, [None if x is None else _plain(x) for x in targets])
             graph.record(again, map(_memory, [*sources, *new]))
     return results
 
 
 def _write(function: Callable, args: tuple, kwargs: dict[str, Any]) -> None:
     """Lets a function write into some of its arguments."""
-    work, graph = partial(function, *_open(args), **_open(kwargs)), runtime.capturing()
+    work, graph = partial(function, *_unwrap(args), **_unwrap(kwargs)), runtime.capturing()
     if graph is None:
         work()
     else:
         graph.record(work, map(_memory, _arrays((args, kwargs))))
 
 
-def _tried(work: partial) -> Any:
+def _run_on_garbage(work: partial) -> Any:
     """A result of the right kind, from arguments of which many are garbage."""
     with np.errstate(all="ignore"):
         try:
             return work()
         except IndexError:  # garbage is no index, but 0 is one
             zeros = lambda x: np.zeros_like(x) if isinstance(x, np.ndarray) and x.dtype.kind in "iu" else x
-            return work.func(*_mapped(zeros, work.args), **_mapped(zeros, work.keywords))
+            return work.func(*_map(zeros, work.args), **_map(zeros, work.keywords))
 
 
-def _again(work: Callable, targets: list[np.ndarray | None]) -> None:
+def _rerun(work: Callable, targets: list[np.ndarray | None]) -> None:
     for target, value in zip(targets, _leaves(work())):
         if target is not None:
             target[...] = value
 
 
-def _spoil(x: np.ndarray) -> None:
+def _fill_with_garbage(x: np.ndarray) -> None:
     """Fills an array with what nobody would take for a result."""
     if x.dtype.kind in "fc":
         x[...] = np.nan
@@ -240,31 +240,31 @@ def _arrays(x: Any) -> list[Array]:
     return [leaf for leaf in _leaves(x) if isinstance(leaf, Array)]
 
 
-def _mapped(f: Callable, x: Any) -> Any:
+def _map(f: Callable, x: Any) -> Any:
     if isinstance(x, (tuple, list)):
-        return type(x)([_mapped(f, i) for i in x])
-    return {k: _mapped(f, v) for k, v in x.items()} if isinstance(x, dict) else f(x)
+        return type(x)([_map(f, i) for i in x])
+    return {k: _map(f, v) for k, v in x.items()} if isinstance(x, dict) else f(x)
 
 
-def _open(x: Any, admit: bool = False) -> Any:
+def _unwrap(x: Any, admit: bool = False) -> Any:
     """Plain arrays in place of those of the device. Raises TypeError for an array of the host."""
-    return _mapped(_admitted if admit else _opened, x)
+    return _map(_unwrap_if_ours if admit else _unwrap_array, x)
 
 
-def _admitted(x: Any) -> Any:
+def _unwrap_if_ours(x: Any) -> Any:
     return _plain(x) if isinstance(x, Array) else x
 
 
-def _opened(x: Any) -> Any:
+def _unwrap_array(x: Any) -> Any:
     if type(x) is np.ndarray:
         raise TypeError(f"a host array met one of the device: {x.dtype}{list(x.shape)}")
-    return _admitted(x)
+    return _unwrap_if_ours(x)
 
 
-def _close(x: Any, sources: list[Array]) -> Any:
+def _wrap(x: Any, sources: list[Array]) -> Any:
     """The opposite: new arrays get memory here, also 0-d ones, and views remember what they are views of."""
     if isinstance(x, (tuple, list)):
-        return (list if isinstance(x, list) else tuple)([_close(i, sources) for i in x])
+        return (list if isinstance(x, list) else tuple)([_wrap(i, sources) for i in x])
     if not isinstance(x, (np.ndarray, np.generic)):
         return x
     if isinstance(x, np.ndarray) and x.base is not None:
@@ -308,7 +308,7 @@ class RawModule(cuda_shim.RawModule):
 
 
 def _launch(kernel: cuda_shim.Kernel, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> None:
-    run, arrays = kernel.bound(grid, block, args), _arrays(args)
+    run, arrays = kernel.bind(grid, block, args), _arrays(args)
     kept = [(_plain(x), _memory(x).raw) for x in arrays]
 
     def work():

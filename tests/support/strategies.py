@@ -53,12 +53,12 @@ def reduced_axes(draw, ndim):
     return tuple(a - ndim if draw(st.booleans()) else a for a in chosen)
 
 
-def signed(shape, seed=0):
+def normal(shape, seed=0):
     """Random signed cotangents, a different one at each place."""
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
-def pulled_back(rearrange, shape, g):
+def transpose(rearrange, shape, g):
     """The exact transpose of a function that only moves elements around (and pads with zeros), from NumPy's version.
 
     Applied to the numbers 1, 2, 3, … the function tells where each element of its result came from.

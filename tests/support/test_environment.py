@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.environment import ROOT, installed, optional
+from tests.support.environment import ROOT, is_installed, optional
 
 HOSTILE = {
     "HOME": "/nonexistent",
@@ -113,7 +113,7 @@ def test_what_is_not_installed_or_too_old_is_a_skip(tmp_path, monkeypatch):
     (tmp_path / "peer_for_tests").mkdir()  # a folder of that name is no package
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("peer_for_tests", "peer_for_tests.part", "no_such_thing", "no_such.thing"):
-        assert not installed(name)
+        assert not is_installed(name)
         with pytest.raises(pytest.skip.Exception, match=rf"^{name} is not installed: pip install '\.\[test\]'$"):
             optional(name, extra="test")
     assert optional("json", extra="test") is json

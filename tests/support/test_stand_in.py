@@ -23,7 +23,7 @@ needs_gxx = pytest.mark.skipif(cuda_shim.GXX is None, reason="kernels run on the
 
 
 @contextmanager
-def captured():
+def capture():
     """A list that holds the graph of the block and what memory that made, once it is over."""
     stream, pool, kept, held = cuda.Stream(non_blocking=True), CUPY.get_default_memory_pool(), [], []
     with stream, cuda.using_allocator(lambda size: kept.append(pool.malloc(size)) or kept[-1]):
@@ -100,7 +100,7 @@ def test_the_names_are_those_of_cupy():
 
 def test_a_graph_runs_on_what_its_inputs_hold_now():
     x, y = device(1, 2, 3), device(0, 0, 0)
-    with captured() as graph:
+    with capture() as graph:
         np.multiply(x, 2, out=y)
         y += 1
         y[0] = 5
@@ -116,7 +116,7 @@ def test_a_graph_runs_on_what_its_inputs_hold_now():
 
 def test_views_are_not_work():
     x = CUPY.asarray(np.arange(6.0).reshape(2, 3))
-    with captured() as graph:
+    with capture() as graph:
         view, turned, other, number = x[1], x.T, x.reshape(-1)[::2], x[0, 0]
         flat = x.T.reshape(-1)  # a copy
         view *= 2
@@ -150,7 +150,7 @@ def test_views_are_not_work():
 )
 def test_replaying_equals_running(f):
     x = CUPY.asarray(np.array([[0.5, 2.0], [-1.5, 0.25]]))
-    with captured() as graph:
+    with capture() as graph:
         y = f(x)
     x *= -1
     graph[0].launch()
@@ -161,7 +161,7 @@ def test_replaying_equals_running(f):
 
 def test_writing_is_recorded():
     x, y, index = device(1, 2, 3), device(0, 0, 0), device(0, 0, 2, dtype=np.int64)
-    with captured() as graph:
+    with capture() as graph:
         np.copyto(y, x)
         CUPY.add.at(y, index, x)
         x.fill(0)
@@ -176,7 +176,7 @@ def test_writing_is_recorded():
 def test_kernels_are_recorded():
     x, y = device(1, 2, dtype=np.float32), device(0, 0, dtype=np.float32)
     scale = CUPY.RawModule(code=SOURCE).get_function("scale")
-    with captured() as graph:
+    with capture() as graph:
         scale((1,), (32,), (x, y, np.float32(3), np.int32(2)))
         with pytest.raises(TypeError, match="argument 3: int64"):
             scale((1,), (32,), (x, y, np.float32(3), np.int64(2)))
@@ -277,7 +277,7 @@ def test_streams():
     outer.use()
 
 
-def forked(join=True):
+def fork(join=True):
     """A graph of x ← 0, then x ← 2x + 1 and y ← y + 1 on two streams, then y ← x + y if they are joined; x and y."""
     stream, other, x, y = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True), device(5), device(0)
     with stream:
@@ -299,7 +299,7 @@ def forked(join=True):
 
 
 def test_a_graph_waits_for_what_its_streams_waited_for_and_for_nothing_else():
-    graph, x, y = forked()
+    graph, x, y = fork()
     for count in range(1, 20):
         graph.launch()
         assert values(x) == [1] and values(y) == [2 * count]
@@ -321,7 +321,7 @@ def test_a_graph_waits_for_what_its_streams_waited_for_and_for_nothing_else():
 
 def test_streams_that_do_not_fit_a_graph():
     with pytest.raises(RuntimeError, match="does not wait for another's work"):
-        forked(join=False)
+        fork(join=False)
     stream, other = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True)
     stream.begin_capture()
     with pytest.raises(RuntimeError, match="waiting for what is not captured"):
@@ -356,7 +356,7 @@ def test_arrays_are_in_memory_of_the_allocator_in_use():
 
 def test_a_graph_needs_its_memory():
     x = device(1, 2)
-    with captured() as graph:
+    with capture() as graph:
         y = (x + 1) * 2
     graph[0].launch()
     assert values(y) == [4, 6]

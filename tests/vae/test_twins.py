@@ -16,7 +16,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
-from tests.support.peers import Derivatives, beside, disagreements
+from tests.support.peers import Derivatives, disagreements, with_each_peer
 from tests.support.vae import truth
 from tests.support.vae.settings import TRIED
 from vae.autoencoder import Autoencoder
@@ -145,7 +145,7 @@ def in_jax(jax: ModuleType, setting: Setting, parameters: Parameters, y: np.ndar
 TWINS = {"torch": in_torch, "jax": in_jax}
 
 
-@beside(SETTINGS)
+@with_each_peer(SETTINGS)
 def test_elbo_and_its_derivatives_agree(peer, row, ours):
     model, likelihood, random = row.model, row.likelihood, np.random.default_rng(0)
     parameters = truth.lively_parameters(model)

@@ -36,7 +36,7 @@ def contracted(ptx: str) -> list[str]:
 @pytest.fixture(scope="module", params=[(name, arch) for name in SOURCES for arch in ARCHITECTURES], ids="-".join)
 def made(request):
     name, arch = request.param
-    return nvrtc.compiled(source(name), arch)
+    return nvrtc.compile_source(source(name), arch)
 
 
 def test_kernels_compile_without_warnings(made):
@@ -56,7 +56,11 @@ def test_kernels_fit(made, record_property):
 def test_random_numbers_round_as_written(arch):
     """No operation is contracted or approximate, and numbers that flush to zero are flushed nowhere that shows."""
     drawn, kept = (
-        {name: text for name, text in nvrtc.compiled(source("streams"), arch, options).ptx.items() if "random" in name}
+        {
+            name: text
+            for name, text in nvrtc.compile_source(source("streams"), arch, options).ptx.items()
+            if "random" in name
+        }
         for options in (nvrtc.CUPY, ("-std=c++17", "-ftz=false", *nvrtc.CUPY[2:]))
     )
     assert {"random_bits", "random_normal_f32", "random_normal_f64"} <= drawn.keys()
@@ -73,7 +77,7 @@ def test_the_reader_of_ptx_sees_what_it_looks_for():
         (("__fsqrt_rn(__fadd_rn(x[1], x[2]))", "__dmul_rn(y[1], y[2])"), []),
         (("__expf(x[1])", "1"), ["mul.ftz.f32", "ex2.approx.ftz.f32"]),
     ):
-        ptx = nvrtc.compiled(program.format(*both), "sm_80").ptx["f"]
+        ptx = nvrtc.compile_source(program.format(*both), "sm_80").ptx["f"]
         assert sorted(contracted(ptx)) == sorted(found)
 
 
@@ -90,11 +94,11 @@ def test_spills_shared_memory_and_warnings_are_seen():
             #pragma unroll
             for (int i = 0; i < 64; i++) x[i] = held[i] + shared[i];
         }"""
-    made = nvrtc.compiled(text, "sm_80")
+    made = nvrtc.compile_source(text, "sm_80")
     assert "unused" in made.warnings
     assert made.usage["f"].spilled > 0 and made.usage["f"].shared == 1200
     with pytest.raises(ValueError, match="undefined"):
-        nvrtc.compiled("void f() { nothing(); }", "sm_80")
+        nvrtc.compile_source("void f() { nothing(); }", "sm_80")
 
 
 @pytest.fixture(scope="module")
@@ -133,5 +137,5 @@ def chain():
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_chains_compile_without_warnings(chain, arch):
-    made = nvrtc.compiled(chain, arch)
+    made = nvrtc.compile_source(chain, arch)
     assert made.warnings == "" and "chain" in made.ptx

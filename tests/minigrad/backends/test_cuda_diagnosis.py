@@ -16,7 +16,7 @@ from minigrad.backends.cuda import machine
 from minigrad.backends.numpy.backend import BACKEND as HOST
 from tests.support import fake_cupy
 from tests.support.environment import optional
-from tests.support.fake_cupy import CUDARuntimeError, cupy, raising
+from tests.support.fake_cupy import CUDARuntimeError, cupy, raiser
 
 WHEEL = "cupy-cuda13x 14.2.0"
 OPEN = (
@@ -27,7 +27,7 @@ CLOSED = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 
 
 def refused(monkeypatch, module, *wheels, **where) -> str:
     """The sentence with which a machine with this CuPy is refused."""
-    with fake_cupy.installed(monkeypatch, module, *wheels, **where), pytest.raises(backends.DeviceError) as caught:
+    with fake_cupy.install(monkeypatch, module, *wheels, **where), pytest.raises(backends.DeviceError) as caught:
         ours.load()
     said = str(caught.value)
     assert len(said.splitlines()) == 1 and said == said.strip() and not said.endswith("."), said
@@ -76,7 +76,7 @@ def test_a_driver_too_old(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("hidden", ["", "99", "-1", "GPU-none"])
 def test_gpus_hidden(monkeypatch, hidden):
-    with fake_cupy.installed(monkeypatch, cupy(CUDARuntimeError(100)), WHEEL):
+    with fake_cupy.install(monkeypatch, cupy(CUDARuntimeError(100)), WHEEL):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
         with pytest.raises(backends.DeviceError, match=f"^CUDA_VISIBLE_DEVICES='{hidden}' leaves no GPU to use: unset"):
             ours.load()
@@ -127,7 +127,7 @@ def test_several_cupys(monkeypatch):
 def test_a_cupy_that_is_broken(monkeypatch, tmp_path, source, said):
     (tmp_path / "cupy.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    with fake_cupy.installed(monkeypatch, None, WHEEL):
+    with fake_cupy.install(monkeypatch, None, WHEEL):
         del sys.modules["cupy"]
         with pytest.raises(backends.DeviceError) as caught:
             ours.load()
@@ -140,7 +140,7 @@ def test_something_else_of_that_name(monkeypatch, tmp_path):
     (tmp_path / "cupy").mkdir()
     (tmp_path / "cupy" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    with fake_cupy.installed(monkeypatch, None):
+    with fake_cupy.install(monkeypatch, None):
         del sys.modules["cupy"]
         with pytest.raises(backends.DeviceError, match=r"is not CuPy but .*__init__.py: rename or remove that"):
             ours.load()
@@ -179,7 +179,7 @@ def test_a_gpu_too_old(monkeypatch):
 
 
 def test_kernels_that_do_not_run(monkeypatch):
-    failing = lambda error: cupy(arange=raising(error))
+    failing = lambda error: cupy(arange=raiser(error))
     said = refused(monkeypatch, failing(CUDARuntimeError(209)), WHEEL)
     assert said.startswith("kernels do not compile and run on the GPU (cudaErrorNoKernelImageForDevice: ")
     assert said.endswith("pip install --force-reinstall '.[cuda13]' in minigrad's folder")
@@ -195,9 +195,9 @@ def test_kernels_that_do_not_run(monkeypatch):
 
 def test_a_gpu_that_works(monkeypatch):
     monkeypatch.setattr(ours, "_backend", lambda module: replace(HOST, name="cupy"))
-    with fake_cupy.installed(monkeypatch, cupy(), WHEEL):
+    with fake_cupy.install(monkeypatch, cupy(), WHEEL):
         assert ours.load().name == "cupy" and ours.load().guard is None
-    with fake_cupy.installed(monkeypatch, cupy(count=2), WHEEL):
+    with fake_cupy.install(monkeypatch, cupy(count=2), WHEEL):
         assert ours.load().guard is not None
 
 

@@ -22,8 +22,8 @@ from tests.support.fake_cupy import Array, CUBLASError, CUDARuntimeError, OutOfM
 )
 def test_a_gpu_out_of_memory(gpu, error, what):
     module = fake_cupy.cupy()
-    module.exp = fake_cupy.raising(error)
-    gpu(xp=module, from_host=fake_cupy.raising(error))
+    module.exp = fake_cupy.raiser(error)
+    gpu(xp=module, from_host=fake_cupy.raiser(error))
     with pytest.raises(
         mg.OutOfMemoryError, match=rf"^exp\(float32\[4, 5\]\): not enough memory on the GPU {what}: use a "
     ):
@@ -31,7 +31,7 @@ def test_a_gpu_out_of_memory(gpu, error, what):
     message = rf"^to_device\(float64\[2, 3\], 'cuda'\): not enough memory on the GPU {what}: use a smaller batch$"
     with pytest.raises(MemoryError, match=message):
         mg.to_device({"w": np.ones((2, 3))}, "cuda")
-    module.cuda.runtime.memGetInfo = fake_cupy.raising(CUDARuntimeError(700))
+    module.cuda.runtime.memGetInfo = fake_cupy.raiser(CUDARuntimeError(700))
     with pytest.raises(
         mg.OutOfMemoryError, match=r"^exp\(float32\[4, 5\]\): not enough memory on the GPU \((?!.*free)"
     ):
@@ -41,12 +41,12 @@ def test_a_gpu_out_of_memory(gpu, error, what):
 def test_a_gpu_that_fails(gpu):
     module = fake_cupy.cupy()
     gpu(xp=module)
-    module.exp = fake_cupy.raising(CUDARuntimeError(700))
+    module.exp = fake_cupy.raiser(CUDARuntimeError(700))
     with pytest.raises(
         mg.DeviceError, match=r"^exp\(float32\[3\]\): cudaErrorIllegalAddress: .*; the GPU failed, start anew"
     ):
         mg.exp(Array(3))
-    module.exp = fake_cupy.raising(RuntimeError("not CuPy's"))
+    module.exp = fake_cupy.raiser(RuntimeError("not CuPy's"))
     with pytest.raises(RuntimeError, match=r"^not CuPy's$"):
         mg.exp(Array(3))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 
-def test_levels_are_done_again_in_order(device, there):
-    x, y, z, w = there([np.ones(5), np.zeros(5), np.zeros(5), np.zeros(5)])
+def test_levels_are_done_again_in_order(device, to_gpu):
+    x, y, z, w = to_gpu([np.ones(5), np.zeros(5), np.zeros(5), np.zeros(5)])
 
     def add(a, b, out):
         return lambda: device.xp.add(a, b, out=out)
@@ -22,10 +22,10 @@ def test_levels_are_done_again_in_order(device, there):
     assert held >= 0
 
 
-def test_matmul_can_be_recorded_and_memory_on_the_way_is_counted(device, there):
+def test_matmul_can_be_recorded_and_memory_on_the_way_is_counted(device, to_gpu):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((8, 300)), rng.standard_normal((300, 8))
-    x1, x2, y = there([a, b, np.zeros((8, 8))])
+    x1, x2, y = to_gpu([a, b, np.zeros((8, 8))])
     again, held = device.recorder.record([[lambda: device.recorder.matmul(x1, x2, y)]])
     again()
     np.testing.assert_allclose(device.to_host(y), a @ b, atol=1e-12 * 300)
@@ -35,8 +35,8 @@ def test_matmul_can_be_recorded_and_memory_on_the_way_is_counted(device, there):
     assert held >= 4 * y.nbytes  # partial sums: 300 numbers of k are divided over four blocks
 
 
-def test_an_error_ends_the_recording(device, there):
-    x, y = there([np.ones(3), np.zeros(3)])
+def test_an_error_ends_the_recording(device, to_gpu):
+    x, y = to_gpu([np.ones(3), np.zeros(3)])
 
     def fail():
         raise KeyError("broken")
@@ -50,13 +50,13 @@ def test_an_error_ends_the_recording(device, there):
     assert device.to_host(y).tolist() == [3, 3, 3]
 
 
-def test_generated_kernels_are_launched_by_name(device, there):
+def test_generated_kernels_are_launched_by_name(device, to_gpu):
     source = """
 extern "C" __global__ void twice(double* p0, double* p1) {
     const int i = blockIdx.x * 256 + threadIdx.x;
     if (i < 300) p1[i] = 2 * p0[i];
 }
 """
-    x, y = there([np.arange(300.0), np.zeros(300)])
+    x, y = to_gpu([np.arange(300.0), np.zeros(300)])
     device.recorder.compile(source)("twice", 2, [x, y])
     assert device.to_host(y).tolist() == (2 * np.arange(300.0)).tolist()

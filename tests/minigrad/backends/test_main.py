@@ -24,7 +24,7 @@ def printed(capsys, monkeypatch):
     monkeypatch.setattr(ours, "_backend", lambda module: replace(HOST, name="cupy", device="cuda", xp=module))
 
     def run(module, *wheels, **where):
-        with fake_cupy.installed(monkeypatch, module, *wheels, **where), mock.patch.dict(backends._by_device):
+        with fake_cupy.install(monkeypatch, module, *wheels, **where), mock.patch.dict(backends._by_device):
             backends._by_device.pop("cuda", None)
             with mock.patch.dict(backends._by_type):
                 assert main(["--json"]) == 0
@@ -45,7 +45,7 @@ def test_without_a_gpu_it_says_what_to_install(capsys, monkeypatch):
         raise backends.DeviceError("no CuPy here: install it")
 
     monkeypatch.setattr(backends, "get", get)
-    with fake_cupy.installed(monkeypatch, None):
+    with fake_cupy.install(monkeypatch, None):
         assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:2] == ["cpu", "python"]
@@ -66,7 +66,7 @@ def test_gpus_are_named(printed, tmp_path):
 
 
 def test_what_is_known_of_a_gpu_that_cannot_be_used(printed):
-    found = printed(cupy(arange=fake_cupy.raising(CUDARuntimeError(209))), WHEEL)
+    found = printed(cupy(arange=fake_cupy.raiser(CUDARuntimeError(209))), WHEEL)
     assert list(found) == ["cupy", "driver", "runtime", "compiler", "gpu0", "absent"]
     assert found["absent"].startswith("kernels do not compile and run on the GPU (cudaErrorNoKernelImage")
     found = printed(cupy(count=CUDARuntimeError(35), driver=12040), WHEEL)

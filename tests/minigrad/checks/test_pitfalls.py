@@ -11,7 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad.checks import GradientError, KinkError, check_grads
 from minigrad.core.rules import custom
-from tests.support.strategies import signed
+from tests.support.strategies import normal
 
 INF, NAN = math.inf, math.nan
 
@@ -24,15 +24,15 @@ def _square(b, x, out=None):
 
 @pytest.mark.parametrize("size", [1, 500, 2_000])
 @pytest.mark.parametrize("mode", ["forward", "reverse", "both"])
-def test_tolerance_does_not_grow_with_the_size_of_an_array(size, mode, new):
+def test_tolerance_does_not_grow_with_the_size_of_an_array(size, mode, make_primitive):
     """JAX's check is vacuous past 500 float32 outputs. Here one element of any number is wrong by a thousandth."""
-    x, wrong = np.abs(signed((size,))) + 0.5, np.ones(size)
+    x, wrong = np.abs(normal((size,))) + 0.5, np.ones(size)
     wrong[size // 2] = 1.001
     rules = lambda jvp, vjp: (lambda t, x: 2 * x * jvp * t, lambda g, x: 2 * x * vjp * g)
     factors = {"forward": (wrong, 1.0), "reverse": (1.0, wrong), "both": (wrong, wrong)}[mode]
-    check_grads(new(_square, *rules(1.0, 1.0)), (x,), order=1)
+    check_grads(make_primitive(_square, *rules(1.0, 1.0)), (x,), order=1)
     with pytest.raises(GradientError):
-        check_grads(new(_square, *rules(*factors)), (x,), order=1)
+        check_grads(make_primitive(_square, *rules(*factors)), (x,), order=1)
 
 
 @pytest.mark.parametrize(
@@ -46,18 +46,18 @@ def test_infinite_differences_are_not_taken_for_zero(f):
         check_grads(f, (np.array([1.0, 2.0]),), order=1)
 
 
-def test_a_gradient_that_is_nan_is_wrong(new):
+def test_a_gradient_that_is_nan_is_wrong(make_primitive):
     """NaN compares as not larger than a tolerance."""
     spoilt, same = np.array([1.0, NAN]), lambda b, x, out=None: x + 0
-    forward = new(same, lambda t: spoilt * t, lambda g: g)
-    reverse = new(same, lambda t: t, lambda g: spoilt * g)
+    forward = make_primitive(same, lambda t: spoilt * t, lambda g: g)
+    reverse = make_primitive(same, lambda t: t, lambda g: spoilt * g)
     for f, mode in ((forward, "forward"), (reverse, "reverse")):
         for modes in ((mode,), ("forward", "reverse")):
             with pytest.raises(GradientError, match=f"{mode} mode"):
                 check_grads(f, (np.array([1.0, 2.0]),), order=1, modes=modes)
 
 
-def test_directions_are_many_and_random(new):
+def test_directions_are_many_and_random(make_primitive):
     """A checker with one fixed direction: here the derivative is right along the first that is asked for, and ones."""
     first = []
 
@@ -67,24 +67,24 @@ def test_directions_are_many_and_random(new):
         known = np.linalg.qr(np.stack([first[0], np.ones(5)], 1))[0]
         return t + 0.5 * (t - known @ (known.T @ t))
 
-    f = new(lambda b, x, out=None: x + 0, jvp, lambda g: g)
-    check_grads(f, (signed((5,)),), order=1, modes=("forward",), directions=1)
+    f = make_primitive(lambda b, x, out=None: x + 0, jvp, lambda g: g)
+    check_grads(f, (normal((5,)),), order=1, modes=("forward",), directions=1)
     first.clear()
     with pytest.raises(GradientError, match="order 1, forward mode"):
-        check_grads(f, (signed((5,)),), order=1, modes=("forward",))
+        check_grads(f, (normal((5,)),), order=1, modes=("forward",))
     seeds = []
     for seed in (0, 1):
-        seen = new(lambda b, x, out=None: x + 0, lambda t: seeds.append(np.array(t)) or t, lambda g: g)
-        check_grads(seen, (signed((5,)),), order=1, seed=seed)
+        seen = make_primitive(lambda b, x, out=None: x + 0, lambda t: seeds.append(np.array(t)) or t, lambda g: g)
+        check_grads(seen, (normal((5,)),), order=1, seed=seed)
     assert len({tuple(t) for t in seeds}) == 6
 
 
 @pytest.mark.parametrize("f", [lambda x: x, mg.transpose, lambda x: x[::-1], mg.ravel, lambda x: np.reshape(x, (3, 2))])
-def test_a_function_that_returns_a_view_of_its_input_is_checked(f, new):
+def test_a_function_that_returns_a_view_of_its_input_is_checked(f, make_primitive):
     """chainer#488: a difference of two views of one array, moved in place, is 0."""
-    x = signed((2, 3))
+    x = normal((2, 3))
     check_grads(f, (x,))
-    lost = new(
+    lost = make_primitive(
         lambda b, x, out=None: f(x), lambda t: 0 * f(t), lambda g: mg.zeros_like(mg.reshape(g, (2, 3))), view_of=0
     )
     with pytest.raises(GradientError, match="order 1"):
@@ -98,21 +98,23 @@ def test_a_kink_nearby_is_not_reported_as_a_wrong_gradient(distance):
         check_grads(lambda x: mg.relu(x) * mg.sin(x), (np.array([distance, 1.0, -distance]),), order=1)
 
 
-def test_a_kink_is_no_excuse_for_a_wrong_gradient(new):
-    wrong = new(lambda b, x, out=None: b.xp.maximum(x, 0), lambda t, x: 1.01 * t * (x > 0), lambda g, x: g * (x > 0))
+def test_a_kink_is_no_excuse_for_a_wrong_gradient(make_primitive):
+    wrong = make_primitive(
+        lambda b, x, out=None: b.xp.maximum(x, 0), lambda t, x: 1.01 * t * (x > 0), lambda g, x: g * (x > 0)
+    )
     with pytest.raises(GradientError) as caught:
         check_grads(wrong, (np.array([1e-3, 1.0]),), order=1)
     assert not isinstance(caught.value, KinkError)
 
 
-def test_float16_arguments_are_checked_and_not_waved_through(new):
+def test_float16_arguments_are_checked_and_not_waved_through(make_primitive):
     """jax#7742: the step is lost in float16, and every difference is exactly zero."""
-    x = signed((4,)).astype(np.float16)
+    x = normal((4,)).astype(np.float16)
     check_grads(mg.sin, (x,))
 
     def sine(scale):
         pushed, pulled = lambda t, x: scale * mg.cos(x) * t, lambda g, x: scale * mg.cos(x) * g
-        return new(lambda b, x, out=None: b.xp.sin(x), pushed, pulled)
+        return make_primitive(lambda b, x, out=None: b.xp.sin(x), pushed, pulled)
 
     check_grads(sine(1), (x,))
     for scale in (1.001, 0):
@@ -167,8 +169,8 @@ def test_an_unfit_function_is_told_so_in_one_sentence(f, message):
 
 
 @pytest.mark.parametrize("modes", [("forward",), ("reverse",), ("forward", "reverse")], ids=" and ".join)
-def test_a_rule_missing_for_a_mode_is_named_by_the_checker(modes, new):
-    without = new(lambda b, x, out=None: x * x)
+def test_a_rule_missing_for_a_mode_is_named_by_the_checker(modes, make_primitive):
+    without = make_primitive(lambda b, x, out=None: x * x)
     with pytest.raises(mg.MissingRuleError, match=rf"'{without.name}' has no derivative rule, so \w+ mode"):
         check_grads(lambda x: mg.sum(mg.sin(without(x))), (np.array([1.0, 2.0]),), modes=modes)
 
@@ -176,8 +178,8 @@ def test_a_rule_missing_for_a_mode_is_named_by_the_checker(modes, new):
 @pytest.mark.parametrize(
     ("mode", "use"), [("reverse", mg.grad), ("forward", lambda f: lambda x: mg.jvp(f, (x,), (x,)))]
 )
-def test_a_missing_rule_is_named_and_never_a_silent_zero(mode, use, new, xp):
-    without = new(lambda b, x, out=None: b.xp.multiply(x, x))
+def test_a_missing_rule_is_named_and_never_a_silent_zero(mode, use, make_primitive, xp):
+    without = make_primitive(lambda b, x, out=None: b.xp.multiply(x, x))
     with pytest.raises(mg.MissingRuleError, match=f"'{without.name}' has no derivative rule, so {mode} mode"):
         use(lambda x: mg.sum(mg.sin(without(x))))(xp.asarray([1.0, 2.0]))
     with pytest.raises(ValueError, match=f"'{without.name}' states x in one mode only"):

@@ -10,9 +10,9 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
-from tests.support.host import to_host
 from tests.support.oracles import assert_close
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 
 def layer(x, w):
@@ -26,7 +26,7 @@ def chain(x, w, wrap, depth=6):
 
 
 def test_checkpoint_gives_the_same_bits(on_device):
-    x, w = on_device((signed((4, 3)), signed((3, 3), 1)))
+    x, w = on_device((normal((4, 3)), normal((3, 3), 1)))
     plain = mg.value_and_grad(lambda x, w: chain(x, w, lambda f: f), (0, 1))(x, w)
     saved = mg.value_and_grad(lambda x, w: chain(x, w, mg.checkpoint), (0, 1))(x, w)
     for a, b in zip(tree.flatten(plain)[0], tree.flatten(saved)[0], strict=True):
@@ -34,10 +34,10 @@ def test_checkpoint_gives_the_same_bits(on_device):
 
 
 def test_checkpoint_at_every_order_and_in_every_mode(on_device):
-    x, w = on_device((signed((2, 3)), 0.5 * signed((3, 3), 1)))
+    x, w = on_device((normal((2, 3)), 0.5 * normal((3, 3), 1)))
     plain = lambda w: chain(x, w, lambda f: f, 3)
     saved = lambda w: chain(x, w, mg.checkpoint, 3)
-    t = on_device(signed((3, 3), 2))
+    t = on_device(normal((3, 3), 2))
     assert_close(to_host(mg.jvp(saved, (w,), (t,))[1]), to_host(mg.jvp(plain, (w,), (t,))[1]))
     assert_close(to_host(mg.hvp(saved, w, t)), to_host(mg.hvp(plain, w, t)))
     for f in (
@@ -50,7 +50,7 @@ def test_checkpoint_at_every_order_and_in_every_mode(on_device):
 
 def test_checkpoint_closing_over_traced_values(on_device):
     """What the function uses without being given it gets its gradient too: inputs, intermediates, outer levels."""
-    x, w = on_device((signed((3,)), signed((3,), 1)))
+    x, w = on_device((normal((3,)), normal((3,), 1)))
 
     def f(x, w, wrap):
         h = mg.sin(w)
@@ -70,7 +70,7 @@ def test_checkpoint_with_nothing_given(xp):
 
 
 def test_nested_checkpoints(on_device):
-    x, w = on_device((signed((2, 3)), signed((3, 3), 1)))
+    x, w = on_device((normal((2, 3)), normal((3, 3), 1)))
     block = lambda wrap: lambda x, w: wrap(layer)(wrap(layer)(x, w), w)
     f = lambda outer, inner: lambda w: mg.sum(outer(block(inner))(outer(block(inner))(x, w), w) ** 2)
     keep = lambda g: g
@@ -159,7 +159,7 @@ def noisy_chain(wrap, key, depth=50):
 
 def test_a_long_chain_with_noise_has_the_same_bits_with_checkpoints(on_device):
     """Value and gradient of 50 layers with 50 draws; and the draws do matter."""
-    x, key = on_device((signed((30,)), mg.random.key(1)))
+    x, key = on_device((normal((30,)), mg.random.key(1)))
     value, gradient = mg.value_and_grad(noisy_chain(lambda f: f, key))(x)
     saved_value, saved = mg.value_and_grad(noisy_chain(mg.checkpoint, key))(x)
     assert np.array_equal(to_host(value), to_host(saved_value)) and np.array_equal(to_host(gradient), to_host(saved))

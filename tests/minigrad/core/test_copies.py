@@ -105,8 +105,8 @@ def test_there_is_one_primitive_of_a_name_and_one_backend_of_a_device():
         assert copy.copy(one) is copy.deepcopy(one) is pickle.loads(pickle.dumps(one)) is one
 
 
-def test_a_primitive_that_is_not_here_is_named(new):
-    made = new(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
+def test_a_primitive_that_is_not_here_is_named(make_primitive):
+    made = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
     data = pickle.dumps(mg.trace(made)(np.ones(2)))
     assert same(pickle.loads(data)(np.ones(2)), np.full(2, 2.0))
     del primitives[made.name]

@@ -6,7 +6,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core.forward import Forward, ForwardTracer
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 
 def test_a_value_and_its_tangent_go_through_together(xp):
@@ -34,7 +34,7 @@ def test_a_value_of_another_level_is_a_constant_here(xp):
         assert float(outer.lower(product)[1]) == 2 and float(outer.lower(tangent)[1]) == 1
 
 
-def test_a_tangent_of_another_shape_is_noticed(new, xp):
-    wrong = new(lambda b, x, out=None: b.xp.sin(x), lambda t: mg.sum(t), lambda g: g)
+def test_a_tangent_of_another_shape_is_noticed(make_primitive, xp):
+    wrong = make_primitive(lambda b, x, out=None: b.xp.sin(x), lambda t: mg.sum(t), lambda g: g)
     with pytest.raises(AssertionError, match=r"the jvp of 'made_\d+' gave \(\) for \(2,\)"):
         mg.jvp(wrong, (xp.ones(2),), (xp.ones(2),))

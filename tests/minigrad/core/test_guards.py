@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.host import to_host
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 
 @pytest.fixture
 def arrays(on_device):
     """x and a constant c to multiply it with."""
-    return on_device((signed((3, 4)), signed((3, 4), 1)))
+    return on_device((normal((3, 4)), normal((3, 4), 1)))
 
 
 def refused(pullback, g, what=""):
@@ -350,5 +350,5 @@ def test_a_change_undone_in_time_is_none(arrays):
     refused(pullback, c)
     x[0, 0] -= 1
     before = to_host(x)[0, 0]
-    if before == signed((3, 4))[0, 0]:  # adding and subtracting 1 rounded back to the same number
+    if before == normal((3, 4))[0, 0]:  # adding and subtracting 1 rounded back to the same number
         pullback(c)

@@ -36,9 +36,9 @@ from minigrad.core.guards import Guards
 from minigrad.core.interpreter import Tracer, concrete
 from minigrad.core.reverse import Reverse
 from minigrad.core.rules import Rule
-from tests.support.host import to_host
 from tests.support.strategies import arrays as eighths
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 SHAPES = [(2, 3), (3, 2), (2, 2), (1, 3), (3,), ()]
 ROUNDING = 1e-12  # a few dozen operations on numbers below e⁴
@@ -395,7 +395,7 @@ class Machine(RuleBasedStateMachine):
         """What is still pending is pulled, twice."""
         for pending in 2 * self.pending:
             self.only_the_user_writes()
-            values = [signed(shape) for shape in pending.shapes]
+            values = [normal(shape) for shape in pending.shapes]
             self.check(pending, [self.hold(self.on_device(g.copy()), g) for g in map(np.array, values)])
         self.only_the_user_writes()
 

@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 X = np.random.default_rng(0).normal(size=(2, 3, 4))
 M = np.random.default_rng(1).normal(size=(4, 4))

@@ -8,7 +8,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core.interpreter import Interpreter, Primitive, current, primitive, primitives
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 # Traced values that got away
 

@@ -8,7 +8,7 @@ import pytest
 from minigrad.core import leaves
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.reverse import Reverse
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 
 def test_derivatives_need_floating_arrays(xp):

@@ -19,9 +19,9 @@ import pytest
 import minigrad as mg
 from minigrad.core.interpreter import Interpreter, Primitive, current, primitives
 from minigrad.core.rules import custom
-from tests.support.host import to_host
 from tests.support.oracles import assert_close
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 
 def by_tape(f, x):
@@ -85,7 +85,7 @@ def run_in_threads(count, work):
 
 def test_threads_with_different_transforms_do_not_see_each_other(impatient, on_device):
     """Eight threads, each through all transforms fifty times, each beginning with another one."""
-    x_host = signed((5,))
+    x_host = normal((5,))
     x, names = on_device(x_host), list(USES)
 
     def work(i):
@@ -99,13 +99,13 @@ def test_threads_with_different_transforms_do_not_see_each_other(impatient, on_d
 
 
 def test_one_pullback_serves_many_threads_at_once(impatient, on_device):
-    x_host = signed((5,))
+    x_host = normal((5,))
     f = lambda x: mg.checkpoint(lambda x: mg.sin(x) * x)(x) + mg.exp(x)
     _, pullback = mg.vjp(f, on_device(x_host))
     slope = np.cos(x_host) * x_host + np.sin(x_host) + np.exp(x_host)
 
     def work(i):
-        g = signed((5,), i)
+        g = normal((5,), i)
         for _ in range(100):
             assert_close(to_host(pullback(on_device(g))[0]), g * slope)
 
@@ -125,7 +125,7 @@ def test_a_thread_started_while_tracing_computes_with_plain_arrays(xp):
 
 def test_workers_of_a_pool_start_every_task_at_the_bottom(impatient, on_device):
     """A task that fails half way leaves nothing to the next one on its thread."""
-    x_host = signed((5,))
+    x_host = normal((5,))
     x, bottom = on_device(x_host), current()
 
     def task(i):

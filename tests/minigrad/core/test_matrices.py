@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.host import to_host
 from tests.support.oracles import assert_close
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
@@ -16,13 +16,13 @@ from tests.support.strategies import signed
     ("x_shape", "y_shape"), [((2, 3), (4,)), ((), (2, 2)), ((3,), ()), ((0,), (2,)), ((2,), (0, 3))]
 )
 def test_jacobian(mode, x_shape, y_shape, on_device):
-    a = signed((*y_shape, *x_shape))
+    a = normal((*y_shape, *x_shape))
     moved = on_device(a)
 
     def f(x):
         return mg.sum(moved * x, tuple(range(len(y_shape), a.ndim))) ** 3
 
-    x = signed(x_shape, 1)
+    x = normal(x_shape, 1)
     y = np.sum(a * x, axis=tuple(range(len(y_shape), a.ndim)))
     found = mg.jacobian(f, mode=mode)(on_device(x))
     assert found.dtype == np.float64
@@ -58,13 +58,13 @@ def test_hessian_is_symmetric_and_agrees_with_every_way(on_device):
         mg.jacobian(mg.jacobian(f, mode="forward"), mode="forward"),
     ):
         assert_close(to_host(h(moved)), expected)
-    v = signed((3,))
+    v = normal((3,))
     assert_close(to_host(mg.hvp(f, moved, on_device(v))), np.array(expected) @ v)
 
 
 def test_hvp_on_a_tree(on_device):
     f = lambda p: mg.sum(p["a"] ** 2 * p["b"])
-    p, v = ({"a": signed((3,), i), "b": signed((3,), i + 1)} for i in (0, 7))
+    p, v = ({"a": normal((3,), i), "b": normal((3,), i + 1)} for i in (0, 7))
     found = mg.hvp(f, on_device(p), on_device(v))
     assert_close(to_host(found["a"]), 2 * p["b"] * v["a"] + 2 * p["a"] * v["b"])
     assert_close(to_host(found["b"]), 2 * p["a"] * v["a"])

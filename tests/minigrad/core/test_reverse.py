@@ -9,7 +9,7 @@ import minigrad as mg
 from minigrad.core.arrays import Shaped
 from minigrad.core.interpreter import Interpreter, current
 from minigrad.core.reverse import Reverse, accumulate, entry_being_pulled
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 
 def names(tape):
@@ -95,11 +95,11 @@ def test_in_nested_derivatives_it_is_the_innermost_walk_and_a_replay_is_its_chec
     assert current() is not watch
 
 
-def test_an_error_on_the_way_back_leaves_nothing_behind(new, xp):
+def test_an_error_on_the_way_back_leaves_nothing_behind(make_primitive, xp):
     def refuse(g):
         raise RuntimeError("no way back")
 
-    broken = new(lambda b, x, out=None: b.xp.multiply(x, 2, out=out), lambda t: 2 * t, refuse)
+    broken = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out), lambda t: 2 * t, refuse)
     with pytest.raises(RuntimeError, match="no way back"):
         mg.grad(lambda x: mg.sum(broken(x)))(xp.ones(2))
     assert entry_being_pulled() is None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.strategies import signed
+from tests.support.strategies import normal
 
 
 def layer(x, w):
@@ -80,7 +80,7 @@ def test_no_reference_cycles_and_flat_memory(kind, on_device):
 
     Blocks of memory are counted, which every object is at least one of, with an array's numbers or without.
     """
-    w, x = on_device((signed((20, 20)), signed((50, 20), 1)))
+    w, x = on_device((normal((20, 20)), normal((50, 20), 1)))
     warmed_up, steps = 200, 1000  # NumPy and Python fill stores of freed blocks at first
     gc.collect()
     gc.disable()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 
 def test_tape(xp):

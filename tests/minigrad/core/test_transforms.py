@@ -11,9 +11,9 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
-from tests.support.host import to_host
 from tests.support.oracles import assert_close, rounding
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 
 def slope(f):
@@ -45,7 +45,7 @@ def test_third_derivatives_in_all_mixtures_of_modes(first, second, third, xp):
 @pytest.mark.parametrize("first", ["reverse", "forward"])
 def test_third_derivatives_of_arrays_in_all_mixtures_of_modes(first, second, third, on_device):
     """∂³/∂xᵢ∂xⱼ∂xₖ of Σₘ vₘ sin(Wx)ₘ is −Σₘ vₘ cos(Wx)ₘ Wₘᵢ Wₘⱼ Wₘₖ; the same through a checkpoint."""
-    w, v, x = 0.7 * signed((4, 3)), signed((4,), 1), signed((3,), 2)
+    w, v, x = 0.7 * normal((4, 3)), normal((4,), 1), normal((3,), 2)
     moved_w, moved_v = on_device((w, v))
     expected = -np.einsum("m,mi,mj,mk->ijk", v * np.cos(w @ x), w, w, w)
     for wrap in (lambda f: f, mg.checkpoint):
@@ -230,15 +230,15 @@ def test_value_and_grad_computes_the_function_once(xp):
 
 
 def test_pullback_may_be_used_again(on_device):
-    _, pullback = mg.vjp(lambda x: mg.exp(x) * x, on_device(signed((3,))))
-    g, h = on_device(signed((3,), 1)), on_device(signed((3,), 2))
+    _, pullback = mg.vjp(lambda x: mg.exp(x) * x, on_device(normal((3,))))
+    g, h = on_device(normal((3,), 1)), on_device(normal((3,), 2))
     first, second, again = pullback(g)[0], pullback(h)[0], pullback(g)[0]
     assert np.array_equal(to_host(first), to_host(again)) and not np.array_equal(to_host(first), to_host(second))
     assert_close(to_host(pullback(on_device(to_host(g) + to_host(h)))[0]), to_host(first) + to_host(second))
 
 
 def test_pullback_is_linear_and_differentiable_in_its_cotangent(on_device):
-    x, g = on_device(signed((3,))), on_device(signed((3,), 1))
+    x, g = on_device(normal((3,))), on_device(normal((3,), 1))
     f = lambda x: mg.sin(x) * x[::-1]
     _, transpose_twice = mg.vjp(lambda g: mg.vjp(f, x)[1](g)[0], g)
     (found,) = transpose_twice(g)  # the transpose of the transpose is the jvp

@@ -11,9 +11,9 @@ import minigrad as mg
 from minigrad.core import vectors
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.reverse import Reverse
-from tests.support.host import to_host
 from tests.support.oracles import assert_close
-from tests.support.strategies import broadcasting, signed
+from tests.support.strategies import broadcasting, normal
+from tests.support.transfer import to_host
 
 
 def sum_naively(g, shape):
@@ -28,7 +28,7 @@ def sum_naively(g, shape):
 def test_sums_back_are_the_transpose_of_broadcasting(data, on_device):
     shapes, wide = data.draw(broadcasting(1))
     shape = shapes[0]
-    g, x = signed(wide, 1), signed(shape, 2)
+    g, x = normal(wide, 1), normal(shape, 2)
     assert_close(to_host(vectors.sum_back(on_device(g), shape)), sum_naively(g, shape))
     assert np.array_equal(to_host(vectors.broadcast(on_device(x), wide)), np.broadcast_to(x, wide))
     back = mg.vjp(lambda x: vectors.broadcast(x, wide), on_device(x))[1](on_device(g))[0]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.host import to_host
 from tests.support.oracles import assert_close, rounding
-from tests.support.strategies import arrays, broadcasting, signed
+from tests.support.strategies import arrays, broadcasting, normal
+from tests.support.transfer import to_host
 
 INF = math.inf
 
@@ -45,7 +45,7 @@ def test_broadcasting(name, data, on_device):
     expected = np.where(a > b, a, b) if name == "where" else getattr(np, name)(a, b)
     y, pullback = mg.vjp(f, *on_device((a, b)))
     assert np.array_equal(to_host(y), expected) and y.dtype == np.float64
-    g = signed(expected.shape)
+    g = normal(expected.shape)
     slopes = PARTIALS[name](*np.broadcast_arrays(a, b))
     for gradient, slope, x in zip(pullback(on_device(g)), slopes, (a, b)):
         assert_close(to_host(gradient), spread(slope * g, x.shape))

@@ -18,19 +18,19 @@ from minigrad.checks.catalogue.formulas import (
     unshuffle,
 )
 from minigrad.core.interpreter import Interpreter, primitives
-from tests.support.calls import chosen
+from tests.support.calls import draw_choices
 from tests.support.environment import optional
-from tests.support.host import to_host
 from tests.support.oracles import assert_close, inner, rounding
-from tests.support.strategies import signed
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
 
 
-@given(problem=chosen(any_problem))
+@given(problem=draw_choices(any_problem))
 def test_three_primitives_are_one_trilinear_form(problem, on_device):
     """⟨conv(x, w), g⟩ = ⟨x, conv_input(g, w)⟩ = ⟨w, conv_kernel(x, g)⟩, from the primitives alone."""
-    x, w, how = signed(problem.x, 1), signed(problem.w, 2), problem.how
+    x, w, how = normal(problem.x, 1), normal(problem.w, 2), problem.how
     y = to_host(primitives["conv"](*on_device((x, w)), **how))
-    g = signed(y.shape, 3)
+    g = normal(y.shape, 3)
     gx = to_host(primitives["conv_input"](*on_device((g, w)), **how, size=x.shape[1:3]))
     gw = to_host(primitives["conv_kernel"](*on_device((x, g)), **how, kernel=w.shape[:2]))
     scale = max(1.0, float(np.sum(np.abs(y * g))))
@@ -49,7 +49,7 @@ def test_every_derivative_of_a_convolution_is_one(on_device):
             self.seen.add(primitive.name)
             return self.parent.process(primitive, args, params)
 
-    x, w = on_device((signed((2, 4, 4, 2)), signed((3, 3, 2, 2), 1)))
+    x, w = on_device((normal((2, 4, 4, 2)), normal((3, 3, 2, 2), 1)))
     with Names() as names:
         mg.hvp(lambda w: mg.sum(mg.grad(lambda x, w: mg.sum(mg.conv2d(x, w, 2) ** 2))(x, w) ** 2), w, w)
     products = {name for name in names.seen if name in ("matmul", "einsum", "gather", "scatter_add", "pad", "slice")}
@@ -59,7 +59,7 @@ def test_every_derivative_of_a_convolution_is_one(on_device):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_third_derivative_of_a_convolution_squared(stride, on_device):
     """‖conv(x, w)‖² is quadratic in each argument: ∂²/∂w² along t twice is 2‖conv(x, t)‖², exactly."""
-    x, w, t = signed((2, 5, 4, 2)), signed((3, 3, 2, 3), 1), signed((3, 3, 2, 3), 2)
+    x, w, t = normal((2, 5, 4, 2)), normal((3, 3, 2, 3), 1), normal((3, 3, 2, 3), 2)
     moved = on_device((x, w, t))
     f = lambda x, w: mg.sum(mg.conv2d(x, w, stride) ** 2)
     h = mg.hvp(lambda w: f(moved[0], w), moved[1], moved[2])
@@ -75,7 +75,7 @@ def test_third_derivative_of_a_convolution_squared(stride, on_device):
 @pytest.mark.parametrize("size", [(5, 6), (1, 7), (8, 4)])
 def test_same_padding_gives_one_output_a_stride(k, stride, size, on_device):
     """⌈n/s⌉ rows; of an odd number of rows to add, the extra one goes below."""
-    x, w = signed((1, *size, 2)), signed((k, k, 2, 1), 1)
+    x, w = normal((1, *size, 2)), normal((k, k, 2, 1), 1)
     totals = [max((-(-n // stride) - 1) * stride + k - n, 0) for n in size]
     expected = convolve(x, w, (stride, stride), tuple((t // 2, t - t // 2) for t in totals))
     y = to_host(mg.conv2d(*on_device((x, w)), stride))
@@ -84,7 +84,7 @@ def test_same_padding_gives_one_output_a_stride(k, stride, size, on_device):
 
 
 def test_padding_spellings_agree(on_device):
-    x, w = on_device((signed((1, 5, 5, 2)), signed((3, 3, 2, 2), 1)))
+    x, w = on_device((normal((1, 5, 5, 2)), normal((3, 3, 2, 2), 1)))
     same = to_host(mg.conv2d(x, w))
     assert np.array_equal(to_host(mg.conv2d(x, w, 1, 1)), same)
     assert np.array_equal(to_host(mg.conv2d(x, w, (1, 1), ((1, 1), (1, 1)))), same)
@@ -93,7 +93,7 @@ def test_padding_spellings_agree(on_device):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.complex128])
 def test_dtypes(dtype, on_device):
-    x, w = signed((2, 4, 4, 3)).astype(dtype), signed((3, 3, 3, 2), 1).astype(dtype)
+    x, w = normal((2, 4, 4, 3)).astype(dtype), normal((3, 3, 3, 2), 1).astype(dtype)
     y, pullback = mg.vjp(mg.conv2d, *on_device((x, w)))
     assert y.dtype == dtype and all(g.dtype == dtype for g in pullback(y))
     assert_close(to_host(y), convolve(x, w, (1, 1), ((1, 1), (1, 1))), rounding(np.dtype(dtype).type(0).real.dtype))
@@ -103,13 +103,13 @@ def test_odd_layouts(backend):
     """Channels first seen as channels last, and a kernel read backwards."""
     if backend.name != "numpy":
         pytest.skip("layouts are made with NumPy's strides")
-    x, w = signed((2, 3, 6, 5)).transpose(0, 2, 3, 1), signed((3, 3, 3, 2), 1)[::-1, :, :, ::-1]
+    x, w = normal((2, 3, 6, 5)).transpose(0, 2, 3, 1), normal((3, 3, 3, 2), 1)[::-1, :, :, ::-1]
     even = x.copy(), w.copy()
     for stride in (1, 2):
         y, pullback = mg.vjp(lambda x, w, s=stride: mg.conv2d(x, w, s), x, w)
         z, expected = mg.vjp(lambda x, w, s=stride: mg.conv2d(x, w, s), *even)
         assert_close(y, z)
-        g = signed(y.shape).transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)
+        g = normal(y.shape).transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)
         for a, b in zip(pullback(g), expected(g.copy())):
             assert_close(a, b)
 
@@ -117,10 +117,10 @@ def test_odd_layouts(backend):
 @pytest.mark.parametrize("batch", [1, 7])
 def test_batches_larger_than_a_piece(batch, on_device):
     """The batch is worked on in pieces that fit a cache: results do not depend on where it is cut."""
-    x, w = signed((batch, 40, 40, 8)), signed((3, 3, 8, 8), 1)
+    x, w = normal((batch, 40, 40, 8)), normal((3, 3, 8, 8), 1)
     y, pullback = mg.vjp(mg.conv2d, *on_device((x, w)))
     assert_close(to_host(y), convolve(x, w, (1, 1), ((1, 1), (1, 1))))
-    g = signed(y.shape)
+    g = normal(y.shape)
     gx, gw = (to_host(v) for v in pullback(on_device(g)))
     assert_close(gx, convolve_input(g, w, (1, 1), ((1, 1), (1, 1)), (40, 40)))
     assert_close(gw, convolve_kernel(x, g, (1, 1), ((1, 1), (1, 1)), (3, 3)))
@@ -133,7 +133,7 @@ def test_batches_larger_than_a_piece(batch, on_device):
 def test_depth_to_space(data, factor, on_device):
     """Each channel goes where the design says; space_to_depth is its inverse, and each is the other's transpose."""
     n, h, w, c = (data.draw(st.integers(0 if i == 0 else 1, 3)) for i in range(4))
-    x = signed((n, h, w, factor**2 * c))
+    x = normal((n, h, w, factor**2 * c))
     up = to_host(mg.depth_to_space(on_device(x), factor))
     assert np.array_equal(up, shuffle(x, factor))
     down = to_host(mg.space_to_depth(on_device(up), factor))
@@ -157,7 +157,7 @@ def test_a_row_major_reshape_alone_scrambles_the_image():
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_deconvolution_equals_a_transposed_convolution(k, on_device):
     """Kernel 2k, stride 2, padding k−1: the transpose of a stride-2 convolution, exactly for odd k (slide 16)."""
-    x, w = signed((2, 4, 3, 2)), signed((k, k, 2, 12), 1)
+    x, w = normal((2, 4, 3, 2)), normal((k, k, 2, 12), 1)
     y = to_host(mg.deconv2d(*on_device((x, w))))
     whole = phases_to_kernel(w, k).transpose(0, 1, 3, 2)  # conv_input goes from a kernel's features to its channels
     pads = ((k - 1, k - 1), (k - 1, k - 1))
@@ -169,7 +169,7 @@ def test_deconvolution_equals_a_transposed_convolution(k, on_device):
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_deconvolution_equals_torch(k):
     torch = optional("torch", extra="bench")
-    x, w = signed((2, 4, 3, 2)), signed((k, k, 2, 12), 1)
+    x, w = normal((2, 4, 3, 2)), normal((k, k, 2, 12), 1)
     whole = torch.from_numpy(phases_to_kernel(w, k).transpose(2, 3, 0, 1).copy())  # (C, F, 2k, 2k)
     theirs = torch.nn.functional.conv_transpose2d(
         torch.from_numpy(x.transpose(0, 3, 1, 2).copy()), whole, stride=2, padding=k - 1
@@ -177,10 +177,10 @@ def test_deconvolution_equals_torch(k):
     assert_close(mg.deconv2d(x, w), theirs.numpy().transpose(0, 2, 3, 1))
 
 
-@given(problem=chosen(any_problem))
+@given(problem=draw_choices(any_problem))
 def test_convolution_equals_torch(problem):
     torch = optional("torch", extra="bench")
-    x, w, how = signed(problem.x, 1), signed(problem.w, 2), problem.how
+    x, w, how = normal(problem.x, 1), normal(problem.w, 2), problem.how
     if not len(x):
         return
     (top, bottom), (left, right) = how["pads"]
@@ -189,7 +189,7 @@ def test_convolution_equals_torch(problem):
     y = torch.nn.functional.conv2d(padded, theirs[1], stride=how["stride"])
     ours, pullback = mg.vjp(lambda x, w: mg.conv2d(x, w, how["stride"], how["pads"]), x, w)
     assert_close(ours, y.detach().numpy().transpose(0, 2, 3, 1))
-    g = signed(ours.shape)
+    g = normal(ours.shape)
     y.backward(torch.from_numpy(g.transpose(0, 3, 1, 2).copy()))
     gx, gw = pullback(g)
     assert_close(gx, theirs[0].grad.numpy().transpose(0, 2, 3, 1))

@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core.interpreter import primitives
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 INF, NAN = math.inf, math.nan
 

@@ -16,19 +16,19 @@ from minigrad.core.interpreter import Interpreter, Tracer, primitives
 from minigrad.core.rules import Elementwise
 from tests.support import oracles
 from tests.support.checking import (
-    applied,
     check_constant,
     check_first,
     check_memory,
     check_second,
     check_value,
+    formula_of,
+    function_of,
     our_primitives,
-    plain,
     true_derivative,
 )
-from tests.support.host import to_host
 from tests.support.layouts import LAYOUTS
 from tests.support.oracles import assert_close, inner, rounding
+from tests.support.transfer import to_host
 
 SMOOTH = [c for c in CASES if not c.discrete]
 DISCRETE = [c for c in CASES if c.discrete]
@@ -85,7 +85,7 @@ def test_second_derivatives(case, on_device):
 def test_third_derivatives(case, on_device):
     """d³⟨u, f⟩(v, w, w): forward over forward over reverse, and reverse thrice."""
     args = case.arguments()
-    f, given, formula = applied(case, on_device), on_device(args), plain(case)
+    f, given, formula = function_of(case, on_device), on_device(args), formula_of(case)
     v, w = case.like(args, "v"), case.like(args, "w")
     (u,) = case.like([np.asarray(formula(*args))], "cotangent")
     moved_v, moved_w, g = on_device(v), on_device(w), on_device(u)
@@ -115,7 +115,7 @@ def test_third_derivatives(case, on_device):
 def test_derivatives_are_linear_in_what_they_are_given(case, on_device):
     """A linear map is its own derivative, and J and Jᵀ are each other's transposes: no (co)tangent is a constant."""
     args = case.arguments()
-    f, given = applied(case, on_device), on_device(args)
+    f, given = function_of(case, on_device), on_device(args)
     t, s = on_device(case.like(args, "tangents")), on_device(case.like(args, "other tangents"))
     y, pullback = mg.vjp(f, *given)
     u, v = (on_device(case.like([np.asarray(to_host(y))], name)[0]) for name in ("cotangent", "other cotangent"))
@@ -132,7 +132,7 @@ def test_derivatives_are_linear_in_what_they_are_given(case, on_device):
 def test_each_argument_alone(case, on_device):
     """Derivatives in one argument while the others are constants."""
     args = case.arguments()
-    f, given, tangents = applied(case, on_device), on_device(args), case.like(args, "tangents")
+    f, given, tangents = function_of(case, on_device), on_device(args), case.like(args, "tangents")
     y, pullback = mg.vjp(f, *given)
     g = on_device(case.like([np.asarray(to_host(y))], "cotangent")[0])
     together = pullback(g)
@@ -142,7 +142,7 @@ def test_each_argument_alone(case, on_device):
             return f(*given[:i], x, *given[i + 1 :])
 
         direction = [t if i == j else np.zeros_like(t) for j, t in enumerate(tangents)]
-        truth, tolerance = true_derivative(case, plain(case), args, direction)
+        truth, tolerance = true_derivative(case, formula_of(case), args, direction)
         y_dot = mg.jvp(alone, (given[i],), (on_device(tangents[i]),))[1]
         assert_close(to_host(y_dot), truth, tolerance, f"{case.name}: jvp {i}")
         (gradient,) = mg.vjp(alone, given[i])[1](g)
@@ -166,7 +166,7 @@ def test_nothing_is_left_from_the_call_before(case, on_device):
 def test_float32_stays_float32(case, on_device):
     """Values, tangents and gradients are float32, like everything computed on the way, and close to float64's."""
     args = case.arguments()
-    f, low = applied(case, on_device), tuple(a.astype(np.float32) for a in args)
+    f, low = function_of(case, on_device), tuple(a.astype(np.float32) for a in args)
     tangents = case.like(low, "tangents")
     exact = tuple(a.astype(np.float64) for a in low)
     with Recorder() as recorder:
@@ -192,7 +192,7 @@ def test_float32_stays_float32(case, on_device):
 def test_other_dtypes_are_kept(case, dtype, on_device):
     if (dtype is np.complex64 and not case.holomorphic) or (dtype is np.float16 and not case.float16):
         return  # not offered
-    f, args = applied(case, on_device), on_device(tuple(a.astype(dtype) for a in case.arguments()))
+    f, args = function_of(case, on_device), on_device(tuple(a.astype(dtype) for a in case.arguments()))
     y, y_dot = mg.jvp(f, args, args)
     gradients = mg.vjp(f, *args)[1](mg.ones_like(y))
     assert all(x.dtype == dtype for x in (y, y_dot, *gradients))
@@ -209,7 +209,7 @@ def test_layout_does_not_matter(case, layout, backend):
         return  # equal rows are outside the domain of this operation
     odd = tuple(LAYOUTS[layout](x) for x in args)
     even = tuple(np.array(x, order="C") for x in odd)
-    f = applied(case, lambda x: x)
+    f = function_of(case, lambda x: x)
     tangents = case.like(args, "tangents")
     (u,) = case.like([np.asarray(f(*even))], "cotangent")
     y, y_dot = mg.jvp(f, odd, tuple(LAYOUTS[layout](t) for t in tangents))
@@ -228,10 +228,10 @@ def test_nothing_from_the_host_gets_in(case):
     """On a device that refuses host arrays, and whose 0-d results are arrays, everything stays there and agrees."""
     move = lambda values: mg.to_device(values, "stand-in")
     args = case.arguments()
-    f = applied(case, move)
+    f = function_of(case, move)
     y = f(*move(args))
     assert mg.device_of(y) == "stand-in"
-    assert_close(to_host(y), applied(case, lambda x: x)(*args))
+    assert_close(to_host(y), function_of(case, lambda x: x)(*args))
     if not case.discrete:
         check_second(case, move, args)
         tangents = move(case.like(args, "tangents"))
@@ -243,11 +243,11 @@ def test_nothing_from_the_host_gets_in(case):
 def test_python_numbers_are_arguments_too(case):
     """Numbers in place of 0-d arrays: the same derivatives, to second order."""
     args = [float(a) for a in case.arguments()]
-    f = applied(case, lambda x: x)
+    f = function_of(case, lambda x: x)
     tangents = [0.7, -1.3][: len(args)]
     y, y_dot = mg.jvp(f, args, tangents)
     assert_close(
-        y_dot, true_derivative(case, plain(case), [np.asarray(a) for a in args], tangents)[0], oracles.DIFFERENCE
+        y_dot, true_derivative(case, formula_of(case), [np.asarray(a) for a in args], tangents)[0], oracles.DIFFERENCE
     )
     g = np.asarray(case.like([np.asarray(y)], "cotangent")[0])
     gradients = mg.vjp(f, *args)[1](g)
@@ -275,7 +275,7 @@ def test_operations_without_a_derivative_give_constants(case, on_device):
 @each(CASES)
 def test_forward_formulas_keep_their_promises(case, backend, on_device):
     """Each primitive used, forward or in a derivative: `out` is filled, and only a declared view shares memory."""
-    f, args = applied(case, on_device), on_device(case.arguments())
+    f, args = function_of(case, on_device), on_device(case.arguments())
     with Recorder() as recorder:
         if case.discrete:
             f(*args)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.host import to_host
-from tests.support.strategies import arrays, axes, shapes, signed
+from tests.support.strategies import arrays, axes, normal, shapes
+from tests.support.transfer import to_host
 
 INF = math.inf
 
@@ -48,7 +48,7 @@ def test_sort_and_argsort_keep_the_order_of_ties(data, on_device):
     assert np.array_equal(to_host(mg.argsort(on_device(x), axis)), order)
     y, pullback = mg.vjp(lambda x: mg.sort(x, axis), on_device(x))
     assert np.array_equal(to_host(y), np.sort(x, axis=axis))
-    g, truth = signed(x.shape), np.zeros_like(x)
+    g, truth = normal(x.shape), np.zeros_like(x)
     np.put_along_axis(truth, order, g, axis)
     assert np.array_equal(to_host(pullback(on_device(g))[0]), truth)
 

@@ -9,8 +9,8 @@ import pytest
 
 import minigrad as mg
 from tests.support.derivatives import derivatives
-from tests.support.host import to_host
 from tests.support.oracles import assert_close
+from tests.support.transfer import to_host
 
 INF = math.inf
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.host import to_host
-from tests.support.strategies import pulled_back, signed
+from tests.support.strategies import normal, transpose
+from tests.support.transfer import to_host
 
 
 def check(index, x, on_device):
@@ -17,8 +17,8 @@ def check(index, x, on_device):
     y, pullback = mg.vjp(lambda x: x[moved], on_device(x))
     expected = np.asarray(pick(x))
     assert np.array_equal(to_host(y), expected) and y.shape == expected.shape
-    g = np.rint(8 * signed(expected.shape)) / 8
-    assert np.array_equal(to_host(pullback(on_device(g))[0]), pulled_back(pick, x.shape, g))
+    g = np.rint(8 * normal(expected.shape)) / 8
+    assert np.array_equal(to_host(pullback(on_device(g))[0]), transpose(pick, x.shape, g))
     assert np.array_equal(to_host(mg.jvp(lambda x: x[moved], (on_device(x),), (on_device(-x),))[1]), -expected)
 
 

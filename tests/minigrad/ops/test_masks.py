@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 X = np.array([[0.3, -0.8, 1.1], [-0.4, 0.0, 2.0]])
 EXPRESSIONS = {

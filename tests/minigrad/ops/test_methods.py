@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core.interpreter import Tracer
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 
 @pytest.mark.parametrize(

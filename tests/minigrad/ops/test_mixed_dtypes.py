@@ -16,7 +16,7 @@ from minigrad.checks.catalogue import CASES, Case
 from minigrad.core.arrays import dtype_of, is_inexact
 from minigrad.core.interpreter import primitives
 from minigrad.core.rules import Elementwise
-from tests.support.host import to_host
+from tests.support.transfer import to_host
 
 REAL = ("bool", "int8", "uint8", "int32", "uint64", "float16", "float32", "float64")
 KINDS = (*REAL, "complex64", "complex128", bool, int, float)  # a Python number is weak: it takes the dtype it meets

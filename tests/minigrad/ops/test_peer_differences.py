@@ -17,9 +17,9 @@ import pytest
 import minigrad as mg
 from minigrad.checks.catalogue import OPERATIONS, Case
 from minigrad.checks.catalogue.operation import Spelling, make_case
-from tests.support.host import to_host
 from tests.support.oracles import assert_close
-from tests.support.peers import Library, beside
+from tests.support.peers import Library, with_each_peer
+from tests.support.transfer import to_host
 
 VERSIONS = {"torch": "2.13", "jax": "0.10", "autograd": "1.9"}
 TOLERANCE = 1e-10  # relative to each number
@@ -227,13 +227,13 @@ def test_what_is_said_of_minigrad(point, ours):
     assert_same(at(point, ours, cotangent(ours, point))[point.order], point.ours)
 
 
-@beside(POINTS)
+@with_each_peer(POINTS)
 def test_what_is_said_of_a_peer(peer, row, ours):
     is_the_one_described(peer)
     assert_same(at(row, peer, cotangent(ours, row))[row.order], row.theirs.get(peer.name, row.ours))
 
 
-@beside([COMPARED["det"]])
+@with_each_peer([COMPARED["det"]])
 def test_det_of_a_singular_matrix(peer, row, ours):
     """PyTorch and JAX give the adjugate; minigrad and autograd need the inverse, and raise."""
     is_the_one_described(peer)

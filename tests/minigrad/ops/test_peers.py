@@ -11,7 +11,7 @@ import pytest
 
 from minigrad.checks.catalogue import OPERATIONS
 from tests.support.checking import array_functions
-from tests.support.peers import Derivatives, beside, disagreements
+from tests.support.peers import Derivatives, disagreements, with_each_peer
 
 CONSTANT = set(
     "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isnan isinf "
@@ -19,7 +19,7 @@ CONSTANT = set(
 )
 
 
-@beside(case for entry in OPERATIONS.values() for case in entry.compared)
+@with_each_peer(case for entry in OPERATIONS.values() for case in entry.compared)
 def test_derivatives_agree(peer, row, ours):
     f, theirs = ours.function(row), peer.function(row)
     args, rng = row.arguments(), row.generator("directions")

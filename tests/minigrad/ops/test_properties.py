@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.core.interpreter import primitives
 from tests.support import special_values as limits
-from tests.support.calls import CALLS, laid_out
+from tests.support.calls import CALLS, arguments_of
 from tests.support.checking import (
     check_constant,
     check_first,
     check_second,
     check_value,
 )
-from tests.support.host import to_host
 from tests.support.oracles import rounding
+from tests.support.transfer import to_host
 
 ELEMENTS = 12  # of a gradient to compare one by one; a random direction sees the others
 
@@ -34,7 +34,7 @@ ELEMENTS = 12  # of a gradient to compare one by one; a random direction sees th
 @pytest.mark.parametrize("name", sorted(CALLS))
 @given(data=st.data())
 def test_operation(name, data, on_device):
-    case, args, layout = data.draw(CALLS[name].flatmap(laid_out))
+    case, args, layout = data.draw(CALLS[name].flatmap(arguments_of))
     note(case.name)
     check_value(case, on_device, args, exact=case.discrete or case.exact)
     if case.discrete:

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.host import to_host
 from tests.support.oracles import assert_close
-from tests.support.strategies import arrays, axes, reduced_axes, shapes, signed
+from tests.support.strategies import arrays, axes, normal, reduced_axes, shapes
+from tests.support.transfer import to_host
 
 INF = math.inf
 
 
-def normal(axis, ndim):
+def positive_axes(axis, ndim):
     """Axes as a tuple of numbers ≥ 0."""
     axis = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return tuple(a % ndim for a in axis)
@@ -25,7 +25,7 @@ def normal(axis, ndim):
 
 def lines(x, axis):
     """The index of every group of elements that is reduced together, and the place of its result (kept dimensions)."""
-    axis = normal(axis, x.ndim)
+    axis = positive_axes(axis, x.ndim)
     for place in np.ndindex(*[1 if i in axis else n for i, n in enumerate(x.shape)]):
         yield tuple(slice(None) if i in axis else slice(p, p + 1) for i, p in enumerate(place)), place
 
@@ -49,9 +49,9 @@ def test_reduction(name, data, on_device):
     expected = getattr(np, name)(x, axis=axis, keepdims=keepdims)
     y, pullback = mg.vjp(lambda x: getattr(mg, name)(x, axis, keepdims=keepdims), on_device(x))
     assert_close(to_host(y), expected)
-    g = signed(np.shape(expected))
+    g = normal(np.shape(expected))
     truth = np.zeros_like(x)
-    kept = g.reshape([1 if i in normal(axis, x.ndim) else n for i, n in enumerate(x.shape)])
+    kept = g.reshape([1 if i in positive_axes(axis, x.ndim) else n for i, n in enumerate(x.shape)])
     for group, place in lines(x, axis):
         truth[group] = GRADIENTS[name](x[group]) * kept[place]
     assert_close(to_host(pullback(on_device(g))[0]), truth)

@@ -54,8 +54,8 @@ def test_a_call_that_fails_says_what_it_computes_on_what():
             how([call])
 
 
-def test_a_formula_that_does_not_write_where_it_is_told_to_is_named(new):
-    made = new(lambda b, x, out=None: b.xp.exp(x))
+def test_a_formula_that_does_not_write_where_it_is_told_to_is_named(make_primitive):
+    made = make_primitive(lambda b, x, out=None: b.xp.exp(x))
     jitted = mg.jit(lambda x: made(x) + 1)
     for _ in range(2):
         with pytest.raises(TypeError, match=r"formula of 'made_.*' does not write to `out`"):

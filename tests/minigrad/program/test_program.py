@@ -15,8 +15,8 @@ import minigrad as mg
 from minigrad import backends
 from minigrad.checks.catalogue import CASES
 from minigrad.program.tuning import Tuning
-from tests.support.host import to_host
 from tests.support.programs import agree, cut_everything, same
+from tests.support.transfer import to_host
 
 # Every operation
 

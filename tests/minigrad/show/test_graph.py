@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.pictures import check_geometry, read, shown, words_of
-from tests.support.strategies import signed
+from tests.support.pictures import check_geometry, format_number, read, words_of
+from tests.support.strategies import normal
 
 UNARY = {"sin": mg.sin, "exp": mg.exp, "square": mg.square, "sum": mg.sum, "flip": mg.flip, "tanh": mg.tanh}
 BINARY = {"add": mg.add, "multiply": mg.multiply, "subtract": mg.subtract, "maximum": mg.maximum}
@@ -52,7 +52,7 @@ def run(program, arguments):
 
 @given(programs())
 def test_a_picture_says_what_the_tape_and_the_gradient_say(program):
-    arguments = [signed(shape, i) for i, shape in enumerate(program[0])]
+    arguments = [normal(shape, i) for i, shape in enumerate(program[0])]
     picture = read(mg.draw(lambda *xs: run(program, xs), *arguments))
     with mg.Tape() as tape:
         inputs = tape.watch(arguments)
@@ -76,9 +76,9 @@ def test_a_picture_says_what_the_tape_and_the_gradient_say(program):
     for i, (x, gradient) in enumerate(zip(arguments, gradients)):
         box = picture.boxes[box_of[i]]
         if x.shape == ():
-            assert f"x{i} = {shown(x)}" in box.words or f"x = {shown(x)}" in box.words
+            assert f"x{i} = {format_number(x)}" in box.words or f"x = {format_number(x)}" in box.words
             (bar,) = [words for words in box.words if "̄" in words]
-            assert bar.endswith(f"= {shown(gradient)}") or (gradient == 0 and "= 0: " in bar)
+            assert bar.endswith(f"= {format_number(gradient)}") or (gradient == 0 and "= 0: " in bar)
     check_geometry(picture)
 
 
@@ -126,22 +126,24 @@ def test_a_checkpoint_is_one_box_with_all_its_results():
     calls = [box for box in picture.boxes if box.words[0] == "checkpoint"]
     assert len(calls) == 2 and calls[0].words[1] == "inner" and len(calls[0].entries) == 3
     assert not {"sin", "exp"} & {box.words[0] for box in picture.boxes}
-    assert {f"v₃ = {shown(2 * math.sin(0.5))}", f"v₄ = {shown(math.exp(math.exp(0.5)))}"} <= set(calls[0].words)
+    assert {f"v₃ = {format_number(2 * math.sin(0.5))}", f"v₄ = {format_number(math.exp(math.exp(0.5)))}"} <= set(
+        calls[0].words
+    )
     (h,) = [i for i, box in enumerate(picture.boxes) if box.entries == (1,)]
     one, two = 2 * math.sin(0.5), math.exp(math.exp(0.5))
     (bar,) = [words for words in calls[0].words if words.startswith("v̄₃")]
-    assert bar.endswith(f"= {shown(2 * one + two)}") and bar.count("+") == 1
-    assert f"v̄₄ = {shown(one)}" in calls[0].words
+    assert bar.endswith(f"= {format_number(2 * one + two)}") and bar.count("+") == 1
+    assert f"v̄₄ = {format_number(one)}" in calls[0].words
     assert (h, picture.boxes.index(calls[1])) in picture.edges and "v̄₁ = 0.5" in picture.boxes[h].words
     (bar,) = [words for words in words_of(picture) if words.startswith("x̄")]
-    assert bar.endswith(f"= {shown(mg.grad(f)(0.5))}")
+    assert bar.endswith(f"= {format_number(mg.grad(f)(0.5))}")
     check_geometry(picture)
 
 
 def test_gradients_can_be_drawn_too():
     picture = read(mg.draw(mg.grad(lambda x: mg.sin(x) * x), 1.0))
     (bar,) = [words for words in words_of(picture) if words.startswith("x̄")]
-    assert bar.endswith(f"= {shown(2 * math.cos(1) - math.sin(1))}")
+    assert bar.endswith(f"= {format_number(2 * math.cos(1) - math.sin(1))}")
 
 
 def test_arguments_are_named_after_parameters_and_trees():

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from tests.support.pictures import read, shown, words_of
-from tests.support.strategies import signed
+from tests.support.pictures import format_number, read, words_of
+from tests.support.strategies import normal
 
 
 def test_x_bar_is_written_as_the_sum_over_its_edges():
@@ -20,17 +20,18 @@ def test_x_bar_is_written_as_the_sum_over_its_edges():
     picture = read(mg.draw(f, 3.0))
     s, c = math.sin(3), math.cos(3)  # of these the first is positive, the second negative
     through_sine, direct = sorted((edge[1], x) for edge, x in zip(picture.edges, picture.starts) if edge[0] == 0)
-    sums = f"{shown(s)} − {shown(-3 * c)}", f"{shown(3 * c)} + {shown(s)}"  # as the edges stand, from left to right
-    assert f"x̄ = {sums[direct[1] > through_sine[1]]} = {shown(s + 3 * c)}" in words_of(picture)
+    # in the order of the edges, from left to right
+    sums = (f"{format_number(s)} − {format_number(-3 * c)}", f"{format_number(3 * c)} + {format_number(s)}")
+    assert f"x̄ = {sums[direct[1] > through_sine[1]]} = {format_number(s + 3 * c)}" in words_of(picture)
     assert words_of(picture)[:3] == ["x", "float64[]", "x = 3"]
     sine, product = words_of(picture, "operation"), words_of(picture, "operation", 1)
-    assert sine[:4] == ["sin", "float64[]", f"v₁ = {shown(s)}", "v̄₁ = 3"]
-    assert product[:4] == ["multiply", "float64[]", f"v₂ = {shown(3 * s)}", "v̄₂ = 1"]
+    assert sine[:4] == ["sin", "float64[]", f"v₁ = {format_number(s)}", "v̄₁ = 3"]
+    assert product[:4] == ["multiply", "float64[]", f"v₂ = {format_number(3 * s)}", "v̄₂ = 1"]
     line = f.__code__.co_firstlineno + 1
     assert sine[4] == f"{Path(__file__).name}:{line}  return x * mg.sin(x)"
     labels = Counter(words for words, _ in picture.labels)
-    slopes = [f"∂ = {shown(c)}", f"∂ = {shown(s)}", "∂ = 3", "start"]
-    assert labels == Counter([*slopes, f"↑ {shown(3 * c)}", f"↑ {shown(s)}", "↑ 3", "↑ 1"])
+    slopes = [f"∂ = {format_number(c)}", f"∂ = {format_number(s)}", "∂ = 3", "start"]
+    assert labels == Counter([*slopes, f"↑ {format_number(3 * c)}", f"↑ {format_number(s)}", "↑ 3", "↑ 1"])
     assert "The backward pass starts from a cotangent of 1 at the result." in picture.head
 
 
@@ -51,14 +52,14 @@ def test_a_matrix_that_is_wide_takes_a_line_a_row():
 
 
 def test_broadcast_arguments_and_matrix_products_say_how_they_are_pulled_back():
-    picture = read(mg.draw(lambda w, b: np.ones((4, 3)) @ w + b, signed((3, 2)), signed((2,))))
+    picture = read(mg.draw(lambda w, b: np.ones((4, 3)) @ w + b, normal((3, 2)), normal((2,))))
     labels = [words for words, _ in picture.labels]
     assert labels.count("matmulᵀ") == 1 and labels.count("Σ ∂·v̄") == 1 and labels.count("∂ = 1 everywhere") == 1
     assert "↑ [4, 4]" in labels  # of b: four rows of ones
 
 
 def test_parameters_of_operations_are_shown():
-    picture = read(mg.draw(lambda x: mg.sum(mg.transpose(x)[1:, 0], axis=0), signed((2, 3))))
+    picture = read(mg.draw(lambda x: mg.sum(mg.transpose(x)[1:, 0], axis=0), normal((2, 3))))
     words = [words for box in picture.boxes for words in box.words]
     assert {"axes=(1, 0)", "index=(1:, 0)", "axes=(0,)"} <= set(words)
 

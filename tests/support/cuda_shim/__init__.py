@@ -82,7 +82,7 @@ class RawModule:
     def get_function(self, name: str) -> Kernel:
         """The kernel of a name. Raises CompileException for a source that does not compile or has no such kernel."""
         if self._library is None:
-            self._library = ctypes.PyDLL(str(_compiled(self.code, self.options)))  # one launch at a time
+            self._library = ctypes.PyDLL(str(_compile(self.code, self.options)))  # one launch at a time
         if not hasattr(self._library, f"{name}_launch"):
             raise CompileException(f'no kernel extern "C" __global__ void {name}(…)')
         if name not in self._kernels:
@@ -102,9 +102,9 @@ class Kernel:
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> None:
         """Runs the kernel. Raises LaunchError, and TypeError for arguments that are not the kernel's."""
-        self.bound(grid, block, args)()
+        self.bind(grid, block, args)()
 
-    def bound(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> Callable[[], None]:
+    def bind(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple) -> Callable[[], None]:
         """What runs the kernel; all that can be checked beforehand is."""
         grid, block = _sizes(grid, MOST_BLOCKS, "grid"), _sizes(block, MOST_THREADS, "block")
         if math.prod(block) > MOST_THREADS[0]:
@@ -153,7 +153,7 @@ def _sizes(given: tuple[int, ...], most: tuple[int, ...], what: str) -> tuple[in
     return full
 
 
-def _compiled(code: str, options: tuple[str, ...]) -> Path:
+def _compile(code: str, options: tuple[str, ...]) -> Path:
     """The shared library of a source, from the cache where it has been compiled before."""
     if GXX is None:
         raise RuntimeError("kernels run on the host only with g++, which is not here: apt-get install g++")
@@ -164,7 +164,7 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
     if not library.exists():
         folder.mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            shim, source = _precompiled(command, folder), folder / f"{key}.cu"
+            shim, source = _precompile(command, folder), folder / f"{key}.cu"
             source.write_text(code)  # for debuggers, and whoever reads
             if "#define" in code:  # macros may make kernels
                 text = _gxx([*command, "-E", "-x", "c++", "-"], WHOLE.format(shim=SHIM, source=source, code=code))
@@ -178,7 +178,7 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
     return library
 
 
-def _precompiled(command: list[str], folder: Path) -> Path:
+def _precompile(command: list[str], folder: Path) -> Path:
     """A copy of shim.h beside what g++ made of it for these options: half of the time of a small source."""
     header = folder / _digest(command, SHIM.read_text()) / SHIM.name
     if not header.exists():

@@ -20,7 +20,7 @@ def computing(images, trained) -> list[list]:
 
 
 def test_without_a_gpu_there_is_no_cuda(vae, images, trained, tmp_path, monkeypatch):
-    with fake_cupy.installed(monkeypatch, None), mock.patch.dict(backends._by_device):
+    with fake_cupy.install(monkeypatch, None), mock.patch.dict(backends._by_device):
         backends._by_device.pop("cuda", None)
         for command in computing(images, trained):
             assert_refused(vae(*command, "--device", "cuda"), "no CuPy here: install it with pip install '.[cuda13]'")
@@ -61,7 +61,7 @@ def test_auto_takes_a_gpu_that_works(vae, trained, gpu):
 
 def test_operations_are_run_where_they_should(vae, trained, gpu, monkeypatch):
     """Each command that takes --device would notice a device that cannot compute."""
-    monkeypatch.setattr(stand_in.CUPY, "matmul", fake_cupy.raising(fake_cupy.OutOfMemoryError(2**30, 0)))
+    monkeypatch.setattr(stand_in.CUPY, "matmul", fake_cupy.raiser(fake_cupy.OutOfMemoryError(2**30, 0)))
     for command in ("check", "evaluate", "sample", "reconstruct"):
         result = vae(command, "--checkpoint", trained, "--device", "cuda")
         assert_refused(result, "matmul(float", "not enough memory on the GPU (asked for 1 GiB): use a smaller batch")

@@ -69,7 +69,7 @@ def _step(kind, x, y, n, key):
 @pytest.mark.filterwarnings("ignore:.*encountered")
 @given(made=programs(), data=st.data())
 @settings(max_examples=15)
-def test_programs_at_random(device, there, agree, made, data):
+def test_programs_at_random(device, to_gpu, agree, made, data):
     """Called with the same arrays, others, such that lie elsewhere, results handed back, and one array twice.
 
     Some programs pass through float32 (see `_step`), so they agree to a hundred of its roundings.
@@ -79,8 +79,8 @@ def test_programs_at_random(device, there, agree, made, data):
     jitted, rng = mg.jit(f, donate=[1 + i for i in donate]), np.random.default_rng(length)
     shapes = [data.draw(st.sampled_from([(3, 4), (4, 4), (1, 5), (2, 1)])) for _ in range(count)]
     arrays = [rng.standard_normal(shape) for shape in shapes]
-    key, ours, kept = mg.random.key(length), there(arrays), []
-    key_there = there(key)
+    key, ours, kept = mg.random.key(length), to_gpu(arrays), []
+    key_there = to_gpu(key)
     for _ in range(7):
         expected, results = f(key, *arrays), jitted(key_there, *ours)
         agree(results, expected, rtol=1e-5)
@@ -95,10 +95,10 @@ def test_programs_at_random(device, there, agree, made, data):
             elif way == "the first" and 0 not in donate and shapes[i] == shapes[0]:
                 ours[i], arrays[i] = ours[0], arrays[0]
             elif way == "elsewhere":
-                ours[i] = there(np.repeat(arrays[i], 2, 1))[:, ::2]
+                ours[i] = to_gpu(np.repeat(arrays[i], 2, 1))[:, ::2]
             elif way == "other" or i in donate or any(ours[i] is ours[k] for k in donate):
                 arrays[i] = rng.standard_normal(shapes[i])
-                ours[i] = there(arrays[i])
+                ours[i] = to_gpu(arrays[i])
 
 
 def assert_no_race(run):
