@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -9,10 +10,17 @@ from unittest import mock
 
 import pytest
 
+import minigrad as mg
 from minigrad import backends
 from tests.support import stand_in
 from tests.support.vae.small_runs import SMALL, assert_refused, save_images, snapshot
+from tests.support.vae.training_runs import CONFIGS, DATA, outcome
 from vae import cli, gradients, runs, trainer
+from vae.config import Config
+from vae.data import Dataset
+from vae.runs import load_state
+from vae.trainer import State
+from vae.training import train
 
 COMPUTING = ("check", "train", "evaluate", "sample", "reconstruct")  # the commands that take --device
 
@@ -111,3 +119,38 @@ def refuse(vae, images, trained, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
     return call
+
+
+@pytest.fixture(scope="session")
+def run(make_trainer):
+    """Trains a configuration in a folder; the state it ends with, its parameters on the host."""
+
+    def call(config: Config, out, data: Dataset = DATA, **more) -> State:
+        out.mkdir(exist_ok=True)
+        state = train(make_trainer(config, data.train.shape[1:]), data, out, **more)
+        return state._replace(parameters=mg.to_device(state.parameters, "cpu"))
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def resume(load_trainer, make_trainer):
+    """Goes on with the run in a folder, with some settings changed."""
+
+    def call(out, data: Dataset = DATA, **changes) -> State:
+        trainer = load_trainer(out)
+        trainer = make_trainer(dataclasses.replace(trainer.config, **changes), trainer.model.image_shape)
+        return train(trainer, data, out, load_state(trainer, out))
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, run):
+    """The outcome of each configuration trained in one go."""
+    found = {}
+    for name, config in CONFIGS.items():
+        out = tmp_path_factory.mktemp("whole") / name
+        run(config, out)
+        found[name] = outcome(out)
+    return found
