@@ -7,6 +7,7 @@ any other: its decoder's number for a pixel is logit(Wz + c), whose sigmoid is t
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -83,3 +84,31 @@ def average(f, y: np.ndarray, latent: int, nodes: int = 3) -> np.ndarray:
     weight = np.prod([g.ravel() for g in np.meshgrid(*[weights / weights.sum()] * latent)], axis=0)
     values = f(np.repeat(y, len(grid), axis=0), np.tile(grid, (len(y), 1)))
     return np.reshape(values, (len(y), -1)) @ weight
+
+
+# An autoencoder whose encoder is the exact posterior
+
+SHAPE, LATENT, SIGMA = (2, 3, 1), 2, 0.03
+PIXELS = math.prod(SHAPE)
+
+
+class Exact(NamedTuple):
+    """pPCA whose encoder is the exact posterior, images, and their ln Q(y)."""
+
+    model: Model
+    parameters: Parameters
+    w: np.ndarray
+    v: np.ndarray
+    std: np.ndarray
+    y: np.ndarray
+    evidence: np.ndarray
+
+
+def exact(count: int = 5, sigma: float = SIGMA, drawn_with: float = 1.0) -> Exact:
+    """Images come from Q(y), or from one with `drawn_with` times its W."""
+    random = np.random.default_rng(0)
+    w = orthogonal(random, PIXELS, LATENT, 0.08)
+    v, std = posterior(w, sigma)
+    y = draw(random, drawn_with * w, sigma, count, SHAPE)
+    model, parameters = linear_model(SHAPE, LATENT), make_parameters(w, v, std)
+    return Exact(model, parameters, w, v, std, y, log_evidence(y, w, sigma))
