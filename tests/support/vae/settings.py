@@ -6,7 +6,7 @@ import pytest
 from tests.support.vae import truth
 from vae.autoencoder import Autoencoder
 from vae.likelihoods import SOURCES, Bernoulli, Gaussian, Laplace, Likelihood, Sigma
-from vae.objectives import FORMS
+from vae.objectives import FORMS, elbo_sums
 
 TRIED = [Bernoulli(), *[kind(Sigma(0.7, source)) for kind in (Gaussian, Laplace) for source in SOURCES]]
 EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", TRIED, ids=lambda x: f"{x.name}-{x.sigma.source}")
@@ -23,3 +23,10 @@ def setting(name: str, likelihood: Likelihood, count: int = 3, seed: int = 0):
         parameters = parameters._replace(log_sigma=np.float64(-0.8))
     y, noise = random.random((count, *model.image_shape)), random.standard_normal((count, model.latent))
     return Autoencoder(model, likelihood, parameters), y, noise
+
+
+def loss(config, model, parameters, y, noise):
+    """The library's loss of each image."""
+    weights = config.make_weights(model.image_shape)
+    pixels, latents = elbo_sums(Autoencoder(model, config.make_likelihood(), parameters), y, noise, config.form)
+    return -(weights.pixels * pixels + weights.latents * latents)
