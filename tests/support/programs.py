@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad import backends
 from minigrad.core import tree
+from minigrad.program.gpu.executor import GpuExecutor
 from minigrad.program.tuning import Tuning
 from tests.support.transfer import to_host
 
@@ -44,3 +45,8 @@ def close(x, y):
 def cut_everything(threads=1):
     """Small arrays too, into parts of a row, on so many threads."""
     return Tuning(**ROW_BY_ROW, worth_threads=0, threads=threads)
+
+
+def executor_of(jitted, *args) -> GpuExecutor:
+    """What runs for arguments of this kind."""
+    return jitted.program(*args)._executor

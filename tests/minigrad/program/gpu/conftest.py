@@ -1,0 +1,13 @@
+"""What tests of programs on a device share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def graphs(device, monkeypatch):
+    """A list of what is recorded."""
+    made, ended = [], device.xp.cuda.Stream.end_capture
+    monkeypatch.setattr(device.xp.cuda.Stream, "end_capture", lambda stream: made.append(ended(stream)) or made[-1])
+    return made
