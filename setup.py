@@ -1,4 +1,4 @@
-"""Packaging: `pip install .` installs what minigrad needs, `pip install '.[vae]'` also what vae needs."""
+"""Packaging: `pip install .` installs minigrad's dependencies, `pip install '.[vae]'` also those of vae."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ setup(
         "test": [*VAE, *TEST],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
-        "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # compile them without a GPU, in tests
+        "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # for tests of CUDA kernels without a GPU
         "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6", "mygrad>=2.3", *VAE],
     },
 )

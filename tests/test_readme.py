@@ -1,6 +1,6 @@
 """Every code block of README.md runs: Python blocks one after another in one namespace, sh blocks as commands.
 
-The two bash blocks set up fresh environments; `.ci/run` takes them out of the README and runs them.
+`.ci/run` extracts the three bash blocks, which set up environments and run the tests, and runs them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in te
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from minigrad import core
 
-    monkeypatch.chdir(tmp_path)  # one of them writes a file
+    monkeypatch.chdir(tmp_path)  # one block writes a file
 
     before = set(core.primitives)
     namespace: dict = {}
@@ -32,7 +32,7 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             if language == "python":
                 exec(compile(text, "README.md", "exec"), namespace)
     finally:
-        for name in set(core.primitives) - before:  # the README adds an operation; other tests count them
+        for name in set(core.primitives) - before:  # the README adds an operation; other tests use all of them
             del core.primitives[name]
 
 
@@ -79,11 +79,11 @@ def test_ci_runs_the_setup_commands() -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_ci_runs_in_a_hook_of_git_and_for_another_user(tmp_path: Path) -> None:
-    """In a folder with a space, without a home, with variables that lead elsewhere: the committed README's commands."""
+    """`.ci/run` runs the committed README's commands in a path with a space, without HOME, despite bad variables."""
     root, tools = tmp_path / "check out", tmp_path / "bin"
     for folder in (root / ".ci", tools):
         folder.mkdir(parents=True)
-    (tools / "chromium").write_text("#!/bin/sh\n")  # or it would be installed
+    (tools / "chromium").write_text("#!/bin/sh\n")  # otherwise .ci/run would install it
     (tools / "chromium").chmod(0o755)
     shutil.copy(ROOT / ".ci" / "run", root / ".ci")
     first = 'mkdir -p .venv/bin && ln -s "$(type -P echo)" .venv/bin/ruff'
