@@ -1,4 +1,5 @@
-"""Operations: formulas, each with its rule under it and its traits beside it. `minigrad` re-exports the public ones.
+"""Operations: each formula with its derivative rule below it and its traits beside it. `minigrad` re-exports the public
+ones.
 
     comparisons   comparisons, logic, rounding, where
     arithmetic    + − · /, squares, |x|, maximum, minimum, clip
@@ -17,9 +18,10 @@
     scan          cumulative sums and products
     conv          convolution, deconvolution, depth to space
     methods       operators and methods of traced values, and NumPy's protocols
+    inplace       in-place operations, which raise on traced values
 
-`define` is how elementwise operations are written in one statement; the operations that rules are made of (add,
-multiply, reshape, …) have their formulas in `minigrad.core.vectors`.
+`define` declares an elementwise operation in one statement. The operations that derivative rules are built from (add,
+multiply, reshape, …) are defined in `minigrad.core.vectors`.
 """
 
 CONVENTIONS = {
@@ -28,14 +30,14 @@ CONVENTIONS = {
     "leaky_relu, elu": "the slope of the left side at 0",
     "maximum, minimum": "½ to each argument at a tie",
     "max, min": "1/n to each of n tied elements",
-    "clip": "1 to x on both edges, 0 to the edges themselves there",
-    "where": "0 to the branch not taken, even where its value is NaN (but an infinite slope in it still gives 0·∞)",
+    "clip": "1 to x at both bounds, 0 to the bounds there",
+    "where": "0 to the branch not taken, even where its value is NaN (but an infinite derivative in it gives 0·∞)",
     "sort": "ties keep their order",
     "sqrt": "+∞ at 0, its limit",
     "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; 0·0⁻¹ counts as 0 to the base",
-    "hypot, arctan2, norm, std": "0 where the function has a cone's tip, for every order",
+    "hypot, arctan2, norm, std": "0 at the tip of the cone, to every order",
     "logaddexp, logsumexp": "0 where every argument is −∞",
-    "cholesky": "to the lower triangle only, which is all it reads",
+    "cholesky": "only the lower triangle is read, so only it gets a derivative",
     "sign, floor, ceil, rint, step, comparisons": "no derivative (a constant)",
 }
-"""What derivatives are at kinks and ties."""
+"""The derivative that each function has at its kinks and ties."""

@@ -1,4 +1,4 @@
-"""What neural networks use between layers, and logaddexp, of which softplus is a special case."""
+"""Activation functions of neural networks, and logaddexp, of which softplus is a special case."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from minigrad.ops.functions import expm1, tanh
 
 
 def _decay(b, x, out=None):
-    """e^−|x|, with Re x for |x| where x is complex, so that it stays holomorphic on either side."""
+    """e^−|x|; for complex x, e^−x where Re x ≥ 0 and e^x elsewhere, which is holomorphic on each side."""
     if dtype_of(x).kind == "c":
         return b.xp.exp(b.xp.where(b.xp.real(x) >= 0, -x, x), out=out)
-    if dtype_of(x).kind == "i":  # whose smallest number has no absolute value
+    if dtype_of(x).kind == "i":  # the absolute value of the smallest integer overflows
         x = b.xp.multiply(x, 1.0)
     exponent = b.xp.subtract(0.0, b.xp.abs(x, out=out), out=out)
-    return b.xp.exp(exponent, out=_again(b, exponent))
+    return b.xp.exp(exponent, out=_reuse(b, exponent))
 
 
-def _again(b, y):
-    """y, to be written over: large arrays cost more to allocate than to fill. NumPy's numbers cannot be."""
+def _reuse(b, y):
+    """y as an `out` to overwrite (allocating a large array costs more than filling it); None for a NumPy scalar."""
     return y if isinstance(y, b.array_type) else None
 
 
-def _beside(b, out):
-    """Room for another array like `out`, if there is one."""
+def _scratch_like(b, out):
+    """A scratch array with the shape and dtype of `out`; None without `out`."""
     return None if out is None else b.scratch("beside", out.shape, out.dtype)
 
 
 def _sigmoid(b, x, out=None):
-    e = _decay(b, x, _beside(b, out))  # 1/(1+e) where x ≥ 0, e/(1+e) where x < 0; e never exceeds 1 in size
+    e = _decay(b, x, _scratch_like(b, out))  # y = 1/(1+e) where x ≥ 0, e/(1+e) where x < 0; |e| ≤ 1
     positive = b.xp.real(x) >= 0
     if dtype_of(x).kind == "c":
         y = store(b.xp.where(positive, 1, e), out)
@@ -50,11 +50,11 @@ def _sigmoid(b, x, out=None):
 
 def _softplus(b, x, out=None):
     y = _decay(b, x, out)
-    y = b.xp.log1p(y, out=_again(b, y))
+    y = b.xp.log1p(y, out=_reuse(b, y))
     if dtype_of(x).kind == "c":
         y += b.xp.where(b.xp.real(x) >= 0, x, 0 * x)
     else:
-        y += b.xp.maximum(x, 0, out=_beside(b, out))
+        y += b.xp.maximum(x, 0, out=_scratch_like(b, out))
     return y
 
 
@@ -86,10 +86,10 @@ log_sigmoid = unary(
 
 
 def _gap(x1, x2):
-    """x₁ − x₂, with (−∞) − (−∞) read as −∞: nothing has no share in nothing."""
-    nothing = logical_and(equal(x1, -math.inf), equal(x2, -math.inf))
+    """x₁ − x₂, with (−∞) − (−∞) = −∞, so that neither argument gets a derivative where both are −∞."""
+    both_infinite = logical_and(equal(x1, -math.inf), equal(x2, -math.inf))
     x2 = zeros_like_p(x1) + x2 if isinstance(x2, (int, float)) else x2
-    return x1 - where(nothing, 0, x2)
+    return x1 - where(both_infinite, 0, x2)
 
 
 logaddexp = binary(
@@ -104,7 +104,7 @@ logaddexp = binary(
 
 
 def _relu(b, x, out=None):
-    """NumPy compares with a row of zeros more than twice as fast as with one zero."""
+    """NumPy takes the maximum with a row of zeros more than twice as fast as with the scalar 0."""
     shape = shape_of(x)
     rows = len(shape) > 1 and shape[0] > 1 and x.size >= LARGE
     return b.xp.maximum(x, b.xp.zeros(shape[1:], x.dtype) if rows else 0, out=out)
@@ -115,7 +115,7 @@ relu = unary(
     "max(x, 0)",
     lambda y: greater(y, 0),
     _relu,
-    formula=reals("a < 0 ? (real)0 : a", costly=False),  # a NaN stays one
+    formula=reals("a < 0 ? (real)0 : a", costly=False),  # keeps NaN
     in_place=True,
     kink=lambda x: x > 0,
 )
@@ -134,5 +134,5 @@ def elu(x, alpha=1.0):
 
 def gelu(x):
     """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
-    s = clip(x, -20, 20)  # tanh is ±1 long before, x³ would overflow, and −∞·0 is no number
+    s = clip(x, -20, 20)  # beyond ±20 tanh is ±1, x³ may overflow, and −∞·0 is NaN
     return where(less_equal(x, 20), 0.5 * s * (1 + tanh(math.sqrt(2 / math.pi) * (s + 0.044715 * (s * s * s)))), x)

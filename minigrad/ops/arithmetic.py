@@ -1,7 +1,7 @@
-"""Arithmetic, and the extremes and bounds of numbers: each statement is a formula and its derivative.
+"""Arithmetic, absolute values, maximum, minimum and clip: each statement gives a formula and its derivative.
 
-A statement names what it needs: an argument, `y` for the result, `t` for a tangent or cotangent (see
-`minigrad.core.rules`). At kinks and ties the conventions are those of `minigrad.ops.CONVENTIONS`.
+The parameter names of a derivative say what it is passed: an argument by its name, `y` the result, `t` the tangent or
+cotangent (see `minigrad.core.rules`). `minigrad.ops.CONVENTIONS` lists the derivatives at kinks and ties.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ reciprocal = unary(
 )
 square = unary("square", "x²", lambda x: 2 * x, formula=numbers("a * a", "(natural)a * (natural)a"), in_place=True)
 
-# Extremes and bounds
+# Absolute value, maximum, minimum, clip
 
 
 def _real_sign(x):
@@ -59,7 +59,7 @@ abs = absolute = unary(
 )
 maximum = binary(
     "maximum",
-    "the larger",
+    "the larger of x₁ and x₂",
     lambda x1, x2: step(x1, x2),
     lambda x1, x2: step(x2, x1),
     formula=reals("larger(a, b)", costly=False),
@@ -67,7 +67,7 @@ maximum = binary(
 )
 minimum = binary(
     "minimum",
-    "the smaller",
+    "the smaller of x₁ and x₂",
     lambda x1, x2: step(x2, x1),
     lambda x1, x2: step(x1, x2),
     formula=reals("smaller(a, b)", costly=False),
@@ -94,10 +94,10 @@ traits(
 
 
 def clip(a, a_min=None, a_max=None, out=None, *, min=None, max=None, **options):
-    """a kept within [a_min, a_max], or [min, max]; its derivative is 1 inside and on both edges, 0 outside."""
+    """a limited to [a_min, a_max], or [min, max]; its derivative is 1 inside and at both bounds, 0 outside."""
     check_options("clip", out=out, **options)
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):
-        raise OperandTypeError("clip: give either a_min and a_max, or min and max, which are the same bounds")
+        raise OperandTypeError("clip: give either a_min and a_max, or min and max, not both pairs")
     low, high = -math.inf, math.inf
     if dtype_of(a).kind in "iu":  # integers stay integers
         low, high = int(np.iinfo(dtype_of(a)).min), int(np.iinfo(dtype_of(a)).max)

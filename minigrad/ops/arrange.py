@@ -1,4 +1,4 @@
-"""Joining, splitting, turning and repeating: compositions of concatenation, slicing and gathering."""
+"""Joining, splitting, flipping, rolling, padding and repeating, composed of concatenation, slicing and gathering."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minigrad.core.interpreter import find_backend
 from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import getitem, take
-from minigrad.ops.shape import expand_dims, normal_axes, normal_axis, pad_p, ravel
+from minigrad.ops.shape import expand_dims, normalise_axes, normalise_axis, pad_p, ravel
 
 
 def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
@@ -24,7 +24,7 @@ def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
         raise OperandError("concatenate: needs at least one array")
     if axis is None:
         arrays, axis = [ravel(x) for x in arrays], 0
-    return concatenate_p(*arrays, axis=normal_axis(axis, len(shape_of(arrays[0])), "concatenate"))
+    return concatenate_p(*arrays, axis=normalise_axis(axis, len(shape_of(arrays[0])), "concatenate"))
 
 
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
@@ -33,13 +33,13 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     arrays = list(arrays)
     if not arrays or any(shape_of(x) != shape_of(arrays[0]) for x in arrays):
         raise OperandError(f"stack: needs arrays of one shape, got {', '.join(map(describe, arrays)) or 'none'}")
-    axis = normal_axis(axis, len(shape_of(arrays[0])) + 1, "stack")
+    axis = normalise_axis(axis, len(shape_of(arrays[0])) + 1, "stack")
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
 def split(ary, indices_or_sections, axis=0):
-    """A list of consecutive pieces along an axis: so many equal ones, or cut at these indices."""
-    axis = normal_axis(axis, len(shape_of(ary)), "split")
+    """A list of consecutive pieces along an axis: a number of equal pieces, or pieces cut at the given indices."""
+    axis = normalise_axis(axis, len(shape_of(ary)), "split")
     length = shape_of(ary)[axis]
     if is_several(indices_or_sections):
         cuts = integers(indices_or_sections, "split: an index")
@@ -52,13 +52,13 @@ def split(ary, indices_or_sections, axis=0):
 
 
 def flip(m, axis=None):
-    """m backwards along these axes (all by default)."""
-    axes = normal_axes(axis, len(shape_of(m)), "flip")
+    """m reversed along these axes (all by default)."""
+    axes = normalise_axes(axis, len(shape_of(m)), "flip")
     return getitem(m, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(shape_of(m)))))
 
 
 def roll(a, shift, axis=None):
-    """a shifted along axes, what leaves one end entering at the other; axis=None rolls the raveled array."""
+    """a shifted cyclically along axes; axis=None rolls the raveled array."""
     if axis is None:
         return reshape_p(roll(ravel(a), shift, 0), shape=shape_of(a))
     axes, shifts = integers(axis, "roll: an axis"), integers(shift, "roll: a shift")
@@ -67,7 +67,7 @@ def roll(a, shift, axis=None):
     if len(axes) != len(shifts):
         raise OperandError(f"roll: shift {shift} and axis {axis} differ in length")
     for by, along in zip(shifts, axes):
-        along = normal_axis(along, len(shape_of(a)), "roll")
+        along = normalise_axis(along, len(shape_of(a)), "roll")
         length = shape_of(a)[along]
         cut = -by % length if length else 0
         if cut:
@@ -103,9 +103,9 @@ def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
 
 
 def repeat(a, repeats, axis=None):
-    """Each element `repeats` times in a row (a number, or one number for each) along an axis, or raveled."""
+    """Each element repeated along an axis (of the raveled a by default); `repeats` is a number, or one per element."""
     x, axis = (ravel(a), 0) if axis is None else (a, axis)
-    axis = normal_axis(axis, len(shape_of(x)), "repeat")
+    axis = normalise_axis(axis, len(shape_of(x)), "repeat")
     try:
         picks = np.repeat(np.arange(shape_of(x)[axis]), integers(repeats, "repeat: a number of repeats"))
     except ValueError:
@@ -117,7 +117,7 @@ def repeat(a, repeats, axis=None):
 
 
 def tile(A, reps):
-    """A laid side by side `reps` times along each axis."""
+    """A repeated as a whole `reps` times along each axis."""
     reps = integers(reps, "tile: a number of repetitions")
     shape = shape_of(A)
     ndim = builtins.max(len(shape), len(reps))

@@ -1,6 +1,6 @@
 """Comparisons, logic and rounding, which have no derivative; and `where`, which selects by a condition.
 
-`step` is not public: the derivatives of `maximum` and `minimum` are made of it.
+`step` is not public: the derivatives of `maximum` and `minimum` use it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ greater = _comparison("greater", "x₁ > x₂", ">")
 greater_equal = _comparison("greater_equal", "x₁ ≥ x₂", ">=")
 logical_and = binary("logical_and", "x₁ and x₂", None, None, formula=truth("a && b"))
 logical_or = binary("logical_or", "x₁ or x₂", None, None, formula=truth("a || b"))
-logical_xor = binary("logical_xor", "either x₁ or x₂", None, None, formula=truth("!a != !b"))
+logical_xor = binary("logical_xor", "x₁ or x₂ but not both", None, None, formula=truth("!a != !b"))
 logical_not = unary("logical_not", "not x", None, formula=truth("!a"))
 bitwise_and = binary(
     "bitwise_and", "x₁ & x₂ of booleans, or of the bits of integers", None, None, formula=bits("a & b")
@@ -53,16 +53,16 @@ isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinit
 
 def _sign(b, x, out=None):
     if dtype_of(x).kind == "c":
-        raise TypeError("the sign of a complex number has no holomorphic derivative, so it is not offered")
+        raise TypeError("sign: the sign of a complex number is not holomorphic, so complex arrays are not offered")
     return b.xp.sign(x, out=out)
 
 
 sign = unary(
     "sign",
-    "−1, 0 or 1",
+    "the sign of x: −1, 0 or 1",
     None,
     _sign,
-    formula=reals("a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0", costly=False),  # of −0, NumPy's is 0
+    formula=reals("a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0", costly=False),  # the sign of −0 is 0, as in NumPy
     kink=np.sign,
 )
 floor = unary("floor", "⌊x⌋", None, formula=reals("floor(a)"), kink=np.floor)
@@ -82,7 +82,7 @@ traits(stop_gradient_p, cuts=along_any_axis)
 @constant
 @primitive("step")
 def step(b, x1, x2, out=None):
-    """1 where x₁ > x₂, ½ where they tie, else 0: the share of x₁ in their maximum."""
+    """1 where x₁ > x₂, ½ where they tie, else 0: the derivative of their maximum in x₁."""
     dtype = b.xp.result_type(x1, x2)
     return store(b.xp.greater(x1, x2).astype(dtype) + b.xp.equal(x1, x2) * dtype.type(0.5), out)
 
@@ -96,17 +96,17 @@ traits(step, cuts=along_any_axis, formula=reals("a > b ? (real)1 : a == b ? (rea
 def where(condition, x=None, y=None, /):
     """x where `condition` holds, else y.
 
-    The branch not taken gets a zero cotangent, even where its value is NaN. What made that branch multiplies the zero
-    by its own slope, though, and 0·∞ is NaN in reverse mode: for √x where x > 0, also mask the argument,
+    The branch not taken gets a zero cotangent, even where its value is NaN. But the operations that computed the branch
+    multiply this zero by their own derivatives, and 0·∞ is NaN: for √x where x > 0, mask the argument as well,
     `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
     """
     if x is None or y is None:
-        raise OperandTypeError("where: give x and y as well; for the positions of true elements use mg.nonzero")
+        raise OperandTypeError("where: give both x and y; for the positions of true elements use mg.nonzero")
     return where_p(condition, x, y)
 
 
 def stop_gradient(x):
-    """x itself, as a constant: derivatives do not pass.
+    """x as a constant: no derivative flows through it.
 
     >>> import minigrad as mg
     >>> float(mg.grad(lambda x: x * mg.stop_gradient(x))(3.0))

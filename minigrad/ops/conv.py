@@ -6,8 +6,8 @@ Images are (N, H, W, C), kernels (k, k, C, F), s is the stride and (t, l) the pa
 x, w, g and differentiating in the third gives three primitives, `conv`, `conv_input` and `conv_kernel`; the rules of
 each are the other two, so every derivative of a convolution, of any order, is one of the three.
 
-All three are matrix products of windows, which NumPy writes out (`backends/numpy/convolution.py`) and a GPU gathers
-on the way (`backends/cuda/convolution.cu`).
+All three are matrix products with a matrix of windows (im2col), which the CPU writes to memory
+(`backends/numpy/convolution.py`) and the GPU gathers inside the kernel (`backends/cuda/convolution.cu`).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from minigrad.core.vectors import reshape_p, transpose_p
 
 @primitive("conv")
 def conv_p(b, x, w, *, stride, pads, out=None):
-    """y of x and w."""
+    """The convolution of images x with a kernel w."""
     return b.conv(x, w, stride, pads, out)
 
 
 @primitive("conv_input")
 def conv_input_p(b, d, w, *, stride, pads, size, out=None):
-    """The transpose of conv in x: from cotangents d of its result to images of `size`."""
+    """The transpose of conv in x: maps cotangents d of its result to images of height and width `size`."""
     return b.conv_input(d, w, stride, pads, size, out)
 
 
 @primitive("conv_kernel")
 def conv_kernel_p(b, x, d, *, stride, pads, kernel, out=None):
-    """The transpose of conv in w: from images x and cotangents d to a kernel of this height and width."""
+    """The transpose of conv in w: maps images x and cotangents d to a kernel of height and width `kernel`."""
     return b.conv_kernel(x, d, stride, pads, kernel, out)
 
 
@@ -62,25 +62,25 @@ bilinear(
 
 
 def _has_kernel(dtype):
-    """Whether the CUDA kernels compute in this dtype; for others a library is called."""
+    """Whether the CUDA kernels support this dtype; other dtypes go to a library."""
     return dtype in (np.float32, np.float64)
 
 
-def _images(operands, result, params):
+def _cut_images(operands, result, params):
     yield Cut((0, None), 0)
 
 
-def _products(result, kernel):
-    """A multiplication and an addition for each number of a result and each tap of its window, channel by channel."""
+def _count_flops(result, kernel):
+    """A multiplication and an addition for each element of the result, tap of the kernel and input channel."""
     return 2 * math.prod(result) * math.prod(kernel[:3])
 
 
-traits(conv_p, cuts=_images, flops=lambda xs, y, params: _products(y, xs[1]), blas=True, recordable=_has_kernel)
-traits(conv_input_p, cuts=_images, flops=lambda xs, y, params: _products(*xs), blas=True, recordable=_has_kernel)
+traits(conv_p, cuts=_cut_images, flops=lambda xs, y, params: _count_flops(y, xs[1]), blas=True, recordable=_has_kernel)
+traits(conv_input_p, cuts=_cut_images, flops=lambda xs, y, params: _count_flops(*xs), blas=True, recordable=_has_kernel)
 traits(
     conv_kernel_p,
     cuts=lambda operands, result, params: iter([Cut((0, 0), None)]),  # terms of a sum over images
-    flops=lambda xs, y, params: _products(xs[1], y),
+    flops=lambda xs, y, params: _count_flops(xs[1], y),
     blas=True,
     recordable=_has_kernel,
 )
@@ -89,8 +89,8 @@ traits(
 def conv2d(x, w, stride=1, padding="same"):
     """Images (N, H, W, C) * kernels (k, k, C, F): y[i,j,f] = Σ w[Δi,Δj,c,f]·x[s·i+Δi, s·j+Δj, c] (slide 16).
 
-    `padding` is "same" (H/s rounded up; of an odd number of rows to add, the extra one goes below), "valid" (none), an
-    integer, or ((top, bottom), (left, right)). The kernel is not flipped. Raises ValueError naming the shapes.
+    `padding` is "same" (⌈H/s⌉ rows out; an odd row of padding goes to the bottom), "valid" (no padding), an integer, or
+    ((top, bottom), (left, right)). The kernel is not flipped. Raises ValueError naming the shapes.
     """
     if len(shape_of(x)) != 4 or len(shape_of(w)) != 4 or shape_of(x)[3] != shape_of(w)[2]:
         raise OperandError(
@@ -101,13 +101,13 @@ def conv2d(x, w, stride=1, padding="same"):
     if len(strides) != 2 or min(strides) < 1:
         raise OperandError(f"conv2d: stride must be a positive integer or a pair of them, got {stride!r}")
     kernel, size = shape_of(w)[:2], shape_of(x)[1:3]
-    pads = _pads(padding, size, kernel, strides)
+    pads = _parse_padding(padding, size, kernel, strides)
     if 0 in shape_of(w) or any(n < 1 for n in out_size(size, kernel, strides, pads)):
         raise OperandError(f"conv2d: a kernel {kernel} does not fit into images of {size} with padding {pads}")
     return conv_p(x, w, stride=strides, pads=pads)
 
 
-def _pads(padding, size, kernel, stride) -> Pads:
+def _parse_padding(padding, size, kernel, stride) -> Pads:
     if isinstance(padding, str) and padding == "same":
         totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, stride, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
@@ -128,10 +128,10 @@ def _pads(padding, size, kernel, stride) -> Pads:
 
 
 def depth_to_space(x, factor=2):
-    """Lay the channels of each pixel out as factor×factor pixels.
+    """Rearrange the channels of each pixel into factor×factor pixels.
 
     Channel (factor·r_i + r_j)·C + c of pixel (i, j) becomes channel c of pixel (factor·i + r_i, factor·j + r_j), so
-    images (N, H, W, factor²·C) become (N, factor·H, factor·W, C). Raises ValueError if the channels do not divide.
+    (N, H, W, factor²·C) becomes (N, factor·H, factor·W, C). Raises ValueError unless factor² divides the channels.
     """
     shape, factor = shape_of(x), integer(factor, "depth_to_space: factor")
     if len(shape) != 4 or factor < 1 or shape[3] % factor**2:
@@ -139,13 +139,13 @@ def depth_to_space(x, factor=2):
     n, h, w, c = shape
     split = reshape_p(x, shape=(n, h, w, factor, factor, c // factor**2))
     return reshape_p(
-        transpose_p(split, axes=(0, 1, 3, 2, 4, 5)),  # i, r_i, j, r_j: the transpose that "a simple reshape" hides
+        transpose_p(split, axes=(0, 1, 3, 2, 4, 5)),  # to (N, i, r_i, j, r_j, C): a reshape alone is not enough
         shape=(n, h * factor, w * factor, c // factor**2),
     )
 
 
 def space_to_depth(x, factor=2):
-    """Stack factor×factor pixels as channels of one: the inverse, and the transpose, of depth_to_space."""
+    """Rearrange factor×factor pixels into channels of one pixel: the inverse and transpose of depth_to_space."""
     shape, factor = shape_of(x), integer(factor, "space_to_depth: factor")
     if len(shape) != 4 or factor < 1 or shape[1] % factor or shape[2] % factor:
         raise OperandError(f"space_to_depth: needs images (N, {factor}·H, {factor}·W, C), got {describe(x)}")
@@ -155,8 +155,9 @@ def space_to_depth(x, factor=2):
 
 
 def deconv2d(x, w, factor=2):
-    """The lecture's deconvolution (slide 16): a stride-1 "same" convolution with factor² times the channels, then
-    depth_to_space. Images (N, H, W, C) and kernels (k, k, C, factor²·F) give (N, factor·H, factor·W, F).
+    """The lecture's deconvolution (slide 16): a stride-1 "same" convolution to factor²·F channels, then depth_to_space.
+
+    Images (N, H, W, C) and kernels (k, k, C, factor²·F) give (N, factor·H, factor·W, F).
 
     For odd k and factor 2 it equals a transposed convolution with a kernel of 2k, stride 2 and padding k−1.
     """

@@ -1,9 +1,9 @@
-"""How an elementwise operation is written in one statement: its name, its derivative and its traits.
+"""Declares an elementwise operation in one statement: its name, its derivative and its traits.
 
     sin = unary("sin", "sin x", lambda x: cos(x), formula=reals("sin(a)"))
 
-makes the primitive `sin` with NumPy's function of that name as its formula, states its rule and traits, and gives the
-public function `mg.sin`. Arguments broadcast as in NumPy; a Python number takes the dtype of the array it meets.
+registers the primitive `sin`, computed by NumPy's `sin`, with its rule and traits, and returns the public function
+`mg.sin`. Arguments broadcast as in NumPy; a Python number takes the dtype of the other argument.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ from minigrad.core.traits import along_any_axis, traits
 
 
 def unary(name: str, words: str, x: Callable | int | None, forward: Callable | None = None, **known: Any) -> Callable:
-    """A public function of one array with its partial derivative and traits; by default the backend's function of that
-    name."""
+    """Declare a primitive of one array and return its public function; `x` is its derivative, None if it has none.
+
+    `forward` computes it; by default the function of that name in NumPy or CuPy does.
+    """
 
     def default(b: Any, x: Any, out: Any = None) -> Any:
         return getattr(b.xp, name)(x, out=out)
 
-    made = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
-    return wrap_unary(partials(made, x=x) if x is not None else constant(made), words)
+    primitive = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
+    return wrap_unary(partials(primitive, x=x) if x is not None else constant(primitive), words)
 
 
 def binary(name: str, words: str, x1: Any, x2: Any, forward: Callable | None = None, **known: Any) -> Callable:
-    """The same for two arrays that broadcast."""
+    """The same for two arrays that broadcast; `x1` and `x2` are the partial derivatives."""
 
     def default(b: Any, x1: Any, x2: Any, out: Any = None) -> Any:
         return getattr(b.xp, name)(x1, x2, out=out)
 
-    made = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
-    return wrap_binary(partials(made, x1=x1, x2=x2) if x1 is not None or x2 is not None else constant(made), words)
+    primitive = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
+    has_derivative = x1 is not None or x2 is not None
+    return wrap_binary(partials(primitive, x1=x1, x2=x2) if has_derivative else constant(primitive), words)
 
 
 def wrap_unary(primitive: Primitive, words: str) -> Callable:
@@ -64,13 +67,13 @@ def wrap_binary(primitive: Primitive, words: str) -> Callable:
 def _name(function: Callable, primitive: Primitive, words: str) -> Callable:
     function.__name__ = function.__qualname__ = primitive.name
     function.__doc__ = f"{words}, elementwise."
-    function.__module__ = _caller()
+    function.__module__ = _find_calling_module()
     function.primitive = primitive
     return function
 
 
-def _caller() -> str:
-    """The module that an operation is defined in, so that its function is pickled by name."""
+def _find_calling_module() -> str:
+    """The name of the module that declares the operation: pickling looks its function up there."""
     frame = sys._getframe(1)
     while frame.f_globals["__name__"] == __name__:
         frame = frame.f_back

@@ -18,18 +18,18 @@ from minigrad.ops.indexing import take_along_axis
 from minigrad.ops.reduce import (
     along_kept_axes,
     keep_axes,
-    line,
     reduce_axes,
+    resolve_axis,
     spread,
     sum_p,
 )
-from minigrad.ops.shape import normal_axes
+from minigrad.ops.shape import normalise_axes
 
 
 @constant
 @primitive("share")
 def share_p(b, x, y, *, axes, out=None):
-    """1/n at the n places along `axes` where x attains the extreme y, else 0; NaN everywhere if the extreme is NaN."""
+    """1/n at each of the n positions along `axes` where x equals the extreme y, else 0; all NaN if y is NaN."""
     y = y.reshape(keep_axes(shape_of(x), axes))
     attained = b.xp.equal(x, y)
     count = b.xp.sum(attained, axis=axes, keepdims=True, dtype=np.int64)
@@ -50,20 +50,20 @@ def min_p(b, x, *, axes, out=None):
     return b.xp.min(x, axis=axes, out=out)
 
 
-def _place_of(best):
-    """A function that says which element along `axes` is the extreme one."""
+def _make_kink(argextreme):
+    """The kink of max or min: a function that finds the index of the extreme element along `axes`."""
 
-    def place(x, axes):
+    def find(x, axes):
         if not x.size:
             return x
         rows = np.moveaxis(x, axes, range(-len(axes), 0)) if axes else x[..., None]
-        return best(rows.reshape(*rows.shape[: rows.ndim - builtins.max(1, len(axes))], -1), axis=-1)
+        return argextreme(rows.reshape(*rows.shape[: rows.ndim - builtins.max(1, len(axes))], -1), axis=-1)
 
-    return place
+    return find
 
 
-traits(max_p, cuts=along_kept_axes, recordable=True, kink=_place_of(np.argmax))
-traits(min_p, cuts=along_kept_axes, recordable=True, kink=_place_of(np.argmin))
+traits(max_p, cuts=along_kept_axes, recordable=True, kink=_make_kink(np.argmax))
+traits(min_p, cuts=along_kept_axes, recordable=True, kink=_make_kink(np.argmin))
 for _extreme in (max_p, min_p):
     custom(
         _extreme,
@@ -116,39 +116,39 @@ traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
 def argmax(a, axis=None, out=None, *, keepdims=False):
     """The index of the largest element (the first at a tie) along an axis, or in the raveled a by default."""
     check_options("argmax", out=out)
-    return _position(argmax_p, a, axis, keepdims)
+    return _find_index(argmax_p, a, axis, keepdims)
 
 
 def argmin(a, axis=None, out=None, *, keepdims=False):
     """The index of the smallest element (the first at a tie) along an axis, or in the raveled a by default."""
     check_options("argmin", out=out)
-    return _position(argmin_p, a, axis, keepdims)
+    return _find_index(argmin_p, a, axis, keepdims)
 
 
-def _position(made, a, axis, keepdims):
+def _find_index(argextreme, a, axis, keepdims):
     whole = axis is None or not shape_of(a)
-    a_line, along = line(a, axis, made.name)
-    y = made(a_line, axis=along)
-    axes = normal_axes(None if whole else along, len(shape_of(a)), made.name)
+    line, along = resolve_axis(a, axis, argextreme.name)
+    y = argextreme(line, axis=along)
+    axes = normalise_axes(None if whole else along, len(shape_of(a)), argextreme.name)
     return reshape_p(y, shape=keep_axes(shape_of(a), axes)) if keepdims else y
 
 
 def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
     """The indices that sort a along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
     _check_kind("argsort", kind, order)
-    a, axis = line(a, axis, "argsort")
+    a, axis = resolve_axis(a, axis, "argsort")
     return argsort_p(a, axis=axis)
 
 
 def sort(a, axis=-1, kind=None, order=None, *, stable=None):
     """a in increasing order along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
     _check_kind("sort", kind, order)
-    a, axis = line(a, axis, "sort")
+    a, axis = resolve_axis(a, axis, "sort")
     return take_along_axis(a, argsort_p(a, axis=axis), axis)
 
 
 def _check_kind(operation, kind, order):
-    if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # a stable sort will do for all of them
-        raise OperandError(f"{operation}: unknown kind {kind!r}; leave it out, every sort here is stable")
+    if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # a stable sort serves all of them
+        raise OperandError(f"{operation}: kind {kind!r} is unknown; leave it out, since every sort is stable")
     if order is not None:
-        raise OperandTypeError(f"{operation}: order={order!r} is not offered: arrays have no fields to sort by")
+        raise OperandTypeError(f"{operation}: order={order!r} is not offered: arrays here have no fields to sort by")

@@ -1,6 +1,6 @@
 """Powers, exponentials and logarithms, trigonometric and hyperbolic functions, and the error function.
 
-`y` in a derivative is the result, which often gives the stabler form: ẏ = (1−y²)·t for tanh.
+Derivatives may use the result y, which often gives a more stable form: ẏ = (1−y²)·t for tanh.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minigrad.ops.define import binary, unary
 
 
 def _plus_zero(x):
-    """x, with 0 for −0: the slopes of √x and ln x at 0 are +∞."""
+    """x with −0 replaced by 0, so that the derivatives of √x and ln x are +∞ at either zero."""
     return x + 0
 
 

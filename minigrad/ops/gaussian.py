@@ -17,7 +17,7 @@ from minigrad.ops.functions import exp
 def gaussian_sample_p(b, mean, log_std, noise, out=None):
     """z = μ + σ·ε with σ = e^log_std."""
     dtype = b.xp.result_type(mean, log_std, noise)
-    std = b.xp.exp(log_std, dtype=dtype if dtype.kind in "fc" else None)  # by default exp of int8 is float16
+    std = b.xp.exp(log_std, dtype=dtype if dtype.kind in "fc" else None)  # exp of int8 would be float16
     return b.xp.add(mean, b.xp.multiply(std, noise), out=out)
 
 
@@ -33,8 +33,8 @@ traits(gaussian_sample_p, formula=reals("a + exp(b) * c"))
 def gaussian_sample(mean, log_std, noise):
     """z[i] = μ[i] + σ[i]·ε[i] for standard normal noise ε (slide 13); `log_std` is ln σ, not ln σ².
 
-    All three broadcast, and the noise always comes from outside: with a frozen ε the sample is an ordinary function.
-    Raises ValueError unless the noise has one entry for each sampled number, since shared ε are no independent draws.
+    All three broadcast. The caller passes the noise, so that for a fixed ε the sample is an ordinary function of μ and
+    ln σ. Raises ValueError unless the noise has one entry per sampled number, since shared ε give dependent samples.
     """
     shapes = shape_of(mean), shape_of(log_std), shape_of(noise)
     try:
@@ -43,7 +43,7 @@ def gaussian_sample(mean, log_std, noise):
         fits = False
     if not fits:
         raise OperandError(
-            "gaussian_sample: mean and log_std must broadcast to the shape of the noise, one entry for each sampled "
+            "gaussian_sample: mean and log_std must broadcast to the shape of the noise, one entry per sampled "
             f"number; got mean {describe(mean)}, log_std {describe(log_std)} and noise {describe(noise)}"
         )
     return gaussian_sample_p(mean, log_std, noise)

@@ -1,8 +1,8 @@
-"""Indexing: x[...] in all of NumPy's forms, take, take_along_axis, diagonals; and the transposes that put back.
+"""Indexing: x[...] in all of NumPy's forms, take, take_along_axis, diagonals; and their transposes.
 
-An index is normalised into at most two steps. A *slice* step (integers, slices, None, Ellipsis) is a view and static
-metadata. A *gather* step picks with integer arrays, broadcast together, along some axes; a boolean array counts as the
-positions where it is true. The transpose of a gather adds up where positions repeat.
+An index becomes at most two steps. The *slice* step (integers, slices, None, Ellipsis) gives a view; its index is
+static metadata. The *gather* step picks elements along some axes with integer arrays that broadcast together; a boolean
+array stands for its true positions. The transpose of a gather adds up the cotangents of repeated positions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minigrad.core.interpreter import Tracer, find_backend, primitive, read_valu
 from minigrad.core.rules import linear
 from minigrad.core.traits import no_flops, traits
 from minigrad.core.vectors import concatenate_p, copy_p, reshape_p, transpose_p
-from minigrad.ops.shape import astype, broadcast_to, moveaxis, normal_axis, ravel
+from minigrad.ops.shape import astype, broadcast_to, moveaxis, normalise_axis, ravel
 
 
 @primitive("slice", view_of=0)
@@ -46,19 +46,19 @@ def _positions(indices, axes):
     """The index tuple that picks `indices[j]` on axis `axes[j]` and everything on the others."""
     full = [slice(None)] * (max(axes) + 1)
     for j, axis in enumerate(axes):
-        full[axis] = indices[j, ...]  # an array even of no axes, so that NumPy makes no view
+        full[axis] = indices[j, ...]  # with `...` even a 0-d index stays an array, so that NumPy copies
     return tuple(full)
 
 
 @primitive("gather")
 def gather_p(b, x, indices, *, axes, out=None):
-    """x picked along `axes` by the rows of the integer array `indices`, of shape (len(axes), …)."""
+    """The elements of x at `indices` along `axes`: integers of shape (len(axes), …), a row for each axis."""
     return store(x[_positions(indices, axes)], out)
 
 
 @primitive("scatter_add")
 def scatter_add_p(b, x, indices, *, axes, shape, out=None):
-    """Zeros of `shape` with x added at the positions a gather would pick; repeated positions accumulate."""
+    """Zeros of `shape` with x added at the positions that gather picks; repeated positions accumulate."""
     y = b.xp.zeros(shape, x.dtype) if out is None else out
     if out is not None:
         y[...] = 0
@@ -78,7 +78,7 @@ def take_along_p(b, x, indices, *, axis, out=None):
 
 @primitive("add_along_axis")
 def add_along_p(b, x, indices, *, axis, shape, out=None):
-    """Zeros of `shape` with x added where take_along_axis would pick."""
+    """Zeros of `shape` with x added at the positions that take_along_axis picks."""
     y = b.xp.zeros(shape, x.dtype) if out is None else out
     if out is not None:
         y[...] = 0
@@ -97,20 +97,20 @@ def getitem(x, index):
     index = index if isinstance(index, tuple) else (index,)
     index = [np.asarray(i) if isinstance(i, (list, tuple, range)) else i for i in index]
     if not any(_is_array(i) for i in index):
-        return slice_p(x, index=tuple(_static(i) for i in index))
-    places = [k for k, i in enumerate(index) if _picks(i)]
+        return slice_p(x, index=tuple(_make_static(i) for i in index))
+    places = [k for k, i in enumerate(index) if _is_gathered(i)]
     together = places[-1] - places[0] == len(places) - 1
-    index = _without_ellipsis(x, index)
-    index = _without_masks(x, index)
-    axes = tuple(k for k, i in enumerate(index) if _picks(i))
-    basic = tuple(slice(None) if k in axes else _static(i) for k, i in enumerate(index))
+    index = _expand_ellipsis(x, index)
+    index = _expand_masks(x, index)
+    axes = tuple(k for k, i in enumerate(index) if _is_gathered(i))
+    basic = tuple(slice(None) if k in axes else _make_static(i) for k, i in enumerate(index))
     if any(i != slice(None) for i in basic):
         x = slice_p(x, index=basic)
     return _gather(x, [index[k] for k in axes], axes, together)
 
 
 def _stack(b, picks):
-    """Index arrays, broadcast together, as one int64 array with a row for each."""
+    """Index arrays broadcast together and stacked into one int64 array, a row for each."""
     shape = np.broadcast_shapes(*map(shape_of, picks))
     if any(isinstance(pick, Tracer) for pick in picks):
         rows = [reshape_p(broadcast_to(astype(pick, np.int64), shape), shape=(1, *shape)) for pick in picks]
@@ -119,7 +119,7 @@ def _stack(b, picks):
 
 
 def _gather(x, picks, axes, together=True):
-    """Pick with integer arrays along axes; the picked axes stand where the first was, or in front if not together."""
+    """Gather with integer arrays along axes; the new axes replace adjacent ones, else come first (not `together`)."""
     b = find_backend(x)
     picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_copy_index(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
@@ -130,19 +130,19 @@ def _gather(x, picks, axes, together=True):
         shapes = ", ".join(str(pick.shape) for pick in picks)
         raise OperandIndexError(f"index arrays of shapes {shapes} do not broadcast together") from None
     count = len(axes)
-    if not together or axes != tuple(range(axes[0], axes[0] + count)):  # NumPy puts the picked axes in front
+    if not together or axes != tuple(range(axes[0], axes[0] + count)):  # NumPy puts the new axes in front
         others = tuple(a for a in range(len(shape_of(x))) if a not in axes)
         x, axes = transpose_p(x, axes=(*axes, *others)), tuple(range(count))
     return gather_p(x, indices, axes=axes)
 
 
 def _copy_index(i):
-    """An index array, copied by an operation: so that the interpreter sees what a result depends on."""
+    """An index array copied by a primitive, so that the interpreter records that the result depends on it."""
     return copy_p(i) if hasattr(i, "dtype") and np.ndim(i) and i.size else i
 
 
-def _static(i):
-    """An index entry without arrays in it, which might change later: integers and slice bounds as Python's own."""
+def _make_static(i):
+    """An index entry with NumPy integers and 0-d arrays, which may change later, replaced by Python integers."""
     if isinstance(i, slice):
         return slice(
             *(None if v is None else integer(v, "index: a bound of a slice") for v in (i.start, i.stop, i.step))
@@ -151,8 +151,8 @@ def _static(i):
 
 
 def _is_array(i):
-    """Whether an index entry makes indexing advanced: an array that is no mere integer, a boolean, a traced value."""
-    if isinstance(i, type):  # np.float64 has a dtype as well
+    """Whether an index entry makes indexing advanced: a boolean, a traced value, an array but for 0-d integers."""
+    if isinstance(i, type):  # the class np.float64, for example, has a dtype, too
         return False
     return isinstance(i, (bool, np.bool, Tracer)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
 
@@ -161,12 +161,12 @@ def _is_mask(i):
     return isinstance(i, bool) or (_is_array(i) and i.dtype == bool)
 
 
-def _picks(i):
-    """Whether an entry takes part in a gather; beside arrays, plain integers do."""
+def _is_gathered(i):
+    """Whether an entry belongs to the gather step if the index has arrays: arrays do, and so do integers."""
     return _is_array(i) or not (i is None or i is Ellipsis or isinstance(i, slice))
 
 
-def _without_ellipsis(x, index):
+def _expand_ellipsis(x, index):
     ndim = len(shape_of(x))
     used = sum(_count_axes(i) for i in index if i is not Ellipsis)
     if used > ndim:
@@ -178,11 +178,11 @@ def _without_ellipsis(x, index):
 
 
 def _count_axes(i):
-    """How many axes an index entry other than an ellipsis speaks of."""
+    """How many axes of x an index entry other than an ellipsis consumes."""
     return np.ndim(i) if _is_mask(i) else int(i is not None)
 
 
-def _without_masks(x, index):
+def _expand_masks(x, index):
     parts, axis = [], 0
     for i in index:
         parts += _true_positions(x, i, axis) if _is_mask(i) else [i]
@@ -191,13 +191,13 @@ def _without_masks(x, index):
 
 
 def nonzero(a):
-    """The indices of the nonzero elements, one integer array for each axis; constants, without a derivative."""
+    """The indices of the nonzero elements, one integer array for each axis; constants without a derivative."""
     b, a = find_backend(a), read_value(a, "nonzero(x)")
     return b.xp.nonzero(b.xp.asarray(_copy_index(a)))
 
 
 def _true_positions(x, mask, axis):
-    """A boolean index, from this axis of x on, as one integer array for each of its axes."""
+    """The true positions of a mask over the axes of x from `axis` on: one integer array for each axis of the mask."""
     b, mask = find_backend(x), read_value(mask, "x[mask]")
     if np.ndim(mask) == 0:
         raise OperandIndexError("a single True or False as an index is not supported: use an array or a slice")
@@ -208,35 +208,35 @@ def _true_positions(x, mask, axis):
 
 
 def take(a, indices, axis=None, out=None, mode="raise"):
-    """Elements of a along an axis (of the raveled a by default)."""
+    """The elements of a at `indices` along an axis (of the raveled a by default)."""
     check_options("take", out=out, mode=mode)
     if axis is None:
         a, axis = ravel(a), 0
-    axis = normal_axis(axis, len(shape_of(a)), "take")
+    axis = normalise_axis(axis, len(shape_of(a)), "take")
     return _gather(a, [indices], (axis,))
 
 
 def take_along_axis(arr, indices, axis=-1):
-    """Match 1-d slices of arr (raveled for axis=None) with 1-d slices of indices, as argsort and argmax give them."""
+    """Index each 1-d slice of arr along an axis with the matching slice of indices; axis=None ravels arr."""
     if axis is None:
         arr, axis = ravel(arr), 0
     if len(shape_of(arr)) != len(shape_of(indices)):
         raise OperandError(f"take_along_axis: {describe(arr)} and {describe(indices)} differ in dimensions")
-    return take_along_p(arr, indices, axis=normal_axis(axis, len(shape_of(arr)), "take_along_axis"))
+    return take_along_p(arr, indices, axis=normalise_axis(axis, len(shape_of(arr)), "take_along_axis"))
 
 
 def diagonal(a, offset=0, axis1=0, axis2=1):
-    """The diagonal of two axes, as the last axis of the result."""
+    """The diagonal over two axes, as the last axis of the result."""
     x, offset = a, integer(offset, "diagonal: offset")
-    first, second = (normal_axis(axis, len(shape_of(x)), "diagonal") for axis in (axis1, axis2))
+    first, second = (normalise_axis(axis, len(shape_of(x)), "diagonal") for axis in (axis1, axis2))
     if first == second:
         raise OperandIndexError(f"diagonal: axes {axis1} and {axis2} of {describe(x)} are the same")
     x = moveaxis(x, (first, second), (-2, -1))
     *lead, rows, columns = shape_of(x)
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     steps = np.arange(length)
-    put = find_backend(x).from_host(np.stack([steps + max(-offset, 0), steps + max(offset, 0)]))
-    return gather_p(x, put, axes=(len(lead), len(lead) + 1))
+    positions = find_backend(x).from_host(np.stack([steps + max(-offset, 0), steps + max(offset, 0)]))
+    return gather_p(x, positions, axes=(len(lead), len(lead) + 1))
 
 
 def diag(v, k=0):
@@ -248,5 +248,5 @@ def diag(v, k=0):
         raise OperandError(f"diag: needs a vector or a matrix, got {describe(v)}")
     length = shape_of(v)[0]
     steps = np.arange(length)
-    put = find_backend(v).from_host(np.stack([steps + max(-k, 0), steps + max(k, 0)]))
-    return scatter_add_p(v, put, axes=(0, 1), shape=(length + abs(k),) * 2)
+    positions = find_backend(v).from_host(np.stack([steps + max(-k, 0), steps + max(k, 0)]))
+    return scatter_add_p(v, positions, axes=(0, 1), shape=(length + abs(k),) * 2)

@@ -1,7 +1,7 @@
-"""In-place operations of NumPy: on traced values they raise and say what to write instead.
+"""NumPy's in-place operations: on traced values they raise and say what to write instead.
 
-After `y = x`, `y *= 2` changes a NumPy array under both names. A traced value cannot be changed, and rebinding only y
-would silently give other results than NumPy. Scalars are rebound in NumPy, too, so `total += term` works as usual.
+After `y = x`, `y *= 2` changes a NumPy array under both names. A traced value cannot be changed, and rebinding y alone
+would silently differ from NumPy. NumPy rebinds scalars, too, so `total += term` works on a traced scalar.
 """
 
 from __future__ import annotations
@@ -41,28 +41,26 @@ _METHODS = {
 
 
 def refuse_assignment(x: Tracer, index: Any, value: Any = None) -> None:
-    raise OperandTypeError(f"a traced value cannot be assigned to: {BUILD}")
+    raise OperandTypeError(f"cannot assign to elements of a traced value: {BUILD}")
 
 
 def _refuse_augmented(sign: str) -> Callable:
     def refuse(self: Tracer, other: Any) -> Any:
         if not self.shape:
             return NotImplemented  # so that Python evaluates self + other and rebinds the name
-        raise OperandTypeError(
-            f"x {sign}= y would change the traced {describe(self)} in place, under all its names: write x = x {sign} y"
-        )
+        raise OperandTypeError(f"x {sign}= y would change the traced {describe(self)} in place: write x = x {sign} y")
 
     return refuse
 
 
-def _method(name: str, instead: str) -> Callable:
+def _refuse_method(name: str, instead: str) -> Callable:
     def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
         raise OperandTypeError(f"x.{name}() would change a traced value in place: {instead}")
 
     return refuse
 
 
-def _attribute(name: str, instead: str) -> property:
+def _refuse_attribute(name: str, instead: str) -> property:
     def refuse(self: Tracer, value: Any) -> None:
         raise OperandTypeError(f"x.{name} = … would change a traced value in place: write {instead}")
 
@@ -81,7 +79,7 @@ MEMBERS: dict[str, Any] = {
     "__setitem__": refuse_assignment,
     "__delitem__": refuse_assignment,
     **{f"__i{name}__": _refuse_augmented(sign) for name, sign in _AUGMENTED.items()},
-    **{name: _method(name, instead) for name, instead in _METHODS.items()},
-    "shape": _attribute("shape", "x = x.reshape(shape)"),
-    "dtype": _attribute("dtype", "x = x.astype(dtype)"),
+    **{name: _refuse_method(name, instead) for name, instead in _METHODS.items()},
+    "shape": _refuse_attribute("shape", "x = x.reshape(shape)"),
+    "dtype": _refuse_attribute("dtype", "x = x.astype(dtype)"),
 }

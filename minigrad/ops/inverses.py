@@ -1,8 +1,8 @@
-"""Inverses, linear equations, Cholesky factors and determinants of square matrices: rules state both directions.
+"""Inverses, linear equations, Cholesky factors and determinants of square matrices; each rule states JVP and VJP.
 
 Sources: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
-(2008) for inverse, solve and determinant; I. Murray, arXiv:1602.07527, for Cholesky. Aᵀ below is the plain transpose
-(also for complex matrices, whose derivatives are holomorphic).
+(2008) for inverse, solve and determinant; I. Murray, arXiv:1602.07527, for Cholesky. Aᵀ below is the plain transpose,
+also of complex matrices, whose derivatives are holomorphic.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
 )
 
 
-def _square(x, operation, real=False):
+def _check_square(x, operation, real=False):
     if len(shape_of(x)) < 2 or shape_of(x)[-1] != shape_of(x)[-2]:
         raise OperandError(f"{operation}: needs square matrices in the last two axes, got {describe(x)}")
     if real and dtype_of(x).kind == "c":
@@ -52,13 +52,13 @@ def _square(x, operation, real=False):
 
 def inv(a):
     """A⁻¹ of each matrix. Raises LinAlgError if one is singular."""
-    _square(a, "inv")
+    _check_square(a, "inv")
     return inv_p(a)
 
 
 def solve(a, b):
     """A⁻¹b of each matrix; a 1-d b is a vector. Raises LinAlgError if one is singular."""
-    _square(a, "solve")
+    _check_square(a, "solve")
     if len(shape_of(b)) == 1:
         return squeeze(solve_p(a, expand_dims(b, 1)), -1)
     return solve_p(a, b)
@@ -70,36 +70,36 @@ def cholesky_p(b, x, out=None):
 
 
 def _half(x):
-    """Φ: the lower triangle, its diagonal halved."""
+    """Φ(x): the lower triangle of x with its diagonal halved."""
     return 0.5 * (tril(x) + tril(x, -1))
 
 
 custom(  # A = LLᵀ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᵀ)
     cholesky_p,
     x=(
-        lambda t, y: matmul_p(y, _half(_between(y, tril(t) + mT(tril(t, -1))))),
-        lambda g, y: _lower(_between(mT(y), _half(matmul_p(mT(y), g)))),
+        lambda t, y: matmul_p(y, _half(_solve_both_sides(y, tril(t) + mT(tril(t, -1))))),
+        lambda g, y: _fold_to_lower(_solve_both_sides(mT(y), _half(matmul_p(mT(y), g)))),
     ),
 )
 
 
-def _between(l, a):
+def _solve_both_sides(l, a):
     """L⁻¹·A·L⁻ᵀ."""
     return mT(solve_p(l, mT(solve_p(l, a))))
 
 
-def _lower(s):
-    """The transpose of reading a symmetric matrix from its lower triangle."""
+def _fold_to_lower(s):
+    """S folded onto its lower triangle: the transpose of completing a lower triangle to a symmetric matrix."""
     return tril(s) + tril(mT(s), -1)
 
 
 def cholesky(a, /, *, upper=False):
-    """The lower L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
+    """The lower triangular L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
 
     With `upper`, the upper triangular U with UᵀU = A, read from the upper triangle. Raises LinAlgError if a matrix is
     not positive definite.
     """
-    _square(a, "cholesky", real=True)
+    _check_square(a, "cholesky", real=True)
     return mT(cholesky_p(mT(a))) if upper else cholesky_p(a)
 
 
@@ -122,8 +122,8 @@ custom(  # ẏ = y·tr(A⁻¹Ȧ)
 
 
 def det(a):
-    """Determinants. The derivative needs the inverse, so it raises LinAlgError at a singular matrix."""
-    _square(a, "det")
+    """The determinant of each matrix. Its derivative needs the inverse and raises LinAlgError at a singular matrix."""
+    _check_square(a, "det")
     return det_p(a)
 
 
@@ -153,5 +153,5 @@ custom(  # ẏ = tr(A⁻¹Ȧ)
 
 def slogdet(a):
     """(sign, ln|det A|) of each real matrix."""
-    _square(a, "slogdet", real=True)
+    _check_square(a, "slogdet", real=True)
     return SlogdetResult(det_sign_p(a), logabsdet_p(a))

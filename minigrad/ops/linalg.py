@@ -1,4 +1,4 @@
-"""Products of matrices and tensors: bilinear, and run on BLAS."""
+"""Products of matrices and tensors: bilinear, computed by BLAS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from minigrad.core.vectors import reshape_p, sum_to_p
 from minigrad.ops.arithmetic import multiply
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.reduce import sum as sum_
-from minigrad.ops.shape import astype, expand_dims, normal_axis, ravel, squeeze, swapaxes, transpose
+from minigrad.ops.shape import astype, expand_dims, normalise_axis, ravel, squeeze, swapaxes, transpose
 
 
 @primitive("matmul")
@@ -27,16 +27,17 @@ def matmul_p(b, x1, x2, out=None):
 
 
 def mT(x):
-    """The matrices of x, transposed."""
+    """x with its last two axes exchanged: each matrix transposed."""
     return swapaxes(x, -1, -2)
 
 
 def fit(g, x):
+    """g summed over broadcast axes to the shape of x."""
     return g if shape_of(g) == x.shape else sum_to_p(g, shape=x.shape)
 
 
 def _left(g, x1, x2):
-    """x̄₁: (…, n, k) @ (…, k, m), the batch of a single x₁ summed by the product itself."""
+    """x̄₁ = g·x₂ᵀ: (…, n, m) @ (…, m, k); if x₁ is a single matrix, the product also sums over the batch."""
     if x1.ndim == 2 and x2.ndim > 2:
         lead = tuple(range(x2.ndim - 2))
         return tensordot(g, x2, axes=((*lead, x2.ndim - 1), (*lead, x2.ndim - 1)))
@@ -62,12 +63,12 @@ traits(
     cuts=_cuts_of_product,
     flops=lambda operands, result, params: 2 * math.prod(result) * operands[0][-1],
     blas=True,
-    recordable=lambda dtype: dtype in (np.float32, np.float64),  # which have kernels; for others a library is called
+    recordable=lambda dtype: dtype in (np.float32, np.float64),  # the dtypes with CUDA kernels; others go to a library
 )
 
 
 def matmul(x1, x2, /, out=None, **options):
-    """Matrix product of the last two axes; the others broadcast. A vector is a row on the left, else a column."""
+    """Matrix product over the last two axes; the others broadcast. A 1-d x1 is a row, a 1-d x2 a column."""
     if out is not None or options:
         check_options("matmul", out=out, **options)
     n1, n2 = len(shape_of(x1)), len(shape_of(x2))
@@ -87,7 +88,7 @@ def matmul(x1, x2, /, out=None, **options):
 
 
 def dot(a, b, out=None):
-    """NumPy's dot: over the last axis of a and the second-to-last (or only) one of b."""
+    """NumPy's dot: the sum of products over the last axis of a and the second-to-last (or only) axis of b."""
     check_options("dot", out=out)
     n1, n2 = len(shape_of(a)), len(shape_of(b))
     if n1 == 0 or n2 == 0:
@@ -96,13 +97,13 @@ def dot(a, b, out=None):
 
 
 def tensordot(a, b, axes=2):
-    """Sum over pairs of axes: the last `axes` of a with the first of b, or the listed ones."""
+    """Sum of products over pairs of axes: the last `axes` of a and the first of b, or two lists of axes."""
     shape1, shape2 = shape_of(a), shape_of(b)
     n1, n2 = len(shape1), len(shape2)
     if is_several(axes):
         first, second = (tuple(one) if is_several(one) else (one,) for one in axes)
-        first = tuple(normal_axis(axis, n1, "tensordot") for axis in first)
-        second = tuple(normal_axis(axis, n2, "tensordot") for axis in second)
+        first = tuple(normalise_axis(axis, n1, "tensordot") for axis in first)
+        second = tuple(normalise_axis(axis, n2, "tensordot") for axis in second)
     else:
         count = integer(axes, "tensordot: axes")
         if not 0 <= count <= min(n1, n2):
@@ -120,26 +121,26 @@ def tensordot(a, b, axes=2):
 
 
 def outer(a, b, out=None):
-    """All products of an element of a and one of b, both raveled."""
+    """The outer product aᵢ·bⱼ of a and b, both raveled."""
     check_options("outer", out=out)
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
 
 
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
-    """Sum of a diagonal, in `dtype`."""
+    """The sum of a diagonal over two axes, in `dtype`."""
     check_options("trace", out=out)
     return sum_(diagonal(a, integer(offset, "trace: offset"), axis1, axis2), -1, dtype)
 
 
 @primitive("einsum")
 def einsum_p(b, *xs, subscripts, out=None):
-    """No letter repeats within an operand, is summed in one operand alone, or broadcasts: `einsum` saw to that."""
+    """`einsum` ensures that no letter repeats within an operand, is summed within one operand alone, or broadcasts."""
     y = b.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
-    return store(y.copy() if len(xs) == 1 and out is None else y, out)  # of one operand NumPy makes a view
+    return store(y.copy() if len(xs) == 1 and out is None else y, out)  # with one operand NumPy returns a view
 
 
 def _einsum_transpose(g, i, xs, *, subscripts):
-    """x̄ᵢ is again an einsum: g takes the place of the i-th operand, whose letters become the result."""
+    """x̄ᵢ is another einsum: g replaces the i-th operand, whose letters become those of the result."""
     inputs, output = subscripts.split("->")
     terms = inputs.split(",")
     others = [x for j, x in enumerate(xs) if j != i]
@@ -151,12 +152,13 @@ bilinear(einsum_p, _einsum_transpose)
 
 
 def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe", optimize=False):
-    """Einstein summation, as numpy.einsum with a subscripts string: repeated letters, ellipsis and broadcasting."""
+    """numpy.einsum with a subscripts string, which may have repeated letters, ellipses and broadcasting axes."""
     check_options("einsum", out=out, dtype=dtype, order=order, optimize=optimize)
     check_options("einsum", casting=None if casting == "safe" else casting)
     terms, output = _parse(subscripts, operands)
     common = np.result_type(*map(dtype_of, operands))
-    xs = [x if dtype_of(x) == common else astype(x, common) for x in operands]  # no pair multiplies in a narrower one
+    # Cast first, so that no pair is multiplied in a narrower dtype
+    xs = [x if dtype_of(x) == common else astype(x, common) for x in operands]
     for i, term in enumerate(terms):  # a repeated letter is a diagonal
         for letter, count in Counter(term).items():
             for _ in range(count - 1):
@@ -168,17 +170,17 @@ def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe
         terms[i] = term
     _check_sizes(subscripts, terms, xs)
     for i, term in enumerate(terms):  # a length-1 axis that broadcasts is dropped
-        ones = tuple(k for k, c in enumerate(term) if shape_of(xs[i])[k] == 1 and _elsewhere(c, i, terms))
+        ones = tuple(k for k, c in enumerate(term) if shape_of(xs[i])[k] == 1 and _appears_elsewhere(c, i, terms))
         xs[i] = squeeze(xs[i], ones)
         terms[i] = "".join(c for k, c in enumerate(term) if k not in ones)
-    for i, term in enumerate(terms):  # an axis that no other operand and not the result has is summed
-        alone = tuple(k for k, c in enumerate(term) if c not in output and not _elsewhere(c, i, terms))
+    for i, term in enumerate(terms):  # an axis that neither another operand nor the result has is summed
+        alone = tuple(k for k, c in enumerate(term) if c not in output and not _appears_elsewhere(c, i, terms))
         xs[i] = sum_(xs[i], alone) if alone else xs[i]
         terms[i] = "".join(c for k, c in enumerate(term) if k not in alone)
     return einsum_p(*xs, subscripts=f"{','.join(terms)}->{output}")
 
 
-def _elsewhere(letter, i, terms):
+def _appears_elsewhere(letter, i, terms):
     return any(letter in term for j, term in enumerate(terms) if j != i)
 
 
@@ -189,7 +191,7 @@ def _parse(subscripts, operands):
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):
-        raise OperandError(f"einsum: '{subscripts}' speaks of {len(terms)} operands, got {len(operands)}")
+        raise OperandError(f"einsum: '{subscripts}' needs {len(terms)} operands, got {len(operands)}")
     spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
     widest = 0
     for k, (term, x) in enumerate(zip(terms, operands, strict=True)):
@@ -204,7 +206,7 @@ def _parse(subscripts, operands):
         counts = Counter("".join(terms))
         output = rest + "".join(sorted(c for c in counts if counts[c] == 1 and c not in rest))
     if arrow and rest and "..." not in output:
-        raise OperandError(f"einsum: the result of '{subscripts}' must have the ellipsis of its operands, too")
+        raise OperandError(f"einsum: the result of '{subscripts}' must have an ellipsis, as its operands do")
     output = output.replace("...", rest)
     if any(c not in "".join(terms) for c in output) or len(set(output)) != len(output):
         raise OperandError(f"einsum: the result of '{subscripts}' must name letters of the operands, each once")

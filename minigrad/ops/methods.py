@@ -1,7 +1,7 @@
-"""What makes traced values feel like arrays: operators, methods, and NumPy's own protocols.
+"""Operators, methods and NumPy's protocols, with which traced values behave like arrays.
 
-`np.sin(traced)`, `np.concatenate([traced])` and `array * traced` reach minigrad's operation of the same name. Things
-that would silently lose a derivative (float(x), np.asarray(x), item assignment) raise and say what to do.
+`np.sin(traced)`, `np.concatenate([traced])` and `array * traced` call minigrad's operation of the same name. What would
+silently lose a derivative (float(x), np.asarray(x), item assignment) raises and says what to do instead.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _UNSUPPORTED = {
     "lshift": ("x << y", "x * 2**y"),
     "rshift": ("x >> y", "mg.floor(x / 2**y)"),
 }
-"""Operators that are not offered, and what to write instead."""
+"""Operators that are not offered: how they are written, and what to write instead."""
 _COMPARISONS = {
     "eq": equal,
     "ne": not_equal,
@@ -76,7 +76,7 @@ _UNLIKE = ("linalg.trace", "linalg.diagonal")  # NumPy functions that differ fro
 
 
 def install(package: ModuleType) -> None:
-    """Give `Tracer` its operators and methods, and NumPy's protocols the functions of `package` (minigrad itself)."""
+    """Give `Tracer` operators, methods and NumPy's protocols, which call the functions of `package` (minigrad)."""
     for name, function in (_OPERATORS | _BITS).items():
         setattr(Tracer, f"__{name}__", _binary(function))
         setattr(Tracer, f"__r{name}__", _reflect(function))
@@ -93,21 +93,21 @@ def install(package: ModuleType) -> None:
         "__invert__": invert,
         "__pos__": lambda x: x,
         "__getitem__": indexing.getitem,
-        "__len__": _length,
+        "__len__": _get_length,
         "__iter__": lambda x: (x[i] for i in range(len(x))),
         "__bool__": lambda x: bool(read_value(x, "bool(x)")),
         "__int__": lambda x: int(read_value(x, "int(x)")),
         "__index__": lambda x: as_int(read_value(x, "operator.index(x)")),
-        "__round__": _refusal("round(x)", "use mg.rint(x), or round(float(mg.stop_gradient(x)))"),
-        "__float__": _refusal("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
-        "__complex__": _refusal("complex(x)", "use mg.stop_gradient(x) first"),
-        "__array__": _refusal(
+        "__round__": _refuse("round(x)", "use mg.rint(x), or round(float(mg.stop_gradient(x)))"),
+        "__float__": _refuse("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
+        "__complex__": _refuse("complex(x)", "use mg.stop_gradient(x) first"),
+        "__array__": _refuse(
             "np.asarray(x)",
             "use the mg function of the same name, mg.stack for a list or for out[i] = x, or mg.stop_gradient(x) first",
         ),
-        "__dlpack__": _refusal("DLPack export", "use mg.stop_gradient(x) first"),
-        "item": _refusal("x.item()", "use mg.stop_gradient(x) first"),
-        "tolist": _refusal("x.tolist()", "use mg.stop_gradient(x) first"),
+        "__dlpack__": _refuse("DLPack export", "use mg.stop_gradient(x) first"),
+        "item": _refuse("x.item()", "use mg.stop_gradient(x) first"),
+        "tolist": _refuse("x.tolist()", "use mg.stop_gradient(x) first"),
         "__format__": lambda x, spec: format(read_value(x, "format(x)"), spec) if spec else repr(x),
         "__copy__": lambda x: x,
         "__deepcopy__": lambda x, memo: x,
@@ -119,8 +119,8 @@ def install(package: ModuleType) -> None:
         "clip": _clip,
         "copy": _copy,
         "astype": _astype,
-        "__array_ufunc__": _ufunc(package),
-        "__array_function__": _function(package),
+        "__array_ufunc__": _make_array_ufunc(package),
+        "__array_function__": _make_array_function(package),
         **inplace.MEMBERS,
     }
     for name, member in members.items():
@@ -164,13 +164,13 @@ def _astype(x, /, dtype, order="K", casting="unsafe", subok=True, copy=True):
     check_options("astype", order=order, subok=subok)
     dtype = dtype_from(dtype, "astype")
     if not np.can_cast(x.dtype, dtype, casting):
-        raise OperandTypeError(f"astype: {x.dtype} does not become {dtype} with casting={casting!r}")
+        raise OperandTypeError(f"astype: {x.dtype} cannot be cast to {dtype} with casting={casting!r}")
     return shape.astype(x, dtype, copy=copy)
 
 
-def _length(x: Tracer) -> int:
+def _get_length(x: Tracer) -> int:
     if not x.shape:
-        raise OperandTypeError("len() of a traced value with no axes")
+        raise OperandTypeError("len() of a traced value without axes")
     return x.shape[0]
 
 
@@ -181,15 +181,15 @@ def _refuse_operator(written: str, instead: str) -> Callable:
     return refuse
 
 
-def _refusal(what: str, instead: str) -> Callable:
+def _refuse(what: str, instead: str) -> Callable:
     def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
-        read_value(self, what)  # a program, too, would lose it, and stopping the gradient is no way out
+        read_value(self, what)  # raises during capture, where stop_gradient would not help either
         raise OperandTypeError(f"{what} of a traced value would lose its derivative: {instead}")
 
     return refuse
 
 
-def _ufunc(package: ModuleType) -> Callable:
+def _make_array_ufunc(package: ModuleType) -> Callable:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if kwargs.get("out") is not None or method == "at":
             inplace.refuse_out(ufunc.__name__)
@@ -202,14 +202,14 @@ def _ufunc(package: ModuleType) -> Callable:
     return __array_ufunc__
 
 
-def _function(package: ModuleType) -> Callable:
+def _make_array_function(package: ModuleType) -> Callable:
     def __array_function__(self, function, types, args, kwargs):
         module = function.__module__.removeprefix("numpy").lstrip(".")
         name = f"{module}.{function.__name__}".lstrip(".")
         if name in inplace.WRITERS:
             inplace.refuse_assignment(*args[:2])
         ours = getattr(package, function.__name__, None) if module in ("", "linalg", "lib") else None
-        ours = linalg.trace if ours is package.trace else ours  # mg.trace makes programs of functions, too
+        ours = linalg.trace if ours is package.trace else ours  # mg.trace is the one that captures programs
         if name in _SIZES and len(args) == 1 and not kwargs:
             return getattr(self, name)
         if ours is None or not callable(ours) or name in _UNLIKE:

@@ -1,4 +1,4 @@
-"""Reductions along axes: sums, counts, and what all reductions share."""
+"""Reductions over axes: sums, counts, and the helpers that all reductions share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from minigrad.core.traits import Cut, traits
 from minigrad.core.vectors import broadcast_to_p, reshape_p
 from minigrad.ops.arithmetic import multiply
 from minigrad.ops.comparisons import equal, logical_not, not_equal
-from minigrad.ops.shape import astype, normal_axes, normal_axis, ravel
+from minigrad.ops.shape import astype, normalise_axes, normalise_axis, ravel
 
 
 def keep_axes(shape, axes):
-    """The shape after a reduction that keeps its axes with length 1."""
+    """The shape after a reduction over `axes` that keeps them with length 1."""
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
@@ -25,17 +25,17 @@ def spread(g, x, axes):
     return broadcast_to_p(reshape_p(g, shape=keep_axes(shape_of(x), axes)), shape=shape_of(x))
 
 
-def reduce_axes(made, x, axis, keepdims, **params):
-    """Apply a primitive that drops its axes."""
-    axes = normal_axes(axis, len(shape_of(x)), made.name)
-    y = made(x, axes=axes, **params)
+def reduce_axes(reduction, x, axis, keepdims, **params):
+    """Apply a primitive that drops its axes, and put them back with length 1 if `keepdims`."""
+    axes = normalise_axes(axis, len(shape_of(x)), reduction.name)
+    y = reduction(x, axes=axes, **params)
     return reshape_p(y, shape=keep_axes(shape_of(x), axes)) if keepdims else y
 
 
-def line(a, axis, operation):
-    """(a, its axis as a number ≥ 0), or (the raveled a, 0) if axis is None or a is zero-dimensional."""
+def resolve_axis(a, axis, operation):
+    """(a, the axis counted from 0), or (the raveled a, 0) if axis is None or a is zero-dimensional."""
     ndim = len(shape_of(a))
-    axis = axis if axis is None else normal_axis(axis, builtins.max(ndim, 1), operation)
+    axis = axis if axis is None else normalise_axis(axis, builtins.max(ndim, 1), operation)
     return (a, axis) if ndim and axis is not None else (ravel(a), 0)
 
 
@@ -58,7 +58,7 @@ def along_kept_axes(operands, result, params):
 
 
 def _along_all(operands, result, params):
-    """Along every axis: those that are summed over give terms."""
+    """Cuts along every axis; pieces of a summed axis give terms to add up."""
     yield from along_kept_axes(operands, result, params)
     yield from (Cut((axis,), None) for axis in params["axes"])
 
@@ -70,31 +70,31 @@ traits(sum_p, cuts=_along_all, recordable=True)
 def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
     """Sum over axes (all by default), in `dtype`."""
     check_options("sum", out=out, initial=initial, where=where)
-    y = reduce_axes(sum_p, summands(a, dtype, "sum"), axis, keepdims)
+    y = reduce_axes(sum_p, convert_operand(a, dtype, "sum"), axis, keepdims)
     return convert_result(y, dtype)
 
 
 def convert_result(y, dtype):
-    """A sum or product in the dtype that was asked for: that of small integers comes in a wide one."""
+    """y in `dtype` if one is given: sums and products of small integers come in a wider dtype."""
     return y if dtype is None else astype(y, dtype, copy=False)
 
 
-def summands(a, dtype, operation):
-    """a, converted to `dtype` if one is given: what a reduction or scan adds up or multiplies."""
+def convert_operand(a, dtype, operation):
+    """a in `dtype` if one is given, in which a reduction or scan then adds up or multiplies."""
     return a if dtype is None else astype(a, dtype_from(dtype, operation), copy=False)
 
 
 # Reductions of masks, which have no derivative
 
 
-def _truth(a):
+def _to_bool(a):
     """a as booleans: 0 is false, everything else true, NaN included."""
     return a if dtype_of(a).kind == "b" else not_equal(a, 0)
 
 
 def count_nonzero(a, axis=None, *, keepdims=False):
     """The number of nonzero elements over axes (all by default)."""
-    return sum(_truth(a), axis, keepdims=keepdims)
+    return sum(_to_bool(a), axis, keepdims=keepdims)
 
 
 def any(a, axis=None, out=None, keepdims=False, *, where=None):

@@ -1,6 +1,6 @@
-"""Scans and products: running sums and products along an axis, and a linear recurrence from which both derive.
+"""Scans and products: running sums and products along an axis, and the linear recurrence behind their derivatives.
 
-The derivative of a product is exact where factors are zero, to any order: nothing here divides by a factor.
+Derivatives of products of any order are exact where factors are zero, because no rule divides by a factor.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from minigrad.core.rules import custom, linear
 from minigrad.core.vectors import concatenate_p, reshape_p, zeros_like_p
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem
-from minigrad.ops.reduce import convert_result, line, reduce_axes, spread, sum_p, summands
+from minigrad.ops.reduce import convert_operand, convert_result, reduce_axes, resolve_axis, spread, sum_p
 from minigrad.ops.shape import moveaxis
 
 
 @primitive("cumsum")
 def cumsum_p(b, x, *, axis, reverse=False, out=None):
-    if x.dtype == np.float16:  # where 2048 + 1 is 2048
+    if x.dtype == np.float16:  # in which 2048 + 1 is 2048
         return store(cumsum_p.forward(b, x.astype(np.float32), axis=axis, reverse=reverse).astype(x.dtype), out)
     if not reverse:
         return b.xp.cumsum(x, axis=axis, out=out)
@@ -37,8 +37,8 @@ linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not r
 def cumsum(a, axis=None, dtype=None, out=None):
     """Running sums along an axis (of the raveled a by default), in `dtype`."""
     check_options("cumsum", out=out)
-    a, axis = line(a, axis, "cumsum")
-    y = cumsum_p(summands(a, dtype, "cumsum"), axis=axis, reverse=False)
+    a, axis = resolve_axis(a, axis, "cumsum")
+    y = cumsum_p(convert_operand(a, dtype, "cumsum"), axis=axis, reverse=False)
     return convert_result(y, dtype)
 
 
@@ -47,21 +47,21 @@ def cumsum(a, axis=None, dtype=None, out=None):
 
 @primitive("recurrence")
 def recurrence_p(b, a, x, *, axis, reverse, out=None):
-    """h with h_k = a_k·h_{k−1} + x_k along an axis (backwards: h_{k+1}).
+    """h with h_k = a_k·h_{k−1} + x_k along an axis (h_{k+1} with `reverse`).
 
-    By doubling, in log₂ n passes; one step at a time where products of a's could overflow or vanish on the way.
+    Computed by doubling in log₂ n passes, or one step at a time if intermediate products of a could over- or underflow.
     """
     xp = b.xp
     turn = -1 if reverse else 1
     a, h = (xp.moveaxis(v, axis, 0)[::turn].astype(xp.result_type(a, x)) for v in xp.broadcast_arrays(a, x))
     size = xp.abs(a)
-    spread = xp.sum(xp.abs(xp.log2(xp.where(size > 0, size, 1))), axis=0)  # of the exponents of all products
+    spread = xp.sum(xp.abs(xp.log2(xp.where(size > 0, size, 1))), axis=0)  # bounds the exponent of every product
     if h.size and not bool(xp.all(spread < 0.9 * np.finfo(h.dtype).maxexp)):
         for k in range(1, h.shape[0]):
             h[k] += a[k] * h[k - 1]
         return store(xp.moveaxis(h[::turn], 0, axis), out)
     reach = 1
-    while reach < h.shape[0]:  # (a, h)_k covers `reach` steps up to k; join it with those before
+    while reach < h.shape[0]:  # (a, h)_k covers the last `reach` steps up to k; join it with the `reach` before
         h[reach:] = a[reach:] * h[:-reach] + h[reach:]
         a[reach:] = a[reach:] * a[:-reach]
         reach *= 2
@@ -69,7 +69,7 @@ def recurrence_p(b, a, x, *, axis, reverse, out=None):
 
 
 def _shift(x, axis, reverse, first):
-    """x moved one place on along an axis, `first` entering at the start."""
+    """x shifted by one along an axis (backwards with `reverse`), with `first` in the free place."""
     begin, end = (slice(1, None), slice(None, 1)) if reverse else (slice(None, -1), slice(-1, None))
     lead = (slice(None),) * axis
     edge = zeros_like_p(getitem(x, (*lead, end))) + first
@@ -77,8 +77,8 @@ def _shift(x, axis, reverse, first):
     return concatenate_p(*pieces, axis=axis)
 
 
-def _back(g, a, axis, reverse):
-    """λ_k = g_k + a_{k+1}·λ_{k+1}: the recurrence run the other way."""
+def _run_adjoint(g, a, axis, reverse):
+    """λ_k = g_k + a_{k+1}·λ_{k+1}: the adjoint recurrence, which runs the other way."""
     return recurrence_p(_shift(a, axis, not reverse, 0), g, axis=axis, reverse=not reverse)
 
 
@@ -86,11 +86,11 @@ custom(
     recurrence_p,
     a=(
         lambda t, a, y, axis, reverse: recurrence_p(a, t * _shift(y, axis, reverse, 0), axis=axis, reverse=reverse),
-        lambda g, a, y, axis, reverse: _back(g, a, axis, reverse) * _shift(y, axis, reverse, 0),
+        lambda g, a, y, axis, reverse: _run_adjoint(g, a, axis, reverse) * _shift(y, axis, reverse, 0),
     ),
     x=(
         lambda t, a, axis, reverse: recurrence_p(a, t, axis=axis, reverse=reverse),
-        lambda g, a, axis, reverse: _back(g, a, axis, reverse),
+        lambda g, a, axis, reverse: _run_adjoint(g, a, axis, reverse),
     ),
 )
 
@@ -104,7 +104,7 @@ custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
     cumprod_p,
     x=(
         lambda t, x, y, axis: recurrence_p(x, t * _shift(y, axis, False, 1), axis=axis, reverse=False),
-        lambda g, x, y, axis: _back(g, x, axis, False) * _shift(y, axis, False, 1),
+        lambda g, x, y, axis: _run_adjoint(g, x, axis, False) * _shift(y, axis, False, 1),
     ),
 )
 
@@ -112,8 +112,8 @@ custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
 def cumprod(a, axis=None, dtype=None, out=None):
     """Running products along an axis (of the raveled a by default), in `dtype`."""
     check_options("cumprod", out=out)
-    a, axis = line(a, axis, "cumprod")
-    y = cumprod_p(summands(a, dtype, "cumprod"), axis=axis)
+    a, axis = resolve_axis(a, axis, "cumprod")
+    y = cumprod_p(convert_operand(a, dtype, "cumprod"), axis=axis)
     return convert_result(y, dtype)
 
 
@@ -122,8 +122,8 @@ def prod_p(b, x, *, axes, out=None):
     return b.xp.prod(x, axis=axes, out=out)
 
 
-def _others(x, axes):
-    """The product of all other factors, for each factor: those before times those after."""
+def _multiply_others(x, axes):
+    """For each factor, the product of all others: of those before it times of those after it."""
     if not axes:
         return zeros_like_p(x) + 1
     shape = shape_of(x)
@@ -141,8 +141,8 @@ def _others(x, axes):
 custom(
     prod_p,
     x=(
-        lambda t, x, axes: sum_p(_others(x, axes) * t, axes=axes),
-        lambda g, x, axes: _others(x, axes) * spread(g, x, axes),
+        lambda t, x, axes: sum_p(_multiply_others(x, axes) * t, axes=axes),
+        lambda g, x, axes: _multiply_others(x, axes) * spread(g, x, axes),
     ),
 )
 
@@ -150,5 +150,5 @@ custom(
 def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
     """Product over axes (all by default), in `dtype`."""
     check_options("prod", out=out, initial=initial, where=where)
-    y = reduce_axes(prod_p, summands(a, dtype, "prod"), axis, keepdims)
+    y = reduce_axes(prod_p, convert_operand(a, dtype, "prod"), axis, keepdims)
     return convert_result(y, dtype)

@@ -1,7 +1,7 @@
-"""Operations that move elements without computing: all of them linear.
+"""Operations that move or cast elements without arithmetic; all are linear.
 
-Reshape, transpose and broadcast_to are views; concatenation, zero padding and casting make new arrays. Everything
-else that rearranges (`ops.arrange`) is composed of these and of indexing.
+Reshape, transpose and broadcast_to return views; concatenation, zero padding and casting return new arrays. The other
+rearrangements (`ops.arrange`) are composed of these and of indexing.
 """
 
 from __future__ import annotations
@@ -33,51 +33,51 @@ from minigrad.ops.comparisons import logical_not
 
 @primitive("pad")
 def pad_p(b, x, *, widths, out=None):
-    """Zeros around x."""
+    """x padded with zeros."""
     y = b.xp.zeros([n + before + after for n, (before, after) in zip(x.shape, widths)], x.dtype) if out is None else out
     if out is not None:
         y[...] = 0
-    y[_inside(widths, x.shape)] = x
+    y[_inner_slices(widths, x.shape)] = x
     return y
 
 
-def _inside(widths, shape):
+def _inner_slices(widths, shape):
     return tuple(slice(before, before + n) for n, (before, _) in zip(shape, widths))
 
 
-linear(pad_p, x=lambda g, x, widths: g[_inside(widths, x.shape)])
+linear(pad_p, x=lambda g, x, widths: g[_inner_slices(widths, x.shape)])
 traits(pad_p, flops=no_flops, recordable=True)
 
 
 # Axes
 
 
-def normal_axis(axis: int, ndim: int, operation: str) -> int:
-    """A non-negative axis. Raises OperandIndexError or OperandTypeError naming the operation."""
+def normalise_axis(axis: int, ndim: int, operation: str) -> int:
+    """The axis counted from 0. Raises OperandIndexError or OperandTypeError naming the operation."""
     position = axis if type(axis) is int else integer(axis, f"{operation}: an axis")
     if not -ndim <= position < ndim:
         raise OperandIndexError(f"{operation}: axis {axis} is out of range for an array of {ndim} dimensions")
     return position % ndim
 
 
-def normal_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) -> tuple[int, ...]:
-    """Sorted non-negative axes; None means all of them. Raises OperandIndexError for repeats and overruns."""
+def normalise_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) -> tuple[int, ...]:
+    """Sorted axes counted from 0; None means all. Raises OperandIndexError for a repeated or out-of-range axis."""
     if axis is None:
         return tuple(range(ndim))
-    if type(axis) is int:  # mostly
-        return (normal_axis(axis, ndim, operation),)
-    axes = [normal_axis(a, ndim, operation) for a in (axis if is_several(axis) else (axis,))]
+    if type(axis) is int:  # the most frequent case
+        return (normalise_axis(axis, ndim, operation),)
+    axes = [normalise_axis(a, ndim, operation) for a in (axis if is_several(axis) else (axis,))]
     if len(set(axes)) != len(axes):
         raise OperandIndexError(f"{operation}: axis {axis} names an axis twice")
     return tuple(builtins.sorted(axes))
 
 
 def reshape(a, shape, order="C", *, copy=None):
-    """a in another shape, of which one entry may be -1; `order` "C" reads and fills it by rows, "F" by columns."""
+    """a in another shape, of which one entry may be -1; `order` "C" reads and writes by rows, "F" by columns."""
     shape = integers(shape, "reshape: an entry of the shape")
     if copy is not True:
         check_options("reshape", copy=copy)
-    if not by_rows(order, "reshape"):
+    if not is_row_major(order, "reshape"):
         y = transpose(reshape(transpose(a), shape[::-1]))
         return copy_p(y) if copy else y
     old = shape_of(a)
@@ -91,8 +91,8 @@ def reshape(a, shape, order="C", *, copy=None):
     return copy_p(y) if copy else y
 
 
-def by_rows(order, operation):
-    """Whether elements are read row by row ("C"), not column by column ("F"). Raises OperandError for other orders."""
+def is_row_major(order, operation):
+    """Whether `order` is row-major ("C"), not column-major ("F"). Raises OperandError for any other."""
     if order not in ("C", "F", None):
         raise OperandError(
             f"{operation}: order={order!r} is not offered: use 'C' (row by row) or 'F' (column by column), and pass a "
@@ -102,8 +102,8 @@ def by_rows(order, operation):
 
 
 def ravel(a, order="C"):
-    """a as one row, read row by row (`order` "C") or column by column ("F")."""
-    a = a if by_rows(order, "ravel") else transpose(a)
+    """a flattened to one axis, row by row (`order` "C") or column by column ("F")."""
+    a = a if is_row_major(order, "ravel") else transpose(a)
     return reshape_p(a, shape=(math.prod(shape_of(a)),))
 
 
@@ -113,16 +113,16 @@ def transpose(a, axes=None):
     if axes is None:
         return transpose_p(a, axes=tuple(reversed(range(ndim))))
     axes = axes if is_several(axes) else (axes,)
-    if len(normal_axes(axes, ndim, "transpose")) != ndim:
+    if len(normalise_axes(axes, ndim, "transpose")) != ndim:
         raise OperandIndexError(f"transpose: axes {axes} do not name each of the {ndim} axes of {describe(a)} once")
-    return transpose_p(a, axes=tuple(normal_axis(axis, ndim, "transpose") for axis in axes))
+    return transpose_p(a, axes=tuple(normalise_axis(axis, ndim, "transpose") for axis in axes))
 
 
 def swapaxes(a, axis1, axis2):
     """Exchange two axes."""
     ndim = len(shape_of(a))
     axes = list(range(ndim))
-    i, j = normal_axis(axis1, ndim, "swapaxes"), normal_axis(axis2, ndim, "swapaxes")
+    i, j = normalise_axis(axis1, ndim, "swapaxes"), normalise_axis(axis2, ndim, "swapaxes")
     axes[i], axes[j] = axes[j], axes[i]
     return transpose_p(a, axes=tuple(axes))
 
@@ -131,11 +131,11 @@ def moveaxis(a, source, destination):
     """Move axes to new positions; the others keep their order."""
     ndim = len(shape_of(a))
     sources, destinations = (
-        [normal_axis(axis, ndim, "moveaxis") for axis in (axes if is_several(axes) else (axes,))]
+        [normalise_axis(axis, ndim, "moveaxis") for axis in (axes if is_several(axes) else (axes,))]
         for axes in (source, destination)
     )
     if not len(set(sources)) == len(sources) == len(destinations) == len(set(destinations)):
-        raise OperandIndexError(f"moveaxis: {source} and {destination} must be as many distinct axes")
+        raise OperandIndexError(f"moveaxis: {source} and {destination} must name the same number of distinct axes")
     order = [axis for axis in range(ndim) if axis not in sources]
     for target, origin in builtins.sorted(zip(destinations, sources)):
         order.insert(target, origin)
@@ -146,7 +146,7 @@ def expand_dims(a, axis):
     """Insert axes of length 1 at these positions of the result."""
     shape = list(shape_of(a))
     count = len(axis) if is_several(axis) else 1
-    for position in normal_axes(axis, len(shape) + count, "expand_dims"):
+    for position in normalise_axes(axis, len(shape) + count, "expand_dims"):
         shape.insert(position, 1)
     return reshape_p(a, shape=tuple(shape))
 
@@ -154,9 +154,9 @@ def expand_dims(a, axis):
 def squeeze(a, axis=None):
     """Drop axes of length 1 (all of them by default)."""
     shape = shape_of(a)
-    axes = [i for i, n in enumerate(shape) if n == 1] if axis is None else normal_axes(axis, len(shape), "squeeze")
+    axes = [i for i, n in enumerate(shape) if n == 1] if axis is None else normalise_axes(axis, len(shape), "squeeze")
     if any(shape[i] != 1 for i in axes):
-        raise OperandError(f"squeeze: an axis of {axis} is longer than 1 in {describe(a)}")
+        raise OperandError(f"squeeze: axis {axis} of {describe(a)} is longer than 1")
     return reshape_p(a, shape=tuple(n for i, n in enumerate(shape) if i not in axes))
 
 
@@ -170,7 +170,7 @@ def broadcast_to(array, shape, subok=False):
 
 
 def astype(x, dtype, *, copy=True, device=None):
-    """x in another dtype (with copy=False x itself if it has it). Derivatives pass between floating dtypes."""
+    """x cast to `dtype` (with copy=False x itself if it has that dtype); differentiable between inexact dtypes."""
     check_options("astype", device=device)
     dtype = dtype_from(dtype, "astype")
     if not copy and dtype_of(x) == dtype:
@@ -183,7 +183,7 @@ def astype(x, dtype, *, copy=True, device=None):
 
 
 def copy(a, order="K", subok=False):
-    """a in new memory, laid out as a is ("K", "A"), row by row ("C") or column by column ("F")."""
+    """A copy of a, laid out as a is ("K", "A"), row by row ("C") or column by column ("F")."""
     check_options("copy", subok=subok)
     if order not in ("K", "A", "C", "F", None):
         raise OperandError(f"copy: order={order!r} is unknown; use 'K', 'A', 'C' or 'F'")

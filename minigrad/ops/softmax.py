@@ -1,4 +1,4 @@
-"""ln Σ eˣ and softmax, computed around the largest element."""
+"""ln Σ eˣ and softmax, computed relative to the largest element so that exp does not overflow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from minigrad.ops.reduce import (
     sum,
     sum_p,
 )
-from minigrad.ops.shape import normal_axes
+from minigrad.ops.shape import normalise_axes
 
 
 @primitive("logsumexp")
@@ -35,7 +35,7 @@ def logsumexp_p(b, x, *, axes, out=None):
         xp.zeros(keep_axes(x.shape, axes), xp.real(x).dtype) if empty else xp.max(xp.real(x), axis=axes, keepdims=True)
     )
     top = xp.where(xp.isfinite(top), top, 0)
-    wide = np.float32 if dtype_of(x) == np.float16 else None  # where 2048 + 1 is 2048
+    wide = np.float32 if dtype_of(x) == np.float16 else None  # in which 2048 + 1 is 2048
     total = xp.sum(xp.exp(x - top), axis=axes, dtype=wide)
     zero = total == 0
     y = xp.where(zero, -xp.inf, xp.log(xp.where(zero, 1, total)) + top.reshape(total.shape))
@@ -43,7 +43,7 @@ def logsumexp_p(b, x, *, axes, out=None):
 
 
 def _weights(x, y, axes):
-    """∂y/∂x = e^(x−y); zero where y = −∞, for then no x counts."""
+    """∂y/∂x = e^(x−y); 0 where y = −∞, because every x is −∞ there."""
     y = reshape_p(y, shape=keep_axes(shape_of(x), axes))
     return exp(x - where(equal(y, -math.inf), 0, y))
 
@@ -59,14 +59,14 @@ traits(logsumexp_p, cuts=along_kept_axes, recordable=True)
 
 
 def logsumexp(x, axis=None, keepdims=False):
-    """ln Σ eˣ over axes, computed around the largest x."""
+    """ln Σ eˣ over axes (all by default), computed relative to the largest x."""
     return reduce_axes(logsumexp_p, make_inexact(x), axis, keepdims)
 
 
 @constant
 @primitive("top")
 def top_p(b, x, *, axes, out=None):
-    """The largest element, with its axes kept; a constant, because any shift leaves a softmax as it is."""
+    """The largest element, with its axes kept; a constant, because a shift of x does not change softmax(x)."""
     return b.xp.max(b.xp.real(x), axis=axes, keepdims=True, out=out)
 
 
@@ -75,17 +75,17 @@ traits(top_p, recordable=True)
 
 def softmax(x, axis=-1):
     """eˣ / Σ eˣ along an axis."""
-    y = exp(_from_top(x, axis))
+    y = exp(_subtract_top(x, axis))
     return y / sum(y, axis, keepdims=True)
 
 
 def log_softmax(x, axis=-1):
     """x − ln Σ eˣ along an axis."""
-    x = _from_top(x, axis)
+    x = _subtract_top(x, axis)
     return x - logsumexp(x, axis, keepdims=True)
 
 
-def _from_top(x, axis):
-    """x less its largest element, as a constant: the same softmax, in numbers that exp can take."""
+def _subtract_top(x, axis):
+    """x − max x, with max x a constant: the same softmax, and exp cannot overflow."""
     x = make_inexact(x)
-    return x if 0 in shape_of(x) else x - top_p(x, axes=normal_axes(axis, len(shape_of(x)), "softmax"))
+    return x if 0 in shape_of(x) else x - top_p(x, axes=normalise_axes(axis, len(shape_of(x)), "softmax"))

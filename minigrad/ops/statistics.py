@@ -16,11 +16,11 @@ from minigrad.ops.comparisons import equal, where
 from minigrad.ops.extremes import max, min
 from minigrad.ops.functions import power, sqrt
 from minigrad.ops.reduce import (
+    convert_operand,
     make_inexact,
     sum,
-    summands,
 )
-from minigrad.ops.shape import astype, normal_axes, squeeze
+from minigrad.ops.shape import astype, normalise_axes, squeeze
 
 
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
@@ -33,27 +33,27 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
 
 
 def _widen(a, dtype, operation):
-    """(a in the dtype in which to compute its mean, the dtype of the result or None to keep what comes out)."""
+    """(a in the dtype to compute in, the dtype of the result or None if it needs no cast)."""
     if dtype is None and dtype_of(a) == np.float16:
         return astype(a, np.float32), np.dtype(np.float16)
-    return summands(a, dtype, operation), None if dtype is None else dtype_from(dtype, operation)
+    return convert_operand(a, dtype, operation), None if dtype is None else dtype_from(dtype, operation)
 
 
 def _count(x, axis, operation):
-    return math.prod(shape_of(x)[a] for a in normal_axes(axis, len(shape_of(x)), operation))
+    return math.prod(shape_of(x)[a] for a in normalise_axes(axis, len(shape_of(x)), operation))
 
 
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
     """Mean squared deviation from the mean, in `dtype`; divides by n − ddof (or `correction`). Real arrays only.
 
-    `mean`: the mean, if it is known already, computed with keepdims=True.
+    `mean`: the mean if it is already known, computed with keepdims=True.
     """
     check_options("var", out=out, where=where)
     return _variance("var", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
-    """√var; where a is constant, its derivatives of every order are taken to be 0."""
+    """√var; where all elements are equal, its derivatives of every order are defined as 0."""
     check_options("std", out=out, where=where)
     return _variance("std", a, axis, dtype, ddof, keepdims, mean, correction)
 
@@ -74,7 +74,7 @@ def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
 
 
 def _root(v):
-    """√v for a sum of squares v: at 0 a kink, where the derivatives are taken to be 0."""
+    """√v for a sum of squares v; at the kink v = 0 its derivatives are defined as 0."""
     zero = equal(v, 0)
     return where(zero, 0, sqrt(where(zero, 1, v)))
 
@@ -82,14 +82,14 @@ def _root(v):
 def norm(x, ord=None, axis=None, keepdims=False):
     """Vector norm: √Σx² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
 
-    Over all elements by default. At x = 0 the derivatives are taken to be 0. Matrix norms (over two axes) other than
-    'fro' are not offered. Raises ValueError.
+    Over all elements by default. At x = 0 the derivatives are defined as 0. Matrix norms (over two axes) other than
+    'fro' are not offered and raise ValueError.
     """
     if dtype_of(x).kind == "c":
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
-    if dtype_of(x) == np.float16:  # whose squares overflow from 256 on and underflow below 0.0002
+    if dtype_of(x) == np.float16:  # squares of float16 overflow from 256 on and underflow below 0.0002
         return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
-    if ord not in (None, "fro") and len(normal_axes(axis, len(shape_of(x)), "norm")) > 1:
+    if ord not in (None, "fro") and len(normalise_axes(axis, len(shape_of(x)), "norm")) > 1:
         raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
     x = make_inexact(x)
     if ord in (None, 2, "fro"):
@@ -104,7 +104,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         return sum(abs(x), axis, keepdims=keepdims)
     size, ord = abs(x), float(ord)
     zero = equal(sum(size, axis, keepdims=True), 0)
-    if 0 < ord < 2:  # |xᵢ|ᵖ has a kink (or worse) at 0: a component that is 0 has no part in the derivatives
+    if 0 < ord < 2:  # |xᵢ|ᵖ has a kink (or worse) at 0: entries equal to 0 get derivative 0
         absent = equal(size, 0)
         powers = where(zero, 1, where(absent, 0, power(where(absent, 1, size), ord)))
     else:

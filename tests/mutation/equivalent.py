@@ -69,10 +69,10 @@ EQUIVALENT = {
         "linalg._left: constant: 2 → 3 (no. 2)",
     ],
     "its transpose does as well: Ȧ is symmetric, and what reads the result adds its transpose": [
-        "inverses._between: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
+        "inverses._solve_both_sides: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
     ],
-    "the number 1 broadcasts like ones": ["scan._others: term: zeros_like_p(x) + 1 → 1"],
-    "it is multiplied by the nothing before the first step": ["scan._back: constant: 0 → 1"],
+    "the number 1 broadcasts like ones": ["scan._multiply_others: term: zeros_like_p(x) + 1 → 1"],
+    "it is multiplied by the nothing before the first step": ["scan._run_adjoint: constant: 0 → 1"],
     "reverse mode casts every cotangent to the dtype of what it belongs to": [
         "astype.x: call: cast(g, x) → g",
         "astype.x: operand: x → y",

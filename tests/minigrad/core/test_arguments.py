@@ -355,7 +355,7 @@ def test_what_a_method_does_not_offer_is_refused_by_name(name, option):
         (lambda x: x.flatten("A"), "ravel: order='A' is not offered"),
         (lambda x: mg.ravel(x, "K"), "ravel: order='K' is not offered"),
         (lambda x: mg.copy(x, "B"), "copy: order='B' is unknown"),
-        (lambda x: mg.sort(x, 0, "bubble"), "sort: unknown kind 'bubble'"),
+        (lambda x: mg.sort(x, 0, "bubble"), "sort: kind 'bubble' is unknown"),
         (lambda x: mg.argsort(x, 0, None, "name"), "argsort: order='name' is not offered"),
         (lambda x: mg.clip(x, 0, 1, max=1), "clip: give either a_min and a_max, or min and max"),
         (lambda x: mg.var(x, ddof=1, correction=1), "var: give either ddof or correction"),
@@ -365,9 +365,9 @@ def test_what_a_method_does_not_offer_is_refused_by_name(name, option):
         (lambda x: mg.max(x, 0, True), "max: out=True is not offered"),
         (lambda x: mg.exp(x, foo=1), "exp has no argument foo"),
         (lambda x: mg.pad(x, 1, "edge", constant_values=1), "pad: constant_values=1 is not offered"),
-        (lambda x: mg.where(x > 0), "where: give x and y"),
+        (lambda x: mg.where(x > 0), "where: give both x and y"),
         (lambda x: mg.add(x, x, x), "add: out=float64.* is not offered"),
-        (lambda x: x.astype(int, "K", "safe"), "astype: float64 does not become int64 with casting='safe'"),
+        (lambda x: x.astype(int, "K", "safe"), "astype: float64 cannot be cast to int64 with casting='safe'"),
     ],
 )
 def test_misunderstandings_are_named(call, message):
