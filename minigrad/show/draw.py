@@ -1,6 +1,6 @@
-"""Pictures of a computation and its derivative, as SVG: what was done, and what came back along every edge.
+"""`mg.draw`: a computation and its derivative as an SVG picture.
 
-`graph` runs the function and says what is to be drawn, `layout` finds a place for every box, `svg` writes it down.
+`graph` runs the function and lists boxes and edges, `layout` positions them, `labels` and `svg` write the text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minigrad.show.svg import svg_text
 
 
 class Picture(str):
-    """The text of an SVG file; notebooks show it as the picture it is."""
+    """SVG text, which notebooks display as a picture."""
 
     __slots__ = ()
 
@@ -26,10 +26,10 @@ class Picture(str):
 
 
 def draw(f: Callable, *args: Any, path: str | os.PathLike | None = None) -> Picture:
-    """The graph of f(*args) and of its derivative, as the text of an SVG picture, also written to `path` if given.
+    """Draw the graph of f(*args) and of its derivative: return it as SVG text, and write it to `path` if given.
 
-    Arguments and results are trees of floating arrays. Every box has the value v of an operation and its cotangent v̄,
-    the sum of what its edges send back; the backward pass starts from 1 at every result (ones, where it is an array).
+    Arguments and results are trees of floating arrays. Every box shows the value v of an operation and its cotangent v̄,
+    the sum over its outgoing edges. The backward pass starts from a cotangent of ones at every result.
     Raises TypeError for arguments or results that are not floating, ValueError for a graph too large to read (more than
     150 operations) and for a path that cannot be written.
 
@@ -49,9 +49,9 @@ def _check_path(path: Any) -> str:
     try:
         path = os.fsdecode(path)
     except TypeError:
-        raise OperandTypeError(f"draw: path is the name of a file, not a {type(path).__name__}") from None
+        raise OperandTypeError(f"draw: path must be the name of a file, not a {type(path).__name__}") from None
     if not path.lower().endswith(".svg"):
-        raise OperandError(f"draw: the picture is an SVG file, so its name ends in .svg, got {path!r}")
+        raise OperandError(f"draw: path must be a file name that ends in .svg, got {path!r}")
     return path
 
 

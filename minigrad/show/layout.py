@@ -1,9 +1,9 @@
-"""A layered layout: where boxes and edges go, so that every edge runs downwards and none runs through a box.
+"""A layered graph layout, in which every edge runs downwards and none runs through a box.
 
 After Sugiyama, Tagawa and Toda (1981), in four steps: put every box on a level below all it uses; give an edge that
-skips levels a *bend* on each of them; order every level by the barycentres of its neighbours, up and down, and keep the
-order with the fewest crossings; slide boxes sideways until edges are as straight as that order allows. Distances are
-pixels. Edges leave at the bottom of a box and enter at the top of another. Boxes and bends are both called items.
+skips levels a *bend* on each of them; order every level by the barycentres of its neighbours, sweeping up and down, and
+keep the order with the fewest crossings; move boxes sideways until edges are as straight as that order allows.
+Distances are pixels. Edges leave at the bottom of a box and enter at the top. Boxes and bends are both called items.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import NamedTuple
 Point = tuple[float, float]
 
 GAP = 26  # between two boxes side by side, and between two levels
-BEND = 7  # half the width that an edge passing by takes
-SPREAD = 44  # between two edges that leave a box, at most
+BEND = 7  # half the width reserved for a bend
+SPREAD = 44  # most, between two edges that leave a box
 
 
 class Size(NamedTuple):
-    """What a box needs."""
+    """The size of a box and of the space around it."""
 
     width: float
     height: float
-    ports: tuple[float, ...] = ()  # where its edges enter, from the left
+    ports: tuple[float, ...] = ()  # where edges enter, from the left
     above: float = 0  # room for their labels
-    beside: float = 0  # by how much these stand out on the right
+    beside: float = 0  # by how much these extend past the right side
 
 
 class Layout(NamedTuple):
-    """Upper left corners of the boxes. An edge runs straight down from its first point to its second, in a curve to
-    the third, straight down again to the fourth, and so on."""
+    """Upper left corners of boxes, routes of edges. A route runs straight down from its first point to its second, in
+    a curve to the third, straight down to the fourth, and so on."""
 
     corners: list[Point]
     routes: list[list[Point]]
@@ -41,29 +41,29 @@ class Layout(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A piece of an edge, from an item to one on the next level."""
+    """A segment of an edge, from an item to one on the next level."""
 
     upper: int
     lower: int
-    entry: float  # where it enters the lower item, from its middle
-    place: float  # the same for the order: -½ is the left end, ½ the right one
+    entry: float  # where it enters the lower item, relative to its centre
+    place: float  # the same as a fraction of the width: −½ is the left end, ½ the right one
 
 
 def arrange(sizes: Sequence[Size], edges: Sequence[tuple[int, int]]) -> Layout:
-    """Places for boxes. Edges are (source, target), source < target; those of one target enter its ports in turn."""
+    """Position boxes and edges (source, target), source < target; those of one target enter its ports in turn."""
     level = levels(len(sizes), edges)
-    links, chains = _with_bends(level, edges, sizes)
+    links, chains = _split_edges(level, edges, sizes)
     rows = _order(level, links)
-    leaving = _leaving(rows, links, sizes)
-    x = _middles(rows, links, leaving, sizes)
-    return _place_all(sizes, level, links, chains, leaving, x)
+    exits = _exits(rows, links, sizes)
+    x = _centres(rows, links, exits, sizes)
+    return _place_all(sizes, level, links, chains, exits, x)
 
 
 def levels(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     """The level of every box: the length of the longest path to it.
 
-    A box with more users than it uses itself moves down to right above the first of them: inputs and constants stand
-    where they are needed, and fewer edges have to pass by.
+    A box with more users than operands moves down to the level just above its first user: inputs and constants stand
+    where they are used, and fewer edges skip levels.
     """
     level = [0] * count
     uses: list[set[int]] = [set() for _ in range(count)]
@@ -78,8 +78,8 @@ def levels(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     return level
 
 
-def _with_bends(level: list[int], edges: Sequence, sizes: Sequence[Size]) -> tuple[list[Link], list[list[int]]]:
-    """All links, and the numbers of those that make up each edge. The levels of bends are added to `level`."""
+def _split_edges(level: list[int], edges: Sequence, sizes: Sequence[Size]) -> tuple[list[Link], list[list[int]]]:
+    """All links, and for each edge the indices of its links. Appends the levels of bends to `level`."""
     entered = [0] * len(sizes)
     links, chains = [], []
     for source, target in edges:
@@ -105,7 +105,7 @@ def _order(level: list[int], links: list[Link]) -> list[list[int]]:
         above[link.lower].append(link)
         below[link.upper].append(link)
     rows: list[list[int]] = [[] for _ in range(max(level, default=-1) + 1)]
-    for item in _arguments_first(level, above):
+    for item in _initial_order(level, above):
         rows[level[item]].append(item)
     best, fewest = [*rows], _count_crossings(rows, below)
     position = {item: float(i) for row in rows for i, item in enumerate(row)}
@@ -127,8 +127,8 @@ def _order(level: list[int], links: list[Link]) -> list[list[int]]:
     return best
 
 
-def _arguments_first(level: list[int], above: list[list[Link]]) -> list[int]:
-    """Every item after those it uses, from left to right: an order to begin with that has few crossings."""
+def _initial_order(level: list[int], above: list[list[Link]]) -> list[int]:
+    """Depth-first order, every item after those it uses: an initial order with few crossings."""
     order: dict[int, None] = {}
     waiting = sorted(range(len(level)), key=lambda item: (level[item], -item))
     while waiting:
@@ -142,7 +142,7 @@ def _arguments_first(level: list[int], above: list[list[Link]]) -> list[int]:
 
 
 def _count_crossings(rows: list[list[int]], below: list[list[Link]]) -> int:
-    """How many pairs of links cross."""
+    """The number of pairs of links that cross."""
     count = 0
     for row, under in pairwise(rows):
         position = {item: i for i, item in enumerate(under)}
@@ -158,41 +158,41 @@ def _count_crossings(rows: list[list[int]], below: list[list[Link]]) -> int:
 # Places
 
 
-def _leaving(rows: list[list[int]], links: list[Link], sizes: Sequence[Size]) -> list[float]:
-    """Where each link leaves its upper item, from its middle: side by side, in the order of where they go."""
+def _exits(rows: list[list[int]], links: list[Link], sizes: Sequence[Size]) -> list[float]:
+    """Where each link leaves its upper item, relative to its centre: side by side, ordered by their lower ends."""
     position = {item: i for row in rows for i, item in enumerate(row)}
-    leaving = [0.0] * len(links)
-    fellows: dict[int, list[int]] = {}
+    exits = [0.0] * len(links)
+    links_of: dict[int, list[int]] = {}
     for i, link in enumerate(links):
-        fellows.setdefault(link.upper, []).append(i)
-    for upper, several in fellows.items():
+        links_of.setdefault(link.upper, []).append(i)
+    for upper, several in links_of.items():
         several.sort(key=lambda i: position[links[i].lower] + links[i].place)
         for place, i in enumerate(several):
             step = min(SPREAD, sizes[upper].width / len(several)) if upper < len(sizes) else 0.0
-            leaving[i] = step * (place - (len(several) - 1) / 2)
-    return leaving
+            exits[i] = step * (place - (len(several) - 1) / 2)
+    return exits
 
 
-def _reach(item: int, sizes: Sequence[Size]) -> Point:
-    """How far an item reaches to the left and to the right of its middle."""
+def _extent(item: int, sizes: Sequence[Size]) -> Point:
+    """How far an item extends to the left and right of its centre."""
     if item >= len(sizes):
         return BEND, BEND
     return sizes[item].width / 2, sizes[item].width / 2 + sizes[item].beside
 
 
-def _middles(rows: list[list[int]], links: list[Link], leaving: list[float], sizes: Sequence[Size]) -> list[float]:
-    """Where the middle of every item goes: in order, with few and small sideways moves of edges.
+def _centres(rows: list[list[int]], links: list[Link], exits: list[float], sizes: Sequence[Size]) -> list[float]:
+    """The x coordinate of every item's centre: in order, with few and small sideways moves of edges.
 
-    Level by level, up and down, items move to where their links pull them: at first to the mean of that, which brings
-    everything close, then to the median, which makes most edges straight. In doubt an item follows the one before it.
+    Sweeps down and up the levels move items to where their links pull them: at first to the mean, which brings linked
+    items close, then to the median, which makes most edges straight. Links to the level just placed weigh more.
     """
     count = sum(map(len, rows))
     ties: list[list[tuple[int, float, float, bool]]] = [[] for _ in range(count)]  # other end, offset, weight, above?
-    for link, leaves in zip(links, leaving):
-        shift = leaves - link.entry
-        weight = (1, 3, 9)[(link.upper >= len(sizes)) + (link.lower >= len(sizes))]  # passing edges are the straightest
+    for link, offset in zip(links, exits):
+        shift = offset - link.entry
+        weight = (1, 3, 9)[(link.upper >= len(sizes)) + (link.lower >= len(sizes))]  # straightest between bends
         if link.upper < len(sizes) and not sizes[link.upper].ports:
-            weight /= 4  # what uses nothing can move freely
+            weight /= 4  # boxes without operands can move freely
         ties[link.lower].append((link.upper, shift, weight, True))
         ties[link.upper].append((link.lower, -shift, weight, False))
     x = [0.0] * count
@@ -207,19 +207,19 @@ def _middles(rows: list[list[int]], links: list[Link], leaving: list[float], siz
                 or [(x[item], 1e-6)]
                 for item in row
             ]
-            reach = [_reach(item, sizes) for item in row]
-            for item, place in zip(row, _space_out(pulls, [a[1] + GAP + b[0] for a, b in pairwise(reach)], centre)):
+            extents = [_extent(item, sizes) for item in row]
+            for item, place in zip(row, _space_out(pulls, [a[1] + GAP + b[0] for a, b in pairwise(extents)], centre)):
                 x[item] = place
     return x
 
 
 def _mean(pulls: list[Point]) -> float:
-    """Of (place, weight), what has the least squares."""
+    """The weighted mean of (place, weight): minimises squared distances."""
     return sum(place * weight for place, weight in pulls) / sum(weight for _, weight in pulls)
 
 
 def _median(pulls: list[Point]) -> float:
-    """Of (place, weight), what has the least distances; the middle, where a range has."""
+    """The weighted median of (place, weight): minimises distances; the midpoint, if a range does."""
     pulls = sorted(pulls)
     total, passed, low = sum(weight for _, weight in pulls), 0.0, None
     for place, weight in pulls:
@@ -232,45 +232,45 @@ def _median(pulls: list[Point]) -> float:
 
 
 def _space_out(pulls: list[list[Point]], distances: list[float], centre: Callable) -> list[float]:
-    """The places nearest to where items are pulled that keep neighbours at least so far apart.
+    """The places nearest to the pulls of items that keep neighbours at least `distances` apart.
 
-    With the distances taken off, places must not fall from left to right: where they would, neighbours merge into a
-    block, with a common centre of their pulls. (This is isotonic regression by pooling adjacent violators.)
+    After subtracting the distances, places must not decrease from left to right; neighbours out of order merge into a
+    block with a common centre. (This is isotonic regression by pooling adjacent violators.)
     """
     needed = [0.0]
     for distance in distances:
         needed.append(needed[-1] + distance)
-    blocks: list[tuple[float, list[Point], int]] = []  # (centre, pulls, how many items)
+    blocks: list[tuple[float, list[Point], int]] = []  # (centre, pulls, number of items)
     for pull, offset in zip(pulls, needed):
         block = [(place - offset, weight) for place, weight in pull]
-        middle, many = centre(block), 1
+        middle, count = centre(block), 1
         while blocks and blocks[-1][0] > middle:
-            _, before, more = blocks.pop()
-            block, many = before + block, many + more
+            _, before, others = blocks.pop()
+            block, count = before + block, count + others
             middle = centre(block)
-        blocks.append((middle, block, many))
-    middles = [middle for middle, _, many in blocks for _ in range(many)]
+        blocks.append((middle, block, count))
+    middles = [middle for middle, _, count in blocks for _ in range(count)]
     return [middle + offset for middle, offset in zip(middles, needed)]
 
 
-def _place_all(sizes, level, links, chains, leaving, x) -> Layout:
-    """Heights of the levels; from them corners and routes. Boxes that use nothing stand at the foot of their level."""
-    reach = [_reach(item, sizes) for item in range(len(x))]
-    left = min([place - r[0] for place, r in zip(x, reach)], default=0.0)
+def _place_all(sizes, level, links, chains, exits, x) -> Layout:
+    """Compute heights of levels, then corners and routes. Boxes without operands stand at the bottom of their level."""
+    extents = [_extent(item, sizes) for item in range(len(x))]
+    left = min([place - r[0] for place, r in zip(x, extents)], default=0.0)
     x = [place - left for place in x]
-    ends = [(x[link.upper] + leaves, x[link.lower] + link.entry) for link, leaves in zip(links, leaving)]
-    heads, tops, feet = [], [], []  # of each level: where labels begin, where boxes do, and where they end
+    ends = [(x[link.upper] + offset, x[link.lower] + link.entry) for link, offset in zip(links, exits)]
+    label_tops, tops, bottoms = [], [], []  # of each level: where labels begin, where boxes begin and end
     y = 0.0
     for i in range(max(level, default=-1) + 1):
         boxes = [size for size, at in zip(sizes, level) if at == i]
         slant = max([abs(b - a) for (a, b), link in zip(ends, links) if level[link.upper] == i], default=0.0)
-        heads.append(y)
+        label_tops.append(y)
         tops.append(y + max([size.above for size in boxes], default=0.0))
-        feet.append(tops[-1] + max([size.height for size in boxes], default=0.0))
-        y = feet[-1] + GAP + min(50.0, slant / 8)
+        bottoms.append(tops[-1] + max([size.height for size in boxes], default=0.0))
+        y = bottoms[-1] + GAP + min(50.0, slant / 8)
     corners = []
     for item, size in enumerate(sizes):
-        top = tops[level[item]] if size.ports else feet[level[item]] - size.height
+        top = tops[level[item]] if size.ports else bottoms[level[item]] - size.height
         corners.append((x[item] - size.width / 2, top))
     routes = []
     for chain in chains:
@@ -278,7 +278,7 @@ def _place_all(sizes, level, links, chains, leaving, x) -> Layout:
         route = [(ends[chain[0]][0], corners[source][1] + sizes[source].height)]
         for i in chain:
             (start, end), link = ends[i], links[i]
-            route += [(start, feet[level[link.upper]]), (end, heads[level[link.lower]])]
+            route += [(start, bottoms[level[link.upper]]), (end, label_tops[level[link.lower]])]
         routes.append([*route, (ends[chain[-1]][1], corners[target][1])])
-    width = max([place + r[1] for place, r in zip(x, reach)], default=0.0)
-    return Layout(corners, routes, width, feet[-1] if feet else 0.0)
+    width = max([place + r[1] for place, r in zip(x, extents)], default=0.0)
+    return Layout(corners, routes, width, bottoms[-1] if bottoms else 0.0)

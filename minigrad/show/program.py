@@ -1,4 +1,4 @@
-"""A program as text: one instruction a line, with what each costs."""
+"""A program as text: one instruction a line, with its cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drawing as SVG text: every box and edge in its place, in colours for light and dark, with tooltips."""
+"""A drawing as SVG text: boxes and edges in position, with tooltips, in light and dark colours."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from minigrad.show.graph import Box, Drawing, Edge
 from minigrad.show.labels import FONTS, Line, Text, heading, label_of, lines_of, tooltip_of_box, tooltip_of_edge
 from minigrad.show.layout import Point, Size, arrange
 
-PAD, LINE, MARGIN = 10, 18, 24  # pixels: beside the text of a box, from line to line, around the picture
-APART, STEP = 3, 14  # half the distance from the edge down to the edge up; from line to line of a label
+PAD, LINE, MARGIN = 10, 18, 24  # pixels: padding of a box, line height, margin of the picture
+APART, STEP = 3, 14  # half the distance between the two lines of an edge; line height of a label
 
 STYLE = """
 .minigrad text { font-family: ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", "Liberation Mono", monospace; }
@@ -53,17 +53,17 @@ def svg_text(drawing: Drawing) -> str:
     sizes = [_size(lines_of(drawing, i, edges), entering[i]) for i in range(len(boxes))]
     layout = arrange(sizes, [(edge.source, edge.target) for edge in edges])
     from_left = [edge for _, edge in sorted(zip(layout.routes, edges), key=lambda pair: pair[0][0])]
-    signs = heading(drawing)
-    width = max([layout.width, *[text.width for text in signs]]) + 2 * MARGIN
-    top = 2 * MARGIN + LINE * len(signs)
+    legend = heading(drawing)
+    width = max([layout.width, *[text.width for text in legend]]) + 2 * MARGIN
+    top = 2 * MARGIN + LINE * len(legend)
     height = top + layout.height + MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="minigrad" role="img" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width: 100%; height: auto">',
-        f"<title>{_safe(drawing.title)}</title>",
+        f"<title>{_escape(drawing.title)}</title>",
         f"<style>{STYLE}</style>",
         '<rect class="paper" width="100%" height="100%"/>',
-        *[_text(text, MARGIN, MARGIN + LINE * (i + 0.6)) for i, text in enumerate(signs)],
+        *[_text(text, MARGIN, MARGIN + LINE * (i + 0.6)) for i, text in enumerate(legend)],
         f'<g transform="translate({(width - layout.width) / 2:.1f} {top:.1f})">',
         *[_edge(edge, route, tooltip_of_edge(drawing, edge)) for edge, route in zip(edges, layout.routes)],
         *[_box(box, i, lines_of(drawing, i, from_left), sizes[i], layout.corners[i]) for i, box in enumerate(boxes)],
@@ -75,7 +75,7 @@ def svg_text(drawing: Drawing) -> str:
 
 
 def _size(lines: list[Line], labels: list[list[Text]]) -> Size:
-    """As wide as the longest line, and as wide as the labels of the edges that enter, side by side."""
+    """Size of a box: as wide as its longest line, or as the labels of entering edges side by side."""
     width = max([sum(text.width for text in line) + 2 * PAD * len(line) for line in lines])
     height = LINE * len(lines) + PAD
     above = STEP * max(map(len, labels), default=0) + 14
@@ -93,7 +93,7 @@ def _size(lines: list[Line], labels: list[list[Text]]) -> Size:
 def _box(box: Box, i: int, lines: list[Line], size: Size, corner: Point) -> str:
     x, y = corner
     entries = f' data-entries="{" ".join(map(str, box.entries))}"' if box.entries else ""
-    parts = [f'<g class="box {box.role}" data-box="{i}"{entries}><title>{_safe(tooltip_of_box(box))}</title>']
+    parts = [f'<g class="box {box.role}" data-box="{i}"{entries}><title>{_escape(tooltip_of_box(box))}</title>']
     parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{size.width:.1f}" height="{size.height:.1f}" rx="6"/>')
     for row, (first, *rest) in enumerate(lines, start=1):
         parts.append(_text(first, x + PAD, y + LINE * row))
@@ -108,15 +108,15 @@ def _label(label: list[Text], end: Point) -> str:
 
 def _edge(edge: Edge, route: list[Point], tooltip: str) -> str:
     apart = 0 if edge.sent is None else APART
-    parts = [f'<path class="down" d="{_path(route, -apart)}"/>', _tip("tip-down", route[-1], -apart, -7)]
+    parts = [f'<path class="down" d="{_path(route, -apart)}"/>', _arrowhead("tip-down", route[-1], -apart, -7)]
     if edge.sent is not None:
-        parts += [f'<path class="up" d="{_path(route, apart)}"/>', _tip("tip-up", route[0], apart, 7)]
+        parts += [f'<path class="up" d="{_path(route, apart)}"/>', _arrowhead("tip-up", route[0], apart, 7)]
     ends = f'data-source="{edge.source}" data-target="{edge.target}"'
-    return f'<g class="edge" {ends}><title>{_safe(tooltip)}</title>{"".join(parts)}</g>'
+    return f'<g class="edge" {ends}><title>{_escape(tooltip)}</title>{"".join(parts)}</g>'
 
 
 def _path(route: list[Point], aside: float) -> str:
-    """A route, moved sideways: where it runs down by `aside` to the right, where it runs to the right by as much up."""
+    """An SVG path along a route, shifted by `aside`: to the right where it runs down, up where it runs right."""
     path = [f"M{route[0][0] + aside:.1f} {route[0][1]:.1f}"]
     for (x0, y0), (x1, y1) in zip(route[1::2], route[2::2]):
         if abs(x1 - x0) > 0.05:
@@ -126,17 +126,17 @@ def _path(route: list[Point], aside: float) -> str:
     return "".join([*path, f"V{route[-1][1]:.1f}"])
 
 
-def _tip(look: str, point: Point, aside: float, length: float) -> str:
-    """The head of an arrow that points down (negative length) or up."""
+def _arrowhead(look: str, point: Point, aside: float, length: float) -> str:
+    """An arrowhead that points down (negative length) or up."""
     return f'<path class="{look}" d="M{point[0] + aside:.1f} {point[1]:.1f}l-3.5 {length}h7z"/>'
 
 
 def _text(text: Text, x: float, y: float, anchor: str = "start") -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{FONTS[text.look]}"'
-    return f'<text class="{text.look}" {place}>{_safe(text.words)}</text>'
+    return f'<text class="{text.look}" {place}>{_escape(text.words)}</text>'
 
 
-def _safe(words: str) -> str:
-    """Escaped, with spaces that stay, and without the characters that XML has no place for."""
+def _escape(words: str) -> str:
+    """Text for XML: escaped, with non-breaking spaces, and � for characters that are not printable."""
     words = "".join(c if c == "\n" or c.isprintable() else "�" for c in words)
     return escape(words.replace("  ", "\u00a0 "))

@@ -1,7 +1,7 @@
 """A tape as text: one entry a line.
 
-A line says what was done to which entries, the dtype and shape of the result, its value where the tape keeps it for the
-backward pass (because a rule reads it), and the line of the program that asked for it.
+A line has the operation and its operands, the dtype and shape of the result, its value if the tape keeps it (because a
+rule reads it), and the line of the user's program.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from minigrad.core.reverse import Node
 from minigrad.core.tape import Tape
 from minigrad.show.text import constant, function_name, kind, parameters, place, summary
 
-LONGEST, ENDS = 200, 50  # a tape of more lines than LONGEST shows this many of each end
-COLUMN = 60  # characters that one entry may widen a column to
+LONGEST, ENDS = 200, 50  # a tape longer than LONGEST shows this many lines of each end
+COLUMN = 60  # wider cells do not widen their column
 
 
 @as_text.register
 def tape_text(tape: Tape) -> str:
-    """Aligned columns, one line an entry; of a long tape, both ends and how many lines are left out."""
+    """Aligned columns, one line an entry; a long tape shows both ends and how many lines are left out."""
     entries = tape.entries
     shown = list(range(len(entries)))
     if len(entries) > LONGEST:
         shown = shown[:ENDS] + shown[-ENDS:]
-    kept = _find_values(entries)
-    rows = [(f"%{i}", _call(entries[i]), *_outcome(entries[i], kept.get(i)), place(entries[i].origin)) for i in shown]
+    kept = _find_kept_values(entries)
+    rows = [(f"%{i}", _call(entries[i]), *_result(entries[i], kept.get(i)), place(entries[i].origin)) for i in shown]
     widths = [max([len(row[c]) for row in rows if len(row[c]) <= COLUMN], default=0) for c in range(4)]
     lines = []
     for index, call, dtype, value, where in rows:
@@ -39,8 +39,8 @@ def tape_text(tape: Tape) -> str:
     return "\n".join(lines)
 
 
-def _find_values(entries: Sequence[Node | Segment]) -> dict[int, Any]:
-    """The value of every entry whose value the tape holds, as its result or as an argument of another entry."""
+def _find_kept_values(entries: Sequence[Node | Segment]) -> dict[int, Any]:
+    """The values that the tape holds, by entry: as its result or as an argument of another entry."""
     kept: dict[int, Any] = {}
     for index, entry in enumerate(entries):
         values = entry.leaves if isinstance(entry, Segment) else entry.args
@@ -57,11 +57,11 @@ def _call(entry: Node | Segment) -> str:
     if isinstance(entry, Segment):
         return f"checkpoint({', '.join([function_name(entry.function), *_arguments(entry.parents, entry.leaves)])})"
     if entry.primitive is None:
-        return f"result(%{entry.parents[0]})" if entry.parents else f"input({_line(entry.params.get('name', ''))})"
+        return f"result(%{entry.parents[0]})" if entry.parents else f"input({_printable(entry.params.get('name', ''))})"
     return f"{entry.primitive.name}({', '.join(_arguments(entry.parents, entry.args) + parameters(entry.params))})"
 
 
-def _line(name: str) -> str:
+def _printable(name: str) -> str:
     return name if name.isprintable() else repr(name)[1:-1]
 
 
@@ -69,8 +69,8 @@ def _arguments(parents: Sequence[int | None], values: Sequence[Any]) -> list[str
     return [constant(value) if parent is None else f"%{parent}" for parent, value in zip(parents, values)]
 
 
-def _outcome(entry: Node | Segment, value: Any) -> tuple[str, str]:
-    """What came out: dtype and shape, and the value if it is kept."""
+def _result(entry: Node | Segment, value: Any) -> tuple[str, str]:
+    """The last columns: dtype and shape, and the value if it is kept."""
     if isinstance(entry, Segment):
         return "", ""
     return f": {kind(entry.result)}", "" if value is None else summary(value)

@@ -1,4 +1,4 @@
-"""Numbers, arrays and parameters in words, for people to read."""
+"""Numbers, arrays and parameters as short text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.interpreter import concrete, find_backend
 from minigrad.core.origin import Origin
 
-SMALL = 6  # elements of an array that is shown number by number
+SMALL = 6  # an array with up to this many elements is shown number by number
 
 
 def number(x: Any, digits: int = 4) -> str:
@@ -29,9 +29,9 @@ def number(x: Any, digits: int = 4) -> str:
 
 
 def summary(x: Any, small: int = SMALL, wide: int = 80) -> str:
-    """What an array holds: every number of a small one, the range of a large one, and how many are not a number.
+    """The content of an array: every number of a small one, the range of a large one and its count of NaN.
 
-    An array is large that has more than `small` numbers, or takes more than `wide` characters.
+    An array is large if it has more than `small` numbers or takes more than `wide` characters.
 
     >>> summary(np.array([[1.0, -0.5]])), summary(np.ones(9)), summary(np.arange(9.0))
     ('= [[1, -0.5]]', '= 1 everywhere', '∈ [0, 8]')
@@ -43,19 +43,19 @@ def summary(x: Any, small: int = SMALL, wide: int = 80) -> str:
         words = "= " + _write_array(numbers, 4 if size == 1 else 3)
         if size < 2 or (len(words) <= wide and not (numbers.ndim > 1 and np.all(numbers == numbers.flat[0]))):
             return words
-    lost = backend.xp.isnan(x)  # of a large array only the answers leave its device
-    missing = int(lost.sum())
-    known = x[~lost] if missing else x
+    is_nan = backend.xp.isnan(x)  # only scalars leave the device of a large array
+    missing = int(is_nan.sum())
+    known = x[~is_nan] if missing else x
     if missing == size:
         return "= nan everywhere"
     counted = f", {missing} nan" if missing else ""
     if x.dtype.kind == "c":
-        return f"∈ ℂ, |·| ≤ {number(_one(abs(known).max()))}{counted}"
-    low, high = number(_one(known.min())), number(_one(known.max()))
-    return f"= {low} everywhere{counted}" if _one(known.min() == known.max()) else f"∈ [{low}, {high}]{counted}"
+        return f"∈ ℂ, |·| ≤ {number(_scalar(abs(known).max()))}{counted}"
+    low, high = number(_scalar(known.min())), number(_scalar(known.max()))
+    return f"= {low} everywhere{counted}" if _scalar(known.min() == known.max()) else f"∈ [{low}, {high}]{counted}"
 
 
-def _one(x: Any) -> Any:
+def _scalar(x: Any) -> Any:
     return np.asarray(find_backend(x).to_host(x))[()]
 
 
@@ -64,7 +64,7 @@ def _write_array(x: np.ndarray, digits: int) -> str:
 
 
 def kind(x: Any) -> str:
-    """`float64[2, 3]`."""
+    """Dtype and shape: `float64[2, 3]`."""
     return f"{dtype_of(x)}{list(shape_of(x))}"
 
 
@@ -74,7 +74,7 @@ def constant(x: Any) -> str:
 
 
 def parameters(params: dict[str, Any]) -> list[str]:
-    """`axes=(0, 1)`, and so on; what is None is left out.
+    """`axes=(0, 1)`, and so on, without those that are None.
 
     >>> parameters({"index": (0, slice(1, None), Ellipsis), "dtype": np.dtype("f4"), "axis": None})
     ['index=(0, 1:, ...)', 'dtype=float32']
@@ -99,7 +99,7 @@ def _parameter(value: Any) -> str:
 
 
 def function_name(f: Any) -> str:
-    """What a function is called; `f` if it has no name."""
+    """The name of a function; `f` if it has none."""
     while isinstance(f, partial):
         f = f.func
     name = getattr(f, "__name__", type(f).__name__)
