@@ -1,4 +1,4 @@
-"""What all tests share: the backend their arrays live on, and how hypothesis searches."""
+"""Fixtures of all tests: the backend of the run, moving arrays, peers; hypothesis profiles and pytest options."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ settings.load_profile("suite")
 DEVICES = {"numpy": "cpu", "cupy": "cuda", "stand-in": stand_in.BACKEND.device}
 
 
-@pytest.hookimpl(trylast=True)  # pytest's own lines look as they are asked to
+@pytest.hookimpl(trylast=True)  # pytest reads COLUMNS and the like before `isolate` unsets them
 def pytest_configure(config):
     if not __debug__:
-        raise pytest.UsageError("the tests need asserts: run Python without -O, and without PYTHONOPTIMIZE")
+        raise pytest.UsageError("the tests need assert statements: run Python without -O and without PYTHONOPTIMIZE")
     stack = ExitStack()
     stack.enter_context(environment.isolate())
     config.add_cleanup(stack.close)
-    config.addinivalue_line("markers", "large: too much for the stand-in GPU")
+    config.addinivalue_line("markers", "large: too slow for the stand-in GPU")
 
 
 def pytest_addoption(parser):
@@ -37,46 +37,46 @@ def pytest_addoption(parser):
         "--backend",
         choices=tuple(DEVICES),
         default="numpy",
-        help="where the arrays of the tests live; 'stand-in' is a GPU made of NumPy and g++, which refuses host arrays",
+        help="device of the tests' arrays; 'stand-in' simulates a GPU with NumPy and g++, and rejects host arrays",
     )
     parser.addoption(
         "--seeds",
         type=int,
         default=3,
-        help="seeds to compute every exact claim of the lecture with (nightly: 10)",
+        help="number of seeds to compute every exact claim of the lecture with (nightly: 10)",
     )
 
 
 def pytest_make_parametrize_id(config, val, argname):
-    """The same names in every process of pytest-xdist, and names to read."""
+    """Readable names for lambdas, identical in every process of pytest-xdist."""
     return ids.name_of(val)
 
 
 def pytest_collection_modifyitems(config, items):
-    """On another device, what does not depend on it need not run again.
+    """On another device, run only the tests that use the fixture `backend`.
 
-    On the stand-in, which computes slowly and compiles every chain, neither does what is `large`, what is about kernels
-    and so uses it anyway, nor variants of an operation in programs (without `--hypothesis-profile=thorough`).
+    The stand-in computes slowly and compiles every fused chain. Without `--hypothesis-profile=thorough` it also skips
+    tests marked `large`, tests of kernels, which use it in every run, and variants of an operation in programs.
     """
     device = config.getoption("--backend")
     if device != "numpy":
-        stays = [item for item in items if "backend" in item.fixturenames]
+        kept = [item for item in items if "backend" in item.fixturenames]
         if device == "stand-in" and config.getoption("--hypothesis-profile") != "thorough":
-            stays = [item for item in stays if not (_is_variant(item) or "device" in item.fixturenames)]
-            stays = [item for item in stays if not item.get_closest_marker("large")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(stays)])
-        items[:] = stays
+            kept = [item for item in kept if not (_is_variant(item) or "device" in item.fixturenames)]
+            kept = [item for item in kept if not item.get_closest_marker("large")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
 
 
 def _is_variant(item) -> bool:
-    """Whether a test of a program is one of several for an operation: a program of a device has no regions."""
+    """Whether a test of a program is redundant on a device, which has no regions: another `way`, or a variant."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
     return params.get("way", "whole") != "whole" or ("way" in params and "/" in getattr(params.get("case"), "name", ""))
 
 
 @pytest.fixture(scope="session")
 def backend(request):
-    """The backend of this run. Skips whatever asks for it where there is no such device."""
+    """The backend of this run. Skips the test if the device is missing."""
     try:
         return backends.get(DEVICES[request.config.getoption("--backend")])
     except backends.DeviceError as error:
@@ -91,36 +91,36 @@ def xp(backend):
 
 @pytest.fixture(scope="session")
 def on_device(backend):
-    """Moves the NumPy arrays of a tree to the backend of this run."""
+    """A function that moves the NumPy arrays of a tree to the backend of this run."""
     return lambda values: tree.map(lambda x: backend.from_host(x) if isinstance(x, np.ndarray) else x, values)
 
 
 @pytest.fixture(scope="session")
 def on_host(backend):
-    """Moves the arrays of a tree back to NumPy."""
+    """A function that moves the arrays of a tree back to NumPy."""
     return lambda values: tree.map(lambda x: np.asarray(to_host(x)), values)
 
 
 @pytest.fixture(scope="session")
 def device(backend):
-    """A backend with kernels: that of this run, if it has some, else the stand-in that compiles them with g++."""
+    """A backend with CUDA kernels: that of this run if it has kernels, else the stand-in, which compiles with g++."""
     if backend.recorder:
         return backend
     if GXX is None:
-        pytest.skip("kernels run on the host only with g++, which is not here")
+        pytest.skip("running kernels on the host needs g++, which was not found")
     return backends.get("stand-in")
 
 
 @pytest.fixture(scope="session")
 def to_gpu(device):
-    """Moves the arrays of a tree to the device, copied."""
-    copied = lambda x: np.array(x) if hasattr(x, "shape") else x
-    return lambda values: to_device(tree.map(copied, values), device.device)
+    """A function that copies the arrays of a tree to the device with kernels."""
+    copy = lambda x: np.array(x) if hasattr(x, "shape") else x
+    return lambda values: to_device(tree.map(copy, values), device.device)
 
 
 @pytest.fixture(scope="session")
 def agree(device):
-    """Whether a tree on the device is one on the host, within rounding."""
+    """A function that asserts that a tree on the device equals one on the host, within rounding."""
 
     def check(ours, expected, rtol=1e-9):
         ours, expected = (tree.flatten(values) for values in (ours, expected))
@@ -135,12 +135,12 @@ def agree(device):
 
 @pytest.fixture
 def make_primitive():
-    """Make primitives of one argument x, with a (jvp, vjp), that are forgotten after the test."""
+    """A function that makes primitives of one argument x, with a (jvp, vjp); they are unregistered after the test."""
     before = set(core.primitives)
 
     def make(forward, jvp=None, vjp=None, **kwargs):
-        made = core.Primitive(f"made_{len(core.primitives)}", forward, **kwargs)
-        return made if jvp is None else rules.custom(made, x=(jvp, vjp))
+        primitive = core.Primitive(f"made_{len(core.primitives)}", forward, **kwargs)
+        return primitive if jvp is None else rules.custom(primitive, x=(jvp, vjp))
 
     yield make
     for name in set(core.primitives) - before:
@@ -149,7 +149,7 @@ def make_primitive():
 
 @pytest.fixture(autouse=True)
 def no_interpreter_left_behind():
-    """Every test must leave the interpreter as it found it."""
+    """Fail a test that does not restore the current interpreter."""
     from minigrad.core.interpreter import current
 
     before = current()
@@ -159,7 +159,7 @@ def no_interpreter_left_behind():
 
 @pytest.fixture(scope="module")
 def peer(request):
-    """An installed library to compare with, open, by the name of its module."""
+    """The peer library with this module name, opened for the tests of a module."""
     from tests.support.peers import PEERS
 
     with PEERS[request.param]() as opened:
@@ -168,7 +168,7 @@ def peer(request):
 
 @pytest.fixture(scope="module")
 def ours(on_device):
-    """minigrad behind the same face as its peers."""
+    """minigrad behind the interface of its peers."""
     from tests.support.peers import Minigrad
 
     return Minigrad(on_device)
@@ -176,5 +176,5 @@ def ours(on_device):
 
 @pytest.fixture(params=WAYS)
 def way(request):
-    """How programs run: as they are; with small arrays cut too; and that into parts of a row."""
+    """The tuning of programs: the default; regions for small arrays too; such regions cut into single rows."""
     return WAYS[request.param]

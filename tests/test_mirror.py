@@ -15,19 +15,19 @@ FILES = sorted(
     path.relative_to(ROOT).as_posix()
     for package in ("minigrad", "vae")
     for path in (ROOT / package).rglob("*.py")
-    if path.name != "__init__.py"  # these say what is in a folder
+    if path.name != "__init__.py"  # they describe a folder
 )
-OPERATIONS = "minigrad/ops/test_properties.py"  # every operation at arguments that are drawn, and at special values
+OPERATIONS = "minigrad/ops/test_properties.py"  # every operation at random arguments and at special values
 ELSEWHERE = {
-    # the command lines are tested as command lines
+    # tests of the command lines
     "minigrad/checks/__main__.py": "minigrad/checks/test_suite.py",
     "minigrad/backends/__main__.py": "minigrad/backends/test_main.py",
-    # operations, and what is known of them, are tested by the catalogue
+    # operations and their traits are tested through the catalogue
     "minigrad/ops/arrange.py": OPERATIONS,
     "minigrad/ops/gaussian.py": OPERATIONS,
     "minigrad/core/traits.py": "minigrad/program/cpu/test_tiling.py",
     "minigrad/ops/define.py": "minigrad/test_outside_operation.py",
-    # twins are tested side by side, on the host and on the device of the run
+    # one test file covers both backends
     "minigrad/backends/backend.py": "minigrad/backends/test_backends.py",
     "minigrad/backends/numpy/backend.py": "minigrad/backends/test_backends.py",
     "minigrad/backends/cuda/backend.py": "minigrad/backends/test_backends.py",
@@ -39,7 +39,7 @@ ELSEWHERE = {
     "minigrad/backends/formulas.py": "minigrad/backends/test_cuda_codegen.py",
     "minigrad/backends/cuda/elementwise.py": "minigrad/backends/test_cuda_codegen.py",
     "minigrad/backends/cuda/epilogue.py": "minigrad/program/gpu/test_epilogues.py",
-    # what a checker says is tested where it says it
+    # the output of the checker is tested with the checker
     "minigrad/checks/conventions.py": "minigrad/checks/test_suite.py",
     "minigrad/checks/report.py": "minigrad/checks/test_suite.py",
     "minigrad/checks/table.py": "minigrad/checks/test_suite.py",
@@ -50,7 +50,7 @@ ELSEWHERE = {
     "vae/__main__.py": "vae/cli/test_main.py",
     "minigrad/core/printing.py": "minigrad/show/test_text.py",
     "vae/gradient_report.py": "vae/test_gradients.py",
-    # training and evaluation are tested by runs, the lecture's models by the claims that they serve
+    # training and evaluation are tested by whole runs, the lecture's models by the claims they support
     "vae/autoencoder.py": "vae/test_objectives.py",
     "vae/errors.py": "vae/cli/test_main.py",
     "vae/numbers.py": "vae/test_config.py",
@@ -65,11 +65,11 @@ ELSEWHERE = {
     "vae/lecture/models/exact.py": "vae/lecture/test_exact_models.py",
     "vae/lecture/models/trained.py": "vae/lecture/test_image_claims.py",
 }
-"""Where a file is tested that has no test file of its own."""
+"""Source files without a test file of the same path, and the tests that cover them."""
 
 
 def own_tests(file: str) -> list[Path]:
-    """The test files whose path is that of a source file."""
+    """The test files that mirror the path of a source file."""
     folder, parts = Path(file).parent, []
     found = []
     name = Path(file).stem
@@ -82,8 +82,8 @@ def own_tests(file: str) -> list[Path]:
 
 
 def covered_by(file: str) -> str | None:
-    """The test file that a source file without its own is named with."""
-    if file.startswith("vae/lecture/slides/"):  # a claim is tested by its planted mistake, which must fail it
+    """The test file that covers a source file without a test file of its own; None if none is listed."""
+    if file.startswith("vae/lecture/slides/"):  # each claim must fail under its planted mistake
         return f"vae/lecture/planted/{Path(file).name}"
     if file.startswith("minigrad/checks/catalogue/") and not own_tests(file):  # data: each entry is checked
         return OPERATIONS
@@ -94,16 +94,16 @@ def covered_by(file: str) -> str | None:
 def test_a_file_has_tests(file):
     elsewhere = covered_by(file)
     if elsewhere is None:
-        assert own_tests(file), f"no tests/{Path(file).parent}/test_{Path(file).stem}.py, and no line in test_mirror.py"
+        assert own_tests(file), f"no tests/{Path(file).parent}/test_{Path(file).stem}.py, no entry in test_mirror.py"
     else:
-        assert not own_tests(file), f"{own_tests(file)} is there now: take the line out of test_mirror.py"
+        assert not own_tests(file), f"{own_tests(file)} exists: remove the entry from test_mirror.py"
         assert (ROOT / "tests" / elsewhere).exists()
 
 
-def test_no_line_is_about_a_file_that_is_gone():
+def test_every_entry_names_an_existing_file():
     assert set(ELSEWHERE) - set(FILES) == set()
 
 
-def test_a_file_without_tests_is_found():
-    assert own_tests("minigrad/core/rules.py") and not own_tests("minigrad/core/nobodys.py")
-    assert covered_by("minigrad/core/nobodys.py") is None
+def test_a_file_without_tests_is_reported():
+    assert own_tests("minigrad/core/rules.py") and not own_tests("minigrad/core/missing.py")
+    assert covered_by("minigrad/core/missing.py") is None

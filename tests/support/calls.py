@@ -1,8 +1,8 @@
-"""The catalogue's choices, made by hypothesis: any call of an operation, and its arguments in any dtype and layout.
+"""Hypothesis strategies for calls of an operation: parameters and shapes, and arguments in any dtype and layout.
 
 `CALLS[name]` draws a case of an operation: shapes (0-d, empty, of size 1, broadcast pairs), axes, indices, paddings,
-subscripts and other parameters. `arguments_of` draws its arguments. Values stay in the domain of the operation and away
-from its kinks; those have tests of their own.
+subscripts and other parameters. `arguments_of` draws its arguments. Values stay inside the domain of the operation and
+away from its kinks, which have tests of their own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tests.support.layouts import KEEPING, LAYOUTS
 DTYPES = ("float64", "float64", "float32", "mixed", "complex128")
 
 
-class Drawn:
-    """A `Choose` whose choices hypothesis draws, and shrinks."""
+class HypothesisChoose:
+    """A `Choose` that lets hypothesis draw, and shrink, each choice."""
 
     def __init__(self, draw: Callable):
         self.draw = draw
@@ -71,12 +71,12 @@ class Drawn:
 
 
 def draw_choices(function: Callable) -> st.SearchStrategy:
-    """What a function of choices gives."""
-    return st.composite(lambda draw: function(Drawn(draw)))()
+    """A strategy for the results of a function that takes a `Choose`."""
+    return st.composite(lambda draw: function(HypothesisChoose(draw)))()
 
 
 def _seeded(case: Case, seed: int) -> Case:
-    """The name of a case says what was drawn; the seed at its end is that of all its random numbers."""
+    """The case with the seed of its random numbers at the end of its name."""
     return replace(case, name=f"{case.name}, seed {seed}")
 
 
@@ -87,7 +87,7 @@ CALLS: dict[str, st.SearchStrategy[Case]] = {
 
 @st.composite
 def arguments_of(draw, case: Case):
-    """(the case with its constants laid out, arguments for it, a layout for tangents and cotangents)."""
+    """Draws (the case with constants in some memory layout, its arguments, a layout for tangents and cotangents)."""
     keeping = st.sampled_from(list(KEEPING.values()))
     layout = st.sampled_from(list(LAYOUTS.values())) if case.ties else keeping
     kinds = [d for d in DTYPES if d != "complex128" or case.holomorphic]

@@ -1,8 +1,8 @@
-"""What must hold for an operation at given arguments, whoever chose them: the fixed cases or hypothesis.
+"""Checks of one operation at given arguments, from the fixed cases or from hypothesis.
 
-A `Case` says what the operation and its plain formula are; the checks here compare the two, and hold the engine to its
-promises about dtypes and memory. Cotangents and tangents are random and signed throughout: with ones, a permuted
-gradient looks right.
+A `Case` holds an operation and a plain NumPy formula of it. The checks compare the two, and verify the engine's
+promises about dtypes and memory. Cotangents and tangents are random and signed: with all ones, a permuted gradient
+looks right.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tests.support.transfer import to_host
 
 
 def our_primitives() -> set[str]:
-    """Names of all primitives but those that tests have registered."""
+    """Names of all primitives except those registered by tests."""
     return {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
 
 
 def array_functions() -> set[str]:
-    """Names of the public functions of arrays, but for nonzero: no program can have a result of unknown shape."""
+    """Names of the public array functions, except nonzero: a program cannot have a result of unknown shape."""
     return {
         function.__name__
         for name in dir(mg)
@@ -37,12 +37,13 @@ def array_functions() -> set[str]:
 
 
 def function_of(case: Case, move):
-    """The function under test with its constants in place and on the device."""
+    """The function under test, with its constants bound and moved to the device."""
     constants = [move(c) for c in case.constants]
     return lambda *args: case.function(*args, *constants)
 
 
 def formula_of(case: Case):
+    """The plain NumPy formula of the case, with its constants bound."""
     return lambda *args: case.formula(*args, *case.constants)
 
 
@@ -52,12 +53,12 @@ def to_double(x):
 
 
 def roundoff(arrays) -> float:
-    """The tolerance where only rounding separates two results, if these are the arrays that take part."""
+    """The rounding tolerance of the least precise dtype among these arrays."""
     return max((rounding(x.dtype) for x in arrays), default=rounding())
 
 
 def true_derivative(case: Case, formula, args, tangents):
-    """The directional derivative of a formula by the oracle of its case, and how far that can be trusted."""
+    """The directional derivative of a formula by the oracle of its case, and the tolerance of that oracle."""
     if not args:
         return np.zeros(0), 0.0
     if case.oracle == "differences" or any(a.dtype.kind == "c" for a in args):
@@ -66,11 +67,11 @@ def true_derivative(case: Case, formula, args, tangents):
 
 
 def check_value(case: Case, move, args, exact=False) -> None:
-    """The value is that of the plain formula, in the dtype of the arguments; to the bit if it is exact."""
+    """The value agrees with the plain formula and has the dtype of the arguments; bit for bit if `exact`."""
     y, formula = to_host(function_of(case, move)(*map(move, args))), formula_of(case)
-    alike = np.asarray(formula(*args))
-    expected = alike if exact else np.asarray(formula(*map(to_double, args)))
-    dtype = np.result_type(*args) if case.float32 and not case.discrete else alike.dtype
+    same_dtype = np.asarray(formula(*args))
+    expected = same_dtype if exact else np.asarray(formula(*map(to_double, args)))
+    dtype = np.result_type(*args) if case.float32 and not case.discrete else same_dtype.dtype
     assert y.dtype == dtype, f"{case.name}: {y.dtype}, expected {dtype}"
     assert_close(y, expected, 0 if exact else roundoff(args), case.name)
 
@@ -81,8 +82,8 @@ def check_value(case: Case, move, args, exact=False) -> None:
 def check_first(case: Case, move, args, layout=lambda x: x, elements: int | None = None) -> None:
     """jvp and vjp against the oracle, the adjoint identity, and every promise about dtypes and memory.
 
-    `layout` lays tangents and cotangents out in memory. Of each gradient this many `elements` are compared one by one,
-    all by default; what a random direction sees is compared anyway.
+    `layout` sets the memory layout of tangents and cotangents. At most `elements` elements of each gradient are
+    compared with the oracle one by one (default: all); the adjoint identity covers the gradients as a whole.
     """
     formula, exact = formula_of(case), tuple(map(to_double, args))
     value = np.asarray(formula(*exact))
@@ -94,23 +95,23 @@ def check_first(case: Case, move, args, layout=lambda x: x, elements: int | None
     before = Snapshot(case, argument=given, constant=constants, tangent=moved)
     y, y_dot = mg.jvp(f, given, moved)
     rounded = roundoff((*args, y))
-    assert_close(to_host(y), value, rounded, f"{case.name}: value beside the tangent")
+    assert_close(to_host(y), value, rounded, f"{case.name}: value in forward mode")
     assert_close(to_host(y_dot), truth, max(trusted, rounded), f"{case.name}: jvp")
     assert to_host(y_dot).dtype == to_host(y).dtype
 
     y, pullback = mg.vjp(f, *given)
-    assert_close(to_host(y), value, rounded, f"{case.name}: value on the tape")
+    assert_close(to_host(y), value, rounded, f"{case.name}: value in reverse mode")
     (u,) = case.like([np.asarray(to_host(y))], "cotangent")
     g = move(layout(u))
     before.also(cotangent=(g,), result=(y,))
     gradients = pullback(g)
     before.check()
     for gradient, x in zip(gradients, args, strict=True):
-        assert (gradient.shape, gradient.dtype) == (x.shape, x.dtype), f"{case.name}: gradient like its argument"
+        assert (gradient.shape, gradient.dtype) == (x.shape, x.dtype), f"{case.name}: shape and dtype of the gradient"
     host, u = [to_double(to_host(gradient)) for gradient in gradients], to_double(u)
     scale = max(1.0, total(u * truth), *[total(t * x) for t, x in zip(tangents, host, strict=True)])
     assert abs(inner([to_host(y_dot)], [u]) - inner(tangents, host)) <= rounded * scale, f"{case.name}: ⟨Jv,u⟩=⟨v,Jᵀu⟩"
-    for i in range(len(args)):  # each element of each gradient, not only in one direction
+    for i in range(len(args)):  # element by element, not only along one direction
         expected = host[i].copy()
         for place in choose_places(case, args[i].shape, elements):
             expected[place] = partial_by_oracle(case, formula, exact, i, place, u)
@@ -127,7 +128,7 @@ def total(x) -> float:
 
 
 def choose_places(case, shape, count):
-    """All places of an array, or this many of them."""
+    """All indices of an array of this shape, or `count` random ones."""
     places = list(np.ndindex(shape))
     if count is None or len(places) <= count:
         return places
@@ -135,35 +136,36 @@ def choose_places(case, shape, count):
 
 
 def partial_by_oracle(case, formula, args, i, place, u):
-    """∂⟨u, f⟩/∂argsᵢ at one place."""
+    """∂⟨u, f⟩/∂argsᵢ at one index."""
     direction = [np.zeros_like(a) for a in args]
     direction[i][place] = 1
     return np.sum(u * true_derivative(case, formula, args, direction)[0])
 
 
 class Snapshot:
-    """What arrays were, to the bit, so as to tell afterwards whether one was written to."""
+    """Copies of arrays, to find out later whether one of them was written to."""
 
     def __init__(self, case: Case, **arrays):
         self.case, self.kept = case, []
         self.also(**arrays)
 
     def also(self, **arrays) -> None:
-        """Keep what these are, too."""
+        """Add copies of these arrays."""
         self.kept += [(what, x, np.array(to_host(x))) for what, xs in arrays.items() for x in xs]
 
     def check(self) -> None:
+        """Fail unless every array still has its old bits."""
         for what, x, before in self.kept:
             assert np.asarray(to_host(x)).tobytes() == before.tobytes(), f"{self.case.name}: changed its {what}"
 
 
-def check_memory(case: Case, made, held) -> None:
-    """Derivatives share memory with nothing the user holds, nor with each other, and can be written to."""
-    for i, array in enumerate(made):
+def check_memory(case: Case, derivatives, held) -> None:
+    """Derivatives are writeable, and share no memory with each other or with arrays the user holds."""
+    for i, array in enumerate(derivatives):
         if isinstance(array, np.generic):
             continue
         xp = mg.core.find_backend(array).xp
-        for other in [*made[:i], *held]:
+        for other in [*derivatives[:i], *held]:
             if not isinstance(other, np.generic):
                 assert not xp.shares_memory(array, other), f"{case.name}: a derivative shares memory"
         if type(array) is np.ndarray:
@@ -174,7 +176,7 @@ def check_memory(case: Case, made, held) -> None:
 
 
 def check_second(case: Case, move, args) -> None:
-    """Four ways through two modes against each other, and against differences of the oracle's first derivative."""
+    """The four combinations of modes agree with each other and with differences of the oracle's first derivative."""
     f, given, formula = function_of(case, move), tuple(map(move, args)), formula_of(case)
     v, w = case.like(args, "v"), case.like(args, "w")
     (u,) = case.like([np.asarray(formula(*args))], "cotangent")
@@ -183,25 +185,25 @@ def check_second(case: Case, move, args) -> None:
     def gradient(*xs):
         return mg.vjp(f, *xs)[1](g)
 
-    def along(*xs):
+    def derivative_along_w(*xs):
         return mg.jvp(f, xs, moved_w)[1]
 
-    def slope(*xs):  # ⟨gradient, w⟩
+    def gradient_dot_w(*xs):
         products = [mg.sum(a * b) for a, b in zip(gradient(*xs), moved_w, strict=True)]
         return sum(products[1:], products[0])
 
     positions = tuple(range(len(args)))
     ways = {
         "forward over reverse": mg.jvp(gradient, given, moved_w)[1],
-        "reverse over reverse": mg.grad(slope, positions)(*given),
-        "reverse over forward": mg.vjp(along, *given)[1](g),
+        "reverse over reverse": mg.grad(gradient_dot_w, positions)(*given),
+        "reverse over forward": mg.vjp(derivative_along_w, *given)[1](g),
     }
     reference = [to_host(x) for x in ways["forward over reverse"]]
     for way, found in ways.items():
         for x, expected, arg in zip(found, reference, args, strict=True):
             assert (x.shape, x.dtype) == (arg.shape, arg.dtype), f"{case.name}: {way}"
             assert_close(to_host(x), expected, what=f"{case.name}: {way}")
-    twice = inner([u], [to_host(mg.jvp(along, given, moved_v)[1])])
+    twice = inner([u], [to_host(mg.jvp(derivative_along_w, given, moved_v)[1])])
     truth = difference(lambda *xs: np.sum(u * true_derivative(case, formula, xs, v)[0]), args, w)
     scale = max(1.0, sum(total(a * b) for a, b in zip(v, reference, strict=True)))
     tolerance = oracles.DIFFERENCE if case.oracle == "complex step" else oracles.DIFFERENCE2
@@ -213,7 +215,7 @@ def check_second(case: Case, move, args) -> None:
 
 
 def check_constant(case: Case, move, args) -> None:
-    """An operation without a derivative: its result is not traced, and its derivatives are zeros like the arguments."""
+    """An operation without a derivative: its result is not traced, and its derivatives are zeros in the right shape."""
     f, given = function_of(case, move), tuple(map(move, args))
     before, traced = Snapshot(case, argument=given), []
 

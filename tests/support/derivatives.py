@@ -1,4 +1,4 @@
-"""Derivatives of a function of one number, to any order, in both modes."""
+"""Derivatives of a scalar function, to any order, in both modes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.transfer import to_host
 
 
 def derivatives(f, x, order, xp):
-    """[f′(x), f″(x), …], each computed in reverse and in forward mode (they must agree to rounding)."""
+    """[f′(x), f″(x), …], computed in reverse and in forward mode, which must agree to rounding."""
     found = []
     reverse = forward = f
     for _ in range(order):
@@ -20,5 +20,5 @@ def derivatives(f, x, order, xp):
 
 
 def forward_derivative(f):
-    """f′ in forward mode."""
+    """The function f′, computed in forward mode."""
     return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]

@@ -1,6 +1,6 @@
-"""What tests need whatever environment they are started in: signals, variables, a home, and what is installed.
+"""Isolates the tests from the environment they are started in (signals, variables, home), and skips missing libraries.
 
-Processes that tests start inherit it.
+Processes that tests start inherit the isolated environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 
-# Variables that change what Python, Matplotlib, rich, pytest, git or our own commands do
+# Variables that change the behaviour of Python, Matplotlib, rich, pytest, git or our own commands
 UNSET = re.compile(
     r"PYTHON(?!PATH$|HOME$|DONTWRITEBYTECODE$|PYCACHEPREFIX$).*|XDG_.*|MPL.*|GIT_.*|LC_.*|LANGUAGE|TZ|VAE_DATA"
     r"|COLUMNS|LINES|COLORTERM|NO_COLOR|FORCE_COLOR|CLICOLOR.*|TTY_.*|JUPYTER_.*|SOURCE_DATE_EPOCH"
@@ -36,18 +36,18 @@ UNSET = re.compile(
 
 @contextmanager
 def isolate() -> Iterator[None]:
-    """Until the end: signals as at a terminal, an empty home, no variable that changes what is tested.
+    """In this context: default signal handlers, an empty home, and none of the variables `UNSET`.
 
-    The packages are found from any folder, before those that are installed.
+    PYTHONPATH makes this checkout importable from any folder, ahead of installed copies.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, pytest.MonkeyPatch.context() as patch:
         for name in filter(UNSET.fullmatch, list(os.environ)):
             patch.delenv(name)
         for name in ("COLUMNS", "LINES"):
-            os.unsetenv(name)  # where Python's readline was imported it set them, without os.environ
+            os.unsetenv(name)  # Python's readline sets them in the process, not in os.environ
         path = [str(ROOT), *[os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]]
         patch.setenv("PYTHONPATH", os.pathsep.join(path))
-        patch.setenv("PYTHONUSERBASE", site.getuserbase())  # where packages may be that are not in the new home
+        patch.setenv("PYTHONUSERBASE", site.getuserbase())  # packages of the user are not in the new home
         for name in ("HOME", "USERPROFILE", "TORCHINDUCTOR_CACHE_DIR"):
             patch.setenv(name, home)
         patch.setenv("LANG", "C.UTF-8")
@@ -58,9 +58,9 @@ def isolate() -> Iterator[None]:
 
 @contextmanager
 def _utf8() -> Iterator[None]:
-    """Text files, and what processes say, are read in UTF-8, which the processes write."""
+    """Read text files and the output of processes as UTF-8, which those processes write."""
     before = locale.setlocale(locale.LC_CTYPE)
-    with suppress(locale.Error):  # not every system has this one
+    with suppress(locale.Error):  # not every system has this locale
         locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
     try:
         yield
@@ -70,7 +70,7 @@ def _utf8() -> Iterator[None]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """A job in the background ignores Ctrl-C, some parents ignore other signals; children inherit that."""
+    """Undo ignored signals: background jobs ignore Ctrl-C, some parents ignore others, and children inherit that."""
     usual = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGCHLD": signal.SIG_DFL}
     ignored = {getattr(signal, name): handler for name, handler in usual.items() if hasattr(signal, name)}
     ignored = {number: handler for number, handler in ignored.items() if signal.getsignal(number) is signal.SIG_IGN}
@@ -86,22 +86,22 @@ def _signals() -> Iterator[None]:
 # What is installed
 
 OLDEST = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', (ROOT / "setup.py").read_text(encoding="utf-8")))
-"""The oldest versions that are asked for, by the name of the package."""
+"""The minimum versions in setup.py, by the name of the package."""
 
 
 def is_installed(name: str) -> bool:
-    """Whether there is such a module; a folder without code is none."""
+    """Whether a module of this name can be found; a folder without code does not count."""
     try:
         spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # what it is a part of
+    except ModuleNotFoundError:  # its parent package
         return False
     return spec is not None and spec.origin is not None
 
 
 def optional(*modules: str, extra: str) -> ModuleType:
-    """The first of some modules. Where one cannot be used, skips the test, or the file, and says why.
+    """Imports some modules and returns the first. If one is unusable, skips the test or the file with the reason.
 
-    What they warn of while they are imported is not for us to mend.
+    Warnings during these imports are ignored.
     """
     name = modules[0]
     reason = _unfit(name)
@@ -118,10 +118,10 @@ def optional(*modules: str, extra: str) -> ModuleType:
 
 
 def _unfit(name: str) -> str:
-    """What keeps a module from being imported at all, if anything."""
+    """Why a module should not even be imported (missing, too old); an empty string if it may be."""
     if not is_installed(name):
         return "is not installed"
-    with suppress(PackageNotFoundError):  # the version of a folder on the path is not known
+    with suppress(PackageNotFoundError):  # a plain folder on the path has no version
         if name in OLDEST and Version(version(name)) < Version(OLDEST[name]):
             return f"{version(name)} is older than {OLDEST[name]}"
     return ""

@@ -1,6 +1,6 @@
-"""A stand-in for the module CuPy that computes nothing: what is asked of it before a GPU is used, and its errors.
+"""A fake CuPy module that computes nothing: it answers the queries made before a GPU is used, and raises its errors.
 
-`tests/minigrad/backends/test_cuda_diagnosis.py` compares the errors with those of the real one where that is installed.
+`tests/minigrad/backends/test_cuda_diagnosis.py` compares the errors with those of the real CuPy if it is installed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Original error:
 
 
 class CUDARuntimeError(RuntimeError):
-    """As CuPy's: the name and the sentence of a cudaError, and its number."""
+    """CuPy's error of this name: the name, message and number of a cudaError."""
 
     __module__ = "cupy_backends.cuda.api.runtime"
 
@@ -54,13 +54,13 @@ class CUDARuntimeError(RuntimeError):
 
 
 class CUBLASError(RuntimeError):
-    """As CuPy's."""
+    """CuPy's error of this name."""
 
     __module__ = "cupy_backends.cuda.libs.cublas"
 
 
 class OutOfMemoryError(MemoryError):
-    """As CuPy's."""
+    """CuPy's error of this name."""
 
     __module__ = "cupy.cuda.memory"
 
@@ -70,7 +70,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class Array:
-    """An array without numbers, on some GPU."""
+    """An array without elements, on GPU number `gpu`."""
 
     def __init__(self, *shape: int, gpu: int = 0):
         self.shape, self.ndim, self.dtype, self.device = shape, len(shape), np.dtype("f4"), SimpleNamespace(id=gpu)
@@ -80,7 +80,7 @@ Array.__module__ = "cupy"
 
 
 def raiser(error: Exception):
-    """A function that raises it, whatever it is given."""
+    """A function that raises this error, whatever its arguments."""
 
     def function(*args: Any, **kwargs: Any) -> Any:
         raise error
@@ -99,7 +99,7 @@ def cupy(
     version: str = "14.2.0",
     **cuda: Any,
 ) -> SimpleNamespace:
-    """The module. An exception in place of a value is raised where the value is asked for."""
+    """The fake module. An exception passed instead of a value is raised when the value is queried."""
 
     def returns(value: Any):
         return raiser(value) if isinstance(value, Exception) else lambda *args: value
@@ -122,7 +122,7 @@ def cupy(
 
 
 def install(monkeypatch: Any, module: Any, *wheels: str, kernel_module: Any = "/nowhere") -> Any:
-    """Makes `import cupy` give the module (None: there is none), from these packages ("cupy-cuda13x 14.2.0")."""
+    """A context in which `import cupy` gives this module (None: fails), from these wheels ("cupy-cuda13x 14.2.0")."""
     monkeypatch.setattr(machine, "wheels", lambda: dict(wheel.split() for wheel in wheels))
     monkeypatch.setattr(machine, "KERNEL_MODULE", machine.Path(kernel_module))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -1,4 +1,4 @@
-"""Small graphs built by hand, for tests of what is done with graphs.
+"""Small graphs built by hand, for tests of graph passes and schedulers.
 
 g = GraphBuilder()
 x, w = g.input((3, 4)), g.input((4, 2))
@@ -19,21 +19,21 @@ from minigrad.program.graph import Constant, Graph, Instruction, kind_of
 
 
 class GraphBuilder:
-    """Appends inputs and instructions; slots are numbered in this order."""
+    """Appends inputs and instructions; slots are numbered in the order of appending."""
 
     def __init__(self) -> None:
-        self.values: list[np.ndarray] = []  # by slot, on inputs of ones: for shapes and dtypes
+        self.values: list[np.ndarray] = []  # by slot, computed from inputs of ones, for shapes and dtypes
         self.inputs: list[int] = []
         self.instructions: list[Instruction] = []
 
     def input(self, shape: tuple[int, ...], dtype: Any = np.float64) -> int:
-        """The slot of a new input."""
+        """Appends an input and returns its slot."""
         self.values.append(np.ones(shape, dtype))
         self.inputs.append(len(self.values) - 1)
         return self.inputs[-1]
 
     def add(self, primitive: Primitive, *operands: int | Constant, **params: Any) -> int:
-        """The slot of the result of a new instruction."""
+        """Appends an instruction and returns the slot of its result."""
         args = [o.value if isinstance(o, Constant) else self.values[o] for o in operands]
         self.values.append(np.asarray(primitive.forward(BACKEND, *args, **params)))
         slot = len(self.values) - 1
@@ -41,13 +41,13 @@ class GraphBuilder:
         return slot
 
     def graph(self, *outputs: int | Constant, donated: tuple[int, ...] = ()) -> Graph:
-        """The graph that gives these outputs."""
+        """The graph with these outputs."""
         kinds = tuple(map(kind_of, self.values))
         return Graph(BACKEND, kinds, tuple(self.inputs), tuple(self.instructions), outputs, donated)
 
 
 def run_one_by_one(graph: Graph, *inputs: np.ndarray) -> list[Any]:
-    """The outputs of a graph on NumPy, computed by the forward formula of one instruction after the other."""
+    """The outputs of a graph, computed by running the forward formula of each instruction in order on NumPy."""
     values: dict[int, Any] = dict(zip(graph.inputs, inputs, strict=True))
     of = lambda operand: operand.value if isinstance(operand, Constant) else values[operand]
     for instruction in graph.instructions:

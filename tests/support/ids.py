@@ -1,4 +1,4 @@
-"""Names of test cases whose parameter is a lambda: the text of its body, which pytest calls `<lambda>`."""
+"""Names for test cases whose parameter is a lambda: the text of its body instead of `<lambda>`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import FunctionType
 
 
 def body_of(function: FunctionType) -> str | None:
-    """The text of a lambda's body, on one line; None where the interpreter keeps no columns."""
+    """The source text of a lambda's body on one line; None if Python keeps no column numbers or no source."""
     places = [p for p in function.__code__.co_positions() if None not in p and p[2:] != (0, 0)]
     if not places:
         return None
@@ -15,11 +15,11 @@ def body_of(function: FunctionType) -> str | None:
     lines = [line.encode() for line in linecache.getlines(function.__code__.co_filename)[first - 1 : last]]
     if not lines:
         return None
-    lines[-1] = lines[-1][:end]  # first the end: both may be in one line
+    lines[-1] = lines[-1][:end]  # cut the end first: both may be on one line
     lines[0] = lines[0][start:]
     return " ".join(b" ".join(lines).decode().split())
 
 
 def name_of(value: object) -> str | None:
-    """The name of a parameter, where it is a lambda; None to leave it to pytest."""
+    """The name of a parameter that is a lambda; None for others, which pytest names."""
     return body_of(value) if isinstance(value, FunctionType) and value.__name__ == "<lambda>" else None

@@ -10,6 +10,6 @@ ROUNDING = {np.float32: 2e-6, np.float64: 4e-15}
 
 
 def agree(ours, expected, scale):
-    """Equal but for rounding in sums of numbers of about this size."""
+    """Assert equality up to rounding, in sums of terms whose sizes add up to about `scale`."""
     assert ours.shape == expected.shape and ours.dtype == expected.dtype
     assert np.all(np.abs(ours - expected) <= ROUNDING[expected.dtype.type] * scale), np.abs(ours - expected).max()

@@ -1,4 +1,4 @@
-"""How the numbers of an array lie in memory: functions from arrays to arrays, on NumPy's strides."""
+"""Memory layouts: functions that return an array with other strides, for NumPy arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def strided(x):
-    """The same numbers, every other one of a larger array along each axis."""
+    """The same numbers as every other element of a larger array, along each axis."""
     large = np.zeros([2 * n for n in x.shape], x.dtype)
     view = large[(..., *[slice(None, None, 2)] * x.ndim)]
     view[...] = x
@@ -20,19 +20,19 @@ def backwards(x):
 
 
 def read_only(x):
-    """The same numbers, not to be written to."""
+    """The same numbers in a read-only array."""
     x = x.copy()
     x.flags.writeable = False
     return x
 
 
 def repeated(x):
-    """The first row everywhere, with stride 0 and read-only."""
+    """The first row repeated, with stride 0 and read-only."""
     return np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x
 
 
 def uniform(x):
-    """The first element everywhere, with strides of 0 and read-only."""
+    """The first element repeated, with all strides 0 and read-only."""
     return np.broadcast_to(x[(slice(1),) * x.ndim], x.shape) if x.size else x
 
 

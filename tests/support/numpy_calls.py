@@ -1,7 +1,7 @@
-"""NumPy's signatures, where Python cannot ask for them, and positional calls of every function and method we share.
+"""NumPy's signatures that `inspect` cannot read, and positional calls of every function and method we share with it.
 
-`FUNCTIONS[name]` is (arguments that are required, what may follow them by position, one tuple a call), and
-`METHODS[name]` the same without the array itself.
+`FUNCTIONS[name]` is (required arguments, tuples of optional positional arguments, one tuple per call); `METHODS[name]`
+is the same without the array itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIGNATURES = {
     "reflect_type=None",
     "where": "condition, x=None, y=None, /",
 }
-"""As documented: built-in functions tell only from NumPy 2.4 on, and functions with **kwargs never."""
+"""As documented: built-in functions have a signature only from NumPy 2.4 on, functions with **kwargs never do."""
 
 METHOD_SIGNATURES = {
     "all": "axis=None, out=None, keepdims=False, *, where=None",
@@ -180,6 +180,6 @@ FUNCTIONS = {
 CONSTANT = set("sign floor ceil rint isnan isinf isfinite logical_not equal not_equal less less_equal greater".split())
 CONSTANT |= {"greater_equal", "logical_and", "logical_or", "argmax", "argmin", "argsort", "zeros_like", "ones_like"}
 CONSTANT |= {"logical_xor", "all", "any", "count_nonzero"}
-BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}  # not of floating-point numbers
-UNTRACED = {"from_dlpack", "nonzero"}  # arrays of other libraries, and positions, which no program can depend on
-NOT_HANDED_OVER = {"asarray", "astype", "from_dlpack", "nonzero"}  # by NumPy to traced values
+BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}  # integers and booleans only
+UNTRACED = {"from_dlpack", "nonzero"}  # arrays of other libraries; results of unknown shape
+NOT_HANDED_OVER = {"asarray", "astype", "from_dlpack", "nonzero"}  # NumPy does not dispatch these to traced values

@@ -1,4 +1,4 @@
-"""Kernels compiled as CuPy compiles them: NVRTC needs neither a GPU nor a driver (pip install '.[kernels]')."""
+"""Compiles kernels as CuPy does. NVRTC needs neither a GPU nor a driver (pip install '.[kernels]')."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.environment import optional
 
 api = optional("cuda.bindings.nvrtc", extra="kernels")
 
-CUPY = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")  # ours, and what cupy.cuda.compiler adds
+CUPY = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")  # ours, and those CuPy adds
 ENTRY = re.compile(r"\.visible \.entry (\w+)\(.*?^{\n(.*?)^}", re.DOTALL | re.MULTILINE)
 USED = re.compile(
     r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
@@ -20,7 +20,7 @@ USED = re.compile(
 
 
 class Usage(NamedTuple):
-    """What a kernel takes: registers of a thread, bytes it spills and keeps on its stack, bytes a block shares."""
+    """Resources of a kernel: registers per thread, bytes spilled, bytes of stack, bytes of shared memory per block."""
 
     registers: int
     spilled: int
@@ -29,7 +29,7 @@ class Usage(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """What NVRTC made of a source. `warnings` is what it said before it assembled; the rest is by kernel."""
+    """The result of compiling a source: the compiler's warnings; PTX and resources by the name of the kernel."""
 
     warnings: str
     ptx: dict[str, str]
@@ -38,7 +38,7 @@ class Compiled(NamedTuple):
 
 @functools.cache
 def compile_source(source: str, arch: str, options: tuple[str, ...] = CUPY) -> Compiled:
-    """A source compiled and assembled for `arch`, "sm_90" say. Raises ValueError where it cannot be."""
+    """Compiles and assembles a source for `arch`, such as "sm_90". Raises ValueError if that fails."""
     program = _answer(api.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], []))
     try:
         flags = [*options, f"-arch={arch}", "--ptxas-options=-v"]
@@ -58,12 +58,12 @@ def compile_source(source: str, arch: str, options: tuple[str, ...] = CUPY) -> C
 
 def _text(size_of, get, program) -> str:
     text = b" " * _answer(size_of(program))
-    _answer(get(program, text))  # writes into it
+    _answer(get(program, text))  # fills `text`
     return text.rstrip(b" \0").decode()
 
 
 def _answer(result: tuple):
-    """The answer of a call. Raises RuntimeError where there is none."""
+    """The value returned by an NVRTC call. Raises RuntimeError if the call failed."""
     error, *answer = result
     if error != api.nvrtcResult.NVRTC_SUCCESS:
         raise RuntimeError(f"NVRTC: {error}")

@@ -1,9 +1,9 @@
-"""minigrad, PyTorch, JAX and HIPS/autograd behind one face: values and derivatives of a function of arrays.
+"""minigrad, PyTorch, JAX and HIPS/autograd behind one interface: values and derivatives of a function of arrays.
 
-What a library is to do is a case of the catalogue, by its spelling: the path of a function, `"nn.functional.elu"`, or
-a function of a namespace and arrays, `lambda xp, x: xp.sum(x, 1)`. In NumPy's names it begins at the namespace that
-speaks them (`torch`, `jax.numpy`, `autograd.numpy`), else at the library's top. Everything is float64; peers stay on
-the CPU.
+A case of the catalogue has a spelling for each library: the path of a function, `"nn.functional.elu"`, or a function of
+a namespace and arrays, `lambda xp, x: xp.sum(x, 1)`. NumPy's spelling starts at the namespace with NumPy's names
+(`torch`, `jax.numpy`, `autograd.numpy`), a spelling of the library's own at its top module. Everything is float64;
+peers run on the CPU.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ Arrays = Sequence[np.ndarray]
 
 
 class Compared(Protocol):
-    """What a test runs with each peer: a case, and whatever else it knows of it."""
+    """A row that a test runs with each peer: a case, and other data of the test."""
 
     name: str
     case: Case
 
 
 def spelling_of(case: Case, who: str) -> Spelling:
+    """The spelling of a case in a library; None if the library lacks it."""
     return case.own.get(who, case.spelling)
 
 
 class Derivatives(NamedTuple):
-    """What is compared, for y = f(x₁, …), a cotangent u and tangents v. Each is a tuple of NumPy arrays."""
+    """The compared values, for y = f(x₁, …), a cotangent u and tangents v: tuples of NumPy arrays."""
 
     value: tuple  # y
-    vjp: tuple  # uᵀJ, one array for each argument
-    jvp: tuple  # J v; empty where there is no forward mode
-    second: tuple  # the Hessian of ⟨u, f⟩ times v, one array for each argument
+    vjp: tuple  # uᵀJ, one array per argument
+    jvp: tuple  # J v; empty without forward mode
+    second: tuple  # the Hessian of ⟨u, f⟩ times v, one array per argument
 
     @classmethod
     def of(cls, convert: Callable, *parts: Iterable) -> Derivatives:
@@ -57,7 +58,7 @@ TOLERANCE = 1e-10  # of the largest entry
 
 
 def disagreements(ours: Derivatives, theirs: Derivatives) -> list[str]:
-    """What is further apart than the tolerance. For a second derivative of zero, a rounding of the first will do."""
+    """A message for each array that differs by more than the tolerance, plus one rounding of the vjp for `second`."""
     largest = lambda arrays: max((float(np.max(np.abs(x), initial=0.0)) for x in arrays), default=0.0)
     found = []
     for kind in Derivatives._fields:
@@ -74,13 +75,13 @@ def disagreements(ours: Derivatives, theirs: Derivatives) -> list[str]:
 
 
 class Library(ABC):
-    """minigrad or a peer: its top module, and the namespace with NumPy's names."""
+    """minigrad or a peer: its top module, and its namespace with NumPy's names."""
 
     def __init__(self, top: ModuleType, numpy: ModuleType):
         self.top, self.numpy, self.name = top, numpy, top.__name__
 
     def function(self, case: Case) -> Callable:
-        """What this library makes of a case, as a function of its arguments."""
+        """A case in this library's spelling, as a function of its arguments."""
         namespace, constants = self.top if self.name in case.own else self.numpy, map(self.array, case.constants)
         f, after = spell(spelling_of(case, self.name), namespace), (*constants, *case.params)
         return lambda *xs: f(*xs, *after, **case.named)
@@ -91,11 +92,11 @@ class Library(ABC):
 
     @abstractmethod
     def derivatives(self, f: Callable, args: Arrays, u: np.ndarray, v: Arrays, forward: bool = True) -> Derivatives:
-        """Everything that is compared, jvp only if `forward`. `f` takes and gives the library's own arrays."""
+        """All compared values, jvp only if `forward`. `f` takes and returns the library's own arrays."""
 
 
 class Minigrad(Library):
-    """minigrad, with arrays where `move` puts them: both modes, and forward over reverse."""
+    """minigrad on the device that `move` moves arrays to: both modes, and forward over reverse."""
 
     def __init__(self, move: Callable):
         super().__init__(mg, mg)
@@ -139,7 +140,7 @@ class Torch(Library):
 
 
 class Jax(Library):
-    """JAX: forward over reverse mode, compiled as one, which takes less time than one operation after the other."""
+    """JAX: forward over reverse mode, jitted as a whole, which is faster than op by op."""
 
     def array(self, x: np.ndarray) -> Any:
         return self.numpy.asarray(x)
@@ -149,14 +150,14 @@ class Jax(Library):
             y, pullback = self.top.vjp(f, *xs)
             return y, pullback(u)
 
-        options = {"xla_backend_optimization_level": 0}  # most of the time goes into compiling
-        along = self.top.jit(lambda xs, ts: self.top.jvp(both, xs, ts), compiler_options=options)
-        (y, gradients), (y_dot, second) = along(tuple(args), tuple(v))
+        options = {"xla_backend_optimization_level": 0}  # most of the time is compilation
+        derive = self.top.jit(lambda xs, ts: self.top.jvp(both, xs, ts), compiler_options=options)
+        (y, gradients), (y_dot, second) = derive(tuple(args), tuple(v))
         return Derivatives.of(np.asarray, [y], gradients, [y_dot] * forward, second)
 
 
 class Autograd(Library):
-    """HIPS/autograd: reverse over reverse mode, and its forward mode, an argument at a time."""
+    """HIPS/autograd: reverse over reverse mode, and its forward mode, one argument at a time."""
 
     def array(self, x: np.ndarray) -> Any:
         return x
@@ -177,7 +178,7 @@ class Autograd(Library):
         return Derivatives.of(np.asarray, [f(*args)], gradient(*args), dots, second)
 
 
-# Opening a peer: what that changes in its module is put back
+# Opening a peer; its global settings are restored afterwards
 
 
 @contextmanager
@@ -186,9 +187,9 @@ def _torch() -> Iterator[Torch]:
     threads = torch.get_num_threads()
     with warnings.catch_warnings(), torch.autograd.forward_ad.dual_level():
         warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
-        torch.autograd.forward_ad.make_dual(torch.ones(1), torch.ones(1))  # at its first use PyTorch warns of itself
+        torch.autograd.forward_ad.make_dual(torch.ones(1), torch.ones(1))  # its first use warns
     try:
-        torch.set_num_threads(1)  # of a dozen elements each
+        torch.set_num_threads(1)  # arrays have a dozen elements
         yield Torch(torch, torch)
     finally:
         torch.set_num_threads(threads)
@@ -215,11 +216,11 @@ def _autograd() -> Iterator[Autograd]:
 
 
 PEERS = {"torch": _torch, "jax": _jax, "autograd": _autograd}
-"""Context managers by the name of the peer's module."""
+"""Context managers that open a peer, by the name of its module."""
 
 
 def with_each_peer(rows: Iterable[Case | Compared]) -> pytest.MarkDecorator:
-    """Runs a test with every `peer` and each `row` it can spell; a peer that is not installed is one skipped test."""
+    """Parametrizes a test over every `peer` and each `row` it can spell; a missing peer is one skipped test."""
     rows, params = list(rows), []
     for who in PEERS:
         spelled = [row for row in rows if spelling_of(getattr(row, "case", row), who) is not None]

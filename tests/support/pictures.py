@@ -1,4 +1,4 @@
-"""Pictures read back from their SVG text, and what must hold of where things stand in them."""
+"""Parses SVG drawings, and checks their geometry."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Box(NamedTuple):
 class Picture(NamedTuple):
     boxes: list[Box]
     edges: list[tuple[int, int]]
-    starts: list[float]  # where each leaves its box, from the left
+    starts: list[float]  # x coordinate at which each edge leaves its box
     paths: list[str]
     labels: list  # of (words, rectangle)
     head: list[str]
 
 
 def read(svg):
-    """A picture read back from its text."""
+    """The picture in this SVG text."""
     root = ElementTree.fromstring(svg)
     (drawing,) = root.findall(f"{SVG}g")
     groups = [(g, g.get("class").split()) for g in drawing.findall(f"{SVG}g")]
@@ -64,7 +64,7 @@ def read(svg):
 
 
 def text(element):
-    """(words, where they stand) by the width of a letter of DejaVu Sans Mono: 1233 of 2048 units."""
+    """(words, their rectangle) of a text element, with the advance width of DejaVu Sans Mono: 1233 of 2048 units."""
     size, x, y = (float(element.get(name)) for name in ("font-size", "x", "y"))
     words = element.text.replace("\u00a0", " ")
     width = 1233 / 2048 * size * sum(not unicodedata.combining(c) for c in words)
@@ -73,12 +73,12 @@ def text(element):
 
 
 def format_number(x):
-    """How a number is expected to be written."""
+    """The expected text of a number."""
     return f"{float(x) + 0.0:.4g}".replace("-", "−")
 
 
-def stretches(path):
-    """The straight and the curved pieces of a path, each as the rectangle of its ends."""
+def pieces(path):
+    """The bounding rectangle of each straight or curved piece of a path, from end to end."""
     x, y, *rest = map(float, re.findall(r"-?\d+\.?\d*", path.split("V")[0]))
     assert not rest
     for command, numbers in re.findall(r"([VC])([^VCM]+)", path):
@@ -86,13 +86,13 @@ def stretches(path):
         x1, y1 = (x, numbers[0]) if command == "V" else numbers[-2:]
         assert y1 >= y - 0.11, "an edge runs upwards"
         if command == "C":
-            assert numbers[0] == x and numbers[2] == x1, "a curve that does not start and end straight down"
+            assert numbers[0] == x and numbers[2] == x1, "a curve that does not start and end vertically"
         yield Rectangle(min(x, x1), y, max(x, x1), y1)
         x, y = x1, y1
 
 
 def check_geometry(picture):
-    """No two boxes meet, words stay in their boxes, labels meet nothing, edges run down and through no box."""
+    """Boxes do not overlap, words stay inside their boxes, labels overlap nothing, edges run down and cross no box."""
     for a, b in combinations(picture.boxes, 2):
         assert not a.rectangle.meets(b.rectangle, apart=4)
     for box in picture.boxes:
@@ -106,10 +106,11 @@ def check_geometry(picture):
     for _, label in picture.labels:
         assert not any(label.meets(box.rectangle) for box in picture.boxes)
     for path in picture.paths:
-        for piece in stretches(path):
+        for piece in pieces(path):
             assert not any(piece.meets(box.rectangle, apart=-0.11) for box in picture.boxes)
             assert not any(piece.meets(label) for _, label in picture.labels)
 
 
 def words_of(picture, role="input", at=0):
+    """The words in box number `at` of a role."""
     return [box for box in picture.boxes if box.role == role][at].words

@@ -1,4 +1,4 @@
-"""What tests of programs share: when two results are the same, and tunings that cut small programs into parts too."""
+"""Comparing results of programs, and tunings that tile small programs too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.transfer import to_host
 
 
 def same(left, right):
-    """Whether two trees are the same to the bit (NaN is NaN); on a device with kernels of our own, within rounding."""
+    """Whether two trees are equal bit for bit (NaN equals NaN); within rounding on a device with our own kernels."""
     return _compare(left, right, lambda x, y: np.array_equal(x, y, equal_nan=True))
 
 
@@ -21,9 +21,9 @@ WAYS = {"whole": Tuning(), "in regions": Tuning(worth_region=0), "in regions, ro
 
 
 def agree(left, right, way):
-    """The same to the bit, except where rows are cut: then sums of a few terms may be added up in another order.
+    """Whether two trees are equal bit for bit; within rounding if `way` cuts rows, which reorders sums of a few terms.
 
-    That moves a sum of n terms by at most n roundings of their size; n < 64 here, and no size is far above 1.
+    That changes a sum of n terms by at most n roundings of their size; n < 64 here, and sizes are about 1.
     """
     return _compare(left, right, close) if way.part == 1 else same(left, right)
 
@@ -36,6 +36,7 @@ def _compare(left, right, equal):
 
 
 def close(x, y):
+    """Whether arrays agree to 64 roundings of the largest finite element; exactly if they are not floating-point."""
     if np.asarray(x).dtype.kind not in "fc":
         return np.array_equal(x, y)
     size = max(1.0, float(np.max(np.abs(y), initial=0.0, where=np.isfinite(y))))
@@ -43,7 +44,7 @@ def close(x, y):
 
 
 def cut_everything(threads=1):
-    """Small arrays too, into parts of a row, on so many threads."""
+    """A tuning that cuts even small arrays, into parts of one row, on this many threads."""
     return Tuning(**ROW_BY_ROW, worth_threads=0, threads=threads)
 
 

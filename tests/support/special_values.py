@@ -1,10 +1,10 @@
-"""Derivatives at special values from hundreds of digits: where an argument is 0, subnormal, huge, infinite, or a kink.
+"""Derivatives at special values (0, subnormal, huge, infinite, kinks), computed with hundreds of digits in mpmath.
 
-Nothing here uses the engine, nor float64. A formula is evaluated a tiny step from a point on either side of it, and a
-much tinier one further; the quotient of the differences is its slope there, and two distances tell where that slope
-tends: to a number, to ±∞, or nowhere. What an infinite argument tends to is seen at 10⁴⁰⁰ and 10⁸⁰⁰.
+Nothing here uses the engine or float64. On each side of a point, at a tiny distance, a difference quotient with a much
+smaller step gives the slope. Two such distances show whether the slope tends to a number, to ±∞, or to no limit. For an
+infinite argument, 10⁴⁰⁰ and 10⁸⁰⁰ take the place of the distances.
 
-At a smooth point the two sides agree. At a kink the Clarke subdifferential of a function of one number lies between.
+At a smooth point the two sides agree. At a kink they bound the Clarke subdifferential of a function of one number.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 
 from tests.support.oracles import rounding
 
-DIGITS = 250  # beyond what the sizes of the arguments take
-NEAR = (mp.mpf(10) ** -25, mp.mpf(10) ** -65)  # how close, relative to an argument below 1
-ZERO = mp.mpf(10) ** -330  # what 0 counts as for that: below any other float
-STEP = mp.mpf(10) ** -25  # of a difference quotient, relative to the distance
-FAR = (mp.mpf(10) ** 400, mp.mpf(10) ** 800)  # what stands for ∞
-SAME, APART = mp.mpf(10) ** -17, mp.mpf(10) ** 17  # when two slopes are one, and when one grows without bound
+DIGITS = 250  # on top of those that the magnitudes of the arguments need
+NEAR = (mp.mpf(10) ** -25, mp.mpf(10) ** -65)  # the two distances, relative to an argument below 1
+ZERO = mp.mpf(10) ** -330  # the size assumed for 0: below any other float
+STEP = mp.mpf(10) ** -25  # step of the difference quotient, relative to the distance
+FAR = (mp.mpf(10) ** 400, mp.mpf(10) ** 800)  # in place of ∞
+SAME, APART = mp.mpf(10) ** -17, mp.mpf(10) ** 17  # when two slopes are equal, and when they diverge
 
 
 def exp(x):
-    """eˣ, and 0 below what any digits here could show. (mpmath multiplies e by itself where x is an integer.)"""
+    """eˣ, and 0 below −1e5. x/3 avoids integers, for which mpmath would multiply e by itself."""
     return mp.exp(x / 3) ** 3 if x > -1e5 else mp.mpf(0)
 
 
@@ -114,30 +114,19 @@ REDUCTIONS: dict[str, Callable] = {
     "std": lambda *x: mp.sqrt(var(*x)),
     "norm": lambda *x: mp.sqrt(sum(v * v for v in x)),
 }
-VECTORS: dict[str, Callable] = {  # their component k
+VECTORS: dict[str, Callable] = {  # component k of the result
     "softmax": lambda k, *x: exp(x[k] - max(x)) / sum(exp(v - max(x)) for v in x),
     "log_softmax": lambda k, *x: x[k] - logsumexp(*x),
     "cumsum": lambda k, *x: sum(x[: k + 1]),
     "cumprod": lambda k, *x: mp.fprod(x[: k + 1]),
     "sort": lambda k, *x: sorted(x)[k],
 }
-NUMPYS = (
-    "sum",
-    "mean",
-    "prod",
-    "max",
-    "min",
-    "var",
-    "std",
-    "cumsum",
-    "cumprod",
-    "sort",
-)  # values are its own, to the bit
+NUMPYS = tuple("sum mean prod max min var std cumsum cumprod sort".split())  # values equal NumPy's bit for bit
 
 
 @cache
 def component(name: str, k: int) -> Callable:
-    """The k-th component of a function of vectors, as a function of numbers."""
+    """The k-th component of a function of vectors, as a function of scalars."""
     return REDUCTIONS[name] if name in REDUCTIONS else lambda *x: VECTORS[name](k, *x)
 
 
@@ -145,23 +134,23 @@ def component(name: str, k: int) -> Callable:
 
 
 def value(formula: Callable, args: Sequence[float]):
-    """formula(*args) in many digits, or its limit where an argument is infinite; None if none, or not real."""
+    """formula(*args) in many digits, or its limit for an infinite argument; None without a limit, or if not real."""
     with _digits(args):
         return _limit([_real(formula, [_stand_in(a, k) for a in args]) for k in range(2)])
 
 
 def slopes(formula: Callable, args: Sequence[float], i: int) -> tuple:
-    """The limits of ∂formula/∂argsᵢ from either side, as far as there are any."""
+    """The limits of ∂formula/∂argsᵢ from either side, those that exist."""
     return _slopes(formula, tuple(float(a).hex() for a in args), i)
 
 
-@cache  # by hexadecimal digits, in which 0 and −0 differ
+@cache  # the hexadecimal text distinguishes 0 and −0
 def _slopes(formula: Callable, args: tuple[str, ...], i: int) -> tuple:
     args = [float.fromhex(a) for a in args]
     sides = (-1, 1) if math.isfinite(args[i]) else (1,)
     with _digits(args):
         found = [_limit([_slope(formula, args, i, side, k) for k in range(2)]) for side in sides]
-        if found == [None] * len(sides):  # perhaps a pole in another argument that is ±0
+        if found == [None] * len(sides):  # another argument that is ±0 may be at a pole
             found = [_limit([_slope(formula, args, i, side, k, poles=True) for k in range(2)]) for side in sides]
     return tuple(s for s in found if s is not None)
 
@@ -172,14 +161,14 @@ def _digits(args):
 
 
 def _stand_in(a: float, k: int, pole: bool = False):
-    """The k-th number on the way to an infinite a; any other a as it is, but ±0 on its side of a pole."""
+    """The k-th number towards an infinite a; with `pole`, a tiny number of the sign of ±0; any other a unchanged."""
     if math.isinf(a):
         return math.copysign(1, a) * FAR[k]
     return math.copysign(1, a) * ZERO * NEAR[k] if pole and a == 0 else mp.mpf(a)
 
 
 def _slope(formula, args, i, side, k, poles=False):
-    """The slope near argsᵢ, or None where the formula is not real."""
+    """The slope near argsᵢ, or None if the formula is not real there."""
     at = [_stand_in(a, k, poles and j != i) for j, a in enumerate(args)]
     near = 1 if math.isinf(args[i]) else side * NEAR[k] * (min(abs(at[i]), 1) or ZERO)
     here = at[i] if math.isinf(args[i]) else at[i] + near
@@ -197,7 +186,7 @@ def _real(formula, args):
 
 
 def _limit(two):
-    """The limit of a sequence from two of its members."""
+    """The limit of a sequence, from two of its members: a number, ±∞, or None."""
     first, second = two
     if first is None or second is None:
         return None
@@ -212,42 +201,42 @@ def _limit(two):
 
 
 def nearest(x, dtype):
-    """The number of this dtype next to x, or ±∞."""
+    """The number of this dtype nearest to x, or ±∞."""
     with np.errstate(over="ignore"):
         return dtype.type(float(x))
 
 
 def relative_error(y, truth):
-    """How far off a rounded value is, which slopes are often made of."""
+    """The relative error of a rounded value, which derivatives computed from it inherit; 0 if undefined."""
     return abs((mp.mpf(float(y)) - truth) / truth) if truth and mp.isfinite(truth) and np.isfinite(y) else 0
 
 
 def check_ulps(y, truth, ulps, size, what) -> None:
-    """The value is that of these digits, to some units in the last place of a number of this size."""
+    """Fail if y differs from `truth` by more than `ulps` units in the last place of `size`."""
     if truth is not None and y != (expected := nearest(truth, y.dtype)):
         unit = mp.mpf(float(np.spacing(nearest(abs(size), y.dtype))))
         assert np.isfinite(y) and abs(mp.mpf(float(y)) - truth) <= ulps * unit, f"{what}: {y}, expected {expected}"
 
 
 def check_same(first, second, what, size=0) -> None:
-    """Two results are one number, to rounding of numbers of this size or their own; ±∞ and NaN alike."""
+    """Fail if two results differ by more than rounding, relative to `size` or themselves; ±∞ and NaN must match."""
     if first != second and not (np.isnan(first) and np.isnan(second)):
         allowed = rounding(second.dtype) * max(abs(second), size, np.finfo(second.dtype).tiny)
         assert np.isfinite(second) and abs(first - second) <= allowed, f"{what}: {first} and {second}"
 
 
 def check_slope(found, g, sides, what, error=0, size=0) -> None:
-    """A product of g and a slope between those on either side, which are one but at a kink; ±∞ only if that is one.
+    """Fail unless `found` is g times a slope between the one-sided slopes `sides`; ±∞ only if one of them is infinite.
 
-    Off by rounding of numbers of this size, or of the product's own, and by what powers of a value off by `error` (up
-    to the fourth) make of it.
+    The tolerance is rounding of the larger of `size` and the product, plus 4·`error`: slopes may contain the fourth
+    power of a value with that relative error.
     """
     if not sides:
-        assert not np.isinf(found), f"{what}: {found}, but there is no limit"
+        assert not np.isinf(found), f"{what}: {found}, but the slope has no limit"
         return
     slack, tiny = rounding(found.dtype) + 4 * error, float(np.finfo(found.dtype).tiny)
     bounds = sorted([side * float(g) for side in sides])
     for sign, bound in ((-1, bounds[0]), (1, bounds[-1])):
         around = 0 if mp.isinf(bound) else slack * max(abs(bound), size, tiny)
         edge = nearest(bound + sign * around, found.dtype)
-        assert sign * found <= sign * edge, f"{what}: {found} for {g}, but slopes tend to {list(map(float, sides))}"
+        assert sign * found <= sign * edge, f"{what}: {found} for {g}, but the slopes are {list(map(float, sides))}"

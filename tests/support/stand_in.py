@@ -1,8 +1,8 @@
-"""The stand-in GPU: `CUPY` is CuPy's namespace over NumPy arrays that raise where they meet arrays of the host.
+"""The stand-in GPU: `CUPY` is CuPy's namespace over a class of NumPy arrays that cannot be mixed with host arrays.
 
-It finds on any machine what only a GPU would show: an operation that mixes a host array in, that relies on 0-d results
-being NumPy scalars, that reads memory nobody wrote to, or that cannot be captured in a CUDA graph (cuda_shim/runtime.py
-says how streams capture). Kernels run too, from their source. `mg.to_device(x, "stand-in")` moves arrays here.
+It finds mistakes without a GPU: an operation that mixes in a host array, relies on 0-d results being NumPy scalars,
+reads uninitialized memory, or cannot be captured in a CUDA graph (see cuda_shim/runtime.py). Kernels are compiled
+from their source and run. `mg.to_device(x, "stand-in")` moves arrays here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,18 @@ from minigrad.backends.numpy.backend import BACKEND as HOST
 from tests.support import cuda_shim
 from tests.support.cuda_shim import runtime
 
-WRITERS = {np.copyto, np.put, np.putmask, np.place, np.fill_diagonal, np.put_along_axis}  # into their first argument
+WRITERS = {
+    np.copyto,
+    np.put,
+    np.putmask,
+    np.place,
+    np.fill_diagonal,
+    np.put_along_axis,
+}  # into their first argument
 BOOL = np.dtype(bool)
 EMPTY = {np.empty, np.empty_like}
 WAITING = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.array_equal, np.allclose}
-WAITING |= {np.concatenate, np.stack}  # which copy a list of addresses from the host
+WAITING |= {np.concatenate, np.stack}  # CuPy copies a list of addresses from the host
 LACKING = set(
     """False_ ScalarType True_ asmatrix block bmat busday_count busday_offset busdaycalendar bytes_ char character
     clongdouble complex256 core ctypeslib datetime64 datetime_as_string datetime_data dtypes einsum_path emath errstate
@@ -33,15 +40,15 @@ LACKING = set(
     nditer nested_iters object_ polyder polydiv polyint rec recarray record sctypeDict setbufsize seterr seterrcall
     show_runtime spacing str_ strings test timedelta64 typecodes unstack vecdot vecmat void""".split()
 )
-"""NumPy's names that CuPy 14.2 does not have."""
+"""Names of NumPy that CuPy 14.2 lacks."""
 BLAS = {np.matmul, np.dot, np.tensordot, np.einsum, np.inner, np.vdot, np.vecdot, np.matvec, np.vecmat}
 
 
 class Array(np.ndarray):
-    """Memory of the stand-in GPU. `base` is the Array this one is a view of, as on any backend."""
+    """An array of the stand-in GPU. `base` is the Array that this one is a view of, as on any backend."""
 
     parent = None
-    memory = None  # of the Array that this one is a view of, in the end
+    memory = None  # set on arrays that own it; see `_memory` for views
 
     @property
     def base(self):
@@ -55,10 +62,10 @@ class Array(np.ndarray):
 
     @property
     def __cuda_array_interface__(self):
-        return np.ndarray.__array_interface__.__get__(self)  # where kernels find it
+        return np.ndarray.__array_interface__.__get__(self)  # the address for kernels
 
     def _not_offered(self):
-        raise AttributeError("CuPy's arrays do not have it")
+        raise AttributeError("CuPy's arrays do not have this attribute")
 
     __array_interface__ = __index__ = property(_not_offered)
 
@@ -68,7 +75,7 @@ class Array(np.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if any(hasattr(x, "__array_ufunc__") and not isinstance(x, (np.ndarray, np.generic)) for x in inputs):
-            return NotImplemented  # a traced value knows better
+            return NotImplemented  # traced values handle it
         if ufunc in BLAS:
             runtime.refuse_while_capturing(f"cuBLAS: {ufunc.__name__}")
         if method == "at":
@@ -94,13 +101,13 @@ class Array(np.ndarray):
         if function in WRITERS:
             return _write(function, args, kwargs)
         made = _make(function, args, kwargs)
-        return made.view() if function in (np.cumsum, np.cumprod) else made  # not `out` itself
+        return made.view() if function in (np.cumsum, np.cumprod) else made  # CuPy does not return `out` itself
 
     def __getitem__(self, index):
         _refuse_mask(index)
         whole = index if isinstance(index, tuple) else (index,)
         if not any(i is ... for i in whole):
-            whole = (*whole, ...)  # of one number, a view too
+            whole = (*whole, ...)  # a single element is a view too
         return _make(np.ndarray.__getitem__, (self, whole), {})
 
     def __setitem__(self, index, value):
@@ -119,7 +126,7 @@ class Array(np.ndarray):
 
 
 def _method(name: str) -> Callable:
-    """A method of arrays, as a function of this device."""
+    """A method of arrays on this device."""
     method = getattr(np.ndarray, name)
 
     def call(self, *args, **kwargs):
@@ -131,7 +138,7 @@ def _method(name: str) -> Callable:
 
 
 def _host_method(name: str) -> Callable:
-    """A method that brings numbers to the host."""
+    """A method that copies numbers to the host."""
     method = getattr(np.ndarray, name)
 
     def call(self, *args):
@@ -153,11 +160,11 @@ Array.T = property(lambda self: self.transpose())
 Array.mT = property(lambda self: self.swapaxes(-1, -2))
 
 
-# Work: done now, or written down in the graph that is being captured
+# Work: done now, or recorded in the graph that is being captured
 
 
 def _make(function: Callable, args: tuple, kwargs: dict[str, Any], admit: bool = False) -> Any:
-    """What a function gives: views of its arguments, or new arrays. `admit` lets arrays of the host in."""
+    """The result of a function: views of its arguments, or new arrays. `admit` accepts host arrays."""
     if kwargs.get("out") is not None:
         _write(function, args, kwargs)
         return kwargs["out"]
@@ -170,13 +177,13 @@ def _make(function: Callable, args: tuple, kwargs: dict[str, Any], admit: bool =
         for x in new:
             _fill_with_garbage(_plain(x))
         if new and function not in EMPTY:
-            again = partial(_rerun, work, [None if x is None else _plain(x) for x in targets])
-            graph.record(again, map(_memory, [*sources, *new]))
+            rerun = partial(_rerun, work, [None if x is None else _plain(x) for x in targets])
+            graph.record(rerun, map(_memory, [*sources, *new]))
     return results
 
 
 def _write(function: Callable, args: tuple, kwargs: dict[str, Any]) -> None:
-    """Lets a function write into some of its arguments."""
+    """Runs or records a function that writes into some of its arguments."""
     work, graph = partial(function, *_unwrap(args), **_unwrap(kwargs)), runtime.capturing()
     if graph is None:
         work()
@@ -185,11 +192,11 @@ def _write(function: Callable, args: tuple, kwargs: dict[str, Any]) -> None:
 
 
 def _run_on_garbage(work: partial) -> Any:
-    """A result of the right kind, from arguments of which many are garbage."""
+    """A result of the right shapes and dtypes, from arguments that may be garbage."""
     with np.errstate(all="ignore"):
         try:
             return work()
-        except IndexError:  # garbage is no index, but 0 is one
+        except IndexError:  # garbage indices are out of range, 0 is not
             zeros = lambda x: np.zeros_like(x) if isinstance(x, np.ndarray) and x.dtype.kind in "iu" else x
             return work.func(*_map(zeros, work.args), **_map(zeros, work.keywords))
 
@@ -201,7 +208,7 @@ def _rerun(work: Callable, targets: list[np.ndarray | None]) -> None:
 
 
 def _fill_with_garbage(x: np.ndarray) -> None:
-    """Fills an array with what nobody would take for a result."""
+    """Fills an array with NaN, 0x7f7f… or True, to mark it as uninitialized."""
     if x.dtype.kind in "fc":
         x[...] = np.nan
     else:
@@ -247,7 +254,7 @@ def _map(f: Callable, x: Any) -> Any:
 
 
 def _unwrap(x: Any, admit: bool = False) -> Any:
-    """Plain arrays in place of those of the device. Raises TypeError for an array of the host."""
+    """Plain arrays in place of those of the device. Raises TypeError for a host array unless `admit`."""
     return _map(_unwrap_if_ours if admit else _unwrap_array, x)
 
 
@@ -257,12 +264,12 @@ def _unwrap_if_ours(x: Any) -> Any:
 
 def _unwrap_array(x: Any) -> Any:
     if type(x) is np.ndarray:
-        raise TypeError(f"a host array met one of the device: {x.dtype}{list(x.shape)}")
+        raise TypeError(f"a host array in an operation on the device: {x.dtype}{list(x.shape)}")
     return _unwrap_if_ours(x)
 
 
 def _wrap(x: Any, sources: list[Array]) -> Any:
-    """The opposite: new arrays get memory here, also 0-d ones, and views remember what they are views of."""
+    """The inverse of `_unwrap`: views of `sources` keep their parent, other arrays (0-d ones too) get memory here."""
     if isinstance(x, (tuple, list)):
         return (list if isinstance(x, list) else tuple)([_wrap(i, sources) for i in x])
     if not isinstance(x, (np.ndarray, np.generic)):
@@ -277,7 +284,7 @@ def _wrap(x: Any, sources: list[Array]) -> Any:
 
 
 def _new(x: np.ndarray) -> Array:
-    """A copy in memory of the allocator in use."""
+    """A copy in memory of the current allocator."""
     memory, offset = runtime.allocate(x.nbytes)
     strides = None if x.flags.c_contiguous else np.empty_like(x).strides
     y = np.ndarray.__new__(Array, x.shape, x.dtype, memory.raw, offset, strides)
@@ -296,12 +303,12 @@ def asnumpy(x: Any) -> np.ndarray:
 
 
 def erf(x: Any, out: Any = None) -> Any:
-    """As in cupyx.scipy.special."""
+    """The error function, as in cupyx.scipy.special."""
     return _make(HOST.erf, (x,), {"out": out})
 
 
 class RawModule(cuda_shim.RawModule):
-    """Kernels whose launches are captured, and that write nowhere but into arrays."""
+    """Kernels whose launches can be captured, and that raise after a write just outside of an array."""
 
     def get_function(self, name: str) -> Callable:
         return partial(_launch, super().get_function(name))
@@ -320,20 +327,20 @@ def _launch(kernel: cuda_shim.Kernel, grid: tuple[int, ...], block: tuple[int, .
     work() if graph is None else graph.record(work, map(_memory, arrays))
 
 
-def _same(x: Any, y: Any) -> bool:
-    """Whether two are one array."""
+def _same_array(x: Any, y: Any) -> bool:
+    """Whether two arrays have the same address, shape, strides and dtype."""
     return isinstance(y, Array) and x.__cuda_array_interface__ == y.__cuda_array_interface__
 
 
 def _maker(function: Callable) -> Callable:
-    """A function that makes arrays from nothing, or from the host's."""
+    """A function that creates arrays, or copies them from the host."""
 
     def make(*args, **kwargs):
         given = args[0] if args else None
         if function in (np.array, np.asarray, np.ascontiguousarray) and not _arrays(given):
-            runtime.refuse_while_capturing("from the host")
+            runtime.refuse_while_capturing("copying from the host")
         made = _make(function, args, kwargs, admit=True)
-        return given if function is not np.array and _same(made, given) else made
+        return given if function is not np.array and _same_array(made, given) else made
 
     return make
 

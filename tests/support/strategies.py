@@ -1,4 +1,4 @@
-"""What hypothesis draws: shapes, axes and arrays of eighths, on which sums and products of a few numbers are exact."""
+"""Hypothesis strategies: shapes, axes, and arrays of eighths, whose short sums and products are exact."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hypothesis.extra import numpy as hnp
 
 
 def sides(max_side=3):
-    """Lengths of axes, some of them 0."""
+    """Lengths of axes, sometimes 0."""
     return st.sampled_from([*range(1, max_side + 1)] * 2 + [0])
 
 
 @st.composite
 def shapes(draw, min_dims=0, max_dims=3, min_side=0, max_side=4):
-    """Shapes, some of them empty where that is allowed, but not so many as any integers would make."""
+    """Shapes. If `min_side` is 0, a quarter of them are empty, fewer than independent lengths would give."""
     shape = [draw(st.integers(max(min_side, 1), max_side)) for _ in range(draw(st.integers(min_dims, max_dims)))]
     if shape and min_side == 0 and draw(st.sampled_from([False, False, False, True])):
         shape[draw(st.integers(0, len(shape) - 1))] = 0
@@ -25,7 +25,7 @@ def shapes(draw, min_dims=0, max_dims=3, min_side=0, max_side=4):
 
 @st.composite
 def broadcasting(draw, count, max_side=3):
-    """(shapes that broadcast, what they broadcast to): some lack leading axes, some have axes of length 1."""
+    """(shapes that broadcast together, the broadcast shape): some lack leading axes, some have axes of length 1."""
     whole = draw(shapes(max_side=max_side))
     several = [
         tuple(draw(st.sampled_from([n, n, 1])) for n in whole)[draw(st.sampled_from([0, 0, *range(len(whole) + 1)])) :]
@@ -35,18 +35,18 @@ def broadcasting(draw, count, max_side=3):
 
 
 def arrays(shape, numerators=(-24, 24), dtype=np.float64):
-    """Multiples of ⅛ of either sign."""
+    """Arrays of multiples of ⅛ of either sign."""
     return hnp.arrays(np.int64, shape, elements=st.integers(*numerators)).map(lambda x: np.asarray(x / 8, dtype))
 
 
 def axes(ndim, negative=True):
-    """One axis."""
+    """One axis, maybe negative."""
     return st.integers(-ndim if negative else 0, ndim - 1)
 
 
 @st.composite
 def reduced_axes(draw, ndim):
-    """None, one axis or some axes, negative ones too."""
+    """An `axis` argument of a reduction: None, one axis or a tuple, maybe negative."""
     if not ndim or draw(st.booleans()):
         return draw(st.sampled_from([None, ()])) if not ndim or draw(st.booleans()) else draw(axes(ndim))
     chosen = draw(st.lists(st.integers(0, ndim - 1), unique=True))
@@ -54,14 +54,13 @@ def reduced_axes(draw, ndim):
 
 
 def normal(shape, seed=0):
-    """Random signed cotangents, a different one at each place."""
+    """Standard-normal numbers that depend on the seed and the shape only."""
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def transpose(rearrange, shape, g):
-    """The exact transpose of a function that only moves elements around (and pads with zeros), from NumPy's version.
-
-    Applied to the numbers 1, 2, 3, … the function tells where each element of its result came from.
+    """The exact transpose, applied to g, of a NumPy function that only rearranges, repeats or drops elements (or pads
+    with zeros). Applied to 1, 2, 3, … the function shows where each element of its result comes from.
     """
     size = math.prod(shape)
     source = np.asarray(rearrange(np.arange(1, size + 1).reshape(shape)))

@@ -1,4 +1,4 @@
-"""CUDA C++ on the host: threads that wait for each other, and mistakes that CUDA would not report."""
+"""CUDA C++ on the host: barriers, shuffles, and mistakes that CUDA would not report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support import cuda_shim
 from tests.support.stand_in import BACKEND
 
 if cuda_shim.GXX is None:
-    pytest.skip("kernels run on the host only with g++", allow_module_level=True)
+    pytest.skip("running kernels on the host needs g++", allow_module_level=True)
 
 SOURCE = r"""
 #define ADD(T, name)                                                                            \
@@ -43,7 +43,7 @@ extern "C" __global__ void matmul(const float* x, const float* y, float* out, in
 extern "C" __global__ void no_barrier(const float* x, float* out) {
     __shared__ float shared[64];
     shared[threadIdx.x] = x[threadIdx.x];
-    out[threadIdx.x] = shared[(threadIdx.x + 63) % 64];  // of the thread before, which may not have come
+    out[threadIdx.x] = shared[(threadIdx.x + 63) % 64];  // of the previous thread, which may not have written yet
 }
 extern "C" __global__ void same_place(const float* x, float* out) { out[0] = x[blockIdx.x]; }
 
@@ -133,7 +133,7 @@ def random():
 
 @pytest.mark.parametrize(("name", "dtype"), [("add", np.float32), ("exp", np.float64)])
 def test_threads_without_barriers(random, name, dtype):
-    """Also two kernels of a macro, and one with the name of a C function."""
+    """Both kernels come from a macro; one is named like a C function."""
     x, y = random.normal(size=(2, 1000)).astype(dtype)
     out = move(np.zeros(1000, dtype))
     run(name, (4,), (256,), move(x), move(y), out, np.int32(1000))
@@ -156,7 +156,7 @@ def test_sums_over_warps_and_blocks(random, threads):
     assert np.array_equal(BACKEND.to_host(out), x.sum(1))
 
 
-def test_values_of_other_lanes():
+def test_shuffles_read_other_lanes():
     out = move(np.zeros(64))
     run("turned", (1,), (64,), move(np.arange(64.0)), out)
     i = np.arange(64)
@@ -177,7 +177,7 @@ def test_intrinsics_round_once_each():
     assert BACKEND.to_host(high) == 0xD2511F53 * 0xFFFFFFFF >> 32
 
 
-def test_barriers_wait_for_those_that_have_not_returned():
+def test_barriers_ignore_threads_that_have_returned():
     out = move(np.full(8, 9, np.float32))
     run("returns", (1,), (8,), out)
     assert BACKEND.to_host(out).tolist() == [0, 1, 2, 3, 4, 9, 9, 9]
@@ -188,10 +188,10 @@ def test_divergent_barriers_are_reported(name):
     run(name, (2,), (1,))
     with pytest.raises(cuda_shim.LaunchError, match=r"divergent barrier in block \(0, 0, 0\): thread .* in line"):
         run(name, (2,), (32,))
-    test_barriers_wait_for_those_that_have_not_returned()  # nothing is left behind
+    test_barriers_ignore_threads_that_have_returned()  # the next launch is unaffected
 
 
-def test_what_nobody_wrote_is_nan():
+def test_uninitialized_shared_memory_is_nan():
     out = move(np.zeros((2, 4), np.float32))
     for written in (4, 2):
         run("unwritten", (2,), (4,), out, np.int32(written))
@@ -200,8 +200,7 @@ def test_what_nobody_wrote_is_nan():
     assert np.array_equal(BACKEND.to_host(out)[0, :3], np.float32([1, 1, np.nan]), equal_nan=True)
 
 
-def test_faults_are_errors():
-    """And the next launch is as good as any."""
+def test_faults_raise_and_leave_the_next_launch_intact():
     x, out = move(np.arange(8, dtype=np.float32)), move([0], np.float32)
     for _ in range(2):
         run("aligned", (1,), (1,), x[4:], out)
@@ -219,11 +218,11 @@ def test_arguments_of_another_type_are_refused():
     x, n = move(np.zeros(4, np.float32)), np.int32(4)
     for args, message in (
         ((x, x, x), "add takes 4 arguments, not 3"),
-        ((x, x, x, 4), r"argument 3: <class 'int'> where a NumPy number i4"),
-        ((x, x, x, np.int64(4)), "argument 3: int64 where a NumPy number i4"),
-        ((x, x, x, np.float32(4)), "argument 3: float32 where a NumPy number i4"),
-        ((x, x, move(np.zeros(4)), n), "argument 2: float64 array where f4 are needed"),
-        ((x, np.zeros(4, np.float32), x, n), r"argument 1: .*ndarray.* where an array of the device"),
+        ((x, x, x, 4), r"argument 3: <class 'int'>, expected a NumPy scalar i4"),
+        ((x, x, x, np.int64(4)), "argument 3: int64, expected a NumPy scalar i4"),
+        ((x, x, x, np.float32(4)), "argument 3: float32, expected a NumPy scalar i4"),
+        ((x, x, move(np.zeros(4)), n), "argument 2: float64 array, expected f4"),
+        ((x, np.zeros(4, np.float32), x, n), r"argument 1: .*ndarray.*, expected an array on the device"),
     ):
         with pytest.raises(TypeError, match=message):
             run("add", (1,), (4,), *args)
@@ -247,7 +246,7 @@ def test_sources_that_do_not_compile():
         MODULE.get_function("nothing")
 
 
-def test_races_show_in_another_order():
+def test_results_of_races_depend_on_the_order():
     x = np.arange(64, dtype=np.float32)
     found = {"no_barrier": set(), "same_place": set(), "turned": set()}
     for order in cuda_shim.ORDERS:

@@ -1,4 +1,4 @@
-"""tests/support/environment.py: the suite runs in any environment, and gives a reason for what it skips."""
+"""tests/support/environment.py: the suite runs in any environment, and skipped tests give a reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IGNORING = "import os, signal, sys; [signal.signal(s, signal.SIG_IGN) for s in (
 
 
 def run_tests(*options: str | Path, begin: str = "import os, sys; ", cwd: Path = ROOT, **variables: str) -> str:
-    """What pytest prints in a process of its own. Raises AssertionError where it fails."""
+    """The output of pytest in a new process. Fails if pytest fails."""
     code = f"{begin} os.execv(sys.executable, [sys.executable, '-m', 'pytest', *sys.argv[1:]])"
     command = [sys.executable, "-c", code, "-p", "no:cacheprovider", "-rs", *map(str, options)]
     done = subprocess.run(
@@ -44,13 +44,13 @@ def run_tests(*options: str | Path, begin: str = "import os, sys; ", cwd: Path =
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
-def test_ctrl_c_is_heard():
+def test_ctrl_c_raises_keyboard_interrupt():
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_process_has_the_same_environment(tmp_path):
-    """Our packages from any folder, an empty home, Ctrl-C and exit codes, none of the variables that matter."""
+def test_a_child_process_has_the_same_environment(tmp_path):
+    """A child finds our packages from any folder, has an empty home, default Ctrl-C and none of the variables."""
     code = """
 import json, minigrad, os, signal
 from pathlib import Path
@@ -67,14 +67,14 @@ raise SystemExit(7)
 
 
 def test_the_suite_runs_in_a_hostile_environment(tmp_path):
-    """The tests above, one of Ctrl-C in the autoencoder, one of its output, and one of files in a home."""
+    """Runs the tests above, and tests of Ctrl-C, output and home folders of the autoencoder."""
     told = run_tests(
         ROOT / "tests/support/test_environment.py",
         ROOT / "tests/vae/cli/test_main.py",
         ROOT / "tests/vae/data/test_mnist.py",
         ROOT / "tests/vae/data/test_catalogue.py",
         "-k",
-        "ctrl_c_is_heard or same_environment or sigint or without_greek or cache or unknown_name",
+        "ctrl_c_raises or same_environment or sigint or without_greek or cache or unknown_name",
         begin=IGNORING if os.name == "posix" else "import os, sys; ",
         cwd=tmp_path,
         **HOSTILE,
@@ -83,11 +83,11 @@ def test_the_suite_runs_in_a_hostile_environment(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_without_asserts_there_are_no_tests():
+def test_python_without_asserts_is_rejected():
     command = [sys.executable, "-O", "-m", "pytest", "-p", "no:cacheprovider", "tests/support/test_environment.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "ERROR: the tests need asserts" in done.stderr and "Traceback" not in done.stderr
+    assert "ERROR: the tests need assert statements" in done.stderr and "Traceback" not in done.stderr
 
 
 # What is installed
@@ -101,7 +101,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("code", BROKEN)
-def test_what_cannot_be_imported_is_a_skip_that_says_why(code, tmp_path, monkeypatch):
+def test_a_broken_library_skips_the_test_with_the_error(code, tmp_path, monkeypatch):
     (tmp_path / "peer_for_tests.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(pytest.skip.Exception) as skipped:
@@ -122,7 +122,7 @@ def test_what_is_not_installed_or_too_old_is_a_skip(tmp_path, monkeypatch):
         optional("pytest", extra="test")
 
 
-def test_a_peer_that_cannot_be_imported_is_skipped(tmp_path):
+def test_a_broken_peer_is_skipped(tmp_path):
     (tmp_path / "autograd").mkdir()
     (tmp_path / "autograd/__init__.py").write_text("import no_such_scipy")
     path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])

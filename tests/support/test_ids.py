@@ -11,7 +11,7 @@ def test_a_lambda_is_named_by_its_body():
     assert name_of(lambda x: "é" + x if x else (x, "ü")) == '"é" + x if x else (x, "ü")'
 
 
-def test_a_body_of_several_lines_is_one():
+def test_a_body_of_several_lines_becomes_one_line():
     assert (
         name_of(
             lambda a_first_long_name, a_second_long_name, a_third_long_name: sum(
@@ -22,9 +22,9 @@ def test_a_body_of_several_lines_is_one():
     )
 
 
-def test_code_that_is_in_no_file_has_no_name():
+def test_code_without_a_file_has_no_name():
     assert name_of(eval("lambda x: x")) is None
 
 
-def test_other_values_keep_the_names_that_pytest_gives():
+def test_other_values_are_left_to_pytest():
     assert name_of(name_of) is None and name_of(3) is None and name_of("text") is None

@@ -1,4 +1,4 @@
-"""The stand-in for CuPy: what it captures and replays, what it refuses, whose memory arrays are in."""
+"""The stand-in for CuPy: arrays, graph capture and replay, refused operations, streams and memory pools."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ extern "C" __global__ void scale(const float* x, float* out, float by, int n) {
 }
 extern "C" __global__ void beside(float* out, int at) { out[at] = 3; }
 """
-needs_gxx = pytest.mark.skipif(cuda_shim.GXX is None, reason="kernels run on the host only with g++")
+needs_gxx = pytest.mark.skipif(cuda_shim.GXX is None, reason="running kernels on the host needs g++")
 
 
 @contextmanager
 def capture():
-    """A list that holds the graph of the block and what memory that made, once it is over."""
+    """A list that holds, after the block, the captured graph and the memory that was allocated during capture."""
     stream, pool, kept, held = cuda.Stream(non_blocking=True), CUPY.get_default_memory_pool(), [], []
     with stream, cuda.using_allocator(lambda size: kept.append(pool.malloc(size)) or kept[-1]):
         stream.begin_capture()
@@ -43,17 +43,17 @@ def values(x):
 # Arrays
 
 
-def test_arrays_are_copies_that_do_not_meet_the_host():
+def test_arrays_are_copies_that_cannot_be_mixed_with_host_arrays():
     host = np.arange(3.0)
     x = CUPY.asarray(host)
     host[0] = 7
     assert values(x) == [0, 1, 2] and CUPY.asarray(x) is x and isinstance(x, CUPY.ndarray)
     for mixed in (lambda: x + host, lambda: np.where(x > 0, x, host), lambda: x.__setitem__(slice(2), host[:2])):
-        with pytest.raises(TypeError, match="a host array met one of the device"):
+        with pytest.raises(TypeError, match="a host array in an operation on the device"):
             mixed()
 
 
-def test_results_without_axes_are_arrays_and_numbers_of_arrays_are_views():
+def test_results_without_axes_are_arrays_and_single_elements_are_views():
     x = CUPY.asarray(np.arange(6.0).reshape(2, 3))
     for result in (x.sum(), np.max(x), x[1, 2], x.mean(axis=None), x[0].dot(x[1]), x.argmax()):
         assert isinstance(result, Array) and result.shape == ()
@@ -68,8 +68,8 @@ def test_new_memory_is_garbage_and_keeps_the_order_of_axes():
     assert (x + 1).strides == np.ones((2, 3, 4)).transpose(2, 0, 1).strides
 
 
-def test_what_cupy_lacks_is_lacking():
-    """CuPy 14.2's own differences from NumPy, which backends/cupy.py mends."""
+def test_differences_between_cupy_and_numpy_are_reproduced():
+    """Differences of CuPy 14.2 from NumPy, which our CUDA backend has to work around."""
     x, i = device(1, 2), device(0, dtype=np.int64)
     with pytest.raises(TypeError):
         CUPY.min(x, out=CUPY.empty(()))
@@ -84,7 +84,7 @@ def test_what_cupy_lacks_is_lacking():
     assert not hasattr(x, "__array_interface__") and not hasattr(i[0], "__index__")
 
 
-def test_the_names_are_those_of_cupy():
+def test_names_are_those_of_cupy():
     cupy = optional("cupy", extra="cuda13")
     ours, extra = set(vars(CUPY)), {name for name in dir(np) if not name.startswith("_")}
     assert ours <= set(dir(cupy)), ours - set(dir(cupy))
@@ -98,7 +98,7 @@ def test_the_names_are_those_of_cupy():
 # Graphs
 
 
-def test_a_graph_runs_on_what_its_inputs_hold_now():
+def test_a_graph_reads_the_current_contents_of_its_inputs():
     x, y = device(1, 2, 3), device(0, 0, 0)
     with capture() as graph:
         np.multiply(x, 2, out=y)
@@ -114,7 +114,7 @@ def test_a_graph_runs_on_what_its_inputs_hold_now():
         assert values(y) == [5, 5, 7] and values(z) == [first + 6] * 3
 
 
-def test_views_are_not_work():
+def test_views_are_not_recorded():
     x = CUPY.asarray(np.arange(6.0).reshape(2, 3))
     with capture() as graph:
         view, turned, other, number = x[1], x.T, x.reshape(-1)[::2], x[0, 0]
@@ -135,7 +135,7 @@ def test_views_are_not_work():
         lambda x: np.where(x > 1, x, 0),
         lambda x: x.astype(np.float32),
         lambda x: x.cumsum(axis=0),
-        lambda x: x[x.argmax(axis=0)],  # by garbage, while capturing
+        lambda x: x[x.argmax(axis=0)],  # indices are garbage during capture
         lambda x: np.take_along_axis(x, np.argsort(x, axis=0), axis=0),
         lambda x: np.add(*np.modf(x)),
         lambda x: np.subtract(*np.split(x, 2)),
@@ -148,7 +148,7 @@ def test_views_are_not_work():
         lambda x: np.clip(abs(x) ** 2, 0, 1).copy().ravel()[:, None],
     ],
 )
-def test_replaying_equals_running(f):
+def test_replay_gives_the_results_of_direct_execution(f):
     x = CUPY.asarray(np.array([[0.5, 2.0], [-1.5, 0.25]]))
     with capture() as graph:
         y = f(x)
@@ -159,7 +159,7 @@ def test_replaying_equals_running(f):
     assert y.dtype == expected.dtype and y.strides == expected.strides
 
 
-def test_writing_is_recorded():
+def test_writes_are_recorded():
     x, y, index = device(1, 2, 3), device(0, 0, 0), device(0, 0, 2, dtype=np.int64)
     with capture() as graph:
         np.copyto(y, x)
@@ -188,7 +188,7 @@ def test_kernels_are_recorded():
 
 
 @needs_gxx
-def test_kernels_write_into_arrays_only():
+def test_a_kernel_that_writes_outside_of_an_array_raises():
     x = device(1, 2, dtype=np.float32)
     beside = CUPY.RawModule(code=SOURCE).get_function("beside")
     beside((1,), (1,), (x, np.int32(1)))
@@ -235,7 +235,7 @@ def test_kernels_write_into_arrays_only():
         lambda x: cuda.get_current_stream().begin_capture(),
     ],
 )
-def test_what_the_host_waits_for_is_refused_and_spoils_the_capture(forbidden):
+def test_operations_that_synchronize_with_the_host_invalidate_the_capture(forbidden):
     x = CUPY.asarray(np.eye(2))
     stream = cuda.Stream(non_blocking=True)
     with stream:
@@ -263,7 +263,7 @@ def test_streams():
         start = stream.record()
         stream.begin_capture()
         with outer:
-            x += 1  # is not of the stream that captures
+            x += 1  # not on the stream that captures
         assert stream.is_capturing()
         stream.end_capture().launch()
         end = stream.record(cuda.Event())
@@ -278,7 +278,7 @@ def test_streams():
 
 
 def fork(join=True):
-    """A graph of x ← 0, then x ← 2x + 1 and y ← y + 1 on two streams, then y ← x + y if they are joined; x and y."""
+    """(graph, x, y): x ← 0, then x ← 2x + 1 and y ← y + 1 on two streams, then y ← x + y if they are joined."""
     stream, other, x, y = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True), device(5), device(0)
     with stream:
         stream.begin_capture()
@@ -298,7 +298,7 @@ def fork(join=True):
     return graph, x, y
 
 
-def test_a_graph_waits_for_what_its_streams_waited_for_and_for_nothing_else():
+def test_a_graph_has_exactly_the_dependencies_of_its_streams():
     graph, x, y = fork()
     for count in range(1, 20):
         graph.launch()
@@ -319,12 +319,12 @@ def test_a_graph_waits_for_what_its_streams_waited_for_and_for_nothing_else():
     assert {"".join(order[i : i + 3]) for i in range(0, 150, 3)} == {"abc", "acb", "bac", "bca", "cab", "cba"}
 
 
-def test_streams_that_do_not_fit_a_graph():
+def test_invalid_dependencies_between_streams_are_refused():
     with pytest.raises(RuntimeError, match="does not wait for another's work"):
         fork(join=False)
     stream, other = cuda.Stream(non_blocking=True), cuda.Stream(non_blocking=True)
     stream.begin_capture()
-    with pytest.raises(RuntimeError, match="waiting for what is not captured"):
+    with pytest.raises(RuntimeError, match="waiting for an event that was not captured"):
         stream.wait_event(other.record())
     with pytest.raises(RuntimeError, match="previous error during capture"):
         stream.end_capture()
@@ -333,10 +333,10 @@ def test_streams_that_do_not_fit_a_graph():
         cuda.Stream.null.wait_event(stream.record())
     other.wait_event(stream.record())
     with pytest.raises(RuntimeError, match="not capturing"):
-        other.end_capture()  # it did not begin
+        other.end_capture()  # its capture was begun by the other stream
 
 
-def test_arrays_are_in_memory_of_the_allocator_in_use():
+def test_arrays_use_memory_of_the_current_allocator():
     pool, default = cuda.MemoryPool(), CUPY.get_default_memory_pool()
     before = default.used_bytes()
     with cuda.using_allocator(pool.malloc):
@@ -354,7 +354,7 @@ def test_arrays_are_in_memory_of_the_allocator_in_use():
     assert CUPY.ones(3).data.mem.pool is default
 
 
-def test_a_graph_needs_its_memory():
+def test_launching_a_graph_after_its_memory_was_freed_raises():
     x = device(1, 2)
     with capture() as graph:
         y = (x + 1) * 2
@@ -362,6 +362,6 @@ def test_a_graph_needs_its_memory():
     assert values(y) == [4, 6]
     assert [pointer.mem.size for pointer in graph[1]] == [16, 16]  # x + 1 and y
     graph.pop().clear()
-    with pytest.raises(RuntimeError, match="memory that was given back"):
+    with pytest.raises(RuntimeError, match="memory that was freed"):
         graph[0].launch()
     assert values(y) == [4, 6]

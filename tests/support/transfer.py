@@ -1,4 +1,4 @@
-"""Where tests look at arrays."""
+"""Copying arrays of any device to the host, where tests inspect them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from minigrad import backends
 
 
 def to_host(x):
-    """A NumPy array (or number) from wherever it is."""
+    """The array as a NumPy array; numbers and NumPy scalars as they are."""
     return backends.backend_of((x,)).to_host(x) if hasattr(x, "shape") and not isinstance(x, np.generic) else x

@@ -1,8 +1,8 @@
-"""Streams, graphs and memory of a device that is not there, with CuPy's names: the `cupy.cuda` of stand_in.py.
+"""Streams, graphs and memory of the stand-in GPU, with CuPy's names: the `cupy.cuda` of stand_in.py.
 
-While a stream captures, nothing runs: what would run is written down, and `Graph.launch` runs it, in another order each
-time of those that the streams and events left open. As on CUDA, what the host would have to wait for is refused while
-capturing, and spoils the capture. A graph keeps no memory: all that it uses, somebody must still hold.
+While a stream captures, work is recorded instead of run; each `Graph.launch` runs it in another of the orders that
+streams and events allow. As on CUDA, an operation that would make the host wait raises during capture and invalidates
+the capture. A graph does not own its memory: the caller must keep alive all memory that it uses.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-GUARD, PATTERN = 64, 0xFF  # bytes before and after an array that nobody may write to; NaN for whoever reads them
+GUARD, PATTERN = 64, 0xFF  # guard bytes before and after an array; NaN when read as floating-point numbers
 
 
 class CUDARuntimeError(RuntimeError):
-    """What a call of the CUDA runtime returns when it fails."""
+    """A failed call of the CUDA runtime."""
 
 
 # Memory
 
 
 class Memory:
-    """Bytes of a pool, which get them back when the last array in them is gone."""
+    """Bytes of a pool, freed together with the last array in them."""
 
     def __init__(self, pool: MemoryPool, size: int):
         self.pool, self.size = pool, size
@@ -41,7 +41,7 @@ class Memory:
 
 
 class MemoryPointer(NamedTuple):
-    """Where something is, as `x.data` is for an array."""
+    """An address, like `x.data` of an array."""
 
     mem: Memory
     offset: int
@@ -52,7 +52,7 @@ class MemoryPointer(NamedTuple):
 
 
 class MemoryPool:
-    """Where memory comes from; `malloc` is what `using_allocator` takes."""
+    """Allocates memory; pass `malloc` to `using_allocator`."""
 
     def __init__(self):
         self.used = 0
@@ -66,7 +66,7 @@ class MemoryPool:
     total_bytes = used_bytes
 
     def free_all_blocks(self) -> None:
-        """There are none: what is given back is gone at once."""
+        """Does nothing: memory is freed at once."""
 
 
 def check_guards(raw: np.ndarray, what: str) -> None:
@@ -80,13 +80,13 @@ def check_guards(raw: np.ndarray, what: str) -> None:
 
 
 class Stream:
-    """An order of work. Work is done at once, unless the stream captures."""
+    """A queue of work, which runs at once unless the stream captures."""
 
     null: Stream
 
     def __init__(self, null: bool = False, non_blocking: bool = False):
         self.is_null, self.non_blocking, self.graph, self._outer = null, non_blocking, None, []
-        self.last: frozenset[int] = frozenset()  # steps of the graph that whatever comes next has to wait for
+        self.last: frozenset[int] = frozenset()  # steps of the graph that the next step depends on
 
     def __enter__(self) -> Stream:
         self._outer.append(_now.stream)
@@ -108,7 +108,7 @@ class Stream:
         self.graph, self.last = Graph(self), frozenset()
 
     def end_capture(self) -> Graph:
-        """What was captured. Raises CUDARuntimeError where something was refused meanwhile; it ends all the same."""
+        """Ends the capture and returns the graph. Raises CUDARuntimeError if the capture was invalidated."""
         graph = self.graph
         if graph is None or graph.streams[0] is not self:
             raise CUDARuntimeError("cudaErrorIllegalState: the stream is not capturing")
@@ -136,9 +136,9 @@ class Stream:
         return event
 
     def wait_event(self, event: Event) -> None:
-        """Without a graph there is nothing to wait for: all that was asked for is done."""
+        """Adds a dependency while capturing; otherwise there is nothing to wait for."""
         if event.graph is None and self.graph is not None:
-            self.graph.refuse("waiting for what is not captured")
+            self.graph.refuse("waiting for an event that was not captured")
         if event.graph is not None:
             if self.is_null or self.graph not in (None, event.graph):
                 event.graph.refuse("waiting on another stream")
@@ -152,7 +152,7 @@ Stream.null = Stream(null=True)
 
 
 class Event:
-    """A moment of a stream."""
+    """A point in the queue of a stream."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False):
         self.moment, self.graph, self.last = None, None, frozenset()
@@ -175,16 +175,16 @@ def get_elapsed_time(start: Event, end: Event) -> float:
 
 
 class Graph:
-    """Work that was captured, over the same memory each time."""
+    """Captured work, which runs on the same memory at every launch."""
 
     def __init__(self, *streams: Stream):
         self.spoiled, self.streams, self._launches = "", list(streams), 0
         self._memory: list[weakref.ref[Memory]] = []
-        self._steps: list[tuple[Callable[[], Any], frozenset[int]]] = []  # and what each waits for
-        self._after: list[list[int]] = []  # those that wait for it
+        self._steps: list[tuple[Callable[[], Any], frozenset[int]]] = []  # with the steps each depends on
+        self._after: list[list[int]] = []  # the steps that depend on it
 
     def before(self, last: frozenset[int]) -> set[int]:
-        """Those steps, and all that they wait for."""
+        """These steps and all their predecessors."""
         found, new = set(), set(last)
         while new:
             found |= new
@@ -192,7 +192,7 @@ class Graph:
         return found
 
     def record(self, work: Callable[[], Any], memory: Iterable[Memory]) -> None:
-        """Writes work of the current stream down, and what memory it is for."""
+        """Records work of the current stream, and the memory it uses."""
         number, stream = len(self._steps), _now.stream
         self._steps.append((work, stream.last))
         self._after.append([])
@@ -203,16 +203,16 @@ class Graph:
             self._memory.append(weakref.ref(used))
 
     def refuse(self, what: str) -> None:
-        """Raises CUDARuntimeError for what a stream that captures cannot do."""
+        """Invalidates the capture and raises CUDARuntimeError."""
         self.spoiled = what
         message = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
         raise CUDARuntimeError(f"{message} ({what})")
 
     def launch(self, stream: Stream | None = None) -> None:
-        """Does the work. Raises CUDARuntimeError where memory it is for may be another's by now."""
+        """Runs the work. Raises CUDARuntimeError if some of its memory was freed."""
         refuse_while_capturing("Graph.launch")
         if any(memory() is None for memory in self._memory):
-            raise CUDARuntimeError("cudaErrorIllegalAddress: a graph uses memory that was given back")
+            raise CUDARuntimeError("cudaErrorIllegalAddress: a graph uses memory that was freed")
         self._launches += 1
         order, waits = random.Random(self._launches), [len(before) for _, before in self._steps]
         ready = [number for number, count in enumerate(waits) if not count]
@@ -225,16 +225,16 @@ class Graph:
                     ready.append(after)
 
     def upload(self, stream: Stream | None = None) -> None:
-        """Launching will not have to."""
+        """Does nothing; on CUDA it uploads the graph ahead of its first launch."""
 
 
-# What is current
+# Current stream and allocator
 
 DEFAULT_POOL = MemoryPool()
 
 
 class _Now(threading.local):
-    """Of each thread, as in CuPy."""
+    """Per thread, as in CuPy."""
 
     def __init__(self):
         self.stream, self.malloc = Stream.null, DEFAULT_POOL.malloc
@@ -245,7 +245,7 @@ _now = _Now()
 
 @contextmanager
 def using_allocator(malloc: Callable[[int], MemoryPointer]):
-    """Memory comes from there for a while."""
+    """Use this allocator in the context."""
     before, _now.malloc = _now.malloc, malloc
     try:
         yield
@@ -254,7 +254,7 @@ def using_allocator(malloc: Callable[[int], MemoryPointer]):
 
 
 def allocate(size: int) -> MemoryPointer:
-    """Memory from the allocator in use."""
+    """Memory from the current allocator."""
     return _now.malloc(size)
 
 
@@ -263,7 +263,7 @@ def get_current_stream() -> Stream:
 
 
 def capturing() -> Graph | None:
-    """The graph that the current stream captures, if it does."""
+    """The graph that the current stream is capturing, or None."""
     return _now.stream.graph
 
 
@@ -273,7 +273,7 @@ def refuse_while_capturing(what: str) -> None:
 
 
 class Device:
-    """The one there is."""
+    """The only device."""
 
     def __init__(self, number: int = 0):
         self.id, self.attributes = number, {"MultiProcessorCount": 2}

@@ -1,10 +1,9 @@
-// CUDA C++ as plain C++: what a kernel's source asks of the compiler and of the machine, for one core of the host.
+// CUDA C++ as plain C++: the language extensions and intrinsics of a kernel, run on one core of the host.
 //
-// Blocks run one after another, from the first on or in another order (`turn`): a kernel whose bits depend on that has a
-// race. The threads of a block are fibres: one runs until it waits for others, and goes on
-// when those it waits for have come. A block whose threads never wait is a plain loop in one fibre. Whatever CUDA
-// leaves undefined and this can see is an error (a barrier that not all threads reach) or gives NaN (shared memory
-// that nothing was written to, a lane that takes no part).
+// Blocks run one after another, in one of several orders (`turn`): results that depend on the order show a race. The
+// threads of a block are fibres: each runs until it waits for others, and resumes when they have arrived. A block whose
+// threads never wait is a plain loop in one fibre. Behaviour that CUDA leaves undefined, if detected, is an error (a
+// barrier that not all threads reach) or gives NaN (uninitialized shared memory, a lane that takes no part).
 #pragma once
 #include <link.h>
 #include <math.h>
@@ -16,18 +15,18 @@
 #include <ucontext.h>
 #include <utility>
 
-// Words of the language
+// Language extensions
 
 #define __global__ __attribute__((used))
 #define __device__
 #define __host__
 #define __constant__ static
-#define __shared__ static thread_local  // all of it can be found, and filled with garbage: see `spoil`
+#define __shared__ static thread_local  // so that `spoil_this` finds all of it
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-#define alignas __align__  // wherever it stands: CUDA takes it after __shared__ too
+#define alignas __align__  // CUDA accepts it after __shared__ too
 
 struct uint3 {
     unsigned x, y, z;
@@ -52,7 +51,7 @@ SHIM_VECTORS(unsigned, uint)
 SHIM_VECTORS(long long, longlong)
 SHIM_VECTORS(unsigned long long, ulonglong)
 
-// Functions; -ffp-contract=off keeps + − × apart everywhere, as the _rn functions do on the device
+// Functions. -ffp-contract=off rounds each + − × everywhere, as the _rn functions do on the device.
 
 template <class To, class From>
 static inline To shim_bits(From x) {
@@ -113,7 +112,7 @@ static inline std::common_type_t<T, U> max(T x, U y) {
 // Threads of a block
 
 namespace shim {
-constexpr int MOST = 1024, STACK = (1 << 16) + 17 * 64;  // not a power of two: caches
+constexpr int MOST = 1024, STACK = (1 << 16) + 17 * 64;  // not a power of two, for the caches
 constexpr unsigned long long GARBAGE = ~0ull;  // NaN in every floating-point type
 
 struct Fibre {
@@ -122,10 +121,10 @@ struct Fibre {
 };
 struct Thread {
     enum { READY, AT_WARP, AT_BLOCK, DONE } state;
-    int line;                        // of the source, where it waits
-    unsigned lanes;                  // at a warp: whom it waits for,
-    int from;                        // the lane it takes a value of,
-    unsigned long long value;        // what it gives, and then what it got
+    int line;                        // source line at which it waits
+    unsigned lanes;                  // at a warp: the lanes it waits for
+    int from;                        // the lane whose value it reads
+    unsigned long long value;        // the value it offers, then the one it read
     Fibre* fibre;
 };
 static Thread threads[MOST];
@@ -137,7 +136,7 @@ static jmp_buf scheduler;
 static int count, next, current, idles;
 enum { FORWARDS, BACKWARDS, SHUFFLED } order = FORWARDS;
 
-// Who is number i of n, in the order asked for.
+// The i-th of n in the current order.
 static unsigned turn(unsigned i, unsigned n) {
     return order == FORWARDS ? i : order == BACKWARDS || n % 7 == 0 ? n - 1 - i : unsigned((7ull * i + 3) % n);
 }
@@ -155,7 +154,7 @@ static void leave() {
     if (!_setjmp(running->here)) _longjmp(scheduler, 1);
 }
 
-// What a fibre does for ever: threads that have not begun, one after another, until none is left.
+// The endless loop of a fibre: runs threads that have not begun; without any, returns to the scheduler as idle.
 static void work() {
     for (;;) {
         while (next < count) {
@@ -200,7 +199,7 @@ static T wait_for_warp(int line, unsigned lanes, T value, int from) {
     return value;
 }
 
-// The lane that a shuffle within groups of `width` takes its value of: its own, where the group ends.
+// The lane that a shuffle within groups of `width` reads: its own beyond the end of the group.
 enum Shuffle { AT, DOWN, XOR };
 static inline int lane(Shuffle shuffle, int by, int width = warpSize) {
     const int mine = current % warpSize, first = mine / width * width;
@@ -218,7 +217,7 @@ static bool stuck(const Thread& one, const Thread& other) {
     return false;
 }
 
-// Lets a warp's threads go on where all that a thread names have come (but for those that have returned).
+// Resumes each thread of a warp once all lanes in its mask have arrived (or have returned).
 static bool release_warp(Thread* warp, int size, bool& some) {
     unsigned long long values[warpSize];
     unsigned waiting = 0, alive = 0;
@@ -240,7 +239,7 @@ static bool release_warp(Thread* warp, int size, bool& some) {
     return true;
 }
 
-// Lets go on whoever can, once all wait: true if someone can. False at the end, and with an `error` in a deadlock.
+// Once all threads wait or are done, wakes those that can run. False at the end, or in a deadlock (with `error`).
 static bool release() {
     bool some = false;
     for (int i = 0; i < count; i += warpSize)
@@ -259,8 +258,8 @@ static bool release() {
     return first != nullptr;
 }
 
-// Fills the shared memory of all kernels with garbage: the thread-local variables of this library, of which there are
-// no others. The program headers say where they are and how many.
+// Fills the shared memory of all kernels with garbage: it is the only thread-local memory of this library, whose
+// program headers give its address and size.
 static thread_local char spoiled;
 
 static int spoil_this(dl_phdr_info* library, size_t, void*) {
@@ -274,8 +273,8 @@ static int spoil_this(dl_phdr_info* library, size_t, void*) {
     return 0;
 }
 
-// What the host would die of: an address that is not there, and (by the sanitizers' traps) one that is not aligned or
-// lies beyond a declared array.
+// Faults that would end the process: an unmapped address, or (by traps of the sanitizers) a misaligned address or an
+// index beyond a declared array.
 static jmp_buf failed;
 
 static void fail(int signal) {
@@ -311,11 +310,11 @@ static bool run_block() {
             resume(threads[thread].fibre);
         }
     }
-    if (waited) dl_iterate_phdr(spoil_this, nullptr);  // threads that never wait share nothing
+    if (waited) dl_iterate_phdr(spoil_this, nullptr);  // threads that never wait share no memory
     return !error[0];
 }
 
-// Runs a kernel over a grid. Returns what went wrong, or null.
+// Runs a kernel over a grid. Returns an error message, or null.
 static const char* run() {
     static bool ready = false;
     if (!ready) {
@@ -328,7 +327,7 @@ static const char* run() {
     }
     error[0] = 0;
     count = blockDim.x * blockDim.y * blockDim.z;
-    ready = false;  // should it fail, fibres are left where they are, and begin anew
+    ready = false;  // after a failure, all fibres start afresh
     Watch watch;
     if (_setjmp(failed)) return error;
     for (unsigned z = 0; z < gridDim.z; z++)
@@ -341,7 +340,7 @@ static const char* run() {
     return nullptr;
 }
 
-// Kernels of any parameters, behind one face
+// Kernels of any parameters, behind one interface
 
 template <class T>
 static void describe(char*& text) {
@@ -353,7 +352,7 @@ static void describe(char*& text) {
     text += sprintf(text, "%s%c%zu ", std::is_pointer_v<T> ? "*" : "", kind, size);
 }
 
-// The parameters in the manner of NumPy, with spaces between: "f4" is a float, "*i8" points to long long.
+// The parameter types in NumPy's notation, separated by spaces: "f4" is float, "*i8" points to long long.
 template <class... T>
 static const char* parameters(void (*)(T...)) {
     static char text[sizeof...(T) * 8 + 1];

@@ -1,7 +1,7 @@
-"""Probabilistic PCA: a linear autoencoder of which every number is known (Tipping and Bishop 1999).
+"""Probabilistic PCA: a linear autoencoder with closed forms for all its quantities (Tipping and Bishop 1999).
 
-Q(z) = N(0, I_d), Q(y|z) = N(Wz + c, σ²I_D) and P(z|y) = N(V(y−c), diag s²), in float64. It is a `vae.models.Model` like
-any other: its decoder's number for a pixel is logit(Wz + c), whose sigmoid is the linear image while that is in (0, 1).
+Q(z) = N(0, I_d), Q(y|z) = N(Wz + c, σ²I_D) and P(z|y) = N(V(y−c), diag s²), in float64. It is a
+`vae.models.Model`: its decoder returns logit(Wz + c), whose sigmoid is the linear image where that is in (0, 1).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CENTRE = 0.5
 
 
 def linear_model(image_shape: tuple[int, int, int], latent: int, parameters: Parameters | None = None) -> Model:
-    """Encoder and decoder of one affine layer each; `init` gives these parameters, whatever the key."""
+    """Encoder and decoder of one affine layer each; `init` returns these parameters, whatever the key."""
 
     def encode(encoder, y):
         h = mg.reshape(y, (len(y), -1))

@@ -1,4 +1,4 @@
-"""Every decoder with every source of σ, both networks, both forms: parameters of tests of the objective."""
+"""Parametrizations for tests of the objective: every likelihood with every source of σ, both networks, both forms."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ EVERY_MODEL = pytest.mark.parametrize("name", ["mlp", "conv"])
 
 
 def setting(name: str, likelihood: Likelihood, count: int = 3, seed: int = 0):
-    """An autoencoder, images and noise, float64, none of them special."""
+    """(autoencoder, images, noise) in float64, all random."""
     random = np.random.default_rng(seed)
     model = truth.small_model(name)
     parameters = truth.lively_parameters(model, seed)

@@ -1,4 +1,4 @@
-"""What tests of the command line share."""
+"""Small runs of the command line, and helpers to check them."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def save_images(path: Path, shape=(4, 4, 1), count: int = 50) -> str:
 
 
 def assert_refused(result, *said: str) -> None:
-    """Exit code 2 and one clear sentence on one line of stderr, nothing on stdout that looks like a result."""
+    """Exit code 2 and one line on stderr, without a traceback, that contains each part of `said`."""
     code, _, err = result
     assert code == 2, err
     assert re.fullmatch(r"python -m vae[^\n]*: [^\n]+\n", err), err
@@ -44,11 +44,11 @@ def snapshot(folder: Path) -> dict:
 
 
 def environment(**more: str) -> dict:
-    """The environment of a process whose warnings are errors."""
+    """Environment variables for a process in which warnings are errors."""
     return {**os.environ, "PYTHONWARNINGS": "error", **more}
 
 
 def process(*arguments, cwd: Path, **more) -> subprocess.CompletedProcess:
-    """python -m vae in a process of its own, until it ends."""
+    """Runs python -m vae in a new process and returns the completed process."""
     command = [sys.executable, "-m", "vae", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=60)

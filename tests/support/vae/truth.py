@@ -1,6 +1,6 @@
-"""The autoencoder once more, in plain NumPy: formulas as textbooks print them, loops where the engine is clever.
+"""The autoencoder again in plain NumPy: textbook formulas, and loops in place of the engine's faster algorithms.
 
-No formula here uses minigrad. Each is holomorphic around its arguments (|x| and max(x, 0) decide by the real part), so
+No formula here uses minigrad. Each is holomorphic around its arguments (|x| and max(x, 0) branch on the real part), so
 the complex step gives derivatives to rounding (Squire and Trapp 1998).
 """
 
@@ -28,7 +28,7 @@ def sigmoid(x):
 
 
 def same(size: int, stride: int) -> tuple[int, int]:
-    """Rows to add on both sides for a kernel of 3 so that ⌈size/stride⌉ come out, the odd one below."""
+    """'same' padding (before, after) for a kernel of size 3: ⌈size/stride⌉ output rows; an odd row goes after."""
     total = max((math.ceil(size / stride) - 1) * stride + 3 - size, 0)
     return total // 2, total - total // 2
 
@@ -73,7 +73,7 @@ def decode(name, decoder, z, image_shape):
 
 
 def log_prob(likelihood, y, x, log_sigma=None):
-    """ln Q(y|z) of each pixel from the decoder's number x; `log_sigma` is the learned ln σ."""
+    """ln Q(y|z) of each pixel from the decoder's output x; `log_sigma` is the learned ln σ."""
     if likelihood.name == "bernoulli":
         return y * np.log(sigmoid(x)) + (1 - y) * np.log(1 - sigmoid(x))
     error = y - sigmoid(x)
@@ -85,7 +85,7 @@ def log_prob(likelihood, y, x, log_sigma=None):
     if likelihood.sigma.source == "profiled":
         sigma = np.mean(error**power) ** (1 / power)
     if likelihood.name == "gaussian":
-        return -(error**2) / (2 * sigma**2) - np.log(np.sqrt(2 * np.pi * sigma**2))  # no e^ that underflows
+        return -(error**2) / (2 * sigma**2) - np.log(np.sqrt(2 * np.pi * sigma**2))  # no exp, which may underflow
     return -error / sigma - np.log(2 * sigma)
 
 
@@ -94,7 +94,7 @@ def normal_density(z, mean, std):
 
 
 def elbo(name, likelihood, parameters, y, noise, form):
-    """One number an image: ln Q(y|z) summed over pixels, and −KL or ln Q(z) − ln P(z|y) summed over latents."""
+    """One number per image: ln Q(y|z) summed over pixels, plus −KL or ln Q(z) − ln P(z|y) summed over latents."""
     mean, log_std = encode(name, parameters.encoder, y)
     std = np.exp(log_std)
     z = mean + std * noise
@@ -107,11 +107,11 @@ def elbo(name, likelihood, parameters, y, noise, form):
 
 
 def along(parameters, direction):
-    """The parameters a complex step in a direction, both trees."""
+    """The parameters moved by a complex step of 1e-20 in a direction, both trees."""
     return tree.map(lambda p, d: p + 1e-20j * d, parameters, direction)
 
 
-# Small things to work on
+# Small models, parameters and data
 
 
 def small_model(name: str, image_shape=(4, 8, 1), latent: int = 2):
@@ -119,7 +119,7 @@ def small_model(name: str, image_shape=(4, 8, 1), latent: int = 2):
 
 
 def lively_parameters(model, seed: int = 0):
-    """Parameters in float64 that let something through every layer: with few units, all ReLUs of one may be off."""
+    """Random float64 parameters, scaled and with biases so that no layer has only inactive ReLUs."""
     random = np.random.default_rng(seed)
     drawn = like(model.init(mg.random.key(seed), np.float64), random)
     return tree.map(lambda x: x / math.sqrt(max(1, x.size // x.shape[-1])) if x.ndim > 1 else 0.4 * x, drawn)
@@ -132,5 +132,5 @@ def small_data(train: int = 50, test: int = 20, shape=(4, 4, 1), seed: int = 0) 
 
 
 def like(values, random, scale: float = 1.0):
-    """Normal numbers in the shapes and dtypes of a tree."""
+    """Standard-normal numbers times `scale`, in the shapes and dtypes of a tree."""
     return tree.map(lambda x: (scale * random.standard_normal(np.shape(x))).astype(np.asarray(x).dtype), values)
