@@ -1,11 +1,11 @@
-"""Where arrays live. A `Backend` is one record of everything an operation may ask of a device.
+"""Where arrays live. A `Backend` is one record of everything that operations need from a device.
 
-Operations are written once, against `backend.xp` and the few kernels of the record; nothing above this folder asks
-which backend it has. Backends are found by the *type* of an array, so CuPy is imported only when a CuPy array (or the
-word "cuda") first turns up.
+Operations are written once, against `backend.xp` and the few kernels of the record; no code outside this folder asks
+which backend it has. A backend is looked up by the *type* of an array, so CuPy is imported only when a CuPy array (or
+the word "cuda") first turns up.
 
 `numpy/` and `cuda/` have one file for each family of operations, under the same name in both: `convolution`, `streams`,
-`sums`, `indexing`, `fingerprint`. A file of that name in this folder holds what belongs to both devices.
+`sums`, `indexing`, `fingerprint`. A file of that name in this folder holds what both devices share.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _by_type: dict[type, Backend | None] = {type(None): None, np.ndarray: HOST}
 
 
 def get(device: str) -> Backend:
-    """The backend of a device, "cpu" or "cuda". Raises ValueError for another word, DeviceError without a GPU."""
+    """The backend of a device, "cpu" or "cuda". Raises ValueError for any other name, DeviceError without a GPU."""
     if device not in _by_device:
         if device != "cuda":
             which = "; choose a GPU with CUDA_VISIBLE_DEVICES" if str(device).startswith("cuda:") else ""
@@ -58,37 +58,37 @@ def get(device: str) -> Backend:
     return _by_device[device]
 
 
-copyreg.pickle(Backend, lambda backend: (get, (backend.device,)))  # copies are the one backend of that device
+copyreg.pickle(Backend, lambda backend: (get, (backend.device,)))  # unpickling finds, not copies
 
 
 def backend_of(arrays: Sequence[Any]) -> Backend:
-    """The one backend all `arrays` belong to; host scalars belong everywhere, nothing at all means NumPy.
+    """The backend that all `arrays` belong to. Host scalars belong to every backend; without arrays it is NumPy.
 
-    Raises DeviceError where two devices meet or an array is on another GPU than the one in use, and TypeError for
-    something that is no array.
+    Raises DeviceError for arrays on two devices or on another GPU than the one in use, and TypeError for an object that
+    is not an array.
     """
     found = None
     for array in arrays:
         try:
             backend = _by_type[type(array)]
         except KeyError:
-            backend = _learn(array)
+            backend = _find_backend(array)
         if backend is None or backend is found:
             continue
         if found is not None:
             raise DeviceError(
-                f"arrays on two devices: {_located(arrays)}; move them together first, "
+                f"arrays on two devices: {_describe_devices(arrays)}; move them together first, "
                 "with mg.to_device(x, 'cpu') or mg.to_device(x, 'cuda')"
             )
         found = backend
     return HOST if found is None else found
 
 
-def _learn(array: Any) -> Backend | None:
-    """Find the backend of a type met for the first time, and remember it.
+def _find_backend(array: Any) -> Backend | None:
+    """Find the backend of an array whose type is not yet known, and remember it for that type.
 
-    Where there are several GPUs, the type of their arrays is not remembered: each array is looked at, at no cost to
-    other machines.
+    With several GPUs, CuPy's type is not remembered, because every array must be checked for the GPU it is on. Machines
+    with one GPU pay nothing for this.
     """
     kind = type(array)
     if isinstance(array, NEUTRAL):
@@ -107,20 +107,20 @@ def _learn(array: Any) -> Backend | None:
     return _by_type[kind]
 
 
-def _located(arrays: Sequence[Any]) -> str:
-    owners = [(a, _by_type.get(type(a)) or _of_several_gpus(type(a))) for a in arrays]
+def _describe_devices(arrays: Sequence[Any]) -> str:
+    owners = [(a, _by_type.get(type(a)) or _unremembered_backend(type(a))) for a in arrays]
     return ", ".join(f"{a.dtype}{list(a.shape)} on {b.device} ({b.name})" for a, b in owners if b is not None)
 
 
-def _of_several_gpus(kind: type) -> Backend | None:
-    """The backend of a type that is not remembered (see `_learn`)."""
+def _unremembered_backend(kind: type) -> Backend | None:
+    """The backend of a type that is not remembered (see `_find_backend`)."""
     return next((b for b in _by_device.values() if b.array_type is kind), None)
 
 
 def explain(error: BaseException, doing: str) -> OutOfMemoryError | DeviceError | None:
-    """What an error means that a device raised while `doing` something: short memory, or a GPU that failed.
+    """The error to raise instead of a device's own `error` while `doing` something: out of memory, or a GPU failure.
 
     None for any other error.
     """
-    answers = (backend.explain(error, doing) for backend in reversed(_by_device.values()))  # the host's comes last
-    return next((answer for answer in answers if answer is not None), None)
+    explained = (backend.explain(error, doing) for backend in reversed(_by_device.values()))  # the host last
+    return next((new for new in explained if new is not None), None)

@@ -1,7 +1,6 @@
-"""`python -m minigrad.backends`: what arrays can live on here, and with which libraries; what to install where nothing.
+"""`python -m minigrad.backends`: the devices of this machine and their libraries, or what to install for them.
 
-Exit codes: 0 done, whether or not there is a GPU, 2 an unknown option or a full disk, 141 the output was closed by its
-reader.
+Exit codes: 0 success, with or without a GPU; 2 an unknown option or a full disk; 141 the reader closed the output.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from minigrad.commandline import Parser, finish, run
 
 
 def facts() -> dict[str, dict[str, str]]:
-    """By device, what there is to know about it."""
+    """The names and values of all that is known about each device."""
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     described = [f"{p['internal_api']} {p['version']} {p.get('architecture') or ''}".strip() for p in pools]
     cpu = {
@@ -35,20 +34,20 @@ def facts() -> dict[str, dict[str, str]]:
 
 
 def _cuda() -> dict[str, str]:
-    """What is known of the GPU; where it cannot be used, `absent` says why."""
+    """What is known about the GPU; if it cannot be used, `absent` says why."""
     known = {"cupy": ", ".join(f"{version} ({name})" for name, version in machine.wheels().items())}
     try:
         known |= _gpus(backends.get("cuda").xp)
-        known["kernels"] = "compiled, and add up 0 … 4 as the CPU does"  # or there would be no backend
+        known["kernels"] = "compiled and run, with the right result"  # checked when the backend was loaded
     except backends.DeviceError as reason:
-        if (cupy := sys.modules.get("cupy")) is not None:  # imported before it turned out to be of no use
+        if (cupy := sys.modules.get("cupy")) is not None:  # imported, but of no use
             known |= _gpus(cupy)
         known["absent"] = str(reason)
     return {name: value for name, value in known.items() if value}
 
 
 def _gpus(cupy: ModuleType) -> dict[str, str]:
-    """Versions and devices, as far as they can be read."""
+    """Versions and devices, as far as CuPy can report them."""
     number, known = machine.driver_version(), {}
     try:
         runtime = cupy.cuda.runtime
@@ -66,7 +65,7 @@ def _gpus(cupy: ModuleType) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m minigrad.backends", description="What arrays can live on here.", allow_abbrev=False)
+    parser = Parser(prog="python -m minigrad.backends", description="Show the devices here.", allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     options = parser.parse_args(arguments)
     found = facts()

@@ -1,6 +1,6 @@
-"""What a device offers: the `Backend` record, and the errors that are about devices.
+"""The `Backend` record, which lists everything that a device provides, and the errors about devices.
 
-`numpy/backend.py` and `cuda/backend.py` fill in a record each; `minigrad.backends` finds the one of an array.
+`numpy/backend.py` and `cuda/backend.py` fill in one record each; `minigrad.backends` finds the record of an array.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars may meet arrays of any device
+NEUTRAL = (bool, int, float, complex, np.generic)  # host scalars, which combine with arrays of any device
 
 
 class DeviceError(TypeError):
-    """Arrays of two devices met, or a device was asked for that this machine does not have."""
+    """Arrays on two devices were combined, or a device was requested that this machine does not have."""
 
 
 class OutOfMemoryError(MemoryError):
@@ -24,29 +24,29 @@ class OutOfMemoryError(MemoryError):
 
 
 class NotAnArrayError(TypeError):
-    """Something that is no array, and no number, was given to an operation."""
+    """An operation was given something that is neither an array nor a number."""
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """How a device repeats a sequence of operations without being given each of them again."""
+    """How a device records a sequence of operations, and replays it with a single launch."""
 
-    matmul: Callable  # the one that can be recorded
+    matmul: Callable  # a matrix product that can be recorded
     compile: Callable  # compile(source) -> launch(name, blocks, arrays)
-    record: Callable  # record(levels of functions, those of one side by side) -> (repeat, bytes that repeat() needs)
+    record: Callable  # record(levels: lists of functions to run in parallel) -> (repeat, bytes that repeat() needs)
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The array namespace of a device, and the kernels that NumPy's vocabulary lacks."""
+    """The array namespace of a device, and the kernels that NumPy lacks."""
 
     name: str  # "numpy" or "cupy"
     device: str  # "cpu" or "cuda"
     xp: ModuleType
     array_type: type
-    block_bytes: int  # work on pieces of about this size (a cache); large means "all at once"
-    threaded: bool  # whether work may be divided over threads of the host
-    asynchronous: bool  # whether operations return before they are done: reading a value waits for all of them
+    block_bytes: int  # size of the pieces that kernels work on (to fit a cache); large means "all at once"
+    threaded: bool  # whether work may be divided over host threads
+    asynchronous: bool  # whether operations return before they finish; reading a value waits for all of them
     where: Callable  # where(condition, x1, x2, out=None)
     erf: Callable  # erf(x, out=None)
     add_at: Callable  # add_at(target, index, values): repeated indices accumulate
@@ -61,18 +61,18 @@ class Backend:
     conv_kernel: Callable  # conv_kernel(x, d, stride, pads, kernel, out=None)
     from_host: Callable  # from_host(numpy array) -> array of this backend
     to_host: Callable  # to_host(array) -> numpy array
-    address: Callable  # address(array) -> where its first element is, as a number
-    freeze: Callable  # freeze(array) -> the same values, safe to hand out
-    scratch: Callable  # scratch(name, shape, dtype) -> array with any content, this thread's until it asks again
-    scratch_bytes: Callable  # scratch_bytes() -> bytes that scratch of all threads takes
-    fingerprint: Callable  # fingerprint(array) -> number that changes when any element or the order does
-    explain: Callable  # explain(error, doing) -> the OutOfMemoryError or DeviceError that its own error means, or None
-    recorder: Recorder | None = None  # where there is one
-    guard: Callable | None = None  # guard(array) raises DeviceError for an array of another GPU; None if there is one
+    address: Callable  # address(array) -> the address of its first element
+    freeze: Callable  # freeze(array) -> a read-only view or a copy, safe to return to users
+    scratch: Callable  # scratch(name, shape, dtype) -> uninitialised array, this thread's until it asks for it again
+    scratch_bytes: Callable  # scratch_bytes() -> bytes of scratch memory, of all threads
+    fingerprint: Callable  # fingerprint(array) -> hash of its elements and their order
+    explain: Callable  # explain(error, doing) -> the OutOfMemoryError or DeviceError to raise instead, or None
+    recorder: Recorder | None = None  # None if the device cannot record
+    guard: Callable | None = None  # guard(array) raises DeviceError if it is on another GPU; None with a single GPU
 
 
 def store(result: Any, out: Any) -> Any:
-    """A result, in `out` where one is given and it is not there already."""
+    """The result, copied to `out` if that is given and does not hold it already."""
     if out is None or result is out:
         return result
     out[...] = result

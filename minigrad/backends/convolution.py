@@ -1,4 +1,4 @@
-"""Shapes of convolutions, for both devices: `ops/conv.py` says what the three convolutions are."""
+"""Shapes of convolutions, for both devices. `ops/conv.py` defines the three convolutions."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 
 
 def out_size(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], pads: Pads) -> tuple[int, ...]:
-    """Height and width of the result, for images and kernels of these heights and widths."""
+    """Height and width of the result, from those of the images (`size`) and of the kernel."""
     return tuple((n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, pads, strict=True))

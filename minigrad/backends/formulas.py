@@ -1,7 +1,8 @@
-"""Elementwise formulas in C++, of which kernels are generated: one element of a result from one of each operand.
+"""Elementwise formulas in C++, from which kernels are generated: they compute one element of a result from one element
+of each operand.
 
 An operation states its formula with its other traits (`minigrad.core.traits`). The operands are called a, b and c;
-`real` stands for the type that is computed in, and `natural` for the integers without a sign of as many bits.
+`real` stands for the type of the computation, and `natural` for the unsigned integer type of the same width.
 """
 
 from __future__ import annotations
@@ -17,29 +18,29 @@ TYPES = {
     np.dtype(np.float32): "float",
     np.dtype(np.float64): "double",
 }
-"""Dtypes that kernels are generated for, and what they are called in C++."""
+"""Dtypes that kernels are generated for, and their names in C++."""
 
 NATURAL = {np.dtype(np.int32): "word", np.dtype(np.int64): "wide"}
 REALS = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Formula(NamedTuple):
-    """C++ by the kind of numbers an operation computes with; None where no kernel is generated.
+    """The C++ expressions of an operation, by the kind of its operands; None where no kernel is generated.
 
-    `costly` formulas take about as long as eight additions. One that `selects` has a condition c as its first operand.
+    `costly` formulas take about as long as eight additions. If a formula `selects`, its first operand is a condition c.
     """
 
     real: str | None = None  # of float32 and float64
-    integer: str | None = None  # of int32 and int64; in C++ only integers without a sign may wrap around
-    truth: str | None = None  # of numbers of any dtype; the result is true or false
-    of_reals: bool = False  # whether `truth` is of float32 and float64 only
-    bits: str | None = None  # of integers, and of true and false
-    converts: bool = False  # the result is the operand, in another dtype or at another place
+    integer: str | None = None  # of int32 and int64; in C++ only unsigned integers may wrap around
+    truth: str | None = None  # of numbers of any dtype; the result is a bool
+    of_reals: bool = False  # whether `truth` is for float32 and float64 only
+    bits: str | None = None  # of integers and booleans
+    converts: bool = False  # the result is the operand itself, in another dtype or at another index
     costly: bool = False
     selects: bool = False
 
     def source(self, within: np.dtype, dtype: np.dtype) -> str | None:
-        """The C++ of a result of `dtype` that is computed in another (or the same); None where there is none."""
+        """The C++ expression for a result of `dtype` that is computed in the dtype `within`; None if there is none."""
         if within not in TYPES or dtype not in TYPES:
             return None
         if self.converts:
@@ -54,7 +55,7 @@ class Formula(NamedTuple):
 
 
 def numbers(real: str, integer: str) -> Formula:
-    """Cheap arithmetic of real numbers and of integers."""
+    """Cheap arithmetic on real numbers and on integers."""
     return Formula(real, integer)
 
 
@@ -64,7 +65,7 @@ def reals(source: str, costly: bool = True) -> Formula:
 
 
 def truth(source: str, of_reals: bool = False) -> Formula:
-    """A comparison, or another question about numbers."""
+    """A comparison, or another predicate of numbers."""
     return Formula(truth=source, of_reals=of_reals)
 
 

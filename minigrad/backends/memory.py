@@ -1,4 +1,4 @@
-"""What to say when memory is short: what was being done, how much was asked for, what is left, and what to do."""
+"""Out-of-memory messages: what was being done, how much memory it asked for, how much is left, and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minigrad.backends.backend import OutOfMemoryError
 
 
 def explain(error: BaseException, doing: str) -> OutOfMemoryError | None:
-    """What a MemoryError of the host means, for something done; None for another error."""
+    """The error to raise instead of a MemoryError of the host while `doing` something; None for any other error."""
     if not isinstance(error, MemoryError):
         return None
     asked = getattr(error, "_total_size", None)  # NumPy's
@@ -16,14 +16,14 @@ def explain(error: BaseException, doing: str) -> OutOfMemoryError | None:
 
 
 def out_of_memory(doing: str, where: str, *facts: str) -> OutOfMemoryError:
-    """The error that users see, with what is known beside it; facts that are empty are left out."""
+    """The error that users see, with the facts that are known; empty ones are left out."""
     return OutOfMemoryError(
         f"{doing}: not enough memory {where} ({', '.join(filter(None, facts))}): use a smaller batch"
     )
 
 
 def amount(count: float) -> str:
-    """A number of bytes, for people.
+    """A number of bytes in readable units.
 
     >>> amount(0), amount(1536), amount(2**31)
     ('0 bytes', '1.5 KiB', '2 GiB')
@@ -37,7 +37,7 @@ def amount(count: float) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The line of an error that says something: CuPy frames the original of an ImportError in advice."""
+    """The informative line of an error: CuPy surrounds the original message of an ImportError with advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" =|-")]
     found = [after for line, after in pairwise(lines) if line == "Original error:"] or lines[:1]
     return (found or [type(error).__name__])[0].rstrip(".:,")[:300]

@@ -8,10 +8,10 @@ under one key. Word p of the stream is word p mod 4 of counter i = ⌊p/4⌋, wh
 
 The lane says what the words are for, so that the numbers drawn from a key and the keys derived from it share no
 counter. Sixteen bytes of words become sixteen bytes of numbers, so number i of a draw always comes from the same words,
-wherever the draw begins and however it is divided. `numpy/streams.py` says how words become numbers; `cuda/streams.cu`
-makes the same bits of them.
+wherever the draw begins and however it is divided. `numpy/streams.py` defines how words become numbers;
+`cuda/streams.cu` computes the same bits.
 """
 
 from __future__ import annotations
 
-DRAW, SPLIT, FOLD_IN = range(3)  # lanes: of draws, and of the keys that `split` and `fold_in` derive
+DRAW, SPLIT, FOLD_IN = range(3)  # lanes: for draws, and for the keys that `split` and `fold_in` derive

@@ -14,7 +14,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import core
-from minigrad.backends.cuda.codegen import kernel
+from minigrad.backends.cuda.codegen import kernel_source
 from minigrad.checks import KinkError, check_grads
 from minigrad.program.cpu.schedule import find_regions
 from minigrad.program.gpu.epilogues import fuse_epilogues
@@ -123,7 +123,7 @@ def test_it_is_fused_into_a_generated_kernel(bump, device, to_gpu, agree):
     views = find_views(graph)
     launches = [x for level in lower(fuse(fuse_epilogues(graph, views, DEFAULT), views, DEFAULT)) for x in level]
     assert [type(launch) for launch in launches] == [GeneratedKernel]
-    text = kernel(launches[0].name, launches[0].loops, [np.dtype(float)] * len(launches[0].arguments))
+    text = kernel_source(launches[0].name, launches[0].loops, [np.dtype(float)] * len(launches[0].arguments))
     assert "fabs(" in text and "exp(" in text
     agree(mg.jit(f)(*to_gpu(args)), f(*args))
     slope = mg.grad(lambda x, y: mg.sum(f(x, y)))

@@ -14,15 +14,15 @@ from typing import Any
 from minigrad.backends.backend import Backend, DeviceError
 from minigrad.backends.cuda import convolution, diagnosis, elementwise, failures, indexing, streams, sums
 from minigrad.backends.cuda.fingerprint import make_fingerprint
-from minigrad.backends.cuda.graphs import recorder
+from minigrad.backends.cuda.graphs import make_recorder
 from minigrad.backends.cuda.launch import Kernels
 from minigrad.backends.cuda.namespace import namespace
 
 
 def load() -> Backend:
-    """The CuPy backend, for the GPU that is current now and has just compiled and run two kernels.
+    """The CuPy backend for the current GPU, after two test kernels have compiled and run on it.
 
-    Raises DeviceError, saying what to install or change, where there is none that can.
+    Raises DeviceError, saying what to install or change, if there is no usable GPU.
     """
     wheel = diagnosis.installed_wheel()
     try:
@@ -34,7 +34,7 @@ def load() -> Backend:
     except Exception as error:  # a broken package may raise anything
         raise DeviceError(diagnosis.explain_import(error, wheel)) from None
     backend, runtime = _backend(cupy), cupy.cuda.runtime
-    return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_guard(runtime.getDevice()))
+    return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_make_guard(runtime.getDevice()))
 
 
 def _backend(cupy: Any) -> Backend:
@@ -45,8 +45,8 @@ def _backend(cupy: Any) -> Backend:
     return make_backend(cupy, erf, cupy.cuda.Device().attributes["MultiProcessorCount"], raising)
 
 
-def _guard(home: int) -> Callable[[Any], None]:
-    """A function that refuses arrays of other GPUs than number `home`."""
+def _make_guard(home: int) -> Callable[[Any], None]:
+    """A function that raises DeviceError for arrays on any GPU but number `home`."""
 
     def guard(array: Any) -> None:
         if array.device.id != home:
@@ -67,9 +67,9 @@ def make_backend(
     name: str = "cupy",
     device: str = "cuda",
 ) -> Backend:
-    """The backend of CuPy, or of what stands in for it in tests, on a device with so many multiprocessors.
+    """The backend of CuPy, or of its replacement in tests, on a device with this many multiprocessors (`processors`).
 
-    Within `raising()`, cuSOLVER's failures raise LinAlgError, as NumPy's do; else CuPy does not ask for them.
+    Inside `raising()`, cuSOLVER failures raise LinAlgError, as in NumPy; by default CuPy ignores them.
     """
     kernels = Kernels(cupy, processors)
     return Backend(
@@ -97,8 +97,8 @@ def make_backend(
         address=lambda x: x.data.ptr,
         freeze=lambda x: x.copy() if isinstance(x, cupy.ndarray) else x,  # CuPy has no read-only arrays
         scratch=kernels.scratch,
-        scratch_bytes=lambda: 0,  # scratch is in CuPy's own pool
+        scratch_bytes=lambda: 0,  # scratch comes from CuPy's memory pool
         fingerprint=make_fingerprint(cupy),
         explain=partial(failures.explain, cupy),
-        recorder=recorder(cupy, kernels),
+        recorder=make_recorder(cupy, kernels),
     )

@@ -1,15 +1,15 @@
-"""Chains: elementwise work as one generated kernel.
+"""Code generation: a chain of elementwise operations as one kernel.
 
-A *loop* goes through `count` numbers; thread i does all steps for number i, in registers, and stores at the end. Steps
-refer to each other by their place in the list:
+A *loop* covers `count` elements; thread i does all steps for element i, in registers, and stores results at the end.
+Steps refer to earlier steps by their position in the list:
 
-    Index    another place than i: where a transposed, broadcast or sliced array is read
-    Load     a number from memory
-    Number   the same number in every run
-    Noise    a random number made where it is used, from its key and its position in the stream
-    Apply    a primitive of steps before it
+    Index    an index other than i, to read a transposed, broadcast or sliced array
+    Load     an element in memory
+    Number   a constant
+    Noise    a random number drawn where it is used, from its key and its position in the stream
+    Apply    a primitive applied to earlier steps
 
-A kernel is several loops side by side, each on blocks of its own: all parameters of an optimiser in one launch.
+A kernel holds several loops, each on its own blocks: one launch can update all parameters of an optimiser.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ THREADS = 256  # of a block
 
 
 class Index(NamedTuple):
-    """offset + Σ (at / inner % length)·stride over (inner, length, stride) in `axes`, of an index before it (or i)."""
+    """offset + Σ (at / inner % length)·stride over (inner, length, stride) in `axes`; `at` is an Index step or i."""
 
     at: int | None
     axes: tuple[tuple[int, int, int], ...]
@@ -35,7 +35,7 @@ class Index(NamedTuple):
 
 
 class Load(NamedTuple):
-    """The number at an index (or i) of an argument."""
+    """The element of an argument at an Index step (or i)."""
 
     argument: int
     at: int | None
@@ -43,7 +43,7 @@ class Load(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A number that is the same in every run; without a dtype it takes that of what it meets."""
+    """A constant; without a dtype it takes that of the other operands."""
 
     value: bool | int | float
     dtype: np.dtype | None
@@ -74,7 +74,7 @@ Step = Index | Load | Number | Noise | Apply
 
 
 class Loop(NamedTuple):
-    """What to do for each of `count` numbers, and which steps go to which arguments."""
+    """The steps for each of `count` elements, and the arguments that results are stored in."""
 
     count: int
     steps: tuple[Step, ...]
@@ -82,7 +82,7 @@ class Loop(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """How many blocks of threads it takes."""
+        """How many blocks of threads it needs."""
         return -(-self.count // THREADS)
 
 
@@ -91,7 +91,7 @@ typedef unsigned int word;
 typedef unsigned long long wide;
 typedef long long place;
 
-// A NaN is passed on.
+// NaN propagates.
 template <class real>
 __device__ __forceinline__ real larger(real a, real b) {
     return a >= b || a != a ? a : b;
@@ -103,18 +103,18 @@ __device__ __forceinline__ real smaller(real a, real b) {
 """
 
 
-def kernel(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype]) -> str:
-    """The source of one kernel, whose arguments point to numbers of these dtypes. PRELUDE goes before it."""
+def kernel_source(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype]) -> str:
+    """The source of one kernel, whose arguments point to numbers of these dtypes. PRELUDE must precede it."""
     types = [TYPES.get(dtype, "word") for dtype in arguments]
     given = ", ".join(f"{kind}* p{number}" for number, kind in enumerate(types))
     text, first = [f'extern "C" __global__ void {name}({given}) {{'], 0
     for loop in loops:
-        kind = "place" if _reach(loop) >= 2**31 else "int"
+        kind = "place" if _bound_indices(loop) >= 2**31 else "int"
         text += [
             f"    if (blockIdx.x < {first + loop.blocks}) {{",
             f"        const {kind} i = ({kind})(blockIdx.x - {first}) * {THREADS} + threadIdx.x;",
             f"        if (i >= {loop.count}) return;",
-            *(f"        {_line(number, step, loop.steps, kind)}" for number, step in enumerate(loop.steps)),
+            *(f"        {_statement(number, step, loop.steps, kind)}" for number, step in enumerate(loop.steps)),
             *(f"        p{argument}[i] = v{step};" for step, argument in loop.stores),
             "        return;",
             "    }",
@@ -123,19 +123,19 @@ def kernel(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype]) -> s
     return "\n".join([*text, "}", ""])
 
 
-def _reach(loop: Loop) -> int:
-    """A bound of all indices."""
+def _bound_indices(loop: Loop) -> int:
+    """An upper bound of all indices."""
     ends = [
         step.offset + sum((n - 1) * abs(by) for _, n, by in step.axes) for step in loop.steps if type(step) is Index
     ]
     return max([loop.count, *ends]) + THREADS
 
 
-def _line(number: int, step: Step, steps: Sequence[Step], kind: str) -> str:
-    """The statement of one step."""
+def _statement(number: int, step: Step, steps: Sequence[Step], kind: str) -> str:
+    """The C++ statement of one step."""
     if isinstance(step, Index):
         at = _at(step.at)
-        terms = [_digit(at, inner, length) + (f" * {by}" if by != 1 else "") for inner, length, by in step.axes]
+        terms = [_coordinate(at, inner, length) + (f" * {by}" if by != 1 else "") for inner, length, by in step.axes]
         return f"const {kind} v{number} = {' + '.join([*terms, str(step.offset)])};"
     if isinstance(step, Load):
         return f"const {TYPES[step.dtype]} v{number} = p{step.argument}[{_at(step.at)}];"
@@ -148,16 +148,16 @@ def _line(number: int, step: Step, steps: Sequence[Step], kind: str) -> str:
     within, values = TYPES[step.within], list(step.steps)
     condition = [f"const bool c = v{values.pop(0)}"] if step.formula.selects else []
     operands = [f"const {within} {name} = ({within})v{v}" for name, v in zip("abc", values)]
-    done = re.sub(r"\breal\b", within, step.formula.source(step.within, step.dtype))
-    return f"{TYPES[step.dtype]} v{number}; {{ {'; '.join(condition + operands)}; v{number} = {done}; }}"
+    value = re.sub(r"\breal\b", within, step.formula.source(step.within, step.dtype))
+    return f"{TYPES[step.dtype]} v{number}; {{ {'; '.join(condition + operands)}; v{number} = {value}; }}"
 
 
 def _at(index: int | None) -> str:
     return "i" if index is None else f"v{index}"
 
 
-def _digit(at: str, inner: int, length: int) -> str:
-    """A coordinate."""
+def _coordinate(at: str, inner: int, length: int) -> str:
+    """The coordinate of a flat index along an axis."""
     return f"({at} % {length})" if inner == 1 else f"({at} / {inner} % {length})"
 
 

@@ -1,4 +1,4 @@
-"""Convolutions: products of windows that kernels gather while they read the images (convolution.cu)."""
+"""Convolutions as matrix products, whose kernels gather the windows while they read the images (convolution.cu)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from minigrad.backends.backend import store
 from minigrad.backends.convolution import Pads, out_size
 from minigrad.backends.cuda import epilogue
 from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, blocks_of, ints
-from minigrad.backends.cuda.products import TILES, launch_tiles, splits_of
-from minigrad.backends.cuda.sums import in_parts
+from minigrad.backends.cuda.products import TILES, count_splits, launch_tiles
+from minigrad.backends.cuda.sums import launch_in_parts
 from minigrad.backends.numpy import convolution as twin
 
-FEW = 4  # channels or features: with no more, one thread computes one number
+FEW = 4  # channels or features: up to here, each thread computes one number
 
 
 def conv(
@@ -35,13 +35,13 @@ def conv(
         args = x, w, y, *arguments, *ints(*geometry)
         kernels.launch(f"conv_few_{SUFFIX[dtype]}", (blocks_of(rows * f),), args)
     elif y.size:
-        blocks = TILES[dtype].over(rows, f)
-        splits = splits_of(kernels, dtype, blocks, kh * kw * c)
+        blocks = TILES[dtype].grid(rows, f)
+        splits = count_splits(kernels, dtype, blocks, kh * kw * c)
 
         def launch(to: Array, ending: tuple) -> None:
             launch_tiles(kernels, "conv", dtype, (*blocks, splits), (x, w, to, *ending, *ints(*geometry)))
 
-        in_parts(kernels, launch, splits, y, arguments, (ho, wo, f))
+        launch_in_parts(kernels, launch, splits, y, arguments, (ho, wo, f))
     return store(y, out)
 
 
@@ -61,14 +61,14 @@ def conv_input(
         kernels.launch(f"conv_input_few_{SUFFIX[dtype]}", (blocks_of(x.size),), (d, w, x, *ints(*geometry)))
     elif x.size:
         rows = n * -(-h // sh) * -(-width // sw)  # of the first phase, which has the most
-        blocks = TILES[dtype].over(rows, c)
-        splits = splits_of(kernels, dtype, (*blocks, sh * sw), f * -(-kh // sh) * -(-kw // sw))
+        blocks = TILES[dtype].grid(rows, c)
+        splits = count_splits(kernels, dtype, (*blocks, sh * sw), f * -(-kh // sh) * -(-kw // sw))
         grid = *blocks, splits * sh * sw
 
         def launch(to: Array, ending: tuple) -> None:
             launch_tiles(kernels, "conv_input", dtype, grid, (d, w, to, *ints(*geometry)))
 
-        in_parts(kernels, launch, splits, x, epilogue.arguments(kernels, x), (1, 1, c))
+        launch_in_parts(kernels, launch, splits, x, epilogue.arguments(kernels, x), (1, 1, c))
     return store(x, out)
 
 
@@ -92,19 +92,19 @@ def conv_kernel(
         splits = min(n * ho, 65535, max(1, kernels.splits(4, blocks)))
         start = functools.partial(kernels.launch, f"conv_kernel_few_{SUFFIX[dtype]}")
     else:
-        blocks = TILES[dtype].over(lines, f)
-        splits = splits_of(kernels, dtype, blocks, n * ho * wo)
+        blocks = TILES[dtype].grid(lines, f)
+        splits = count_splits(kernels, dtype, blocks, n * ho * wo)
         start = functools.partial(launch_tiles, kernels, "conv_kernel", dtype)
 
     def launch(to: Array, ending: tuple) -> None:
         start((*blocks, splits), (x, d, to, *ints(*geometry)))
 
-    in_parts(kernels, launch, splits, w, epilogue.arguments(kernels, w), (1, 1, f))
+    launch_in_parts(kernels, launch, splits, w, epilogue.arguments(kernels, w), (1, 1, f))
     return store(w, out)
 
 
 def _geometry(x: Sequence[int], w: Sequence[int], stride: Any, pads: Pads) -> tuple[int, ...]:
-    """The numbers of `struct Geometry` for images and kernels of these shapes."""
+    """The fields of `struct Geometry` for images and kernels of these shapes."""
     out = out_size(x[1:3], w[:2], stride, pads)
     if max(x[0] * math.prod(x[1:3]), x[0] * math.prod(out)) >= 2**31:
         raise ValueError(f"images {tuple(x)} have 2**31 pixels or more: use smaller batches")

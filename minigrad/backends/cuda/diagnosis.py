@@ -1,9 +1,9 @@
-"""Why a GPU cannot be used: one sentence for each reason, which says what to install or change.
+"""Why a GPU cannot be used: one message for each reason, which says what to install or change.
 
 Nothing here imports CuPy: the caller passes the module, or the error that its import raised. The facts behind the
-sentences: a CuPy wheel is built for one major version of CUDA, and runs with every driver for that version or a newer
-one. The compiler (NVRTC) and cuBLAS are packages of their own, the `[ctk]` of our extras, looked for when first needed.
-The compiler of CUDA 13 makes code for GPUs from compute capability 7.5 on, that of CUDA 12 from 5.0 on.
+messages: a CuPy wheel is built for one major version of CUDA, and runs with every driver for that version or a newer
+one. The compiler (NVRTC) and cuBLAS are separate packages (the `[ctk]` of our extras), loaded when first needed. CUDA
+13 compiles for GPUs of compute capability 7.5 or newer, CUDA 12 for 5.0 or newer.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any
 
 from minigrad.backends.backend import DeviceError
 from minigrad.backends.cuda import machine
-from minigrad.backends.cuda.failures import free_memory, is_short
+from minigrad.backends.cuda.failures import free_memory, is_out_of_memory
 from minigrad.backends.memory import reason
 
-OLDEST = 14  # major version of CuPy
+OLDEST = 14  # supported major version of CuPy
 DRIVERS = {12: 525, 13: 580}  # by major version of CUDA, the first NVIDIA driver that runs it
 EITHER = "'.[cuda13]' (NVIDIA drivers from 580 on) or '.[cuda12]' (from 525 on) in minigrad's folder"
-OTHERWISE = "compute on device 'cpu'"
+FALLBACK = "compute on device 'cpu'"
 
-HINTS = {  # by the number of a cudaError
-    3: "a process that was forked after its parent used the GPU cannot use it, so start it by 'spawn'",
-    46: "another process may hold the GPU for itself (nvidia-smi shows it): wait, or choose another GPU",
+HINTS = {  # by cudaError number
+    3: "a process that was forked after its parent used the GPU cannot use it: start processes by 'spawn'",
+    46: "another process may have exclusive use of the GPU (nvidia-smi shows it): wait, or choose another GPU",
     802: "machines with NVSwitch need the service nvidia-fabricmanager: start it",
-    803: "the driver was updated while it ran: restart the machine",
-    804: "the CUDA libraries are newer than the driver allows on this GPU: take cuda-compat off LD_LIBRARY_PATH",
+    803: "the driver was updated while it was loaded: restart the machine",
+    804: "the CUDA libraries are newer than the driver allows on this GPU: remove cuda-compat from LD_LIBRARY_PATH",
 }
-UNKNOWN = "if nvidia-smi fails too, restart the machine or install the driver again"
+UNKNOWN = "if nvidia-smi fails too, restart the machine or reinstall the driver"
 
 
 def installed_wheel() -> str:
-    """The CuPy package installed, "cupy-cuda13x 14.2.0"; "" for none. Raises DeviceError for more than one."""
+    """The installed CuPy package, "cupy-cuda13x 14.2.0"; "" if there is none. Raises DeviceError for more than one."""
     found = machine.wheels()
     if len(found) > 1:
         raise DeviceError(
@@ -43,10 +43,10 @@ def installed_wheel() -> str:
 
 
 def explain_import(error: Exception, wheel: str) -> str:
-    """What is wrong with a CuPy that cannot be imported, or that raises when it is asked about the GPU."""
+    """The message for a CuPy that cannot be imported, or that raises when it is asked about the GPU."""
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy" and not wheel:
         driver = machine.driver_version()
-        seen = f"the NVIDIA driver here is {driver}" if driver else "no NVIDIA driver is seen here"
+        seen = f"the NVIDIA driver here is {driver}" if driver else "no NVIDIA driver was found"
         return f"no CuPy here: install it with pip install {EITHER}; {seen}"
     return (
         f"{wheel or 'CuPy'} is installed but broken ({reason(error)}): pip uninstall -y {_name(wheel)}, "
@@ -55,7 +55,7 @@ def explain_import(error: Exception, wheel: str) -> str:
 
 
 def check(cupy: Any, wheel: str) -> None:
-    """Raises DeviceError unless this CuPy, the driver, the CUDA libraries and the GPU go together."""
+    """Raises DeviceError unless this CuPy, the driver, the CUDA libraries and the GPU work together."""
     version = getattr(cupy, "__version__", None)
     if version is None or not version[:1].isdigit():
         place = getattr(cupy, "__file__", None) or next(iter(getattr(cupy, "__path__", ())), "something else")
@@ -64,7 +64,7 @@ def check(cupy: Any, wheel: str) -> None:
     if int(version.split(".")[0]) < OLDEST:
         raise DeviceError(f"{wheel} is too old, it must be {OLDEST} or newer: pip install --upgrade {_extra(wheel)}")
     if getattr(cupy.cuda.runtime, "is_hip", False):
-        raise DeviceError(f"{wheel} is for AMD's GPUs, and minigrad knows only NVIDIA's: {OTHERWISE}")
+        raise DeviceError(f"{wheel} is for AMD GPUs, and minigrad supports only NVIDIA's: {FALLBACK}")
     _check_driver(cupy, wheel)
     _check_libraries(cupy, wheel)
     _check_age(cupy, wheel)
@@ -88,40 +88,40 @@ def _check_driver(cupy: Any, wheel: str) -> None:
     if status == 100:
         raise DeviceError(
             f"the NVIDIA driver (CUDA {machine.version_text(machine.driver_cuda(cupy))}) finds no GPU here: a "
-            f"container must be started with one (docker run --gpus all); where there is none, {OTHERWISE}"
+            f"container must be started with one (docker run --gpus all); on a machine without one, {FALLBACK}"
         )
     if status:
         raise DeviceError(f"CUDA does not start ({said}): {HINTS.get(status, UNKNOWN)}")
 
 
 def _explain_driver(driver: int, needed: int, wheel: str) -> str:
-    """What is wrong with a driver for CUDA `driver` where CUDA `needed` is asked for."""
+    """The message for a driver that supports CUDA `driver`, where CUDA `needed` is required."""
     seen, first = machine.driver_version(), DRIVERS.get(needed, "for it")
     if driver == 0 and seen:
         return (
-            f"the NVIDIA driver {seen} runs on this machine, but its library libcuda.so.1 is not to be found: start "
+            f"the NVIDIA driver {seen} runs on this machine, but its library libcuda.so.1 was not found: start "
             "the container with the GPU (docker run --gpus all), or install the driver's libraries"
         )
     if driver == 0:
         return (
             f"no NVIDIA driver here, and {wheel} needs one, version {first} or newer: install it (a container has it "
-            f"from its host, docker run --gpus all); without an NVIDIA GPU, {OTHERWISE}"
+            f"from its host, docker run --gpus all); without an NVIDIA GPU, {FALLBACK}"
         )
     here = f"{seen}, for CUDA {machine.version_text(driver)}" if seen else f"for CUDA {machine.version_text(driver)}"
     other = f", or pip uninstall -y {_name(wheel)} and pip install {_extra('cuda12')}, which runs with this driver"
     return (
         f"the NVIDIA driver here ({here}) is too old: {wheel} needs one for CUDA {needed}, version {first} or newer: "
-        "update it" + (other if needed > 12 and driver >= 12000 else f", or {OTHERWISE}")
+        "update it" + (other if needed > 12 and driver >= 12000 else f", or {FALLBACK}")
     )
 
 
 def _check_libraries(cupy: Any, wheel: str) -> None:
-    """CuPy looks for these only when it needs them."""
+    """Load the compiler and cuBLAS, which CuPy loads only when it needs them."""
     try:
         cupy.cuda.nvrtc.getVersion()
         _ = cupy.cuda.cublas
     except Exception as error:
-        said = reason(error).split(": No such file")[0]  # which names each place where it was looked for
+        said = reason(error).split(": No such file")[0]  # without the list of places searched
         raise DeviceError(f"{wheel} lacks a CUDA library ({said}): pip install {_extra(wheel)}") from None
 
 
@@ -131,10 +131,10 @@ def _check_age(cupy: Any, wheel: str) -> None:
     if capability >= oldest:
         return
     cuda = machine.wheel_cuda(cupy)
-    other = f"pip uninstall -y {_name(wheel)}, then pip install {_extra('cuda12')}, for 5.0 and newer; or {OTHERWISE}"
+    other = f"pip uninstall -y {_name(wheel)}, then pip install {_extra('cuda12')}, for 5.0 and newer; or {FALLBACK}"
     raise DeviceError(
         f"the GPU {name} has compute capability {capability[0]}.{capability[1]} and CUDA {cuda} needs "
-        f"{oldest[0]}.{oldest[1]} or newer: {other if cuda > 12 and capability >= (5, 0) else OTHERWISE}"
+        f"{oldest[0]}.{oldest[1]} or newer: {other if cuda > 12 and capability >= (5, 0) else FALLBACK}"
     )
 
 
@@ -143,16 +143,16 @@ def _check_kernels(cupy: Any, wheel: str) -> None:
     try:
         total = float(cupy.arange(5, dtype="float32").sum())
     except Exception as error:
-        if is_short(error):
+        if is_out_of_memory(error):
             free = free_memory(cupy)
             raise DeviceError(
-                f"no memory is left on the GPU{free and f', {free}'}: other processes hold it (nvidia-smi lists them), "
-                "so wait, or choose another GPU with CUDA_VISIBLE_DEVICES"
+                f"no memory is left on the GPU{free and f', {free}'}: other processes hold it (nvidia-smi lists them); "
+                "wait, or choose another GPU with CUDA_VISIBLE_DEVICES"
             ) from None
         hint = HINTS.get(getattr(error, "status", -1), f"pip install --force-reinstall {_extra(wheel)}")
         raise DeviceError(f"kernels do not compile and run on the GPU ({reason(error)}): {hint}") from None
     if total != 10.0:
-        raise DeviceError(f"the GPU says that 0 + 1 + 2 + 3 + 4 = {total:g}: {OTHERWISE}, and have the GPU looked at")
+        raise DeviceError(f"the GPU computes 0 + 1 + 2 + 3 + 4 = {total:g}: {FALLBACK}, and have the GPU checked")
 
 
 def _name(wheel: str) -> str:
@@ -160,6 +160,6 @@ def _name(wheel: str) -> str:
 
 
 def _extra(wheel: str) -> str:
-    """What to install in place of a wheel."""
+    """The pip requirement that replaces a wheel."""
     found = [cuda for cuda in DRIVERS if f"cuda{cuda}" in wheel]
     return f"'.[cuda{found[0]}]' in minigrad's folder" if found else EITHER

@@ -1,4 +1,4 @@
-"""What happens to the result of a product or a sum before it is stored: + bias, ReLU, depth-to-space (epilogue.cu)."""
+"""Epilogues, applied to a product or a sum before it is stored: + bias, ReLU, depth-to-space (epilogue.cu)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from minigrad.backends.cuda.launch import Array, Kernels
 
 
 def arguments(
-    kernels: Kernels, anything: Array, bias: Array | None = None, relu: bool = False, factor: int = 1
+    kernels: Kernels, placeholder: Array, bias: Array | None = None, relu: bool = False, factor: int = 1
 ) -> tuple[Array, np.int32, np.int32, np.int32]:
-    """Arguments of a kernel that stand for an epilogue. `anything` is an array to pass where there is no bias."""
-    array = kernels.xp.ascontiguousarray(bias) if bias is not None else anything
+    """The kernel arguments that describe an epilogue. `placeholder` is any array, passed if there is no bias."""
+    array = kernels.xp.ascontiguousarray(bias) if bias is not None else placeholder
     return array, np.int32(bias is not None), np.int32(relu), np.int32(factor)

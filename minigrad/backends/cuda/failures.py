@@ -1,4 +1,4 @@
-"""What to say when an operation on a GPU fails: its memory is short, or the GPU itself no longer works."""
+"""Messages for failed GPU operations: out of memory, or a GPU that no longer works."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from typing import Any
 from minigrad.backends.backend import DeviceError, OutOfMemoryError
 from minigrad.backends.memory import amount, out_of_memory, reason
 
-OURS = ("cupy", "cupy_backends")  # the packages whose errors are about a GPU
-WORDS = ("out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED")  # about memory, in errors that are no MemoryError
+PACKAGES = ("cupy", "cupy_backends")  # whose errors are about a GPU
+PHRASES = ("out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED")  # in out-of-memory errors that are not MemoryErrors
 
 
 def explain(cupy: Any, error: BaseException, doing: str) -> OutOfMemoryError | DeviceError | None:
-    """What an error of CuPy means, for something done; None for errors of others and about something else."""
-    if type(error).__module__.split(".")[0] not in OURS:
+    """The error to raise instead of one of CuPy's while `doing` something; None for errors about other things."""
+    if type(error).__module__.split(".")[0] not in PACKAGES:
         return None
-    if is_short(error):
+    if is_out_of_memory(error):
         asked = _number(r"allocating ([\d,]+) bytes", error)
         limit = _number(r"limit set to: ([\d,]+) bytes", error)
         what = f"asked for {amount(asked)}" if asked else reason(error)
         return out_of_memory(
             doing, "on the GPU", what, free_memory(cupy), f"CuPy may take {amount(limit)}" if limit else ""
         )
-    return DeviceError(f"{doing}: {error}; the GPU failed, start anew") if isinstance(error, RuntimeError) else None
+    if isinstance(error, RuntimeError):
+        return DeviceError(f"{doing}: {error}; the GPU failed, restart the process")
+    return None
 
 
-def is_short(error: BaseException) -> bool:
-    """Whether an error of CuPy says that memory is short."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in WORDS)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of CuPy says that the GPU is out of memory."""
+    return isinstance(error, MemoryError) or any(phrase in str(error) for phrase in PHRASES)
 
 
 def free_memory(cupy: Any) -> str:
-    """How much of the GPU's memory is free, or nothing where it does not say."""
+    """How much of the GPU's memory is free, as text; empty if CUDA does not say."""
     try:
         free, total = cupy.cuda.runtime.memGetInfo()
-    except Exception:  # this may be just what fails
+    except Exception:  # the GPU may have failed
         return ""
     return f"{amount(free)} of {amount(total)} free"
 

@@ -1,7 +1,7 @@
 """CUDA graphs: work that is recorded once and then launched as a whole.
 
-A graph can hold all that programs launch. CUDA would record its BLAS library too, but CuPy does not let us
-(cupy#6290), so products in a graph are those of products.cu.
+A graph can hold everything that programs launch except cuBLAS calls, which CUDA could record but CuPy does not allow
+(cupy#6290). So matrix products in a graph are those of products.cu.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Any
 from minigrad.backends.backend import Recorder
 from minigrad.backends.cuda import products
 from minigrad.backends.cuda.codegen import PRELUDE, THREADS
-from minigrad.backends.cuda.launch import OPTIONS, Kernels, source
+from minigrad.backends.cuda.launch import OPTIONS, Kernels, read_source
 
-BRANCHES = 8  # of a graph, side by side
+BRANCHES = 8  # parallel branches of a graph
 
 
-def recorder(cupy: Any, kernels: Kernels) -> Recorder:
-    """What CuPy needs to record programs."""
-    streams: list[Any] = []  # on which work is recorded, by one thread at a time
+def make_recorder(cupy: Any, kernels: Kernels) -> Recorder:
+    """The recorder of a GPU, which records programs as CUDA graphs."""
+    streams: list[Any] = []  # for recording, by one thread at a time
     recording = threading.Lock()
 
     def record(levels: Sequence[Sequence[Callable[[], None]]]) -> tuple[Callable[[], None], int]:
-        kept, events, pool = [], [], cupy.get_default_memory_pool()  # another allocator may be one that gets recorded
+        kept, events, pool = [], [], cupy.get_default_memory_pool()  # calls of other allocators may get recorded
 
         def memory(size: int) -> Any:
-            """Memory reserved as long as the graph may be launched, also from branches that run at the same time."""
+            """Memory that stays reserved as long as the graph exists, so that parallel branches never share it."""
             kept.append(pool.malloc(size))
             return kept[-1]
 
@@ -40,7 +40,7 @@ def recorder(cupy: Any, kernels: Kernels) -> Recorder:
                 streams[0].begin_capture()
                 try:
                     for level in levels:
-                        events += _side_by_side(cupy, level, streams)
+                        events += _record_level(cupy, level, streams)
                     graph = streams[0].end_capture()
                 except BaseException:
                     with suppress(Exception):  # the error that broke the recording is the one to report
@@ -48,15 +48,15 @@ def recorder(cupy: Any, kernels: Kernels) -> Recorder:
                     streams.clear()
                     raise
 
-        recorded = graph, kept  # which lives as long
+        recorded = graph, kept  # the memory lives as long as the graph
         return lambda: recorded[0].launch(cupy.cuda.get_current_stream()), sum(pointer.mem.size for pointer in kept)
 
     return Recorder(partial(products.matmul, kernels), partial(_compile, cupy), record)
 
 
 def _compile(cupy: Any, text: str) -> Callable:
-    """A function that launches the generated kernels of a source: launch(name, blocks, arrays)."""
-    streams = source("streams.cu") if "_at<" in text else ""  # for noise
+    """Compile generated kernels. Returns launch(name, blocks, arrays)."""
+    streams = read_source("streams.cu") if "_at<" in text else ""  # for noise
     module = cupy.RawModule(code=streams + PRELUDE + text, options=OPTIONS)
     functions: dict[str, Callable] = {}
 
@@ -70,7 +70,7 @@ def _compile(cupy: Any, text: str) -> Callable:
 
 @contextmanager
 def _no_garbage_collection():
-    """Within, no memory, graph or module is freed, which would break the recording."""
+    """Inside, the garbage collector frees no memory, graph or module, which would break the recording."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -80,8 +80,8 @@ def _no_garbage_collection():
             gc.enable()
 
 
-def _side_by_side(cupy: Any, level: Sequence[Callable[[], None]], streams: Sequence[Any]) -> list[Any]:
-    """Calls the functions on streams, of which the first is current: it waits for the others. Returns the events."""
+def _record_level(cupy: Any, level: Sequence[Callable[[], None]], streams: Sequence[Any]) -> list[Any]:
+    """Call functions on parallel streams. The first stream, which is current, waits for the others. Returns events."""
     (stream, *others), new = streams[: len(level)], partial(cupy.cuda.Event, disable_timing=True)
     begun, ended = stream.record(new()) if others else None, []
     for number, other in enumerate(others, 1):

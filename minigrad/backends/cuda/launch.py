@@ -1,6 +1,6 @@
-"""Compiling and launching the kernels of the .cu files here: on how many blocks, with what memory.
+"""Compiles and launches the kernels of the .cu files in this folder.
 
-What each of them computes is said by its twin for NumPy, in the file of the same name in `backends/numpy/`.
+Each kernel has a twin in NumPy, in the file of the same name in `backends/numpy/`, which says what it computes.
 """
 
 from __future__ import annotations
@@ -17,29 +17,28 @@ Array = Any
 FILES = "streams.cu", "epilogue.cu", "sums.cu", "products.cu", "convolution.cu"  # each uses what those before it define
 OPTIONS = ("-std=c++17",)
 SUFFIX = {np.dtype(np.float32): "f32", np.dtype(np.float64): "f64"}  # the dtypes that kernels are compiled for
-THREADS = 256  # of a block that computes no tile of a product
+THREADS = 256  # of a block, unless it computes a tile of a product
 
 
-def source(*names: str) -> str:
-    """CUDA C++ of the files in this folder, one after the other."""
+def read_source(*names: str) -> str:
+    """The CUDA C++ of these files of this folder, concatenated."""
     return "\n".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
 
 
 def blocks_of(count: int) -> int:
-    """How many blocks have a thread for each of `count` numbers."""
+    """How many blocks give each of `count` numbers a thread."""
     return -(-count // THREADS)
 
 
 def ints(*values: int) -> tuple[np.int32, ...]:
-    """Arguments of a kernel that are ints."""
+    """The values as int arguments of a kernel."""
     return tuple(map(np.int32, values))
 
 
 class Kernels:
-    """The compiled kernels of a device with so many multiprocessors, and its array namespace `xp`: CuPy, or what stands
-    in for it.
+    """The compiled kernels of a device with this many multiprocessors (`processors`). `xp` is CuPy or its replacement.
 
-    `xp`, `scratch` and `block_bytes` are what `numpy.convolution` needs, for dtypes without a kernel.
+    `numpy.convolution` uses `xp`, `scratch` and `block_bytes`, for dtypes without a kernel.
     """
 
     block_bytes = 1 << 28
@@ -50,10 +49,10 @@ class Kernels:
 
     @cached_property
     def _module(self) -> Any:
-        return self.xp.RawModule(code=source(*FILES), options=OPTIONS)
+        return self.xp.RawModule(code=read_source(*FILES), options=OPTIONS)
 
     def launch(self, name: str, grid: Sequence[int], args: Sequence[Any], threads: int = THREADS) -> None:
-        """Start a kernel on a grid of blocks of so many threads. Raises ValueError for a grid beyond CUDA's limits."""
+        """Launch a kernel on a grid of blocks of `threads` each. Raises ValueError for a grid beyond CUDA's limits."""
         grid = (*grid, 1, 1)[:3]
         if max(grid[1:]) > 65535 or grid[0] >= 2**31:
             raise ValueError(
@@ -64,24 +63,24 @@ class Kernels:
         self.functions[name](grid, (threads, 1, 1), tuple(args))
 
     def splits(self, each: int, blocks: Sequence[int]) -> int:
-        """Over how many times as many blocks to divide work, so that every multiprocessor has `each`."""
+        """The factor by which to multiply the number of blocks so that every multiprocessor gets `each` of them."""
         return each * self.processors // math.prod(blocks)
 
     # Memory
 
     @cached_property
     def zero(self) -> Array:
-        """One int64 on the device, which is 0 and stays so."""
+        """One int64 zero on the device, which is never written to."""
         return self.xp.zeros(1, np.int64)
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array with any content. CuPy's own pool keeps the memory."""
+        """An uninitialised array from CuPy's memory pool."""
         return self.xp.empty(shape, dtype)
 
     def result(self, shape: Any, dtype: np.dtype, out: Array | None) -> Array:
-        """Where a kernel writes: `out` if it is contiguous, else new memory."""
+        """The array that a kernel writes to: `out` if it is contiguous, otherwise a new one."""
         return out if out is not None and out.flags.c_contiguous else self.xp.empty(shape, dtype)
 
     def operand(self, x: Array, dtype: np.dtype) -> Array:
-        """x as a kernel reads it: contiguous, of this dtype."""
+        """x in the form that kernels read: contiguous, of this dtype."""
         return self.xp.ascontiguousarray(x, dtype)

@@ -1,4 +1,4 @@
-"""What this machine has of NVIDIA and CuPy, as far as can be seen without importing CuPy, or with it given."""
+"""The CuPy packages, NVIDIA driver and GPUs of this machine. Functions that need CuPy take the module."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-WHEEL = re.compile(r"(amd-)?cupy(-(cuda|rocm).*)?")  # CuPy itself, and no package that builds on it
+WHEEL = re.compile(r"(amd-)?cupy(-(cuda|rocm).*)?")  # CuPy itself, not packages built on it
 KERNEL_MODULE = Path("/proc/driver/nvidia/version")
 
 
 def wheels() -> dict[str, str]:
-    """The versions of the CuPy packages installed, by name: {"cupy-cuda13x": "14.2.0"}."""
+    """The versions of the installed CuPy packages, by name: {"cupy-cuda13x": "14.2.0"}."""
     found = {(d.name or "").lower(): d.version for d in metadata.distributions()}
     return {name: found[name] for name in sorted(found) if WHEEL.fullmatch(name)}
 
 
 def driver_version() -> str | None:
-    """NVIDIA's own number for the driver that Linux has loaded, "580.65.06"; None where that cannot be seen."""
+    """The version of the NVIDIA driver that Linux has loaded, "580.65.06"; None if it cannot be read."""
     try:
         found = re.search(r"\s(\d{3,}\.\d+(\.\d+)?)\s", KERNEL_MODULE.read_text(encoding="utf-8", errors="replace"))
     except OSError:
@@ -27,7 +27,7 @@ def driver_version() -> str | None:
 
 
 def driver_cuda(cupy: Any) -> int:
-    """The newest CUDA that the driver runs, 13020 for 13.2; 0 where there is no driver."""
+    """The newest CUDA version that the driver supports, 13020 for 13.2; 0 if there is no driver."""
     try:
         return int(cupy.cuda.runtime.driverGetVersion())
     except Exception:
@@ -40,7 +40,7 @@ def wheel_cuda(cupy: Any) -> int:
 
 
 def version_text(version: int) -> str:
-    """13020 is "13.2"."""
+    """A CUDA version number as text: "13.2" for 13020."""
     return f"{version // 1000}.{version % 1000 // 10}"
 
 

@@ -1,4 +1,4 @@
-"""The array namespace of a GPU: CuPy's names, but for those that do something else than NumPy's (in CuPy 14.2)."""
+"""The array namespace of a GPU: CuPy, with replacements for functions that differ from NumPy's (in CuPy 14.2)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from minigrad.backends.backend import store
 
 
 def namespace(cupy: Any, raising: Callable[[], AbstractContextManager]) -> ModuleType:
-    """CuPy as NumPy is. Within `raising()`, cuSOLVER's failures raise LinAlgError, as NumPy's do."""
+    """CuPy with NumPy's behaviour. Inside `raising()`, cuSOLVER failures raise LinAlgError, as in NumPy."""
 
-    def storing(function):  # `min` refuses `out` (cupy#9032), scans return something else than `out`
+    def support_out(function):  # CuPy's `min` refuses `out` (cupy#9032), and its scans do not return `out`
         return lambda x, axis=None, out=None, **options: store(function(x, axis=axis, **options), out)
 
-    def strict(function):
+    def raise_failures(function):
         def call(*args):
             with raising():
                 return function(*args)
@@ -36,7 +36,7 @@ def namespace(cupy: Any, raising: Callable[[], AbstractContextManager]) -> Modul
             return cupy.clip(x, low, high, out=out)
         return cupy.minimum(cupy.maximum(x, low), high, out=out)
 
-    def concatenate(arrays, axis=0, out=None):  # CuPy's copies addresses from the host, which no graph can record
+    def concatenate(arrays, axis=0, out=None):  # CuPy's copies addresses from the host, which CUDA graphs cannot record
         if out is None:
             return cupy.concatenate(arrays, axis)
         begin = 0
@@ -47,8 +47,8 @@ def namespace(cupy: Any, raising: Callable[[], AbstractContextManager]) -> Modul
 
     xp, linalg = ModuleType("cupy"), ModuleType("cupy.linalg")
     linalg.__dict__.update(vars(cupy.linalg))
-    linalg.inv, linalg.cholesky, linalg.solve = strict(cupy.linalg.inv), strict(cupy.linalg.cholesky), solve
+    linalg.inv, linalg.cholesky, linalg.solve = *map(raise_failures, (cupy.linalg.inv, cupy.linalg.cholesky)), solve
     xp.__dict__.update(vars(cupy))
-    xp.min, xp.cumsum, xp.cumprod = map(storing, (cupy.min, cupy.cumsum, cupy.cumprod))
+    xp.min, xp.cumsum, xp.cumprod = map(support_out, (cupy.min, cupy.cumsum, cupy.cumprod))
     xp.clip, xp.concatenate, xp.linalg = clip, concatenate, linalg
     return xp

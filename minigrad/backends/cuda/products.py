@@ -1,7 +1,7 @@
-"""Matrix products, one tile of the result for each block (products.cu).
+"""Matrix products: each block computes one tile of the result (products.cu).
 
-CUDA graphs can record a BLAS library, but CuPy does not let us (cupy#6290). These can be recorded, and they have an
-epilogue.
+CUDA graphs could record cuBLAS, but CuPy does not allow it (cupy#6290). These products can be recorded, and they have
+an epilogue.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ import numpy as np
 from minigrad.backends.backend import store
 from minigrad.backends.cuda import epilogue
 from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, ints
-from minigrad.backends.cuda.sums import in_parts
+from minigrad.backends.cuda.sums import launch_in_parts
 
-SHORTEST = 64  # numbers of k that are worth a block of their own
+SHORTEST = 64  # length of k that is worth a block of its own
 
 
 class Tile(NamedTuple):
-    """The part of a product that a block of so many threads computes, and how many blocks a multiprocessor runs at
-    once."""
+    """The part of a product that a block of `threads` computes; a multiprocessor runs `blocks` of them at once."""
 
     rows: int
     columns: int
     threads: int
     blocks: int
 
-    def over(self, m: int, n: int) -> tuple[int, int]:
-        """How many cover m × n numbers."""
+    def grid(self, m: int, n: int) -> tuple[int, int]:
+        """How many tiles cover an m × n result, along each axis."""
         return -(-m // self.rows), -(-n // self.columns)
 
 
@@ -55,35 +54,35 @@ def matmul(kernels: Kernels, x1: Array, x2: Array, out: Array | None = None, **e
 
 def _matmul(kernels: Kernels, dtype: np.dtype, x1: Array, x2: Array, y: Array, ending: dict[str, Any]) -> None:
     (m, depth), n = x1.shape, x2.shape[1]
-    (x1, turned1, stride1), (x2, turned2, stride2) = _orient(kernels, dtype, x1), _orient(kernels, dtype, x2)
-    which = ("t" if turned1 else "n") + ("t" if turned2 else "n")
-    blocks = TILES[dtype].over(m, n)
-    grid = *blocks, (splits := splits_of(kernels, dtype, blocks, depth))
+    (x1, transposed1, stride1), (x2, transposed2, stride2) = (_orient(kernels, dtype, x) for x in (x1, x2))
+    which = ("t" if transposed1 else "n") + ("t" if transposed2 else "n")
+    blocks = TILES[dtype].grid(m, n)
+    grid = *blocks, (splits := count_splits(kernels, dtype, blocks, depth))
     sizes = *ints(m, n, depth), np.int64(stride1), np.int64(stride2)
 
     def launch(to: Array, ending: tuple) -> None:
         launch_tiles(kernels, f"matmul_{which}", dtype, grid, (x1, x2, to, *ending[:3], *sizes))
 
-    in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, x1, **ending), (1, 1, n))
+    launch_in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, x1, **ending), (1, 1, n))
 
 
 def _orient(kernels: Kernels, dtype: np.dtype, x: Array) -> tuple[Array, bool, int]:
-    """A matrix of which one axis is contiguous, whether that is the first, and the step along the other."""
+    """x with a contiguous axis (copied if it has none), whether that is the first axis, and the stride of the other."""
     item = dtype.itemsize
     steps = x.strides if x.dtype == dtype else (0, 0)
-    for turned in (False, True):
-        contiguous, other = (0, 1) if turned else (1, 0)
+    for transposed in (False, True):
+        contiguous, other = (0, 1) if transposed else (1, 0)
         if x.shape[contiguous] == 1 or steps[contiguous] == item:
             if steps[other] % item == 0 and steps[other] >= 0 and x.dtype == dtype:
-                return x, turned, steps[other] // item
+                return x, transposed, steps[other] // item
     return kernels.operand(x, dtype), False, x.shape[1]
 
 
 def launch_tiles(kernels: Kernels, name: str, dtype: np.dtype, grid: Sequence[int], args: Sequence[Any]) -> None:
-    """Start a kernel that computes a tile in each block."""
+    """Launch a kernel whose blocks compute one tile each."""
     kernels.launch(f"{name}_{SUFFIX[dtype]}", grid, args, TILES[dtype].threads)
 
 
-def splits_of(kernels: Kernels, dtype: np.dtype, blocks: Sequence[int], depth: int) -> int:
-    """Over how many blocks to divide each sum over k, `depth` long, so that every multiprocessor is busy."""
+def count_splits(kernels: Kernels, dtype: np.dtype, blocks: Sequence[int], depth: int) -> int:
+    """Over how many blocks to split each sum over k, of length `depth`, so that every multiprocessor is busy."""
     return max(1, min(kernels.splits(TILES[dtype].blocks, blocks), depth // SHORTEST))

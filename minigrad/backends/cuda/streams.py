@@ -31,7 +31,7 @@ def _draw(kernels: Kernels, name: str, key: Array, out: Array, offset: int, star
         return
     if isinstance(start, NEUTRAL):
         offset, start = offset + int(start), kernels.zero
-    counters = out.size // (16 // out.dtype.itemsize) + 2  # wherever among a counter's numbers it begins
+    counters = out.size // (16 // out.dtype.itemsize) + 2  # + 2: a draw may begin and end inside a counter
     blocks = max(min(blocks_of(counters), 16 * kernels.processors), blocks_of(-(-counters // 8)))
     key, start = kernels.xp.ascontiguousarray(key), kernels.operand(start, np.int64)
     kernels.launch(name, (blocks,), (key, out, np.uint64(offset), start, np.int64(out.size), np.uint32(lane)))

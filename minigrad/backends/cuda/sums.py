@@ -1,4 +1,4 @@
-"""Sums, in an order that follows from shapes alone (sums.cu): two runs give the same bits."""
+"""Sums, in an order that depends only on shapes (sums.cu), so that two runs give the same bits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from minigrad.backends.backend import store
 from minigrad.backends.cuda import epilogue
 from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, blocks_of, ints
 
-MOST_PARTS = 128  # of a sum without a product: the partial sums are added up one by one
+MOST_PARTS = 128  # of a sum: its partial sums are added one by one
 
 
 def sum(kernels: Kernels, x: Array, axes: tuple[int, ...], out: Array | None = None) -> Array:
     """Twin of numpy.sums.sum: a kernel where the axes are the last ones, CuPy's otherwise."""
     kept = x.ndim - len(axes)
-    if x.dtype == np.float16:  # where 2048 + 1 is 2048
+    if x.dtype == np.float16:  # in which 2048 + 1 is 2048
         return store(kernels.xp.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
     if x.dtype not in SUFFIX or not x.size or not axes or set(axes) != set(range(kept, x.ndim)):
         return kernels.xp.sum(x, axis=axes, out=out)
@@ -30,7 +30,7 @@ def sum(kernels: Kernels, x: Array, axes: tuple[int, ...], out: Array | None = N
     def launch(to: Array, ending: tuple) -> None:
         kernels.launch(name, (rows, splits), (x, to, np.int64(columns)))
 
-    in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, y), (1, 1, rows))
+    launch_in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, y), (1, 1, rows))
     return store(y, out)
 
 
@@ -46,11 +46,15 @@ def column_sums(kernels: Kernels, x: Array, out: Array | None = None) -> Array:
         return store(y, out)
     splits = max(1, min(MOST_PARTS, rows // 64, kernels.splits(4, (-(-count // 32),))))
     ending, last = epilogue.arguments(kernels, y), (1, 1, count)
-    in_parts(kernels, lambda to, ending: _add_up(kernels, x, splits, to, ending, last), splits, y, ending, last)
+
+    def launch(to: Array, ending: tuple) -> None:
+        _add_rows(kernels, x, splits, to, ending, last)
+
+    launch_in_parts(kernels, launch, splits, y, ending, last)
     return store(y, out)
 
 
-def in_parts(
+def launch_in_parts(
     kernels: Kernels,
     launch: Callable[[Array, tuple], None],
     splits: int,
@@ -58,20 +62,20 @@ def in_parts(
     ending: tuple,
     last: Sequence[int],
 ) -> None:
-    """Let `launch(memory, ending)` write y, or so many partial sums of it, which are then added up.
+    """Call `launch(memory, ending)` to write y, or `splits` partial sums of it, which are then added up.
 
-    `ending` are the arguments of the epilogue, `last` the h, w and f by which it tells the numbers of y apart.
+    `ending` holds the arguments of the epilogue, `last` the h, w and f by which it indexes y.
     """
     if splits == 1:
         launch(y, ending)
         return
     partial = kernels.xp.empty((splits, y.size), y.dtype)
     launch(partial, epilogue.arguments(kernels, partial))
-    _add_up(kernels, partial, 1, y, ending, last)
+    _add_rows(kernels, partial, 1, y, ending, last)
 
 
-def _add_up(kernels: Kernels, x: Array, parts: int, y: Array, ending: tuple, last: Sequence[int]) -> None:
-    """The column sums of so many parts of a matrix: several threads for each column where it is long."""
+def _add_rows(kernels: Kernels, x: Array, parts: int, y: Array, ending: tuple, last: Sequence[int]) -> None:
+    """Add up the rows of x in so many parts, with several threads for each column if it is long."""
     rows, columns = x.shape
     each = 8 if rows >= 16 * parts else 1
     sizes = np.int64(rows), np.int64(columns), np.int32(each)

@@ -1,1 +1,1 @@
-"""NumPy on the host: the backend record, and the kernels that NumPy's vocabulary lacks."""
+"""NumPy on the host: the backend record, and the kernels that NumPy lacks."""

@@ -31,7 +31,7 @@ def _random_bits(key: np.ndarray, out: np.ndarray, offset: int = 0, start: Any =
     streams.random_bits(np, key, out.size, _position(offset, start), lane=lane, out=out)
 
 
-def _random(draw: Callable) -> Callable:
+def _make_fill(draw: Callable) -> Callable:
     def fill(key: np.ndarray, out: np.ndarray, offset: int = 0, start: Any = 0) -> None:
         draw(np, key, out.size, out.dtype, _position(offset, start), out=out)
 
@@ -50,8 +50,8 @@ BACKEND = Backend(
     erf=elementwise.erf,
     add_at=indexing.add_at,
     random_bits=_random_bits,
-    random_uniform=_random(streams.random_uniform),
-    random_normal=_random(streams.random_normal),
+    random_uniform=_make_fill(streams.random_uniform),
+    random_normal=_make_fill(streams.random_normal),
     matmul=np.matmul,
     sum=sums.sum,
     column_sums=sums.column_sums,

@@ -1,8 +1,8 @@
-"""Convolutions in NumPy's vocabulary, as matrix products with *columns* (im2col).
+"""Convolutions in NumPy, as matrix products with *columns* (im2col).
 
-Columns are the window under each output pixel, written out as a row of k·k·C numbers. The batch is computed in pieces
-small enough that columns stay in the cache. `ops/conv.py` says what the three convolutions are. `b` is a backend, or
-what has its `xp`, `scratch` and `block_bytes`: on a GPU, dtypes without a kernel are convolved this way too.
+Columns are the windows under the output pixels, each written out as a row of k·k·C numbers. The batch is computed in
+pieces small enough for the columns to stay in the cache. `ops/conv.py` defines the three convolutions. `b` is a backend
+or any object with `xp`, `scratch` and `block_bytes`: a GPU also convolves dtypes without a kernel this way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minigrad.backends.convolution import Pads, out_size
 
 
 class _Windows:
-    """The windows of a padded batch of images, a piece of the batch at a time, in two buffers used over and over."""
+    """The windows of a padded batch of images, one piece of the batch at a time, in two buffers that are reused."""
 
     def __init__(self, b: Any, size: Sequence[int], channels: int, kernel, stride, pads: Pads, dtype: Any, count: int):
         (self.h, self.w), (self.kh, self.kw), (self.sh, self.sw) = size, kernel, stride
@@ -31,7 +31,7 @@ class _Windows:
         self.count = count
 
     def pieces(self):
-        """Slices of the batch."""
+        """The pieces of the batch, as slices."""
         return [slice(i, min(i + self.step, self.count)) for i in range(0, self.count, self.step)]
 
     def rows(self, n: int) -> Any:
@@ -39,25 +39,25 @@ class _Windows:
         return self.columns[:n].reshape(n * self.out[0] * self.out[1], self.kh * self.kw * self.channels)
 
     def taps(self, n: int):
-        """(i, j, the padded pixels that tap (i, j) meets), for n images."""
+        """(i, j, the padded pixels that kernel tap (i, j) is multiplied with), for n images."""
         (ho, wo), sh, sw = self.out, self.sh, self.sw
         for i in range(self.kh):
             for j in range(self.kw):
                 yield i, j, self.padded[:n, i : i + sh * (ho - 1) + 1 : sh, j : j + sw * (wo - 1) + 1 : sw]
 
     def gather(self, x: Any) -> Any:
-        """The columns of some images."""
+        """The columns of the images x."""
         n = len(x)
         self.padded[:n, self.top : self.top + self.h, self.left : self.left + self.w] = x
-        for columns, pixels in self._moves:
+        for columns, pixels in self._copies:
             columns[:n] = pixels[:n]
         return self.rows(n)
 
     @cached_property
-    def _moves(self) -> list[tuple[Any, Any]]:
-        """What to copy where: tap by tap, or, where a tap has several channels, a row of the kernel at a time.
+    def _copies(self) -> list[tuple[Any, Any]]:
+        """(destination, source) of each copy: one for each tap or, with several channels, for each row of the kernel.
 
-        Those are k·C numbers that are contiguous in the image, so that views of them (N, H, W, k·C) overlap.
+        A kernel row is k·C numbers that are contiguous in the image; its source is an overlapping view (N, H, W, k·C).
         """
         if self.channels == 1:
             return [(self.columns[:, :, :, i, j], pixels) for i, j, pixels in self.taps(self.step)]
@@ -91,12 +91,12 @@ def _transpose_kernel(w: Any) -> Any:
     return w[::-1, ::-1].transpose(0, 1, 3, 2).copy()
 
 
-def _full(kernel, pads: Pads) -> Pads:
+def _full_padding(kernel, pads: Pads) -> Pads:
     """The padding of the transposed stride-1 convolution."""
     return tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel, pads, strict=True))
 
 
-def _can_turn(kernel, stride, pads: Pads) -> bool:
+def _transposes_to_conv(kernel, stride, pads: Pads) -> bool:
     """Whether the transposed map is again a stride-1 convolution with non-negative padding."""
     return stride == (1, 1) and all(p < k for k, pair in zip(kernel, pads, strict=True) for p in pair)
 
@@ -107,17 +107,17 @@ def conv(b, x, w, stride, pads, out=None):
     dtype = b.xp.result_type(x, w)
     y = b.xp.empty((len(x), *out_size(x.shape[1:3], (kh, kw), stride, pads), features), dtype) if out is None else out
     if stride == (1, 1) and 4 * features <= channels:
-        return _products_first(b, x, w, pads, y)
+        return _conv_by_shifts(b, x, w, pads, y)
     windows = _Windows(b, x.shape[1:3], channels, (kh, kw), stride, pads, dtype, len(x))
     for piece in windows.pieces():  # (n·H·W, kkC) @ (kkC, F)
         b.xp.matmul(windows.gather(x[piece]), w.reshape(-1, features), out=_as_rows(y[piece]))
     return y
 
 
-def _products_first(b, x, w, pads, y):
-    """(kkF, C) @ (C, n·H·W) first, then every tap's products added where they belong: less to move where F < C.
+def _conv_by_shifts(b, x, w, pads, y):
+    """Multiply first, (kkF, C) @ (C, n·H·W), then add each tap's products, shifted: less memory traffic where F < C.
 
-    Pixels of all images are in a row, so that another tap is a shift along it; what wraps around lies in the padding.
+    The padded pixels of all images form one row, and a tap is a shift along it; sums that wrap around are cut off.
     """
     kh, kw, channels, features = w.shape
     h, width = x.shape[1:3]
@@ -148,8 +148,8 @@ def _products_first(b, x, w, pads, y):
 def conv_input(b, d, w, stride, pads, size, out=None):
     """The transpose of conv in x: from cotangents d of its result to images of `size`."""
     kh, kw, channels, features = w.shape
-    if _can_turn((kh, kw), stride, pads):
-        return conv(b, d, _transpose_kernel(w), (1, 1), _full((kh, kw), pads), out)
+    if _transposes_to_conv((kh, kw), stride, pads):
+        return conv(b, d, _transpose_kernel(w), (1, 1), _full_padding((kh, kw), pads), out)
     dtype = b.xp.result_type(d, w)
     x = b.xp.empty((len(d), *size, channels), dtype) if out is None else out
     windows = _Windows(b, size, channels, (kh, kw), stride, pads, dtype, len(d))
@@ -165,10 +165,10 @@ def conv_kernel(b, x, d, stride, pads, kernel, out=None):
     """The transpose of conv in w: from images x and cotangents d to a kernel of this height and width."""
     channels, features, dtype = x.shape[-1], d.shape[-1], b.xp.result_type(x, d)
     x, d = b.xp.ascontiguousarray(x), b.xp.ascontiguousarray(d)
-    if features < channels and _can_turn(kernel, stride, pads):
-        windows = _Windows(b, d.shape[1:3], features, kernel, (1, 1), _full(kernel, pads), dtype, len(x))
+    if features < channels and _transposes_to_conv(kernel, stride, pads):
+        windows = _Windows(b, d.shape[1:3], features, kernel, (1, 1), _full_padding(kernel, pads), dtype, len(x))
         total = b.xp.zeros((channels, kernel[0] * kernel[1] * features), dtype)
-        for piece in windows.pieces():  # (C, n·H·W) @ (n·H·W, kkF), windows of the thinner operand
+        for piece in windows.pieces():  # (C, n·H·W) @ (n·H·W, kkF), windows of the operand with fewer channels
             total += _as_rows(x[piece]).T @ windows.gather(d[piece])
         total = total.reshape(channels, *kernel, features)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
     else:

@@ -1,4 +1,4 @@
-"""Fingerprints: has an array changed since?"""
+"""Fingerprints: hashes that show whether an array has changed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ WEIGHTS = np.random.Generator(np.random.PCG64(0)).integers(1, 2**63, WORDS, dtyp
 
 
 def fingerprint(x: np.ndarray) -> int:
-    """Σᵢⱼ w[i,j]·a[j]·b[i] mod 2⁶⁴ of the 32-bit words w of an array, in blocks, with fixed random odd a and b.
+    """Σᵢⱼ w[i,j]·a[j]·b[i] mod 2⁶⁴ over the 32-bit words w of an array, in blocks i, with fixed random odd a and b.
 
-    One changed word always shows: its difference, times odd numbers, is not 0 mod 2⁶⁴. Several changes cancel with a
-    chance of about 2⁻³³ or less, also when only the top bits of words change (signs): words fill half of the 64 bits.
+    Changing one word always changes the sum: its difference times odd numbers is not 0 mod 2⁶⁴. Several changes cancel
+    with probability 2⁻³³ or less, even if only top bits (signs) change, because words fill half of the 64 bits.
     """
-    once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in x.strides)  # a broadcast axis, once
+    once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in x.strides)  # read broadcast axes once
     x = x[once].T if x.flags.f_contiguous else np.ascontiguousarray(x[once])
     raw = x.reshape(-1).view(np.uint8)
     words = raw[: len(raw) // 4 * 4].view(np.uint32)

@@ -1,4 +1,4 @@
-"""Scratch memory of the host: kept by each thread under names, so that the system hands out its pages once."""
+"""Scratch memory of the host: each thread keeps arrays by name, so that the system allocates their pages only once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-LINE = 64  # bytes of a cache line: memory is faster from its beginning on
+LINE = 64  # bytes of a cache line: arrays that start on one are faster
 _kept = threading.local()
-_everywhere: weakref.WeakValueDictionary = weakref.WeakValueDictionary()  # what all threads keep, by id
+_everywhere: weakref.WeakValueDictionary = weakref.WeakValueDictionary()  # scratch of all threads, by id
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array with any content, in memory that this thread keeps under a name and gets again when it asks again."""
+    """An uninitialised array in memory that this thread keeps under a name and reuses for the next one of that name."""
     size, dtype = math.prod(shape), np.dtype(dtype)
     found = getattr(_kept, name, None)
     if found is None or found.size < size * dtype.itemsize:
@@ -27,10 +27,10 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def scratch_bytes() -> int:
-    """Bytes that the scratch memory of all threads takes."""
+    """Bytes of scratch memory, of all threads."""
     return sum(array.nbytes for array in list(_everywhere.values()))
 
 
 def address(x: np.ndarray) -> int:
-    """Where the first element of an array is."""
+    """The address of an array's first element."""
     return x.__array_interface__["data"][0]

@@ -1,9 +1,9 @@
-"""Random streams in NumPy: words by Philox, and uniform and normal numbers of them (`backends/streams.py` says which).
+"""Random streams in NumPy: Philox words, and the uniform and normal numbers made from them (see `backends/streams.py`).
 
 The code is written against an array namespace `xp`, NumPy or CuPy, and needs a little-endian machine. It uses integer
-operations and IEEE +, −, ×, √, one array operation at a time, in one order. Nothing is contracted or reordered, ln and
-cos are our own polynomials, and no intermediate number is subnormal (some devices flush those to zero): that is why two
-devices give the same bits.
+operations and IEEE +, −, ×, √, one array operation at a time, in a fixed order. No operations are fused or reordered,
+ln and cos are our own polynomials, and no intermediate number is subnormal (some devices flush those to zero). That is
+why two devices give the same bits.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import numpy as np
 from minigrad.backends.streams import DRAW
 
 Array = Any  # of the namespace `xp`
-Numbers = Callable[[Array, Array], Array]  # (words, scratch) -> as many bytes of numbers as there are of words
+Numbers = Callable[[Array, Array], Array]  # (words, scratch) -> numbers with as many bytes as the words
 
-BLOCK = 16384  # counters worked on at once: the fastest where a core has 1 MiB of second-level cache
-ROWS = 9  # rows of scratch, of 8 bytes a counter: two 32-bit numbers, or one of 64 bits
+BLOCK = 16384  # counters in a block: fastest on cores with 1 MiB of L2 cache
+ROWS = 9  # rows of scratch, of 8 bytes per counter: two 32-bit numbers, or one of 64 bits
 LOW = 0xFFFFFFFF  # the low half of a 64-bit lane
 
 
 def philox(xp: ModuleType, key: Array, c0: Array, c1: Array, c2: Array, c3: Array, scratch: Array = None) -> Array:
-    """Philox4x32-10 of n counters: uint32 (4n,), four words a counter.
+    """Philox4x32-10 of n counters: uint32 (4n,), four words per counter.
 
     `key` is uint32 (2,), `c0` uint64 (n,) of numbers below 2³², the other counter words likewise or one number each.
-    `scratch`, uint64 (ROWS, n), is overwritten and holds the answer in its last two rows. One round is
+    `scratch`, uint64 (ROWS, n), is overwritten and holds the result in its last two rows. One round is
 
         hi0:lo0 = 0xD2511F53·c0    hi1:lo1 = 0xCD9E8D57·c2    (c0, c1, c2, c3) ← (hi1^c1^k0, lo1, hi0^c3^k1, lo0)
 
-    and from round to round k0 += 0x9E3779B9, k1 += 0xBB67AE85. Words live in the low halves of 64-bit lanes: the even
-    ones clean, the odd ones below what their product left in the high half.
+    and from round to round k0 += 0x9E3779B9, k1 += 0xBB67AE85. Words are the low halves of 64-bit integers. The high
+    halves of the even words are zero; those of the odd words hold the rest of their product.
     """
     n = c0.size
     scratch = xp.empty((ROWS, n), xp.uint64) if scratch is None else scratch
@@ -59,11 +59,11 @@ def philox(xp: ModuleType, key: Array, c0: Array, c1: Array, c2: Array, c3: Arra
 def _draw(xp: ModuleType, key: Array, out: Array, offset: int, block: int, lane: int, numbers_of: Numbers) -> Array:
     """Fill `out` with numbers offset, offset + 1, … of a stream, in blocks of equal length.
 
-    The first counter may begin before `offset` and the last block run past the end; what is over is dropped.
+    The first counter may begin before `offset` and the last block may run past the end; surplus numbers are dropped.
     """
     if out.size == 0:
         return out
-    each, end = 16 // out.itemsize, offset + out.size  # numbers a counter; the position after the last
+    each, end = 16 // out.itemsize, offset + out.size  # numbers per counter; the position after the last number
     first, last = offset // each, -(-end // each)
     blocks = -(-(last - first) // block)
     n = -(-(last - first) // blocks)
@@ -77,7 +77,7 @@ def _draw(xp: ModuleType, key: Array, out: Array, offset: int, block: int, lane:
     return out
 
 
-def _room(xp: ModuleType, size: int, dtype: Any, out: Array | None) -> Array:
+def _output(xp: ModuleType, size: int, dtype: Any, out: Array | None) -> Array:
     return xp.empty(size, dtype) if out is None else out
 
 
@@ -86,15 +86,15 @@ def random_bits(
 ) -> Array:
     """Words offset … offset + size of the stream of `key`: uint32 (size,).
 
-    Any `offset` up to 2⁶² will do, and a draw equals the slice of every longer one; the two functions below likewise.
-    `block` is how many counters are worked on at once: what a cache holds, or on a GPU what memory holds. It changes
-    the speed and never the numbers. `out`, where it is given, is filled and returned.
+    `offset` may be up to 2⁶², and a draw equals the same slice of every longer draw; both hold for the two functions
+    below too. `block` is the number of counters computed at once: as many as fit in cache, or in memory on a GPU. It
+    affects the speed, never the numbers. `out`, if given, is filled and returned.
     """
-    return _draw(xp, key, _room(xp, size, xp.uint32, out), offset, block, lane, lambda words, scratch: words)
+    return _draw(xp, key, _output(xp, size, xp.uint32, out), offset, block, lane, lambda words, scratch: words)
 
 
 class Format(NamedTuple):
-    """A floating-point format, and two polynomials for it: coefficients from the constant on."""
+    """A floating-point format and two polynomials for it, given by their coefficients, the constant first."""
 
     real: type
     signed: type
@@ -106,8 +106,8 @@ class Format(NamedTuple):
     sine: tuple[float, ...]  # (sin(xπ/2)/x − 1) / t  for  |x| ≤ 1 and t = 1 − x², in t
 
 
-# Fitted to the relative error of ln(1 + f) and of the sine by least squares at Chebyshev nodes, six a coefficient, in
-# 50 digits (mpmath). Coefficients were rounded one after another from the constant on, the rest fitted again each
+# Fitted to the relative error of ln(1 + f) and of the sine by least squares at Chebyshev nodes, six per coefficient, in
+# 50 digits (mpmath). Coefficients were rounded one by one, the constant first, and the rest fitted again each
 # time. Largest relative error of logarithm, sine: 2^−27.7, 2^−27.3 (float32); 2^−56.5, 2^−60.4 (float64).
 # fmt: off
 FORMATS = (
@@ -162,7 +162,7 @@ def random_uniform(
         numbers *= 2.0**-form.digits
         return numbers
 
-    return _draw(xp, key, _room(xp, size, form.real, out), offset, block, lane, uniforms)
+    return _draw(xp, key, _output(xp, size, form.real, out), offset, block, lane, uniforms)
 
 
 def random_normal(
@@ -177,16 +177,16 @@ def random_normal(
 ) -> Array:
     """Standard normal numbers offset … offset + size: `dtype` (size,).
 
-    Numbers 2j and 2j+1 are a pair of Box and Muller (1958), made of two words v and w of B bits: words 2j and 2j+1 of
-    the stream for float32 (B = 32), and for float64 (B = 64) words 4j … 4j+3, two by two as in `random_uniform`.
+    Numbers 2j and 2j+1 are a Box–Muller (1958) pair made from two words v and w of B bits: words 2j and 2j+1 of the
+    stream for float32 (B = 32), and for float64 (B = 64) words 4j … 4j+3, joined in pairs as in `random_uniform`.
 
         u = (v >> 1 | 1) · 2^(1−B), rounded to dtype            r = √(−2 ln u)
         a = (w >> (B−p−1) | 1) · 2^−p, where w is signed        (−1)^w · r cos(aπ/2)  and  r sin(aπ/2)
 
     With p the 24 or 53 digits of dtype, a is an odd multiple of 2^−p in (−1, 1), exact as is 1−|a|; its angle covers
     the right half circle, and the low bit of w reflects it to the left. u is never 0: |number| ≤ 6.56 (float32) or
-    9.35 (float64). Rounding costs half an ulp on average, at most 2.1 in 999 numbers of 1000, and 3.2 was the most in
-    2·10⁸ of float32.
+    9.35 (float64). The rounding error is half an ulp on average, at most 2.1 ulp in 999 of 1000 numbers, and was at
+    most 3.2 ulp in 2·10⁸ float32 numbers.
     Raises TypeError for another dtype.
     """
     form = _format(dtype)
@@ -197,19 +197,19 @@ def random_normal(
         sines, radii = rows[0:2], rows[2]
         _radii(xp, form, pairs[:, 0], rows[0], rows[1], out=radii)
         _sines(xp, form, pairs[:, 1], rows[3:5], rows[5:7], out=sines)
-        numbers = pairs.view(form.real)  # where the words were, now spent
+        numbers = pairs.view(form.real)  # in the memory of the words, no longer needed
         xp.multiply(sines[0], radii, out=numbers[:, 0])
         xp.multiply(sines[1], radii, out=numbers[:, 1])
         return numbers.reshape(-1)
 
-    return _draw(xp, key, _room(xp, size, form.real, out), offset, block, lane, normals)
+    return _draw(xp, key, _output(xp, size, form.real, out), offset, block, lane, normals)
 
 
 def _radii(xp: ModuleType, form: Format, v: Array, row: Array, spare: Array, out: Array) -> None:
     """√(−2 ln u). With u = (1+f)·2^−e, −2 ln u = f²·log(f) − 2f + e·2 ln 2; `row` holds u, then f, then e."""
     u = f = e = row
     bits, integers = row.view(form.signed), spare.view(form.signed)
-    one = 1 << (form.digits - 1)  # an exponent's lowest bit
+    one = 1 << (form.digits - 1)  # the lowest bit of the exponent
     xp.right_shift(v, 1, out=spare.view(form.unsigned))
     integers |= 1
     u[...] = integers
@@ -232,7 +232,7 @@ def _radii(xp: ModuleType, form: Format, v: Array, row: Array, spare: Array, out
 def _sines(xp: ModuleType, form: Format, w: Array, arguments: Array, spare: Array, out: Array) -> None:
     """(−1)^w cos(aπ/2) and sin(aπ/2), the rows of `out`.
 
-    Both are sin(xπ/2) = x + x·t·sine(t) with t = 1 − x², at x = ±(1−|a|) and at x = a: no digits are lost at zeros.
+    Both are sin(xπ/2) = x + x·t·sine(t) with t = 1 − x², at x = ±(1−|a|) and at x = a: no digits cancel near zeros.
     """
     x, a = arguments
     x_bits, integers, sign = x.view(form.unsigned), spare[0].view(form.signed), spare[1].view(form.unsigned)

@@ -1,4 +1,4 @@
-"""Sums in NumPy's vocabulary."""
+"""Sums in NumPy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from minigrad.backends.backend import store
 
 
 def sum(x: Any, axes: tuple[int, ...], out: Any = None) -> Any:
-    """np.sum over axes; float16 is added up in float32, as CuPy does: in its own, 2048 + 1 is 2048."""
+    """np.sum over axes; float16 is summed in float32, as in CuPy, because in float16 2048 + 1 is 2048."""
     if getattr(x, "dtype", None) == np.float16:
         return store(np.sum(x, axis=axes, dtype=np.float32).astype(np.float16), out)
     return np.sum(x, axis=axes, out=out)
 
 
 def column_sums(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Σ of the rows of x (rows, columns), by BLAS: adding them up one by one is slower."""
+    """The sum of the rows of x (rows, columns), by BLAS: adding them one by one is slower."""
     return np.matmul(np.ones(len(x), x.dtype), x, out=out)

@@ -18,7 +18,7 @@ from functools import partial
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
-from minigrad.backends.cuda.codegen import kernel
+from minigrad.backends.cuda.codegen import kernel_source
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, allocate, array_at, result_bytes
 from minigrad.program.calls import Call, bind_call, make, make_and_check
@@ -60,7 +60,9 @@ class GpuExecutor:
         self._runs = 0
         self._scratch = 0  # bytes that recorded kernels need besides
         generated = [launch for level in self.levels for launch in level if isinstance(launch, GeneratedKernel)]
-        source = "\n".join(kernel(g.name, g.loops, [graph.kind(x).dtype for x in g.arguments]) for g in generated)
+        source = "\n".join(
+            kernel_source(g.name, g.loops, [graph.kind(x).dtype for x in g.arguments]) for g in generated
+        )
         self._launch = self.recorder.compile(source) if source else None
 
     @property

@@ -59,7 +59,7 @@ def test_unknown_devices_and_arrays():
 
 
 def test_arrays_of_two_gpus_do_not_mix(gpu):
-    gpu(xp=fake_cupy.cupy(count=2), guard=ours._guard(0))
+    gpu(xp=fake_cupy.cupy(count=2), guard=ours._make_guard(0))
     here, there = Array(3), Array(2, 3, gpu=1)
     message = (
         r"^float32\[2, 3\] is on cuda:1 and minigrad computes on one GPU at a time, here cuda:0: copy it there with"

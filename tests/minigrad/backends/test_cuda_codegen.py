@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Number, kernel
+from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Number, kernel_source
 from minigrad.backends.formulas import CONVERSION, Formula
 from minigrad.core.interpreter import primitives
 from minigrad.program.views import View
@@ -25,7 +25,7 @@ def computed(device, loops, dtypes, arrays):
     counts = {argument: loop.count for loop in loops for _, argument in loop.stores}
     given = [device.xp.ascontiguousarray(device.from_host(x)) for x in arrays]
     made = [device.xp.zeros(counts[len(arrays) + i], dtype) for i, dtype in enumerate(dtypes)]
-    launch = device.recorder.compile(kernel("chain", loops, [x.dtype for x in (*given, *made)]))
+    launch = device.recorder.compile(kernel_source("chain", loops, [x.dtype for x in (*given, *made)]))
     launch("chain", sum(loop.blocks for loop in loops), [*given, *made])
     return [device.to_host(x) for x in made]
 

@@ -132,7 +132,7 @@ def chain():
     near = codegen.Loop(1000, tuple(steps), tuple(stores))
     far = codegen.Index(None, ((1, 8, 2**40),), 2**41), codegen.Index(0, ((2**40, 2**20, 1),), -2)
     last = codegen.Loop(8, (*far, codegen.Load(0, 1, arguments[0])), ((2, 0),))
-    return source("streams") + codegen.PRELUDE + codegen.kernel("chain", (near, last), arguments)
+    return source("streams") + codegen.PRELUDE + codegen.kernel_source("chain", (near, last), arguments)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

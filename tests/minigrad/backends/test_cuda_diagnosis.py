@@ -39,7 +39,7 @@ def test_no_cupy(monkeypatch, tmp_path):
     said = refused(monkeypatch, None)
     assert said == (
         "no CuPy here: install it with pip install '.[cuda13]' (NVIDIA drivers from 580 on) or '.[cuda12]' (from 525 "
-        "on) in minigrad's folder; no NVIDIA driver is seen here"
+        "on) in minigrad's folder; no NVIDIA driver was found"
     )
     for text, version in ((OPEN, "580.65.06"), (CLOSED, "550.54.14")):
         (tmp_path / "version").write_text(text)
@@ -55,7 +55,7 @@ def test_no_driver(monkeypatch, tmp_path):
     (tmp_path / "version").write_text(OPEN)  # loaded, but not for this container
     said = refused(monkeypatch, module, WHEEL, kernel_module=tmp_path / "version")
     assert said.startswith(
-        "the NVIDIA driver 580.65.06 runs on this machine, but its library libcuda.so.1 is not to be"
+        "the NVIDIA driver 580.65.06 runs on this machine, but its library libcuda.so.1 was not found"
     )
 
 

@@ -43,7 +43,7 @@ def test_a_gpu_that_fails(gpu):
     gpu(xp=module)
     module.exp = fake_cupy.raiser(CUDARuntimeError(700))
     with pytest.raises(
-        mg.DeviceError, match=r"^exp\(float32\[3\]\): cudaErrorIllegalAddress: .*; the GPU failed, start anew"
+        mg.DeviceError, match=r"^exp\(float32\[3\]\): cudaErrorIllegalAddress: .*; the GPU failed, restart the process"
     ):
         mg.exp(Array(3))
     module.exp = fake_cupy.raiser(RuntimeError("not CuPy's"))

@@ -61,7 +61,7 @@ def test_gpus_are_named(printed, tmp_path):
         "compiler": "NVRTC 13.2",
         "gpu0": "NVIDIA H200, compute capability 9.0, 140 GiB",
         "gpu1": "NVIDIA H200, compute capability 9.0, 140 GiB",
-        "kernels": "compiled, and add up 0 … 4 as the CPU does",
+        "kernels": "compiled and run, with the right result",
     }
 
 
