@@ -5,7 +5,7 @@
 >>> mg.grad(loss)(np.array([0.0, 1.0]))
 array([0.        , 0.63970001])
 
-To read it, or to add to it, begin with the docstring of `minigrad.core`.
+To read the code, or to add to it, start with the docstring of `minigrad.core`.
 """
 
 import sys as _sys

@@ -1,4 +1,4 @@
-"""Moving arrays between devices and libraries."""
+"""Moving arrays between devices and between libraries."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from minigrad.ops.shape import copy as copy_array
 
 
 def device_of(x: Any) -> str:
-    """ "cpu" or "cuda": where the array x (traced or not) lives."""
+    """The device of the array x, traced or not: "cpu" or "cuda"."""
     return find_backend(x).device
 
 
 def is_asynchronous(device: str) -> bool:
-    """Whether operations on "cpu" or "cuda" return before they are done, so that the host runs ahead of the device.
+    """Whether operations on "cpu" or "cuda" return before they are complete, so that the host runs ahead of the device.
 
-    Raises ValueError for another word, DeviceError where there is no usable GPU.
+    Raises ValueError for any other name, DeviceError if there is no usable GPU.
     """
     return backends.get(device).asynchronous
 
 
 def to_device(values: Any, device: str) -> Any:
-    """A tree with its arrays on "cpu" or "cuda"; those already there are kept as they are.
+    """The tree with its arrays on "cpu" or "cuda"; arrays that are already there are not copied.
 
-    Raises DeviceError, saying what to install, where there is no usable GPU; OutOfMemoryError; TypeError for traced
-    values.
+    Raises DeviceError, saying what to install, if there is no usable GPU; OutOfMemoryError; TypeError for a traced
+    value.
     """
     target = backends.get(device)
 
     def move(x: Any) -> Any:
         if isinstance(x, Tracer):
-            raise OperandTypeError("to_device: move arrays before they are traced; their derivatives follow")
+            raise OperandTypeError("to_device: cannot move a traced value: move arrays before tracing")
         source = backends.backend_of((x,))
         if source is target or isinstance(x, backends.NEUTRAL):
             return x
@@ -54,12 +54,12 @@ def to_device(values: Any, device: str) -> Any:
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """The array of another library (PyTorch, JAX, …) as a NumPy or CuPy array, sharing its memory where possible.
 
-    The way out needs no function: NumPy and CuPy arrays speak DLPack themselves, as in torch.from_dlpack(array).
-    Raises TypeError for objects without DLPack or on other devices.
+    In the other direction, pass a NumPy or CuPy array to the other library, as in torch.from_dlpack(array). Raises
+    TypeError for objects that do not support DLPack or are on other devices.
     """
     check_options("from_dlpack", device=device, copy=copy)
     if not hasattr(x, "__dlpack_device__"):
-        raise OperandTypeError(f"from_dlpack: {type(x).__name__} does not offer DLPack")
+        raise OperandTypeError(f"from_dlpack: {type(x).__name__} does not support DLPack")
     kind = int(x.__dlpack_device__()[0])
     if kind not in (1, 2):  # kDLCPU, kDLCUDA
         raise OperandTypeError(f"from_dlpack: DLPack device type {kind} is neither CPU (1) nor CUDA (2)")
@@ -69,8 +69,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 def asarray(
     a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None, like: Any = None
 ) -> Any:
-    """a as an array (of `dtype`): traced values and arrays as they are, lists and numbers through NumPy, anything else
-    through DLPack; with `copy`, in new memory.
+    """a as an array (of `dtype`): traced values and arrays unchanged, lists and numbers converted by NumPy, arrays of
+    other libraries by DLPack; with `copy`, in new memory.
     """
     check_options("asarray", order=order, device=device, copy=None if copy else copy, like=like)
     array = _array(a)
@@ -92,6 +92,6 @@ def _array(x: Any) -> Any:
         except ValueError:
             array = None
         if array is None or array.dtype.kind not in "biufc":
-            raise OperandTypeError(f"asarray: {type(x).__name__} {x!r} is no rectangle of numbers") from None
+            raise OperandTypeError(f"asarray: {type(x).__name__} {x!r} is not an array of numbers") from None
         return array
     return np.asarray(x) if isinstance(x, backends.NEUTRAL) else x

@@ -1,8 +1,8 @@
-"""Files that are replaced in one step: whoever reads one finds the old content or all of the new.
+"""Atomic replacement of files: a reader finds either the old content or all of the new content.
 
-New content goes to a partial file beside the old one, `.NAME.PROCESS.part`, which then takes its name. The partial file
-is locked while it is written, and the system releases the lock when the process ends, however it ends: a partial file
-that is not locked was left by a process that was killed, and the next write of that name removes it.
+New content is written to a partial file beside the old one, `.NAME.PROCESS.part`, which is then renamed. The partial
+file is locked while it is written, and the system releases the lock when the process ends, even if it is killed. So a
+partial file that is not locked is abandoned, and the next write to the same name removes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file in one step; a device or a pipe is written to. Raises OSError."""
+    """Replace a file atomically; write to a device or a pipe directly. Raises OSError."""
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as device:
             device.write(content)
@@ -32,14 +32,14 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def replace_by_blocks(path: Path, blocks: Iterable[bytes]) -> None:
-    """Replace a file in one step, by bytes that come one block at a time; if they raise an error, it stays as it was.
+    """Replace a file atomically by an iterable of blocks. If the iterable raises an error, the file is unchanged.
 
-    When the next block is asked for, those before it are in `part_path(path)`. Raises OSError.
+    When a block is requested, the previous ones have been written to `part_path(path)`. Raises OSError.
     """
-    part = part_path(path)  # known before it exists, so that Ctrl-C leaves no trace
+    part = part_path(path)  # named before it is created, so that Ctrl-C cannot leave it behind
     try:
         remove_abandoned(path.parent, path.name.__eq__)
-        file = os.open(part, CREATE, 0o666)  # a number: Ctrl-C leaves no object open
+        file = os.open(part, CREATE, 0o666)  # a file descriptor, since Ctrl-C could leave a file object open
         try:
             with suppress(OSError):
                 lock_file(file)
@@ -52,25 +52,25 @@ def replace_by_blocks(path: Path, blocks: Iterable[bytes]) -> None:
             os.close(file)
         os.replace(part, path)
     finally:
-        with suppress(OSError, ValueError):  # ValueError: of a name with a null byte
+        with suppress(OSError, ValueError):  # ValueError: the name contains a null byte
             part.unlink(missing_ok=True)
 
 
 def part_path(path: Path) -> Path:
-    """The partial file of a file that this process writes."""
+    """The partial file to which this process writes the new content of a file."""
     return path.parent / f".{path.name}.{os.getpid()}.part"
 
 
-def remove_abandoned(folder: Path, mine: Callable[[str], bool]) -> None:
-    """Remove partial files that no living process is writing, if `mine(name of the whole file)`."""
+def remove_abandoned(folder: Path, selects: Callable[[str], bool]) -> None:
+    """Remove the partial files in a folder that no running process is writing, if `selects(name of the file)`."""
     with suppress(OSError, ValueError):
         for name in os.listdir(folder):
             part = PART.fullmatch(name)
-            if part and mine(part[1]):
-                _remove(folder / name)
+            if part and selects(part[1]):
+                _remove_if_abandoned(folder / name)
 
 
-def _remove(part: Path) -> None:
+def _remove_if_abandoned(part: Path) -> None:
     with suppress(OSError):
         with open(part, "rb+") as file:
             abandoned = lock_file(file.fileno())
@@ -79,9 +79,9 @@ def _remove(part: Path) -> None:
 
 
 def lock_file(file: int, wait: bool = False) -> bool:
-    """Lock an open file until it is closed; False if another process has locked it and not `wait`.
+    """Lock an open file until it is closed. Returns False if another process holds the lock, unless `wait`.
 
-    On Windows every process goes ahead. Raises OSError on file systems without locks.
+    Does nothing on Windows, and returns True. Raises OSError on file systems without locks.
     """
     if fcntl is not None:
         try:

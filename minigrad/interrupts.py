@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop wait for the end of work that must not be left half-done."""
+"""Deferring the signals that stop a process until work that must not be interrupted is complete."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SI
 
 @contextmanager
 def defer_signals(numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[Callable[[], None]]:
-    """Signals of these numbers wait until the block ends, or until it calls the yielded function.
+    """Defer signals with these numbers until the block ends, or until it calls the yielded function.
 
-    Only in the main thread, where Python runs signal handlers, and only signals with a handler in Python: those that
-    are ignored, or that end the process, stay as they are. An error in the block goes before signals that arrived.
+    This affects only the main thread, where Python runs signal handlers, and only signals that have a Python handler,
+    not those that are ignored or end the process. If the block raises an error, deferred signals are dropped.
     """
-    usual = _handlers(numbers)
+    original = _handlers(numbers)
     arrived: list[tuple[int, FrameType | None]] = []
 
     def deliver() -> None:
         while arrived:
             number, frame = arrived.pop(0)
-            usual[number](number, frame)
+            original[number](number, frame)
 
-    for number in usual:
+    for number in original:
         signal.signal(number, lambda *signal_and_frame: arrived.append(signal_and_frame))
     try:
         yield deliver
     finally:
-        for number, handler in usual.items():
+        for number, handler in original.items():
             signal.signal(number, handler)
     deliver()
 
 
 def _handlers(numbers: Sequence[int]) -> dict[int, Callable[[int, FrameType | None], object]]:
-    """The handlers in Python of these signals, by number; none outside of the main thread."""
+    """The Python handlers of these signals, by number; empty outside of the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     handlers = {number: signal.getsignal(number) for number in numbers}

@@ -1,8 +1,8 @@
 """Randomness as data: keys, and draws that are pure functions of (key, position).
 
-A key is two uint32 words. `normal(key, shape)` is positions 0, 1, 2, … of that key's stream, so the same key gives the
-same numbers on any machine, in any batch split (`offset`), on CPU and GPU, and again when a backward pass needs them.
-Two uses of one key give the same numbers: derive fresh ones with `split` and `fold_in`.
+A key is two uint32 words. `normal(key, shape)` returns positions 0, 1, 2, … of the key's stream, so a key gives the
+same numbers on any machine, for any split of a batch (`offset`), on CPU and GPU, and when a backward pass draws them
+again. Using a key twice gives the same numbers twice: derive new keys with `split` and `fold_in`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def key(seed: int) -> np.ndarray:
     """
     seed = integer(seed, "random.key: a seed")
     if not 0 <= seed < 2**64:
-        raise OperandError(f"random.key: a seed lies in 0 … 2**64 − 1, got {seed}")
+        raise OperandError(f"random.key: a seed must be in 0 … 2**64 − 1, got {seed}")
     return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
 
 
 def _check_key(key: Any, operation: str) -> Any:
     if shape_of(key) != (2,) or dtype_of(key) != np.uint32:
         raise OperandTypeError(
-            f"random.{operation}: a key is uint32[2], from random.key, split or fold_in, not {describe(key)}"
+            f"random.{operation}: a key must be uint32[2], from random.key, split or fold_in, got {describe(key)}"
         )
     return key
 
@@ -57,8 +57,9 @@ def split_p(b, key, *, count, out=None):
 @primitive("random_fold_in")
 def fold_in_p(b, key, number, out=None):
     if isinstance(number, NEUTRAL) and not 0 <= int(number) < 2**32:
-        raise OperandError(f"random.fold_in: the number lies in 0 … 2**32 − 1, got {int(number)}")
-    start = 4 * (int(number) if isinstance(number, NEUTRAL) else number.astype(np.int64))  # one counter a number
+        raise OperandError(f"random.fold_in: the number must be in 0 … 2**32 − 1, got {int(number)}")
+    number = int(number) if isinstance(number, NEUTRAL) else number.astype(np.int64)
+    start = 4 * number  # one counter (four words) per number
     return _fill(b, (2,), np.uint32, out, lambda new: b.random_bits(key, new, 0, start, FOLD_IN))
 
 
@@ -67,24 +68,24 @@ traits(fold_in_p, recordable=True)
 
 
 def split(key: Any, n: int = 2) -> Any:
-    """n new keys, uint32[n, 2], independent of each other and of this one."""
+    """n new keys, uint32[n, 2], independent of each other and of `key`."""
     n = integer(n, "random.split: the number of keys")
     if n < 0:
-        raise OperandError(f"random.split: the number of keys is an integer ≥ 0, got {n!r}")
+        raise OperandError(f"random.split: the number of keys must be an integer ≥ 0, got {n!r}")
     return split_p(_check_key(key, "split"), count=n)
 
 
 def fold_in(key: Any, i: int) -> Any:
-    """The key of this one and a number in [0, 2³²): a step, an epoch, a layer."""
+    """A new key derived from `key` and an integer in [0, 2³²), such as a step, an epoch or a layer."""
     if shape_of(i) != () or dtype_of(i).kind not in "iu":
-        raise OperandTypeError(f"random.fold_in: needs one integer, got {describe(i)}")
+        raise OperandTypeError(f"random.fold_in: the number must be one integer, got {describe(i)}")
     return fold_in_p(_check_key(key, "fold_in"), i)
 
 
-def _fill(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, fill: Any) -> Any:
-    """An array that `fill` has filled, in `out` where that is given."""
+def _fill(b: Any, shape: tuple[int, ...], dtype: Any, out: Any, write: Any) -> Any:
+    """An array (`out`, if given) whose elements `write` has written."""
     y = b.xp.empty(shape, dtype) if out is None or not out.flags.c_contiguous else out
-    fill(y.reshape(-1))
+    write(y.reshape(-1))
     return store(y, out)
 
 
@@ -104,13 +105,13 @@ def _cuts_of_draw(operands: Any, result: tuple[int, ...], params: dict[str, Any]
 
 
 def _rows_of_draw(params: dict[str, Any], shape: tuple[int, ...], rows: slice) -> dict[str, Any]:
-    """Rows a…b of a draw begin at position a·(numbers in a row) of its stream."""
+    """The parameters for some rows: row a begins at position a·(numbers per row) of the stream."""
     shape = (rows.stop - rows.start, *shape[1:])
     return {**params, "shape": shape, "offset": params["offset"] + rows.start * math.prod(shape[1:])}
 
 
 bits_p, uniform_p, normal_p = map(_define_draw, ("bits", "uniform", "normal"))
-traits(uniform_p, stream="uniform")  # computed where they are used: see streams.cu
+traits(uniform_p, stream="uniform")  # drawn inside fused kernels, by functions of streams.cu
 traits(normal_p, stream="normal")
 
 
@@ -118,30 +119,30 @@ def _draw(draw_p: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation:
     shape = integers(shape, f"random.{operation}: an entry of the shape")
     start = 0
     if not isinstance(offset, NEUTRAL) and shape_of(offset) == () and dtype_of(offset).kind in "iu":
-        start, offset = offset, 0  # known only when the numbers are drawn
+        start, offset = offset, 0  # its value is known only when the numbers are drawn
     offset = integer(offset, f"random.{operation}: offset")
     if min((*shape, offset)) < 0:
-        raise OperandError(f"random.{operation}: shape and offset are integers ≥ 0, got {shape} and {offset}")
+        raise OperandError(f"random.{operation}: shape and offset must be integers ≥ 0, got {shape} and {offset}")
     params = {"shape": shape, "dtype": np.dtype(dtype), "offset": offset}
     return draw_p(_check_key(key, operation), start, **params)
 
 
 def bits(key: Any, shape: Any, dtype: Any = np.uint32, offset: int = 0) -> Any:
-    """Random uint32 words."""
+    """Uniform random uint32 words."""
     if np.dtype(dtype) != np.uint32:
-        raise OperandTypeError(f"random.bits: words are uint32, not {np.dtype(dtype)}")
+        raise OperandTypeError(f"random.bits: the dtype must be uint32, got {np.dtype(dtype)}")
     return _draw(bits_p, key, shape, dtype, offset, "bits")
 
 
 def uniform(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
-    """Uniform in [0, 1): 24 random bits for float32, 53 for float64."""
+    """Uniform numbers in [0, 1), with 24 random bits for float32 and 53 for float64."""
     return _draw(uniform_p, key, shape, _check_float(dtype, "uniform"), offset, "uniform")
 
 
 def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
-    """Standard normals; `offset` starts at that position of the stream, so parts of a batch can be drawn apart.
+    """Standard normal numbers from position `offset` of the stream on, so that a batch can be drawn in parts.
 
-    It may be an array of one integer, so that a captured program begins somewhere else in every run.
+    `offset` may be a zero-dimensional integer array, so that a captured program can start elsewhere in every run.
 
     >>> import numpy as np
     >>> from minigrad import random
@@ -154,7 +155,7 @@ def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> An
 
 
 def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int = 0) -> Any:
-    """1 with probability p (a number, or an array that broadcasts to the shape), else 0, in this dtype."""
+    """1 with probability p (a number, or an array that broadcasts to the shape), else 0."""
     numbers = _draw(uniform_p, key, shape, np.float32, offset, "bernoulli")
     drawn = less(numbers, p)
     if drawn.shape != numbers.shape:
@@ -165,5 +166,5 @@ def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int
 def _check_float(dtype: Any, operation: str) -> np.dtype:
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
-        raise OperandTypeError(f"random.{operation}: the dtype is float32 or float64, not {dtype}")
+        raise OperandTypeError(f"random.{operation}: the dtype must be float32 or float64, got {dtype}")
     return dtype

@@ -1,40 +1,40 @@
-"""The core: how gradients work, to be read in one afternoon, in this order. Every file uses only those before it.
+"""The core: how gradients work. Read the files in this order in one afternoon; each file uses only those above it.
 
     file            lines  minutes
-    arrays.py          53        3    shape, dtype, and how messages print an array
-    errors.py          27        2    what operations and derivatives raise
-    origin.py          57        4    which line of the user's program asked for a value
-    traits.py          76        6    what schedulers, kernels and checks may know of an operation
-    interpreter.py    229       25    primitives, traced values, and who decides what an operation does
-    vectors.py        197       15    the operations that derivatives are made of: add, multiply, sum back, …
+    arrays.py          53        3    shape and dtype of an array, and how messages print them
+    errors.py          27        2    the errors that operations and derivatives raise
+    origin.py          57        4    the operation and the line of user code that produced a value
+    traits.py          76        6    what schedulers, kernel generators and gradient checks know about an operation
+    interpreter.py    230       25    primitives, traced values, and the interpreters that run them
+    vectors.py        197       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
     rules.py          310       35    four ways to state a derivative once, for both modes
-    forward.py         59        8    forward mode: a value and its tangent
-    containers.py     188       12    how to open and rebuild a tuple, dict or dataclass
-    tree.py           213       15    parameters as trees with arrays at the leaves
-    guards.py          69        6    arrays that must not change before their derivative is computed
-    reverse.py        216       25    reverse mode: the tape, and the walk back
-    checkpoint.py     129       15    calls that run again instead of being kept
-    arguments.py      104        5    integers, dtypes, and options of NumPy that are not offered
-    leaves.py          59        5    what goes into a derivative and comes out of it
-    transforms.py     182       20    grad, vjp, jvp
+    forward.py         61        8    forward mode: a value and its tangent
+    containers.py     187       12    how to flatten and rebuild one tuple, list, dict or dataclass
+    tree.py           214       15    nested containers with arrays at the leaves
+    guards.py          69        6    detecting arrays that were changed before their derivative was computed
+    reverse.py        216       25    reverse mode: the tape and the backward pass
+    checkpoint.py     129       15    calls that run again in the backward pass, to save memory
+    arguments.py      104        5    integers, dtypes, and NumPy options that are not supported
+    leaves.py          61        5    checks of what enters a derivative, copies of what leaves it
+    transforms.py     178       20    grad, vjp, jvp
     matrices.py        95        8    jacobian, hessian, hvp
-    printing.py        12        1    the function that `minigrad/show/` prints tapes and programs with
-    tape.py            82        6    mg.Tape
+    printing.py        12        1    the function through which `minigrad/show/` prints tapes and programs
+    tape.py            85        6    mg.Tape
 
 Where do I …
 
-    find the rule of conv2d   in `minigrad/ops/conv.py`: every rule stands under its formula (those of the operations
-                              in vectors.py, at the end of rules.py)
-    add an operation          in a file of `minigrad/ops/`: formula, rule and traits, as README.md shows; then its
-                              entry in `minigrad/checks/catalogue/`, which has it checked
-    add a kernel              in `minigrad/backends/cuda/`, beside its twin in the file of that name in
+    find the rule of conv2d   in `minigrad/ops/conv.py`: every rule is below its formula (the rules of the operations in
+                              vectors.py are at the end of rules.py)
+    add an operation          in a file of `minigrad/ops/`: formula, rule and traits, as README.md shows; then add an
+                              entry to `minigrad/checks/catalogue/`, so that it is checked
+    add a kernel              in `minigrad/backends/cuda/`, in the file with the same name as its NumPy counterpart in
                               `minigrad/backends/numpy/`
     add a decoder             in `vae/likelihoods.py`, one class
     add a command             in `vae/cli/`, one file
-    add a claim               in `vae/lecture/slides/`, one function; and a mistake that makes it fail, in
-                              `tests/vae/lecture/planted/`
+    add a claim               in `vae/lecture/slides/`, one function; and in `tests/vae/lecture/planted/`, a mistake
+                              that makes the claim fail
 
-The names below are what an operation is written with outside this package.
+Code outside this package defines operations with the names below.
 """
 
 from minigrad.core.interpreter import (

@@ -1,7 +1,7 @@
-"""Arguments other than arrays: integers, dtypes, and those options of NumPy that are not offered here.
+"""Arguments other than arrays: integers, dtypes, and NumPy options that are not supported.
 
-Array functions have NumPy's signatures, so that the same call means the same. An option that is not offered keeps its
-place in the signature: values that change nothing, its default among them, are accepted; others are refused by name.
+Array functions have NumPy's signatures, so a call means the same with NumPy and minigrad. An option that is not
+supported stays in the signature: values that change nothing, such as its default, are accepted; others are refused.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import read_value
 
 _OPTIONS: dict[str, tuple[tuple, str]] = {
-    "out": ((), "use the array that is returned"),
+    "out": ((), "use the returned array"),
     "where": ((True,), "select elements with mg.where first"),
-    "initial": ((), "combine it with the result, as in + or mg.maximum"),
+    "initial": ((), "combine it with the result, for example by + or mg.maximum"),
     "dtype": ((), "convert with mg.astype"),
     "shape": ((), "use mg.broadcast_to"),
     "device": ((), "move arrays with mg.to_device"),
     "order": (("K",), "the memory layout cannot be chosen, so leave it out"),
-    "subok": ((True, False), "it is True or False, and changes nothing"),
+    "subok": ((True, False), "only True and False are accepted, and neither has an effect"),
     "casting": (("same_kind",), "convert with mg.astype"),
-    "copy": ((), "memory is shared where that is possible, so leave it out, or use mg.copy"),
-    "mode": (("raise",), "indices must be in range, so use mg.clip on them first"),
+    "copy": ((), "memory is shared where possible, so leave it out, or use mg.copy"),
+    "mode": (("raise",), "indices must be in range, so clip them with mg.clip first"),
     "optimize": ((True, False, "greedy", "optimal"), "the order of products cannot be chosen, so leave it out"),
     "like": ((), "the result is a NumPy or CuPy array, so leave it out"),
     "signature": ((), "the dtype follows the arguments, so convert them with mg.astype"),
     "axes": ((), "move axes with mg.moveaxis"),
     "axis": ((), "move axes with mg.moveaxis"),
     "keepdims": ((False,), "insert axes with mg.expand_dims"),
-    "constant_values": ((), "it is used by mode 'constant' only"),
-    "end_values": ((), "it is used by mode 'linear_ramp', which is not offered"),
-    "stat_length": ((), "it is used by modes that are not offered ('maximum', 'mean', 'median', 'minimum')"),
+    "constant_values": ((), "only mode 'constant' uses it"),
+    "end_values": ((), "only mode 'linear_ramp' uses it, which is not offered"),
+    "stat_length": ((), "only modes that are not offered use it ('maximum', 'mean', 'median', 'minimum')"),
     "reflect_type": (("even",), "build the odd reflection with mg.flip and mg.concatenate"),
 }
-"""For each option: the values besides None that are accepted because they change nothing, and the advice for others."""
+"""For each option: the values besides None that are accepted because they change nothing, and advice on others."""
 
 
 def check_options(operation: str, /, **options: Any) -> None:
@@ -48,9 +48,9 @@ def check_options(operation: str, /, **options: Any) -> None:
             continue
         if name not in _OPTIONS:
             raise OperandTypeError(f"{operation} has no argument {name}")
-        usual, instead = _OPTIONS[name]
-        if not (isinstance(value, (str, bool)) and value in usual):
-            raise OperandTypeError(f"{operation}: {name}={_show(value)} is not offered: {instead}")
+        accepted, advice = _OPTIONS[name]
+        if not (isinstance(value, (str, bool)) and value in accepted):
+            raise OperandTypeError(f"{operation}: {name}={_show(value)} is not offered: {advice}")
 
 
 def _show(value: Any) -> str:
@@ -58,7 +58,7 @@ def _show(value: Any) -> str:
 
 
 def integer(x: Any, what: str) -> int:
-    """An int, NumPy integer or zero-dimensional integer array as an int. Raises OperandTypeError naming `what`."""
+    """An int, NumPy integer or zero-dimensional integer array as an int. Raises OperandTypeError, naming `what`."""
     if type(x) is int:
         return x
     number = read_value(x, what)
@@ -78,18 +78,18 @@ def _on_device(x: Any) -> bool:
 
 
 def integers(x: Any, what: str) -> tuple[int, ...]:
-    """One integer, or a sequence or vector of them, as a tuple of ints. Raises OperandTypeError naming `what`."""
+    """One integer, or a sequence or vector of integers, as a tuple. Raises OperandTypeError, naming `what`."""
     return tuple(integer(n, what) for n in (x if is_several(x) else (x,)))
 
 
 def is_several(x: Any) -> bool:
-    """Whether x is a sequence or a vector, not one number."""
+    """Whether x is a sequence or a vector, as opposed to one number."""
     return isinstance(x, (tuple, list, range)) or ndim_of(x) == 1
 
 
 def ndim_of(x: Any) -> int:
-    """How many axes an array has; 0 for anything else."""
-    return 0 if isinstance(x, type) else len(getattr(x, "shape", ()))  # np.float64 has a shape as well
+    """The number of axes of an array; 0 for anything else."""
+    return 0 if isinstance(x, type) else len(getattr(x, "shape", ()))  # the class np.float64 has a `shape` too
 
 
 def dtype_from(dtype: Any, operation: str) -> np.dtype:

@@ -1,4 +1,4 @@
-"""What operations and rules ask of an array, a traced value or a number: shape, dtype, and how messages print it."""
+"""Shape and dtype of an array, a traced value or a number, and how messages print them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Shaped:
-    """Stands in for an array of which a rule needs the shape and dtype only."""
+    """Stands in for an array of which only the shape and dtype are needed."""
 
     __slots__ = ("dtype", "shape")
 
@@ -37,12 +37,12 @@ def dtype_of(x: Any) -> np.dtype:
 
 
 def is_inexact(x: Any) -> bool:
-    """Whether x is a floating or complex number or array: the things that have derivatives."""
+    """Whether x is a floating-point or complex number or array, and so can be differentiated."""
     return dtype_of(x).kind in "fc"
 
 
 def describe(x: Any) -> str:
-    """`float32[2, 3]`, as error messages print arrays."""
+    """dtype and shape for an error message: `float32[2, 3]`; a number as itself; the type of anything else."""
     if isinstance(x, (bool, int, float, complex)) or x is None:
         return repr(x)
     if isinstance(x, (str, bytes)):

@@ -1,10 +1,10 @@
-"""Checkpoints: a call of which the tape keeps only the arguments, and which runs again when its derivative is due.
+"""Checkpoints: the tape keeps only the arguments of a call, which runs again in the backward pass.
 
-    forward    x → y        the tape entries made by f are taken off again; a `Segment` stands for them
-    backward   ȳ → x̄        f runs again on a tape of its own, and ȳ is pulled through that
+    forward    x → y        f runs; a `Segment` replaces the entries that it put on the tape
+    backward   ȳ → x̄        f runs again on a tape of its own, through which ȳ is pulled back
 
-Memory falls for the price of one more evaluation. The second run must read and give what the first did, which
-fingerprints show.
+This saves memory and costs one more evaluation. Fingerprints check that the second run reads the same values and
+returns the same results as the first.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from minigrad.core.tree import Structure, flatten, unflatten
 
 
 def checkpoint(f: Callable) -> Callable:
-    """f, but in reverse mode only its arguments are remembered, and it runs again when its derivative is due.
+    """f, but reverse mode keeps only its arguments and runs it again in the backward pass.
 
-    Memory falls for the price of one more evaluation, provided reverse mode is the innermost derivative. Random draws
-    repeat exactly, since they are functions of keys; if f gives another result the second time, MutationError is
-    raised. Traced values that f makes must leave it as results.
+    This saves memory and costs one more evaluation. It has an effect only if reverse mode is the innermost derivative.
+    Random draws repeat exactly, since they are functions of keys. MutationError is raised if the second run gives
+    another result than the first. Traced values may leave f only as results.
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -40,25 +40,25 @@ def checkpoint(f: Callable) -> Callable:
 
 
 class Segment(NamedTuple):
-    """A checkpointed call: enough to run it again when its derivative is due. Its results follow it on the tape."""
+    """The tape entry of a checkpointed call, with what is needed to run it again. Its results follow it on the tape."""
 
     function: Callable
     structure: Structure  # of the arguments
-    leaves: tuple  # their values
-    parents: tuple[int | None, ...]
-    reachable: tuple[bool, ...]  # which of them the user can reach
-    outputs: tuple[int | None, ...]  # tape index of each result, None for those that are no results of this call
-    digests: dict[int, int]  # fingerprint of each, by tape index
-    reads: list[int]  # fingerprints of what else its derivative will read: arrays of the user's, and numbers
+    leaves: tuple  # values of the arguments
+    parents: tuple[int | None, ...]  # tape index of each leaf
+    reachable: tuple[bool, ...]  # whether the user can reach each leaf
+    outputs: tuple[int | None, ...]  # tape index of each result; None if the call did not trace it
+    digests: dict[int, int]  # fingerprint of each result, by tape index
+    reads: list[int]  # fingerprints of the numbers and user arrays that its derivative reads
     origin: Origin
 
     @property
     def values(self) -> tuple:
-        """The values that the tape keeps for it."""
+        """The values of the arguments."""
         return self.leaves
 
     def pull(self, reverse: Reverse, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
-        """Run the call again, recording, and pull the cotangents of its results through it."""
+        """Run the call again on a new tape, and pull the cotangents of its results back through it."""
         seeds = {o: cotangents[o] for o in self.outputs if o is not None and o in cotangents}
         for output in seeds.keys() - wanted:
             del cotangents[output]
@@ -71,25 +71,25 @@ class Segment(NamedTuple):
         with Reverse(reverse.level, start=index, keep_all=reverse.keep_all) as again:
             results, _ = flatten(self.function(*unflatten(self.structure, leaves)))
         same = len(results) == len(self.outputs) and fingerprint_reads(again) == self.reads
-        sent: dict[int, Any] = {}
+        pulled: dict[int, Any] = {}
         for result, output in zip(results, self.outputs, strict=False):
             if output is None:
                 continue
             value, place = again.lower(result)
             if not same or place is None or fingerprint(value) != self.digests[output]:
                 raise MutationError(
-                    f"{self.origin} gave another result or read other values when it ran again for its derivative: "
-                    "an array it uses was changed in place, or its noise is no function of a key (use mg.random)"
+                    f"{self.origin} gave another result or read other values when it ran again in the backward pass: "
+                    "an array it uses was changed in place, or its random numbers do not come from mg.random"
                 )
             if output in seeds:
-                accumulate(sent, place, seeds[output])
-        again.walk_back(sent, set(), release=True)
-        for earlier, cotangent in sent.items():
+                accumulate(pulled, place, seeds[output])
+        again.walk_back(pulled, set(), release=True)
+        for earlier, cotangent in pulled.items():
             accumulate(cotangents, earlier, cotangent)
 
 
 def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
-    """Call `function(*args)` and put a Segment on the tape in place of what it did."""
+    """Call `function(*args)`, and replace the tape entries of the call by a Segment."""
     origin = Origin("checkpoint")
     leaves, structure = flatten(args)
     values, parents = zip(*map(reverse.lower, leaves), strict=True) if leaves else ((), ())
@@ -101,9 +101,9 @@ def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
         results, result_structure = flatten(function(*args))
         for result in results:
             value, index = reverse.lower(result)
-            made_here = index is not None and index >= segment
-            outputs.append(segment + 1 + len(digests) if made_here else None)
-            if made_here:
+            computed_here = index is not None and index >= segment
+            outputs.append(segment + 1 + len(digests) if computed_here else None)
+            if computed_here:
                 digests[outputs[-1]] = fingerprint(value)
         reads = fingerprint_reads(reverse, since=length)
     finally:
@@ -119,7 +119,7 @@ def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
 
 
 def fingerprint_reads(reverse: Reverse, since: int = 0) -> list[int]:
-    """Fingerprints of what derivatives of a tape from `since` on will read: guarded arrays, and numbers."""
+    """Fingerprints of the guarded arrays, and of the numbers in the entries from position `since` on."""
     reads = [guard.fingerprint for guard in reverse.guards]
     for entry in reverse.tape[since:]:
         if isinstance(entry, Node):

@@ -1,10 +1,10 @@
-"""The errors that operations and derivatives raise; those of devices are in `minigrad.backends`."""
+"""The errors that operations and derivatives raise. Device errors are in `minigrad.backends`."""
 
 from __future__ import annotations
 
 
 class EscapedTracerError(RuntimeError):
-    """A traced value was used after (or outside of) the derivative it belongs to."""
+    """A traced value was used after, or outside of, the derivative it belongs to."""
 
 
 class MissingRuleError(NotImplementedError):
@@ -16,12 +16,12 @@ class MutationError(ValueError):
 
 
 class OperandError(ValueError):
-    """An operation got arrays it cannot work on; the message has the operation, shapes and dtypes."""
+    """The arrays given to an operation do not fit; the message gives the operation, shapes and dtypes."""
 
 
 class OperandTypeError(TypeError):
-    """An operation got something of the wrong type or dtype."""
+    """An argument of an operation has the wrong type or dtype."""
 
 
 class OperandIndexError(IndexError):
-    """An index, or an axis, is out of range."""
+    """An index or an axis is out of range."""

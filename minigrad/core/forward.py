@@ -2,7 +2,7 @@
 
     y = f(x),  ẏ = J_f ẋ
 
-One pass computes both, at about twice the cost of f and without remembering anything.
+One pass computes both, at about twice the cost of f, and stores nothing.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class ForwardTracer(Tracer):
 
 
 class Forward(Interpreter):
-    """Runs each primitive one level down and pushes the tangents of its own values through the rule."""
+    """Runs each primitive one level down and pushes tangents through its rule."""
 
     def __init__(self) -> None:
         self.level = object()
 
     def lift(self, value: Any, tangent: Any) -> ForwardTracer:
-        """A value to differentiate in the direction `tangent`."""
+        """A traced input that carries the tangent."""
         return ForwardTracer(value, self.level, Origin("input"), tangent)
 
     def lower(self, x: Any) -> tuple[Any, Any]:
-        """(value, tangent) of a result; the tangent is None where it does not depend on the inputs."""
+        """(value, tangent) of x; the tangent is None if x does not depend on the inputs."""
         if isinstance(x, ForwardTracer) and x.level is self.level:
             return x._value, x.tangent
         return x, None
@@ -55,5 +55,5 @@ class Forward(Interpreter):
             return y
         tangent = rule.jvp(values, tangents, y, params)
         if shape_of(tangent) != shape_of(y):
-            raise AssertionError(f"the jvp of '{primitive.name}' gave {shape_of(tangent)} for {shape_of(y)}")
+            raise AssertionError(f"the jvp of '{primitive.name}' has shape {shape_of(tangent)}, expected {shape_of(y)}")
         return ForwardTracer(y, self.level, Origin(primitive.name), cast(tangent, y))

@@ -1,7 +1,7 @@
-"""Guards: arrays that a derivative will read must not change in place before it is computed.
+"""Guards: detect arrays that are changed in place before a derivative has read them.
 
-Arrays the user can reach (inputs, captured constants, returned results) are fingerprinted when the tape keeps them, so
-that changing one raises MutationError instead of giving a wrong gradient.
+An array that the user can reach (an input, a constant of a closure, a returned result) is fingerprinted when the tape
+keeps it. If it has changed when a derivative is computed, MutationError is raised instead of giving a wrong gradient.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from minigrad.core.origin import Origin
 
 
 class Guard(NamedTuple):
-    """A reachable array that a pending derivative needs, as it was."""
+    """An array that a pending derivative needs, and its fingerprint when the tape kept it."""
 
     array: Any
     fingerprint: int
     origin: Origin
 
     def check(self, fingerprint: int) -> None:
-        """Raise MutationError unless the array still has the fingerprint it had."""
+        """Raise MutationError unless this is the fingerprint that the array had."""
         if fingerprint != self.fingerprint:
             raise MutationError(
                 f"{describe(self.array)}, used by {self.origin}, was changed in place before its derivative was "
@@ -33,7 +33,7 @@ class Guard(NamedTuple):
 
 
 class Guards:
-    """The guards of one tape, one for each array."""
+    """The guards of one tape, one per array."""
 
     def __init__(self) -> None:
         self._guards: dict[int, Guard] = {}
@@ -42,28 +42,28 @@ class Guards:
         return iter(self._guards.values())
 
     def add(self, array: Any, origin: Origin) -> None:
-        """Note an array as it is. Raises MutationError if an earlier operation used it and it was another then."""
+        """Guard an array. Raises MutationError if it is already guarded and has changed since."""
         if isinstance(array, (Tracer, *NEUTRAL)):
             return
         now = fingerprint(array)
         self._guards.setdefault(id(array), Guard(array, now, origin)).check(now)
 
     def check(self) -> None:
-        """Raise MutationError if an array that a pending derivative needs has changed."""
+        """Raise MutationError if a guarded array has changed."""
         for guard in self:
             guard.check(fingerprint(guard.array))
 
 
 def fingerprint(x: Any) -> int:
-    """A number that changes with any element of x, or their order."""
+    """A number that changes if any element of x, or their order, changes."""
     x = concrete(x)
     if isinstance(x, NEUTRAL):
-        return hash(repr(x))  # tells -0.0 from 0.0, and a NaN is itself
+        return hash(repr(x))  # differs for -0.0 and 0.0, and is the same for every NaN
     return backend_of((x,)).fingerprint(x)
 
 
 def owner(array: Any) -> Any:
-    """The array whose memory this one is a view of."""
+    """The array that owns the memory of `array`, which may be a view."""
     while isinstance(getattr(array, "base", None), type(array)):
         array = array.base
     return array

@@ -1,10 +1,10 @@
-"""Every operation calls a primitive, `primitive(*arrays, **params)`, and the interpreter decides what that means.
+"""Every operation calls a primitive, `primitive(*arrays, **params)`; the current interpreter decides what that does.
 
-A *primitive* is an operation with a forward formula and a derivative rule. A *traced value* stands for an array while
-an interpreter watches it. The current *interpreter* decides what a primitive does: `Eval`, at the bottom,
-computes with plain arrays; every other interpreter unwraps its own traced values, hands the primitive one level down,
-and adds what it is there for (a tape entry, a tangent). Arrays are positional and metadata is keyword-only, so a
-traced value can only ever sit in a positional slot.
+A *primitive* is an operation with a forward formula and a derivative rule. A *traced value* takes the place of an array
+in a function that is being differentiated. An *interpreter* runs primitives: `Eval`, at the bottom, computes with plain
+arrays; every other interpreter unwraps its own traced values, passes the primitive to the interpreter below, and adds
+a tape entry, a tangent, or whatever else it computes. Arrays are positional and metadata is keyword-only, so traced
+values can only be positional arguments.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ primitives: dict[str, Primitive] = {}
 
 
 class Primitive:
-    """An operation: `forward(backend, *arrays, out=None, **params)` and, once stated, its derivative `rule` and its
+    """An operation: `forward(backend, *arrays, out=None, **params)`, its derivative `rule` (None until stated) and its
     `traits` for schedulers.
 
-    `view_of` is the position of the argument whose memory the result may share (None: always fresh memory).
+    `view_of` is the position of the argument whose memory the result may share (None: the result has new memory).
     """
 
     def __init__(self, name: str, forward: Callable, view_of: int | None = None):
@@ -48,20 +48,20 @@ class Primitive:
         primitives[name] = self
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        """Apply it to arrays, traced or not: the current interpreter decides what that means."""
+        """Apply the primitive to arrays, traced or not, under the current interpreter."""
         return _current.get().process(self, args, params)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple:
-        return find_primitive, (self.name,)  # copying and unpickling give the one primitive of that name
+        return find_primitive, (self.name,)  # copies and unpickled primitives are the registered object itself
 
 
 def find_primitive(name: str) -> Primitive:
-    """The primitive of a name. Raises OperandError (a ValueError) if nothing has defined it."""
+    """The primitive with this name. Raises OperandError (a ValueError) if there is none."""
     if name not in primitives:
-        raise OperandError(f"there is no primitive {name!r} here: import the module that defines it")
+        raise OperandError(f"no primitive is named {name!r}: import the module that defines it")
     return primitives[name]
 
 
@@ -74,10 +74,10 @@ def primitive(name: str, view_of: int | None = None) -> Callable[[Callable], Pri
 
 
 class Tracer:
-    """What a function sees instead of an array while it is being differentiated.
+    """A traced value: what a function receives instead of an array while it is being differentiated.
 
-    `value` is the array one level down (itself traced when derivatives nest); `level` identifies the interpreter;
-    `origin` is the operation and user line that made it. Operators and NumPy's protocols are added by `ops.methods`.
+    `_value` is the value one level down (itself traced when derivatives nest); `level` identifies the interpreter;
+    `origin` tells which operation and line produced it. `ops.methods` adds operators and NumPy's protocols.
     """
 
     __slots__ = ("__weakref__", "_value", "level", "origin")
@@ -104,11 +104,11 @@ class Tracer:
 
     @property
     def value(self) -> Any:
-        """The plain array behind a traced value, read-only: to print or log, its derivative is lost."""
+        """The plain array behind a traced value, read-only, to print or log; no derivative passes through it."""
         return find_backend(self).freeze(read_value(self, "x.value"))
 
     def read_value(self, use: str) -> Any:
-        """The plain array, for code that depends on it; an interpreter whose runs must not depend on values refuses."""
+        """The plain array, for `use` (named in errors); raises if the interpreter must not depend on values."""
         return read_value(self._value, use)
 
     def __repr__(self) -> str:
@@ -122,19 +122,19 @@ class Tracer:
 
 
 def concrete(x: Any) -> Any:
-    """The plain array behind a traced value; anything else as it is."""
+    """The plain array behind a traced value; anything else unchanged."""
     while isinstance(x, Tracer):
         x = x._value
     return x
 
 
 def read_value(x: Any, use: str) -> Any:
-    """The plain array behind x, on which `use` (for messages) makes the course of the program depend."""
+    """The plain array behind x, for code whose course depends on its values; `use` names that code in errors."""
     return x.read_value(use) if isinstance(x, Tracer) else x
 
 
 def find_backend(x: Any) -> Backend:
-    """The backend on which x lives, traced or not."""
+    """The backend of x, traced or not."""
     return backend_of((concrete(x),))
 
 
@@ -142,24 +142,25 @@ def find_backend(x: Any) -> Backend:
 
 
 class Interpreter:
-    """Gives a meaning to primitives while it is current. Use as a context manager: it is restored in all cases."""
+    """Runs primitives while it is current. A context manager: leaving it restores the interpreter below."""
 
     parent: Interpreter
-    open = False  # between entering and leaving
+    open = False  # True inside its `with` block
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The result of the primitive for these arguments."""
         raise NotImplementedError
 
     def __enter__(self) -> Any:
         if self.open:
-            raise RuntimeError(f"this {type(self).__name__} is already entered: make another one")
+            raise RuntimeError(f"this {type(self).__name__} is already active: create another one")
         self.parent, self.open = _current.get(), True
         _current.set(self)
         return self
 
     def __exit__(self, kind: Any = None, error: Any = None, trace: Any = None) -> None:
         self.open = False
-        if _current.get() is self:  # generators may be left in another order than they were entered
+        if _current.get() is self:  # generators may be left in a different order than they were entered
             below = self.parent
             while not below.open:
                 below = below.parent
@@ -169,7 +170,7 @@ class Interpreter:
 
 
 def _explain_item_assignment(error: ValueError) -> None:
-    """Replace NumPy's "setting an array element with a sequence", which out[i] = x raises for a traced x."""
+    """Explain NumPy's error "setting an array element with a sequence", which out[i] = x raises for a traced x."""
     if "setting an array element" in str(error):
         raise type(error.__cause__)(
             "out[i] = x would store a traced value in a plain array, which loses its derivative: collect the values in "
@@ -178,7 +179,7 @@ def _explain_item_assignment(error: ValueError) -> None:
 
 
 class Eval(Interpreter):
-    """The bottom level: finds the backend of the arrays and runs the forward formula."""
+    """The bottom level: selects the backend of the arrays and runs the forward formula."""
 
     open = True
 
@@ -198,7 +199,7 @@ _current: ContextVar[Interpreter] = ContextVar("minigrad interpreter", default=_
 
 
 def current() -> Interpreter:
-    """The interpreter in charge in this thread or task."""
+    """The current interpreter of this thread or task."""
     return _current.get()
 
 
@@ -206,12 +207,12 @@ EXPLAINED = (ValueError, TypeError, IndexError, RuntimeError, MemoryError)
 
 
 def explain_error(error: Exception, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Exception:
-    """The same kind of error with the operation, shapes and dtypes in its message."""
+    """An error of the same kind whose message gives the operation, shapes and dtypes."""
     for arg in args:
         if isinstance(arg, Tracer):
             return EscapedTracerError(
-                f"'{primitive.name}' got a traced value made by {arg.origin}, but the derivative it belongs to is over "
-                "(or runs in another thread): return it from the differentiated function instead of keeping it"
+                f"'{primitive.name}' got a traced value made by {arg.origin}, but its derivative has ended (or runs in "
+                "another thread): return it from the differentiated function instead of storing it"
             )
     if isinstance(error, (DeviceError, OutOfMemoryError, OperandError, OperandTypeError, OperandIndexError)):
         return error
@@ -224,6 +225,6 @@ def explain_error(error: Exception, primitive: Primitive, args: Sequence[Any], p
         return error
     if isinstance(error, np.linalg.LinAlgError):
         return np.linalg.LinAlgError(message)
-    if isinstance(error, IndexError):  # NumPy's AxisError among them
+    if isinstance(error, IndexError):  # including NumPy's AxisError
         return OperandIndexError(message)
     return OperandTypeError(message) if isinstance(error, TypeError) else OperandError(message)

@@ -1,4 +1,4 @@
-"""Leaves of trees on their way into a derivative and out of it: checked, converted, and in memory of their own."""
+"""Leaves of trees: checked where they enter a derivative, and copied where results would share memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from minigrad.core.interpreter import Tracer, find_backend
 from minigrad.core.vectors import copy_p, zeros_like_p
 
 
-def check_inexact(x: Any, name: str, instead: str = "leave it out through argnums") -> None:
+def check_inexact(x: Any, name: str, instead: str = "exclude it with argnums") -> None:
+    """Raise OperandTypeError unless x is a floating-point or complex array, number or traced value."""
     if not isinstance(x, Tracer):
         try:
             backend_of((x,))
@@ -28,23 +29,24 @@ def check_inexact(x: Any, name: str, instead: str = "leave it out through argnum
         )
 
 
-def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, whose: str) -> None:
+def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, like: str) -> None:
+    """Raise OperandError unless a tangent or cotangent (`what`) fits the value with this shape and dtype (`like`)."""
     try:
         fits = shape_of(given) == shape
         inexact = is_inexact(given) or dtype.kind not in "fc"
     except (TypeError, ValueError):
         fits = inexact = False
     if not fits or not (inexact or isinstance(given, int)):
-        raise OperandError(f"a {what} must be {dtype}{list(shape)} like {whose}, got {describe(given)}")
+        raise OperandError(f"a {what} must be {dtype}{list(shape)} like {like}, got {describe(given)}")
 
 
-def as_array(x: Any, beside: Any) -> Any:
-    """A Python number as an array on the device of another array; arrays as they are."""
-    return find_backend(beside).xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
+def as_array(x: Any, like: Any) -> Any:
+    """A Python number as an array on the device of `like`; arrays unchanged."""
+    return find_backend(like).xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
 
 
 def separate(gradients: list, inputs: list, given: list) -> list:
-    """Gradients in memory of their own: zero where there was none, shared with no array that the user holds."""
+    """The gradients, zeros for None, copied where they share memory with each other or with arrays of the user."""
     results: list = []
     for gradient, x in zip(gradients, inputs, strict=True):
         gradient = zeros_like_p(x._value) if gradient is None else gradient
@@ -53,7 +55,7 @@ def separate(gradients: list, inputs: list, given: list) -> list:
 
 
 def copy_if_shared(x: Any, others: list) -> Any:
-    """x, or a copy if it is a view or one of the others."""
+    """x, or a copy of it if it is a view or one of `others`."""
     if isinstance(x, (Tracer, *NEUTRAL)):
         return x
     return copy_p(x) if getattr(x, "base", None) is not None or any(x is other for other in others) else x

@@ -1,4 +1,4 @@
-"""Second uses of the transforms: Jacobians and Hessians, one pass for each row or column, and Hessian times vector."""
+"""Jacobians and Hessians, by one pass per row or column, and Hessian-vector products."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p, tran
 
 
 def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
-    """All partial derivatives ∂y[i…]/∂x[j…] of an array function of an array: shape y.shape + x.shape.
+    """The Jacobian ∂y[i…]/∂x[j…] of an array function y of an array x: shape y.shape + x.shape.
 
-    Reverse mode takes one backward pass per element of y, forward mode one pass per element of x.
+    Reverse mode takes one backward pass per element of y, forward mode one forward pass per element of x.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
@@ -27,7 +27,7 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
            [0., 6.]])
     """
     if mode not in ("reverse", "forward"):
-        raise OperandError(f"jacobian: mode is 'reverse' or 'forward', not {mode!r}")
+        raise OperandError(f"jacobian: mode must be 'reverse' or 'forward', got {mode!r}")
     position = integer(argnums, "jacobian: argnums")
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
@@ -55,7 +55,7 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
 
 
 def hessian(f: Callable, argnums: int = 0) -> Callable:
-    """All second derivatives of a scalar function of an array, forward over reverse: shape x.shape + x.shape.
+    """The Hessian of a scalar function of an array x, by forward over reverse mode: shape x.shape + x.shape.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 3.0]))
@@ -67,7 +67,7 @@ def hessian(f: Callable, argnums: int = 0) -> Callable:
 
 
 def hvp(f: Callable, x: Any, v: Any) -> Any:
-    """The Hessian of a scalar function at x, times v, without forming it: forward over reverse.
+    """The Hessian of a scalar function at x times v, by forward over reverse mode, without forming the Hessian.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.hvp(lambda x: mg.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
@@ -82,7 +82,7 @@ def _check_array(y: Any) -> None:
 
 
 def _basis(x: Any) -> Iterator[Any]:
-    """One array for each element of x, 1 there and 0 elsewhere."""
+    """For each element of x, an array that is 1 there and 0 elsewhere."""
     for i in range(int(np.prod(shape_of(x), dtype=np.int64))):
         unit = find_backend(x).xp.zeros(shape_of(x), dtype_of(x))
         unit.reshape(-1)[i] = 1

@@ -1,4 +1,4 @@
-"""Origins: where in the user's code a value was made, for messages and listings."""
+"""Origins: the operation and the line of user code that produced a value, for messages and listings."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 
 class Origin:
-    """Which operation made a traced value, and the user's line that asked for it.
+    """The operation that produced a traced value, and the line of user code that called it.
 
-    Made for every operation on a traced value, so it only notes where the innermost caller outside this package
-    stands (its code and instruction); the line number is computed only when it is read.
+    Every traced operation creates one, so it stores only the code object and the instruction of the innermost frame
+    outside this package; the line number is computed when it is read.
     """
 
     __slots__ = ("_code", "_instruction", "operation")
@@ -39,7 +39,7 @@ class Origin:
 
 
 class _RestoredCode(NamedTuple):
-    """Stands in for the code object of an unpickled origin, whose line has been worked out already."""
+    """Replaces the code object of an unpickled origin, whose line number is already known."""
 
     co_filename: str
     co_firstlineno: int

@@ -1,4 +1,4 @@
-"""Printing: how a tape or a program is written as text is for `minigrad.show` to say, which stands above both."""
+"""Printing: the hook through which `minigrad.show`, a layer above, defines how tapes and programs are printed."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import Any
 
 @singledispatch
 def as_text(x: Any) -> str:
-    """x in lines for people to read; `show` registers a function for each class that is printed this way."""
+    """x as text with one line per entry. `minigrad.show` registers a function for each class."""
     return object.__repr__(x)

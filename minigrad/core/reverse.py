@@ -1,13 +1,13 @@
 """Reverse mode: record every operation, then walk back once.
 
-Every primitive on a traced value appends a `Node` to a list. Because an operation can only use what exists already,
-that list, the tape, is in topological order: walking it backwards meets every node after all of its users, with its
-cotangent complete.
+Every primitive on a traced value appends a `Node` to a list, the *tape*. An operation can only use values that exist
+already, so the tape is in topological order: walking it backwards visits every node after all of its users, when its
+cotangent is complete.
 
     ȳ given;  for nodes from last to first:  x̄ᵢ += (∂y/∂xᵢ)ᵀ ȳ
 
-The tape keeps the values a rule will ask for and only the shapes of the rest; those that the user can reach are guarded
-against changes (`minigrad.core.guards`).
+The tape keeps the values that a rule needs, and only shape and dtype of the others. Kept values that the user can reach
+are guarded against changes (`minigrad.core.guards`).
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ from minigrad.core.vectors import add_p, cast
 
 
 class Node(NamedTuple):
-    """One line of the tape: what was done, to what, and what came out."""
+    """A tape entry for one operation: primitive, arguments and result."""
 
-    primitive: Primitive | None  # None: an input, or a result of the segment before it
-    args: tuple  # values the rule asks for, `Shaped` for the rest
-    parents: tuple[int | None, ...]  # tape index of each argument that has a derivative
-    result: Any  # the value if the rule asks for it, else its `Shaped`
+    primitive: Primitive | None  # None: an input, or a result of a checkpointed call
+    args: tuple  # the values that the rule needs, a `Shaped` for each of the others
+    parents: tuple[int | None, ...]  # tape index of each argument that gets a cotangent
+    result: Any  # the value if the rule needs it, else a `Shaped`
     params: dict[str, Any]
     origin: Origin
     wanted: tuple[bool, ...] = ()  # arguments that get a cotangent
 
     @property
     def values(self) -> tuple:
-        """Its values, of which the tape may keep some."""
+        """Arguments and result, as the tape holds them."""
         return (*self.args, self.result)
 
 
 class Entry(Protocol):
-    """One line of the tape that stands for several operations: a checkpointed call."""
+    """A tape entry that stands for several operations: a checkpointed call."""
 
     parents: tuple[int | None, ...]
     origin: Origin
 
     @property
     def values(self) -> tuple:
-        """Its values, of which the tape may keep some."""
+        """The values that the tape holds for it."""
 
     def pull(self, reverse: Reverse, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
-        """Replace the cotangents of its results by what they send back."""
+        """Replace the cotangents of its results by those of the values it used."""
 
 
 class ReverseTracer(Tracer):
-    """A value with its place on the tape; `reachable` if its memory may be the user's (an input, or a view of one)."""
+    """A value and its index on the tape; `reachable` if the user may hold its memory (an input, or a view of one)."""
 
     __slots__ = ("index", "reachable")
 
@@ -72,25 +72,25 @@ class ReverseTracer(Tracer):
 class Reverse(Interpreter):
     """Runs each primitive one level down and appends what its derivative will need to the tape.
 
-    Index 0 of `tape` has the number `start`, which is not 0 only while a checkpointed segment is run again. With
-    `keep_all` every value stays on the tape, to be looked at.
+    Tape indices count from `start`, which is 0 except while a checkpointed call runs again. With `keep_all` every value
+    stays on the tape, for display.
     """
 
     def __init__(self, level: object | None = None, start: int = 0, keep_all: bool = False) -> None:
         self.level = object() if level is None else level
         self.start, self.keep_all = start, keep_all
         self.tape: list[Node | Entry] = []
-        self.entry: Node | Entry | None = None  # the one whose cotangent is being sent back
+        self.entry: Node | Entry | None = None  # the entry that is being pulled back
         self.guards = Guards()
-        self.has_removed_entries = False  # if so, the entry of a traced value may be gone
+        self.has_removed_entries = False  # whether a traced value may have lost its entry
 
     def watch(self, value: Any, name: str = "") -> ReverseTracer:
-        """Put an input on the tape; its name, if it has one, is for people to read."""
+        """Put an input on the tape; its name, if any, is only displayed."""
         node = Node(None, (), (), self._drop_value(value), {"name": name} if name else {}, Origin("input"))
         return self._append(node, value, reachable=True)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
-        """(value, tape index) of a result; the index is None where it does not depend on the inputs."""
+        """(value, tape index) of x; the index is None if x does not depend on the inputs."""
         if type(x) is ReverseTracer and x.level is self.level:
             if self.has_removed_entries:
                 self._check_live(x)
@@ -114,7 +114,7 @@ class Reverse(Interpreter):
         parents = tuple([arg.index if want else None for arg, want in zip(args, residuals.wanted)])
         for i, keep in enumerate(residuals.keeps):
             if not (keep or self.keep_all):
-                if traced[i] or not isinstance(values[i], NEUTRAL):  # a number costs nothing to keep, and is printed
+                if traced[i] or not isinstance(values[i], NEUTRAL):  # untraced numbers stay, for display
                     values[i] = _as_shaped(values[i])
             elif not traced[i] or args[i].reachable:
                 self.guards.add(values[i], origin)
@@ -124,12 +124,12 @@ class Reverse(Interpreter):
         return self._append(node, y, source is not None and (not traced[source] or args[source].reachable))
 
     def append_result(self, x: ReverseTracer, call: int) -> ReverseTracer:
-        """A result of the checkpointed call at index `call`, as an entry of its own."""
+        """Append an entry for a result of the checkpointed call at index `call`."""
         node = Node(None, (), (call,), self._drop_value(x._value), {}, x.origin)
         return self._append(node, x._value, x.reachable)
 
     def _drop_value(self, value: Any) -> Any:
-        """A result that no rule asks for, as the tape has it."""
+        """Only shape and dtype of a value that no rule needs; the value itself with `keep_all`."""
         return value if self.keep_all else _as_shaped(value)
 
     def _append(self, node: Node, value: Any, reachable: bool) -> ReverseTracer:
@@ -137,7 +137,7 @@ class Reverse(Interpreter):
         return ReverseTracer(value, self.level, node.origin, self.start + len(self.tape) - 1, reachable)
 
     def _check_live(self, x: ReverseTracer) -> None:
-        """Raise EscapedTracerError for a value made inside a checkpointed call that is over."""
+        """Raise EscapedTracerError if x was made inside a checkpointed call that has ended."""
         place = x.index - self.start
         if place >= 0 and (place >= len(self.tape) or self.tape[place].origin is not x.origin):
             raise EscapedTracerError(
@@ -145,7 +145,7 @@ class Reverse(Interpreter):
             )
 
     def guard_results(self, results: Sequence[Any]) -> None:
-        """Guard kept values that share memory with results about to be handed to the user."""
+        """Guard the values on the tape that share memory with results the user is about to receive."""
         owners = {id(owner(value)) for value in results if not isinstance(value, (Tracer, *NEUTRAL))}
         for entry in self.tape:
             for value in entry.values:
@@ -155,9 +155,9 @@ class Reverse(Interpreter):
     # Walking back
 
     def pull(self, cotangents: dict[int, Any], inputs: Sequence[int], release: bool = False) -> list[Any]:
-        """Cotangents of the tape entries `inputs` given those of some others; None where they are zero.
+        """The cotangents of the tape entries `inputs`, given those of other entries; None where they are zero.
 
-        With `release` the tape is emptied on the way, so that memory falls while gradients are made.
+        With `release` each entry is removed once it is visited, which frees memory during the backward pass.
         """
         self.guards.check()
         cotangents = dict(cotangents)
@@ -165,7 +165,7 @@ class Reverse(Interpreter):
         return [cotangents.get(index) for index in inputs]
 
     def walk_back(self, cotangents: dict[int, Any], wanted: set[int], release: bool) -> None:
-        """Replace the cotangents of results by those of what they came from, but for the `wanted` ones, which stay."""
+        """Pull cotangents back through all entries, from last to first; those at `wanted` indices stay in the dict."""
         token = _walking.set(self)
         try:
             for index in range(self.start + len(self.tape) - 1, self.start - 1, -1):
@@ -184,33 +184,33 @@ class Reverse(Interpreter):
             _walking.reset(token)
 
 
-_walking: ContextVar[Reverse | None] = ContextVar("minigrad tape that is walked back", default=None)
+_walking: ContextVar[Reverse | None] = ContextVar("minigrad tape in the backward pass", default=None)
 
 
 def entry_being_pulled() -> Node | Entry | None:
-    """The tape entry whose cotangent is being sent back in this thread or task; None in a forward pass."""
+    """The entry that this thread or task is pulling back; None outside of a backward pass."""
     reverse = _walking.get()
     return None if reverse is None else reverse.entry
 
 
 def pull_back(node: Node, g: Any) -> list[Any]:
-    """What a node with cotangent g sends back to each of its arguments; None where no cotangent is wanted."""
+    """The cotangents of a node's arguments, given the cotangent g of its result; None where none is wanted."""
     cotangents = node.primitive.rule.vjp(g, node.args, node.wanted, node.result, node.params)
     for i, (parent, arg, cotangent) in enumerate(zip(node.parents, node.args, cotangents)):
         if parent is None:
             continue
         if shape_of(cotangent) != shape_of(arg):
-            raise AssertionError(f"the vjp of {node.origin} gave {describe(cotangent)} for {describe(arg)}")
+            raise AssertionError(f"the vjp of {node.origin} is {describe(cotangent)}, expected {describe(arg)}")
         if dtype_of(cotangent) != dtype_of(arg):
             cotangents[i] = cast(cotangent, arg)
     return cotangents
 
 
 def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:
-    """Add a cotangent to those of a tape entry."""
+    """Add to the cotangent of a tape entry."""
     before = cotangents.get(index)
     cotangents[index] = cotangent if before is None else add_p(before, cotangent)
 
 
-def _as_shaped(x: Any) -> Any:
+def _as_shaped(x: Any) -> Shaped:
     return Shaped((), dtype_of(x)) if isinstance(x, NEUTRAL) else Shaped(x.shape, x.dtype)

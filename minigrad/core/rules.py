@@ -1,21 +1,21 @@
 """Four ways to state a derivative once, for forward and reverse mode together.
 
-Write y = f(x₁, …, xₙ) for a primitive, t for the tangent of an argument, g for the cotangent of y. Use the weakest kind
-that fits:
+A primitive computes y = f(x₁, …, xₙ); t is the tangent of an argument, g the cotangent of y. Use the first form that
+fits:
 
     partials(f, x=∂y/∂x, …)      elementwise: ẏ = Σ ∂ᵢ·tᵢ, and x̄ᵢ = ∂ᵢ·g summed back to the shape of xᵢ
-                                 (a boolean ∂ᵢ is a mask; 1 and -1 may stand for themselves; a statement that asks for
-                                 `t`, a tangent or cotangent, gives ∂ᵢ·t: t / x may be in range where 1 / x is not)
+                                 (∂ᵢ may be a boolean mask, or the constant 1 or -1; a function with a parameter `t`,
+                                 a tangent or cotangent, returns ∂ᵢ·t: t / x may be in range where 1 / x is not)
     linear(f, x=transpose, …)    f is linear in these arguments together: ẏ = f(t), and x̄ = transpose(g)
-    bilinear(f, x=…, w=…)        f is linear in each argument alone: ẏ = f(tₓ, w) + f(x, t_w); x̄ and w̄ the transposes
-    custom(f, x=(jvp, vjp), …)   whatever is left, both directions side by side, one pair per argument
+    bilinear(f, x=…, w=…)        f is linear in each argument alone: ẏ = f(tₓ, w) + f(x, t_w); x̄ and w̄ by transposes
+    custom(f, x=(jvp, vjp), …)   everything else: both directions side by side, one pair per argument
 
-A statement is a function that asks for what it needs *by name*: an argument of the forward formula, a parameter, `y`
-for the result, `g` or `t`. Only what reverse mode will ask for is kept alive on the tape; of the rest a statement sees
-shape and dtype (`Shaped`). Partial derivatives get their arguments in the dtype of y, so that they are not computed in
-a narrower one; in the other kinds, operations combine the arguments with g or t, which promotes them. An argument
-stated as None has no derivative; a primitive without a rule raises MissingRuleError. Statements are written with
-operations, so they can themselves be differentiated.
+A *statement* is a function that receives what its parameters *name*: arguments and parameters of the forward formula,
+`y` for the result, `g` or `t`. The tape keeps only the values that statements name in reverse mode. Where a transpose
+needs only shape and dtype, it receives a `Shaped`. Partial derivatives receive arguments converted to the dtype of y,
+so that they are not computed in a narrower one; the other forms combine arguments with g or t, which promotes them.
+None states that an argument has no derivative; a primitive without a rule raises MissingRuleError. Statements are
+written with operations, so they can be differentiated themselves.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from minigrad.core.vectors import (
 
 
 class Statement:
-    """A function of named quantities; `asks` are the names."""
+    """A function that is called with the quantities that its parameters name (`asks`)."""
 
     __slots__ = ("asks", "function")
 
@@ -62,15 +62,15 @@ class Statement:
 
 
 class Residuals(NamedTuple):
-    """What reverse mode keeps of a call."""
+    """The values that reverse mode keeps from a call."""
 
     wanted: tuple[bool, ...]  # arguments that get a cotangent
-    keeps: tuple[bool, ...]  # arguments whose value the rule asks for
+    keeps: tuple[bool, ...]  # arguments whose value the rule needs
     keeps_result: bool
 
 
 class Rule:
-    """A derivative: `jvp` pushes tangents forward, `vjp` pulls a cotangent back; None stands for zero throughout."""
+    """A derivative: `jvp` pushes tangents forward, `vjp` pulls a cotangent back. None always stands for zero."""
 
     variadic = False
 
@@ -80,14 +80,14 @@ class Rule:
         self.statements = {n: Statement(s) if callable(s) else s for n, s in statements.items()}
         self._residuals: dict[tuple[bool, ...], Residuals | None] = {}
         for name, statement in self.statements.items():
-            strangers = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
-            if name not in self.names or strangers:
-                raise ValueError(f"the rule of '{primitive.name}' speaks of {strangers or name}; it has {known}")
+            unknown = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
+            if name not in self.names or unknown:
+                raise ValueError(f"the rule of '{primitive.name}' refers to {unknown or name}; the formula has {known}")
             if not callable(statements[name]) and statements[name] not in (None, 1, -1):
-                raise ValueError(f"the rule of '{primitive.name}' states {name}={statements[name]}; write a function")
-        unsaid = [name for name in self.names if name not in statements]
-        if statements and unsaid:
-            raise ValueError(f"the rule of '{primitive.name}' says nothing about {unsaid}; say None for no derivative")
+                raise ValueError(f"the rule of '{primitive.name}' states {name}={statements[name]}; use a function")
+        missing = [name for name in self.names if name not in statements]
+        if statements and missing:
+            raise ValueError(f"the rule of '{primitive.name}' lacks {missing}; state None where there is no derivative")
 
     @property
     def constant(self) -> bool:
@@ -99,7 +99,7 @@ class Rule:
         return self.variadic or self.statements.get(self.names[position]) is not None
 
     def residuals(self, traced: tuple[bool, ...]) -> Residuals | None:
-        """What reverse mode does about a call with these arguments traced; None if nothing has a derivative."""
+        """What reverse mode keeps from a call with these arguments traced; None if none has a derivative."""
         try:
             return self._residuals[traced]
         except KeyError:
@@ -108,7 +108,7 @@ class Rule:
             return self._residuals[traced]
 
     def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        """Which arguments' values, and whether the result, reverse mode needs to pull back to the `wanted` ones."""
+        """The arguments whose value reverse mode needs for the `wanted` cotangents; whether it needs the result."""
         needed: set[str] = set()
         for name, want in zip(self.names, wanted):
             if want:
@@ -116,7 +116,7 @@ class Rule:
         return tuple(n in needed for n in self.names), "y" in needed
 
     def shape_only(self, name: str) -> set[str]:
-        """Arguments of which the statement for `name` sees only shape and dtype."""
+        """The arguments of which the statement for `name` needs only shape and dtype."""
         return set()
 
     def jvp(self, args: Sequence, tangents: Sequence, y: Any, params: dict) -> Any:
@@ -135,7 +135,7 @@ class Rule:
         return [self.pull(i, g, known, args, params) if want else None for i, want in enumerate(wanted)]
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
-        """What the tangent of one argument contributes to the tangent of y."""
+        """The contribution of one argument's tangent to the tangent of y."""
         raise NotImplementedError
 
     def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
@@ -144,7 +144,7 @@ class Rule:
 
 
 class Elementwise(Rule):
-    """ẏ = Σ ∂ᵢ·tᵢ; x̄ᵢ = ∂ᵢ·g, summed over whatever was broadcast."""
+    """ẏ = Σ ∂ᵢ·tᵢ; x̄ᵢ = ∂ᵢ·g, summed over the axes that were broadcast."""
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
         return broadcast(self._scale(position, known, t), shape_of(known["y"]))
@@ -163,13 +163,13 @@ class Elementwise(Rule):
         slope = partial(known)
         if "t" in partial.asks:
             return slope
-        if dtype_of(slope).kind == "b":  # a mask selects, so that an infinite vector does not give 0·∞
+        if dtype_of(slope).kind == "b":  # select, since multiplying an infinite vector by a mask gives 0·∞
             return where_p(slope, vector, 0)
         return multiply_p(slope, vector)
 
 
 class Linear(Rule):
-    """Linear in all stated arguments together: ẏ is the operation itself on the tangents."""
+    """Linear in all stated arguments together: ẏ is the primitive applied to the tangents."""
 
     def jvp(self, args: Sequence, tangents: Sequence, y: Any, params: dict) -> Any:
         if all(t is None for t in tangents):
@@ -185,7 +185,7 @@ class Linear(Rule):
 
 
 class Bilinear(Rule):
-    """Linear in each stated argument alone: ẏ sums the operation with one argument replaced by its tangent."""
+    """Linear in each stated argument alone: ẏ sums the primitive with one argument replaced by its tangent."""
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
         return self.primitive(*args[:position], t, *args[position + 1 :], **params)
@@ -195,7 +195,7 @@ class Bilinear(Rule):
 
 
 class _Variadic:
-    """The same for primitives of any number of arguments: one statement `transpose(g, i, args, **params)` for all."""
+    """For primitives with any number of arguments: one statement, `transpose(g, i, args, **params)`, for all."""
 
     variadic = True
 
@@ -214,7 +214,7 @@ class LinearVariadic(_Variadic, Linear):
 
 class BilinearVariadic(_Variadic, Bilinear):
     def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        alone = sum(wanted) == 1  # its own value is what an argument's transpose does not need
+        alone = sum(wanted) == 1  # the transpose for an argument does not need its value
         return tuple(not (alone and want) for want in wanted), False
 
 
@@ -222,7 +222,7 @@ class Custom(Rule):
     """A (jvp, vjp) pair for each argument."""
 
     def __init__(self, primitive: Primitive, pairs: dict[str, tuple[Callable, Callable] | None]):
-        for name, pair in pairs.items():  # half a pair would be a silent zero in the other mode
+        for name, pair in pairs.items():  # half a pair would give a silent zero in the other mode
             if pair is not None and [*map(callable, pair)] != [True, True]:
                 raise ValueError(f"the rule of '{primitive.name}' states {name} in one mode only; write (jvp, vjp)")
         super().__init__(primitive, {n: pair and pair[1] for n, pair in pairs.items()})
@@ -233,7 +233,7 @@ class Custom(Rule):
 
 
 def rule_of(primitive: Primitive, mode: str) -> Rule:
-    """The rule of a primitive. Raises MissingRuleError naming it and the mode."""
+    """The rule of a primitive. Raises MissingRuleError, naming the primitive and the mode."""
     if primitive.rule is None:
         raise MissingRuleError(
             f"'{primitive.name}' has no derivative rule, so {mode} mode cannot pass through it: state one with "
@@ -243,50 +243,50 @@ def rule_of(primitive: Primitive, mode: str) -> Rule:
 
 
 def partials(primitive: Primitive, **statements: Callable | int | None) -> Primitive:
-    """State the partial derivative for each argument of an elementwise primitive; 1 and -1 may stand for themselves."""
+    """State the partial derivative for each argument of an elementwise primitive: a function, 1, -1 or None."""
     primitive.rule = Elementwise(primitive, statements)
     return primitive
 
 
 def linear(primitive: Primitive, transpose: Callable | None = None, /, **statements: Callable | None) -> Primitive:
-    """State the transpose of a linear primitive."""
+    """State the transpose for each argument of a linear primitive, or one for any number of arguments."""
     primitive.rule = LinearVariadic(primitive, transpose) if transpose else Linear(primitive, statements)
     return primitive
 
 
 def bilinear(primitive: Primitive, transpose: Callable | None = None, /, **statements: Callable | None) -> Primitive:
-    """State the transpose for each argument of a bilinear primitive."""
+    """State the transpose for each argument of a bilinear primitive, or one for any number of arguments."""
     primitive.rule = BilinearVariadic(primitive, transpose) if transpose else Bilinear(primitive, statements)
     return primitive
 
 
 def custom(primitive: Primitive, **pairs: tuple[Callable, Callable] | None) -> Primitive:
-    """State jvp and vjp side by side for each argument."""
+    """State (jvp, vjp) or None for each argument."""
     primitive.rule = Custom(primitive, pairs)
     return primitive
 
 
 def constant(primitive: Primitive) -> Primitive:
-    """Say that a primitive has no derivative in any argument: comparisons, counts, rounding, random draws."""
+    """State that a primitive has no derivative in any argument: comparisons, counts, rounding, random draws."""
     primitive.rule = Rule(primitive, {})
     return primitive
 
 
 def _read_signature(forward: Callable) -> tuple[tuple[str, ...], dict[str, Any], set[str]]:
-    """Of a forward formula: its array arguments (those after the backend), parameters' defaults, and all names."""
+    """The array arguments of a forward formula (after the backend), the defaults of its parameters, and all names."""
     parameters = [p for p in list(inspect.signature(forward).parameters.values())[1:] if p.name != "out"]
     arguments = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
     return arguments, defaults, {p.name for p in parameters}
 
 
-# Rules of the operations that derivatives are made of (formulas in `minigrad.core.vectors`)
+# Rules of the operations in `minigrad.core.vectors`
 
 partials(add_p, x1=1, x2=1)  # ẏ = ẋ₁ + ẋ₂
 partials(negative_p, x=-1)  # ẏ = −ẋ
 partials(multiply_p, x1=lambda x2: x2, x2=lambda x1: x1)  # ẏ = x₂·ẋ₁ + x₁·ẋ₂
 linear(
-    where_p,  # linear in both branches together, so that a NaN in the branch not taken stays there
+    where_p,  # linear in both branches together, so a NaN in the branch not taken does not spread
     condition=None,
     x1=lambda g, condition, x1: sum_to_p(where_p(condition, g, 0), shape=x1.shape),
     x2=lambda g, condition, x2: sum_to_p(where_p(condition, 0, g), shape=x2.shape),
@@ -302,7 +302,7 @@ linear(transpose_p, x=lambda g, axes: transpose_p(g, axes=tuple(sorted(range(len
 
 
 def _concatenate_transpose(g: Any, i: int, xs: Sequence, *, axis: int) -> Any:
-    """The part of g that came from the i-th array."""
+    """The part of g that belongs to the i-th array."""
     begin = sum(x.shape[axis] for x in xs[:i])
     return g[(slice(None),) * axis + (slice(begin, begin + xs[i].shape[axis]),)]
 

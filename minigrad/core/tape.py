@@ -1,4 +1,4 @@
-"""The tape's face: watch values, compute, ask for derivatives, print what happened."""
+"""mg.Tape: watch values, compute, ask for derivatives, and print the recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minigrad.core.vectors import cast, ones
 
 
 class Tape:
-    """A recording of everything done to watched values.
+    """A recording of the operations on watched values.
 
     >>> import minigrad as mg
     >>> with mg.Tape() as tape:
@@ -30,7 +30,7 @@ class Tape:
 
     def __enter__(self) -> Tape:
         if self._reverse.open:
-            raise RuntimeError("this Tape is already recording: make another one")
+            raise RuntimeError("this Tape is already recording: create another one")
         self._reverse.__enter__()
         return self
 
@@ -39,27 +39,30 @@ class Tape:
 
     def __reduce__(self) -> Any:
         raise OperandTypeError(
-            "a Tape can be neither copied nor pickled: its traced values belong to this one; record a new Tape instead"
+            "a Tape can be neither copied nor pickled: traced values belong to one tape; record a new Tape instead"
         )
 
     def watch(self, x: Any) -> Any:
-        """x (a tree of floating arrays) as traced values whose uses are recorded. Raises TypeError for integers."""
+        """x (a tree of floating-point arrays) as traced values whose operations are recorded.
+
+        Raises TypeError for integers.
+        """
         leaves, structure = tree.flatten(x)
         for leaf in leaves:
             check_inexact(leaf, "Tape.watch", "do not watch it")
         return tree.unflatten(structure, list(map(self._reverse.watch, leaves, tree.names(x))))
 
     def gradient(self, y: Any, x: Any, cotangent: Any = None) -> Any:
-        """∂y/∂x for a traced y and any traced x (a tree of them), also one in the middle of the computation.
+        """∂y/∂x for a traced y and a tree x of traced values: inputs or intermediate results.
 
-        y must be a scalar unless its `cotangent` is given. May be called any number of times. Raises ValueError for a
-        value this tape did not trace.
+        y must be a scalar unless its `cotangent` is given. May be called any number of times. Raises ValueError for
+        values that this tape did not trace.
         """
         value, index = self._reverse.lower(y)
         sources, structure = tree.flatten(x)
         if index is None or any(self._reverse.lower(s)[1] is None for s in sources):
             raise OperandError(
-                "Tape.gradient: y and x must be traced by this tape: watch x, and compute y from it inside"
+                "Tape.gradient: y and x must be traced by this tape: watch x, then compute y while it records"
             )
         if cotangent is None:
             if shape_of(y) != ():
@@ -71,12 +74,12 @@ class Tape:
 
     @property
     def entries(self) -> Sequence[Node | Entry]:
-        """What was done, in order."""
+        """The recorded operations, in order."""
         return self._reverse.tape
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def __str__(self) -> str:
-        """One line an entry."""
+        """One line per entry."""
         return as_text(self)

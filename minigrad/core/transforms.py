@@ -1,7 +1,8 @@
-"""Derivatives of functions: what users call. (Jacobians and Hessians are in `minigrad.core.matrices`.)
+"""grad, value_and_grad, vjp and jvp. (Jacobians and Hessians are in `minigrad.core.matrices`.)
 
-Each transform runs the function once under an interpreter of its own and reads the answer off. Arguments and results
-are trees of arrays; nothing is global, so transforms nest in any order and run in threads side by side.
+Each transform runs the function once under its own interpreter and computes the derivative from what that recorded.
+Arguments and results are trees of arrays. There is no global state, so transforms nest in any order and run in
+parallel threads.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import integers, is_several
-from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.forward import Forward
 from minigrad.core.interpreter import Tracer
@@ -26,10 +25,10 @@ from minigrad.core.vectors import add_p, cast, ones, zeros_like_p
 def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
     """The gradient of a scalar function, as a function of the same arguments.
 
-    `argnums` are the positions of the arguments to differentiate (any trees of floating arrays); with a tuple the
-    gradients come as a tuple. With `has_aux`, f returns (scalar, aux) and this returns (gradient, aux). A gradient has
-    the tree structure, shapes and dtypes of its argument, in memory of its own. Raises TypeError for integer
-    arguments, ValueError for a result that is not a scalar, MutationError if f changes arrays it used.
+    `argnums` are the positions of the arguments to differentiate (trees of floating-point arrays); for a tuple of
+    positions the result is a tuple of gradients. With `has_aux`, f returns (scalar, aux) and the result is (gradient,
+    aux). A gradient has the tree structure, shapes and dtypes of its argument, and shares no memory. Raises TypeError
+    for integer arguments, ValueError for a result that is not a scalar, MutationError if f changes arrays it used.
 
     >>> import minigrad as mg
     >>> float(mg.grad(lambda x: x * mg.sin(x))(1.0))  # sin 1 + cos 1
@@ -52,12 +51,12 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> float(value), float(gradient["a"]), float(gradient["b"])
     (6.0, 3.0, 2.0)
     """
-    several, positions = is_several(argnums), integers(argnums, "grad: argnums")
+    is_tuple, positions = is_several(argnums), integers(argnums, "grad: argnums")
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        chosen = select(args, positions, "grad")
+        selected = select(args, positions, "grad")
         with Reverse() as tape:
-            inputs, rebuild = _watch(tape, chosen, "grad")
+            inputs, rebuild = _watch(tape, selected, "grad")
             result = f(*replace(args, positions, rebuild(inputs)), **kwargs)
             output, aux = _check_scalar(result, has_aux)
             value, index = tape.lower(output)
@@ -65,16 +64,16 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         seeds = {} if index is None else {index: ones(value)}
         gradients = separate(tape.pull(seeds, [x.index for x in inputs], release=True), inputs, [])
         gradients = rebuild(gradients)
-        return (value, aux) if has_aux else value, gradients if several else gradients[0]
+        return (value, aux) if has_aux else value, gradients if is_tuple else gradients[0]
 
     return value_and_gradient
 
 
 def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
-    """(f(*primals), pullback), where pullback(g) gives one cotangent per primal: gᵀ·J.
+    """(f(*primals), pullback), where pullback(g) returns a tuple with the cotangent gᵀ·J of each primal.
 
-    g has the structure, shapes and dtypes of the result. The pullback may be called any number of times. Raises
-    TreeError or ValueError for a g that does not fit, MutationError if an array it needs was changed meanwhile.
+    g has the structure, shapes and dtypes of the result. The pullback may be called any number of times. It raises
+    TreeError or ValueError if g does not fit, MutationError if an array it needs was changed in the meantime.
 
     >>> import minigrad as mg, numpy as np
     >>> y, pullback = mg.vjp(lambda x: x * x, np.array([1.0, 2.0]))
@@ -95,7 +94,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
         for g, (value, index), (shape, dtype) in zip(given, lowered, shapes, strict=True):
             check_fits(g, shape, dtype, "cotangent", "the result")
             if index is not None:
-                g = cast(as_array(g, value), _Like(dtype))
+                g = cast(as_array(g, value), Shaped(shape, dtype))
                 seeds[index] = add_p(seeds[index], g) if index in seeds else g
         return rebuild(separate(tape.pull(seeds, [x.index for x in inputs]), inputs, given))
 
@@ -103,7 +102,9 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
 
 
 def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    """(f(*primals), J·tangents): value and directional derivative in one forward pass.
+    """(f(*primals), J·tangents): the value and the directional derivative, in one forward pass.
+
+    Raises TreeError or ValueError if the tangents do not fit the primals, TypeError for integer primals.
 
     >>> import minigrad as mg
     >>> y, y_dot = mg.jvp(mg.exp, (0.0,), (2.0,))
@@ -111,7 +112,7 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     (1.0, 2.0)
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
-        raise OperandTypeError("jvp: primals and tangents are tuples with one entry per argument of the function")
+        raise OperandTypeError("jvp: primals and tangents must be tuples with one entry per argument of the function")
     leaves, structure = tree.flatten(tuple(primals))
     directions = tree.leaves_like(structure, tuple(tangents), "jvp: the tangent")
     with Forward() as level:
@@ -129,17 +130,11 @@ def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     return tree.unflatten(result_structure, values), tree.unflatten(result_structure, dots)
 
 
-# What the transforms share
-
-
-class _Like:
-    """Something with a dtype."""
-
-    def __init__(self, dtype: np.dtype):
-        self.dtype = dtype
+# Functions that the transforms share
 
 
 def select(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
+    """The arguments at some positions. Raises OperandError if one does not exist or is given twice."""
     if any(not -len(args) <= p < len(args) for p in positions):
         raise OperandError(f"{name}: argnums {positions} do not fit a call with {len(args)} positional arguments")
     if len({p % len(args) for p in positions}) != len(positions):
@@ -148,6 +143,7 @@ def select(args: tuple, positions: tuple[int, ...], name: str) -> tuple:
 
 
 def replace(args: tuple, positions: tuple[int, ...], values: Sequence) -> list:
+    """The arguments, with those at some positions replaced by values."""
     replaced = list(args)
     for position, value in zip(positions, values, strict=True):
         replaced[position] = value
@@ -155,7 +151,7 @@ def replace(args: tuple, positions: tuple[int, ...], values: Sequence) -> list:
 
 
 def _watch(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
-    """Every leaf of some trees as a traced input, and the function that puts leaves back together."""
+    """The leaves of some trees as traced inputs, and the function that builds such trees from new leaves."""
     leaves, structure = tree.flatten(trees)
     for leaf in leaves:
         check_inexact(leaf, name)
@@ -163,7 +159,7 @@ def _watch(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
 
 
 def _check_scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
-    """(output, aux) of a function to take the gradient of. Raises for anything but one real floating scalar."""
+    """(output, aux) from the result of a function. Raises unless the output is a real floating-point scalar."""
     if has_aux and not (isinstance(result, tuple) and len(result) == 2):
         raise OperandTypeError("grad: with has_aux=True the function must return a pair (scalar, aux)")
     output, aux = result if has_aux else (result, None)

@@ -1,9 +1,8 @@
 """Trees: parameters, gradients and optimiser states are nested containers with arrays at the leaves.
 
 A tree is a tuple, list, dict, NamedTuple or dataclass of trees, a subclass of one of these, or an object of a class
-made known with `register`; None is a tree without leaves; anything else is a leaf. `flatten` splits a tree into its
-leaves and a structure that can be compared, printed and put together again. What comes back is what went in, in its
-order.
+registered with `register`. None is a tree without leaves; anything else is a leaf. `flatten` splits a tree into its
+leaves and a structure that can be compared and printed; `unflatten` puts them together again.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from minigrad.core.containers import register as register
 
 
 class Structure(NamedTuple):
-    """How to put leaves together: the container, what it needs besides its children, and the children."""
+    """How to build a tree from leaves: the type of its container and the structures of its children."""
 
     kind: type | None  # None marks a leaf
     keys: tuple  # field names, positions, or the keys of a dict in its own order
     children: tuple[Structure, ...]
-    static: tuple = ()  # what a container holds besides trees
+    static: tuple = ()  # what the container holds besides trees
 
     @property
     def leaves(self) -> int:
-        """How many there are."""
+        """The number of leaves."""
         return 1 if self.kind is None else sum(child.leaves for child in self.children)
 
     def __str__(self) -> str:
@@ -43,7 +42,7 @@ LEAF = Structure(None, (), ())
 def flatten(tree: Any) -> tuple[list, Structure]:
     """The leaves of a tree from left to right, and its structure.
 
-    Raises TreeError for a container that could not be rebuilt as it is, or that contains itself.
+    Raises TreeError for a container that cannot be rebuilt or that contains itself.
 
     >>> leaves, structure = flatten({"w": 1.0, "b": (2.0, 3.0)})
     >>> leaves, str(structure)
@@ -61,12 +60,12 @@ def _flatten(tree: Any, leaves: list) -> Structure:
     if container is None:
         leaves.append(tree)
         return LEAF
-    keys, children, static = container.open(tree)
+    keys, children, static = container.flatten(tree)
     return Structure(type(tree), keys, tuple(_flatten(child, leaves) for child in children), static)
 
 
 def unflatten(structure: Structure, leaves: list) -> Any:
-    """The tree of this structure with these leaves: the inverse of `flatten`. Raises TreeError on a wrong count."""
+    """The tree with this structure and these leaves: the inverse of `flatten`. Raises TreeError for a wrong count."""
     remaining = iter(leaves)
     try:
         tree = _build(structure, remaining)
@@ -81,22 +80,22 @@ def _build(structure: Structure, leaves: Any) -> Any:
     if structure.kind is None:
         return next(leaves)
     children = []
-    for child in structure.children:  # a plain loop: StopIteration must reach `unflatten` as itself
+    for child in structure.children:  # not a generator, which would turn StopIteration into RuntimeError
         children.append(_build(child, leaves))
-    return container_of(structure.kind).close(structure.keys, children, structure.static)
+    return container_of(structure.kind).unflatten(structure.keys, children, structure.static)
 
 
 def _too_deep(tree: Any) -> TreeError:
-    """The error for a tree beyond the recursion limit: usually one of its containers contains itself."""
+    """The error for a tree beyond the recursion limit, usually because a container contains itself."""
     limit = sys.getrecursionlimit()
     waiting: list[tuple[Any, str, frozenset]] = [(tree, "", frozenset())]
     while waiting:
         node, name, above = waiting.pop()
         if id(node) in above:
-            return TreeError(f"the tree contains itself: the container at {name[1:]!r} is also one of those around it")
+            return TreeError(f"the tree contains itself: the container at {name[1:]!r} is its own ancestor")
         container = container_of(type(node))
         if container is not None and len(above) < limit:
-            keys, children, _ = container.open(node)
+            keys, children, _ = container.flatten(node)
             waiting += [(child, f"{name}.{key}", above | {id(node)}) for key, child in zip(keys, children)]
     return TreeError(f"the tree is nested too deeply for Python's recursion limit of {limit} calls")
 
@@ -106,27 +105,28 @@ def _is_flat(structure: Structure) -> bool:
 
 
 def make_flattener(structure: Structure) -> Callable[[Any, list], bool]:
-    """A function (tree, leaves) that appends the leaves of a tree, made to be called often: `flatten` where the
-    structure is known. It tells whether the containers are those of `structure`; whether leaves are leaves is for the
-    caller to see.
+    """A faster `flatten` for one known structure: a function (tree, leaves) that appends the tree's leaves.
+
+    It returns whether the tree's containers are those of `structure`; the caller must check that the leaves are leaves.
     """
     kind, keys, static = structure.kind, structure.keys, structure.static
     if kind is None:
         return _append_leaf
-    open_, below, flat = container_of(kind).open, [make_flattener(c) for c in structure.children], _is_flat(structure)
+    flatten_node, is_flat = container_of(kind).flatten, _is_flat(structure)
+    flatten_children = [make_flattener(child) for child in structure.children]
 
-    def take(tree: Any, leaves: list) -> bool:
+    def append_leaves(tree: Any, leaves: list) -> bool:
         if type(tree) is not kind:
             return False
-        found, children, others = open_(tree)
-        if found != keys or others != static:
+        found_keys, children, found_static = flatten_node(tree)
+        if found_keys != keys or found_static != static:
             return False
-        if flat:
+        if is_flat:
             leaves += children
             return True
-        return all([take_child(child, leaves) for take_child, child in zip(below, children)])
+        return all([append(child, leaves) for append, child in zip(flatten_children, children)])
 
-    return take
+    return append_leaves
 
 
 def _append_leaf(tree: Any, leaves: list) -> bool:
@@ -135,23 +135,23 @@ def _append_leaf(tree: Any, leaves: list) -> bool:
 
 
 def make_unflattener(structure: Structure, first: int = 0) -> Callable[[list], Any]:
-    """A function that gives the tree with these leaves, from number `first` on, made to be called often."""
+    """A faster `unflatten` for one structure: a function of leaves, of which it uses those from `first` on."""
     if structure.kind is None:
         return operator.itemgetter(first)
-    close, keys, static = container_of(structure.kind).close, structure.keys, structure.static
-    below, last = [], first
+    unflatten_node, keys, static = container_of(structure.kind).unflatten, structure.keys, structure.static
+    unflatten_children, last = [], first
     for child in structure.children:
-        below.append(make_unflattener(child, last))
+        unflatten_children.append(make_unflattener(child, last))
         last += child.leaves
     if _is_flat(structure):
-        return lambda leaves: close(keys, leaves[first:last], static)
-    return lambda leaves: close(keys, [build(leaves) for build in below], static)
+        return lambda leaves: unflatten_node(keys, leaves[first:last], static)
+    return lambda leaves: unflatten_node(keys, [build(leaves) for build in unflatten_children], static)
 
 
 def map(function: Callable, tree: Any, *others: Any) -> Any:
-    """Apply `function` to corresponding leaves of trees of one structure. Raises TreeError where they differ.
+    """Apply `function` to corresponding leaves of trees with the same structure. Raises TreeError if they differ.
 
-    Dicts correspond key by key, in whatever order; the result is in the order of the first tree.
+    Dicts are matched by key, in any order; the result has the order of the first tree.
 
     >>> map(lambda a, b: a + b, (1, [2]), (10, [20]))
     (11, [22])
@@ -162,8 +162,9 @@ def map(function: Callable, tree: Any, *others: Any) -> Any:
 
 
 def leaves_like(structure: Structure, tree: Any, what: str = "the second tree") -> list:
-    """The leaves of `tree` in the order of `structure`. The two must agree, except in the order of dict keys. Raises
-    TreeError, printing both.
+    """The leaves of `tree` in the order of `structure`.
+
+    Raises TreeError, printing both structures, if they differ in more than the order of dict keys.
     """
     leaves, other = flatten(tree)
     if other != structure:
@@ -175,8 +176,8 @@ def leaves_like(structure: Structure, tree: Any, what: str = "the second tree") 
 
 
 def _match(structure: Structure, other: Structure, first: int) -> list[int] | None:
-    """For each leaf of `structure`, the position of the leaf of `other` at the same keys, counted from `first`; None if
-    the structures differ in more than the order of keys.
+    """For each leaf of `structure`, the position (from `first` on) of the leaf of `other` at the same keys; None if the
+    structures differ in more than the order of dict keys.
     """
     if structure.kind is None and other.kind is None:
         return [first]
@@ -184,17 +185,17 @@ def _match(structure: Structure, other: Structure, first: int) -> list[int] | No
         return None
     if structure.keys != other.keys and not issubclass(structure.kind, dict):
         return None
-    places = {}
+    starts = {}
     for key, child in zip(other.keys, other.children):
-        places[key] = child, first
+        starts[key] = child, first
         first += child.leaves
-    found: list[int] = []
+    positions: list[int] = []
     for key, child in zip(structure.keys, structure.children):
-        order = _match(child, *places[key]) if key in places else None
+        order = _match(child, *starts[key]) if key in starts else None
         if order is None:
             return None
-        found += order
-    return found
+        positions += order
+    return positions
 
 
 def names(tree: Any) -> list[str]:

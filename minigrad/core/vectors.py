@@ -1,8 +1,8 @@
-"""What derivatives are made of: the operations that rules and transforms apply to tangents and cotangents.
+"""The operations that rules and transforms apply to tangents and cotangents.
 
-As vectors, they are added, scaled, masked and set to zero; beside that they are broadcast, summed back, converted,
-copied, reshaped and joined. These are operations like any other, with a formula and traits; their own rules stand at
-the end of `minigrad.core.rules`, which needs them all to say what a rule is. `minigrad.ops` gives them public names.
+Tangents and cotangents are added, scaled, masked and set to zero, as vectors are; they are also broadcast, summed back,
+converted, copied, reshaped and concatenated. These primitives have a formula and traits like all others. Their own
+rules are at the end of `minigrad.core.rules`, which uses them to define rules. `minigrad.ops` gives them public names.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Primitive, concrete, primitive
 from minigrad.core.traits import Cut, along_any_axis, no_flops, traits
 
-LARGE = 4096  # elements: from here on, a call that takes longer to begin may be the faster one
+LARGE = 4096  # elements: from this size on, a routine with more overhead per call may be faster
 
-# To add, scale, mask and set to zero
+# Add, scale, mask, set to zero
 
 
 @primitive("add")
@@ -61,7 +61,7 @@ traits(
 )
 traits(zeros_like_p, flops=no_flops, recordable=True)
 
-# To broadcast and to sum back: the transposes of each other
+# Broadcast and sum back: each is the transpose of the other
 
 
 @primitive("broadcast_to", view_of=0)
@@ -71,14 +71,14 @@ def broadcast_to_p(b, x, *, shape, out=None):
 
 @primitive("sum_to")
 def sum_to_p(b, x, *, shape, out=None):
-    """Sum over whatever broadcasting added."""
+    """Sum over the axes that broadcasting from `shape` added or stretched."""
     x = b.xp.asarray(x)
     leading = x.ndim - len(shape)
     rows = leading and x.shape[leading:] == tuple(shape) and x.flags.c_contiguous and math.prod(shape) > 1
     if rows and x.dtype in (np.float32, np.float64) and x.size >= LARGE:
         return store(b.column_sums(x.reshape(-1, math.prod(shape))).reshape(shape), out)
     axes = tuple(i for i in range(x.ndim) if i < leading or (shape[i - leading] == 1 and x.shape[i] != 1))
-    if x.dtype == np.float16:  # where 2048 + 1 is 2048
+    if x.dtype == np.float16:  # in which 2048 + 1 = 2048, so add in float32
         return store(b.xp.sum(x, axis=axes, keepdims=True, dtype=np.float32).reshape(shape).astype(x.dtype), out)
     return store(b.xp.sum(x, axis=axes, keepdims=True).reshape(shape), out)
 
@@ -93,11 +93,11 @@ def _cuts_of_sum_to(operands, result, params):
 traits(broadcast_to_p, cuts=along_any_axis, formula=CONVERSION)
 traits(sum_to_p, cuts=_cuts_of_sum_to, recordable=True)
 
-# To convert and copy
+# Convert and copy
 
 
 def _astype(b, x, *, dtype, out=None):
-    """A number stays one: it may meet arrays of any device."""
+    """Convert x to `dtype`. A number becomes a NumPy scalar, which combines with arrays on any device."""
     if out is not None:
         return store(x, out)
     return (x if hasattr(x, "astype") else np.asarray(x)[()]).astype(dtype)
@@ -116,7 +116,7 @@ traits(astype_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
 traits(astype_discrete_p, cuts=along_any_axis, formula=CONVERSION, kink=lambda x, dtype: x.astype(dtype))
 traits(copy_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
 
-# To reshape and join
+# Reshape and concatenate
 
 
 @primitive("reshape", view_of=0)
@@ -135,7 +135,7 @@ def concatenate_p(b, *xs, axis, out=None):
 
 
 def _cuts_of_reshape(operands, result, params):
-    """Along axes that are there before and after, with as much in front of them."""
+    """Cuts along axes that keep their length, if the axes before them keep their total size."""
     (before,) = operands
     for axis, n in enumerate(result):
         for place, m in enumerate(before):
@@ -151,47 +151,47 @@ traits(reshape_p, cuts=_cuts_of_reshape, formula=CONVERSION)
 traits(transpose_p, cuts=_cuts_of_transpose, formula=CONVERSION)
 traits(concatenate_p, flops=no_flops, recordable=True)
 
-# What rules and transforms do with them
+# Functions for rules and transforms
 
 
 def cast(derivative: Any, like: Any) -> Any:
-    """A tangent or cotangent in the dtype of what it belongs to. Raises TypeError for complex into real."""
+    """A tangent or cotangent converted to the dtype of `like`. Raises TypeError for complex to real."""
     dtype = dtype_of(like)
     if dtype_of(derivative) == dtype:
         return derivative
     if dtype_of(derivative).kind == "c" and dtype.kind != "c":
         raise OperandTypeError(
             f"a complex derivative reached a real value of dtype {dtype}: only holomorphic functions of complex "
-            "inputs are differentiated; make the input complex with mg.astype(x, 'complex128')"
+            "inputs can be differentiated; make the input complex with mg.astype(x, 'complex128')"
         )
     return astype_p(derivative, dtype=dtype)
 
 
 def promote(x: Any, dtype: np.dtype) -> Any:
-    """x in the dtype of the result; Python numbers stay as they are, since they are weak."""
+    """x converted to `dtype`; Python numbers stay as they are, since their dtype is weak."""
     if type(concrete(x)) in (bool, int, float, complex):
         return x
     found = dtype_of(x)
-    if found == dtype or (found.kind == "c" and dtype.kind != "c"):  # complex, so that its rule can refuse it
+    if found == dtype or (found.kind == "c" and dtype.kind != "c"):  # stays complex, so that its rule can refuse it
         return x
     return (astype_p if is_inexact(x) else astype_discrete_p)(x, dtype=dtype)
 
 
 def ones(x: Any) -> Any:
-    """1 in every element, like x."""
+    """An array of ones like x."""
     return add_p(zeros_like_p(x), 1)
 
 
 def zero_tangent(x: Any) -> Any:
-    """The tangent of a constant; that of a number stays a number, which belongs to no device."""
+    """Zeros like x; for a number, the number 0, which combines with arrays on any device."""
     return type(x)(0) if isinstance(x, NEUTRAL) else zeros_like_p(x)
 
 
 def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
-    """x broadcast to a shape, where it has another."""
+    """x broadcast to a shape; x itself if it has that shape."""
     return x if shape_of(x) == shape else broadcast_to_p(x, shape=shape)
 
 
 def sum_back(x: Any, shape: tuple[int, ...]) -> Any:
-    """x summed over whatever broadcasting added to this shape."""
+    """x summed over the axes that broadcasting from a shape added; x itself if it has that shape."""
     return x if shape_of(x) == shape else sum_to_p(x, shape=shape)

@@ -60,5 +60,5 @@ def test_asarray(xp):
     x = xp.ones(2)
     assert mg.asarray(x) is x
     assert float(mg.grad(lambda x: mg.sum(mg.asarray(x)))(x)[0]) == 1
-    with pytest.raises(TypeError, match="does not offer DLPack"):
+    with pytest.raises(TypeError, match="does not support DLPack"):
         mg.from_dlpack([1.0])

@@ -110,7 +110,7 @@ def test_a_primitive_that_is_not_here_is_named(make_primitive):
     data = pickle.dumps(mg.trace(made)(np.ones(2)))
     assert same(pickle.loads(data)(np.ones(2)), np.full(2, 2.0))
     del primitives[made.name]
-    with pytest.raises(ValueError, match=f"no primitive '{made.name}' here: import the module"):
+    with pytest.raises(ValueError, match=f"no primitive is named '{made.name}': import the module"):
         pickle.loads(data)
 
 

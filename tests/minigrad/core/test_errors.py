@@ -151,8 +151,16 @@ OPERATIONS = {
     "norm over two axes": (lambda: mg.norm(X, 1, axis=(0, 1)), ValueError, "norm: ord=1 of a matrix is not offered"),
     "norm 0": (lambda: mg.norm(np.ones(2), 0), ValueError, "norm: ord=0 is not offered; use None"),
     "sin of a word": (lambda: mg.sin("a"), TypeError, "sin.*'a'.*: not an array: builtins.str"),
-    "asarray": (lambda: mg.asarray([[1], [1, 2]]), TypeError, "asarray: list .* is no rectangle of numbers"),
-    "asarray of words": (lambda: mg.asarray("abc"), TypeError, "asarray: str 'abc' is no rectangle of numbers"),
+    "asarray": (
+        lambda: mg.asarray([[1], [1, 2]]),
+        TypeError,
+        "asarray: list .* is not an array of numbers",
+    ),
+    "asarray of words": (
+        lambda: mg.asarray("abc"),
+        TypeError,
+        "asarray: str 'abc' is not an array of numbers",
+    ),
     # convolutions
     "conv2d": (lambda: mg.conv2d(X, X), ValueError, rf"conv2d: needs images \(N, H, W, C\) .* got {F} and {F}"),
     "conv2d channels": (lambda: mg.conv2d(IMAGES, np.ones((3, 3, 3, 1))), ValueError, "conv2d: .* of one C"),
@@ -266,7 +274,7 @@ TRANSFORMS = {
     "jacobian mode": (
         lambda: mg.jacobian(mg.sin, mode="both"),
         ValueError,
-        "jacobian: mode is 'reverse' or 'forward', not 'both'",
+        "jacobian: mode must be 'reverse' or 'forward', got 'both'",
     ),
     # cotangents and tangents
     "cotangent shape": (
@@ -296,7 +304,7 @@ TRANSFORMS = {
         rf"a tangent must be {F} like its argument, got float64\[3\]",
     ),
     "tangent tree": (lambda: mg.jvp(mg.sin, (X,), (X, X)), TreeError, "jvp: the tangent has structure tuple"),
-    "tangent no tuple": (lambda: mg.jvp(mg.sin, X, X), TypeError, "jvp: primals and tangents are tuples"),
+    "tangent no tuple": (lambda: mg.jvp(mg.sin, X, X), TypeError, "jvp: primals and tangents must be tuples"),
     "hvp": (lambda: mg.hvp(mg.sum, X, np.ones(3)), ValueError, "a tangent must be"),
     # the tape
     "foreign tape": (

@@ -13,22 +13,22 @@ from minigrad.core.rules import custom, partials
 
 def test_an_argument_that_is_not_mentioned_is_an_error_and_no_silent_zero(make_primitive) -> None:
     made = make_primitive(lambda b, x, w, out=None: b.xp.multiply(x, w, out=out))
-    with pytest.raises(ValueError, match=r"says nothing about \['w'\]"):
+    with pytest.raises(ValueError, match=r"lacks \['w'\]"):
         partials(made, x=lambda w: w)
 
 
 def test_only_one_and_minus_one_stand_for_themselves(make_primitive) -> None:
     made = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
     for number in (0, 2, -2, True + 1):
-        with pytest.raises(ValueError, match="write a function"):
+        with pytest.raises(ValueError, match="use a function"):
             partials(made, x=number)
 
 
 def test_a_statement_speaks_of_what_there_is(make_primitive) -> None:
     made = make_primitive(lambda b, x, out=None: b.xp.exp(x, out=out))
-    with pytest.raises(ValueError, match="speaks of"):
+    with pytest.raises(ValueError, match="refers to"):
         partials(made, x=lambda z: z)
-    with pytest.raises(ValueError, match="speaks of"):
+    with pytest.raises(ValueError, match="refers to"):
         partials(made, z=lambda y: y)
 
 
