@@ -16,6 +16,7 @@ from tests.support.programs import WAYS
 from tests.support.transfer import to_host
 
 settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("stand-in", settings.get_profile("suite"), max_examples=15)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")
 
@@ -29,7 +30,10 @@ def pytest_configure(config):
     stack = ExitStack()
     stack.enter_context(environment.isolate())
     config.add_cleanup(stack.close)
+    config.addinivalue_line("markers", "host: does not depend on where arrays live, so it runs on the host only")
     config.addinivalue_line("markers", "large: too slow for the stand-in GPU")
+    if config.getoption("--backend") == "stand-in" and config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("stand-in")
 
 
 def pytest_addoption(parser):
@@ -60,7 +64,7 @@ def pytest_collection_modifyitems(config, items):
     """
     device = config.getoption("--backend")
     if device != "numpy":
-        kept = [item for item in items if "backend" in item.fixturenames]
+        kept = [item for item in items if "backend" in item.fixturenames and not item.get_closest_marker("host")]
         if device == "stand-in" and config.getoption("--hypothesis-profile") != "thorough":
             kept = [item for item in kept if not (_is_variant(item) or "device" in item.fixturenames)]
             kept = [item for item in kept if not item.get_closest_marker("large")]

@@ -37,7 +37,9 @@ def interrupt(run, out, config, at: int) -> None:
 
 
 @EVERY_CONFIG
-@pytest.mark.parametrize("at", range(1, 2 * STEPS + 1))
+@pytest.mark.parametrize(
+    "at", [*range(1, STEPS + 2), *(pytest.param(at, marks=pytest.mark.large) for at in range(STEPS + 2, 2 * STEPS + 1))]
+)
 def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole, resume, run):
     interrupt(run, tmp_path, CONFIGS[name], at)
     _, record = checkpoints.load(tmp_path / CHECKPOINT)

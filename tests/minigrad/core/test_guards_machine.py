@@ -456,6 +456,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_machine_finds_a_fault(fault, backend, monkeypatch):
     for (place, name), wrong in FAULTS[fault].items():

@@ -83,6 +83,7 @@ def run_in_threads(count, work):
         raise errors[0]
 
 
+@pytest.mark.host
 def test_threads_with_different_transforms_do_not_see_each_other(impatient, on_device):
     """Eight threads, each through all transforms fifty times, each beginning with another one."""
     x_host = normal((5,))

@@ -42,6 +42,7 @@ def test_check_of_a_trained_run(vae, trained):
     assert json.loads(out)["parameters"][0]["shape"] == [16, 8]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
 def test_check_takes_the_options_of_the_loss(vae, decoder):
     small = ["--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "5"]
@@ -73,6 +74,7 @@ def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
     assert "FAILED: largest error" in out
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -64,6 +64,7 @@ def test_evaluate_gives_rate_and_distortion_apart(vae, trained, images):
     assert (code, err) == (0, "") and all(f" {scores[name]:.3f} " in out for name in scores if name != "images")
 
 
+@pytest.mark.host
 def test_evaluate_shows_progress_of_every_draw(trained):
     seen = []
     trainer = load_trainer(trained)
@@ -90,6 +91,7 @@ def test_a_profiled_sigma_needs_an_epoch(vae, images, monkeypatch):
     assert vae("evaluate", "--checkpoint", "run")[0] == 0
 
 
+@pytest.mark.host
 def test_without_a_thread_for_the_progress_bar(vae, trained, monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
@@ -99,6 +101,7 @@ def test_without_a_thread_for_the_progress_bar(vae, trained, monkeypatch):
     assert vae("evaluate", "--checkpoint", trained)[0] == 0
 
 
+@pytest.mark.host
 def test_copies_of_one_image_train_and_are_scored_with_a_warning(vae, tmp_path):
     np.save(tmp_path / "blank.npy", np.zeros((60, 4, 4), np.uint8))
     oddity = "All 60 images are the same, and blank: there is nothing to learn."
@@ -118,6 +121,7 @@ def save_pictures(folder, count, seed):
         Image.fromarray(pixels).save(folder / f"{seed}-{i}.png")
 
 
+@pytest.mark.host
 def test_what_a_run_was_trained_on_is_never_scored_as_test(vae, tmp_path):
     """Pictures are added to the folder, or to the test part of a file, after training."""
     save_pictures(tmp_path / "pictures", 60, 0)
@@ -141,6 +145,7 @@ def test_what_a_run_was_trained_on_is_never_scored_as_test(vae, tmp_path):
     assert_refused(vae("evaluate", "--checkpoint", "run", "--data", "none.npz"), "trained on all 9 test images of none")
 
 
+@pytest.mark.host
 def test_a_split_is_scored_as_it_was_published(vae, tmp_path):
     images = truth.small_data(50, 20)
     np.savez("published.npz", train=images.train, test=np.concatenate([images.test, images.train[:3]]))
@@ -154,6 +159,7 @@ def test_a_split_is_scored_as_it_was_published(vae, tmp_path):
     assert json.loads(vae("evaluate", "--checkpoint", "run", "--json")[1])["images"] == 23
 
 
+@pytest.mark.host
 def test_what_was_decided_about_images_is_said(vae, tmp_path):
     """By train before anything else about them, by others beside their results."""
     for part, count in (("train", 20), ("test", 5)):
@@ -173,6 +179,7 @@ def test_what_was_decided_about_images_is_said(vae, tmp_path):
     assert err.splitlines()[:2] == [f"python -m vae: {line}" for line in said]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -9,6 +9,8 @@ from vae.cli import main
 from vae.lecture import CLAIMS
 from vae.lecture.claims import claim, equal
 
+pytestmark = pytest.mark.host
+
 
 def test_chosen_slides_as_json_with_pictures_and_a_page(tmp_path, capsys):
     assert main(["lecture", "--slide", "7", "9", "--json", "--seed", "3", "--out", str(tmp_path / "out")]) == 0

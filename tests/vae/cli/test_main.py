@@ -19,6 +19,8 @@ from vae.cli import train
 from vae.errors import CheckpointError
 from vae.runs import CHECKPOINT, load_trainer
 
+pytestmark = pytest.mark.host
+
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 

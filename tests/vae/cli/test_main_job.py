@@ -10,6 +10,8 @@ from tests.support.vae.small_runs import WRITTEN
 from vae.cli import check, main_job, train
 from vae.data import load
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture
 def small(monkeypatch):

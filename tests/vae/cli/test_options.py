@@ -12,6 +12,8 @@ from vae.config import Config
 from vae.data import DataError, load
 from vae.data.places import cache_root, expand_home
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ import pytest
 from tests.support.vae.small_runs import SMALL, assert_refused, environment, process
 from vae import pictures
 
+pytestmark = pytest.mark.host
+
 
 def test_a_picture_that_cannot_be_drawn_costs_one_line(vae, images, trained, monkeypatch):
     """Beside other work a line on stderr; alone, one sentence and exit code 2."""

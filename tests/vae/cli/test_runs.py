@@ -12,6 +12,8 @@ from tests.support.vae.small_runs import SMALL, assert_refused, save_images, sna
 from vae import checkpoints
 from vae.runs import CHECKPOINT
 
+pytestmark = pytest.mark.host
+
 
 def computing(images, trained) -> list[list]:
     """A command line of each command that computes."""

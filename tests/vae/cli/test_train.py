@@ -53,6 +53,7 @@ def test_training_begins_with_what_its_loss_says(vae, images, tmp_path):
     assert vae("evaluate", "--checkpoint", "run")[0] == 0
 
 
+@pytest.mark.host
 def test_train_chooses_a_new_folder_each_time(vae, images, tmp_path):
     for _ in range(2):
         assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--latent", "3")[0] == 0
@@ -60,6 +61,7 @@ def test_train_chooses_a_new_folder_each_time(vae, images, tmp_path):
     assert {p.name for p in (tmp_path / "runs/train-2").iterdir()} == WRITTEN
 
 
+@pytest.mark.host
 def test_built_in_digits_of_any_size(vae, tmp_path):
     sizes = ["--train-size", "20", "--test-size", "10", "--hidden", "4", "--epochs", "1"]
     code, out, _ = vae("train", *sizes, "--model", "conv", "--decoder", "gaussian", "--sigma", "learned")
@@ -68,6 +70,7 @@ def test_built_in_digits_of_any_size(vae, tmp_path):
     assert "σ learned, normaliser included" in out
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_images_with_colours_and_alpha(vae, tmp_path, channels):
     images = save_images(tmp_path / "colours.npz", (4, 4, channels))
@@ -76,6 +79,7 @@ def test_images_with_colours_and_alpha(vae, tmp_path, channels):
     assert vae("reconstruct", "--checkpoint", "run")[::2] == (0, "")
 
 
+@pytest.mark.host
 def test_names_are_not_markup(vae, tmp_path):
     """Rich would read [/x] as the end of a style, and $ is mathematics to matplotlib."""
     images = save_images(tmp_path / "a[b]$x_1$ ü.npz")
@@ -122,6 +126,7 @@ def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path, out):
     assert f"resuming {out} after epoch 1, step 4".expandtabs() in said
 
 
+@pytest.mark.host
 def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
     save_images(tmp_path / "old.npz")
     assert vae("train", "--data", "old.npz", *SMALL, "--epochs", "1", "--out", "run")[0] == 0
@@ -148,6 +153,7 @@ def test_the_seed_decides_everything(vae, images, tmp_path):
 # An existing run is safe
 
 
+@pytest.mark.host
 def test_an_existing_run_is_only_overwritten_by_force(vae, images, tmp_path):
     assert vae("train", "--data", images, *SMALL, "--out", "run")[0] == 0
     before = snapshot(tmp_path / "run")
@@ -158,6 +164,7 @@ def test_an_existing_run_is_only_overwritten_by_force(vae, images, tmp_path):
     assert snapshot(tmp_path / "run") != before
 
 
+@pytest.mark.host
 def test_force_with_wrong_input_leaves_the_run(vae, images, trained):
     before = snapshot(trained)
     odd = str(trained.parent / "odd.npz")
@@ -176,6 +183,7 @@ def test_force_with_wrong_input_leaves_the_run(vae, images, trained):
         assert snapshot(trained) == before
 
 
+@pytest.mark.host
 def test_a_folder_that_is_no_run_is_safe_too(vae, images, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.txt").write_text("precious")
@@ -193,6 +201,7 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
         json.loads(line, parse_constant=pytest.fail)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -247,6 +256,7 @@ def test_wrong_input_gets_one_sentence_and_writes_nothing(refuse, arguments, sai
     refuse(arguments, said)
 
 
+@pytest.mark.host
 def test_a_file_where_a_folder_should_be(vae, images, tmp_path):
     (tmp_path / "file").write_text("precious")
     train = ["train", "--data", images, *SMALL]
