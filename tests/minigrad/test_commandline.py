@@ -32,8 +32,8 @@ def test_output_that_cannot_be_written(arguments):
 
 
 @pytest.mark.parametrize("flags", [[], ["-u"]])
-def test_a_command_goes_on_to_its_end(flags, tmp_path):
-    """It prints more than a pipe holds, and then writes a file."""
+def test_a_command_finishes_when_its_output_cannot_be_written(flags, tmp_path):
+    """It prints more than a pipe holds and then still writes a file."""
     body = f"{MUCH}; {MUCH}; open({str(tmp_path / 'file')!r}, 'w').close(); return finish('me', 0, False)"
     code = f"from minigrad.commandline import finish, run\ndef main():\n    {body}\nrun(main)"
     assert run_command([*flags, "-c", code]) == (0, "")
@@ -47,20 +47,20 @@ def test_a_command_goes_on_to_its_end(flags, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [[], ["-u"]])
-def test_a_full_non_blocking_pipe_is_waited_for(flags):
-    """Some programs start commands with such pipes."""
+def test_output_waits_for_a_full_non_blocking_pipe(flags):
+    """Some programs start commands with non-blocking pipes."""
     code = "import os\nfrom minigrad.commandline import finish, run\nos.set_blocking(1, False)\n"
     code += f"def main():\n    {MUCH}\n    return finish('me', 0)\nrun(main)"
     done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "x" * 1_000_000 + "\n")
 
 
-def test_an_exit_code_of_1_stays():
+def test_exit_code_1_is_kept():
     code = "from minigrad.commandline import finish, run\nrun(lambda: print() or finish('me', 1))"
     assert run_command(["-c", code], ">/dev/full")[0] == 1
 
 
-def test_ctrl_c_is_no_traceback():
+def test_ctrl_c_exits_without_a_traceback():
     code = "import signal\nfrom minigrad.commandline import run\n"
     code += "signal.signal(signal.SIGINT, signal.default_int_handler)\nrun(lambda: signal.raise_signal(signal.SIGINT))"
     assert run_command(["-c", code]) == (130, "")

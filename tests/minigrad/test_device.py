@@ -1,4 +1,4 @@
-"""Trees that move between devices, and arrays of other libraries."""
+"""Moving trees between devices, and exchanging arrays with other libraries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_dlpack_in_and_out():
     x = mg.from_dlpack(theirs)
     assert type(x) is np.ndarray and mg.asarray(theirs).dtype == np.float64
     theirs[0] = 7
-    assert x[0] == 7  # one memory
+    assert x[0] == 7  # shared memory
     gradient = mg.grad(lambda x: mg.sum(x**2))(x)
     back = torch.from_dlpack(gradient)
     assert back.tolist() == [14, 2, 4, 6]

@@ -1,7 +1,7 @@
-"""Mistakes other engines made, one test each, found by name; the docstring says whose it was.
+"""Known bugs of other libraries, one test each, named in the docstring: mutation, memory, nesting, depth.
 
-Expected values are closed forms, naive loops or exact polynomials; cotangents are random and signed. Longer tests of
-the same things stand in the file of each operation.
+Expected values are closed forms, naive loops or exact polynomials; cotangents are random and signed. The test file of
+each operation has longer tests.
 """
 
 from __future__ import annotations
@@ -18,28 +18,25 @@ import pytest
 import minigrad as mg
 from minigrad.checks import check_grads
 from minigrad.core.interpreter import current
+from tests.support.derivatives import forward_derivative
 from tests.support.oracles import assert_close
 from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
-
-def slope(f):
-    """f′ in forward mode, for an f of one array of numbers that are treated alike."""
-    return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]
-
-
-MODES = {"reverse": mg.grad, "forward": slope}
+MODES = {"reverse": mg.grad, "forward": forward_derivative}
 
 
 # Changes in place between forward and backward
 
 
 def by_vjp(f, x):
+    """(y, pullback)."""
     y, pullback = mg.vjp(f, x)
     return y, lambda g: pullback(g)[0]
 
 
 def by_tape(f, x):
+    """(y, pullback), by a tape."""
     with mg.Tape() as tape:
         traced = tape.watch(x)
         y = f(traced)
@@ -47,7 +44,7 @@ def by_tape(f, x):
 
 
 @pytest.mark.parametrize("recorded", [by_vjp, by_tape])
-def test_an_input_changed_before_the_backward_pass_is_noticed(recorded, on_device):
+def test_changing_an_input_before_the_backward_pass_raises(recorded, on_device):
     """HIPS/autograd silently gives the gradient at the new values."""
     x, g = on_device((normal((3,)), normal((3,), 1)))
     expected = np.cos(to_host(x)) * to_host(g)
@@ -59,8 +56,8 @@ def test_an_input_changed_before_the_backward_pass_is_noticed(recorded, on_devic
 
 
 @pytest.mark.parametrize("recorded", [by_vjp, by_tape])
-def test_a_captured_constant_changed_before_the_backward_pass_is_noticed(recorded, on_device):
-    """HIPS/autograd; and a change that is undone is none."""
+def test_changing_a_captured_constant_before_the_backward_pass_raises(recorded, on_device):
+    """HIPS/autograd silently uses the new value. A change that is undone is allowed."""
     x, c, g = on_device((normal((3,)), np.array([0.5, -2.0, 1.0]), normal((3,), 1)))
     _, pull = recorded(lambda x: x * c, x)
     expected = to_host(c) * to_host(g)
@@ -71,7 +68,7 @@ def test_a_captured_constant_changed_before_the_backward_pass_is_noticed(recorde
     assert np.array_equal(to_host(pull(g)), expected)
 
 
-def test_an_output_changed_before_the_backward_pass_is_noticed(on_device):
+def test_changing_an_output_before_the_backward_pass_raises(on_device):
     """HIPS/autograd: y *= 2 doubles the gradient of exp."""
     x, g = on_device((normal((3,)), normal((3,), 1)))
     y, pull = by_vjp(mg.exp, x)
@@ -85,7 +82,7 @@ def test_an_output_changed_before_the_backward_pass_is_noticed(on_device):
 
 @pytest.mark.parametrize("recorded", [by_vjp, by_tape])
 def test_a_second_backward_pass_gives_the_same_gradient(recorded, on_device):
-    """MyGrad: it silently does nothing."""
+    """MyGrad: the second pass silently does nothing."""
     x, g = on_device((normal((3,)), normal((3,), 1)))
     _, pull = recorded(lambda x: mg.exp(x) * x, x)
     expected = np.exp(to_host(x)) * (1 + to_host(x)) * to_host(g)
@@ -94,7 +91,7 @@ def test_a_second_backward_pass_gives_the_same_gradient(recorded, on_device):
 
 
 def test_gradients_do_not_share_memory_with_each_other(on_device):
-    """Both arguments of a sum get g."""
+    """A rule of x + y that returns g twice gives two gradients in the same memory."""
     a, b, g = on_device((normal((3,)), normal((3,), 1), normal((3,), 2)))
     for f in (lambda a, b: a + b, lambda a, b: mg.stack([a, b])[0] + b, lambda a, b: (a + b).T):
         first, second = mg.vjp(f, a, b)[1](g)
@@ -112,7 +109,7 @@ def test_gradients_do_not_share_memory_with_each_other(on_device):
     ids=["itself", "transpose", "ravel", "reverse", "expand", "add", "copy"],
 )
 def test_gradients_do_not_share_memory_with_the_cotangent(f, on_device):
-    """A gradient that is the cotangent, or a view of it."""
+    """A rule that returns the cotangent, or a view of it, as the gradient."""
     x = on_device(normal((2, 2)))
     y, pullback = mg.vjp(f, x)
     g = on_device(normal(y.shape, 1))
@@ -131,7 +128,7 @@ def test_gradients_do_not_share_memory_with_the_cotangent(f, on_device):
 @pytest.mark.parametrize("inner", MODES)
 @pytest.mark.parametrize("outer", MODES)
 def test_nested_derivatives_do_not_confuse_their_perturbations(outer, inner, xp):
-    """ReverseDiff.jl#45 and pytorch#32576: d/dx [x · d/dy x], where the inner derivative is 0, and its relatives."""
+    """ReverseDiff.jl#45 and pytorch#32576: d/dx [x · d/dy x], whose inner derivative is 0, and similar functions."""
     D, d = MODES[outer], MODES[inner]
     one = xp.asarray(1.0)
     for f, expected in (
@@ -143,17 +140,17 @@ def test_nested_derivatives_do_not_confuse_their_perturbations(outer, inner, xp)
         assert float(D(f)(xp.asarray(3.0))) == expected
 
 
-def test_a_function_inside_its_own_derivative_is_not_mistaken_for_itself(xp):
-    """ForwardDiff.jl#313: levels told apart by the type of the function."""
+def test_nested_derivatives_of_one_class_keep_their_levels_apart(xp):
+    """ForwardDiff.jl#313: levels are identified by the type of the function."""
 
     class Confusing:
         def __init__(self, outer, x):
             self.outer, self.x = outer, x
 
         def __call__(self, y):
-            return y * slope(Confusing(False, y))(xp.asarray(1.0)) if self.outer else self.x + y
+            return y * forward_derivative(Confusing(False, y))(xp.asarray(1.0)) if self.outer else self.x + y
 
-    assert float(slope(Confusing(True, 0.0))(xp.asarray(1.0))) == 1
+    assert float(forward_derivative(Confusing(True, 0.0))(xp.asarray(1.0))) == 1
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -187,8 +184,7 @@ def test_an_exception_leaves_no_level_behind(mode, xp):
     ids=["grad", "vjp", "jvp", "hessian", "checkpoint", "tape", "check_grads"],
 )
 def test_no_reference_cycle_keeps_a_graph_alive(use):
-    """HIPS/autograd#103 and MyGrad#309: arrays live on until the cyclic collector comes round."""
-
+    """HIPS/autograd#103 and MyGrad#309: arrays stay alive until the cyclic garbage collector runs."""
     x = np.ones(3)
     kept, f = weakref.ref(x), lambda x: mg.sum(mg.sin(x) * x)
     gc.collect()
@@ -201,8 +197,8 @@ def test_no_reference_cycle_keeps_a_graph_alive(use):
         gc.enable()
 
 
-def test_depth_of_a_graph_is_not_depth_of_the_stack(xp):
-    """micrograd PR#90: a recursive topological sort. Here 5,000 operations with room for 100 frames."""
+def test_deep_graphs_do_not_recurse(xp):
+    """micrograd PR#90: a recursive topological sort. Here 5,000 operations run with 100 stack frames to spare."""
 
     def f(x):
         for _ in range(5_000):
@@ -214,7 +210,7 @@ def test_depth_of_a_graph_is_not_depth_of_the_stack(xp):
     try:
         gradient = mg.grad(f)(xp.asarray(1.0))
         again = mg.grad(mg.checkpoint(f))(xp.asarray(1.0))
-        y_dot = slope(f)(xp.asarray(1.0))
+        y_dot = forward_derivative(f)(xp.asarray(1.0))
     finally:
         sys.setrecursionlimit(limit)
     for found in (gradient, again, y_dot):
@@ -222,6 +218,7 @@ def test_depth_of_a_graph_is_not_depth_of_the_stack(xp):
 
 
 def _frames() -> int:
+    """The depth of the stack."""
     frame, count = sys._getframe(), 0
     while frame is not None:
         frame, count = frame.f_back, count + 1
@@ -236,7 +233,7 @@ def _dropout(x, key):
 
 
 def test_rematerialisation_replays_the_same_noise(on_device):
-    """pytorch#190758: a recomputed dropout with another mask."""
+    """pytorch#190758: recomputation draws another dropout mask."""
     x, key = on_device((normal((40,)), mg.random.key(5)))
     noise = to_host(_dropout(mg.ones_like(x), key)) / math.tanh(1)
     for f in (_dropout, mg.checkpoint(_dropout)):
@@ -249,7 +246,7 @@ def test_rematerialisation_replays_the_same_noise(on_device):
         mg.grad(mg.checkpoint(lambda x: mg.sum(x * generator.normal())))(x)
 
 
-def test_rematerialised_functions_differentiate_twice(on_device):
+def test_rematerialised_functions_have_second_derivatives(on_device):
     """Chainer's `forget` refuses double backprop."""
     x, key = on_device((normal((6,)), mg.random.key(5)))
     noise, y = to_host(_dropout(mg.ones_like(x), key)) / math.tanh(1), np.tanh(to_host(x))

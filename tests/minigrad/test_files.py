@@ -1,4 +1,4 @@
-"""minigrad/files.py: a file is the old one or the whole new one, whatever comes in between."""
+"""minigrad/files.py: after an interruption at any moment, a file is the old one or the complete new one."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ replace_by_blocks(Path(sys.argv[1], "file"), blocks())
 """
 
 
-def only(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
@@ -43,13 +43,13 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
     with pytest.raises(type(error)):
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
-    assert only(tmp_path) == ["file"]
+    assert names_in(tmp_path) == ["file"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file opened, not yet in its `with`
-def test_an_interrupt_at_any_moment_leaves_nothing_once_the_next_write_is_done(tmp_path):
-    """The signal comes between any two instructions, also those that clean up; Ctrl-C is followed by a checkpoint."""
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt between open() and `with`
+def test_the_next_write_cleans_up_after_an_interrupt_at_any_moment(tmp_path):
+    """The signal comes between any two instructions, even during cleanup. (After Ctrl-C a checkpoint is written.)"""
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -62,13 +62,13 @@ def test_an_interrupt_at_any_moment_leaves_nothing_once_the_next_write_is_done(t
                 while True:
                     replace_file(tmp_path / "file", b"new")
             replace_file(tmp_path / "file", b"last")
-            assert only(tmp_path) == ["file"]
+            assert names_in(tmp_path) == ["file"]
     finally:
         signal.signal(signal.SIGALRM, before)
 
 
 def test_readers_never_see_half_a_file(tmp_path):
-    """While one thread replaces a megabyte of a's by one of b's and back, every read finds a whole one."""
+    """While one thread alternates between a megabyte of a's and one of b's, every read finds a complete one."""
     path, size = tmp_path / "file", 1 << 20
     replace_file(path, b"a" * size)
     seen, done = set(), threading.Event()
@@ -87,7 +87,7 @@ def test_readers_never_see_half_a_file(tmp_path):
     assert seen <= {(size, b"a", b"a"), (size, b"b", b"b")}
 
 
-def test_blocks_are_written_as_they_come_and_an_error_among_them_leaves_the_old_file(tmp_path):
+def test_blocks_are_written_one_by_one_and_an_error_leaves_the_old_file(tmp_path):
     path, seen = tmp_path / "file", []
 
     def blocks(last):
@@ -101,12 +101,12 @@ def test_blocks_are_written_as_they_come_and_an_error_among_them_leaves_the_old_
     with pytest.raises(ZeroDivisionError):
         replace_by_blocks(path, blocks(0))
     assert path.read_bytes() == b"one two 3" and seen == [b"one two"] * 2
-    assert only(tmp_path) == ["file"]
+    assert names_in(tmp_path) == ["file"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
-def test_a_pipe_is_written_to_and_stays_one(tmp_path):
-    """As a device does: replacing /dev/null by a picture would harm everybody."""
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """The same holds for devices: /dev/null must not become a regular file."""
     path, found = tmp_path / "pipe", []
     os.mkfifo(path)
     reader = threading.Thread(target=lambda: found.append(path.read_bytes()))
@@ -114,10 +114,10 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     replace_file(path, b"content")
     reader.join()
     assert found == [b"content"]
-    assert path.is_fifo() and only(tmp_path) == ["pipe"]
+    assert path.is_fifo() and names_in(tmp_path) == ["pipe"]
 
 
-def test_a_folder_and_a_folder_that_is_missing_are_refused(tmp_path):
+def test_a_folder_and_a_missing_folder_are_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     for path, error in (
         (tmp_path / "folder", IsADirectoryError),
@@ -126,14 +126,14 @@ def test_a_folder_and_a_folder_that_is_missing_are_refused(tmp_path):
     ):
         with pytest.raises(error):
             replace_file(path, b"")
-    assert only(tmp_path) == ["folder"] and only(tmp_path / "folder") == []
+    assert names_in(tmp_path) == ["folder"] and names_in(tmp_path / "folder") == []
 
 
-# What killed processes leave
+# Leftovers of killed processes
 
 
-@pytest.mark.skipif(files.fcntl is None, reason="locks are those of POSIX")
-def test_the_part_of_a_killed_process_is_swept_and_that_of_a_living_one_is_not(tmp_path):
+@pytest.mark.skipif(files.fcntl is None, reason="POSIX locks")
+def test_a_partial_file_is_removed_only_after_its_process_was_killed(tmp_path):
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", WRITE, str(tmp_path)], **streams) as child:
         assert child.stdout.readline() == "\n"
@@ -145,12 +145,12 @@ def test_the_part_of_a_killed_process_is_swept_and_that_of_a_living_one_is_not(t
     files.remove_abandoned(tmp_path, "another".__eq__)
     assert part.exists()
     replace_file(tmp_path / "file", b"mine")
-    assert only(tmp_path) == ["file"]
+    assert names_in(tmp_path) == ["file"]
 
 
-@pytest.mark.skipif(files.fcntl is None, reason="locks are those of POSIX")
+@pytest.mark.skipif(files.fcntl is None, reason="POSIX locks")
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    """No part is removed there, for it may be written right now."""
+    """Partial files stay there: without locks, another process may be writing them."""
 
     def no_locks(*args):
         raise OSError(errno.ENOLCK, "No locks available")
@@ -159,11 +159,11 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     (tmp_path / ".file.1.part").touch()
     files.remove_abandoned(tmp_path, "file".__eq__)
     replace_file(tmp_path / "file", b"mine")
-    assert only(tmp_path) == [".file.1.part", "file"]
+    assert names_in(tmp_path) == [".file.1.part", "file"]
 
 
 @pytest.mark.parametrize("name", [".file", ".file.part", ".file.x.part", "file.1.part", ".other.1.part"])
-def test_only_what_is_left_of_writing_is_swept(tmp_path, name):
+def test_only_partial_files_are_removed(tmp_path, name):
     (tmp_path / name).write_text("precious")
     replace_file(tmp_path / "file", b"mine")
     assert (tmp_path / name).read_text() == "precious"

@@ -1,7 +1,7 @@
-"""Mistakes other engines made, one test each, found by name; the docstring says whose it was.
+"""Known bugs of other libraries, one test each, named in the docstring: wrong gradients, shapes, dtypes.
 
-Expected values are closed forms, naive loops or exact polynomials; cotangents are random and signed. Longer tests of
-the same things stand in the file of each operation.
+Expected values are closed forms, naive loops or exact polynomials; cotangents are random and signed. The test file of
+each operation has longer tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 
-def pulled(f, x, g, on_device):
+def gradient_of(f, x, g, on_device):
     """The gradient of ⟨g, f(x)⟩, on the host."""
     return to_host(mg.vjp(f, on_device(x))[1](on_device(g))[0])
 
@@ -28,20 +28,20 @@ def test_the_gradient_of_repeat_along_the_last_axis_is_not_permuted(on_device):
     """HIPS/autograd 1.9.1: silently wrong for repeat(x, k, axis=-1)."""
     x, g = normal((2, 3)), normal((2, 6), 1)
     expected = [[g[i, 2 * j] + g[i, 2 * j + 1] for j in range(3)] for i in range(2)]
-    assert_close(pulled(lambda x: mg.repeat(x, 2, axis=-1), x, g, on_device), expected)
+    assert_close(gradient_of(lambda x: mg.repeat(x, 2, axis=-1), x, g, on_device), expected)
 
 
-def test_the_gradient_of_tile_of_a_matrix_is_neither_wrong_nor_an_exception(on_device):
-    """HIPS/autograd 1.9.1: tile(x, 2) of a matrix."""
+def test_tile_of_a_matrix_has_a_gradient(on_device):
+    """HIPS/autograd 1.9.1: tile(x, 2) of a matrix raises or gives a wrong gradient."""
     x, g = normal((2, 3)), normal((2, 6), 1)
     expected = [[g[i, j] + g[i, j + 3] for j in range(3)] for i in range(2)]
-    assert_close(pulled(lambda x: mg.tile(x, 2), x, g, on_device), expected)
+    assert_close(gradient_of(lambda x: mg.tile(x, 2), x, g, on_device), expected)
     g = normal((4, 3), 1)
-    assert_close(pulled(lambda x: mg.tile(x, (2, 1)), x, g, on_device), g[:2] + g[2:])
+    assert_close(gradient_of(lambda x: mg.tile(x, (2, 1)), x, g, on_device), g[:2] + g[2:])
 
 
-def test_what_ones_hide_the_checker_sees(make_primitive):
-    """tinygrad, needle and minitorch test with .sum(): autograd's rule for repeat passes that, and not check_grads."""
+def test_check_grads_finds_an_error_that_ones_as_cotangents_hide(make_primitive):
+    """tinygrad, needle and minitorch test gradients of .sum(): autograd's wrong rule for repeat would pass there."""
     repeat = lambda b, x, out=None: b.xp.repeat(x, 2, axis=-1)
     jvp = lambda t: mg.repeat(t, 2, axis=-1)
     right = make_primitive(repeat, jvp, lambda g: mg.sum(g.reshape(2, 3, 2), 2))
@@ -57,28 +57,28 @@ def test_what_ones_hide_the_checker_sees(make_primitive):
 
 
 def test_transpose_takes_negative_axes(on_device):
-    """HIPS/autograd: a gradient of another shape."""
+    """HIPS/autograd: the gradient has a wrong shape."""
     x, g = normal((2, 3, 4)), normal((4, 2, 3), 1)
     expected = np.zeros(x.shape)
     for i, j, k in np.ndindex(x.shape):
         expected[i, j, k] = g[k, i, j]
-    assert np.array_equal(pulled(lambda x: mg.transpose(x, (-1, 0, -2)), x, g, on_device), expected)
+    assert np.array_equal(gradient_of(lambda x: mg.transpose(x, (-1, 0, -2)), x, g, on_device), expected)
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (4, 2)])
 @pytest.mark.parametrize("k", [-1, 0, 1])
-def test_diag_of_a_matrix_that_is_not_square_has_a_gradient_of_its_shape(shape, k, on_device):
-    """HIPS/autograd: a square gradient."""
+def test_diag_of_a_rectangular_matrix_has_a_gradient_of_its_shape(shape, k, on_device):
+    """HIPS/autograd: the gradient is square."""
     x = normal(shape)
     places = [(i, i + k) for i in range(shape[0]) if 0 <= i + k < shape[1]]
     g, expected = normal((len(places),), 1), np.zeros(shape)
     for place, value in zip(places, g, strict=True):
         expected[place] = value
-    assert np.array_equal(pulled(lambda x: mg.diag(x, k), x, g, on_device), expected)
+    assert np.array_equal(gradient_of(lambda x: mg.diag(x, k), x, g, on_device), expected)
 
 
 def test_einsum_that_broadcasts_gives_each_operand_a_gradient_of_its_shape(on_device):
-    """HIPS/autograd#376."""
+    """HIPS/autograd#376: the gradients keep the broadcast shape."""
     x, w, g = normal((1, 2, 3)), normal((4, 3, 2), 1), normal((4, 2, 2), 2)
     y, pullback = mg.vjp(lambda x, w: mg.einsum("...ij,...jk->...ik", x, w), *on_device((x, w)))
     x_bar, w_bar = np.zeros(x.shape), np.zeros(w.shape)
@@ -90,28 +90,28 @@ def test_einsum_that_broadcasts_gives_each_operand_a_gradient_of_its_shape(on_de
     assert y.shape == g.shape
 
 
-def test_moveaxis_of_several_axes_puts_each_back(on_device):
-    """The axes moved on in place of back."""
+def test_the_gradient_of_moveaxis_moves_several_axes_back(on_device):
+    """A rule that applies the permutation again instead of its inverse."""
     x, g = normal((2, 3, 4)), normal((4, 3, 2), 1)
     expected = np.zeros(x.shape)
     for i, j, k in np.ndindex(x.shape):
         expected[i, j, k] = g[k, j, i]
-    assert np.array_equal(pulled(lambda x: mg.moveaxis(x, (0, 1), (-1, -2)), x, g, on_device), expected)
+    assert np.array_equal(gradient_of(lambda x: mg.moveaxis(x, (0, 1), (-1, -2)), x, g, on_device), expected)
 
 
 def test_the_gradient_of_einsum_ii_is_on_the_diagonal(on_device):
-    """HIPS/autograd: an exception."""
+    """HIPS/autograd: raises."""
     x, g = normal((3, 3)), normal((), 1)
-    assert np.array_equal(pulled(lambda x: mg.einsum("ii", x), x, g, on_device), g * np.eye(3))
+    assert np.array_equal(gradient_of(lambda x: mg.einsum("ii", x), x, g, on_device), g * np.eye(3))
     g = normal((3,), 1)
-    assert np.array_equal(pulled(lambda x: mg.einsum("ii->i", x), x, g, on_device), np.diag(g))
+    assert np.array_equal(gradient_of(lambda x: mg.einsum("ii->i", x), x, g, on_device), np.diag(g))
 
 
 def test_duplicate_indices_add_up(on_device):
-    """x̄[i] = g assigns, and keeps the last one only."""
+    """A rule that assigns, x̄[i] = g, keeps only the last cotangent."""
     x, g = normal((3, 2)), normal((3, 2), 1)
     expected = [g[0] + g[1], g[2], [0, 0]]
-    assert_close(pulled(lambda x: x[[0, 0, 1]], x, g, on_device), expected)
+    assert_close(gradient_of(lambda x: x[[0, 0, 1]], x, g, on_device), expected)
 
 
 # Dtypes and layouts
@@ -139,22 +139,22 @@ def test_float32_stays_float32(name, on_device):
     assert mg.hvp(lambda x: mg.sum(f(x)), x, x).dtype == np.float32
 
 
-def test_a_float32_argument_beside_a_float64_one_has_a_float32_gradient(on_device):
-    """HIPS/autograd#163, #671."""
+def test_a_float32_argument_has_a_float32_gradient_in_a_float64_function(on_device):
+    """HIPS/autograd#163, #671: the gradient is float64."""
     x, c = on_device((np.ones(3, np.float32), normal((3,))))
     gradient = mg.grad(lambda x: mg.sum(x * c))(x)
     assert gradient.dtype == np.float32 and np.array_equal(to_host(gradient), to_host(c).astype(np.float32))
 
 
 @pytest.mark.parametrize("x", [2, np.array([1, 2]), np.int32(3), True], ids=repr)
-def test_integers_are_no_place_to_differentiate_at_and_that_is_said(x):
-    """HIPS/autograd#229, #482. The message says what to do."""
+def test_integer_arguments_are_refused_with_advice(x):
+    """HIPS/autograd#229, #482: derivatives at integers are truncated."""
     with pytest.raises(TypeError, match=r"derivatives need floating-point arguments, got .*: convert it with"):
         mg.grad(lambda x: mg.sum(x * x))(x)
 
 
 def test_integer_constants_do_not_truncate_derivatives(on_device):
-    """HIPS/autograd#229, #482."""
+    """HIPS/autograd#229, #482: an integer constant makes derivatives integers."""
     n, x = on_device((np.array([3, 0, -2]), normal((3,))))
     gradient = mg.grad(lambda x: mg.sum(n * x / 2 + x**n * 0 + mg.where(n > 0, x, 0) / 4))(mg.abs(x) + 1)
     assert gradient.dtype == np.float64 and to_host(gradient).tolist() == [1.75, 0, -1]
@@ -172,7 +172,7 @@ LAYOUTS = {
     "transposed and sliced": lambda xp, x: x.T[::-2, 1:],
     "read-only": lambda xp, x: mg.stop_gradient(x),
 }
-FORMULAS = {  # a function of any array, the same in NumPy, and its gradient for a cotangent g
+FORMULAS = {  # (function of an array, the same in NumPy, its gradient for a cotangent g)
     "sin": (mg.sin, np.sin, lambda x, g: g * np.cos(x)),
     "a multiple": (lambda x: x * 2.5, lambda x: x * 2.5, lambda x, g: 2.5 * g),
     "square": (lambda x: x * x, lambda x: x * x, lambda x, g: 2 * x * g),
@@ -186,7 +186,7 @@ FORMULAS = {  # a function of any array, the same in NumPy, and its gradient for
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_no_layout_of_memory_changes_a_gradient(layout, formula, on_device, xp):
+def test_gradients_do_not_depend_on_memory_layout(layout, formula, on_device, xp):
     """chainer#816, pytorch#30303, tinygrad#16571: 0-d, empty, stride-0, backward and non-contiguous arrays."""
     f, plain, gradient = FORMULAS[formula]
     x = LAYOUTS[layout](xp, on_device(normal((3, 4))))

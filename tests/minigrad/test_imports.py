@@ -1,7 +1,7 @@
-"""Which file may import which: the rooms of both packages in order, and no circles, neither of files nor of folders.
+"""Which file may import which: the layers of both packages, and no import cycles between files or folders.
 
 Every import counts, also one inside a function or under TYPE_CHECKING. `from a.b import c` counts as an import of the
-file a/b/c.py where there is one, else of a/b.py or a/b/__init__.py. That Python runs a/__init__.py, too, does not.
+file a/b/c.py if it exists, else of a/b.py or a/b/__init__.py. The implicit run of a/__init__.py does not count.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ ROOMS = {
         ("__main__",),
     ),
 }
-"""From the ground up: files and folders import from rows above their own, and from their own folder."""
+"""From the bottom layer up: files and folders import from rows above theirs, and from their own folder."""
 
 USERS = tuple(
     ROOT / "minigrad" / "checks" / name for name in ("catalogue", "conventions.py", "suite.py", "__main__.py")
 )
-"""Imported by nothing else in the package, these use all of it as users do, `import minigrad as mg`."""
+"""Nothing else in the package imports these, so they may use it as users do: `import minigrad as mg`."""
 
 LATE = {"minigrad/backends/__init__.py": "minigrad.backends.cuda", "minigrad/backends/cuda/backend.py": "cupy"}
-"""What is imported inside a function, on the first use of a GPU: most machines have none."""
+"""Files with an import inside a function, on the first use of a GPU, because most machines have none."""
 
 
 def module_of(path: Path) -> str:
@@ -65,7 +65,7 @@ FILES = {module_of(p): p for package in ROOMS for p in sorted((ROOT / package).r
 
 
 def imports(node: ast.AST, path: Path) -> Iterator[str]:
-    """The modules that a part of a file imports, with the name taken from each, in dotted form."""
+    """The dotted names that a part of a file imports: modules, or modules with the imported name."""
     folder = path.relative_to(ROOT).parent.parts
     for part in ast.walk(node):
         if isinstance(part, ast.Import):
@@ -88,20 +88,20 @@ def files_used(path: Path) -> set[str]:
 USES = {module: files_used(path) for module, path in FILES.items()}
 
 
-def without_order(uses: dict[str, set[str]]) -> set[str]:
-    """What cannot be put in an order in which everything comes after what it uses: circles, and what hangs on them."""
+def find_cycles(uses: dict[str, set[str]]) -> set[str]:
+    """Names left over by a topological sort: import cycles, and all that depends on them."""
     left = set(uses)
     while ready := {name for name in left if not uses[name] & left - {name}}:
         left -= ready
     return left
 
 
-def test_a_circle_is_found_however_long():
-    assert without_order({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == set()
-    assert without_order({"a": {"c"}, "b": {"a"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
+def test_cycles_of_any_length_are_found():
+    assert find_cycles({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == set()
+    assert find_cycles({"a": {"c"}, "b": {"a"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
 
 
-def test_imports_of_every_kind_are_seen():
+def test_all_forms_of_import_are_found():
     text = "if TYPE_CHECKING:\n    import a.b\ndef f():\n    from .c import d\nfrom . import e\nfrom ..g import h"
     path = ROOT / "vae" / "data" / "x.py"
     assert set(imports(ast.parse(text), path)) == {"a.b", "vae.data.c.d", "vae.data.e", "vae.g.h"}
@@ -110,9 +110,9 @@ def test_imports_of_every_kind_are_seen():
 
 
 @pytest.mark.parametrize("package", ROOMS)
-def test_no_files_import_each_other_in_a_circle(package):
+def test_no_import_cycles_between_files(package):
     inside = {m: used for m, used in USES.items() if m.partition(".")[0] == package}
-    assert without_order({m: used & inside.keys() for m, used in inside.items()}) == set()
+    assert find_cycles({m: used & inside.keys() for m, used in inside.items()}) == set()
 
 
 def folders() -> list[str]:
@@ -120,8 +120,8 @@ def folders() -> list[str]:
 
 
 @pytest.mark.parametrize("folder", folders())
-def test_no_folders_import_each_other_in_a_circle(folder):
-    """Files and folders in one folder, each folder taken as one; its `__init__.py` is the face of it all."""
+def test_no_import_cycles_between_folders(folder):
+    """Among the files and folders of one folder, each inner folder counts as one; `__init__.py` is left out."""
 
     def child(module: str) -> str | None:
         return module.removeprefix(f"{folder}.").partition(".")[0] if module.startswith(f"{folder}.") else None
@@ -130,14 +130,14 @@ def test_no_folders_import_each_other_in_a_circle(folder):
     for module, used in USES.items():
         if (name := child(module)) is not None:
             uses.setdefault(name, set()).update({c for c in map(child, used) if c not in (None, name)})
-    assert without_order(uses) == set()
+    assert find_cycles(uses) == set()
 
 
 def row(package: str, module: str) -> int:
-    """The row of `package.module…` in the table of rooms."""
+    """The row of `package.module…` in `ROOMS`."""
     name = module.split(".")[1] if "." in module else "__init__"
     found = [i for i, names in enumerate(ROOMS[package]) if name in names]
-    assert found, f"{module} has no place among the rooms of {package}: put it where what it imports is above it"
+    assert found, f"{module} is missing in ROOMS[{package!r}]: add it below all that it imports"
     return found[0]
 
 
@@ -146,7 +146,7 @@ def is_user(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_a_file_imports_from_rooms_above_its_own(module):
+def test_a_file_imports_only_from_lower_layers(module):
     package, *inner = module.split(".")
     for used in USES[module]:
         if is_user(FILES[module]) and used == package:
@@ -154,10 +154,10 @@ def test_a_file_imports_from_rooms_above_its_own(module):
         if used.partition(".")[0] != package:
             assert package == "vae", f"{module} imports {used}"
         elif used.split(".")[1:2] != inner[:1] or not inner:
-            assert row(package, used) < row(package, module), f"{module} imports {used}, which is not above it"
+            assert row(package, used) < row(package, module), f"{module} imports {used}, which is not a lower layer"
 
 
-def test_no_room_is_named_that_is_not_there():
+def test_the_layers_list_exactly_the_files_and_folders():
     for package, rows in ROOMS.items():
         here = {
             path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
@@ -165,19 +165,19 @@ def test_no_room_is_named_that_is_not_there():
         assert {name for names in rows for name in names} == here
 
 
-def test_the_engine_imports_nothing_of_tests_and_benchmarks():
+def test_the_packages_import_nothing_from_tests_or_benchmarks():
     for module, path in FILES.items():
         assert not [m for m in imports(tree_of(path), path) if m.partition(".")[0] in ("tests", "benchmarks")], module
 
 
-def test_what_uses_the_whole_package_is_not_used_by_it():
+def test_modules_that_use_the_whole_package_are_not_imported_by_it():
     users = {module for module, path in FILES.items() if is_user(path)}
     inside = {module for module in FILES if module.startswith("minigrad.")} - users
     assert {module: USES[module] & users for module in inside if USES[module] & users} == {}
 
 
-def test_only_a_gpu_is_imported_late():
-    """In minigrad/, modules of its own are imported at the top of a file; CuPy, and what needs it, in one file each."""
+def test_only_gpu_code_is_imported_inside_functions():
+    """In minigrad/, its own modules are imported at the top of files; one file imports CuPy, one the CUDA backend."""
     for module, path in FILES.items():
         if module.partition(".")[0] != "minigrad":
             continue
@@ -192,7 +192,7 @@ def test_only_a_gpu_is_imported_late():
 
 
 def test_vae_imports_public_minigrad_only():
-    public = {*dir(mg), "commandline"}  # what all commands of the project share
+    public = {*dir(mg), "commandline"}  # shared by all commands of the project
     for path in (ROOT / "vae").rglob("*.py"):
         for module in imports(tree_of(path), path):
             parts = module.split(".")
@@ -200,8 +200,8 @@ def test_vae_imports_public_minigrad_only():
                 assert len(parts) == 1 or parts[1] in public, f"{path.name} imports {module}"
 
 
-def test_the_engine_and_its_commands_load_nothing_that_only_vae_needs():
-    """Every module, and a run of each command, with NumPy and threadpoolctl alone; warnings are errors."""
+def test_the_engine_and_its_commands_import_no_dependency_of_vae():
+    """Every module and one run of each command need only NumPy and threadpoolctl; warnings are errors."""
     program = """
 import contextlib, importlib, io, pkgutil, runpy, sys
 import minigrad as mg

@@ -1,4 +1,4 @@
-"""minigrad/interrupts.py: a signal waits for the end of what must not stop half-way, and is then handled as usual."""
+"""minigrad/interrupts.py: signals are deferred to the end of a critical block, and then handled as usual."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
 class Asked(Exception):
-    """What the handlers of these tests raise; its argument is the signal's number."""
+    """Raised by the signal handler of these tests with the number of the signal."""
 
 
 def ask(number, frame):
@@ -34,7 +34,7 @@ def send(number):
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_a_block_is_finished_first(handle, number):
+def test_a_signal_waits_for_the_end_of_the_block(handle, number):
     handle(ask)
     done = []
     with pytest.raises(Asked) as asked:
@@ -47,7 +47,7 @@ def test_a_block_is_finished_first(handle, number):
     assert [signal.getsignal(n) for n in STOP_SIGNALS] == [ask] * len(STOP_SIGNALS)
 
 
-def test_an_error_in_the_block_comes_first(handle):
+def test_an_error_in_the_block_takes_precedence(handle):
     handle(ask)
     with pytest.raises(ZeroDivisionError), defer_signals():
         send(signal.SIGTERM)
@@ -68,7 +68,7 @@ def test_a_block_chooses_when_signals_are_delivered(handle):
     assert done == [1, 2]
 
 
-def test_every_signal_is_handled_in_its_order(handle):
+def test_deferred_signals_are_handled_in_order(handle):
     seen = []
     handle(lambda number, frame: seen.append(number))
     with defer_signals() as deliver:
@@ -81,7 +81,7 @@ def test_every_signal_is_handled_in_its_order(handle):
     assert seen == [*STOP_SIGNALS, signal.SIGTERM]
 
 
-def test_blocks_within_blocks(handle):
+def test_nested_blocks_defer_to_the_outermost(handle):
     handle(ask)
     done = []
     with pytest.raises(Asked), defer_signals():
@@ -93,7 +93,7 @@ def test_blocks_within_blocks(handle):
     assert done == [1, 2]
 
 
-def test_other_signals_do_not_wait(handle):
+def test_other_signals_are_not_deferred(handle):
     handle(ask)
     done = []
     with pytest.raises(Asked), defer_signals(CTRL_C):
@@ -110,7 +110,7 @@ def test_ignored_signals_stay_ignored(handle):
             send(number)
 
 
-def test_threads_leave_signals_alone(handle):
+def test_other_threads_do_not_change_handlers(handle):
     handle(ask)
     found = []
 

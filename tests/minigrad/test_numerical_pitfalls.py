@@ -1,7 +1,7 @@
-"""Mistakes other engines made, one test each, found by name; the docstring says whose it was.
+"""Known bugs of other libraries, one test each, named in the docstring: kinks, zeros, infinities, overflow.
 
-Expected values are closed forms, naive loops or exact polynomials; cotangents are random and signed. Longer tests of
-the same things stand in the file of each operation.
+Expected values are closed forms, naive loops or exact polynomials; cotangents are random and signed. The test file of
+each operation has longer tests.
 """
 
 from __future__ import annotations
@@ -14,24 +14,20 @@ import pytest
 from numpy.polynomial import Polynomial
 
 import minigrad as mg
+from tests.support.derivatives import forward_derivative
 from tests.support.oracles import assert_close, rounding
 from tests.support.transfer import to_host
 
 INF, NAN = math.inf, math.nan
 
 
-def slope(f):
-    """f′ in forward mode, for an f of one array of numbers that are treated alike."""
-    return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]
-
-
-MODES = {"reverse": mg.grad, "forward": slope}
+MODES = {"reverse": mg.grad, "forward": forward_derivative}
 
 
 def derivatives(f, x, order, size=0.0):
-    """[f′(x), f″(x), …] of a function of one number, the same in every mixture of modes.
+    """[f′(x), f″(x), …] of a scalar function, computed in every mixture of modes, which must agree.
 
-    To rounding of themselves, or of `size` where terms of that size cancel.
+    The tolerance is rounding relative to the value, or to `size` if terms of that size cancel.
     """
     found = []
     for k in range(1, order + 1):
@@ -48,7 +44,7 @@ def derivatives(f, x, order, size=0.0):
     return found
 
 
-# Boundaries that samples never hit
+# Boundaries, which random samples never hit
 
 BOUNDARIES = {
     "relu": (mg.relu, 0.0, [0, 0]),
@@ -84,7 +80,7 @@ BOUNDARIES = {
 
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_second_derivatives_at_boundaries_are_right_in_every_mixture_of_modes(name, xp):
-    """pytorch#198017: forward-mode and second-order rules that are wrong at a boundary the samples never hit."""
+    """pytorch#198017: forward-mode and second-order rules that are wrong at a boundary, where samples never lie."""
     f, x, expected = BOUNDARIES[name]
     assert derivatives(f, xp.asarray(x), 2) == pytest.approx(expected, rel=rounding(), abs=rounding())
 
@@ -124,8 +120,8 @@ def test_zero_to_the_zero_is_one_and_flat(xp):
 
 
 @pytest.mark.parametrize("order", [None, 2, 3, 1.5], ids=str)
-def test_the_norm_of_zero_has_a_gradient_and_a_hessian(order, xp):
-    """HIPS/autograd#151, #581, jax#3058, pytorch#92075: NaN from 0/0. Zero by convention."""
+def test_the_norm_of_zero_has_zero_gradient_and_hessian(order, xp):
+    """HIPS/autograd#151, #581, jax#3058, pytorch#92075: NaN from 0/0. We define both as zero."""
     f, zero = lambda x: mg.norm(x, order), xp.zeros(3)
     assert not to_host(mg.grad(f)(zero)).any() and not to_host(mg.jacobian(f, mode="forward")(zero)).any()
     for outer, inner in itertools.product(["forward", "reverse"], repeat=2):
@@ -133,8 +129,8 @@ def test_the_norm_of_zero_has_a_gradient_and_a_hessian(order, xp):
         assert hessian.shape == (3, 3) and not to_host(hessian).any()
 
 
-def test_the_square_root_of_zero_has_its_limits(xp):
-    """HIPS/autograd#116, #581, jax#3058: an exception, or NaN. Slope +∞ and curvature −∞, also as a Hessian."""
+def test_the_derivatives_of_the_square_root_at_zero_are_their_limits(xp):
+    """HIPS/autograd#116, #581, jax#3058: an exception, or NaN. The slope is +∞, the curvature −∞."""
     with np.errstate(divide="ignore"):
         assert derivatives(mg.sqrt, xp.asarray(0.0), 3) == [INF, -INF, INF]
         for outer, inner in itertools.product(["forward", "reverse"], repeat=2):
@@ -144,7 +140,7 @@ def test_the_square_root_of_zero_has_its_limits(xp):
 
 @pytest.mark.parametrize("zeros", [1, 2, 3])
 def test_the_derivatives_of_a_product_with_zeros_are_exact_to_second_order(zeros, xp):
-    """HIPS/autograd#378, pytorch#773: dividing the product by a factor. Two zeros still have a Hessian."""
+    """HIPS/autograd#378, pytorch#773: a rule that divides by a factor. With two zeros the Hessian is not 0."""
     x = np.array([2.0, -3.0, 0.5, 4.0])
     x[:zeros] = 0
     gradient, hessian = np.zeros(4), np.zeros((4, 4))
@@ -158,8 +154,8 @@ def test_the_derivatives_of_a_product_with_zeros_are_exact_to_second_order(zeros
         assert np.array_equal(to_host(mg.jacobian(mg.jacobian(mg.prod, mode=inner), mode=outer)(x)), hessian)
 
 
-def test_the_derivatives_of_running_products_through_a_zero_are_those_of_the_polynomial(xp):
-    """pytorch#196701: the second derivative, forward over forward, of cumprod at a zero factor."""
+def test_the_derivatives_of_cumprod_at_a_zero_factor_are_those_of_the_polynomial(xp):
+    """pytorch#196701: the second derivative of cumprod, forward over forward, is wrong at a zero factor."""
     factors = [Polynomial(c) for c in ([1, 1], [-2, 1], [0, 2], [3, -1], [-2, 1])]  # two of them are 0 at 2
     weights, total, product = [3.0, -1.0, 2.0, 5.0, -4.0], Polynomial([0]), Polynomial([1])
     for weight, factor in zip(weights, factors, strict=True):
@@ -175,21 +171,21 @@ def test_the_derivatives_of_running_products_through_a_zero_are_those_of_the_pol
 
 @pytest.mark.parametrize("f", [mg.std, mg.var], ids=["std", "var"])
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1])
-def test_the_spread_of_a_constant_has_no_slope(f, value, xp):
+def test_std_and_var_of_equal_elements_have_zero_gradient(f, value, xp):
     """HIPS/autograd: NaN from 0/0."""
     gradient = to_host(mg.grad(f)(xp.full(4, value)))
     assert_close(gradient, np.zeros(4))
     assert_close(to_host(mg.jacobian(f, mode="forward")(xp.full(4, value))), np.zeros(4))
 
 
-def test_the_angle_of_the_origin_has_no_slope(xp):
+def test_arctan2_at_the_origin_has_zero_derivatives(xp):
     """HIPS/autograd: NaN from 0/0 in arctan2(0, 0)."""
     f, origin = lambda x: mg.arctan2(x[0], x[1]), xp.zeros(2)
     assert not to_host(mg.grad(f)(origin)).any() and not to_host(mg.hessian(f)(origin)).any()
 
 
-def test_sinc_is_refused_by_name_and_its_guarded_formula_is_flat_at_zero(xp):
-    """HIPS/autograd: NaN for sinc(0). We do not offer it, and the formula with a harmless argument first is right."""
+def test_sinc_is_refused_and_its_formula_with_where_has_slope_zero_at_zero(xp):
+    """HIPS/autograd: NaN at sinc(0). We do not offer sinc; the formula with a masked argument is right."""
     with pytest.raises(TypeError, match=r"sinc is not offered"):
         mg.grad(lambda x: np.sinc(x))(1.0)
 
@@ -234,23 +230,23 @@ def test_sinc_is_refused_by_name_and_its_guarded_formula_is_flat_at_zero(xp):
         "-relu",
     ],
 )
-def test_derivatives_at_ties_and_edges_are_as_published(f, row, expected, xp):
-    """pytorch#184572 (relu 0, clamp 1), HIPS/autograd#212, jax#37821: libraries disagree with themselves."""
+def test_derivatives_at_ties_and_edges_follow_our_conventions(f, row, expected, xp):
+    """pytorch#184572 (relu 0, clamp 1), HIPS/autograd#212, jax#37821: modes of one library disagree."""
     assert row in mg.CONVENTIONS
     assert derivatives(f, xp.asarray(1.0), 1) == [expected]
 
 
-def test_a_count_of_ties_does_not_overflow_in_float16(on_device):
-    """tinygrad#12296: 70,000 equal elements counted in float16 are infinitely many, and every gradient is 0."""
+def test_the_number_of_ties_does_not_overflow_in_float16(on_device):
+    """tinygrad#12296: counted in float16, 70,000 equal elements are ∞, and every gradient is 0."""
     gradient = to_host(mg.grad(mg.max)(on_device(np.ones(70_000, np.float16))))
     assert gradient.dtype == np.float16 and np.all(gradient == np.float16(1 / 70_000)) and gradient[0] > 0
 
 
-# Infinities, and numbers too large or too small
+# Infinities, overflow and underflow
 
 
-def test_a_nan_in_the_branch_not_taken_stays_there(xp):
-    """tinygrad#12409, jax#1052; and where that branch has an infinite slope, its argument is masked too."""
+def test_a_nan_in_the_branch_not_taken_does_not_reach_the_gradient(xp):
+    """tinygrad#12409, jax#1052. If that branch has an infinite slope, the user masks its argument too."""
     x, nan = xp.asarray([1.0, -2.0]), xp.asarray([NAN, NAN])
     f = lambda x, nan: mg.where(xp.asarray([True, False]), x * x, mg.where(xp.asarray([False, True]), 3 * x, nan))
     x_bar, nan_bar = mg.vjp(f, x, nan)[1](xp.asarray([3.0, 5.0]))
@@ -265,7 +261,7 @@ def test_a_nan_in_the_branch_not_taken_stays_there(xp):
 
 
 def test_logsumexp_with_minus_infinity_is_finite_to_third_order(xp):
-    """pytorch#31829: NaN where (−∞) − (−∞) is formed. Derivatives along v are the cumulants of v under softmax(x)."""
+    """pytorch#31829: NaN from (−∞) − (−∞). Derivatives along v are the cumulants of v under softmax(x)."""
     v, x = np.array([1.0, -2.0, 0.5, 3.0]), np.array([2.0, -INF, 1.0, -INF])
     weights = np.exp(x) / np.sum(np.exp(x))
     mean = np.sum(weights * v)
@@ -291,12 +287,12 @@ def test_logaddexp_with_minus_infinity_is_finite_to_third_order(xp):
 
 
 def test_the_derivative_of_expm1_at_minus_forty_is_not_zero(xp):
-    """HIPS/autograd and jax#39794: (eˣ − 1) + 1 has lost it."""
+    """HIPS/autograd and jax#39794: computed as (eˣ − 1) + 1, it cancels to 0."""
     assert derivatives(mg.expm1, xp.asarray(-40.0), 3) == pytest.approx([math.exp(-40)] * 3, rel=rounding(), abs=0)
 
 
-def test_the_derivative_of_tanh_does_not_go_through_cosh(xp):
-    """HIPS/autograd: 1/cosh² overflows, with a warning, which is an error here."""
+def test_the_derivative_of_tanh_does_not_overflow(xp):
+    """HIPS/autograd: 1/cosh² overflows with a warning, which is an error here."""
     for x in (-1e4, -800.0, 400.0, 1e300):
         assert derivatives(mg.tanh, xp.asarray(x), 3) == [0, 0, 0]
     y = math.tanh(0.3)
@@ -305,8 +301,8 @@ def test_the_derivative_of_tanh_does_not_go_through_cosh(xp):
 
 
 @pytest.mark.parametrize("x", [-1e4, 1e4])
-def test_softplus_and_log_sigmoid_at_ten_thousand_are_neither_infinite_nor_nan(x, xp):
-    """The formula ln(1 + eˣ) overflows; its derivative is ∞/∞."""
+def test_softplus_and_log_sigmoid_are_finite_at_ten_thousand(x, xp):
+    """ln(1 + eˣ) overflows, and its derivative is ∞/∞."""
     assert float(mg.softplus(xp.asarray(x))) == max(x, 0)
     assert float(mg.log_sigmoid(xp.asarray(x))) == min(x, 0)
     assert derivatives(mg.softplus, xp.asarray(x), 3) == [x > 0, 0, 0]

@@ -1,4 +1,4 @@
-"""No list of operations by name outside minigrad/ops/: what is known of an operation stands beside it, as a trait."""
+"""No file outside minigrad/ops/ lists operations by name: the properties of an operation are traits in its own file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from minigrad.core import primitives
 PACKAGE = Path(mg.__file__).parent
 
 ABOUT_OPERATIONS = ("ops", "checks/catalogue", "checks/conventions.py")
-"""Where operations are defined, and where each has its checks and what its derivatives are at kinks."""
+"""The definitions of operations, their test cases, and the conventions for derivatives at kinks."""
 
 OTHER_THINGS = {
-    "backends": {"conv", "conv_input", "conv_kernel", "random_bits", "where"},  # kernels, and a scratch array
-    "core": {"where", "copy", "astype"},  # options of NumPy's functions, and a method of arrays
-    "program": {"sum", "conv", "matmul", "relu"},  # a sum so far; products with epilogues, and an option of theirs
-    "show": {"where"},  # a class of text
+    "backends": {
+        "conv",
+        "conv_input",
+        "conv_kernel",
+        "random_bits",
+        "where",
+    },  # kernels and a scratch array
+    "core": {"where", "copy", "astype"},  # options of NumPy functions, and an array method
+    "program": {"sum", "conv", "matmul", "relu"},  # names of accumulators and kernels, and an option of an epilogue
+    "show": {"where"},  # a CSS class
 }
-"""Words, by room, that are names of primitives as well."""
+"""Strings, by package, that happen to be names of primitives."""
 
 
 def own_names() -> set[str]:
@@ -28,7 +34,7 @@ def own_names() -> set[str]:
 
 
 def words(tree: ast.Module, names: set[str]) -> Iterator[str]:
-    """Strings of names alone, and keys that are names; not docstrings, nor the names that primitives are given."""
+    """Names in strings made up of names, and in dict keys; not in docstrings or definitions of primitives."""
     apart: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
@@ -42,8 +48,8 @@ def words(tree: ast.Module, names: set[str]) -> Iterator[str]:
             yield from {keyword.arg for keyword in node.keywords} & names
 
 
-def found() -> dict[str, set[str]]:
-    """By room, the names of primitives in its files."""
+def find_names() -> dict[str, set[str]]:
+    """The names of primitives in the files of each package."""
     names, rooms = own_names(), {}
     for path in PACKAGE.rglob("*.py"):
         place = path.relative_to(PACKAGE)
@@ -54,7 +60,7 @@ def found() -> dict[str, set[str]]:
     return {room: named for room, named in rooms.items() if named}
 
 
-def test_names_are_seen_in_strings_of_one_and_of_many_words_and_as_keys():
+def test_names_are_found_in_strings_and_keys():
     tree = ast.parse(
         '"""sin"""\nx = {"add": 1}\ny = "sum exp".split()\nz = dict(max=2, n=3)\nprimitive("tanh")(x)\na = "a sum"'
     )
@@ -62,4 +68,4 @@ def test_names_are_seen_in_strings_of_one_and_of_many_words_and_as_keys():
 
 
 def test_no_file_lists_operations_by_name():
-    assert found() == OTHER_THINGS
+    assert find_names() == OTHER_THINGS

@@ -1,7 +1,7 @@
-"""An operation is one place: the one that README adds, in one block outside the package, is all of an operation.
+"""One definition makes a complete operation: the one that README defines outside the package works everywhere.
 
-It is differentiated to third order, checked, captured, counted, cut into parts over threads, fused into a generated
-kernel, drawn and printed, and its kink is found, without a line about it anywhere else.
+Without further code it has derivatives to third order and checks, its kink is found, and it is captured, counted
+(FLOPs), split over threads, fused into a generated kernel, drawn and printed.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ def bump():
 
 
 def forward(f):
-    """x ↦ f′(x) of each element, in forward mode."""
+    """The elementwise derivative x ↦ f′(x), in forward mode."""
     return lambda x: mg.jvp(f, (x,), (mg.ones_like(x),))[1]
 
 
 def reverse(f):
-    """The same in reverse mode."""
+    """The elementwise derivative x ↦ f′(x), in reverse mode."""
     return mg.grad(lambda x: mg.sum(f(x)))
 
 
 @pytest.mark.parametrize("modes", [[m, n, k] for m in "fr" for n in "fr" for k in "fr"], ids="".join)
-def test_it_is_differentiated_to_third_order(bump, modes, on_device, on_host):
+def test_derivatives_to_third_order(bump, modes, on_device, on_host):
     f = bump
     for order, mode in enumerate(["", *modes]):
         f = {"": lambda f: f, "f": forward, "r": reverse}[mode](f)
         np.testing.assert_allclose(on_host(f(on_device(X))), derivative(order, X), rtol=1e-13, atol=1e-14)
 
 
-def test_it_is_checked_and_its_kink_is_found(bump):
+def test_check_grads_passes_and_finds_the_kink(bump):
     assert check_grads(bump, (X,), order=3)
     with pytest.raises(KinkError):
         check_grads(bump, (np.array([1.0, 0.0]),))
@@ -79,7 +79,7 @@ def test_it_is_checked_and_its_kink_is_found(bump):
     assert left != right
 
 
-def test_it_is_captured_counted_and_printed(bump):
+def test_programs_and_tapes_show_it_and_count_its_flops(bump):
     program = mg.trace(lambda x: 2 * bump(x))(X)
     assert bump in [instruction.primitive for instruction in program.graph.instructions]
     assert program.flops == (5 + 1) * X.size
@@ -91,13 +91,13 @@ def test_it_is_captured_counted_and_printed(bump):
     np.testing.assert_allclose(tape.gradient(y, x, np.ones(6)), derivative(1, X), rtol=1e-13)
 
 
-def test_it_is_drawn(bump):
+def test_draw_shows_it(bump):
     assert f">{bump.name}" in mg.draw(lambda x: mg.sum(bump(x)), X)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_it_runs_part_by_part_over_threads(bump, threads):
-    """One region of seven rows, and the same bits as the whole."""
+def test_it_is_tiled_over_threads(bump, threads):
+    """It is part of one region of seven rows, with the same bits as without tiling."""
     x = np.linspace(-2, 2, 35).reshape(7, 5)
     f = lambda x: 2 * bump(x + 1)
     jitted = mg.jit(f, tuning=cut_everything(threads))

@@ -1,6 +1,6 @@
-"""Keys and draws: pure functions of (key, position), errors, and what the numbers are distributed like.
+"""Keys and draws: pure functions of (key, position), distributions, errors.
 
-That the streams are right to the bit is tested in backends/test_streams.py.
+The bits of the streams are tested in backends/test_numpy_streams.py and test_cuda_streams.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def test_a_key_is_two_words():
 
 @given(seed=st.integers(0, 2**64 - 1), n=st.integers(0, 20), i=st.integers(0, 2**32 - 1))
 def test_split_and_fold_in_give_new_keys(seed, n, i, on_device):
-    """All different, from the key itself too; the first of many are those of few; and the same every time."""
+    """All keys differ, also from the original; a longer split starts with the shorter one; both are deterministic."""
     key = on_device(mg.random.key(seed))
     keys = to_host(mg.random.split(key, n))
     assert keys.shape == (n, 2) and keys.dtype == np.uint32
@@ -69,7 +69,7 @@ def test_split_gives_two_by_default(key):
 @pytest.mark.parametrize("name", DRAWS)
 @given(seed=st.integers(0, 2**64 - 1), shape=st.lists(st.integers(0, 5), max_size=3), data=st.data())
 def test_a_draw_is_a_function_of_key_and_position(name, seed, shape, data, on_device):
-    """The same again, in any shape, and in parts drawn apart."""
+    """A draw is reproducible, independent of the shape, and can be drawn in parts."""
     draw, key, size = DRAWS[name], on_device(mg.random.key(seed)), math.prod(shape)
     whole = to_host(draw(key, tuple(shape)))
     assert whole.shape == tuple(shape)
@@ -93,14 +93,14 @@ def test_dtypes(key):
     assert mg.random.bernoulli(key, (2,), dtype="int8").dtype == np.int8
 
 
-def test_draws_live_where_the_key_lives(key, backend):
+def test_draws_are_on_the_device_of_the_key(key, backend):
     for draw in DRAWS.values():
         assert mg.device_of(draw(key, (3,))) == backend.device
     assert mg.device_of(mg.random.split(key)) == mg.device_of(mg.random.fold_in(key, 1)) == backend.device
 
 
 def test_distributions(key):
-    """Means, variances and shares within five standard errors."""
+    """Means, variances and frequencies lie within five standard errors."""
     n = 40_000
     uniform = to_host(mg.random.uniform(key, n, np.float64))
     assert 0 <= uniform.min() and uniform.max() < 1
@@ -108,13 +108,13 @@ def test_distributions(key):
     normal = to_host(mg.random.normal(key, n, np.float64))
     assert abs(normal.mean()) < 5 / math.sqrt(n) and abs(normal.var() - 1) < 5 * math.sqrt(2 / n)
     assert abs(np.mean(normal**4) - 3) < 5 * math.sqrt(96 / n)
-    assert abs(np.mean(normal[::2] * normal[1::2])) < 5 / math.sqrt(n / 2)  # the two of a pair are independent
+    assert abs(np.mean(normal[::2] * normal[1::2])) < 5 / math.sqrt(n / 2)  # uncorrelated Box–Muller pairs
     for p in (0.0, 0.3, 1.0):
         drawn = to_host(mg.random.bernoulli(key, n, p=p))
         assert abs(drawn.mean() - p) <= 5 * math.sqrt(p * (1 - p) / n)
 
 
-def test_bernoulli_with_a_probability_for_each(key, xp):
+def test_bernoulli_with_an_array_of_probabilities(key, xp):
     p = xp.asarray([0.0, 0.5, 1.0])
     drawn = to_host(mg.random.bernoulli(key, (1000, 3), p=p))
     assert not drawn[:, 0].any() and drawn[:, 2].all() and 400 < drawn[:, 1].sum() < 600
