@@ -1,13 +1,13 @@
-"""A variational autoencoder on minigrad whose gradients are checked. `python -m vae --help` lists what it does."""
+"""A variational autoencoder on minigrad, with a check of its gradients. `python -m vae --help` lists its commands."""
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`vae.explain_loss`, imported when it is asked for.
+    """Import `explain_loss` on first use.
 
-    `python -m vae` imports this package before it can check the limit of memory, without which importing NumPy may end
-    the process.
+    `python -m vae` imports this package before it checks the memory limit, and under too low a limit importing NumPy
+    may abort the process.
     """
     if name == "explain_loss":
         from vae.explain import explain_loss

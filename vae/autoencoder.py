@@ -1,4 +1,4 @@
-"""What travels together: an architecture, what its numbers mean, and its parameters."""
+"""A model, its likelihood and its parameters in one record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae.models import Model, Parameters
 class Autoencoder:
     """A model with its likelihood and its parameters.
 
-    It is no tree of arrays: differentiate functions of the parameters, `lambda p: f(autoencoder.with_parameters(p))`.
+    It is not a tree of arrays. To differentiate f, use its parameters: `lambda p: f(autoencoder.with_parameters(p))`.
     """
 
     model: Model
@@ -29,7 +29,7 @@ class Autoencoder:
         return self.model.encode(self.parameters.encoder, y)
 
     def decode(self, z: Any) -> Any:
-        """The decoder's numbers for z (N, latent), (N, H, W, C): what the likelihood takes."""
+        """The decoder's output (N, H, W, C) for z (N, latent): the input of the likelihood."""
         return self.model.decode(self.parameters.decoder, z)
 
     def mean(self, z: Any) -> Any:

@@ -1,7 +1,7 @@
 """The derivative of a loss in one coordinate by five-point differences, as accurate as rounding and kinks allow.
 
-A loss is given as the array of its terms: differences are taken of the exact sum of all of them, to lose less to
-rounding. The stencil is that of `minigrad.checks`; here are the choice of its step, and what rounding amounts to.
+A loss is given as an array of terms, whose differences are summed exactly to reduce rounding error. The stencil is in
+`minigrad.checks`; this file chooses its step and estimates the rounding error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minigrad.core import tree
 EPS = float(np.finfo(np.float64).eps)
 STEPS = (*(2.0**-k for k in range(10, 24)), *(2.0**-k for k in (8, 6, 4, 2)))  # 1e-3 to 1e-7, then 4e-3 to 1/4
 UNKNOWN = Difference(math.nan, math.inf, True)
-NOTHING = np.zeros(0)
+NO_TERMS = np.zeros(0)
 
 
 def differentiate(
@@ -31,12 +31,12 @@ def differentiate(
     accurate: float,
     unit: float,
 ) -> tuple[Difference, int]:
-    """The derivative of the sum of `terms(t)` at 0, and how many steps crossed a kink; UNKNOWN if every step does.
+    """The derivative of the sum of `terms(t)` at 0, or UNKNOWN if every step crosses a kink; and how many steps do.
 
-    `start` is terms(0) with its decisions. The stencil reaches twice as far as each of STEPS, in units of `unit`. The
-    first step whose error is at most `accurate` is taken, else the best one. Smaller steps are for kinks, and for
-    functions that change fast; larger ones for differences that rounding would dominate. `rounding` is the standard
-    deviation of the rounding error of the sum, of which ten times as much is counted.
+    `start` is terms(0) with its decisions. STEPS are tried in order, and the first one with an error of at most
+    `accurate` is used, else the one with the smallest error; the stencil reaches 2·step·`unit`. Small steps avoid
+    kinks and suit functions that change fast, large ones suit differences that rounding would dominate. `rounding` is
+    the standard deviation of the rounding error of the sum; ten times that is added to the error.
     """
     at = cache(lambda t: start if t == 0 else decisions(terms, t))
     best, kinks, widest = UNKNOWN, 0, math.inf
@@ -55,7 +55,7 @@ def differentiate(
 
 
 def add_exactly(weights: Sequence[int], values: Sequence[np.ndarray]) -> float:
-    """Σ weight·value over all entries, rounded once for weights of few bits; NaN where there is no sum."""
+    """Σ weight·value over all entries, rounded once if the weights have few bits; NaN if the sum is undefined."""
     try:
         return math.fsum(np.concatenate([w * v for w, v in zip(weights, values, strict=True)]))
     except (ValueError, OverflowError):  # ∞ − ∞, or beyond the largest number
@@ -63,17 +63,17 @@ def add_exactly(weights: Sequence[int], values: Sequence[np.ndarray]) -> float:
 
 
 def measure_rounding(
-    terms: Callable, parameters: Any, key: Any, depending: np.ndarray = NOTHING, draws: int = 15
+    terms: Callable, parameters: Any, key: Any, dependent: np.ndarray = NO_TERMS, draws: int = 15
 ) -> float:
-    """The standard deviation of the rounding error of the sum of terms(parameters) as these parameters move.
+    """The standard deviation of the rounding error in the sum of terms(parameters) under small moves of the parameters.
 
     The fourth difference f(−2h) − 4f(−h) + 6f(0) − 4f(h) + f(2h) of a smooth function is h⁴f⁗, which is negligible for
     moves of about 1e-7 of an entry's size, so what remains is √70 times the rounding error of one value. Directions
-    that cross a kink are skipped. The result is at least the error of rounding the terms `depending` on the parameters
-    once, which does not show up in differences if those terms are too large to change.
+    that cross a kink are skipped. The result is at least the error of rounding each of the `dependent` terms once,
+    which differences do not show if the move is too small to change the terms.
     """
     leaves, structure = tree.flatten(parameters)
-    left = []
+    errors = []
     for k in mg.random.split(key, draws):
         moves = [
             1e-7 * max(1.0, float(np.max(np.abs(x)))) * mg.random.normal(one, x.shape, np.float64)
@@ -82,6 +82,6 @@ def measure_rounding(
         moved = (tree.unflatten(structure, [x + t * d for x, d in zip(leaves, moves)]) for t in range(-2, 3))
         values, sides = zip(*(decisions(terms, p) for p in moved))
         if len(set(sides)) == 1:
-            left.append(add_exactly((1, -4, 6, -4, 1), values))
-    once = EPS / math.sqrt(12) * float(np.linalg.norm(depending))
-    return max(once, float(np.sqrt(np.mean(np.square(left)) / 70)) if left else 0.0)
+            errors.append(add_exactly((1, -4, 6, -4, 1), values))
+    once = EPS / math.sqrt(12) * float(np.linalg.norm(dependent))
+    return max(once, float(np.sqrt(np.mean(np.square(errors)) / 70)) if errors else 0.0)

@@ -1,8 +1,8 @@
-"""Errors that are the user's to mend: the command line prints their sentence and exits with 2."""
+"""Errors that the user can fix: the command line prints the message and exits with code 2."""
 
 
 class UserError(ValueError):
-    """Something asked for cannot be done as asked; the message says what to change."""
+    """A request cannot be carried out; the message says what to change."""
 
 
 class TrainingError(UserError):
@@ -10,4 +10,4 @@ class TrainingError(UserError):
 
 
 class CheckpointError(UserError):
-    """A checkpoint is missing, damaged, or of another model."""
+    """A checkpoint is missing, damaged, or belongs to another model."""

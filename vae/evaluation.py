@@ -1,4 +1,4 @@
-"""What a trained model is worth on images it has not seen, and what it makes of them: `size` images at a time."""
+"""Bounds, reconstructions and samples of a trained model, computed for `size` images at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae.autoencoder import Autoencoder
 from vae.objectives import elbo_sums, importance_bound
 
 PIECE = 500  # images at a time
-DRAWN = 100  # the same, of those that are only drawn
+GENERATED = 100  # the same, in `generate`
 
 
 def _pieces(count: int, length: int) -> list[slice]:
@@ -21,7 +21,7 @@ def _pieces(count: int, length: int) -> list[slice]:
 
 
 def _noise(autoencoder: Autoencoder, key: Any, piece: slice, dtype: np.dtype) -> Any:
-    """ε of some images, (count, latent): numbers of one stream for all images, however they are divided."""
+    """ε (count, latent) for a slice of the images, from one stream, so that it does not depend on the slices."""
     latent = autoencoder.model.latent
     return mg.random.normal(key, (piece.stop - piece.start, latent), dtype, offset=piece.start * latent)
 
@@ -39,7 +39,7 @@ def mean_elbo_sums(
     (N, H, W, C), in nats. The sample is z ~ P(z|y), never its mean.
 
     In the closed form they are minus the distortion E −ln Q(y|z) and minus the rate KL(P(z|y), Q(z)).
-    `on_images(count)` is called after each group of images, for progress bars.
+    `on_images(count)` is called after each group of `size` images, for progress bars.
     """
     totals = np.zeros(2)
     for piece in _pieces(len(images), size):
@@ -74,23 +74,23 @@ def mean_importance_bound(
     for piece in _pieces(len(images), size):
         y = images[piece]
         shape = (len(y), autoencoder.model.latent)
-        noise = _draws(mg.random.fold_in(key, piece.start), samples, shape, y.dtype, on_images)
+        noise = _draw_samples(mg.random.fold_in(key, piece.start), samples, shape, y.dtype, on_images)
         bound = importance_bound(autoencoder, y, noise, log_sigma)
         total += float(np.sum(mg.to_device(bound, "cpu"), dtype=np.float64))
     return total / len(images)
 
 
-def _draws(
+def _draw_samples(
     key: Any, samples: int, shape: tuple[int, int], dtype: np.dtype, on_images: Callable[[int], None]
 ) -> Iterator[Any]:
-    """What mg.random.normal(key, (samples, *shape), dtype) holds, one sample after the other."""
+    """Yield the samples of mg.random.normal(key, (samples, *shape), dtype) one by one."""
     for i in range(samples):
         yield mg.random.normal(key, shape, dtype, offset=i * math.prod(shape))
         on_images(shape[0])
 
 
 def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any, size: int = PIECE) -> float:
-    """ln σ at its optimum for these images: that of the mean distance of all their pixels, z sampled."""
+    """The best ln σ for these images: the optimum for the mean distance over all their pixels, with sampled z."""
     total, count = 0.0, 0
     for piece in _pieces(len(images), size):
         y = images[piece]
@@ -113,5 +113,5 @@ def reconstruct(autoencoder: Autoencoder, images: Any, noise: Any) -> Any:
 
 
 def generate(autoencoder: Autoencoder, z: Any) -> Any:
-    """ŷ(z), (N, H, W, C): images from the second half of the model alone (slide 20), some at a time."""
-    return mg.concatenate([autoencoder.mean(z[p]) for p in _pieces(len(z), DRAWN)])
+    """ŷ(z), (N, H, W, C), for z (N, latent): images from the decoder alone (slide 20)."""
+    return mg.concatenate([autoencoder.mean(z[p]) for p in _pieces(len(z), GENERATED)])

@@ -1,4 +1,4 @@
-"""Files and folders that commands write, with UserErrors that say why one cannot be written."""
+"""Write files and create folders; a failure raises a UserError that says why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vae.errors import UserError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file in one step; to a device or a pipe, just write. Raises UserError if that is not possible."""
+    """Replace a file atomically; write to a device or a pipe directly. Raises UserError if that fails."""
     try:
         replace_file(path, content)
     except OSError as error:
@@ -25,12 +25,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_lines(path: Path, records: list[dict]) -> None:
-    """Write one JSON object a line."""
+    """Write one JSON object per line."""
     write_bytes(path, "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder with its parents. Raises UserError if that is not possible."""
+    """Create a folder and its parents. Raises UserError if that fails, or if the folder is not writable."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

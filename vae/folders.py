@@ -1,4 +1,4 @@
-"""Run folders: one command at a time writes to each, and only files that runs write are ever removed from one."""
+"""Run folders: one command at a time writes to a folder, and only files that commands write are ever removed."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def lock(out: Path) -> Iterator[None]:
             raise UserError(f"cannot write to the folder {out}: {error.strerror or error}") from None
         if not alone:
             raise UserError(f"another command is writing to {out}: wait until it is done, or choose another folder")
-        remove_abandoned(out, is_ours)
+        remove_abandoned(out, is_run_file)
         yield
 
 
 @contextmanager
 def claim(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
-    """Lock and yield the folder to write to: `out`, which must be new or empty unless `force`, or without `out` a new
-    folder named after the default. Raises UserError."""
+    """Lock and yield the folder to write to: `out`, which must be new or empty unless `force`, or a new folder named
+    after `default` if `out` is None. Raises UserError."""
     if out is None:
-        out = _new(default)
+        out = _create_new(default)
     elif os.path.exists(out) and not os.path.isdir(out):
         raise UserError(f"{out} is a file, not a folder")
     make_folder(out)
@@ -53,7 +53,7 @@ def claim(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
         yield out
 
 
-def _new(default: Path) -> Path:
+def _create_new(default: Path) -> Path:
     """Create `default`, or `default`-2, -3, … if it exists. Commands that start together each create their own."""
     make_folder(default.parent)
     out, number = default, 1
@@ -68,30 +68,30 @@ def _new(default: Path) -> Path:
             raise UserError(f"cannot write to the folder {out}: {error.strerror or error}") from None
 
 
-def is_ours(name: str) -> bool:
-    """Whether runs write a file of this name."""
-    return any(fnmatchcase(name, written) for written in WRITTEN)
+def is_run_file(name: str) -> bool:
+    """Whether commands write files of this name."""
+    return any(fnmatchcase(name, pattern) for pattern in WRITTEN)
 
 
 def _is_content(path: Path) -> bool:
-    """Whether this makes a folder count as not empty: folders, locks and partial files of killed runs do not."""
+    """Whether this makes a folder non-empty; folders, locks and partial files of killed runs do not count."""
     part = PART.fullmatch(path.name)
-    left_over = path.name == LOCK or (part is not None and is_ours(part[1]))
+    left_over = path.name == LOCK or (part is not None and is_run_file(part[1]))
     return path.is_symlink() or not (path.is_dir() or left_over)
 
 
 def is_run(folder: Path) -> bool:
-    """Whether this is the folder of a run, whose pictures are results and not data."""
+    """Whether this folder belongs to a run, whose pictures are results, not data."""
     return any((folder / name).exists() for name in ("checkpoint.safetensors", "gradients-mlp.png", "lecture.html"))
 
 
 def clear(out: Path) -> None:
-    """Remove the files of an earlier run, but nothing else."""
+    """Remove the files of an earlier run and nothing else."""
     for path in out.iterdir():
-        if is_ours(path.name) and (path.is_file() or path.is_symlink()):
+        if is_run_file(path.name) and (path.is_file() or path.is_symlink()):
             path.unlink()
 
 
 def files_in(out: Path) -> list[Path]:
-    """All files in the folder and below, whoever wrote them, sorted and without hidden ones."""
+    """All files in the folder and its subfolders except hidden ones, sorted."""
     return sorted(path for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))

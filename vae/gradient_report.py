@@ -1,4 +1,4 @@
-"""What a gradient check found: entry by entry, tensor by tensor, and the verdict."""
+"""The result of a gradient check: each entry, each tensor, and the verdict."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ADJOINT_TOLERANCE = 1e-12
 
 
 class Coordinate(NamedTuple):
-    """One entry of one parameter tensor (or one direction), by both ways."""
+    """One gradient entry of a parameter tensor (or one directional derivative), by reverse mode and by differences."""
 
     name: str
     index: tuple[int, ...]
     reverse: float
     difference: float
     relative: float  # |difference − reverse| / largest gradient entry of the tensor
-    uncertainty: float = 0.0  # the bound on the difference's own error, relative to the same
+    uncertainty: float = 0.0  # a bound on the difference's own error, relative to the same
 
     @property
     def decided(self) -> bool:
@@ -30,31 +30,31 @@ class Coordinate(NamedTuple):
 
     @property
     def wrong(self) -> bool:
-        """Whether the two are further apart than the difference's own error explains."""
+        """Whether the two differ by more than the tolerance and by more than the difference's own error."""
         return not self.relative <= max(TOLERANCE, self.uncertainty)
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """The verdict on one parameter tensor."""
+class TensorReport:
+    """What the check found for one parameter tensor."""
 
     name: str
     shape: tuple[int, ...]
     coordinates: int
     kinks: int  # stencils that straddled a kink
-    redrawn: int  # coordinates replaced because every stencil wide enough to judge them did
-    max_relative_error: float  # of the entries that were decided, or were wrong beyond the difference's own error
-    undecided: int = 0  # entries whose difference is uncertain by more than the tolerance, and that agree within that
-    uncertainty: float = 0.0  # the largest bound on a difference's own error, relative
-    seen: bool = True  # whether an error of COARSE would have been detected in some entry
+    redrawn: int  # coordinates replaced because every sufficiently accurate stencil did
+    max_relative_error: float  # over the entries that are decided or wrong
+    undecided: int = 0  # entries that agree, but whose difference is less accurate than the tolerance
+    uncertainty: float = 0.0  # the largest of its entries
+    seen: bool = True  # whether some entry's difference is accurate to COARSE
 
 
 @dataclass(frozen=True)
 class GradientReport:
     """Everything the check found."""
 
-    tensors: tuple[Tensor, ...]
-    directions: Tensor
+    tensors: tuple[TensorReport, ...]
+    directions: TensorReport
     adjoint_gap: float
     coordinates: tuple[Coordinate, ...]
 
@@ -78,11 +78,11 @@ class GradientReport:
 
     @property
     def undecided(self) -> int:
-        """How many entries have a difference uncertain by more than the tolerance, and agree within that."""
+        """The number of entries that agree, but whose difference is less accurate than the tolerance."""
         return sum(t.undecided for t in (*self.tensors, self.directions))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; errors that are infinite or NaN are None."""
+        """The report for JSON; infinite or NaN errors become None."""
         return {
             "parameters": [
                 {
@@ -113,7 +113,7 @@ class GradientReport:
 
 
 def find_worst(errors: list[float]) -> float:
-    """The largest; NaN if one is (`max` would pass it over), infinite if there are none."""
+    """The largest error; NaN if one is NaN (`max` might miss it), infinite if there are none."""
     return float(np.max(errors)) if errors else math.inf
 
 

@@ -1,16 +1,15 @@
-"""The check that an autoencoder's gradients are right: every parameter tensor against finite differences.
+"""Check the gradients of an autoencoder: every parameter tensor against finite differences.
 
-With ε frozen the ELBO is an ordinary function of the parameters (slides 11–13). In float64, coordinate by coordinate
-and along random directions through all parameters, five-point differences must agree with reverse mode to 1e-7 of the
+With ε frozen the ELBO is an ordinary function of the parameters (slides 11–13). In float64, for single entries and
+along random directions through all parameters, five-point differences must agree with reverse mode to 1e-7 of the
 largest gradient entry of the tensor; and with J the Jacobian of the per-image ELBO, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩ to 1e-12.
 
-The networks keep their real activations, which have kinks. A coordinate whose stencil straddles one (a ReLU switches
-between its points) is tried with smaller steps, until rounding would dominate the difference, and is then replaced by
-another; both are counted in the report.
+The networks keep their ReLUs, which have kinks. If the stencil of an entry straddles one, smaller steps are tried,
+until rounding would dominate the difference; then another entry takes its place. The report counts both.
 
-A difference has an error of its own: truncation, and rounding of the loss divided by the step. Both are estimated.
-Where no step brings them within the tolerance (a huge loss that the entry hardly changes), the entry counts as
-undecided, and reverse mode must agree within that error. In every tensor some difference must be accurate to 1e-4.
+A difference has an error of its own: truncation, and rounding of the loss divided by the step. Both are estimated. If
+no step brings them below the tolerance (because the entry hardly changes a huge loss), the entry counts as undecided,
+and reverse mode must agree within that error. In every tensor at least one difference must be accurate to 1e-4.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from minigrad.checks import Difference
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.differences import differentiate, measure_rounding
-from vae.gradient_report import COARSE, TOLERANCE, Coordinate, GradientReport, Tensor, find_worst
+from vae.gradient_report import COARSE, TOLERANCE, Coordinate, GradientReport, TensorReport, find_worst
 from vae.models import Parameters
 from vae.objectives import UNWEIGHTED, Weights, elbo_sums, elbo_terms
 
@@ -41,14 +40,14 @@ def check(
     coordinates: int = 30,
     directions: int = 5,
     seed: int = 0,
-    on_tensor: Callable[[Tensor], None] = lambda tensor: None,
+    on_tensor: Callable[[TensorReport], None] = lambda tensor: None,
     device: str = "cpu",
 ) -> GradientReport:
     """Check the gradient of −mean ELBO in all parameters, for images (N, H, W, C) and frozen noise (N, latent).
 
-    `weights` make it that of another loss. Everything is computed in float64, the model and its gradients on `device`.
-    `coordinates` entries of each tensor are drawn, the largest gradient entry always among them; of smaller tensors all
-    are taken.
+    Other `weights` give the gradient of another loss. Everything is computed in float64, the model and its gradients on
+    `device`. Each tensor is checked in its largest gradient entry and in randomly drawn ones, `coordinates` in all, or
+    in every entry if it has fewer.
     """
     parameters, images, noise = tree.map(lambda x: np.asarray(x, np.float64), (autoencoder.parameters, images, noise))
     images, noise = mg.to_device((images, noise), device)
@@ -61,41 +60,41 @@ def check(
         return -mg.mean(per_image(p))
 
     def terms_on_device(p: Parameters) -> Any:
-        """The terms of the loss. Differences are taken term by term and then added, to lose less to rounding."""
+        """The terms of the loss; differences are taken term by term and then added, which reduces rounding error."""
         parts = elbo_terms(autoencoder.with_parameters(p), images, noise, form)
         return mg.concatenate([mg.ravel(part) * (-w / len(images)) for part, w in zip(parts, weights, strict=True)])
 
     def terms(p: Parameters) -> Any:
         return terms_on_device(mg.to_device(p, device))
 
-    def depending(i: int) -> Any:
+    def dependent_terms(i: int) -> Any:
         """The terms that depend on leaf i."""
         v = [np.zeros_like(x) for x in leaves]
         v[i] = mg.random.normal(keys[i], leaves[i].shape, np.float64)
-        values, slopes = mg.jvp(terms_on_device, (there,), (mg.to_device(tree.unflatten(structure, v), device),))
+        values, slopes = mg.jvp(terms_on_device, (on_device,), (mg.to_device(tree.unflatten(structure, v), device),))
         return mg.to_device(values[slopes != 0], "cpu")
 
-    there = mg.to_device(parameters, device)
-    gradient = mg.to_device(mg.grad(loss)(there), "cpu")
+    on_device = mg.to_device(parameters, device)
+    gradient = mg.to_device(mg.grad(loss)(on_device), "cpu")
     leaves, structure = tree.flatten(parameters)
     gradients, names = tree.flatten(gradient)[0], tree.names(parameters)
     keys = mg.random.split(mg.random.key(seed), len(leaves) + 2)
-    whole = max(float(np.max(np.abs(g))) for g in gradients) or 1.0
+    largest = max(float(np.max(np.abs(g))) for g in gradients) or 1.0
     found: list[Coordinate] = []
-    tensors: list[Tensor] = []
+    tensors: list[TensorReport] = []
     for i, (name, g) in enumerate(zip(names, gradients, strict=True)):
 
         def with_leaf(leaf: np.ndarray, i: int = i) -> Any:
             return terms(tree.unflatten(structure, [*leaves[:i], leaf, *leaves[i + 1 :]]))
 
-        rounding = measure_rounding(with_leaf, leaves[i], mg.random.fold_in(keys[-2], i), depending(i), 6)
-        tensor, checked = _check_tensor(name, leaves[i], g, with_leaf, rounding, keys[i], coordinates, whole)
+        rounding = measure_rounding(with_leaf, leaves[i], mg.random.fold_in(keys[-2], i), dependent_terms(i), 6)
+        tensor, checked = _check_tensor(name, leaves[i], g, with_leaf, rounding, keys[i], coordinates, largest)
         tensors.append(tensor)
         found += checked
         on_tensor(tensor)
     rounding = measure_rounding(terms, parameters, keys[-2], mg.to_device(terms(parameters), "cpu"))
-    along = _check_directions(terms, parameters, gradient, rounding, keys[-1], directions)
-    return GradientReport(tuple(tensors), along, checks.adjoint_gap(per_image, (there,), seed), tuple(found))
+    directional = _check_directions(terms, parameters, gradient, rounding, keys[-1], directions)
+    return GradientReport(tuple(tensors), directional, checks.adjoint_gap(per_image, (on_device,), seed), tuple(found))
 
 
 def _check_tensor(
@@ -106,9 +105,9 @@ def _check_tensor(
     rounding: float,
     key: Any,
     wanted: int,
-    whole: float = 1.0,
-) -> tuple[Tensor, list[Coordinate]]:
-    """Compare entries of one gradient tensor with differences of the loss; `whole` is the scale of a gradient of 0."""
+    fallback: float = 1.0,
+) -> tuple[TensorReport, list[Coordinate]]:
+    """Compare entries of one gradient tensor with differences of the loss; `fallback` is the scale if all are 0."""
     order = np.argsort(mg.random.bits(key, (gradient.size,)), kind="stable").tolist()
     largest = int(np.argmax(np.abs(gradient)))
     order.remove(largest)
@@ -121,52 +120,52 @@ def _check_tensor(
             break
         index = tuple(map(int, np.unravel_index(flat, gradient.shape)))
 
-        def moved(t: float, index: tuple[int, ...] = index) -> Any:
-            there = leaf.copy()
-            there[index] += t
-            return terms(there)
+        def terms_at(t: float, index: tuple[int, ...] = index) -> Any:
+            moved = leaf.copy()
+            moved[index] += t
+            return terms(moved)
 
         unit = max(1.0, abs(float(leaf[index])))
-        found, crossed = differentiate(moved, start, rounding, TOLERANCE * (scale or whole), unit)
+        found, crossed = differentiate(terms_at, start, rounding, TOLERANCE * (scale or fallback), unit)
         kinks += crossed
-        if crossed and not found.error <= COARSE * (scale or whole):
+        if crossed and not found.error <= COARSE * (scale or fallback):
             redrawn += 1
         else:
             compared.append((index, float(gradient[index]), found))
-    scale = scale or max((_significant(d) for *_, d in compared), default=0.0) or whole
+    scale = scale or max((_significant_size(d) for *_, d in compared), default=0.0) or fallback
     checked = [Coordinate(name, at, g, d.value, abs(d.value - g) / scale, d.error / scale) for at, g, d in compared]
     return _summarise(name, gradient.shape, checked, kinks, redrawn), checked
 
 
-def _summarise(name: str, shape: tuple[int, ...], checked: list[Coordinate], kinks: int, redrawn: int) -> Tensor:
+def _summarise(name: str, shape: tuple[int, ...], checked: list[Coordinate], kinks: int, redrawn: int) -> TensorReport:
     errors = [c.relative for c in checked if c.decided or c.wrong]
     own = [c.uncertainty for c in checked]
     seen = bool(own) and min(own) <= COARSE
     worst = find_worst(errors) if errors or not seen else 0.0
-    return Tensor(
+    return TensorReport(
         name, shape, len(checked), kinks, redrawn, worst, len(checked) - len(errors), max(own, default=0.0), seen
     )
 
 
-def _direction(leaves: list, key: Any) -> list:
+def _draw_direction(leaves: list, key: Any) -> list:
     """A random direction of length 1 through all parameters."""
     v = [mg.random.normal(k, x.shape, np.float64) for k, x in zip(mg.random.split(key, len(leaves)), leaves)]
     length = math.sqrt(sum(np.sum(d * d) for d in v))
     return [d / length for d in v]
 
 
-def _significant(difference: Difference) -> float:
+def _significant_size(difference: Difference) -> float:
     """|difference| if it exceeds the difference's own error, else 0.
 
-    It is the scale for a tensor whose reverse-mode gradient is all zeros, so that a lost gradient is not called small.
+    It is the scale for a tensor whose reverse-mode gradient is zero, so that a missing gradient is a large error.
     """
     return abs(difference.value) if abs(difference.value) > difference.error else 0.0
 
 
 def _check_directions(
     terms: Callable, parameters: Parameters, gradient: Parameters, rounding: float, key: Any, wanted: int
-) -> Tensor:
-    """The same along random unit directions through all parameters at once, relative to the gradient's norm."""
+) -> TensorReport:
+    """Compare derivatives along random unit directions through all parameters, relative to the gradient's norm."""
     leaves, structure = tree.flatten(parameters)
     gradients = tree.flatten(gradient)[0]
     norm = float(np.sqrt(sum(np.sum(g * g) for g in gradients)))
@@ -177,18 +176,18 @@ def _check_directions(
     for k in mg.random.split(key, 4 * wanted):
         if len(compared) == wanted:
             break
-        v = _direction(leaves, k)
+        v = _draw_direction(leaves, k)
 
-        def along(t: float, v: list = v) -> Any:
+        def terms_at(t: float, v: list = v) -> Any:
             return terms(tree.unflatten(structure, [x + t * d for x, d in zip(leaves, v)]))
 
-        found, crossed = differentiate(along, start, rounding, TOLERANCE * (norm or 1.0), unit)
+        found, crossed = differentiate(terms_at, start, rounding, TOLERANCE * (norm or 1.0), unit)
         kinks += crossed
         if crossed and not found.error <= COARSE * norm:
             redrawn += 1
         else:
             compared.append((float(sum(np.sum(g * d) for g, d in zip(gradients, v))), found))
-    scale = norm or max((_significant(d) for _, d in compared), default=0.0) or 1.0
+    scale = norm or max((_significant_size(d) for _, d in compared), default=0.0) or 1.0
     name = "all parameters"
     checked = [Coordinate(name, (), g, d.value, abs(d.value - g) / scale, d.error / scale) for g, d in compared]
     return _summarise(name, (), checked, kinks, redrawn)

@@ -1,11 +1,11 @@
-"""Q(y|z): how the decoder's number for a pixel becomes a distribution over its value, one class a decoder.
+"""Likelihoods Q(y|z): each class turns the decoder's output for a pixel into a distribution over the pixel's value.
 
-    bernoulli   the number is a logit; no σ
-    gaussian    N(ŷ, σ²) with ŷ = sigmoid(number): slide 14's L2 decoder, with its normaliser
+    bernoulli   the output is a logit; no σ
+    gaussian    N(ŷ, σ²) with ŷ = sigmoid(output): slide 14's L2 decoder, with its normaliser
     laplace     e^(−|y−ŷ|/σ) / 2σ, the L1 decoder; here σ is the scale, the standard deviation is √2·σ
 
-Everything that depends on the decoder is in its class: formulas, and the words that commands print about it. To add a
-decoder, write its class and enter it in `LIKELIHOODS`, from which the choices of `--decoder` come.
+A class holds every formula and every text that depends on its decoder. To add a decoder, write its class and add it to
+`LIKELIHOODS`, which also lists the choices of `--decoder`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SOURCES = ("fixed", "learned", "profiled")
 
 @dataclass(frozen=True)
 class Sigma:
-    """Where the σ of a decoder comes from.
+    """How the σ of a decoder is set.
 
-    `fixed` at `value`; `learned`, as the parameter ln σ; or `profiled`: at its optimum for the batch, through which
-    gradients pass. Raises ValueError for another source, and for a value that is not positive.
+    `fixed` at `value`; `learned`, as the parameter ln σ; or `profiled`: the optimum for each batch, with gradients
+    through it. Raises ValueError for another source, and for a value that is not positive.
     """
 
     value: float = 1.0
@@ -44,9 +44,9 @@ LEARNED, PROFILED = Sigma(source="learned"), Sigma(source="profiled")
 
 @dataclass(frozen=True)
 class Likelihood(ABC):
-    """A distribution over the values of each pixel, given the decoder's numbers for them.
+    """A distribution over the value of each pixel, given the decoder's output.
 
-    Raises ValueError for a σ that the decoder does not have.
+    Raises ValueError if the decoder has no σ and one is given.
     """
 
     name: ClassVar[str]
@@ -66,38 +66,38 @@ class Likelihood(ABC):
 
     @abstractmethod
     def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
-        """ln Q(y|z) of each pixel, (N, H, W, C), in nats. `log_sigma` overrides where σ comes from."""
+        """ln Q(y|z) of each pixel, (N, H, W, C), in nats. `log_sigma`, if given, overrides `sigma`."""
 
     @abstractmethod
     def distance(self, y: Any, pixels: Any) -> Any:
-        """How far each pixel is from the expected one, (N, H, W, C): the error whose mean decides on the best σ."""
+        """The error of each pixel, (N, H, W, C), whose mean determines the best σ."""
 
     @abstractmethod
     def best_log_sigma(self, mean_distance: float) -> Any:
-        """ln σ that makes pixels of this mean distance most probable. Raises ValueError where the decoder has no σ."""
+        """The most likely ln σ for pixels with this mean distance. Raises ValueError if the decoder has no σ."""
 
     @abstractmethod
     def absorb(self, weight: float) -> Likelihood | None:
-        """The decoder with a σ for which −ln Q(y|z) is `weight` times smaller, up to a constant, or None without one.
+        """The decoder whose σ divides −ln Q(y|z) by `weight`, up to a constant; None if there is no such σ.
 
-        Beside it, a KL that was weighed by `weight` counts once (see `vae.explain`).
+        With it, a KL of weight `weight` gets weight 1 (see `vae.explain`).
         """
 
-    # Words
+    # Texts
 
     @abstractmethod
     def qualify(self) -> str:
-        """What follows the decoder's name in a sentence: its σ, or the pixels it is for."""
+        """The words after the decoder's name in a sentence: its σ, or the pixels it is for."""
 
     @abstractmethod
     def write_term(self) -> str:
-        """−ln Q(y|z) of a pixel as a formula; under a fixed σ without the constant."""
+        """−ln Q(y|z) of a pixel as a formula, without the constant if σ is fixed."""
 
     @abstractmethod
     def describe_bound(self, binary: bool) -> str:
-        """What −ELBO bounds, for binary or for grey pixels."""
+        """Say what −ELBO bounds, for binary or for grey pixels."""
 
-    # What all decoders share
+    # Common to all decoders
 
     @property
     def learned(self) -> bool:
@@ -109,21 +109,21 @@ class Likelihood(ABC):
 
     @property
     def fixed_sigma(self) -> float | None:
-        """σ where it is fixed; None where it is not, and where the decoder has none."""
+        """σ if the decoder has one and it is fixed, else None."""
         return self.sigma.value if self.has_sigma and self.sigma.source == "fixed" else None
 
     def log_normaliser(self) -> float:
-        """What a pixel costs at ŷ = y under a fixed σ, in nats."""
+        """−ln Q(y|z) of a pixel with ŷ = y under a fixed σ, in nats."""
         return -float(self.log_prob(self.mean(0.0), 0.0))
 
     def log_sigma(self, distance: Any) -> Any:
-        """ln σ of a batch with these distances, (N, H, W, C), if no parameter gives it."""
+        """The fixed ln σ, or the profiled one for a batch with these distances, (N, H, W, C)."""
         return self.best_log_sigma(mg.mean(distance)) if self.profiled else math.log(self.sigma.value)
 
 
 @final
 class Bernoulli(Likelihood):
-    """ln Q(y|z) = y ln p + (1−y) ln(1−p), p = sigmoid(number): linear in y, so that grey is a mean of binary y."""
+    """ln Q(y|z) = y ln p + (1−y) ln(1−p), p = sigmoid(output): linear in y, so grey is the mean over binary y."""
 
     name, has_sigma = "bernoulli", False
 
@@ -230,7 +230,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {kind.name: kind for kind in (Bernoul
 
 
 def exp(x: Any) -> Any:
-    """e^x; of a Python number a Python number, which leaves float32 what it meets."""
+    """e^x; a Python number stays a Python number, which does not promote float32 arrays."""
     return math.exp(x) if isinstance(x, (int, float)) else mg.exp(x)
 
 
@@ -240,8 +240,8 @@ def write_factor(factor: float) -> str:
 
 
 def describe_density(likelihood: Likelihood, fixed: str) -> str:
-    """What −ELBO bounds for a decoder that is a density; `fixed` says what σ is if it is fixed."""
+    """Say what −ELBO bounds for a decoder that is a density; `fixed` describes σ if it is fixed."""
     sigma = f"σ {likelihood.sigma.source}" if likelihood.fixed_sigma is None else fixed
     if likelihood.profiled:
-        sigma += " per batch, then kept for evaluation (the train −ELBO is no bound, the test −ELBO is)"
+        sigma += " per batch, then kept for evaluation (the train −ELBO is not a bound, the test −ELBO is)"
     return f"{sigma}, normaliser included, a bound on the density −ln Q(y)"

@@ -1,7 +1,7 @@
-"""Locks of folders: one process at a time uses one.
+"""Folder locks: one process at a time uses a folder.
 
-The system releases a lock when its process ends, however it ends. Where there are no file locks (Windows, some network
-file systems) every process goes ahead as if it were alone.
+The operating system releases a lock when its process ends, however it ends. Without file locks (Windows, some network
+file systems) every process proceeds as if it were alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOCK = ".vae-lock"  # in a folder while it is locked, and afterwards only if the
 
 @contextmanager
 def lock_folder(folder: Path, wait: bool = False) -> Iterator[bool]:
-    """Lock a folder until the block ends, and yield whether that worked; with `wait`, wait until it does.
+    """Lock a folder until the block ends, and yield whether that succeeded; with `wait`, wait for the lock.
 
     Raises OSError if the folder cannot be written to.
     """
@@ -29,7 +29,7 @@ def lock_folder(folder: Path, wait: bool = False) -> Iterator[bool]:
             alone = True
             with suppress(OSError):
                 alone = lock_file(file, wait)
-            if alone and not _is_at(path, file):  # the process that held the lock has removed the file
+            if alone and not _is_open_at(path, file):  # the process that held the lock has removed the file
                 continue
             try:
                 yield alone
@@ -42,7 +42,8 @@ def lock_folder(folder: Path, wait: bool = False) -> Iterator[bool]:
             os.close(file)
 
 
-def _is_at(path: Path, file: int) -> bool:
+def _is_open_at(path: Path, file: int) -> bool:
+    """Whether the path still names the open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(file))
     except FileNotFoundError:

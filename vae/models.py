@@ -1,6 +1,6 @@
 """Two encoder–decoder pairs as plain functions of parameters and inputs.
 
-A `Model` is three functions: `init(key)` makes the parameters, `encode(encoder, y)` gives μ and ln σ of P(z|y), and
+A `Model` is three functions: `init(key)` creates the parameters, `encode(encoder, y)` gives μ and ln σ of P(z|y), and
 `decode(decoder, z)` gives one number per pixel, which the likelihood (`vae.likelihoods`) turns into a distribution.
 Images are (N, H, W, C); parameters are NamedTuples of arrays, float32 unless asked otherwise.
 """
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
-from vae.numbers import whole
+from vae.numbers import to_int
 
 
 class Affine(NamedTuple):
@@ -50,7 +50,7 @@ class Parameters(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """An architecture: what it is called, what it works on, and its functions."""
+    """An architecture: its name, its sizes and its functions."""
 
     name: str
     image_shape: tuple[int, int, int]
@@ -60,8 +60,8 @@ class Model:
     decode: Callable[[Decoder, Any], Any]
 
 
-def _affine(key: Any, shape: tuple[int, ...], dtype: Any) -> Affine:
-    """Uniform in ±1/√fan-in for weights and bias, PyTorch's default for such layers."""
+def _init_affine(key: Any, shape: tuple[int, ...], dtype: Any) -> Affine:
+    """Weights and bias, uniform in ±1/√fan-in, PyTorch's default for such layers."""
     keys = mg.random.split(key, 2)
     bound = 1 / math.sqrt(math.prod(shape[:-1]))
     w, b = (bound * (2 * mg.random.uniform(k, s, dtype) - 1) for k, s in zip(keys, (shape, shape[-1:]), strict=True))
@@ -72,27 +72,28 @@ def _dense(layer: Affine, x: Any) -> Any:
     return mg.matmul(x, layer.w) + layer.b
 
 
-def _checked(image_shape: tuple[int, ...], latent: int) -> tuple[tuple[int, ...], int]:
-    """Both in Python's integers."""
+def _check_sizes(image_shape: tuple[int, ...], latent: int) -> tuple[tuple[int, ...], int]:
+    """Both as Python integers. Raises ValueError unless they are sizes of at least 1."""
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"a model needs images (H, W, C), got {image_shape}")
-    return tuple(whole(n, "a side of the images", 1) for n in image_shape), whole(latent, "latent", 1)
+    return tuple(to_int(n, "a side of the images", 1) for n in image_shape), to_int(latent, "latent", 1)
 
 
 def mlp(image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, hidden: int = 400) -> Model:
-    """D-400-20-400-D with ReLU, the network of Kingma and Welling as PyTorch's examples have it."""
-    (image_shape, latent), hidden = _checked(image_shape, latent), whole(hidden, "hidden", 1)
+    """D-400-20-400-D with ReLU, the network of Kingma and Welling as in PyTorch's examples."""
+    (image_shape, latent), hidden = _check_sizes(image_shape, latent), to_int(hidden, "hidden", 1)
     pixels = math.prod(image_shape)
 
     def init(key: Any, dtype: Any = np.float32) -> Parameters:
         k = mg.random.split(key, 5)
         encoder = Encoder(
-            (_affine(k[0], (pixels, hidden), dtype),),
-            _affine(k[1], (hidden, latent), dtype),
-            _affine(k[2], (hidden, latent), dtype),
+            (_init_affine(k[0], (pixels, hidden), dtype),),
+            _init_affine(k[1], (hidden, latent), dtype),
+            _init_affine(k[2], (hidden, latent), dtype),
         )
         return Parameters(
-            encoder, Decoder((_affine(k[3], (latent, hidden), dtype),), _affine(k[4], (hidden, pixels), dtype))
+            encoder,
+            Decoder((_init_affine(k[3], (latent, hidden), dtype),), _init_affine(k[4], (hidden, pixels), dtype)),
         )
 
     def encode(encoder: Encoder, y: Any) -> tuple[Any, Any]:
@@ -116,12 +117,12 @@ def conv(
     """The lecture's network for images (slides 15 and 16): two stride-2 convolutions down, two deconvolutions up.
 
     H×W×C → H/2×W/2×32 → H/4×W/4×64 → dense → z, and back by stride-1 convolutions with four times the channels, each
-    followed by depth-to-space. All kernels are 3×3. Raises ValueError unless H and W divide by 4.
+    followed by depth-to-space. All kernels are 3×3. Raises ValueError unless H and W are multiples of 4.
     """
-    image_shape, latent = _checked(image_shape, latent)
+    image_shape, latent = _check_sizes(image_shape, latent)
     height, width, channels = image_shape
     if height % 4 or width % 4:
-        raise ValueError(f"the convolutional model halves images twice: {height}×{width} does not divide by 4")
+        raise ValueError(f"the convolutional model halves images twice: {height}×{width} is not divisible by 4")
     first, second = features
     core = (height // 4, width // 4, second)
     flat = math.prod(core)
@@ -129,12 +130,12 @@ def conv(
     def init(key: Any, dtype: Any = np.float32) -> Parameters:
         k = mg.random.split(key, 7)
         encoder = Encoder(
-            (_affine(k[0], (3, 3, channels, first), dtype), _affine(k[1], (3, 3, first, second), dtype)),
-            _affine(k[2], (flat, latent), dtype),
-            _affine(k[3], (flat, latent), dtype),
+            (_init_affine(k[0], (3, 3, channels, first), dtype), _init_affine(k[1], (3, 3, first, second), dtype)),
+            _init_affine(k[2], (flat, latent), dtype),
+            _init_affine(k[3], (flat, latent), dtype),
         )
-        up = (_affine(k[4], (latent, flat), dtype), _affine(k[5], (3, 3, second, 4 * first), dtype))
-        return Parameters(encoder, Decoder(up, _affine(k[6], (3, 3, first, 4 * channels), dtype)))
+        up = (_init_affine(k[4], (latent, flat), dtype), _init_affine(k[5], (3, 3, second, 4 * first), dtype))
+        return Parameters(encoder, Decoder(up, _init_affine(k[6], (3, 3, first, 4 * channels), dtype)))
 
     def encode(encoder: Encoder, y: Any) -> tuple[Any, Any]:
         h = y
@@ -152,11 +153,11 @@ def conv(
     return Model("conv", tuple(image_shape), latent, init, encode, decode)
 
 
-def clamped(model: Model, limit: float) -> Model:
-    """The model with ln σ² of P(z|y) held within ±`limit`: ln σ becomes a·arctan(ln σ / a), where a = limit/π.
+def clamp_variance(model: Model, limit: float) -> Model:
+    """The model with ln σ² of P(z|y) kept within ±`limit`: ln σ becomes a·arctan(ln σ / a), where a = limit/π.
 
-    Close to 0 that is ln σ itself, and its slope, 1/(1 + (ln σ / a)²), is 0 nowhere: a σ that ran away can come back.
-    Cut off by `mg.clip` it could not, since the slope is 0 outside.
+    Near 0 this is ln σ itself. Its slope, 1/(1 + (ln σ / a)²), is never 0, so a σ that ran away can come back; with
+    `mg.clip`, whose slope is 0 outside the limits, it could not.
     """
     a = limit / math.pi
 

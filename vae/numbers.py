@@ -1,4 +1,4 @@
-"""Numbers as people give them, Python's or NumPy's, as Python's: what shapes are made of and JSON can write."""
+"""Check numbers that users give, Python's or NumPy's, and convert them to Python's, for shapes and JSON."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from vae.errors import UserError
 
 
-def whole(x: Any, what: str, least: int = 0, error: type[ValueError] = UserError) -> int:
-    """An int, NumPy integer or zero-dimensional integer array as an int. Raises `error` otherwise, or below `least`."""
+def to_int(x: Any, name: str, least: int = 0, error: type[ValueError] = UserError) -> int:
+    """An int, NumPy integer or zero-dimensional integer array as an int. Raises `error` for others or below `least`."""
     try:
         number = None if isinstance(x, bool) else index(x)
     except TypeError:
         number = None
     if number is None or number < least:
-        raise error(f"{what} must be a whole number of at least {least}, got {x}")
+        raise error(f"{name} must be a whole number of at least {least}, got {x}")
     return number
 
 
-def real(x: Any, what: str) -> float:
+def to_float(x: Any, name: str) -> float:
     """An int or float, Python's or NumPy's, as a float. Raises UserError for others."""
     if isinstance(x, bool) or not isinstance(x, Real):
-        raise UserError(f"{what} must be a number, got {x!r}")
+        raise UserError(f"{name} must be a number, got {x!r}")
     return float(x)

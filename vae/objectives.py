@@ -2,8 +2,8 @@
 
     ln Q(y) ≥ E_P[ln Q(y|z) + ln Q(z)] + H(P(z|y))        (slides 6 and 7)
 
-with Q(z) = N(0, I), P(z|y) = N(μ(y), diag σ(y)²) and z = μ + σ·ε, ε ~ N(0, I) (slide 13). The entropy comes in both
-forms of the slides: `sampled`, H = E −ln P(z|y) with the same ε (slide 13), or `closed`, together with the prior as
+with Q(z) = N(0, I), P(z|y) = N(μ(y), diag σ(y)²) and z = μ + σ·ε, ε ~ N(0, I) (slide 13). The entropy has the two
+forms of the slides: `sampled`, H = E −ln P(z|y) with the same ε (slide 13), or `closed`, combined with the prior into
 −KL(P, Q(z)). The noise ε is always an argument.
 """
 
@@ -37,10 +37,10 @@ def elbo_terms(
     form: str = "closed",
     log_sigma: Any = None,
 ) -> tuple[Any, Any]:
-    """What the one-sample ELBO is the sum of: a number per pixel (N, H, W, C) and one per latent (N, latent), in nats.
+    """The terms of the one-sample ELBO: one per pixel (N, H, W, C) and one per latent (N, latent), in nats.
 
     `form` is "closed" (ln Q(y|z) and −KL) or "sampled" (ln Q(y|z) and ln Q(z) − ln P(z|y)). Raises ValueError for an
-    unknown form, and for images or noise of another shape.
+    unknown form, and for images or noise of the wrong shape.
     """
     if form not in FORMS:
         raise ValueError(f"unknown form {form!r} of the objective: use {' or '.join(FORMS)}")
@@ -60,7 +60,7 @@ def elbo_terms(
 
 
 class Weights(NamedTuple):
-    """What a training loss multiplies the two sums of the ELBO by; the bound itself has 1 and 1 (see `vae.explain`)."""
+    """The factors of the two sums of the ELBO in a training loss; the ELBO itself has 1 and 1 (see `vae.explain`)."""
 
     pixels: float = 1.0
     latents: float = 1.0
@@ -76,7 +76,7 @@ def elbo_sums(
     form: str = "closed",
     log_sigma: Any = None,
 ) -> tuple[Any, Any]:
-    """The `elbo_terms` of each image summed over its pixels and over its latents, (N,) and (N,), in nats."""
+    """The `elbo_terms` summed over the pixels and over the latents of each image, (N,) and (N,), in nats."""
     pixels, latents = elbo_terms(autoencoder, y, noise, form, log_sigma)
     return mg.sum(pixels, axis=(1, 2, 3)), mg.sum(latents, axis=1)
 
@@ -97,7 +97,7 @@ def elbo(
 
 
 def importance_bound(autoencoder: Autoencoder, y: Any, noise: Any, log_sigma: Any = None) -> Any:
-    """ln (1/K) Σ_k Q(y, z_k)/P(z_k|y) of each image, (N,), in nats: Burda et al. 2015.
+    """ln (1/K) Σ_k Q(y, z_k)/P(z_k|y) of each image, (N,), in nats (Burda et al. 2015).
 
     `noise` is an array (K, N, latent), or an iterator over K arrays (N, latent).
     """

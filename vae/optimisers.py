@@ -13,14 +13,14 @@ from minigrad.core import tree
 
 
 class Optimiser(NamedTuple):
-    """`init(parameters)` makes a state, `update(parameters, gradients, state)` takes one step down the gradient."""
+    """`init(parameters)` creates a state, `update(parameters, gradients, state)` takes one step down the gradient."""
 
     init: Callable[[Any], Any]
     update: Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 class AdamState(NamedTuple):
-    """Steps taken (int64, so that a captured step counts on), and discounted sums of the gradient and its square."""
+    """Steps taken (an int64 that a captured step can increment), and discounted sums of the gradient and its square."""
 
     step: Any
     first: Any
@@ -28,21 +28,21 @@ class AdamState(NamedTuple):
 
 
 class MomentumState(NamedTuple):
-    """Running sum of gradients."""
+    """The discounted sum of gradients."""
 
     velocity: Any
 
 
 def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimiser:
-    """Kingma and Ba, arXiv:1412.6980, algorithm 1, on sums in place of means:
+    """Kingma and Ba, arXiv:1412.6980, algorithm 1, with sums instead of means:
 
     m ← β₁m + g,  v ← β₂v + g²,  θ ← θ − α·(a/r)·m / (√v + ε/r)   with a = (1−β₁)/(1−β₁ᵗ) and r² = (1−β₂)/(1−β₂ᵗ)
 
     where a·m and r²·v are the bias-corrected means of the paper.
     """
-    _positive(learning_rate=learning_rate, epsilon=epsilon)
+    _require_positive(learning_rate=learning_rate, epsilon=epsilon)
     if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-        raise ValueError(f"adam: β₁ and β₂ lie in [0, 1), got {beta1} and {beta2}")
+        raise ValueError(f"adam: β₁ and β₂ must lie in [0, 1), got {beta1} and {beta2}")
 
     def init(parameters: Any) -> AdamState:
         return AdamState(np.int64(0), tree.map(mg.zeros_like, parameters), tree.map(mg.zeros_like, parameters))
@@ -54,19 +54,19 @@ def adam(learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, 
         root = mg.sqrt((1 - beta2) / (1 - beta2**t))  # float64
         rate, floor = learning_rate * (1 - beta1) / (1 - beta1**t) / root, epsilon / root
 
-        def stepped(p: Any, m: Any, v: Any) -> Any:
+        def step(p: Any, m: Any, v: Any) -> Any:
             return p - mg.astype(rate, p.dtype) * (m / (mg.sqrt(v) + mg.astype(floor, p.dtype)))
 
-        return tree.map(stepped, parameters, first, second), AdamState(t, first, second)
+        return tree.map(step, parameters, first, second), AdamState(t, first, second)
 
     return Optimiser(init, update)
 
 
 def sgd(learning_rate: float = 1e-3, momentum: float = 0.9) -> Optimiser:
     """v ← momentum·v + g,  θ ← θ − α·v."""
-    _positive(learning_rate=learning_rate)
+    _require_positive(learning_rate=learning_rate)
     if not 0 <= momentum < 1:
-        raise ValueError(f"sgd: momentum lies in [0, 1), got {momentum}")
+        raise ValueError(f"sgd: momentum must lie in [0, 1), got {momentum}")
 
     def init(parameters: Any) -> MomentumState:
         return MomentumState(tree.map(mg.zeros_like, parameters))
@@ -78,7 +78,7 @@ def sgd(learning_rate: float = 1e-3, momentum: float = 0.9) -> Optimiser:
     return Optimiser(init, update)
 
 
-def _positive(**values: float) -> None:
+def _require_positive(**values: float) -> None:
     for name, value in values.items():
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name.replace('_', ' ')} must be a positive number, got {value}")

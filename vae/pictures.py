@@ -1,8 +1,8 @@
-"""Pictures of a VAE: each function draws one figure into a file, in the format its name ends in (.png, .jpg, .pdf, …),
-and returns its path.
+"""Pictures of a VAE: each function draws one figure to a file, in the format of its suffix (.png, .jpg, .pdf, …), and
+returns the path.
 
-Figures are drawn off-screen, each on its own canvas. The folder must exist; the file is replaced in one step, once the
-drawing is done. Arrays may live on any device. Raises ValueError for wrong shapes and values, and for unwritable paths.
+Figures are drawn off-screen, each on its own canvas. The folder must exist; the file is replaced atomically when the
+drawing is done. Arrays may be on any device. Raises ValueError for wrong shapes and values, and for unwritable paths.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 
 from minigrad import to_device
 from vae.files import write_bytes
-from vae.numbers import whole
+from vae.numbers import to_int
 
 DPI = 200
 INK, GREY, BLUE, VERMILION = "#222222", "#707070", "#0072b2", "#d55e00"  # Okabe and Ito
@@ -37,11 +37,11 @@ PAD = 2  # image pixels between two images
 
 
 @contextmanager
-def plain() -> Iterator[None]:
+def default_style() -> Iterator[None]:
     """Matplotlib's default settings instead of the user's, so that pictures look the same everywhere."""
     with rc_context(), catch_warnings():
         rcdefaults()
-        filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # in a name: the picture shows a box for it
+        filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # such characters are drawn as boxes
         yield
 
 
@@ -53,7 +53,7 @@ def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
            [1., 1., 1., 1., 1.],
            [0., 0., 1., 1., 1.]])
     """
-    images, columns, pad = _host(images), whole(columns, "grid: columns", 1), whole(pad, "grid: pad")
+    images, columns, pad = _to_host(images), to_int(columns, "grid: columns", 1), to_int(pad, "grid: pad")
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"grid takes (n, H, W, C), got {images.shape}")
     n, height, width, channels = images.shape
@@ -64,17 +64,17 @@ def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
     return sheet.reshape(rows * height, columns * width, channels)[: rows * height - pad, : columns * width - pad]
 
 
-@plain()
+@default_style()
 def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: str) -> Path:
     """Rows of up to ten images, each above a row of their reconstructions; both (n, H, W, C) in [0, 1], C = 1 or 3."""
-    images, reconstructed = _images(images), _images(reconstructed)
+    images, reconstructed = _to_images(images), _to_images(reconstructed)
     if images.shape != reconstructed.shape:
-        raise ValueError(f"images and reconstructions need one shape, got {images.shape} and {reconstructed.shape}")
+        raise ValueError(f"images and reconstructions differ in shape: {images.shape} and {reconstructed.shape}")
     n, height = images.shape[:2]
     columns, pad = -(-n // -(-n // 10)), PAD
     strips = [grid(x[i : i + columns], columns, pad) for i in range(0, n, columns) for x in (images, reconstructed)]
     pairs = [grid(np.stack(strips[i : i + 2]), 1, pad) for i in range(0, len(strips), 2)]
-    axes = _sheet(grid(np.stack(pairs), 1, 4 * pad), max(images.shape[1:3]), title, left=1.15)
+    axes = _draw_image(grid(np.stack(pairs), 1, 4 * pad), max(images.shape[1:3]), title, left=1.15)
     for i in range(len(strips)):
         middle = i // 2 * (2 * height + 5 * pad) + i % 2 * (height + pad) + height / 2
         label = ("input\ny", "reconstruction\nŷ(z)")[i % 2]
@@ -82,29 +82,29 @@ def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: st
     return _save(axes, path)
 
 
-@plain()
+@default_style()
 def samples(path: str | Path, images: Any, title: str) -> Path:
     """A square of decoder means (n, H, W, C) in [0, 1], C = 1 or 3, of z drawn from the prior (slides 20 and 21)."""
-    images = _images(images)
+    images = _to_images(images)
     sheet = grid(images, math.isqrt(len(images) - 1) + 1, PAD)
     note = "decoder means ŷ(z) of z ~ N(0, I); no encoder involved"
-    return _save(_sheet(sheet, max(images.shape[1:3]), title, note), path)
+    return _save(_draw_image(sheet, max(images.shape[1:3]), title, note), path)
 
 
-@plain()
+@default_style()
 def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str = "The latent plane") -> Path:
     """Decoder means on a square of Gaussian quantiles (i + ½)/side of z₁ and z₂ (Kingma and Welling 2013, figure 4).
 
     `decode` maps float32 z (side², 2), row by row from the top left (z₂ largest), to images (side², H, W, C) in [0, 1].
     """
-    side = whole(side, "the side of the latent plane", 1)
+    side = to_int(side, "the side of the latent plane", 1)
     quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
-    images = _images(decode(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1).reshape(-1, 2)))
+    images = _to_images(decode(np.stack(np.meshgrid(quantiles, quantiles[::-1]), -1).reshape(-1, 2)))
     if len(images) != side * side:
         raise ValueError(f"decode returned {len(images)} images for {side * side} latents")
     sheet = grid(images, side)
     note = "decoder means ŷ(z); axes in steps of equal probability under z ~ N(0, I)"
-    axes = _sheet(sheet, max(sheet.shape) / 10, title, note, left=0.75, bottom=0.5)
+    axes = _draw_image(sheet, max(sheet.shape) / 10, title, note, left=0.75, bottom=0.5)
     ticks = [z for z in (-2, -1, -0.5, 0, 0.5, 1, 2) if abs(z) <= quantiles[-1] + 0.1]
     at, labels = np.array([NormalDist().cdf(z) for z in ticks]), [f"{z:g}".replace("-", "−") for z in ticks]
     axes.set_xticks(at * sheet.shape[1] - 0.5, labels)
@@ -113,40 +113,40 @@ def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str 
     return _save(axes, path)
 
 
-@plain()
+@default_style()
 def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Path:
-    """Posterior means μ(y), (n, 2), of images, coloured by their integer labels (n,) unless those are None."""
-    means, labels = _host(means), None if labels is None else _host(labels)
+    """Posterior means μ(y), (n, 2), of images, coloured by their integer labels (n,), if given."""
+    means, labels = _to_host(means), None if labels is None else _to_host(labels)
     if means.ndim != 2 or means.shape[1] != 2 or not len(means) or not np.isfinite(means).all():
-        raise ValueError(f"the plane shows finite means (n, 2), n ≥ 1, got shape {means.shape}")
+        raise ValueError(f"the plane needs finite means (n, 2), n ≥ 1, got shape {means.shape}")
     if labels is not None and (labels.shape != means.shape[:1] or labels.dtype.kind not in "iu"):
         raise ValueError(f"means {means.shape} need integer labels ({len(means)},), got {labels.dtype}{labels.shape}")
     note = "posterior means μ(y); the dashed circle holds 95 % of the prior N(0, I)"
-    (axes,) = _page(4.7, 4.7, title, note, left=0.6, bottom=0.5, right=0.15 if labels is None else 0.7)
+    (axes,) = _make_axes(4.7, 4.7, title, note, left=0.6, bottom=0.5, right=0.15 if labels is None else 0.7)
     radius, turn = math.sqrt(-2 * math.log(0.05)), np.linspace(0, 2 * math.pi, 200)  # P(‖z‖ > r) = e^(−r²/2)
     low, high = np.minimum(means.min(0), -radius), np.maximum(means.max(0), radius)
     (x, y), reach = (low + high) / 2, 0.53 * (high - low).max()
-    _plot(axes, xlabel="μ₁", ylabel="μ₂", xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
+    _style(axes, xlabel="μ₁", ylabel="μ₂", xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
     axes.plot(radius * np.cos(turn), radius * np.sin(turn), "--", color=INK, lw=0.8)
     marks, kinds = {}, np.zeros(len(means), int) if labels is None else labels
     for i, kind in enumerate(np.unique(kinds)):
         marks[str(kind)] = colour, marker = COLOURS[i % len(COLOURS)], "." if labels is None else f"${kind}$"
         axes.plot(*means[kinds == kind].T, ls="", marker=marker, color=colour, ms=4.7, mew=0.4, alpha=0.75)
-    if labels is not None and len(marks) <= 24:  # beyond, the marks speak for themselves
-        _legend(axes, marks, "label")
+    if labels is not None and len(marks) <= 24:  # a longer legend would not fit
+        _add_legend(axes, marks, "label")
     return _save(axes, path)
 
 
-@plain()
+@default_style()
 def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
     """−ELBO in nats per image against the epoch: records with epoch, train_elbo, test_elbo, and the epoch's seconds."""
     keys = ("epoch", "train_elbo", "test_elbo", "seconds")
     epoch, train, test, seconds = values = np.array([[record.get(key) for record in records] for key in keys], float)
     if not (values.size and np.isfinite(values).all()):
-        raise ValueError(f"learning curves need one record or more, each with finite {', '.join(keys)}")
+        raise ValueError(f"learning curves need at least one record, each with finite {', '.join(keys)}")
     note = f"{len(records)} epochs in {seconds.sum():,.0f} s" if len(records) > 1 else f"1 epoch in {seconds[0]:.1f} s"
-    (axes,) = _page(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.05)
-    _plot(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
+    (axes,) = _make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.05)
+    _style(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     sides = ("top", "bottom") if train[-1] >= test[-1] else ("bottom", "top")  # the two labels never overlap
     for name, loss, colour, side in zip(("train", "test"), (-train, -test), (BLUE, VERMILION), sides):
@@ -156,16 +156,16 @@ def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
     return _save(axes, path)
 
 
-@plain()
+@default_style()
 def agreement(
     path: str | Path, reverse: Any, difference: Any, names: Any, tolerance: float, title: str, *, relative: Any
 ) -> Path:
-    """Reverse mode against five-point differences: all arrays (n,), one entry a coordinate, derivatives in nats.
+    """Reverse mode against five-point differences: all arrays (n,), one entry per coordinate, derivatives in nats.
 
-    names: the parameter tensor; what stands before its last dot is the colour, what follows the marker.
-    relative: |reverse − difference| over the largest gradient entry of the tensor. Zeros stand at the floor of an axis.
+    names: the parameter tensor; the part before the last dot sets the colour, the part after it the marker.
+    relative: |reverse − difference| over the largest gradient entry of the tensor. Zeros are drawn at the axis floor.
     """
-    y, x, relative = arrays = [np.asarray(_host(a), float) for a in (reverse, difference, relative)]
+    y, x, relative = arrays = [np.asarray(_to_host(a), float) for a in (reverse, difference, relative)]
     names = np.array(names, str)
     if names.ndim != 1 or not names.size or any(a.shape != names.shape for a in arrays):
         raise ValueError(f"all four arrays need one shape (n,), n ≥ 1, got {[a.shape for a in (*arrays, names)]}")
@@ -177,13 +177,13 @@ def agreement(
         f"the axis floor: {zeros[0]:,} in reverse mode, {zeros[1]:,} in differences, {zeros[2]:,} in errors"
     )
     margins = dict(left=0.8, bottom=0.5, right=0.4 + 0.068 * max(20, *map(len, names)))
-    above, below = _page(4.7, 5.1, title, note, parts=((1.8, 3.3), (0, 1.6)), **margins)
+    above, below = _make_axes(4.7, 5.1, title, note, parts=((1.8, 3.3), (0, 1.6)), **margins)
     opposite = np.sign(x) * np.sign(y) < 0
-    (x, y), span = _on_log(abs(x), abs(y))
-    (relative, _), limits = _on_log(relative, np.array([tolerance]))
+    (x, y), span = _fit_log_axis(abs(x), abs(y))
+    (relative, _), limits = _fit_log_axis(relative, np.array([tolerance]))
     look = dict(xscale="log", yscale="log", xlim=span)
-    _plot(above, ylabel="|reverse mode| (nats)", ylim=span, **look)
-    _plot(below, xlabel="|five-point difference| (nats)", ylabel="relative error", ylim=limits, **look)
+    _style(above, ylabel="|reverse mode| (nats)", ylim=span, **look)
+    _style(below, xlabel="|five-point difference| (nats)", ylabel="relative error", ylim=limits, **look)
     above.tick_params(labelbottom=False)
     above.plot(span, span, color=GREY, lw=0.8, zorder=1)
     below.axhline(tolerance, color=VERMILION, lw=1, ls="--", zorder=1)
@@ -200,33 +200,33 @@ def agreement(
     if opposite.any():
         above.plot(x[opposite], y[opposite], "x", color=VERMILION, ms=7, mew=1.2)
         marks[f"opposite signs ({opposite.sum():,})"] = (VERMILION, "x")
-    _legend(above, marks, "tensor")
+    _add_legend(above, marks, "tensor")
     return _save(above, path)
 
 
-def _host(values: Any) -> np.ndarray:
+def _to_host(values: Any) -> np.ndarray:
     return np.asarray(to_device(values, "cpu"))
 
 
-def _images(values: Any) -> np.ndarray:
-    images = np.asarray(_host(values), np.float32)
+def _to_images(values: Any) -> np.ndarray:
+    images = np.asarray(_to_host(values), np.float32)
     if images.ndim != 4 or 0 in images.shape or images.shape[3] not in (1, 3):
-        raise ValueError(f"a picture takes images (n, H, W, C), none 0, with C = 1 or 3, got shape {images.shape}")
+        raise ValueError(f"a picture takes non-empty images (n, H, W, C) with C = 1 or 3, got shape {images.shape}")
     if not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(f"pixels must lie in [0, 1], got {images.min():g} to {images.max():g}")
     return images
 
 
-def _on_log(*values: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]:
-    """Values ≥ 0 with zeros raised to a floor, a decade below the rest, and the limits of a logarithmic axis."""
+def _fit_log_axis(*values: np.ndarray) -> tuple[list[np.ndarray], tuple[float, float]]:
+    """Values ≥ 0 with zeros raised to a floor one decade below the others, and the limits of a logarithmic axis."""
     every = np.concatenate(values)
     floor = max(every[every > 0].min(initial=1.0) / 10, 1e-100)
     return [np.maximum(x, floor) for x in values], (floor / 2, max(3 * every.max(), 1e4 * floor))
 
 
-def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, parts=None) -> list[Axes]:
-    """Axes in a body of width × height inches below the title: one, or one a part (bottom, height)."""
-    title = title.encode(errors="replace").decode()  # a path may hold bytes that are no characters
+def _make_axes(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, parts=None) -> list[Axes]:
+    """Axes in an area of width × height inches below the title: one, or one per part (bottom, height)."""
+    title = title.encode(errors="replace").decode()  # a path may hold undecodable bytes
     whole = max(left + width + right, 4.0)
     lines = textwrap.wrap(title, int(whole / 0.11)), textwrap.wrap(note, int(whole / 0.072))
     under = bottom + height + 0.08 + 0.16 * len(lines[1])
@@ -239,17 +239,17 @@ def _page(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, par
     return [figure.add_axes((left / whole, (bottom + y) / top, width / whole, h / top)) for y, h in rows]
 
 
-def _sheet(picture: np.ndarray, cell: float, title: str, note: str = "", **margins: float) -> Axes:
-    """Axes with only a picture (H, W, C). Each of its pixels is k × k pixels of the file: k is chosen so that `cell`
-    pixels fill half an inch, or smaller to save memory for large pictures."""
+def _draw_image(picture: np.ndarray, cell: float, title: str, note: str = "", **margins: float) -> Axes:
+    """Axes that show only a picture (H, W, C). Each of its pixels becomes k × k pixels of the file, with k such that
+    `cell` pixels fill about half an inch, or smaller to save memory for large pictures."""
     inches = max(1, round(min(112 / cell, 2000 / max(picture.shape)))) / DPI
-    (axes,) = _page(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
+    (axes,) = _make_axes(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
     axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)), aspect="auto", interpolation="none", origin="upper")
     axes.set(frame_on=False, xticks=[], yticks=[])
     return axes
 
 
-def _plot(axes: Axes, **look: Any) -> None:
+def _style(axes: Axes, **look: Any) -> None:
     axes.set(axisbelow=True, **look)
     axes.minorticks_off()
     axes.grid(color="#e6e6e6", lw=0.6)
@@ -258,7 +258,7 @@ def _plot(axes: Axes, **look: Any) -> None:
     axes.spines[["left", "bottom"]].set_color(GREY)
 
 
-def _legend(axes: Axes, marks: dict[str, tuple[str, str]], title: str) -> None:
+def _add_legend(axes: Axes, marks: dict[str, tuple[str, str]], title: str) -> None:
     handles = [Line2D([], [], ls="", marker=marker, color=colour, ms=5) for colour, marker in marks.values()]
     look = dict(fontsize=8, title_fontsize=8.5, frameon=False, handletextpad=0.1, alignment="left", borderaxespad=0)
     axes.legend(handles, list(marks), title=title, loc="upper left", bbox_to_anchor=(1.03, 1), **look)
@@ -267,7 +267,7 @@ def _legend(axes: Axes, marks: dict[str, tuple[str, str]], title: str) -> None:
 def _save(axes: Axes, path: str | Path) -> Path:
     path, content = Path(path), io.BytesIO()
     kind = path.suffix[1:].lower() or "png"
-    date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)  # left out, so that the same picture is the same file
+    date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)  # left out, so that equal pictures give equal files
     with rc_context({"svg.hashsalt": "vae"}):
         FigureCanvasAgg(axes.figure).print_figure(content, DPI, format=kind, metadata={date: None} if date else None)
     write_bytes(path, content.getvalue())

@@ -1,4 +1,4 @@
-"""Runs on disk: the checkpoint that a run goes on from, and its configuration and metrics for people to read."""
+"""Runs on disk: the checkpoint to resume from, and the configuration and metrics in readable form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHECKPOINT, CONFIG, METRICS = "checkpoint.safetensors", "config.json", "metrics.
 
 
 def save(out: Path, trainer: Trainer, state: State) -> None:
-    """Write the checkpoint, then configuration and metrics, which can be written again from it."""
+    """Write the checkpoint, then the configuration and metrics, which the checkpoint also holds."""
     record = {
         "config": trainer.config.to_dict(),
         "image_shape": list(trainer.model.image_shape),
@@ -34,7 +34,7 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
 
 
 def load_trainer(out: Path, device: str = "cpu") -> Trainer:
-    """The trainer of the run in a folder. Raises CheckpointError if its record is not one."""
+    """The trainer of the run in a folder. Raises CheckpointError if it has no valid configuration."""
     path = out / CHECKPOINT
     _, record = checkpoints.load(path)
     try:
@@ -44,7 +44,7 @@ def load_trainer(out: Path, device: str = "cpu") -> Trainer:
 
 
 def load_state(trainer: Trainer, out: Path) -> State:
-    """The state in a run's folder. Raises CheckpointError if it is damaged or of another model."""
+    """The state in a run's folder. Raises CheckpointError if it is damaged or belongs to another model."""
     path = out / CHECKPOINT
     arrays, record = checkpoints.load(path)
     fresh = trainer.initial()

@@ -1,4 +1,4 @@
-"""Signals that ask a command to stop: SIGTERM and SIGHUP raise what Ctrl-C raises."""
+"""Signals that stop a command: SIGTERM and SIGHUP raise a KeyboardInterrupt, as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from minigrad.interrupts import STOP_SIGNALS
 
-TERMINATING = STOP_SIGNALS[1:]  # all but Ctrl-C, which has a handler
+TERMINATING = STOP_SIGNALS[1:]  # all but SIGINT (Ctrl-C), which Python handles
 
 
 class Stopped(KeyboardInterrupt):
@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """128 and the number of the signal, as shells count."""
+    """128 + the number of the signal, as in shells."""
     return 128 + (stop.args[0] if isinstance(stop, Stopped) else signal.SIGINT)
 
 
@@ -29,7 +29,7 @@ def raise_on_signals() -> Iterator[None]:
     in_main = threading.current_thread() is threading.main_thread()
     changed = [number for number in TERMINATING if in_main and signal.getsignal(number) is signal.SIG_DFL]
     for number in changed:
-        signal.signal(number, _stop)
+        signal.signal(number, _raise_stopped)
     try:
         yield
     finally:
@@ -37,5 +37,5 @@ def raise_on_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
+def _raise_stopped(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped(number)

@@ -1,4 +1,4 @@
-"""What every training loop consists of: the batches of an epoch, and one step down the gradient of a loss."""
+"""The parts of a training loop: the batches of an epoch, and one step down the gradient of a loss."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vae.optimisers import Optimiser
 
 
 def make_step(loss: Callable[..., tuple[Any, Any]], optimiser: Optimiser) -> Callable[..., tuple[Any, Any, Any]]:
-    """(parameters, optimiser's state, *batch) -> what is reported, and the next two, in the memory of the first two.
+    """A captured step: (parameters, optimiser's state, *batch) -> (reported value, next parameters, next state).
 
-    `loss(parameters, *batch)` gives the loss and what is reported. The step is captured; the arrays of parameters and
-    state must not be used again.
+    `loss(parameters, *batch)` returns the loss and the value to report. The next parameters and state are written into
+    the memory of the old ones, which must not be used again.
     """
 
     def step(parameters: Any, state: Any, *batch: Any) -> tuple[Any, Any, Any]:
@@ -26,22 +26,22 @@ def make_step(loss: Callable[..., tuple[Any, Any]], optimiser: Optimiser) -> Cal
 
 
 class Batch(NamedTuple):
-    """What it takes to draw a batch: all images, the rows of each batch of an epoch, the key of its ε, which one."""
+    """What is needed to draw a batch: all images, the rows of every batch of the epoch, the key of ε, its number."""
 
     images: Any
     order: Any  # (batches, size)
     key: Any
     number: Any
-    count: int  # of images, fewer than the size in the last one
+    count: int  # of its images; the last batch may be smaller than the others
 
     def draw(self, latent: int) -> tuple[Any, Any]:
-        """The images (count, H, W, C), and noise (count, latent): numbers of a stream that all batches share."""
+        """The images (count, H, W, C), and noise (count, latent) from one stream for all batches of the epoch."""
         rows, size = self.order[self.number][: self.count], self.order.shape[1]
         return self.images[rows], mg.random.normal(self.key, (self.count, latent), offset=self.number * (size * latent))
 
 
 class Epoch(NamedTuple):
-    """All images in random order, in batches of one size; the last one holds what is left."""
+    """All images in random order, in batches of equal size; the last one holds the rest."""
 
     images: Any
     order: Any  # (batches, size)
@@ -60,7 +60,7 @@ class Epoch(NamedTuple):
 
 
 def shuffle(images: Any, size: int, order_key: Any, noise_key: Any) -> Epoch:
-    """An epoch of images (N, H, W, C), on their device; both keys are on the host."""
+    """An epoch of images (N, H, W, C), on their device; both keys must be on the host."""
     count = len(images)
     order = np.argsort(mg.random.bits(order_key, (count,)), kind="stable")
     order = np.pad(order, (0, -count % min(size, count))).reshape(-1, min(size, count))

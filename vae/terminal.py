@@ -17,7 +17,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def progress(console: Console, *more: ProgressColumn) -> Progress:
-    """A progress bar with more columns before the time, shown only on terminals and removed when it is done."""
+    """A progress bar with `more` columns before the time, shown only on terminals and removed at the end."""
     about = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     return Progress(
         *about,
@@ -25,7 +25,7 @@ def progress(console: Console, *more: ProgressColumn) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not (console.is_terminal and _has_thread()),
+        disable=not (console.is_terminal and _can_start_thread()),
     )
 
 
@@ -40,7 +40,7 @@ def print_table(console: Console, table: Table) -> None:
     wide = Console(file=console.file, width=1000, markup=False, highlight=False, no_color=console.no_color)
     least, most = wide.measure(table)
     wide.width = max(console.width, 80, least)
-    if most > wide.width:  # not left to rich, which may come out wider than the screen, and then cuts the last column
+    if most > wide.width:  # rich itself may exceed the width and then cut the last column
         for column in table.columns:
             column.width = column.min_width
         for _ in range(wide.width - least):
@@ -50,11 +50,11 @@ def print_table(console: Console, table: Table) -> None:
 
 
 def note(text: str) -> None:
-    """Print one line on stderr, where it is not mixed with results."""
+    """Print one line on stderr, apart from the results."""
     print("python -m vae:", " ".join(map(str.strip, text.strip().splitlines())), file=sys.stderr)
 
 
-def _has_thread() -> bool:
+def _can_start_thread() -> bool:
     """Whether a thread can be started: progress bars need one."""
     try:
         thread = Thread(target=int)

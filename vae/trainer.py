@@ -1,4 +1,4 @@
-"""From a configuration to what trains: the model, its training step, and the state that steps change."""
+"""Build a trainer from a configuration: the model, its training step, and the state that the step updates."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from vae.models import Model, Parameters
 from vae.objectives import elbo_sums
 from vae.steps import make_step
 
-INIT, ORDER, NOISE, TEST = range(4)  # what a key is for
+INIT, ORDER, NOISE, TEST = range(4)  # purposes of random keys
 
 
 class State(NamedTuple):
-    """Where training stands: after `step` batches of epoch number `epoch` (counted from 0)."""
+    """The state of training after `step` batches of epoch number `epoch` (from 0)."""
 
     parameters: Parameters
     optimiser: Any
     epoch: int = 0
     step: int = 0
-    total: Any = 0.0  # sum of the ELBO of the images seen in this epoch, in nats; begins anew with its first batch
+    total: Any = 0.0  # sum of the ELBO of the images seen in this epoch, in nats; its first batch resets it
     log_sigma: float | None = None  # profiled ln σ of the last epoch
-    seconds: float = 0.0  # spent on this epoch so far
-    images: int = 0  # checksum of the images: after a stop they must be the same
-    trained: Any = ()  # digests of the training images, sorted: evaluate leaves them out of test images
+    seconds: float = 0.0  # spent in this epoch so far
+    images: int = 0  # checksum of the images, which must be the same when a run is resumed
+    trained: Any = ()  # sorted digests of the training images, which `evaluate` removes from test images
     history: tuple[dict, ...] = ()
 
 
 class Trainer(NamedTuple):
-    """What a configuration means for images of one shape."""
+    """Everything to train a configuration on images of one shape."""
 
     config: Config
     model: Model
     likelihood: Likelihood
     device: str
-    asynchronous: bool  # whether the host runs ahead of the device: it then looks at few losses only
+    asynchronous: bool  # whether the host runs ahead of the device; it then reads only some losses
     step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]
-    """(parameters, optimiser's state, images, noise) -> −ELBO and the next two, in the memory of the first two, which
-    must not be used again."""
+    """(parameters, optimiser's state, images, noise) -> (−ELBO, next parameters, next state), in the memory of the old
+    ones, which must not be used again."""
     initial: Callable[[], State]
 
     def autoencoder(self, parameters: Parameters) -> Autoencoder:
@@ -59,7 +59,7 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
     weights, asynchronous = config.make_weights(image_shape), mg.device.is_asynchronous(device)
 
     def loss(parameters: Parameters, y: Any, noise: Any) -> tuple[Any, Any]:
-        """The loss, and −ELBO in nats: the same number unless the configuration weighs its halves."""
+        """The loss, and −ELBO in nats, which differ only if the configuration weights the two sums of the ELBO."""
         pixels, latents = elbo_sums(Autoencoder(model, likelihood, parameters), y, noise, config.form)
         return -mg.mean(weights.pixels * pixels + weights.latents * latents), -mg.mean(pixels + latents)
 
@@ -68,7 +68,7 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
             parameters = model.init(make_key(config, INIT, 0))
         except MemoryError:
             sizes = f"--latent {config.latent}" + (f" and --hidden {config.hidden}" if config.model == "mlp" else "")
-            raise UserError(f"the parameters of a model with {sizes} do not fit into memory: choose fewer") from None
+            raise UserError(f"the parameters of a model with {sizes} do not fit into memory: reduce them") from None
         if likelihood.learned:
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
         return place(State(parameters, optimiser.init(parameters)), device, asynchronous)
@@ -77,7 +77,7 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
 
 
 def place(state: State, device: str, asynchronous: bool) -> State:
-    """The state with what steps change on the device, numbers too, so that no step waits for the host to send them."""
+    """Move what steps update to the device, scalars too, so that no step waits for a transfer from the host."""
     if not asynchronous:
         return state
     arrays = tree.map(np.asarray, (state.parameters, state.optimiser, float(state.total)))
@@ -86,5 +86,5 @@ def place(state: State, device: str, asynchronous: bool) -> State:
 
 
 def make_key(config: Config, purpose: int, epoch: int) -> Any:
-    """The key of what is random in an epoch for one purpose."""
+    """The random key of one purpose in one epoch."""
     return mg.random.fold_in(mg.random.fold_in(mg.random.key(config.seed), purpose), epoch)

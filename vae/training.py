@@ -1,7 +1,7 @@
-"""Training: one pure step over and over, a checkpoint after every epoch, and the same numbers however often it stops.
+"""Training: a loop of pure steps, with a checkpoint after every epoch; stopping and resuming changes no number.
 
 Everything random is a function of (seed, epoch, position): the order of the images, ε, the test sample. So a run
-that stops anywhere and resumes goes through the same states, bit for bit, as one that does not.
+that stops anywhere and resumes goes through the same states, bit for bit, as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vae.runs import load_state, save
 from vae.steps import Batch, Epoch, shuffle
 from vae.trainer import NOISE, ORDER, TEST, State, Trainer, make_key
 
-LOOK = 32  # steps between two looks at a loss where the host runs ahead of the device: each look waits for it
+READ_EVERY = 32  # steps between reads of the loss if the host runs ahead of the device: each read waits for it
 ADVICE = "lower the learning rate or choose another decoder (the last checkpoint is kept)"
 
 
@@ -41,28 +41,27 @@ def train(
     """Train until `config.epochs` epochs are done, from `state` or from the beginning; files go to the folder `out`.
 
     `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` report progress; the next step
-    writes over the arrays of `state`. On KeyboardInterrupt the checkpoint is written before it is raised again. Raises
-    TrainingError when the loss is no longer finite, and when `state` comes from other images; the last checkpoint is
-    kept.
+    overwrites the arrays of `state`. A KeyboardInterrupt is raised again after the checkpoint is written. Raises
+    TrainingError if the loss is no longer finite, or if `state` belongs to other images; the last checkpoint is kept.
     """
     config, checksum = trainer.config, zlib.crc32(data.test, zlib.crc32(data.train))
-    state = trainer.initial() if state is None else _copy(state)
+    state = trainer.initial() if state is None else _copy_state(state)
     if state.step + state.epoch and state.images != checksum:
-        raise TrainingError(f"{data.name}: these are not the images the run began with, so it cannot go on; train anew")
+        raise TrainingError(f"{data.name}: these are not the images of the run, so it cannot be resumed; train again")
     state = state._replace(images=checksum, trained=np.unique(digests(data.train)))
     images, test = mg.to_device((data.train, data.test), trainer.device)
-    steps, look = -(-len(images) // config.batch), LOOK if trainer.asynchronous else 1
+    steps, every = -(-len(images) // config.batch), READ_EVERY if trainer.asynchronous else 1
     advance, loss = make_whole_step(trainer), math.nan
     save(out, trainer, state)
     try:
-        with np.errstate(all="ignore"):  # a NaN is found and named below
+        with np.errstate(all="ignore"):  # NaNs are diagnosed below
             while state.epoch < config.epochs:
                 epoch, began = shuffle_for(trainer, images, state.epoch), time.perf_counter() - state.seconds
                 for batch in epoch.batches(state.step):
                     with defer_signals():
                         state, found = advance_state(advance, state, batch)
                         state = state._replace(seconds=time.perf_counter() - began)
-                    if math.isnan(loss) or state.step % look == 0 or state.step == steps:
+                    if math.isnan(loss) or state.step % every == 0 or state.step == steps:
                         loss = float(found)
                         if not math.isfinite(loss) or (state.step == steps and not _is_finite(state.parameters)):
                             raise TrainingError(_diagnose(trainer, epoch, out, state, loss))
@@ -71,15 +70,15 @@ def train(
                 save(out, trainer, state)
                 on_epoch(state.history[-1])
     except KeyboardInterrupt:
-        with defer_signals():  # a second Ctrl-C waits until it is saved
+        with defer_signals():  # a second Ctrl-C waits until the state is saved
             if _is_finite(state.parameters):
                 save(out, trainer, state)
         raise
     return state
 
 
-def _copy(state: State) -> State:
-    """The same in memory of its own, which steps may write over."""
+def _copy_state(state: State) -> State:
+    """A copy of the state, whose arrays steps may overwrite."""
     arrays = state.parameters, state.optimiser, state.total
     parameters, optimiser, total = tree.map(lambda leaf: leaf.copy() if hasattr(leaf, "copy") else leaf, arrays)
     return state._replace(parameters=parameters, optimiser=optimiser, total=total)
@@ -92,8 +91,8 @@ def shuffle_for(trainer: Trainer, images: Any, epoch: int) -> Epoch:
 
 
 def make_whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Any, Batch], tuple[Any, Parameters, Any, Any]]:
-    """A step that draws its batch and adds up the ELBO; where the host runs ahead of the device, it is captured as a
-    whole, so that the host only starts it."""
+    """A step that also draws its batch and sums the ELBO. If the host runs ahead of the device, all of it is captured,
+    so that the host only launches it."""
 
     def whole(parameters: Parameters, optimiser: Any, total: Any, batch: Batch) -> tuple[Any, Parameters, Any, Any]:
         loss, parameters, optimiser = trainer.step(parameters, optimiser, *batch.draw(trainer.model.latent))
@@ -110,12 +109,12 @@ def advance_state(advance: Callable, state: State, batch: Batch) -> tuple[State,
 
 
 def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> State:
-    """Measure, and go on to the next epoch."""
+    """Evaluate, and return the state at the start of the next epoch."""
     config, autoencoder = trainer.config, trainer.autoencoder(state.parameters)
     key = mg.to_device(make_key(config, TEST, state.epoch), mg.device_of(images))
     log_sigma = None
     if trainer.likelihood.profiled:
-        some = images[:: -(-len(images) // 2000)]  # from all over: the first ones may be of one class
+        some = images[:: -(-len(images) // 2000)]  # spread over the set, which may be sorted by class
         log_sigma = profile_log_sigma(autoencoder, some, mg.random.fold_in(key, 1))
     record = {
         "epoch": state.epoch + 1,
@@ -135,12 +134,12 @@ def _is_finite(parameters: Any) -> bool:
 
 
 def _diagnose(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: float) -> str:
-    """One sentence: where training broke, and the first operation that made a NaN.
+    """One sentence: where training failed, and the first operation that produced a NaN.
 
-    The last two steps are repeated for that, from the checkpoint on: a NaN in a gradient shows in the next loss.
+    Steps are replayed from the checkpoint, the last two with NaN checks: a NaN in a gradient shows in the next loss.
     """
-    state, value = _find_broken(trainer, epoch, out, state, value)
-    found = "no operation made a NaN: the numbers overflowed"
+    state, value = _find_failure(trainer, epoch, out, state, value)
+    found = "no operation produced a NaN: the numbers overflowed"
     before, whole = load_state(trainer, out), make_whole_step(trainer)
     while before.step < state.step:
         if before.step >= state.step - 2:
@@ -151,13 +150,13 @@ def _diagnose(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: fl
                 found = str(error) if before.step == state.step - 1 else f"{error}, one batch earlier"
                 break
         before, _ = advance_state(whole, before, epoch.batch(before.step))
-    broke = "parameters became infinite or NaN" if math.isfinite(value) else f"the loss became {value}"
-    return f"{broke} in epoch {state.epoch + 1}, batch {state.step}: {found}; {ADVICE}"
+    failure = "parameters became infinite or NaN" if math.isfinite(value) else f"the loss became {value}"
+    return f"{failure} in epoch {state.epoch + 1}, batch {state.step}: {found}; {ADVICE}"
 
 
-def _find_broken(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: float) -> tuple[State, float]:
-    """The state after the first step with a broken loss, and that loss: where the host runs ahead, it did not look at
-    every one."""
+def _find_failure(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: float) -> tuple[State, float]:
+    """The state after the first step whose loss is not finite, and that loss: a host that runs ahead of the device has
+    not read every loss."""
     if not trainer.asynchronous or math.isfinite(value):
         return state, value
     before, whole = load_state(trainer, out), make_whole_step(trainer)

@@ -74,7 +74,7 @@ def test_every_truncation_is_noticed(saved):
     whole = saved.read_bytes()
     for length in range(len(whole)):
         saved.write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match=f"{saved} is damaged or no checkpoint"):
+        with pytest.raises(CheckpointError, match=f"{saved} is damaged or not a checkpoint"):
             checkpoints.load(saved)
 
 
@@ -100,7 +100,7 @@ def test_every_changed_bit_is_noticed(saved):
 
 def test_bytes_added_at_the_end_are_noticed(saved):
     saved.write_bytes(saved.read_bytes() + b"\0")
-    with pytest.raises(CheckpointError, match="is damaged or no checkpoint"):
+    with pytest.raises(CheckpointError, match="is damaged or not a checkpoint"):
         checkpoints.load(saved)
 
 
@@ -123,7 +123,7 @@ def test_other_files_are_refused_and_nothing_in_them_runs(tmp_path, kind):
     else:
         contents = {"empty": b"", "text": b"not a checkpoint\n" * 99, "zip": b"PK\3\4" + bytes(99)}
         path.write_bytes(contents.get(kind) or (pickle.dumps(Trap(trace)) if kind == "pickle" else b""))
-    with pytest.raises(CheckpointError, match=f"{path} is damaged or no checkpoint .*; train again, or restore it"):
+    with pytest.raises(CheckpointError, match=f"{path} is damaged or not a checkpoint .*; train again, or restore it"):
         checkpoints.load(path)
     assert not trace.exists()
 
@@ -132,7 +132,7 @@ def test_safetensors_of_another_program(tmp_path):
     path = tmp_path / "model.safetensors"
     for metadata in (None, {"format": "pt"}):
         save_file({"w": np.ones(3)}, path, metadata=metadata)
-        with pytest.raises(CheckpointError, match="is a safetensors file, but no checkpoint of vae train"):
+        with pytest.raises(CheckpointError, match="is a safetensors file, but not a checkpoint of vae train"):
             checkpoints.load(path)
     save_file({"w": np.ones(3)}, path, metadata={checkpoints.RECORD: "{}"})
     with pytest.raises(CheckpointError, match="is damaged"):
@@ -160,10 +160,10 @@ def test_what_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("like", "said"),
     [
-        (Pair(np.zeros((2, 4)), (np.float32(0),)), r"'parameters.w' should have shape \(2, 4\), it has shape \(2, 3\)"),
-        (Pair(np.zeros((2, 3)), Pair(np.zeros(1))), r"'parameters.b.w' should have shape \(1,\), it has nothing"),
+        (Pair(np.zeros((2, 4)), (np.float32(0),)), r"'parameters.w' has shape \(2, 3\), expected shape \(2, 4\)"),
+        (Pair(np.zeros((2, 3)), Pair(np.zeros(1))), r"'parameters.b.w' is missing, expected shape \(1,\)"),
     ],
 )
 def test_checkpoints_of_another_model(saved, like, said):
-    with pytest.raises(CheckpointError, match=f"{saved} is of another model: {said}"):
+    with pytest.raises(CheckpointError, match=f"{saved} belongs to another model: {said}"):
         checkpoints.fill(like, "parameters", checkpoints.load(saved)[0], saved)

@@ -93,8 +93,8 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
         ({"train_size": 0}, "train size must be a whole number of at least 1, got 0"),
         ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
         ({"seed": 2**64}, "seed must lie in"),
-        ({"momentum": 1.0}, r"momentum lies in \[0, 1\), got 1.0"),
-        ({"momentum": math.nan}, r"momentum lies in \[0, 1\), got nan"),  # JSON has no NaN
+        ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
+        ({"momentum": math.nan}, r"momentum must lie in \[0, 1\), got nan"),  # JSON has no NaN
         ({"learning_rate": 0.0}, "learning rate must be a positive number, got 0.0"),
         ({"learning_rate": math.inf}, "learning rate must be a positive number, got inf"),
         *[
@@ -123,7 +123,7 @@ def test_records_with_settings_missing_or_unknown():
 
 
 def test_images_a_model_cannot_take():
-    with pytest.raises(UserError, match="6×10 does not divide by 4"):
+    with pytest.raises(UserError, match="6×10 is not divisible by 4"):
         Config(model="conv").make_model((6, 10, 1))
 
 

@@ -20,7 +20,7 @@ from tests.support.vae import truth
 from tests.support.vae.settings import loss
 from vae.config import Config
 from vae.errors import UserError
-from vae.explain import explain_loss, implications
+from vae.explain import describe_elbo, explain_loss
 from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.objectives import FORMS, REDUCTIONS
 from vae.trainer import make_trainer
@@ -171,18 +171,18 @@ def test_a_weight_of_one_over_the_pixels_is_one_however_it_is_rounded(height, wi
         (
             {"decoder": "gaussian", "sigma": "0.70710678", "reduction": "mean", "beta": 0.00025},
             "loss = mean over pixels of (y−ŷ)² + 0.00025·KL + constant: 0.00025 × −ELBO of a gaussian decoder, "
-            "σ² = 1.536, β = 1: a bound on ln Q(y) (3.072·KL beside σ² = 0.5 is KL beside σ² = 1.536)",
+            "σ² = 1.536, β = 1: a bound on ln Q(y) (3.072·KL with σ² = 0.5 is equivalent to KL with σ² = 1.536)",
         ),
         (
             {"beta": 0.5, "form": "sampled", "clamp": 10.0},
             "loss = sum over pixels of (−y ln ŷ − (1−y) ln(1−ŷ)) + 0.5·(ln P(z|y) − ln Q(z)), with the encoder's ln σ² "
             "within ±10: −ELBO of a bernoulli decoder of binary pixels, β = 0.5: no bound on ln Q(y) "
-            "(where P(z|y) is the posterior it gives ln Q(y) + 0.5·KL)",
+            "(if P(z|y) is the posterior, it equals ln Q(y) + 0.5·KL)",
         ),
         (
             {"decoder": "laplace", "sigma": "learned", "beta": 3.0},
             "loss = sum over pixels of (|y−ŷ|/σ + ln 2σ) + 3·KL: −ELBO of a laplace decoder, σ learned, β = 3: "
-            "a bound on ln Q(y) (2·KL below that of β = 1)",
+            "a bound on ln Q(y) (2·KL below the bound of β = 1)",
         ),
         (
             {"decoder": "laplace", "sigma": "0.25"},
@@ -192,8 +192,8 @@ def test_a_weight_of_one_over_the_pixels_is_one_however_it_is_rounded(height, wi
         (
             {"decoder": "gaussian", "sigma": "profiled", "beta": 0.0},
             "loss = sum over pixels of ((y−ŷ)²/2σ² + ½ ln 2πσ²): −ELBO of a gaussian decoder, σ profiled, β = 0: "
-            "no bound on ln Q(y) (σ is chosen after the batch and its noise are seen; kept for the test images it "
-            "gives one)",
+            "no bound on ln Q(y) (σ is chosen after seeing the batch and its noise; with one σ for all test "
+            "images it is a bound)",
         ),
     ],
 )
@@ -215,7 +215,7 @@ def test_the_line(settings, line):
     ],
 )
 def test_the_early_line_says_what_the_loss_implies(likelihood, binary, said):
-    line = implications(likelihood, binary, 784)
+    line = describe_elbo(likelihood, binary, 784)
     everywhere = ["nats per image", "summed over 784 pixels and all latents", "averaged over images", "KL weight 1"]
     assert all(part in line for part in [likelihood.name, *said, *everywhere])
     assert "\n" not in line
@@ -253,7 +253,7 @@ def test_every_configuration_gets_one_line_that_says_whether_it_is_a_bound(confi
 
 
 def test_images_that_the_model_cannot_take():
-    with pytest.raises(UserError, match="6×10 does not divide by 4"):
+    with pytest.raises(UserError, match="6×10 is not divisible by 4"):
         explain_loss(Config(model="conv"), (6, 10, 1))
     with pytest.raises(UserError, match=r"images \(H, W, C\), got \(28, 28\)"):
         explain_loss(Config(), (28, 28))

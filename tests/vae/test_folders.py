@@ -90,7 +90,7 @@ def test_every_file_that_runs_write_is_known(vae, images, trained, tmp_path):
     assert vae("lecture", "--slide", "7", "--out", "lecture")[0] == 0
     for folder in (trained, tmp_path / "lecture"):
         names = [path.name for path in folder.iterdir()]
-        assert names and all(map(folders.is_ours, names)), names
+        assert names and all(map(folders.is_run_file, names)), names
 
 
 def test_force_leaves_nothing_of_the_run_before_and_all_that_is_not_a_runs(vae, images, tmp_path):

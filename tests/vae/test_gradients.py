@@ -18,9 +18,9 @@ from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import load
 from vae.differences import STEPS
-from vae.gradient_report import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, Tensor
+from vae.gradient_report import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, TensorReport
 from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
-from vae.models import clamped, mlp
+from vae.models import clamp_variance, mlp
 from vae.objectives import UNWEIGHTED, Weights, elbo, elbo_sums
 
 FEW = {"coordinates": 6, "directions": 2}
@@ -57,7 +57,7 @@ def test_right_gradients_pass(name, likelihood, form, check):
 def test_right_gradients_of_other_losses_pass(name, likelihood, check):
     """The mean over pixels plus β·KL with a clamped σ; and the weights are those of the gradient that is checked."""
     autoencoder, y, noise = setting(name, likelihood)
-    autoencoder = replace(autoencoder, model=clamped(autoencoder.model, 3.0))
+    autoencoder = replace(autoencoder, model=clamp_variance(autoencoder.model, 3.0))
     weights = Weights(1 / 32, 0.3)
     report = check(autoencoder, y, noise, weights=weights, **FEW)
     assert report.passed
@@ -252,8 +252,8 @@ def test_a_rule_that_gives_nan_does_not_pass(monkeypatch, check):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 2e-7])
 @pytest.mark.parametrize("where", ["first", "later", "directions"])
 def test_one_bad_number_anywhere_fails_the_report(bad, where):
-    good = Tensor("w", (3,), 3, 0, 0, 1e-9)
-    wrong = Tensor("b", (3,), 3, 0, 0, bad)
+    good = TensorReport("w", (3,), 3, 0, 0, 1e-9)
+    wrong = TensorReport("b", (3,), 3, 0, 0, bad)
     tensors = {"first": (wrong, good), "later": (good, wrong, good)}.get(where, (good, good))
     report = GradientReport(tensors, wrong if where == "directions" else good, 0.0, ())
     assert not report.passed
@@ -298,7 +298,7 @@ def kinked(offset: float):
     return model, parameters, np.zeros((2, 2, 2, 1)), random.standard_normal((2, 1))
 
 
-def bias_of(report: GradientReport) -> Tensor:
+def bias_of(report: GradientReport) -> TensorReport:
     return next(t for t in report.tensors if t.name == "encoder.hidden.0.b")
 
 
@@ -351,7 +351,7 @@ def test_a_tensor_with_nothing_but_kinks_does_not_pass():
         "w", np.zeros(2), np.ones(2), lambda w: mg.relu(w), 0.0, mg.random.key(0), 30
     )
     assert (tensor.coordinates, tensor.redrawn, rows) == (0, 2, [])
-    report = GradientReport((tensor,), Tensor("all", (), 5, 0, 0, 0.0), 0.0, ())
+    report = GradientReport((tensor,), TensorReport("all", (), 5, 0, 0, 0.0), 0.0, ())
     assert not report.passed
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["parameters"][0]["max_relative_error"] is None
 
@@ -391,7 +391,7 @@ def unusual(log_sigma=None, times=1.0, pixels=0.0, clamp=None, dtype=np.float64)
     parameters = parameters._replace(decoder=decoder, log_sigma=None if log_sigma is None else np.float64(log_sigma))
     random = np.random.default_rng(0)
     images, noise = random.uniform(size=(3, 6, 6, 1)), random.standard_normal((3, 2))
-    model = model if clamp is None else clamped(model, clamp)
+    model = model if clamp is None else clamp_variance(model, clamp)
     return model, tree.map(lambda x: np.asarray(x, dtype), parameters), images, noise
 
 

@@ -11,7 +11,7 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import EPS, assert_close, rounding
 from tests.support.vae import truth
-from vae.models import MODELS, clamped, conv, mlp
+from vae.models import MODELS, clamp_variance, conv, mlp
 
 KEY = mg.random.key(3)
 SIZES = st.integers(1, 5)
@@ -50,7 +50,7 @@ def test_conv_refuses_sizes_it_cannot_halve_twice(high, wide):
     if high % 4 == wide % 4 == 0:
         conv((high, wide, 1), 2)
     else:
-        with pytest.raises(ValueError, match=f"{high}×{wide} does not divide by 4"):
+        with pytest.raises(ValueError, match=f"{high}×{wide} is not divisible by 4"):
             conv((high, wide, 1), 2)
 
 
@@ -116,7 +116,7 @@ def test_a_clamp_holds_the_log_variance_and_nothing_else(limit, log_std):
     model = mlp((4, 4, 1), 2, hidden=3)
     parameters = tree.map(np.zeros_like, model.init(KEY, np.float64)).encoder
     at = lambda b: parameters._replace(log_std=parameters.log_std._replace(b=mg.stack([b, 0.0 * b])))
-    held = lambda b: clamped(model, limit).encode(at(b), np.zeros((1, 4, 4, 1)))[1][0, 0]
+    held = lambda b: clamp_variance(model, limit).encode(at(b), np.zeros((1, 4, 4, 1)))[1][0, 0]
     assert abs(2 * held(log_std)) <= limit * (1 + 4 * EPS)
     assert held(-log_std) == -held(log_std)
     assert held(log_std + 1) >= held(log_std)
@@ -125,7 +125,7 @@ def test_a_clamp_holds_the_log_variance_and_nothing_else(limit, log_std):
     assert_close(slope * (1 + (log_std * math.pi / limit) ** 2), 1.0)
     lively = truth.lively_parameters(model).encoder
     y = drawn(3, 4, 4, 1)
-    assert np.array_equal(clamped(model, limit).encode(lively, y)[0], model.encode(lively, y)[0])
+    assert np.array_equal(clamp_variance(model, limit).encode(lively, y)[0], model.encode(lively, y)[0])
 
 
 def test_parameters_are_a_function_of_the_key():

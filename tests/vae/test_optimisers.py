@@ -139,10 +139,10 @@ def test_both_descend(name):
         (lambda: adam(math.nan), "learning rate must be a positive number, got nan"),
         (lambda: adam(math.inf), "learning rate must be a positive number, got inf"),
         (lambda: adam(epsilon=0.0), "epsilon must be a positive number, got 0.0"),
-        (lambda: adam(beta1=1.0), r"β₁ and β₂ lie in \[0, 1\), got 1.0 and 0.999"),
-        (lambda: adam(beta2=-0.1), r"β₁ and β₂ lie in \[0, 1\)"),
-        (lambda: sgd(momentum=1.0), r"momentum lies in \[0, 1\), got 1.0"),
-        (lambda: sgd(momentum=math.nan), r"momentum lies in \[0, 1\), got nan"),
+        (lambda: adam(beta1=1.0), r"β₁ and β₂ must lie in \[0, 1\), got 1.0 and 0.999"),
+        (lambda: adam(beta2=-0.1), r"β₁ and β₂ must lie in \[0, 1\)"),
+        (lambda: sgd(momentum=1.0), r"momentum must lie in \[0, 1\), got 1.0"),
+        (lambda: sgd(momentum=math.nan), r"momentum must lie in \[0, 1\), got nan"),
     ],
 )
 def test_settings_out_of_range(make, said):

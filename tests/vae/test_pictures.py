@@ -337,7 +337,7 @@ def test_titles_are_text_not_mathematics(tmp_path) -> None:
     [
         (np.zeros((8, 8, 1)), r"\(n, H, W, C\).*got shape \(8, 8, 1\)"),
         (np.zeros((2, 8, 8, 2)), r"C = 1 or 3, got shape \(2, 8, 8, 2\)"),
-        (np.zeros((0, 8, 8, 1)), r"none 0"),
+        (np.zeros((0, 8, 8, 1)), r"non-empty"),
         (np.full((1, 8, 8, 1), 255), r"\[0, 1\], got 255 to 255"),
         (np.full((1, 8, 8, 1), -0.1), r"\[0, 1\], got -0.1"),
         (np.full((1, 8, 8, 1), np.nan), r"\[0, 1\], got nan"),
@@ -355,7 +355,7 @@ def test_images_that_cannot_be_drawn(tmp_path, images, message) -> None:
 
 def test_other_arguments_that_cannot_be_drawn(tmp_path, checked) -> None:
     path = tmp_path / "x.png"
-    with pytest.raises(ValueError, match=r"one shape, got \(2, 8, 8, 1\) and \(3, 8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"differ in shape: \(2, 8, 8, 1\) and \(3, 8, 8, 1\)"):
         pictures.reconstructions(path, shaded(2, 8, 8, 1), shaded(3, 8, 8, 1), "")
     with pytest.raises(ValueError, match="side of the latent plane must be a whole number of at least 1"):
         pictures.latent_plane(path, lambda z: z, side=0)

@@ -153,7 +153,7 @@ def test_a_batch_beyond_all_images_takes_no_more_memory_than_they(tmp_path, run)
 
 def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch, run):
     """The last batch has 2 images and counts 2/50."""
-    monkeypatch.setattr(training, "LOOK", 1)  # at every loss, on a device too
+    monkeypatch.setattr(training, "READ_EVERY", 1)  # at every loss, on a device too
     losses = []
     state = run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
     assert len(losses) == 2 * STEPS

@@ -113,7 +113,7 @@ def test_other_images_do_not_go_on(tmp_path, resume, run):
         truth.small_data(train=60),
         Dataset("other test", DATA.train, DATA.test[::-1]),
     ):
-        with pytest.raises(TrainingError, match="these are not the images the run began with"):
+        with pytest.raises(TrainingError, match="these are not the images of the run"):
             resume(tmp_path, other)
     assert outcome(tmp_path) == before
 
@@ -159,9 +159,9 @@ def rewrite(out, change) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda r: r["config"].update(hidden=9), "is of another model: .*'parameters.encoder.hidden.0.w'"),
-        (lambda r: r["config"].update(latent=3), "is of another model"),
-        (lambda r: r["config"].update(optimiser="sgd"), "is of another model: 'optimiser.velocity"),
+        (lambda r: r["config"].update(hidden=9), "belongs to another model: .*'parameters.encoder.hidden.0.w'"),
+        (lambda r: r["config"].update(latent=3), "belongs to another model"),
+        (lambda r: r["config"].update(optimiser="sgd"), "belongs to another model: 'optimiser.velocity"),
         (lambda r: r["config"].update(model="gan"), "has no valid configuration: unknown model 'gan'"),
         (lambda r: r["config"].update(learning_rate="fast"), "has no valid configuration"),
         (lambda r: r["config"].pop("seed"), "has no valid configuration: a configuration must have the settings"),

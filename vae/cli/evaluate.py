@@ -16,7 +16,7 @@ from vae import evaluation, objectives, terminal
 from vae.cli.options import add_data, add_run, whole
 from vae.cli.runs import load_run, load_test_images
 from vae.errors import UserError
-from vae.explain import implications
+from vae.explain import describe_elbo
 from vae.trainer import State, Trainer
 
 ABOUT = "Bounds on −ln Q(y) of test images, in nats per image."
@@ -56,7 +56,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     console = terminal.console()
     terminal.print_table(console, table)
     pixels = int(np.prod(trainer.model.image_shape))
-    console.print(implications(trainer.likelihood, data.binary, pixels))
+    console.print(describe_elbo(trainer.likelihood, data.binary, pixels))
     return 0
 
 

@@ -21,7 +21,7 @@ from vae.cli.runs import choose_device, load_images, make_absolute, merge_settin
 from vae.config import Config
 from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
-from vae.explain import explain_loss, implications
+from vae.explain import describe_elbo, explain_loss
 from vae.optimisers import OPTIMISERS
 from vae.runs import CHECKPOINT, load_state, load_trainer
 from vae.trainer import State, Trainer, make_trainer
@@ -85,7 +85,7 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
         console.print(copies)
     console.print(str(explain_loss(config, trainer.model.image_shape)))
     pixels = int(np.prod(trainer.model.image_shape))
-    console.print(f"reported: {implications(trainer.likelihood, data.binary, pixels)}")
+    console.print(f"reported: {describe_elbo(trainer.likelihood, data.binary, pixels)}")
     if state is None:
         state = trainer.initial()
         folders.clear(out)  # now that nothing is wrong with the new run

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from minigrad.interrupts import defer_signals
-from vae.numbers import whole
+from vae.numbers import to_int
 
 from .arrays import IDX, load_arrays, load_binarized_mnist
 from .dataset import DataError, Dataset, find_oddities
@@ -53,7 +53,7 @@ def load(
     >>> load("digits", size=(4, 2)).train.shape
     (4, 28, 28, 1)
     """
-    size, seed = check_size(size), whole(seed, "seed", error=DataError)
+    size, seed = check_size(size), to_int(seed, "seed", error=DataError)
     name = os.fspath(name)
     if name == "digits":
         if data_dir is not None:

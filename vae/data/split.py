@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vae.numbers import whole
+from vae.numbers import to_int
 
 from .dataset import DataError, Dataset
 
@@ -109,5 +109,5 @@ def check_size(size: Size | None) -> Size | None:
         return None
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise DataError(f"size must be a pair (train, test) or None, got {size!r}")
-    train, test = (n if n is None else whole(n, "size", 1, DataError) for n in size)
+    train, test = (n if n is None else to_int(n, "size", 1, DataError) for n in size)
     return train, test

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vae.lecture.claims import Claim, Setting, Sides
-from vae.pictures import plain
+from vae.pictures import default_style
 
 SIZE, DPI, COLOURS = (5.6, 3.2), 144, 96
 
@@ -64,7 +64,7 @@ def _frame(slider: Any, value: float) -> Callable:
     return lambda axes: slider.draw(axes, value)
 
 
-@plain()
+@default_style()
 def _draw(draw: Callable[[Any], None]) -> bytes:
     """A picture as PNG: `draw` gets one pair of axes on a figure of its own."""
     figure = Figure(figsize=SIZE, layout="constrained")

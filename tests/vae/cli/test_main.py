@@ -204,7 +204,7 @@ def test_libraries_that_are_not_installed_are_named(missing):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     names = ", ".join({"PIL": "pillow"}.get(name, name) for name in missing)
-    assert done.stderr == f"python -m vae: it needs {names}: pip install '.[vae]'\n"
+    assert done.stderr == f"python -m vae: missing packages {names}: pip install '.[vae]'\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no limit of address space elsewhere")
@@ -217,7 +217,7 @@ def test_too_little_memory_for_blas_is_one_sentence():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "python -m vae: the limit of memory is 200000 KB: raise it to 250000 KB or more, with ulimit -v\n"
+        "python -m vae: the memory limit is 200000 KB: raise it to at least 250000 KB with ulimit -v\n"
     )
 
 

@@ -18,7 +18,7 @@ def test_a_picture_that_cannot_be_drawn_costs_one_line(vae, images, trained, mon
     def fail(*args, **kwargs):
         raise RuntimeError("no font\nhas this")
 
-    monkeypatch.setattr(pictures, "_page", fail)
+    monkeypatch.setattr(pictures, "_make_axes", fail)
     code, out, err = vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")
     assert code == 0
     assert "run/checkpoint.safetensors" in out

@@ -117,7 +117,7 @@ def test_a_run_whose_images_are_gone_or_changed(vae, tmp_path):
     before = snapshot(tmp_path / "run")
     resume = ["train", "--out", "run", "--resume", "--epochs", "2"]
     save_images(tmp_path / "mine.npz", count=60)
-    assert_refused(vae(*resume), "these are not the images the run began with")
+    assert_refused(vae(*resume), "these are not the images of the run")
     save_images(tmp_path / "mine.npz", (2, 8, 1))
     assert_refused(vae(*resume), "the model takes images of (4, 4, 1), mine has (2, 8, 1)")
     Path(images).unlink()

@@ -135,7 +135,7 @@ def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
     resume = ["train", "--out", "run", "--resume", "--epochs", "2"]
     assert_refused(vae(*resume), "there is no file or folder")
     save_images(tmp_path / "other.npz", count=51)
-    assert_refused(vae(*resume, "--data", "other.npz"), "these are not the images the run began with")
+    assert_refused(vae(*resume, "--data", "other.npz"), "these are not the images of the run")
     assert vae(*resume, "--data", "new place/images.npz")[::2] == (0, "")
     assert json.loads((tmp_path / "run/config.json").read_text())["data"] == str(new)
     assert vae("evaluate", "--checkpoint", "run")[0] == 0
@@ -220,8 +220,8 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
         ],
         *[(["train", "--learning-rate", v], ["--learning-rate", v]) for v in ("0", "-1", "nan", "inf", "fast")],
         *[(["train", "--seed", v], ["--seed", v]) for v in ("-1", "x", str(2**64))],
-        ([*NEW, "--momentum", "1"], ["momentum lies in [0, 1), got 1.0"]),
-        ([*NEW, "--momentum", "nan"], ["momentum lies in [0, 1), got nan"]),
+        ([*NEW, "--momentum", "1"], ["momentum must lie in [0, 1), got 1.0"]),
+        ([*NEW, "--momentum", "nan"], ["momentum must lie in [0, 1), got nan"]),
         *[
             ([*NEW, "--decoder", "gaussian", "--sigma", v], ["sigma must be a positive number", "'learned'", v])
             for v in ("0", "-2", "nan", "inf", "1e200", "wide")
@@ -241,8 +241,8 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
         (["train", "--resume", "--out", "nowhere"], ["no checkpoint at nowhere/checkpoint.safetensors"]),
         ([*NEW, "--out", "x" * 300], ["File name too long"]),
         ([*NEW, "--out", "/proc/vae"], ["cannot write to the folder /proc/vae"]),
-        ([*NEW, "--latent", "1000000000"], ["--latent 1000000000 and --hidden 8", "choose fewer"]),
-        ([*NEW, "--hidden", "1000000000"], ["--latent 2 and --hidden 1000000000", "choose fewer"]),
+        ([*NEW, "--latent", "1000000000"], ["--latent 1000000000 and --hidden 8", "reduce them"]),
+        ([*NEW, "--hidden", "1000000000"], ["--latent 2 and --hidden 1000000000", "reduce them"]),
         (["train", "--out", "TRAINED", "--resume", "--latent", "3"], ["the run has --latent 2, not 3"]),
         (["train", "--out", "TRAINED", "--resume", "--seed", "5"], ["the run has --seed 0, not 5"]),
         (["train", "--out", "TRAINED", "--resume", "--beta", "2"], ["the run has --beta 1.0, not 2.0"]),
