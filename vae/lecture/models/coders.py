@@ -26,13 +26,13 @@ from vae.lecture.claims import Setting
 from vae.lecture.models.autoencoders import log_table
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import log_normal
-from vae.lecture.models.trained import IMAGES, batches, in_float64
+from vae.lecture.models.trained import IMAGES, batches, to_float64
 from vae.models import Model, Parameters, mlp
 from vae.optimisers import adam
 from vae.steps import make_step
 
 HIDDEN, LATENT, EPOCHS, BATCH, RATE = 128, 16, 30, 64, 2e-3
-TURN = 0.05  # how fast the price follows the rate at first
+PRICE_RATE = 0.05  # how fast the price follows the rate at first
 KINDS = ("L2", "L1", "learned σ", "quantised z")
 
 
@@ -65,7 +65,7 @@ def distortion(kind: str, coder: Coder, y: Any, shown: Any) -> Any:
     return mg.sum(each, axis=(1, 2, 3))
 
 
-def code(priced: PricedCoder, y: Any, noise: Any) -> tuple[Any, Any, Any]:
+def encode(priced: PricedCoder, y: Any, noise: Any) -> tuple[Any, Any, Any]:
     """z (N, d), ln Q(z) and ln P(z|y), (N,) each; noise ε (N, d) is for a VAE."""
     coder = priced.coder
     mean, log_std = priced.model.encode(coder.net.encoder, y)
@@ -82,14 +82,14 @@ def decode(priced: PricedCoder, z: Any) -> Any:
     return mg.sigmoid(priced.model.decode(priced.coder.net.decoder, z))
 
 
-def terms(priced: PricedCoder, y: Any, noise: Any) -> tuple[Any, Any]:
+def elbo_terms(priced: PricedCoder, y: Any, noise: Any) -> tuple[Any, Any]:
     """ln Q(z, y) and ln P(z|y) at one z of each image, (N, 1) each: what `elbo` takes."""
-    z, log_prior, log_p = code(priced, y, noise)
+    z, log_prior, log_p = encode(priced, y, noise)
     cost = distortion(priced.kind, priced.coder, y, decode(priced, z))
     return (log_prior - cost / priced.price)[:, None], log_p[:, None]
 
 
-def coder(setting: Setting, kind: str, bits: float) -> PricedCoder:
+def train_coder(setting: Setting, kind: str, bits: float) -> PricedCoder:
     """The autoencoder of a kind whose rate has come to be so many bits an image. Trained once in a setting."""
     return setting.once((kind, bits), lambda: _train(setting, kind, bits * math.log(2)))
 
@@ -104,8 +104,8 @@ def _train(setting: Setting, kind: str, nats: float) -> PricedCoder:
     def loss(coder: Coder, price: Any, y: Any, noise: Any) -> tuple[Any, Any]:
         """−ELBO·T, whose size does not change with the price T, and the rate in nats."""
         now = priced._replace(coder=coder, price=price)
-        _, log_prior, log_p = code(now, y, noise)
-        bound = elbo(*terms(now, y, noise), np.ones(1, np.float32))
+        _, log_prior, log_p = encode(now, y, noise)
+        bound = elbo(*elbo_terms(now, y, noise), np.ones(1, np.float32))
         return -mg.mean(bound) * price, mg.mean(log_p - log_prior)
 
     optimiser, coder, price = adam(RATE), priced.coder, priced.price
@@ -113,12 +113,12 @@ def _train(setting: Setting, kind: str, nats: float) -> PricedCoder:
     for epoch in range(EPOCHS):
         for batch in batches(setting, epoch, images, BATCH):
             rate, coder, state = step(coder, state, np.float32(price), *batch.draw(LATENT))
-            turn = TURN * (1 - epoch / EPOCHS) * min(float(rate) / nats - 1, 1.0)  # a rate too high makes nats dearer
-            price *= math.exp(turn)
-    return priced._replace(coder=in_float64(coder), price=price)
+            excess = min(float(rate) / nats - 1, 1.0)  # a rate that is too high raises the price
+            price *= math.exp(PRICE_RATE * (1 - epoch / EPOCHS) * excess)
+    return priced._replace(coder=to_float64(coder), price=price)
 
 
-def code_images(setting: Setting, priced: PricedCoder, y: np.ndarray) -> tuple[np.ndarray, float]:
+def reconstruct(setting: Setting, priced: PricedCoder, y: np.ndarray) -> tuple[np.ndarray, float]:
     """ŷ(z) of each image with the z that is sent, (N, H, W, C), and the mean rate in bits."""
-    z, log_prior, log_p = code(priced, y, setting.normal("coding", len(y), LATENT))
+    z, log_prior, log_p = encode(priced, y, setting.normal("coding", len(y), LATENT))
     return decode(priced, z), float(np.mean(log_p - log_prior)) / math.log(2)

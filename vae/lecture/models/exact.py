@@ -56,7 +56,7 @@ class Mixture:
         return mg.logsumexp(self.log_joint(y), axis=1)
 
 
-def some_mixture(setting: Setting, components: int, size: int, spread: float = 3.0) -> Mixture:
+def random_mixture(setting: Setting, components: int, size: int, spread: float = 3.0) -> Mixture:
     """A mixture in `size` dimensions, components about 1 wide and `spread` apart."""
     means = 3 * setting.normal("mixture: μ", components, size)
     return Mixture(
@@ -92,7 +92,7 @@ class BeliefNet:
         return mg.logsumexp(self.log_joint(y), axis=1)
 
 
-def some_net(setting: Setting, latent: int, size: int) -> BeliefNet:
+def random_net(setting: Setting, latent: int, size: int) -> BeliefNet:
     """A belief net with `latent` bits of z and `size` bits of y, each y_j about as often 0 as 1."""
     weights = 2 * setting.normal("net: W", latent, size)
     return BeliefNet(setting.normal("net: a", latent), weights, setting.normal("net: c", size) - weights.sum(0) / 2)
@@ -162,7 +162,7 @@ class PPCA:
         return LinearEncoder(mg.solve(self.precision, self.weights.T), log_std)
 
 
-def some_ppca(setting: Setting, latent: int, size: int, sigma: float) -> PPCA:
+def random_ppca(setting: Setting, latent: int, size: int, sigma: float) -> PPCA:
     """A pPCA with `latent` directions in `size` dimensions."""
     return PPCA(setting.normal("ppca: W", size, latent), setting.normal("ppca: μ", size), np.log(sigma))
 

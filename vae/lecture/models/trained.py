@@ -39,7 +39,7 @@ def _train(setting: Setting, config: Config) -> Autoencoder:
     for epoch in range(config.epochs):
         for batch in batches(setting, epoch, images, config.batch):
             _, parameters, optimiser = trainer.step(parameters, optimiser, *batch.draw(config.latent))
-    return trainer.autoencoder(in_float64(parameters))
+    return trainer.autoencoder(to_float64(parameters))
 
 
 def batches(setting: Setting, epoch: int, images: np.ndarray, size: int) -> Iterator[Batch]:
@@ -48,7 +48,7 @@ def batches(setting: Setting, epoch: int, images: np.ndarray, size: int) -> Iter
     return shuffle(images, size, key, mg.random.fold_in(key, 1)).batches()
 
 
-def in_float64(parameters: Any) -> Any:
+def to_float64(parameters: Any) -> Any:
     """The same tree with every array in float64."""
     return tree.map(lambda leaf: np.asarray(leaf, np.float64), parameters)
 

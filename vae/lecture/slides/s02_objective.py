@@ -22,7 +22,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
-from vae.lecture.models.exact import PPCA, BeliefNet, Mixture, gradient, some_mixture, some_net, some_ppca
+from vae.lecture.models.exact import PPCA, BeliefNet, Mixture, gradient, random_mixture, random_net, random_ppca
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 SIGMAS = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -33,14 +33,14 @@ GRID = np.arange(-14, 14, STEP)[:, None]  # every Q(z, y) below is nothing outsi
 def sum_of_products(net: BeliefNet, y: np.ndarray) -> list[float]:
     """Q(y) of each image: Σ_z Π_i Q(z_i) Π_j Q(y_j|z), one plain number after the other."""
 
-    def heads(logit: float) -> float:
+    def sigmoid(logit: float) -> float:
         return 1 / (1 + math.exp(-logit))
 
-    prior = [heads(a) for a in net.prior]
+    prior = [sigmoid(a) for a in net.prior]
     sums = [0.0] * len(y)
     for z in product((0, 1), repeat=len(prior)):
         here = math.prod(p if bit else 1 - p for p, bit in zip(prior, z))
-        pixels = [heads(c + sum(w for w, bit in zip(column, z) if bit)) for column, c in zip(net.weights.T, net.bias)]
+        pixels = [sigmoid(c + sum(w for w, bit in zip(column, z) if bit)) for column, c in zip(net.weights.T, net.bias)]
         for n, row in enumerate(y):
             sums[n] += here * math.prod(p if bit else 1 - p for p, bit in zip(pixels, row))
     return sums
@@ -52,10 +52,10 @@ def sum_of_products(net: BeliefNet, y: np.ndarray) -> list[float]:
     "−ln Q(y) = −ln Σ_z Q(z, y),    z ∈ {0, 1}^d",
 )
 def belief_net_sums_over_z(setting: Setting) -> Sides:
-    net = some_net(setting, latent=9, size=12)
+    net = random_net(setting, latent=9, size=12)
     y = np.round(setting.uniform("images", 8, 12))
     right = sum_of_products(net, y)
-    return equal(-net.log_evidence(y), -np.log(right), draw=running_sums(net, y, right))
+    return equal(-net.log_evidence(y), -np.log(right), draw=plot_running_sums(net, y, right))
 
 
 def sum_of_densities(mixture: Mixture, y: np.ndarray) -> list[float]:
@@ -71,10 +71,10 @@ def sum_of_densities(mixture: Mixture, y: np.ndarray) -> list[float]:
     "−ln Q(y) = −ln Σ_k π_k N(y; μ_k, σ_k^2)",
 )
 def mixture_sums_over_components(setting: Setting) -> Sides:
-    mixture = some_mixture(setting, components=4, size=1)
+    mixture = random_mixture(setting, components=4, size=1)
     y = np.linspace(-9, 9, 300)[:, None]
     right = sum_of_densities(mixture, y)
-    return equal(-mixture.log_evidence(y), -np.log(right), draw=stacked_densities(mixture, y, right))
+    return equal(-mixture.log_evidence(y), -np.log(right), draw=plot_densities(mixture, y, right))
 
 
 def dense_gaussian(y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -90,12 +90,12 @@ def dense_gaussian(y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> n
     "Q(y) = ∫ Q(z) Q(y|z) dz = N(y; μ, W W^{⊤} + σ^2 I)",
 )
 def ppca_is_a_dense_gaussian(setting: Setting) -> Sides:
-    model = some_ppca(setting, latent=2, size=6, sigma=0.5)
+    model = random_ppca(setting, latent=2, size=6, sigma=0.5)
     y = 2 * setting.normal("images", 50, 6)
     covariance = model.weights @ model.weights.T + 0.25 * np.eye(6)
     right = dense_gaussian(y, model.mean, covariance)
     roundings = 2**8 + 8 * np.linalg.cond(covariance)  # of the solve
-    return equal(-model.log_evidence(y), -right, roundings, draw=spectrum(model, covariance))
+    return equal(-model.log_evidence(y), -right, roundings, draw=plot_eigenvalues(model, covariance))
 
 
 @claim(
@@ -105,12 +105,12 @@ def ppca_is_a_dense_gaussian(setting: Setting) -> Sides:
 )
 def ppca_is_an_integral(setting: Setting) -> Sides:
     z, noise = setting.normal("z", 20, 1), setting.normal("noise", 20, 3)
-    models = [some_ppca(setting, latent=1, size=3, sigma=sigma) for sigma in SIGMAS]
+    models = [random_ppca(setting, latent=1, size=3, sigma=sigma) for sigma in SIGMAS]
     images = [model.mean + z @ model.weights.T + sigma * noise for model, sigma in zip(models, SIGMAS)]
     left = [-model.log_evidence(y) for model, y in zip(models, images)]
     right = [-mg.logsumexp(model.log_joint(y, GRID) + np.log(STEP), axis=1) for model, y in zip(models, images)]
     terms = max(np.sum((images[0] - models[0].mean) ** 2, axis=1)) / SIGMAS[0] ** 2  # of which ln Q is a difference
-    slider = Slider("σ", SIGMAS, lambda axes, sigma: integrand(axes, models[SIGMAS.index(sigma)], images[0][:4]))
+    slider = Slider("σ", SIGMAS, lambda axes, sigma: plot_integrand(axes, models[SIGMAS.index(sigma)], images[0][:4]))
     return equal(left, right, roundings=2**8 + 8 * terms, draw=lambda axes: slider.draw(axes, 0.4), slider=slider)
 
 
@@ -130,12 +130,12 @@ def objective(net: BeliefNet, population: np.ndarray) -> Any:
     "E_{y~Pop} −ln Q(y) = H(Pop) + KL(Pop, Q) ≥ H(Pop)",
 )
 def entropy_is_the_floor(setting: Setting) -> Sides:
-    truth = some_net(setting, latent=3, size=4)
+    truth = random_net(setting, latent=3, size=4)
     population = np.array(sum_of_products(truth, every_image(4)))
     floor = -np.sum(population * np.log(population))
-    steps, lines = np.linspace(-1, 1, 41), [direction(setting, truth, name) for name in "abcde"]
-    right = [[objective(moved(truth, line, t), population) for t in steps] for line in lines]
-    return at_most(floor, right, draw=lambda axes: along_lines(axes, steps, right, floor))
+    steps, lines = np.linspace(-1, 1, 41), [random_direction(setting, truth, name) for name in "abcde"]
+    right = [[objective(move_along(truth, line, t), population) for t in steps] for line in lines]
+    return at_most(floor, right, draw=lambda axes: plot_objectives(axes, steps, right, floor))
 
 
 @claim(
@@ -144,19 +144,19 @@ def entropy_is_the_floor(setting: Setting) -> Sides:
     "Q = Pop  ⇒  ∇_Φ E_{y~Pop} −ln Q_Φ(y) = 0",
 )
 def flat_at_the_population(setting: Setting) -> Sides:
-    truth = some_net(setting, latent=3, size=4)
+    truth = random_net(setting, latent=3, size=4)
     population = np.array(sum_of_products(truth, every_image(4)))
     left = gradient(lambda net: objective(net, population), truth)
-    line = direction(setting, truth, "a")
-    return equal(left, np.zeros(left.size), draw=lambda axes: slopes(axes, truth, line, population))
+    line = random_direction(setting, truth, "a")
+    return equal(left, np.zeros(left.size), draw=lambda axes: plot_slopes(axes, truth, line, population))
 
 
-def direction(setting: Setting, net: BeliefNet, name: str) -> BeliefNet:
+def random_direction(setting: Setting, net: BeliefNet, name: str) -> BeliefNet:
     """A random change of all parameters."""
     return tree.map(lambda x: setting.normal(f"direction {name} {x.shape}", *x.shape), net)
 
 
-def moved(net: BeliefNet, line: BeliefNet, t: float) -> BeliefNet:
+def move_along(net: BeliefNet, line: BeliefNet, t: float) -> BeliefNet:
     """The net, t of the way along a line."""
     return tree.map(lambda x, v: x + t * v, net, line)
 
@@ -164,7 +164,7 @@ def moved(net: BeliefNet, line: BeliefNet, t: float) -> BeliefNet:
 # Pictures
 
 
-def running_sums(net: BeliefNet, y: np.ndarray, evidence: Sequence[float]) -> Callable:
+def plot_running_sums(net: BeliefNet, y: np.ndarray, evidence: Sequence[float]) -> Callable:
     """How few values of z hold most of Q(y), and that the sum over all is the whole."""
 
     def draw(axes: Any) -> None:
@@ -178,7 +178,7 @@ def running_sums(net: BeliefNet, y: np.ndarray, evidence: Sequence[float]) -> Ca
     return draw
 
 
-def stacked_densities(mixture: Mixture, y: np.ndarray, by_hand: Sequence[float]) -> Callable:
+def plot_densities(mixture: Mixture, y: np.ndarray, by_hand: Sequence[float]) -> Callable:
     """π_k N(y; μ_k, σ_k²) stacked: their upper edge is Q(y)."""
 
     def draw(axes: Any) -> None:
@@ -192,7 +192,7 @@ def stacked_densities(mixture: Mixture, y: np.ndarray, by_hand: Sequence[float])
     return draw
 
 
-def spectrum(model: PPCA, covariance: np.ndarray) -> Callable:
+def plot_eigenvalues(model: PPCA, covariance: np.ndarray) -> Callable:
     """Why d × d matrices are enough: in D − d directions the dense covariance is σ² and nothing else."""
 
     def draw(axes: Any) -> None:
@@ -206,7 +206,7 @@ def spectrum(model: PPCA, covariance: np.ndarray) -> Callable:
     return draw
 
 
-def integrand(axes: Any, model: PPCA, y: np.ndarray) -> None:
+def plot_integrand(axes: Any, model: PPCA, y: np.ndarray) -> None:
     """Q(z, y)/Q(y) as a function of z: the area is 1, ever narrower as σ falls."""
     z = GRID[np.abs(GRID[:, 0]) < 4]
     for n, log_joint in enumerate(model.log_joint(y, z) - model.log_evidence(y)[:, None]):
@@ -216,7 +216,7 @@ def integrand(axes: Any, model: PPCA, y: np.ndarray) -> None:
     axes.set_title(f"σ = {np.exp(model.log_sigma):g}: four images, each curve of area 1", fontsize=9)
 
 
-def along_lines(axes: Any, steps: np.ndarray, objectives: Sequence, floor: float) -> None:
+def plot_objectives(axes: Any, steps: np.ndarray, objectives: Sequence, floor: float) -> None:
     """The objective along lines through the population."""
     for colour, values in zip(COLOURS[::2], objectives):
         axes.plot(steps, values, color=colour, lw=1.4)
@@ -225,10 +225,10 @@ def along_lines(axes: Any, steps: np.ndarray, objectives: Sequence, floor: float
     axes.set(xlabel="way from the population's parameters, along five random lines", ylabel="E −ln Q(y) (nats)")
 
 
-def slopes(axes: Any, truth: BeliefNet, line: BeliefNet, population: np.ndarray) -> None:
+def plot_slopes(axes: Any, truth: BeliefNet, line: BeliefNet, population: np.ndarray) -> None:
     """The slope along one line, by forward mode: through 0 where Q is the population."""
     steps = np.linspace(-0.5, 0.5, 41)
-    ways = [mg.jvp(lambda net: objective(net, population), (moved(truth, line, t),), (line,)) for t in steps]
+    ways = [mg.jvp(lambda net: objective(net, population), (move_along(truth, line, t),), (line,)) for t in steps]
     axes.plot(steps, [slope for _, slope in ways], color=BLUE, lw=1.6)
     axes.axhline(0, color=GREY, lw=0.8)
     axes.plot(0, 0, "o", color=VERMILION)

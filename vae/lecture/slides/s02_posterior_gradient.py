@@ -21,7 +21,7 @@ from matplotlib.patches import Circle
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
-from vae.lecture.models.exact import Mixture, gradient, posterior, some_mixture, some_net
+from vae.lecture.models.exact import Mixture, gradient, posterior, random_mixture, random_net
 from vae.pictures import COLOURS, GREY, INK, VERMILION
 
 
@@ -31,11 +31,11 @@ from vae.pictures import COLOURS, GREY, INK, VERMILION
     "∇ ln Q(y) = E_{z~Q(z|y)} ∇ ln Q(z, y)",
 )
 def expected_gradient_of_a_belief_net(setting: Setting) -> Sides:
-    net, y = some_net(setting, latent=6, size=5), np.round(setting.uniform("image", 1, 5))
+    net, y = random_net(setting, latent=6, size=5), np.round(setting.uniform("image", 1, 5))
     left = gradient(lambda net: net.log_evidence(y)[0], net)
     each = np.array([gradient(lambda net, z=z: net.log_joint(y, z[None])[0, 0], net) for z in net.every_z])
     weights = np.exp(posterior(net.log_joint(y))[0])
-    return equal(left, weights @ each, draw=cloud(left, each, weights))
+    return equal(left, weights @ each, draw=plot_gradients(left, each, weights))
 
 
 @claim(
@@ -44,24 +44,24 @@ def expected_gradient_of_a_belief_net(setting: Setting) -> Sides:
     "∇ ln Q(y) = E_{z~Q(z|y)} ∇ ln Q(z, y) = Σ_k r_k ∇ ln Q(k, y)",
 )
 def expected_gradient_of_a_mixture(setting: Setting) -> Sides:
-    mixture, y = some_mixture(setting, components=5, size=2, spread=1.5), setting.normal("image", 1, 2)
+    mixture, y = random_mixture(setting, components=5, size=2, spread=1.5), setting.normal("image", 1, 2)
     left = gradient(lambda mixture: mixture.log_evidence(y)[0], mixture)
     each = np.array([gradient(lambda mixture, k=k: mixture.log_joint(y)[0, k], mixture) for k in range(5)])
     weights = np.exp(posterior(mixture.log_joint(y))[0])
-    return equal(left, weights @ each, draw=cloud(left, each, weights))
+    return equal(left, weights @ each, draw=plot_gradients(left, each, weights))
 
 
 LINE = np.stack([np.linspace(-6, 6, 97), np.full(97, 0.5)], axis=1)  # images of two pixels, of which one moves
 
 
-def triangle(setting: Setting) -> Mixture:
+def triangle_mixture(setting: Setting) -> Mixture:
     """Three components around the line."""
     corners = np.array([[-2.5, -1.0], [2.5, -1.0], [0.0, 2.0]])
-    mixture = some_mixture(setting, components=3, size=2)
+    mixture = random_mixture(setting, components=3, size=2)
     return replace(mixture, means=corners + mixture.means / 6)
 
 
-def by_reverse_mode(mixture: Mixture, name: str) -> np.ndarray:
+def reverse_mode_gradient(mixture: Mixture, name: str) -> np.ndarray:
     """∂ ln Q(y)/∂(the parameters of that name) for each y on the line: (97, …)."""
 
     def evidence(parameter: Any) -> Any:
@@ -77,19 +77,19 @@ def responsibilities(mixture: Mixture, y: np.ndarray) -> np.ndarray:
 
 @claim(2, "A mixture's weights: responsibility less weight.", "∂ ln Q(y)/∂logit_k = r_k − π_k")
 def gradient_of_weights(setting: Setting) -> Sides:
-    mixture = triangle(setting)
-    left = by_reverse_mode(mixture, "logits")
+    mixture = triangle_mixture(setting)
+    left = reverse_mode_gradient(mixture, "logits")
     right = responsibilities(mixture, LINE) - np.exp(mixture.logits) / np.sum(np.exp(mixture.logits))
-    return equal(left, right, draw=along_the_line(left, right, "∂ ln Q(y) / ∂logit_k (nats)"))
+    return equal(left, right, draw=plot_along_line(left, right, "∂ ln Q(y) / ∂logit_k (nats)"))
 
 
 @claim(2, "A mixture's means: each y pulls, as far as it is responsible.", "∂ ln Q(y)/∂μ_k = r_k (y − μ_k)/σ_k^2")
 def gradient_of_means(setting: Setting) -> Sides:
-    mixture = triangle(setting)
-    left = by_reverse_mode(mixture, "means")
+    mixture = triangle_mixture(setting)
+    left = reverse_mode_gradient(mixture, "means")
     pull = (LINE[:, None] - mixture.means) / np.exp(2 * mixture.log_sigmas)[:, None]
     right = responsibilities(mixture, LINE)[:, :, None] * pull
-    slider = Slider("pixel 1 of y", tuple(LINE[::12, 0]), lambda axes, x: pulls(axes, mixture, left, x))
+    slider = Slider("pixel 1 of y", tuple(LINE[::12, 0]), lambda axes, x: plot_pulls(axes, mixture, left, x))
     return equal(left, right, draw=lambda axes: slider.draw(axes, 0.0), slider=slider)
 
 
@@ -99,17 +99,17 @@ def gradient_of_means(setting: Setting) -> Sides:
     "∂ ln Q(y)/∂ln σ_k = r_k (‖y − μ_k‖^2/σ_k^2 − D)",
 )
 def gradient_of_widths(setting: Setting) -> Sides:
-    mixture = triangle(setting)
-    left = by_reverse_mode(mixture, "log_sigmas")
+    mixture = triangle_mixture(setting)
+    left = reverse_mode_gradient(mixture, "log_sigmas")
     far = np.sum((LINE[:, None] - mixture.means) ** 2, axis=2) / np.exp(2 * mixture.log_sigmas)
     right = responsibilities(mixture, LINE) * (far - 2)
-    return equal(left, right, draw=along_the_line(left, right, "∂ ln Q(y) / ∂ln σ_k (nats)"))
+    return equal(left, right, draw=plot_along_line(left, right, "∂ ln Q(y) / ∂ln σ_k (nats)"))
 
 
 # Pictures
 
 
-def cloud(left: np.ndarray, each: np.ndarray, weights: np.ndarray) -> Callable:
+def plot_gradients(left: np.ndarray, each: np.ndarray, weights: np.ndarray) -> Callable:
     """For each parameter the gradients that the values of z ask for, their mean, and reverse mode through the sum."""
 
     def draw(axes: Any) -> None:
@@ -127,7 +127,7 @@ def cloud(left: np.ndarray, each: np.ndarray, weights: np.ndarray) -> Callable:
     return draw
 
 
-def along_the_line(left: np.ndarray, right: np.ndarray, label: str) -> Callable:
+def plot_along_line(left: np.ndarray, right: np.ndarray, label: str) -> Callable:
     """Derivatives against the pixel that moves, a colour for each component."""
 
     def draw(axes: Any) -> None:
@@ -140,7 +140,7 @@ def along_the_line(left: np.ndarray, right: np.ndarray, label: str) -> Callable:
     return draw
 
 
-def pulls(axes: Any, mixture: Mixture, gradients: np.ndarray, x: float) -> None:
+def plot_pulls(axes: Any, mixture: Mixture, gradients: np.ndarray, x: float) -> None:
     """One image y of two pixels, the components, and where ln Q(y) wants their means to go."""
     n = int(np.argmin(np.abs(LINE[:, 0] - x)))
     share = responsibilities(mixture, LINE[n : n + 1])[0]

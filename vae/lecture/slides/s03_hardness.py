@@ -25,27 +25,27 @@ import minigrad as mg
 from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, mean_of_draws
 from vae.lecture.models.bound import elbo
-from vae.lecture.models.exact import BeliefNet, log_bernoulli, posterior, some_net
+from vae.lecture.models.exact import BeliefNet, log_bernoulli, posterior, random_net
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 BITS = tuple(range(1, 13))
 SURE = 100.0  # a logit of ±50 is a probability of 1 − 2e-22 or 2e-22
 
 
-def some_formula(setting: Setting, variables: int, clauses: int) -> list[list[tuple[int, bool]]]:
+def random_formula(setting: Setting, variables: int, clauses: int) -> list[list[tuple[int, bool]]]:
     """Clauses of three literals (variable, the value it should have)."""
     order = np.argsort(setting.uniform("clauses", clauses, variables), axis=1)[:, :3]
     values = setting.uniform("literals", clauses, 3) < 0.5
     return [list(zip(v.tolist(), s.tolist())) for v, s in zip(order, values)]
 
 
-def solutions(formula: list[list[tuple[int, bool]]], variables: int) -> int:
+def count_solutions(formula: list[list[tuple[int, bool]]], variables: int) -> int:
     """How many of the 2^variables assignments make every clause true, by trying each."""
     every = product((False, True), repeat=variables)
     return sum(all(any(z[v] == value for v, value in clause) for clause in formula) for z in every)
 
 
-def as_net(formula: list[list[tuple[int, bool]]], variables: int) -> BeliefNet:
+def to_net(formula: list[list[tuple[int, bool]]], variables: int) -> BeliefNet:
     """A belief net of fair coins z whose pixel c is 1 where clause c holds: its logit is 100 (true literals − ½)."""
     weights, bias = np.zeros((variables, len(formula))), np.full(len(formula), -SURE / 2)
     for c, clause in enumerate(formula):
@@ -62,20 +62,20 @@ def as_net(formula: list[list[tuple[int, bool]]], variables: int) -> BeliefNet:
 )
 def evidence_counts_solutions(setting: Setting) -> Sides:
     lengths = range(3, 34, 3)
-    formula = some_formula(setting, variables=9, clauses=33)
-    nets = [as_net(formula[:n], variables=9) for n in lengths]
+    formula = random_formula(setting, variables=9, clauses=33)
+    nets = [to_net(formula[:n], variables=9) for n in lengths]
     left = [2**9 * np.exp(net.log_evidence(np.ones((1, n)))[0]) for n, net in zip(lengths, nets)]
-    right = [solutions(formula[:n], variables=9) for n in lengths]
-    return equal(left, right, draw=counts(lengths, left, right))
+    right = [count_solutions(formula[:n], variables=9) for n in lengths]
+    return equal(left, right, draw=plot_solutions(lengths, left, right))
 
 
-def a_guess(net: BeliefNet, y: np.ndarray) -> np.ndarray:
+def guess_logits(net: BeliefNet, y: np.ndarray) -> np.ndarray:
     """Logits of an encoder P(z|y) = Π Bernoulli: each bit about as probable as it is under Q(z|y)."""
     marginals = np.clip(np.exp(posterior(net.log_joint(y))[0]) @ net.every_z, 0.05, 0.95)
     return np.log(marginals) - np.log1p(-marginals)
 
 
-def draws(setting: Setting, logits: np.ndarray, count: int) -> np.ndarray:
+def draw_bits(setting: Setting, logits: np.ndarray, count: int) -> np.ndarray:
     """z ~ Π Bernoulli(sigmoid(logits)), (count, d)."""
     return np.float64(setting.uniform("draws", count, len(logits)) < 1 / (1 + np.exp(-logits)))
 
@@ -86,13 +86,13 @@ def draws(setting: Setting, logits: np.ndarray, count: int) -> np.ndarray:
     "#{z in Σ_z Q(z, y)} = 2^d,    #{z ~ P(z|y)} = 1",
 )
 def terms_double_with_each_bit(setting: Setting) -> Sides:
-    nets = [some_net(setting, latent=d, size=16) for d in BITS]
+    nets = [random_net(setting, latent=d, size=16) for d in BITS]
     y = np.round(setting.uniform("image", 1, 16))
     sums = [np.unique(net.every_z, axis=0) for net in nets]
-    drawn = [draws(setting, a_guess(net, y), 1) for net in nets]
+    drawn = [draw_bits(setting, guess_logits(net, y), 1) for net in nets]
     left = [[net.log_joint(y, z).size for z in pair] for net, *pair in zip(nets, sums, drawn)]
-    slider = Slider("bits of z", BITS[1::2], lambda axes, d: posterior_of(axes, nets[d - 1], y, drawn[d - 1]))
-    return equal(left, [[2**d, 1] for d in BITS], draw=times(nets, drawn, np.repeat(y, 32, axis=0)), slider=slider)
+    slider = Slider("bits of z", BITS[1::2], lambda axes, d: plot_posterior(axes, nets[d - 1], y, drawn[d - 1]))
+    return equal(left, [[2**d, 1] for d in BITS], draw=plot_times(nets, drawn, np.repeat(y, 32, axis=0)), slider=slider)
 
 
 @claim(
@@ -101,12 +101,12 @@ def terms_double_with_each_bit(setting: Setting) -> Sides:
     "E_{z~P} [ln Q(z, y) − ln P(z|y)] = Σ_z P(z|y) (ln Q(z, y) − ln P(z|y))",
 )
 def one_draw_has_no_bias(setting: Setting) -> Sides:
-    net, y = some_net(setting, latent=8, size=16), np.round(setting.uniform("image", 1, 16))
-    logits = a_guess(net, y)
-    z = draws(setting, logits, 40_000)
+    net, y = random_net(setting, latent=8, size=16), np.round(setting.uniform("image", 1, 16))
+    logits = guess_logits(net, y)
+    z = draw_bits(setting, logits, 40_000)
     each = net.log_joint(y, z)[0] - log_bernoulli(z, logits)
     exact = elbo(net.log_joint(y), log_bernoulli(net.every_z, logits)[None])[0]
-    return mean_of_draws(each, exact, draw=settling(each, exact, net.log_evidence(y)[0]))
+    return mean_of_draws(each, exact, draw=plot_running_mean(each, exact, net.log_evidence(y)[0]))
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,13 @@ def chains_are_easy(setting: Setting) -> Sides:
     left = mg.value_and_grad(lambda chain: mg.mean(chain.log_evidence(y)))(chain)
     right = mg.value_and_grad(lambda chain: mg.mean(mg.logsumexp(chain.log_joint(y), axis=1)))(chain)
     left, right = (np.concatenate([np.ravel(g) for g in tree.flatten(side)[0]]) for side in (left, right))
-    return equal(left, right, draw=terms)
+    return equal(left, right, draw=plot_terms)
 
 
 # Pictures
 
 
-def counts(lengths: Sequence[int], left: Sequence[float], right: Sequence[int]) -> Callable:
+def plot_solutions(lengths: Sequence[int], left: Sequence[float], right: Sequence[int]) -> Callable:
     """Solutions of ever longer formulas, counted twice."""
 
     def draw(axes: Any) -> None:
@@ -167,7 +167,7 @@ def counts(lengths: Sequence[int], left: Sequence[float], right: Sequence[int]) 
     return draw
 
 
-def seconds(f: Callable) -> float:
+def time_call(f: Callable) -> float:
     """The shortest of three runs."""
     taken = []
     for _ in range(3):
@@ -177,15 +177,15 @@ def seconds(f: Callable) -> float:
     return min(taken)
 
 
-def times(nets: Sequence[BeliefNet], drawn: Sequence[np.ndarray], y: np.ndarray) -> Callable:
+def plot_times(nets: Sequence[BeliefNet], drawn: Sequence[np.ndarray], y: np.ndarray) -> Callable:
     """Time of a gradient against the bits of z: of the evidence, and of the joint at one draw."""
 
-    def of(log_q: Callable, net: BeliefNet) -> float:
-        return 1e3 * seconds(lambda: mg.grad(lambda net: mg.sum(log_q(net)))(net))
+    def time_gradient(log_q: Callable, net: BeliefNet) -> float:
+        return 1e3 * time_call(lambda: mg.grad(lambda net: mg.sum(log_q(net)))(net))
 
     def draw(axes: Any) -> None:
-        exact = [of(lambda net: net.log_evidence(y), net) for net in nets]
-        one = [of(lambda net, z=z: net.log_joint(y, z), net) for net, z in zip(nets, drawn)]
+        exact = [time_gradient(lambda net: net.log_evidence(y), net) for net in nets]
+        one = [time_gradient(lambda net, z=z: net.log_joint(y, z), net) for net, z in zip(nets, drawn)]
         axes.plot(BITS, exact, "o-", color=VERMILION, label="∇ ln Q(y): 2^d terms")
         axes.plot(BITS, one, "s-", color=BLUE, label="∇ ln Q(z, y) at one draw: 1 term")
         axes.plot(BITS[6:], [exact[-1] * 2.0 ** (d - BITS[-1]) for d in BITS[6:]], color=GREY, ls="--", lw=1)
@@ -198,7 +198,7 @@ def times(nets: Sequence[BeliefNet], drawn: Sequence[np.ndarray], y: np.ndarray)
     return draw
 
 
-def posterior_of(axes: Any, net: BeliefNet, y: np.ndarray, drawn: np.ndarray) -> None:
+def plot_posterior(axes: Any, net: BeliefNet, y: np.ndarray, drawn: np.ndarray) -> None:
     """Q(z|y) over all z, and the one draw that the ELBO looks at."""
     share = np.exp(posterior(net.log_joint(y))[0])
     axes.vlines(np.arange(len(share)), 0, share, color=BLUE, lw=max(1.5, 60 / len(share)))
@@ -207,7 +207,7 @@ def posterior_of(axes: Any, net: BeliefNet, y: np.ndarray, drawn: np.ndarray) ->
     axes.set_title(f"{len(net.prior)} bits: the evidence sums {len(share):,} terms, a draw (▲) is 1 term", fontsize=9)
 
 
-def settling(each: np.ndarray, exact: float, evidence: float) -> Callable:
+def plot_running_mean(each: np.ndarray, exact: float, evidence: float) -> Callable:
     """The mean of the first n draws, with four standard errors around the exact ELBO."""
 
     def draw(axes: Any) -> None:
@@ -223,7 +223,7 @@ def settling(each: np.ndarray, exact: float, evidence: float) -> Callable:
     return draw
 
 
-def terms(axes: Any) -> None:
+def plot_terms(axes: Any) -> None:
     """Terms of the evidence of a chain, by both ways."""
     bits = np.arange(1, 31)
     axes.plot(bits, 2.0**bits, "o-", ms=3, color=VERMILION, label="sum over z: 2^d")

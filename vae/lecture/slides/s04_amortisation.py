@@ -23,7 +23,7 @@ import minigrad as mg
 from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.bound import elbo
-from vae.lecture.models.exact import PPCA, log_normal, some_ppca
+from vae.lecture.models.exact import PPCA, log_normal, random_ppca
 from vae.lecture.models.trained import show_rows, test_images, train
 from vae.objectives import kl_to_prior
 from vae.optimisers import adam
@@ -67,19 +67,19 @@ def climb(model: PPCA, y: np.ndarray, steps: int) -> list[tuple[np.ndarray, np.n
     "max_{μ, s} ELBO(y; μ, s) = ELBO(y; M^{−1}W^{T}(y − m), s_i^2 = σ^2/M_{ii}),    M = W^{T}W + σ^2 I",
 )
 def an_encoder_gives_what_search_finds(setting: Setting) -> Sides:
-    model = some_ppca(setting, latent=2, size=8, sigma=1.0)
+    model = random_ppca(setting, latent=2, size=8, sigma=1.0)
     y = model.mean + 4 * setting.normal("images", 12, 8)
     encoder = model.best_encoder()
     encoded = (y - model.mean) @ encoder.weights.T, np.tile(encoder.log_std, (12, 1))
     path = climb(model, y, steps=1500)
     left, right = exact_bound(model, y, *path[-1]), exact_bound(model, y, *encoded)
-    return equal(left, right, draw=lambda axes: ways(axes, path, encoded))
+    return equal(left, right, draw=lambda axes: plot_paths(axes, path, encoded))
 
 
 # Images
 
 
-class Hunt(NamedTuple):
+class Search(NamedTuple):
     """A search for μ and ln s of some images, beside the encoder's, and what each took."""
 
     y: np.ndarray  # (N, H, W, C)
@@ -97,7 +97,7 @@ def bounds(model: Autoencoder, y: np.ndarray, place: tuple[Any, Any], noise: np.
     return log_prob - mg.sum(kl_to_prior(mean, log_std), axis=1)
 
 
-def hunt(setting: Setting, name: str) -> tuple[Autoencoder, Hunt]:
+def run_search(setting: Setting, name: str) -> tuple[Autoencoder, Search]:
     """A trained autoencoder, and a search for each of some test images, from `name`: "prior" or "encoder"."""
     model = train(setting, EPOCHS, latent=LATENT, hidden=HIDDEN)
     y, began = test_images(setting, IMAGES), time.perf_counter()
@@ -112,13 +112,13 @@ def hunt(setting: Setting, name: str) -> tuple[Autoencoder, Hunt]:
         place, state = optimiser.update(place, gradient, state)
         path.append(place)
     path[-1] = np.mean(path[STEPS // 2 :], axis=0)  # steps of Adam stay noisy, their mean does not
-    return model, Hunt(y, encoded, path, (took, time.perf_counter() - began))
+    return model, Search(y, encoded, path, (took, time.perf_counter() - began))
 
 
-def judge(setting: Setting, model: Autoencoder, hunt: Hunt, *places: Any) -> list[np.ndarray]:
+def evaluate_bounds(setting: Setting, model: Autoencoder, found: Search, *places: Any) -> list[np.ndarray]:
     """The ELBO of each image at each place, (S, N), all on the same noise, which no search has seen."""
-    noise = setting.normal("judge", FRESH, len(hunt.y), LATENT)
-    return [bounds(model, hunt.y, place, noise) for place in places]
+    noise = setting.normal("judge", FRESH, len(found.y), LATENT)
+    return [bounds(model, found.y, place, noise) for place in places]
 
 
 @claim(
@@ -128,11 +128,11 @@ def judge(setting: Setting, model: Autoencoder, hunt: Hunt, *places: Any) -> lis
     images=True,
 )
 def search_closes_the_amortisation_gap(setting: Setting) -> Sides:
-    model, found = hunt(setting, "encoder")
-    encoder, search = judge(setting, model, found, found.encoded, found.path[-1])
+    model, found = run_search(setting, "encoder")
+    encoder, search = evaluate_bounds(setting, model, found, found.encoded, found.path[-1])
     gap = search - encoder
     error = gap.mean(1).std(ddof=1) / np.sqrt(FRESH)
-    return at_most(encoder.mean() + 4 * error, search.mean(), draw=lambda axes: gaps(axes, gap))
+    return at_most(encoder.mean() + 4 * error, search.mean(), draw=lambda axes: plot_gaps(axes, gap))
 
 
 @claim(
@@ -142,11 +142,11 @@ def search_closes_the_amortisation_gap(setting: Setting) -> Sides:
     images=True,
 )
 def generation_replaces_search(setting: Setting) -> Sides:
-    model, found = hunt(setting, "prior")
-    encoder, search = judge(setting, model, found, found.encoded, found.path[HEAD_START])
-    draw = racing(setting, model, found)
+    model, found = run_search(setting, "prior")
+    encoder, search = evaluate_bounds(setting, model, found, found.encoded, found.path[HEAD_START])
+    draw = plot_race(setting, model, found)
     slider = Slider(
-        "steps of search", (0, 5, 10, 20, 50, 100, 200), lambda axes, n: side_by_side(axes, model, found, n)
+        "steps of search", (0, 5, 10, 20, 50, 100, 200), lambda axes, n: plot_side_by_side(axes, model, found, n)
     )
     return at_most(search.mean(), encoder.mean(), draw=draw, slider=slider)
 
@@ -154,7 +154,7 @@ def generation_replaces_search(setting: Setting) -> Sides:
 # Pictures
 
 
-def ways(axes: Any, path: list, encoded: tuple) -> None:
+def plot_paths(axes: Any, path: list, encoded: tuple) -> None:
     """Each search's μ in the plane, from 0 to where the encoder is already."""
     means = np.array([place[0] for place in path])  # (steps + 1, N, 2)
     for n in range(means.shape[1]):
@@ -164,7 +164,7 @@ def ways(axes: Any, path: list, encoded: tuple) -> None:
     axes.legend(fontsize=8, frameon=False)
 
 
-def gaps(axes: Any, draws: np.ndarray) -> None:
+def plot_gaps(axes: Any, draws: np.ndarray) -> None:
     """What search adds to the bound of each image, the mean of draws (S, N), with 4 standard errors."""
     gap, error = draws.mean(0), draws.std(0, ddof=1) / np.sqrt(len(draws))
     order = np.argsort(gap)
@@ -175,13 +175,13 @@ def gaps(axes: Any, draws: np.ndarray) -> None:
     axes.set(xlabel="test image, in order of its gap", ylabel="amortisation gap (nats)")
 
 
-def racing(setting: Setting, model: Autoencoder, found: Hunt) -> Callable[[Any], None]:
+def plot_race(setting: Setting, model: Autoencoder, found: Search) -> Callable[[Any], None]:
     """The mean bound as the search goes on, beside the encoder's."""
 
     def draw(axes: Any) -> None:
         steps = np.unique(np.rint(np.geomspace(1, STEPS, 14)).astype(int))
-        search = [-b.mean() for b in judge(setting, model, found, *(found.path[n] for n in steps))]
-        (encoder,) = judge(setting, model, found, found.encoded)
+        search = [-b.mean() for b in evaluate_bounds(setting, model, found, *(found.path[n] for n in steps))]
+        (encoder,) = evaluate_bounds(setting, model, found, found.encoded)
         encode, hunting = (1000 * s / len(found.y) for s in found.seconds)
         axes.plot(steps, search, "o-", color=BLUE, ms=4, label=f"search ({hunting:.0f} ms an image for {STEPS} steps)")
         axes.axhline(-encoder.mean(), color=VERMILION, lw=1.4, label=f"encoder ({encode:.2g} ms an image)")
@@ -191,7 +191,7 @@ def racing(setting: Setting, model: Autoencoder, found: Hunt) -> Callable[[Any],
     return draw
 
 
-def side_by_side(axes: Any, model: Autoencoder, found: Hunt, steps: float) -> None:
+def plot_side_by_side(axes: Any, model: Autoencoder, found: Search, steps: float) -> None:
     """Eight images, what search has found for them so far, and what the encoder gave."""
     rows = [found.y[:8], model.mean(found.path[int(steps)][0][:8]), model.mean(found.encoded[0][:8])]
     show_rows(axes, rows, ("y", f"{int(steps)} steps\nof search", "encoder"))

@@ -22,7 +22,7 @@ from vae.lecture.models.bound import elbo
 N, K = 64, 7  # images, values of z
 
 
-def tables(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+def random_tables(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     """ln P(z|y) and ln Q(z, y) of random distributions, (N, K): P sums to 1 over z, Q to Q(y)."""
     log_p = mg.log_softmax(2 * setting.normal("encoder", N, K))
     return log_p, 2 * setting.normal("model", N, K) - 5
@@ -43,7 +43,7 @@ def divergence(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
     return mg.sum(mg.exp(log_p) * (log_p - log_q), axis=1)
 
 
-def parts(upper: np.ndarray, lower: np.ndarray, names: tuple[str, str, str]) -> Callable[[Any], None]:
+def plot_parts(upper: np.ndarray, lower: np.ndarray, names: tuple[str, str, str]) -> Callable[[Any], None]:
     """A picture: two numbers of each image and what lies between them, images in order of the upper one."""
 
     def draw(axes: Any) -> None:
@@ -64,7 +64,7 @@ def parts(upper: np.ndarray, lower: np.ndarray, names: tuple[str, str, str]) -> 
     "∂/∂l_z [E_P ln Q(z, y) + H(P)] = P(z|y)·(KL(P, Q(z|y)) − ln P(z|y)/Q(z|y)),    0 where P = Q(z|y)",
 )
 def pulled_towards_the_posterior(setting: Setting) -> Sides:
-    log_p, log_joint = tables(setting)
+    log_p, log_joint = random_tables(setting)
     log_posterior = mg.log_softmax(log_joint)
     ratio = log_p - log_posterior
     pull = mg.exp(log_p) * (divergence(log_p, log_posterior)[:, None] - ratio)
@@ -79,25 +79,25 @@ def pulled_towards_the_posterior(setting: Setting) -> Sides:
     "E_P ln Q(z, y) + H(P) = ln Q(y) − KL(P, Q(z|y))",
 )
 def two_expressions(setting: Setting) -> Sides:
-    log_p, log_joint = tables(setting)
+    log_p, log_joint = random_tables(setting)
     evidence = mg.logsumexp(log_joint, axis=1)
     posterior = log_joint - evidence[:, None]
     first = mg.sum(mg.exp(log_p) * log_joint, axis=1) + entropy(log_p)
     second = evidence - divergence(log_p, posterior)
-    return equal(first, second, draw=parts(evidence, first, ("ln Q(y)", "both expressions", "KL(P, Q(z|y))")))
+    return equal(first, second, draw=plot_parts(evidence, first, ("ln Q(y)", "both expressions", "KL(P, Q(z|y))")))
 
 
 @claim(7, "The ELBO is a lower bound on the evidence.", "E_P ln Q(z, y) + H(P) ≤ ln Q(y)")
 def lower_bound(setting: Setting) -> Sides:
-    log_p, log_joint = tables(setting)
+    log_p, log_joint = random_tables(setting)
     elbo = mg.sum(mg.exp(log_p) * log_joint, axis=1) + entropy(log_p)
     evidence = mg.logsumexp(log_joint, axis=1)
-    return at_most(elbo, evidence, draw=parts(evidence, elbo, ("ln Q(y)", "ELBO", "what the bound gives away")))
+    return at_most(elbo, evidence, draw=plot_parts(evidence, elbo, ("ln Q(y)", "ELBO", "what the bound gives away")))
 
 
 @claim(7, "The bound is tight where the encoder is the posterior.", "P = Q(z|y)  ⇒  E_P ln Q(z, y) + H(P) = ln Q(y)")
 def tight_at_the_posterior(setting: Setting) -> Sides:
-    _, log_joint = tables(setting)
+    _, log_joint = random_tables(setting)
     evidence = mg.logsumexp(log_joint, axis=1)
     posterior = log_joint - evidence[:, None]
     return equal(mg.sum(mg.exp(posterior) * log_joint, axis=1) + entropy(posterior), evidence)
@@ -109,17 +109,17 @@ def tight_at_the_posterior(setting: Setting) -> Sides:
     "E_P ln Q(z, y) = ln Q(y) − H(P, Q(z|y))",
 )
 def first_step(setting: Setting) -> Sides:
-    log_p, log_joint = tables(setting)
+    log_p, log_joint = random_tables(setting)
     evidence = mg.logsumexp(log_joint, axis=1)
     left = mg.sum(mg.exp(log_p) * log_joint, axis=1)
     right = evidence - cross_entropy(log_p, log_joint - evidence[:, None])
-    return equal(left, right, draw=parts(evidence, left, ("ln Q(y)", "E_P ln Q(z, y)", "H(P, Q(z|y))")))
+    return equal(left, right, draw=plot_parts(evidence, left, ("ln Q(y)", "E_P ln Q(z, y)", "H(P, Q(z|y))")))
 
 
 @claim(9, "Second step: cross-entropy less entropy is the divergence.", "H(P, Q) − H(P) = KL(P, Q)")
 def second_step(setting: Setting) -> Sides:
-    log_p, log_joint = tables(setting)
+    log_p, log_joint = random_tables(setting)
     posterior = log_joint - mg.logsumexp(log_joint, axis=1, keepdims=True)
     cross, own = cross_entropy(log_p, posterior), entropy(log_p)
-    draw = parts(cross, own, ("H(P, Q(z|y))", "H(P)", "KL(P, Q(z|y))"))
+    draw = plot_parts(cross, own, ("H(P, Q(z|y))", "H(P)", "KL(P, Q(z|y))"))
     return equal(cross - own, divergence(log_p, posterior), draw=draw)

@@ -24,7 +24,7 @@ import minigrad as mg
 from minigrad.core import tree
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.bound import elbo
-from vae.lecture.models.exact import Mixture, gradient, posterior, some_mixture
+from vae.lecture.models.exact import Mixture, gradient, posterior, random_mixture
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 PALETTE = [COLOURS[i] for i in (0, 5, 3, 1, 6, 4, 2, 7)]  # of components; neighbours far apart
@@ -60,7 +60,7 @@ def mean_elbo(mixture: Mixture, y: np.ndarray, log_p: np.ndarray) -> Any:
     return mg.mean(elbo(mixture.log_joint(y), log_p))
 
 
-class Half(NamedTuple):
+class HalfRound(NamedTuple):
     """Where the alternation stands after half a round: the mixture, ln P, and the ELBO."""
 
     mixture: Mixture
@@ -70,26 +70,26 @@ class Half(NamedTuple):
 
 def alternate(
     mixture: Mixture, y: np.ndarray, rounds: int, learn: Sequence[str] = EVERYTHING, best_p: Callable = e_step
-) -> list[Half]:
+) -> list[HalfRound]:
     """E and M steps in turn: one entry after each, 2·rounds of them. `best_p` is what the E step may choose from."""
     halves = []
     for _ in range(rounds):
         log_p = best_p(mixture, y)
-        halves.append(Half(mixture, log_p, float(mean_elbo(mixture, y, log_p))))
+        halves.append(HalfRound(mixture, log_p, float(mean_elbo(mixture, y, log_p))))
         mixture = m_step(mixture, y, log_p, learn)
-        halves.append(Half(mixture, log_p, float(mean_elbo(mixture, y, log_p))))
+        halves.append(HalfRound(mixture, log_p, float(mean_elbo(mixture, y, log_p))))
     return halves
 
 
 def clusters(setting: Setting, count: int = 200) -> np.ndarray:
     """Images of two pixels, (count, 2), from three clusters."""
-    truth = some_mixture(setting, components=3, size=2)
+    truth = random_mixture(setting, components=3, size=2)
     which = np.argmax(setting.uniform("shuffle", count, 3), axis=1)
     noise = np.exp(truth.log_sigmas)[which, None] * setting.normal("noise", count, 2)
     return truth.means[which] + noise
 
 
-def start(y: np.ndarray, components: int) -> Mixture:
+def initial_mixture(y: np.ndarray, components: int) -> Mixture:
     """Where EM starts: means at the first images, equal weights, every σ that of all images."""
     widths = np.full(components, np.log(y.std()))
     return Mixture(np.zeros(components), y[:components], widths)
@@ -98,9 +98,9 @@ def start(y: np.ndarray, components: int) -> Mixture:
 @claim(10, "The E step closes the gap: after it the ELBO is the evidence.", "P = Q_Φ(z|y)  ⇒  ELBO = ln Q_Φ(y)")
 def e_step_closes_the_gap(setting: Setting) -> Sides:
     y = clusters(setting)
-    mixture, stale, _ = alternate(start(y, 3), y, rounds=1)[-1]
+    mixture, stale, _ = alternate(initial_mixture(y, 3), y, rounds=1)[-1]
     before, after = (elbo(mixture.log_joint(y), log_p) for log_p in (stale, e_step(mixture, y)))
-    return equal(after, mixture.log_evidence(y), draw=gaps(before, after, mixture.log_evidence(y)))
+    return equal(after, mixture.log_evidence(y), draw=plot_gaps(before, after, mixture.log_evidence(y)))
 
 
 @claim(
@@ -110,10 +110,10 @@ def e_step_closes_the_gap(setting: Setting) -> Sides:
 )
 def gradient_vanishes_after_the_m_step(setting: Setting) -> Sides:
     y = clusters(setting)
-    before = start(y, 3)
+    before = initial_mixture(y, 3)
     log_p = e_step(before, y)
     at = [gradient(lambda m: mean_elbo(m, y, log_p), m) for m in (before, m_step(before, y, log_p))]
-    return equal(at[1], np.zeros(at[1].size), draw=gradients(*at))
+    return equal(at[1], np.zeros(at[1].size), draw=plot_gradients(*at))
 
 
 @claim(
@@ -123,14 +123,14 @@ def gradient_vanishes_after_the_m_step(setting: Setting) -> Sides:
 )
 def m_step_is_the_best(setting: Setting) -> Sides:
     y = clusters(setting)
-    log_p = e_step(start(y, 3), y)
-    best = m_step(start(y, 3), y, log_p)
-    steps, lines = np.linspace(-1, 1, 41), [direction(setting, best, name) for name in "abcdef"]
+    log_p = e_step(initial_mixture(y, 3), y)
+    best = m_step(initial_mixture(y, 3), y, log_p)
+    steps, lines = np.linspace(-1, 1, 41), [random_direction(setting, best, name) for name in "abcdef"]
     left = [[mean_elbo(tree.map(lambda x, v, t=t: x + t * v, best, v), y, log_p) for t in steps] for v in lines]
-    return at_most(left, mean_elbo(best, y, log_p), draw=hills(steps, left))
+    return at_most(left, mean_elbo(best, y, log_p), draw=plot_lines(steps, left))
 
 
-def direction(setting: Setting, mixture: Mixture, name: str) -> Mixture:
+def random_direction(setting: Setting, mixture: Mixture, name: str) -> Mixture:
     """A random change of all parameters, about one in length."""
     return tree.map(lambda x: setting.normal(f"{name} {x.shape}", *x.shape) / 4, mixture)
 
@@ -138,16 +138,16 @@ def direction(setting: Setting, mixture: Mixture, name: str) -> Mixture:
 @claim(10, "EM never lowers the ELBO, in either half of a round.", "ELBO_t ≤ ELBO_{t+½} ≤ ELBO_{t+1}")
 def em_never_descends(setting: Setting) -> Sides:
     y = clusters(setting)
-    halves = alternate(start(y, 3), y, rounds=30)
+    halves = alternate(initial_mixture(y, 3), y, rounds=30)
     values = np.array([half.elbo for half in halves])
-    slider = Slider("round", (1, 2, 3, 5, 8, 15, 30), lambda axes, t: responsibilities(axes, halves[2 * t - 2], y))
-    return at_most(values[:-1], values[1:], draw=staircase(halves, y), slider=slider)
+    slider = Slider("round", (1, 2, 3, 5, 8, 15, 30), lambda axes, t: plot_responsibilities(axes, halves[2 * t - 2], y))
+    return at_most(values[:-1], values[1:], draw=plot_staircase(halves, y), slider=slider)
 
 
 # Pictures
 
 
-def gaps(before: np.ndarray, after: np.ndarray, evidence: np.ndarray) -> Callable:
+def plot_gaps(before: np.ndarray, after: np.ndarray, evidence: np.ndarray) -> Callable:
     """ELBO of each image, images in the order of their evidence."""
 
     def draw(axes: Any) -> None:
@@ -163,7 +163,7 @@ def gaps(before: np.ndarray, after: np.ndarray, evidence: np.ndarray) -> Callabl
     return draw
 
 
-def gradients(before: np.ndarray, after: np.ndarray) -> Callable:
+def plot_gradients(before: np.ndarray, after: np.ndarray) -> Callable:
     """Every derivative of the ELBO before and after the M step."""
 
     def draw(axes: Any) -> None:
@@ -178,7 +178,7 @@ def gradients(before: np.ndarray, after: np.ndarray) -> Callable:
     return draw
 
 
-def hills(steps: np.ndarray, values: Sequence) -> Callable:
+def plot_lines(steps: np.ndarray, values: Sequence) -> Callable:
     """The ELBO along lines through the M step's answer."""
 
     def draw(axes: Any) -> None:
@@ -190,7 +190,7 @@ def hills(steps: np.ndarray, values: Sequence) -> Callable:
     return draw
 
 
-def staircase(halves: Sequence[Half], y: np.ndarray) -> Callable:
+def plot_staircase(halves: Sequence[HalfRound], y: np.ndarray) -> Callable:
     """The ELBO after each half round, under the evidence that the E step lifts it to."""
 
     def draw(axes: Any) -> None:
@@ -207,23 +207,23 @@ def staircase(halves: Sequence[Half], y: np.ndarray) -> Callable:
     return draw
 
 
-def responsibilities(axes: Any, half: Half, y: np.ndarray) -> None:
+def plot_responsibilities(axes: Any, half: HalfRound, y: np.ndarray) -> None:
     """Images of two pixels in the mixed colour of their P(z|y), and the components one σ wide."""
-    axes.scatter(*y.T, s=9, color=mixed(half.log_p), lw=0)
+    axes.scatter(*y.T, s=9, color=mix_colours(half.log_p), lw=0)
     widths = np.broadcast_to(np.exp(half.mixture.log_sigmas), len(half.mixture.means))
     for mean, width, colour in zip(half.mixture.means, widths, PALETTE):
         axes.add_patch(Circle(mean, width, fill=False, color=colour, lw=1.5))
         axes.plot(*mean, "+", color=colour, ms=9, mew=2)
-    plane(axes, y)
+    set_plane(axes, y)
     axes.set_title(f"ELBO {half.elbo:.4f} nats per image".replace("-", "−"), fontsize=9)
 
 
-def mixed(log_p: np.ndarray) -> np.ndarray:
+def mix_colours(log_p: np.ndarray) -> np.ndarray:
     """The colours of components, mixed in the proportions of P: (N, 3)."""
     return np.clip(np.exp(log_p) @ np.array([to_rgb(colour) for colour in PALETTE[: log_p.shape[1]]]), 0, 1)
 
 
-def plane(axes: Any, y: np.ndarray) -> None:
+def set_plane(axes: Any, y: np.ndarray) -> None:
     """Axes of two pixels, of one scale, that show every image."""
     low, high = y.min(0), y.max(0)
     height = 1.1 * max(high[1] - low[1], (high[0] - low[0]) / 1.8) / 2

@@ -41,7 +41,7 @@ def small_vae(setting: Setting) -> tuple[Autoencoder, np.ndarray, np.ndarray]:
     return autoencoder, setting.uniform("images", IMAGES, 4, 4, 1), setting.normal("noise", IMAGES, LATENT)
 
 
-def encoding(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+def random_encoding(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     """μ(y) and ln σ(y), (images, latents), as some encoder might give them."""
     return setting.normal("mean", IMAGES, LATENT), 0.5 * setting.normal("log_std", IMAGES, LATENT) - 0.5
 
@@ -52,26 +52,26 @@ def normal_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
     return noise, weight / math.sqrt(2 * math.pi)
 
 
-def per_draw(f: Callable, shape: tuple[int, ...], *at: Any) -> np.ndarray:
+def gradient_per_draw(f: Callable, shape: tuple[int, ...], *at: Any) -> np.ndarray:
     """The gradient of f draw by draw: each draw has copies of the arguments of its own, so that the sum comes apart."""
     copies = [np.broadcast_to(x, shape).copy() for x in at]
     return mg.stack(mg.grad(lambda *own: mg.sum(f(*own)), argnums=tuple(range(len(at))))(*copies))
 
 
-def reparameterised(f: Callable, mean: Any, std: Any, noise: np.ndarray) -> np.ndarray:
+def reparameterised_gradient(f: Callable, mean: Any, std: Any, noise: np.ndarray) -> np.ndarray:
     """∂f(μ + σε) by μ and by σ, (2, draws…)."""
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std), noise.shape)
-    return per_draw(lambda m, s: f(m + s * noise), shape, mean, std)
+    return gradient_per_draw(lambda m, s: f(m + s * noise), shape, mean, std)
 
 
-def score(f: Callable, mean: Any, std: Any, noise: np.ndarray, baseline: Any = 0.0) -> np.ndarray:
+def score_gradient(f: Callable, mean: Any, std: Any, noise: np.ndarray, baseline: Any = 0.0) -> np.ndarray:
     """(f(z) − c)·∂ ln P(z) by μ and by σ, (2, draws…), for z = μ + σε held still and a constant c, the baseline."""
     z = mean + std * noise
     reward = f(z) - baseline
-    return per_draw(lambda m, s: reward * log_normal(z, m, mg.log(s)), z.shape, mean, std)
+    return gradient_per_draw(lambda m, s: reward * log_normal(z, m, mg.log(s)), z.shape, mean, std)
 
 
-def squared(z: Any) -> Any:
+def squared_norm(z: Any) -> Any:
     """‖z‖² over the last axis, which stays."""
     return mg.sum(z * z, axis=-1, keepdims=True)
 
@@ -84,23 +84,23 @@ def squared(z: Any) -> Any:
 def gradient_of_the_mean(setting: Setting) -> Sides:
     noise, weight = normal_nodes(40)
     mean, std = 3 * setting.normal("mean", 9, 1), 0.3 + setting.uniform("std", 9, 1)
-    left = reparameterised(mg.sin, mean, std, noise) @ weight
+    left = reparameterised_gradient(mg.sin, mean, std, noise) @ weight
     right = np.exp(-(std**2) / 2) * np.stack([np.cos(mean), -std * np.sin(mean)])
-    moved = Slider("σ", (0.1, 0.25, 0.5, 0.75, 1.0, 1.5), _curves_of_frozen_noise)
-    return equal(left, right[..., 0], draw=lambda axes: _curves_of_frozen_noise(axes, 0.75), slider=moved)
+    slider = Slider("σ", (0.1, 0.25, 0.5, 0.75, 1.0, 1.5), _plot_frozen_noise)
+    return equal(left, right[..., 0], draw=lambda axes: _plot_frozen_noise(axes, 0.75), slider=slider)
 
 
 @claim(12, "Noise, moved and scaled, is a draw of the encoder.", "ln P(z(y, ε)|y) = ln N(ε; 0, I) − ln |∂z/∂ε|")
 def density_of_the_sample(setting: Setting) -> Sides:
-    mean, log_std = encoding(setting)
+    mean, log_std = random_encoding(setting)
     noise = setting.normal("noise", IMAGES, LATENT)
     jacobians = [mg.jacobian(partial(mg.gaussian_sample, m, s))(e) for m, s, e in zip(mean, log_std, noise)]
     volume = mg.slogdet(np.stack(jacobians))[1]
     z = mg.gaussian_sample(mean, log_std, noise)
     left = mg.sum(log_normal(z, mean, log_std), axis=1)
-    draw = partial(_one_draw, mean[0, 0], math.exp(log_std[0, 0]))
-    moved = Slider("ε", (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2), draw)
-    return equal(left, mg.sum(log_normal(noise), axis=1) - volume, draw=lambda axes: draw(axes, 1.0), slider=moved)
+    draw = partial(_plot_one_draw, mean[0, 0], math.exp(log_std[0, 0]))
+    slider = Slider("ε", (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2), draw)
+    return equal(left, mg.sum(log_normal(noise), axis=1) - volume, draw=lambda axes: draw(axes, 1.0), slider=slider)
 
 
 @claim(
@@ -115,17 +115,19 @@ def every_parameter(setting: Setting) -> Sides:
     report = check(autoencoder, y, noise, form="sampled", coordinates=count)
     worst = max(report.coordinates, key=lambda c: c.relative)
     error = report.max_relative_error if len(report.coordinates) == count else math.inf
-    draw = partial(_along_a_parameter, setting)
+    draw = partial(_plot_along_parameter, setting)
     return Sides(worst.reverse, worst.difference, error, TOLERANCE, "of a tensor's largest", count, draw)
 
 
 @claim(13, "The entropy is the mean surprise of the encoder's own draws.", "E_ε −ln P(z(y, ε)|y) = Σ_i ½ ln 2πe σ_i²")
 def entropy_of_the_encoder(setting: Setting) -> Sides:
-    mean, log_std = encoding(setting)
+    mean, log_std = random_encoding(setting)
     z = mg.gaussian_sample(mean, log_std, setting.normal("noise", 2**18, IMAGES, LATENT))
     surprise = -mg.sum(log_normal(z, mean, log_std), axis=-1)
     entropy = mg.sum(0.5 * math.log(2 * math.pi * math.e) + log_std, axis=-1)
-    draw = partial(_running_mean, surprise, entropy, "−ln P(z|y) (nats)", [f"image {i + 1}" for i in range(IMAGES)])
+    draw = partial(
+        _plot_running_mean, surprise, entropy, "−ln P(z|y) (nats)", [f"image {i + 1}" for i in range(IMAGES)]
+    )
     return mean_of_draws(surprise, entropy, draw=draw)
 
 
@@ -135,12 +137,16 @@ def entropy_of_the_encoder(setting: Setting) -> Sides:
     "−∂ ln P(z(y, ε)|y) / ∂μ = 0,   −∂ ln P(z(y, ε)|y) / ∂ ln σ = 1,   for each ε",
 )
 def entropy_gradient(setting: Setting) -> Sides:
-    mean, log_std = (x[0, 0] for x in encoding(setting))
+    mean, log_std = (x[0, 0] for x in random_encoding(setting))
     noise = setting.normal("noise", 1000)
-    left = per_draw(lambda m, s: -log_normal(mg.gaussian_sample(m, s, noise), m, s), noise.shape, mean, log_std)
+    left = gradient_per_draw(
+        lambda m, s: -log_normal(mg.gaussian_sample(m, s, noise), m, s), noise.shape, mean, log_std
+    )
     right = np.stack([np.zeros(1000), np.ones(1000)])
-    held = per_draw(lambda m, s: -log_normal(mean + math.exp(log_std) * noise, m, s), noise.shape, mean, log_std)
-    return equal(left, right, draw=partial(_by_noise, noise, left, held))
+    held = gradient_per_draw(
+        lambda m, s: -log_normal(mean + math.exp(log_std) * noise, m, s), noise.shape, mean, log_std
+    )
+    return equal(left, right, draw=partial(_plot_by_noise, noise, left, held))
 
 
 @claim(
@@ -150,9 +156,9 @@ def entropy_gradient(setting: Setting) -> Sides:
 )
 def reparameterised_mean(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
-    draws = reparameterised(squared, mean, std, setting.normal("noise", 2**18, 1))[..., 0].T
+    draws = reparameterised_gradient(squared_norm, mean, std, setting.normal("noise", 2**18, 1))[..., 0].T
     truth = np.array([2 * mean, 2 * std])
-    return mean_of_draws(draws, truth, draw=partial(_running_mean, draws, truth, "mean of ∂z²", ["by μ", "by σ"]))
+    return mean_of_draws(draws, truth, draw=partial(_plot_running_mean, draws, truth, "mean of ∂z²", ["by μ", "by σ"]))
 
 
 @claim(
@@ -162,15 +168,17 @@ def reparameterised_mean(setting: Setting) -> Sides:
 )
 def score_mean(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
-    draws = score(squared, mean, std, setting.normal("noise", 2**19, 1))[..., 0].T
+    draws = score_gradient(squared_norm, mean, std, setting.normal("noise", 2**19, 1))[..., 0].T
     truth = np.array([2 * mean, 2 * std])
-    return mean_of_draws(draws, truth, draw=partial(_running_mean, draws, truth, "mean of z² ∂ ln P", ["by μ", "by σ"]))
+    return mean_of_draws(
+        draws, truth, draw=partial(_plot_running_mean, draws, truth, "mean of z² ∂ ln P", ["by μ", "by σ"])
+    )
 
 
 # Pictures
 
 
-def _one_draw(mean: float, std: float, axes: Any, noise: float) -> None:
+def _plot_one_draw(mean: float, std: float, axes: Any, noise: float) -> None:
     """The same probability lies left of ε under N(0, 1) and left of z = μ + σε under P."""
     reach = max(4.0, abs(mean) + 4 * std)
     x = np.linspace(-reach, reach, 801)
@@ -187,7 +195,7 @@ def _one_draw(mean: float, std: float, axes: Any, noise: float) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _curves_of_frozen_noise(axes: Any, std: float) -> None:
+def _plot_frozen_noise(axes: Any, std: float) -> None:
     """sin(μ + σε) against μ for some frozen ε, and its mean with the tangent that reverse mode gives."""
     mean, (noise, weight) = np.linspace(-math.pi, math.pi, 201), normal_nodes(40)
     for e in (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2):
@@ -196,7 +204,7 @@ def _curves_of_frozen_noise(axes: Any, std: float) -> None:
     axes.plot(mean, average, color=BLUE, lw=2.2, label="mean over ε")
     axes.plot(mean[::10], np.exp(-(std**2) / 2) * np.sin(mean[::10]), "o", color=INK, ms=3, label="e$^{−σ²/2}$ sin μ")
     at = np.array([-2.0, 0.7])
-    slope = reparameterised(mg.sin, at[:, None], std, noise)[0] @ weight
+    slope = reparameterised_gradient(mg.sin, at[:, None], std, noise)[0] @ weight
     for m, g in zip(at, slope, strict=True):
         near = np.array([m - 0.6, m + 0.6])
         value = math.exp(-(std**2) / 2) * math.sin(m)
@@ -206,7 +214,7 @@ def _curves_of_frozen_noise(axes: Any, std: float) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
-def _along_a_parameter(setting: Setting, axes: Any) -> None:
+def _plot_along_parameter(setting: Setting, axes: Any) -> None:
     """The ELBO while one parameter moves: with one ε kept, and with a fresh ε each time."""
     autoencoder, y, noise = small_vae(setting)
     parameters = autoencoder.parameters
@@ -228,7 +236,7 @@ def _along_a_parameter(setting: Setting, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _by_noise(noise: np.ndarray, through: np.ndarray, held: np.ndarray, axes: Any) -> None:
+def _plot_by_noise(noise: np.ndarray, through: np.ndarray, held: np.ndarray, axes: Any) -> None:
     """The entropy's gradient in each draw, through the sample and with the sample held still."""
     held_still, names = (VERMILION, "#e69f00"), ("μ", "ln σ")
     for g, colour, name in zip(held, held_still, names):
@@ -239,7 +247,7 @@ def _by_noise(noise: np.ndarray, through: np.ndarray, held: np.ndarray, axes: An
     axes.legend(frameon=False, fontsize=8)
 
 
-def _running_mean(draws: np.ndarray, truth: np.ndarray, name: str, labels: list[str], axes: Any) -> None:
+def _plot_running_mean(draws: np.ndarray, truth: np.ndarray, name: str, labels: list[str], axes: Any) -> None:
     """The mean of the first n draws with 4 standard errors, closing in on the truth."""
     counts = np.unique(np.geomspace(50, len(draws), 120).astype(int))
     for i, colour in zip(range(draws.shape[1]), (BLUE, VERMILION, "#009e73")):

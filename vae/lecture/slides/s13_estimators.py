@@ -24,7 +24,12 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, at_most, claim, equal, mean_of_draws, within_errors
-from vae.lecture.slides.s11_reparameterisation import normal_nodes, reparameterised, score, squared
+from vae.lecture.slides.s11_reparameterisation import (
+    normal_nodes,
+    reparameterised_gradient,
+    score_gradient,
+    squared_norm,
+)
 from vae.pictures import BLUE, GREY, VERMILION
 
 DRAWS = 2**17
@@ -32,10 +37,10 @@ STD = np.array([[0.5], [0.7], [1.0], [1.4], [2.0]])  # σ, each with draws of it
 DIMENSIONS = (1, 2, 4, 8, 16)
 
 GRADIENTS = {  # (2, draws…): by μ and by σ
-    "reparameterised": partial(reparameterised, squared),
-    "score function": partial(score, squared),
-    "baseline E f": lambda mean, std, noise: score(squared, mean, std, noise, mean**2 + std**2),
-    "best constant": lambda mean, std, noise: score(squared, mean, std, noise, mean**2 + 3 * std**2),
+    "reparameterised": partial(reparameterised_gradient, squared_norm),
+    "score function": partial(score_gradient, squared_norm),
+    "baseline E f": lambda mean, std, noise: score_gradient(squared_norm, mean, std, noise, mean**2 + std**2),
+    "best constant": lambda mean, std, noise: score_gradient(squared_norm, mean, std, noise, mean**2 + 3 * std**2),
 }
 VARIANCES = {  # of both, for a = μ² and b = σ²
     "reparameterised": lambda a, b: (4 * b, 4 * a + 8 * b),
@@ -54,7 +59,7 @@ def moments(gradients: Callable) -> tuple[Any, Any]:
     return mg.sum(weight * centred**2, axis=1), mg.sum(weight * centred**4, axis=1)
 
 
-def place(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_noise(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     """μ, and noise for each σ, (draws, 5, 1)."""
     return 0.5 + setting.uniform("mean"), setting.normal("noise", DRAWS, len(STD), 1)
 
@@ -67,26 +72,26 @@ def standard_errors(name: str, mean: Any) -> np.ndarray:
 
 @claim(13, "The reparameterised gradient's variance.", "Var ∂μ = 4σ²", "Var ∂σ = 4μ² + 8σ²")
 def reparameterised_variance(setting: Setting) -> Sides:
-    mean, noise = place(setting)
+    mean, noise = mean_and_noise(setting)
     left = GRADIENTS["reparameterised"](mean, STD, noise).var(axis=1)
     right, errors = VARIANCES["reparameterised"](mean**2, STD**2), standard_errors("reparameterised", mean)
-    return within_errors(left, right, errors, draw=partial(_against_std, mean, "reparameterised", left, errors))
+    return within_errors(left, right, errors, draw=partial(_plot_against_std, mean, "reparameterised", left, errors))
 
 
 @claim(13, "The score function's variance.", "Var ∂μ = μ⁴/σ² + 14μ² + 15σ²", "Var ∂σ = 2μ⁴/σ² + 60μ² + 74σ²")
 def score_variance(setting: Setting) -> Sides:
-    mean, noise = place(setting)
+    mean, noise = mean_and_noise(setting)
     left = GRADIENTS["score function"](mean, STD, noise).var(axis=1)
     right, errors = VARIANCES["score function"](mean**2, STD**2), standard_errors("score function", mean)
-    return within_errors(left, right, errors, draw=partial(_against_std, mean, "score function", left, errors))
+    return within_errors(left, right, errors, draw=partial(_plot_against_std, mean, "score function", left, errors))
 
 
 @claim(13, "The mean as a baseline takes the pole away.", "c = E f:  Var ∂μ = 8μ² + 10σ²", "Var ∂σ = 40μ² + 56σ²")
 def baseline_variance(setting: Setting) -> Sides:
-    mean, noise = place(setting)
+    mean, noise = mean_and_noise(setting)
     left = GRADIENTS["baseline E f"](mean, STD, noise).var(axis=1)
     right, errors = VARIANCES["baseline E f"](mean**2, STD**2), standard_errors("baseline E f", mean)
-    return within_errors(left, right, errors, draw=partial(_against_std, mean, "baseline E f", left, errors))
+    return within_errors(left, right, errors, draw=partial(_plot_against_std, mean, "baseline E f", left, errors))
 
 
 @claim(
@@ -96,10 +101,10 @@ def baseline_variance(setting: Setting) -> Sides:
     "Var ∂σ = 40μ² + 32σ²",
 )
 def best_constant_variance(setting: Setting) -> Sides:
-    mean, noise = place(setting)
+    mean, noise = mean_and_noise(setting)
     left = GRADIENTS["best constant"](mean, STD, noise).var(axis=1)
     right, errors = VARIANCES["best constant"](mean**2, STD**2), standard_errors("best constant", mean)
-    return within_errors(left, right, errors, draw=partial(_against_std, mean, "best constant", left, errors))
+    return within_errors(left, right, errors, draw=partial(_plot_against_std, mean, "best constant", left, errors))
 
 
 @claim(
@@ -109,10 +114,12 @@ def best_constant_variance(setting: Setting) -> Sides:
 )
 def no_constant_is_enough(setting: Setting) -> Sides:
     mean = 0.5 + setting.uniform("mean")
-    reparameterised_one = moments(partial(GRADIENTS["reparameterised"], mean, STD))[0]
+    reparameterised = moments(partial(GRADIENTS["reparameterised"], mean, STD))[0]
     constants = mean**2 + 3 * STD**2, mean**2 + 5 * STD**2
-    best = [moments(partial(score, squared, mean, STD, baseline=c))[0][i] for i, c in enumerate(constants)]
-    return at_most(reparameterised_one, np.stack(best))
+    best = [
+        moments(partial(score_gradient, squared_norm, mean, STD, baseline=c))[0][i] for i, c in enumerate(constants)
+    ]
+    return at_most(reparameterised, np.stack(best))
 
 
 @claim(13, "The best constant is where the variance's own gradient is 0.", "∂ Var(∂μ)/∂c = 0  at  c = μ² + 3σ²")
@@ -120,10 +127,10 @@ def best_constant(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
 
     def variance(constant: Any) -> Any:
-        return moments(lambda noise: score(squared, mean, std, noise, constant))[0][0, 0, 0]
+        return moments(lambda noise: score_gradient(squared_norm, mean, std, noise, constant))[0][0, 0, 0]
 
     slope = mg.grad(variance)(mean**2 + 3 * std**2)
-    return equal(slope, 0.0, draw=partial(_against_constant, mean, std, variance))
+    return equal(slope, 0.0, draw=partial(_plot_against_constant, mean, std, variance))
 
 
 @claim(
@@ -136,7 +143,7 @@ def whole_table(setting: Setting) -> Sides:
     mean = 0.5 + setting.uniform("mean")
     left = np.stack([moments(partial(gradients, mean, STD))[0] for gradients in GRADIENTS.values()])
     right = np.stack([closed(mean**2, STD**2) for closed in VARIANCES.values()])
-    return equal(left, right, draw=partial(_table, mean, left))
+    return equal(left, right, draw=partial(_plot_table, mean, left))
 
 
 @claim(
@@ -148,11 +155,14 @@ def dimensions(setting: Setting) -> Sides:
     squares = []  # of a gradient whose mean is 0, averaged over its D components
     for d in DIMENSIONS:
         noise = setting.normal(f"noise {d}", 2**15, d)
-        squares += [np.mean(way(squared, 0.0, 1.0, noise)[0] ** 2, axis=1) for way in (score, reparameterised)]
+        squares += [
+            np.mean(estimator(squared_norm, 0.0, 1.0, noise)[0] ** 2, axis=1)
+            for estimator in (score_gradient, reparameterised_gradient)
+        ]
     truth = np.concatenate([[(d + 2) * (d + 4), 4] for d in DIMENSIONS])
     draws = np.stack(squares, axis=1)
     error = draws.std(axis=0) / math.sqrt(len(draws))
-    return mean_of_draws(draws, truth, draw=partial(_against_dimension, DIMENSIONS, draws.mean(axis=0), error))
+    return mean_of_draws(draws, truth, draw=partial(_plot_against_dimension, DIMENSIONS, draws.mean(axis=0), error))
 
 
 @claim(
@@ -162,15 +172,19 @@ def dimensions(setting: Setting) -> Sides:
 )
 def dimensions_exactly(setting: Setting) -> Sides:
     low = range(1, 6)
-    left = [exact_in_dimension(way, d) for d in low for way in (score, reparameterised)]
+    left = [
+        second_moment_in_dimension(estimator, d)
+        for d in low
+        for estimator in (score_gradient, reparameterised_gradient)
+    ]
     right = [closed for d in low for closed in ((d + 2) * (d + 4), 4)]
-    return equal(left, right, draw=partial(_against_dimension, low, np.array(left), np.zeros(len(left))))
+    return equal(left, right, draw=partial(_plot_against_dimension, low, np.array(left), np.zeros(len(left))))
 
 
-def exact_in_dimension(way: Callable, d: int) -> float:
+def second_moment_in_dimension(estimator: Callable, d: int) -> float:
     """E (∂‖z‖²/∂μ₁)² at μ = 0 and σ = 1 by 4 nodes for each of D dimensions: exact to degree 7."""
     noise, weight = (np.stack(np.meshgrid(*[x] * d), axis=-1).reshape(-1, d) for x in normal_nodes(4))
-    return float(way(squared, 0.0, 1.0, noise)[0, :, 0] ** 2 @ np.prod(weight, axis=1))
+    return float(estimator(squared_norm, 0.0, 1.0, noise)[0, :, 0] ** 2 @ np.prod(weight, axis=1))
 
 
 # Pictures
@@ -178,7 +192,7 @@ def exact_in_dimension(way: Callable, d: int) -> float:
 COLOURS = {"reparameterised": BLUE, "score function": VERMILION, "baseline E f": "#e69f00", "best constant": "#009e73"}
 
 
-def _against_std(mean: float, name: str, variance: np.ndarray, errors: np.ndarray, axes: Any) -> None:
+def _plot_against_std(mean: float, name: str, variance: np.ndarray, errors: np.ndarray, axes: Any) -> None:
     """Sampled variances with 4 standard errors on the closed form; the other rows of the table behind."""
     std = np.geomspace(0.4, 2.5, 100)
     for other, closed in VARIANCES.items():
@@ -195,7 +209,7 @@ def _against_std(mean: float, name: str, variance: np.ndarray, errors: np.ndarra
     axes.legend(frameon=False, fontsize=8)
 
 
-def _against_constant(mean: float, std: float, variance: Callable, axes: Any) -> None:
+def _plot_against_constant(mean: float, std: float, variance: Callable, axes: Any) -> None:
     constants = np.linspace(-2 * std**2, mean**2 + 8 * std**2, 60)
     axes.plot(constants, [variance(c) for c in constants], color=BLUE)
     a, b = mean**2, std**2
@@ -207,7 +221,7 @@ def _against_constant(mean: float, std: float, variance: Callable, axes: Any) ->
     axes.set(xlabel=f"baseline c  (μ = {mean:.2f}, σ = {std:.2f})", ylabel="variance of ∂μ", ylim=(0, None))
 
 
-def _table(mean: float, variance: np.ndarray, axes: Any) -> None:
+def _plot_table(mean: float, variance: np.ndarray, axes: Any) -> None:
     """Bars for σ = 1, by quadrature; the numbers are the closed forms."""
     middle = 2
     for i, name in enumerate(GRADIENTS):
@@ -219,7 +233,7 @@ def _table(mean: float, variance: np.ndarray, axes: Any) -> None:
     axes.set(yscale="log", ylim=(1, 3 * variance[:, :, middle].max()), ylabel=f"variance (μ = {mean:.2f}, σ = 1)")
 
 
-def _against_dimension(dimensions: Sequence[int], variance: np.ndarray, error: np.ndarray, axes: Any) -> None:
+def _plot_against_dimension(dimensions: Sequence[int], variance: np.ndarray, error: np.ndarray, axes: Any) -> None:
     d = np.arange(1, dimensions[-1] + 1)
     for i, (name, closed) in enumerate((("score function", (d + 2) * (d + 4)), ("reparameterised", 4 + 0 * d))):
         axes.plot(d, closed, color=COLOURS[name], label=name)

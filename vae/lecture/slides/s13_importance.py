@@ -51,7 +51,7 @@ class Gaussians(NamedTuple):
         return joint - log_normal(z, self.mean, math.log(self.std))
 
 
-def gaussians(setting: Setting, ratio: float | None = None, off: float | None = None) -> Gaussians:
+def random_gaussians(setting: Setting, ratio: float | None = None, off: float | None = None) -> Gaussians:
     """A model, and an encoder with σ² = ratio·s² whose mean is `off` posterior deviations away."""
     y, tau = 2 * setting.normal("y"), 0.5 + setting.uniform("tau")
     ratio = 1.3 + 0.6 * float(setting.uniform("ratio")) if ratio is None else ratio
@@ -78,10 +78,10 @@ def expected_bound(model: Gaussians, k: int) -> float:
 
 @claim(13, "The bound from one draw is the ELBO.", "E L_1 = ln Q(y) − KL(P, Q(z|y))")
 def first_bound(setting: Setting) -> Sides:
-    model = gaussians(setting)
+    model = random_gaussians(setting)
     (m, s2), sigma2 = model.posterior, model.std**2
     divergence = 0.5 * ((sigma2 + (model.mean - m) ** 2) / s2 - 1 - math.log(sigma2 / s2))
-    return equal(expected_bound(model, 1), model.log_evidence - divergence, draw=partial(_gap, model))
+    return equal(expected_bound(model, 1), model.log_evidence - divergence, draw=partial(_plot_gap, model))
 
 
 @claim(
@@ -90,16 +90,16 @@ def first_bound(setting: Setting) -> Sides:
     "E L_k = ln Q(y) + ∫ (e^{−t} − (E e^{−tw/k})^k) dt/t",
 )
 def bounds_of_draws(setting: Setting) -> Sides:
-    model, counts = gaussians(setting), (1, 2, 4, 8, 16, 32)
+    model, counts = random_gaussians(setting), (1, 2, 4, 8, 16, 32)
     log_weight = model.log_weight(model.mean + model.std * setting.normal("noise", 2**19))
     bounds = [mg.logsumexp(log_weight.reshape(-1, k), axis=1) - math.log(k) for k in counts]
     means, errors = [b.mean() for b in bounds], [b.std() / math.sqrt(len(b)) for b in bounds]
     exact = [expected_bound(model, k) for k in counts]
-    draw = partial(_rise, model, counts, means, errors)
+    draw = partial(_plot_bounds, model, counts, means, errors)
     return within_errors(means, exact, errors, draw=draw)
 
 
-def one_bit(setting: Setting) -> tuple[float, float]:
+def random_probabilities(setting: Setting) -> tuple[float, float]:
     """P(z = 1|y), the encoder's, and Q(z = 1|y), the posterior's."""
     p = 0.3 + 0.2 * float(setting.uniform("encoder"))
     return p, p + 0.2 + 0.2 * float(setting.uniform("posterior"))
@@ -119,14 +119,14 @@ def expected_gap(p: float, q: float, k: int) -> float:
     "|ln Q(y) − E L_k − Var(w)/2k| ≤ |E (w−1)³|/3k² + max(1, 1/min w)·(3(k−1) Var(w)² + E (w−1)⁴)/4k³",
 )
 def half_the_variance(setting: Setting) -> Sides:
-    p, q = one_bit(setting)
+    p, q = random_probabilities(setting)
     chance, weight = np.array([1 - p, p]), np.array([(1 - q) / (1 - p), q / p])
     second, third, fourth = (chance @ (weight - 1) ** n for n in (2, 3, 4))
     k = 2 ** np.arange(10)
     gap = np.array([expected_gap(p, q, int(n)) for n in k])
     powers = max(1, 1 / weight.min()) * (3 * (k - 1) * second**2 + fourth) / (4 * k**3)
     allowed = abs(third) / (3 * k**2) + powers
-    return at_most(np.abs(gap - second / (2 * k)), allowed, draw=partial(_short, k, gap, second, allowed))
+    return at_most(np.abs(gap - second / (2 * k)), allowed, draw=partial(_plot_shortfall, k, gap, second, allowed))
 
 
 @claim(
@@ -135,17 +135,17 @@ def half_the_variance(setting: Setting) -> Sides:
     "E w² = σ²/(s √(2σ² − s²)) · exp((m − μ)²/(2σ² − s²)),   2σ² > s²",
 )
 def second_moment(setting: Setting) -> Sides:
-    models = [gaussians(setting, ratio) for ratio in (0.6, 0.75, 1.0, 1.5, 3.0)]
-    left = [truncated(model, 60 * model.std) for model in models]
+    models = [random_gaussians(setting, ratio) for ratio in (0.6, 0.75, 1.0, 1.5, 3.0)]
+    left = [truncated_second_moment(model, 60 * model.std) for model in models]
     right = []
     for model in models:
         (m, s2), sigma2 = model.posterior, model.std**2
         right.append(sigma2 / math.sqrt(s2 * (2 * sigma2 - s2)) * math.exp((m - model.mean) ** 2 / (2 * sigma2 - s2)))
-    moved = Slider("σ²/s²", RATIOS, partial(_integrand, setting))
-    return equal(left, right, draw=lambda axes: _integrand(setting, axes, 0.75), slider=moved)
+    slider = Slider("σ²/s²", RATIOS, partial(_plot_integrand, setting))
+    return equal(left, right, draw=lambda axes: _plot_integrand(setting, axes, 0.75), slider=slider)
 
 
-def truncated(model: Gaussians, reach: float) -> float:
+def truncated_second_moment(model: Gaussians, reach: float) -> float:
     """∫ w² P dz over |z − μ| < reach."""
     z, dz = grid(model.mean, reach, 2001)
     values = np.exp(2 * (model.log_weight(z) - model.log_evidence) + log_normal(z, model.mean, math.log(model.std)))
@@ -158,11 +158,11 @@ def truncated(model: Gaussians, reach: float) -> float:
     "2σ² ≤ s², μ = m:   ln 2R σ/(s² √2π) ≤ ln ∫_{|z−m|<R} w² P dz  for each R",
 )
 def infinite_variance(setting: Setting) -> Sides:
-    models = [gaussians(setting, ratio, off=0.0) for ratio in (0.5, 0.45, 0.4)]
+    models = [random_gaussians(setting, ratio, off=0.0) for ratio in (0.5, 0.45, 0.4)]
     reach = [1.0, 2.0, 4.0, 8.0, 16.0]
     below = [[2 * r * model.std**2 / (model.posterior[1] * math.sqrt(2 * math.pi)) for r in reach] for model in models]
-    grows = [[truncated(model, r * model.std) for r in reach] for model in models]
-    return at_most(np.log(below), np.log(grows), draw=partial(_growth, setting))
+    grows = [[truncated_second_moment(model, r * model.std) for r in reach] for model in models]
+    return at_most(np.log(below), np.log(grows), draw=partial(_plot_growth, setting))
 
 
 # Pictures
@@ -170,7 +170,7 @@ def infinite_variance(setting: Setting) -> Sides:
 RATIOS = (0.4, 0.5, 0.6, 0.75, 1.0, 1.5, 3.0)
 
 
-def _gap(model: Gaussians, axes: Any) -> None:
+def _plot_gap(model: Gaussians, axes: Any) -> None:
     """What the weights do to one draw: ln w under P, with its mean and the logarithm of the mean."""
     z, _ = grid(model.mean, 3.5 * model.std)
     log_w = model.log_weight(z)
@@ -185,7 +185,7 @@ def _gap(model: Gaussians, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _rise(model: Gaussians, counts: tuple, means: list, errors: list, axes: Any) -> None:
+def _plot_bounds(model: Gaussians, counts: tuple, means: list, errors: list, axes: Any) -> None:
     k = np.arange(1, 65)
     axes.plot(k, [expected_bound(model, int(n)) for n in k], color=BLUE, label="E L$_k$ by the integral")
     axes.errorbar(counts, means, 4 * np.array(errors), fmt="o", color=BLUE, capsize=3, label="draws, 4 standard errors")
@@ -196,7 +196,7 @@ def _rise(model: Gaussians, counts: tuple, means: list, errors: list, axes: Any)
     axes.legend(frameon=False, fontsize=8)
 
 
-def _short(k: np.ndarray, gap: np.ndarray, variance: float, allowed: np.ndarray, axes: Any) -> None:
+def _plot_shortfall(k: np.ndarray, gap: np.ndarray, variance: float, allowed: np.ndarray, axes: Any) -> None:
     axes.plot(k, variance / (2 * k), color=BLUE, label="Var(w)/2k")
     axes.plot(k, gap, "o", color=VERMILION, label="ln Q(y) − E L$_k$")
     axes.plot(k, np.abs(gap - variance / (2 * k)), "s", color=GREY, ms=4, label="their difference")
@@ -205,9 +205,9 @@ def _short(k: np.ndarray, gap: np.ndarray, variance: float, allowed: np.ndarray,
     axes.legend(frameon=False, fontsize=8)
 
 
-def _integrand(setting: Setting, axes: Any, ratio: float) -> None:
+def _plot_integrand(setting: Setting, axes: Any, ratio: float) -> None:
     """Posterior, encoder, and w²P, whose area is E w²."""
-    model = gaussians(setting, ratio, off=0.0)
+    model = random_gaussians(setting, ratio, off=0.0)
     m, s2 = model.posterior
     z, _ = grid(m, 6 * math.sqrt(s2))
     at, encoder = (z - m) / math.sqrt(s2), np.exp(log_normal(z, model.mean, math.log(model.std)))
@@ -224,11 +224,13 @@ def _integrand(setting: Setting, axes: Any, ratio: float) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _growth(setting: Setting, axes: Any) -> None:
+def _plot_growth(setting: Setting, axes: Any) -> None:
     reach = np.geomspace(0.5, 30, 40)
     for ratio, colour in zip((0.45, 0.5, 0.6, 1.0), (VERMILION, "#e69f00", "#009e73", BLUE)):
-        model = gaussians(setting, ratio, off=0.0)
+        model = random_gaussians(setting, ratio, off=0.0)
         s = math.sqrt(model.posterior[1])
-        axes.plot(reach, [truncated(model, r * s) for r in reach], color=colour, label=f"σ² = {ratio:g} s²")
+        axes.plot(
+            reach, [truncated_second_moment(model, r * s) for r in reach], color=colour, label=f"σ² = {ratio:g} s²"
+        )
     axes.set(xscale="log", yscale="log", ylim=(0.3, 1e3), xlabel="R, in units of s", ylabel="∫ w² P over |z − m| < R")
     axes.legend(frameon=False, fontsize=8)

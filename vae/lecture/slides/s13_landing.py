@@ -20,7 +20,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, variance_of_draws
-from vae.lecture.slides.s11_reparameterisation import per_draw
+from vae.lecture.slides.s11_reparameterisation import gradient_per_draw
 from vae.objectives import kl_to_prior, log_normal
 from vae.pictures import BLUE, GREY, INK, VERMILION
 
@@ -48,14 +48,14 @@ def elbo_gradients(form: str, setting: Setting) -> np.ndarray:
             m, log_s = mg.stop_gradient(m), mg.stop_gradient(log_s)
         return log_likelihood + log_normal(z) - log_normal(z, m, log_s)
 
-    return per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
+    return gradient_per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
 
 
 @claim(13, "At the posterior the ELBO with sampled entropy is still noisy.", "Var ∂μ [ln Q(z, y) − ln P(z|y)] = 1/s²")
 def sampled_entropy_variance(setting: Setting) -> Sides:
     _, variance = posterior(1.0)
     draws = elbo_gradients("sampled entropy", setting)[0]
-    return variance_of_draws(draws, 1 / variance, draw=partial(_against_posterior, "sampled entropy", draws))
+    return variance_of_draws(draws, 1 / variance, draw=partial(_plot_against_posterior, "sampled entropy", draws))
 
 
 @claim(13, "So it is with the analytic KL.", "Var ∂μ [ln Q(y|z) − KL(P, Q(z))] = (1 − s²)²/s²")
@@ -63,7 +63,7 @@ def analytic_kl_variance(setting: Setting) -> Sides:
     _, variance = posterior(1.0)
     draws = elbo_gradients("analytic KL", setting)[0]
     return variance_of_draws(
-        draws, (1 - variance) ** 2 / variance, draw=partial(_against_posterior, "analytic KL", draws)
+        draws, (1 - variance) ** 2 / variance, draw=partial(_plot_against_posterior, "analytic KL", draws)
     )
 
 
@@ -74,10 +74,10 @@ def analytic_kl_variance(setting: Setting) -> Sides:
 )
 def sticking_the_landing(setting: Setting) -> Sides:
     draws = elbo_gradients("sticking the landing", setting)
-    moved = Slider("τ²", TAU2, partial(_three_forms, setting))
+    slider = Slider("τ²", TAU2, partial(_plot_three_forms, setting))
     roundings = 2.0**8 / TAU2[0]  # what cancels is up to 1/τ² in size
-    draw = partial(_three_forms, setting, tau2=1.0)
-    return equal(draws, np.zeros(draws.shape), roundings, draw=draw, slider=moved)
+    draw = partial(_plot_three_forms, setting, tau2=1.0)
+    return equal(draws, np.zeros(draws.shape), roundings, draw=draw, slider=slider)
 
 
 # Pictures
@@ -85,7 +85,7 @@ def sticking_the_landing(setting: Setting) -> Sides:
 FORMS = {"sampled entropy": VERMILION, "analytic KL": "#e69f00", "sticking the landing": BLUE}
 
 
-def _against_posterior(form: str, draws: np.ndarray, axes: Any) -> None:
+def _plot_against_posterior(form: str, draws: np.ndarray, axes: Any) -> None:
     line = np.linspace(0.05, 0.97, 200)
     for name, closed in (("sampled entropy", 1 / line), ("analytic KL", (1 - line) ** 2 / line)):
         axes.plot(line, closed, color=FORMS[name] if name == form else GREY, label=name)
@@ -94,7 +94,7 @@ def _against_posterior(form: str, draws: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _three_forms(setting: Setting, axes: Any, tau2: float) -> None:
+def _plot_three_forms(setting: Setting, axes: Any, tau2: float) -> None:
     """Each draw's ∂μ against its ε, for the three forms."""
     place = TAU2.index(tau2)
     noise = setting.normal("noise", DRAWS, len(TAU2))[:400, place]

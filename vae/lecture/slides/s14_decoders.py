@@ -44,7 +44,7 @@ def squared_error(autoencoder: Autoencoder, y: Any, z: Any) -> Any:
     return mg.sum((y - autoencoder.mean(z)) ** 2, axis=(1, 2, 3))
 
 
-def slide_17(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
+def slide_17_objective(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
     """The slide's objective for each image, (N,), in nats: ln Q(z) − S/2σ² − ln P(z|y), sampled at z(y, ε)."""
     mean, log_std = autoencoder.encode(y)
     z = mg.gaussian_sample(mean, log_std, noise)
@@ -52,7 +52,7 @@ def slide_17(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
     return entropy_and_prior - squared_error(autoencoder, y, z) / (2 * sigma**2)
 
 
-def flat(gradients: Any) -> np.ndarray:
+def flatten(gradients: Any) -> np.ndarray:
     """Every number of a tree of gradients in one row."""
     return np.concatenate([np.ravel(leaf) for leaf in tree.flatten(gradients)[0]])
 
@@ -66,17 +66,17 @@ def normaliser(setting: Setting) -> Sides:
         y = center + np.stack(np.meshgrid(*[axis] * d), axis=-1)
         left.append(float(np.sum(np.exp(-np.sum((y - center) ** 2, axis=-1) / (2 * sigma**2)))) * step**d)
         right.append((2 * math.pi * sigma**2) ** (d / 2))
-    moved = Slider("σ", (0.2, 0.4, 0.7, 1.0, 1.4), _bells)
-    return equal(left, right, draw=lambda axes: _bells(axes, 0.7), slider=moved)
+    slider = Slider("σ", (0.2, 0.4, 0.7, 1.0, 1.4), _plot_bells)
+    return equal(left, right, draw=lambda axes: _plot_bells(axes, 0.7), slider=slider)
 
 
 @claim(17, "The slide's objective is the ELBO, up to a constant.", "ELBO − slide's objective = −(D/2) ln 2πσ²")
 def dropped_constant(setting: Setting) -> Sides:
     left = [elbo(*small_vae(setting, Sigma(sigma)), "sampled") for sigma in SIGMAS]
-    slide = [slide_17(*small_vae(setting), sigma) for sigma in SIGMAS]
+    slide = [slide_17_objective(*small_vae(setting), sigma) for sigma in SIGMAS]
     constant = [-D / 2 * math.log(2 * math.pi * sigma**2) for sigma in SIGMAS]
     right = np.stack(slide) + np.array(constant)[:, None]
-    return equal(np.stack(left), right, draw=partial(_both, np.array(left).mean(1), np.array(slide).mean(1)))
+    return equal(np.stack(left), right, draw=partial(_plot_both, np.array(left).mean(1), np.array(slide).mean(1)))
 
 
 @claim(17, "For a fixed σ the constant changes no gradient.", "∂ ELBO/∂θ = ∂ slide's objective/∂θ  for each θ in Φ, Ψ")
@@ -84,8 +84,8 @@ def same_gradients(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting, Sigma(0.3))
     at, parameters = autoencoder.with_parameters, autoencoder.parameters
     left = mg.grad(lambda p: mg.mean(elbo(at(p), y, noise, "sampled")))(parameters)
-    right = mg.grad(lambda p: mg.mean(slide_17(at(p), y, noise, 0.3)))(parameters)
-    return equal(flat(left), flat(right), draw=partial(_gradients, flat(left), flat(right)))
+    right = mg.grad(lambda p: mg.mean(slide_17_objective(at(p), y, noise, 0.3)))(parameters)
+    return equal(flatten(left), flatten(right), draw=partial(_plot_gradients, flatten(left), flatten(right)))
 
 
 @claim(
@@ -95,11 +95,11 @@ def same_gradients(setting: Setting) -> Sides:
 )
 def sigma_without_the_constant(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting)
-    slope = mg.grad(lambda log_sigma: mg.sum(slide_17(autoencoder, y, noise, mg.exp(log_sigma))))
+    slope = mg.grad(lambda log_sigma: mg.sum(slide_17_objective(autoencoder, y, noise, mg.exp(log_sigma))))
     left = [slope(math.log(sigma)) for sigma in SIGMAS]
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
     right = [mg.sum(squared_error(autoencoder, y, z)) / sigma**2 for sigma in SIGMAS]
-    return equal(left, right, draw=partial(_slopes, setting))
+    return equal(left, right, draw=partial(_plot_slopes, setting))
 
 
 @claim(17, "With it, σ² has an optimum: the mean squared error.", "σ² = S/D:   ∂ ln Q(y|z)/∂ ln σ = S/σ² − D = 0")
@@ -109,8 +109,8 @@ def best_sigma(setting: Setting) -> Sides:
     best = 0.5 * np.log(squared_error(autoencoder, y, z) / D)[:, None, None, None]  # one ln σ an image
     pixels = autoencoder.decode(z)
     left = mg.grad(lambda log_sigma: mg.sum(autoencoder.likelihood.log_prob(y, pixels, log_sigma)))(best)
-    moved = Slider("σ", SIGMAS, partial(_residuals, setting))
-    return equal(left / D, np.zeros(left.shape), draw=lambda axes: _residuals(setting, axes, 0.3), slider=moved)
+    slider = Slider("σ", SIGMAS, partial(_plot_residuals, setting))
+    return equal(left / D, np.zeros(left.shape), draw=lambda axes: _plot_residuals(setting, axes, 0.3), slider=slider)
 
 
 @claim(17, "At that optimum the term is a logarithm.", "max_σ ln Q(y|z) = −(D/2) ln(2πe·S/D)")
@@ -121,7 +121,7 @@ def profiled(setting: Setting) -> Sides:
     left = [mg.sum(Gaussian(PROFILED).log_prob(y[i : i + 1], pixels[i : i + 1])) for i in range(IMAGES)]
     error = squared_error(autoencoder, y, z)
     right = -D / 2 * np.log(2 * math.pi * math.e * error / D)
-    return equal(left, right, draw=partial(_profiles, error))
+    return equal(left, right, draw=partial(_plot_profiles, error))
 
 
 @claim(
@@ -135,15 +135,16 @@ def envelope(setting: Setting) -> Sides:
     best = math.sqrt(mg.sum(squared_error(autoencoder, y, z)) / (D * IMAGES))  # of all images together
     ways = (small_vae(setting, sigma)[0] for sigma in (PROFILED, Sigma(best)))
     left, right = (
-        flat(mg.grad(lambda p, way=way: mg.sum(elbo(way.with_parameters(p), y, noise)))(way.parameters)) for way in ways
+        flatten(mg.grad(lambda p, way=way: mg.sum(elbo(way.with_parameters(p), y, noise)))(way.parameters))
+        for way in ways
     )
-    return equal(left, right, draw=partial(_envelope, setting, best))
+    return equal(left, right, draw=partial(_plot_envelope, setting, best))
 
 
 # Pictures
 
 
-def _bells(axes: Any, sigma: float) -> None:
+def _plot_bells(axes: Any, sigma: float) -> None:
     y = np.linspace(-4, 4, 401)
     bell = np.exp(-(y**2) / (2 * sigma**2))
     axes.plot(y, bell, color=VERMILION, label="exp(−(y − ŷ)²/2σ²)")
@@ -154,7 +155,7 @@ def _bells(axes: Any, sigma: float) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _both(left: np.ndarray, slide: np.ndarray, axes: Any) -> None:
+def _plot_both(left: np.ndarray, slide: np.ndarray, axes: Any) -> None:
     axes.plot(SIGMAS, left, "o-", color=BLUE, label="ELBO")
     axes.plot(SIGMAS, slide, "s-", color=VERMILION, label="slide 17")
     axes.fill_between(SIGMAS, left, slide, color=GREY, alpha=0.2, lw=0, label="(D/2) ln 2πσ²")
@@ -162,7 +163,7 @@ def _both(left: np.ndarray, slide: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _gradients(left: np.ndarray, right: np.ndarray, axes: Any) -> None:
+def _plot_gradients(left: np.ndarray, right: np.ndarray, axes: Any) -> None:
     order = np.argsort(right)
     axes.plot(right[order], color=VERMILION, lw=3, label="slide 17")
     axes.plot(left[order], ".", color=BLUE, ms=3, label="ELBO")
@@ -170,7 +171,7 @@ def _gradients(left: np.ndarray, right: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _slopes(setting: Setting, axes: Any) -> None:
+def _plot_slopes(setting: Setting, axes: Any) -> None:
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
     error = float(mg.mean(squared_error(autoencoder, y, z)))
@@ -183,7 +184,7 @@ def _slopes(setting: Setting, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _residuals(setting: Setting, axes: Any, sigma: float) -> None:
+def _plot_residuals(setting: Setting, axes: Any, sigma: float) -> None:
     """The errors of one image's pixels, and the Gaussian that a σ expects."""
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
@@ -205,7 +206,7 @@ def _residuals(setting: Setting, axes: Any, sigma: float) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
-def _profiles(error: np.ndarray, axes: Any) -> None:
+def _plot_profiles(error: np.ndarray, axes: Any) -> None:
     mean_squared = np.geomspace(0.02, 0.3, 100)
     axes.plot(mean_squared, -D / 2 * np.log(2 * math.pi * math.e * mean_squared), color=BLUE, lw=2, label="best σ")
     for sigma, style in ((0.2, ":"), (0.3, "--"), (0.45, "-.")):
@@ -219,7 +220,7 @@ def _profiles(error: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _envelope(setting: Setting, best: float, axes: Any) -> None:
+def _plot_envelope(setting: Setting, best: float, axes: Any) -> None:
     """Both objectives along the gradient: they touch where σ is best, with one slope."""
     autoencoder, y, noise = small_vae(setting)
     held, parameters = small_vae(setting, Sigma(best))[0], autoencoder.parameters
@@ -227,7 +228,7 @@ def _envelope(setting: Setting, best: float, axes: Any) -> None:
     direction = mg.grad(lambda p: mg.mean(elbo(held.with_parameters(p), y, noise)))(parameters)
     steps = np.linspace(-0.3, 0.3, 61)
     for (name, way), colour in zip(ways.items(), (BLUE, VERMILION)):
-        moved = [tree.map(lambda p, d, t=t: p + t * d, parameters, direction) for t in steps]
-        axes.plot(steps, [mg.mean(elbo(way.with_parameters(p), y, noise)) for p in moved], color=colour, label=name)
+        shifted = [tree.map(lambda p, d, t=t: p + t * d, parameters, direction) for t in steps]
+        axes.plot(steps, [mg.mean(elbo(way.with_parameters(p), y, noise)) for p in shifted], color=colour, label=name)
     axes.set(xlabel="step along the gradient", ylabel="ELBO (nats per image)")
     axes.legend(frameon=False, fontsize=8)

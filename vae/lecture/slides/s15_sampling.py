@@ -28,7 +28,7 @@ from vae.evaluation import generate
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.models.exact import log_normal
 from vae.lecture.models.trained import show_rows, test_images, train
-from vae.lecture.slides.s06_elbo import parts
+from vae.lecture.slides.s06_elbo import plot_parts
 from vae.models import Parameters
 from vae.objectives import elbo
 from vae.pictures import BLUE, GREY, VERMILION, grid
@@ -39,12 +39,12 @@ PLANE_EPOCHS, PLANE_HIDDEN, PLANE_IMAGES, PLANE_DRAWS = 25, 128, 60, 400
 REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z|y)
 
 
-def convolutional(setting: Setting) -> Autoencoder:
+def train_convolutional(setting: Setting) -> Autoencoder:
     """Slide 15's network, trained."""
     return train(setting, EPOCHS, model="conv", latent=LATENT, batch=BATCH, learning_rate=RATE)
 
 
-def plane(setting: Setting) -> Autoencoder:
+def train_plane(setting: Setting) -> Autoencoder:
     """An autoencoder whose z is a point of a plane."""
     return train(setting, PLANE_EPOCHS, latent=2, hidden=PLANE_HIDDEN)
 
@@ -62,12 +62,12 @@ def independent_pixels(train_images: np.ndarray, y: np.ndarray) -> np.ndarray:
     images=True,
 )
 def a_convolutional_vae_knows_images(setting: Setting) -> Sides:
-    trained, y = convolutional(setting), test_images(setting, IMAGES)
+    trained, y = train_convolutional(setting), test_images(setting, IMAGES)
     noise = setting.normal("test noise", len(y), LATENT)
     bound = elbo(trained, y, noise)
     baseline = independent_pixels(setting.images.train, y)
     error = np.std(bound - baseline, ddof=1) / np.sqrt(len(y))
-    draw = compared(baseline, bound)
+    draw = plot_bounds(baseline, bound)
     return at_most(np.mean(baseline) + 4 * error, np.mean(bound), draw=draw)
 
 
@@ -78,20 +78,20 @@ def a_convolutional_vae_knows_images(setting: Setting) -> Sides:
     images=True,
 )
 def both_forms_agree_on_images(setting: Setting) -> Sides:
-    trained, y = convolutional(setting), test_images(setting, FEW)
+    trained, y = train_convolutional(setting), test_images(setting, FEW)
     noise = setting.normal("noise of both forms", DRAWS, len(y), LATENT)
     sampled_form, closed_form = ([elbo(trained, y, eps, form) for eps in noise] for form in ("sampled", "closed"))
     difference = np.subtract(sampled_form, closed_form)  # (S, N)
-    return mean_of_draws(difference.mean(1), 0.0, draw=lambda axes: settling(axes, difference))
+    return mean_of_draws(difference.mean(1), 0.0, draw=lambda axes: plot_difference(axes, difference))
 
 
-def without_encoder(trained: Autoencoder) -> Autoencoder:
+def erase_encoder(trained: Autoencoder) -> Autoencoder:
     """The same with NaN for every number of the encoder: whatever touches it is NaN too."""
     encoder = tree.map(lambda leaf: np.full(leaf.shape, np.nan), trained.parameters.encoder)
     return trained.with_parameters(Parameters(encoder, trained.parameters.decoder))
 
 
-def samples(trained: Autoencoder, noise: np.ndarray) -> np.ndarray:
+def sample_images(trained: Autoencoder, noise: np.ndarray) -> np.ndarray:
     """Images ŷ(z) of z = ε ~ N(0, I), (N, latent)."""
     return generate(trained, noise)
 
@@ -103,13 +103,15 @@ def samples(trained: Autoencoder, noise: np.ndarray) -> np.ndarray:
     images=True,
 )
 def sampling_needs_no_encoder(setting: Setting) -> Sides:
-    trained = convolutional(setting)
+    trained = train_convolutional(setting)
     noise = setting.normal("samples", 40, LATENT)
-    left, right = samples(without_encoder(trained), noise), samples(trained, noise)
+    left, right = sample_images(erase_encoder(trained), noise), sample_images(trained, noise)
     slider = Slider(
-        "scale of ε", (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0), lambda axes, s: sheet(axes, samples(trained, s * noise))
+        "scale of ε",
+        (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0),
+        lambda axes, s: plot_sheet(axes, sample_images(trained, s * noise)),
     )
-    return equal(left, right, roundings=0, draw=lambda axes: sheet(axes, left), slider=slider)
+    return equal(left, right, roundings=0, draw=lambda axes: plot_sheet(axes, left), slider=slider)
 
 
 # The plane
@@ -148,15 +150,15 @@ def log_encoder(trained: Autoencoder, y: np.ndarray, z: np.ndarray) -> np.ndarra
     images=True,
 )
 def the_second_half_knows_the_evidence(setting: Setting) -> Sides:
-    trained, y = plane(setting), test_images(setting, PLANE_IMAGES)
+    trained, y = train_plane(setting), test_images(setting, PLANE_IMAGES)
     z = lattice(trained, y)
     noise = setting.normal("plane noise", PLANE_DRAWS, len(y), 2)
     bound = np.array([elbo(trained, y, eps, "sampled") for eps in noise])
     joint, log_p = log_joint(trained, y, z), log_encoder(trained, y, z)
     evidence = mg.logsumexp(joint, axis=1) + 2 * np.log(STEP)
     divergence = np.sum(np.exp(log_p) * (log_p - joint + evidence[:, None]), axis=1) * STEP**2
-    draw = parts(evidence, evidence - divergence, ("ln Q(y)", "ELBO", "KL(P, Q(z|y))"))
-    slider = Slider("test image", range(8), lambda axes, n: posterior(axes, trained, y[[n]], z, joint[n]))
+    draw = plot_parts(evidence, evidence - divergence, ("ln Q(y)", "ELBO", "KL(P, Q(z|y))"))
+    slider = Slider("test image", range(8), lambda axes, n: plot_posterior(axes, trained, y[[n]], z, joint[n]))
     return mean_of_draws(bound.mean(1), np.mean(evidence - divergence), draw=draw, slider=slider)
 
 
@@ -172,17 +174,21 @@ def quantiles(side: int) -> np.ndarray:
     images=True,
 )
 def the_plane_is_what_sampling_draws(setting: Setting) -> Sides:
-    trained, line = plane(setting), quantiles(100)
-    drawn = samples(trained, setting.normal("plane samples", 10_000, 2))
-    shown = samples(trained, np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2))
-    slider = Slider("z₁", (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0), lambda axes, z1: column(axes, trained, z1))
-    return mean_of_draws(drawn.mean((1, 2, 3)), shown.mean(), draw=lambda axes: map_of(axes, trained), slider=slider)
+    trained, line = train_plane(setting), quantiles(100)
+    drawn = sample_images(trained, setting.normal("plane samples", 10_000, 2))
+    shown = sample_images(trained, np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2))
+    slider = Slider(
+        "z₁", (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0), lambda axes, z1: plot_column(axes, trained, z1)
+    )
+    return mean_of_draws(
+        drawn.mean((1, 2, 3)), shown.mean(), draw=lambda axes: plot_plane(axes, trained), slider=slider
+    )
 
 
 # Pictures
 
 
-def compared(baseline: np.ndarray, bound: np.ndarray) -> Callable[[Any], None]:
+def plot_bounds(baseline: np.ndarray, bound: np.ndarray) -> Callable[[Any], None]:
     """How the two spread over test images."""
 
     def draw(axes: Any) -> None:
@@ -197,7 +203,7 @@ def compared(baseline: np.ndarray, bound: np.ndarray) -> Callable[[Any], None]:
     return draw
 
 
-def settling(axes: Any, difference: np.ndarray) -> None:
+def plot_difference(axes: Any, difference: np.ndarray) -> None:
     """The mean difference of the two forms as draws are added, with 4 standard errors."""
     number = np.arange(2, len(difference) + 1)
     each = difference.mean(1)
@@ -212,12 +218,12 @@ def settling(axes: Any, difference: np.ndarray) -> None:
     axes.legend(fontsize=8, frameon=False)
 
 
-def sheet(axes: Any, images: np.ndarray) -> None:
+def plot_sheet(axes: Any, images: np.ndarray) -> None:
     """Images in rows of ten."""
     show_rows(axes, [images[i : i + 10] for i in range(0, len(images), 10)], [""] * (len(images) // 10))
 
 
-def posterior(axes: Any, trained: Autoencoder, y: np.ndarray, z: np.ndarray, joint: np.ndarray) -> None:
+def plot_posterior(axes: Any, trained: Autoencoder, y: np.ndarray, z: np.ndarray, joint: np.ndarray) -> None:
     """Q(z|y) over the plane, by the grid, and the encoder's P(z|y): an ellipse two standard deviations wide."""
     mean, log_std = (out[0] for out in trained.encode(y))
     side = int(np.sqrt(len(joint)))
@@ -239,11 +245,11 @@ def posterior(axes: Any, trained: Autoencoder, y: np.ndarray, z: np.ndarray, joi
     small.set_title("y", fontsize=9)
 
 
-def map_of(axes: Any, trained: Autoencoder) -> None:
+def plot_plane(axes: Any, trained: Autoencoder) -> None:
     """ŷ(z) on a grid of quantiles, z₂ largest at the top."""
     rows, columns = 12, 21
     z = np.stack(np.meshgrid(quantiles(columns), quantiles(rows)[::-1]), axis=-1).reshape(-1, 2)
-    whole = grid(samples(trained, z), columns)
+    whole = grid(sample_images(trained, z), columns)
     axes.imshow(np.broadcast_to(whole, (*whole.shape[:2], 3)), aspect="auto", interpolation="none", extent=(0, 1, 0, 1))
     ticks = np.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5])
     at = [NormalDist().cdf(z) for z in ticks]
@@ -252,9 +258,9 @@ def map_of(axes: Any, trained: Autoencoder) -> None:
     axes.set(xlabel="z₁, in steps of equal probability", ylabel="z₂")
 
 
-def column(axes: Any, trained: Autoencoder, z1: float) -> None:
+def plot_column(axes: Any, trained: Autoencoder, z1: float) -> None:
     """ŷ(z) along z₂, for one z₁."""
     line = quantiles(24)
-    images = samples(trained, np.stack([np.full(24, z1), line], axis=1))
+    images = sample_images(trained, np.stack([np.full(24, z1), line], axis=1))
     names = [f"z₂ from\n{line[i]:.1f}".replace("-", "−") for i in (0, 8, 16)]
     show_rows(axes, [images[:8], images[8:16], images[16:]], names)

@@ -30,7 +30,7 @@ SIZES = (1, 3, 5)  # k
 HEIGHT, WIDTH, CHANNELS, FEATURES = 4, 5, 2, 3  # of the small image
 
 
-def naive(x: np.ndarray, w: np.ndarray, b: np.ndarray, top: int) -> np.ndarray:
+def naive_conv(x: np.ndarray, w: np.ndarray, b: np.ndarray, top: int) -> np.ndarray:
     """The slide's stride-2 convolution, sum by sum; pixels outside x are 0, and the first tap stands `top` outside."""
     k, height, width = len(w), -(-x.shape[1] // 2), -(-x.shape[2] // 2)
     y = np.zeros((len(x), height, width, w.shape[3])) + b
@@ -41,7 +41,7 @@ def naive(x: np.ndarray, w: np.ndarray, b: np.ndarray, top: int) -> np.ndarray:
     return y
 
 
-def transposed(x: np.ndarray, v: np.ndarray, pad: int) -> np.ndarray:
+def transposed_conv(x: np.ndarray, v: np.ndarray, pad: int) -> np.ndarray:
     """The transposed convolution of stride 2, as it is defined: every pixel adds a copy of v (K, K, C, F)."""
     n, height, width, _ = x.shape
     size = len(v)
@@ -51,7 +51,7 @@ def transposed(x: np.ndarray, v: np.ndarray, pad: int) -> np.ndarray:
     return whole[:, pad : pad + 2 * height, pad : pad + 2 * width]
 
 
-def phases(v: np.ndarray) -> np.ndarray:
+def phase_kernels(v: np.ndarray) -> np.ndarray:
     """From v (2k, 2k, C, F) the lecture's kernel (k, k, C, 4F): w_r[j] = v[r + (k − 1) − 2j] in both axes."""
     k = len(v) // 2
     j = np.arange(k) - k // 2  # −q … q
@@ -59,7 +59,7 @@ def phases(v: np.ndarray) -> np.ndarray:
     return np.concatenate([v[np.ix_(rows, columns)] for rows in taps for columns in taps], axis=3)
 
 
-def reshaped(x: np.ndarray) -> np.ndarray:
+def reshape_row_major(x: np.ndarray) -> np.ndarray:
     """The slide's "simple reshaping", row by row as arrays lie in memory: (N, H, W, 4C) as (N, 2H, 2W, C)."""
     n, height, width, channels = x.shape
     return x.reshape(n, 2 * height, 2 * width, channels // 4)
@@ -76,8 +76,8 @@ def strided_convolution(setting: Setting) -> Sides:
     for k in SIZES:
         w = setting.normal(f"w {k}", k, k, CHANNELS, FEATURES)
         left.append(mg.conv2d(x, w, stride=2) + b)
-        right.append(naive(x, w, b, top=max(0, (k - 2) // 2)))  # of k − 2 rows around x an odd one goes below
-    return equal(np.stack(left), np.stack(right), draw=partial(_half, setting))
+        right.append(naive_conv(x, w, b, top=max(0, (k - 2) // 2)))  # of k − 2 rows around x an odd one goes below
+    return equal(np.stack(left), np.stack(right), draw=partial(_plot_strided, setting))
 
 
 @claim(
@@ -89,10 +89,10 @@ def deconvolution_is_transposed(setting: Setting) -> Sides:
     x, left, right = setting.normal("images", 2, HEIGHT, WIDTH, CHANNELS), [], []
     for k in SIZES:
         v = setting.normal(f"v {k}", 2 * k, 2 * k, CHANNELS, FEATURES)
-        left.append(mg.deconv2d(x, phases(v)))
-        right.append(transposed(x, v, pad=k - 1))
-    moved = Slider("k", SIZES, _taps)
-    return equal(np.stack(left), np.stack(right), draw=lambda axes: _taps(axes, 3), slider=moved)
+        left.append(mg.deconv2d(x, phase_kernels(v)))
+        right.append(transposed_conv(x, v, pad=k - 1))
+    slider = Slider("k", SIZES, _plot_taps)
+    return equal(np.stack(left), np.stack(right), draw=lambda axes: _plot_taps(axes, 3), slider=slider)
 
 
 @claim(16, "Down and up are each other's transpose.", "⟨conv(x, v), y⟩ = ⟨x, deconv(y, w)⟩,  v of size 2k as above")
@@ -104,8 +104,8 @@ def adjoints(setting: Setting) -> Sides:
         x = setting.normal("x", 1, 2 * HEIGHT, 2 * WIDTH, FEATURES)
         down = mg.conv2d(x, v.transpose(0, 1, 3, 2), stride=2, padding=k - 1)
         left.append(np.sum(down * y))
-        right.append(np.sum(x * mg.deconv2d(y, phases(v))))
-    return equal(left, right, draw=partial(_matrices, setting))
+        right.append(np.sum(x * mg.deconv2d(y, phase_kernels(v))))
+    return equal(left, right, draw=partial(_plot_matrices, setting))
 
 
 @claim(
@@ -121,8 +121,8 @@ def pullback(setting: Setting) -> Sides:
         cotangent = setting.normal("y", 1, HEIGHT, WIDTH, CHANNELS)
         down = partial(mg.conv2d, w=v.transpose(0, 1, 3, 2), stride=2, padding=k - 1)
         left.append(mg.vjp(down, x)[1](cotangent)[0])
-        right.append(transposed(cotangent, v, pad=k - 1))
-    return equal(np.stack(left), np.stack(right), draw=partial(_spread, setting))
+        right.append(transposed_conv(cotangent, v, pad=k - 1))
+    return equal(np.stack(left), np.stack(right), draw=partial(_plot_pullback, setting))
 
 
 @claim(
@@ -135,7 +135,7 @@ def right_permutation(setting: Setting) -> Sides:
     right = np.zeros((2, 2 * HEIGHT, 2 * WIDTH, CHANNELS))
     for i, j, r, s, c in np.ndindex(HEIGHT, WIDTH, 2, 2, CHANNELS):
         right[:, 2 * i + r, 2 * j + s, c] = x[:, i, j, (2 * r + s) * CHANNELS + c]
-    return equal(mg.depth_to_space(x), right, draw=partial(_side_by_side, mg.depth_to_space))
+    return equal(mg.depth_to_space(x), right, draw=partial(_plot_side_by_side, mg.depth_to_space))
 
 
 @claim(
@@ -146,8 +146,8 @@ def right_permutation(setting: Setting) -> Sides:
 def simple_reshape(setting: Setting) -> Sides:
     sizes = [(int(h), int(w)) for h, w in 1 + 20 * setting.uniform("sizes", 6, 2)]
     pixels = [np.arange(4.0 * h * w).reshape(1, 2 * h, 2 * w, 1) for h, w in sizes]  # every pixel its own number
-    left = [np.sum(reshaped(mg.space_to_depth(x)) == x) for x in pixels]
-    return equal(left, [4 * h for h, w in sizes], roundings=0, draw=partial(_side_by_side, reshaped))
+    left = [np.sum(reshape_row_major(mg.space_to_depth(x)) == x) for x in pixels]
+    return equal(left, [4 * h for h, w in sizes], roundings=0, draw=partial(_plot_side_by_side, reshape_row_major))
 
 
 # Pictures
@@ -161,7 +161,7 @@ def glyph(side: int = 28) -> np.ndarray:
     return np.clip(np.maximum(ring, tail) * (0.75 - 0.25 * y), 0, 1)[None, :, :, None]
 
 
-def _panels(axes: Any, panels: list[np.ndarray], names: list[str]) -> None:
+def _plot_panels(axes: Any, panels: list[np.ndarray], names: list[str]) -> None:
     """Images side by side, each as high as the axes."""
     for i, (panel, name) in enumerate(zip(panels, names)):
         axes.imshow(panel, extent=(1.1 * i, 1.1 * i + 1, 0, 1), cmap="gray", interpolation="none")
@@ -170,23 +170,23 @@ def _panels(axes: Any, panels: list[np.ndarray], names: list[str]) -> None:
     axes.axis("off")
 
 
-def _side_by_side(back: Any, axes: Any) -> None:
+def _plot_side_by_side(back: Any, axes: Any) -> None:
     y = glyph()
     stacked = mg.space_to_depth(y)
     image = back(stacked)[0, :, :, 0]
     four = np.block([[stacked[0, :, :, 0], stacked[0, :, :, 1]], [stacked[0, :, :, 2], stacked[0, :, :, 3]]])
-    name = "depth to space" if back is not reshaped else "simple reshape"
-    _panels(axes, [y[0, :, :, 0], four, image], ["image, 28×28", "as 14×14 with 4 channels", name])
+    name = "depth to space" if back is not reshape_row_major else "simple reshape"
+    _plot_panels(axes, [y[0, :, :, 0], four, image], ["image, 28×28", "as 14×14 with 4 channels", name])
 
 
-def _half(setting: Setting, axes: Any) -> None:
+def _plot_strided(setting: Setting, axes: Any) -> None:
     y, edge = glyph(), np.array([[-1.0, -1, -1], [0, 0, 0], [1, 1, 1]])[:, :, None, None]
     blur = np.full((3, 3, 1, 1), 1 / 9)
     down = [mg.conv2d(y, w, stride=2)[0, :, :, 0] for w in (blur, edge)]
-    _panels(axes, [y[0, :, :, 0], *down], ["x, 28×28", "stride 2, a mean: 14×14", "stride 2, an edge: 14×14"])
+    _plot_panels(axes, [y[0, :, :, 0], *down], ["x, 28×28", "stride 2, a mean: 14×14", "stride 2, an edge: 14×14"])
 
 
-def _taps(axes: Any, k: float) -> None:
+def _plot_taps(axes: Any, k: float) -> None:
     """Which of the four stride-1 kernels each tap of v belongs to."""
     size, pad = 2 * int(k), int(k) - 1
     colours = (BLUE, VERMILION, "#009e73", "#e69f00")
@@ -208,7 +208,7 @@ def _taps(axes: Any, k: float) -> None:
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
 
 
-def _matrices(setting: Setting, axes: Any) -> None:
+def _plot_matrices(setting: Setting, axes: Any) -> None:
     """Both as matrices, in one dimension for 8 pixels."""
     v = setting.normal("v picture", 6)
     down = np.zeros((4, 8))
@@ -225,11 +225,11 @@ def _matrices(setting: Setting, axes: Any) -> None:
     axes.axis("off")
 
 
-def _spread(setting: Setting, axes: Any) -> None:
+def _plot_pullback(setting: Setting, axes: Any) -> None:
     """What one pixel's cotangent becomes: a copy of v."""
     v = setting.normal("v picture", 6, 6, 1, 1)
     cotangent = np.zeros((1, 5, 5, 1))
     cotangent[0, 2, 2] = 1
     back = mg.vjp(lambda x: mg.conv2d(x, v, stride=2, padding=2), np.zeros((1, 10, 10, 1)))[1](cotangent)[0]
-    panels = [cotangent[0, :, :, 0], back[0, :, :, 0], transposed(cotangent, v, 2)[0, :, :, 0]]
-    _panels(axes, panels, ["cotangent ȳ, one pixel", "x̄ by reverse mode", "transposed convolution"])
+    panels = [cotangent[0, :, :, 0], back[0, :, :, 0], transposed_conv(cotangent, v, 2)[0, :, :, 0]]
+    _plot_panels(axes, panels, ["cotangent ȳ, one pixel", "x̄ by reverse mode", "transposed convolution"])

@@ -23,15 +23,15 @@ import minigrad as mg
 from minigrad.core import tree
 from vae import objectives
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
-from vae.lecture.models.exact import PPCA, LinearEncoder, some_ppca
-from vae.lecture.slides.s14_decoders import flat
+from vae.lecture.models.exact import PPCA, LinearEncoder, random_ppca
+from vae.lecture.slides.s14_decoders import flatten
 from vae.pictures import BLUE, GREY, VERMILION
 
 IMAGES, SIZE, LATENT = 20, 5, 2  # N, D, d
 TENS = 2.0**8 * 32  # roundings, where some tens of nats, or of their slopes, cancel
 
 
-def images(setting: Setting) -> np.ndarray:
+def random_images(setting: Setting) -> np.ndarray:
     """Images y (N, D) with all kinds of correlations, and some noise in every direction."""
     mixed = setting.normal("images", IMAGES, SIZE) @ setting.normal("mixing", SIZE, SIZE)
     return 0.7 * mixed + 0.7 * setting.normal("pixel noise", IMAGES, SIZE)
@@ -42,7 +42,7 @@ def covariance(y: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return (y - mean).T @ (y - mean) / len(y)
 
 
-def some_encoder(setting: Setting) -> LinearEncoder:
+def random_encoder(setting: Setting) -> LinearEncoder:
     return LinearEncoder(0.3 * setting.normal("V", LATENT, SIZE), 0.5 * setting.normal("ln s", LATENT))
 
 
@@ -67,21 +67,21 @@ def mean_elbo(model: PPCA, sigma: np.ndarray, encoder: LinearEncoder) -> Any:
     "= −(D/2) ln 2πσ² − [tr((I−WV)Σ(I−WV)ᵀ) + Σ_i ‖W_i‖²s_i²]/2σ² − ½[Σ s_i² + tr(VΣVᵀ) − d − Σ ln s_i²]",
 )
 def elbo_of_draws(setting: Setting) -> Sides:
-    y, model, encoder = images(setting), some_ppca(setting, LATENT, SIZE, sigma=0.8), some_encoder(setting)
+    y, model, encoder = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8), random_encoder(setting)
     mean = (y - model.mean) @ encoder.weights.T
     noise = setting.normal("noise", IMAGES, 2**15, LATENT)
     z = mg.gaussian_sample(mean[:, None], encoder.log_std, noise)
     surprise = mg.sum(objectives.log_normal(z, mean[:, None], encoder.log_std), axis=-1)
     draws = mg.mean(model.log_joint(y, z) - surprise, axis=0)  # over images: one number a draw
     exact = model.mean_elbo(encoder, covariance(y, model.mean))
-    return mean_of_draws(draws, exact, draw=partial(_draws, draws, exact))
+    return mean_of_draws(draws, exact, draw=partial(_plot_draws, draws, exact))
 
 
 @claim(17, "The gap to the evidence is the divergence from the posterior.", "mean ln Q(y) − ELBO = mean KL(P, Q(z|y))")
 def gap_is_the_divergence(setting: Setting) -> Sides:
-    y, model, encoder = images(setting), some_ppca(setting, LATENT, SIZE, sigma=0.8), some_encoder(setting)
+    y, model, encoder = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8), random_encoder(setting)
     gap = mg.mean(model.log_evidence(y)) - model.mean_elbo(encoder, covariance(y, model.mean))
-    return equal(gap, divergence(model, encoder, y).mean(), draw=partial(_gaps, y, model, encoder))
+    return equal(gap, divergence(model, encoder, y).mean(), draw=partial(_plot_gaps, y, model, encoder))
 
 
 @claim(
@@ -90,25 +90,25 @@ def gap_is_the_divergence(setting: Setting) -> Sides:
     "∂ELBO/∂V = 0,  ∂ELBO/∂ ln s = 0   at   V = M⁻¹Wᵀ,  s_i² = σ²/M_{ii}",
 )
 def best_encoder(setting: Setting) -> Sides:
-    y, model = images(setting), some_ppca(setting, LATENT, SIZE, sigma=0.8)
+    y, model = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8)
     elbo = partial(mean_elbo, model, covariance(y, model.mean))
-    gradient = flat(mg.grad(elbo)(model.best_encoder()))
-    return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_through_the_best, setting, elbo, model))
+    gradient = flatten(mg.grad(elbo)(model.best_encoder()))
+    return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_plot_through_the_best, setting, elbo, model))
 
 
 @claim(17, "What then remains of the gap is the same for all images.", "ln Q(y) − ELBO = ½[Σ_i ln M_{ii} − ln|M|]")
 def remaining_gap(setting: Setting) -> Sides:
-    y, model = images(setting), some_ppca(setting, LATENT, SIZE, sigma=0.8)
+    y, model = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8)
     encoder = model.best_encoder()
     gaps = [
         mg.mean(model.log_evidence(part)) - mean_elbo(model, covariance(part, model.mean), encoder)
         for part in np.split(y, 5)
     ]
     right = 0.5 * (np.sum(np.log(np.diagonal(model.precision))) - np.linalg.slogdet(model.precision)[1])
-    return equal(gaps, np.full(5, right), TENS, draw=partial(_ellipses, model))
+    return equal(gaps, np.full(5, right), TENS, draw=partial(_plot_ellipses, model))
 
 
-def turned(angle: float, first: float = 2.0, second: float = 0.7) -> PPCA:
+def ppca_at_angle(angle: float, first: float = 2.0, second: float = 0.7) -> PPCA:
     """W = U·diag(2, 0.7)·R(angle): WᵀW is diagonal if the angle is a multiple of 90°."""
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return PPCA(np.eye(3, 2) * [first, second] @ turn, np.zeros(3), math.log(0.8))
@@ -121,17 +121,21 @@ def turned(angle: float, first: float = 2.0, second: float = 0.7) -> PPCA:
 )
 def gap_of_a_turn(setting: Setting) -> Sides:
     y, angles = setting.normal("images", IMAGES, 3), np.radians(np.arange(0, 181, 15))
-    models = [turned(angle) for angle in angles]
+    models = [ppca_at_angle(angle) for angle in angles]
     left = [mg.mean(m.log_evidence(y)) - mean_elbo(m, covariance(y, m.mean), m.best_encoder()) for m in models]
     a, b = 2.0**2 + 0.8**2, 0.7**2 + 0.8**2
     right = 0.5 * np.log(1 + (a - b) ** 2 * np.sin(2 * angles) ** 2 / (4 * a * b))
-    moved = Slider(
-        "θ in degrees", (0, 15, 30, 45, 60, 75, 90), lambda axes, t: _ellipses(turned(math.radians(t)), axes)
+    slider = Slider(
+        "θ in degrees",
+        (0, 15, 30, 45, 60, 75, 90),
+        lambda axes, t: _plot_ellipses(ppca_at_angle(math.radians(t)), axes),
     )
-    return equal(left, right, TENS, draw=partial(_gap_of_angles, np.degrees(angles), np.array(left)), slider=moved)
+    return equal(
+        left, right, TENS, draw=partial(_plot_gap_of_angles, np.degrees(angles), np.array(left)), slider=slider
+    )
 
 
-def most_likely(setting: Setting, y: np.ndarray) -> PPCA:
+def maximum_likelihood(setting: Setting, y: np.ndarray) -> PPCA:
     """W = U_d (Λ_d − σ²I)^½ R with any rotation R, σ² the mean of the discarded eigenvalues of the covariance."""
     values, vectors = np.linalg.eigh(covariance(y, y.mean(axis=0)))  # ascending
     sigma2 = values[:-LATENT].mean()
@@ -150,28 +154,28 @@ def mean_evidence(y: np.ndarray, model: PPCA) -> Any:
     "W = U_d (Λ_d − σ²I)^½ R,   σ² = mean of the discarded eigenvalues:   ∂ mean ln Q(y) = 0",
 )
 def principal_components(setting: Setting) -> Sides:
-    y = images(setting)
-    gradient = flat(mg.grad(partial(mean_evidence, y))(most_likely(setting, y)))
-    return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_eigenvalues, y))
+    y = random_images(setting)
+    gradient = flatten(mg.grad(partial(mean_evidence, y))(maximum_likelihood(setting, y)))
+    return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_plot_eigenvalues, y))
 
 
 @claim(17, "No other model is more likely.", "mean ln Q(y) ≤ −½[D ln 2π + Σ_{i ≤ d} ln λ_i + (D − d) ln σ² + D]")
 def none_more_likely(setting: Setting) -> Sides:
-    y = images(setting)
-    best, size = most_likely(setting, y), np.geomspace(1e-4, 1, 200)
+    y = random_images(setting)
+    best, size = maximum_likelihood(setting, y), np.geomspace(1e-4, 1, 200)
     off = setting.normal("off", 200, SIZE + 1, LATENT) * size[:, None, None]
     others = [replace(best, weights=best.weights + o[:-1], log_sigma=best.log_sigma + o[-1, 0]) for o in off]
     kept = np.linalg.eigvalsh(covariance(y, best.mean))[-LATENT:]
     noise = (SIZE - LATENT) * 2 * best.log_sigma
     most = -0.5 * (SIZE * math.log(2 * math.pi) + np.sum(np.log(kept)) + noise + SIZE)
     left = np.array([mean_evidence(y, model) for model in others])
-    return at_most(left, most, draw=partial(_others, size, left, most))
+    return at_most(left, most, draw=partial(_plot_others, size, left, most))
 
 
 # Pictures
 
 
-def _draws(draws: np.ndarray, exact: float, axes: Any) -> None:
+def _plot_draws(draws: np.ndarray, exact: float, axes: Any) -> None:
     mean, error = draws.mean(), draws.std() / math.sqrt(len(draws))
     axes.hist(draws, bins=80, color=GREY, alpha=0.4, label="one ε for each image")
     axes.axvspan(mean - 4 * error, mean + 4 * error, color=BLUE, alpha=0.4, label="their mean, 4 standard errors")
@@ -180,14 +184,14 @@ def _draws(draws: np.ndarray, exact: float, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _between(first: LinearEncoder, last: LinearEncoder, t: float) -> LinearEncoder:
+def _interpolate(first: LinearEncoder, last: LinearEncoder, t: float) -> LinearEncoder:
     return tree.map(lambda a, b: (1 - t) * a + t * b, first, last)
 
 
-def _gaps(y: np.ndarray, model: PPCA, encoder: LinearEncoder, axes: Any) -> None:
+def _plot_gaps(y: np.ndarray, model: PPCA, encoder: LinearEncoder, axes: Any) -> None:
     """From some encoder to the best one: the ELBO, and the evidence less the divergence."""
     steps, sigma = np.linspace(0, 1.3, 14), covariance(y, model.mean)
-    path = [_between(encoder, model.best_encoder(), t) for t in steps]
+    path = [_interpolate(encoder, model.best_encoder(), t) for t in steps]
     top = mean_evidence(y, model)
     below = [top - divergence(model, e, y).mean() for e in path]
     axes.axhline(top, color=VERMILION, label="ln Q(y)")
@@ -197,7 +201,7 @@ def _gaps(y: np.ndarray, model: PPCA, encoder: LinearEncoder, axes: Any) -> None
     axes.legend(frameon=False, fontsize=8)
 
 
-def _through_the_best(setting: Setting, elbo: Any, model: PPCA, axes: Any) -> None:
+def _plot_through_the_best(setting: Setting, elbo: Any, model: PPCA, axes: Any) -> None:
     """The ELBO along random lines through the best encoder."""
     best, steps = model.best_encoder(), np.linspace(-0.4, 0.4, 41)
     ways = zip(setting.normal("lines: V", 6, LATENT, SIZE), setting.normal("lines: ln s", 6, LATENT))
@@ -209,7 +213,7 @@ def _through_the_best(setting: Setting, elbo: Any, model: PPCA, axes: Any) -> No
     axes.legend(frameon=False, fontsize=8, loc="lower center")
 
 
-def _ellipses(model: PPCA, axes: Any) -> None:
+def _plot_ellipses(model: PPCA, axes: Any) -> None:
     """One standard deviation of the posterior, and of the best P: the same precision along each axis."""
     _, posterior = model.posterior(np.zeros((1, len(model.mean))))
     encoder = np.diag(np.exp(2 * model.best_encoder().log_std))
@@ -223,7 +227,7 @@ def _ellipses(model: PPCA, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8, loc="lower left")
 
 
-def _gap_of_angles(degrees: np.ndarray, gaps: np.ndarray, axes: Any) -> None:
+def _plot_gap_of_angles(degrees: np.ndarray, gaps: np.ndarray, axes: Any) -> None:
     t, a, b = np.radians(np.linspace(0, 180, 200)), 2.0**2 + 0.8**2, 0.7**2 + 0.8**2
     closed = 0.5 * np.log(1 + (a - b) ** 2 * np.sin(2 * t) ** 2 / (4 * a * b))
     axes.plot(np.degrees(t), closed, color=BLUE, label="½ ln(1 + (a − b)² sin² 2θ / 4ab)")
@@ -233,7 +237,7 @@ def _gap_of_angles(degrees: np.ndarray, gaps: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper center")
 
 
-def _eigenvalues(y: np.ndarray, axes: Any) -> None:
+def _plot_eigenvalues(y: np.ndarray, axes: Any) -> None:
     values = np.linalg.eigvalsh(covariance(y, y.mean(axis=0)))[::-1]
     sigma2 = values[LATENT:].mean()
     kept = np.arange(SIZE) < LATENT
@@ -244,7 +248,7 @@ def _eigenvalues(y: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _others(size: np.ndarray, left: np.ndarray, most: float, axes: Any) -> None:
+def _plot_others(size: np.ndarray, left: np.ndarray, most: float, axes: Any) -> None:
     axes.plot(size, most - left, ".", color=BLUE)
     axes.set(
         xscale="log", yscale="log", xlabel="size of the change to W and ln σ", ylabel="evidence lost (nats per image)"

@@ -25,7 +25,7 @@ import numpy as np
 import minigrad as mg
 from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
-from vae.lecture.slides.s14_decoders import flat, slide_17, small_vae, squared_error
+from vae.lecture.slides.s14_decoders import flatten, slide_17_objective, small_vae, squared_error
 from vae.objectives import kl_to_prior, log_normal
 from vae.pictures import BLUE, GREY, VERMILION
 
@@ -34,7 +34,7 @@ QUANTILE = NormalDist().inv_cdf
 IMAGES, LATENT = 3, 2
 
 
-def encoding(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+def random_encoding(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     """μ(y) and ln σ(y), (images, latents), as some encoder might give them."""
     return setting.normal("mean", IMAGES, LATENT), 0.5 * setting.normal("log_std", IMAGES, LATENT) - 0.5
 
@@ -48,14 +48,14 @@ def code_length(log_density: Any) -> Any:
     18, "The two code lengths differ by the divergence, in bits.", "E_P [|z|_Φ − |z|_{Ψ,y}] = KL(P(z|y), Q(z)) / ln 2"
 )
 def divergence_in_bits(setting: Setting) -> Sides:
-    mean, log_std = encoding(setting)
+    mean, log_std = random_encoding(setting)
     z = mg.gaussian_sample(mean, log_std, setting.normal("noise", 2**18, IMAGES, LATENT))
     bits = code_length(log_normal(z)) - code_length(log_normal(z, mean, log_std))
     right = mg.sum(kl_to_prior(mean, log_std), axis=-1) / LN_2
-    return mean_of_draws(bits, right, draw=partial(_lengths, bits, right))
+    return mean_of_draws(bits, right, draw=partial(_plot_lengths, bits, right))
 
 
-def on_a_grid(mean: Any, log_std: Any, bits: int) -> np.ndarray:
+def cell_probabilities(mean: Any, log_std: Any, bits: int) -> np.ndarray:
     """P(z in cell) of the 2^bits cells that N(0, 1) cuts into equal shares, (…, 2^bits): each costs `bits` under Q."""
     edges = np.array([-np.inf, *(QUANTILE(j / 2**bits) for j in range(1, 2**bits)), np.inf])
     below = 0.5 * (1 + mg.erf((edges - mean[..., None]) / (math.sqrt(2) * mg.exp(log_std[..., None]))))
@@ -64,7 +64,7 @@ def on_a_grid(mean: Any, log_std: Any, bits: int) -> np.ndarray:
 
 def bits_saved(mean: Any, log_std: Any, bits: int) -> np.ndarray:
     """E_P[|z|_Φ − |z|_{Ψ,y}] = bits − H₂(P) for z on that grid."""
-    share = on_a_grid(mean, log_std, bits)
+    share = cell_probabilities(mean, log_std, bits)
     return bits + np.sum(share * np.log2(np.maximum(share, np.finfo(float).tiny)), axis=-1)
 
 
@@ -74,14 +74,16 @@ def bits_saved(mean: Any, log_std: Any, bits: int) -> np.ndarray:
     "z on 2^b cells of equal Q:   b − H₂(P_b) ≤ (b + 1) − H₂(P_{b+1}) ≤ … ≤ KL/ln 2",
 )
 def lengths_on_a_grid(setting: Setting) -> Sides:
-    mean, log_std = encoding(setting)
+    mean, log_std = random_encoding(setting)
     saved = np.stack([bits_saved(mean, log_std, b) for b in range(11)])
     limit = kl_to_prior(mean, log_std) / LN_2
-    moved = Slider("bits of z", (1, 2, 3, 4, 5, 6, 8), _cells)
-    return at_most(saved, np.concatenate([saved[1:], limit[None]]), draw=lambda axes: _cells(axes, 4), slider=moved)
+    slider = Slider("bits of z", (1, 2, 3, 4, 5, 6, 8), _plot_cells)
+    return at_most(
+        saved, np.concatenate([saved[1:], limit[None]]), draw=lambda axes: _plot_cells(axes, 4), slider=slider
+    )
 
 
-def slide_18(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
+def slide_18_objective(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
     """The slide's objective for each image, (N,): |z|_Φ + S/2σ² − |z|_{Ψ,y}, bits and nats as they stand."""
     mean, log_std = autoencoder.encode(y)
     z = mg.gaussian_sample(mean, log_std, noise)
@@ -98,10 +100,10 @@ def bits_plus_nats(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting)
     at, parameters = autoencoder.with_parameters, autoencoder.parameters
     sigma, effective = 0.3, 0.3 / math.sqrt(LN_2)
-    left = mg.value_and_grad(lambda p: mg.sum(slide_18(at(p), y, noise, sigma)))(parameters)
-    right = mg.value_and_grad(lambda p: -mg.sum(slide_17(at(p), y, noise, effective)) / LN_2)(parameters)
-    moved = Slider("σ²", (0.05, 0.1, 0.2, 0.3, 0.4, 0.5), _too_far_down)
-    return equal(flat(left), flat(right), draw=lambda axes: _too_far_down(axes, 0.2), slider=moved)
+    left = mg.value_and_grad(lambda p: mg.sum(slide_18_objective(at(p), y, noise, sigma)))(parameters)
+    right = mg.value_and_grad(lambda p: -mg.sum(slide_17_objective(at(p), y, noise, effective)) / LN_2)(parameters)
+    slider = Slider("σ²", (0.05, 0.1, 0.2, 0.3, 0.4, 0.5), _plot_optima)
+    return equal(flatten(left), flatten(right), draw=lambda axes: _plot_optima(axes, 0.2), slider=slider)
 
 
 def rate(v: Any, log_s: Any, variance: Any) -> Any:
@@ -125,18 +127,18 @@ def too_much_distortion(setting: Setting) -> Sides:
     w = math.sqrt(variance - level)
     best = (w, w / variance, 0.5 * math.log(level / variance))
 
-    def mixed(w: Any, v: Any, log_s: Any) -> Any:
+    def bits_and_nats(w: Any, v: Any, log_s: Any) -> Any:
         return rate(v, log_s, variance) / LN_2 + distortion(w, v, log_s, variance) / (2 * sigma2)
 
-    slopes = mg.grad(mixed, argnums=(0, 1, 2))(*best)
+    slopes = mg.grad(bits_and_nats, argnums=(0, 1, 2))(*best)
     left = [*slopes, distortion(*best, variance)]
-    return equal(left, [0.0, 0.0, 0.0, level], draw=partial(_distortions, variance))
+    return equal(left, [0.0, 0.0, 0.0, level], draw=partial(_plot_distortions, variance))
 
 
 # Pictures
 
 
-def _lengths(bits: np.ndarray, exact: np.ndarray, axes: Any) -> None:
+def _plot_lengths(bits: np.ndarray, exact: np.ndarray, axes: Any) -> None:
     for i, colour in zip(range(IMAGES), (BLUE, VERMILION, "#009e73")):
         axes.hist(bits[:, i], bins=150, density=True, histtype="step", color=colour, label=f"image {i + 1}")
         axes.axvline(exact[i], color=colour, ls="--", lw=1)
@@ -144,10 +146,10 @@ def _lengths(bits: np.ndarray, exact: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _cells(axes: Any, bits: float) -> None:
+def _plot_cells(axes: Any, bits: float) -> None:
     """An encoder's shares of cells that the prior takes for equally likely."""
     mean, log_std, bits = np.array([0.8]), np.array([-1.2]), int(bits)
-    share = on_a_grid(mean, log_std, bits)[0]
+    share = cell_probabilities(mean, log_std, bits)[0]
     edges = np.array([-3.5, *(QUANTILE(j / 2**bits) for j in range(1, 2**bits)), 3.5])
     width = np.diff(edges)
     axes.stairs(share / width, edges, fill=True, color=BLUE, alpha=0.5, label="P, cell by cell")
@@ -161,7 +163,7 @@ def _cells(axes: Any, bits: float) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
-def _too_far_down(axes: Any, sigma2: float) -> None:
+def _plot_optima(axes: Any, sigma2: float) -> None:
     """The rate–distortion curve of a pixel with λ = 1, and where the two objectives settle on it."""
     d = np.linspace(0.02, 1, 300)
     axes.plot(d, 0.5 * np.log2(1 / d), color=GREY, label="least rate: ½ log₂ λ/D, λ = 1")
@@ -179,7 +181,7 @@ def _too_far_down(axes: Any, sigma2: float) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _distortions(variance: float, axes: Any) -> None:
+def _plot_distortions(variance: float, axes: Any) -> None:
     sigma2 = np.linspace(0.01, variance, 200)
     axes.plot(sigma2, sigma2, color=BLUE, label="all in nats: D = σ²")
     axes.plot(sigma2, np.minimum(sigma2 / LN_2, variance), color=VERMILION, label="slide 18: D = σ²/ln 2")

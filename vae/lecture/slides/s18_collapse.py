@@ -22,11 +22,11 @@ import numpy as np
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.exact import PPCA, LinearEncoder
-from vae.lecture.slides.s18_rate_distortion import directions, objective, rate, shannon
+from vae.lecture.slides.s18_rate_distortion import eigenvectors, objective, rate, shannon
 from vae.pictures import BLUE, GREY, INK, VERMILION
 
 
-def trained(evaluate: Callable, start: np.ndarray) -> np.ndarray:
+def maximise(evaluate: Callable, start: np.ndarray) -> np.ndarray:
     """The maximum of a function by Newton's method, uphill along every eigenvector of its Hessian.
 
     Dividing by |curvature| leads away from saddle points; steps are at most 0.5 long. Stops where the gradient is 0 to
@@ -49,7 +49,7 @@ def trained(evaluate: Callable, start: np.ndarray) -> np.ndarray:
     "λ_1 > λ_2 > σ² > λ_3:   rates of the three latents = ½ ln λ_1/σ², ½ ln λ_2/σ² and 0, in some order",
 )
 def training_ends_there(setting: Setting) -> Sides:
-    level, u = 0.7, directions(setting, 3)
+    level, u = 0.7, eigenvectors(setting, 3)
     eigenvalues = level * (np.array([3.0, 1.5, 0.3]) + [1, 0.5, 0.5] * setting.uniform("eigenvalues", 3))
     sigma, mean, log_sigma = u * eigenvalues @ u.T, np.zeros(3), 0.5 * math.log(level)
 
@@ -57,10 +57,10 @@ def training_ends_there(setting: Setting) -> Sides:
         model = PPCA(weights.reshape(3, 3), mean, log_sigma)
         return model.mean_elbo(model.best_encoder(), sigma)
 
-    weights = trained(elbo, 0.5 * setting.normal("start", 9)).reshape(3, 3)
+    weights = maximise(elbo, 0.5 * setting.normal("start", 9)).reshape(3, 3)
     rates = np.sort(rate(PPCA(weights, mean, log_sigma).best_encoder(), sigma))[::-1]
     exact = shannon(eigenvalues, level)[0]  # to 2¹⁴ roundings: the gradient is below 1e-13, no curvature below 1/32
-    return equal(rates, exact, roundings=2.0**14, draw=partial(_learning, eigenvalues, level, rates))
+    return equal(rates, exact, roundings=2.0**14, draw=partial(_plot_rates, eigenvalues, level, rates))
 
 
 @claim(
@@ -72,14 +72,16 @@ def training_ends_there(setting: Setting) -> Sides:
 def collapse(setting: Setting) -> Sides:
     level = 0.5 + setting.uniform("level")
     eigenvalues = level * np.array([0.2, 0.5, 0.9, 1.0, 1.1, 2.0, 5.0])
-    left = [np.linalg.eigvalsh(mg.hessian(partial(one_latent, level, value))(np.zeros(2)))[-1] for value in eigenvalues]
+    left = [
+        np.linalg.eigvalsh(mg.hessian(partial(one_latent_elbo, level, value))(np.zeros(2)))[-1] for value in eigenvalues
+    ]
     root = np.sqrt((1 / level - eigenvalues) ** 2 + 4 * eigenvalues**2 / level**2)
     right = 0.5 * (root - 1 / level - eigenvalues)
-    moved = Slider("σ²/λ", (0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 2.0), _landscape)
-    return equal(left, right, draw=lambda axes: _landscape(axes, 0.4), slider=moved)
+    slider = Slider("σ²/λ", (0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 2.0), _plot_landscape)
+    return equal(left, right, draw=lambda axes: _plot_landscape(axes, 0.4), slider=slider)
 
 
-def one_latent(level: float, eigenvalue: float, wv: Any) -> Any:
+def one_latent_elbo(level: float, eigenvalue: float, wv: Any) -> Any:
     """The ELBO for one pixel of this variance, of W = w and V = v at s = 1, without its constant."""
     encoder = LinearEncoder(mg.reshape(wv[1], (1, 1)), np.zeros(1))
     return -objective(mg.reshape(wv[0], (1, 1)), encoder, np.array([[eigenvalue]]), level)
@@ -88,7 +90,7 @@ def one_latent(level: float, eigenvalue: float, wv: Any) -> Any:
 # Pictures
 
 
-def _learning(eigenvalues: np.ndarray, level: float, rates: np.ndarray, axes: Any) -> None:
+def _plot_rates(eigenvalues: np.ndarray, level: float, rates: np.ndarray, axes: Any) -> None:
     x, exact = np.arange(3) + 1, shannon(eigenvalues, level)[0]
     axes.bar(x - 0.2, exact / math.log(2), 0.36, color=GREY, alpha=0.6, label="max(0, ½ log₂ λ/σ²)")
     axes.bar(x + 0.2, rates / math.log(2), 0.36, color=BLUE, label="trained, from a random start")
@@ -99,7 +101,7 @@ def _learning(eigenvalues: np.ndarray, level: float, rates: np.ndarray, axes: An
     axes.legend(frameon=False, fontsize=8)
 
 
-def _landscape(axes: Any, level: float) -> None:
+def _plot_landscape(axes: Any, level: float) -> None:
     """The ELBO over (w, v) for λ = 1, s at its best: two hills, or one at 0."""
     w, v = np.meshgrid(np.linspace(-1.3, 1.3, 121), np.linspace(-1.3, 1.3, 121))
     s2 = 1 / (1 + w**2 / level)  # where ∂/∂s = 0

@@ -22,7 +22,7 @@ import numpy as np
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.exact import PPCA, LinearEncoder
-from vae.lecture.slides.s14_decoders import flat
+from vae.lecture.slides.s14_decoders import flatten
 from vae.pictures import BLUE, GREY, VERMILION
 
 EIGENVALUES = np.array([4.0, 2.0, 1.0, 0.5, 0.2])  # λ
@@ -30,7 +30,7 @@ LEVELS = (0.1, 0.3, 0.7, 1.5, 3.0, 5.0)  # σ²
 SIZE = len(EIGENVALUES)
 
 
-def directions(setting: Setting, size: int = SIZE) -> np.ndarray:
+def eigenvectors(setting: Setting, size: int = SIZE) -> np.ndarray:
     """The eigenvectors u of Σ, (D, D), one a column: a random rotation."""
     return np.linalg.qr(setting.normal("directions", size, size))[0]
 
@@ -69,31 +69,31 @@ def shannon(eigenvalues: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarr
     "∂_{W,V,s} [rate + distortion/2σ²] = 0   at   W_i = √max(0, λ_i − σ²) u_i,  V = M⁻¹Wᵀ,  s_i² = σ²/M_{ii}",
 )
 def flat_at_the_optimum(setting: Setting) -> Sides:
-    u = directions(setting)
+    u = eigenvectors(setting)
     sigma = u * EIGENVALUES @ u.T
     slopes = []
     for level in LEVELS:
         gradient = mg.grad(lambda w, e, level=level: objective(w, e, sigma, level), argnums=(0, 1))
-        slopes.append(flat(gradient(*optimum(u, EIGENVALUES, level))))
+        slopes.append(flatten(gradient(*optimum(u, EIGENVALUES, level))))
     size = EIGENVALUES[0] / LEVELS[0]  # of what cancels in them
-    return equal(slopes, np.zeros(np.shape(slopes)), roundings=2.0**8 * size, draw=partial(_descent, setting))
+    return equal(slopes, np.zeros(np.shape(slopes)), roundings=2.0**8 * size, draw=partial(_plot_lines, setting))
 
 
 @claim(18, "Its rate is Shannon's, latent by latent.", "E KL(P_i, Q(z_i)) = max(0, ½ ln λ_i/σ²)")
 def rate_of_the_optimum(setting: Setting) -> Sides:
-    u = directions(setting)
+    u = eigenvectors(setting)
     left = [rate(optimum(u, EIGENVALUES, level)[1], u * EIGENVALUES @ u.T) for level in LEVELS]
     right = [shannon(EIGENVALUES, level)[0] for level in LEVELS]
-    moved = Slider("σ²", LEVELS, _water)
-    return equal(left, right, draw=lambda axes: _water(axes, 0.7), slider=moved)
+    slider = Slider("σ²", LEVELS, _plot_water)
+    return equal(left, right, draw=lambda axes: _plot_water(axes, 0.7), slider=slider)
 
 
 @claim(18, "And so is its distortion, direction by direction.", "E (u_iᵀ(y − ŷ))² = min(λ_i, σ²)")
 def distortion_of_the_optimum(setting: Setting) -> Sides:
-    u = directions(setting)
+    u = eigenvectors(setting)
     left = [distortion(*optimum(u, EIGENVALUES, level), u * EIGENVALUES @ u.T, u) for level in LEVELS]
     right = [shannon(EIGENVALUES, level)[1] for level in LEVELS]
-    return equal(left, right, draw=_curve)
+    return equal(left, right, draw=_plot_curve)
 
 
 @claim(
@@ -102,7 +102,7 @@ def distortion_of_the_optimum(setting: Setting) -> Sides:
     "Σ max(0, ½ ln λ_i/σ²) + Σ min(λ_i, σ²)/2σ²  ≤  rate + distortion/2σ²   for each W, V, s",
 )
 def none_below(setting: Setting) -> Sides:
-    u = directions(setting)
+    u = eigenvectors(setting)
     sigma, level = u * EIGENVALUES @ u.T, 0.7
     weights, encoder = optimum(u, EIGENVALUES, level)
     off = np.geomspace(1e-3, 1, 300)[:, None, None] * setting.normal("off", 300, SIZE, 2 * SIZE + 1)
@@ -113,7 +113,7 @@ def none_below(setting: Setting) -> Sides:
     r, d = np.array(points).T
     least = [part.sum() for part in shannon(EIGENVALUES, level)]
     bound = np.full(len(r), least[0] + least[1] / (2 * level))
-    return at_most(bound, r + d / (2 * level), draw=partial(_cloud, level, r, d))
+    return at_most(bound, r + d / (2 * level), draw=partial(_plot_cloud, level, r, d))
 
 
 @claim(18, "σ² is the price of distortion: the curve's slope.", "dR/dσ² / dD/dσ² = −1/2σ²,  R and D by water-filling")
@@ -121,16 +121,16 @@ def slope_of_the_curve(setting: Setting) -> Sides:
     levels = np.exp(np.linspace(math.log(0.05), math.log(3.5), 12)) * (1 + 0.1 * setting.uniform("levels", 12))
     r = mg.grad(lambda s: mg.sum(mg.maximum(0, 0.5 * mg.log(EIGENVALUES / s[:, None]))))(levels)
     d = mg.grad(lambda s: mg.sum(mg.minimum(EIGENVALUES, s[:, None])))(levels)
-    moved = Slider("σ²", LEVELS[:-1], _tangent)
-    return equal(r / d, -1 / (2 * levels), draw=lambda axes: _tangent(axes, 0.7), slider=moved)
+    slider = Slider("σ²", LEVELS[:-1], _plot_tangent)
+    return equal(r / d, -1 / (2 * levels), draw=lambda axes: _plot_tangent(axes, 0.7), slider=slider)
 
 
 # Pictures
 
 
-def _descent(setting: Setting, axes: Any) -> None:
+def _plot_lines(setting: Setting, axes: Any) -> None:
     """The objective along random lines through the optimum."""
-    u, steps, level = directions(setting), np.linspace(-0.5, 0.5, 41), 0.7
+    u, steps, level = eigenvectors(setting), np.linspace(-0.5, 0.5, 41), 0.7
     sigma, (weights, encoder) = u * EIGENVALUES @ u.T, optimum(u, EIGENVALUES, 0.7)
     for o in setting.normal("lines", 6, SIZE, 2 * SIZE + 1):
         values = []
@@ -145,7 +145,7 @@ def _descent(setting: Setting, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _water(axes: Any, level: float) -> None:
+def _plot_water(axes: Any, level: float) -> None:
     """Eigenvalues as columns, filled to σ²."""
     rates, under = shannon(EIGENVALUES, level)
     x = np.arange(SIZE) + 1
@@ -166,7 +166,7 @@ def _shannon_curve() -> tuple[np.ndarray, np.ndarray]:
     return r / math.log(2), d
 
 
-def _curve(axes: Any) -> None:
+def _plot_curve(axes: Any) -> None:
     r, d = _shannon_curve()
     axes.plot(d, r, color=GREY, label="Shannon: reverse water-filling")
     for level in LEVELS:
@@ -179,7 +179,7 @@ def _curve(axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _cloud(level: float, r: np.ndarray, d: np.ndarray, axes: Any) -> None:
+def _plot_cloud(level: float, r: np.ndarray, d: np.ndarray, axes: Any) -> None:
     curve, at = _shannon_curve(), [part.sum() for part in shannon(EIGENVALUES, level)]
     axes.plot(curve[1], curve[0], color=GREY, label="Shannon")
     axes.plot(d, r / math.log(2), ".", color=VERMILION, ms=4, label="other linear autoencoders")
@@ -190,7 +190,7 @@ def _cloud(level: float, r: np.ndarray, d: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _tangent(axes: Any, level: float) -> None:
+def _plot_tangent(axes: Any, level: float) -> None:
     (r, d), at = _shannon_curve(), [part.sum() for part in shannon(EIGENVALUES, level)]
     axes.plot(d, r, color=GREY, label="rate–distortion curve")
     line = np.array([at[1] - 2, at[1] + 2])

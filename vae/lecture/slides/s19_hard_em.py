@@ -22,7 +22,16 @@ import numpy as np
 from vae.lecture.claims import EPS, Setting, Sides, Slider, claim, equal
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, Mixture, posterior
-from vae.lecture.slides.s10_em import PALETTE, Half, alternate, clusters, e_step, mixed, plane, start
+from vae.lecture.slides.s10_em import (
+    PALETTE,
+    HalfRound,
+    alternate,
+    clusters,
+    e_step,
+    initial_mixture,
+    mix_colours,
+    set_plane,
+)
 from vae.pictures import BLUE, GREY, INK, VERMILION
 
 K, ROUNDS = 6, 8
@@ -30,7 +39,7 @@ SIGMAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 PRICES = (0.1, 0.5, 1.0, 2.0, 4.0, 16.0, 100.0)  # of a bit, in pixel²
 
 
-def point(log_joint: np.ndarray) -> np.ndarray:
+def point_mass(log_joint: np.ndarray) -> np.ndarray:
     """ln P of all weight on the most probable z, (N, K): 0 there, −∞ elsewhere."""
     best = np.argmax(log_joint, axis=1)
     return np.where(np.arange(log_joint.shape[1]) == best[:, None], 0.0, -np.inf)
@@ -38,10 +47,10 @@ def point(log_joint: np.ndarray) -> np.ndarray:
 
 def hard_e_step(mixture: Mixture, y: np.ndarray) -> np.ndarray:
     """ln P(z|y) of the best P that is a point, (N, K)."""
-    return point(mixture.log_joint(y))
+    return point_mass(mixture.log_joint(y))
 
 
-def narrow(y: np.ndarray, sigma: float) -> Mixture:
+def equal_mixture(y: np.ndarray, sigma: float) -> Mixture:
     """Where k-means starts: means at the first images, equal weights, one σ."""
     return Mixture(np.zeros(K), y[:K], np.log(sigma))
 
@@ -54,13 +63,13 @@ class Stage(NamedTuple):
     weights: np.ndarray  # of the codes, (K,)
 
 
-def stages(halves: Sequence[Half]) -> list[Stage]:
+def collect_stages(halves: Sequence[HalfRound]) -> list[Stage]:
     """The same of EM, after each M step."""
     after = halves[1::2]
     return [Stage(h.mixture.means, np.argmax(h.log_p, axis=1), np.exp(h.mixture.logits)) for h in after]
 
 
-def one_array(path: Sequence[Stage]) -> np.ndarray:
+def flatten_stages(path: Sequence[Stage]) -> np.ndarray:
     """Everything in some stages, one number after the other."""
     return np.concatenate([np.ravel(part) for stage in path for part in stage])
 
@@ -70,7 +79,7 @@ def distances(y: np.ndarray, means: np.ndarray) -> np.ndarray:
     return np.sum((y[:, None] - means) ** 2, axis=2)
 
 
-def lloyd(y: np.ndarray, means: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def update_means(y: np.ndarray, means: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Each mean at the centre of the images that have its code, or where it was if there are none."""
     return np.array([y[codes == k].mean(0) if (codes == k).any() else mean for k, mean in enumerate(means)])
 
@@ -80,17 +89,17 @@ def k_means(y: np.ndarray) -> list[Stage]:
     path, means = [], y[:K]
     for _ in range(ROUNDS):
         codes = np.argmin(distances(y, means), axis=1)
-        means = lloyd(y, means, codes)
+        means = update_means(y, means, codes)
         path.append(Stage(means, codes, np.ones(K)))
     return path
 
 
-def quantiser(y: np.ndarray, price: float) -> tuple[list[Stage], list[float]]:
+def quantise(y: np.ndarray, price: float) -> tuple[list[Stage], list[float]]:
     """Codes that minimise distortion + price·bits, then new means and word lengths; and that cost after each round."""
     path, costs, means, bits = [], [], y[:K], np.full(K, np.log2(K))
     for _ in range(ROUNDS):
         codes = np.argmin(distances(y, means) + price * bits, axis=1)
-        means, shares = lloyd(y, means, codes), np.bincount(codes, minlength=K) / len(y)
+        means, shares = update_means(y, means, codes), np.bincount(codes, minlength=K) / len(y)
         bits = -np.log2(shares, where=shares > 0, out=np.full(K, -np.inf))
         path.append(Stage(means, codes, shares))
         costs.append(np.mean(distances(y, means)[np.arange(len(y)), codes] + price * bits[codes]))
@@ -104,9 +113,9 @@ def quantiser(y: np.ndarray, price: float) -> tuple[list[Stage], list[float]]:
 )
 def a_point_has_no_entropy(setting: Setting) -> Sides:
     y = clusters(setting)
-    log_joint = alternate(start(y, K), y, rounds=3)[-1].mixture.log_joint(y)
-    left = elbo(log_joint, point(log_joint))
-    return equal(left, np.max(log_joint, axis=1), draw=cooling(log_joint))
+    log_joint = alternate(initial_mixture(y, K), y, rounds=3)[-1].mixture.log_joint(y)
+    left = elbo(log_joint, point_mass(log_joint))
+    return equal(left, np.max(log_joint, axis=1), draw=plot_cooling(log_joint))
 
 
 @claim(
@@ -116,9 +125,11 @@ def a_point_has_no_entropy(setting: Setting) -> Sides:
 )
 def hard_em_is_k_means(setting: Setting) -> Sides:
     y = clusters(setting)
-    runs = [alternate(narrow(y, sigma), y, ROUNDS, learn=("means",), best_p=hard_e_step) for sigma in SIGMAS]
-    left, right = [one_array(stages(halves)) for halves in runs], one_array(k_means(y))
-    return equal(left, [right] * len(SIGMAS), draw=paths(y, k_means(y), [stages(halves) for halves in runs]))
+    runs = [alternate(equal_mixture(y, sigma), y, ROUNDS, learn=("means",), best_p=hard_e_step) for sigma in SIGMAS]
+    left, right = [flatten_stages(collect_stages(halves)) for halves in runs], flatten_stages(k_means(y))
+    return equal(
+        left, [right] * len(SIGMAS), draw=plot_paths(y, k_means(y), [collect_stages(halves) for halves in runs])
+    )
 
 
 @claim(
@@ -132,9 +143,11 @@ def soft_em_becomes_k_means(setting: Setting) -> Sides:
     nearest = np.array([np.sort(distances(y, means))[:, :2] for means in (y[:K], *(stage.means for stage in right))])
     gap = np.min(nearest[:, :, 1] - nearest[:, :, 0])
     sigma = np.sqrt(gap / 2 / np.log(1 / EPS**2))  # there no r_k but the nearest one's is above EPS²
-    left = stages(alternate(narrow(y, sigma), y, ROUNDS, learn=("means",)))
-    slider = Slider("σ²", (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.01), lambda axes, variance: softly(axes, y, variance))
-    return equal(one_array(left), one_array(right), draw=lambda axes: vanishing(axes, y), slider=slider)
+    left = collect_stages(alternate(equal_mixture(y, sigma), y, ROUNDS, learn=("means",)))
+    slider = Slider(
+        "σ²", (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.01), lambda axes, variance: plot_soft_em(axes, y, variance)
+    )
+    return equal(flatten_stages(left), flatten_stages(right), draw=lambda axes: plot_difference(axes, y), slider=slider)
 
 
 @claim(
@@ -148,19 +161,21 @@ def hard_em_with_weights_is_a_quantiser(setting: Setting) -> Sides:
     left, right = [], []
     for price in PRICES:
         variance = price / (2 * np.log(2))
-        halves = alternate(narrow(y, np.sqrt(variance)), y, ROUNDS, learn=("logits", "means"), best_p=hard_e_step)
+        halves = alternate(
+            equal_mixture(y, np.sqrt(variance)), y, ROUNDS, learn=("logits", "means"), best_p=hard_e_step
+        )
         costs = [-2 * variance * (half.elbo + LN_2PI + np.log(variance)) for half in halves[1::2]]
-        path, by_hand = quantiser(y, price)
-        left.append([*one_array(stages(halves)), *costs])
-        right.append([*one_array(path), *by_hand])
-    slider = Slider("λ", PRICES, lambda axes, price: cells(axes, y, price))
-    return equal(left, right, draw=lambda axes: trade_off(axes, y), slider=slider)
+        path, by_hand = quantise(y, price)
+        left.append([*flatten_stages(collect_stages(halves)), *costs])
+        right.append([*flatten_stages(path), *by_hand])
+    slider = Slider("λ", PRICES, lambda axes, price: plot_cells(axes, y, price))
+    return equal(left, right, draw=lambda axes: plot_trade_off(axes, y), slider=slider)
 
 
 # Pictures
 
 
-def cooling(log_joint: np.ndarray) -> Callable:
+def plot_cooling(log_joint: np.ndarray) -> Callable:
     """From the posterior to a point, P ∝ Q(z|y)^β: E_P ln Q(z, y) rises, but H(P) falls further."""
 
     def draw(axes: Any) -> None:
@@ -171,7 +186,7 @@ def cooling(log_joint: np.ndarray) -> Callable:
         axes.plot(powers, bound, color=BLUE, lw=1.6, label="ELBO")
         axes.plot(powers, expected, color=GREY, lw=1.4, ls="--", label="E_P ln Q(z, y)")
         axes.fill_between(powers, expected, bound, color=GREY, alpha=0.2, lw=0, label="H(P)")
-        hard = np.mean(elbo(log_joint, point(log_joint)))
+        hard = np.mean(elbo(log_joint, point_mass(log_joint)))
         axes.plot(powers[-1], hard, "o", color=VERMILION, label="ELBO of the point", clip_on=False)
         axes.set(xscale="log", xlabel="β of P ∝ Q(z|y)^β: 1 is soft EM, ∞ hard EM", ylabel="nats per image")
         axes.legend(fontsize=8, frameon=False)
@@ -179,7 +194,7 @@ def cooling(log_joint: np.ndarray) -> Callable:
     return draw
 
 
-def paths(y: np.ndarray, right: Sequence[Stage], left: Sequence[Sequence[Stage]]) -> Callable:
+def plot_paths(y: np.ndarray, right: Sequence[Stage], left: Sequence[Sequence[Stage]]) -> Callable:
     """The way of each mean under k-means, and where hard EM of every σ ends."""
 
     def draw(axes: Any) -> None:
@@ -188,38 +203,41 @@ def paths(y: np.ndarray, right: Sequence[Stage], left: Sequence[Sequence[Stage]]
             axes.plot(*np.array([y[k], *(stage.means[k] for stage in right)]).T, ".-", color=INK, lw=1, ms=3)
             for n, path in enumerate(left):
                 axes.plot(*path[-1].means[k], "o", mfc="none", mec=VERMILION, ms=4 + 3 * n, mew=0.8)
-        plane(axes, y)
+        set_plane(axes, y)
         axes.set_title("lines: k-means; rings: hard EM with σ = " + ", ".join(f"{s:g}" for s in SIGMAS), fontsize=9)
 
     return draw
 
 
-def softly(axes: Any, y: np.ndarray, variance: float) -> None:
+def plot_soft_em(axes: Any, y: np.ndarray, variance: float) -> None:
     """Soft EM with a fixed σ², images in the mixed colours of their P, beside the means of k-means."""
-    mixture = alternate(narrow(y, np.sqrt(variance)), y, ROUNDS, learn=("means",))[-1].mixture
-    axes.scatter(*y.T, s=8, color=mixed(e_step(mixture, y)), lw=0)
+    mixture = alternate(equal_mixture(y, np.sqrt(variance)), y, ROUNDS, learn=("means",))[-1].mixture
+    axes.scatter(*y.T, s=8, color=mix_colours(e_step(mixture, y)), lw=0)
     axes.plot(*k_means(y)[-1].means.T, "x", color=INK, ms=7, label="k-means")
     axes.plot(*mixture.means.T, "o", mfc="none", mec=VERMILION, ms=9, mew=1.5, label="soft EM")
-    plane(axes, y)
+    set_plane(axes, y)
     axes.legend(fontsize=8, frameon=False)
     axes.set_title(f"σ² = {variance:g}", fontsize=9)
 
 
-def vanishing(axes: Any, y: np.ndarray) -> None:
+def plot_difference(axes: Any, y: np.ndarray) -> None:
     """How far the means of soft EM are from those of k-means."""
     variances = np.geomspace(1e-4, 30, 24)
-    runs = [stages(alternate(narrow(y, np.sqrt(v)), y, ROUNDS, learn=("means",)))[-1].means for v in variances]
+    runs = [
+        collect_stages(alternate(equal_mixture(y, np.sqrt(v)), y, ROUNDS, learn=("means",)))[-1].means
+        for v in variances
+    ]
     off = [np.max(np.abs(means - k_means(y)[-1].means)) for means in runs]
     axes.plot(variances, np.maximum(off, 1e-17), "o-", color=BLUE, ms=4)
     axes.set(xscale="log", yscale="log", xlabel="σ² (pixel²)", ylabel="largest |μ − k-means| (pixel)", ylim=(1e-18, 20))
 
 
-def cells(axes: Any, y: np.ndarray, price: float) -> None:
+def plot_cells(axes: Any, y: np.ndarray, price: float) -> None:
     """Which code each point of the plane gets when a bit costs λ; the area of a mean is the use of its code."""
-    path, costs = quantiser(y, price)
+    path, costs = quantise(y, price)
     means, codes, shares = path[-1]
     used = shares > 0
-    plane(axes, y)
+    set_plane(axes, y)
     x0, x1, y0, y1 = *axes.get_xlim(), *axes.get_ylim()
     grid = np.stack(np.meshgrid(np.linspace(x0, x1, 180), np.linspace(y0, y1, 100)), axis=-1).reshape(-1, 2)
     bits = -np.log2(shares[used])
@@ -232,12 +250,12 @@ def cells(axes: Any, y: np.ndarray, price: float) -> None:
     axes.set_title(f"λ = {price:g} pixel²/bit: {rate:.2f} bits, distortion {costs[-1] - price * rate:.2f}", fontsize=9)
 
 
-def trade_off(axes: Any, y: np.ndarray) -> None:
+def plot_trade_off(axes: Any, y: np.ndarray) -> None:
     """Rate against distortion, a point for each price of a bit."""
     prices = np.geomspace(0.01, 30, 30)
     rates, distortions = [], []
     for price in prices:
-        path, costs = quantiser(y, price)
+        path, costs = quantise(y, price)
         shares = path[-1].weights[path[-1].weights > 0]
         rates.append(-np.sum(shares * np.log2(shares)))
         distortions.append(costs[-1] - price * rates[-1])

@@ -36,7 +36,7 @@ from vae.lecture.models.autoencoders import (
 )
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, Mixture
-from vae.lecture.slides.s10_em import EVERYTHING, PALETTE, Half, alternate, e_step, mixed, plane
+from vae.lecture.slides.s10_em import EVERYTHING, PALETTE, HalfRound, alternate, e_step, mix_colours, set_plane
 from vae.lecture.slides.s19_hard_em import distances, hard_e_step
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
@@ -57,7 +57,7 @@ def horseshoe(setting: Setting) -> np.ndarray:
     return 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.15 * setting.normal("off", 240, 2)
 
 
-def climb(y: np.ndarray) -> list[list[Half]]:
+def climb(y: np.ndarray) -> list[list[HalfRound]]:
     """The four lower rungs, each started where the one below stopped."""
     mixture, rungs = Mixture(np.zeros(K), y[:K], np.log(SIGMA)), []
     for _, learn, best_p in CLIMB:
@@ -76,7 +76,7 @@ class Rung(NamedTuple):
     shares: np.ndarray | None = None  # Q(z) of those, if there are only these z
 
 
-def coder(setting: Setting, y: np.ndarray) -> PlaneNet:
+def train_coder(setting: Setting, y: np.ndarray) -> PlaneNet:
     """The rate–distortion autoencoder of the horseshoe, trained once."""
     return setting.once("rate–distortion", lambda: train_rate_distortion(setting, y))
 
@@ -85,7 +85,7 @@ def mixture_rung(name: str, mixture: Mixture, y: np.ndarray, best_p: Callable) -
     """One of the four lower rungs."""
     log_p = best_p(mixture, y)
     shares = np.exp(mixture.logits) / np.exp(mixture.logits).sum()
-    return Rung(name, (mixture.log_joint(y), log_p), mixed(log_p), mixture.means, shares)
+    return Rung(name, (mixture.log_joint(y), log_p), mix_colours(log_p), mixture.means, shares)
 
 
 def vae_rung(net: PlaneNet, y: np.ndarray) -> Rung:
@@ -105,7 +105,7 @@ def code_rung(net: PlaneNet, y: np.ndarray) -> Rung:
     return Rung("rate–distortion", (*code_terms(net, y, z), np.ones(1)), colours, means, shares)
 
 
-def in_their_own_words(y: np.ndarray, mixtures: Sequence[Mixture], vae: PlaneNet, rd: PlaneNet) -> list:
+def textbook_objectives(y: np.ndarray, mixtures: Sequence[Mixture], vae: PlaneNet, rd: PlaneNet) -> list:
     """The objective of every rung, (N,) each, by formulas that know nothing of an ELBO. D = 2."""
     k_means, quantiser, hard, soft = mixtures
     # distances alone, and distances with bits at 2σ² ln 2 each
@@ -122,13 +122,13 @@ def in_their_own_words(y: np.ndarray, mixtures: Sequence[Mixture], vae: PlaneNet
     # a divergence, and a length in bits, with the error of the pixels
     mean, log_std = encode(vae, y)
     divergence = 0.5 * (mean**2 + np.exp(2 * log_std) - 1 - 2 * log_std)[:, 0]
-    costs.append(divergence + pixels_cost(vae, y, mean + np.exp(log_std) * NODES) @ (WEIGHTS / WEIGHTS.sum()))
+    costs.append(divergence + pixel_cost(vae, y, mean + np.exp(log_std) * NODES) @ (WEIGHTS / WEIGHTS.sum()))
     z = round_code(rd, y)
-    costs.append(np.log(2) * code_length(rd, z[:, 0]) + pixels_cost(rd, y, z)[:, 0])
+    costs.append(np.log(2) * code_length(rd, z[:, 0]) + pixel_cost(rd, y, z)[:, 0])
     return costs
 
 
-def pixels_cost(net: PlaneNet, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def pixel_cost(net: PlaneNet, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """‖y − ŷ(z)‖²/2σ² + ln 2πσ² of each image under each of its z, (N, Z)."""
     far = np.sum((y[:, None] - dense(net.decoder, z[:, :, None])) ** 2, axis=2)
     return far / (2 * np.exp(2 * net.log_sigma)) + LN_2PI + 2 * net.log_sigma
@@ -153,13 +153,13 @@ def code_length(net: PlaneNet, z: np.ndarray) -> np.ndarray:
 def every_rung_is_one_elbo(setting: Setting) -> Sides:
     y = horseshoe(setting)
     mixtures = [halves[-1].mixture for halves in climb(y)]
-    vae, rd = train_vae(setting, y), coder(setting, y)
+    vae, rd = train_vae(setting, y), train_coder(setting, y)
     rungs = [mixture_rung(name, m, y, best_p) for m, (name, _, best_p) in zip(mixtures, CLIMB)]
     rungs += [vae_rung(vae, y), code_rung(rd, y)]
     left = [-elbo(*rung.terms) for rung in rungs]
-    slider = Slider("rung", range(1, 7), lambda axes, n: show(axes, rungs[n - 1], y))
-    right = in_their_own_words(y, mixtures, vae, rd)
-    return equal(left, right, draw=lambda axes: show_all(axes, rungs, y), slider=slider)
+    slider = Slider("rung", range(1, 7), lambda axes, n: plot_rung(axes, rungs[n - 1], y))
+    right = textbook_objectives(y, mixtures, vae, rd)
+    return equal(left, right, draw=lambda axes: plot_rungs(axes, rungs, y), slider=slider)
 
 
 @claim(
@@ -170,10 +170,10 @@ def every_rung_is_one_elbo(setting: Setting) -> Sides:
 def every_rung_climbs(setting: Setting) -> Sides:
     rungs = climb(horseshoe(setting))
     values = np.array([half.elbo for halves in rungs for half in halves])
-    return at_most(values[:-1], values[1:], draw=lambda axes: stairs(axes, rungs))
+    return at_most(values[:-1], values[1:], draw=lambda axes: plot_rounds(axes, rungs))
 
 
-def as_mixture(net: PlaneNet) -> Mixture:
+def to_mixture(net: PlaneNet) -> Mixture:
     """The decoder's ŷ(z) as a table of means, one for each code."""
     log_sigma = np.asarray(net.log_sigma)
     return Mixture(log_table(net, CODES), dense(net.decoder, CODES[:, None]), log_sigma)
@@ -186,39 +186,39 @@ def as_mixture(net: PlaneNet) -> Mixture:
 )
 def an_encoder_replaces_the_search(setting: Setting) -> Sides:
     y = horseshoe(setting)
-    net = coder(setting, y)
-    mixture = as_mixture(net)
+    net = train_coder(setting, y)
+    mixture = to_mixture(net)
     encoded = elbo(*code_terms(net, y, round_code(net, y)), np.ones(1))
     searched, soft = (elbo(mixture.log_joint(y), best_p(mixture, y)) for best_p in (hard_e_step, e_step))
     left, right = np.stack([encoded, searched]), np.stack([searched, soft])
-    return at_most(left, right, draw=lambda axes: three_ways(axes, encoded, searched, soft))
+    return at_most(left, right, draw=lambda axes: plot_codes(axes, encoded, searched, soft))
 
 
 # Pictures
 
 
-def show(axes: Any, rung: Rung, y: np.ndarray) -> None:
+def plot_rung(axes: Any, rung: Rung, y: np.ndarray) -> None:
     """Images in the colours of their z, and what z decodes to: a curve, or means as large as Q(z)."""
     axes.scatter(*y.T, s=8, color=rung.colours, lw=0)
     if rung.shares is None:
         axes.plot(*rung.decoded.T, color=VERMILION, lw=2, alpha=0.8)
     else:
         axes.scatter(*rung.decoded.T, s=400 * rung.shares, color=VERMILION, alpha=0.6, lw=0)
-    plane(axes, y)
+    set_plane(axes, y)
     cost = f"{-np.mean(elbo(*rung.terms)):.2f}".replace("-", "−")
     axes.set_title(f"{rung.name}: {cost} nats", fontsize=9)
 
 
-def show_all(axes: Any, rungs: Sequence[Rung], y: np.ndarray) -> None:
+def plot_rungs(axes: Any, rungs: Sequence[Rung], y: np.ndarray) -> None:
     """All six, side by side."""
     axes.set_axis_off()
     for n, rung in enumerate(rungs):
         small = axes.inset_axes([n % 3 / 3 + 0.01, 0.53 - n // 3 * 0.53, 0.31, 0.41])
-        show(small, rung, y)
+        plot_rung(small, rung, y)
         small.set(xlabel="", ylabel="", xticks=[], yticks=[])
 
 
-def stairs(axes: Any, rungs: Sequence[Sequence[Half]]) -> None:
+def plot_rounds(axes: Any, rungs: Sequence[Sequence[HalfRound]]) -> None:
     """−ELBO over the rounds of all four."""
     for n, ((name, _, _), halves) in enumerate(zip(CLIMB, rungs)):
         at = n * ROUNDS + np.arange(len(halves)) / 2
@@ -227,7 +227,7 @@ def stairs(axes: Any, rungs: Sequence[Sequence[Half]]) -> None:
     axes.set(xlabel="round", ylabel="−ELBO (nats per image)")
 
 
-def three_ways(axes: Any, encoded: np.ndarray, searched: np.ndarray, soft: np.ndarray) -> None:
+def plot_codes(axes: Any, encoded: np.ndarray, searched: np.ndarray, soft: np.ndarray) -> None:
     """ELBO of each image by the encoder's code, by the best code, and by the posterior over codes."""
     order = np.argsort(soft)
     axes.plot(soft[order], color=INK, lw=1.2, label="posterior over codes: ln Q(y)")

@@ -18,7 +18,7 @@ import numpy as np
 from vae.autoencoder import Autoencoder
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.bound import elbo
-from vae.lecture.models.coders import LATENT, PricedCoder, code, code_images, coder, decode, terms
+from vae.lecture.models.coders import LATENT, PricedCoder, decode, elbo_terms, encode, reconstruct, train_coder
 from vae.lecture.models.exact import LN_2PI
 from vae.lecture.models.trained import show_rows, test_images
 from vae.lecture.slides.s19_ladder import code_length
@@ -30,16 +30,16 @@ BITS, IMAGES = (10, 20, 40), 100
 NAMES = {"L2": "VAE", "quantised z": "rate–distortion"}
 
 
-def in_vae_words(priced: PricedCoder, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
+def vae_objective(priced: PricedCoder, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """−ELBO of each image as it is trained on, (N,), in nats, with σ² = T and without (D/2) ln 2πσ²."""
     vae = Autoencoder(priced.model, Gaussian(Sigma(math.sqrt(priced.price))), priced.coder.net)
     normaliser = 0.5 * y[0].size * (LN_2PI + math.log(priced.price))
     return -training_objective(vae, y, noise, "sampled") - normaliser
 
 
-def in_words_of_rate_and_distortion(priced: PricedCoder, y: np.ndarray) -> np.ndarray:
+def rate_distortion_objective(priced: PricedCoder, y: np.ndarray) -> np.ndarray:
     """ln 2 times the bits of each image's code, and its squared error over 2σ², (N,)."""
-    z, _, _ = code(priced, y, None)
+    z, _, _ = encode(priced, y, None)
     bits = np.sum(code_length(priced.coder, z), axis=1)
     return math.log(2) * bits + np.sum((y - decode(priced, z)) ** 2, axis=(1, 2, 3)) / (2 * priced.price)
 
@@ -53,30 +53,30 @@ def in_words_of_rate_and_distortion(priced: PricedCoder, y: np.ndarray) -> np.nd
 )
 def one_elbo_for_images(setting: Setting) -> Sides:
     y, noise = test_images(setting, IMAGES), setting.normal("slide 19", IMAGES, LATENT)
-    vae, rd = coder(setting, "L2", BITS[1]), coder(setting, "quantised z", BITS[1])
-    left = [-elbo(*terms(priced, y, noise), np.ones(1)) for priced in (vae, rd)]
-    right = [in_vae_words(vae, y, noise), in_words_of_rate_and_distortion(rd, y)]
-    slider = Slider("bits of z", BITS, lambda axes, bits: beside(axes, setting, y, bits))
-    return equal(left, right, draw=lambda axes: shares(axes, setting, y), slider=slider)
+    vae, rd = train_coder(setting, "L2", BITS[1]), train_coder(setting, "quantised z", BITS[1])
+    left = [-elbo(*elbo_terms(priced, y, noise), np.ones(1)) for priced in (vae, rd)]
+    right = [vae_objective(vae, y, noise), rate_distortion_objective(rd, y)]
+    slider = Slider("bits of z", BITS, lambda axes, bits: plot_reconstructions(axes, setting, y, bits))
+    return equal(left, right, draw=lambda axes: plot_rate_distortion(axes, setting, y), slider=slider)
 
 
 # Pictures
 
 
-def beside(axes: Any, setting: Setting, y: np.ndarray, bits: int) -> None:
+def plot_reconstructions(axes: Any, setting: Setting, y: np.ndarray, bits: int) -> None:
     """Images, and what either makes of them."""
     rows, names = [y[:8]], ["y"]
     for kind, name in NAMES.items():
-        shown, rate = code_images(setting, coder(setting, kind, bits), y)
+        shown, rate = reconstruct(setting, train_coder(setting, kind, bits), y)
         rows.append(shown[:8])
         names.append(f"{name}\n{rate:.0f} bits")
     show_rows(axes, rows, names)
 
 
-def shares(axes: Any, setting: Setting, y: np.ndarray) -> None:
+def plot_rate_distortion(axes: Any, setting: Setting, y: np.ndarray) -> None:
     """Rate against distortion of both, at the rates they were trained for."""
     for (kind, name), marker, colour in zip(NAMES.items(), "os", (BLUE, VERMILION)):
-        every = [code_images(setting, coder(setting, kind, bits), y) for bits in BITS]
+        every = [reconstruct(setting, train_coder(setting, kind, bits), y) for bits in BITS]
         errors = [np.mean(np.sum((y - shown) ** 2, axis=(1, 2, 3))) for shown, _ in every]
         axes.plot([rate for _, rate in every], errors, marker=marker, color=colour, lw=1.4, label=name)
     axes.set(xlabel="rate on test images (bits)", ylabel="‖y − ŷ‖² per image", ylim=(0, None))

@@ -27,7 +27,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
-from vae.lecture.models.coders import KINDS, code_images, coder
+from vae.lecture.models.coders import KINDS, reconstruct, train_coder
 from vae.lecture.models.trained import show_rows, test_images
 from vae.pictures import BLUE, COLOURS, GREY, VERMILION
 
@@ -40,7 +40,7 @@ FEW_BITS = BITS[:2]  # where something is left to guess
 # One pixel
 
 
-def pixel(setting: Setting, share: float) -> tuple[np.ndarray, np.ndarray]:
+def pixel_values(setting: Setting, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Values of a pixel, (N,), and whether each is of the bright mode."""
     bright = np.arange(PIXELS) < round(share * PIXELS)
     spread = setting.uniform("pixel", PIXELS) ** 2  # not symmetric: the median of a mode is not its mean
@@ -55,17 +55,17 @@ def descend(loss: Callable[[Any], Any], start: Any) -> np.ndarray:
     return place
 
 
-def l2(y: np.ndarray) -> np.ndarray:
+def best_l2(y: np.ndarray) -> np.ndarray:
     """The best ŷ under L2, by descent."""
     return descend(lambda shown: mg.mean((y - shown) ** 2), 0.5)
 
 
-def l1(y: np.ndarray) -> np.ndarray:
+def best_l1(y: np.ndarray) -> np.ndarray:
     """The best ŷ under L1, by descent."""
     return descend(lambda shown: mg.mean(mg.abs(y - shown)), 0.5)
 
 
-def rate_distortion(y: np.ndarray) -> np.ndarray:
+def best_rate_distortion(y: np.ndarray) -> np.ndarray:
     """The best ŷ_0, ŷ_1 and logit of Q(z = 1), (3,), by descent: each image is sent by the cheaper of two codes."""
 
     def cost(place: Any) -> Any:
@@ -79,19 +79,19 @@ def rate_distortion(y: np.ndarray) -> np.ndarray:
     22, "Under L2 the best value for a pixel is its mean, a grey between the modes.", "argmin_ŷ mean (y − ŷ)^2 = mean y"
 )
 def l2_shows_the_mean(setting: Setting) -> Sides:
-    y, _ = pixel(setting, SHARE)
+    y, _ = pixel_values(setting, SHARE)
     slider = Slider(
         "share of bright images",
         (0.1, 0.2, 0.35, 0.45, 0.55, 0.65, 0.8, 0.9),
-        lambda axes, p: modes(axes, *pixel(setting, p)),
+        lambda axes, p: plot_modes(axes, *pixel_values(setting, p)),
     )
-    return equal(l2(y), np.mean(y), draw=lambda axes: losses(axes, y), slider=slider)
+    return equal(best_l2(y), np.mean(y), draw=lambda axes: plot_losses(axes, y), slider=slider)
 
 
 @claim(22, "Under L1 it is the median, a value of the larger mode.", "argmin_ŷ mean |y − ŷ| = median y")
 def l1_shows_the_median(setting: Setting) -> Sides:
-    y, _ = pixel(setting, SHARE)
-    return equal(l1(y), np.median(y), draw=lambda axes: losses(axes, y, absolute=True))
+    y, _ = pixel_values(setting, SHARE)
+    return equal(best_l1(y), np.median(y), draw=lambda axes: plot_losses(axes, y, absolute=True))
 
 
 @claim(
@@ -100,9 +100,9 @@ def l1_shows_the_median(setting: Setting) -> Sides:
     "argmin mean min_z [(y − ŷ_z)^2/2σ^2 − ln Q(z)]:    ŷ_z = mean of mode z,    Q(z) = share of mode z",
 )
 def rate_distortion_shows_the_mode(setting: Setting) -> Sides:
-    y, bright = pixel(setting, SHARE)
+    y, bright = pixel_values(setting, SHARE)
     right = np.mean(y[~bright]), np.mean(y[bright]), np.log(bright.sum() / (~bright).sum())
-    return equal(rate_distortion(y), right, draw=lambda axes: modes(axes, y, bright))
+    return equal(best_rate_distortion(y), right, draw=lambda axes: plot_modes(axes, y, bright))
 
 
 # Images
@@ -114,10 +114,12 @@ def sharpness(images: np.ndarray) -> float:
     return float(np.mean(np.sqrt(down**2 + across**2)))
 
 
-def table(setting: Setting, kinds: tuple[str, ...] = KINDS, rates: tuple[int, ...] = BITS) -> np.ndarray:
+def sharpness_table(setting: Setting, kinds: tuple[str, ...] = KINDS, rates: tuple[int, ...] = BITS) -> np.ndarray:
     """Sharpness of reconstructions relative to the data's, (kinds, rates)."""
     y = test_images(setting, IMAGES)
-    sharp = [[sharpness(code_images(setting, coder(setting, kind, bits), y)[0]) for bits in rates] for kind in kinds]
+    sharp = [
+        [sharpness(reconstruct(setting, train_coder(setting, kind, bits), y)[0]) for bits in rates] for kind in kinds
+    ]
     return np.array(sharp) / sharpness(y)
 
 
@@ -128,8 +130,8 @@ def table(setting: Setting, kinds: tuple[str, ...] = KINDS, rates: tuple[int, ..
     images=True,
 )
 def every_objective_blurs(setting: Setting) -> Sides:
-    slider = Slider("bits of z", BITS, lambda axes, bits: four_ways(axes, setting, bits))
-    return at_most(table(setting), 1.0, draw=lambda axes: by_bits(axes, setting), slider=slider)
+    slider = Slider("bits of z", BITS, lambda axes, bits: plot_reconstructions(axes, setting, bits))
+    return at_most(sharpness_table(setting), 1.0, draw=lambda axes: plot_sharpness(axes, setting), slider=slider)
 
 
 @claim(
@@ -139,8 +141,8 @@ def every_objective_blurs(setting: Setting) -> Sides:
     images=True,
 )
 def l1_is_sharper(setting: Setting) -> Sides:
-    under_l2, under_l1 = table(setting, ("L2", "L1"), FEW_BITS)
-    return at_most(under_l2, under_l1, draw=lambda axes: bars(axes, ("L2", "L1"), (under_l2, under_l1)))
+    under_l2, under_l1 = sharpness_table(setting, ("L2", "L1"), FEW_BITS)
+    return at_most(under_l2, under_l1, draw=lambda axes: plot_bars(axes, ("L2", "L1"), (under_l2, under_l1)))
 
 
 @claim(
@@ -151,8 +153,8 @@ def l1_is_sharper(setting: Setting) -> Sides:
 )
 def bits_make_l2_sharp(setting: Setting) -> Sides:
     kinds = "L2", "quantised z"
-    sharp = table(setting, kinds)
-    return at_most(sharp[:, :1], sharp[:, 1:], draw=lambda axes: bars(axes, kinds, sharp))
+    sharp = sharpness_table(setting, kinds)
+    return at_most(sharp[:, :1], sharp[:, 1:], draw=lambda axes: plot_bars(axes, kinds, sharp))
 
 
 @claim(
@@ -162,18 +164,18 @@ def bits_make_l2_sharp(setting: Setting) -> Sides:
     images=True,
 )
 def quantising_alone_is_not_sharper(setting: Setting) -> Sides:
-    quantised, vae = table(setting, ("quantised z", "L2"), FEW_BITS)
-    return at_most(quantised, vae, draw=lambda axes: four_ways(axes, setting, BITS[0]))
+    quantised, vae = sharpness_table(setting, ("quantised z", "L2"), FEW_BITS)
+    return at_most(quantised, vae, draw=lambda axes: plot_reconstructions(axes, setting, BITS[0]))
 
 
 # Pictures
 
 
-def losses(axes: Any, y: np.ndarray, absolute: bool = False) -> None:
+def plot_losses(axes: Any, y: np.ndarray, absolute: bool = False) -> None:
     """The mean distortion of the pixel against the value shown, and where it is least."""
     shown = np.linspace(0, 1.05, 400)
     off = y[:, None] - shown
-    cost, best, name = (np.abs(off), l1(y), "|y − ŷ|") if absolute else (off**2, l2(y), "(y − ŷ)²")
+    cost, best, name = (np.abs(off), best_l1(y), "|y − ŷ|") if absolute else (off**2, best_l2(y), "(y − ŷ)²")
     cost = cost.mean(0)
     axes.plot(shown, cost, color=BLUE, lw=1.6, label=f"mean {name}")
     axes.plot(y, np.full(len(y), 0.0), "|", color=GREY, ms=12, label="the pixel's values")
@@ -182,12 +184,12 @@ def losses(axes: Any, y: np.ndarray, absolute: bool = False) -> None:
     axes.legend(fontsize=8, frameon=False)
 
 
-def modes(axes: Any, y: np.ndarray, bright: np.ndarray) -> None:
+def plot_modes(axes: Any, y: np.ndarray, bright: np.ndarray) -> None:
     """What each objective shows for the pixel."""
     axes.hist(y, np.linspace(0, 1.05, 43), color=GREY, alpha=0.4)
-    axes.axvline(l2(y), ymax=0.86, color=BLUE, lw=2, label=f"L2: {l2(y):.2f}")
-    axes.axvline(l1(y), ymax=0.86, color=COLOURS[5], lw=2, ls="--", label=f"L1: {l1(y):.2f}")
-    dark, light, _ = rate_distortion(y)
+    axes.axvline(best_l2(y), ymax=0.86, color=BLUE, lw=2, label=f"L2: {best_l2(y):.2f}")
+    axes.axvline(best_l1(y), ymax=0.86, color=COLOURS[5], lw=2, ls="--", label=f"L1: {best_l1(y):.2f}")
+    dark, light, _ = best_rate_distortion(y)
     axes.axvline(dark, ymax=0.86, color=VERMILION, lw=2, ls=":", label=f"rate–distortion: {dark:.2f} or {light:.2f}")
     axes.axvline(light, ymax=0.86, color=VERMILION, lw=2, ls=":")
     axes.set(
@@ -200,23 +202,23 @@ def modes(axes: Any, y: np.ndarray, bright: np.ndarray) -> None:
     axes.legend(fontsize=8, frameon=False, loc="upper left", ncols=3)
 
 
-def four_ways(axes: Any, setting: Setting, bits: int) -> None:
+def plot_reconstructions(axes: Any, setting: Setting, bits: int) -> None:
     """Images, and what each objective makes of them at one rate."""
     y = test_images(setting, IMAGES)
     rows, names = [y[:12]], ["y"]
     for kind in KINDS:
-        shown, rate = code_images(setting, coder(setting, kind, bits), y)
+        shown, rate = reconstruct(setting, train_coder(setting, kind, bits), y)
         rows.append(shown[:12])
         names.append(f"{kind}\n{rate:.0f} bits, {100 * sharpness(shown) / sharpness(y):.0f} %")
     show_rows(axes, rows, names)
     axes.set_title("rate on test images, sharpness relative to theirs", fontsize=9, color=GREY)
 
 
-def by_bits(axes: Any, setting: Setting) -> None:
+def plot_sharpness(axes: Any, setting: Setting) -> None:
     """Sharpness against the measured rate, a line for each objective."""
     y = test_images(setting, IMAGES)
     for kind, marker, colour in zip(KINDS, "os^D", (BLUE, COLOURS[5], COLOURS[3], VERMILION)):
-        every = [code_images(setting, coder(setting, kind, bits), y) for bits in BITS]
+        every = [reconstruct(setting, train_coder(setting, kind, bits), y) for bits in BITS]
         rates, sharp = [rate for _, rate in every], [sharpness(shown) / sharpness(y) for shown, _ in every]
         axes.plot(rates, sharp, marker=marker, color=colour, lw=1.4, ms=5, label=kind)
     axes.axhline(1, color=GREY, lw=0.8)
@@ -227,7 +229,7 @@ def by_bits(axes: Any, setting: Setting) -> None:
     axes.legend(fontsize=8, frameon=False, loc="lower right")
 
 
-def bars(axes: Any, kinds: tuple[str, ...], sharp: Any) -> None:
+def plot_bars(axes: Any, kinds: tuple[str, ...], sharp: Any) -> None:
     """Sharpness at each rate, side by side."""
     for n, (kind, values) in enumerate(zip(kinds, sharp)):
         place = np.arange(len(values)) + 0.36 * (n - 0.5)

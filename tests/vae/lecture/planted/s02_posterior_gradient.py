@@ -7,24 +7,24 @@ from vae.lecture.models import exact
 from vae.lecture.slides import s02_posterior_gradient
 
 
-def _under_the_joint(monkeypatch):
+def _weight_by_joint(monkeypatch):
     """Weights Q(z, y), which do not sum to 1."""
     monkeypatch.setattr(s02_posterior_gradient, "posterior", lambda log_joint: log_joint)
 
 
-def _under_no_posterior(monkeypatch):
+def _weight_equally(monkeypatch):
     """Every z counts the same."""
     monkeypatch.setattr(s02_posterior_gradient, "posterior", lambda log_joint: mg.log_softmax(0 * log_joint))
 
 
-def _nearest_only(monkeypatch):
+def _assign_to_one_component(monkeypatch):
     def hard(mixture, y):
         return np.eye(len(mixture.logits))[np.argmax(mixture.log_joint(y), axis=1)]
 
     monkeypatch.setattr(s02_posterior_gradient, "responsibilities", hard)
 
 
-def _density_without_its_width(monkeypatch):
+def _drop_density_width(monkeypatch):
     """ln Q(y|k) without −D ln σ_k."""
     right = exact.Mixture.log_joint
 
@@ -34,7 +34,7 @@ def _density_without_its_width(monkeypatch):
     monkeypatch.setattr(exact.Mixture, "log_joint", log_joint)
 
 
-def _variance_for_its_root(monkeypatch):
+def _use_sigma_as_variance(monkeypatch):
     """A component of variance σ_k instead of σ_k²."""
     right = exact.Mixture.log_joint
 
@@ -45,9 +45,9 @@ def _variance_for_its_root(monkeypatch):
 
 
 PLANTED = {
-    "expected_gradient_of_a_belief_net": _under_the_joint,
-    "expected_gradient_of_a_mixture": _under_no_posterior,
-    "gradient_of_weights": _nearest_only,
-    "gradient_of_means": _variance_for_its_root,
-    "gradient_of_widths": _density_without_its_width,
+    "expected_gradient_of_a_belief_net": _weight_by_joint,
+    "expected_gradient_of_a_mixture": _weight_equally,
+    "gradient_of_weights": _assign_to_one_component,
+    "gradient_of_means": _use_sigma_as_variance,
+    "gradient_of_widths": _drop_density_width,
 }

@@ -10,7 +10,7 @@ from vae.lecture.slides import s04_amortisation
 from vae.optimisers import Optimiser
 
 
-def _marginal_variances(monkeypatch):
+def _use_marginal_variances(monkeypatch):
     """s_i² = σ²(M⁻¹)_ii, the variance of z_i alone, instead of that given the other z."""
 
     def best_encoder(self):
@@ -20,7 +20,7 @@ def _marginal_variances(monkeypatch):
     monkeypatch.setattr(PPCA, "best_encoder", best_encoder)
 
 
-def _no_divergence_in_the_search(monkeypatch):
+def _drop_kl_from_search(monkeypatch):
     """A search that climbs ln Q(y|z) alone."""
     right = s04_amortisation.adam
 
@@ -34,7 +34,7 @@ def _no_divergence_in_the_search(monkeypatch):
     monkeypatch.setattr(s04_amortisation, "adam", adam)
 
 
-def _heads_swapped(monkeypatch):
+def _swap_heads(monkeypatch):
     """ln s for μ and μ for ln s."""
     right = s04_amortisation.train
 
@@ -47,7 +47,7 @@ def _heads_swapped(monkeypatch):
 
 
 PLANTED = {
-    "an_encoder_gives_what_search_finds": _marginal_variances,
-    "search_closes_the_amortisation_gap": _no_divergence_in_the_search,
-    "generation_replaces_search": _heads_swapped,
+    "an_encoder_gives_what_search_finds": _use_marginal_variances,
+    "search_closes_the_amortisation_gap": _drop_kl_from_search,
+    "generation_replaces_search": _swap_heads,
 }

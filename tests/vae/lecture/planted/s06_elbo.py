@@ -4,26 +4,26 @@ import minigrad as mg
 from vae.lecture.slides import s06_elbo
 
 
-def _half_entropy(monkeypatch):
+def _shrink_entropy(monkeypatch):
     right = s06_elbo.entropy
     monkeypatch.setattr(s06_elbo, "entropy", lambda log_p: 0.999 * right(log_p))
 
 
-def _backwards(monkeypatch):
+def _reverse_divergence(monkeypatch):
     """KL(Q, P) for KL(P, Q)."""
     right = s06_elbo.divergence
     monkeypatch.setattr(s06_elbo, "divergence", lambda log_p, log_q: right(log_q, log_p))
 
 
-def _too_much_entropy(monkeypatch):
+def _overstate_entropy(monkeypatch):
     monkeypatch.setattr(s06_elbo, "entropy", lambda log_p: 2 * mg.logsumexp(0 * log_p, axis=1))
 
 
-def _of_itself(monkeypatch):
+def _use_entropy_of_p(monkeypatch):
     monkeypatch.setattr(s06_elbo, "cross_entropy", lambda log_p, log_q: s06_elbo.entropy(log_p))
 
 
-def _gradient_of_half(monkeypatch):
+def _halve_entropy(monkeypatch):
     """The entropy of the encoder counted half."""
     right = s06_elbo.elbo
     half = lambda log_joint, log_p: right(log_joint, log_p) + 0.5 * mg.sum(mg.exp(log_p) * log_p, axis=1)
@@ -31,10 +31,10 @@ def _gradient_of_half(monkeypatch):
 
 
 PLANTED = {
-    "pulled_towards_the_posterior": _gradient_of_half,
-    "two_expressions": _backwards,
-    "lower_bound": _too_much_entropy,
-    "tight_at_the_posterior": _half_entropy,
-    "first_step": _of_itself,
-    "second_step": _half_entropy,
+    "pulled_towards_the_posterior": _halve_entropy,
+    "two_expressions": _reverse_divergence,
+    "lower_bound": _overstate_entropy,
+    "tight_at_the_posterior": _shrink_entropy,
+    "first_step": _use_entropy_of_p,
+    "second_step": _shrink_entropy,
 }

@@ -9,12 +9,12 @@ from vae.lecture.models.exact import posterior
 from vae.lecture.slides import s10_em
 
 
-def _weights_left_out(monkeypatch):
+def _forget_weights(monkeypatch):
     """A posterior that forgets π."""
     monkeypatch.setattr(s10_em, "e_step", lambda m, y: posterior(m.log_joint(y) - mg.log_softmax(m.logits)))
 
 
-def _spread_about_old_means(monkeypatch):
+def _use_old_means(monkeypatch):
     right = s10_em.m_step
 
     def m_step(mixture, y, log_p, learn=s10_em.EVERYTHING):
@@ -24,19 +24,21 @@ def _spread_about_old_means(monkeypatch):
     monkeypatch.setattr(s10_em, "m_step", m_step)
 
 
-def variance_not_divided_by_d(monkeypatch):
+def forget_dimension_in_variance(monkeypatch):
     right = s10_em.m_step
 
     def m_step(mixture, y, log_p, learn=s10_em.EVERYTHING):
-        made = right(mixture, y, log_p, learn)
-        return replace(made, log_sigmas=made.log_sigmas + 0.5 * np.log(y.shape[1])) if "log_sigmas" in learn else made
+        changed = right(mixture, y, log_p, learn)
+        if "log_sigmas" not in learn:
+            return changed
+        return replace(changed, log_sigmas=changed.log_sigmas + 0.5 * np.log(y.shape[1]))
 
     monkeypatch.setattr(s10_em, "m_step", m_step)
 
 
 PLANTED = {
-    "e_step_closes_the_gap": _weights_left_out,
-    "gradient_vanishes_after_the_m_step": _spread_about_old_means,
-    "m_step_is_the_best": variance_not_divided_by_d,
-    "em_never_descends": variance_not_divided_by_d,
+    "e_step_closes_the_gap": _forget_weights,
+    "gradient_vanishes_after_the_m_step": _use_old_means,
+    "m_step_is_the_best": forget_dimension_in_variance,
+    "em_never_descends": forget_dimension_in_variance,
 }

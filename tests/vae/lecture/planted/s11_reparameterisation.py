@@ -6,12 +6,12 @@ import minigrad as mg
 from vae.lecture.slides import s11_reparameterisation
 
 
-def _variance_for_deviation(monkeypatch):
+def _use_variance_as_deviation(monkeypatch):
     """σ² for σ."""
     monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: mean + mg.exp(2 * log_std) * noise)
 
 
-def _held_still(monkeypatch):
+def _hold_sigma(monkeypatch):
     """The sample takes σ for a constant."""
 
     def sample(mean, log_std, noise):
@@ -20,26 +20,28 @@ def _held_still(monkeypatch):
     monkeypatch.setattr(mg, "gaussian_sample", sample)
 
 
-def _no_path_to_sigma(monkeypatch):
+def _hold_sigma_per_draw(monkeypatch):
     """The same in the gradients draw by draw."""
 
     def held(f, mean, std, noise):
         shape = np.broadcast_shapes(np.shape(mean), noise.shape)
-        return s11_reparameterisation.per_draw(lambda m, s: f(m + mg.stop_gradient(s) * noise), shape, mean, std)
+        return s11_reparameterisation.gradient_per_draw(
+            lambda m, s: f(m + mg.stop_gradient(s) * noise), shape, mean, std
+        )
 
-    monkeypatch.setattr(s11_reparameterisation, "reparameterised", held)
+    monkeypatch.setattr(s11_reparameterisation, "reparameterised_gradient", held)
 
 
-def _louder_noise(monkeypatch):
+def _amplify_noise(monkeypatch):
     """Noise of standard deviation 1.02."""
     right = mg.gaussian_sample
     monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: right(mean, log_std, 1.02 * noise))
-    reparameterised = s11_reparameterisation.reparameterised
-    wider = lambda f, m, s, e: reparameterised(f, m, s, 1.02 * e)
-    monkeypatch.setattr(s11_reparameterisation, "reparameterised", wider)
+    reparameterised_gradient = s11_reparameterisation.reparameterised_gradient
+    wider = lambda f, m, s, e: reparameterised_gradient(f, m, s, 1.02 * e)
+    monkeypatch.setattr(s11_reparameterisation, "reparameterised_gradient", wider)
 
 
-def _through_the_reward(monkeypatch):
+def _differentiate_reward(monkeypatch):
     """The score function's gradient with z not held still, so that the reward and ln P see it move."""
 
     def moving(f, mean, std, noise):
@@ -47,17 +49,17 @@ def _through_the_reward(monkeypatch):
             z = m + s * noise
             return f(z) * s11_reparameterisation.log_normal(z, m, mg.log(s))
 
-        return s11_reparameterisation.per_draw(surrogate, noise.shape, mean, std)
+        return s11_reparameterisation.gradient_per_draw(surrogate, noise.shape, mean, std)
 
-    monkeypatch.setattr(s11_reparameterisation, "score", moving)
+    monkeypatch.setattr(s11_reparameterisation, "score_gradient", moving)
 
 
 PLANTED = {
-    "density_of_the_sample": _variance_for_deviation,
-    "gradient_of_the_mean": _no_path_to_sigma,
-    "every_parameter": _held_still,
-    "entropy_of_the_encoder": _louder_noise,
-    "entropy_gradient": _held_still,
-    "reparameterised_mean": _louder_noise,
-    "score_mean": _through_the_reward,
+    "density_of_the_sample": _use_variance_as_deviation,
+    "gradient_of_the_mean": _hold_sigma_per_draw,
+    "every_parameter": _hold_sigma,
+    "entropy_of_the_encoder": _amplify_noise,
+    "entropy_gradient": _hold_sigma,
+    "reparameterised_mean": _amplify_noise,
+    "score_mean": _differentiate_reward,
 }

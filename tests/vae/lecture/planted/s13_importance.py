@@ -6,7 +6,7 @@ import minigrad as mg
 from vae.lecture.slides import s13_importance
 
 
-def _prior_forgotten(monkeypatch):
+def _forget_prior(monkeypatch):
     """The likelihood over the encoder: no prior in the weights."""
 
     def log_weight(self, z):
@@ -17,34 +17,34 @@ def _prior_forgotten(monkeypatch):
     monkeypatch.setattr(s13_importance.Gaussians, "log_weight", log_weight)
 
 
-def _mean_of_logarithms(monkeypatch):
+def _average_logarithms(monkeypatch):
     """The mean of k ELBOs for the logarithm of the mean."""
     monkeypatch.setattr(mg, "logsumexp", lambda x, axis: x.mean(axis) + math.log(x.shape[axis]))
 
 
-def _one_per_cent(monkeypatch):
+def _enlarge_gap(monkeypatch):
     """A gap that is a hundredth too large: at k = 512 the bound leaves no room for it."""
     right = s13_importance.expected_gap
     monkeypatch.setattr(s13_importance, "expected_gap", lambda p, q, k: 1.01 * right(p, q, k))
 
 
-def _up_to_three(monkeypatch):
+def _truncate_integral(monkeypatch):
     """The integral's ends taken to be 3 deviations away."""
-    right = s13_importance.truncated
-    monkeypatch.setattr(s13_importance, "truncated", lambda model, reach: right(model, 3 * model.std))
+    right = s13_importance.truncated_second_moment
+    monkeypatch.setattr(s13_importance, "truncated_second_moment", lambda model, reach: right(model, 3 * model.std))
 
 
-def _threshold_of_one(monkeypatch):
+def _double_ratio(monkeypatch):
     """σ² ≤ s² for 2σ² ≤ s²."""
-    right = s13_importance.gaussians
+    right = s13_importance.random_gaussians
     wider = lambda setting, ratio=None, off=None: right(setting, ratio and 2 * ratio, off)
-    monkeypatch.setattr(s13_importance, "gaussians", wider)
+    monkeypatch.setattr(s13_importance, "random_gaussians", wider)
 
 
 PLANTED = {
-    "first_bound": _prior_forgotten,
-    "bounds_of_draws": _mean_of_logarithms,
-    "half_the_variance": _one_per_cent,
-    "second_moment": _up_to_three,
-    "infinite_variance": _threshold_of_one,
+    "first_bound": _forget_prior,
+    "bounds_of_draws": _average_logarithms,
+    "half_the_variance": _enlarge_gap,
+    "second_moment": _truncate_integral,
+    "infinite_variance": _double_ratio,
 }

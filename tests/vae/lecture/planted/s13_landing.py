@@ -6,25 +6,25 @@ import minigrad as mg
 from vae.lecture.slides import s13_landing
 
 
-def _prior_forgotten(monkeypatch):
+def _forget_prior(monkeypatch):
     """The likelihood, taken for the posterior."""
     variances = np.array(s13_landing.TAU2)
     monkeypatch.setattr(s13_landing, "posterior", lambda y: (y + 0 * variances, variances))
 
 
-def _louder_noise(monkeypatch):
+def _amplify_noise(monkeypatch):
     """Noise of standard deviation 1.02."""
     right = mg.gaussian_sample
     monkeypatch.setattr(mg, "gaussian_sample", lambda mean, log_std, noise: right(mean, log_std, 1.02 * noise))
 
 
-def _score_kept(monkeypatch):
+def _keep_score(monkeypatch):
     """Nothing is held still."""
     monkeypatch.setattr(mg, "stop_gradient", lambda x: x)
 
 
 PLANTED = {
-    "sampled_entropy_variance": _prior_forgotten,
-    "analytic_kl_variance": _louder_noise,
-    "sticking_the_landing": _score_kept,
+    "sampled_entropy_variance": _forget_prior,
+    "analytic_kl_variance": _amplify_noise,
+    "sticking_the_landing": _keep_score,
 }

@@ -8,31 +8,31 @@ from vae import objectives
 from vae.lecture.slides import s15_sampling
 
 
-def _heads_swapped(monkeypatch):
+def _swap_heads(monkeypatch):
     """ln s for μ and μ for ln s."""
-    right = s15_sampling.convolutional
+    right = s15_sampling.train_convolutional
 
-    def convolutional(setting):
+    def train_convolutional(setting):
         trained = right(setting)
         encode = trained.model.encode
         return replace(trained, model=replace(trained.model, encode=lambda e, y: encode(e, y)[::-1]))
 
-    monkeypatch.setattr(s15_sampling, "convolutional", convolutional)
+    monkeypatch.setattr(s15_sampling, "train_convolutional", train_convolutional)
 
 
-def _density_without_width(monkeypatch):
+def _drop_density_width(monkeypatch):
     """ln N(z; μ, σ²) without −ln σ."""
     right = objectives.log_normal
     monkeypatch.setattr(objectives, "log_normal", lambda z, m=0.0, log_std=0.0: right(z, m, log_std) + log_std)
 
 
-def _samples_about_the_encoder(monkeypatch):
+def _shift_samples(monkeypatch):
     """z = ε + the bias of the encoder's μ."""
-    right = s15_sampling.samples
-    monkeypatch.setattr(s15_sampling, "samples", lambda t, noise: right(t, noise + t.parameters.encoder.mean.b))
+    right = s15_sampling.sample_images
+    monkeypatch.setattr(s15_sampling, "sample_images", lambda t, noise: right(t, noise + t.parameters.encoder.mean.b))
 
 
-def _variance_for_deviation(monkeypatch):
+def _halve_log_std(monkeypatch):
     """The encoder's ln s read as ln s²."""
     right = s15_sampling.log_encoder
 
@@ -44,15 +44,15 @@ def _variance_for_deviation(monkeypatch):
     monkeypatch.setattr(s15_sampling, "log_encoder", log_encoder)
 
 
-def _even_steps(monkeypatch):
+def _use_equal_steps(monkeypatch):
     """Equal steps of z instead of equal probability."""
     monkeypatch.setattr(s15_sampling, "quantiles", lambda side: np.linspace(-3, 3, side))
 
 
 PLANTED = {
-    "a_convolutional_vae_knows_images": _heads_swapped,
-    "both_forms_agree_on_images": _density_without_width,
-    "sampling_needs_no_encoder": _samples_about_the_encoder,
-    "the_second_half_knows_the_evidence": _variance_for_deviation,
-    "the_plane_is_what_sampling_draws": _even_steps,
+    "a_convolutional_vae_knows_images": _swap_heads,
+    "both_forms_agree_on_images": _drop_density_width,
+    "sampling_needs_no_encoder": _shift_samples,
+    "the_second_half_knows_the_evidence": _halve_log_std,
+    "the_plane_is_what_sampling_draws": _use_equal_steps,
 }

@@ -6,31 +6,31 @@ import minigrad as mg
 from vae.lecture.slides import s16_deconvolution
 
 
-def _flipped(monkeypatch):
+def _flip_kernels(monkeypatch):
     """Kernels turned around, as convolutions in mathematics have them."""
-    naive, transposed = s16_deconvolution.naive, s16_deconvolution.transposed
-    monkeypatch.setattr(s16_deconvolution, "naive", lambda x, w, b, top: naive(x, w[::-1, ::-1], b, top))
-    monkeypatch.setattr(s16_deconvolution, "transposed", lambda x, v, pad: transposed(x, v[::-1, ::-1], pad))
+    naive_conv, transposed_conv = s16_deconvolution.naive_conv, s16_deconvolution.transposed_conv
+    monkeypatch.setattr(s16_deconvolution, "naive_conv", lambda x, w, b, top: naive_conv(x, w[::-1, ::-1], b, top))
+    monkeypatch.setattr(s16_deconvolution, "transposed_conv", lambda x, v, pad: transposed_conv(x, v[::-1, ::-1], pad))
 
 
-def _taps_upwards(monkeypatch):
+def _reverse_taps(monkeypatch):
     """v[r + (k − 1) + 2j] for − 2j."""
-    right = s16_deconvolution.phases
-    monkeypatch.setattr(s16_deconvolution, "phases", lambda v: right(v)[::-1, ::-1])
+    right = s16_deconvolution.phase_kernels
+    monkeypatch.setattr(s16_deconvolution, "phase_kernels", lambda v: right(v)[::-1, ::-1])
 
 
-def _phases_exchanged(monkeypatch):
+def _swap_phases(monkeypatch):
     """Columns before rows among the four pixels."""
 
     def wrong(v):
         w = right(v)
         return w.reshape(*w.shape[:3], 2, 2, -1).swapaxes(3, 4).reshape(w.shape)
 
-    right = s16_deconvolution.phases
-    monkeypatch.setattr(s16_deconvolution, "phases", wrong)
+    right = s16_deconvolution.phase_kernels
+    monkeypatch.setattr(s16_deconvolution, "phase_kernels", wrong)
 
 
-def _phases_innermost(monkeypatch):
+def _put_phases_innermost(monkeypatch):
     """Channel 4c + 2r + r′, the order in which other libraries shuffle pixels."""
     right = mg.depth_to_space
 
@@ -40,21 +40,21 @@ def _phases_innermost(monkeypatch):
     monkeypatch.setattr(mg, "depth_to_space", wrong)
 
 
-def _by_columns(monkeypatch):
+def _reshape_by_columns(monkeypatch):
     """The reshape as Fortran would do it."""
 
     def wrong(x):
         n, height, width, channels = x.shape
         return np.reshape(x, (n, 2 * height, 2 * width, channels // 4), order="F")
 
-    monkeypatch.setattr(s16_deconvolution, "reshaped", wrong)
+    monkeypatch.setattr(s16_deconvolution, "reshape_row_major", wrong)
 
 
 PLANTED = {
-    "strided_convolution": _flipped,
-    "deconvolution_is_transposed": _taps_upwards,
-    "adjoints": _phases_exchanged,
-    "pullback": _flipped,
-    "right_permutation": _phases_innermost,
-    "simple_reshape": _by_columns,
+    "strided_convolution": _flip_kernels,
+    "deconvolution_is_transposed": _reverse_taps,
+    "adjoints": _swap_phases,
+    "pullback": _flip_kernels,
+    "right_permutation": _put_phases_innermost,
+    "simple_reshape": _reshape_by_columns,
 }

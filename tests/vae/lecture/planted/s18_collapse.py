@@ -3,19 +3,19 @@
 from vae.lecture.slides import s18_collapse
 
 
-def _half_trained(monkeypatch):
+def _stop_short(monkeypatch):
     """Training that stops a hundredth short."""
-    right = s18_collapse.trained
-    monkeypatch.setattr(s18_collapse, "trained", lambda evaluate, start: 0.99 * right(evaluate, start))
+    right = s18_collapse.maximise
+    monkeypatch.setattr(s18_collapse, "maximise", lambda evaluate, start: 0.99 * right(evaluate, start))
 
 
-def _a_level_of_its_square(monkeypatch):
+def _use_sigma_as_variance(monkeypatch):
     """σ for σ²."""
     right = s18_collapse.objective
     monkeypatch.setattr(s18_collapse, "objective", lambda w, e, sigma, level: right(w, e, sigma, level**0.5))
 
 
 PLANTED = {
-    "training_ends_there": _half_trained,
-    "collapse": _a_level_of_its_square,
+    "training_ends_there": _stop_short,
+    "collapse": _use_sigma_as_variance,
 }

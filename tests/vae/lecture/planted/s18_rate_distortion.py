@@ -5,19 +5,19 @@ import numpy as np
 from vae.lecture.slides import s18_rate_distortion
 
 
-def _plain_pca(monkeypatch):
+def _use_plain_pca(monkeypatch):
     """√λ for √(λ − σ²)."""
     right = s18_rate_distortion.optimum
     monkeypatch.setattr(s18_rate_distortion, "optimum", lambda u, values, level: right(u, values + level, level))
 
 
-def _without_the_means(monkeypatch):
+def _drop_means(monkeypatch):
     """The divergence of N(0, s²), as if μ(y) told nothing."""
     right = s18_rate_distortion.rate
     monkeypatch.setattr(s18_rate_distortion, "rate", lambda encoder, sigma: right(encoder, 0 * sigma))
 
 
-def _of_the_means(monkeypatch):
+def _drop_noise(monkeypatch):
     """The distortion of decoding μ(y), without the noise of z."""
     right = s18_rate_distortion.distortion
 
@@ -27,22 +27,22 @@ def _of_the_means(monkeypatch):
     monkeypatch.setattr(s18_rate_distortion, "distortion", wrong)
 
 
-def _in_bits(monkeypatch):
+def _measure_rate_in_bits(monkeypatch):
     """Rate in bits, distortion as if it were in nats."""
     right = s18_rate_distortion.shannon
     wrong = lambda values, level: (right(values, level)[0] / np.log(2), right(values, level)[1])
     monkeypatch.setattr(s18_rate_distortion, "shannon", wrong)
 
 
-def _no_floor(monkeypatch):
+def _allow_negative_rates(monkeypatch):
     """Rates below 0 where the water stands above an eigenvalue."""
     monkeypatch.setattr(s18_rate_distortion.mg, "maximum", lambda low, x: x)
 
 
 PLANTED = {
-    "flat_at_the_optimum": _plain_pca,
-    "rate_of_the_optimum": _without_the_means,
-    "distortion_of_the_optimum": _of_the_means,
-    "none_below": _in_bits,
-    "slope_of_the_curve": _no_floor,
+    "flat_at_the_optimum": _use_plain_pca,
+    "rate_of_the_optimum": _drop_means,
+    "distortion_of_the_optimum": _drop_noise,
+    "none_below": _measure_rate_in_bits,
+    "slope_of_the_curve": _allow_negative_rates,
 }
