@@ -1,7 +1,7 @@
-"""One self-contained HTML page: theme by theme, each claim with its mathematics, both sides, its picture, its code.
+"""One self-contained HTML page: theme by theme, each claim with its mathematics, both sides, its picture and its code.
 
-No external resource is used: pictures and the few lines of style and script are inside. It reads on a phone, prints,
-and follows the reader's choice of a light or dark screen.
+Pictures, style and script are inside the file; it loads nothing else. It reads on a phone, prints, and follows the
+reader's choice of a light or dark screen.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from vae.lecture.run import Result
 def page(rows: Sequence[Result], seed: int, source: str) -> str:
     """The page as text. `source` says which images were used."""
     every = sorted([*CLAIMS, *(row.claim for row in rows)], key=lambda claim: -claim.slide)
-    first = {claim.compute.__module__: claim.slide for claim in every}  # slide on which a theme begins
+    first = {claim.compute.__module__: claim.slide for claim in every}  # the slide on which each theme begins
     rows = sorted(rows, key=lambda row: (first[row.claim.compute.__module__], row.claim.compute.__module__))
     failed = [row for row in rows if not row.sides.passed]
-    verdict = f"{len(rows)} claims, every one holds." if not failed else f"{len(rows)} claims, {len(failed)} FAIL."
+    verdict = f"{len(rows)} claims, all hold." if not failed else f"{len(rows)} claims, {len(failed)} FAIL."
     contents = "".join(
         f'<li><a href="#{row.claim.name}" class="{_state(row)}">{row.claim.slide} · {_text(row.claim.says)}</a></li>'
         for row in rows
@@ -62,8 +62,9 @@ TEMPLATE = """<!doctype html>
 <body>
 <header>
 <h1>The lecture, computed on both sides</h1>
-<p>Every claim of the slides on variational autoencoders (David McAllester, TTIC 31230, winter 2018), computed on both
-sides. Gradients are minigrad's; the other side is a closed form, an enumeration or another way to the same number.</p>
+<p>Every claim of the slides on variational autoencoders (David McAllester, TTIC 31230, winter 2018) is computed on
+both sides. Gradients come from minigrad; the other side is a closed form, an enumeration or an independent computation
+of the same number. A claim holds if its error is within what rounding, or the standard error of draws, allows.</p>
 <p><strong class="{state}">{verdict}</strong> Seed {seed}. {source}.</p>
 </header>
 <nav aria-label="Claims"><details><summary>All claims</summary><ul>{contents}</ul></details></nav>
@@ -89,7 +90,7 @@ def _state(row: Result) -> str:
 
 
 def _theme(module: str) -> str:
-    """A theme's docstring: its first line is the heading, indented lines are formulas, the rest is prose."""
+    """A theme's docstring as HTML: its first line is the heading, indented lines are formulas, the rest is prose."""
     head, _, rest = (sys.modules[module].__doc__ or module).partition("\n")
     parts = []
     for block in re.split(r"\n\s*\n", rest.strip("\n")):
@@ -104,7 +105,7 @@ def _theme(module: str) -> str:
 def _claim(row: Result) -> str:
     c, s = row.claim, row.sides
     mathematics = "".join(f'<p class="math">{formula(line)}</p>' for line in c.mathematics)
-    verdict = "the worst of " + f"{s.entries:,}" if s.entries > 1 else "verdict"
+    verdict = f"worst of {s.entries:,} entries" if s.entries > 1 else "verdict"
     return f"""<section class="claim" id="{c.name}">
 <h3><span class="slide">slide {c.slide}</span> {_text(c.says)}</h3>
 {mathematics}
@@ -151,7 +152,7 @@ def _inline(png: bytes) -> str:
 def formula(text: str) -> str:
     """HTML of prose with formulas: `_x`, `_{xy}`, `^x` and `^{xy}` become sub- and superscripts.
 
-    Names between backticks are code, and wide gaps stay wide.
+    Text between backticks becomes code; three or more spaces become a wide gap.
 
     >>> formula("E_P σ_k^2 ≤ x_{ij}")
     'E<sub>P</sub> σ<sub>k</sub><sup>2</sup> ≤ x<sub>ij</sub>'
@@ -168,7 +169,7 @@ def _scripts(text: str) -> str:
 
 
 def highlight(code: str) -> str:
-    """Python as HTML: keywords, strings and comments in spans.
+    """Python as HTML, with keywords, strings and comments in elements of their own.
 
     >>> highlight("x = 1  # one")
     'x = 1  <i># one</i>'
@@ -190,7 +191,7 @@ def highlight(code: str) -> str:
 
 
 def _tag(token: tokenize.TokenInfo) -> str | None:
-    """b for keywords, i for comments, s for strings."""
+    """The element of a token: b for keywords, i for comments, s for strings, None for all others."""
     if token.type == tokenize.COMMENT:
         return "i"
     if token.type == tokenize.STRING:

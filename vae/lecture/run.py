@@ -1,4 +1,4 @@
-"""Claims computed one after the other: both sides, and pictures."""
+"""Compute both sides of claims, one after the other, and draw their pictures."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SIZE, DPI, COLOURS = (5.6, 3.2), 144, 96
 
 @dataclass(frozen=True)
 class Result:
-    """A claim, what came out, and its pictures as PNG bytes."""
+    """A claim, its computed sides, and its pictures as PNG bytes."""
 
     claim: Claim
     sides: Sides
     seconds: float
     picture: bytes | None
-    frames: tuple[tuple[str, bytes], ...] = ()  # (label, picture) of each value of the slider
+    frames: tuple[tuple[str, bytes], ...] = ()  # (label, picture) for each value of the slider
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -60,13 +60,13 @@ def run(
     return rows
 
 
-def _frame(slider: Any, value: float) -> Callable:
+def _frame(slider: Any, value: float) -> Callable[[Any], None]:
     return lambda axes: slider.draw(axes, value)
 
 
 @default_style()
 def _draw(draw: Callable[[Any], None]) -> bytes:
-    """A picture as PNG: `draw` gets one pair of axes on a figure of its own."""
+    """A picture as PNG bytes; `draw` gets the axes of a new figure."""
     figure = Figure(figsize=SIZE, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -90,7 +90,7 @@ def test_a_failing_claim_says_so(rows):
     assert sides.passed and not failed.sides.passed
     text = page([failed, *rows[1:]], 0, "none")
     assert "1 FAIL" in text and "<strong>fails</strong>" in text
-    assert "every one holds" in page(rows, 0, "none")
+    assert "all hold" in page(rows, 0, "none")
 
 
 def test_formulas_and_code_as_html():

@@ -1,12 +1,12 @@
-"""Two small autoencoders for images of two pixels, with one number for z: a VAE, and its rate–distortion twin.
+"""Two small autoencoders for images of two pixels, with one-dimensional z: a VAE and its rate–distortion counterpart.
 
-Both decode z to ŷ(z) with Q(y|z) = N(ŷ(z), σ²I) and learn σ. They differ in what z is and in what P(z|y) may be:
+Both decode z to ŷ(z) with Q(y|z) = N(ŷ(z), σ²I) and learn σ. They differ in z and in the form of P(z|y):
 
     VAE               z real, Q(z) = N(0, 1)            P(z|y) = N(m(y), s(y)²)
-    rate–distortion   z an integer, Q(z) a table        P(z|y) the point ẑ = m(y), rounded
+    rate–distortion   z an integer, Q(z) a table        P(z|y) a point mass at ẑ = m(y), rounded
 
-Rounding has no gradient. While the second one trains, uniform noise on ±½ stands for it: then P(z|y) has density 1 on a
-cell of width 1, so its entropy is 0 too, and Q(z) as below is the probability of a cell around any real z.
+Rounding has no gradient, so the second one trains with uniform noise on ±½ in its place. P(z|y) then has density 1 on a
+cell of width 1, its entropy is still 0, and Q(z) as below is the probability of the cell around any real z.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ HIDDEN, STEPS = 16, 300
 
 @dataclass(frozen=True)
 class PlaneNet:
-    """Two dense layers each way, tanh between them, and the numbers learned besides."""
+    """Encoder and decoder of two dense layers with tanh between them, and the other learned parameters."""
 
     encoder: tuple[Any, Any, Any, Any]  # (2, H), (H,), (H, 2), (2,): y to m and ln s
     decoder: tuple[Any, Any, Any, Any]  # (1, H), (H,), (H, 2), (2,): z to ŷ
     log_sigma: Any  # ln σ of the pixels, ()
-    prior: Any  # middle a and ln b, (2,), of a logistic over the integers; the VAE leaves it alone
+    prior: Any  # a and ln b, (2,), of a logistic over the integers, centre a; unused by the VAE
 
 
-def layers(setting: Setting, name: str, inputs: int) -> tuple[Any, Any, Any, Any]:
-    """Two layers with inputs·HIDDEN and HIDDEN·2 weights of variance one over their number of inputs."""
+def init_layers(setting: Setting, name: str, inputs: int) -> tuple[Any, Any, Any, Any]:
+    """Initial weights and biases of two dense layers, inputs → HIDDEN → 2."""
     first = setting.normal(f"{name} 1", inputs, HIDDEN), setting.normal(f"{name} bias", HIDDEN)
     return (*first, setting.normal(f"{name} 2", HIDDEN, 2) / math.sqrt(HIDDEN), np.zeros(2))
 
 
 def dense(weights: tuple[Any, Any, Any, Any], x: Any) -> Any:
-    """x (…, inputs) through both layers: (…, 2)."""
+    """The output (…, 2) of both layers at x (…, inputs)."""
     w1, b1, w2, b2 = weights
     return mg.tanh(x @ w1 + b1) @ w2 + b2
 
@@ -57,18 +57,18 @@ def encode(net: PlaneNet, y: Any) -> tuple[Any, Any]:
 
 
 def log_pixels(net: PlaneNet, y: Any, z: Any) -> Any:
-    """ln Q(y|z) of each image under each of its z (N, Z), or of z (1, Z) for all: (N, Z)."""
+    """ln Q(y|z), (N, Z), of each image at its own z (N, Z) or at z that all images share (1, Z)."""
     return log_normal(y[:, None] - dense(net.decoder, z[:, :, None]), net.log_sigma)
 
 
 def log_table(net: PlaneNet, z: Any) -> Any:
-    """ln Q(z) = ln [F(z + ½) − F(z − ½)] with F(x) = sigmoid((x − a)/b), z of any shape; integers' Q(z) sum to 1.
+    """ln Q(z) = ln [F(z + ½) − F(z − ½)] with F(x) = sigmoid((x − a)/b), for z of any shape; sums to 1 over integers.
 
     With u = (z + ½ − a)/b and v = (z − ½ − a)/b that is ln sigmoid(u) + ln sigmoid(−v) + ln(1 − e^(−1/b)).
     """
-    middle, narrow = net.prior[0], mg.exp(-net.prior[1])
-    upper, lower = (z + 0.5 - middle) * narrow, (z - 0.5 - middle) * narrow
-    return mg.log_sigmoid(upper) + mg.log_sigmoid(-lower) + mg.log(-mg.expm1(-narrow))
+    centre, inverse = net.prior[0], mg.exp(-net.prior[1])  # a and 1/b
+    upper, lower = (z + 0.5 - centre) * inverse, (z - 0.5 - centre) * inverse
+    return mg.log_sigmoid(upper) + mg.log_sigmoid(-lower) + mg.log(-mg.expm1(-inverse))
 
 
 def vae_terms(net: PlaneNet, y: Any, noise: Any) -> tuple[Any, Any]:
@@ -80,21 +80,22 @@ def vae_terms(net: PlaneNet, y: Any, noise: Any) -> tuple[Any, Any]:
 
 
 def code_terms(net: PlaneNet, y: Any, z: Any) -> tuple[Any, Any]:
-    """ln Q(z, y) and ln P(z|y) = 0 at the z (N, 1) that P takes for sure, or with density 1."""
+    """ln Q(z, y) and ln P(z|y) = 0, (N, 1) each, at z (N, 1), where P has mass 1 or density 1."""
     return log_table(net, z) + log_pixels(net, y, z), np.zeros(z.shape)
 
 
 def train(setting: Setting, name: str, noise: np.ndarray, terms: Callable[[PlaneNet, Any], tuple]) -> PlaneNet:
-    """The net after a step of Adam on −ELBO for each noise (N, 1), one draw of z an image; every step takes all images.
+    """Train a net with Adam on −ELBO: a step for each of `noise` (steps, N, 1), on all images with one draw of z each.
 
-    `terms(net, noise)` gives what `elbo` takes.
+    `terms(net, noise)` returns ln Q(z, y) and ln P(z|y), as `elbo` takes them.
     """
 
     def loss(net: PlaneNet, noise: Any) -> tuple[Any, Any]:
         value = -mg.mean(elbo(*terms(net, noise), np.ones(1)))
         return value, value
 
-    net = PlaneNet(layers(setting, f"{name} enc", 2), layers(setting, f"{name} dec", 1), np.array(-1.0), np.zeros(2))
+    encoder, decoder = (init_layers(setting, f"{name} {part}", size) for part, size in (("enc", 2), ("dec", 1)))
+    net = PlaneNet(encoder, decoder, np.array(-1.0), np.zeros(2))
     optimiser = adam(0.03)
     step, state = make_step(loss, optimiser), optimiser.init(net)
     for eps in noise:
@@ -103,17 +104,17 @@ def train(setting: Setting, name: str, noise: np.ndarray, terms: Callable[[Plane
 
 
 def train_vae(setting: Setting, y: np.ndarray) -> PlaneNet:
-    """A VAE for images y (N, 2)."""
+    """Train a VAE on images y (N, 2)."""
     noise = setting.normal("VAE noise", STEPS, len(y), 1)
     return train(setting, "VAE", noise, lambda net, noise: vae_terms(net, y, noise))
 
 
 def train_rate_distortion(setting: Setting, y: np.ndarray) -> PlaneNet:
-    """A rate–distortion autoencoder for images y (N, 2)."""
+    """Train a rate–distortion autoencoder on images y (N, 2)."""
     noise = setting.uniform("rounding noise", STEPS, len(y), 1) - 0.5
     return train(setting, "RD", noise, lambda net, noise: code_terms(net, y, encode(net, y)[0] + noise))
 
 
 def round_code(net: PlaneNet, y: np.ndarray) -> np.ndarray:
-    """The code ẑ of each image, (N, 1)."""
+    """The rounded code ẑ of each image, (N, 1)."""
     return np.rint(encode(net, y)[0])

@@ -1,4 +1,4 @@
-"""The evidence lower bound that all models of the lecture share, whatever their z (slides 6–9)."""
+"""The evidence lower bound of every model of the lecture, whatever its z (slides 6–9)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import minigrad as mg
 
 
 def elbo(log_joint: Any, log_p: Any, weights: Any = None) -> Any:
-    """E_P ln Q(z, y) + H(P) of each y, (N,), in nats, from ln Q(z, y) and ln P(z|y) of some z, (N, Z).
+    """E_P ln Q(z, y) + H(P) of each y, (N,), in nats, from ln Q(z, y) and ln P(z|y) at several z, (N, Z).
 
-    Those are all the z there are, or, given `weights` that sum to 1, a sample from P: S draws of weight 1/S, or the
-    points of a quadrature rule. A z that P never takes adds nothing, as 0 ln 0 = 0: where P is one point, H(P) = 0.
+    These are all possible z; or, with `weights` that sum to 1, a sample from P: S draws of weight 1/S, or the nodes of
+    a quadrature rule. A z with P(z|y) = 0 adds nothing, since 0 ln 0 = 0; for a point mass H(P) = 0.
     """
     weights = mg.exp(log_p) if weights is None else weights
     possible = mg.greater(log_p, -np.inf)

@@ -1,13 +1,13 @@
-"""Models whose evidence and posterior are known, for claims to have a truth to meet.
+"""Models whose evidence and posterior are known exactly, so that claims can be compared with the truth.
 
-Each is a tree of parameters, so that minigrad differentiates with respect to the model itself; its methods are written
-with minigrad's operations, so that anything may be traced. y is (N, D), one image a row; logarithms are in nats.
+Each is a tree of parameters, so minigrad differentiates with respect to the model itself; its methods are written with
+minigrad's operations, so they can be traced. y is (N, D), one image per row; logarithms are in nats.
 
-    Mixture    one of K values of z, each with a round Gaussian of its own
-    BeliefNet  d bits of z, summed over all 2^d of them
-    PPCA       z and y Gaussian, all in closed form
+    Mixture    z is one of K values, each with a spherical Gaussian
+    BeliefNet  z is d bits; sums run over all 2^d values
+    PPCA       z and y are Gaussian; everything has a closed form
 
-`some_mixture`, `some_net` and `some_ppca` draw one from a setting's seed.
+`random_mixture`, `random_net` and `random_ppca` draw a model from a setting's seed.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def gradient(f: Callable, model: Any) -> np.ndarray:
 class Mixture:
     """Q(z = k) = π_k = softmax(logits)_k and Q(y|k) = N(μ_k, σ_k² I)."""
 
-    logits: Any  # (K,); −∞ for a component that is out of use
+    logits: Any  # (K,); −∞ for an unused component
     means: Any  # μ, (K, D)
-    log_sigmas: Any  # ln σ, (K,), or () for one σ that all components share
+    log_sigmas: Any  # ln σ, (K,), or () for one σ shared by all components
 
     def log_joint(self, y: Any) -> Any:
         """ln Q(z, y) of every component, (N, K)."""
@@ -56,8 +56,8 @@ class Mixture:
         return mg.logsumexp(self.log_joint(y), axis=1)
 
 
-def random_mixture(setting: Setting, components: int, size: int, spread: float = 3.0) -> Mixture:
-    """A mixture in `size` dimensions, components about 1 wide and `spread` apart."""
+def random_mixture(setting: Setting, components: int, size: int) -> Mixture:
+    """A mixture in `size` dimensions, its components about 1 wide and 3 apart."""
     means = 3 * setting.normal("mixture: μ", components, size)
     return Mixture(
         setting.normal("mixture: logits", components), means, setting.normal("mixture: ln σ", components) / 4
@@ -74,7 +74,7 @@ class BeliefNet:
 
     @property
     def every_z(self) -> np.ndarray:
-        """All 2^d values of z, one a row."""
+        """All 2^d values of z, one per row."""
         return np.array(list(product((0.0, 1.0), repeat=self.prior.shape[0])))
 
     def log_prior(self, z: Any) -> Any:
@@ -82,7 +82,7 @@ class BeliefNet:
         return log_bernoulli(z, self.prior)
 
     def log_joint(self, y: Any, z: Any = None) -> Any:
-        """ln Q(z, y) for each image and each row of z (Z, d), by default every z there is: (N, Z)."""
+        """ln Q(z, y) for each image and each row of z (Z, d), by default all 2^d: (N, Z)."""
         z = self.every_z if z is None else z
         pixels = log_bernoulli(y[:, None], z @ self.weights + self.bias)  # (N, 1, D) under logits (Z, D)
         return self.log_prior(z) + pixels
@@ -93,7 +93,7 @@ class BeliefNet:
 
 
 def random_net(setting: Setting, latent: int, size: int) -> BeliefNet:
-    """A belief net with `latent` bits of z and `size` bits of y, each y_j about as often 0 as 1."""
+    """A belief net with `latent` bits of z and `size` bits of y, each y_j about as likely 0 as 1."""
     weights = 2 * setting.normal("net: W", latent, size)
     return BeliefNet(setting.normal("net: a", latent), weights, setting.normal("net: c", size) - weights.sum(0) / 2)
 
@@ -105,7 +105,7 @@ def log_bernoulli(bits: Any, logits: Any) -> Any:
 
 @dataclass(frozen=True)
 class LinearEncoder:
-    """P(z|y) = N(V(y − μ), diag s²), with the μ of the model it encodes for."""
+    """P(z|y) = N(V(y − μ), diag s²), with μ from the model."""
 
     weights: Any  # V, (d, D)
     log_std: Any  # ln s, (d,)
@@ -125,7 +125,7 @@ class PPCA:
         return self.weights.T @ self.weights + mg.exp(2 * self.log_sigma) * np.eye(self.weights.shape[1])
 
     def log_joint(self, y: Any, z: Any) -> Any:
-        """ln Q(z, y) for each image and each of its z, (N, Z, d) or (Z, d) for all alike: (N, Z)."""
+        """ln Q(z, y), (N, Z), of each image at its own z (N, Z, d) or at z that all images share (Z, d)."""
         error = y[:, None] - self.mean - z @ self.weights.T
         return log_normal(z) + log_normal(error, self.log_sigma)
 
@@ -144,26 +144,26 @@ class PPCA:
         return mean, mg.exp(2 * self.log_sigma) * mg.inv(self.precision)
 
     def mean_elbo(self, encoder: LinearEncoder, covariance: Any) -> Any:
-        """The ELBO, averaged over images that are `covariance` (D, D) about μ: a closed form, in nats.
+        """The mean ELBO of images with covariance Σ (D, D) about μ, in closed form, in nats.
 
         −(D/2) ln 2πσ² − [tr((I−WV)Σ(I−WV)ᵀ) + Σᵢ‖Wᵢ‖²sᵢ²]/2σ² − ½[Σ sᵢ² + tr(VΣVᵀ) − d − Σ ln sᵢ²]
         """
         size, latent = self.weights.shape
         variance = mg.exp(2 * encoder.log_std)
-        missed = np.eye(size) - self.weights @ encoder.weights  # what decoding an encoding loses
+        missed = np.eye(size) - self.weights @ encoder.weights  # what encoding and decoding loses
         distortion = mg.trace(missed @ covariance @ missed.T) + mg.sum(self.weights**2 * variance)
         spread = mg.trace(encoder.weights @ covariance @ encoder.weights.T)
         rate = 0.5 * (mg.sum(variance - 2 * encoder.log_std) + spread - latent)
         return -0.5 * size * (LN_2PI + 2 * self.log_sigma) - 0.5 * distortion * mg.exp(-2 * self.log_sigma) - rate
 
     def best_encoder(self) -> LinearEncoder:
-        """The encoder with the highest mean ELBO, whatever the images: V = M⁻¹Wᵀ, sᵢ² = σ²/Mᵢᵢ."""
+        """The encoder with the highest mean ELBO for any images: V = M⁻¹Wᵀ, sᵢ² = σ²/Mᵢᵢ."""
         log_std = self.log_sigma - 0.5 * mg.log(mg.diagonal(self.precision))
         return LinearEncoder(mg.solve(self.precision, self.weights.T), log_std)
 
 
 def random_ppca(setting: Setting, latent: int, size: int, sigma: float) -> PPCA:
-    """A pPCA with `latent` directions in `size` dimensions."""
+    """A pPCA with `latent` latents in `size` dimensions."""
     return PPCA(setting.normal("ppca: W", size, latent), setting.normal("ppca: μ", size), np.log(sigma))
 
 

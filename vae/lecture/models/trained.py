@@ -1,7 +1,7 @@
-"""Autoencoders trained in memory for the claims on images: small, for a few epochs, on the first images of the setting.
+"""Small autoencoders for the image claims, trained in memory for a few epochs on the first images of the setting.
 
-Batches and steps are those of `vae train`; nothing is written to disk. Training is in float32, claims compute in
-float64: rounding while training changes the parameters, not what is claimed of them.
+Batches and steps are those of `vae train`; nothing is written to disk. Training is in float32 and claims compute in
+float64: rounding during training changes the parameters, but not whether a claim holds for them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,7 @@ IMAGES = 4000  # to train on
 
 
 def train(setting: Setting, epochs: int, **choices: Any) -> Autoencoder:
-    """The autoencoder of these choices (see `vae.config.Config`) after some epochs on the first IMAGES images.
-
-    The same choices are trained once in a setting.
-    """
+    """Train an autoencoder of these choices (see `vae.config.Config`) on the first IMAGES images, once per setting."""
     config = Config(seed=setting.seed, epochs=epochs, **choices)
     return setting.once(config, lambda: _train(setting, config))
 
@@ -43,7 +40,7 @@ def _train(setting: Setting, config: Config) -> Autoencoder:
 
 
 def batches(setting: Setting, epoch: int, images: np.ndarray, size: int) -> Iterator[Batch]:
-    """The batches of an epoch, whose order and noise follow from the setting's seed."""
+    """The batches of an epoch; their order and noise follow from the setting's seed."""
     key = setting.key(f"epoch {epoch}")
     return shuffle(images, size, key, mg.random.fold_in(key, 1)).batches()
 
@@ -59,7 +56,7 @@ def test_images(setting: Setting, count: int) -> np.ndarray:
 
 
 def show_rows(axes: Any, rows: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Rows of images (n, H, W, C) in [0, 1], each with its name on the left."""
+    """Draw rows of images (n, H, W, C) in [0, 1], each with its name on the left."""
     n, height = rows[0].shape[:2]
     whole = grid(np.concatenate(rows), n, 2)
     axes.imshow(np.broadcast_to(np.clip(whole, 0, 1), (*whole.shape[:2], 3)), interpolation="none")

@@ -1,4 +1,4 @@
-"""The claims of the lecture, one file a theme, by the number of the slide on which it begins."""
+"""The claims of the lecture, one file per theme, numbered by the slide on which the theme begins."""
 
 from vae.lecture.slides import (  # noqa: F401 (each registers its claims)
     s02_objective,

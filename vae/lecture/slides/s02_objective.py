@@ -1,12 +1,12 @@
-"""Slide 2, first half: what is minimised, and that it can be computed where z can be summed over.
+"""Slide 2, first half: the objective, computed exactly on models whose sum over z is tractable.
 
     Φ* = argmin E_{y~Pop} −ln Q_Φ(y)        Q_Φ(y) = Σ_z Q_Φ(z, y)
 
-The sum is computed by logsumexp over every z (a belief net with bits for z, a mixture), or it is an integral with a
-closed form (pPCA); the other side is the same number by plain sums of plain probabilities, by a quadrature rule, or by
-the dense Gaussian that pPCA is. Then why this objective: with H the entropy of the population,
+The sum is a logsumexp over every z (a belief net whose z are bits, a mixture) or an integral with a closed form (pPCA).
+The other side computes the same number independently: by plain sums of probabilities, by a quadrature rule, or as the
+density of a D-dimensional Gaussian. The last two claims are about the objective; with H the entropy of the population,
 
-    E_{y~Pop} −ln Q(y) = H(Pop) + KL(Pop, Q) ≥ H(Pop),    equal only where Q is the population
+    E_{y~Pop} −ln Q(y) = H(Pop) + KL(Pop, Q) ≥ H(Pop),    with equality only if Q = Pop
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 SIGMAS = (0.1, 0.2, 0.4, 0.8, 1.6)
 STEP = 1 / 128
-GRID = np.arange(-14, 14, STEP)[:, None]  # every Q(z, y) below is nothing outside, and smooth on the scale of a step
+GRID = np.arange(-14, 14, STEP)[:, None]  # every Q(z, y) below is 0 beyond it to rounding, and smooth within STEP
 
 
 def sum_of_products(net: BeliefNet, y: np.ndarray) -> list[float]:
-    """Q(y) of each image: Σ_z Π_i Q(z_i) Π_j Q(y_j|z), one plain number after the other."""
+    """Q(y) of each image, Σ_z Π_i Q(z_i) Π_j Q(y_j|z), in plain Python."""
 
     def sigmoid(logit: float) -> float:
         return 1 / (1 + math.exp(-logit))
@@ -48,7 +48,7 @@ def sum_of_products(net: BeliefNet, y: np.ndarray) -> list[float]:
 
 @claim(
     2,
-    "Q(y) is a sum over every z: a belief net's evidence by logsumexp and by hand.",
+    "A belief net's Q(y) is a sum over every z: logsumexp agrees with a plain loop.",
     "−ln Q(y) = −ln Σ_z Q(z, y),    z ∈ {0, 1}^d",
 )
 def belief_net_sums_over_z(setting: Setting) -> Sides:
@@ -59,7 +59,7 @@ def belief_net_sums_over_z(setting: Setting) -> Sides:
 
 
 def sum_of_densities(mixture: Mixture, y: np.ndarray) -> list[float]:
-    """Q(y) of numbers y: Σ_k π_k N(y; μ_k, σ_k²), the densities from Python's standard library."""
+    """Q(y) of numbers y, Σ_k π_k N(y; μ_k, σ_k²), with densities from Python's standard library."""
     weights = np.exp(mixture.logits) / np.exp(mixture.logits).sum()
     parts = [NormalDist(m, math.exp(s)) for m, s in zip(mixture.means[:, 0], mixture.log_sigmas)]
     return [sum(w * part.pdf(x) for w, part in zip(weights, parts)) for x in y[:, 0]]
@@ -67,7 +67,7 @@ def sum_of_densities(mixture: Mixture, y: np.ndarray) -> list[float]:
 
 @claim(
     2,
-    "Q(y) is a sum over every z: a mixture's evidence by logsumexp and by hand.",
+    "A mixture's Q(y) is a sum over its components: logsumexp agrees with a plain sum of densities.",
     "−ln Q(y) = −ln Σ_k π_k N(y; μ_k, σ_k^2)",
 )
 def mixture_sums_over_components(setting: Setting) -> Sides:
@@ -78,7 +78,7 @@ def mixture_sums_over_components(setting: Setting) -> Sides:
 
 
 def dense_gaussian(y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """ln N(y; mean, covariance) by a determinant and a solve of the full size D."""
+    """ln N(y; mean, covariance), by the determinant and a solve of the full D × D matrix."""
     error = y - mean
     far = np.sum(error * np.linalg.solve(covariance, error.T).T, axis=1)
     return -0.5 * (far + np.linalg.slogdet(2 * np.pi * covariance)[1])
@@ -86,7 +86,7 @@ def dense_gaussian(y: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> n
 
 @claim(
     2,
-    "pPCA's evidence in closed form, through d × d matrices, is that of a dense Gaussian.",
+    "pPCA's evidence, computed from d × d matrices, is the density of a D-dimensional Gaussian.",
     "Q(y) = ∫ Q(z) Q(y|z) dz = N(y; μ, W W^{⊤} + σ^2 I)",
 )
 def ppca_is_a_dense_gaussian(setting: Setting) -> Sides:
@@ -100,7 +100,7 @@ def ppca_is_a_dense_gaussian(setting: Setting) -> Sides:
 
 @claim(
     2,
-    "pPCA's evidence in closed form is the integral over z, here by the trapezoidal rule.",
+    "pPCA's closed-form evidence is the integral over z, here computed by the trapezoidal rule.",
     "Q(y) = ∫ Q(z, y) dz ≈ h Σ_i Q(z = ih, y),    for any σ",
 )
 def ppca_is_an_integral(setting: Setting) -> Sides:
@@ -109,7 +109,7 @@ def ppca_is_an_integral(setting: Setting) -> Sides:
     images = [model.mean + z @ model.weights.T + sigma * noise for model, sigma in zip(models, SIGMAS)]
     left = [-model.log_evidence(y) for model, y in zip(models, images)]
     right = [-mg.logsumexp(model.log_joint(y, GRID) + np.log(STEP), axis=1) for model, y in zip(models, images)]
-    terms = max(np.sum((images[0] - models[0].mean) ** 2, axis=1)) / SIGMAS[0] ** 2  # of which ln Q is a difference
+    terms = max(np.sum((images[0] - models[0].mean) ** 2, axis=1)) / SIGMAS[0] ** 2  # that cancel in ln Q
     slider = Slider("σ", SIGMAS, lambda axes, sigma: plot_integrand(axes, models[SIGMAS.index(sigma)], images[0][:4]))
     return equal(left, right, roundings=2**8 + 8 * terms, draw=lambda axes: slider.draw(axes, 0.4), slider=slider)
 
@@ -120,7 +120,7 @@ def every_image(size: int) -> np.ndarray:
 
 
 def objective(net: BeliefNet, population: np.ndarray) -> Any:
-    """E_{y~Pop} −ln Q(y), in nats, of a population (2^D,) over every image."""
+    """E_{y~Pop} −ln Q(y), in nats; `population` (2^D,) is the probability of every image."""
     return -mg.sum(population * net.log_evidence(every_image(net.bias.shape[0])))
 
 
@@ -140,7 +140,7 @@ def entropy_is_the_floor(setting: Setting) -> Sides:
 
 @claim(
     2,
-    "The objective is flat where the model is the population.",
+    "The gradient of the objective is 0 where the model is the population.",
     "Q = Pop  ⇒  ∇_Φ E_{y~Pop} −ln Q_Φ(y) = 0",
 )
 def flat_at_the_population(setting: Setting) -> Sides:
@@ -152,12 +152,12 @@ def flat_at_the_population(setting: Setting) -> Sides:
 
 
 def random_direction(setting: Setting, net: BeliefNet, name: str) -> BeliefNet:
-    """A random change of all parameters."""
+    """A random change of every parameter."""
     return tree.map(lambda x: setting.normal(f"direction {name} {x.shape}", *x.shape), net)
 
 
 def move_along(net: BeliefNet, line: BeliefNet, t: float) -> BeliefNet:
-    """The net, t of the way along a line."""
+    """The net with every parameter moved by t times `line`."""
     return tree.map(lambda x, v: x + t * v, net, line)
 
 
@@ -165,27 +165,29 @@ def move_along(net: BeliefNet, line: BeliefNet, t: float) -> BeliefNet:
 
 
 def plot_running_sums(net: BeliefNet, y: np.ndarray, evidence: Sequence[float]) -> Callable:
-    """How few values of z hold most of Q(y), and that the sum over all is the whole."""
+    """The running sum of Q(z, y) over z, most probable first: a few z hold most of Q(y)."""
 
     def draw(axes: Any) -> None:
         for n, joint in enumerate(np.exp(net.log_joint(y))):
             share = np.cumsum(np.sort(joint)[::-1]) / evidence[n]
             axes.plot(np.arange(1, len(share) + 1), share, color=COLOURS[n], lw=1.4)
         axes.axhline(1, color=INK, lw=0.8, ls="--")
-        axes.set(xscale="log", xlabel="values of z summed, most probable first", ylabel="Σ Q(z, y) / Q(y) by hand")
+        axes.set(
+            xscale="log", xlabel="values of z summed, most probable first", ylabel="Σ Q(z, y) / Q(y) by a plain loop"
+        )
         axes.set_title(f"{len(y)} images, d = {len(net.prior)} bits: 2^d = {share.size} values of z", fontsize=9)
 
     return draw
 
 
-def plot_densities(mixture: Mixture, y: np.ndarray, by_hand: Sequence[float]) -> Callable:
-    """π_k N(y; μ_k, σ_k²) stacked: their upper edge is Q(y)."""
+def plot_densities(mixture: Mixture, y: np.ndarray, sums: Sequence[float]) -> Callable:
+    """π_k N(y; μ_k, σ_k²), stacked: the upper edge is Q(y)."""
 
     def draw(axes: Any) -> None:
         joint, x = np.exp(mixture.log_joint(y)), y[:, 0]
         names = [f"Q(z = {k + 1}, y)" for k in range(joint.shape[1])]
         axes.stackplot(x, joint.T, colors=COLOURS[1::2], alpha=0.75, labels=names)
-        axes.plot(x[::6], by_hand[::6], "o", ms=3, color=INK, label="Q(y) by hand")
+        axes.plot(x[::6], sums[::6], "o", ms=3, color=INK, label="Q(y) by a plain sum")
         axes.set(xlabel="y (one pixel)", ylabel="density")
         axes.legend(fontsize=8, frameon=False)
 
@@ -193,7 +195,7 @@ def plot_densities(mixture: Mixture, y: np.ndarray, by_hand: Sequence[float]) ->
 
 
 def plot_eigenvalues(model: PPCA, covariance: np.ndarray) -> Callable:
-    """Why d × d matrices are enough: in D − d directions the dense covariance is σ² and nothing else."""
+    """Why d × d matrices suffice: in D − d directions the eigenvalue of the dense covariance is σ²."""
 
     def draw(axes: Any) -> None:
         dense, small = (np.linalg.eigvalsh(m)[::-1] for m in (covariance, model.precision))
@@ -207,7 +209,7 @@ def plot_eigenvalues(model: PPCA, covariance: np.ndarray) -> Callable:
 
 
 def plot_integrand(axes: Any, model: PPCA, y: np.ndarray) -> None:
-    """Q(z, y)/Q(y) as a function of z: the area is 1, ever narrower as σ falls."""
+    """Q(z, y)/Q(y) against z: curves of area 1 that get narrower as σ falls."""
     z = GRID[np.abs(GRID[:, 0]) < 4]
     for n, log_joint in enumerate(model.log_joint(y, z) - model.log_evidence(y)[:, None]):
         axes.fill_between(z[:, 0], np.exp(log_joint), color=COLOURS[2 * n], alpha=0.3)
@@ -222,15 +224,15 @@ def plot_objectives(axes: Any, steps: np.ndarray, objectives: Sequence, floor: f
         axes.plot(steps, values, color=colour, lw=1.4)
     axes.axhline(floor, color=INK, lw=0.8, ls="--")
     axes.text(steps[0], floor, "H(Pop)", va="bottom", fontsize=9)
-    axes.set(xlabel="way from the population's parameters, along five random lines", ylabel="E −ln Q(y) (nats)")
+    axes.set(xlabel="distance from the population's parameters, along five random lines", ylabel="E −ln Q(y) (nats)")
 
 
 def plot_slopes(axes: Any, truth: BeliefNet, line: BeliefNet, population: np.ndarray) -> None:
-    """The slope along one line, by forward mode: through 0 where Q is the population."""
+    """The slope along one line, by forward mode: it is 0 where Q = Pop."""
     steps = np.linspace(-0.5, 0.5, 41)
-    ways = [mg.jvp(lambda net: objective(net, population), (move_along(truth, line, t),), (line,)) for t in steps]
-    axes.plot(steps, [slope for _, slope in ways], color=BLUE, lw=1.6)
+    points = [mg.jvp(lambda net: objective(net, population), (move_along(truth, line, t),), (line,)) for t in steps]
+    axes.plot(steps, [slope for _, slope in points], color=BLUE, lw=1.6)
     axes.axhline(0, color=GREY, lw=0.8)
     axes.plot(0, 0, "o", color=VERMILION)
     axes.annotate("Q = Pop", (0, 0), (8, -14), textcoords="offset points", color=VERMILION, fontsize=9)
-    axes.set(xlabel="way t from the population's parameters", ylabel="∂/∂t E −ln Q(y) (nats)")
+    axes.set(xlabel="distance t from the population's parameters", ylabel="∂/∂t E −ln Q(y) (nats)")

@@ -1,11 +1,11 @@
-"""Slide 2, second half: the gradient of the evidence is an expected gradient (the slide's EG identity).
+"""Slide 2, second half: the gradient of ln Q(y) is an expected gradient (the slide's EG identity).
 
     ∇ ln Q(y) = E_{z~Q(z|y)} ∇ ln Q(z, y)
 
 because ∇ ln Σ_z Q(z, y) = Σ_z ∇Q(z, y) / Q(y) and ∇Q(z, y) = Q(z, y) ∇ ln Q(z, y). The left side is reverse mode
-through logsumexp over every z. The right side takes one gradient for each z, then their mean under the posterior.
+through logsumexp over every z. The right side is the mean, under the posterior, of one gradient for each z.
 
-For a mixture the expectation can be written down. With r_k = Q(k|y), the responsibility of component k for y,
+For a mixture the expectation has a closed form. With r_k = Q(k|y), the responsibility of component k for y,
 
     ∂/∂logit_k = r_k − π_k        ∂/∂μ_k = r_k (y − μ_k)/σ_k²        ∂/∂ln σ_k = r_k (‖y − μ_k‖²/σ_k² − D)
 """
@@ -27,7 +27,7 @@ from vae.pictures import COLOURS, GREY, INK, VERMILION
 
 @claim(
     2,
-    "EG identity for a belief net: the gradient of ln Q(y) is a mean over the posterior.",
+    "EG identity for a belief net: ∇ ln Q(y) is the posterior mean of ∇ ln Q(z, y).",
     "∇ ln Q(y) = E_{z~Q(z|y)} ∇ ln Q(z, y)",
 )
 def expected_gradient_of_a_belief_net(setting: Setting) -> Sides:
@@ -40,29 +40,29 @@ def expected_gradient_of_a_belief_net(setting: Setting) -> Sides:
 
 @claim(
     2,
-    "EG identity for a mixture: the gradient of ln Q(y) is a mean over the posterior.",
+    "EG identity for a mixture: ∇ ln Q(y) is the posterior mean of ∇ ln Q(z, y).",
     "∇ ln Q(y) = E_{z~Q(z|y)} ∇ ln Q(z, y) = Σ_k r_k ∇ ln Q(k, y)",
 )
 def expected_gradient_of_a_mixture(setting: Setting) -> Sides:
-    mixture, y = random_mixture(setting, components=5, size=2, spread=1.5), setting.normal("image", 1, 2)
+    mixture, y = random_mixture(setting, components=5, size=2), setting.normal("image", 1, 2)
     left = gradient(lambda mixture: mixture.log_evidence(y)[0], mixture)
     each = np.array([gradient(lambda mixture, k=k: mixture.log_joint(y)[0, k], mixture) for k in range(5)])
     weights = np.exp(posterior(mixture.log_joint(y))[0])
     return equal(left, weights @ each, draw=plot_gradients(left, each, weights))
 
 
-LINE = np.stack([np.linspace(-6, 6, 97), np.full(97, 0.5)], axis=1)  # images of two pixels, of which one moves
+LINE = np.stack([np.linspace(-6, 6, 97), np.full(97, 0.5)], axis=1)  # images of two pixels; only the first pixel varies
 
 
 def triangle_mixture(setting: Setting) -> Mixture:
-    """Three components around the line."""
+    """A mixture of three components around LINE."""
     corners = np.array([[-2.5, -1.0], [2.5, -1.0], [0.0, 2.0]])
     mixture = random_mixture(setting, components=3, size=2)
     return replace(mixture, means=corners + mixture.means / 6)
 
 
 def reverse_mode_gradient(mixture: Mixture, name: str) -> np.ndarray:
-    """∂ ln Q(y)/∂(the parameters of that name) for each y on the line: (97, …)."""
+    """∂ ln Q(y)/∂(the named parameters) for each y on LINE, (97, …)."""
 
     def evidence(parameter: Any) -> Any:
         return replace(mixture, **{name: parameter}).log_evidence(LINE)
@@ -75,7 +75,7 @@ def responsibilities(mixture: Mixture, y: np.ndarray) -> np.ndarray:
     return np.exp(posterior(mixture.log_joint(y)))
 
 
-@claim(2, "A mixture's weights: responsibility less weight.", "∂ ln Q(y)/∂logit_k = r_k − π_k")
+@claim(2, "A mixture's weights: the gradient is the responsibility minus the weight.", "∂ ln Q(y)/∂logit_k = r_k − π_k")
 def gradient_of_weights(setting: Setting) -> Sides:
     mixture = triangle_mixture(setting)
     left = reverse_mode_gradient(mixture, "logits")
@@ -83,7 +83,11 @@ def gradient_of_weights(setting: Setting) -> Sides:
     return equal(left, right, draw=plot_along_line(left, right, "∂ ln Q(y) / ∂logit_k (nats)"))
 
 
-@claim(2, "A mixture's means: each y pulls, as far as it is responsible.", "∂ ln Q(y)/∂μ_k = r_k (y − μ_k)/σ_k^2")
+@claim(
+    2,
+    "A mixture's means: y pulls each mean towards itself, in proportion to its responsibility.",
+    "∂ ln Q(y)/∂μ_k = r_k (y − μ_k)/σ_k^2",
+)
 def gradient_of_means(setting: Setting) -> Sides:
     mixture = triangle_mixture(setting)
     left = reverse_mode_gradient(mixture, "means")
@@ -95,7 +99,7 @@ def gradient_of_means(setting: Setting) -> Sides:
 
 @claim(
     2,
-    "A mixture's widths: each y widens what is too narrow for it.",
+    "A mixture's widths: y widens the components that are too narrow for it.",
     "∂ ln Q(y)/∂ln σ_k = r_k (‖y − μ_k‖^2/σ_k^2 − D)",
 )
 def gradient_of_widths(setting: Setting) -> Sides:
@@ -110,7 +114,7 @@ def gradient_of_widths(setting: Setting) -> Sides:
 
 
 def plot_gradients(left: np.ndarray, each: np.ndarray, weights: np.ndarray) -> Callable:
-    """For each parameter the gradients that the values of z ask for, their mean, and reverse mode through the sum."""
+    """For each parameter: its derivative at every z, their posterior mean, and reverse mode through the sum."""
 
     def draw(axes: Any) -> None:
         at = np.arange(len(left))
@@ -128,7 +132,7 @@ def plot_gradients(left: np.ndarray, each: np.ndarray, weights: np.ndarray) -> C
 
 
 def plot_along_line(left: np.ndarray, right: np.ndarray, label: str) -> Callable:
-    """Derivatives against the pixel that moves, a colour for each component."""
+    """Derivatives against the pixel that varies, one colour per component."""
 
     def draw(axes: Any) -> None:
         for k in range(left.shape[1]):
@@ -141,7 +145,7 @@ def plot_along_line(left: np.ndarray, right: np.ndarray, label: str) -> Callable
 
 
 def plot_pulls(axes: Any, mixture: Mixture, gradients: np.ndarray, x: float) -> None:
-    """One image y of two pixels, the components, and where ln Q(y) wants their means to go."""
+    """An image y of two pixels, the components, and how moving each mean would raise ln Q(y)."""
     n = int(np.argmin(np.abs(LINE[:, 0] - x)))
     share = responsibilities(mixture, LINE[n : n + 1])[0]
     for k, (mean, sigma) in enumerate(zip(mixture.means, np.exp(mixture.log_sigmas))):
@@ -153,4 +157,4 @@ def plot_pulls(axes: Any, mixture: Mixture, gradients: np.ndarray, x: float) -> 
     axes.plot(*LINE.T, color=GREY, lw=0.6, ls=":")
     axes.plot(*LINE[n], "*", color=INK, ms=9)
     axes.set(xlabel="pixel 1", ylabel="pixel 2", xlim=(-8, 8), ylim=(-5, 5), aspect="equal")
-    axes.set_title("arrows: σ² ∂ ln Q(y)/∂μ = r (y − μ) of the image ★; discs: one σ", fontsize=9)
+    axes.set_title("arrows: σ² ∂ ln Q(y)/∂μ = r (y − μ) for the image ★; discs: radius σ", fontsize=9)

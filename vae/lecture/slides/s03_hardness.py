@@ -1,14 +1,14 @@
-"""Slide 3: exact computation is #P-hard, so that a VAE replaces the posterior by something easy to sample.
+"""Slide 3: exact computation is #P-hard, so a VAE replaces the posterior by a distribution that is easy to sample.
 
-Whoever computes Q(y) counts the solutions of logical formulas: let the bits of z be fair coins and let pixel c say that
-clause c of a formula holds. Then
+Computing Q(y) counts the solutions of a logical formula: let the bits of z be fair coins, and let pixel c be 1 where
+clause c of the formula holds. Then
 
     2^d Q(y = 1) = Σ_z [every clause holds] = number of solutions,
 
-and counting solutions is what #P means (Valiant 1979). Summing over z takes 2^d terms. Two ways out:
+and counting solutions is #P-complete (Valiant 1979). The sum over z has 2^d terms. There are two ways around it:
 
-    directed trees   on a chain z₁ → z₂ → …, the sum moves inwards: 4 terms a bit
-    the ELBO         z ~ P(z|y) and one term, ln Q(z, y) − ln P(z|y), which is right on average
+    directed trees   on a chain z₁ → z₂ → …, the sum factorises: 4 terms per bit
+    the ELBO         draw z ~ P(z|y) and compute one term, ln Q(z, y) − ln P(z|y): an unbiased estimate
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ SURE = 100.0  # a logit of ±50 is a probability of 1 − 2e-22 or 2e-22
 
 
 def random_formula(setting: Setting, variables: int, clauses: int) -> list[list[tuple[int, bool]]]:
-    """Clauses of three literals (variable, the value it should have)."""
+    """Random clauses of three literals, each (variable, required value)."""
     order = np.argsort(setting.uniform("clauses", clauses, variables), axis=1)[:, :3]
     values = setting.uniform("literals", clauses, 3) < 0.5
     return [list(zip(v.tolist(), s.tolist())) for v, s in zip(order, values)]
 
 
 def count_solutions(formula: list[list[tuple[int, bool]]], variables: int) -> int:
-    """How many of the 2^variables assignments make every clause true, by trying each."""
+    """The number of the 2^variables assignments that make every clause true, by trying each."""
     every = product((False, True), repeat=variables)
     return sum(all(any(z[v] == value for v, value in clause) for clause in formula) for z in every)
 
@@ -57,7 +57,7 @@ def to_net(formula: list[list[tuple[int, bool]]], variables: int) -> BeliefNet:
 
 @claim(
     3,
-    "Exact computation is #P-hard: evidence counts the solutions of a formula.",
+    "Exact computation is #P-hard: the evidence counts the solutions of a formula.",
     "2^d Q(y = 1) = number of z that make every clause true",
 )
 def evidence_counts_solutions(setting: Setting) -> Sides:
@@ -70,7 +70,7 @@ def evidence_counts_solutions(setting: Setting) -> Sides:
 
 
 def guess_logits(net: BeliefNet, y: np.ndarray) -> np.ndarray:
-    """Logits of an encoder P(z|y) = Π Bernoulli: each bit about as probable as it is under Q(z|y)."""
+    """Logits of an encoder P(z|y) = Π Bernoulli: each bit with its probability under Q(z|y), within 0.05 … 0.95."""
     marginals = np.clip(np.exp(posterior(net.log_joint(y))[0]) @ net.every_z, 0.05, 0.95)
     return np.log(marginals) - np.log1p(-marginals)
 
@@ -82,7 +82,7 @@ def draw_bits(setting: Setting, logits: np.ndarray, count: int) -> np.ndarray:
 
 @claim(
     3,
-    "Every bit of z doubles the terms of the evidence; a draw's ELBO has one.",
+    "Every bit of z doubles the terms of the evidence; the ELBO of one draw has one term.",
     "#{z in Σ_z Q(z, y)} = 2^d,    #{z ~ P(z|y)} = 1",
 )
 def terms_double_with_each_bit(setting: Setting) -> Sides:
@@ -97,7 +97,7 @@ def terms_double_with_each_bit(setting: Setting) -> Sides:
 
 @claim(
     3,
-    "One draw from an easy P(z|y) gives the ELBO without bias, at one term.",
+    "One draw from an easy P(z|y) estimates the ELBO without bias, from a single term.",
     "E_{z~P} [ln Q(z, y) − ln P(z|y)] = Σ_z P(z|y) (ln Q(z, y) − ln P(z|y))",
 )
 def one_draw_has_no_bias(setting: Setting) -> Sides:
@@ -111,7 +111,7 @@ def one_draw_has_no_bias(setting: Setting) -> Sides:
 
 @dataclass(frozen=True)
 class Chain:
-    """Bits z₁ → z₂ → … → z_d, a pixel y_i hanging from each: a directed tree (a hidden Markov model)."""
+    """Bits z₁ → z₂ → … → z_d, each with a pixel y_i: a directed tree (a hidden Markov model)."""
 
     start: Any  # logits of z₁, (2,)
     step: Any  # logits of z_{i+1} given z_i, (2, 2)
@@ -129,7 +129,7 @@ class Chain:
         return prior + steps + mg.sum(self.log_pixels(y)[:, np.arange(y.shape[1]), z], axis=2)
 
     def log_evidence(self, y: Any) -> Any:
-        """ln Q(y), (N,): the sum over z_i is taken as soon as z_{i+1} is all that hangs on it."""
+        """ln Q(y), (N,), by the forward algorithm, which sums out one bit after the other."""
         pixels, step = self.log_pixels(y), mg.log_softmax(self.step)
         so_far = mg.log_softmax(self.start) + pixels[:, 0]  # ln Q(z_i, y_1 … y_i), (N, 2)
         for i in range(1, y.shape[1]):
@@ -139,7 +139,7 @@ class Chain:
 
 @claim(
     3,
-    "Directed trees are the exception: a chain's gradient is exact in 4 terms a bit.",
+    "Directed trees are the exception: a chain's evidence and gradient are exact with 4 terms per bit.",
     "Σ_z Q(z, y) = Σ_{z_d} Q(y_d|z_d) … Σ_{z_2} Q(z_3|z_2) Q(y_2|z_2) Σ_{z_1} Q(z_2|z_1) Q(z_1) Q(y_1|z_1)",
 )
 def chains_are_easy(setting: Setting) -> Sides:
@@ -155,7 +155,7 @@ def chains_are_easy(setting: Setting) -> Sides:
 
 
 def plot_solutions(lengths: Sequence[int], left: Sequence[float], right: Sequence[int]) -> Callable:
-    """Solutions of ever longer formulas, counted twice."""
+    """The number of solutions against the number of clauses, counted in both ways."""
 
     def draw(axes: Any) -> None:
         axes.plot(lengths, right, color=BLUE, lw=1.6, label="solutions, by trying all 512 assignments")
@@ -168,7 +168,7 @@ def plot_solutions(lengths: Sequence[int], left: Sequence[float], right: Sequenc
 
 
 def time_call(f: Callable) -> float:
-    """The shortest of three runs."""
+    """Seconds of the fastest of three calls."""
     taken = []
     for _ in range(3):
         began = time.perf_counter()
@@ -178,7 +178,7 @@ def time_call(f: Callable) -> float:
 
 
 def plot_times(nets: Sequence[BeliefNet], drawn: Sequence[np.ndarray], y: np.ndarray) -> Callable:
-    """Time of a gradient against the bits of z: of the evidence, and of the joint at one draw."""
+    """Time of the gradient of the evidence, and of the joint at one draw, against the bits of z."""
 
     def time_gradient(log_q: Callable, net: BeliefNet) -> float:
         return 1e3 * time_call(lambda: mg.grad(lambda net: mg.sum(log_q(net)))(net))
@@ -199,12 +199,12 @@ def plot_times(nets: Sequence[BeliefNet], drawn: Sequence[np.ndarray], y: np.nda
 
 
 def plot_posterior(axes: Any, net: BeliefNet, y: np.ndarray, drawn: np.ndarray) -> None:
-    """Q(z|y) over all z, and the one draw that the ELBO looks at."""
+    """Q(z|y) over all z, and the one draw that the ELBO uses."""
     share = np.exp(posterior(net.log_joint(y))[0])
     axes.vlines(np.arange(len(share)), 0, share, color=BLUE, lw=max(1.5, 60 / len(share)))
     axes.plot(drawn[0] @ 2.0 ** np.arange(len(net.prior))[::-1], 0, "^", color=VERMILION, clip_on=False)
     axes.set(xlabel="value of z, read as a binary number", ylabel="Q(z|y)", ylim=(0, 1), xlim=(-1, len(share)))
-    axes.set_title(f"{len(net.prior)} bits: the evidence sums {len(share):,} terms, a draw (▲) is 1 term", fontsize=9)
+    axes.set_title(f"{len(net.prior)} bits: the evidence sums {len(share):,} terms, one draw (▲) is 1 term", fontsize=9)
 
 
 def plot_running_mean(each: np.ndarray, exact: float, evidence: float) -> Callable:
@@ -224,9 +224,9 @@ def plot_running_mean(each: np.ndarray, exact: float, evidence: float) -> Callab
 
 
 def plot_terms(axes: Any) -> None:
-    """Terms of the evidence of a chain, by both ways."""
+    """The number of terms in a chain's evidence: over all z, and bit by bit."""
     bits = np.arange(1, 31)
     axes.plot(bits, 2.0**bits, "o-", ms=3, color=VERMILION, label="sum over z: 2^d")
-    axes.plot(bits, 4 * bits - 2, "s-", ms=3, color=COLOURS[2], label="bit after bit: 4 (d − 1) + 2")
+    axes.plot(bits, 4 * bits - 2, "s-", ms=3, color=COLOURS[2], label="bit by bit: 4 (d − 1) + 2")
     axes.set(yscale="log", xlabel="bits d of z", ylabel="terms of ln Q(y)")
     axes.legend(fontsize=8, frameon=False)

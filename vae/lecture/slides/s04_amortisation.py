@@ -1,14 +1,14 @@
-"""Slides 4 and 5: generation replaces search. An encoder gives at once the z that a search would find, or almost.
+"""Slides 4 and 5: generation replaces search. An encoder computes at once almost the z that a search would find.
 
-The best P(z|y) = N(μ, diag s²) of one image can be searched for: start anywhere, climb the ELBO of that image in μ and
-ln s. An encoder computes μ and ln s from y in one pass instead, with one set of weights for all images:
+The best P(z|y) = N(μ, diag s²) for one image can be found by search: start anywhere and climb its ELBO in μ and ln s.
+An encoder instead computes μ and ln s from y in one pass, with one set of weights for all images:
 
     ELBO(y; encoder) ≤ max_{μ, s} ELBO(y; μ, s) ≤ ln Q(y)
 
-What the first inequality gives away is the amortisation gap. For probabilistic PCA it is 0: the best μ is a linear
-function of y, the best s is the same for all. For a trained autoencoder it is some nats, measured here on test images.
+The gap of the first inequality is the amortisation gap. For probabilistic PCA it is 0: the best μ is a linear function
+of y, and the best s is the same for all y. For a trained autoencoder it is some nats, measured here on test images.
 
-Both are judged on the same noise, and the search never saw that noise while it climbed.
+Encoder and search are compared on the same noise, which the search has not used.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from vae.optimisers import adam
 from vae.pictures import BLUE, GREY, VERMILION
 
 LATENT, HIDDEN, EPOCHS = 8, 128, 20
-IMAGES, DRAWS, FRESH = 32, 16, 256  # searched for, draws of ε a step, draws to judge with
+IMAGES, DRAWS, FRESH = 32, 16, 256  # test images, draws of ε per step, draws for the comparison
 STEPS, RATE = 200, 0.05
 HEAD_START = 20  # steps of search
 
 
-# Where the truth is known
+# Probabilistic PCA, whose best encoder is known
 
 
 def exact_bound(model: PPCA, y: np.ndarray, mean: Any, log_std: Any) -> Any:
-    """The ELBO of each image under N(μ, diag s²), both (N, d): exact, by 2d points ε = ±√d e_i of weight 1/2d.
+    """The exact ELBO of each image under N(μ, diag s²), μ and ln s (N, d): a mean over 2d points ε = ±√d e_i.
 
-    Those have the mean and covariance of N(0, I), and ln Q(z, y) is quadratic in z.
+    The points have the mean and covariance of N(0, I), which suffices because ln Q(z, y) is quadratic in z.
     """
     d = mean.shape[1]
     points = np.sqrt(d) * np.concatenate([np.eye(d), -np.eye(d)])  # (2d, d)
@@ -51,7 +51,7 @@ def exact_bound(model: PPCA, y: np.ndarray, mean: Any, log_std: Any) -> Any:
 
 
 def climb(model: PPCA, y: np.ndarray, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """μ and ln s of each image, (N, d) each, on the way up the exact bound from μ = 0 and s = 1."""
+    """Gradient ascent on the exact bound from μ = 0, s = 1: μ and ln s of each image, (N, d) each, at every step."""
     place = np.zeros((2, len(y), model.weights.shape[1]))
     step = 0.5 / np.trace(model.precision * np.exp(-2 * model.log_sigma))  # below one over the largest curvature
     path = [place]
@@ -63,7 +63,7 @@ def climb(model: PPCA, y: np.ndarray, steps: int) -> list[tuple[np.ndarray, np.n
 
 @claim(
     5,
-    "Where the best encoder is linear, it gives at once what a search finds for each image.",
+    "Where the best encoder is linear, it computes at once what a search finds for each image.",
     "max_{μ, s} ELBO(y; μ, s) = ELBO(y; M^{−1}W^{T}(y − m), s_i^2 = σ^2/M_{ii}),    M = W^{T}W + σ^2 I",
 )
 def an_encoder_gives_what_search_finds(setting: Setting) -> Sides:
@@ -80,16 +80,16 @@ def an_encoder_gives_what_search_finds(setting: Setting) -> Sides:
 
 
 class Search(NamedTuple):
-    """A search for μ and ln s of some images, beside the encoder's, and what each took."""
+    """A search for μ and ln s of some images, the encoder's μ and ln s, and the time of both."""
 
     y: np.ndarray  # (N, H, W, C)
     encoded: tuple[np.ndarray, np.ndarray]  # μ and ln s, (N, d) each
-    path: list[tuple[np.ndarray, np.ndarray]]  # the same, before the first step of search and after each
+    path: list[tuple[np.ndarray, np.ndarray]]  # μ and ln s before the first step and after each
     seconds: tuple[float, float]  # of the encoder, of the search
 
 
 def bounds(model: Autoencoder, y: np.ndarray, place: tuple[Any, Any], noise: np.ndarray) -> Any:
-    """The ELBO of each image under N(μ, diag s²), (N, d) each, for each draw of noise (S, N, d): (S, N), in nats."""
+    """The ELBO in nats, (S, N), of each image under N(μ, diag s²), μ and ln s (N, d), for each noise (S, N, d)."""
     mean, log_std = place[0], place[1]
     z = mg.reshape(mean + mg.exp(log_std) * noise, (-1, mean.shape[1]))
     pixels = mg.reshape(model.decode(z), (len(noise), *y.shape))
@@ -97,33 +97,39 @@ def bounds(model: Autoencoder, y: np.ndarray, place: tuple[Any, Any], noise: np.
     return log_prob - mg.sum(kl_to_prior(mean, log_std), axis=1)
 
 
-def run_search(setting: Setting, name: str) -> tuple[Autoencoder, Search]:
-    """A trained autoencoder, and a search for each of some test images, from `name`: "prior" or "encoder"."""
+def run_search(setting: Setting, start: str) -> tuple[Autoencoder, Search]:
+    """Train an autoencoder, and search by Adam for μ and ln s of test images, from `start`: "prior" or "encoder".
+
+    The search has a loop of its own because it keeps μ and ln s of every step, for the mean and for the pictures;
+    the captured step of `vae.steps.make_step` would overwrite them.
+    """
     model = train(setting, EPOCHS, latent=LATENT, hidden=HIDDEN)
     y, began = test_images(setting, IMAGES), time.perf_counter()
     encoded = model.encode(y)
     took = time.perf_counter() - began
-    place = np.zeros((2, len(y), LATENT)) if name == "prior" else np.stack(encoded)
-    noise = setting.normal("search", STEPS, DRAWS, len(y), LATENT)  # new in each step: nothing to learn by heart
+    place = np.zeros((2, len(y), LATENT)) if start == "prior" else np.stack(encoded)
+    noise = setting.normal(
+        "search", STEPS, DRAWS, len(y), LATENT
+    )  # new in each step, so the search cannot overfit to it
     optimiser = adam(RATE)
     state, path, began = optimiser.init(place), [place], time.perf_counter()
     for eps in noise:
         gradient = mg.grad(lambda place, eps=eps: -mg.sum(bounds(model, y, place, eps)) / DRAWS)(place)
         place, state = optimiser.update(place, gradient, state)
         path.append(place)
-    path[-1] = np.mean(path[STEPS // 2 :], axis=0)  # steps of Adam stay noisy, their mean does not
+    path[-1] = np.mean(path[STEPS // 2 :], axis=0)  # single steps of Adam stay noisy; their mean does not
     return model, Search(y, encoded, path, (took, time.perf_counter() - began))
 
 
 def evaluate_bounds(setting: Setting, model: Autoencoder, found: Search, *places: Any) -> list[np.ndarray]:
-    """The ELBO of each image at each place, (S, N), all on the same noise, which no search has seen."""
+    """The ELBO of each image at each of `places`, (S, N) each, on the same noise, which no search has used."""
     noise = setting.normal("judge", FRESH, len(found.y), LATENT)
     return [bounds(model, found.y, place, noise) for place in places]
 
 
 @claim(
     5,
-    "On images the encoder's bound is below that of a search: the amortisation gap.",
+    "On images the encoder's ELBO is below the one that a search finds: the amortisation gap.",
     "mean ELBO(y; encoder) ≤ mean max_{μ, s} ELBO(y; μ, s),    by more than 4 standard errors of the draws",
     images=True,
 )
@@ -137,7 +143,7 @@ def search_closes_the_amortisation_gap(setting: Setting) -> Sides:
 
 @claim(
     4,
-    f"Generation replaces search: one pass of an encoder is worth more than {HEAD_START} steps of search.",
+    f"Generation replaces search: one pass of the encoder beats {HEAD_START} steps of search.",
     "mean ELBO(y; after some steps of search from Q(z)) ≤ mean ELBO(y; encoder)",
     images=True,
 )
@@ -155,28 +161,28 @@ def generation_replaces_search(setting: Setting) -> Sides:
 
 
 def plot_paths(axes: Any, path: list, encoded: tuple) -> None:
-    """Each search's μ in the plane, from 0 to where the encoder is already."""
+    """The path of each search's μ from 0, and the encoder's μ."""
     means = np.array([place[0] for place in path])  # (steps + 1, N, 2)
     for n in range(means.shape[1]):
         axes.plot(*means[:, n].T, ".-", color=BLUE, lw=1, ms=3, label="search, step by step" if n == 0 else None)
-    axes.plot(*encoded[0].T, "o", mfc="none", mec=VERMILION, ms=9, mew=1.5, label="encoder, at once")
+    axes.plot(*encoded[0].T, "o", mfc="none", mec=VERMILION, ms=9, mew=1.5, label="encoder, in one pass")
     axes.set(xlabel="μ₁", ylabel="μ₂")
     axes.legend(fontsize=8, frameon=False)
 
 
 def plot_gaps(axes: Any, draws: np.ndarray) -> None:
-    """What search adds to the bound of each image, the mean of draws (S, N), with 4 standard errors."""
+    """The amortisation gap of each image, the mean of draws (S, N), with 4 standard errors."""
     gap, error = draws.mean(0), draws.std(0, ddof=1) / np.sqrt(len(draws))
     order = np.argsort(gap)
     axes.errorbar(np.arange(len(gap)), gap[order], 4 * error[order], fmt="o", color=BLUE, ms=4, lw=1)
     axes.axhline(gap.mean(), color=VERMILION, lw=1.2)
     axes.annotate(f"mean {gap.mean():.2f} nats", (0, gap.mean()), (0, 4), textcoords="offset points", color=VERMILION)
     axes.axhline(0, color=GREY, lw=0.8)
-    axes.set(xlabel="test image, in order of its gap", ylabel="amortisation gap (nats)")
+    axes.set(xlabel="test images, sorted by gap", ylabel="amortisation gap (nats)")
 
 
 def plot_race(setting: Setting, model: Autoencoder, found: Search) -> Callable[[Any], None]:
-    """The mean bound as the search goes on, beside the encoder's."""
+    """The mean bound against the steps of search, and the encoder's."""
 
     def draw(axes: Any) -> None:
         steps = np.unique(np.rint(np.geomspace(1, STEPS, 14)).astype(int))
@@ -192,6 +198,6 @@ def plot_race(setting: Setting, model: Autoencoder, found: Search) -> Callable[[
 
 
 def plot_side_by_side(axes: Any, model: Autoencoder, found: Search, steps: float) -> None:
-    """Eight images, what search has found for them so far, and what the encoder gave."""
+    """Eight images, their reconstructions after some steps of search, and by the encoder."""
     rows = [found.y[:8], model.mean(found.path[int(steps)][0][:8]), model.mean(found.encoded[0][:8])]
     show_rows(axes, rows, ("y", f"{int(steps)} steps\nof search", "encoder"))

@@ -1,11 +1,12 @@
-"""Slides 6–9: two expressions for the evidence lower bound, and why they are one.
+"""Slides 6–9: two expressions for the evidence lower bound, and why they are equal.
 
 With any encoder P(z|y), and Q(z|y) = Q(z, y)/Q(y) the posterior of the model,
 
     E_P ln Q(z, y) + H(P)  =  ln Q(y) − KL(P, Q(z|y))  ≤  ln Q(y)
 
-Proved in two steps: E_P ln Q(z, y) = ln Q(y) − H(P, Q(z|y)), because ln Q(z, y) = ln Q(y) + ln Q(z|y) (slide 8); then
-add H(P), because H(P, Q) − H(P) = KL(P, Q) (slide 9). Here z is one of K values, so that each side is a finite sum.
+The derivation has two steps. First, E_P ln Q(z, y) = ln Q(y) − H(P, Q(z|y)), because ln Q(z, y) = ln Q(y) + ln Q(z|y)
+(slide 8). Then add H(P), because H(P, Q) − H(P) = KL(P, Q) (slide 9). Here z is one of K values, so each side is a
+finite sum.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ N, K = 64, 7  # images, values of z
 
 
 def random_tables(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """ln P(z|y) and ln Q(z, y) of random distributions, (N, K): P sums to 1 over z, Q to Q(y)."""
+    """Random ln P(z|y) and ln Q(z, y), (N, K) each: over z, P sums to 1 and Q to Q(y)."""
     log_p = mg.log_softmax(2 * setting.normal("encoder", N, K))
     return log_p, 2 * setting.normal("model", N, K) - 5
 
@@ -44,7 +45,7 @@ def divergence(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
 
 
 def plot_parts(upper: np.ndarray, lower: np.ndarray, names: tuple[str, str, str]) -> Callable[[Any], None]:
-    """A picture: two numbers of each image and what lies between them, images in order of the upper one."""
+    """Two numbers of each image and the difference between them, images sorted by the upper one."""
 
     def draw(axes: Any) -> None:
         order = np.argsort(upper)
@@ -60,7 +61,7 @@ def plot_parts(upper: np.ndarray, lower: np.ndarray, names: tuple[str, str, str]
 
 @claim(
     6,
-    "What the objective asks of the encoder is the posterior: the gradient in P's logits is a pull towards it.",
+    "The ELBO pulls P towards the posterior: its gradient in P's logits has a closed form, which is 0 there.",
     "∂/∂l_z [E_P ln Q(z, y) + H(P)] = P(z|y)·(KL(P, Q(z|y)) − ln P(z|y)/Q(z|y)),    0 where P = Q(z|y)",
 )
 def pulled_towards_the_posterior(setting: Setting) -> Sides:
@@ -92,7 +93,7 @@ def lower_bound(setting: Setting) -> Sides:
     log_p, log_joint = random_tables(setting)
     elbo = mg.sum(mg.exp(log_p) * log_joint, axis=1) + entropy(log_p)
     evidence = mg.logsumexp(log_joint, axis=1)
-    return at_most(elbo, evidence, draw=plot_parts(evidence, elbo, ("ln Q(y)", "ELBO", "what the bound gives away")))
+    return at_most(elbo, evidence, draw=plot_parts(evidence, elbo, ("ln Q(y)", "ELBO", "KL(P, Q(z|y))")))
 
 
 @claim(7, "The bound is tight where the encoder is the posterior.", "P = Q(z|y)  ⇒  E_P ln Q(z, y) + H(P) = ln Q(y)")
@@ -105,7 +106,7 @@ def tight_at_the_posterior(setting: Setting) -> Sides:
 
 @claim(
     8,
-    "First step: the expected joint is the evidence less a cross-entropy.",
+    "First step: the expected log joint is the log evidence minus a cross-entropy.",
     "E_P ln Q(z, y) = ln Q(y) − H(P, Q(z|y))",
 )
 def first_step(setting: Setting) -> Sides:
@@ -116,7 +117,7 @@ def first_step(setting: Setting) -> Sides:
     return equal(left, right, draw=plot_parts(evidence, left, ("ln Q(y)", "E_P ln Q(z, y)", "H(P, Q(z|y))")))
 
 
-@claim(9, "Second step: cross-entropy less entropy is the divergence.", "H(P, Q) − H(P) = KL(P, Q)")
+@claim(9, "Second step: cross-entropy minus entropy is the KL divergence.", "H(P, Q) − H(P) = KL(P, Q)")
 def second_step(setting: Setting) -> Sides:
     log_p, log_joint = random_tables(setting)
     posterior = log_joint - mg.logsumexp(log_joint, axis=1, keepdims=True)

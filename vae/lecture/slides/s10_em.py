@@ -7,7 +7,7 @@
     M step   best Φ for this P: by (1) argmax E_P ln Q_Φ(z, y)
 
 For a mixture with P(k|y_n) = r_nk the M step is π_k = mean r, μ_k = Σ r y/Σ r and σ_k² = Σ r ‖y − μ_k‖²/(D Σ r), sums
-over n. Each half raises the same number, so it never falls.
+over n. Both steps raise the same number, so EM never lowers it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import Mixture, gradient, posterior, random_mixture
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
-PALETTE = [COLOURS[i] for i in (0, 5, 3, 1, 6, 4, 2, 7)]  # of components; neighbours far apart
+PALETTE = [COLOURS[i] for i in (0, 5, 3, 1, 6, 4, 2, 7)]  # of the components; neighbours differ clearly
 EVERYTHING = ("logits", "means", "log_sigmas")
 
 
@@ -37,7 +37,7 @@ def e_step(mixture: Mixture, y: np.ndarray) -> np.ndarray:
 
 
 def m_step(mixture: Mixture, y: np.ndarray, log_p: np.ndarray, learn: Sequence[str] = EVERYTHING) -> Mixture:
-    """The best mixture for a P. What is not to be learned stays, and so does the mean of a component without images."""
+    """The best mixture for a given P. Parameters not in `learn` are kept, as are means of components without images."""
     r = np.exp(log_p)[:, :, None]  # (N, K, 1)
     held = r.sum(0)[:, 0]
     if "logits" in learn:
@@ -61,7 +61,7 @@ def mean_elbo(mixture: Mixture, y: np.ndarray, log_p: np.ndarray) -> Any:
 
 
 class HalfRound(NamedTuple):
-    """Where the alternation stands after half a round: the mixture, ln P, and the ELBO."""
+    """The state after an E step or an M step: the mixture, ln P, and the ELBO."""
 
     mixture: Mixture
     log_p: np.ndarray
@@ -71,7 +71,7 @@ class HalfRound(NamedTuple):
 def alternate(
     mixture: Mixture, y: np.ndarray, rounds: int, learn: Sequence[str] = EVERYTHING, best_p: Callable = e_step
 ) -> list[HalfRound]:
-    """E and M steps in turn: one entry after each, 2·rounds of them. `best_p` is what the E step may choose from."""
+    """E and M steps in turn, and the state after each, 2·rounds in all. `best_p` is the E step: it returns ln P."""
     halves = []
     for _ in range(rounds):
         log_p = best_p(mixture, y)
@@ -90,12 +90,12 @@ def clusters(setting: Setting, count: int = 200) -> np.ndarray:
 
 
 def initial_mixture(y: np.ndarray, components: int) -> Mixture:
-    """Where EM starts: means at the first images, equal weights, every σ that of all images."""
+    """The start of EM: means at the first images, equal weights, every σ the standard deviation of all images."""
     widths = np.full(components, np.log(y.std()))
     return Mixture(np.zeros(components), y[:components], widths)
 
 
-@claim(10, "The E step closes the gap: after it the ELBO is the evidence.", "P = Q_Φ(z|y)  ⇒  ELBO = ln Q_Φ(y)")
+@claim(10, "The E step closes the gap: after it the ELBO is ln Q(y).", "P = Q_Φ(z|y)  ⇒  ELBO = ln Q_Φ(y)")
 def e_step_closes_the_gap(setting: Setting) -> Sides:
     y = clusters(setting)
     mixture, stale, _ = alternate(initial_mixture(y, 3), y, rounds=1)[-1]
@@ -105,7 +105,7 @@ def e_step_closes_the_gap(setting: Setting) -> Sides:
 
 @claim(
     10,
-    "The M step's closed forms are where the gradient of the ELBO vanishes.",
+    "At the closed forms of the M step, the gradient of the ELBO is 0.",
     "π_k = mean r_k,    μ_k = Σ r_k y / Σ r_k,    σ_k^2 = Σ r_k ‖y − μ_k‖^2 / D Σ r_k    ⇒    ∇_Φ ELBO = 0",
 )
 def gradient_vanishes_after_the_m_step(setting: Setting) -> Sides:
@@ -118,7 +118,7 @@ def gradient_vanishes_after_the_m_step(setting: Setting) -> Sides:
 
 @claim(
     10,
-    "No other parameters have a higher ELBO for the same P than the M step's.",
+    "For the same P, no other parameters have a higher ELBO than those of the M step.",
     "E_P ln Q_{Φ'}(z, y) + H(P) ≤ E_P ln Q_Φ(z, y) + H(P),    Φ from the M step, any Φ'",
 )
 def m_step_is_the_best(setting: Setting) -> Sides:
@@ -131,11 +131,11 @@ def m_step_is_the_best(setting: Setting) -> Sides:
 
 
 def random_direction(setting: Setting, mixture: Mixture, name: str) -> Mixture:
-    """A random change of all parameters, about one in length."""
+    """A random change of every parameter, of length about 1."""
     return tree.map(lambda x: setting.normal(f"{name} {x.shape}", *x.shape) / 4, mixture)
 
 
-@claim(10, "EM never lowers the ELBO, in either half of a round.", "ELBO_t ≤ ELBO_{t+½} ≤ ELBO_{t+1}")
+@claim(10, "EM never lowers the ELBO, neither in the E step nor in the M step.", "ELBO_t ≤ ELBO_{t+½} ≤ ELBO_{t+1}")
 def em_never_descends(setting: Setting) -> Sides:
     y = clusters(setting)
     halves = alternate(initial_mixture(y, 3), y, rounds=30)
@@ -148,13 +148,13 @@ def em_never_descends(setting: Setting) -> Sides:
 
 
 def plot_gaps(before: np.ndarray, after: np.ndarray, evidence: np.ndarray) -> Callable:
-    """ELBO of each image, images in the order of their evidence."""
+    """The ELBO of each image before and after the E step, images sorted by evidence."""
 
     def draw(axes: Any) -> None:
         order = np.argsort(evidence)
         at = np.arange(len(order))
         axes.fill_between(at, before[order], evidence[order], color=GREY, alpha=0.25, lw=0, label="KL(P, Q(z|y))")
-        axes.plot(at, before[order], color=GREY, lw=1, label="ELBO with P of the round before")
+        axes.plot(at, before[order], color=GREY, lw=1, label="ELBO with P of the previous round")
         axes.plot(at, evidence[order], color=INK, lw=1, label="ln Q(y)")
         axes.plot(at[::8], after[order][::8], "o", ms=4, color=VERMILION, label="ELBO after the E step")
         axes.set(xlabel="image", ylabel="nats")
@@ -179,19 +179,19 @@ def plot_gradients(before: np.ndarray, after: np.ndarray) -> Callable:
 
 
 def plot_lines(steps: np.ndarray, values: Sequence) -> Callable:
-    """The ELBO along lines through the M step's answer."""
+    """The ELBO along lines through the M step's parameters."""
 
     def draw(axes: Any) -> None:
         for colour, line in zip(COLOURS, values):
             axes.plot(steps, line, color=colour, lw=1.4)
         axes.axvline(0, color=INK, lw=0.8, ls="--")
-        axes.set(xlabel="way from the M step's parameters, along six random lines", ylabel="ELBO (nats per image)")
+        axes.set(xlabel="distance from the M step's parameters, along six random lines", ylabel="ELBO (nats per image)")
 
     return draw
 
 
 def plot_staircase(halves: Sequence[HalfRound], y: np.ndarray) -> Callable:
-    """The ELBO after each half round, under the evidence that the E step lifts it to."""
+    """The ELBO after each E and M step, and the evidence, which it reaches in the E step."""
 
     def draw(axes: Any) -> None:
         shown = halves[:16]
@@ -208,7 +208,7 @@ def plot_staircase(halves: Sequence[HalfRound], y: np.ndarray) -> Callable:
 
 
 def plot_responsibilities(axes: Any, half: HalfRound, y: np.ndarray) -> None:
-    """Images of two pixels in the mixed colour of their P(z|y), and the components one σ wide."""
+    """Images of two pixels, coloured by P(z|y), and the components as circles of radius σ."""
     axes.scatter(*y.T, s=9, color=mix_colours(half.log_p), lw=0)
     widths = np.broadcast_to(np.exp(half.mixture.log_sigmas), len(half.mixture.means))
     for mean, width, colour in zip(half.mixture.means, widths, PALETTE):
@@ -219,12 +219,12 @@ def plot_responsibilities(axes: Any, half: HalfRound, y: np.ndarray) -> None:
 
 
 def mix_colours(log_p: np.ndarray) -> np.ndarray:
-    """The colours of components, mixed in the proportions of P: (N, 3)."""
+    """The colours of the components, mixed in proportion to P: (N, 3)."""
     return np.clip(np.exp(log_p) @ np.array([to_rgb(colour) for colour in PALETTE[: log_p.shape[1]]]), 0, 1)
 
 
 def set_plane(axes: Any, y: np.ndarray) -> None:
-    """Axes of two pixels, of one scale, that show every image."""
+    """Set axes with equal scales that show every image of two pixels."""
     low, high = y.min(0), y.max(0)
     height = 1.1 * max(high[1] - low[1], (high[0] - low[0]) / 1.8) / 2
     middle = (low + high) / 2

@@ -1,13 +1,13 @@
-"""Slides 11–13: how do we differentiate the sampling? By making the noise an argument.
+"""Slides 11–13: how do we differentiate through sampling? By making the noise an input.
 
     z(y, ε) = μ(y) + σ(y)·ε,   ε ~ N(0, I)
 
-has density P(z|y) = N(μ, σ²), and the distribution of ε does not depend on the parameters: the gradient of an
-expectation over ε is the expectation of the gradients, and one draw of ε makes the whole ELBO an ordinary function,
-which reverse mode differentiates like any other. The entropy H(P) = E_ε −ln P(z(y, ε)|y) comes from the same draws.
+has density P(z|y) = N(μ, σ²), and the distribution of ε does not depend on the parameters. So the gradient of an
+expectation over ε is the expectation of the gradients, and for a fixed ε the ELBO is an ordinary function, which
+reverse mode differentiates like any other. The same draws estimate the entropy H(P) = E_ε −ln P(z(y, ε)|y).
 
-The other way needs no derivative of f: ∇ E_P f(z) = E_P f(z) ∇ ln P(z), the score function. Both have the right mean,
-shown here for f(z) = z², where E f = μ² + σ²; the next theme compares their variances.
+The alternative, the score function, needs no derivative of f: ∇ E_P f(z) = E_P f(z) ∇ ln P(z). Both have the right
+mean, shown here for f(z) = z², where E f = μ² + σ²; the next theme compares their variances.
 """
 
 from __future__ import annotations
@@ -42,43 +42,43 @@ def small_vae(setting: Setting) -> tuple[Autoencoder, np.ndarray, np.ndarray]:
 
 
 def random_encoding(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """μ(y) and ln σ(y), (images, latents), as some encoder might give them."""
+    """Random μ(y) and ln σ(y), (images, latents), in place of an encoder's."""
     return setting.normal("mean", IMAGES, LATENT), 0.5 * setting.normal("log_std", IMAGES, LATENT) - 0.5
 
 
 def normal_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss–Hermite: numbers ε and weights with Σ weight·f(ε) = E f(ε), exactly for polynomials of degree < 2·count."""
+    """Gauss–Hermite nodes ε and weights: Σ weight·f(ε) = E f(ε), exact for polynomials f of degree < 2·count."""
     noise, weight = np.polynomial.hermite_e.hermegauss(count)
     return noise, weight / math.sqrt(2 * math.pi)
 
 
 def gradient_per_draw(f: Callable, shape: tuple[int, ...], *at: Any) -> np.ndarray:
-    """The gradient of f draw by draw: each draw has copies of the arguments of its own, so that the sum comes apart."""
+    """The gradient of f for every draw, (arguments, *shape): each draw gets its own copy of the arguments."""
     copies = [np.broadcast_to(x, shape).copy() for x in at]
     return mg.stack(mg.grad(lambda *own: mg.sum(f(*own)), argnums=tuple(range(len(at))))(*copies))
 
 
 def reparameterised_gradient(f: Callable, mean: Any, std: Any, noise: np.ndarray) -> np.ndarray:
-    """∂f(μ + σε) by μ and by σ, (2, draws…)."""
+    """∂f(μ + σε)/∂μ and ∂f(μ + σε)/∂σ, (2, draws…)."""
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std), noise.shape)
     return gradient_per_draw(lambda m, s: f(m + s * noise), shape, mean, std)
 
 
 def score_gradient(f: Callable, mean: Any, std: Any, noise: np.ndarray, baseline: Any = 0.0) -> np.ndarray:
-    """(f(z) − c)·∂ ln P(z) by μ and by σ, (2, draws…), for z = μ + σε held still and a constant c, the baseline."""
+    """(f(z) − c) ∂ ln P(z)/∂μ and ∂σ, (2, draws…), at z = μ + σε, which is held fixed; c is the baseline."""
     z = mean + std * noise
     reward = f(z) - baseline
     return gradient_per_draw(lambda m, s: reward * log_normal(z, m, mg.log(s)), z.shape, mean, std)
 
 
 def squared_norm(z: Any) -> Any:
-    """‖z‖² over the last axis, which stays."""
+    """‖z‖² over the last axis, which is kept."""
     return mg.sum(z * z, axis=-1, keepdims=True)
 
 
 @claim(
     11,
-    "With the noise outside, the gradient of the mean is the mean of the gradients.",
+    "With the noise as an input, the gradient of the mean is the mean of the gradients.",
     "f = sin:  E_ε ∂f(μ + σε) = ∂(e^{−σ²/2} sin μ)",
 )
 def gradient_of_the_mean(setting: Setting) -> Sides:
@@ -90,7 +90,7 @@ def gradient_of_the_mean(setting: Setting) -> Sides:
     return equal(left, right[..., 0], draw=lambda axes: _plot_frozen_noise(axes, 0.75), slider=slider)
 
 
-@claim(12, "Noise, moved and scaled, is a draw of the encoder.", "ln P(z(y, ε)|y) = ln N(ε; 0, I) − ln |∂z/∂ε|")
+@claim(12, "Shifted and scaled noise is a draw from the encoder.", "ln P(z(y, ε)|y) = ln N(ε; 0, I) − ln |∂z/∂ε|")
 def density_of_the_sample(setting: Setting) -> Sides:
     mean, log_std = random_encoding(setting)
     noise = setting.normal("noise", IMAGES, LATENT)
@@ -116,10 +116,14 @@ def every_parameter(setting: Setting) -> Sides:
     worst = max(report.coordinates, key=lambda c: c.relative)
     error = report.max_relative_error if len(report.coordinates) == count else math.inf
     draw = partial(_plot_along_parameter, setting)
-    return Sides(worst.reverse, worst.difference, error, TOLERANCE, "of a tensor's largest", count, draw)
+    return Sides(worst.reverse, worst.difference, error, TOLERANCE, "of the tensor's largest", count, draw)
 
 
-@claim(13, "The entropy is the mean surprise of the encoder's own draws.", "E_ε −ln P(z(y, ε)|y) = Σ_i ½ ln 2πe σ_i²")
+@claim(
+    13,
+    "The entropy is the mean of −ln P(z|y) over the encoder's own draws.",
+    "E_ε −ln P(z(y, ε)|y) = Σ_i ½ ln 2πe σ_i²",
+)
 def entropy_of_the_encoder(setting: Setting) -> Sides:
     mean, log_std = random_encoding(setting)
     z = mg.gaussian_sample(mean, log_std, setting.normal("noise", 2**18, IMAGES, LATENT))
@@ -133,7 +137,7 @@ def entropy_of_the_encoder(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "The entropy's gradient needs no averaging: it is exact in every single draw.",
+    "The entropy's gradient needs no averaging: it is exact for every single draw.",
     "−∂ ln P(z(y, ε)|y) / ∂μ = 0,   −∂ ln P(z(y, ε)|y) / ∂ ln σ = 1,   for each ε",
 )
 def entropy_gradient(setting: Setting) -> Sides:
@@ -215,18 +219,18 @@ def _plot_frozen_noise(axes: Any, std: float) -> None:
 
 
 def _plot_along_parameter(setting: Setting, axes: Any) -> None:
-    """The ELBO while one parameter moves: with one ε kept, and with a fresh ε each time."""
+    """The ELBO against one parameter: with one fixed ε, and with a new ε at each point."""
     autoencoder, y, noise = small_vae(setting)
     parameters = autoencoder.parameters
 
     def bound(t: float, noise: np.ndarray) -> Any:
         head = parameters.encoder.mean
-        moved = parameters.encoder._replace(mean=head._replace(b=head.b + t * np.eye(LATENT)[0]))
-        return mg.mean(elbo(autoencoder.with_parameters(parameters._replace(encoder=moved)), y, noise, "sampled"))
+        shifted = parameters.encoder._replace(mean=head._replace(b=head.b + t * np.eye(LATENT)[0]))
+        return mg.mean(elbo(autoencoder.with_parameters(parameters._replace(encoder=shifted)), y, noise, "sampled"))
 
     steps = np.linspace(-2, 2, 81)
     fresh = setting.normal("fresh", len(steps), IMAGES, LATENT)
-    axes.plot(steps, [bound(t, e) for t, e in zip(steps, fresh)], ".", color=GREY, ms=4, label="ε drawn afresh")
+    axes.plot(steps, [bound(t, e) for t, e in zip(steps, fresh)], ".", color=GREY, ms=4, label="a new ε at each point")
     axes.plot(steps, [bound(t, noise) for t in steps], color=BLUE, lw=2, label="ε frozen")
     for at, label in ((-1.2, "reverse mode"), (1.2, None)):
         value, slope = mg.value_and_grad(lambda t: bound(t, noise))(at)
@@ -237,10 +241,10 @@ def _plot_along_parameter(setting: Setting, axes: Any) -> None:
 
 
 def _plot_by_noise(noise: np.ndarray, through: np.ndarray, held: np.ndarray, axes: Any) -> None:
-    """The entropy's gradient in each draw, through the sample and with the sample held still."""
-    held_still, names = (VERMILION, "#e69f00"), ("μ", "ln σ")
-    for g, colour, name in zip(held, held_still, names):
-        axes.plot(noise, g, ".", color=colour, ms=3, alpha=0.6, label=f"by {name}, z held still")
+    """The entropy's gradient for each draw: through the sample, and with the sample held fixed."""
+    colours, names = (VERMILION, "#e69f00"), ("μ", "ln σ")
+    for g, colour, name in zip(held, colours, names):
+        axes.plot(noise, g, ".", color=colour, ms=3, alpha=0.6, label=f"by {name}, z held fixed")
     for g, marker, name in zip(through, "-:", names):
         axes.plot(np.sort(noise), g[np.argsort(noise)], marker, color=BLUE, lw=2, label=f"by {name}, through z(y, ε)")
     axes.set(xlabel="ε", ylabel="gradient of −ln P(z|y)")
@@ -248,7 +252,7 @@ def _plot_by_noise(noise: np.ndarray, through: np.ndarray, held: np.ndarray, axe
 
 
 def _plot_running_mean(draws: np.ndarray, truth: np.ndarray, name: str, labels: list[str], axes: Any) -> None:
-    """The mean of the first n draws with 4 standard errors, closing in on the truth."""
+    """The mean of the first n draws with 4 standard errors, and the exact mean."""
     counts = np.unique(np.geomspace(50, len(draws), 120).astype(int))
     for i, colour in zip(range(draws.shape[1]), (BLUE, VERMILION, "#009e73")):
         total, squares = np.cumsum(draws[:, i])[counts - 1], np.cumsum(draws[:, i] ** 2)[counts - 1]

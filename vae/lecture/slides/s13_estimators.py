@@ -8,9 +8,9 @@ For f = z² and z = μ + σε, with a = μ² and b = σ²:
     … baseline E f = a + b        8a + 10b                40a + 56b
     … best constant a + 3b        8a + 6b                 40a + 32b            (best for ∂μ; for ∂σ it is a + 5b)
 
-and for f = ‖z‖² in D dimensions, at μ = 0 and σ = 1, the score function's ∂μ_i has (D + 2)(D + 4), the reparameterised
-one 4. Each is a moment of ε: the score function's ∂μ, say, is z²ε/σ = aε/σ + 2με² + σε³, whose square has the mean
-a²/b + (12 + 6)a + 15b, and 4a is the square of its mean.
+For f = ‖z‖² in D dimensions, at μ = 0 and σ = 1, the variance of the score function's ∂μ_i is (D + 2)(D + 4); that of
+the reparameterised gradient is 4. Each entry is a moment of ε. For example, the score function's ∂μ is
+z²ε/σ = aε/σ + 2με² + σε³; the mean of its square is a²/b + (12 + 6)a + 15b, and the square of its mean is 4a.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from vae.lecture.slides.s11_reparameterisation import (
 from vae.pictures import BLUE, GREY, VERMILION
 
 DRAWS = 2**17
-STD = np.array([[0.5], [0.7], [1.0], [1.4], [2.0]])  # σ, each with draws of its own
+STD = np.array([[0.5], [0.7], [1.0], [1.4], [2.0]])  # values of σ, each with its own draws
 DIMENSIONS = (1, 2, 4, 8, 16)
 
-GRADIENTS = {  # (2, draws…): by μ and by σ
+GRADIENTS = {  # (2, draws…): ∂μ and ∂σ
     "reparameterised": partial(reparameterised_gradient, squared_norm),
     "score function": partial(score_gradient, squared_norm),
     "baseline E f": lambda mean, std, noise: score_gradient(squared_norm, mean, std, noise, mean**2 + std**2),
     "best constant": lambda mean, std, noise: score_gradient(squared_norm, mean, std, noise, mean**2 + 3 * std**2),
 }
-VARIANCES = {  # of both, for a = μ² and b = σ²
+VARIANCES = {  # of ∂μ and ∂σ, for a = μ² and b = σ²
     "reparameterised": lambda a, b: (4 * b, 4 * a + 8 * b),
     "score function": lambda a, b: (a * a / b + 14 * a + 15 * b, 2 * a * a / b + 60 * a + 74 * b),
     "baseline E f": lambda a, b: (8 * a + 10 * b, 40 * a + 56 * b),
@@ -51,7 +51,7 @@ VARIANCES = {  # of both, for a = μ² and b = σ²
 
 
 def moments(gradients: Callable) -> tuple[Any, Any]:
-    """Variance and fourth central moment of gradients that are polynomials of ε of degree ≤ 4, by 12 nodes: exact."""
+    """Variance and fourth central moment of gradients that are polynomials in ε of degree ≤ 4: exact, by 12 nodes."""
     noise, weight = normal_nodes(12)
     weight = weight[:, None, None]
     draws = gradients(noise[:, None, None])
@@ -60,17 +60,17 @@ def moments(gradients: Callable) -> tuple[Any, Any]:
 
 
 def mean_and_noise(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """μ, and noise for each σ, (draws, 5, 1)."""
+    """A random μ, and noise for each σ, (draws, 5, 1)."""
     return 0.5 + setting.uniform("mean"), setting.normal("noise", DRAWS, len(STD), 1)
 
 
 def standard_errors(name: str, mean: Any) -> np.ndarray:
-    """√((m₄ − s⁴)/n), those of a variance, with exact moments: of draws with such tails, m₄ would itself be a guess."""
+    """Standard errors √((m₄ − s⁴)/n) of a variance, from exact moments: the tails are too heavy to estimate m₄."""
     variance, fourth = moments(partial(GRADIENTS[name], mean, STD))
     return np.sqrt((fourth - variance**2) / DRAWS)
 
 
-@claim(13, "The reparameterised gradient's variance.", "Var ∂μ = 4σ²", "Var ∂σ = 4μ² + 8σ²")
+@claim(13, "The variance of the reparameterised gradient stays bounded as σ → 0.", "Var ∂μ = 4σ²", "Var ∂σ = 4μ² + 8σ²")
 def reparameterised_variance(setting: Setting) -> Sides:
     mean, noise = mean_and_noise(setting)
     left = GRADIENTS["reparameterised"](mean, STD, noise).var(axis=1)
@@ -78,7 +78,12 @@ def reparameterised_variance(setting: Setting) -> Sides:
     return within_errors(left, right, errors, draw=partial(_plot_against_std, mean, "reparameterised", left, errors))
 
 
-@claim(13, "The score function's variance.", "Var ∂μ = μ⁴/σ² + 14μ² + 15σ²", "Var ∂σ = 2μ⁴/σ² + 60μ² + 74σ²")
+@claim(
+    13,
+    "The variance of the score function's gradient diverges as σ → 0.",
+    "Var ∂μ = μ⁴/σ² + 14μ² + 15σ²",
+    "Var ∂σ = 2μ⁴/σ² + 60μ² + 74σ²",
+)
 def score_variance(setting: Setting) -> Sides:
     mean, noise = mean_and_noise(setting)
     left = GRADIENTS["score function"](mean, STD, noise).var(axis=1)
@@ -86,7 +91,12 @@ def score_variance(setting: Setting) -> Sides:
     return within_errors(left, right, errors, draw=partial(_plot_against_std, mean, "score function", left, errors))
 
 
-@claim(13, "The mean as a baseline takes the pole away.", "c = E f:  Var ∂μ = 8μ² + 10σ²", "Var ∂σ = 40μ² + 56σ²")
+@claim(
+    13,
+    "With the baseline c = E f, the variance no longer diverges as σ → 0.",
+    "c = E f:  Var ∂μ = 8μ² + 10σ²",
+    "Var ∂σ = 40μ² + 56σ²",
+)
 def baseline_variance(setting: Setting) -> Sides:
     mean, noise = mean_and_noise(setting)
     left = GRADIENTS["baseline E f"](mean, STD, noise).var(axis=1)
@@ -96,7 +106,7 @@ def baseline_variance(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "The variance with the constant that is best for ∂μ.",
+    "The baseline that is best for ∂μ lowers the variance a little further.",
     "c = μ² + 3σ²:  Var ∂μ = 8μ² + 6σ²",
     "Var ∂σ = 40μ² + 32σ²",
 )
@@ -109,7 +119,7 @@ def best_constant_variance(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "Even with the best constant, the score function's gradient varies more than the reparameterised one.",
+    "Even with the best baseline, the score function's gradient varies more than the reparameterised one.",
     "Var ∂ reparameterised ≤ min_c Var ∂ score,    c = μ² + 3σ² for ∂μ, μ² + 5σ² for ∂σ",
 )
 def no_constant_is_enough(setting: Setting) -> Sides:
@@ -122,7 +132,7 @@ def no_constant_is_enough(setting: Setting) -> Sides:
     return at_most(reparameterised, np.stack(best))
 
 
-@claim(13, "The best constant is where the variance's own gradient is 0.", "∂ Var(∂μ)/∂c = 0  at  c = μ² + 3σ²")
+@claim(13, "At the best baseline c, the derivative of the variance in c is 0.", "∂ Var(∂μ)/∂c = 0  at  c = μ² + 3σ²")
 def best_constant(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
 
@@ -135,9 +145,9 @@ def best_constant(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "The whole table, without sampling: Gaussian moments by quadrature, which is exact for polynomials.",
+    "The whole table without sampling: by quadrature, which is exact for polynomials of Gaussian noise.",
     "E g(ε) = Σ_k weight_k g(ε_k)  for polynomials g of degree < 24",
-    "and the variances above, for ∂μ and ∂σ and each σ",
+    "hence the variances above, for ∂μ and ∂σ at each σ",
 )
 def whole_table(setting: Setting) -> Sides:
     mean = 0.5 + setting.uniform("mean")
@@ -148,11 +158,11 @@ def whole_table(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "The score function gets worse with every dimension, the reparameterised gradient does not.",
+    "The score function's variance grows with the dimension, the reparameterised gradient's does not.",
     "f = ‖z‖², μ = 0, σ = 1:   Var ∂μ_i = (D + 2)(D + 4)  against  4",
 )
 def dimensions(setting: Setting) -> Sides:
-    squares = []  # of a gradient whose mean is 0, averaged over its D components
+    squares = []  # of gradients of mean 0, averaged over their D components
     for d in DIMENSIONS:
         noise = setting.normal(f"noise {d}", 2**15, d)
         squares += [
@@ -167,7 +177,7 @@ def dimensions(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "And that is exact too, over a grid of nodes.",
+    "The same variances without sampling, by quadrature over a grid of nodes.",
     "Σ_k weight_k ‖ε_k‖⁴ ε_{ki}² = (D + 2)(D + 4),  ε_k in D dimensions",
 )
 def dimensions_exactly(setting: Setting) -> Sides:
@@ -182,7 +192,7 @@ def dimensions_exactly(setting: Setting) -> Sides:
 
 
 def second_moment_in_dimension(estimator: Callable, d: int) -> float:
-    """E (∂‖z‖²/∂μ₁)² at μ = 0 and σ = 1 by 4 nodes for each of D dimensions: exact to degree 7."""
+    """E (∂‖z‖²/∂μ₁)² at μ = 0 and σ = 1 by 4 nodes in each of d dimensions: exact up to degree 7."""
     noise, weight = (np.stack(np.meshgrid(*[x] * d), axis=-1).reshape(-1, d) for x in normal_nodes(4))
     return float(estimator(squared_norm, 0.0, 1.0, noise)[0, :, 0] ** 2 @ np.prod(weight, axis=1))
 
@@ -193,7 +203,7 @@ COLOURS = {"reparameterised": BLUE, "score function": VERMILION, "baseline E f":
 
 
 def _plot_against_std(mean: float, name: str, variance: np.ndarray, errors: np.ndarray, axes: Any) -> None:
-    """Sampled variances with 4 standard errors on the closed form; the other rows of the table behind."""
+    """Sampled variances with 4 standard errors, the closed form, and in grey the other rows of the table."""
     std = np.geomspace(0.4, 2.5, 100)
     for other, closed in VARIANCES.items():
         for line, style in zip(closed(mean**2, std**2), ("-", "--")):

@@ -1,17 +1,17 @@
-"""Slide 13, continued: more draws of ε for one image, and a tighter bound (Burda, Grosse and Salakhutdinov 2015).
+"""Slide 13, continued: more draws of ε per image give a tighter bound (Burda, Grosse and Salakhutdinov 2015).
 
-    L_k = ln (1/k) Σ_i Q(z_i, y)/P(z_i|y),  z_i ~ P:      L_1 has the ELBO for its mean, and E L_k rises to ln Q(y)
+    L_k = ln (1/k) Σ_i Q(z_i, y)/P(z_i|y),  z_i ~ P:      E L_1 is the ELBO, and E L_k rises to ln Q(y)
 
-With w = Q(z, y)/P(z|y)Q(y) = Q(z|y)/P(z|y), whose mean is 1, L_k = ln Q(y) + ln(1 + δ) for δ = mean of k times w − 1.
-As E δ² = Var(w)/k, and ln(1 + δ) = δ − δ²/2 + δ³/3 + r(δ),
+Let w = Q(z, y)/P(z|y)Q(y) = Q(z|y)/P(z|y), whose mean is 1, and let δ be the mean of k draws of w − 1. Then
+L_k = ln Q(y) + ln(1 + δ). As E δ² = Var(w)/k, and ln(1 + δ) = δ − δ²/2 + δ³/3 + r(δ),
 
     E L_k ≈ ln Q(y) − Var(w)/2k,   off by at most  |E (w−1)³|/3k² + max(1, 1/min w)·E δ⁴/4
 
-because r(δ) = −∫₀^δ u³/(1 + u) du lies between 0 and −δ⁴/4 for δ > 0, and −δ⁴/4(1 + δ) for δ < 0. Both terms fall like
-1/k². So the bound is worth its draws where Var(w) is small; it is infinite where P is too narrow for the posterior.
+because r(δ) = −∫₀^δ u³/(1 + u) du lies between 0 and −δ⁴/4 for δ > 0, and between 0 and −δ⁴/4(1 + δ) for δ < 0. Both
+error terms fall like 1/k². So few draws suffice where Var(w) is small; it is infinite where P is too narrow.
 
-Two models whose E L_k is known: one bit of z, where it is a sum over how many of the k draws are 1; and Gaussians, by
-ln x = ∫₀^∞ (e^{−t} − e^{−tx}) dt/t (Frullani), whose mean needs only E e^{−tw}, to the power of k.
+E L_k is known for two models. For one bit of z it is a sum over the number of draws that are 1. For Gaussians it
+follows from ln x = ∫₀^∞ (e^{−t} − e^{−tx}) dt/t (Frullani), whose mean needs only E e^{−tw}, to the power of k.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Gaussians(NamedTuple):
 
     @property
     def posterior(self) -> tuple[float, float]:
-        """m and s²."""
+        """Mean m and variance s² of Q(z|y)."""
         return self.y / (1 + self.tau**2), self.tau**2 / (1 + self.tau**2)
 
     @property
@@ -52,7 +52,7 @@ class Gaussians(NamedTuple):
 
 
 def random_gaussians(setting: Setting, ratio: float | None = None, off: float | None = None) -> Gaussians:
-    """A model, and an encoder with σ² = ratio·s² whose mean is `off` posterior deviations away."""
+    """A model, and an encoder with σ² = ratio·s² and mean m + off·s."""
     y, tau = 2 * setting.normal("y"), 0.5 + setting.uniform("tau")
     ratio = 1.3 + 0.6 * float(setting.uniform("ratio")) if ratio is None else ratio
     off = 0.3 + 0.4 * float(setting.uniform("off")) if off is None else off
@@ -61,7 +61,7 @@ def random_gaussians(setting: Setting, ratio: float | None = None, off: float | 
 
 
 def grid(mean: float, reach: float, count: int = 400) -> tuple[np.ndarray, float]:
-    """Points z around a mean, and the step: sums over them are integrals, exact to rounding for Gaussians."""
+    """Equidistant points z around a mean, and their step: sums over them integrate Gaussians to rounding."""
     return np.linspace(mean - reach, mean + reach, count, retstep=True)
 
 
@@ -72,11 +72,11 @@ def expected_bound(model: Gaussians, k: int) -> float:
     weight = np.exp(model.log_weight(z) - model.log_evidence)
     u, du = np.linspace(-40, 50, 900, retstep=True)
     t = np.exp(u)
-    falls = np.maximum(np.expm1(-t[:, None] * weight / k) @ share, EPS - 1)  # E e^{−tw/k} − 1, nothing cancelled
+    falls = np.maximum(np.expm1(-t[:, None] * weight / k) @ share, EPS - 1)  # E e^{−tw/k} − 1, without cancellation
     return model.log_evidence + float(np.sum(np.expm1(-t) - np.expm1(k * np.log1p(falls))) * du)
 
 
-@claim(13, "The bound from one draw is the ELBO.", "E L_1 = ln Q(y) − KL(P, Q(z|y))")
+@claim(13, "The bound with one draw is the ELBO.", "E L_1 = ln Q(y) − KL(P, Q(z|y))")
 def first_bound(setting: Setting) -> Sides:
     model = random_gaussians(setting)
     (m, s2), sigma2 = model.posterior, model.std**2
@@ -86,7 +86,7 @@ def first_bound(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "Drawn k times, the bound has the mean that the integral says.",
+    "With k draws, the mean of the bound is the value of an integral.",
     "E L_k = ln Q(y) + ∫ (e^{−t} − (E e^{−tw/k})^k) dt/t",
 )
 def bounds_of_draws(setting: Setting) -> Sides:
@@ -100,13 +100,13 @@ def bounds_of_draws(setting: Setting) -> Sides:
 
 
 def random_probabilities(setting: Setting) -> tuple[float, float]:
-    """P(z = 1|y), the encoder's, and Q(z = 1|y), the posterior's."""
+    """P(z = 1|y) of the encoder and Q(z = 1|y) of the posterior."""
     p = 0.3 + 0.2 * float(setting.uniform("encoder"))
     return p, p + 0.2 + 0.2 * float(setting.uniform("posterior"))
 
 
 def expected_gap(p: float, q: float, k: int) -> float:
-    """ln Q(y) − E L_k in nats for one bit of z: a sum over how many of k draws are 1."""
+    """ln Q(y) − E L_k in nats for one bit of z: a sum over the number of draws that are 1."""
     ones = np.arange(k + 1)
     chance = np.array([math.comb(k, int(j)) * p**j * (1 - p) ** (k - j) for j in ones])
     mean = (ones * q / p + (k - ones) * (1 - q) / (1 - p)) / k
@@ -115,7 +115,7 @@ def expected_gap(p: float, q: float, k: int) -> float:
 
 @claim(
     13,
-    "The bound falls short of the evidence by half the weights' variance over k, and an error that is bounded.",
+    "The bound falls short of ln Q(y) by Var(w)/2k, up to an error of order 1/k² that is bounded.",
     "|ln Q(y) − E L_k − Var(w)/2k| ≤ |E (w−1)³|/3k² + max(1, 1/min w)·(3(k−1) Var(w)² + E (w−1)⁴)/4k³",
 )
 def half_the_variance(setting: Setting) -> Sides:
@@ -131,7 +131,7 @@ def half_the_variance(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "The variance of the weights, where it is finite.",
+    "The variance of the weights has a closed form where it is finite.",
     "E w² = σ²/(s √(2σ² − s²)) · exp((m − μ)²/(2σ² − s²)),   2σ² > s²",
 )
 def second_moment(setting: Setting) -> Sides:
@@ -154,7 +154,7 @@ def truncated_second_moment(model: Gaussians, reach: float) -> float:
 
 @claim(
     13,
-    "The variance is infinite when 2σ² ≤ s²: the integral grows with its limits, at least in proportion.",
+    "The variance is infinite when 2σ² ≤ s²: the integral grows at least linearly with its limits.",
     "2σ² ≤ s², μ = m:   ln 2R σ/(s² √2π) ≤ ln ∫_{|z−m|<R} w² P dz  for each R",
 )
 def infinite_variance(setting: Setting) -> Sides:
@@ -171,7 +171,7 @@ RATIOS = (0.4, 0.5, 0.6, 0.75, 1.0, 1.5, 3.0)
 
 
 def _plot_gap(model: Gaussians, axes: Any) -> None:
-    """What the weights do to one draw: ln w under P, with its mean and the logarithm of the mean."""
+    """ln Q(z, y)/P(z|y) against z, its mean under P, and the logarithm of the weights' mean."""
     z, _ = grid(model.mean, 3.5 * model.std)
     log_w = model.log_weight(z)
     scale = np.exp(log_normal(z, model.mean, math.log(model.std)))

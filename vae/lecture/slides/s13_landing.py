@@ -1,14 +1,14 @@
-"""Slide 13, continued: three ways to take the ELBO's gradient, and the one without noise at the optimum.
+"""Slide 13, continued: three estimators of the ELBO's gradient, one of them without noise at the optimum.
 
-In a model whose posterior is known, Q(z) = N(0, 1) and Q(y|z) = N(z, τ²), hence Q(z|y) = N(m, s²) with m = y/(1 + τ²)
-and s² = τ²/(1 + τ²), let P already be that posterior. The ELBO then is ln Q(y), the same for every z:
+Take a model whose posterior is known: Q(z) = N(0, 1) and Q(y|z) = N(z, τ²), hence Q(z|y) = N(m, s²) with m = y/(1 + τ²)
+and s² = τ²/(1 + τ²). Let P be that posterior. The ELBO is then ln Q(y), but its estimators have the gradients in μ
 
-    ln Q(z, y) − ln P(z|y)      its gradient in μ is −ε/s: (m − z)/s² from the joint, and nothing from ln P, whose
-                                derivative through z, ε/s, cancels that through μ itself, the score −ε/s
+    ln Q(z, y) − ln P(z|y)      −ε/s: the joint gives (m − z)/s² = −ε/s; in −ln P, the derivative through z, ε/s, and
+                                the direct one, the score −ε/s, cancel
     ln Q(y|z) − KL(P, Q(z))     ε(s − 1/s)
-    ln Q(z, y) − ln P̄(z|y)      with the μ and σ of P̄ held still, which drops the score, whose mean is 0: −ε/s + ε/s = 0
+    ln Q(z, y) − ln P̄(z|y)      −ε/s + ε/s = 0: μ and σ of P̄ are held fixed, which drops the score, whose mean is 0
 
-Only the third is 0 in every single draw ("sticking the landing": Roeder, Wu and Duvenaud 2017).
+Only the third is 0 for every single draw ("sticking the landing": Roeder, Wu and Duvenaud 2017).
 """
 
 from __future__ import annotations
@@ -51,14 +51,22 @@ def elbo_gradients(form: str, setting: Setting) -> np.ndarray:
     return gradient_per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
 
 
-@claim(13, "At the posterior the ELBO with sampled entropy is still noisy.", "Var ∂μ [ln Q(z, y) − ln P(z|y)] = 1/s²")
+@claim(
+    13,
+    "Even at the posterior, the gradient of the ELBO with sampled entropy is noisy.",
+    "Var ∂μ [ln Q(z, y) − ln P(z|y)] = 1/s²",
+)
 def sampled_entropy_variance(setting: Setting) -> Sides:
     _, variance = posterior(1.0)
     draws = elbo_gradients("sampled entropy", setting)[0]
     return variance_of_draws(draws, 1 / variance, draw=partial(_plot_against_posterior, "sampled entropy", draws))
 
 
-@claim(13, "So it is with the analytic KL.", "Var ∂μ [ln Q(y|z) − KL(P, Q(z))] = (1 − s²)²/s²")
+@claim(
+    13,
+    "Even at the posterior, the gradient of the ELBO with the analytic KL is noisy.",
+    "Var ∂μ [ln Q(y|z) − KL(P, Q(z))] = (1 − s²)²/s²",
+)
 def analytic_kl_variance(setting: Setting) -> Sides:
     _, variance = posterior(1.0)
     draws = elbo_gradients("analytic KL", setting)[0]
@@ -69,13 +77,13 @@ def analytic_kl_variance(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "Without the entropy's score term every draw sticks the landing: gradient 0, variance 0.",
-    "∂ [ln Q(z, y) − ln P̄(z|y)] = 0  for each ε  (P̄: its μ and σ held still, z moves)",
+    "Without the entropy's score term, the gradient at the posterior is 0 for every draw, without noise.",
+    "∂ [ln Q(z, y) − ln P̄(z|y)] = 0  for each ε  (P̄: its μ and σ are held fixed, z is not)",
 )
 def sticking_the_landing(setting: Setting) -> Sides:
     draws = elbo_gradients("sticking the landing", setting)
     slider = Slider("τ²", TAU2, partial(_plot_three_forms, setting))
-    roundings = 2.0**8 / TAU2[0]  # what cancels is up to 1/τ² in size
+    roundings = 2.0**8 / TAU2[0]  # the terms that cancel are up to 1/τ² in size
     draw = partial(_plot_three_forms, setting, tau2=1.0)
     return equal(draws, np.zeros(draws.shape), roundings, draw=draw, slider=slider)
 

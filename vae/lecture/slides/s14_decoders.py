@@ -1,12 +1,13 @@
-"""Slides 14 and 17: the L2 decoder is a Gaussian, and what the constant is for that slide 17 drops.
+"""Slides 14 and 17: the L2 decoder is a Gaussian, and slide 17 drops a constant without which σ cannot be learned.
 
 Slide 14 defines Q(y|z) ∝ exp(−‖y − ŷ(z)‖²/2σ²). The integral over y is (2πσ²)^{D/2}, so with S = ‖y − ŷ‖²
 
     ln Q(y|z) = −S/2σ² − (D/2) ln 2πσ²
 
-and slide 17 keeps the first term only. For a fixed σ that changes no gradient. But as a function of σ the first term
-alone has no maximum: its derivative in ln σ, S/σ², is positive everywhere. With the constant it is S/σ² − D, which is 0
-at σ² = S/D. With that σ the term is −(D/2) ln(2πe·S/D), whose gradient in everything else is the one at σ held fixed.
+Slide 17 keeps only the first term. For a fixed σ that changes no gradient. But as a function of σ the first term alone
+has no maximum: its derivative in ln σ, S/σ², is positive everywhere. With the constant the derivative is S/σ² − D,
+which is 0 at σ² = S/D. At that σ, ln Q(y|z) is −(D/2) ln(2πe·S/D), whose gradient is the same as with that σ held
+fixed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from vae.pictures import BLUE, GREY, VERMILION
 
 IMAGES, SHAPE, LATENT = 5, (3, 4, 1), 2
 D = math.prod(SHAPE)  # pixels
-REACH = 9  # standard deviations to both sides: beyond is 10⁻¹⁸ of a Gaussian
+REACH = 9  # standard deviations on both sides; 10⁻¹⁸ of a Gaussian lies beyond
 SIGMAS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
@@ -53,11 +54,11 @@ def slide_17_objective(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any)
 
 
 def flatten(gradients: Any) -> np.ndarray:
-    """Every number of a tree of gradients in one row."""
+    """All numbers of a tree of gradients as one vector."""
     return np.concatenate([np.ravel(leaf) for leaf in tree.flatten(gradients)[0]])
 
 
-@claim(14, "The L2 decoder is a Gaussian: this is the constant behind ∝.", "∫ exp(−‖y − ŷ‖²/2σ²) dy = (2πσ²)^{D/2}")
+@claim(14, "The L2 decoder is a Gaussian: this is its normalising constant.", "∫ exp(−‖y − ŷ‖²/2σ²) dy = (2πσ²)^{D/2}")
 def normaliser(setting: Setting) -> Sides:
     left, right = [], []
     for d in (1, 2, 3):
@@ -102,18 +103,20 @@ def sigma_without_the_constant(setting: Setting) -> Sides:
     return equal(left, right, draw=partial(_plot_slopes, setting))
 
 
-@claim(17, "With it, σ² has an optimum: the mean squared error.", "σ² = S/D:   ∂ ln Q(y|z)/∂ ln σ = S/σ² − D = 0")
+@claim(
+    17, "With the constant, σ² has an optimum: the mean squared error.", "σ² = S/D:   ∂ ln Q(y|z)/∂ ln σ = S/σ² − D = 0"
+)
 def best_sigma(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
-    best = 0.5 * np.log(squared_error(autoencoder, y, z) / D)[:, None, None, None]  # one ln σ an image
+    best = 0.5 * np.log(squared_error(autoencoder, y, z) / D)[:, None, None, None]  # one ln σ per image
     pixels = autoencoder.decode(z)
     left = mg.grad(lambda log_sigma: mg.sum(autoencoder.likelihood.log_prob(y, pixels, log_sigma)))(best)
     slider = Slider("σ", SIGMAS, partial(_plot_residuals, setting))
     return equal(left / D, np.zeros(left.shape), draw=lambda axes: _plot_residuals(setting, axes, 0.3), slider=slider)
 
 
-@claim(17, "At that optimum the term is a logarithm.", "max_σ ln Q(y|z) = −(D/2) ln(2πe·S/D)")
+@claim(17, "At the best σ, ln Q(y|z) is a logarithm of the squared error.", "max_σ ln Q(y|z) = −(D/2) ln(2πe·S/D)")
 def profiled(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
@@ -126,17 +129,19 @@ def profiled(setting: Setting) -> Sides:
 
 @claim(
     17,
-    "Its gradient is the one at the best σ held fixed, though it passes through σ.",
+    "The gradient through the best σ is the same as with that σ held fixed.",
     "∂/∂θ max_σ ln Q(y|z; σ, θ) = ∂/∂θ ln Q(y|z; σ*, θ)  for each θ in Φ, Ψ",
 )
 def envelope(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
     best = math.sqrt(mg.sum(squared_error(autoencoder, y, z)) / (D * IMAGES))  # of all images together
-    ways = (small_vae(setting, sigma)[0] for sigma in (PROFILED, Sigma(best)))
+    variants = (small_vae(setting, sigma)[0] for sigma in (PROFILED, Sigma(best)))
     left, right = (
-        flatten(mg.grad(lambda p, way=way: mg.sum(elbo(way.with_parameters(p), y, noise)))(way.parameters))
-        for way in ways
+        flatten(
+            mg.grad(lambda p, variant=variant: mg.sum(elbo(variant.with_parameters(p), y, noise)))(variant.parameters)
+        )
+        for variant in variants
     )
     return equal(left, right, draw=partial(_plot_envelope, setting, best))
 
@@ -185,7 +190,7 @@ def _plot_slopes(setting: Setting, axes: Any) -> None:
 
 
 def _plot_residuals(setting: Setting, axes: Any, sigma: float) -> None:
-    """The errors of one image's pixels, and the Gaussian that a σ expects."""
+    """The errors of all pixels, and the Gaussian densities with this σ and with the best one."""
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
     error = np.ravel(y - autoencoder.mean(z))
@@ -200,7 +205,7 @@ def _plot_residuals(setting: Setting, axes: Any, sigma: float) -> None:
             density,
             style,
             color=BLUE if s == best else VERMILION,
-            label=f"{name}: {mean:.2f} nats a pixel".replace("-", "−"),
+            label=f"{name}: {mean:.2f} nats per pixel".replace("-", "−"),
         )
     axes.set(xlabel="y − ŷ", ylabel="density", ylim=(0, 3))
     axes.legend(frameon=False, fontsize=8, loc="upper left")
@@ -221,14 +226,16 @@ def _plot_profiles(error: np.ndarray, axes: Any) -> None:
 
 
 def _plot_envelope(setting: Setting, best: float, axes: Any) -> None:
-    """Both objectives along the gradient: they touch where σ is best, with one slope."""
+    """Both objectives along the gradient: they touch at the best σ, with the same slope."""
     autoencoder, y, noise = small_vae(setting)
     held, parameters = small_vae(setting, Sigma(best))[0], autoencoder.parameters
-    ways = {"σ at its best everywhere": small_vae(setting, PROFILED)[0], "σ held": held}
+    variants = {"σ at its best everywhere": small_vae(setting, PROFILED)[0], "σ held": held}
     direction = mg.grad(lambda p: mg.mean(elbo(held.with_parameters(p), y, noise)))(parameters)
     steps = np.linspace(-0.3, 0.3, 61)
-    for (name, way), colour in zip(ways.items(), (BLUE, VERMILION)):
+    for (name, variant), colour in zip(variants.items(), (BLUE, VERMILION)):
         shifted = [tree.map(lambda p, d, t=t: p + t * d, parameters, direction) for t in steps]
-        axes.plot(steps, [mg.mean(elbo(way.with_parameters(p), y, noise)) for p in shifted], color=colour, label=name)
+        axes.plot(
+            steps, [mg.mean(elbo(variant.with_parameters(p), y, noise)) for p in shifted], color=colour, label=name
+        )
     axes.set(xlabel="step along the gradient", ylabel="ELBO (nats per image)")
     axes.legend(frameon=False, fontsize=8)

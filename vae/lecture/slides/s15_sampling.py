@@ -1,16 +1,16 @@
-"""Slides 15, 20 and 21: a convolutional autoencoder for images, and sampling from its second half.
+"""Slides 15, 20 and 21: a convolutional autoencoder for images, and sampling from its second half, the decoder.
 
 On images that it was not trained on, the bound of a trained model is far above the exact ln Q(y) of independent pixels,
 
     ln Q_0(y) = Σ_j y_j ln p_j + (1 − y_j) ln(1 − p_j),    p the mean image
 
-Sampling uses just the second half Q(z, y): draw z from Q(z) = N(0, I), decode it. The encoder is for training only.
-ln Q(y) too depends on the second half alone, and where z is a point of a plane it can be computed:
+Sampling uses only the second half, Q(z, y): draw z from Q(z) = N(0, I) and decode it. The encoder is needed only for
+training. ln Q(y) also depends on the second half alone, and for two-dimensional z it can be computed:
 
     ln Q(y) = ln ∫ Q(z) Q(y|z) dz,    a sum over a fine grid
 
-With it the ELBO of a trained model is compared. (Q(z|y) is smooth and vanishes inside the grid, so that the sum is
-exact to rounding as soon as the grid is finer than Q(z|y) is wide.)
+The ELBO of a trained model is compared with it. (Q(z|y) is smooth and negligible at the edge of the grid, so the sum is
+exact to rounding once the grid is finer than the width of Q(z|y).)
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from vae.objectives import elbo
 from vae.pictures import BLUE, GREY, VERMILION, grid
 
 LATENT, EPOCHS, BATCH, RATE, IMAGES = 12, 12, 64, 1e-3, 200
-DRAWS, FEW = 64, 100  # draws of ε, images, to compare the two forms of the bound
+DRAWS, FEW = 64, 100  # draws of ε and images for comparing the two forms of the bound
 PLANE_EPOCHS, PLANE_HIDDEN, PLANE_IMAGES, PLANE_DRAWS = 25, 128, 60, 400
 REACH, STEP = 4.5, 0.03  # the grid over the plane, finer than the narrowest P(z|y)
 
 
 def train_convolutional(setting: Setting) -> Autoencoder:
-    """Slide 15's network, trained."""
+    """Train the network of slide 15."""
     return train(setting, EPOCHS, model="conv", latent=LATENT, batch=BATCH, learning_rate=RATE)
 
 
 def train_plane(setting: Setting) -> Autoencoder:
-    """An autoencoder whose z is a point of a plane."""
+    """Train an autoencoder with two-dimensional z."""
     return train(setting, PLANE_EPOCHS, latent=2, hidden=PLANE_HIDDEN)
 
 
 def independent_pixels(train_images: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """ln Q(y), (N,), of pixels that are on with probability p_j, in nats: p is the mean image, one count added."""
+    """ln Q(y), (N,) in nats, of pixels that are 1 with probability p_j: p is the mean image plus one pseudo-count."""
     p = (train_images.sum(0, dtype=np.float64) + 0.5) / (len(train_images) + 1)
     return np.sum(y * np.log(p) + (1 - y) * np.log1p(-p), axis=(1, 2, 3))
 
 
 @claim(
     15,
-    "On unseen images a convolutional VAE's bound is far above the ln Q(y) of independent pixels.",
+    "On unseen images, a convolutional VAE's ELBO is far above the ln Q(y) of independent pixels.",
     "mean_y Σ_j y_j ln p_j + (1 − y_j) ln(1 − p_j) ≤ mean_y ELBO(y),    by more than 4 standard errors",
     images=True,
 )
@@ -73,7 +73,7 @@ def a_convolutional_vae_knows_images(setting: Setting) -> Sides:
 
 @claim(
     15,
-    "Both forms of the bound have one mean, on a convolutional VAE of images as well.",
+    "Both forms of the ELBO have the same mean, also for a convolutional VAE of images.",
     "E_ε [ln Q(y|z) + ln Q(z) − ln P(z|y)] = E_ε [ln Q(y|z)] − KL(P(z|y), Q(z))",
     images=True,
 )
@@ -86,19 +86,19 @@ def both_forms_agree_on_images(setting: Setting) -> Sides:
 
 
 def erase_encoder(trained: Autoencoder) -> Autoencoder:
-    """The same with NaN for every number of the encoder: whatever touches it is NaN too."""
+    """The same model with NaN for every parameter of the encoder: all that it computes is NaN."""
     encoder = tree.map(lambda leaf: np.full(leaf.shape, np.nan), trained.parameters.encoder)
     return trained.with_parameters(Parameters(encoder, trained.parameters.decoder))
 
 
 def sample_images(trained: Autoencoder, noise: np.ndarray) -> np.ndarray:
-    """Images ŷ(z) of z = ε ~ N(0, I), (N, latent)."""
+    """Images ŷ(z) at z = ε ~ N(0, I), (N, latent)."""
     return generate(trained, noise)
 
 
 @claim(
     20,
-    "Sampling uses just the second half: with every number of the encoder lost, samples are the same bits.",
+    "Sampling uses only the second half: with the encoder erased, samples are the same bit for bit.",
     "z ~ Q(z),    ŷ(z; Φ, Ψ) = ŷ(z; Φ, NaN)",
     images=True,
 )
@@ -114,11 +114,11 @@ def sampling_needs_no_encoder(setting: Setting) -> Sides:
     return equal(left, right, roundings=0, draw=lambda axes: plot_sheet(axes, left), slider=slider)
 
 
-# The plane
+# Two-dimensional z
 
 
 def lattice(trained: Autoencoder, y: np.ndarray) -> np.ndarray:
-    """The points of a square grid over the plane, (Z, 2), as far out as Q(z) or any P(z|y) has weight."""
+    """The points of a square grid over the plane, (Z, 2), that covers Q(z) and every P(z|y)."""
     mean, log_std = trained.encode(y)
     reach = max(REACH, np.max(np.abs(mean) + 6 * np.exp(log_std)))
     line = np.arange(-reach, reach, STEP)
@@ -126,7 +126,7 @@ def lattice(trained: Autoencoder, y: np.ndarray) -> np.ndarray:
 
 
 def log_joint(trained: Autoencoder, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """ln Q(z, y) of each image at each z (Z, 2), (N, Z): decoder and Q(z) alone.
+    """ln Q(z, y) of each image at each z (Z, 2), (N, Z), from the decoder and Q(z) alone.
 
     ln Q(y|z) = Σ_j y_j l_j − ln(1 + e^(l_j)) for logits l, as in `vae.objectives`.
     """
@@ -145,7 +145,7 @@ def log_encoder(trained: Autoencoder, y: np.ndarray, z: np.ndarray) -> np.ndarra
 
 @claim(
     20,
-    "The second half alone knows ln Q(y) of an image; the ELBO falls short of it by KL(P, Q(z|y)).",
+    "The second half alone determines ln Q(y); the ELBO falls short of it by KL(P, Q(z|y)).",
     "E_ε [ln Q(z, y) − ln P(z|y)] = ln Q(y) − KL(P, Q(z|y)),    ln Q(y) = ln ∫ Q(z) Q(y|z) dz over the plane",
     images=True,
 )
@@ -163,13 +163,13 @@ def the_second_half_knows_the_evidence(setting: Setting) -> Sides:
 
 
 def quantiles(side: int) -> np.ndarray:
-    """(i + ½)/side quantiles of N(0, 1), (side,): in steps of equal probability."""
+    """The (i + ½)/side quantiles of N(0, 1), (side,): steps of equal probability."""
     return np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
 
 
 @claim(
     21,
-    "The plane on a grid of Gaussian quantiles is what sampling draws: the images have the same mean.",
+    "A grid of Gaussian quantiles shows what sampling draws: the images have the same mean.",
     "E ŷ(ε) = mean_{ij} ŷ(F^{−1}((i + ½)/n), F^{−1}((j + ½)/n)),    F the cumulative distribution of N(0, 1)",
     images=True,
 )
@@ -189,7 +189,7 @@ def the_plane_is_what_sampling_draws(setting: Setting) -> Sides:
 
 
 def plot_bounds(baseline: np.ndarray, bound: np.ndarray) -> Callable[[Any], None]:
-    """How the two spread over test images."""
+    """Histograms of the baseline and of the bound over test images."""
 
     def draw(axes: Any) -> None:
         edges = np.linspace(min(-baseline.max(), -bound.max()), max(-baseline.min(), -bound.min()), 40)
@@ -224,7 +224,7 @@ def plot_sheet(axes: Any, images: np.ndarray) -> None:
 
 
 def plot_posterior(axes: Any, trained: Autoencoder, y: np.ndarray, z: np.ndarray, joint: np.ndarray) -> None:
-    """Q(z|y) over the plane, by the grid, and the encoder's P(z|y): an ellipse two standard deviations wide."""
+    """Q(z|y) on the grid, and the encoder's P(z|y) as an ellipse of two standard deviations."""
     mean, log_std = (out[0] for out in trained.encode(y))
     side = int(np.sqrt(len(joint)))
     density = np.exp(joint - joint.max()).reshape(side, side)
@@ -246,7 +246,7 @@ def plot_posterior(axes: Any, trained: Autoencoder, y: np.ndarray, z: np.ndarray
 
 
 def plot_plane(axes: Any, trained: Autoencoder) -> None:
-    """ŷ(z) on a grid of quantiles, z₂ largest at the top."""
+    """ŷ(z) on a grid of quantiles, with z₂ increasing upwards."""
     rows, columns = 12, 21
     z = np.stack(np.meshgrid(quantiles(columns), quantiles(rows)[::-1]), axis=-1).reshape(-1, 2)
     whole = grid(sample_images(trained, z), columns)

@@ -1,18 +1,18 @@
-"""Slide 16: a stride-2 convolution goes down, and a "deconvolution" comes back up.
+"""Slide 16: a stride-2 convolution halves the resolution, and a "deconvolution" doubles it again.
 
     down   y[i, j, c] = b[c] + Σ w[Δi, Δj, c′, c]·x[2i + Δi, 2j + Δj, c′]
     up     a stride-1 convolution with four times the channels, "divided among four higher resolution pixels":
            channel (2r + r′)·C + c of pixel (i, j) becomes channel c of pixel (2i + r, 2j + r′), r, r′ ∈ {0, 1}
 
-For odd k that is the transpose of a stride-2 convolution. A transposed convolution with a kernel v of size
-2k and padding k − 1 adds v[a]·x[i] to pixel 2i + a − (k − 1). Pixel 2i + r thus gets v[r + (k − 1) − 2j]·x[i + j] for
-j = −q … q with q = (k − 1)/2: for each phase r a stride-1 convolution of size k, with
+For odd k, the second is the transpose of a stride-2 convolution. A transposed convolution with a kernel v of size 2k
+and padding k − 1 adds v[a]·x[i] to pixel 2i + a − (k − 1). Pixel 2i + r thus gets v[r + (k − 1) − 2j]·x[i + j] for j =
+−q … q with q = (k − 1)/2: for each phase r a stride-1 convolution of size k, with
 
     w_r[j] = v[r + (k − 1) − 2j]      in each of the two axes, every tap of v used once
 
-"This is done by a simple reshaping", says the slide. But in memory channel comes after column comes after row, and the
-two phases must go between: a transpose is needed. The reshape alone lays the four pixels of one place side by side in
-one row, and leaves only one pixel in W where it belongs.
+"This is done by a simple reshaping", says the slide. But arrays are stored in the order row, column, channel, and each
+phase must come directly after its row or column: a transpose is needed. The reshape alone puts the four pixels of one
+position side by side in one row, and only one pixel in W ends up in its place.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEIGHT, WIDTH, CHANNELS, FEATURES = 4, 5, 2, 3  # of the small image
 
 
 def naive_conv(x: np.ndarray, w: np.ndarray, b: np.ndarray, top: int) -> np.ndarray:
-    """The slide's stride-2 convolution, sum by sum; pixels outside x are 0, and the first tap stands `top` outside."""
+    """The slide's stride-2 convolution, term by term; x is padded with 0, by `top` pixels above and to the left."""
     k, height, width = len(w), -(-x.shape[1] // 2), -(-x.shape[2] // 2)
     y = np.zeros((len(x), height, width, w.shape[3])) + b
     for i, j, di, dj in np.ndindex(height, width, k, k):
@@ -42,7 +42,7 @@ def naive_conv(x: np.ndarray, w: np.ndarray, b: np.ndarray, top: int) -> np.ndar
 
 
 def transposed_conv(x: np.ndarray, v: np.ndarray, pad: int) -> np.ndarray:
-    """The transposed convolution of stride 2, as it is defined: every pixel adds a copy of v (K, K, C, F)."""
+    """The transposed convolution of stride 2 by its definition: every pixel adds a multiple of v (K, K, C, F)."""
     n, height, width, _ = x.shape
     size = len(v)
     whole = np.zeros((n, 2 * height + size, 2 * width + size, v.shape[3]))
@@ -52,7 +52,7 @@ def transposed_conv(x: np.ndarray, v: np.ndarray, pad: int) -> np.ndarray:
 
 
 def phase_kernels(v: np.ndarray) -> np.ndarray:
-    """From v (2k, 2k, C, F) the lecture's kernel (k, k, C, 4F): w_r[j] = v[r + (k − 1) − 2j] in both axes."""
+    """The lecture's kernel (k, k, C, 4F) from v (2k, 2k, C, F): w_r[j] = v[r + (k − 1) − 2j] in both axes."""
     k = len(v) // 2
     j = np.arange(k) - k // 2  # −q … q
     taps = [r + (k - 1) - 2 * j for r in (0, 1)]
@@ -60,14 +60,14 @@ def phase_kernels(v: np.ndarray) -> np.ndarray:
 
 
 def reshape_row_major(x: np.ndarray) -> np.ndarray:
-    """The slide's "simple reshaping", row by row as arrays lie in memory: (N, H, W, 4C) as (N, 2H, 2W, C)."""
+    """The slide's "simple reshaping", in row-major order: (N, H, W, 4C) to (N, 2H, 2W, C)."""
     n, height, width, channels = x.shape
     return x.reshape(n, 2 * height, 2 * width, channels // 4)
 
 
 @claim(
     16,
-    "A convolution of stride 2, against the slide's sum.",
+    "A convolution of stride 2 is the slide's sum.",
     "y[i, j, c] = b[c] + Σ w[Δi, Δj, c′, c]·x[2i + Δi, 2j + Δj, c′]",
 )
 def strided_convolution(setting: Setting) -> Sides:
@@ -76,13 +76,13 @@ def strided_convolution(setting: Setting) -> Sides:
     for k in SIZES:
         w = setting.normal(f"w {k}", k, k, CHANNELS, FEATURES)
         left.append(mg.conv2d(x, w, stride=2) + b)
-        right.append(naive_conv(x, w, b, top=max(0, (k - 2) // 2)))  # of k − 2 rows around x an odd one goes below
+        right.append(naive_conv(x, w, b, top=max(0, (k - 2) // 2)))  # padding of k − 2 in all, the larger half below
     return equal(np.stack(left), np.stack(right), draw=partial(_plot_strided, setting))
 
 
 @claim(
     16,
-    "The lecture's deconvolution equals a transposed convolution of twice its size.",
+    "The lecture's deconvolution equals a transposed convolution with a kernel of twice its size.",
     "odd k, “same” padding:   w_r[j] = v[r + (k − 1) − 2j]   ⇒   deconv(x, w) = convᵀ(x, v),  stride 2, padding k − 1",
 )
 def deconvolution_is_transposed(setting: Setting) -> Sides:
@@ -127,7 +127,7 @@ def pullback(setting: Setting) -> Sides:
 
 @claim(
     16,
-    "With the right permutation every pixel comes to its place.",
+    "With the right permutation, every pixel ends up in its place.",
     "out[2i + r, 2j + r′, c] = in[i, j, (2r + r′)·C + c]",
 )
 def right_permutation(setting: Setting) -> Sides:
@@ -140,12 +140,12 @@ def right_permutation(setting: Setting) -> Sides:
 
 @claim(
     16,
-    "The simple reshape scrambles the image: of each W pixels it leaves one in place.",
+    "The simple reshape scrambles the image: only one pixel in W ends up in its place.",
     "4HW pixels, through space-to-depth and the row-major reshape:   4H stay where they were",
 )
 def simple_reshape(setting: Setting) -> Sides:
     sizes = [(int(h), int(w)) for h, w in 1 + 20 * setting.uniform("sizes", 6, 2)]
-    pixels = [np.arange(4.0 * h * w).reshape(1, 2 * h, 2 * w, 1) for h, w in sizes]  # every pixel its own number
+    pixels = [np.arange(4.0 * h * w).reshape(1, 2 * h, 2 * w, 1) for h, w in sizes]  # every pixel has its own number
     left = [np.sum(reshape_row_major(mg.space_to_depth(x)) == x) for x in pixels]
     return equal(left, [4 * h for h, w in sizes], roundings=0, draw=partial(_plot_side_by_side, reshape_row_major))
 
@@ -154,7 +154,7 @@ def simple_reshape(setting: Setting) -> Sides:
 
 
 def glyph(side: int = 28) -> np.ndarray:
-    """A ring with a tail and a shade, (1, side, side, 1) in [0, 1]."""
+    """An image of a shaded ring with a tail, (1, side, side, 1) in [0, 1]."""
     y, x = (np.mgrid[0:side, 0:side] + 0.5) / side * 2 - 1
     ring = np.exp(-(((np.hypot(x, 1.1 * y) - 0.6) / 0.13) ** 2))
     tail = np.exp(-(((x - y) / 0.13) ** 2)) * (x > 0.2) * (x < 0.85)
@@ -187,7 +187,7 @@ def _plot_strided(setting: Setting, axes: Any) -> None:
 
 
 def _plot_taps(axes: Any, k: float) -> None:
-    """Which of the four stride-1 kernels each tap of v belongs to."""
+    """The taps of v, coloured by the stride-1 kernel to which they belong."""
     size, pad = 2 * int(k), int(k) - 1
     colours = (BLUE, VERMILION, "#009e73", "#e69f00")
     for a, b in np.ndindex(size, size):
@@ -209,7 +209,7 @@ def _plot_taps(axes: Any, k: float) -> None:
 
 
 def _plot_matrices(setting: Setting, axes: Any) -> None:
-    """Both as matrices, in one dimension for 8 pixels."""
+    """Convolution and deconvolution as matrices, in one dimension for 8 pixels."""
     v = setting.normal("v picture", 6)
     down = np.zeros((4, 8))
     for i, a in np.ndindex(4, 6):
@@ -226,7 +226,7 @@ def _plot_matrices(setting: Setting, axes: Any) -> None:
 
 
 def _plot_pullback(setting: Setting, axes: Any) -> None:
-    """What one pixel's cotangent becomes: a copy of v."""
+    """The pullback of a cotangent that is 1 at one pixel: a copy of v."""
     v = setting.normal("v picture", 6, 6, 1, 1)
     cotangent = np.zeros((1, 5, 5, 1))
     cotangent[0, 2, 2] = 1

@@ -1,13 +1,14 @@
-"""Slide 17 where everything is known: a linear decoder is probabilistic PCA, and its ELBO is a formula.
+"""Slide 17 in closed form: with a linear decoder the model is probabilistic PCA, and its ELBO is a formula.
 
-Q(z) = N(0, I), Q(y|z) = N(Wz + μ, σ²I) and P(z|y) = N(V(y − μ), diag s²), for images with covariance Σ about μ. All
+Let Q(z) = N(0, I), Q(y|z) = N(Wz + μ, σ²I) and P(z|y) = N(V(y − μ), diag s²), for images with covariance Σ about μ. All
 expectations are of squares, so with M = WᵀW + σ²I the mean ELBO is
 
     −(D/2) ln 2πσ² − [tr((I−WV)Σ(I−WV)ᵀ) + Σᵢ ‖Wᵢ‖² sᵢ²]/2σ² − ½[Σᵢ sᵢ² + tr(VΣVᵀ) − d − Σᵢ ln sᵢ²]
 
-The best encoder, V = M⁻¹Wᵀ and sᵢ² = σ²/Mᵢᵢ, has the posterior's mean but cannot have its covariance σ²M⁻¹, because
-its latents are independent. What remains of the gap, ½[Σᵢ ln Mᵢᵢ − ln|M|], is 0 exactly if WᵀW is diagonal (Hadamard).
-Maximum likelihood leaves a rotation of z open (Tipping and Bishop 1999); the ELBO chooses the one without a gap.
+The best encoder, V = M⁻¹Wᵀ and sᵢ² = σ²/Mᵢᵢ, has the posterior's mean, but not its covariance σ²M⁻¹, because its
+latents are independent. The remaining gap, ½[Σᵢ ln Mᵢᵢ − ln|M|], is 0 exactly if WᵀW is diagonal (Hadamard's
+inequality). Maximum likelihood leaves the rotation of z open (Tipping and Bishop 1999); the ELBO chooses one without a
+gap.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from vae.lecture.slides.s14_decoders import flatten
 from vae.pictures import BLUE, GREY, VERMILION
 
 IMAGES, SIZE, LATENT = 20, 5, 2  # N, D, d
-TENS = 2.0**8 * 32  # roundings, where some tens of nats, or of their slopes, cancel
+TENS = 2.0**8 * 32  # roundings, where terms of some tens of nats cancel
 
 
 def random_images(setting: Setting) -> np.ndarray:
-    """Images y (N, D) with all kinds of correlations, and some noise in every direction."""
-    mixed = setting.normal("images", IMAGES, SIZE) @ setting.normal("mixing", SIZE, SIZE)
-    return 0.7 * mixed + 0.7 * setting.normal("pixel noise", IMAGES, SIZE)
+    """Random images y (N, D) with correlated pixels and some noise in every direction."""
+    correlated = setting.normal("images", IMAGES, SIZE) @ setting.normal("mixing", SIZE, SIZE)
+    return 0.7 * correlated + 0.7 * setting.normal("pixel noise", IMAGES, SIZE)
 
 
 def covariance(y: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Σ, (D, D), about this mean: all that a mean of squares sees of the images."""
+    """The images' covariance Σ about `mean`, (D, D)."""
     return (y - mean).T @ (y - mean) / len(y)
 
 
@@ -56,13 +57,13 @@ def divergence(model: PPCA, encoder: LinearEncoder, y: np.ndarray) -> np.ndarray
 
 
 def mean_elbo(model: PPCA, sigma: np.ndarray, encoder: LinearEncoder) -> Any:
-    """The formula, as a function of the encoder last."""
+    """The formula, with the encoder as its last argument."""
     return model.mean_elbo(encoder, sigma)
 
 
 @claim(
     17,
-    "A linear autoencoder's ELBO is a formula; draws of ε agree with it.",
+    "A linear autoencoder's mean ELBO has a closed form; the mean over draws of ε agrees with it.",
     "mean over images of E_ε [ln Q(y|z) + ln Q(z) − ln P(z|y)], z = V(y − μ) + sε,",
     "= −(D/2) ln 2πσ² − [tr((I−WV)Σ(I−WV)ᵀ) + Σ_i ‖W_i‖²s_i²]/2σ² − ½[Σ s_i² + tr(VΣVᵀ) − d − Σ ln s_i²]",
 )
@@ -77,7 +78,11 @@ def elbo_of_draws(setting: Setting) -> Sides:
     return mean_of_draws(draws, exact, draw=partial(_plot_draws, draws, exact))
 
 
-@claim(17, "The gap to the evidence is the divergence from the posterior.", "mean ln Q(y) − ELBO = mean KL(P, Q(z|y))")
+@claim(
+    17,
+    "The gap between evidence and ELBO is the divergence from the posterior.",
+    "mean ln Q(y) − ELBO = mean KL(P, Q(z|y))",
+)
 def gap_is_the_divergence(setting: Setting) -> Sides:
     y, model, encoder = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8), random_encoder(setting)
     gap = mg.mean(model.log_evidence(y)) - model.mean_elbo(encoder, covariance(y, model.mean))
@@ -86,7 +91,7 @@ def gap_is_the_divergence(setting: Setting) -> Sides:
 
 @claim(
     17,
-    "The best encoder in closed form: there the ELBO's gradient is 0.",
+    "The best encoder has a closed form, at which the ELBO's gradient is 0.",
     "∂ELBO/∂V = 0,  ∂ELBO/∂ ln s = 0   at   V = M⁻¹Wᵀ,  s_i² = σ²/M_{ii}",
 )
 def best_encoder(setting: Setting) -> Sides:
@@ -96,7 +101,11 @@ def best_encoder(setting: Setting) -> Sides:
     return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_plot_through_the_best, setting, elbo, model))
 
 
-@claim(17, "What then remains of the gap is the same for all images.", "ln Q(y) − ELBO = ½[Σ_i ln M_{ii} − ln|M|]")
+@claim(
+    17,
+    "With the best encoder, the remaining gap is the same for all images.",
+    "ln Q(y) − ELBO = ½[Σ_i ln M_{ii} − ln|M|]",
+)
 def remaining_gap(setting: Setting) -> Sides:
     y, model = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8)
     encoder = model.best_encoder()
@@ -116,7 +125,7 @@ def ppca_at_angle(angle: float, first: float = 2.0, second: float = 0.7) -> PPCA
 
 @claim(
     17,
-    "It is 0 if, and only if, WᵀW is diagonal: turn W, and the images stay the same but not the gap.",
+    "The gap is 0 only if WᵀW is diagonal: a rotation of z changes the gap, but not ln Q(y).",
     "M = R(θ)ᵀ diag(a, b) R(θ):   ½[Σ_i ln M_{ii} − ln|M|] = ½ ln(1 + (a − b)² sin² 2θ / 4ab)",
 )
 def gap_of_a_turn(setting: Setting) -> Sides:
@@ -136,7 +145,7 @@ def gap_of_a_turn(setting: Setting) -> Sides:
 
 
 def maximum_likelihood(setting: Setting, y: np.ndarray) -> PPCA:
-    """W = U_d (Λ_d − σ²I)^½ R with any rotation R, σ² the mean of the discarded eigenvalues of the covariance."""
+    """W = U_d (Λ_d − σ²I)^½ R with a random rotation R, σ² the mean of the discarded eigenvalues of the covariance."""
     values, vectors = np.linalg.eigh(covariance(y, y.mean(axis=0)))  # ascending
     sigma2 = values[:-LATENT].mean()
     rotation, _ = np.linalg.qr(setting.normal("R", LATENT, LATENT))
@@ -150,7 +159,7 @@ def mean_evidence(y: np.ndarray, model: PPCA) -> Any:
 
 @claim(
     17,
-    "Maximum likelihood is principal components: there the evidence's gradient is 0, in W, μ and σ.",
+    "Principal components maximise the likelihood: there the gradient of ln Q(y) in W, μ and σ is 0.",
     "W = U_d (Λ_d − σ²I)^½ R,   σ² = mean of the discarded eigenvalues:   ∂ mean ln Q(y) = 0",
 )
 def principal_components(setting: Setting) -> Sides:
@@ -159,7 +168,11 @@ def principal_components(setting: Setting) -> Sides:
     return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_plot_eigenvalues, y))
 
 
-@claim(17, "No other model is more likely.", "mean ln Q(y) ≤ −½[D ln 2π + Σ_{i ≤ d} ln λ_i + (D − d) ln σ² + D]")
+@claim(
+    17,
+    "No other W and σ give a higher likelihood.",
+    "mean ln Q(y) ≤ −½[D ln 2π + Σ_{i ≤ d} ln λ_i + (D − d) ln σ² + D]",
+)
 def none_more_likely(setting: Setting) -> Sides:
     y = random_images(setting)
     best, size = maximum_likelihood(setting, y), np.geomspace(1e-4, 1, 200)
@@ -180,7 +193,7 @@ def _plot_draws(draws: np.ndarray, exact: float, axes: Any) -> None:
     axes.hist(draws, bins=80, color=GREY, alpha=0.4, label="one ε for each image")
     axes.axvspan(mean - 4 * error, mean + 4 * error, color=BLUE, alpha=0.4, label="their mean, 4 standard errors")
     axes.axvline(exact, color=VERMILION, lw=1, label="the formula")
-    axes.set(xlabel="ELBO, mean over images (nats)", ylabel=f"of {len(draws)} draws")
+    axes.set(xlabel="ELBO, mean over images (nats)", ylabel=f"number of {len(draws)} draws")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -189,7 +202,7 @@ def _interpolate(first: LinearEncoder, last: LinearEncoder, t: float) -> LinearE
 
 
 def _plot_gaps(y: np.ndarray, model: PPCA, encoder: LinearEncoder, axes: Any) -> None:
-    """From some encoder to the best one: the ELBO, and the evidence less the divergence."""
+    """From a random encoder to the best one: the ELBO, and the evidence minus the divergence."""
     steps, sigma = np.linspace(0, 1.3, 14), covariance(y, model.mean)
     path = [_interpolate(encoder, model.best_encoder(), t) for t in steps]
     top = mean_evidence(y, model)
@@ -197,7 +210,7 @@ def _plot_gaps(y: np.ndarray, model: PPCA, encoder: LinearEncoder, axes: Any) ->
     axes.axhline(top, color=VERMILION, label="ln Q(y)")
     axes.fill_between(steps, below, top, color=GREY, alpha=0.25, lw=0, label="KL(P, Q(z|y))")
     axes.plot(steps, [mean_elbo(model, sigma, e) for e in path], "o", color=BLUE, label="ELBO")
-    axes.set(xlabel="from some encoder (0) to the best one (1), and on", ylabel="nats per image")
+    axes.set(xlabel="from a random encoder (0) to the best one (1), and beyond", ylabel="nats per image")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -214,7 +227,7 @@ def _plot_through_the_best(setting: Setting, elbo: Any, model: PPCA, axes: Any) 
 
 
 def _plot_ellipses(model: PPCA, axes: Any) -> None:
-    """One standard deviation of the posterior, and of the best P: the same precision along each axis."""
+    """One standard deviation of the posterior and of the best P, which have the same precision along each axis."""
     _, posterior = model.posterior(np.zeros((1, len(model.mean))))
     encoder = np.diag(np.exp(2 * model.best_encoder().log_std))
     t = np.linspace(0, 2 * math.pi, 200)

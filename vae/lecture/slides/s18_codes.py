@@ -1,16 +1,17 @@
-"""Slide 18: the objective as code lengths, and bits that are added to nats.
+"""Slide 18: the objective as code lengths, and a slip of the slide, which adds bits to nats.
 
 An optimal code for Q(z) spends |z|_Φ = −log₂ Q(z) bits on z, one for P(z|y) spends |z|_{Ψ,y} = −log₂ P(z|y). So
 
     E_P[|z|_Φ − |z|_{Ψ,y}] = E_P log₂ P(z|y)/Q(z) = KL(P, Q)/ln 2   bits
 
-For real numbers neither is the length of anything, but on a grid each is, and finer grids come arbitrarily close.
+For real z neither is the length of a code. On a grid both are, and finer grids bring their difference arbitrarily
+close.
 
-The slide then adds these bits to ‖y − ŷ‖²/2σ², which is in nats. What it minimises is
+The slide then adds these bits to ‖y − ŷ‖²/2σ², which is in nats. Its objective is
 
     KL/ln 2 + S/2σ² = (1/ln 2)·[KL + S/(2σ²/ln 2)],      the right objective for a variance of σ²/ln 2 = 1.44σ²
 
-a decoder that cares less for pixels than its σ says, and an optimum with that much more distortion.
+so the decoder weighs pixel errors less than its σ says, and the optimum has 1.44 times the distortion.
 """
 
 from __future__ import annotations
@@ -35,17 +36,19 @@ IMAGES, LATENT = 3, 2
 
 
 def random_encoding(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """μ(y) and ln σ(y), (images, latents), as some encoder might give them."""
+    """Random μ(y) and ln σ(y), (images, latents), in place of an encoder's."""
     return setting.normal("mean", IMAGES, LATENT), 0.5 * setting.normal("log_std", IMAGES, LATENT) - 0.5
 
 
 def code_length(log_density: Any) -> Any:
-    """Bits for z under a distribution, from its logarithm in nats."""
+    """The code length of z in bits, from the log density of its entries in nats."""
     return -mg.sum(log_density, axis=-1) / LN_2
 
 
 @claim(
-    18, "The two code lengths differ by the divergence, in bits.", "E_P [|z|_Φ − |z|_{Ψ,y}] = KL(P(z|y), Q(z)) / ln 2"
+    18,
+    "On average, the two code lengths differ by the KL divergence, in bits.",
+    "E_P [|z|_Φ − |z|_{Ψ,y}] = KL(P(z|y), Q(z)) / ln 2",
 )
 def divergence_in_bits(setting: Setting) -> Sides:
     mean, log_std = random_encoding(setting)
@@ -56,7 +59,7 @@ def divergence_in_bits(setting: Setting) -> Sides:
 
 
 def cell_probabilities(mean: Any, log_std: Any, bits: int) -> np.ndarray:
-    """P(z in cell) of the 2^bits cells that N(0, 1) cuts into equal shares, (…, 2^bits): each costs `bits` under Q."""
+    """P(z in cell), (…, 2^bits), of cells equally likely under Q = N(0, 1), so that each costs `bits` under Q."""
     edges = np.array([-np.inf, *(QUANTILE(j / 2**bits) for j in range(1, 2**bits)), np.inf])
     below = 0.5 * (1 + mg.erf((edges - mean[..., None]) / (math.sqrt(2) * mg.exp(log_std[..., None]))))
     return np.diff(below, axis=-1)
@@ -70,7 +73,7 @@ def bits_saved(mean: Any, log_std: Any, bits: int) -> np.ndarray:
 
 @claim(
     18,
-    "For z on a grid these are lengths of codes; each further bit of z brings their difference closer, from below.",
+    "On a grid both are lengths of codes; with each bit of z their difference gets closer to KL, from below.",
     "z on 2^b cells of equal Q:   b − H₂(P_b) ≤ (b + 1) − H₂(P_{b+1}) ≤ … ≤ KL/ln 2",
 )
 def lengths_on_a_grid(setting: Setting) -> Sides:
@@ -84,7 +87,7 @@ def lengths_on_a_grid(setting: Setting) -> Sides:
 
 
 def slide_18_objective(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any) -> Any:
-    """The slide's objective for each image, (N,): |z|_Φ + S/2σ² − |z|_{Ψ,y}, bits and nats as they stand."""
+    """The slide's objective for each image, (N,): |z|_Φ + S/2σ² − |z|_{Ψ,y}, which adds bits and nats."""
     mean, log_std = autoencoder.encode(y)
     z = mg.gaussian_sample(mean, log_std, noise)
     bits = code_length(log_normal(z)) - code_length(log_normal(z, mean, log_std))
@@ -93,7 +96,7 @@ def slide_18_objective(autoencoder: Autoencoder, y: Any, noise: Any, sigma: Any)
 
 @claim(
     18,
-    "The slide adds bits to nats: what it minimises is right for σ²/ln 2, in value and in every gradient.",
+    "The slide adds bits to nats: its objective is the right one for σ²/ln 2, in value and in every gradient.",
     "|z|_Φ + S/2σ² − |z|_{Ψ,y} = (1/ln 2)·[−ln Q(z) + S/2σ²_{eff} + ln P(z|y)],   σ²_{eff} = σ²/ln 2",
 )
 def bits_plus_nats(setting: Setting) -> Sides:
@@ -118,7 +121,7 @@ def distortion(w: Any, v: Any, log_s: Any, variance: Any) -> Any:
 
 @claim(
     18,
-    "So the best autoencoder for one pixel ends with a distortion of σ²/ln 2, not σ².",
+    "So the best autoencoder for one pixel has a distortion of σ²/ln 2, not σ².",
     "y ~ N(0, λ), ŷ = wz, P = N(vy, s²):   ∂_{w,v,s} [KL/ln 2 + S/2σ²] = 0,  E S = σ²/ln 2",
 )
 def too_much_distortion(setting: Setting) -> Sides:
@@ -147,13 +150,13 @@ def _plot_lengths(bits: np.ndarray, exact: np.ndarray, axes: Any) -> None:
 
 
 def _plot_cells(axes: Any, bits: float) -> None:
-    """An encoder's shares of cells that the prior takes for equally likely."""
+    """An encoder's probabilities of cells that are equally likely under the prior."""
     mean, log_std, bits = np.array([0.8]), np.array([-1.2]), int(bits)
     share = cell_probabilities(mean, log_std, bits)[0]
     edges = np.array([-3.5, *(QUANTILE(j / 2**bits) for j in range(1, 2**bits)), 3.5])
     width = np.diff(edges)
     axes.stairs(share / width, edges, fill=True, color=BLUE, alpha=0.5, label="P, cell by cell")
-    axes.stairs(2.0**-bits / width, edges, color=GREY, label="Q: equal shares")
+    axes.stairs(2.0**-bits / width, edges, color=GREY, label="Q: equal probabilities")
     z = np.linspace(-3.5, 3.5, 400)
     axes.plot(z, np.exp(log_normal(z, mean, log_std)), color=VERMILION, label="P(z|y)")
     saved, limit = float(bits_saved(mean, log_std, bits)[0]), float(kl_to_prior(mean, log_std)[0]) / LN_2
@@ -164,7 +167,7 @@ def _plot_cells(axes: Any, bits: float) -> None:
 
 
 def _plot_optima(axes: Any, sigma2: float) -> None:
-    """The rate–distortion curve of a pixel with λ = 1, and where the two objectives settle on it."""
+    """The rate–distortion curve of a pixel with λ = 1, and the optimum of each objective on it."""
     d = np.linspace(0.02, 1, 300)
     axes.plot(d, 0.5 * np.log2(1 / d), color=GREY, label="least rate: ½ log₂ λ/D, λ = 1")
     for level, colour, name in (

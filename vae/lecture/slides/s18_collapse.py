@@ -1,13 +1,13 @@
-"""Slide 18, continued: what happens to a direction whose variance is below σ².
+"""Slide 18, continued: a latent collapses if the variance of its direction is below σ².
 
-Along an eigenvector u of the images' covariance, eigenvalue λ, let W = wu, V = vuᵀ, and s = 1. At w = v = 0 nothing is
-sent: P(z|y) = Q(z), whatever the image. There the ELBO's gradient is always 0, and its Hessian in (w, v)
+Let u be an eigenvector of the images' covariance with eigenvalue λ, and let W = wu, V = vuᵀ and s = 1. At w = v = 0
+nothing is sent: P(z|y) = Q(z) for every image. There the ELBO's gradient is always 0, and its Hessian in (w, v) is
 
     −1/σ²    λ/σ²
      λ/σ²   −λ            with determinant (λ/σ²)(1 − λ/σ²)
 
-so if λ > σ² one way leads up, and training leaves; if λ ≤ σ² none does, and the latent stays exactly where it is. This
-is no accident of training (Lucas, Tucker, Grosse and Norouzi 2019): it is where the best autoencoder has it.
+If λ > σ², one direction leads up, and training leaves this point; if λ ≤ σ², none does, and the latent stays exactly
+there. That is no failure of training (Lucas, Tucker, Grosse and Norouzi 2019): the best autoencoder is there, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def maximise(evaluate: Callable, start: np.ndarray) -> np.ndarray:
     """The maximum of a function by Newton's method, uphill along every eigenvector of its Hessian.
 
     Dividing by |curvature| leads away from saddle points; steps are at most 0.5 long. Stops where the gradient is 0 to
-    rounding. Raises RuntimeError if it does not get there.
+    rounding. Raises RuntimeError after 100 steps.
     """
     gradient, hessian = mg.grad(evaluate), mg.hessian(evaluate)
     for _ in range(100):
@@ -40,12 +40,12 @@ def maximise(evaluate: Callable, start: np.ndarray) -> np.ndarray:
         curvature, along = np.linalg.eigh(hessian(start))
         step = along @ (along.T @ slope / np.maximum(np.abs(curvature), 0.05))
         start = start + step * min(1, 0.5 / np.linalg.norm(step))
-    raise RuntimeError(f"Newton's method is still climbing after 100 steps, gradient {np.max(np.abs(slope)):.2g}")
+    raise RuntimeError(f"Newton's method has not converged after 100 steps: gradient {np.max(np.abs(slope)):.2g}")
 
 
 @claim(
     18,
-    "Trained from a random start by minigrad's gradients, a linear autoencoder gets there, and collapses exactly.",
+    "Trained from a random start, a linear autoencoder reaches the optimal rates; one latent collapses exactly.",
     "λ_1 > λ_2 > σ² > λ_3:   rates of the three latents = ½ ln λ_1/σ², ½ ln λ_2/σ² and 0, in some order",
 )
 def training_ends_there(setting: Setting) -> Sides:
@@ -65,7 +65,7 @@ def training_ends_there(setting: Setting) -> Sides:
 
 @claim(
     18,
-    "A latent collapses exactly if λ ≤ σ²: only then does the ELBO curve down in every way from W = V = 0.",
+    "A latent collapses exactly if λ ≤ σ²: only then does no direction lead up from W = V = 0.",
     "largest eigenvalue of the Hessian in (w, v), for W = wu, V = vuᵀ, s = 1, w = v = 0:",
     "½[√((1/σ² − λ)² + 4λ²/σ⁴) − 1/σ² − λ],  which has the sign of λ − σ²",
 )
@@ -82,7 +82,7 @@ def collapse(setting: Setting) -> Sides:
 
 
 def one_latent_elbo(level: float, eigenvalue: float, wv: Any) -> Any:
-    """The ELBO for one pixel of this variance, of W = w and V = v at s = 1, without its constant."""
+    """The ELBO without its constant, for one pixel of variance `eigenvalue`, at W = w, V = v and s = 1."""
     encoder = LinearEncoder(mg.reshape(wv[1], (1, 1)), np.zeros(1))
     return -objective(mg.reshape(wv[0], (1, 1)), encoder, np.array([[eigenvalue]]), level)
 
@@ -102,7 +102,7 @@ def _plot_rates(eigenvalues: np.ndarray, level: float, rates: np.ndarray, axes: 
 
 
 def _plot_landscape(axes: Any, level: float) -> None:
-    """The ELBO over (w, v) for λ = 1, s at its best: two hills, or one at 0."""
+    """The ELBO over (w, v) for λ = 1 and the best s: it has two maxima, or one at 0."""
     w, v = np.meshgrid(np.linspace(-1.3, 1.3, 121), np.linspace(-1.3, 1.3, 121))
     s2 = 1 / (1 + w**2 / level)  # where ∂/∂s = 0
     height = -0.5 * (((1 - w * v) ** 2 + w**2 * s2) / level + s2 + v**2 - 1 - np.log(s2))
@@ -113,6 +113,6 @@ def _plot_landscape(axes: Any, level: float) -> None:
     for sign in (-1, 1):
         axes.plot([sign * top], [sign * top], "o", color=VERMILION, label="the best" if sign > 0 else None)
     axes.plot([0], [0], "+", color=INK, ms=9, label="collapsed")
-    kind = "two hills" if level < 1 else "one hill, where w = v = 0"
+    kind = "two maxima" if level < 1 else "one maximum, at w = v = 0"
     axes.set(xlabel="w, decoder", ylabel="v, encoder", title=f"σ² = {level:g} λ: {kind}")
     axes.legend(fontsize=8, loc="upper left", edgecolor="white", framealpha=1)

@@ -1,14 +1,14 @@
-"""Slide 18, where Shannon's answer is known: the linear autoencoder is reverse water-filling.
+"""Slide 18 for Gaussian images: the best linear autoencoder is Shannon's reverse water-filling.
 
-For a fixed σ² the negative ELBO of a linear autoencoder is rate + distortion/2σ² and a constant, with
+For a fixed σ² the negative ELBO of a linear autoencoder is rate + distortion/2σ² plus a constant, with
 
     rate        E KL(P, Q(z)) = ½ Σᵢ [sᵢ² + (VΣVᵀ)ᵢᵢ − 1 − ln sᵢ²]         nats that z tells about y
     distortion  E ‖y − ŷ‖² = tr((I−WV)Σ(I−WV)ᵀ) + Σᵢ ‖Wᵢ‖² sᵢ²
 
-Its optimum is pPCA with σ² given: Wᵢ = √max(0, λᵢ − σ²)·uᵢ along the eigenvectors of Σ, each latent with the rate
-½ ln λᵢ/σ² and the distortion σ². Where λᵢ ≤ σ² the rate is 0 and the distortion all of λᵢ. Shannon (1959; Cover and
-Thomas, theorem 10.3.3) proves that no code of a Gaussian does better: fill water up to σ² over the eigenvalues; what is
-under water is distortion, what rises above it costs rate.
+Its optimum is pPCA with σ² given: Wᵢ = √max(0, λᵢ − σ²)·uᵢ along the eigenvectors of Σ, each latent with the rate ½ ln
+λᵢ/σ² and the distortion σ². Where λᵢ ≤ σ² the rate is 0 and the distortion is λᵢ. No code for a Gaussian does better
+(Shannon 1959; Cover and Thomas, theorem 10.3.3). The picture is of water that stands at σ² over the eigenvalues: what
+is under water is distortion, what rises above it costs rate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIZE = len(EIGENVALUES)
 
 
 def eigenvectors(setting: Setting, size: int = SIZE) -> np.ndarray:
-    """The eigenvectors u of Σ, (D, D), one a column: a random rotation."""
+    """The eigenvectors u of Σ, (D, D), one per column: a random rotation."""
     return np.linalg.qr(setting.normal("directions", size, size))[0]
 
 
@@ -48,7 +48,7 @@ def distortion(weights: Any, encoder: LinearEncoder, sigma: np.ndarray, u: np.nd
 
 
 def objective(weights: Any, encoder: LinearEncoder, sigma: np.ndarray, level: float) -> Any:
-    """Rate + distortion/2σ², in nats: what the ELBO minimises, but for (D/2) ln 2πσ²."""
+    """Rate + distortion/2σ², in nats: −ELBO without (D/2) ln 2πσ²."""
     return mg.sum(rate(encoder, sigma)) + mg.sum(distortion(weights, encoder, sigma, np.eye(len(sigma)))) / (2 * level)
 
 
@@ -65,7 +65,7 @@ def shannon(eigenvalues: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarr
 
 @claim(
     18,
-    "The best linear autoencoder in closed form: there the gradient is 0, at each level of the water.",
+    "The best linear autoencoder has a closed form, at which the gradient is 0, for each water level σ².",
     "∂_{W,V,s} [rate + distortion/2σ²] = 0   at   W_i = √max(0, λ_i − σ²) u_i,  V = M⁻¹Wᵀ,  s_i² = σ²/M_{ii}",
 )
 def flat_at_the_optimum(setting: Setting) -> Sides:
@@ -75,11 +75,15 @@ def flat_at_the_optimum(setting: Setting) -> Sides:
     for level in LEVELS:
         gradient = mg.grad(lambda w, e, level=level: objective(w, e, sigma, level), argnums=(0, 1))
         slopes.append(flatten(gradient(*optimum(u, EIGENVALUES, level))))
-    size = EIGENVALUES[0] / LEVELS[0]  # of what cancels in them
+    size = EIGENVALUES[0] / LEVELS[0]  # of the terms that cancel
     return equal(slopes, np.zeros(np.shape(slopes)), roundings=2.0**8 * size, draw=partial(_plot_lines, setting))
 
 
-@claim(18, "Its rate is Shannon's, latent by latent.", "E KL(P_i, Q(z_i)) = max(0, ½ ln λ_i/σ²)")
+@claim(
+    18,
+    "The rate of the best linear autoencoder is Shannon's, latent by latent.",
+    "E KL(P_i, Q(z_i)) = max(0, ½ ln λ_i/σ²)",
+)
 def rate_of_the_optimum(setting: Setting) -> Sides:
     u = eigenvectors(setting)
     left = [rate(optimum(u, EIGENVALUES, level)[1], u * EIGENVALUES @ u.T) for level in LEVELS]
@@ -88,7 +92,11 @@ def rate_of_the_optimum(setting: Setting) -> Sides:
     return equal(left, right, draw=lambda axes: _plot_water(axes, 0.7), slider=slider)
 
 
-@claim(18, "And so is its distortion, direction by direction.", "E (u_iᵀ(y − ŷ))² = min(λ_i, σ²)")
+@claim(
+    18,
+    "The distortion of the best linear autoencoder is Shannon's, direction by direction.",
+    "E (u_iᵀ(y − ŷ))² = min(λ_i, σ²)",
+)
 def distortion_of_the_optimum(setting: Setting) -> Sides:
     u = eigenvectors(setting)
     left = [distortion(*optimum(u, EIGENVALUES, level), u * EIGENVALUES @ u.T, u) for level in LEVELS]
@@ -98,7 +106,7 @@ def distortion_of_the_optimum(setting: Setting) -> Sides:
 
 @claim(
     18,
-    "No linear autoencoder gets below it.",
+    "No linear autoencoder gets below Shannon's bound.",
     "Σ max(0, ½ ln λ_i/σ²) + Σ min(λ_i, σ²)/2σ²  ≤  rate + distortion/2σ²   for each W, V, s",
 )
 def none_below(setting: Setting) -> Sides:
@@ -106,7 +114,7 @@ def none_below(setting: Setting) -> Sides:
     sigma, level = u * EIGENVALUES @ u.T, 0.7
     weights, encoder = optimum(u, EIGENVALUES, level)
     off = np.geomspace(1e-3, 1, 300)[:, None, None] * setting.normal("off", 300, SIZE, 2 * SIZE + 1)
-    points = []  # rate and distortion of autoencoders near and far
+    points = []  # rate and distortion of autoencoders near the optimum and far from it
     for o in off:
         w, e = weights + o[:, :SIZE], LinearEncoder(encoder.weights + o[:, SIZE:-1], encoder.log_std + o[:, -1])
         points.append([np.sum(rate(e, sigma)), np.sum(distortion(w, e, sigma, u))])
@@ -116,7 +124,11 @@ def none_below(setting: Setting) -> Sides:
     return at_most(bound, r + d / (2 * level), draw=partial(_plot_cloud, level, r, d))
 
 
-@claim(18, "σ² is the price of distortion: the curve's slope.", "dR/dσ² / dD/dσ² = −1/2σ²,  R and D by water-filling")
+@claim(
+    18,
+    "The slope of the rate–distortion curve is −1/2σ²: σ² sets the price of distortion.",
+    "dR/dσ² / dD/dσ² = −1/2σ²,  R and D by water-filling",
+)
 def slope_of_the_curve(setting: Setting) -> Sides:
     levels = np.exp(np.linspace(math.log(0.05), math.log(3.5), 12)) * (1 + 0.1 * setting.uniform("levels", 12))
     r = mg.grad(lambda s: mg.sum(mg.maximum(0, 0.5 * mg.log(EIGENVALUES / s[:, None]))))(levels)

@@ -1,6 +1,6 @@
-"""Slide 19, first half: hard EM is EM with P a point, and it is k-means, and entropy-constrained vector quantisation.
+"""Slide 19, first half: hard EM is EM with a point mass for P, as in k-means and vector quantisation.
 
-Where P(z|y) is all on one ẑ, H(P) = 0 and the ELBO is ln Q(ẑ, y): the E step becomes ẑ(y) = argmax Q(z|y), which is
+Where P(z|y) is all on one ẑ, H(P) = 0 and the ELBO is ln Q(ẑ, y). The E step becomes ẑ(y) = argmax Q(z|y), which is
 
     ẑ = argmin_k −ln π_k + ‖y − μ_k‖²/2σ²        (one fixed σ)
 
@@ -40,23 +40,23 @@ PRICES = (0.1, 0.5, 1.0, 2.0, 4.0, 16.0, 100.0)  # of a bit, in pixel²
 
 
 def point_mass(log_joint: np.ndarray) -> np.ndarray:
-    """ln P of all weight on the most probable z, (N, K): 0 there, −∞ elsewhere."""
+    """ln P of the point mass at the most probable z, (N, K): 0 there, −∞ elsewhere."""
     best = np.argmax(log_joint, axis=1)
     return np.where(np.arange(log_joint.shape[1]) == best[:, None], 0.0, -np.inf)
 
 
 def hard_e_step(mixture: Mixture, y: np.ndarray) -> np.ndarray:
-    """ln P(z|y) of the best P that is a point, (N, K)."""
+    """ln P(z|y) of the best point mass, (N, K)."""
     return point_mass(mixture.log_joint(y))
 
 
 def equal_mixture(y: np.ndarray, sigma: float) -> Mixture:
-    """Where k-means starts: means at the first images, equal weights, one σ."""
+    """The start of k-means: means at the first images, equal weights, one σ."""
     return Mixture(np.zeros(K), y[:K], np.log(sigma))
 
 
 class Stage(NamedTuple):
-    """What k-means or quantisation has after a round."""
+    """The state of k-means or of the quantiser after a round."""
 
     means: np.ndarray  # (K, D)
     codes: np.ndarray  # of the images, (N,)
@@ -64,13 +64,13 @@ class Stage(NamedTuple):
 
 
 def collect_stages(halves: Sequence[HalfRound]) -> list[Stage]:
-    """The same of EM, after each M step."""
+    """The states of EM after each M step."""
     after = halves[1::2]
     return [Stage(h.mixture.means, np.argmax(h.log_p, axis=1), np.exp(h.mixture.logits)) for h in after]
 
 
 def flatten_stages(path: Sequence[Stage]) -> np.ndarray:
-    """Everything in some stages, one number after the other."""
+    """All numbers of some stages as one vector."""
     return np.concatenate([np.ravel(part) for stage in path for part in stage])
 
 
@@ -80,12 +80,12 @@ def distances(y: np.ndarray, means: np.ndarray) -> np.ndarray:
 
 
 def update_means(y: np.ndarray, means: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Each mean at the centre of the images that have its code, or where it was if there are none."""
+    """The mean of the images with each code; a code without images keeps its mean."""
     return np.array([y[codes == k].mean(0) if (codes == k).any() else mean for k, mean in enumerate(means)])
 
 
 def k_means(y: np.ndarray) -> list[Stage]:
-    """Nearest mean, then centre of the nearest: one stage a round."""
+    """Lloyd's algorithm: assign images to the nearest mean, then update the means; one stage per round."""
     path, means = [], y[:K]
     for _ in range(ROUNDS):
         codes = np.argmin(distances(y, means), axis=1)
@@ -95,7 +95,7 @@ def k_means(y: np.ndarray) -> list[Stage]:
 
 
 def quantise(y: np.ndarray, price: float) -> tuple[list[Stage], list[float]]:
-    """Codes that minimise distortion + price·bits, then new means and word lengths; and that cost after each round."""
+    """Codes that minimise distortion + price·bits, then new means and code lengths: the stages, and their costs."""
     path, costs, means, bits = [], [], y[:K], np.full(K, np.log2(K))
     for _ in range(ROUNDS):
         codes = np.argmin(distances(y, means) + price * bits, axis=1)
@@ -108,7 +108,7 @@ def quantise(y: np.ndarray, price: float) -> tuple[list[Stage], list[float]]:
 
 @claim(
     19,
-    "Where P is a point its entropy is 0, and the ELBO is hard EM's ln Q(ẑ, y).",
+    "If P is a point mass, its entropy is 0 and the ELBO is hard EM's ln Q(ẑ, y).",
     "P = δ_ẑ  ⇒  E_P ln Q(z, y) + H(P) = ln Q(ẑ, y),    ẑ = argmax_z Q(z|y)",
 )
 def a_point_has_no_entropy(setting: Setting) -> Sides:
@@ -142,7 +142,7 @@ def soft_em_becomes_k_means(setting: Setting) -> Sides:
     right = k_means(y)
     nearest = np.array([np.sort(distances(y, means))[:, :2] for means in (y[:K], *(stage.means for stage in right))])
     gap = np.min(nearest[:, :, 1] - nearest[:, :, 0])
-    sigma = np.sqrt(gap / 2 / np.log(1 / EPS**2))  # there no r_k but the nearest one's is above EPS²
+    sigma = np.sqrt(gap / 2 / np.log(1 / EPS**2))  # at this σ, every r_k but the nearest is below EPS²
     left = collect_stages(alternate(equal_mixture(y, sigma), y, ROUNDS, learn=("means",)))
     slider = Slider(
         "σ²", (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.01), lambda axes, variance: plot_soft_em(axes, y, variance)
@@ -176,7 +176,7 @@ def hard_em_with_weights_is_a_quantiser(setting: Setting) -> Sides:
 
 
 def plot_cooling(log_joint: np.ndarray) -> Callable:
-    """From the posterior to a point, P ∝ Q(z|y)^β: E_P ln Q(z, y) rises, but H(P) falls further."""
+    """From the posterior to a point mass, P ∝ Q(z|y)^β: E_P ln Q(z, y) rises, but H(P) falls by more."""
 
     def draw(axes: Any) -> None:
         powers = np.geomspace(1, 100, 40)
@@ -187,7 +187,7 @@ def plot_cooling(log_joint: np.ndarray) -> Callable:
         axes.plot(powers, expected, color=GREY, lw=1.4, ls="--", label="E_P ln Q(z, y)")
         axes.fill_between(powers, expected, bound, color=GREY, alpha=0.2, lw=0, label="H(P)")
         hard = np.mean(elbo(log_joint, point_mass(log_joint)))
-        axes.plot(powers[-1], hard, "o", color=VERMILION, label="ELBO of the point", clip_on=False)
+        axes.plot(powers[-1], hard, "o", color=VERMILION, label="ELBO of the point mass", clip_on=False)
         axes.set(xscale="log", xlabel="β of P ∝ Q(z|y)^β: 1 is soft EM, ∞ hard EM", ylabel="nats per image")
         axes.legend(fontsize=8, frameon=False)
 
@@ -195,7 +195,7 @@ def plot_cooling(log_joint: np.ndarray) -> Callable:
 
 
 def plot_paths(y: np.ndarray, right: Sequence[Stage], left: Sequence[Sequence[Stage]]) -> Callable:
-    """The way of each mean under k-means, and where hard EM of every σ ends."""
+    """The path of each mean under k-means, and its final place under hard EM with every σ."""
 
     def draw(axes: Any) -> None:
         axes.scatter(*y.T, s=6, color=[PALETTE[code] for code in right[-1].codes], alpha=0.5, lw=0)
@@ -210,7 +210,7 @@ def plot_paths(y: np.ndarray, right: Sequence[Stage], left: Sequence[Sequence[St
 
 
 def plot_soft_em(axes: Any, y: np.ndarray, variance: float) -> None:
-    """Soft EM with a fixed σ², images in the mixed colours of their P, beside the means of k-means."""
+    """Soft EM with a fixed σ², images coloured by their P, beside the means of k-means."""
     mixture = alternate(equal_mixture(y, np.sqrt(variance)), y, ROUNDS, learn=("means",))[-1].mixture
     axes.scatter(*y.T, s=8, color=mix_colours(e_step(mixture, y)), lw=0)
     axes.plot(*k_means(y)[-1].means.T, "x", color=INK, ms=7, label="k-means")
@@ -233,7 +233,7 @@ def plot_difference(axes: Any, y: np.ndarray) -> None:
 
 
 def plot_cells(axes: Any, y: np.ndarray, price: float) -> None:
-    """Which code each point of the plane gets when a bit costs λ; the area of a mean is the use of its code."""
+    """The code of each point of the plane when a bit costs λ; the area of a mean shows how often it is used."""
     path, costs = quantise(y, price)
     means, codes, shares = path[-1]
     used = shares > 0
@@ -251,7 +251,7 @@ def plot_cells(axes: Any, y: np.ndarray, price: float) -> None:
 
 
 def plot_trade_off(axes: Any, y: np.ndarray) -> None:
-    """Rate against distortion, a point for each price of a bit."""
+    """Rate against distortion, one point for each price of a bit."""
     prices = np.geomspace(0.01, 30, 30)
     rates, distortions = [], []
     for price in prices:

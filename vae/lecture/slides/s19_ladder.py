@@ -1,8 +1,8 @@
-"""Slide 19: soft EM is to hard EM as VAE is to rate–distortion. One ladder on one data set, one function for all.
+"""Slide 19: soft EM is to hard EM as VAE is to rate–distortion. Six methods on one data set, one objective.
 
-Every method on it minimises −ELBO = −E_P ln Q(z, y) − H(P), as `elbo` computes it, for its own Q and P:
+Every method minimises −ELBO = −E_P ln Q(z, y) − H(P), computed by the same `elbo`, for its own Q and P:
 
-    rung                Q(z)             decoder ŷ(z)    σ         P(z|y)
+    method              Q(z)             decoder ŷ(z)    σ         P(z|y)
     k-means             1/K              a table μ_z     fixed     a point, by search
     quantiser           π, learned       a table         fixed     a point, by search
     hard EM             π, learned       a table         learned   a point, by search
@@ -10,8 +10,8 @@ Every method on it minimises −ELBO = −E_P ln Q(z, y) − H(P), as `elbo` com
     VAE                 N(0, 1)          a net           learned   N(m(y), s(y)²), by a net
     rate–distortion     over integers    a net           learned   a point, by a net, rounded
 
-The right side is each method's objective as its own field states it: distances, bits, divergences. ("Quantiser"
-is short for entropy-constrained vector quantisation.)
+The right side is each method's objective as its own field states it: distances, bits, divergences. ("Quantiser" is
+short for entropy-constrained vector quantiser. The methods are the rungs of a ladder: each frees more of Q and P.)
 """
 
 from __future__ import annotations
@@ -41,24 +41,26 @@ from vae.lecture.slides.s19_hard_em import distances, hard_e_step
 from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 K, ROUNDS, SIGMA = 8, 15, 0.4
-CLIMB = (  # rung, what is learned, what P may be
+CLIMB = (  # rung, learned parameters, E step
     ("k-means", ("means",), hard_e_step),
     ("quantiser", ("logits", "means"), hard_e_step),
     ("hard EM", EVERYTHING, hard_e_step),
     ("soft EM", EVERYTHING, e_step),
 )
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(32)  # a mean over ε ~ N(0, 1), once the weights sum to 1
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(
+    32
+)  # for means over ε ~ N(0, 1), after dividing the weights by their sum
 CODES = np.arange(-64.0, 65.0)
 
 
 def horseshoe(setting: Setting) -> np.ndarray:
-    """Images of two pixels along a bend, (240, 2), more of them at one end."""
+    """Images of two pixels along an arc, (240, 2), denser at one end."""
     angle = np.pi * (0.9 - 1.3 * setting.uniform("way", 240) ** 1.5)
     return 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.15 * setting.normal("off", 240, 2)
 
 
 def climb(y: np.ndarray) -> list[list[HalfRound]]:
-    """The four lower rungs, each started where the one below stopped."""
+    """EM on the four lower rungs, each started where the one below stopped."""
     mixture, rungs = Mixture(np.zeros(K), y[:K], np.log(SIGMA)), []
     for _, learn, best_p in CLIMB:
         rungs.append(alternate(mixture, y, ROUNDS, learn, best_p))
@@ -67,13 +69,13 @@ def climb(y: np.ndarray) -> list[list[HalfRound]]:
 
 
 class Rung(NamedTuple):
-    """A method on its data: what `elbo` takes, and what there is to show."""
+    """A method on the data: the arguments of `elbo`, and what its picture shows."""
 
     name: str
-    terms: tuple  # ln Q(z, y) and ln P(z|y), (N, Z), and weights (Z,) where those z are a sample
+    terms: tuple  # ln Q(z, y) and ln P(z|y), (N, Z), and weights (Z,) if the z are a sample
     colours: Any  # of the images, by their z
     decoded: np.ndarray  # some ŷ(z), (Z, 2)
-    shares: np.ndarray | None = None  # Q(z) of those, if there are only these z
+    shares: np.ndarray | None = None  # Q(z) of those z, if z is discrete
 
 
 def train_coder(setting: Setting, y: np.ndarray) -> PlaneNet:
@@ -89,7 +91,7 @@ def mixture_rung(name: str, mixture: Mixture, y: np.ndarray, best_p: Callable) -
 
 
 def vae_rung(net: PlaneNet, y: np.ndarray) -> Rung:
-    """The VAE, its noise integrated by Gauss–Hermite quadrature."""
+    """The VAE, with the mean over its noise by Gauss–Hermite quadrature."""
     terms = vae_terms(net, y, np.broadcast_to(NODES, (len(y), len(NODES))))
     colours = colormaps["cividis"](0.5 + encode(net, y)[0][:, 0] / 4)
     curve = dense(net.decoder, np.linspace(-2.5, 2.5, 200)[:, None])
@@ -97,7 +99,7 @@ def vae_rung(net: PlaneNet, y: np.ndarray) -> Rung:
 
 
 def code_rung(net: PlaneNet, y: np.ndarray) -> Rung:
-    """The rate–distortion autoencoder with its codes rounded."""
+    """The rate–distortion autoencoder with rounded codes."""
     z = round_code(net, y)
     used = np.unique(z)
     colours = [COLOURS[int(code) % len(COLOURS)] for code in z[:, 0]]
@@ -106,7 +108,7 @@ def code_rung(net: PlaneNet, y: np.ndarray) -> Rung:
 
 
 def textbook_objectives(y: np.ndarray, mixtures: Sequence[Mixture], vae: PlaneNet, rd: PlaneNet) -> list:
-    """The objective of every rung, (N,) each, by formulas that know nothing of an ELBO. D = 2."""
+    """The objective of every rung, (N,) each, by the formula of its own field. D = 2."""
     k_means, quantiser, hard, soft = mixtures
     # distances alone, and distances with bits at 2σ² ln 2 each
     constant = np.log(2 * np.pi * SIGMA**2)
@@ -135,7 +137,7 @@ def pixel_cost(net: PlaneNet, y: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def code_length(net: PlaneNet, z: np.ndarray) -> np.ndarray:
-    """−log₂ [F(z + ½) − F(z − ½)] of a logistic F, in bits; on the side where F is small, to lose nothing."""
+    """−log₂ [F(z + ½) − F(z − ½)] of a logistic F, in bits; computed where F is small, to avoid cancellation."""
     below = -np.abs(z - net.prior[0])
     cumulative = [1 / (1 + np.exp(-(below + half) / np.exp(net.prior[1]))) for half in (0.5, -0.5)]
     return -np.log2(cumulative[0] - cumulative[1])
@@ -143,12 +145,12 @@ def code_length(net: PlaneNet, z: np.ndarray) -> np.ndarray:
 
 @claim(
     19,
-    "One ladder, one function: every method minimises −ELBO, each with its own P and Q.",
+    "Six methods, one function: each minimises −ELBO, with its own P and Q.",
     "k-means:    ‖y − μ_ẑ‖^2/2σ^2 + ln K",
     "quantiser:    (‖y − μ_ẑ‖^2 + λ bits_ẑ)/2σ^2",
     "hard EM:    −ln max_k π_k N(y; μ_k, σ^2)    soft EM:    −ln Σ_k π_k N(y; μ_k, σ^2)",
     "VAE:    E ‖y − ŷ(z)‖^2/2σ^2 + KL(P(z|y), Q(z))    rate–distortion:    ‖y − ŷ(ẑ)‖^2/2σ^2 + |ẑ|",
-    "each + ln 2πσ^2 where it is not there yet  =  −E_P ln Q(z, y) − H(P)",
+    "each, plus ln 2πσ^2 where it is missing,  =  −E_P ln Q(z, y) − H(P)",
 )
 def every_rung_is_one_elbo(setting: Setting) -> Sides:
     y = horseshoe(setting)
@@ -164,7 +166,7 @@ def every_rung_is_one_elbo(setting: Setting) -> Sides:
 
 @claim(
     19,
-    "From k-means to soft EM every rung starts where the one below stopped, and climbs.",
+    "From k-means to soft EM, each method starts where the last one stopped, and raises the ELBO.",
     "ELBO(k-means) ≤ ELBO(+ learned π) ≤ ELBO(+ learned σ) ≤ ELBO(+ P free to be the posterior)",
 )
 def every_rung_climbs(setting: Setting) -> Sides:
@@ -181,8 +183,8 @@ def to_mixture(net: PlaneNet) -> Mixture:
 
 @claim(
     19,
-    "Rate–distortion is hard EM: a net decodes the codebook, a net replaces the search.",
-    "Q(z), ŷ(z) are a mixture of π_k, μ_k    ⇒    ln Q(ẑ(y), y) ≤ max_z ln Q(z, y) ≤ ln Q(y)",
+    "Rate–distortion is hard EM in which one net computes the codebook and another replaces the search.",
+    "Q(z), ŷ(z) are the π_k, μ_k of a mixture    ⇒    ln Q(ẑ(y), y) ≤ max_z ln Q(z, y) ≤ ln Q(y)",
 )
 def an_encoder_replaces_the_search(setting: Setting) -> Sides:
     y = horseshoe(setting)
@@ -198,7 +200,7 @@ def an_encoder_replaces_the_search(setting: Setting) -> Sides:
 
 
 def plot_rung(axes: Any, rung: Rung, y: np.ndarray) -> None:
-    """Images in the colours of their z, and what z decodes to: a curve, or means as large as Q(z)."""
+    """Images coloured by their z, and ŷ(z): a curve, or means whose area is Q(z)."""
     axes.scatter(*y.T, s=8, color=rung.colours, lw=0)
     if rung.shares is None:
         axes.plot(*rung.decoded.T, color=VERMILION, lw=2, alpha=0.8)
@@ -210,7 +212,7 @@ def plot_rung(axes: Any, rung: Rung, y: np.ndarray) -> None:
 
 
 def plot_rungs(axes: Any, rungs: Sequence[Rung], y: np.ndarray) -> None:
-    """All six, side by side."""
+    """All six methods, side by side."""
     axes.set_axis_off()
     for n, rung in enumerate(rungs):
         small = axes.inset_axes([n % 3 / 3 + 0.01, 0.53 - n // 3 * 0.53, 0.31, 0.41])
@@ -219,7 +221,7 @@ def plot_rungs(axes: Any, rungs: Sequence[Rung], y: np.ndarray) -> None:
 
 
 def plot_rounds(axes: Any, rungs: Sequence[Sequence[HalfRound]]) -> None:
-    """−ELBO over the rounds of all four."""
+    """−ELBO over the rounds of the four lower rungs."""
     for n, ((name, _, _), halves) in enumerate(zip(CLIMB, rungs)):
         at = n * ROUNDS + np.arange(len(halves)) / 2
         axes.plot(at, [-half.elbo for half in halves], ".-", color=PALETTE[n], ms=4, lw=1.4)

@@ -1,11 +1,11 @@
-"""Slide 19 on images: a VAE and a rate–distortion autoencoder are one objective, with another z and another P.
+"""Slide 19 on images: a VAE and a rate–distortion autoencoder share one objective; they differ in z and P.
 
     VAE                min E_ε |z| + ‖y − ŷ(z)‖²/2σ² − |z|_{Ψ,y}
     rate–distortion    min |ẑ| + ‖y − ŷ(ẑ)‖²/2σ²
 
-The right side states each in its own terms: the VAE's as `vae.objectives` computes it for training, with the normaliser
+The right side states each in its own terms: the VAE's as `vae.objectives` computes it for training, less the normaliser
 of its density; the other's as the bits of a code and a squared error. The left side is −ELBO for both, by the function
-that also gives k-means and EM in the theme before.
+that also gives k-means and EM in the previous theme.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ NAMES = {"L2": "VAE", "quantised z": "rate–distortion"}
 
 
 def vae_objective(priced: PricedCoder, y: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """−ELBO of each image as it is trained on, (N,), in nats, with σ² = T and without (D/2) ln 2πσ²."""
+    """−ELBO of each image, (N,) in nats, as training computes it, with σ² = T and without (D/2) ln 2πσ²."""
     vae = Autoencoder(priced.model, Gaussian(Sigma(math.sqrt(priced.price))), priced.coder.net)
     normaliser = 0.5 * y[0].size * (LN_2PI + math.log(priced.price))
     return -training_objective(vae, y, noise, "sampled") - normaliser
 
 
 def rate_distortion_objective(priced: PricedCoder, y: np.ndarray) -> np.ndarray:
-    """ln 2 times the bits of each image's code, and its squared error over 2σ², (N,)."""
+    """ln 2 times the bits of each image's code, plus its squared error over 2σ², (N,)."""
     z, _, _ = encode(priced, y, None)
     bits = np.sum(code_length(priced.coder, z), axis=1)
     return math.log(2) * bits + np.sum((y - decode(priced, z)) ** 2, axis=(1, 2, 3)) / (2 * priced.price)
@@ -46,7 +46,7 @@ def rate_distortion_objective(priced: PricedCoder, y: np.ndarray) -> np.ndarray:
 
 @claim(
     19,
-    "On images too, VAE and rate–distortion minimise one function, −ELBO.",
+    "On images, too, VAE and rate–distortion minimise the same function, −ELBO.",
     "VAE:    −ln Q(z) + ln P(z|y) + ‖y − ŷ(z)‖^2/2σ^2    rate–distortion:    |ẑ| + ‖y − ŷ(ẑ)‖^2/2σ^2",
     "each  =  −E_P ln Q(z, y) − H(P)",
     images=True,
@@ -64,7 +64,7 @@ def one_elbo_for_images(setting: Setting) -> Sides:
 
 
 def plot_reconstructions(axes: Any, setting: Setting, y: np.ndarray, bits: int) -> None:
-    """Images, and what either makes of them."""
+    """Images, and their reconstructions by both autoencoders."""
     rows, names = [y[:8]], ["y"]
     for kind, name in NAMES.items():
         shown, rate = reconstruct(setting, train_coder(setting, kind, bits), y)
@@ -74,7 +74,7 @@ def plot_reconstructions(axes: Any, setting: Setting, y: np.ndarray, bits: int) 
 
 
 def plot_rate_distortion(axes: Any, setting: Setting, y: np.ndarray) -> None:
-    """Rate against distortion of both, at the rates they were trained for."""
+    """Distortion against rate of both autoencoders, at the rates they were trained for."""
     for (kind, name), marker, colour in zip(NAMES.items(), "os", (BLUE, VERMILION)):
         every = [reconstruct(setting, train_coder(setting, kind, bits), y) for bits in BITS]
         errors = [np.mean(np.sum((y - shown) ** 2, axis=(1, 2, 3))) for shown, _ in every]

@@ -1,21 +1,22 @@
 """Slide 22: why are the images blurry?
 
-A pixel that is dark in some images and bright in others, where z does not say which, is shown at one value ŷ:
+A pixel is dark in some images and bright in others, and z does not say which. The decoder shows it at one value ŷ:
 
     L2                  min_ŷ mean (y − ŷ)²                    the mean, which may be a grey that is in no image
     L1                  min_ŷ mean |y − ŷ|                     the median, which is a value of the larger mode
-    rate–distortion     min mean [(y − ŷ_z)²/2σ² + |z|]        a bit says which mode, and ŷ_z is the middle of that mode
+    rate–distortion     min mean [(y − ŷ_z)²/2σ² + |z|]        a bit says which mode, and ŷ_z is the mean of that mode
 
-So L2 alone does not make grey: it shows the mean over what z does not say, and with more bits z says more. On images,
-autoencoders of one architecture under four objectives, all at the same rate (see `coders`), are compared by their
+So L2 alone does not make grey: it shows the mean over what z leaves open, and with more bits z leaves less open. On
+images, autoencoders of one architecture under four objectives, all at the same rate (see `coders`), are compared by
+their
 
     sharpness = mean |gradient of ŷ over the pixels| / mean |gradient of y|
 
-L1 is sharper than L2, as the slide says, where a grey is left to choose: at 10 and 20 bits. At 40 little is left to
-guess, and all come close. L2 gets sharper with more bits. At equal bits the quantised autoencoder is not the sharper
-one here: what the slide says of rate–distortion is confirmed as far as more bits go, not beyond. These last are
-measurements of small networks after little training, not theorems: with less training still, they can come out another
-way. The rates are those on test images, and stand beside the pictures.
+L1 is sharper than L2, as the slide says, where z leaves something open: at 10 and 20 bits. At 40 bits little is left
+open, and all are close. L2 gets sharper with more bits. At equal bits the quantised autoencoder is not sharper here: of
+what the slide says about rate–distortion, only the effect of more bits is confirmed. These results are measurements of
+small networks after little training, not theorems; with even less training they can differ. The rates shown beside the
+pictures are those on test images.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ from vae.lecture.models.coders import KINDS, reconstruct, train_coder
 from vae.lecture.models.trained import show_rows, test_images
 from vae.pictures import BLUE, COLOURS, GREY, VERMILION
 
-PIXELS, SHARE = 41, 0.6  # values of one pixel, an odd number; how many are bright
+PIXELS, SHARE = 41, 0.6  # values of one pixel (odd, so that the median is one of them); share of bright ones
 DARK, BRIGHT, SIGMA = 0.1, 0.8, 0.1
 BITS, IMAGES = (10, 20, 40), 200
-FEW_BITS = BITS[:2]  # where something is left to guess
+FEW_BITS = BITS[:2]  # where z leaves something open
 
 
 # One pixel
 
 
 def pixel_values(setting: Setting, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Values of a pixel, (N,), and whether each is of the bright mode."""
+    """Values of a pixel, (N,), and whether each belongs to the bright mode."""
     bright = np.arange(PIXELS) < round(share * PIXELS)
     spread = setting.uniform("pixel", PIXELS) ** 2  # not symmetric: the median of a mode is not its mean
     return np.where(bright, BRIGHT, DARK) + 0.15 * spread, bright
 
 
 def descend(loss: Callable[[Any], Any], start: Any) -> np.ndarray:
-    """Where steps of the gradient's sign end, each a tenth shorter than the last: also where there is a kink."""
+    """A minimum by steps along the gradient's sign, each a tenth shorter than the last: they converge at kinks, too."""
     place, step = np.asarray(start, np.float64), 0.3
     while step > 1e-17:
         place, step = place - step * np.sign(mg.grad(loss)(place)), 0.9 * step
@@ -66,7 +67,7 @@ def best_l1(y: np.ndarray) -> np.ndarray:
 
 
 def best_rate_distortion(y: np.ndarray) -> np.ndarray:
-    """The best ŷ_0, ŷ_1 and logit of Q(z = 1), (3,), by descent: each image is sent by the cheaper of two codes."""
+    """The best ŷ_0, ŷ_1 and logit of Q(z = 1), (3,), by descent: each image is sent with the cheaper of two codes."""
 
     def cost(place: Any) -> Any:
         nats = mg.stack([mg.softplus(place[2]), mg.softplus(-place[2])])  # −ln Q(z = 0), −ln Q(z = 1)
@@ -88,7 +89,7 @@ def l2_shows_the_mean(setting: Setting) -> Sides:
     return equal(best_l2(y), np.mean(y), draw=lambda axes: plot_losses(axes, y), slider=slider)
 
 
-@claim(22, "Under L1 it is the median, a value of the larger mode.", "argmin_ŷ mean |y − ŷ| = median y")
+@claim(22, "Under L1 the best value is the median, a value of the larger mode.", "argmin_ŷ mean |y − ŷ| = median y")
 def l1_shows_the_median(setting: Setting) -> Sides:
     y, _ = pixel_values(setting, SHARE)
     return equal(best_l1(y), np.median(y), draw=lambda axes: plot_losses(axes, y, absolute=True))
@@ -96,7 +97,7 @@ def l1_shows_the_median(setting: Setting) -> Sides:
 
 @claim(
     22,
-    "Under L2 with rate–distortion it is the middle of the mode: the code says which one.",
+    "Under L2 with rate–distortion the best value is the mean of a mode: the code says which one.",
     "argmin mean min_z [(y − ŷ_z)^2/2σ^2 − ln Q(z)]:    ŷ_z = mean of mode z,    Q(z) = share of mode z",
 )
 def rate_distortion_shows_the_mode(setting: Setting) -> Sides:
@@ -125,7 +126,7 @@ def sharpness_table(setting: Setting, kinds: tuple[str, ...] = KINDS, rates: tup
 
 @claim(
     22,
-    "Every autoencoder blurs: under each objective and at each rate, images have more gradient than what is shown.",
+    "Every autoencoder blurs: under each objective and at each rate, reconstructions are less sharp than images.",
     "sharpness ≤ 1",
     images=True,
 )
@@ -136,7 +137,7 @@ def every_objective_blurs(setting: Setting) -> Sides:
 
 @claim(
     22,
-    "L1 works better: at a matched rate it is sharper than L2, where bits are few.",
+    "L1 works better: where bits are few, it is sharper than L2 at the same rate.",
     "sharpness(L2) ≤ sharpness(L1),    10 and 20 bits",
     images=True,
 )
@@ -147,7 +148,7 @@ def l1_is_sharper(setting: Setting) -> Sides:
 
 @claim(
     22,
-    "L2 can be sharp: it is sharper with more bits, with rate–distortion as in a VAE.",
+    "L2 can be sharp: more bits make it sharper, with rate–distortion as in a VAE.",
     "sharpness(10 bits) ≤ sharpness(20 bits),    sharpness(10 bits) ≤ sharpness(40 bits)",
     images=True,
 )
@@ -159,7 +160,7 @@ def bits_make_l2_sharp(setting: Setting) -> Sides:
 
 @claim(
     22,
-    "Measured here, unlike the slide: at a matched rate quantised z is no sharper than a VAE, both under L2.",
+    "Measured here, unlike the slide: at the same rate, quantised z is no sharper than a VAE, both under L2.",
     "sharpness(quantised z) ≤ sharpness(VAE),    10 and 20 bits",
     images=True,
 )
@@ -172,7 +173,7 @@ def quantising_alone_is_not_sharper(setting: Setting) -> Sides:
 
 
 def plot_losses(axes: Any, y: np.ndarray, absolute: bool = False) -> None:
-    """The mean distortion of the pixel against the value shown, and where it is least."""
+    """The mean distortion of the pixel against the value shown, and its minimum."""
     shown = np.linspace(0, 1.05, 400)
     off = y[:, None] - shown
     cost, best, name = (np.abs(off), best_l1(y), "|y − ŷ|") if absolute else (off**2, best_l2(y), "(y − ŷ)²")
@@ -185,7 +186,7 @@ def plot_losses(axes: Any, y: np.ndarray, absolute: bool = False) -> None:
 
 
 def plot_modes(axes: Any, y: np.ndarray, bright: np.ndarray) -> None:
-    """What each objective shows for the pixel."""
+    """The values of the pixel, and the value that each objective shows."""
     axes.hist(y, np.linspace(0, 1.05, 43), color=GREY, alpha=0.4)
     axes.axvline(best_l2(y), ymax=0.86, color=BLUE, lw=2, label=f"L2: {best_l2(y):.2f}")
     axes.axvline(best_l1(y), ymax=0.86, color=COLOURS[5], lw=2, ls="--", label=f"L1: {best_l1(y):.2f}")
@@ -203,7 +204,7 @@ def plot_modes(axes: Any, y: np.ndarray, bright: np.ndarray) -> None:
 
 
 def plot_reconstructions(axes: Any, setting: Setting, bits: int) -> None:
-    """Images, and what each objective makes of them at one rate."""
+    """Images, and their reconstructions under each objective at one rate."""
     y = test_images(setting, IMAGES)
     rows, names = [y[:12]], ["y"]
     for kind in KINDS:
@@ -211,7 +212,7 @@ def plot_reconstructions(axes: Any, setting: Setting, bits: int) -> None:
         rows.append(shown[:12])
         names.append(f"{kind}\n{rate:.0f} bits, {100 * sharpness(shown) / sharpness(y):.0f} %")
     show_rows(axes, rows, names)
-    axes.set_title("rate on test images, sharpness relative to theirs", fontsize=9, color=GREY)
+    axes.set_title("rate on test images, sharpness relative to the images", fontsize=9, color=GREY)
 
 
 def plot_sharpness(axes: Any, setting: Setting) -> None:
