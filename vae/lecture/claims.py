@@ -26,7 +26,7 @@ from vae.data import Dataset, load
 from vae.errors import UserError
 
 EPS = float(np.finfo(np.float64).eps)
-FOUR_SIGMA = 2 * (1 - NormalDist().cdf(4))  # 6.3e-5: how often a true claim fails by chance
+FOUR_SIGMA = 2 * (1 - NormalDist().cdf(4))  # 6.3e-5: how often a true sampled claim fails by chance
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ Every method minimises −ELBO = −E_P ln Q(z, y) − H(P), computed by the sam
     rate–distortion     over integers    a net           learned   a point, by a net, rounded
 
 The right side is each method's objective as its own field states it: distances, bits, divergences. ("Quantiser" is
-short for entropy-constrained vector quantiser. The methods are the rungs of a ladder: each frees more of Q and P.)
+short for entropy-constrained vector quantiser. The methods are also called the rungs of a ladder.)
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ CLIMB = (  # rung, learned parameters, E step
     ("hard EM", EVERYTHING, hard_e_step),
     ("soft EM", EVERYTHING, e_step),
 )
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(
-    32
-)  # for means over ε ~ N(0, 1), after dividing the weights by their sum
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(32)  # a mean over ε ~ N(0, 1), once the weights sum to 1
 CODES = np.arange(-64.0, 65.0)
 
 
