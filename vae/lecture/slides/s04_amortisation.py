@@ -108,9 +108,7 @@ def run_search(setting: Setting, start: str) -> tuple[Autoencoder, Search]:
     encoded = model.encode(y)
     took = time.perf_counter() - began
     place = np.zeros((2, len(y), LATENT)) if start == "prior" else np.stack(encoded)
-    noise = setting.normal(
-        "search", STEPS, DRAWS, len(y), LATENT
-    )  # new in each step, so the search cannot overfit to it
+    noise = setting.normal("search", STEPS, DRAWS, len(y), LATENT)  # new in each step, so no overfitting to it
     optimiser = adam(RATE)
     state, path, began = optimiser.init(place), [place], time.perf_counter()
     for eps in noise:
