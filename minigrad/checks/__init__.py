@@ -1,11 +1,11 @@
-"""Gradients are checked against computations that use none of the rules.
+"""Gradient checks: derivatives are compared with computations that use none of the rules.
 
 `check_grads` compares both modes with five-point differences and with each other, to any order. The oracles are small
-functions that stand alone; none shares code with the rules they test. A function with a kink inside the difference's
-stencil cannot be judged there: `decisions` sees that a comparison came out differently, so kinks are reported as kinks
-and never mistaken for (or hidden behind) a wrong gradient. `debug_nans` names the operation that made the first NaN.
+independent functions; none shares code with the rules it tests. Differences mean nothing where a kink lies inside their
+stencil: `decisions` detects that a comparison came out differently there, so that a kink is reported as a kink, and is
+neither mistaken for a wrong gradient nor hides one. `debug_nans` names the operation that produced the first NaN.
 
-`python -m minigrad.checks` puts every operation through every oracle.
+`python -m minigrad.checks` compares every operation with every oracle.
 """
 
 from minigrad.checks.checker import GradientError, KinkError, check_grads

@@ -1,4 +1,4 @@
-"""Which operation is to blame for a wrong derivative."""
+"""Finds the operation whose rule causes a wrong derivative."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from minigrad.core.origin import Origin
 
 
 class _Calls(Watch):
-    """Every primitive call with its values."""
+    """Records every primitive call with its arguments."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[Any, list, dict, Origin]] = []
 
-    def saw(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
+    def observe(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
         self.calls.append((primitive, list(args), params, Origin(primitive.name)))
 
 
 def blame(f: Callable, args: tuple, agrees: Callable[[Callable, tuple], bool]) -> str:
-    """The first operation of f that, alone and at the values it had, does not pass: `agrees(function, args)` is false.
+    """A clause that names the first operation of f that fails on its own: `agrees(operation, arguments)` is false.
 
-    Each is tried once, which costs as much as a few evaluations of f; halving the tape would evaluate more.
+    Each operation is checked once, at the arguments it had; this costs a few evaluations of f, less than bisection.
     """
     with _Calls() as watch:
         f(*tree.map(watch.lift, args))
     for primitive, values, params, origin in watch.calls:
         positions = [i for i, value in enumerate(values) if not isinstance(value, (bool, int)) and is_inexact(value)]
 
-        def alone(*xs: Any, p: Any = primitive, rest: list = values, at: list = positions, how: dict = params) -> Any:
-            filled = list(rest)
+        def alone(*xs: Any, p: Any = primitive, values: list = values, at: list = positions, kw: dict = params) -> Any:
+            operands = list(values)
             for i, x in zip(at, xs, strict=True):
-                filled[i] = x
-            return p(*filled, **how)
+                operands[i] = x
+            return p(*operands, **kw)
 
         own = tuple(values[i] for i in positions)
         if positions and is_inexact(alone(*own)) and not agrees(alone, own):
             return f"the operation to blame is {origin}"
     return (
-        "every operation on its own is right, so a value must leave the derivative on the way "
+        "every operation is right on its own, so the function must take a value out of the trace "
         "(x.value, np.asarray, a result kept from another call)"
     )

@@ -1,4 +1,4 @@
-"""What derivatives are at kinks and ties, asked of the code: each convention with functions that show it."""
+"""Derivatives at kinks and ties, computed by the code: each convention with functions that show it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INF, NAN = math.inf, math.nan
 
 
 class Convention(NamedTuple):
-    """A function at a kink, and the derivative that reverse and forward mode both give there."""
+    """A function at a kink, and its derivative there, which is the same in both modes."""
 
     operations: str  # the row of `mg.CONVENTIONS`
     function: str
@@ -77,19 +77,19 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
 
 
 def conventions() -> list[Convention]:
-    """The table, computed: derivatives in reverse mode. Raises AssertionError where forward mode gives another."""
+    """The rows of the table, computed. Raises AssertionError where forward and reverse mode differ."""
     rows = []
     for row, examples in EXAMPLES.items():
         for text, f, point in examples:
             args = tuple(np.asarray(x, np.float64) for x in point)
             gradients = derivative(f, args)
-            shown = [", ".join(_write(x) for x in values) for values in (args, gradients)]
+            shown = [", ".join(_format(x) for x in values) for values in (args, gradients)]
             rows.append(Convention(row, text, *shown, CONVENTIONS[row]))
     return rows
 
 
 def derivative(f: Callable, args: tuple) -> list[np.ndarray]:
-    """∂f/∂x of every argument of a scalar function, by both modes."""
+    """∂f/∂x for every argument x of a scalar function. Raises AssertionError where forward and reverse mode differ."""
     with np.errstate(divide="ignore"):
         reverse = [np.asarray(g) for g in mg.grad(f, tuple(range(len(args))))(*args)]
         for i, x in enumerate(args):
@@ -98,7 +98,7 @@ def derivative(f: Callable, args: tuple) -> list[np.ndarray]:
     return reverse
 
 
-def _write(x: np.ndarray) -> str:
+def _format(x: np.ndarray) -> str:
     if x.ndim:
-        return f"[{', '.join(map(_write, x))}]"
+        return f"[{', '.join(map(_format, x))}]"
     return "nan" if np.isnan(x) else f"{float(x):.4g}".replace("inf", "∞").replace("-", "−")

@@ -1,8 +1,7 @@
-"""Kinks: which side of every jump of a derivative a computation is on.
+"""Kinks: on which side of each kink, jump or tie a computation lies.
 
-Two evaluations of a function that took the same side everywhere lie in one smooth piece of it. That is exact, and needs
-no tolerance. What it cannot see is a branch on a number taken out of the trace; `one_sided_gap` looks for the kink
-itself, from values alone.
+Two evaluations on the same side of each belong to one smooth piece of the function. This test is exact and needs no
+tolerance, but it misses a branch on a number taken out of the trace; `one_sided_gap` detects kinks from values alone.
 """
 
 from __future__ import annotations
@@ -19,67 +18,67 @@ from minigrad.core.origin import Origin
 
 
 class _WatchedTracer(Tracer):
-    """A value that only makes operations on it pass by: `x > 1` and np.sort(x) of plain arrays would not be seen."""
+    """Wraps an array so that `x > 1` and np.sort(x) reach the interpreter, as they would not for a plain array."""
 
     __slots__ = ()
 
 
 class Watch(Interpreter):
-    """Runs every primitive one level down and looks at what went in and came out."""
+    """Runs every primitive one level down and passes its arguments and its result to `observe`."""
 
     def __init__(self) -> None:
         self.level = object()
 
     def lift(self, x: Any) -> _WatchedTracer:
-        """x, watched."""
+        """x wrapped, so that this interpreter processes the operations on it."""
         return _WatchedTracer(x, self.level, Origin("input"))
 
-    def saw(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
-        """Called after each primitive, with values of the level below."""
+    def observe(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
+        """Called after each primitive with its arguments and result, unwrapped by one level."""
         raise NotImplementedError
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         mine = [isinstance(a, _WatchedTracer) and a.level is self.level for a in args]
         values = [a._value if m else a for a, m in zip(args, mine)]
         y = self.parent.process(primitive, values, params)
-        self.saw(primitive, values, params, y)
+        self.observe(primitive, values, params, y)
         constant = primitive.rule is None or primitive.rule.constant
         return y if constant or True not in mine else _WatchedTracer(y, self.level, Origin(primitive.name))
 
 
 class _Decisions(Watch):
-    """Digests which side of its jump every operation is on whose derivative has one."""
+    """Hashes the side on which each operation with a kink lies."""
 
     def __init__(self) -> None:
         super().__init__()
         self.digest = hashlib.blake2b(digest_size=16)
 
-    def saw(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
+    def observe(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
         kink = primitive.traits.kink
         if kink is not None:
-            sides = kink(*map(host, args), **params)
+            sides = kink(*map(to_host, args), **params)
             for side in sides if isinstance(sides, tuple) else (sides,):
                 self.digest.update(np.ascontiguousarray(side).tobytes())
 
 
 def decisions(f: Callable, *args: Any) -> tuple[Any, bytes]:
-    """f(*args) as a tree of host arrays, and a digest of every comparison, kink and choice made on the way."""
+    """f(*args) as a tree of host arrays, and a digest of every comparison, kink and selection inside f."""
     with _Decisions() as watch:
         y = f(*args)
-    return tree.map(lambda leaf: np.asarray(host(leaf), np.float64), y), watch.digest.digest()
+    return tree.map(lambda leaf: np.asarray(to_host(leaf), np.float64), y), watch.digest.digest()
 
 
 def one_sided_gap(f: Callable[[float], Any], step: float) -> float:
-    """How far four derivatives of f(t) at 0 are certainly apart, over the largest: from the left, from the right, each
-    with this step and half of it.
+    """The largest distance between four one-sided derivatives of f(t) at 0, relative to the largest of them: from the
+    left and from the right, each with this step and with half of it.
 
-    They are taken from five points each, (−25f₀ + 48f₁ − 36f₂ + 16f₃ − 3f₄)/12h with error O(h⁴) (Fornberg 1988, table
-    3); what rounding can do to them does not count. Of a smooth function the gap falls with h⁴; at a kink left and
-    right stay apart, at a jump half the step gives twice the derivative.
+    Each uses five points, (−25f₀ + 48f₁ − 36f₂ + 16f₃ − 3f₄)/12h with error O(h⁴) (Fornberg 1988, table 3). A bound on
+    the effect of rounding is subtracted. The gap of a smooth function falls with h⁴; at a kink the left and the right
+    derivative stay apart, and at a jump half the step doubles the derivative.
     """
     weights = np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12
     with np.errstate(all="ignore"):
-        at = {k: flat(f(k * step / 2)) for k in (-8, -6, *range(-4, 5), 6, 8)}
+        at = {k: flatten_numbers(f(k * step / 2)) for k in (-8, -6, *range(-4, 5), 6, 8)}
         ways = [sum(w * at[way * k] for k, w in enumerate(weights)) / (way * step / 2) for way in (1, 2, -1, -2)]
         size = np.max(np.abs(ways), initial=0.0)
         rounding = 2 * float(np.finfo(np.float64).eps) * np.sum(np.abs(weights)) / (step / 2)
@@ -87,13 +86,13 @@ def one_sided_gap(f: Callable[[float], Any], step: float) -> float:
     return max(0.0, float(gap / size)) if size else 0.0
 
 
-def host(x: Any) -> np.ndarray:
-    """The plain host array behind x."""
+def to_host(x: Any) -> np.ndarray:
+    """x as a plain NumPy array."""
     x = concrete(x)
     return np.asarray(find_backend(x).to_host(x))
 
 
-def flat(values: Any) -> np.ndarray:
-    """The real numbers of a tree, one after the other, on the host in float64."""
-    leaves = [np.ravel(host(leaf)).astype(np.float64) for leaf in tree.flatten(values)[0]]
+def flatten_numbers(values: Any) -> np.ndarray:
+    """All numbers of a real tree in one float64 vector on the host."""
+    leaves = [np.ravel(to_host(leaf)).astype(np.float64) for leaf in tree.flatten(values)[0]]
     return np.concatenate(leaves) if leaves else np.zeros(0)

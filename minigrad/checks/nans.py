@@ -1,4 +1,4 @@
-"""The first NaN: which operation made it, where, and on the way forward or back."""
+"""Finds the operation that produced the first NaN, in the forward or the backward pass."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from minigrad.core.reverse import entry_being_pulled
 
 
 class NanError(ArithmeticError):
-    """An operation made a NaN."""
+    """An operation produced a NaN."""
 
 
 class debug_nans(Interpreter):
     """Context manager: the first operation whose result has a NaN raises NanError.
 
-    The message names the primitive, the user's line, and whether it arose in the forward or the backward pass.
+    The message names the primitive, the user's line, and the pass (forward or backward).
     """
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -29,6 +29,6 @@ class debug_nans(Interpreter):
                 if entry is None:
                     raise NanError(f"the first NaN arose in the forward pass: {Origin(primitive.name)}")
                 raise NanError(
-                    f"the first NaN arose in the backward pass of {entry.origin}, in its rule's '{primitive.name}'"
+                    f"the first NaN arose in the backward pass of {entry.origin}, in '{primitive.name}' of its rule"
                 )
         return y

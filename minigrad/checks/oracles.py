@@ -1,16 +1,16 @@
-"""Oracles: derivatives, and relations between derivatives, that each stand alone.
+"""Oracles: independent computations of derivatives, and relations that derivatives must satisfy.
 
-| oracle | what it needs | what it is blind to |
+| oracle | needs | misses |
 |---|---|---|
-| `five_point`, `differences` | values of f | errors below its own |
-| `complex_step` | a holomorphic NumPy formula | nothing, where there is one |
-| `adjoint_gap` | both modes | a mistake that both share |
+| `five_point`, `differences` | values of f | errors smaller than its own |
+| `complex_step` | a holomorphic NumPy formula | nothing |
+| `adjoint_gap` | both modes | a mistake that both modes share |
 | `taylor_slopes` | values and forward mode | mistakes in reverse mode |
-| `second_order_gap` | the three ways through two modes | a mistake that all share |
-| `float32_ulps` | the same in float64 | formulas that are wrong in both |
+| `second_order_gap` | every combination of two modes | a mistake that all share |
+| `float32_ulps` | the same computation in float64 | formulas that are wrong in both dtypes |
 
-So no oracle is ever used alone. Tolerances are relative to the largest entry, or to the root of a sum of squares, so
-that they do not grow with the number of entries.
+They are therefore used together. Errors are relative to the largest entry, or to the root of a sum of squares, so that
+tolerances do not grow with the number of entries.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import random
-from minigrad.checks.kinks import flat, host
+from minigrad.checks.kinks import flatten_numbers, to_host
 from minigrad.checks.stencil import Difference, five_point
 from minigrad.core import tree
 from minigrad.core.arrays import describe, dtype_of, shape_of
@@ -40,14 +40,14 @@ EPS = float(np.finfo(np.float64).eps)
 def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:
     """The derivative of f at float64 `args` along `tangents` by `five_point`, with the best of nine steps.
 
-    The first step is max(1, the arguments' size)·ε^(1/7), where truncation, O(h⁶), and rounding, ε/h, are about equal;
-    smaller ones serve functions that change faster. None if every step crosses a kink.
+    The first step is max(1, largest |argument|)·ε^(1/7), where truncation, O(h⁶), and rounding, ε/h, are about equal;
+    smaller steps suit functions that change faster. Returns None if every step crosses a kink.
     """
-    sizes = [float(np.max(np.abs(host(leaf)), initial=0.0)) for leaf in tree.flatten(args)[0]]
+    sizes = [float(np.max(np.abs(to_host(leaf)), initial=0.0)) for leaf in tree.flatten(args)[0]]
     first = max([1.0, *sizes]) * EPS ** (1 / 7)
 
     best, smallest = None, math.inf
-    with np.errstate(all="ignore"):  # a step may leave the domain; a smaller one will not
+    with np.errstate(all="ignore"):  # a large step may leave the domain of f
         for halvings in range(0, 27, 3):
             found = five_point(lambda t: f(*_move(args, tangents, t)), first / 2**halvings)
             values, errors = tree.flatten(found.value)[0], tree.flatten(found.error)[0]
@@ -60,8 +60,8 @@ def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:
 
 
 def _move(args: Any, tangents: Any, t: float) -> Any:
-    """args + t·tangents, seen by the interpreter in charge."""
-    watch = current()  # by `decisions`
+    """args + t·tangents, wrapped for the interpreter that `decisions` has entered."""
+    watch = current()
     return tree.map(lambda x, direction: watch.lift(x + t * direction), args, tangents)
 
 
@@ -70,10 +70,10 @@ def _relative(error: np.ndarray, value: np.ndarray) -> float:
 
 
 def complex_step(formula: Callable, args: Sequence, tangents: Sequence, step: float = 1e-20) -> np.ndarray:
-    """The derivative of a holomorphic NumPy formula in a direction, to rounding: no difference is taken.
+    """The derivative of a holomorphic NumPy formula along tangents, exact up to rounding: nothing is subtracted.
 
-    f(x + i·h·v) = f(x) + i·h·Df(x)·v + O(h²), so for h = 1e-20 the imaginary part is the derivative (Squire and Trapp
-    1998). `formula` is plain NumPy, without abs, conj or comparisons of complex numbers.
+    f(x + i·h·v) = f(x) + i·h·Df(x)·v + O(h²), so for h = 1e-20 the imaginary part over h is the derivative (Squire and
+    Trapp 1998). `formula` is plain NumPy, without abs, conj or comparisons of complex numbers.
     """
     return np.imag(formula(*[a + 1j * step * t for a, t in zip(args, tangents, strict=True)])) / step
 
@@ -82,7 +82,7 @@ def complex_step(formula: Callable, args: Sequence, tangents: Sequence, step: fl
 
 
 def adjoint_gap(f: Callable, args: tuple, seed: int = 0) -> float:
-    """|⟨Jv, u⟩ − ⟨v, Jᵀu⟩| relative to the larger of the two, for random v and u: no step size, no truncation.
+    """|⟨Jv, u⟩ − ⟨v, Jᵀu⟩| relative to the larger of the two, for random v and u; it needs no step size.
 
     Real arguments and results only.
     """
@@ -95,10 +95,10 @@ def adjoint_gap(f: Callable, args: tuple, seed: int = 0) -> float:
 
 
 def taylor_slopes(f: Callable, args: tuple, tangents: tuple, first: float = 2.0**-7) -> tuple[float, float]:
-    """How fast the remainders of Taylor's formula fall when the step is halved, as powers of the step.
+    """Convergence orders of the first and second Taylor remainder: the powers of the step with which they fall.
 
-    r₁(h) = ‖f(x+hv) − f(x) − h·Df[v]‖ falls with h², and r₂, which has h²/2·D²f[v, v] too, with h³; a wrong derivative
-    leaves 1, and 2. A remainder that is nothing but rounding counts as ∞: the formula is exact.
+    r₁(h) = ‖f(x+hv) − f(x) − h·Df[v]‖ falls with h², and r₂, which also subtracts h²/2·D²f[v, v], with h³; with a wrong
+    derivative they fall with h and h². The order is ∞ if a remainder is only rounding, so that the expansion is exact.
     """
 
     def slope_at(*x: Any) -> Any:
@@ -106,28 +106,29 @@ def taylor_slopes(f: Callable, args: tuple, tangents: tuple, first: float = 2.0*
 
     y, slope = jvp(f, args, tangents)
     bend = jvp(slope_at, args, tangents)[1]
-    y, slope, bend = (flat(part) for part in (y, slope, bend))
+    y, slope, bend = (flatten_numbers(part) for part in (y, slope, bend))
     steps = first / 2.0 ** np.arange(6)
     remainders = np.zeros((2, len(steps)))
     for i, h in enumerate(steps):
-        rest = flat(f(*tree.map(lambda x, v, h=h: x + h * v, args, tangents))) - y - h * slope
+        rest = flatten_numbers(f(*tree.map(lambda x, v, h=h: x + h * v, args, tangents))) - y - h * slope
         remainders[:, i] = np.linalg.norm(rest), np.linalg.norm(rest - h * h / 2 * bend)
     rounding = 2.0**8 * EPS * max(1.0, float(np.linalg.norm(y)))
     return tuple(_slope(steps[r > rounding], r[r > rounding]) for r in remainders)
 
 
 def _slope(steps: np.ndarray, remainders: np.ndarray) -> float:
-    """The power of h in remainders ∝ h^p, by least squares; ∞ where there are fewer than two."""
+    """The power p in remainders ∝ h^p, by least squares; ∞ if there are fewer than two."""
     if len(steps) < 2:
         return math.inf
     return float(np.polyfit(np.log(steps), np.log(remainders), 1)[0])
 
 
 def second_order_gap(f: Callable, args: tuple, seed: int = 0) -> float:
-    """How far the ways to ⟨u, D²f[v, w]⟩ are apart, and v and w exchanged, relative to the terms' root of squares.
+    """The largest difference between ⟨u, D²f[v, w]⟩ by every combination of two modes, and with v and w exchanged.
 
     Forward over reverse, reverse over reverse and reverse over forward give the Hessian of ⟨u, f⟩ times w; forward over
-    forward gives the number. Every one is the same, and symmetric in v and w (Schwarz).
+    forward gives the number itself. All are equal, and symmetric in v and w (Schwarz). The difference is relative to
+    the root of the sum of the squared terms, or to 1 if that is larger.
     """
     v, w = (random_like(args, k) for k in random.split(random.key(seed), 2))
     u = random_like(f(*args), random.fold_in(random.key(seed), 2))
@@ -152,21 +153,21 @@ def second_order_gap(f: Callable, args: tuple, seed: int = 0) -> float:
 
 
 def float32_ulps(f: Callable, args: tuple, seed: int = 0) -> float:
-    """The largest error of values, tangents and gradients in float32, in units of float32's ε of the largest entry.
+    """The largest error of values, tangents and gradients in float32, in units of float32's ε times the largest entry.
 
-    The truth is the same computation in float64 at the same (rounded) arguments, tangents and cotangents.
+    The reference is the same computation in float64 at the same (rounded) arguments, tangents and cotangents.
     """
-    low = tree.map(_as(np.float32), args)
+    low = tree.map(_cast_to(np.float32), args)
     v = random_like(low, random.key(seed))
-    wide, wide_v = (tree.map(_as(np.float64), x) for x in (low, v))
+    wide, wide_v = (tree.map(_cast_to(np.float64), x) for x in (low, v))
     u = random_like(f(*low), random.key(seed + 1))
     found = (*jvp(f, low, v), vjp(f, *low)[1](u))
-    truth = (*jvp(f, wide, wide_v), vjp(f, *wide)[1](tree.map(_as(np.float64), u)))
+    truth = (*jvp(f, wide, wide_v), vjp(f, *wide)[1](tree.map(_cast_to(np.float64), u)))
     worst = 0.0
     for a, b in zip(found, truth, strict=True):
         for x, t in zip(tree.flatten(a)[0], tree.flatten(b)[0], strict=True):
-            size = max(1.0, float(np.max(np.abs(host(t)), initial=0.0)))
-            error = float(np.max(np.abs(host(x).astype(np.float64) - host(t)), initial=0.0))
+            size = max(1.0, float(np.max(np.abs(to_host(t)), initial=0.0)))
+            error = float(np.max(np.abs(to_host(x).astype(np.float64) - to_host(t)), initial=0.0))
             worst = max(worst, error / size / float(np.finfo(np.float32).eps))
     return worst
 
@@ -174,33 +175,33 @@ def float32_ulps(f: Callable, args: tuple, seed: int = 0) -> float:
 # Trees of numbers
 
 
-def _as(dtype: Any) -> Callable:
+def _cast_to(dtype: Any) -> Callable:
     return lambda x: find_backend(x).xp.asarray(x, dtype=dtype)
 
 
 def random_like(values: Any, key: Any) -> Any:
-    """Normal numbers in the structure, shapes, dtypes and devices of a tree."""
+    """Normally distributed numbers with the structure, shapes, dtypes and devices of a tree."""
     leaves, structure = tree.flatten(values)
-    made = []
+    drawn = []
     for k, leaf in zip(random.split(key, max(1, len(leaves))), leaves):
         draw, beside = random.normal(k, shape_of(leaf), np.float64).astype(dtype_of(leaf)), find_backend(leaf)
-        made.append(beside.from_host(draw) if draw.ndim or isinstance(leaf, beside.array_type) else draw[()])
-    return tree.unflatten(structure, made)
+        drawn.append(beside.from_host(draw) if draw.ndim or isinstance(leaf, beside.array_type) else draw[()])
+    return tree.unflatten(structure, drawn)
 
 
 def inner(a: Any, b: Any) -> float:
-    """⟨a, b⟩ of two trees of one structure, summed exactly."""
-    products = flat(a) * flat(b)
+    """⟨a, b⟩ of two trees of the same structure, with a correctly rounded sum."""
+    products = flatten_numbers(a) * flatten_numbers(b)
     return math.fsum(products) if np.all(np.isfinite(products)) else float(np.sum(products))
 
 
 def root_of_squares(a: Any, b: Any) -> float:
-    """√Σ(aᵢbᵢ)²: the size of the terms of ⟨a, b⟩, with whose roundings, being independent, it grows."""
-    return float(np.linalg.norm(flat(a) * flat(b)))
+    """√Σ(aᵢbᵢ)²: the scale of the rounding error of ⟨a, b⟩, whose terms are rounded independently."""
+    return float(np.linalg.norm(flatten_numbers(a) * flatten_numbers(b)))
 
 
 def check_real(leaf: Any) -> None:
-    """Raise TypeError for anything but real floating numbers."""
+    """Raise TypeError unless the leaf has real floating-point numbers."""
     check_inexact(leaf, "check_grads")
     if dtype_of(leaf).kind == "c":
         raise OperandTypeError(f"check_grads: real numbers only, got {describe(leaf)}")

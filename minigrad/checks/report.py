@@ -1,4 +1,4 @@
-"""What the checker found, as a table and as a sentence."""
+"""Results of check_grads, as a table and as a explain."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minigrad.checks.table import table
+from minigrad.checks.table import format_table
 
 
 class Row(NamedTuple):
     """One comparison: a derivative, its oracle, and the entry where they are furthest apart."""
 
     order: int
-    what: str  # as "reverse over forward"
+    what: str  # such as "reverse over forward"
     result: str  # dotted name of the result of f, empty if it is one array
-    error: float  # of the derivative's size
+    error: float  # relative to the size of the derivative
     allowed: float
-    entry: str  # where the worst entry is
+    entry: str  # index of the worst entry
     found: float
     expected: float
 
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What `check_grads` compared."""
+    """All comparisons of a call of `check_grads`."""
 
     rows: tuple[Row, ...]
 
@@ -38,38 +38,38 @@ class Report:
 
     @property
     def worst(self) -> Row:
-        """The failed comparison of the lowest order that is furthest off, one that names an entry if there is one."""
+        """The worst failed comparison of the lowest order, preferably one that names an entry."""
         failed = [row for row in self.rows if not row.passed] or list(self.rows)
-        return max(failed, key=lambda row: (-row.order, bool(row.entry), _badness(row)))
+        return max(failed, key=lambda row: (-row.order, bool(row.entry), _excess(row)))
 
     def __str__(self) -> str:
-        """A line for each order and way through the modes: its worst comparison."""
+        """A table with the worst comparison for each order and combination of modes."""
         ways = dict.fromkeys((row.order, row.what) for row in self.rows)
-        worst = [max((r for r in self.rows if (r.order, r.what) == way), key=_badness) for way in ways]
+        worst = [max((r for r in self.rows if (r.order, r.what) == way), key=_excess) for way in ways]
         lines = [
-            [str(r.order), r.what, _scientific(r.error), _scientific(r.allowed), (r.result + " " + r.entry).strip()]
+            [str(r.order), r.what, _format(r.error), _format(r.allowed), (r.result + " " + r.entry).strip()]
             + [f"{r.found:.9g}", f"{r.expected:.9g}", "agree" if r.passed else "DIFFER"]
             for r in worst
         ]
-        return table(["order", "derivative", "error", "allowed", "worst at", "found", "expected", ""], lines)
+        return format_table(["order", "derivative", "error", "allowed", "worst at", "found", "expected", ""], lines)
 
 
-def _badness(row: Row) -> float:
+def _excess(row: Row) -> float:
     return math.inf if math.isnan(row.error) else row.error / (row.allowed or 1.0)
 
 
-def _scientific(x: float) -> str:
+def _format(x: float) -> str:
     return f"{x:.1e}"
 
 
-def sentence(row: Row) -> str:
-    """What went wrong, in one sentence."""
+def explain(row: Row) -> str:
+    """A failed comparison in one explain."""
     of = f" of result '{row.result}'" if row.result else ""
     at = f" at {row.entry}" if row.entry else ""
     other = "forward mode gives" if row.what.endswith("against forward") else "five-point differences give"
     mode = row.what.removesuffix(", against forward")
     mode = f"{mode} mode" if " over " not in mode else mode
     return (
-        f"order {row.order}, {mode}{of}{at}: {row.found:.12g}, {other} {row.expected:.12g}; off by {row.error:.2g} of "
-        f"the derivative's size, allowed {row.allowed:.2g}"
+        f"order {row.order}, {mode}{of}{at}: {row.found:.12g}, {other} {row.expected:.12g}; relative error "
+        f"{row.error:.2g}, allowed {row.allowed:.2g}"
     )

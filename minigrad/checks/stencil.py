@@ -3,8 +3,8 @@
     D(h) = (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h        has error O(h⁴) (Abramowitz and Stegun 25.3.6),
     (16·D(h) − D(2h)) / 15                                has error O(h⁶) (Richardson 1911).
 
-The error is estimated by how far the extrapolation moved, and by what rounding of the values does to it: the root of
-the sum of the squared weights is 1.02/h, so an error δ of each value becomes about δ/h.
+The error estimate adds the change made by the extrapolation and the effect of rounding in the values: the root of the
+sum of the squared weights is 1.02/h, so an error δ of each value becomes about δ/h.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from minigrad.core import tree
 
 EPS = float(np.finfo(np.float64).eps)
 STENCIL = ((-2, 1), (-1, -8), (1, 8), (2, -1))  # (multiple of h, weight of 12h·D(h))
-POINTS = (-4, 4, -2, 2, -1, 1)  # multiples of h, outermost first, where kinks show soonest
+POINTS = (-4, 4, -2, 2, -1, 1)  # multiples of h, the outermost first, as they detect a kink soonest
 
 
 class Difference(NamedTuple):
@@ -32,13 +32,13 @@ class Difference(NamedTuple):
 
 
 def five_point(f: Callable[[float], Any], step: float) -> Difference:
-    """d f(t)/dt at 0 for an f with values in arrays (or trees of them), with h = `step`."""
+    """df(t)/dt at 0 with h = `step`; f returns an array or a tree of arrays."""
     at = cache(lambda t: decisions(f, t))
     return extrapolate(at, step)._replace(kink=has_kink(at, step))
 
 
 def has_kink(at: Callable[[float], tuple[Any, bytes]], step: float) -> bool:
-    """Whether a point of the stencil lies beyond a kink: `at(t)` gives f(t) and its decisions, as `decisions` does."""
+    """Whether a kink lies between 0 and a point of the stencil; `at(t)` returns f(t) and a digest, like `decisions`."""
     here = at(0.0)[1]
     return any(at(k * step)[1] != here for k in POINTS)
 
@@ -54,9 +54,10 @@ def extrapolate(
     add: Callable[[Sequence[int], Sequence[np.ndarray]], Any] = add_weighted,
     rounding: float | None = None,
 ) -> Difference:
-    """The derivative of a function without a kink in the stencil, from `at` as in `has_kink`.
+    """The derivative of a function without a kink in the stencil; `at` is as in `has_kink`.
 
-    `add(weights, values)` adds up a leaf. `rounding` is the error of each value; None takes 2ε of the largest.
+    `add(weights, values)` computes a weighted sum of leaves. `rounding` is the error of each value, by default 2ε times
+    the largest.
     """
     structure = tree.flatten(at(step)[0])[1]
     points = {k: tree.leaves_like(structure, at(k * step)[0]) for k in POINTS}

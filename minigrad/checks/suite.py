@@ -1,4 +1,4 @@
-"""Every operation against every oracle, on the arguments of its cases: what `python -m minigrad.checks` prints."""
+"""Every operation against every oracle, at the arguments of its cases: the results of `python -m minigrad.checks`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks import oracles
 from minigrad.checks.catalogue import CASES, Case
-from minigrad.checks.kinks import flat, host
+from minigrad.checks.kinks import flatten_numbers, to_host
 from minigrad.core.interpreter import Tracer, primitives
 
-# Arguments are chosen so that condition numbers stay below ten or so, and a derivative is some dozens of roundings.
+# The arguments keep condition numbers below about ten, and a derivative takes some dozens of roundings.
 ROUNDING = 2.0**8 * oracles.EPS
-# Extrapolated differences err by h⁶f⁽⁷⁾/f′ and ε|f|/hf′; with h = ε^(1/7) both are ε^(6/7), times ratios below 2¹⁰.
+# The relative errors of extrapolated differences are h⁶f⁽⁷⁾/f′ and ε|f|/(hf′); with h = ε^(1/7) both are ε^(6/7) times
+# ratios below 2¹⁰.
 DIFFERENCE = 2.0**10 * oracles.EPS ** (6 / 7)
 ULPS = 2.0**8
 SLOPES = (1.9, 2.9)
 
 
 class Verdict(NamedTuple):
-    """What an oracle says: an error (or a slope) and what is allowed (or asked for)."""
+    """The result of an oracle: an error and the largest allowed, or a slope and the smallest allowed."""
 
     value: float
     bound: float
@@ -31,7 +32,7 @@ class Verdict(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """All that is known about an operation: the worst verdict of each oracle over its cases."""
+    """The results of an operation: the worst verdict of each oracle over its cases."""
 
     name: str
     cases: int
@@ -42,17 +43,17 @@ class Finding(NamedTuple):
         return all(verdict is None or verdict.passed for verdict in self.oracles.values())
 
 
-def _within(error: float, bound: float) -> Verdict:
+def _require_at_most(error: float, bound: float) -> Verdict:
     return Verdict(float(error), bound, bool(error <= bound))
 
 
-def _steeper(slope: float, bound: float) -> Verdict:
+def _require_at_least(slope: float, bound: float) -> Verdict:
     return Verdict(float(slope), bound, bool(slope >= bound))
 
 
-def _off(found: Any, truth: Any) -> float:
-    """The largest difference, relative to the largest entry of the truth (or 1)."""
-    found, truth = flat(found), flat(truth)
+def _relative_error(found: Any, truth: Any) -> float:
+    """The largest difference, relative to the largest entry of the truth or to 1; ∞ if the shapes differ."""
+    found, truth = flatten_numbers(found), flatten_numbers(truth)
     if found.shape != truth.shape:
         return math.inf
     same = (found == truth) | (np.isnan(found) & np.isnan(truth))
@@ -62,7 +63,7 @@ def _off(found: Any, truth: Any) -> float:
 
 
 class _Subject:
-    """A case with its arguments in place: f on the device, the plain formula on the host, directions for both."""
+    """A case with its arguments: f on the device, the plain formula on the host, and tangents for both."""
 
     def __init__(self, case: Case, device: str):
         self.case, self.device = case, device
@@ -78,79 +79,83 @@ class _Subject:
         return mg.to_device(values, self.device)
 
 
-# The oracles, each of a case
+# The oracles, each for one case
 
 
 def value(subject: _Subject) -> Verdict:
     """f against the plain formula."""
-    return _within(_off(subject.f(*subject.args), subject.formula(*subject.host_args)), ROUNDING)
+    return _require_at_most(_relative_error(subject.f(*subject.args), subject.formula(*subject.host_args)), ROUNDING)
 
 
 def no_derivative(subject: _Subject) -> Verdict:
-    """An operation without a derivative gives constants; as a number, how many results are none."""
+    """The number of results of an operation without a derivative that are traced; all must be constants."""
     results: list[Any] = []
     mg.vjp(lambda *xs: results.append(subject.f(*xs)) or results[-1], *subject.args)
-    return _within(sum(isinstance(r, Tracer) for r in results), 0)
+    return _require_at_most(sum(isinstance(r, Tracer) for r in results), 0)
 
 
 def complex_step(subject: _Subject) -> Verdict | None:
     """Tangents and gradients against the complex step of the plain formula, entry by entry."""
     if subject.case.oracle != "complex step":
         return None
-    return _within(_by(lambda args, v: oracles.complex_step(subject.formula, args, v), subject), ROUNDING)
+    return _require_at_most(
+        _derivative_error(lambda args, v: oracles.complex_step(subject.formula, args, v), subject), ROUNDING
+    )
 
 
 def five_point(subject: _Subject) -> Verdict:
-    """The same against extrapolated five-point differences of the operation's own values, which see its kinks."""
+    """The same against extrapolated five-point differences of f itself, which detect its kinks."""
 
     def derivative(args: Sequence, v: Sequence) -> np.ndarray:
         found = oracles.differences(subject.f, subject.move(tuple(args)), subject.move(tuple(v)))
         return np.asarray(math.nan) if found is None else found.value
 
-    return _within(_by(derivative, subject), DIFFERENCE)
+    return _require_at_most(_derivative_error(derivative, subject), DIFFERENCE)
 
 
-def _by(derivative: Callable, subject: _Subject) -> float:
-    """The larger error of jvp in a direction, and of vjp of a random signed cotangent in every entry."""
+def _derivative_error(derivative: Callable, subject: _Subject) -> float:
+    """The larger of two errors against `derivative`: of jvp along the tangents, and of vjp of a random cotangent."""
     args, f = subject.host_args, subject.f
     if not args:
         return 0.0
     y, y_dot = mg.jvp(f, subject.args, subject.tangents)
-    (u,) = subject.case.like([np.asarray(host(y))], "cotangent")
+    (u,) = subject.case.like([np.asarray(to_host(y))], "cotangent")
     gradients = mg.vjp(f, *subject.args)[1](subject.move(u))
-    error = _off(y_dot, derivative(args, subject.host_tangents))
+    error = _relative_error(y_dot, derivative(args, subject.host_tangents))
     for i, gradient in enumerate(gradients):
         truth = np.zeros(args[i].shape)
         for place in np.ndindex(args[i].shape):
             unit = [np.zeros_like(a) for a in args]
             unit[i][place] = 1
             truth[place] = np.sum(u * derivative(args, unit))
-        error = max(error, _off(gradient, truth))
+        error = max(error, _relative_error(gradient, truth))
     return error
 
 
 def adjoint(subject: _Subject) -> Verdict:
-    """⟨Jv, u⟩ = ⟨v, Jᵀu⟩, relative to the root of the sum of the terms' squares."""
+    """|⟨Jv, u⟩ − ⟨v, Jᵀu⟩|, relative to the root of the sum of the squared terms."""
     y, y_dot = mg.jvp(subject.f, subject.args, subject.tangents)
-    u = subject.move(subject.case.like([np.asarray(host(y))], "cotangent")[0])
+    u = subject.move(subject.case.like([np.asarray(to_host(y))], "cotangent")[0])
     back = mg.vjp(subject.f, *subject.args)[1](u)
     size = max(oracles.root_of_squares(y_dot, u), oracles.root_of_squares(subject.tangents, back), 1.0)
-    return _within(abs(oracles.inner(y_dot, u) - oracles.inner(subject.tangents, back)) / size, ROUNDING)
+    return _require_at_most(abs(oracles.inner(y_dot, u) - oracles.inner(subject.tangents, back)) / size, ROUNDING)
 
 
 def taylor(subject: _Subject, order: int) -> Verdict:
-    """The slope of Taylor's remainder of an order."""
-    return _steeper(oracles.taylor_slopes(subject.f, subject.args, subject.tangents)[order - 1], SLOPES[order - 1])
+    """The convergence order of the Taylor remainder of an order."""
+    return _require_at_least(
+        oracles.taylor_slopes(subject.f, subject.args, subject.tangents)[order - 1], SLOPES[order - 1]
+    )
 
 
 def second_order(subject: _Subject) -> Verdict:
-    """All ways through two modes, and symmetry."""
-    return _within(oracles.second_order_gap(subject.f, subject.args), ROUNDING)
+    """Second derivatives by every combination of two modes, and their symmetry."""
+    return _require_at_most(oracles.second_order_gap(subject.f, subject.args), ROUNDING)
 
 
 def float32(subject: _Subject) -> Verdict | None:
-    """float32 against float64, in units of float32's ε."""
-    return _within(oracles.float32_ulps(subject.f, subject.args), ULPS) if subject.case.float32 else None
+    """float32 against float64, in ulps."""
+    return _require_at_most(oracles.float32_ulps(subject.f, subject.args), ULPS) if subject.case.float32 else None
 
 
 ORACLES: dict[str, Callable[[_Subject], Verdict | None]] = {
@@ -164,7 +169,7 @@ ORACLES: dict[str, Callable[[_Subject], Verdict | None]] = {
     "float32": float32,
     "constant": no_derivative,
 }
-"""By name; the last is for operations without a derivative, which otherwise have only a value."""
+"""By name. Operations without a derivative get only the first and the last."""
 
 
 def operations() -> list[str]:
@@ -173,29 +178,29 @@ def operations() -> list[str]:
     return sorted(names, key=lambda name: (name not in primitives, name))
 
 
-def without_case() -> list[str]:
-    """Primitives of this package that no case covers."""
+def list_uncovered() -> list[str]:
+    """Primitives of this package without a case in the catalogue."""
     own = {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
     return sorted(own - {case.operation for case in CASES})
 
 
 def examine(name: str, device: str = "cpu") -> Finding:
-    """Put every case of an operation through every oracle."""
+    """Check every case of an operation with every oracle."""
     cases = [case for case in CASES if case.operation == name]
-    found: dict[str, Verdict | None] = dict.fromkeys(ORACLES)
+    worst: dict[str, Verdict | None] = dict.fromkeys(ORACLES)
     for case in cases:
         subject = _Subject(case, device)
-        for oracle, ask in ORACLES.items():
+        for oracle, check in ORACLES.items():
             if (oracle == "constant") != case.discrete and oracle != "value":
                 continue
-            verdict = ask(subject)
-            before = found[oracle]
-            if verdict is not None and (before is None or _worse(oracle, verdict, before)):
-                found[oracle] = verdict
-    return Finding(name, len(cases), found)
+            verdict = check(subject)
+            before = worst[oracle]
+            if verdict is not None and (before is None or _is_worse(oracle, verdict, before)):
+                worst[oracle] = verdict
+    return Finding(name, len(cases), worst)
 
 
-def _worse(oracle: str, verdict: Verdict, before: Verdict) -> bool:
+def _is_worse(oracle: str, verdict: Verdict, before: Verdict) -> bool:
     if verdict.passed != before.passed:
         return before.passed
     if oracle.startswith("Taylor"):
@@ -204,6 +209,6 @@ def _worse(oracle: str, verdict: Verdict, before: Verdict) -> bool:
 
 
 def examine_all(names: Sequence[str], device: str = "cpu") -> Iterator[Finding]:
-    """Findings one after the other."""
+    """Yield the finding of each operation."""
     for name in names:
         yield examine(name, device)

@@ -1,12 +1,12 @@
-"""A table of text, for reports on a terminal and in error logs."""
+"""Formats tables as text, for terminals and logs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest entry; numbers, and what stands for them, to the right."""
+def format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as text; columns of numbers (or of "–" and the like) are aligned to the right."""
     lines = [list(headings), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
     right = [all(not row[i] or row[i][0] in "-−–+.0123456789∞n" for row in rows) for i in range(len(headings))]

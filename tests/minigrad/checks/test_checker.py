@@ -266,7 +266,7 @@ def test_the_operation_to_blame_for_a_wrong_second_derivative_is_named(damaged: 
 
 def test_a_value_that_leaves_the_derivative_is_said_to() -> None:
     x = np.array([1.0, 2.0])
-    with pytest.raises(checks.GradientError, match="every operation on its own is right, so a value must leave"):
+    with pytest.raises(checks.GradientError, match="every operation is right on its own, so the function"):
         checks.check_grads(lambda x: x * getattr(x, "value", x), (x,))
     with pytest.raises(checks.GradientError, match="the operation to blame is 'stop_gradient'"):
         checks.check_grads(lambda x: x * mg.stop_gradient(x), (x,))
@@ -338,13 +338,13 @@ def test_results_that_are_not_finite_are_no_kink(f: Callable, x) -> None:
 
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_nan_in_a_gradient_is_not_blamed_on_a_value_that_left_the_derivative() -> None:
-    with pytest.raises(checks.GradientError, match=r"debug_nans\(\) tells which operation made the NaN"):
+    with pytest.raises(checks.GradientError, match=r"debug_nans\(\) names the operation that produced the NaN"):
         checks.check_grads(lambda x: mg.where(x > 0, mg.sqrt(x), 0.0), (np.array([-1.0, 1.0]),))
 
 
 @pytest.mark.parametrize("tolerance", [-1e-6, 1.0, math.inf, math.nan])
 def test_a_tolerance_that_everything_or_nothing_passes_is_refused(tolerance: float) -> None:
-    with pytest.raises(ValueError, match="the tolerance is relative"):
+    with pytest.raises(ValueError, match="tolerance is relative"):
         checks.check_grads(lambda x: x * mg.stop_gradient(x), (1.0,), tolerance=tolerance)
 
 
@@ -353,7 +353,7 @@ def test_one_mode_may_be_given_as_a_word_and_orders_are_whole() -> None:
         "forward",
         "forward over forward",
     }
-    with pytest.raises(ValueError, match="whole numbers from 1"):
+    with pytest.raises(ValueError, match="integers ≥ 1"):
         checks.check_grads(mg.sin, (1.0,), order=0)
     with pytest.raises(TypeError, match=r"check_grads: order must be an integer, got 1\.5"):
         checks.check_grads(mg.sin, (1.0,), order=1.5)
