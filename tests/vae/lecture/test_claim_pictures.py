@@ -1,4 +1,4 @@
-"""Every exact claim draws a picture of its own, and every frame of its slider, without a warning."""
+"""Every exact claim draws its picture, and every position of its slider, without a warning."""
 
 import pytest
 
@@ -9,11 +9,11 @@ PNG = b"\x89PNG\r\n"
 
 
 @pytest.mark.parametrize("claim", [c for c in CLAIMS if not c.images], ids=lambda claim: claim.name)
-def test_pictures_draw(claim):
+def test_picture_and_slider_are_drawn(claim):
     (row,) = run([claim], Setting(1))
     assert row.picture is None or row.picture.startswith(PNG)
     if row.sides.slider is not None:
         labels, frames = zip(*row.frames)
         assert len(set(labels)) == len(labels) == len(row.sides.slider.values) >= 3
-        assert len(set(frames)) == len(frames)  # moving it shows something
+        assert len(set(frames)) == len(frames)  # every position shows another picture
         assert all(frame.startswith(PNG) for frame in frames)

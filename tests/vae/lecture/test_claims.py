@@ -1,4 +1,4 @@
-"""Every claim of the lecture holds, for every seed; and fails when a mistake is planted in it."""
+"""Every claim of the lecture holds for every seed, and fails when a mistake is planted in it."""
 
 import math
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_exact_claims_hold(claim, seed):
 @settings(max_examples=1)
 @given(seed=st.integers(10, 2**32))
 def test_exact_claims_hold_for_random_models(claim, seed):
-    """Models are drawn from the seed. Sampled claims may miss once in 16,000 draws: the profile is not random."""
+    """Models are drawn from the seed. A sampled claim fails by chance for one seed in 16,000; the profile is derandomized."""
     sides = claim.compute(Setting(seed))
     assert sides.passed, sides
 
@@ -50,15 +50,17 @@ def test_every_claim_has_a_planted_mistake_in_the_file_of_its_slide():
     for claim in CLAIMS:
         claims[claim.compute.__module__.rpartition(".")[2]].add(claim.name)
     assert claims == {file: set(planted) for file, planted in FILES.items()}
-    assert len(PLANTED) == len(CLAIMS)  # no two claims of one name
+    assert len(PLANTED) == len(CLAIMS)  # no two claims have the same name
 
 
 @each(CLAIMS)
-def test_claims_are_written_to_be_read(claim):
+def test_claims_are_short_enough_for_the_page(claim):
     assert claim.says.endswith(".") and len(claim.says) < 120
     assert claim.mathematics
     body = claim.code.splitlines()
-    assert len(body) <= 25, f"{claim.name} takes {len(body)} lines; move what is not the comparison into functions"
+    assert len(body) <= 25, (
+        f"{claim.name} takes {len(body)} lines, at most 25 fit: move what is not the comparison into functions"
+    )
 
 
 def test_comparisons_fail_where_they_should():

@@ -1,4 +1,4 @@
-"""The exact models against what they are said to be, in plain NumPy: densities, sums, integrals, conditionals."""
+"""The exact models against plain NumPy: densities, sums, integrals and conditionals computed independently."""
 
 import math
 from itertools import product
@@ -46,7 +46,7 @@ def test_mixture_joint_is_a_weight_times_a_gaussian(seed):
     assert_allclose(np.exp(posterior(model.log_joint(y))), np.transpose(joint / np.sum(joint, axis=0)), rtol=1e-12)
 
 
-def test_mixture_takes_one_sigma_for_all_and_components_out_of_use():
+def test_mixture_accepts_a_shared_sigma_and_unused_components():
     model, y = mixture(0)
     shared, each = (
         Mixture(model.logits, model.means, np.array(0.3)),
@@ -59,21 +59,23 @@ def test_mixture_takes_one_sigma_for_all_and_components_out_of_use():
 
 
 @SEEDS
-def test_belief_net_joint_is_a_product_of_coins(seed):
+def test_belief_net_joint_is_a_product_of_bernoullis(seed):
     draw = Setting(seed)
     net = BeliefNet(draw.normal("a", 3), draw.normal("W", 3, 2), draw.normal("c", 2))
     y = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 
-    def coin(bit, logit):
+    def bernoulli(bit, logit):
         heads = 1 / (1 + math.exp(-logit))
         return heads if bit else 1 - heads
 
     for n, row in enumerate(y):
         for k, z in enumerate(product((0, 1), repeat=3)):
             logits = [net.bias[j] + sum(z[i] * net.weights[i, j] for i in range(3)) for j in range(2)]
-            factors = [coin(z[i], net.prior[i]) for i in range(3)] + [coin(row[j], logits[j]) for j in range(2)]
+            factors = [bernoulli(z[i], net.prior[i]) for i in range(3)] + [
+                bernoulli(row[j], logits[j]) for j in range(2)
+            ]
             assert_allclose(np.exp(net.log_joint(y)[n, k]), math.prod(factors), rtol=1e-12)
-    assert_allclose(np.exp(net.log_evidence(y)).sum(), 1, rtol=1e-12)  # over all y there are
+    assert_allclose(np.exp(net.log_evidence(y)).sum(), 1, rtol=1e-12)  # over all 2² images y
     assert_allclose(net.log_joint(y, net.every_z[[6, 1]]), net.log_joint(y)[:, [6, 1]], rtol=1e-14)
 
 
@@ -96,8 +98,8 @@ def test_ppca_posterior_is_the_joint_divided_by_the_evidence(seed):
 
 
 @SEEDS
-def test_ppca_mean_elbo_is_the_elbo_integrated_over_noise_and_averaged_over_images(seed):
-    """Gauss–Hermite quadrature is exact for the quadratics in ε that stand there."""
+def test_ppca_mean_elbo_is_the_elbo_averaged_over_noise_and_images(seed):
+    """The integral is by Gauss–Hermite quadrature, exact here because the integrand is quadratic in ε."""
     model, y, draw = ppca(seed)
     encoder = LinearEncoder(draw.normal("V", 2, 5), draw.normal("s", 2) / 2)
     nodes, weights = np.polynomial.hermite_e.hermegauss(4)
@@ -122,15 +124,15 @@ def test_ppca_best_encoder_is_where_the_gradient_vanishes_and_its_gap_is_known(s
     assert_allclose(model.log_evidence(y).mean() - model.mean_elbo(best, covariance), gap, rtol=1e-9)
 
 
-def test_elbo_of_a_point_has_no_entropy_and_ignores_what_is_impossible():
+def test_elbo_of_a_point_mass_has_no_entropy_and_ignores_impossible_z():
     log_joint = np.array([[-1.0, -2.0, -np.inf], [-3.0, -0.5, -np.inf]])
     point = np.array([[0.0, -np.inf, -np.inf], [-np.inf, 0.0, -np.inf]])
     assert_allclose(elbo(log_joint, point), [-1.0, -0.5])
     assert_allclose(mg.grad(lambda q: mg.sum(elbo(q, point)))(log_joint), [[1, 0, 0], [0, 1, 0]])
     half = np.log(np.array([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]]) + np.array([[0, 0, 1e-300]]))
-    assert elbo(log_joint, half)[0] == -np.inf  # a z that the model cannot give
+    assert elbo(log_joint, half)[0] == -np.inf  # P > 0 at a z with Q(z, y) = 0
 
 
-def test_elbo_of_draws_is_their_mean():
+def test_elbo_with_equal_weights_is_the_mean_over_draws():
     log_joint, log_p = Setting(0).normal("joint", 2, 5), Setting(0).normal("p", 2, 5)
     assert_allclose(elbo(log_joint, log_p, np.full(5, 0.2)), (log_joint - log_p).mean(1), rtol=1e-14)

@@ -1,6 +1,6 @@
 """Claims on images, with small data, small models and little training: each holds, and fails with its planted mistake.
 
-`python -m vae lecture` computes them at their full size.
+`python -m vae lecture` computes them at full size.
 """
 
 import math
@@ -29,7 +29,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def setting():
-    """One for all, so that claims share what is trained."""
+    """One setting for all tests, so that claims share trained models."""
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in SMALL:
             patch.setattr(module, name, value)
@@ -37,7 +37,7 @@ def setting():
 
 
 @pytest.mark.parametrize("claim", [c for c in CLAIMS if c.images], ids=lambda claim: claim.name)
-def test_a_claim_on_images_holds_until_a_mistake_is_planted(claim, setting, monkeypatch):
+def test_image_claim_holds_and_fails_with_a_planted_mistake(claim, setting, monkeypatch):
     sides = claim.compute(setting)
     assert sides.passed, sides
     assert math.isfinite(sides.left) and math.isfinite(sides.right)

@@ -1,4 +1,4 @@
-"""The lecture's page: complete, self-contained, and opened in a real browser."""
+"""The lecture's page is complete and self-contained, and works in a real browser."""
 
 import html.parser
 import json
@@ -19,16 +19,16 @@ VOID = {"meta", "img", "input", "br", "hr", "link"}
 
 @pytest.fixture(scope="module")
 def rows():
-    """Some claims, one of them with a slider and a formula full of markup."""
+    """The results of some claims, one of them with a slider and text that looks like markup."""
     before = list(CLAIMS)
 
     @claim(99, 'A claim with "quotes" & <marks>.', "a < b & c_{ij} > x^2 ⇒ E_P")
-    def awkward(setting):
+    def text_like_markup(setting):
         x = setting.normal("x", 5)  # <script>alert(1)</script>
         return equal(x, x, slider=Slider("σ² <1>", (0.1, 1.0, 10.0), lambda axes, value: axes.plot([0, value], [0, 1])))
 
-    made, CLAIMS[:] = CLAIMS[-1], before
-    return run([*[c for c in before if c.slide in (7, 8)], made], Setting(0))
+    markup, CLAIMS[:] = CLAIMS[-1], before
+    return run([*[c for c in before if c.slide in (7, 8)], markup], Setting(0))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def text(rows):
 
 
 class Reader(html.parser.HTMLParser):
-    """Checks that tags nest, and collects them."""
+    """Asserts that tags nest, and collects them."""
 
     def __init__(self):
         super().__init__()
@@ -52,7 +52,7 @@ class Reader(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_every_claim_is_there_with_its_numbers_picture_and_code(rows, text):
+def test_page_shows_every_claim_with_its_numbers_picture_and_code(rows, text):
     reader = Reader()
     reader.feed(text)
     assert reader.open == []
@@ -69,7 +69,7 @@ def test_every_claim_is_there_with_its_numbers_picture_and_code(rows, text):
         assert f"{row.sides.left:.10g}" in plain and f"{row.sides.tolerance:.2g}" in plain
 
 
-def test_nothing_comes_from_elsewhere(text):
+def test_page_loads_no_external_resource(text):
     reader = Reader()
     reader.feed(text)
     for tag, attributes in reader.tags:
@@ -80,11 +80,11 @@ def test_nothing_comes_from_elsewhere(text):
     assert "@import" not in text and "url(" not in text and "http" not in text
 
 
-def test_user_text_is_no_markup(text):
+def test_text_is_escaped(text):
     assert "<script>alert" not in text and "<nothing>" not in text and "<marks>" not in text
 
 
-def test_a_failing_claim_says_so(rows):
+def test_failing_claim_is_marked_on_the_page(rows):
     sides = rows[0].sides
     failed = Result(rows[0].claim, equal([1.0, 2.0], [1.0, 2.1]), 0.1, rows[0].picture)
     assert sides.passed and not failed.sides.passed
@@ -93,7 +93,7 @@ def test_a_failing_claim_says_so(rows):
     assert "all hold" in page(rows, 0, "none")
 
 
-def test_formulas_and_code_as_html():
+def test_formulas_and_code_become_html():
     assert formula("a_i ≤ b^{n+1} & c") == "a<sub>i</sub> ≤ b<sup>n+1</sup> &amp; c"
     assert formula("log_std stays_as it_is") == "log_std stays_as it_is"
     code = 'def f(x):\n    """A < B."""\n    return x  # & more\n'
@@ -121,10 +121,10 @@ addEventListener("load", () => {
 ERRORS = "<script>errors = []; addEventListener('error', (e) => errors.push(String(e.message)));</script>"
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium here: the page is not opened in a browser")
+@pytest.mark.skipif(BROWSER is None, reason="no chromium found, so the page cannot be opened in a browser")
 @pytest.mark.parametrize("width", [500, 1200])
-def test_the_page_in_a_browser(text, tmp_path, width):
-    """No script error, no sideways scrolling, every picture shown, and the slider moves its picture."""
+def test_page_works_in_a_browser(text, tmp_path, width):
+    """No script error, no sideways scrolling, every picture is shown, and the slider changes its picture."""
     path = tmp_path / "page.html"
     path.write_text(text.replace("<head>", "<head>" + ERRORS).replace("</body>", PROBE + "</body>"), encoding="utf-8")
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]

@@ -1,4 +1,4 @@
-"""Mistakes planted in the lecture: a file for each of vae/lecture/slides, with a mistake for each claim in it."""
+"""Planted mistakes: one file for each file in vae/lecture/slides, with one mistake for each of its claims."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s02_objective.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s02_objective.py; the claim must fail with it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s02_posterior_gradient.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s02_posterior_gradient.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ from vae.lecture.slides import s02_posterior_gradient
 
 
 def _weight_by_joint(monkeypatch):
-    """Weights Q(z, y), which do not sum to 1."""
+    """Weights Q(z, y), which do not sum to 1, for Q(z|y)."""
     monkeypatch.setattr(s02_posterior_gradient, "posterior", lambda log_joint: log_joint)
 
 
 def _weight_equally(monkeypatch):
-    """Every z counts the same."""
+    """Equal weights for every z."""
     monkeypatch.setattr(s02_posterior_gradient, "posterior", lambda log_joint: mg.log_softmax(0 * log_joint))
 
 

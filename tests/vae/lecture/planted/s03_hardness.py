@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s03_hardness.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s03_hardness.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from vae.lecture.slides import s03_hardness
 
 
 def _weaken_clauses(monkeypatch):
-    """Clauses that hold with probability 0.99 only, or 0.01."""
+    """Pixels that are 1 with probability 0.99 or 0.01 instead of 1 or 0."""
     monkeypatch.setattr(s03_hardness, "SURE", 2 * np.log(99))
 
 

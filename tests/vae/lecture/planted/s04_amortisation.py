@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s04_amortisation.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s04_amortisation.py; the claim must fail with it."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from vae.optimisers import Optimiser
 
 
 def _use_marginal_variances(monkeypatch):
-    """s_i² = σ²(M⁻¹)_ii, the variance of z_i alone, instead of that given the other z."""
+    """s_i² = σ²(M⁻¹)_ii, the variance of z_i alone, for its variance given the other z."""
 
     def best_encoder(self):
         variances = np.exp(2 * self.log_sigma) * np.diag(np.linalg.inv(self.precision))

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s06_elbo.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s06_elbo.py; the claim must fail with it."""
 
 import minigrad as mg
 from vae.lecture.slides import s06_elbo
@@ -24,10 +24,10 @@ def _use_entropy_of_p(monkeypatch):
 
 
 def _halve_entropy(monkeypatch):
-    """The entropy of the encoder counted half."""
+    """Half the entropy of the encoder."""
     right = s06_elbo.elbo
-    half = lambda log_joint, log_p: right(log_joint, log_p) + 0.5 * mg.sum(mg.exp(log_p) * log_p, axis=1)
-    monkeypatch.setattr(s06_elbo, "elbo", half)
+    halved = lambda log_joint, log_p: right(log_joint, log_p) + 0.5 * mg.sum(mg.exp(log_p) * log_p, axis=1)
+    monkeypatch.setattr(s06_elbo, "elbo", halved)
 
 
 PLANTED = {

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s10_em.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s10_em.py; the claim must fail with it."""
 
 from dataclasses import replace
 
@@ -10,11 +10,12 @@ from vae.lecture.slides import s10_em
 
 
 def _forget_weights(monkeypatch):
-    """A posterior that forgets π."""
+    """A posterior without π."""
     monkeypatch.setattr(s10_em, "e_step", lambda m, y: posterior(m.log_joint(y) - mg.log_softmax(m.logits)))
 
 
 def _use_old_means(monkeypatch):
+    """Variances about the means before the M step."""
     right = s10_em.m_step
 
     def m_step(mixture, y, log_p, learn=s10_em.EVERYTHING):
@@ -25,6 +26,7 @@ def _use_old_means(monkeypatch):
 
 
 def forget_dimension_in_variance(monkeypatch):
+    """A variance that is not divided by D."""
     right = s10_em.m_step
 
     def m_step(mixture, y, log_p, learn=s10_em.EVERYTHING):

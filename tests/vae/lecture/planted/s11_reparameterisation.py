@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s11_reparameterisation.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s11_reparameterisation.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def _use_variance_as_deviation(monkeypatch):
 
 
 def _hold_sigma(monkeypatch):
-    """The sample takes σ for a constant."""
+    """A sample through which σ has no gradient."""
 
     def sample(mean, log_std, noise):
         return mean + mg.stop_gradient(mg.exp(log_std)) * noise
@@ -21,7 +21,7 @@ def _hold_sigma(monkeypatch):
 
 
 def _hold_sigma_per_draw(monkeypatch):
-    """The same in the gradients draw by draw."""
+    """The same for the gradients of each draw."""
 
     def held(f, mean, std, noise):
         shape = np.broadcast_shapes(np.shape(mean), noise.shape)
@@ -42,7 +42,7 @@ def _amplify_noise(monkeypatch):
 
 
 def _differentiate_reward(monkeypatch):
-    """The score function's gradient with z not held still, so that the reward and ln P see it move."""
+    """The score function's gradient with z not held fixed: the reward and ln P are differentiated through z."""
 
     def moving(f, mean, std, noise):
         def surrogate(m, s):

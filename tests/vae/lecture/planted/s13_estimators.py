@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s13_estimators.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s13_estimators.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def _use_variance_as_deviation(monkeypatch):
 
 
 def _forget_square_of_mean(monkeypatch):
-    """74σ² for 78σ² − 4σ² is right; forget the square of the mean and it is 78."""
+    """78σ² for 74σ² = 78σ² − 4σ²: the square of the mean is not subtracted."""
     right = s13_estimators.VARIANCES["score function"]
     wrong = lambda a, b: (right(a, b)[0] + 4 * a, right(a, b)[1] + 4 * b)
     monkeypatch.setitem(s13_estimators.VARIANCES, "score function", wrong)
@@ -33,7 +33,7 @@ def _use_constant_for_sigma(monkeypatch):
 
 
 def _divide_by_baseline(monkeypatch):
-    """A baseline that is not subtracted from the reward but divides it, as normalised rewards do."""
+    """A baseline that divides the reward, as in normalised rewards, instead of being subtracted."""
     wrong = lambda f, mean, std, noise, c=0.0: score_gradient(f, mean, std, noise) / (1 + c)
     monkeypatch.setattr(s13_estimators, "score_gradient", wrong)
 
@@ -44,19 +44,19 @@ def _average_dimensions(monkeypatch):
 
 
 def _use_few_nodes(monkeypatch):
-    """Too few nodes for polynomials of degree 8."""
+    """Four nodes, which are exact up to degree 7, for polynomials of degree 8."""
     right = s13_estimators.normal_nodes
     monkeypatch.setattr(s13_estimators, "normal_nodes", lambda count: right(4))
 
 
 def _weight_nodes_equally(monkeypatch):
-    """Nodes as if they were equally likely."""
+    """Equal weights for all nodes."""
     right = s13_estimators.normal_nodes
     monkeypatch.setattr(s13_estimators, "normal_nodes", lambda n: (right(n)[0], np.full(n, 1 / n)))
 
 
 def _use_score_function(monkeypatch):
-    """The rows of the table exchanged."""
+    """The score function for the reparameterised gradient."""
     monkeypatch.setitem(s13_estimators.GRADIENTS, "reparameterised", s13_estimators.GRADIENTS["score function"])
 
 

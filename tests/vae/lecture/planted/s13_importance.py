@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s13_importance.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s13_importance.py; the claim must fail with it."""
 
 import math
 
@@ -7,7 +7,7 @@ from vae.lecture.slides import s13_importance
 
 
 def _forget_prior(monkeypatch):
-    """The likelihood over the encoder: no prior in the weights."""
+    """Weights Q(y|z)/P(z|y), without the prior."""
 
     def log_weight(self, z):
         return s13_importance.log_normal(self.y, z, math.log(self.tau)) - s13_importance.log_normal(
@@ -18,24 +18,24 @@ def _forget_prior(monkeypatch):
 
 
 def _average_logarithms(monkeypatch):
-    """The mean of k ELBOs for the logarithm of the mean."""
+    """The mean of k logarithms for the logarithm of the mean."""
     monkeypatch.setattr(mg, "logsumexp", lambda x, axis: x.mean(axis) + math.log(x.shape[axis]))
 
 
 def _enlarge_gap(monkeypatch):
-    """A gap that is a hundredth too large: at k = 512 the bound leaves no room for it."""
+    """A gap that is one per cent too large, which the bound on the error excludes at k = 512."""
     right = s13_importance.expected_gap
     monkeypatch.setattr(s13_importance, "expected_gap", lambda p, q, k: 1.01 * right(p, q, k))
 
 
 def _truncate_integral(monkeypatch):
-    """The integral's ends taken to be 3 deviations away."""
+    """An integral that ends after 3 standard deviations."""
     right = s13_importance.truncated_second_moment
     monkeypatch.setattr(s13_importance, "truncated_second_moment", lambda model, reach: right(model, 3 * model.std))
 
 
 def _double_ratio(monkeypatch):
-    """σ² ≤ s² for 2σ² ≤ s²."""
+    """An encoder of twice the variance, as if the condition were σ² ≤ s²."""
     right = s13_importance.random_gaussians
     wider = lambda setting, ratio=None, off=None: right(setting, ratio and 2 * ratio, off)
     monkeypatch.setattr(s13_importance, "random_gaussians", wider)

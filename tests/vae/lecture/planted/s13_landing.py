@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s13_landing.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s13_landing.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from vae.lecture.slides import s13_landing
 
 
 def _forget_prior(monkeypatch):
-    """The likelihood, taken for the posterior."""
+    """The posterior without the prior: the normalised likelihood."""
     variances = np.array(s13_landing.TAU2)
     monkeypatch.setattr(s13_landing, "posterior", lambda y: (y + 0 * variances, variances))
 
@@ -19,7 +19,7 @@ def _amplify_noise(monkeypatch):
 
 
 def _keep_score(monkeypatch):
-    """Nothing is held still."""
+    """Nothing is held fixed."""
     monkeypatch.setattr(mg, "stop_gradient", lambda x: x)
 
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s15_sampling.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s15_sampling.py; the claim must fail with it."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def _drop_density_width(monkeypatch):
 
 
 def _shift_samples(monkeypatch):
-    """z = ε + the bias of the encoder's μ."""
+    """Samples that depend on the encoder: z = ε + the bias of its μ."""
     right = s15_sampling.sample_images
     monkeypatch.setattr(s15_sampling, "sample_images", lambda t, noise: right(t, noise + t.parameters.encoder.mean.b))
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s16_deconvolution.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s16_deconvolution.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -7,20 +7,20 @@ from vae.lecture.slides import s16_deconvolution
 
 
 def _flip_kernels(monkeypatch):
-    """Kernels turned around, as convolutions in mathematics have them."""
+    """Flipped kernels, as in the mathematical definition of a convolution."""
     naive_conv, transposed_conv = s16_deconvolution.naive_conv, s16_deconvolution.transposed_conv
     monkeypatch.setattr(s16_deconvolution, "naive_conv", lambda x, w, b, top: naive_conv(x, w[::-1, ::-1], b, top))
     monkeypatch.setattr(s16_deconvolution, "transposed_conv", lambda x, v, pad: transposed_conv(x, v[::-1, ::-1], pad))
 
 
 def _reverse_taps(monkeypatch):
-    """v[r + (k − 1) + 2j] for − 2j."""
+    """v[r + (k − 1) + 2j] for v[r + (k − 1) − 2j]."""
     right = s16_deconvolution.phase_kernels
     monkeypatch.setattr(s16_deconvolution, "phase_kernels", lambda v: right(v)[::-1, ::-1])
 
 
 def _swap_phases(monkeypatch):
-    """Columns before rows among the four pixels."""
+    """Channel 2r′ + r for 2r + r′: columns before rows."""
 
     def wrong(v):
         w = right(v)
@@ -31,7 +31,7 @@ def _swap_phases(monkeypatch):
 
 
 def _put_phases_innermost(monkeypatch):
-    """Channel 4c + 2r + r′, the order in which other libraries shuffle pixels."""
+    """Channel 4c + 2r + r′, the order of pixel shuffle in other libraries."""
     right = mg.depth_to_space
 
     def wrong(x):
@@ -41,7 +41,7 @@ def _put_phases_innermost(monkeypatch):
 
 
 def _reshape_by_columns(monkeypatch):
-    """The reshape as Fortran would do it."""
+    """The reshape in column-major order."""
 
     def wrong(x):
         n, height, width, channels = x.shape

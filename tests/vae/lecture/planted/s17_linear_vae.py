@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s17_linear_vae.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s17_linear_vae.py; the claim must fail with it."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def _use_second_moment(monkeypatch):
 
 
 def _use_posterior_variance(monkeypatch):
-    """The posterior's variances (σ²M⁻¹)ᵢᵢ for those of the best P, σ²/Mᵢᵢ."""
+    """The posterior's variances (σ²M⁻¹)ᵢᵢ for the best P's, σ²/Mᵢᵢ."""
 
     def wrong(self):
         spread = np.exp(2 * self.log_sigma) * np.linalg.inv(self.precision)
@@ -31,7 +31,7 @@ def _use_posterior_variance(monkeypatch):
 
 
 def _rotate_images(monkeypatch):
-    """W R turned from the left, which turns images instead of latents."""
+    """The rotation on the left of W, which rotates images instead of latents."""
 
     def wrong(angle, first=2.0, second=0.7):
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -53,7 +53,7 @@ def _keep_noise_variance(monkeypatch):
 
 
 def _enlarge_sigma(monkeypatch):
-    """σ a fifth larger than the discarded eigenvalues say."""
+    """ln σ larger by 0.2 than the discarded eigenvalues give."""
     right = s17_linear_vae.maximum_likelihood
     wrong = lambda setting, y: replace(right(setting, y), log_sigma=right(setting, y).log_sigma + 0.2)
     monkeypatch.setattr(s17_linear_vae, "maximum_likelihood", wrong)

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s18_codes.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s18_codes.py; the claim must fail with it."""
 
 import math
 
@@ -14,7 +14,7 @@ def _measure_in_nats(monkeypatch):
 
 
 def _take_entropy_in_nats(monkeypatch):
-    """b bits less the entropy in nats."""
+    """b bits minus the entropy in nats."""
 
     def wrong(mean, log_std, bits):
         share = s18_codes.cell_probabilities(mean, log_std, bits)

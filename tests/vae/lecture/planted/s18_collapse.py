@@ -1,10 +1,10 @@
-"""A mistake for each claim of vae/lecture/slides/s18_collapse.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s18_collapse.py; the claim must fail with it."""
 
 from vae.lecture.slides import s18_collapse
 
 
 def _stop_short(monkeypatch):
-    """Training that stops a hundredth short."""
+    """Training that stops at 0.99 of the maximum."""
     right = s18_collapse.maximise
     monkeypatch.setattr(s18_collapse, "maximise", lambda evaluate, start: 0.99 * right(evaluate, start))
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s18_rate_distortion.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s18_rate_distortion.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def _use_plain_pca(monkeypatch):
 
 
 def _drop_means(monkeypatch):
-    """The divergence of N(0, s²), as if μ(y) told nothing."""
+    """The divergence of N(0, s²), without μ(y)."""
     right = s18_rate_distortion.rate
     monkeypatch.setattr(s18_rate_distortion, "rate", lambda encoder, sigma: right(encoder, 0 * sigma))
 
@@ -28,14 +28,14 @@ def _drop_noise(monkeypatch):
 
 
 def _measure_rate_in_bits(monkeypatch):
-    """Rate in bits, distortion as if it were in nats."""
+    """The rate in bits, added to a distortion for nats."""
     right = s18_rate_distortion.shannon
     wrong = lambda values, level: (right(values, level)[0] / np.log(2), right(values, level)[1])
     monkeypatch.setattr(s18_rate_distortion, "shannon", wrong)
 
 
 def _allow_negative_rates(monkeypatch):
-    """Rates below 0 where the water stands above an eigenvalue."""
+    """Negative rates where σ² exceeds an eigenvalue."""
     monkeypatch.setattr(s18_rate_distortion.mg, "maximum", lambda low, x: x)
 
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s19_hard_em.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s19_hard_em.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from vae.lecture.slides import s19_hard_em
 
 
 def _split_between_two(monkeypatch):
-    """P shared by the best two values of z."""
+    """P split equally between the best two values of z."""
 
     def point_mass(log_joint):
         second = np.sort(log_joint, axis=1)[:, -2:-1]
@@ -28,7 +28,7 @@ def _widen_sigma(monkeypatch):
 
 
 def _charge_per_nat(monkeypatch):
-    """λ = 2σ², which is what a nat costs, for a bit."""
+    """λ = 2σ², the price of a nat, for that of a bit."""
     right = s19_hard_em.quantise
     monkeypatch.setattr(s19_hard_em, "quantise", lambda y, price: right(y, price / np.log(2)))
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s19_ladder.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s19_ladder.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def _measure_in_nats(monkeypatch):
 
 
 def _search_few_codes(monkeypatch):
-    """A search among three codes, where the encoder uses more."""
+    """A search among three codes, fewer than the encoder uses."""
     monkeypatch.setattr(s19_ladder, "CODES", np.arange(-1.0, 2.0))
 
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s19_ladder_on_images.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s19_ladder_on_images.py; the claim must fail with it."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A mistake for each claim of vae/lecture/slides/s22_blur.py, which must make it fail."""
+"""A mistake for each claim of vae/lecture/slides/s22_blur.py; the claim must fail with it."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from vae.lecture.slides import s22_blur
 
 
 def _use_l2_for_l1(monkeypatch):
-    """A squared error where the absolute one belongs."""
+    """The squared error for the absolute error."""
     monkeypatch.setattr(s22_blur, "best_l1", s22_blur.best_l2)
 
 
@@ -16,13 +16,13 @@ def _use_l1_for_l2(monkeypatch):
 
 
 def _add_bits_to_nats(monkeypatch):
-    """Code lengths in bits added to an error in nats: not every image goes where the closed form has it."""
+    """Code lengths in bits added to an error in nats, so that some images get the other code."""
     right = mg.softplus
     monkeypatch.setattr(mg, "softplus", lambda x: right(x) / np.log(2) + 0.1 * x)
 
 
 def _rescale_reconstructions(monkeypatch):
-    """Pixels in 0 … 255 after decoding, in 0 … 1 before."""
+    """Reconstructions in 0 … 255 for images in 0 … 1."""
     right = s22_blur.reconstruct
 
     def reconstruct(setting, trained, y):
@@ -33,7 +33,7 @@ def _rescale_reconstructions(monkeypatch):
 
 
 def _reverse_table(monkeypatch):
-    """A table whose rows, or rates, are in the other order."""
+    """A table with kinds and rates in reverse order."""
     right = s22_blur.sharpness_table
     monkeypatch.setattr(s22_blur, "sharpness_table", lambda *arguments: right(*arguments)[::-1, ::-1])
 
