@@ -62,7 +62,7 @@ def part_path(path: Path) -> Path:
 
 
 def remove_abandoned(folder: Path, selects: Callable[[str], bool]) -> None:
-    """Remove the partial files in a folder that no running process is writing, if `selects(name of the file)`."""
+    """Remove partial files that no running process is writing and whose file name (`NAME`) `selects` accepts."""
     with suppress(OSError, ValueError):
         for name in os.listdir(folder):
             part = PART.fullmatch(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from minigrad.core.interpreter import Interpreter, concrete, find_backend
 from minigrad.core.origin import Origin
-from minigrad.core.reverse import entry_being_pulled
+from minigrad.core.reverse import current_entry
 
 
 class NanError(ArithmeticError):
@@ -25,7 +25,7 @@ class debug_nans(Interpreter):
         value = concrete(y)
         if getattr(value, "dtype", None) is not None and value.dtype.kind in "fc":
             if bool(find_backend(value).xp.isnan(value).any()):
-                entry = entry_being_pulled()
+                entry = current_entry()
                 if entry is None:
                     raise NanError(f"the first NaN arose in the forward pass: {Origin(primitive.name)}")
                 raise NanError(

@@ -42,7 +42,7 @@ def is_inexact(x: Any) -> bool:
 
 
 def describe(x: Any) -> str:
-    """dtype and shape for an error message: `float32[2, 3]`; a number as itself; the type of anything else."""
+    """Text for messages: `float32[2, 3]` for an array, the value of a number, the type of anything else."""
     if isinstance(x, (bool, int, float, complex)) or x is None:
         return repr(x)
     if isinstance(x, (str, bytes)):

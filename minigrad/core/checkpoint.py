@@ -68,14 +68,14 @@ class Segment(NamedTuple):
             value if parent is None else ReverseTracer(value, reverse.level, self.origin, parent, reachable)
             for value, parent, reachable in zip(self.leaves, self.parents, self.reachable, strict=True)
         ]
-        with Reverse(reverse.level, start=index, keep_all=reverse.keep_all) as again:
+        with Reverse(reverse.level, start=index, keep_all=reverse.keep_all) as rerun:
             results, _ = flatten(self.function(*unflatten(self.structure, leaves)))
-        same = len(results) == len(self.outputs) and fingerprint_reads(again) == self.reads
+        same = len(results) == len(self.outputs) and fingerprint_reads(rerun) == self.reads
         pulled: dict[int, Any] = {}
         for result, output in zip(results, self.outputs, strict=False):
             if output is None:
                 continue
-            value, place = again.lower(result)
+            value, place = rerun.lower(result)
             if not same or place is None or fingerprint(value) != self.digests[output]:
                 raise MutationError(
                     f"{self.origin} gave another result or read other values when it ran again in the backward pass: "
@@ -83,9 +83,9 @@ class Segment(NamedTuple):
                 )
             if output in seeds:
                 accumulate(pulled, place, seeds[output])
-        again.walk_back(pulled, set(), release=True)
-        for earlier, cotangent in pulled.items():
-            accumulate(cotangents, earlier, cotangent)
+        rerun.walk_back(pulled, set(), release=True)
+        for parent, cotangent in pulled.items():
+            accumulate(cotangents, parent, cotangent)
 
 
 def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
@@ -106,7 +106,7 @@ def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
             if computed_here:
                 digests[outputs[-1]] = fingerprint(value)
         reads = fingerprint_reads(reverse, since=length)
-    finally:
+    finally:  # digests and reads of the Segment take the place of these entries and guards
         del reverse.tape[length:]
         reverse.guards, reverse.has_removed_entries = guards, True
     reverse.tape.append(

@@ -139,7 +139,7 @@ def _dataclass_container(kind: type, base: type) -> Container:
         try:
             return names, [getattr(tree, name) for name in names], tuple([getattr(tree, name) for name in static_names])
         except AttributeError as error:
-            raise TreeError(f"a field of a {kind.__name__} has no value: {error}") from None
+            raise TreeError(f"a field of {kind.__name__} has no value: {error}") from None
 
     def unflatten(keys: tuple, children: list, static: tuple) -> Any:
         rebuilt = object.__new__(kind)
@@ -184,4 +184,4 @@ def _attributes(tree: Any) -> set[str]:
 
 
 def _tree_error(kind: type, why: str) -> TreeError:
-    return TreeError(f"a {kind.__name__} {why}: register how to flatten and rebuild it with mg.tree.register")
+    return TreeError(f"{kind.__name__} {why}: register how to flatten and rebuild it with mg.tree.register")

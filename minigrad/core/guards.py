@@ -24,7 +24,7 @@ class Guard(NamedTuple):
     origin: Origin
 
     def check(self, fingerprint: int) -> None:
-        """Raise MutationError unless this is the fingerprint that the array had."""
+        """Raise MutationError if the fingerprint of the array is now a different one."""
         if fingerprint != self.fingerprint:
             raise MutationError(
                 f"{describe(self.array)}, used by {self.origin}, was changed in place before its derivative was "

@@ -1,10 +1,10 @@
-"""Every operation calls a primitive, `primitive(*arrays, **params)`; the current interpreter decides what that does.
+"""Every operation calls a primitive, `primitive(*arrays, **params)`; the current interpreter decides what it does.
 
 A *primitive* is an operation with a forward formula and a derivative rule. A *traced value* takes the place of an array
-in a function that is being differentiated. An *interpreter* runs primitives: `Eval`, at the bottom, computes with plain
-arrays; every other interpreter unwraps its own traced values, passes the primitive to the interpreter below, and adds
-a tape entry, a tangent, or whatever else it computes. Arrays are positional and metadata is keyword-only, so traced
-values can only be positional arguments.
+in a function that is being differentiated. An *interpreter* runs primitives. `Eval`, at the bottom, computes with plain
+arrays. Every other interpreter unwraps its own traced values, passes the primitive to the interpreter below, and then
+does its own work, such as recording a tape entry or computing a tangent. Arrays are positional and metadata is
+keyword-only, so traced values can only be positional arguments.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> tuple:
-        return find_primitive, (self.name,)  # copies and unpickled primitives are the registered object itself
+        return find_primitive, (self.name,)  # copying or unpickling returns the registered primitive
 
 
 def find_primitive(name: str) -> Primitive:
@@ -108,7 +108,7 @@ class Tracer:
         return find_backend(self).freeze(read_value(self, "x.value"))
 
     def read_value(self, use: str) -> Any:
-        """The plain array, for `use` (named in errors); raises if the interpreter must not depend on values."""
+        """The plain array, where code (`use`, named in errors) needs its values. An interpreter may refuse."""
         return read_value(self._value, use)
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ def concrete(x: Any) -> Any:
 
 
 def read_value(x: Any, use: str) -> Any:
-    """The plain array behind x, for code whose course depends on its values; `use` names that code in errors."""
+    """The plain array behind x, where code (`use`, named in errors) needs its values."""
     return x.read_value(use) if isinstance(x, Tracer) else x
 
 
@@ -211,16 +211,16 @@ def explain_error(error: Exception, primitive: Primitive, args: Sequence[Any], p
     for arg in args:
         if isinstance(arg, Tracer):
             return EscapedTracerError(
-                f"'{primitive.name}' got a traced value made by {arg.origin}, but its derivative has ended (or runs in "
-                "another thread): return it from the differentiated function instead of storing it"
+                f"'{primitive.name}' got a traced value made by {arg.origin} after the derivative it belongs to ended, "
+                "or in another thread: return it from the differentiated function instead of storing it"
             )
     if isinstance(error, (DeviceError, OutOfMemoryError, OperandError, OperandTypeError, OperandIndexError)):
         return error
-    shown = ", ".join([describe(a) for a in args] + [f"{k}={v!r}" for k, v in params.items() if v is not None])
-    doing = f"{primitive.name}({shown})"
-    if (failure := explain(error, doing)) is not None:
+    arguments = ", ".join([describe(a) for a in args] + [f"{k}={v!r}" for k, v in params.items() if v is not None])
+    call = f"{primitive.name}({arguments})"
+    if (failure := explain(error, call)) is not None:
         return failure
-    message = f"{doing}: {error}"
+    message = f"{call}: {error}"
     if isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError):
         return error
     if isinstance(error, np.linalg.LinAlgError):

@@ -46,7 +46,7 @@ def as_array(x: Any, like: Any) -> Any:
 
 
 def separate(gradients: list, inputs: list, given: list) -> list:
-    """The gradients, zeros for None, copied where they share memory with each other or with arrays of the user."""
+    """The gradients: zeros for None, copies of those that share memory with each other or with the user's arrays."""
     results: list = []
     for gradient, x in zip(gradients, inputs, strict=True):
         gradient = zeros_like_p(x._value) if gradient is None else gradient

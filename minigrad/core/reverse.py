@@ -56,7 +56,7 @@ class Entry(Protocol):
         """The values that the tape holds for it."""
 
     def pull(self, reverse: Reverse, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
-        """Replace the cotangents of its results by those of the values it used."""
+        """Replace the cotangents of its results by those of its inputs."""
 
 
 class ReverseTracer(Tracer):
@@ -152,7 +152,7 @@ class Reverse(Interpreter):
                 if not isinstance(value, (Shaped, Tracer, *NEUTRAL)) and id(owner(value)) in owners:
                     self.guards.add(value, entry.origin)
 
-    # Walking back
+    # The backward pass
 
     def pull(self, cotangents: dict[int, Any], inputs: Sequence[int], release: bool = False) -> list[Any]:
         """The cotangents of the tape entries `inputs`, given those of other entries; None where they are zero.
@@ -187,7 +187,7 @@ class Reverse(Interpreter):
 _walking: ContextVar[Reverse | None] = ContextVar("minigrad tape in the backward pass", default=None)
 
 
-def entry_being_pulled() -> Node | Entry | None:
+def current_entry() -> Node | Entry | None:
     """The entry that this thread or task is pulling back; None outside of a backward pass."""
     reverse = _walking.get()
     return None if reverse is None else reverse.entry

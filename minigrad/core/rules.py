@@ -7,11 +7,11 @@ fits:
                                  (∂ᵢ may be a boolean mask, or the constant 1 or -1; a function with a parameter `t`,
                                  a tangent or cotangent, returns ∂ᵢ·t: t / x may be in range where 1 / x is not)
     linear(f, x=transpose, …)    f is linear in these arguments together: ẏ = f(t), and x̄ = transpose(g)
-    bilinear(f, x=…, w=…)        f is linear in each argument alone: ẏ = f(tₓ, w) + f(x, t_w); x̄ and w̄ by transposes
+    bilinear(f, x=…, w=…)        f is linear in each argument alone: ẏ = f(tₓ, w) + f(x, t_w); x̄ and w̄ from transposes
     custom(f, x=(jvp, vjp), …)   everything else: both directions side by side, one pair per argument
 
-A *statement* is a function that receives what its parameters *name*: arguments and parameters of the forward formula,
-`y` for the result, `g` or `t`. The tape keeps only the values that statements name in reverse mode. Where a transpose
+A *statement* is a function whose parameter names select its inputs: arguments and parameters of the forward formula,
+`y` for the result, `g` or `t`. The tape keeps only the values that statements select in reverse mode. Where a transpose
 needs only shape and dtype, it receives a `Shaped`. Partial derivatives receive arguments converted to the dtype of y,
 so that they are not computed in a narrower one; the other forms combine arguments with g or t, which promotes them.
 None states that an argument has no derivative; a primitive without a rule raises MissingRuleError. Statements are
@@ -50,7 +50,7 @@ from minigrad.core.vectors import (
 
 
 class Statement:
-    """A function that is called with the quantities that its parameters name (`asks`)."""
+    """A function whose parameter names (`asks`) select the quantities it is called with."""
 
     __slots__ = ("asks", "function")
 
@@ -62,7 +62,7 @@ class Statement:
 
 
 class Residuals(NamedTuple):
-    """The values that reverse mode keeps from a call."""
+    """Which arguments of a call get a cotangent, and which values reverse mode keeps for that."""
 
     wanted: tuple[bool, ...]  # arguments that get a cotangent
     keeps: tuple[bool, ...]  # arguments whose value the rule needs
@@ -214,7 +214,7 @@ class LinearVariadic(_Variadic, Linear):
 
 class BilinearVariadic(_Variadic, Bilinear):
     def needs(self, wanted: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
-        alone = sum(wanted) == 1  # the transpose for an argument does not need its value
+        alone = sum(wanted) == 1  # the transpose for an argument does not use its value
         return tuple(not (alone and want) for want in wanted), False
 
 

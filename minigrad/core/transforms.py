@@ -27,8 +27,9 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
 
     `argnums` are the positions of the arguments to differentiate (trees of floating-point arrays); for a tuple of
     positions the result is a tuple of gradients. With `has_aux`, f returns (scalar, aux) and the result is (gradient,
-    aux). A gradient has the tree structure, shapes and dtypes of its argument, and shares no memory. Raises TypeError
-    for integer arguments, ValueError for a result that is not a scalar, MutationError if f changes arrays it used.
+    aux). A gradient has the tree structure, shapes and dtypes of its argument and shares memory with no other array.
+    Raises TypeError for integer arguments, ValueError for a result that is not a scalar, MutationError if f changes
+    arrays it used.
 
     >>> import minigrad as mg
     >>> float(mg.grad(lambda x: x * mg.sin(x))(1.0))  # sin 1 + cos 1
@@ -51,7 +52,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> float(value), float(gradient["a"]), float(gradient["b"])
     (6.0, 3.0, 2.0)
     """
-    is_tuple, positions = is_several(argnums), integers(argnums, "grad: argnums")
+    returns_tuple, positions = is_several(argnums), integers(argnums, "grad: argnums")
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selected = select(args, positions, "grad")
@@ -64,7 +65,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         seeds = {} if index is None else {index: ones(value)}
         gradients = separate(tape.pull(seeds, [x.index for x in inputs], release=True), inputs, [])
         gradients = rebuild(gradients)
-        return (value, aux) if has_aux else value, gradients if is_tuple else gradients[0]
+        return (value, aux) if has_aux else value, gradients if returns_tuple else gradients[0]
 
     return value_and_gradient
 

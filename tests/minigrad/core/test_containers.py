@@ -277,13 +277,13 @@ def with_attributes(container, **attributes):
 @pytest.mark.parametrize(
     ("container", "message"),
     [
-        (with_attributes(Tagged(a=1.0), unit="m"), r"a Tagged has attributes .* items \(unit\)"),
-        (with_attributes(Numbers([1.0]), unit="m"), r"a Numbers has attributes .* items \(unit\)"),
-        (with_attributes(Window(1.0), twice=2.0), r"a Window has attributes .* items \(twice\)"),
-        (Record(2.0), r"a Record has attributes .* items \(rate\)"),
-        (with_attributes(Cached(1.0), thrice=3.0), r"a Cached has attributes .* fields \(thrice\)"),
-        (Empty(1.0), "a field of a Empty has no value: .*shift"),
-        (time.gmtime(0), "a struct_time cannot be rebuilt"),
+        (with_attributes(Tagged(a=1.0), unit="m"), r"Tagged has attributes .* items \(unit\)"),
+        (with_attributes(Numbers([1.0]), unit="m"), r"Numbers has attributes .* items \(unit\)"),
+        (with_attributes(Window(1.0), twice=2.0), r"Window has attributes .* items \(twice\)"),
+        (Record(2.0), r"Record has attributes .* items \(rate\)"),
+        (with_attributes(Cached(1.0), thrice=3.0), r"Cached has attributes .* fields \(thrice\)"),
+        (Empty(1.0), "a field of Empty has no value: .*shift"),
+        (time.gmtime(0), "struct_time cannot be rebuilt"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -8,7 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad.core.arrays import Shaped
 from minigrad.core.interpreter import Interpreter, current
-from minigrad.core.reverse import Reverse, accumulate, entry_being_pulled
+from minigrad.core.reverse import Reverse, accumulate, current_entry
 from tests.support.transfer import to_host
 
 
@@ -71,7 +71,7 @@ class _Watch(Interpreter):
         self.seen = []
 
     def process(self, primitive, args, params):
-        entry = entry_being_pulled()
+        entry = current_entry()
         self.seen.append((primitive.name, entry and entry.origin.operation))
         return self.parent.process(primitive, args, params)
 
@@ -82,7 +82,7 @@ def test_rules_are_seen_with_the_entry_they_belong_to(xp):
     forward, backward = [s for s in watch.seen if s[1] is None], [s for s in watch.seen if s[1]]
     assert [name for name, _ in forward][:2] == ["sin", "sum"]
     assert ("cos", "sin") in backward and {of for _, of in backward} == {"sin", "sum"}
-    assert entry_being_pulled() is None
+    assert current_entry() is None
 
 
 def test_in_nested_derivatives_it_is_the_innermost_walk_and_a_replay_is_its_checkpoints(xp):
@@ -102,7 +102,7 @@ def test_an_error_on_the_way_back_leaves_nothing_behind(make_primitive, xp):
     broken = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out), lambda t: 2 * t, refuse)
     with pytest.raises(RuntimeError, match="no way back"):
         mg.grad(lambda x: mg.sum(broken(x)))(xp.ones(2))
-    assert entry_being_pulled() is None
+    assert current_entry() is None
 
 
 def test_pulling_in_float32_gives_float32(xp):
