@@ -34,7 +34,7 @@ def test_exact_claims_hold(claim, seed):
 @settings(max_examples=1)
 @given(seed=st.integers(10, 2**32))
 def test_exact_claims_hold_for_random_models(claim, seed):
-    """Models are drawn from the seed. A sampled claim fails by chance for one seed in 16,000; the profile is derandomized."""
+    """Models are drawn from the seed. One sampled claim in 16,000 fails by chance; the profile is derandomized."""
     sides = claim.compute(Setting(seed))
     assert sides.passed, sides
 

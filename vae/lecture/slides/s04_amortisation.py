@@ -187,8 +187,8 @@ def plot_race(setting: Setting, model: Autoencoder, found: Search) -> Callable[[
         search = [-b.mean() for b in evaluate_bounds(setting, model, found, *(found.path[n] for n in steps))]
         (encoder,) = evaluate_bounds(setting, model, found, found.encoded)
         encode, hunting = (1000 * s / len(found.y) for s in found.seconds)
-        axes.plot(steps, search, "o-", color=BLUE, ms=4, label=f"search ({hunting:.0f} ms an image for {STEPS} steps)")
-        axes.axhline(-encoder.mean(), color=VERMILION, lw=1.4, label=f"encoder ({encode:.2g} ms an image)")
+        axes.plot(steps, search, "o-", color=BLUE, ms=4, label=f"search ({hunting:.0f} ms per image for {STEPS} steps)")
+        axes.axhline(-encoder.mean(), color=VERMILION, lw=1.4, label=f"encoder ({encode:.2g} ms per image)")
         axes.set(xscale="log", xlabel="steps of search from μ = 0, s = 1", ylabel="−ELBO (nats per image)")
         axes.legend(fontsize=8, frameon=False)
 

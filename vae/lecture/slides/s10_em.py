@@ -7,7 +7,7 @@
     M step   best Φ for this P: by (1) argmax E_P ln Q_Φ(z, y)
 
 For a mixture with P(k|y_n) = r_nk the M step is π_k = mean r, μ_k = Σ r y/Σ r and σ_k² = Σ r ‖y − μ_k‖²/(D Σ r), sums
-over n. Both steps raise the same number, so EM never lowers it.
+over n. Both steps maximise the same number, so EM never lowers it.
 """
 
 from __future__ import annotations

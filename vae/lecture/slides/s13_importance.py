@@ -11,7 +11,7 @@ because r(δ) = −∫₀^δ u³/(1 + u) du lies between 0 and −δ⁴/4 for δ
 error terms fall like 1/k². So few draws suffice where Var(w) is small; it is infinite where P is too narrow.
 
 E L_k is known for two models. For one bit of z it is a sum over the number of draws that are 1. For Gaussians it
-follows from ln x = ∫₀^∞ (e^{−t} − e^{−tx}) dt/t (Frullani), whose mean needs only E e^{−tw}, to the power of k.
+follows from ln x = ∫₀^∞ (e^{−t} − e^{−tx}) dt/t (Frullani), whose mean needs only (E e^{−tw/k})^k.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def expected_gap(p: float, q: float, k: int) -> float:
 
 @claim(
     13,
-    "The bound falls short of ln Q(y) by Var(w)/2k, up to an error of order 1/k² that is bounded.",
+    "The bound falls short of ln Q(y) by Var(w)/2k, up to a bounded error of order 1/k².",
     "|ln Q(y) − E L_k − Var(w)/2k| ≤ |E (w−1)³|/3k² + max(1, 1/min w)·(3(k−1) Var(w)² + E (w−1)⁴)/4k³",
 )
 def half_the_variance(setting: Setting) -> Sides:

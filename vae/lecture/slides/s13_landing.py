@@ -1,7 +1,7 @@
 """Slide 13, continued: three estimators of the ELBO's gradient, one of them without noise at the optimum.
 
 Take a model whose posterior is known: Q(z) = N(0, 1) and Q(y|z) = N(z, τ²), hence Q(z|y) = N(m, s²) with m = y/(1 + τ²)
-and s² = τ²/(1 + τ²). Let P be that posterior. The ELBO is then ln Q(y), but its estimators have the gradients in μ
+and s² = τ²/(1 + τ²). Let P be that posterior. The ELBO is then ln Q(y), but its estimators have these gradients in μ:
 
     ln Q(z, y) − ln P(z|y)      −ε/s: the joint gives (m − z)/s² = −ε/s; in −ln P, the derivative through z, ε/s, and
                                 the direct one, the score −ε/s, cancel
@@ -77,7 +77,7 @@ def analytic_kl_variance(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "Without the entropy's score term, the gradient at the posterior is 0 for every draw, without noise.",
+    "Without the entropy's score term, the gradient at the posterior is 0 for every draw.",
     "∂ [ln Q(z, y) − ln P̄(z|y)] = 0  for each ε  (P̄: its μ and σ are held fixed, z is not)",
 )
 def sticking_the_landing(setting: Setting) -> Sides:

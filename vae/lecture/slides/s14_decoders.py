@@ -229,7 +229,7 @@ def _plot_envelope(setting: Setting, best: float, axes: Any) -> None:
     """Both objectives along the gradient: they touch at the best σ, with the same slope."""
     autoencoder, y, noise = small_vae(setting)
     held, parameters = small_vae(setting, Sigma(best))[0], autoencoder.parameters
-    variants = {"σ at its best everywhere": small_vae(setting, PROFILED)[0], "σ held": held}
+    variants = {"σ at its best everywhere": small_vae(setting, PROFILED)[0], "σ held fixed": held}
     direction = mg.grad(lambda p: mg.mean(elbo(held.with_parameters(p), y, noise)))(parameters)
     steps = np.linspace(-0.3, 0.3, 61)
     for (name, variant), colour in zip(variants.items(), (BLUE, VERMILION)):
