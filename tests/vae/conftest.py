@@ -1,4 +1,4 @@
-"""What tests of vae share: functions that compute on the device of this run (see `--backend`), images, and a run."""
+"""Fixtures of the vae tests: functions that compute on the tested device (see `--backend`), images, trained runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad import backends
 from tests.support import stand_in
 from tests.support.vae.small_runs import SMALL, assert_refused, save_images, snapshot
-from tests.support.vae.training_runs import CONFIGS, DATA, outcome
+from tests.support.vae.training_runs import CONFIGS, DATA, read_outcome
 from vae import cli, gradients, runs, trainer
 from vae.config import Config
 from vae.data import Dataset
@@ -27,25 +27,25 @@ COMPUTING = ("check", "train", "evaluate", "sample", "reconstruct")  # the comma
 
 @pytest.fixture(scope="session")
 def make_trainer(backend) -> Callable:
-    """`trainer.make_trainer` on the device of this run, unless another one is given."""
+    """`trainer.make_trainer` on the tested device, unless another one is given."""
     return lambda config, image_shape, device=backend.device: trainer.make_trainer(config, image_shape, device)
 
 
 @pytest.fixture(scope="session")
 def load_trainer(backend) -> Callable:
-    """`runs.load_trainer` on the device of this run."""
+    """`runs.load_trainer` on the tested device."""
     return lambda out: runs.load_trainer(out, backend.device)
 
 
 @pytest.fixture(scope="session")
 def check(backend) -> Callable:
-    """`gradients.check` on the device of this run."""
+    """`gradients.check` on the tested device."""
     return lambda *given, **more: gradients.check(*given, device=backend.device, **more)
 
 
 @pytest.fixture(scope="session")
-def pretended_gpu() -> Callable:
-    """A function whose block has a device "cuda", which is the stand-in: it refuses arrays of the host."""
+def pretend_gpu() -> Callable:
+    """A context manager in which the device "cuda" is the stand-in, which refuses host arrays."""
 
     @contextmanager
     def pretend() -> Iterator[None]:
@@ -60,14 +60,14 @@ def pretended_gpu() -> Callable:
 
 
 @pytest.fixture(scope="module")
-def run_command(backend, pretended_gpu) -> Callable:
-    """`cli.main` that computes on the device of this run, unless a device is given: the exit code."""
+def run_command(backend, pretend_gpu) -> Callable:
+    """`cli.main` on the tested device, unless the arguments name a device; returns the exit code."""
 
     def call(*arguments: object) -> int:
         words = list(map(str, arguments))
         if backend.name == "numpy" or "--device" in words or not set(words) & set(COMPUTING):
             return cli.main(words)
-        with nullcontext() if backend.device == "cuda" else pretended_gpu():
+        with nullcontext() if backend.device == "cuda" else pretend_gpu():
             return cli.main([*words, "--device", "cuda"])
 
     return call
@@ -81,7 +81,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, images, run_command):
-    """A finished run."""
+    """The folder of a finished run."""
     out = tmp_path_factory.mktemp("runs") / "trained"
     assert run_command("train", "--data", images, *SMALL, "--out", out) == 0
     return out
@@ -89,7 +89,7 @@ def trained(tmp_path_factory, images, run_command):
 
 @pytest.fixture
 def vae(capsys, monkeypatch, tmp_path, run_command):
-    """Runs a command line in an empty folder: (exit code, stdout, stderr)."""
+    """Runs a command line in an empty folder; returns (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VAE_DATA", str(tmp_path / "no-cache"))
 
@@ -122,8 +122,8 @@ def refuse(vae, images, trained, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def run(make_trainer):
-    """Trains a configuration in a folder; the state it ends with, its parameters on the host."""
+def train_run(make_trainer):
+    """Trains a configuration in a folder; returns the final state with its parameters on the host."""
 
     def call(config: Config, out, data: Dataset = DATA, **more) -> State:
         out.mkdir(exist_ok=True)
@@ -134,8 +134,8 @@ def run(make_trainer):
 
 
 @pytest.fixture(scope="session")
-def resume(load_trainer, make_trainer):
-    """Goes on with the run in a folder, with some settings changed."""
+def resume_run(load_trainer, make_trainer):
+    """Resumes the run in a folder, with some settings changed; returns the final state."""
 
     def call(out, data: Dataset = DATA, **changes) -> State:
         trainer = load_trainer(out)
@@ -146,11 +146,11 @@ def resume(load_trainer, make_trainer):
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory, run):
-    """The outcome of each configuration trained in one go."""
+def uninterrupted(tmp_path_factory, train_run):
+    """What each configuration writes when it is trained without interruption."""
     found = {}
     for name, config in CONFIGS.items():
-        out = tmp_path_factory.mktemp("whole") / name
-        run(config, out)
-        found[name] = outcome(out)
+        out = tmp_path_factory.mktemp("uninterrupted") / name
+        train_run(config, out)
+        found[name] = read_outcome(out)
     return found

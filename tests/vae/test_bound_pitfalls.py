@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import EPS, ROUNDINGS, assert_close
 from tests.support.vae import ppca, truth
-from tests.support.vae.ppca import LATENT, PIXELS, SHAPE, SIGMA, exact
+from tests.support.vae.ppca import LATENT, PIXELS, SHAPE, SIGMA, make_exact
 from vae import evaluation
 from vae.autoencoder import Autoencoder
 from vae.config import Config
@@ -26,8 +26,8 @@ GAUSSIAN = Gaussian(Sigma(SIGMA))
 KEY = mg.random.key(11)
 
 
-def moved_away(y: np.ndarray, w: np.ndarray, distance: float) -> np.ndarray:
-    """Images moved in a direction that W cannot reach: they get unlikely, and keep their posterior."""
+def move_away(y: np.ndarray, w: np.ndarray, distance: float) -> np.ndarray:
+    """Images moved along a direction orthogonal to W: they become unlikely, their posterior stays the same."""
     e = y.reshape(len(y), -1) - ppca.CENTRE
     outside = e - e @ w @ np.linalg.inv(w.T @ w) @ w.T
     return y + distance * (outside / np.linalg.norm(outside, axis=1, keepdims=True)).reshape(y.shape)
@@ -41,12 +41,12 @@ def normal(*shape, seed=1):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_pixels_and_latents_are_both_summed_so_the_elbo_reaches_the_evidence_and_never_passes_it(form):
+def test_pixels_and_latents_are_both_summed_so_the_elbo_reaches_the_evidence_and_never_exceeds_it(form):
     """KL divided by the number of pixels: pytorch/examples#234 and #290, PyTorch-VAE#11, keras#3383, #4538, #6015.
 
     Divided, the "bound" lies above ln Q(y) by (1 − 1/D)·KL.
     """
-    model, parameters, _, v, std, y, evidence = exact()
+    model, parameters, _, v, std, y, evidence = make_exact()
     bound = ppca.average(lambda i, e: elbo(Autoencoder(model, GAUSSIAN, parameters), i, e, form), y, LATENT)
     assert_close(bound, evidence)
     pixels = ppca.average(lambda i, e: elbo_sums(Autoencoder(model, GAUSSIAN, parameters), i, e, form)[0], y, LATENT)
@@ -57,23 +57,23 @@ def test_pixels_and_latents_are_both_summed_so_the_elbo_reaches_the_evidence_and
     assert explain_loss(Config(reduction="mean", beta=1 / 784)).is_bound  # both divided
 
 
-def test_a_mean_squared_error_with_a_small_kl_weight_is_told_to_be_a_wide_decoder():
+def test_a_mean_squared_error_with_a_small_kl_weight_is_explained_as_a_wide_decoder():
     """`kld_weight` = 0.00025 on 64×64×3 pixels hides σ² = 1.5: PyTorch-VAE#11, #23 and #35.
 
-    Its minimum over encoders is the posterior for *that* σ², w·D/2 = 1.5 on six pixels: there the gradient vanishes.
+    The best encoder is the posterior for *that* σ²: with w·D/2 = 1.5 on six pixels the gradient vanishes there.
     """
-    weighed = {"decoder": "gaussian", "sigma": repr(math.sqrt(0.5)), "reduction": "mean"}
-    said = explain_loss(Config(**weighed, beta=0.00025), (64, 64, 3))
+    weighted = {"decoder": "gaussian", "sigma": repr(math.sqrt(0.5)), "reduction": "mean"}
+    said = explain_loss(Config(**weighted, beta=0.00025), (64, 64, 3))
     assert_close(said.sigma_squared, 0.00025 * 64 * 64 * 3 / 2)
     assert "σ² = 1.536" in str(said)
 
     kld_weight = 0.5
-    said = explain_loss(Config(**weighed, beta=kld_weight), SHAPE)
+    said = explain_loss(Config(**weighted, beta=kld_weight), SHAPE)
     assert_close(said.sigma_squared, 1.5)
-    model, _, w, _, _, y, _ = exact()
+    model, _, w, _, _, y, _ = make_exact()
 
     def gradient(sigma):
-        """Of mean (y−ŷ)² + w·KL in V and ln s, at the posterior for this σ, averaged over ε."""
+        """Gradient of mean (y−ŷ)² + w·KL in V and ln s, at the posterior for this σ, averaged over ε."""
         parameters = ppca.make_parameters(w, *ppca.posterior(w, sigma))
 
         def loss(encoder):
@@ -96,12 +96,12 @@ def test_a_mean_squared_error_with_a_small_kl_weight_is_told_to_be_a_wide_decode
 # Standard deviations, variances and their logarithms
 
 
-def test_one_number_is_ln_sigma_to_the_sample_to_the_kl_and_to_the_density():
-    """σ taken for σ² or for ln σ² in one of the three: keras#3283, rachtsingh/ibp_vae#3, bjlkeng/sandbox#10.
+def test_the_sample_the_kl_and_the_density_use_the_same_ln_sigma():
+    """Others took σ for σ² or ln σ² in one of the three: keras#3283, rachtsingh/ibp_vae#3, bjlkeng/sandbox#10.
 
-    With ln s of the exact posterior ln Q(y,z) − ln P(z|y) = ln Q(y) for *every* ε; with ln s² (or s) for some only.
+    With ln s of the exact posterior, ln Q(y,z) − ln P(z|y) = ln Q(y) for *every* ε; with ln s² or s, only for some.
     """
-    model, parameters, w, v, std, y, evidence = exact()
+    model, parameters, w, v, std, y, evidence = make_exact()
     noise = normal(5, LATENT)
     assert_close(elbo(Autoencoder(model, GAUSSIAN, parameters), y, noise, "sampled"), evidence)
     closed = ppca.average(lambda i, e: elbo(Autoencoder(model, GAUSSIAN, parameters), i, e, "closed"), y, LATENT)
@@ -114,8 +114,8 @@ def test_one_number_is_ln_sigma_to_the_sample_to_the_kl_and_to_the_density():
 
 
 def test_sigma_of_the_decoder_is_a_standard_deviation():
-    """--sigma 0.03 is σ = 0.03, σ² = 0.0009: with it, and with no other power of it, the ELBO reaches ln Q(y)."""
-    model, parameters, _, _, _, y, evidence = exact()
+    """--sigma 0.03 means σ = 0.03, σ² = 0.0009: with any other power the ELBO does not equal ln Q(y)."""
+    model, parameters, _, _, _, y, evidence = make_exact()
     noise = normal(5, LATENT)
     for sigma, right in (("0.03", True), ("0.0009", False), (repr(math.sqrt(0.03)), False)):
         config = Config(decoder="gaussian", sigma=sigma)
@@ -128,12 +128,12 @@ def test_sigma_of_the_decoder_is_a_standard_deviation():
 
 
 @pytest.mark.parametrize("k", [1, 2, 50])
-def test_the_importance_bound_takes_no_analytic_kl_inside(k):
+def test_the_importance_bound_contains_no_analytic_kl(k):
     """PyTorch-VAE#34. At the exact posterior every weight is Q(y), so the bound is ln Q(y) whatever ε and K are.
 
-    ln (1/K) Σ Q(y|z_k) − KL is not: for large K it is ln E Q(y|z) − KL > E ln Q(y|z) − KL = ln Q(y), no bound.
+    ln (1/K) Σ Q(y|z_k) − KL is no bound: for large K it is ln E Q(y|z) − KL > E ln Q(y|z) − KL = ln Q(y).
     """
-    model, parameters, _, v, std, y, evidence = exact()
+    model, parameters, _, v, std, y, evidence = make_exact()
     noise = normal(k, 5, LATENT)
     assert_close(importance_bound(Autoencoder(model, GAUSSIAN, parameters), y, noise), evidence)
 
@@ -142,10 +142,10 @@ def test_the_importance_bound_takes_no_analytic_kl_inside(k):
     assert np.all(analytic > evidence + 0.05)
 
 
-def test_gradients_of_the_importance_bound_are_weighed_by_the_weights_not_by_the_losses():
+def test_gradients_of_the_importance_bound_are_weighted_by_importance_not_by_loss():
     """A softmax over losses favours the worst sample: PyTorch-VAE#34. ∇L_K = Σ w̃_k ∇ln w_k with w̃ = w/Σw (Burda et al.)
 
-    Each ln w_k once more in plain NumPy, its gradient by complex steps along random directions.
+    Each ln w_k is computed again in plain NumPy, its gradient by complex steps along random directions.
     """
     likelihood, k = Gaussian(Sigma(0.5)), 3
     model = truth.small_model("mlp")
@@ -165,10 +165,10 @@ def test_gradients_of_the_importance_bound_are_weighed_by_the_weights_not_by_the
         assert abs(got - np.sum(softmax(-logs) * slopes)) > 1e-3
 
 
-def test_weights_are_taken_relative_to_the_largest_so_none_underflow():
-    """ln mean exp without subtracting the maximum: xqding#3. Far images have ln Q(y) below −10⁴, e^(…) = 0."""
-    model, parameters, w, _, _, y, _ = exact(sigma=0.01)
-    y = moved_away(y, w, 2.0)
+def test_importance_weights_are_relative_to_the_largest_so_they_do_not_underflow():
+    """xqding#3 took ln mean exp without subtracting the maximum. With ln Q(y) below −10⁴ every exp is 0."""
+    model, parameters, w, _, _, y, _ = make_exact(sigma=0.01)
+    y = move_away(y, w, 2.0)
     likelihood, noise = Gaussian(Sigma(0.01)), normal(20, 5, LATENT)
     evidence = ppca.log_evidence(y, w, 0.01)
     logs = np.stack([elbo(Autoencoder(model, likelihood, parameters), y, eps, "sampled") for eps in noise])
@@ -177,10 +177,10 @@ def test_weights_are_taken_relative_to_the_largest_so_none_underflow():
     assert_close(importance_bound(Autoencoder(model, likelihood, parameters), y, noise), evidence, 16 * ROUNDINGS * EPS)
 
 
-def test_a_mean_over_images_counts_those_of_the_last_short_batch():
-    """An NLL truncated to whole batches: pythae. 503 images in pieces of 500, the last three far away."""
-    model, parameters, w, _, _, y, _ = exact(503)
-    y[500:] = moved_away(y[500:], w, 1.0)
+def test_a_mean_over_images_includes_the_last_short_batch():
+    """pythae left the last short batch out of its NLL. Here: 503 images in batches of 500, the last three unlikely."""
+    model, parameters, w, _, _, y, _ = make_exact(503)
+    y[500:] = move_away(y[500:], w, 1.0)
     evidence = ppca.log_evidence(y, w, SIGMA)
     assert evidence.mean() < evidence[:500].mean() - 0.1
     assert_close(evaluation.mean_importance_bound(Autoencoder(model, GAUSSIAN, parameters), y, KEY, 3), evidence.mean())

@@ -40,8 +40,8 @@ CONFIGS = st.builds(
 )
 
 
-def parts(config, parameters, y, noise, likelihood):
-    """In plain NumPy: −ln Q(y|z) of each pixel under a likelihood, and what stands for KL, summed over latents."""
+def loss_parts(config, parameters, y, noise, likelihood):
+    """In plain NumPy: −ln Q(y|z) of each pixel under a likelihood, and the KL term of each image."""
     mean, log_std = truth.encode("mlp", parameters.encoder, y)
     if config.clamp is not None:
         log_std = config.clamp / math.pi * np.arctan(math.pi * log_std / config.clamp)
@@ -57,8 +57,8 @@ def parts(config, parameters, y, noise, likelihood):
 # loss = scale·(−ELBO with σ² and β) + offset
 
 
-def settings(config, seeds=3):
-    """Images, noise and several random sets of parameters, float64."""
+def random_settings(config, seeds=3):
+    """Yields (model, parameters, images, noise) for several seeds, all float64."""
     model = config.make_model(SHAPE)
     for seed in range(seeds):
         random = np.random.default_rng(seed)
@@ -69,24 +69,24 @@ def settings(config, seeds=3):
 
 
 @given(CONFIGS)
-def test_the_loss_is_what_was_configured(config):
-    """sum or mean over pixels of −ln Q(y|z), plus β·KL: written down once more."""
-    for model, parameters, y, noise in settings(config, 1):
-        pixels, latents = parts(config, parameters, y, noise, config.make_likelihood())
+def test_the_loss_is_the_configured_one(config):
+    """The sum or mean over pixels of −ln Q(y|z), plus β·KL, computed again in plain NumPy."""
+    for model, parameters, y, noise in random_settings(config, 1):
+        pixels, latents = loss_parts(config, parameters, y, noise, config.make_likelihood())
         reduced = pixels.mean(axis=(1, 2, 3)) if config.reduction == "mean" else pixels.sum(axis=(1, 2, 3))
         assert_close(loss(config, model, parameters, y, noise), reduced + config.beta * latents)
 
 
 @given(CONFIGS)
 def test_the_loss_is_the_stated_elbo_scaled_and_shifted(config):
-    """With scale and offset that know nothing of the parameters."""
+    """Scale and offset do not depend on the parameters."""
     said = explain_loss(config, SHAPE)
     likelihood = config.make_likelihood()
     if said.sigma_squared is not None:
         likelihood = LIKELIHOODS[config.decoder](Sigma(math.sqrt(said.sigma_squared)))
     assert said.scale > 0
-    for model, parameters, y, noise in settings(config):
-        pixels, latents = parts(config, parameters, y, noise, likelihood)
+    for model, parameters, y, noise in random_settings(config):
+        pixels, latents = loss_parts(config, parameters, y, noise, likelihood)
         negative_elbo = pixels.sum(axis=(1, 2, 3)) + said.beta * latents
         got = loss(config, model, parameters, y, noise)
         size = said.scale * (np.abs(pixels).sum(axis=(1, 2, 3)) + said.beta * np.abs(latents)) + abs(said.offset) + 1
@@ -105,7 +105,7 @@ def test_the_loss_is_the_stated_elbo_scaled_and_shifted(config):
     ],
     ids=lambda config: config.decoder,
 )
-def test_a_step_of_training_goes_down_that_loss_and_reports_the_elbo(config):
+def test_a_training_step_descends_that_loss_and_reports_the_elbo(config):
     """α = 1 without momentum: parameters move by the complex-step gradient of scale·(−ELBO with σ² and β)."""
     config = Config(**{**config.to_dict(), "learning_rate": 1.0})
     said, trainer = explain_loss(config, SHAPE), make_trainer(config, SHAPE)
@@ -116,7 +116,7 @@ def test_a_step_of_training_goes_down_that_loss_and_reports_the_elbo(config):
     parameters = tree.map(lambda x: np.asarray(x, np.float64), parameters)
     given = tree.map(np.copy, parameters)
     got, after, _ = trainer.step(given, config.make_optimiser().init(parameters), y, noise)
-    pixels, latents = parts(config, parameters, y, noise, config.make_likelihood())
+    pixels, latents = loss_parts(config, parameters, y, noise, config.make_likelihood())
     assert_close(got, np.mean(pixels.sum(axis=(1, 2, 3)) + latents))
     likelihood = config.make_likelihood()
     if said.sigma_squared is not None:
@@ -124,14 +124,14 @@ def test_a_step_of_training_goes_down_that_loss_and_reports_the_elbo(config):
     for seed in range(3):
         direction = truth.like(parameters, np.random.default_rng(seed))
         stepped = truth.along(parameters, direction)
-        pixels, latents = parts(config, stepped, y, noise, likelihood)
+        pixels, latents = loss_parts(config, stepped, y, noise, likelihood)
         slope = np.imag(said.scale * np.mean(pixels.sum(axis=(1, 2, 3)) + said.beta * latents)) / 1e-20
         assert abs(slope) > 1e-3
         moved = zip(*(tree.flatten(t)[0] for t in (parameters, after, direction)), strict=True)
         assert_close(sum(np.sum((a - b) * d) for b, a, d in moved), -slope)
 
 
-# What it says
+# The sentence and its numbers
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_sigma_beta_and_verdict(settings, shape, expected):
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from([1, 3]))
-def test_a_weight_of_one_over_the_pixels_is_one_however_it_is_rounded(height, width, channels):
+def test_a_kl_weight_of_one_over_the_pixels_is_beta_one_despite_rounding(height, width, channels):
     config = Config(reduction="mean", beta=1 / (height * width * channels))
     said = explain_loss(config, (height, width, channels))
     assert (said.beta, said.is_bound, said.why) == (1, True, "the ELBO itself")
@@ -197,7 +197,7 @@ def test_a_weight_of_one_over_the_pixels_is_one_however_it_is_rounded(height, wi
         ),
     ],
 )
-def test_the_line(settings, line):
+def test_the_sentence(settings, line):
     said = explain_loss(Config(**settings), (64, 64, 3))
     assert str(said) == said.sentence == line
     assert said.why in line
@@ -214,21 +214,21 @@ def test_the_line(settings, line):
         (Laplace(PROFILED), False, ["σ profiled per batch, then kept for evaluation"]),
     ],
 )
-def test_the_early_line_says_what_the_loss_implies(likelihood, binary, said):
+def test_the_line_before_training_says_what_the_loss_implies(likelihood, binary, said):
     line = describe_elbo(likelihood, binary, 784)
     everywhere = ["nats per image", "summed over 784 pixels and all latents", "averaged over images", "KL weight 1"]
     assert all(part in line for part in [likelihood.name, *said, *everywhere])
     assert "\n" not in line
 
 
-def test_the_line_in_the_readme_is_what_is_printed():
+def test_the_sentence_in_the_readme_is_what_is_printed():
     readme = (Path(vae.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     (call,) = re.findall(r"^print\(vae\.explain_loss\((.*)\)\)$", readme, re.MULTILINE)
     (shown,) = re.findall(r"^```text\n(loss = .*?)^```$", readme, re.MULTILINE | re.DOTALL)
     assert str(eval(f"explain_loss({call})")) == " ".join(shown.split())
 
 
-def test_examples():
+def test_docstring_examples_run():
     failed, tried = doctest.testmod(vae.explain)
     assert (failed, tried) == (0, 1)
 
@@ -237,7 +237,7 @@ def test_examples():
 @pytest.mark.parametrize("beta", [1e-9, 1e9])
 @pytest.mark.parametrize("sigma", ["1e-9", "1e9"])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_the_ends_of_what_can_be_configured(decoder, beta, sigma, reduction):
+def test_extreme_settings_give_finite_numbers(decoder, beta, sigma, reduction):
     sigma = "1" if decoder == "bernoulli" else sigma
     said = explain_loss(Config(decoder=decoder, beta=beta, sigma=sigma, reduction=reduction), (1024, 1024, 4))
     assert all(map(math.isfinite, (said.sigma_squared or 0.0, said.beta, said.scale, said.offset)))
@@ -252,14 +252,14 @@ def test_every_configuration_gets_one_line_that_says_whether_it_is_a_bound(confi
     json.dumps([said.sigma_squared, said.beta, said.scale, said.offset], allow_nan=False)
 
 
-def test_images_that_the_model_cannot_take():
+def test_images_that_the_model_cannot_take_are_refused():
     with pytest.raises(UserError, match="6×10 is not divisible by 4"):
         explain_loss(Config(model="conv"), (6, 10, 1))
     with pytest.raises(UserError, match=r"images \(H, W, C\), got \(28, 28\)"):
         explain_loss(Config(), (28, 28))
 
 
-def test_it_is_had_from_the_package_which_imports_nothing_for_it():
+def test_the_package_exports_it_without_importing_numpy():
     code = (
         "import sys, vae; assert 'numpy' not in sys.modules; vae.explain_loss; "
         "assert not {'matplotlib', 'rich', 'safetensors'} & set(sys.modules)"
@@ -270,10 +270,10 @@ def test_it_is_had_from_the_package_which_imports_nothing_for_it():
         vae.explain_los  # noqa: B018
 
 
-def test_float32_weights_are_those_numbers():
-    """s and β meet float32 sums as Python numbers, which leave them float32."""
+def test_float32_losses_stay_float32():
+    """s and β are Python numbers, so sums in float32 stay float32."""
     config = Config(reduction="mean", beta=0.05, latent=2, hidden=5)
-    for model, parameters, y, noise in settings(config, 1):
+    for model, parameters, y, noise in random_settings(config, 1):
         narrow = tree.map(lambda x: x.astype(np.float32), (parameters, y, noise))
         got = loss(config, model, *narrow)
         assert got.dtype == np.float32

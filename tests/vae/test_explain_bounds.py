@@ -19,21 +19,21 @@ from vae.objectives import FORMS, REDUCTIONS
 PIXELS, LATENT, IMAGE = 6, 2, (2, 3, 1)
 
 
-def linear(seed, sigma):
-    """pPCA with an orthogonal W, and images it may have drawn."""
+def draw_linear(seed, sigma):
+    """A random generator, an orthogonal W (D, d) of pPCA, and images drawn with it."""
     random = np.random.default_rng(seed)
     w = ppca.orthogonal(random, PIXELS, LATENT, 0.05)
     y = ppca.draw(random, w, min(sigma, 0.05), 4, IMAGE)
     return random, w, y
 
 
-def elsewhere(random, v, std):
-    """Another encoder, whose images still lie in (0, 1)."""
+def perturb(random, v, std):
+    """Another encoder (V, s), near enough for decoded images to stay in (0, 1)."""
     return v + 0.5 * random.standard_normal(v.shape), std * np.exp(random.uniform(-0.7, 0.7, std.shape))
 
 
-def undone(config, parameters, y, nodes=3):
-    """(offset − loss)/scale of each image, averaged over ε exactly: what `is_bound` speaks of."""
+def bound_from_loss(config, parameters, y, nodes=3):
+    """The explanation, and (offset − loss)/scale of each image averaged over ε exactly, which `is_bound` is about."""
     said = explain_loss(config, y.shape[1:])
     latent = parameters.encoder.mean.b.size
     model = ppca.linear_model(y.shape[1:], latent)
@@ -48,20 +48,20 @@ def undone(config, parameters, y, nodes=3):
     st.floats(0.05, 1),
     st.integers(0, 2**31),
 )
-def test_any_weight_beside_a_fixed_sigma_bounds_the_evidence_of_the_stated_sigma(form, reduction, beta, sigma, seed):
+def test_with_a_fixed_sigma_any_weight_bounds_the_evidence_of_the_stated_sigma(form, reduction, beta, sigma, seed):
     """Never above ln Q(y) under the stated σ², for any encoder; equal to it where P(z|y) is that model's posterior."""
     beta = beta / PIXELS if reduction == "mean" else beta
     config = Config(decoder="gaussian", sigma=repr(sigma), form=form, reduction=reduction, beta=beta)
-    random, w, y = linear(seed, sigma)
+    random, w, y = draw_linear(seed, sigma)
     stated = math.sqrt(explain_loss(config, IMAGE).sigma_squared)
     evidence = ppca.log_evidence(y, w, stated)
     v, std = ppca.posterior(w, stated)
-    said, tight = undone(config, ppca.make_parameters(w, v, std), y)
+    said, tight = bound_from_loss(config, ppca.make_parameters(w, v, std), y)
     size = 1 + np.abs(evidence) + abs(said.offset / said.scale)
     assert said.is_bound
     assert np.all(np.abs(tight - evidence) <= ROUNDINGS * EPS * size)
-    v, std = elsewhere(random, v, std)
-    _, bound = undone(config, ppca.make_parameters(w, v, std), y)
+    v, std = perturb(random, v, std)
+    _, bound = bound_from_loss(config, ppca.make_parameters(w, v, std), y)
     assert np.all(bound <= evidence + ROUNDINGS * EPS * size)
     assert_close(bound, ppca.mean_elbo(y, w, stated, v, std), ROUNDINGS * EPS * size.max())
 
@@ -72,30 +72,30 @@ def test_any_weight_beside_a_fixed_sigma_bounds_the_evidence_of_the_stated_sigma
     st.floats(0.05, 1),
     st.integers(0, 2**31),
 )
-def test_beside_a_learned_sigma_a_weight_below_one_gives_no_bound(reduction, weight, sigma, seed):
-    """The posterior is the encoder that shows it: ln Q(y) + (1−w)·KL, as `why` says. From 1 on no encoder does."""
+def test_with_a_learned_sigma_a_weight_below_one_gives_no_bound(reduction, weight, sigma, seed):
+    """With the posterior as encoder it is ln Q(y) + (1−w)·KL, as `why` says. For w ≥ 1 no encoder exceeds ln Q(y)."""
     beta = weight / PIXELS if reduction == "mean" else weight
     config = Config(decoder="gaussian", sigma="learned", reduction=reduction, beta=beta)
-    random, w, y = linear(seed, sigma)
+    random, w, y = draw_linear(seed, sigma)
     evidence = ppca.log_evidence(y, w, sigma)
     v, std = ppca.posterior(w, sigma)
     learned = lambda v, std: ppca.make_parameters(w, v, std)._replace(log_sigma=np.float64(math.log(sigma)))
-    said, found = undone(config, learned(v, std), y)
+    said, found = bound_from_loss(config, learned(v, std), y)
     assert (said.sigma_squared, said.is_bound) == (None, weight >= 1)
     assert_close(found, evidence + (1 - weight) * ppca.kl(y, v, std), 4 * ROUNDINGS * EPS)
     if not said.is_bound:
         assert np.all(found > evidence)
         return
     for _ in range(5):
-        other = learned(*elsewhere(random, v, std))
-        assert np.all(undone(config, other, y)[1] <= evidence + ROUNDINGS * EPS * (1 + np.abs(evidence)))
+        other = learned(*perturb(random, v, std))
+        assert np.all(bound_from_loss(config, other, y)[1] <= evidence + ROUNDINGS * EPS * (1 + np.abs(evidence)))
 
 
-def test_no_kl_at_all_gives_no_bound():
+def test_a_weight_of_zero_gives_no_bound():
     config = Config(decoder="gaussian", sigma="0.3", beta=0.0)
-    _, w, y = linear(0, 0.3)
+    _, w, y = draw_linear(0, 0.3)
     v, std = ppca.posterior(w, 0.3)
-    said, found = undone(config, ppca.make_parameters(w, v, std), y)
+    said, found = bound_from_loss(config, ppca.make_parameters(w, v, std), y)
     assert (said.sigma_squared, said.beta, said.is_bound) == (0.3**2, 0, False)
     assert np.all(found > ppca.log_evidence(y, w, 0.3))
 
@@ -104,8 +104,8 @@ def test_no_kl_at_all_gives_no_bound():
 def test_a_profiled_sigma_gives_no_bound_on_one_pixel_whatever_the_weight(beta):
     """An image ½ from the centre, W = 0.05: Q(y) = N(½, W²+σ²) is largest for σ² = ¼−W².
 
-    With v the variance of ln Q(y|z) under the prior, (W/2σ²)² to leading order, and an encoder that goes 1/w of the way
-    from the prior to the posterior, it exceeds ln Q(y) by v·(1/2w − ½ + 1/D), here D = 1, and by terms of order v².
+    Let v be the variance of ln Q(y|z) under the prior, (W/2σ²)² to leading order. With an encoder 1/w of the way from
+    the prior to the posterior, it exceeds ln Q(y) by v·(1/2w − ½ + 1/D), here D = 1, plus terms of order v².
     """
     config, w, y = Config(decoder="gaussian", sigma="profiled", beta=beta), np.array([[0.05]]), np.ones((1, 1, 1, 1))
     best = math.sqrt(0.25 - 0.05**2)
@@ -115,7 +115,7 @@ def test_a_profiled_sigma_gives_no_bound_on_one_pixel_whatever_the_weight(beta):
     parameters = ppca.make_parameters(w, v / beta, np.exp(np.log(std) / beta))
     said = explain_loss(config, (1, 1, 1))
     model = ppca.linear_model((1, 1, 1), 1)
-    each = lambda images, noise: np.array(  # a batch of its own each, for σ to be profiled over
+    each = lambda images, noise: np.array(  # each image is a batch of its own, over which σ is profiled
         [loss(config, model, parameters, image[None], eps[None])[0] for image, eps in zip(images, noise)]
     )
     excess = -ppca.average(each, y, 1, 16) / said.scale - highest
@@ -123,11 +123,11 @@ def test_a_profiled_sigma_gives_no_bound_on_one_pixel_whatever_the_weight(beta):
     variance = (0.05 / (2 * best**2)) ** 2
     assert abs(excess[0] / variance - (1 / (2 * beta) + 0.5)) < 10 * variance
     kept = Config(decoder="gaussian", sigma=repr(best))
-    assert undone(kept, parameters, y)[1] <= highest
+    assert bound_from_loss(kept, parameters, y)[1] <= highest
 
 
-def logistic(seed, pixels=5):
-    """A Bernoulli decoder whose logits are linear in one z, a binary image, and its ln Q(y) by 100 nodes."""
+def logistic_model(seed, pixels=5):
+    """A Bernoulli decoder with logits linear in one z, a binary image, and its ln Q(y) by quadrature with 100 nodes."""
     random = np.random.default_rng(seed)
     w, b, y = random.standard_normal((1, pixels)), random.standard_normal(pixels), random.integers(0, 2, pixels) * 1.0
     decode = lambda decoder, z: mg.reshape(z @ decoder.pixels.w + decoder.pixels.b, (-1, 1, pixels, 1))
@@ -150,9 +150,9 @@ def logistic(seed, pixels=5):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("beta", "is_bound"), [(0.5, False), (0.9, False), (1.0, True), (4.0, True)])
-def test_beside_a_bernoulli_decoder_it_is_the_same(beta, is_bound, seed):
-    """The Gaussian with the posterior's moments shows what exceeds; a hundred others do not exceed a bound."""
-    model, y, evidence, parameters, mean, std = logistic(seed)
+def test_with_a_bernoulli_decoder_a_weight_below_one_gives_no_bound(beta, is_bound, seed):
+    """For β < 1 the Gaussian with the posterior's moments exceeds ln Q(y); for β ≥ 1 a hundred encoders do not."""
+    model, y, evidence, parameters, mean, std = logistic_model(seed)
     config = Config(beta=beta)
     said = explain_loss(config, y.shape[1:])
     assert (said.sigma_squared, said.beta, said.is_bound) == (None, beta, is_bound)
@@ -166,4 +166,4 @@ def test_beside_a_bernoulli_decoder_it_is_the_same(beta, is_bound, seed):
     for _ in range(100):
         assert value(mean + random.standard_normal(), std * math.exp(random.standard_normal())) <= evidence
     if beta == 1:
-        assert value(mean, std) > evidence - 0.05  # the bound is not true for being low
+        assert value(mean, std) > evidence - 0.05  # the bound is tight, not merely low

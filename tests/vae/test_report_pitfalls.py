@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.vae import ppca, truth
-from tests.support.vae.ppca import LATENT, SHAPE, SIGMA, exact
+from tests.support.vae.ppca import LATENT, SHAPE, SIGMA, make_exact
 from vae import cli, training
 from vae.config import Config
 from vae.data import Dataset, load
@@ -21,11 +21,11 @@ from vae.models import MODELS
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory, make_trainer):
-    """What `vae.training` writes of one epoch with pPCA at its exact posterior, and what it must be, within 5 standard
-    errors. Test images come from half the W, and are sorted, those that are likely first.
+    """The ELBOs that one epoch of training reports for pPCA at its exact posterior, what they must be, and 5 standard
+    errors. Test images are drawn with half the W and sorted, the most likely first.
     """
-    _, parameters, w, v, std, images, _ = exact(10000)
-    test = exact(4003, drawn_with=0.5)
+    _, parameters, w, v, std, images, _ = make_exact(10000)
+    test = make_exact(4003, drawn_with=0.5)
     in_order = test.y[np.argsort(-test.evidence)]
     data = Dataset("pPCA", images.astype(np.float32), in_order.astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
@@ -44,30 +44,30 @@ def reported(tmp_path_factory, make_trainer):
         parts = (residual @ w) ** 2 * std**2 + np.sum(w**2, axis=0) ** 2 * std**4 / 2
         error = 5 * math.sqrt(np.sum(parts)) / SIGMA**2 / len(images)
         found[part] = state.history[0][f"{part}_elbo"], np.mean(ppca.log_evidence(images, w, SIGMA)), error
-    at_mean = np.sum(w**2 @ std**2) / (2 * SIGMA**2)  # what E‖y − ŷ‖²/2σ² gains by z = μ
+    at_mean = np.sum(w**2 @ std**2) / (2 * SIGMA**2)  # by how much E‖y − ŷ‖²/2σ² is smaller at z = μ
     return found, at_mean, data, w
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_noise_has_standard_deviation_one_so_what_is_reported_is_a_bound(reported, part):
+def test_noise_has_standard_deviation_one_so_the_reported_number_is_a_bound(reported, part):
     """Noise scaled by `epsilon_std`, 0.01 in keras PR#4211, gives a number above ln Q(y) that bounds nothing."""
     found, at_mean, *_ = reported
     value, evidence, error = found[part]
     assert abs(value - evidence) <= error
     for scale in (0.01, 0.5, 0.9, 1.1):
-        assert abs((1 - scale**2) * at_mean) > 2 * error  # by which such noise would be off
+        assert abs((1 - scale**2) * at_mean) > 2 * error  # the error that such noise would cause
 
 
 def test_evaluation_samples_z_and_never_takes_its_mean(reported):
-    """z = μ in place of a sample: a biased bound, here above ln Q(y) itself."""
+    """With z = μ in place of a sample the result is biased, here above ln Q(y) itself."""
     found, at_mean, *_ = reported
     for value, evidence, error in found.values():
         assert value <= evidence + error
         assert at_mean > 2 * error
 
 
-def test_the_test_score_is_of_all_test_images_and_of_no_training_image(reported):
-    """Evaluating on `train`, on a prefix of a sorted file, or on whole batches only (4003 images, pieces of 500)."""
+def test_the_test_elbo_covers_all_test_images_and_no_training_image(reported):
+    """Others evaluated on `train`, a prefix of a sorted file, or full batches only (here 4003 images, 500 a batch)."""
     found, _, data, w = reported
     value, evidence, error = found["test"]
     assert abs(value - evidence) <= error
@@ -78,9 +78,9 @@ def test_the_test_score_is_of_all_test_images_and_of_no_training_image(reported)
 
 
 def test_a_smaller_test_set_is_no_prefix_of_a_sorted_file(tmp_path):
-    """Class-sorted files, Larochelle's binarised MNIST among them: a prefix has the first classes only.
+    """In a file sorted by class, such as Larochelle's binarised MNIST, a prefix has the first classes only.
 
-    Ten classes, k/10 bright. 200 of 1000 without replacement average 0.45 with variance 0.0825/200·800/999.
+    Class k has brightness k/10. 200 of 1000 without replacement have mean 0.45 with variance 0.0825/200·800/999.
     """
     bright = np.repeat(np.arange(10) / 10, 100).astype(np.float32)
     images = np.broadcast_to(bright[:, None, None, None], (1000, 4, 4, 1))
@@ -99,8 +99,8 @@ def test_a_smaller_test_set_is_no_prefix_of_a_sorted_file(tmp_path):
 # Grey pixels
 
 
-def logistic(seed=0, pixels=4):
-    """Weights and biases of logits linear in one z, a grey image, and ln Q(b) of all binary images b by quadrature."""
+def logistic_model(seed=0, pixels=4):
+    """A decoder with logits linear in one z, a grey image, and ln Q(b) of every binary image b by quadrature."""
     random = np.random.default_rng(seed)
     w, bias, grey = random.standard_normal((3, pixels))
     grey = truth.sigmoid(grey)
@@ -117,7 +117,7 @@ def test_on_grey_pixels_the_elbo_bounds_the_mean_over_binarisations():
 
     So it never exceeds the mean of their ln Q(b), here enumerated.
     """
-    w, bias, grey, _, chance, evidence, random = logistic()
+    w, bias, grey, _, chance, evidence, random = logistic_model()
     z, weight = np.polynomial.hermite_e.hermegauss(40)
     for _ in range(100):
         mean, std = random.standard_normal(), math.exp(0.5 * random.standard_normal())
@@ -125,15 +125,15 @@ def test_on_grey_pixels_the_elbo_bounds_the_mean_over_binarisations():
         pixels = Bernoulli().log_prob(grey[None], logits).sum(axis=1) @ weight / weight.sum()
         bound = pixels - (mean**2 + std**2 - 1 - 2 * math.log(std)) / 2
         assert bound <= chance @ evidence
-    assert evidence.max() - evidence.min() > 1  # one mean, many numbers
+    assert evidence.max() - evidence.min() > 1  # the binarisations differ widely
 
 
-def test_grey_numbers_are_not_compared_with_static_ones(capsys, monkeypatch, tmp_path):
-    """For one static binarisation the grey number bounds nothing: many have a lower ln Q(b) than the mean.
+def test_grey_and_static_elbos_are_labelled_as_not_comparable(capsys, monkeypatch, tmp_path):
+    """The grey ELBO bounds no single ln Q(b): many binarisations b lie below the mean.
 
-    Grey and static numbers are some two nats apart on MNIST, and get compared; the command line says which is which.
+    On MNIST the grey and the static ELBO differ by about two nats and are often compared: commands say which it is.
     """
-    *_, chance, evidence, _ = logistic()
+    *_, chance, evidence, _ = logistic_model()
     assert chance @ (evidence < chance @ evidence) > 0.1
     images = truth.small_data(40, 20)
     np.savez(tmp_path / "grey.npz", train=images.train, test=images.test)
@@ -153,10 +153,10 @@ def test_grey_numbers_are_not_compared_with_static_ones(capsys, monkeypatch, tmp
 # Code lengths
 
 
-def test_nothing_is_called_bits_that_no_coder_wrote(capsys, monkeypatch, tmp_path):
-    """Code lengths that were estimated and never encoded (encodec PR#95 could not even decode what it had encoded).
+def test_no_output_claims_a_code_length(capsys, monkeypatch, tmp_path):
+    """Others report code lengths that no coder produced (encodec PR#95 could not even decode its own output).
 
-    Commands and files of a run speak of nats, of bounds and of −ELBO. There is no coder here, so no compressed size.
+    There is no coder here: commands and files report nats, bounds and −ELBO, and no compressed size.
     """
     images = truth.small_data(40, 20)
     np.savez(tmp_path / "images.npz", train=images.train, test=images.test)

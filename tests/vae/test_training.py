@@ -1,4 +1,4 @@
-"""vae/training.py: the same numbers however often a run stops, each image once an epoch, and nothing lost."""
+"""vae/training.py: what a run writes, what each step computes, and what is reported."""
 
 import dataclasses
 import json
@@ -12,19 +12,19 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import assert_close, rounding
 from tests.support.vae import truth
-from tests.support.vae.training_runs import CONFIGS, DATA, EVERY_CONFIG, STEPS, outcome, timeless
+from tests.support.vae.training_runs import CONFIGS, DATA, EVERY_CONFIG, STEPS, drop_seconds, read_outcome
 from vae import checkpoints, evaluation, training
 from vae.data import Dataset, digests
 from vae.runs import CHECKPOINT, CONFIG, METRICS
 from vae.trainer import TEST, make_key
 from vae.training import train
 
-# What a run leaves
+# What a run writes
 
 
 @EVERY_CONFIG
-def test_files_of_a_run(tmp_path, name, run):
-    state = run(CONFIGS[name], tmp_path)
+def test_a_run_writes_its_files(tmp_path, name, train_run):
+    state = train_run(CONFIGS[name], tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([CHECKPOINT, CONFIG, METRICS])
     assert json.loads((tmp_path / CONFIG).read_text()) == CONFIGS[name].to_dict()
     records = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
@@ -45,29 +45,29 @@ def test_files_of_a_run(tmp_path, name, run):
     assert (record["log_sigma"] is not None) == (name == "profiled")
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path, whole, run):
-    run(CONFIGS["mlp"], tmp_path / "again")
-    assert outcome(tmp_path / "again") == whole["mlp"]
-    run(dataclasses.replace(CONFIGS["mlp"], seed=1), tmp_path / "other")
-    bits, _, lines, _ = outcome(tmp_path / "other")
-    assert all(bits[n] != whole["mlp"][0][n] for n in bits if n.startswith("parameters"))
-    assert lines[0]["train_elbo"] != whole["mlp"][2][0]["train_elbo"]
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_different_ones(tmp_path, uninterrupted, train_run):
+    train_run(CONFIGS["mlp"], tmp_path / "again")
+    assert read_outcome(tmp_path / "again") == uninterrupted["mlp"]
+    train_run(dataclasses.replace(CONFIGS["mlp"], seed=1), tmp_path / "other")
+    bits, _, lines, _ = read_outcome(tmp_path / "other")
+    assert all(bits[n] != uninterrupted["mlp"][0][n] for n in bits if n.startswith("parameters"))
+    assert lines[0]["train_elbo"] != uninterrupted["mlp"][2][0]["train_elbo"]
 
 
 @EVERY_CONFIG
-def test_training_helps(name, tmp_path, run):
-    """Images that are all alike: a few epochs later the test ELBO is higher."""
+def test_training_raises_the_test_elbo(name, tmp_path, train_run):
+    """On identical images the test ELBO rises within a few epochs."""
     one = np.tile(np.linspace(0.1, 0.9, 16, dtype=np.float32).reshape(1, 4, 4, 1), (50, 1, 1, 1))
     config = dataclasses.replace(CONFIGS[name], epochs=8, learning_rate=0.01 if name != "conv-sgd" else 1e-3)
-    history = run(config, tmp_path, Dataset("alike", one, one[:20])).history
+    history = train_run(config, tmp_path, Dataset("alike", one, one[:20])).history
     assert history[-1]["test_elbo"] > history[0]["test_elbo"]
 
 
 # One epoch, step by step
 
 
-def spying(trainer, seen: list):
-    """The trainer, noting images and noise of each step; on the host, where steps are not captured whole."""
+def record_steps(trainer, seen: list):
+    """The trainer with steps that append their images and noise to `seen`; on the CPU, where steps are not captured."""
 
     def step(parameters, state, y, noise):
         seen.append((y.copy(), noise.copy()))
@@ -76,9 +76,9 @@ def spying(trainer, seen: list):
     return trainer._replace(step=step)
 
 
-def test_every_image_is_seen_once_an_epoch_in_another_order_with_other_noise(tmp_path, make_trainer):
+def test_an_epoch_sees_every_image_once_in_a_new_order_with_new_noise(tmp_path, make_trainer):
     seen = []
-    train(spying(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), seen), DATA, tmp_path)
+    train(record_steps(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), seen), DATA, tmp_path)
     assert [len(y) for y, _ in seen] == [16, 16, 16, 2] * 2
     orders = []
     for epoch in (seen[:STEPS], seen[STEPS:]):
@@ -94,19 +94,19 @@ def test_every_image_is_seen_once_an_epoch_in_another_order_with_other_noise(tmp
     assert abs(noise.var() - 1) <= 5 * math.sqrt(2 / noise.size)
 
 
-def test_noise_does_not_depend_on_the_batch(tmp_path, make_trainer):
-    """ε is drawn by position in the epoch, so a batch twice as large gets the same numbers."""
+def test_noise_does_not_depend_on_the_batch_size(tmp_path, make_trainer):
+    """ε is drawn by position in the epoch, so twice the batch size gets the same numbers."""
     noise = []
     for batch in (8, 16):
         seen, config = [], dataclasses.replace(CONFIGS["mlp"], batch=batch, epochs=1)
         (tmp_path / str(batch)).mkdir()
-        train(spying(make_trainer(config, (4, 4, 1), "cpu"), seen), DATA, tmp_path / str(batch))
+        train(record_steps(make_trainer(config, (4, 4, 1), "cpu"), seen), DATA, tmp_path / str(batch))
         noise.append(np.concatenate([e for _, e in seen]))
     assert np.array_equal(*noise)
 
 
 def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path, make_trainer):
-    """And one step of SGD without momentum is α times the complex-step gradient of just that."""
+    """And one step of SGD without momentum moves by −α times the complex-step gradient of that mean."""
     config = dataclasses.replace(CONFIGS["mlp"], optimiser="sgd", momentum=0.0, learning_rate=0.5)
     trainer, likelihood = make_trainer(config, (4, 4, 1), "cpu"), config.make_likelihood()
     state, begun = trainer.initial(), trainer.initial()
@@ -121,41 +121,41 @@ def test_the_loss_is_the_mean_over_images_of_minus_the_elbo(tmp_path, make_train
         slope = -np.mean(np.imag(stepped)) / 1e-20
         parts = zip(*(tree.flatten(t)[0] for t in (state.parameters, after, direction)), strict=True)
         moved = sum(np.sum((a.astype(np.float64) - b) * d) for b, a, d in parts)
-        size = math.sqrt(sum(d.size for d in tree.flatten(direction)[0]))  # roundings of as many signed terms
+        size = math.sqrt(sum(d.size for d in tree.flatten(direction)[0]))  # rounding errors of that many signed terms
         assert_close(moved, -0.5 * slope, rounding(np.float32) * size)
 
 
-def test_reported_is_the_elbo_whatever_the_loss(tmp_path, run):
-    """Before anything moves, a loss with other weights reports the same nats."""
+def test_the_elbo_is_reported_whatever_the_weights_of_the_loss(tmp_path, train_run):
+    """With a learning rate near zero, a loss with other weights reports the same nats."""
     found = []
     for name, more in (("plain", {}), ("weighed", {"reduction": "mean", "beta": 40.0})):
         config = dataclasses.replace(CONFIGS["mlp"], epochs=1, learning_rate=1e-12, **more)
         (tmp_path / name).mkdir()
-        found.append(run(config, tmp_path / name).history[0])
+        found.append(train_run(config, tmp_path / name).history[0])
     plain, weighed = ((r["train_elbo"], r["test_elbo"]) for r in found)
     assert_close(weighed, plain, rounding(np.float32))
 
 
-def test_a_batch_beyond_all_images_takes_no_more_memory_than_they(tmp_path, run):
-    """10⁸ row numbers would be 0.8 GB; the run is that of a batch of all images."""
+def test_a_batch_larger_than_the_set_takes_no_more_memory(tmp_path, train_run):
+    """10⁸ row numbers would take 0.8 GB; the run equals one whose batch is all images."""
     config = dataclasses.replace(CONFIGS["mlp"], batch=len(DATA.train))
-    whole = run(config, tmp_path / "whole")
+    whole = train_run(config, tmp_path / "whole")
     tracemalloc.start()
     try:
-        beyond = run(dataclasses.replace(config, batch=10**8), tmp_path / "beyond")
+        beyond = train_run(dataclasses.replace(config, batch=10**8), tmp_path / "beyond")
         assert tracemalloc.get_traced_memory()[1] < 2e8
     finally:
         tracemalloc.stop()
-    assert timeless(list(beyond.history)) == timeless(list(whole.history))
+    assert drop_seconds(list(beyond.history)) == drop_seconds(list(whole.history))
     for a, b in zip(tree.flatten(beyond.parameters)[0], tree.flatten(whole.parameters)[0], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch, run):
+def test_the_train_elbo_averages_images_not_batches(tmp_path, monkeypatch, train_run):
     """The last batch has 2 images and counts 2/50."""
     monkeypatch.setattr(training, "READ_EVERY", 1)  # at every loss, on a device too
     losses = []
-    state = run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
+    state = train_run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
     assert len(losses) == 2 * STEPS
     for epoch in range(2):
         of_epoch = losses[epoch * STEPS : (epoch + 1) * STEPS]
@@ -163,19 +163,19 @@ def test_train_elbo_averages_images_not_batches(tmp_path, monkeypatch, run):
         assert_close(state.history[epoch]["train_elbo"], expected)
 
 
-def test_a_loss_is_told_from_the_first_step_on(tmp_path, run):
-    """On a device not every loss is looked at; what is told is the last one that was."""
+def test_a_loss_is_reported_from_the_first_step_on(tmp_path, train_run):
+    """On a device not every loss is read; each step reports the last one that was."""
     losses = []
-    run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
+    train_run(CONFIGS["mlp"], tmp_path, on_step=lambda state, steps, loss: losses.append(loss))
     assert len(losses) == 2 * STEPS and np.isfinite(losses).all()
 
 
-def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monkeypatch, run):
+def test_the_test_elbo_covers_the_whole_test_set_after_the_epoch(tmp_path, monkeypatch, train_run):
     monkeypatch.setattr(
         training, "mean_elbo", partial(evaluation.mean_elbo, size=7)
-    )  # 20 images in pieces of 7, 7 and 6
+    )  # 20 images in batches of 7, 7 and 6
     config = dataclasses.replace(CONFIGS["mlp"], epochs=1)
-    state = run(config, tmp_path)
+    state = train_run(config, tmp_path)
     key = make_key(config, TEST, 0)
     noise = mg.random.normal(key, (20, 2))
     wide = tree.map(lambda x: np.asarray(x, np.float64), (state.parameters, DATA.test, noise))
@@ -183,23 +183,23 @@ def test_test_elbo_is_that_of_the_whole_test_set_after_the_epoch(tmp_path, monke
     assert_close(state.history[0]["test_elbo"], expected, rounding(np.float32))
 
 
-def test_a_profiled_sigma_is_not_profiled_on_test_images(tmp_path, make_trainer, run):
-    """It is the optimum for training images, and what test images are measured with: other test images, the same σ."""
+def test_a_profiled_sigma_is_not_profiled_on_test_images(tmp_path, make_trainer, train_run):
+    """σ is the optimum for the training images and is used for the test images: other test images, the same σ."""
     config = dataclasses.replace(CONFIGS["profiled"], epochs=1)
-    a = run(config, tmp_path / "a")
-    b = run(config, tmp_path / "b", Dataset("b", DATA.train, DATA.test**3))
+    a = train_run(config, tmp_path / "a")
+    b = train_run(config, tmp_path / "b", Dataset("b", DATA.train, DATA.test**3))
     assert a.log_sigma == b.log_sigma
     trained = make_trainer(config, (4, 4, 1)).autoencoder(a.parameters)
     best = evaluation.profile_log_sigma(trained, DATA.train, mg.random.key(0))
-    assert abs(a.log_sigma - best) < 0.05  # another ε
+    assert abs(a.log_sigma - best) < 0.05  # the draws of ε differ
 
 
-def test_a_profiled_sigma_is_not_that_of_the_first_class(tmp_path, run):
-    """4000 images sorted by class, grey then black or white: a prefix of 2000 knows nothing of the second half."""
+def test_a_profiled_sigma_follows_from_all_classes(tmp_path, train_run):
+    """4000 images sorted by class, first grey, then black or white: the first 2000 would give σ near 0."""
     half = np.full((2000, 4, 4, 1), 0.5, np.float32)
     noisy = (np.random.default_rng(0).random((2000, 4, 4, 1)) < 0.5).astype(np.float32)
     data = Dataset("sorted", np.concatenate([half, noisy]), half[:2])
     config = dataclasses.replace(CONFIGS["profiled"], epochs=1, batch=4000, learning_rate=1e-6)
-    state = run(config, tmp_path, data)
+    state = train_run(config, tmp_path, data)
     # the untrained decoder stays near ½: (y−ŷ)² is about 0 in one half and about ¼ in the other
     assert abs(math.exp(2 * state.log_sigma) - 1 / 8) < 0.02

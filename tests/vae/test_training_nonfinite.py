@@ -17,21 +17,23 @@ from vae.runs import CHECKPOINT, METRICS, load_state
 from vae.training import train
 
 
-def spoilt(trainer, at: int, spoil):
-    """The trainer whose step number `at` (from 1) gives spoil(loss, parameters, state)."""
+def change_step(trainer, at: int, change):
+    """The trainer whose step number `at` (from 1) returns change(loss, parameters, state)."""
     count = [0]
 
     def step(parameters, state, y, noise):
         count[0] += 1
         found = trainer.step(parameters, state, y, noise)
-        return spoil(*found) if count[0] == at else found
+        return change(*found) if count[0] == at else found
 
     return trainer._replace(step=step)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_no_number_stops_training(tmp_path, value, make_trainer):
-    trainer = spoilt(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 6, lambda loss, p, s: (np.float32(value), p, s))
+def test_a_nonfinite_loss_stops_training(tmp_path, value, make_trainer):
+    trainer = change_step(
+        make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 6, lambda loss, p, s: (np.float32(value), p, s)
+    )
     with pytest.raises(TrainingError, match=f"the loss became {value} in epoch 2, batch 2: .*last checkpoint is kept"):
         train(trainer, DATA, tmp_path)
     _, record = checkpoints.load(tmp_path / CHECKPOINT)
@@ -39,11 +41,11 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path, value, make_trainer):
     assert len((tmp_path / METRICS).read_text().splitlines()) == 1
 
 
-def test_the_operation_that_made_the_nan_is_named(tmp_path, load_trainer, run):
-    """A learning rate of 1e6 blows the numbers up; the sentence says where, and is one sentence."""
+def test_the_operation_that_made_the_nan_is_named(tmp_path, load_trainer, train_run):
+    """A learning rate of 1e6 makes the numbers overflow; one sentence says where."""
     config = dataclasses.replace(CONFIGS["mlp"], learning_rate=1e6)
     with pytest.raises(TrainingError) as caught:
-        run(config, tmp_path)
+        train_run(config, tmp_path)
     said = str(caught.value)
     assert "the loss became" in said
     assert "in epoch 1, batch " in said
@@ -54,8 +56,8 @@ def test_the_operation_that_made_the_nan_is_named(tmp_path, load_trainer, run):
     assert all(np.isfinite(leaf).all() for leaf in tree.flatten(state.parameters)[0])
 
 
-def with_hidden_nan(trainer, at: int):
-    """A loss with 0·√(0·w) in it from step `at` on: finite, with a gradient of 0·∞ = NaN."""
+def plant_hidden_nan(trainer, at: int):
+    """The trainer whose loss contains 0·√(0·w) from step `at` on: it is finite, its gradient is 0·∞ = NaN."""
     model, likelihood = trainer.model, trainer.likelihood
     optimiser = trainer.config.make_optimiser()
 
@@ -79,9 +81,9 @@ def with_hidden_nan(trainer, at: int):
         (STEPS, "parameters became infinite or NaN in epoch 1, batch 4: .* backward pass of 'sqrt'"),
     ],
 )
-def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, said, make_trainer):
-    """Its loss is finite; the next one is not, or there is none before parameters are measured and saved."""
-    trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), at)
+def test_a_nan_of_the_backward_pass_is_traced_to_its_operation(tmp_path, at, said, make_trainer):
+    """That step's loss is finite. The NaN shows in the next loss or, after an epoch's last step, in the parameters."""
+    trainer = plant_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), at)
     with pytest.raises(TrainingError, match=said):
         train(trainer, DATA, tmp_path)
     arrays, record = checkpoints.load(tmp_path / CHECKPOINT)
@@ -89,8 +91,8 @@ def test_a_nan_of_the_backward_pass_is_traced_to_where_it_arose(tmp_path, at, sa
     assert all(np.isfinite(x).all() for x in arrays.values())
 
 
-def test_ctrl_c_does_not_save_parameters_that_are_no_numbers(tmp_path, make_trainer):
-    trainer = with_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 2)
+def test_ctrl_c_does_not_save_nonfinite_parameters(tmp_path, make_trainer):
+    trainer = plant_hidden_nan(make_trainer(CONFIGS["mlp"], (4, 4, 1), "cpu"), 2)
 
     def on_step(state, steps, loss):
         if state.step == 2:
@@ -102,10 +104,10 @@ def test_ctrl_c_does_not_save_parameters_that_are_no_numbers(tmp_path, make_trai
     assert all(np.isfinite(x).all() for x in arrays.values())
 
 
-def test_a_test_elbo_that_is_no_number_stops_training(tmp_path, monkeypatch, run):
-    """JSON has no NaN, and a run that cannot be measured has gone wrong."""
+def test_a_nonfinite_test_elbo_stops_training(tmp_path, monkeypatch, train_run):
+    """A run that cannot be evaluated has diverged, and JSON has no infinity."""
     monkeypatch.setattr(training, "mean_elbo", lambda *args: -math.inf)
     with pytest.raises(TrainingError, match="the test ELBO became -inf after epoch 1; lower the learning rate"):
-        run(CONFIGS["mlp"], tmp_path)
+        train_run(CONFIGS["mlp"], tmp_path)
     assert (tmp_path / METRICS).read_text() == ""
     assert checkpoints.load(tmp_path / CHECKPOINT)[1]["epoch"] == 0

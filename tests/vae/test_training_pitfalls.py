@@ -26,8 +26,8 @@ def normal(*shape, seed=1):
 # Variances that run away
 
 
-def runaway(make_trainer, config, log_std=300.0):
-    """A trainer whose encoder's ln σ has run away to 300, σ² = e^600, for all images; with images to train on."""
+def make_runaway(make_trainer, config, log_std=300.0):
+    """A trainer, images, and a state whose encoder gives ln σ = 300, σ² = e^600, for every image."""
     data = truth.small_data(200, 20)
     trainer = make_trainer(config, (4, 4, 1))
     start = trainer.initial()
@@ -36,16 +36,16 @@ def runaway(make_trainer, config, log_std=300.0):
     return trainer, data, start._replace(parameters=start.parameters._replace(encoder=encoder))
 
 
-def test_a_log_variance_that_blew_up_stops_training_by_name(tmp_path, make_trainer):
-    """NaN parameters saved, or trained on in silence: synthcity#331, WorldModels#2."""
-    trainer, data, state = runaway(make_trainer, Config(latent=2, hidden=8, batch=50))
+def test_an_exploded_log_variance_stops_training_with_a_message(tmp_path, make_trainer):
+    """Others saved NaN parameters, or went on training with them: synthcity#331, WorldModels#2."""
+    trainer, data, state = make_runaway(make_trainer, Config(latent=2, hidden=8, batch=50))
     with pytest.raises(TrainingError, match=r"in epoch 1, batch 1: .*the last checkpoint is kept"):
         training.train(trainer, data, tmp_path, state)
 
 
-def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path, make_trainer):
-    """A clamp needs a slope outside itself. One that cuts off, as `clip` does, has none there: σ would stay so."""
-    trainer, data, state = runaway(
+def test_a_clamped_log_variance_is_finite_and_recovers(tmp_path, make_trainer):
+    """A clamp needs a slope beyond its limits. `clip` has none there, so σ would never come back."""
+    trainer, data, state = make_runaway(
         make_trainer, Config(latent=2, hidden=8, batch=50, epochs=3, clamp=10.0, learning_rate=0.1)
     )
     parameters = mg.to_device(state.parameters, "cpu")
@@ -58,8 +58,8 @@ def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path, make_
 
     value, slope = mg.value_and_grad(lambda b: loss(b, trainer.model))(parameters.encoder.log_std.b)
     assert np.isfinite(value)
-    assert np.all(slope > 0)  # downhill is back
-    # 2 ln σ comes out near 10; KL' = σ²−1 in ln σ, the prior pulling, times the clamp's slope (there is more by pixels)
+    assert np.all(slope > 0)  # a step downhill lowers ln σ
+    # 2 ln σ is clamped to almost 10. The KL pulls with its slope σ²−1 in ln σ times the clamp's; pixels add a little.
     u = math.pi * 300 / 10
     pull = (math.exp(2 * 10 / math.pi * math.atan(u)) - 1) / (1 + u * u)
     assert np.all(np.abs(slope - pull) < 0.1 * pull)
@@ -84,25 +84,25 @@ def test_a_clamped_log_variance_is_finite_and_finds_its_way_back(tmp_path, make_
 
 
 def test_every_phase_of_a_deconvolution_has_the_same_number_of_taps():
-    """A transposed convolution whose kernel the stride does not divide, K = 3 and 2, meets its pixels 1, 2, 2, 4 times.
+    """A transposed convolution with K = 3 and stride 2, which does not divide 3, adds to its pixels 1, 2, 2 or 4 times.
 
-    Counted by a loop; and by ours, a stride-1 convolution and a reshape: 9 times, everywhere but on the rim.
+    A loop counts that. Ours, a stride-1 convolution and a reshape, adds to each pixel 9 times, except at the border.
     """
-    met = np.zeros((8, 8), int)
+    hits = np.zeros((8, 8), int)
     for i, j, a, b in itertools.product(range(3), range(3), range(3), range(3)):
-        met[2 * i + a, 2 * j + b] += 1
-    assert sorted(met[2:4, 2:4].ravel()) == [1, 2, 2, 4]
+        hits[2 * i + a, 2 * j + b] += 1
+    assert sorted(hits[2:4, 2:4].ravel()) == [1, 2, 2, 4]
     _, transposed = mg.vjp(
         lambda x: mg.conv2d(x, np.ones((3, 3, 1, 1)), stride=2, padding="valid"), np.ones((1, 7, 7, 1))
     )
-    assert_close(transposed(np.ones((1, 3, 3, 1)))[0][0, :, :, 0], met[:7, :7].astype(float))
+    assert_close(transposed(np.ones((1, 3, 3, 1)))[0][0, :, :, 0], hits[:7, :7].astype(float))
     ours = mg.deconv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 4)))[0, :, :, 0]
     assert np.all(ours[2:-2, 2:-2] == 9)
 
 
-def test_the_decoder_makes_no_checkerboard_of_its_own():
-    """Sub-pixel convolutions with their phases alike (ICNR) give blocks of equal pixels. Ours are drawn apart, all from
-    one law: a single draw has a pattern, which training must remove, but no phase is favoured over the draws.
+def test_the_untrained_decoder_has_no_checkerboard_on_average():
+    """Sub-pixel convolutions with equal initial phases (ICNR) give blocks of equal pixels. Ours are drawn independently
+    from one distribution: a single draw has a pattern, which training must remove, but on average no phase is favoured.
     """
     model = conv((8, 8, 1), 2, features=(2, 3))
     z = normal(4, 2)
@@ -116,10 +116,10 @@ def test_the_decoder_makes_no_checkerboard_of_its_own():
     assert np.all(np.abs(np.mean(spread, axis=0)) <= 5 * error)
     assert np.all(error > 0)
 
-    same = lambda layer: layer._replace(
+    repeat_phase = lambda layer: layer._replace(
         w=np.tile(layer.w[..., : layer.b.size // 4], 4), b=np.tile(layer.b[: layer.b.size // 4], 4)
     )
     dense, middle = decoder.hidden
-    alike = model.decode(decoder._replace(hidden=(dense, same(middle)), pixels=same(decoder.pixels)), z)
+    alike = model.decode(decoder._replace(hidden=(dense, repeat_phase(middle)), pixels=repeat_phase(decoder.pixels)), z)
     for i, j in ((0, 1), (1, 0), (1, 1)):
         assert np.array_equal(alike[:, ::2, ::2], alike[:, i::2, j::2])

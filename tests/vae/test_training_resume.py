@@ -6,25 +6,25 @@ import os
 import pytest
 
 from tests.support.vae import truth
-from tests.support.vae.training_runs import CONFIGS, DATA, EVERY_CONFIG, STEPS, outcome
+from tests.support.vae.training_runs import CONFIGS, DATA, EVERY_CONFIG, STEPS, read_outcome
 from vae import checkpoints, training
 from vae.data import Dataset
 from vae.errors import CheckpointError, TrainingError, UserError
 from vae.runs import CHECKPOINT, CONFIG, METRICS, load_state
 from vae.training import train
 
-# Stopping and going on
+# Stopping and resuming
 
 
 @EVERY_CONFIG
-def test_a_run_stopped_between_epochs_goes_on_bit_for_bit(tmp_path, name, whole, resume, run):
-    run(dataclasses.replace(CONFIGS[name], epochs=1), tmp_path)
-    resume(tmp_path, epochs=2)
-    assert outcome(tmp_path) == whole[name]
+def test_a_run_stopped_between_epochs_resumes_bit_for_bit(tmp_path, name, uninterrupted, resume_run, train_run):
+    train_run(dataclasses.replace(CONFIGS[name], epochs=1), tmp_path)
+    resume_run(tmp_path, epochs=2)
+    assert read_outcome(tmp_path) == uninterrupted[name]
 
 
-def interrupt(run, out, config, at: int) -> None:
-    """Ctrl-C right after step number `at` of the whole run."""
+def interrupt(train_run, out, config, at: int) -> None:
+    """Trains until Ctrl-C comes right after step number `at`, counted over all epochs from 1."""
     left = [at]
 
     def on_step(state, steps, loss):
@@ -33,27 +33,29 @@ def interrupt(run, out, config, at: int) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(config, out, on_step=on_step)
+        train_run(config, out, on_step=on_step)
 
 
 @EVERY_CONFIG
 @pytest.mark.parametrize(
     "at", [*range(1, STEPS + 2), *(pytest.param(at, marks=pytest.mark.large) for at in range(STEPS + 2, 2 * STEPS + 1))]
 )
-def test_ctrl_c_after_any_step_goes_on_bit_for_bit(tmp_path, name, at, whole, resume, run):
-    interrupt(run, tmp_path, CONFIGS[name], at)
+def test_a_run_stopped_after_any_step_resumes_bit_for_bit(tmp_path, name, at, uninterrupted, resume_run, train_run):
+    interrupt(train_run, tmp_path, CONFIGS[name], at)
     _, record = checkpoints.load(tmp_path / CHECKPOINT)
     assert (record["epoch"], record["step"]) == ((at - 1) // STEPS, (at - 1) % STEPS + 1)
     assert len((tmp_path / METRICS).read_text().splitlines()) == record["epoch"]
-    resume(tmp_path)
-    assert outcome(tmp_path) == whole[name]
+    resume_run(tmp_path)
+    assert read_outcome(tmp_path) == uninterrupted[name]
 
 
 @pytest.mark.parametrize("where", ["step", "mean_elbo", "profile_log_sigma", "save_checkpoint", "on_epoch", "again"])
-def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole, backend, make_trainer, resume):
-    """In the middle of a step, a measurement or a write; and a second time while the first one is dealt with."""
+def test_a_run_stopped_anywhere_resumes_bit_for_bit(
+    tmp_path, monkeypatch, where, uninterrupted, backend, make_trainer, resume_run
+):
+    """In the middle of a step, an evaluation or a write; or a second time while the first Ctrl-C is handled."""
     if where == "step" and backend.recorder:
-        pytest.skip("a recorded step has no middle")
+        pytest.skip("a recorded step cannot be interrupted halfway")
     config, calls = CONFIGS["profiled"], []
     trainer = make_trainer(config, (4, 4, 1))
 
@@ -72,19 +74,18 @@ def test_ctrl_c_anywhere_goes_on_bit_for_bit(tmp_path, monkeypatch, where, whole
             trainer = trainer._replace(step=interrupted(trainer.step, {6}))
         elif where in ("mean_elbo", "profile_log_sigma"):
             patch.setattr(training, where, interrupted(getattr(training, where), {1}))
-        elif where in ("save_checkpoint", "again"):  # the second write, and the one that Ctrl-C asks for
+        elif where in ("save_checkpoint", "again"):  # the second write, and the write after Ctrl-C
             times = {2} if where == "save_checkpoint" else {2, 3}
             patch.setattr(checkpoints, "save", interrupted(checkpoints.save, times))
         with pytest.raises(KeyboardInterrupt):
             train(trainer, DATA, tmp_path, on_epoch=on_epoch)
     assert calls
-    resume(tmp_path)
-    assert outcome(tmp_path) == whole["profiled"]
+    resume_run(tmp_path)
+    assert read_outcome(tmp_path) == uninterrupted["profiled"]
 
 
-def test_going_on_again_and_again(tmp_path, whole, load_trainer, run):
-    """Stopped after every single step."""
-    interrupt(run, tmp_path, CONFIGS["mlp"], 1)
+def test_a_run_stopped_after_every_step_resumes_bit_for_bit(tmp_path, uninterrupted, load_trainer, train_run):
+    interrupt(train_run, tmp_path, CONFIGS["mlp"], 1)
     for _ in range(2 * STEPS):
         trainer = load_trainer(tmp_path)
 
@@ -95,57 +96,57 @@ def test_going_on_again_and_again(tmp_path, whole, load_trainer, run):
             train(trainer, DATA, tmp_path, load_state(trainer, tmp_path), on_step=stop)
         except KeyboardInterrupt:
             continue
-    assert outcome(tmp_path) == whole["mlp"]
+    assert read_outcome(tmp_path) == uninterrupted["mlp"]
 
 
-def test_a_finished_run_goes_on_to_nothing(tmp_path, whole, resume, run):
-    run(CONFIGS["mlp"], tmp_path)
-    resume(tmp_path)
-    assert outcome(tmp_path) == whole["mlp"]
+def test_resuming_a_finished_run_changes_nothing(tmp_path, uninterrupted, resume_run, train_run):
+    train_run(CONFIGS["mlp"], tmp_path)
+    resume_run(tmp_path)
+    assert read_outcome(tmp_path) == uninterrupted["mlp"]
 
 
-def test_other_images_do_not_go_on(tmp_path, resume, run):
-    """Same shapes, other pixels: an order and a mean over other images than those of the epochs before."""
-    interrupt(run, tmp_path, CONFIGS["mlp"], 6)
-    before = outcome(tmp_path)
+def test_a_run_does_not_resume_with_other_images(tmp_path, resume_run, train_run):
+    """With other pixels in the same shapes, one epoch's order and mean would mix two sets of images."""
+    interrupt(train_run, tmp_path, CONFIGS["mlp"], 6)
+    before = read_outcome(tmp_path)
     for other in (
         truth.small_data(seed=1),
         truth.small_data(train=60),
         Dataset("other test", DATA.train, DATA.test[::-1]),
     ):
         with pytest.raises(TrainingError, match="these are not the images of the run"):
-            resume(tmp_path, other)
-    assert outcome(tmp_path) == before
+            resume_run(tmp_path, other)
+    assert read_outcome(tmp_path) == before
 
 
-# Nothing lost
+# Nothing is lost
 
 
-def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, whole, resume, run):
-    run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
-    before, writes, real = outcome(tmp_path), [], os.replace
+def test_a_failed_write_keeps_the_last_checkpoint(tmp_path, monkeypatch, uninterrupted, resume_run, train_run):
+    train_run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
+    before, writes, real = read_outcome(tmp_path), [], os.replace
 
-    def full(source, target):
+    def fail_when_full(source, target):
         writes.append(target)
-        if len(writes) > 3:  # the three files that are written when it goes on
+        if len(writes) > 3:  # resuming writes three files first
             raise OSError(28, "No space left on device")
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)
+        patch.setattr(os, "replace", fail_when_full)
         with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
-            resume(tmp_path, epochs=2)
-    assert outcome(tmp_path)[:1] == before[:1]
+            resume_run(tmp_path, epochs=2)
+    assert read_outcome(tmp_path)[:1] == before[:1]
     assert len(list(tmp_path.iterdir())) == 3
-    resume(tmp_path, epochs=2)
-    assert outcome(tmp_path) == whole["mlp"]
+    resume_run(tmp_path, epochs=2)
+    assert read_outcome(tmp_path) == uninterrupted["mlp"]
 
 
 # Checkpoints that do not fit
 
 
 def rewrite(out, change) -> None:
-    """Save the checkpoint anew with a changed record."""
+    """Saves the checkpoint again with a changed record."""
     arrays, record = checkpoints.load(out / CHECKPOINT)
     change(record)
     nested = {}
@@ -171,17 +172,17 @@ def rewrite(out, change) -> None:
         (lambda r: r.update(history=None), "lacks part of the training state"),
     ],
 )
-def test_records_that_do_not_fit(tmp_path, change, said, load_trainer, run):
-    run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
+def test_a_record_that_does_not_fit_is_refused(tmp_path, change, said, load_trainer, train_run):
+    train_run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
     rewrite(tmp_path, change)
     with pytest.raises(CheckpointError, match=said):
         load_state(load_trainer(tmp_path), tmp_path)
 
 
-def test_a_run_goes_on_from_its_checkpoint_alone(tmp_path, whole, resume, run):
-    """Config and metrics are for people; they are written again from the checkpoint."""
-    run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
+def test_a_run_resumes_from_its_checkpoint_alone(tmp_path, uninterrupted, resume_run, train_run):
+    """config.json and metrics.jsonl are for people; both are written again from the checkpoint."""
+    train_run(dataclasses.replace(CONFIGS["mlp"], epochs=1), tmp_path)
     (tmp_path / CONFIG).unlink()
     (tmp_path / METRICS).write_text("{half a li")
-    resume(tmp_path, epochs=2)
-    assert outcome(tmp_path) == whole["mlp"]
+    resume_run(tmp_path, epochs=2)
+    assert read_outcome(tmp_path) == uninterrupted["mlp"]

@@ -93,7 +93,7 @@ PIXELS = math.prod(SHAPE)
 
 
 class Exact(NamedTuple):
-    """pPCA whose encoder is the exact posterior, images, and their ln Q(y)."""
+    """pPCA whose encoder is the exact posterior, with images and their ln Q(y)."""
 
     model: Model
     parameters: Parameters
@@ -104,8 +104,8 @@ class Exact(NamedTuple):
     evidence: np.ndarray
 
 
-def exact(count: int = 5, sigma: float = SIGMA, drawn_with: float = 1.0) -> Exact:
-    """Images come from Q(y), or from one with `drawn_with` times its W."""
+def make_exact(count: int = 5, sigma: float = SIGMA, drawn_with: float = 1.0) -> Exact:
+    """A model with this σ and images drawn from it, with `drawn_with` times its W."""
     random = np.random.default_rng(0)
     w = orthogonal(random, PIXELS, LATENT, 0.08)
     v, std = posterior(w, sigma)

@@ -26,7 +26,7 @@ def setting(name: str, likelihood: Likelihood, count: int = 3, seed: int = 0):
 
 
 def loss(config, model, parameters, y, noise):
-    """The library's loss of each image."""
+    """The loss of each image, as training computes it."""
     weights = config.make_weights(model.image_shape)
     pixels, latents = elbo_sums(Autoencoder(model, config.make_likelihood(), parameters), y, noise, config.form)
     return -(weights.pixels * pixels + weights.latents * latents)

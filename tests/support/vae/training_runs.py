@@ -1,4 +1,4 @@
-"""Small runs of training: configurations, their images, and everything that a run leaves."""
+"""Small training runs: configurations, their images, and everything that a run writes."""
 
 import json
 
@@ -16,21 +16,21 @@ CONFIGS = {
     "conv-sgd": Config(model="conv", latent=2, epochs=2, batch=16, optimiser="sgd", form="sampled"),
     "profiled": Config(latent=2, hidden=8, epochs=2, batch=16, decoder="gaussian", sigma="profiled"),
     "learned": Config(latent=2, hidden=8, epochs=2, batch=16, decoder="laplace", sigma="learned"),
-    "weighed": Config(latent=2, hidden=8, epochs=2, batch=16, reduction="mean", beta=0.1, clamp=3.0),
+    "weighted": Config(latent=2, hidden=8, epochs=2, batch=16, reduction="mean", beta=0.1, clamp=3.0),
 }
 EVERY_CONFIG = pytest.mark.parametrize("name", CONFIGS)
 
 
-def timeless(value):
-    """Without seconds, which are nobody's to repeat."""
+def drop_seconds(value):
+    """A record without its seconds, which differ between runs."""
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if k != "seconds"}
-    return [timeless(v) for v in value] if isinstance(value, list) else value
+        return {k: drop_seconds(v) for k, v in value.items() if k != "seconds"}
+    return [drop_seconds(v) for v in value] if isinstance(value, list) else value
 
 
-def outcome(out) -> tuple:
-    """Everything a run leaves, as bytes and plain values."""
+def read_outcome(out) -> tuple:
+    """Everything that a run writes, as bytes and plain values."""
     arrays, record = checkpoints.load(out / CHECKPOINT)
     bits = {name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.items()}
-    lines = [timeless(json.loads(line)) for line in (out / METRICS).read_text().splitlines()]
-    return bits, timeless(record), lines, json.loads((out / CONFIG).read_text())
+    lines = [drop_seconds(json.loads(line)) for line in (out / METRICS).read_text().splitlines()]
+    return bits, drop_seconds(record), lines, json.loads((out / CONFIG).read_text())

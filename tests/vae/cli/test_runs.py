@@ -33,9 +33,9 @@ def test_without_a_gpu_there_is_no_cuda(vae, images, trained, tmp_path, monkeypa
 
 
 @pytest.fixture
-def gpu(pretended_gpu):
+def gpu(pretend_gpu):
     """A pretended device "cuda"."""
-    with pretended_gpu():
+    with pretend_gpu():
         yield
 
 
