@@ -1,4 +1,4 @@
-"""vae/checkpoints.py: a checkpoint is what was saved, or an error."""
+"""vae/checkpoints.py: a checkpoint loads exactly as it was saved, or raises an error."""
 
 import os
 import pickle
@@ -35,7 +35,7 @@ def saved(tmp_path):
     return path
 
 
-def only(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
@@ -44,13 +44,13 @@ def same(a, b) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def test_a_checkpoint_is_what_was_saved(saved):
+def test_a_checkpoint_loads_as_it_was_saved(saved):
     arrays, record = checkpoints.load(saved)
     assert record == RECORD
     assert set(arrays) == NAMES
     leaves = dict(zip(tree.names(TREES), tree.flatten(TREES)[0], strict=True))
     assert all(same(arrays[name], leaves[name]) for name in NAMES)
-    assert only(saved.parent) == [saved.name]
+    assert file_names(saved.parent) == [saved.name]
     filled = checkpoints.fill(TREES["parameters"], "parameters", arrays, saved)
     assert tree.flatten(filled)[1] == tree.flatten(TREES["parameters"])[1]
 
@@ -61,7 +61,7 @@ FLOATS = hnp.arrays(st.sampled_from([np.float32, np.float64]), hnp.array_shapes(
 @given(values=st.lists(FLOATS, max_size=3), total=st.floats(allow_nan=False, allow_infinity=False))
 def test_any_arrays_and_numbers_survive_bit_for_bit(tmp_path_factory, values, total):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
-    turned = [x.T for x in values]  # not contiguous, too
+    turned = [x.T for x in values]  # arrays that are not contiguous
     checkpoints.save(path, {"a": values, "b": turned}, {"total": total})
     arrays, record = checkpoints.load(path)
     assert record["total"] == total
@@ -70,7 +70,7 @@ def test_any_arrays_and_numbers_survive_bit_for_bit(tmp_path_factory, values, to
         assert same(arrays[f"b.{i}"], np.ascontiguousarray(x.T).reshape(x.T.shape))
 
 
-def test_every_truncation_is_noticed(saved):
+def test_every_truncation_is_detected(saved):
     whole = saved.read_bytes()
     for length in range(len(whole)):
         saved.write_bytes(whole[:length])
@@ -78,8 +78,8 @@ def test_every_truncation_is_noticed(saved):
             checkpoints.load(saved)
 
 
-def test_every_changed_bit_is_noticed(saved):
-    """Or it makes no difference: a space of the header's padding that became another kind of space."""
+def test_every_changed_bit_is_detected(saved):
+    """Except where it changes nothing: a space in the header's padding that becomes other white space."""
     whole = saved.read_bytes()
     before = checkpoints.load(saved)
     harmless = 0
@@ -98,14 +98,14 @@ def test_every_changed_bit_is_noticed(saved):
     assert harmless <= 8
 
 
-def test_bytes_added_at_the_end_are_noticed(saved):
+def test_bytes_added_at_the_end_are_detected(saved):
     saved.write_bytes(saved.read_bytes() + b"\0")
     with pytest.raises(CheckpointError, match="is damaged or not a checkpoint"):
         checkpoints.load(saved)
 
 
 class Trap:
-    """Unpickling it would leave a file behind."""
+    """Unpickling it would create a file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -128,7 +128,7 @@ def test_other_files_are_refused_and_nothing_in_them_runs(tmp_path, kind):
     assert not trace.exists()
 
 
-def test_safetensors_of_another_program(tmp_path):
+def test_safetensors_of_another_program_are_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     for metadata in (None, {"format": "pt"}):
         save_file({"w": np.ones(3)}, path, metadata=metadata)
@@ -139,7 +139,7 @@ def test_safetensors_of_another_program(tmp_path):
         checkpoints.load(path)
 
 
-def test_what_may_not_be_read_is_not_called_damaged(saved, monkeypatch):
+def test_an_unreadable_file_is_not_called_damaged(saved, monkeypatch):
     def refuse(*given):
         raise PermissionError(13, "Permission denied")
 
@@ -148,7 +148,7 @@ def test_what_may_not_be_read_is_not_called_damaged(saved, monkeypatch):
         checkpoints.load(saved)
 
 
-def test_what_is_not_there(tmp_path):
+def test_a_missing_checkpoint_is_refused(tmp_path):
     places = [tmp_path / "none", tmp_path, Path("x" * 300)]
     if sys.platform == "linux":
         places.append(Path("/dev/null"))
@@ -164,6 +164,6 @@ def test_what_is_not_there(tmp_path):
         (Pair(np.zeros((2, 3)), Pair(np.zeros(1))), r"'parameters.b.w' is missing, expected shape \(1,\)"),
     ],
 )
-def test_checkpoints_of_another_model(saved, like, said):
+def test_checkpoints_of_another_model_are_refused(saved, like, said):
     with pytest.raises(CheckpointError, match=f"{saved} belongs to another model: {said}"):
         checkpoints.fill(like, "parameters", checkpoints.load(saved)[0], saved)

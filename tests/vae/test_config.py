@@ -1,4 +1,4 @@
-"""vae/config.py: what a run may be, and that a record of it is the run."""
+"""vae/config.py: valid and invalid settings, and configurations that survive JSON."""
 
 import dataclasses
 import json
@@ -43,11 +43,11 @@ CONFIGS = st.builds(
 
 
 @given(CONFIGS)
-def test_json_and_back(config):
+def test_a_configuration_survives_json(config):
     assert Config.from_dict(json.loads(json.dumps(config.to_dict(), allow_nan=False))) == config
 
 
-def test_defaults_are_those_of_the_issue():
+def test_defaults():
     config = Config()
     assert (config.model, config.hidden, config.latent) == ("mlp", 400, 20)
     assert config.make_likelihood() == Bernoulli()
@@ -55,7 +55,7 @@ def test_defaults_are_those_of_the_issue():
     assert (model.name, model.image_shape, model.latent) == ("mlp", (28, 28, 1), 20)
 
 
-def test_the_loss_is_the_elbo_unless_told_otherwise():
+def test_the_loss_is_the_elbo_unless_configured_otherwise():
     config = Config()
     assert config.make_weights((28, 28, 1)) == (1, 1)
     assert config.clamp is None
@@ -108,12 +108,12 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
         ({"sigma": "0.5"}, "the bernoulli decoder has no σ"),
     ],
 )
-def test_what_no_run_can_be(settings, said):
+def test_invalid_settings_are_refused(settings, said):
     with pytest.raises(UserError, match=said):
         Config(**settings)
 
 
-def test_records_with_settings_missing_or_unknown():
+def test_records_with_missing_or_unknown_settings_are_refused():
     values = Config().to_dict()
     for wrong in ({**values, "more": 1}, {k: v for k, v in values.items() if k != "seed"}, {}, None, [1]):
         with pytest.raises(
@@ -122,7 +122,7 @@ def test_records_with_settings_missing_or_unknown():
             Config.from_dict(wrong)
 
 
-def test_images_a_model_cannot_take():
+def test_images_that_a_model_cannot_take_are_refused():
     with pytest.raises(UserError, match="6×10 is not divisible by 4"):
         Config(model="conv").make_model((6, 10, 1))
 
@@ -133,8 +133,8 @@ def test_a_config_is_frozen():
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint8, np.array], ids=lambda k: k.__name__)
-def test_numbers_of_numpy_are_stored_as_those_of_python(kind, tmp_path):
-    """A configuration is written as JSON, which knows no other."""
+def test_numpy_numbers_are_stored_as_python_numbers(kind, tmp_path):
+    """A configuration is written as JSON, which has no NumPy types."""
     names = ("train_size", "test_size", "latent", "hidden", "epochs", "batch", "seed")
     config = Config(
         **{name: kind(3) for name in names},

@@ -1,4 +1,4 @@
-"""vae/differences.py: derivatives of sums against closed forms, whatever rounding and kinks do to them."""
+"""vae/differences.py: derivatives of sums against closed forms, in spite of rounding and kinks."""
 
 import math
 
@@ -14,7 +14,7 @@ def derivative(f, rounding=0.0, accurate=1e-10, unit=1.0):
 
 
 def test_the_derivative_is_that_of_the_exact_sum():
-    """Terms of 1e16 that cancel: added up one after the other, they would leave nothing of the rest."""
+    """Two terms of ±1e16 cancel: added one after the other they would swallow the rest."""
     found, kinks = derivative(lambda t: np.array([1e16, np.sin(1 + t), -1e16, 3 * t]))
     assert abs(found.value - (math.cos(1) + 3)) <= found.error + 1e-12
     assert (kinks, found.kink) == (0, False)
@@ -32,13 +32,13 @@ def test_the_first_step_that_is_accurate_enough_is_taken():
     assert max(points) == 2 * STEPS[0]
 
 
-def test_smaller_steps_avoid_a_kink_and_the_ones_before_are_counted():
+def test_smaller_steps_avoid_a_kink_and_steps_across_it_are_counted():
     found, kinks = derivative(lambda t: mg.stack([mg.abs(t + 1e-4), t]))
     assert abs(found.value - 2) <= 1e-9
     assert kinks == sum(2 * step > 1e-4 for step in STEPS[:14])
 
 
-def test_a_kink_at_the_point_itself_leaves_nothing():
+def test_at_a_kink_no_derivative_is_found():
     found, kinks = derivative(lambda t: mg.stack([mg.abs(t), t]))
     assert math.isnan(found.value) and found[1:] == UNKNOWN[1:]
     assert kinks == 14
@@ -49,13 +49,13 @@ def test_rounding_asks_for_larger_steps_and_enters_the_error():
     assert small.error < 1e-10 < large.error < 1e-6
 
 
-def test_a_sum_that_is_none_is_nan():
+def test_an_undefined_sum_is_nan():
     assert math.isnan(add_exactly((1, 1), [np.array([math.inf]), np.array([-math.inf])]))
     assert add_exactly((1, -8), [np.array([1e16, 1.0]), np.array([1.25e15])]) == 1.0
 
 
 def test_rounding_is_measured():
-    """A linear function of 50 numbers in steps of q: each value is off by q/√12, known to 1/√30 from 15 draws."""
+    """A linear function rounded to multiples of q is off by q/√12 on average, known to 1/√30 from 15 draws."""
     q, slope, at = 1e-10, *np.random.default_rng(0).standard_normal((2, 50))
     found = measure_rounding(lambda p: np.array([q * np.rint(p[0] @ slope / q)]), (at,), mg.random.key(0))
     assert abs(found / (q / math.sqrt(12)) - 1) < 5 / math.sqrt(30)

@@ -1,4 +1,4 @@
-"""vae/evaluation.py: bounds over whole sets against plain NumPy, always with samples, whatever the pieces."""
+"""vae/evaluation.py: bounds over whole sets against plain NumPy, with sampled z, for any batch size."""
 
 import math
 
@@ -26,25 +26,25 @@ COUNT = 11
 
 
 @pytest.fixture(params=[4, 500])
-def pieces(request):
-    """Eleven images in pieces of four, the last of them short, and all at once."""
+def batch(request):
+    """The batch size: eleven images in batches of four, the last one short, and all at once."""
     return request.param
 
 
 @EVERY_LIKELIHOOD
 @EVERY_FORM
-def test_mean_elbo_is_the_mean_over_every_image(pieces, likelihood, form):
-    """With z = μ + σ·ε for the ε of the key, each image its own, however the set is cut."""
+def test_mean_elbo_is_the_mean_over_every_image(batch, likelihood, form):
+    """With z = μ + σ·ε, where the key gives each image its own ε whatever the batch size."""
     log_sigma = -0.4 if likelihood.sigma.source == "profiled" else None
     autoencoder, y, _ = setting("mlp", likelihood, COUNT)
     noise = mg.random.normal(KEY, (COUNT, autoencoder.model.latent), np.float64)
     known = LIKELIHOODS[likelihood.name](Sigma(math.exp(-0.4))) if log_sigma else likelihood
     expected = np.mean(truth.elbo("mlp", known, autoencoder.parameters, y, noise, form))
-    assert_close(mean_elbo(autoencoder, y, KEY, form, log_sigma, size=pieces), expected)
+    assert_close(mean_elbo(autoencoder, y, KEY, form, log_sigma, size=batch), expected)
 
 
-def test_mean_elbo_never_takes_the_mean_for_a_sample():
-    """A posterior as wide as 2 and a decoder that minds: at z = μ the "bound" would come out higher (PITFALLS.md)."""
+def test_mean_elbo_samples_z_and_never_takes_its_mean():
+    """With the posterior's σ doubled, the "bound" at z = μ is higher than at every sample."""
     autoencoder, y, _ = setting("mlp", Bernoulli(), 200)
     head = autoencoder.parameters.encoder.log_std
     wide = autoencoder.parameters.encoder._replace(log_std=head._replace(b=head.b + math.log(2)))
@@ -55,24 +55,24 @@ def test_mean_elbo_never_takes_the_mean_for_a_sample():
     assert max(sampled) < at_mean
 
 
-def test_a_short_last_piece_weighs_no_more_than_its_images(pieces):
-    """One bright image at the end: its pixels count 1/11 whether it comes alone in a piece or not."""
+def test_a_short_last_batch_counts_by_its_images(batch):
+    """The last of nine images counts 1/9, whether or not it is alone in its batch."""
     autoencoder, y, _ = setting("mlp", Bernoulli(), 9)
-    one = mean_elbo(autoencoder, y, KEY, size=pieces) * 9
+    one = mean_elbo(autoencoder, y, KEY, size=batch) * 9
     last = np.ones((1, *autoencoder.model.image_shape))
     noise = mg.random.normal(KEY, (9, autoencoder.model.latent), np.float64)[8:]
-    both = mean_elbo(autoencoder, np.concatenate([y[:8], last]), KEY, size=pieces) * 9
+    both = mean_elbo(autoencoder, np.concatenate([y[:8], last]), KEY, size=batch) * 9
     value = lambda image: truth.elbo("mlp", Bernoulli(), autoencoder.parameters, image, noise, "closed")[0]
     assert_close(both, one + value(last) - value(y[8:]))
 
 
 @pytest.mark.parametrize("samples", [1, 3])
-def test_mean_importance_bound_is_below_its_best_and_above_its_mean_sample(pieces, samples):
+def test_mean_importance_bound_agrees_with_plain_numpy(batch, samples):
     autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
-    got = mean_importance_bound(autoencoder, y, KEY, samples, size=pieces)
+    got = mean_importance_bound(autoencoder, y, KEY, samples, size=batch)
     total = 0.0
-    for start in range(0, COUNT, pieces):
-        part = y[start : start + pieces]
+    for start in range(0, COUNT, batch):
+        part = y[start : start + batch]
         noise = mg.random.normal(
             mg.random.fold_in(KEY, start), (samples, len(part), autoencoder.model.latent), np.float64
         )
@@ -82,7 +82,7 @@ def test_mean_importance_bound_is_below_its_best_and_above_its_mean_sample(piece
 
 
 def test_float32_images_give_a_float64_mean():
-    """A mean of many images must not lose what a float32 sum would: 5000 equal numbers, exactly their value."""
+    """Summed in float32 it would be off: the mean of 5000 equal numbers must be exactly that number."""
     autoencoder, *_ = setting("mlp", Bernoulli())
     autoencoder = autoencoder.with_parameters(tree.map(lambda x: np.zeros_like(x, np.float32), autoencoder.parameters))
     y = np.zeros((5000, *autoencoder.model.image_shape), np.float32)
@@ -90,7 +90,7 @@ def test_float32_images_give_a_float64_mean():
 
 
 @pytest.mark.parametrize("name", ["gaussian", "laplace"])
-def test_profiled_sigma_is_the_optimum_for_all_images(pieces, name):
+def test_profiled_sigma_is_the_optimum_for_all_images(batch, name):
     """σ² = mean (y−ŷ)², σ = mean |y−ŷ| over all pixels of all images, with z sampled."""
     likelihood = LIKELIHOODS[name](PROFILED)
     autoencoder, y, _ = setting("mlp", likelihood, COUNT)
@@ -99,7 +99,7 @@ def test_profiled_sigma_is_the_optimum_for_all_images(pieces, name):
     z = mean + np.exp(log_std) * noise
     error = y - truth.sigmoid(truth.decode("mlp", autoencoder.parameters.decoder, z, autoencoder.model.image_shape))
     expected = math.log(np.mean(error**2)) / 2 if name == "gaussian" else math.log(np.mean(np.abs(error)))
-    assert_close(profile_log_sigma(autoencoder, y, KEY, pieces), expected)
+    assert_close(profile_log_sigma(autoencoder, y, KEY, batch), expected)
 
 
 def test_profiled_sigma_of_a_perfect_fit_is_finite():
@@ -120,8 +120,8 @@ def test_reconstructions_are_decoded_samples():
     assert_close(reconstruct(autoencoder, y, noise), expected)
 
 
-def test_generating_needs_the_decoder_and_nothing_else():
-    """Slide 20: the second half of the model; an encoder of NaN makes no difference."""
+def test_generating_uses_the_decoder_alone():
+    """Slide 20: the second half of the model, so an encoder full of NaN makes no difference."""
     autoencoder, _, z = setting("conv", Bernoulli(), 3)
     parameters = autoencoder.parameters
     spoilt = parameters._replace(encoder=tree.map(lambda x: np.full_like(x, np.nan), parameters.encoder))
@@ -131,9 +131,9 @@ def test_generating_needs_the_decoder_and_nothing_else():
     assert images.max() <= 1
 
 
-def test_posterior_means_of_all_images(pieces):
+def test_posterior_means_of_all_images(batch):
     autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
-    assert_close(posterior_means(autoencoder, y, pieces), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
+    assert_close(posterior_means(autoencoder, y, batch), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
 
 
 def test_more_importance_samples_give_a_tighter_bound_on_average():

@@ -1,4 +1,4 @@
-"""vae/files.py: files and folders that are written, or one sentence that says why they cannot be."""
+"""vae/files.py: files and folders are written, or one sentence says why they cannot be."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from vae import files
 from vae.errors import UserError
 
 
-def only(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
-def test_a_write_that_fails_is_one_sentence_and_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_failed_write_raises_one_sentence_and_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     files.write_bytes(path, b"old")
 
@@ -25,10 +25,10 @@ def test_a_write_that_fails_is_one_sentence_and_leaves_the_old_file(tmp_path, mo
     with pytest.raises(UserError) as caught:
         files.write_bytes(path, b"new")
     assert str(caught.value) == f"cannot write {path}: No space left on device"
-    assert path.read_bytes() == b"old" and only(tmp_path) == ["file"]
+    assert path.read_bytes() == b"old" and file_names(tmp_path) == ["file"]
 
 
-def test_json_and_lines(tmp_path):
+def test_json_and_json_lines_are_written(tmp_path):
     records = [{"epoch": 1, "σ": 0.1}, {"epoch": 2, "name": "a\nb"}]
     files.write_json(tmp_path / "one.json", records[0])
     files.write_lines(tmp_path / "all.jsonl", records)
@@ -39,22 +39,22 @@ def test_json_and_lines(tmp_path):
 
 
 @pytest.mark.parametrize("make", [files.make_folder, lambda p: files.write_bytes(p / "x", b"")])
-def test_folders_that_cannot_be_written_to(tmp_path, make):
+def test_folders_that_cannot_be_written_to_are_refused(tmp_path, make):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", Path("/proc/vae")):
         with pytest.raises(UserError, match=f"cannot write( to the folder)? {path}"):
             make(path)
-    assert only(tmp_path) == ["file"]
+    assert file_names(tmp_path) == ["file"]
 
 
-def test_a_folder_takes_the_place_of_a_file(tmp_path):
+def test_a_file_cannot_replace_a_folder(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match=f"cannot write {tmp_path / 'run'}: Is a directory"):
         files.write_bytes(tmp_path / "run", b"")
-    assert only(tmp_path) == ["run"]
+    assert file_names(tmp_path) == ["run"]
 
 
-def test_folders_are_made_with_their_parents(tmp_path):
+def test_folders_are_created_with_their_parents(tmp_path):
     files.make_folder(tmp_path / "a" / "b")
     files.make_folder(tmp_path / "a" / "b")
-    assert only(tmp_path / "a" / "b") == []
+    assert file_names(tmp_path / "a" / "b") == []

@@ -1,4 +1,4 @@
-"""vae/likelihoods.py: decoders are distributions with the σ they state, and a fourth one is one class."""
+"""vae/likelihoods.py: decoders are densities with the stated σ, and a new decoder is one class."""
 
 import ast
 import json
@@ -45,12 +45,12 @@ def test_bernoulli_sums_to_one(x):
 
 @given(pixels, log_sigmas, st.booleans())
 def test_gaussian_integrates_to_one_and_sigma_is_its_standard_deviation(x, log_sigma, fixed):
-    """Trapezia of width σ/4 over ±12σ: the tails weigh e⁻⁷², aliasing e^(−2π²·16) (Poisson summation)."""
+    """Trapezoidal rule with steps of σ/4 over ±12σ: the tails weigh e⁻⁷², aliasing e^(−2π²·16) (Poisson summation)."""
     sigma, centre = math.exp(log_sigma), truth.sigmoid(x)
     y = centre + sigma * np.arange(-48, 49) / 4
     likelihood = Gaussian(Sigma(sigma)) if fixed else Gaussian(LEARNED)
     density = np.exp(likelihood.log_prob(y, np.full(y.shape, x), None if fixed else np.float64(log_sigma))) * sigma / 4
-    # ŷ is rounded at 1 and so moves by ε/σ standard deviations; that enters the sums to first order only in odd moments
+    # rounding moves ŷ by ε/σ standard deviations, which changes only odd moments to first order
     slack = ROUNDINGS * EPS / min(1, sigma)
     assert abs(density.sum() - 1) <= slack
     assert abs((density * (y - centre) ** 2).sum() / sigma**2 - 1) <= slack
@@ -90,8 +90,8 @@ def test_bernoulli_is_finite_where_the_naive_formula_is_not(x):
 
 
 @given(st.floats(0, 1), pixels)
-def test_bernoulli_is_linear_in_grey(y, x):
-    """So a grey pixel gives the expectation over its random binarisations: a valid bound (PITFALLS.md)."""
+def test_bernoulli_is_linear_in_grey_pixels(y, x):
+    """So a grey pixel gives the expectation over its random binarisations, which keeps the bound valid."""
     black, white = (Bernoulli().log_prob(v, np.float64(x)) for v in (0.0, 1.0))
     assert_close(Bernoulli().log_prob(y, np.float64(x)), (1 - y) * black + y * white)
 
@@ -105,7 +105,7 @@ def test_log_prob_agrees_with_plain_numpy(likelihood):
 
 
 @given(log_sigmas)
-def test_the_argument_log_sigma_overrides(log_sigma):
+def test_the_argument_log_sigma_overrides_every_source(log_sigma):
     y, x = np.random.default_rng(2).random((2, 2, 3, 3, 1))
     for name in ("gaussian", "laplace"):
         expected = LIKELIHOODS[name](Sigma(math.exp(log_sigma))).log_prob(y, x)
@@ -177,25 +177,25 @@ def test_gradient_of_the_learned_log_sigma(seed, log_sigma):
         (lambda: Gaussian(Sigma(math.inf)), "σ must be a positive number, got inf"),
     ],
 )
-def test_what_no_likelihood_can_be(make, said):
+def test_invalid_likelihoods_are_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
 
 
-def test_every_decoder_is_tried_here():
+def test_every_decoder_is_tested_here():
     assert {x.name for x in TRIED} == set(LIKELIHOODS)
 
 
-def test_an_unknown_decoder():
+def test_an_unknown_decoder_is_refused():
     with pytest.raises(UserError, match="unknown decoder 'poisson': use bernoulli, gaussian, laplace"):
         Config(decoder="poisson")
 
 
-# A fourth decoder, from outside
+# A fourth decoder, defined outside the package
 
 
 class Logistic(Likelihood):
-    """ln Q(y|z) = −t − 2 ln(1 + e^(−t)) − ln σ, t = |y−ŷ|/σ; the best σ is approximated by that of its deviation."""
+    """ln Q(y|z) = −t − 2 ln(1 + e^(−t)) − ln σ, t = |y−ŷ|/σ; the best σ is approximated from the standard deviation."""
 
     name = "logistic"
 
@@ -251,7 +251,7 @@ def test_a_fourth_decoder_is_one_class(fourth, vae, images, tmp_path, sigma):
 
 
 def test_the_fourth_decoder_is_the_logistic_density():
-    """Against its formula as textbooks print it, e^(−t)/σ(1 + e^(−t))²."""
+    """Against the textbook formula e^(−t)/σ(1 + e^(−t))²."""
     y, x = np.random.default_rng(0).random((2, 3, 4, 4, 1))
     t = (y - truth.sigmoid(x)) / 0.3
     expected = np.log(np.exp(-t) / (0.3 * (1 + np.exp(-t)) ** 2))
@@ -259,7 +259,7 @@ def test_the_fourth_decoder_is_the_logistic_density():
 
 
 def test_no_other_file_names_a_decoder():
-    """What depends on the decoder stands in its class; a run's default is the one name in other code."""
+    """Code that depends on the decoder belongs in its class; only the default in config.py names one."""
     folder = Path(likelihoods.__file__).parent
     for path in (*folder.glob("*.py"), *folder.glob("cli/*.py")):
         if path.name != "likelihoods.py":

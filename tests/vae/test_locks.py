@@ -1,4 +1,4 @@
-"""vae/locks.py: one process at a time in a folder, whatever became of the one before."""
+"""vae/locks.py: one process at a time in a folder; a killed process leaves no lock."""
 
 import errno
 import subprocess
@@ -25,7 +25,7 @@ with locks.lock_folder(Path(sys.argv[1])) as alone:
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds the folder."""
+    """Another process that holds the lock of the folder."""
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -45,7 +45,7 @@ def entries(folder: Path) -> set[str]:
 def test_a_folder_belongs_to_one_process_at_a_time(tmp_path, holder):
     with locks.lock_folder(tmp_path) as alone:
         assert not alone
-    assert locks.LOCK in entries(tmp_path)  # the other one's
+    assert locks.LOCK in entries(tmp_path)  # held by the other process
     holder.communicate("\n")
     with locks.lock_folder(tmp_path) as alone:
         assert alone
@@ -60,8 +60,8 @@ def test_a_killed_process_leaves_no_lock(tmp_path, holder):
     assert entries(tmp_path) == set()
 
 
-def test_those_who_wait_come_one_after_the_other(tmp_path):
-    """Each has the folder to itself, though whoever had it before has removed the file that is locked."""
+def test_waiting_threads_enter_one_at_a_time(tmp_path):
+    """Each has the folder to itself, although the holder before it removed the lock file."""
     inside, most = [], []
 
     def work():
@@ -80,9 +80,7 @@ def test_those_who_wait_come_one_after_the_other(tmp_path):
     assert entries(tmp_path) == set()
 
 
-def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    """Everybody is alone there."""
-
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
     def no_locks(*args):
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -17,20 +17,20 @@ KEY = mg.random.key(3)
 SIZES = st.integers(1, 5)
 
 
-def drawn(*shape: int, seed: int = 0, dtype=np.float64) -> np.ndarray:
+def draw(*shape: int, seed: int = 0, dtype=np.float64) -> np.ndarray:
     return np.random.default_rng(seed).random(shape).astype(dtype)
 
 
-def made(name: str, shape: tuple, latent: int):
+def make_model(name: str, shape: tuple, latent: int):
     return mlp(shape, latent, hidden=3) if name == "mlp" else conv(shape, latent, features=(2, 3))
 
 
 @given(st.sampled_from(["mlp", "conv"]), SIZES, SIZES, st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 3))
 def test_shapes_for_any_latent_and_any_size_divisible_by_4(name, high, wide, channels, latent, count):
     shape = (4 * high, 4 * wide, channels)
-    model = made(name, shape, latent)
+    model = make_model(name, shape, latent)
     parameters = model.init(KEY)
-    mean, log_std = model.encode(parameters.encoder, drawn(count, *shape, dtype=np.float32))
+    mean, log_std = model.encode(parameters.encoder, draw(count, *shape, dtype=np.float32))
     images = model.decode(parameters.decoder, mean)
     assert mean.shape == log_std.shape == (count, latent)
     assert images.shape == (count, *shape)
@@ -38,15 +38,15 @@ def test_shapes_for_any_latent_and_any_size_divisible_by_4(name, high, wide, cha
 
 
 @given(SIZES, SIZES, SIZES)
-def test_the_mlp_takes_any_size_at_all(high, wide, channels):
+def test_the_mlp_takes_any_size(high, wide, channels):
     model = mlp((high, wide, channels), 2, hidden=3)
     parameters = model.init(KEY)
-    mean, _ = model.encode(parameters.encoder, drawn(2, high, wide, channels))
+    mean, _ = model.encode(parameters.encoder, draw(2, high, wide, channels))
     assert model.decode(parameters.decoder, mean).shape == (2, high, wide, channels)
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_conv_refuses_sizes_it_cannot_halve_twice(high, wide):
+def test_conv_refuses_sizes_not_divisible_by_4(high, wide):
     if high % 4 == wide % 4 == 0:
         conv((high, wide, 1), 2)
     else:
@@ -59,7 +59,7 @@ def test_conv_refuses_sizes_it_cannot_halve_twice(high, wide):
 def test_networks_agree_with_plain_numpy(name, shape):
     model = truth.small_model(name, shape)
     parameters = truth.lively_parameters(model)
-    y, z = drawn(3, *shape), np.random.default_rng(1).standard_normal((3, 2))
+    y, z = draw(3, *shape), np.random.default_rng(1).standard_normal((3, 2))
     heads = truth.encode(name, parameters.encoder, y)
     images = truth.decode(name, parameters.decoder, z, shape)
     for expected in (*heads, images):
@@ -70,9 +70,9 @@ def test_networks_agree_with_plain_numpy(name, shape):
 
 
 def test_the_decoder_up_path_is_the_lectures_deconvolution():
-    """deconv2d, with the bias before the reshape repeated over the pixels after it."""
+    """That is deconv2d, with the bias that is added before the reshape repeated over the pixels after it."""
     model = truth.small_model("conv", (8, 8, 1))
-    decoder, z = truth.lively_parameters(model).decoder, drawn(3, 2)
+    decoder, z = truth.lively_parameters(model).decoder, draw(3, 2)
     dense, middle = decoder.hidden
     h = mg.relu(z @ dense.w + dense.b).reshape(3, 2, 2, 4)
     for layer, activation in ((middle, mg.relu), (decoder.pixels, lambda x: x)):
@@ -83,10 +83,10 @@ def test_the_decoder_up_path_is_the_lectures_deconvolution():
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv"])
-def test_images_of_one_batch_do_not_mix(name):
-    """Each image alone gives what it gives in a batch (to rounding: a matrix product may sum in another order)."""
+def test_images_of_a_batch_do_not_mix(name):
+    """An image alone gives the same as in a batch, up to rounding: a matrix product may sum in another order."""
     model = truth.small_model(name, (8, 8, 1))
-    parameters, y = truth.lively_parameters(model), drawn(4, 8, 8, 1)
+    parameters, y = truth.lively_parameters(model), draw(4, 8, 8, 1)
     mean, log_std = model.encode(parameters.encoder, y)
     images = model.decode(parameters.decoder, mean)
     for i in range(4):
@@ -111,20 +111,20 @@ def test_parameters_are_uniform_within_one_over_root_fan_in(name):
 
 
 @given(st.floats(0.001, 80), st.floats(-1e6, 1e6))
-def test_a_clamp_holds_the_log_variance_and_nothing_else(limit, log_std):
-    """Odd, increasing, slope 1 at 0, levelling off at ±limit in ln σ²; μ stays what it is."""
+def test_a_clamp_limits_the_log_variance_and_nothing_else(limit, log_std):
+    """It is odd and increasing, has slope 1 at 0 and saturates at ±limit in ln σ²; μ is unchanged."""
     model = mlp((4, 4, 1), 2, hidden=3)
     parameters = tree.map(np.zeros_like, model.init(KEY, np.float64)).encoder
     at = lambda b: parameters._replace(log_std=parameters.log_std._replace(b=mg.stack([b, 0.0 * b])))
-    held = lambda b: clamp_variance(model, limit).encode(at(b), np.zeros((1, 4, 4, 1)))[1][0, 0]
-    assert abs(2 * held(log_std)) <= limit * (1 + 4 * EPS)
-    assert held(-log_std) == -held(log_std)
-    assert held(log_std + 1) >= held(log_std)
-    value, slope = mg.value_and_grad(held)(np.float64(log_std))
-    assert value == held(log_std)
+    clamp = lambda b: clamp_variance(model, limit).encode(at(b), np.zeros((1, 4, 4, 1)))[1][0, 0]
+    assert abs(2 * clamp(log_std)) <= limit * (1 + 4 * EPS)
+    assert clamp(-log_std) == -clamp(log_std)
+    assert clamp(log_std + 1) >= clamp(log_std)
+    value, slope = mg.value_and_grad(clamp)(np.float64(log_std))
+    assert value == clamp(log_std)
     assert_close(slope * (1 + (log_std * math.pi / limit) ** 2), 1.0)
     lively = truth.lively_parameters(model).encoder
-    y = drawn(3, 4, 4, 1)
+    y = draw(3, 4, 4, 1)
     assert np.array_equal(clamp_variance(model, limit).encode(lively, y)[0], model.encode(lively, y)[0])
 
 
@@ -136,7 +136,7 @@ def test_parameters_are_a_function_of_the_key():
     assert len(np.unique(flat)) > 0.99 * flat.size  # no two tensors share a stream
 
 
-def test_sizes_are_those_of_the_papers():
+def test_default_sizes_are_those_of_the_papers():
     shapes = [np.shape(leaf) for leaf in tree.flatten(mlp().init(KEY))[0]]
     assert shapes[::2] == [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
     assert shapes[1::2] == [shape[1:] for shape in shapes[::2]]
@@ -152,15 +152,15 @@ def test_sizes_are_those_of_the_papers():
         (lambda: mlp((4, 4, 1), 1, hidden=0), "hidden must be a whole number of at least 1, got 0"),
     ],
 )
-def test_what_no_model_can_be(make, said):
+def test_invalid_sizes_are_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
 
 
 def test_float32_stays_within_its_rounding_of_float64():
     for name in MODELS:
-        model = made(name, (8, 8, 1), 2)
-        parameters, y = model.init(KEY), drawn(3, 8, 8, 1, dtype=np.float32)
+        model = make_model(name, (8, 8, 1), 2)
+        parameters, y = model.init(KEY), draw(3, 8, 8, 1, dtype=np.float32)
         wide = tree.map(lambda x: x.astype(np.float64), parameters)
         mean, _ = model.encode(parameters.encoder, y)
         assert_close(mean, model.encode(wide.encoder, y.astype(np.float64))[0], rounding(np.float32))

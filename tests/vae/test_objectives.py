@@ -1,4 +1,4 @@
-"""vae/objectives.py: every term against an integral, a closed form or NumPy, and the gradient of the whole."""
+"""vae/objectives.py: every term against an integral, a closed form or NumPy, and the gradient of the ELBO."""
 
 import math
 
@@ -36,7 +36,7 @@ def gauss_hermite(f, mean: float = 0.0, std: float = 1.0, nodes: int = 32) -> fl
 
 
 def constant_model(pixel: float, mean: float, log_std: float, image_shape=(2, 3, 1), latent=4):
-    """A model that ignores its inputs: every posterior is N(mean, e^log_std²), every decoder's number is `pixel`."""
+    """A model that ignores its inputs: every posterior is N(mean, e^log_std²), every decoder output is `pixel`."""
     model = mlp(image_shape, latent, hidden=2)
     p = tree.map(np.zeros_like, model.init(mg.random.key(0), np.float64))
     encoder = p.encoder._replace(
@@ -74,7 +74,7 @@ def test_closed_kl_is_the_integral(mean, log_std):
         return log_p + 0.5 * z**2 + 0.5 * math.log(2 * math.pi)
 
     expected = gauss_hermite(integrand, mean, std)
-    size = 1 + mean**2 + std**2 + abs(log_std)  # what the terms that cancel amount to
+    size = 1 + mean**2 + std**2 + abs(log_std)  # size of the terms that cancel
     assert abs(kl_to_prior(np.float64(mean), np.float64(log_std)) - expected) <= ROUNDINGS * EPS * size
     assert kl_to_prior(np.float64(mean), np.float64(log_std)) >= -ROUNDINGS * EPS * size
 
@@ -88,7 +88,7 @@ def test_log_normal_is_the_density(z, mean, log_std):
 
 
 @given(means, log_sigmas)
-def test_both_forms_have_one_expectation(mean, log_std):
+def test_both_forms_have_the_same_expectation(mean, log_std):
     """E over ε of ln Q(z) − ln P(z|y) is −KL: again a polynomial of degree 2, in ε."""
     m, s = np.float64(mean), np.float64(log_std)
     expected = gauss_hermite(lambda e: log_normal(m + np.exp(s) * e) - log_normal(m + np.exp(s) * e, m, s))
@@ -111,7 +111,7 @@ def test_both_forms_of_the_whole_elbo_agree_on_average(likelihood):
 
 
 @EVERY_FORM
-def test_posterior_at_the_prior_costs_exactly_nothing(form):
+def test_the_kl_term_is_exactly_zero_where_the_posterior_is_the_prior(form):
     model, parameters = constant_model(pixel=0.3, mean=0.0, log_std=0.0)
     random = np.random.default_rng(5)
     y, noise = random.random((3, *model.image_shape)), random.standard_normal((3, model.latent))
@@ -144,7 +144,7 @@ def test_the_noise_is_scaled_by_one():
     assert_close(got.ravel(), -np.log1p(np.exp(-(0.4 + math.exp(-0.6) * noise.ravel()))))
 
 
-# The whole
+# The whole objective
 
 
 @EVERY_MODEL
@@ -186,7 +186,7 @@ def test_the_gradient_agrees_with_the_complex_step(name, likelihood, form):
 
 
 @pytest.mark.parametrize("likelihood", [TRIED[0], TRIED[3]], ids=["bernoulli", "profiled"])
-def test_every_single_entry_of_the_gradient(likelihood):
+def test_every_entry_of_the_gradient_agrees_with_the_complex_step(likelihood):
     autoencoder, y, noise = setting("mlp", likelihood)
     gradient = tree.flatten(
         mg.grad(lambda p: mg.sum(elbo(autoencoder.with_parameters(p), y, noise)))(autoencoder.parameters)
@@ -203,7 +203,7 @@ def test_every_single_entry_of_the_gradient(likelihood):
 
 
 def log_evidence(model, likelihood, parameters, y) -> np.ndarray:
-    """ln ∫ N(z; 0, 1) Q(y|z) dz for one latent number, on a grid fine enough for any smooth integrand."""
+    """ln ∫ N(z; 0, 1) Q(y|z) dz for a one-dimensional latent, on a grid fine enough for any smooth integrand."""
     z = np.linspace(-10, 10, 20001)
     images = truth.decode("mlp", parameters.decoder, z[:, None], model.image_shape)
     found = []
@@ -222,9 +222,9 @@ def one_latent(likelihood, seed: int = 8):
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(Sigma(0.6))], ids=["bernoulli", "gaussian"])
-def test_every_bound_is_below_the_evidence_by_what_theory_says(likelihood):
+def test_every_bound_is_below_the_evidence_by_the_predicted_gap(likelihood):
     """With w = Q(y, z)/P(z|y)/Q(y) = 1 + x, E L_k − ln Q(y) = E ln(1 + x̄), which expands in central moments of x:
-    −m₂/2k + (m₃/3 − 3m₂²/4)/k² − ((m₄−3m₂²)/4 − 2m₂m₃ + 5m₂³/2)/k³ + … (LECTURE.md has the first term).
+    −m₂/2k + (m₃/3 − 3m₂²/4)/k² − ((m₄−3m₂²)/4 − 2m₂m₃ + 5m₂³/2)/k³ + …
     """
     model, parameters, y, random = one_latent(likelihood)
     evidence = log_evidence(model, likelihood, parameters, y)
@@ -244,7 +244,7 @@ def test_every_bound_is_below_the_evidence_by_what_theory_says(likelihood):
     third = ((m4 - 3 * m2**2) / 4 - 2 * m2 * m3 + 5 * m2**3 / 2) / k**3
     moment_error = np.sqrt((m4 - m2**2) / (k * runs)) / 2 / k  # of the leading term
     assert np.all(np.abs(bound.mean(0) - evidence - second) <= 5 * (error + moment_error) + 2 * np.abs(third))
-    assert np.all(m2 / 2 / k > 5 * error)  # the gap itself is larger than what is allowed for
+    assert np.all(m2 / 2 / k > 5 * error)  # the gap is larger than the tolerance
 
 
 # The importance-weighted bound
@@ -257,8 +257,8 @@ def test_one_importance_sample_is_the_sampled_elbo():
 
 
 @given(st.integers(2, 6), st.integers(0, 2**31))
-def test_importance_bound_against_its_parts(k, seed):
-    """The mean weight, by definition; and by Jensen L_k ≥ the mean of the L_{k−1} that leave one sample out."""
+def test_importance_bound_is_the_log_of_the_mean_weight(k, seed):
+    """By definition; and by Jensen L_k ≥ the mean of the L_{k−1} that leave one sample out."""
     likelihood = Gaussian(Sigma(0.5))
     autoencoder, y, _ = setting("mlp", likelihood)
     noise = np.random.default_rng(seed).standard_normal((k, len(y), autoencoder.model.latent))
@@ -270,8 +270,8 @@ def test_importance_bound_against_its_parts(k, seed):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_importance_weights_that_underflow_are_no_matter(dtype):
-    """σ = 0.01 puts weights at e^(−10⁴): only a sum relative to the largest survives."""
+def test_importance_weights_may_underflow(dtype):
+    """With σ = 0.01 weights are about e^(−10⁴): only a sum relative to the largest is not 0."""
     likelihood = Gaussian(Sigma(0.01))
     autoencoder, y, _ = setting("mlp", likelihood)
     noise = np.random.default_rng(9).standard_normal((4, len(y), autoencoder.model.latent))
@@ -300,22 +300,22 @@ def test_a_constant_decoder_makes_every_bound_the_evidence():
 @pytest.mark.parametrize(
     ("images", "noise"),
     [
-        ((3, 8, 4, 1), (3, 2)),  # turned
+        ((3, 8, 4, 1), (3, 2)),  # transposed
         ((3, 32), (3, 2)),  # flat
         ((1, 4, 8, 2), (2, 2)),  # two channels, which would pass for two images
         ((3, 4, 8, 1), (1, 2)),  # one ε for all
         ((3, 4, 8, 1), (3, 1)),
-        ((1, 4, 8, 1), (5, 1, 2)),  # as for the importance bound
+        ((1, 4, 8, 1), (5, 1, 2)),  # as the importance bound takes it
         ((3, 4, 8, 1), ()),
     ],
 )
-def test_images_and_noise_of_another_shape(images, noise):
+def test_images_and_noise_of_another_shape_are_refused(images, noise):
     autoencoder, *_ = setting("mlp", Bernoulli())
     with pytest.raises(ValueError, match=r"takes images \(N, 4, 8, 1\) and noise \(N, 2\), got \(.*\) and \("):
         elbo(autoencoder, np.zeros(images), np.zeros(noise))
 
 
-def test_an_unknown_form():
+def test_an_unknown_form_is_refused():
     autoencoder, y, noise = setting("mlp", Bernoulli())
     with pytest.raises(ValueError, match="unknown form 'open' of the objective: use closed or sampled"):
         elbo(autoencoder, y, noise, "open")

@@ -36,7 +36,7 @@ def flat(values) -> np.ndarray:
 
 
 def plain_adam(rate, beta1, beta2, epsilon, given_gradients) -> list[np.ndarray]:
-    """Algorithm 1 of arXiv:1412.6980 word for word: m̂, v̂, θ ← θ − α·m̂/(√v̂ + ε̂)."""
+    """Algorithm 1 of arXiv:1412.6980 literally: m̂, v̂, θ ← θ − α·m̂/(√v̂ + ε̂)."""
     theta, m, v, path = flat(TREE), 0.0, 0.0, []
     for t, g in enumerate(map(flat, given_gradients), start=1):
         m = beta1 * m + (1 - beta1) * g
@@ -47,9 +47,9 @@ def plain_adam(rate, beta1, beta2, epsilon, given_gradients) -> list[np.ndarray]
 
 
 def agree(path: list, expected: list, rate: float) -> None:
-    """Each step is off by some roundings of the step (4 operations on m, v, their roots: 2⁴), and steps add up.
+    """Each step is off by some roundings of its size (4 operations on m, v, their roots: 2⁴), and these add up.
 
-    1 − β₂ᵗ is the difference of near numbers: it carries ε/(1−β₂) ≤ 1e3 roundings at the default β₂.
+    1 − β₂ᵗ subtracts nearly equal numbers: at the default β₂ it is off by up to 1/(1−β₂) = 1e3 roundings.
     """
     for t, (a, b) in enumerate(zip(path, expected, strict=True), start=1):
         assert_close(a, b, t * EPS * (1 + 16 * rate * 1e3))
@@ -67,8 +67,8 @@ def test_adam_defaults_are_the_papers():
     agree(trajectory(adam(), given_gradients), plain_adam(1e-3, 0.9, 0.999, 1e-8, given_gradients), 1e-3)
 
 
-def test_the_first_step_of_adam_is_the_rate_whatever_the_gradient():
-    """m̂ = g and √v̂ = |g|: bias correction at work; a step of −α·sign g but for ε/|g|."""
+def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient():
+    """Bias correction makes m̂ = g and √v̂ = |g|, so the step is −α·sign g up to ε/|g|."""
     for scale in (1e-3, 1.0, 1e3):
         (g,) = gradients(1, 1, scale)
         (after,) = trajectory(adam(0.01), [g])
@@ -87,7 +87,7 @@ def test_sgd_with_momentum_has_a_closed_form(seed, rate, momentum):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_both_go_where_pytorch_goes(momentum):
+def test_both_agree_with_pytorch(momentum):
     torch = optional("torch", extra="bench")
     given_gradients = gradients(2)
     for ours, theirs in (
@@ -115,7 +115,7 @@ def test_updates_are_pure_and_keep_structure_and_dtype(name):
     assert all(np.array_equal(a, b) for a, b in zip(state_before, tree.flatten(state)[0], strict=True))
     assert tree.flatten(new)[1] == tree.flatten(parameters)[1]
     assert tree.flatten(after)[1] == tree.flatten(state)[1]
-    floats = [leaf for leaf in tree.flatten((new, after))[0] if leaf.dtype != np.int64]  # all but the steps taken
+    floats = [leaf for leaf in tree.flatten((new, after))[0] if leaf.dtype != np.int64]  # all but the step count
     assert {leaf.dtype for leaf in floats} == {np.dtype(np.float32)}
     again, _ = optimiser.update(parameters, g, state)
     assert all(np.array_equal(a, b) for a, b in zip(tree.flatten(new)[0], tree.flatten(again)[0], strict=True))
@@ -145,6 +145,6 @@ def test_both_descend(name):
         (lambda: sgd(momentum=math.nan), r"momentum must lie in \[0, 1\), got nan"),
     ],
 )
-def test_settings_out_of_range(make, said):
+def test_settings_out_of_range_are_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()

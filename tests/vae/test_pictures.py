@@ -1,4 +1,4 @@
-"""vae/pictures.py: grids against a naive loop, what is drawn against the data, files that are whole or untouched."""
+"""vae/pictures.py: grids against a naive loop, plots against their data, and files that are complete or untouched."""
 
 import math
 import subprocess
@@ -19,12 +19,12 @@ from vae import pictures
 SHADES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # exact in 8 bits
 
 
-def shaded(*shape: int, seed: int = 0) -> np.ndarray:
+def random_images(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).choice(SHADES, shape)
 
 
-def shown(path: Path, axes: Axes, scale: int) -> np.ndarray:
-    """What the file shows within the axes, (H, W, 3), one pixel for each square of scale × scale equal ones."""
+def read_axes(path: Path, axes: Axes, scale: int) -> np.ndarray:
+    """The saved picture within the axes, (H, W, 3): one pixel for each block of scale × scale equal ones."""
     (x0, y0), (x1, y1) = np.round(axes.get_window_extent().get_points()).astype(int)
     picture = imread(path)
     picture = picture[len(picture) - y1 : len(picture) - y0, x0:x1, :3]
@@ -36,13 +36,13 @@ def shown(path: Path, axes: Axes, scale: int) -> np.ndarray:
 
 
 def assert_shows(picture: np.ndarray, expected: np.ndarray) -> None:
-    """To 8 bits."""
+    """The two agree to 8 bits."""
     np.testing.assert_allclose(picture, np.broadcast_to(expected, (*expected.shape[:2], 3)), atol=0.5 / 255)
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
-    """The first axes of each figure, as it was saved."""
+    """The first axes of each saved figure."""
     seen: list[Axes] = []
     save = pictures._save
     monkeypatch.setattr(pictures, "_save", lambda axes, path: seen.append(axes) or save(axes, path))
@@ -53,11 +53,13 @@ def draw_everything(folder: Path) -> list[Path]:
     records = [{"epoch": i, "train_elbo": -100 / i, "test_elbo": -105 / i, "seconds": 1.5} for i in (1, 2, 3)]
     slope = np.array([1.0, -2e-5, 0.0])
     return [
-        pictures.reconstructions(folder / "a.png", shaded(13, 8, 8, 3), shaded(13, 8, 8, 3, seed=1), "pairs"),
-        pictures.samples(folder / "b.png", shaded(5, 8, 12, 1), "samples"),
-        pictures.latent_plane(folder / "c.png", lambda z: shaded(len(z), 4, 4, 1), side=3),
-        pictures.plane_encoding(folder / "d.png", shaded(9, 2), np.arange(9), "plane"),
-        pictures.plane_encoding(folder / "e.png", shaded(9, 2), None, "plane"),
+        pictures.reconstructions(
+            folder / "a.png", random_images(13, 8, 8, 3), random_images(13, 8, 8, 3, seed=1), "pairs"
+        ),
+        pictures.samples(folder / "b.png", random_images(5, 8, 12, 1), "samples"),
+        pictures.latent_plane(folder / "c.png", lambda z: random_images(len(z), 4, 4, 1), side=3),
+        pictures.plane_encoding(folder / "d.png", random_images(9, 2), np.arange(9), "plane"),
+        pictures.plane_encoding(folder / "e.png", random_images(9, 2), None, "plane"),
         pictures.curves(folder / "f.png", records, "curves"),
         pictures.agreement(folder / "g.png", slope, slope, ["a.w", "a.w", "b"], 1e-6, "check", relative=[0, 1e-9, 1]),
     ]
@@ -101,14 +103,14 @@ def test_grid_refuses(shape, columns, pad) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_samples_show_every_image(tmp_path, drawn, channels) -> None:
-    images = shaded(7, 14, 10, channels)
+    images = random_images(7, 14, 10, channels)
     path = pictures.samples(tmp_path / "samples.png", images, "samples")
-    assert_shows(shown(path, drawn[0], 8), pictures.grid(images, 3, pictures.PAD))
+    assert_shows(read_axes(path, drawn[0], 8), pictures.grid(images, 3, pictures.PAD))
 
 
 @pytest.mark.parametrize(("n", "columns"), [(1, 1), (10, 10), (13, 7), (24, 8)])
-def test_reconstructions_stand_below_their_images(tmp_path, drawn, n, columns) -> None:
-    images, reconstructed = shaded(n, 8, 8, 1), shaded(n, 8, 8, 1, seed=1)
+def test_reconstructions_are_below_their_images(tmp_path, drawn, n, columns) -> None:
+    images, reconstructed = random_images(n, 8, 8, 1), random_images(n, 8, 8, 1, seed=1)
     path = pictures.reconstructions(tmp_path / "pairs.png", images, reconstructed, "pairs")
     pad, bands = 2, math.ceil(n / columns)
     expected = np.ones((bands * (16 + 5 * pad) - 4 * pad, columns * (8 + pad) - pad, 1))
@@ -116,13 +118,13 @@ def test_reconstructions_stand_below_their_images(tmp_path, drawn, n, columns) -
         top, left = i // columns * (16 + 5 * pad), i % columns * (8 + pad)
         expected[top : top + 8, left : left + 8] = images[i]
         expected[top + 8 + pad : top + 16 + pad, left : left + 8] = reconstructed[i]
-    assert_shows(shown(path, drawn[0], 14), expected)
+    assert_shows(read_axes(path, drawn[0], 14), expected)
     labels = [text.get_text().split() for text in drawn[0].texts]
     assert labels == [["input", "y"], ["reconstruction", "ŷ(z)"]] * math.ceil(n / columns)
 
 
 def test_a_reconstruction_label_is_beside_the_middle_of_its_row(tmp_path, drawn) -> None:
-    pictures.reconstructions(tmp_path / "pairs.png", shaded(13, 8, 8, 1), shaded(13, 8, 8, 1), "pairs")
+    pictures.reconstructions(tmp_path / "pairs.png", random_images(13, 8, 8, 1), random_images(13, 8, 8, 1), "pairs")
     shown = drawn[0].images[0].get_array()
     for text in drawn[0].texts:
         row = int(text.xy[1])
@@ -160,10 +162,10 @@ def test_the_latent_plane_shows_z1_to_the_right_and_z2_upwards(tmp_path, drawn) 
 
 
 def test_arrays_may_live_on_another_device(tmp_path, backend) -> None:
-    images, away = shaded(4, 8, 8, 1), backend.from_host  # --backend cupy: NumPy cannot read those by itself
+    images, away = random_images(4, 8, 8, 1), backend.from_host  # with --backend cupy, NumPy cannot read these
     here = pictures.samples(tmp_path / "here.png", images, "samples").read_bytes()
     assert pictures.samples(tmp_path / "there.png", away(images), "samples").read_bytes() == here
-    pictures.plane_encoding(tmp_path / "plane.png", away(shaded(9, 2)), away(np.arange(9)), "plane")
+    pictures.plane_encoding(tmp_path / "plane.png", away(random_images(9, 2)), away(np.arange(9)), "plane")
 
 
 # Plots
@@ -262,7 +264,7 @@ def test_agreement_says_what_is_wrong(tmp_path, drawn, checked) -> None:
 # Files
 
 
-def test_all_are_png_files_of_some_size_and_content(tmp_path) -> None:
+def test_all_pictures_are_png_files_with_content(tmp_path) -> None:
     paths = draw_everything(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(paths)  # and nothing else is left
     for path in paths:
@@ -279,7 +281,7 @@ def test_a_picture_drawn_twice_is_the_same_file(tmp_path) -> None:
     assert first == [path.read_bytes() for path in draw_everything(tmp_path)]
 
 
-def test_nothing_global_is_touched(tmp_path) -> None:
+def test_drawing_changes_no_global_state(tmp_path) -> None:
     program = (
         "import sys, pathlib, matplotlib; from tests.vae import test_pictures\n"
         "before = matplotlib.rcParams.copy(); test_pictures.draw_everything(pathlib.Path(sys.argv[1]))\n"
@@ -293,16 +295,16 @@ def test_nothing_global_is_touched(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_settings_of_the_user_do_not_bend_images(tmp_path, drawn) -> None:
+def test_matplotlib_settings_of_the_user_do_not_change_images(tmp_path, drawn) -> None:
     settings = {"image.origin": "lower", "image.interpolation": "bilinear", "figure.autolayout": True}
-    images = shaded(4, 14, 14, 1)
+    images = random_images(4, 14, 14, 1)
     with matplotlib.rc_context(settings):
         path = pictures.samples(tmp_path / "samples.png", images, "samples")
-    assert_shows(shown(path, drawn[0], 8), pictures.grid(images, 2, pictures.PAD))
+    assert_shows(read_axes(path, drawn[0], 8), pictures.grid(images, 2, pictures.PAD))
 
 
-def test_an_old_picture_survives_a_drawing_that_fails(tmp_path, monkeypatch) -> None:
-    path = pictures.samples(tmp_path / "picture.png", shaded(4, 8, 8, 1), "old")
+def test_an_old_picture_survives_a_failed_drawing(tmp_path, monkeypatch) -> None:
+    path = pictures.samples(tmp_path / "picture.png", random_images(4, 8, 8, 1), "old")
     old = path.read_bytes()
 
     def fail(*_: object) -> None:
@@ -311,22 +313,22 @@ def test_an_old_picture_survives_a_drawing_that_fails(tmp_path, monkeypatch) -> 
     with pytest.raises(ZeroDivisionError):
         pictures.latent_plane(path, lambda z: 1 / 0)
     with pytest.raises(ValueError):
-        pictures.samples(path, shaded(4, 8, 8, 1) + 1, "new")
+        pictures.samples(path, random_images(4, 8, 8, 1) + 1, "new")
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(ValueError, match=r"picture\.png"):
-        pictures.samples(path, shaded(4, 8, 8, 1, seed=1), "new")
+        pictures.samples(path, random_images(4, 8, 8, 1, seed=1), "new")
     assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
 
 
 def test_folders_are_not_created(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"missing"):
-        pictures.samples(tmp_path / "missing" / "picture.png", shaded(4, 8, 8, 1), "samples")
+        pictures.samples(tmp_path / "missing" / "picture.png", random_images(4, 8, 8, 1), "samples")
     assert not list(tmp_path.iterdir())
 
 
 def test_titles_are_text_not_mathematics(tmp_path) -> None:
-    pictures.samples(str(tmp_path / "picture.png"), shaded(1, 8, 8, 1), "from 5$ to \\frac{$ " * 9)
-    pictures.samples(tmp_path / "picture.png", shaded(1, 8, 8, 1), "")
+    pictures.samples(str(tmp_path / "picture.png"), random_images(1, 8, 8, 1), "from 5$ to \\frac{$ " * 9)
+    pictures.samples(tmp_path / "picture.png", random_images(1, 8, 8, 1), "")
 
 
 # Errors
@@ -343,7 +345,7 @@ def test_titles_are_text_not_mathematics(tmp_path) -> None:
         (np.full((1, 8, 8, 1), np.nan), r"\[0, 1\], got nan"),
     ],
 )
-def test_images_that_cannot_be_drawn(tmp_path, images, message) -> None:
+def test_images_that_cannot_be_drawn_are_refused(tmp_path, images, message) -> None:
     with pytest.raises(ValueError, match=message):
         pictures.samples(tmp_path / "x.png", images, "")
     with pytest.raises(ValueError, match=message):
@@ -353,20 +355,20 @@ def test_images_that_cannot_be_drawn(tmp_path, images, message) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_other_arguments_that_cannot_be_drawn(tmp_path, checked) -> None:
+def test_other_arguments_that_cannot_be_drawn_are_refused(tmp_path, checked) -> None:
     path = tmp_path / "x.png"
     with pytest.raises(ValueError, match=r"differ in shape: \(2, 8, 8, 1\) and \(3, 8, 8, 1\)"):
-        pictures.reconstructions(path, shaded(2, 8, 8, 1), shaded(3, 8, 8, 1), "")
+        pictures.reconstructions(path, random_images(2, 8, 8, 1), random_images(3, 8, 8, 1), "")
     with pytest.raises(ValueError, match="side of the latent plane must be a whole number of at least 1"):
         pictures.latent_plane(path, lambda z: z, side=0)
     with pytest.raises(ValueError, match="4 images for 9 latents"):
-        pictures.latent_plane(path, lambda z: shaded(4, 8, 8, 1), side=3)
-    for means in (shaded(4, 3), shaded(4), shaded(0, 2), np.full((4, 2), np.inf)):
+        pictures.latent_plane(path, lambda z: random_images(4, 8, 8, 1), side=3)
+    for means in (random_images(4, 3), random_images(4), random_images(0, 2), np.full((4, 2), np.inf)):
         with pytest.raises(ValueError, match=r"finite means \(n, 2\)"):
             pictures.plane_encoding(path, means, None, "")
     for labels in (np.arange(3), np.arange(8).reshape(4, 2), np.zeros(4), np.array(list("abcd"))):
         with pytest.raises(ValueError, match=r"integer labels \(4,\)"):
-            pictures.plane_encoding(path, shaded(4, 2), labels, "")
+            pictures.plane_encoding(path, random_images(4, 2), labels, "")
     whole = {"epoch": 1, "train_elbo": -1.0, "test_elbo": -1.0, "seconds": 1.0}
     for records in ([], [{"epoch": 1}], [whole, {**whole, "test_elbo": None}], [{**whole, "train_elbo": -math.inf}]):
         with pytest.raises(ValueError, match="epoch, train_elbo, test_elbo, seconds"):
@@ -381,26 +383,26 @@ def test_other_arguments_that_cannot_be_drawn(tmp_path, checked) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_degenerate_but_sound_arguments_are_drawn_without_warnings(tmp_path) -> None:
+def test_degenerate_but_valid_arguments_are_drawn_without_warnings(tmp_path) -> None:
     path = tmp_path / "x.png"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pictures.curves(path, [{"epoch": 1, "train_elbo": -9.0, "test_elbo": -9.0, "seconds": 0.2}], "one")
         pictures.plane_encoding(path, np.zeros((3, 2)), np.full(3, 7), "one point")
-        pictures.plane_encoding(path, shaded(99, 2), np.arange(99), "no room for a legend")
+        pictures.plane_encoding(path, random_images(99, 2), np.arange(99), "no room for a legend")
         pictures.agreement(path, [0.0], [0.0], ["w"], 1e-6, "zero", relative=[0.0])
         pictures.agreement(path, [5e-324], [1e100], ["w"], 1e-6, "extremes", relative=[1e9])
         pictures.samples(path, np.ones((1, 1, 1, 1)), "one pixel")
 
 
-def test_names_with_letters_that_the_font_lacks(tmp_path: Path) -> None:
-    """A box stands for each; it is no reason to warn (which is an error here), or to draw nothing."""
+def test_titles_may_have_letters_that_the_font_lacks(tmp_path: Path) -> None:
+    """Each is drawn as a box, without a warning (which would be an error here)."""
     path = pictures.samples(tmp_path / "a.png", np.zeros((1, 4, 4, 1)), "日本")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_title_may_hold_bytes_that_are_no_characters(tmp_path):
-    """As the name of a folder does that is not UTF-8."""
+    """The name of a folder need not be UTF-8."""
     name = b"bild-\xff\xfe".decode(errors="surrogateescape")
     path = pictures.samples(tmp_path / "samples.png", np.zeros((4, 4, 4, 1)), name)
     assert path.read_bytes().startswith(b"\x89PNG")

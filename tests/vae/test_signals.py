@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
 @pytest.fixture(autouse=True)
-def usual():
-    """Signals as they are in a process that nobody told to ignore any."""
+def default_handlers():
+    """Python's default handlers, as in a process that ignores no signal."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)}
     for number in TERMINATING:
         signal.signal(number, signal.SIG_DFL)
@@ -26,7 +26,7 @@ def usual():
 
 
 @pytest.mark.parametrize("number", TERMINATING)
-def test_a_signal_is_an_exception_with_its_exit_code(number):
+def test_a_signal_raises_an_exception_with_its_exit_code(number):
     with pytest.raises(Stopped) as stop, raise_on_signals():
         os.kill(os.getpid(), number)
     assert exit_code(stop.value) == 128 + number
@@ -35,7 +35,7 @@ def test_a_signal_is_an_exception_with_its_exit_code(number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, *TERMINATING])
-def test_a_block_is_finished_first(number):
+def test_a_deferred_block_finishes_first(number):
     done = []
     with pytest.raises(KeyboardInterrupt) as stop, raise_on_signals():
         with defer_signals():
@@ -45,13 +45,17 @@ def test_a_block_is_finished_first(number):
         done.append(2)
     assert done == [1]
     assert exit_code(stop.value) == 128 + number
-    with raise_on_signals(), pytest.raises(ZeroDivisionError), defer_signals():  # an error comes first
+    with (
+        raise_on_signals(),
+        pytest.raises(ZeroDivisionError),
+        defer_signals(),
+    ):  # an error in the block wins
         os.kill(os.getpid(), number)
         raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *where: None])
-def test_what_others_do_with_signals_stays(handler):
+def test_existing_handlers_are_kept(handler):
     for number in TERMINATING:
         signal.signal(number, handler)
     with raise_on_signals(), defer_signals():

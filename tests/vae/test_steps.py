@@ -1,4 +1,4 @@
-"""vae/steps.py: every image once an epoch, the same noise for any batch, and one step down the gradient of a loss."""
+"""vae/steps.py: every image once per epoch, the same noise for any batch size, and one step down a gradient."""
 
 import numpy as np
 import pytest
@@ -12,35 +12,35 @@ from vae.steps import make_step, shuffle
 KEYS = mg.random.split(mg.random.key(3), 2)
 
 
-def drawn(count, size, first=0, latent=2):
-    """What every batch of an epoch of numbered images draws."""
+def draw_epoch(count, size, first=0, latent=2):
+    """(images, noise) of every batch of an epoch; image i has the value i."""
     images = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1)
     return [batch.draw(latent) for batch in shuffle(images, size, *KEYS).batches(first)]
 
 
 @given(st.integers(1, 40), st.integers(1, 50))
 def test_every_image_comes_once_and_only_the_last_batch_is_short(count, size):
-    batches = drawn(count, size)
+    batches = draw_epoch(count, size)
     assert sorted(np.concatenate([y for y, _ in batches]).ravel()) == list(range(count))
     assert [len(y) for y, _ in batches[:-1]] == [size] * (len(batches) - 1)
     assert all(len(noise) == len(y) for y, noise in batches)
 
 
 @given(st.integers(2, 40), st.integers(1, 10))
-def test_noise_is_one_stream_whatever_the_batch(count, size):
-    """The position in the epoch decides, so that batches may be cut otherwise."""
+def test_noise_is_one_stream_whatever_the_batch_size(count, size):
+    """Noise depends on the position in the epoch, not on the batch."""
     whole = mg.random.normal(KEYS[1], (count, 2))
-    assert np.array_equal(np.concatenate([noise for _, noise in drawn(count, size)]), whole)
+    assert np.array_equal(np.concatenate([noise for _, noise in draw_epoch(count, size)]), whole)
 
 
 @pytest.mark.parametrize("first", [0, 1, 3, 4])
-def test_an_epoch_goes_on_from_any_batch(first):
-    for got, expected in zip(drawn(50, 16, first), drawn(50, 16)[first:], strict=True):
+def test_an_epoch_can_resume_at_any_batch(first):
+    for got, expected in zip(draw_epoch(50, 16, first), draw_epoch(50, 16)[first:], strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
 
 
-def test_a_step_goes_down_the_gradient_and_reports_what_it_is_told_to():
-    """Of ½‖p − y‖² without momentum: p − α(p − y); what is reported is not differentiated."""
+def test_a_step_descends_the_first_value_and_reports_the_second():
+    """For ½‖p − y‖² without momentum it gives p − α(p − y); the reported value is not differentiated."""
     step = make_step(lambda p, y: (0.5 * mg.sum((p - y) ** 2), mg.sum(p)), optimiser := sgd(0.25, 0.0))
     p, y = np.array([1.0, -2.0]), np.array([3.0, 4.0])
     reported, after, _ = step(p.copy(), optimiser.init(p), y)

@@ -1,4 +1,4 @@
-"""vae/terminal.py: notes of one line, and tables that fit their screen and lose nothing."""
+"""vae/terminal.py: notes of one line, and tables that fit the screen without losing words."""
 
 import io
 
@@ -15,8 +15,8 @@ def test_a_note_is_one_line_and_keeps_names_as_they_are(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("width", [20, 80, 96, 97, 98, 105, 112, 113, 200])
-def test_tables_are_as_wide_as_the_screen_and_lose_nothing(width: int) -> None:
-    """Words of several columns are longer than an even share of the width."""
+def test_tables_fit_the_screen_and_lose_no_words(width: int) -> None:
+    """Several columns have words longer than an even share of the width."""
     columns = "shape", "entries", "kinks", "redrawn", "undecided", "max relative error", "±"
     table = Table(Column("parameter", no_wrap=True), *columns)
     table.add_row("encoder.hidden.0.w", "random directions", "30", "0", "0", "0", "6.2e-12", "7.6e-11")

@@ -1,8 +1,8 @@
 """The whole autoencoder in PyTorch and in JAX: the ELBO of the same parameters, images and noise, and its derivatives.
 
 Each peer has its own layers and densities, and PyTorch its own layout too (`benchmarks/torch_twin.py`). Both forms of
-the objective are compared at once, as a result (2, N), by every parameter tensor and to 1e-10 of its largest entry:
-value, gradient, directional derivative, and the Hessian times a random direction.
+the objective are stacked to a result (2, N). Its value, gradient, directional derivative and Hessian–vector product
+must agree to 1e-10 of the largest entry of each parameter tensor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vae.objectives import FORMS, elbo
 
 @dataclass(frozen=True)
 class Setting:
-    """A row for `beside`: a small model and a likelihood. autograd is left out: it has no convolution with strides."""
+    """A row for `beside`: a small model and a likelihood. autograd is left out: it has no strided convolution."""
 
     model: Model
     likelihood: Likelihood
@@ -39,26 +39,28 @@ class Setting:
         return f"{self.model.name}, {self.likelihood.name}, σ {self.likelihood.sigma.source}"
 
 
-IMAGES = (3, 8, 12, 3)  # no side like another, and channels that a wrong order would show
-SETTINGS = [  # JAX takes its time to compile a convolution's derivatives: three likelihoods are enough there
+IMAGES = (3, 8, 12, 3)  # all sides differ, and channels would show a wrong order
+SETTINGS = [  # JAX compiles derivatives of convolutions slowly: three likelihoods are enough there
     *[Setting(truth.small_model("mlp", IMAGES[1:]), likelihood) for likelihood in TRIED],
     *[Setting(truth.small_model("conv", IMAGES[1:]), TRIED[i]) for i in (0, 2, 6)],
 ]
 
 
 def sigma(likelihood: Likelihood, error: Any, log_sigma: Any, exp: Callable) -> Any:
-    """σ of the decoder's density, from what it leaves of the images."""
+    """σ of the decoder's density; the profiled one follows from the error y − ŷ."""
     if likelihood.sigma.source == "profiled":
         return (error**2).mean() ** 0.5 if likelihood.name == "gaussian" else abs(error).mean()
     return exp(log_sigma) if likelihood.sigma.source == "learned" else likelihood.sigma.value
 
 
-# Each twin is (our parameters as the peer's list of arrays, the objective as a function of those)
+# A twin is a pair: our parameters → the peer's list of arrays, and the objective as a function of that list
 
 Twin = tuple[Callable[[Parameters], list], Callable]
 
 
-def in_torch(torch: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Twin:
+def torch_twin_of(
+    torch: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray
+) -> Twin:
     from torch_twin import twin_of
 
     twin, likelihood, D = twin_of(setting.model), setting.likelihood, torch.distributions
@@ -70,7 +72,7 @@ def in_torch(torch: ModuleType, setting: Setting, parameters: Parameters, y: np.
 
     def density(x: Any, log_sigma: Any) -> Any:
         if likelihood.name == "bernoulli":
-            return D.Bernoulli(logits=x, validate_args=False)  # or it would not take grey pixels
+            return D.Bernoulli(logits=x, validate_args=False)  # or it would refuse grey pixels
         mean = torch.sigmoid(x)
         kind = D.Normal if likelihood.name == "gaussian" else D.Laplace
         return kind(mean, sigma(likelihood, images - mean, log_sigma, torch.exp))
@@ -89,7 +91,7 @@ def in_torch(torch: ModuleType, setting: Setting, parameters: Parameters, y: np.
 
 
 def jax_network(jax: ModuleType, model: Model, p: Parameters, y: Any, eps: Any) -> tuple:
-    """μ, ln σ of the posterior and the decoder's numbers."""
+    """μ and ln σ of the posterior, and the decoder's output before the sigmoid."""
     relu, (height, width, channels) = jax.nn.relu, model.image_shape
 
     def dense(layer: Any, h: Any) -> Any:
@@ -119,7 +121,7 @@ def jax_network(jax: ModuleType, model: Model, p: Parameters, y: Any, eps: Any) 
     return mean, log_std, up(p.decoder.pixels, h)
 
 
-def in_jax(jax: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Twin:
+def jax_twin_of(jax: ModuleType, setting: Setting, parameters: Parameters, y: np.ndarray, noise: np.ndarray) -> Twin:
     likelihood, stats, exp = setting.likelihood, jax.scipy.stats, jax.numpy.exp
     structure = tree.flatten(parameters)[1]
 
@@ -142,7 +144,7 @@ def in_jax(jax: ModuleType, setting: Setting, parameters: Parameters, y: np.ndar
     return lambda p: tree.flatten(p)[0], objective
 
 
-TWINS = {"torch": in_torch, "jax": in_jax}
+TWINS = {"torch": torch_twin_of, "jax": jax_twin_of}
 
 
 @with_each_peer(SETTINGS)
