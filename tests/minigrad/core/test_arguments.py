@@ -1,4 +1,4 @@
-"""Signatures are NumPy's: names, order and meaning of arguments; what is not offered is refused by its name."""
+"""Signatures are NumPy's: names, order and meaning of arguments. Options we do not offer raise, naming the option."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR
 
 
 def numpys(name):
-    """NumPy's function of a name."""
+    """NumPy's function of this name."""
     return getattr(np, name, None) or getattr(np.linalg, name, None)
 
 
@@ -48,20 +48,20 @@ IN_PLACE = {name for name in inplace.MEMBERS if not name.startswith("_")}
 
 
 def ours(name):
-    """Our function of a name; that of trace is a method beside `mg.trace(f)`, which makes programs."""
+    """Our function of this name; for trace the method, because `mg.trace(f)` makes programs."""
     return Tracer.trace if name == "trace" else getattr(mg, name)
 
 
-def written(text):
-    """The signature that is written so."""
+def parse_signature(text):
+    """The signature with these parameters."""
     return inspect.signature(eval(f"lambda {text}: None"))
 
 
 def numpys_signature(name):
     if name in SIGNATURES:
-        return written(SIGNATURES[name])
+        return parse_signature(SIGNATURES[name])
     if isinstance(numpys(name), np.ufunc):
-        return written(UNARY if numpys(name).nin == 1 else BINARY)
+        return parse_signature(UNARY if numpys(name).nin == 1 else BINARY)
     return inspect.signature(numpys(name))
 
 
@@ -70,12 +70,12 @@ def positional(signature):
 
 
 def by_name(signature):
-    """Names that may follow by keyword, None among them for any."""
+    """The names of the parameters; None stands for any keyword."""
     return {None if p.kind is p.VAR_KEYWORD else name for name, p in signature.parameters.items()}
 
 
 def defaults(signature):
-    """Of positional arguments; NumPy's `<no value>` is our None or False."""
+    """Defaults of positional parameters, without None and NumPy's `<no value>`, for which we write None or False."""
     given = {p.name: p.default for p in signature.parameters.values() if p.kind in POSITIONAL}
     unset = (inspect.Parameter.empty, np._NoValue)
     return {name: value for name, value in given.items() if value is not None and not any(value is u for u in unset)}
@@ -104,17 +104,17 @@ def test_signature_of_a_function(name):
 def test_signature_of_a_method(name):
     found = inspect.signature(getattr(Tracer, name))
     own = list(found.parameters.values())[1:]  # without the array
-    theirs = written(METHOD_SIGNATURES[name])
+    theirs = parse_signature(METHOD_SIGNATURES[name])
     several = [p.name for p in own if p.kind is p.VAR_POSITIONAL]
     assert several == [p.name for p in theirs.parameters.values() if p.kind is p.VAR_POSITIONAL]
     check_signature(found.replace(parameters=own), theirs)
 
 
-# The same positional call on plain arrays, on traced values, through NumPy, and replayed
+# The same positional call on plain arrays, on traced values, through NumPy's function, and in a program
 
 
 def close(found, expected):
-    """Values, shapes and dtypes, of one array or of several."""
+    """Assert equal shapes and dtypes and close values, of one array or several."""
     found, expected = (v if isinstance(v, (list, tuple)) else [v] for v in (found, expected))
     for one, other in zip(found, expected, strict=True):
         one, other = np.asarray(one), np.asarray(other)
@@ -124,7 +124,7 @@ def close(found, expected):
 
 
 def check_call(theirs, function, x, constant, traced=True):
-    """`function` of x against NumPy's result `theirs` of x: plain, in both modes, and as a program."""
+    """`function` against NumPy's `theirs` at x: plain, in both modes (against differences), and as a program."""
     expected = theirs(x)
     close(function(x), expected)
     if not traced:
@@ -154,8 +154,8 @@ def check_call(theirs, function, x, constant, traced=True):
     assert left == pytest.approx(right, rel=1e-6, abs=1e-6)
 
 
-def differentiated(required):
-    """The position of the first argument with floating-point numbers in it."""
+def position_to_differentiate(required):
+    """The position of the first argument that contains floating-point numbers."""
     floats = lambda a: (isinstance(a, np.ndarray) and a.dtype.kind == "f") or (isinstance(a, tuple) and floats(a[0]))
     return next(i for i, a in enumerate(required) if floats(a))
 
@@ -166,7 +166,7 @@ def differentiated(required):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_positional_call(name, required, more):
-    place = differentiated(required)
+    place = position_to_differentiate(required)
 
     def of(function):
         return lambda x: function(*required[:place], x, *required[place + 1 :], *more)
@@ -188,8 +188,8 @@ def test_positional_call_of_a_method(name, arguments):
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32, np.float32])
 @pytest.mark.parametrize("name", ["sum", "mean", "prod", "cumsum", "cumprod", "trace"])
-def test_sums_and_products_are_in_the_dtype_asked_for(name, dtype):
-    """NumPy's own of small integers are in wide ones; those in uint8 are taken modulo 256."""
+def test_sums_and_products_have_the_dtype_asked_for(name, dtype):
+    """By default NumPy sums small integers in a wide dtype; with dtype=uint8 it computes modulo 256."""
     x = np.array([[1, 100, 100], [3, 2, 200]], np.int64)
     expected = getattr(np, name)(x, dtype=dtype)
     f = lambda x: ours(name)(x, dtype=dtype)
@@ -198,7 +198,7 @@ def test_sums_and_products_are_in_the_dtype_asked_for(name, dtype):
 
 
 @pytest.mark.parametrize("name", sorted(BITS))
-def test_positional_call_with_bits(name):
+def test_positional_call_of_bitwise_functions(name):
     required, _ = FUNCTIONS[name]
     for function in (getattr(mg, name), mg.jit(getattr(mg, name)), mg.jit(numpys(name))):
         close(function(*required), numpys(name)(*required))
@@ -206,7 +206,7 @@ def test_positional_call_with_bits(name):
 
 @given(data=st.data())
 def test_reductions_by_position(data):
-    """Any axes, either dtype, dimensions kept or not: the number is NumPy's, and the gradient that of keywords."""
+    """For any axes, dtype and keepdims, the value is NumPy's, and the gradient that of the call by keyword."""
     x = data.draw(arrays(data.draw(shapes(1, 3, min_side=1))))
     axis, dtype = data.draw(reduced_axes(x.ndim)), data.draw(st.sampled_from([None, np.float32, np.float64]))
     keep, ddof = data.draw(st.booleans()), data.draw(st.sampled_from([0, 0.5]))
@@ -261,7 +261,7 @@ def test_upper_cholesky_reads_the_upper_triangle():
     assert np.array_equal(gradient, lower.T) and gradient[1, 0] == 0
 
 
-def test_copies_lie_in_memory_as_asked():
+def test_copies_have_the_requested_memory_order():
     x = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     for order in "CFAK":
         copy = mg.copy(x, order)
@@ -270,7 +270,7 @@ def test_copies_lie_in_memory_as_asked():
     assert mg.astype(x, float, copy=False) is x and mg.asarray(x) is x and mg.asarray(x, copy=True) is not x
 
 
-# What is not offered
+# Options that are not offered
 
 VALUES = {
     "out": np.zeros(1),
@@ -313,14 +313,14 @@ OFFERED = {
 }
 
 
-def refused(signatures):
-    """(name, option) of everything that stands in a signature of NumPy's and is not offered."""
+def missing_options(signatures):
+    """(name, option) of every option in these NumPy signatures that we do not offer."""
     options = [(name, option) for name, signature in signatures for option in signature.parameters]
     return [(name, option) for name, option in options if option in VALUES and option not in OFFERED.get(name, ())]
 
 
 def check_refused(call, signature, given, option, operation):
-    """By name, and by position where the option has one."""
+    """The option raises by name, and by position if it has one."""
     with pytest.raises(TypeError, match=f"^{operation}: {option}=.* is not offered: "):
         call(*given, **{option: VALUES[option]})
     names = [p for p in signature.parameters.values() if p.kind in POSITIONAL]
@@ -331,17 +331,20 @@ def check_refused(call, signature, given, option, operation):
             call(*given, *between, VALUES[option])
 
 
-@pytest.mark.parametrize(("name", "option"), refused((n, numpys_signature(n)) for n in SHARED))
-def test_what_a_function_does_not_offer_is_refused_by_name(name, option):
+@pytest.mark.parametrize(("name", "option"), missing_options((n, numpys_signature(n)) for n in SHARED))
+def test_a_missing_option_of_a_function_raises_with_its_name(name, option):
     required = FUNCTIONS[name][0]
     operation = "absolute" if name == "abs" else name
     check_refused(getattr(mg, name), numpys_signature(name), required, option, operation)
 
 
-@pytest.mark.parametrize(("name", "option"), refused((n, written(s)) for n, s in METHOD_SIGNATURES.items()))
-def test_what_a_method_does_not_offer_is_refused_by_name(name, option):
+METHODS_PARSED = [(name, parse_signature(text)) for name, text in METHOD_SIGNATURES.items()]
+
+
+@pytest.mark.parametrize(("name", "option"), missing_options(METHODS_PARSED))
+def test_a_missing_option_of_a_method_raises_with_its_name(name, option):
     def use(x):
-        check_refused(getattr(x, name), written(METHOD_SIGNATURES[name]), METHODS[name][0], option, name)
+        check_refused(getattr(x, name), parse_signature(METHOD_SIGNATURES[name]), METHODS[name][0], option, name)
         return mg.sum(x)
 
     mg.grad(use)(X)
@@ -370,6 +373,6 @@ def test_what_a_method_does_not_offer_is_refused_by_name(name, option):
         (lambda x: x.astype(int, "K", "safe"), "astype: float64 cannot be cast to int64 with casting='safe'"),
     ],
 )
-def test_misunderstandings_are_named(call, message):
+def test_wrong_calls_raise_a_clear_error(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         mg.vjp(call, X)

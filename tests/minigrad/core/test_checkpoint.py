@@ -1,4 +1,4 @@
-"""Checkpoints: the same bits for less memory, at every order, closing over anything."""
+"""Checkpoints: the same bits for less memory, at every order, with arguments and closures of any kind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_checkpoint_at_every_order_and_in_every_mode(on_device):
 
 
 def test_checkpoint_closing_over_traced_values(on_device):
-    """What the function uses without being given it gets its gradient too: inputs, intermediates, outer levels."""
+    """Traced values that the function closes over get gradients too: inputs, intermediates, outer levels."""
     x, w = on_device((normal((3,)), normal((3,), 1)))
 
     def f(x, w, wrap):
@@ -64,7 +64,7 @@ def test_checkpoint_closing_over_traced_values(on_device):
     assert_close(to_host(nested(mg.checkpoint)), to_host(nested(lambda g: g)))
 
 
-def test_checkpoint_with_nothing_given(xp):
+def test_checkpoint_without_arguments(xp):
     x = xp.asarray([1.0, 2.0])
     assert to_host(mg.grad(lambda x: mg.sum(mg.checkpoint(lambda: x * x)()))(x)).tolist() == [2, 4]
 
@@ -81,7 +81,7 @@ def test_nested_checkpoints(on_device):
     assert_close(to_host(mg.grad(thrice)(w)), to_host(mg.grad(lambda w: mg.sum(layer(x, w)))(w)))
 
 
-def test_checkpoint_of_trees_and_of_results_that_pass_through(xp):
+def test_checkpoint_with_trees_and_arguments_returned_unchanged(xp):
     x, w = xp.asarray([1.0, 2.0]), xp.asarray([3.0, 5.0])
 
     def f(p):
@@ -99,14 +99,14 @@ def test_checkpoint_of_trees_and_of_results_that_pass_through(xp):
         assert np.array_equal(to_host(a), to_host(b))
 
 
-def test_checkpoint_takes_arguments_that_are_no_arrays_and_keywords(xp):
+def test_checkpoint_takes_keywords_and_non_array_arguments(xp):
     f = mg.checkpoint(lambda x, how, n=1, scale=1.0: scale * x**n if how == "power" else x)
     assert float(mg.grad(lambda x: f(x, "power", 3))(xp.asarray(2.0))) == 12
     assert float(mg.grad(lambda x: f(2.0, "power", n=2, scale=x))(xp.asarray(2.0))) == 4
 
 
 def test_checkpoint_draws_the_same_numbers_again(xp, on_device):
-    """Bit for bit: a draw is a function of its key, so the noise in the backward pass is that of the forward pass."""
+    """A draw is a function of its key, so the backward pass sees the noise of the forward pass, bit for bit."""
     seen = []
 
     def noisy(x, key):
@@ -130,7 +130,7 @@ def test_gradient_with_respect_to_a_checkpointed_result(xp):
 
 
 def peak_bytes(f, *args):
-    """The most memory that evaluating f adds."""
+    """The peak of memory allocated while f runs."""
     f(*args)
     gc.collect()
     tracemalloc.start()
@@ -141,13 +141,13 @@ def peak_bytes(f, *args):
 
 
 def noisy_block(x, key):
-    """Five operations a layer, one of them with a constant made inside."""
+    """A layer with several operations and noise that is drawn inside."""
     noise = mg.random.normal(key, x.shape, dtype=np.float64)
     return mg.tanh(mg.sin(x) * mg.cos(x) + 0.01 * noise * mg.exp(-x * x))
 
 
 def noisy_chain(wrap, key, depth=50):
-    """A function of x: a block a layer, each with noise of its own."""
+    """A function of x with `depth` blocks, each with its own noise."""
 
     def f(x):
         for i in range(depth):
@@ -157,8 +157,8 @@ def noisy_chain(wrap, key, depth=50):
     return f
 
 
-def test_a_long_chain_with_noise_has_the_same_bits_with_checkpoints(on_device):
-    """Value and gradient of 50 layers with 50 draws; and the draws do matter."""
+def test_checkpoints_keep_the_bits_of_a_long_noisy_chain(on_device):
+    """Value and gradient of 50 layers with 50 draws; another key gives another gradient."""
     x, key = on_device((normal((30,)), mg.random.key(1)))
     value, gradient = mg.value_and_grad(noisy_chain(lambda f: f, key))(x)
     saved_value, saved = mg.value_and_grad(noisy_chain(mg.checkpoint, key))(x)
@@ -169,10 +169,10 @@ def test_a_long_chain_with_noise_has_the_same_bits_with_checkpoints(on_device):
 
 def test_checkpoint_halves_the_peak_memory_of_a_long_chain(backend):
     if backend.name != "numpy":
-        pytest.skip("tracemalloc sees the memory of the host")
+        pytest.skip("tracemalloc measures host memory only")
     x, key = np.linspace(-1, 1, 20_000), mg.random.key(1)
     gradient = lambda wrap: lambda: mg.grad(noisy_chain(wrap, key))(x)
     plain, saved = peak_bytes(gradient(lambda f: f)), peak_bytes(gradient(mg.checkpoint))
-    assert plain > 50 * 5 * x.nbytes / 2  # the plain chain keeps several arrays a layer
+    assert plain > 50 * 5 * x.nbytes / 2  # without checkpoints, several arrays are kept per layer
     assert saved < plain / 2, f"{saved / 1e6:.1f} MB with checkpoints, {plain / 1e6:.1f} MB without"
     assert np.array_equal(gradient(lambda f: f)(), gradient(mg.checkpoint)())

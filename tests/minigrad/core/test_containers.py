@@ -1,4 +1,4 @@
-"""Containers: functions get them, and results come back, exactly as they were made; others are refused by name."""
+"""Containers: arguments and results keep type, order and fields; containers that cannot be rebuilt raise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Number = TypeVar("Number")
 
 @dataclass
 class Scaled:
-    """Its `__post_init__` must not run again, and what it computed must stay."""
+    """`__post_init__` must not run again, and its results must be kept."""
 
     rate: Any
     power: int = field(default=2, metadata={"static": True})
@@ -61,7 +61,7 @@ class Parameters(OrderedDict):
 
 
 class Reader(dict):
-    """Shows other values than it holds."""
+    """`dict` methods return other values and another order than are stored."""
 
     def __getitem__(self, key):
         return 10 * super().__getitem__(key)
@@ -94,34 +94,34 @@ class Cached:
         return 2 * self.rate
 
 
-def made(cached=True):
-    """Containers of each kind, and a function of each that sees its order, its fields and its type."""
+def make_containers(cached=True):
+    """{name: (container, a function of it that depends on its order, fields and type)}."""
     scaled, cached = Scaled(2.0, 3), Cached(3.0)
     scaled.shift = 14.0
     assert cached.twice == 6.0
     layers = {f"layer{i}": float(i) for i in range(1, 12)}
     default = defaultdict(list, {"b": 2.0, "a": 3.0})
     return {
-        "dict": (layers, lambda p: chained(p.values())),
-        "dict of mixed keys": ({2: 3.0, "a": 2.0, 1: 5.0, None: 1.5}, lambda p: chained(p.values())),
-        "OrderedDict": (Parameters("b", "c", "a"), lambda p: chained(p.values()) + chained(reversed(p.values()))),
-        "defaultdict": (default, lambda p: chained(p.values()) + len(p.default_factory())),
+        "dict": (layers, lambda p: chain(p.values())),
+        "dict of mixed keys": ({2: 3.0, "a": 2.0, 1: 5.0, None: 1.5}, lambda p: chain(p.values())),
+        "OrderedDict": (Parameters("b", "c", "a"), lambda p: chain(p.values()) + chain(reversed(p.values()))),
+        "defaultdict": (default, lambda p: chain(p.values()) + len(p.default_factory())),
         "Counter": (Counter(b=2.0, a=3.0), lambda p: p["a"] ** 3 * p["b"] + p["no such key"]),
-        "dict that shows others": (Reader(a=2.0, b=3.0), lambda p: chained(p.values())),
-        "dict of attributes": (Attributes(b=2.0, a=3.0), lambda p: chained(p.values()) + p.a * p.b**2),
+        "dict with overridden methods": (Reader(a=2.0, b=3.0), lambda p: chain(p.values())),
+        "dict of attributes": (Attributes(b=2.0, a=3.0), lambda p: chain(p.values()) + p.a * p.b**2),
         "generic dataclass": (Pair[float](2.0, 3.0), lambda p: p.rate**2 * p.shift),
         "dataclass": (scaled, lambda p: p.rate**p.power * p.shift),
         "frozen dataclass with slots": (Frozen(2.0), lambda p: p.rate**2 * p.shift),
         "cached property": (cached, lambda p: p.twice * p.rate),
         "NamedTuple with __new__": (Point(1.0, 3.0), lambda p: p.x**2 * p.y),
-        "list with __init__": (Stack(2.0, 3.0), chained),
-        "tuple with __new__": (Window(2.0, 3.0, 4.0), chained),
-        "nested": ({"z": [Point(1.0, 2.0)], "a": layers}, lambda p: chained(p["a"].values()) * p["z"][0].x),
+        "list with __init__": (Stack(2.0, 3.0), chain),
+        "tuple with __new__": (Window(2.0, 3.0, 4.0), chain),
+        "nested": ({"z": [Point(1.0, 2.0)], "a": layers}, lambda p: chain(p["a"].values()) * p["z"][0].x),
     }
 
 
-def chained(values):
-    """A number that depends on the order of values."""
+def chain(values):
+    """A number that depends on the order of the values."""
     total = 0.5
     for value in values:
         total = 0.3 * total * value + value
@@ -129,7 +129,7 @@ def chained(values):
 
 
 def slopes(f, parameters):
-    """Central differences of f, changing one number at a time where it stands: no tree is taken apart."""
+    """Central differences of f, changing one number at a time in place, without flattening the container."""
 
     def places(node):
         if isinstance(node, dict):
@@ -145,7 +145,7 @@ def slopes(f, parameters):
         moved = []
         for step in (1e-6, -1e-6):
             put(node, name, value + step)
-            getattr(node, "__dict__", {}).pop("twice", None)  # a cached property of another value
+            getattr(node, "__dict__", {}).pop("twice", None)  # stale after a change of `rate`
             moved.append(f(parameters))
         put(node, name, value)
         found.append((moved[0] - moved[1]) / 2e-6)
@@ -153,7 +153,7 @@ def slopes(f, parameters):
 
 
 def same(one, other):
-    """Whether containers are of one type and order, and hold the same."""
+    """Assert that containers agree in type, order and contents."""
     assert type(one) is type(other)
     if isinstance(one, dict):
         assert list(dict.keys(one)) == list(dict.keys(other))
@@ -184,18 +184,18 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", made())
-def test_a_function_sees_its_arguments_as_they_are(name, way):
-    parameters, f = made()[name]
+@pytest.mark.parametrize("name", make_containers())
+def test_a_function_receives_containers_unchanged(name, way):
+    parameters, f = make_containers()[name]
     np.testing.assert_allclose(float(WAYS[way](f, parameters)), f(parameters), rtol=1e-13)
-    assert same(parameters, made()[name][0])
+    assert same(parameters, make_containers()[name][0])
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, (p, _) in made().items() if not isinstance(p, tuple) and name != "nested"]
+    "name", [name for name, (p, _) in make_containers().items() if not isinstance(p, tuple) and name != "nested"]
 )
-def test_its_gradient_is_of_the_same_kind_and_order(name):
-    parameters, f = made()[name]
+def test_a_gradient_has_the_type_and_order_of_its_argument(name):
+    parameters, f = make_containers()[name]
     gradient = mg.grad(f)(parameters)
     assert type(gradient) is type(parameters)
     np.testing.assert_allclose(mg.tree.flatten(gradient)[0], slopes(f, parameters), rtol=1e-7)
@@ -203,12 +203,12 @@ def test_its_gradient_is_of_the_same_kind_and_order(name):
         assert list(dict.keys(gradient)) == list(dict.keys(parameters))
 
 
-@pytest.mark.parametrize("name", made())
-def test_results_come_back_as_they_were_made(name):
+@pytest.mark.parametrize("name", make_containers())
+def test_results_keep_type_and_order(name):
     def f(x):
-        return mg.tree.map(lambda leaf: leaf * x, made()[name][0])
+        return mg.tree.map(lambda leaf: leaf * x, make_containers()[name][0])
 
-    expected = made()[name][0]
+    expected = make_containers()[name][0]
     for y in (
         mg.vjp(f, 1.0)[0],
         mg.jvp(f, (1.0,), (1.0,))[0],
@@ -220,7 +220,7 @@ def test_results_come_back_as_they_were_made(name):
         assert same(as_floats(y), expected)
 
 
-def test_a_step_takes_gradients_and_states_in_any_order_of_keys():
+def test_trees_correspond_by_key_in_any_order():
     def step(p, g, m):
         m = mg.tree.map(lambda m, g: 0.9 * m + g, m, g)
         return mg.tree.map(lambda p, m: p - 0.1 * m, p, m), m
@@ -242,9 +242,9 @@ def test_a_step_takes_gradients_and_states_in_any_order_of_keys():
     assert y_dot == 7.0
 
 
-def test_a_program_refuses_another_order_which_its_function_might_see():
+def test_a_program_refuses_another_order_of_keys():
     p = {"w": np.array(2.0), "b": np.array(3.0)}
-    program = mg.trace(lambda p: chained(p.values()))(p)
+    program = mg.trace(lambda p: chain(p.values()))(p)
     with pytest.raises(ValueError, match=r"takes arguments .*w: \*, b: \*.* not .*b: \*, w: \*"):
         program({"b": p["b"], "w": p["w"]})
 
@@ -290,12 +290,12 @@ def with_attributes(container, **attributes):
 @pytest.mark.parametrize(
     "use", [mg.grad(lambda p: 1.0), mg.jit(lambda p: p), mg.tree.flatten], ids=["grad", "jit", "flatten"]
 )
-def test_what_cannot_be_rebuilt_is_refused_by_name(container, message, use):
+def test_containers_that_cannot_be_rebuilt_raise(container, message, use):
     with pytest.raises(TreeError, match=message):
         use({"p": [container]})
 
 
-def test_a_tree_that_contains_itself_is_refused():
+def test_a_tree_that_contains_itself_raises():
     knot: dict = {"a": 1.0, "b": [2.0]}
     knot["b"].append({"c": knot})
     for use in (mg.grad(lambda p: p["a"]), mg.jit(lambda p: p["a"]), mg.tree.flatten):
@@ -318,7 +318,7 @@ class Line:
         return self.slope * x + self.intercept
 
 
-def test_a_class_of_ones_own():
+def test_a_registered_class_is_a_tree():
     line = Line(3.0, 2.0, name="a")
     with pytest.raises(TypeError, match=r"Line.*mg\.tree\.register"):
         mg.grad(lambda line: line(2.0))(line)

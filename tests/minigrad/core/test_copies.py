@@ -1,4 +1,4 @@
-"""Programs, traced values and what they are made of, when they are hashed, copied, pickled and sent to a process."""
+"""Hashing, copying and pickling of programs, traced values, primitives, backends and errors."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def program(request):
     return mg.trace(f)(*arguments()) if request.param == "traced" else mg.jit(f).program(*arguments())
 
 
-def test_programs_are_told_apart_and_stand_in_sets(program):
+def test_programs_are_compared_and_hashed_by_identity(program):
     other = mg.trace(mg.value_and_grad(loss))(*arguments())
     assert program == program and program != other
     assert len({program, other, program}) == 2 and {program: 1}[program] == 1
 
 
-def test_a_copy_of_a_program_is_the_program(program):
+def test_copying_a_program_returns_the_program(program):
     assert copy.copy(program) is program and copy.deepcopy(program) is program
     assert copy.deepcopy({"step": [program]})["step"][0] is program
 
@@ -71,7 +71,7 @@ def test_a_pickled_program_computes_the_same_bits(program, protocol, has_run):
     assert program(*arguments())
 
 
-def test_a_program_runs_in_a_process_of_its_own(program, tmp_path):
+def test_a_pickled_program_runs_in_another_process(program, tmp_path):
     (tmp_path / "program").write_bytes(pickle.dumps((program, arguments())))
     run = (
         "import pickle, sys; program, arguments = pickle.load(open(sys.argv[1], 'rb'));"
@@ -83,7 +83,7 @@ def test_a_program_runs_in_a_process_of_its_own(program, tmp_path):
     assert same(pickle.loads((tmp_path / "result").read_bytes()), program(*arguments()))
 
 
-def test_a_program_whose_array_from_outside_has_changed_is_not_pickled():
+def test_a_program_is_not_pickled_after_its_captured_array_changed():
     a = np.ones(3)
     program = mg.trace(lambda x: x * a)(np.ones(3))
     a[0] = 2
@@ -91,7 +91,7 @@ def test_a_program_whose_array_from_outside_has_changed_is_not_pickled():
         pickle.dumps(program)
 
 
-def test_programs_of_a_device_are_pickled(on_device, backend):
+def test_programs_on_the_device_of_the_run_are_pickled(on_device, backend):
     args = on_device(arguments()[0])
     program = mg.trace(lambda t: mg.exp(t["w"]) * mg.sum(t["b"]))(args)
     if backend.name == "numpy":
@@ -100,12 +100,12 @@ def test_programs_of_a_device_are_pickled(on_device, backend):
     assert same(program(args), mg.exp(args["w"]) * mg.sum(args["b"]))
 
 
-def test_there_is_one_primitive_of_a_name_and_one_backend_of_a_device():
+def test_primitives_and_backends_are_singletons():
     for one in (*primitives.values(), backends.get("cpu")):
         assert copy.copy(one) is copy.deepcopy(one) is pickle.loads(pickle.dumps(one)) is one
 
 
-def test_a_primitive_that_is_not_here_is_named(make_primitive):
+def test_unpickling_names_a_missing_primitive(make_primitive):
     made = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
     data = pickle.dumps(mg.trace(made)(np.ones(2)))
     assert same(pickle.loads(data)(np.ones(2)), np.full(2, 2.0))
@@ -114,7 +114,7 @@ def test_a_primitive_that_is_not_here_is_named(make_primitive):
         pickle.loads(data)
 
 
-def test_traced_values_and_tapes_say_that_they_stay():
+def test_traced_values_and_tapes_cannot_be_pickled():
     with mg.Tape() as tape:
         x = tape.watch(np.ones(2))
         y = mg.sum(x)
@@ -129,7 +129,7 @@ def test_traced_values_and_tapes_say_that_they_stay():
         mg.jit(lambda x: pickle.dumps(x))(np.ones(2))
 
 
-def test_what_is_data_is_pickled():
+def test_structures_kinds_and_keys_are_pickled():
     structure = tree.flatten({"a": [1, (2, None)]})[1]
     for data in (structure, mg.trace(mg.exp)(A).kinds, mg.trace(mg.exp)(A).memory()):
         assert pickle.loads(pickle.dumps(data)) == copy.deepcopy(data) == data and hash(data) == hash(copy.copy(data))
@@ -138,13 +138,13 @@ def test_what_is_data_is_pickled():
     assert np.array_equal(mg.random.normal(again, (5,)), mg.random.normal(key, (5,)))
 
 
-def test_functions_of_the_package_are_pickled():
+def test_public_functions_are_pickled():
     for name in dir(mg):
         if callable(getattr(mg, name)) and not name.startswith("_"):
             assert pickle.loads(pickle.dumps(getattr(mg, name))) is getattr(mg, name), name
 
 
-def test_errors_keep_their_message_in_another_process():
+def test_errors_keep_their_message_when_pickled():
     found = 0
     for package in (minigrad, vae):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

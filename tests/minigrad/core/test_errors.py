@@ -1,4 +1,4 @@
-"""What users get wrong, and the one sentence that tells them: the operation, the shapes or dtypes seen, what to do."""
+"""Wrong calls raise one sentence that names the operation, the shapes or dtypes seen, and what to do."""
 
 from __future__ import annotations
 
@@ -321,8 +321,8 @@ TRANSFORMS = {
 
 
 @pytest.mark.parametrize("mistake", [*OPERATIONS, *TRANSFORMS])
-def test_mistake_is_named(mistake):
-    """The right kind of error, naming what was seen; on one line, and no AttributeError from deep inside."""
+def test_a_wrong_call_raises_one_clear_sentence(mistake):
+    """The right class of error, with shapes or dtypes, on one line, and no AttributeError from an inner function."""
     make, kind, message = (OPERATIONS | TRANSFORMS)[mistake]
     with pytest.raises(kind, match=message) as caught:
         make()
@@ -339,8 +339,8 @@ def test_tape_needs_a_scalar_or_a_cotangent():
         tape.gradient(y, x, cotangent=np.ones(3))
 
 
-def test_errors_are_of_pythons_kinds():
-    """So that `except ValueError` does what it says."""
+def test_errors_are_subclasses_of_pythons_errors():
+    """So that `except ValueError` and the like catch them."""
     assert issubclass(mg.OperandError, ValueError) and issubclass(mg.MutationError, ValueError)
     assert issubclass(mg.OperandTypeError, TypeError) and issubclass(mg.DeviceError, TypeError)
     assert issubclass(mg.OutOfMemoryError, MemoryError)

@@ -1,4 +1,4 @@
-"""Changing an array in place between forward and backward: an error if it would change the gradient, else nothing."""
+"""Changing an array between forward and backward pass raises if it would change the gradient, and only then."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from tests.support.transfer import to_host
 
 @pytest.fixture
 def arrays(on_device):
-    """x and a constant c to multiply it with."""
+    """(x, c): an argument, and a constant that it is multiplied by."""
     return on_device((normal((3, 4)), normal((3, 4), 1)))
 
 
-def refused(pullback, g, what=""):
+def assert_refused(pullback, g, what=""):
     with pytest.raises(mg.MutationError, match=f"{what}.*was changed in place before its derivative was computed"):
         pullback(g)
 
 
-# What must raise
+# Changes that must raise
 
 
 def test_input_changed(arrays):
     x, c = arrays
     _, pullback = mg.vjp(lambda x: mg.sin(x), x)
     x[0, 0] += 1
-    refused(pullback, c, r"float64\[3, 4\], used by 'sin' at .*test_guards.py:")
+    assert_refused(pullback, c, r"float64\[3, 4\], used by 'sin' at .*test_guards.py:")
 
 
 def test_captured_constant_changed(arrays):
     x, c = arrays
     _, pullback = mg.vjp(lambda x: x * c, x)
     c[1, 2] = 0
-    refused(pullback, x, r"float64\[3, 4\], used by 'multiply'")
+    assert_refused(pullback, x, r"float64\[3, 4\], used by 'multiply'")
 
 
 def test_returned_output_changed(arrays):
-    """eˣ is kept for its own derivative, and the user holds it."""
+    """The tape keeps eˣ for its derivative, and the user holds the same array."""
     x, c = arrays
     y, pullback = mg.vjp(mg.exp, x)
     y *= 2
-    refused(pullback, c, "used by 'exp'")
+    assert_refused(pullback, c, "used by 'exp'")
 
 
 def test_output_that_is_an_input_of_another_operation_changed(arrays):
     x, c = arrays
     (h, _y), pullback = mg.vjp(lambda x: (lambda h: (h, h * h))(x + 1), x)
     h[0, 0] = 0
-    refused(pullback, (c, c))
+    assert_refused(pullback, (c, c))
 
 
 def test_view_of_an_output_changed(arrays):
-    """The result is a view of what the rule kept."""
+    """The result is a view of the array that the tape keeps."""
     x, c = arrays
     y, pullback = mg.vjp(lambda x: mg.exp(x).T[::-1], x)
     y[0, 0] = 0
-    refused(pullback, c.T)
+    assert_refused(pullback, c.T)
 
 
 def test_base_of_an_input_changed(arrays):
@@ -70,7 +70,7 @@ def test_base_of_an_input_changed(arrays):
     x = base[1:]
     _, pullback = mg.vjp(mg.sin, x)
     base[2, 0] = 0
-    refused(pullback, c[1:])
+    assert_refused(pullback, c[1:])
 
 
 def test_sibling_view_of_an_input_changed(arrays):
@@ -78,7 +78,7 @@ def test_sibling_view_of_an_input_changed(arrays):
     x, sibling = base[1:], base.reshape(-1)[4:6]
     _, pullback = mg.vjp(mg.sin, x)
     sibling[...] = 7
-    refused(pullback, c[1:])
+    assert_refused(pullback, c[1:])
 
 
 def test_base_under_a_read_only_view_changed(backend, arrays):
@@ -89,11 +89,11 @@ def test_base_under_a_read_only_view_changed(backend, arrays):
     x.flags.writeable = False
     _, pullback = mg.vjp(mg.sin, x)
     base[0, 0] = 0
-    refused(pullback, c)
+    assert_refused(pullback, c)
 
 
 def test_changed_while_tracing(arrays):
-    """Also inside the function, and also for grad, which computes both passes in one call."""
+    """A change inside the function raises too, also in grad, which computes both passes in one call."""
     x, c = arrays
 
     def f(x):
@@ -110,7 +110,7 @@ def test_condition_and_indices(arrays, xp):
     condition = c > 0
     _, pullback = mg.vjp(lambda x: mg.where(condition, x, 0), x)
     condition[0, 0] = not condition[0, 0]
-    refused(pullback, c, r"bool\[3, 4\], used by 'where'")
+    assert_refused(pullback, c, r"bool\[3, 4\], used by 'where'")
 
 
 def test_inner_level(arrays):
@@ -118,7 +118,7 @@ def test_inner_level(arrays):
     x, c = arrays
     _, pullback = mg.vjp(lambda x: mg.grad(lambda z: mg.sum(mg.sin(z) * c * x))(x), x)
     c[0, 0] += 1
-    refused(pullback, x)
+    assert_refused(pullback, x)
 
 
 def test_tape(arrays):
@@ -133,7 +133,7 @@ def test_tape(arrays):
 
 @pytest.mark.parametrize("captured", [True, False], ids=["captured", "argument"])
 def test_checkpoint(captured, arrays):
-    """It runs again, so what it was given, and what it closes over, must be as it was."""
+    """The function runs again, so its arguments and captured values must be unchanged."""
     x, c = arrays
     f = (lambda x: mg.checkpoint(lambda x: x * c)(x)) if captured else (lambda x: mg.checkpoint(mg.multiply)(x, c))
     _, pullback = mg.vjp(f, x)
@@ -145,7 +145,7 @@ def test_checkpoint(captured, arrays):
 @pytest.mark.parametrize("captured", [True, False], ids=["captured", "argument"])
 @pytest.mark.parametrize("depth", [1, 2], ids=["one", "nested"])
 def test_checkpoint_whose_result_hides_the_change(captured, depth, xp):
-    """0·c is 0 for any c, but c is the derivative: that the result is the same proves nothing."""
+    """0·c is 0 for any c, but its derivative is c: comparing the results of both runs is not enough."""
     x, c = xp.asarray([0.0, 1.0]), xp.asarray([2.0, 5.0])
     f = (lambda x: x * c) if captured else mg.multiply
     for _ in range(depth):
@@ -166,7 +166,7 @@ def test_input_of_a_checkpoint_whose_result_hides_the_change(xp):
 
 
 def test_number_of_a_checkpoint_whose_result_hides_the_change(xp):
-    """A layer that starts at zero gives zero at any scale."""
+    """With w = 0 the result is 0 at any scale."""
     scale = [2.0]
     _, pullback = mg.vjp(mg.checkpoint(lambda w: w * scale[0]), xp.zeros(2))
     assert to_host(pullback(xp.ones(2))[0]).tolist() == [2, 2]
@@ -175,14 +175,14 @@ def test_number_of_a_checkpoint_whose_result_hides_the_change(xp):
         pullback(xp.ones(2))
 
 
-def test_a_nan_in_a_checkpoint_is_no_change(xp):
+def test_a_nan_in_a_checkpoint_does_not_count_as_a_change(xp):
     x = xp.asarray([math.nan, 1.0])
     gradient = to_host(mg.grad(mg.checkpoint(lambda x: mg.sum(x) * mg.sum(x) * math.nan))(x))
     assert np.isnan(gradient).all()
 
 
 def test_changed_between_two_uses_and_undone(arrays):
-    """A buffer that is filled, used, filled again and used again, and ends as it began."""
+    """A buffer that is used with two different contents, and ends with the first."""
     x, c = arrays
 
     def f(x):
@@ -200,8 +200,8 @@ def test_changed_between_two_uses_and_undone(arrays):
 @given(
     data=st.data(), n=st.sampled_from([1, 7, 8, 9, 4096, 40_000]), dtype=st.sampled_from("f4 f8 i1 i8 c16 ?".split())
 )
-def test_any_single_change_shows(data, n, dtype, on_device, backend):
-    """One element, one bit, two elements exchanged: in arrays of any size and dtype."""
+def test_any_single_change_alters_the_fingerprint(data, n, dtype, on_device, backend):
+    """One flipped bit or two exchanged elements, in arrays of any size and dtype."""
     x = np.random.default_rng(n).integers(0, 2, n).astype(dtype)
     place = data.draw(st.integers(0, n - 1))
     other = data.draw(st.integers(0, n - 1))
@@ -216,10 +216,10 @@ def test_any_single_change_shows(data, n, dtype, on_device, backend):
     assert (backend.fingerprint(on_device(x)) == before) == (x[place] == x[other])
 
 
-# What must not raise
+# Changes that must not raise
 
 
-def test_what_the_derivative_does_not_need_may_change(arrays):
+def test_arrays_that_the_derivative_does_not_need_may_change(arrays):
     """Sums, differences and shapes need no values; a product needs the other factor only."""
     x, c = arrays
     for f in (
@@ -239,7 +239,7 @@ def test_what_the_derivative_does_not_need_may_change(arrays):
         assert np.array_equal(to_host(pullback(g)[0]), expected)
 
 
-def test_only_the_factor_that_is_needed_is_watched(arrays):
+def test_only_the_factor_that_is_needed_is_guarded(arrays):
     x, c = arrays
     y, pullback = mg.vjp(lambda x: x * c, x)
     x *= 0
@@ -248,7 +248,7 @@ def test_only_the_factor_that_is_needed_is_watched(arrays):
 
 
 def test_an_unused_result_of_the_user_may_change(arrays):
-    """tanh keeps its result, sin its argument: a result of sin is free."""
+    """The rule of sin reads its argument, not its result, so the result may change."""
     x, c = arrays
     y, pullback = mg.vjp(mg.sin, x)
     y[...] = 0
@@ -267,7 +267,7 @@ def test_everything_may_change_after_the_derivative(arrays):
 
 
 def test_gradients_and_cotangents_may_change(arrays):
-    """A pullback keeps nothing of what it was given, and gives away nothing that it keeps."""
+    """A pullback keeps no reference to its cotangent, and returns no array that it keeps."""
     x, c = arrays
     _, pullback = mg.vjp(lambda x: x * 1.0 + mg.exp(x), x)
     g = mg.copy(c)
@@ -291,7 +291,7 @@ def test_forward_mode_needs_no_guard(arrays):
 
 
 def test_a_read_only_array_is_guarded_too():
-    """A view made before it was locked can still write."""
+    """A view made before the array became read-only can still write to it."""
     c, x = np.ones(3), np.ones(3)
     window = c[:]
     c.flags.writeable = False
@@ -314,8 +314,8 @@ def test_views_of_an_input_are_guarded(view, on_device):
         pullback(y)
 
 
-def test_changed_signs_and_moved_ones_show(backend, on_device):
-    """Differences in the top bits of words, which a plain sum of products would lose."""
+def test_changed_signs_and_moved_elements_alter_the_fingerprint(backend, on_device):
+    """These differ only in the top bits of words, which a plain sum of products would lose."""
     for n in (2, 6, 100, 1000, 5000):
         x = np.arange(1.0, n + 1)
         assert backend.fingerprint(on_device(x)) != backend.fingerprint(on_device(-x))
@@ -324,14 +324,14 @@ def test_changed_signs_and_moved_ones_show(backend, on_device):
         assert len(digests) == 1000
 
 
-def test_noise_without_a_key_in_a_checkpoint_is_noticed(on_device):
+def test_noise_without_a_key_in_a_checkpoint_raises(on_device):
     generator = np.random.default_rng(0)
     f = mg.checkpoint(lambda x: x * on_device(generator.normal(size=3)))
     with pytest.raises(mg.MutationError, match=r"random numbers do not come from mg\.random"):
         mg.grad(lambda x: mg.sum(f(x)))(on_device(np.ones(3)))
 
 
-def test_a_value_that_leaves_a_checkpoint_by_the_back_door_is_refused():
+def test_a_value_that_escapes_from_a_checkpoint_raises():
     kept = []
 
     def block(h):
@@ -342,12 +342,11 @@ def test_a_value_that_leaves_a_checkpoint_by_the_back_door_is_refused():
         mg.grad(lambda x: mg.sum(mg.checkpoint(block)(x)) + mg.sum(kept[0]))(np.ones(3))
 
 
-def test_a_change_undone_in_time_is_none(arrays):
-    """What counts is what the derivative reads."""
+def test_a_change_that_is_undone_before_the_backward_pass_is_allowed(arrays):
     x, c = arrays
     _, pullback = mg.vjp(mg.sin, x)
     x[0, 0] += 1
-    refused(pullback, c)
+    assert_refused(pullback, c)
     x[0, 0] -= 1
     before = to_host(x)[0, 0]
     if before == normal((3, 4))[0, 0]:  # adding and subtracting 1 rounded back to the same number

@@ -1,13 +1,13 @@
-"""Pending derivatives against changes in place, in any order: the gradient of what was recorded, or MutationError.
+"""Random sequences of in-place changes and pullbacks: each pullback gives the right gradient or raises MutationError.
 
-A state machine makes arrays and views of them, records functions of them, writes into anything it holds (inputs,
-captured constants, results, cotangents, gradients, and other views of the same memory), undoes it, drops references,
-and calls pullbacks. Its model is a twin of every array, in NumPy: views of one array have views of one twin, and
-whatever the user writes is written to both. So three things must always hold.
+A hypothesis state machine makes arrays and views of them, records functions of them, writes into anything it holds
+(inputs, captured constants, results, cotangents, gradients, and other views of the same memory), undoes it, drops
+references, and calls pullbacks. Its model is a NumPy twin of every array: views of one array have views of one twin,
+and every write goes to both. Three things must always hold.
 
-- A pullback gives the gradient at the values it was recorded with, known in closed form, or raises MutationError.
-- It raises only if an array it reads is not as it was.
-- Every array equals its twin: nothing is written to but by the user, and no two share memory that should not.
+- A pullback gives the gradient at the recorded values, known in closed form, or raises MutationError.
+- It raises only if an array it reads has changed.
+- Every array equals its twin: only the user writes, and no arrays share memory unexpectedly.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from tests.support.transfer import to_host
 
 SHAPES = [(2, 3), (3, 2), (2, 2), (1, 3), (3,), ()]
 ROUNDING = 1e-12  # a few dozen operations on numbers below e⁴
-LARGEST = 4.0  # of the elements a function is recorded on: gradients of gradients would overflow soon
+LARGEST = 4.0  # largest element a function is recorded on: gradients of gradients would overflow soon
 
 
 @dataclass(eq=False)
 class Held:
-    """An array the user holds, and its twin."""
+    """An array that the user holds, and its twin."""
 
     live: Any
     twin: np.ndarray
@@ -76,19 +76,19 @@ def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 class Operation(NamedTuple):
-    """A function of an array x and another one c that broadcasts to its shape."""
+    """A function of an array x and an array c that broadcasts to its shape."""
 
-    function: Callable  # minigrad's, of a traced x and the plain c (or of both traced)
+    function: Callable  # in minigrad, of a traced x and a plain (or traced) c
     formula: Callable  # the same in NumPy
-    gradient: Callable  # (x, c, *cotangents) -> x̄, or (x̄, c̄) before what was broadcast is summed
-    reads: str = ""  # which of x, c and y, the (first) result, the derivative may read
+    gradient: Callable  # (x, c, *cotangents) -> x̄, or (x̄, c̄) before summing over broadcast axes
+    reads: str = ""  # which of x, c and y (the first result) the derivative may read
     both: bool = False  # whether c is differentiated too
-    writes: bool = False  # whether the function writes into c, and undoes it: then MutationError is fine at any time
+    writes: bool = False  # whether the function changes c and restores it: then MutationError is always allowed
 
 
 @dataclass(eq=False)
 class Pending:
-    """A recorded function: its pullback, the true one, and the arrays that pulling back may read, as they were."""
+    """A recorded function: its pullback, the exact one, and the arrays that pulling back may read, with their bits."""
 
     operation: Operation
     pull: Callable
@@ -105,7 +105,7 @@ def signs(c):
     return np.where(c > 0, 1.0, -1.0)
 
 
-def rewritten(x, c):
+def rewrite(x, c):
     """2x·c, unless x is c."""
     first = x * c
     c *= -1
@@ -193,12 +193,12 @@ OPERATIONS = {
         lambda x, c, g: 2 * g * c,
         "xc",
     ),
-    "a constant rewritten on the way": Operation(rewritten, rewritten, lambda x, c, g: 2 * g * c, "xc", writes=True),
+    "a constant rewritten inside": Operation(rewrite, rewrite, lambda x, c, g: 2 * g * c, "xc", writes=True),
 }
 
 
-def shrunk(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """g summed over what broadcasting from `shape` added, one element at a time."""
+def sum_to_shape(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """g summed over the axes that broadcasting from `shape` added, one element at a time."""
     total = np.zeros(shape)
     for place in np.ndindex(g.shape):
         back = place[g.ndim - len(shape) :]
@@ -216,22 +216,22 @@ VIEWS = {
     "x[None]": lambda xp, x: x[None],
     "x.reshape(-1)": lambda xp, x: x.reshape(-1) if x.flags.c_contiguous else x,
     "broadcast": lambda xp, x: xp.broadcast_to(x, (2, *x.shape)),
-    "read-only": lambda xp, x: mg.stop_gradient(x) if type(x) is np.ndarray else x,  # others have no such views
+    "read-only": lambda xp, x: mg.stop_gradient(x) if type(x) is np.ndarray else x,  # others have none
 }
 FOR_NUMBERS = ("x.T", "x[0, 0, ...]", "x[None]", "x.reshape(-1)", "broadcast", "read-only")
 
 
-CHANGES = {  # of an array x: an index, and what is written there
+CHANGES = {  # x -> (an index, the values to write there)
     "one element": lambda x: ((-1,) * x.ndim, x[(-1,) * x.ndim] + 0.5),
     "negate": lambda x: (..., -x),
-    "turn around": lambda x: (..., np.flip(x).copy()),
+    "reverse": lambda x: (..., np.flip(x).copy()),
     "zero": lambda x: (..., 0.0),
-    "what is there": lambda x: (..., x.copy()),
+    "unchanged": lambda x: (..., x.copy()),
 }
 
 
 class Machine(RuleBasedStateMachine):
-    """`held` are the user's arrays, `pending` the pullbacks not yet forgotten, `history` what was overwritten."""
+    """`held` are the user's arrays, `pending` the pullbacks still to be called, `history` the overwritten values."""
 
     def __init__(self, backend: Any):
         super().__init__()
@@ -330,7 +330,7 @@ class Machine(RuleBasedStateMachine):
             else:
                 y, pullback = mg.vjp(f, *primals)
         except mg.MutationError:
-            assert operation.writes, "MutationError while recording, but nobody wrote to anything"
+            assert operation.writes, "MutationError while recording, but the user wrote to nothing"
             return
         if by_tape:
             pull = lambda g: recorded.gradient(y, inputs, g)
@@ -343,14 +343,14 @@ class Machine(RuleBasedStateMachine):
         def truth(*g):
             cotangents = operation.gradient(*before, *g)
             cotangents = cotangents if operation.both else (cotangents,)
-            return [shrunk(np.asarray(x_bar), b.shape) for x_bar, b in zip(cotangents, before)]
+            return [sum_to_shape(np.asarray(x_bar), b.shape) for x_bar, b in zip(cotangents, before)]
 
         shapes = [np.shape(result) for result in expected]
         reads = [(held, held.twin.tobytes()) for held in reads]
         self.pending.append(Pending(operation, pull, truth, shapes, reads))
 
     def hold_result(self, live: Any, twin: Any, sources: tuple[Held, ...]) -> Held:
-        """A result; its twin is a view where NumPy's is one."""
+        """Holds a result; its twin is a view if NumPy's result is one."""
         twin = np.asarray(twin)
         np.testing.assert_allclose(to_host(live), twin, rtol=ROUNDING, atol=ROUNDING)
         if not any(np.shares_memory(twin, source.twin) for source in sources):
@@ -369,16 +369,16 @@ class Machine(RuleBasedStateMachine):
         try:
             found = pending.pull(*[g.live for g in cotangents])
         except mg.MutationError:
-            assert stale, "MutationError, but everything it reads is as it was"
+            assert stale, "MutationError, but no array it reads has changed"
             return
         for gradient, expected in zip(found, pending.truth(*[g.twin for g in cotangents]), strict=True):
             np.testing.assert_allclose(to_host(gradient), expected, rtol=ROUNDING, atol=ROUNDING)
             held = self.hold(gradient, np.array(to_host(gradient)))
             if held in self.held:
-                held.write(..., -held.twin, self.on_device)  # who gets a gradient may write to it
+                held.write(..., -held.twin, self.on_device)  # the user may write to a gradient
 
     def cotangent(self, data: Any, shape: tuple[int, ...]) -> Held:
-        """An array that is there (an input, a gradient), or a new one."""
+        """An array that is already held (an input, a gradient), or a new one."""
         if data.draw(st.booleans(), "an old cotangent"):
             old = self.pick(data, lambda held: held.twin.shape == shape and small(held), "g")
             if old is not None:
@@ -389,10 +389,10 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def only_the_user_writes(self):
         for held in self.held:
-            assert np.array_equal(to_host(held.live), held.twin), "an array changed that nobody wrote to"
+            assert np.array_equal(to_host(held.live), held.twin), "an array changed that the user did not write to"
 
     def teardown(self):
-        """What is still pending is pulled, twice."""
+        """Calls every pending pullback twice."""
         for pending in 2 * self.pending:
             self.only_the_user_writes()
             values = [normal(shape) for shape in pending.shapes]
@@ -404,11 +404,11 @@ def run(backend: Any, **more: Any) -> None:
     run_state_machine_as_test(lambda: Machine(backend), settings=settings(stateful_step_count=40, **more))
 
 
-def test_no_order_of_views_changes_and_pullbacks_gives_a_wrong_gradient(backend):
+def test_no_sequence_of_changes_and_pullbacks_gives_a_wrong_gradient(backend):
     run(backend, max_examples=max(150, settings().max_examples))
 
 
-# The machine itself: engines with a fault, all of which it must find
+# The machine must find each of these faults in the engine
 
 
 def _guard_once(self, array, origin):
@@ -435,12 +435,12 @@ FAULTS = {
             self, node, value, False
         )
     },
-    "only the first use is noted": {(Guards, "add"): _guard_once},
+    "only the first use is guarded": {(Guards, "add"): _guard_once},
     "a checkpoint compares results alone": {(checkpoint, "fingerprint_reads"): lambda reverse, since=0: []},
-    "the order of elements does not show": {
+    "the fingerprint ignores the order of elements": {
         (place, "fingerprint"): lambda x: float(np.sum(to_host(concrete(x)))) for place in (guards, checkpoint)
     },
-    "signs do not show": {
+    "the fingerprint ignores signs": {
         (place, "fingerprint"): lambda x: np.abs(to_host(concrete(x))).tobytes() for place in (guards, checkpoint)
     },
     "gradients are not copied": {
@@ -449,8 +449,8 @@ FAULTS = {
         ]
         for place in (transforms, tape)
     },
-    "cotangents add up in place": {(reverse, "accumulate"): _accumulate_in_place},
-    "whatever is at hand is kept": {
+    "cotangents are added in place": {(reverse, "accumulate"): _accumulate_in_place},
+    "the tape keeps all values": {
         (Rule, "residuals"): lambda self, traced, find=Rule.residuals: _keep_everything(find(self, traced)),
     },
 }

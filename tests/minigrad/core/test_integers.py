@@ -1,4 +1,4 @@
-"""Where an integer is asked for, NumPy integers and zero-dimensional integer arrays are accepted, and nothing else."""
+"""Integer arguments may be Python or NumPy integers or 0-d integer arrays, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
 }
 
 PLACES = {
-    # (what is asked for n, an n that fits)
+    # (a call with an integer n, a valid n)
     "sum axis": (lambda n: mg.sum(X, n), 1),
     "mean axes": (lambda n: mg.mean(X, (n, 0)), 2),
     "softmax axis": (lambda n: mg.softmax(X, n), 1),
@@ -108,17 +108,17 @@ def same(found, expected):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", PLACES)
-def test_integers_of_numpy(place, kind):
-    asked, n = PLACES[place]
-    same(asked(KINDS[kind](n)), asked(n))
+def test_numpy_integers_give_the_same_results(place, kind):
+    call, n = PLACES[place]
+    same(call(KINDS[kind](n)), call(n))
 
 
 @pytest.mark.parametrize("wrong", [1.5, 1.0, "2", np.float64(1), np.array(1.0), np.float64], ids=repr)
 @pytest.mark.parametrize("place", PLACES)
-def test_other_things_are_refused(place, wrong):
-    asked, _ = PLACES[place]
+def test_other_types_are_refused(place, wrong):
+    call, _ = PLACES[place]
     with pytest.raises((TypeError, ValueError, IndexError)) as caught:
-        asked(wrong)
+        call(wrong)
     assert place.split()[0].split(".")[-1] in str(caught.value)
 
 

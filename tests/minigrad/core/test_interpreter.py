@@ -1,4 +1,4 @@
-"""The door and its guards: values that escape, rules that are missing, interpreters of your own."""
+"""minigrad/core/interpreter.py: escaped traced values, missing rules, custom interpreters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import minigrad as mg
 from minigrad.core.interpreter import Interpreter, Primitive, current, primitive, primitives
 from tests.support.transfer import to_host
 
-# Traced values that got away
+# Traced values that escape
 
 
 @pytest.mark.parametrize("transform", [mg.grad, lambda f: lambda x: mg.jvp(f, (x,), (x,))], ids=["reverse", "forward"])
@@ -57,7 +57,7 @@ def test_traced_value_in_another_thread(xp):
     assert len(caught) == 1 and "in another thread" in caught[0]
 
 
-def test_pullback_of_an_inner_level_after_the_outer_one_is_over(xp):
+def test_pullback_of_an_inner_level_after_the_outer_one_has_ended(xp):
     kept = []
 
     def f(x):
@@ -90,7 +90,7 @@ def test_missing_rule_names_the_primitive_and_the_mode(without_rule, xp):
     assert not to_host(mg.grad(lambda x: mg.sum(without_rule(mg.stop_gradient(x))))(x)).any()
 
 
-def test_a_rule_cannot_speak_of_what_its_primitive_does_not_have(without_rule):
+def test_a_rule_for_an_unknown_argument_raises(without_rule):
     from minigrad.core.rules import partials
 
     with pytest.raises(ValueError, match=r"the rule of 'made_for_a_test' refers to .*z"):
@@ -99,12 +99,12 @@ def test_a_rule_cannot_speak_of_what_its_primitive_does_not_have(without_rule):
         partials(without_rule, w=lambda x: x)
 
 
-def test_a_name_is_registered_once():
+def test_a_name_cannot_be_registered_twice():
     with pytest.raises(ValueError, match="'sin' is already registered"):
         primitive("sin")(lambda b, x, out=None: x)
 
 
-def test_a_rule_of_the_wrong_shape_is_noticed(without_rule, xp):
+def test_a_derivative_of_the_wrong_shape_raises(without_rule, xp):
     from minigrad.core.rules import custom
 
     custom(without_rule, x=(lambda t: mg.sum(t), lambda g: mg.sum(g)))
@@ -118,8 +118,8 @@ def test_a_rule_of_the_wrong_shape_is_noticed(without_rule, xp):
 # Interpreters
 
 
-def test_an_interpreter_of_your_own(xp):
-    """Counting operations takes ten lines, and works under and over derivatives."""
+def test_a_custom_interpreter(xp):
+    """An interpreter that records the names of operations takes a few lines, and sees derivatives too."""
 
     class Count(Interpreter):
         def __init__(self):

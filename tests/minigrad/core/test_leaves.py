@@ -1,4 +1,4 @@
-"""minigrad/core/leaves.py: what goes into a derivative is checked, what comes out is the user's own."""
+"""minigrad/core/leaves.py: checks of arguments and cotangents; gradients that share no memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_numbers_become_arrays_beside_another(xp):
     assert leaves.as_array(x, x) is x
 
 
-def test_gradients_share_memory_with_nothing_the_user_holds(xp):
+def test_gradients_share_no_memory_with_arrays_the_user_holds(xp):
     tape = Reverse()
     with tape:
         inputs = [tape.watch(xp.ones(2)) for _ in range(4)]

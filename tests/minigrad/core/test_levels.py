@@ -1,4 +1,4 @@
-"""Threads, tasks, generators, exceptions and interrupts: a derivative sees its own level, and leaves none behind."""
+"""Threads, tasks, generators, exceptions and interrupts: derivatives see only their own level, and always remove it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def by_tape(f, x):
     return tape.gradient(y, traced)
 
 
-USES = {  # of Σ sin(kx): each with the formula of what it gives, as a function of k and x
+USES = {  # (a derivative of Σ sin(kx), its closed form as a function of k and x)
     "grad": (lambda f, x: mg.grad(f)(x), lambda k, x: k * np.cos(k * x)),
     "value": (lambda f, x: mg.value_and_grad(f)(x)[0], lambda k, x: np.sum(np.sin(k * x))),
     "vjp": (lambda f, x: mg.vjp(f, x)[1](-2.0)[0], lambda k, x: -2 * k * np.cos(k * x)),
@@ -53,7 +53,7 @@ def function(k):
 
 @pytest.fixture
 def impatient():
-    """Threads take turns after microseconds in place of milliseconds."""
+    """Threads switch every microsecond, instead of every few milliseconds."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -64,7 +64,7 @@ def impatient():
 
 
 def run_in_threads(count, work):
-    """work(i) in as many threads, all started at once; the first exception of any is raised here."""
+    """Runs work(i) in `count` threads that start together, and raises the first exception of any."""
     barrier, errors = threading.Barrier(count), []
 
     def run(i):
@@ -85,7 +85,7 @@ def run_in_threads(count, work):
 
 @pytest.mark.host
 def test_threads_with_different_transforms_do_not_see_each_other(impatient, on_device):
-    """Eight threads, each through all transforms fifty times, each beginning with another one."""
+    """Eight threads run all transforms fifty times, each starting with a different one."""
     x_host = normal((5,))
     x, names = on_device(x_host), list(USES)
 
@@ -114,7 +114,7 @@ def test_one_pullback_serves_many_threads_at_once(impatient, on_device):
 
 
 def test_a_thread_started_while_tracing_computes_with_plain_arrays(xp):
-    """It has a level of its own: what it does is neither recorded nor refused."""
+    """It starts at the bottom level: its operations are neither recorded nor refused."""
     results = []
 
     def f(x):
@@ -125,7 +125,7 @@ def test_a_thread_started_while_tracing_computes_with_plain_arrays(xp):
 
 
 def test_workers_of_a_pool_start_every_task_at_the_bottom(impatient, on_device):
-    """A task that fails half way leaves nothing to the next one on its thread."""
+    """A task that fails half-way leaves no level behind for the next one on its thread."""
     x_host = normal((5,))
     x, bottom = on_device(x_host), current()
 
@@ -149,8 +149,8 @@ def test_workers_of_a_pool_start_every_task_at_the_bottom(impatient, on_device):
 # Tasks and generators
 
 
-def test_tasks_that_take_turns_do_not_see_each_other(xp):
-    """d/dx xⁿ = n·xⁿ⁻¹ by a tape in each of eight tasks, which switch after every operation."""
+def test_interleaved_tasks_do_not_see_each_other(xp):
+    """Eight tasks compute d/dx xⁿ = n·xⁿ⁻¹ with a tape each, and switch after every operation."""
     bottom = current()
 
     async def task(n):
@@ -203,7 +203,7 @@ def test_a_cancelled_task_leaves_no_level_behind(xp):
 
 
 def powers(xp, n):
-    """Yields after every operation inside a tape, and at the end d/dx xⁿ at 1.5."""
+    """Yields None after every operation inside a tape, and at the end d/dx xⁿ at 1.5."""
     with mg.Tape() as tape:
         x = tape.watch(xp.asarray(1.5))
         y = x
@@ -214,8 +214,8 @@ def powers(xp, n):
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
-def test_generators_that_leave_in_any_order_restore_the_level(order, xp):
-    """Their tapes are entered one inside the other and left as they come."""
+def test_generators_that_end_in_any_order_restore_the_level(order, xp):
+    """Their tapes are entered one inside the other, and left in any order."""
     bottom, generators = current(), [powers(xp, 4) for _ in range(3)]
     for _ in range(3):
         for generator in generators:
@@ -226,7 +226,7 @@ def test_generators_that_leave_in_any_order_restore_the_level(order, xp):
     assert current() is bottom
 
 
-def test_a_generator_that_is_dropped_half_way_restores_the_level(xp):
+def test_a_generator_that_is_deleted_half_way_restores_the_level(xp):
     bottom = current()
     generator = powers(xp, 4)
     next(generator)
@@ -236,7 +236,7 @@ def test_a_generator_that_is_dropped_half_way_restores_the_level(xp):
     assert current() is bottom
 
 
-def test_a_generator_begun_inside_a_derivative_and_ended_outside_restores_the_level(xp):
+def test_a_generator_that_outlives_its_derivative_restores_the_level(xp):
     bottom, kept = current(), []
 
     def f(x):
@@ -254,7 +254,7 @@ def test_a_generator_begun_inside_a_derivative_and_ended_outside_restores_the_le
 
 
 class Interrupting(Interpreter):
-    """Raises KeyboardInterrupt in place of the operation number `at`, whoever asks for it: function, rule or pull."""
+    """Raises KeyboardInterrupt instead of running operation number `at`, in the function, a rule or a pullback."""
 
     def __init__(self, at):
         self.at = at
@@ -285,7 +285,7 @@ def test_an_interrupt_at_any_operation_leaves_no_level_behind(name, xp):
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX signals")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_after_an_interrupt_at_any_moment_derivatives_are_right(xp):
-    """The signal comes between any two instructions. Whatever it leaves, it leaves in a context of its own here."""
+    """The signal comes between any two instructions. Each attempt has its own context, for levels it leaves behind."""
     x_host = np.array([0.5, -2.0])
     x = xp.asarray(x_host)
 
@@ -297,7 +297,7 @@ def test_after_an_interrupt_at_any_moment_derivatives_are_right(xp):
         assert_close(to_host(use(function(2.0), x)), formula(2.0, x_host))
         with contextlib.suppress(KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, delay)
-            end = time.monotonic() + 1  # in case it came where Python only reports it, as in a callback of gc's
+            end = time.monotonic() + 1  # Python only reports an exception raised in a gc callback
             while time.monotonic() < end:
                 use(function(2.0), x)
         for again, formula in USES.values():
@@ -341,7 +341,7 @@ def test_an_exception_leaves_no_interpreter_behind(transform, xp):
 
 
 def test_an_exception_caught_inside_leaves_the_outer_derivative_right(xp):
-    """The inner level is given up, and the outer one goes on where it was."""
+    """The inner level is removed, and the outer one continues."""
 
     def f(x):
         y = mg.sin(x)
@@ -358,7 +358,7 @@ def test_an_exception_caught_inside_leaves_the_outer_derivative_right(xp):
 
 
 def test_an_exception_while_pulling_back_leaves_no_interpreter_behind(xp):
-    """In a function that runs again, and in a rule."""
+    """The exception comes from a checkpointed function that runs again, or from a rule."""
     calls = []
 
     def f(x):

@@ -1,4 +1,4 @@
-"""minigrad/core/matrices.py: Jacobians, Hessians and Hessians times vectors."""
+"""minigrad/core/matrices.py: Jacobians, Hessians and Hessian–vector products."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_jacobian_of_other_arguments(mode, xp):
     assert to_host(twice)[1, 1, 1] == 12 and np.count_nonzero(to_host(twice)) == 2
 
 
-def test_hessian_is_symmetric_and_agrees_with_every_way(on_device):
-    """Of the Rosenbrock function, known in closed form."""
+def test_hessian_agrees_with_the_closed_form_in_every_mixture_of_modes(on_device):
+    """The Hessian of the Rosenbrock function."""
     f = lambda x: mg.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
     x = np.array([0.5, -0.7, 1.2])
     a, b, c = x

@@ -1,4 +1,4 @@
-"""minigrad/core/reverse.py: what stands on the tape, and the walk back."""
+"""minigrad/core/reverse.py: the entries of the tape, and the backward pass."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ def names(tape):
     return [entry.primitive.name if entry.primitive else "input" for entry in tape.tape]
 
 
-def test_the_tape_is_in_the_order_of_what_was_done(xp):
+def test_the_tape_is_in_the_order_of_execution(xp):
     with Reverse() as tape:
         x = tape.watch(xp.asarray(2.0))
         y = mg.multiply(mg.sin(x), x)
-        mg.add(1.0, 2.0)  # of nothing that is watched
+        mg.add(1.0, 2.0)  # depends on no watched value
     assert names(tape) == ["input", "sin", "multiply"]
     assert [entry.parents for entry in tape.tape] == [(), (0,), (1, 0)]
     assert tape.lower(y)[1] == 2 and tape.lower(3.0) == (3.0, None)
 
 
-def test_only_what_a_rule_asks_for_is_kept(xp):
+def test_the_tape_keeps_only_values_that_rules_read(xp):
     with Reverse() as tape:
         x = tape.watch(xp.ones(3))
-        mg.tanh(x)  # asks for its result
-        mg.sin(x)  # asks for its argument
+        mg.tanh(x)  # the rule reads the result
+        mg.sin(x)  # the rule reads the argument
     _, tanh, sin = tape.tape
     assert isinstance(tanh.args[0], Shaped) and not isinstance(tanh.result, Shaped)
     assert isinstance(sin.result, Shaped) and not isinstance(sin.args[0], Shaped)
@@ -39,7 +39,7 @@ def test_only_what_a_rule_asks_for_is_kept(xp):
     assert not any(isinstance(value, Shaped) for entry in tape.tape for value in entry.values)
 
 
-def test_cotangents_of_several_uses_add_up_and_those_asked_for_stay(xp):
+def test_cotangents_of_several_uses_are_added(xp):
     with Reverse() as tape:
         x = tape.watch(xp.asarray(3.0))
         square = mg.multiply(x, x)
@@ -52,7 +52,7 @@ def test_cotangents_of_several_uses_add_up_and_those_asked_for_stay(xp):
     assert tape.tape == []
 
 
-def test_adding_up_makes_a_new_array(xp):
+def test_adding_cotangents_makes_a_new_array(xp):
     first, second = xp.asarray([1.0]), xp.asarray([2.0])
     cotangents: dict = {}
     accumulate(cotangents, 5, first)
@@ -65,7 +65,7 @@ def test_adding_up_makes_a_new_array(xp):
 
 
 class _Watch(Interpreter):
-    """Notes for each primitive the entry that is being pulled meanwhile."""
+    """Records, for each primitive, the tape entry that is being pulled back at the time."""
 
     def __init__(self):
         self.seen = []
@@ -76,7 +76,7 @@ class _Watch(Interpreter):
         return self.parent.process(primitive, args, params)
 
 
-def test_rules_are_seen_with_the_entry_they_belong_to(xp):
+def test_operations_of_a_rule_belong_to_its_entry(xp):
     with _Watch() as watch:
         mg.grad(lambda x: mg.sum(mg.sin(x)))(xp.ones(2))
     forward, backward = [s for s in watch.seen if s[1] is None], [s for s in watch.seen if s[1]]
@@ -85,7 +85,7 @@ def test_rules_are_seen_with_the_entry_they_belong_to(xp):
     assert current_entry() is None
 
 
-def test_in_nested_derivatives_it_is_the_innermost_walk_and_a_replay_is_its_checkpoints(xp):
+def test_nested_derivatives_report_the_innermost_entry_and_a_replay_its_checkpoint(xp):
     inner = lambda x: mg.grad(mg.tanh)(x) * x
     with _Watch() as watch:
         mg.grad(inner)(xp.asarray(1.0))
@@ -95,7 +95,7 @@ def test_in_nested_derivatives_it_is_the_innermost_walk_and_a_replay_is_its_chec
     assert current() is not watch
 
 
-def test_an_error_on_the_way_back_leaves_nothing_behind(make_primitive, xp):
+def test_an_error_in_the_backward_pass_leaves_no_current_entry(make_primitive, xp):
     def refuse(g):
         raise RuntimeError("no way back")
 
@@ -105,6 +105,6 @@ def test_an_error_on_the_way_back_leaves_nothing_behind(make_primitive, xp):
     assert current_entry() is None
 
 
-def test_pulling_in_float32_gives_float32(xp):
+def test_a_float32_argument_has_a_float32_gradient(xp):
     x = xp.ones(2, np.float32)
     assert mg.grad(lambda x: mg.sum(mg.astype(x, np.float64) * 2))(x).dtype == np.float32

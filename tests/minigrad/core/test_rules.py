@@ -1,4 +1,4 @@
-"""minigrad/core/rules.py: what may be stated, and what stating too little does."""
+"""minigrad/core/rules.py: incomplete and wrong statements of rules raise; the tape keeps only what rules read."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from minigrad.core.reverse import Reverse
 from minigrad.core.rules import custom, partials
 
 
-def test_an_argument_that_is_not_mentioned_is_an_error_and_no_silent_zero(make_primitive) -> None:
+def test_an_argument_without_a_rule_raises(make_primitive) -> None:
     made = make_primitive(lambda b, x, w, out=None: b.xp.multiply(x, w, out=out))
     with pytest.raises(ValueError, match=r"lacks \['w'\]"):
         partials(made, x=lambda w: w)
 
 
-def test_only_one_and_minus_one_stand_for_themselves(make_primitive) -> None:
+def test_the_only_numbers_allowed_as_partials_are_1_and_minus_1(make_primitive) -> None:
     made = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
     for number in (0, 2, -2, True + 1):
         with pytest.raises(ValueError, match="use a function"):
             partials(made, x=number)
 
 
-def test_a_statement_speaks_of_what_there_is(make_primitive) -> None:
+def test_a_rule_that_names_unknown_arguments_raises(make_primitive) -> None:
     made = make_primitive(lambda b, x, out=None: b.xp.exp(x, out=out))
     with pytest.raises(ValueError, match="refers to"):
         partials(made, x=lambda z: z)
@@ -33,20 +33,20 @@ def test_a_statement_speaks_of_what_there_is(make_primitive) -> None:
 
 
 @pytest.mark.parametrize("pair", [(lambda t: t, None), (None, lambda g: g), (lambda t: t,)], ids=["jvp", "vjp", "one"])
-def test_half_a_rule_is_an_error_and_no_silent_zero(pair, make_primitive) -> None:
+def test_a_rule_for_one_mode_only_raises(pair, make_primitive) -> None:
     made = make_primitive(lambda b, x, out=None: b.xp.add(x, 1, out=out))
     with pytest.raises(ValueError, match=r"rule of 'made_.*' states x in one mode only"):
         custom(made, x=pair)
 
 
-def test_parameters_may_keep_their_defaults(make_primitive) -> None:
+def test_rules_use_the_defaults_of_parameters(make_primitive) -> None:
     made = partials(make_primitive(lambda b, x, *, n=2, out=None: x**n), x=lambda x, n: n * x ** (n - 1))
     x = np.array([1.5, -2.0])
     mg.checks.check_grads(made, (x,))
     mg.checks.check_grads(lambda x: made(x, n=3), (x,))
 
 
-KEPT = {  # f of a traced x, y and a constant c (3×3 all): what the last line of its tape keeps
+KEPT = {  # (f of traced x, y and a constant c, all 3×3; the values that the last entry of its tape keeps)
     "add": (lambda x, y, c: x + y, []),
     "concatenate": (lambda x, y, c: mg.concatenate([x, y]), []),
     "concatenate a constant": (lambda x, y, c: mg.concatenate([x, c]), []),
@@ -66,7 +66,7 @@ KEPT = {  # f of a traced x, y and a constant c (3×3 all): what the last line o
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_the_tape_keeps_only_what_reverse_mode_will_ask_for(name) -> None:
+def test_the_tape_keeps_only_what_the_backward_pass_reads(name) -> None:
     f, expected = KEPT[name]
     x, y, c = np.full((3, 3), 2.0), np.full((3, 3), 3.0), np.full((3, 3), 5.0)
     with Reverse() as tape:

@@ -1,4 +1,4 @@
-"""The tape's face: watch, compute, ask for derivatives of anything recorded, print it."""
+"""mg.Tape: watching, derivatives of any recorded value, nesting, printing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_tape(xp):
         y = mg.sum(h * h)
     gradient = tape.gradient(y, p)
     assert float(gradient["a"]) == 40 and to_host(gradient["b"]).tolist() == [8, 24]
-    assert to_host(tape.gradient(y, h)).tolist() == [4, 12]  # one in the middle
+    assert to_host(tape.gradient(y, h)).tolist() == [4, 12]  # with respect to an intermediate value
     assert to_host(tape.gradient(h, p["b"], cotangent=xp.asarray([1.0, -1.0]))).tolist() == [2, -2]
     assert float(tape.gradient(y, y)) == 1
     assert len(tape) == 5 and [line.split(" = ")[1].split("(")[0] for line in str(tape).splitlines()] == [
@@ -48,6 +48,6 @@ def test_tape_gradient_has_the_dtype_of_its_argument(xp):
         assert tape.gradient(y, source, cotangent=xp.ones(2)).dtype == np.float32
 
 
-def test_a_watched_integer_is_refused_with_what_to_do():
+def test_watching_an_integer_raises_with_advice():
     with mg.Tape() as tape, pytest.raises(TypeError, match=r"got 3: .* or do not watch it"):
         tape.watch(3)

@@ -1,4 +1,4 @@
-"""minigrad/core/transforms.py: nesting, trees, pullbacks."""
+"""minigrad/core/transforms.py: nested derivatives, trees, pullbacks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
+from tests.support.derivatives import forward_derivative
 from tests.support.oracles import assert_close, rounding
 from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
-
-def slope(f):
-    """f′ in forward mode."""
-    return lambda x: mg.jvp(f, (x,), (mg.ones_like(mg.stop_gradient(x)),))[1]
-
-
-MODES = {"reverse": mg.grad, "forward": slope}
+MODES = {"reverse": mg.grad, "forward": forward_derivative}
 
 # Nesting
 
@@ -160,7 +155,7 @@ def test_results_may_be_trees(xp):
     assert to_host(y_dot["a"][1]).tolist() == [2, 4] and y_dot["b"] is None
 
 
-def test_mixed_precision_gives_each_argument_its_own(xp):
+def test_each_gradient_has_the_dtype_of_its_argument(xp):
     x, c = xp.ones(3, np.float32), xp.ones(3, np.float64)
     low, high = mg.grad(lambda x, c: mg.sum(x * c + mg.sin(x)), (0, 1))(x, c)
     assert low.dtype == np.float32 and high.dtype == np.float64
@@ -168,7 +163,7 @@ def test_mixed_precision_gives_each_argument_its_own(xp):
     assert y_dot.dtype == np.float64
 
 
-def test_the_same_result_twice_adds_its_cotangents(xp):
+def test_a_result_returned_twice_adds_its_cotangents(xp):
     x = xp.asarray([1.0, 2.0])
     _, pullback = mg.vjp(lambda x: (lambda y: (y, y))(3 * x), x)
     assert to_host(pullback((x, x))[0]).tolist() == [6, 12]
@@ -176,7 +171,7 @@ def test_the_same_result_twice_adds_its_cotangents(xp):
     assert a is not b
 
 
-def test_the_argument_as_result_gives_a_gradient_of_its_own(xp):
+def test_an_argument_returned_as_result_has_a_new_gradient_array(xp):
     x, g = xp.asarray([1.0, 2.0]), xp.asarray([3.0, 5.0])
     _, pullback = mg.vjp(lambda x, z: (x, x + z, z), x, x)
     gradients = pullback((g, g, g))
@@ -229,7 +224,7 @@ def test_value_and_grad_computes_the_function_once(xp):
 # Pullbacks
 
 
-def test_pullback_may_be_used_again(on_device):
+def test_a_pullback_may_be_called_again(on_device):
     _, pullback = mg.vjp(lambda x: mg.exp(x) * x, on_device(normal((3,))))
     g, h = on_device(normal((3,), 1)), on_device(normal((3,), 2))
     first, second, again = pullback(g)[0], pullback(h)[0], pullback(g)[0]

@@ -1,4 +1,4 @@
-"""Trees: taking apart and putting together, and what is said when two of them differ."""
+"""Trees: flatten, unflatten, map, names, and errors for different structures."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def test_flatten_and_unflatten_are_inverse(values):
 
 
 @given(trees(st.integers()), trees(st.integers()))
-def test_a_known_structure_is_opened_and_closed_the_short_way(values, other):
+def test_compiled_flatteners_agree_with_flatten_and_unflatten(values, other):
     leaves, structure = tree.flatten(values)
     take, build = tree.make_flattener(structure), tree.make_unflattener(structure)
-    for opened, expected in ((values, leaves), (other, tree.flatten(other)[0])):
+    for values_or_other, expected in ((values, leaves), (other, tree.flatten(other)[0])):
         found: list = []
-        if take(opened, found) and all(type(leaf) is int for leaf in found):
-            assert found == expected and tree.flatten(opened)[1] == structure
+        if take(values_or_other, found) and all(type(leaf) is int for leaf in found):
+            assert found == expected and tree.flatten(values_or_other)[1] == structure
         else:
-            assert tree.flatten(opened)[1] != structure
+            assert tree.flatten(values_or_other)[1] != structure
     assert build(leaves) == values and build([-leaf for leaf in leaves]) == tree.map(lambda leaf: -leaf, values)
 
 
@@ -67,7 +67,7 @@ def test_map(values):
 
 
 @given(trees(st.integers()), trees(st.integers()))
-def test_trees_of_different_structures_are_told_apart(one, other):
+def test_mapping_trees_of_different_structures_raises(one, other):
     if tree.flatten(one)[1] != tree.flatten(other)[1]:
         with pytest.raises(tree.TreeError, match="has structure"):
             tree.map(lambda a, b: a, one, other)
@@ -93,7 +93,7 @@ def test_dicts_keep_their_order_and_correspond_key_by_key():
 
 
 @given(trees(st.integers()), st.randoms())
-def test_any_order_of_keys_corresponds(values, random):
+def test_dicts_correspond_in_any_order_of_keys(values, random):
     def shuffled(node):
         if isinstance(node, dict):
             items = [(key, shuffled(child)) for key, child in node.items()]
@@ -109,11 +109,11 @@ def test_any_order_of_keys_corresponds(values, random):
 
 
 @pytest.mark.parametrize("values", [defaultdict(None, a=1), defaultdict(list, a=2), Counter(a=3), OrderedDict(a=4)])
-def test_kinds_of_dicts_come_back_as_they_are(values):
+def test_subclasses_of_dict_keep_their_type(values):
     leaves, structure = tree.flatten(values)
-    for made in (tree.unflatten(structure, leaves), tree.make_unflattener(structure)(leaves)):
-        assert type(made) is type(values) and made == values
-        assert getattr(made, "default_factory", 0) is getattr(values, "default_factory", 0)
+    for rebuilt in (tree.unflatten(structure, leaves), tree.make_unflattener(structure)(leaves)):
+        assert type(rebuilt) is type(values) and rebuilt == values
+        assert getattr(rebuilt, "default_factory", 0) is getattr(values, "default_factory", 0)
 
 
 def test_static_fields_are_part_of_the_structure():
@@ -122,7 +122,7 @@ def test_static_fields_are_part_of_the_structure():
         tree.map(lambda a, b: a, Layer(1, size=1), Layer(1, size=2))
 
 
-def test_wrong_number_of_leaves():
+def test_a_wrong_number_of_leaves_raises():
     _, structure = tree.flatten((1, [2, 3]))
     with pytest.raises(tree.TreeError, match=r"2 leaves are too few for the structure tuple\(0: \*, 1: list"):
         tree.unflatten(structure, [1, 2])
@@ -132,6 +132,6 @@ def test_wrong_number_of_leaves():
         tree.unflatten(tree.LEAF, [1, None])
 
 
-def test_error_prints_both_structures():
+def test_the_error_prints_both_structures():
     with pytest.raises(tree.TreeError, match=r"dict\(a: \*\), expected dict\(a: \*, b: \*\)"):
         tree.map(lambda a, b: a, {"a": 1, "b": 2}, {"a": 1})

@@ -1,4 +1,4 @@
-"""minigrad/core/vectors.py: what derivatives are made of, against NumPy and against naive sums."""
+"""minigrad/core/vectors.py: the vector operations of derivatives, against NumPy and naive sums."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sum_naively(g, shape):
 
 
 @given(data=st.data())
-def test_sums_back_are_the_transpose_of_broadcasting(data, on_device):
+def test_sum_back_is_the_transpose_of_broadcasting(data, on_device):
     shapes, wide = data.draw(broadcasting(1))
     shape = shapes[0]
     g, x = normal(wide, 1), normal(shape, 2)
@@ -37,12 +37,12 @@ def test_sums_back_are_the_transpose_of_broadcasting(data, on_device):
     assert np.array_equal(to_host(along), np.broadcast_to(x, wide))
 
 
-def test_what_has_the_shape_already_is_left_alone(xp):
+def test_arrays_of_the_right_shape_are_returned_unchanged(xp):
     x = xp.ones((2, 3))
     assert vectors.broadcast(x, (2, 3)) is x and vectors.sum_back(x, (2, 3)) is x
 
 
-def test_derivatives_take_the_dtype_of_what_they_belong_to(xp):
+def test_cast_gives_a_derivative_the_dtype_of_its_value(xp):
     x = xp.asarray([1.0, 2.0], np.float32)
     assert vectors.cast(x, x) is x
     wide = vectors.cast(x, xp.zeros(2, np.float64))
@@ -51,7 +51,7 @@ def test_derivatives_take_the_dtype_of_what_they_belong_to(xp):
         vectors.cast(xp.ones(2, np.complex128), x)
 
 
-def test_promotion_leaves_weak_numbers_and_complex_values(xp):
+def test_promote_leaves_python_numbers_and_complex_values_unchanged(xp):
     real, complex_ = xp.ones(2, np.float32), xp.ones(2, np.complex64)
     assert vectors.promote(2, np.dtype(np.float64)) == 2 and isinstance(vectors.promote(2, np.dtype(np.float64)), int)
     with Reverse() as tape:
@@ -72,6 +72,6 @@ def test_ones_and_tangents_of_constants(dtype, xp):
     assert isinstance(vectors.zero_tangent(2.5), float)
 
 
-def test_every_one_of_them_has_a_rule():
+def test_every_vector_primitive_has_a_rule():
     found = {name: p for name, p in vars(vectors).items() if name.endswith("_p")}
     assert len(found) >= 13 and all(p.rule is not None for p in found.values())
