@@ -58,7 +58,7 @@ def get(device: str) -> Backend:
     return _by_device[device]
 
 
-copyreg.pickle(Backend, lambda backend: (get, (backend.device,)))  # unpickling finds, not copies
+copyreg.pickle(Backend, lambda backend: (get, (backend.device,)))  # copies are that backend
 
 
 def backend_of(arrays: Sequence[Any]) -> Backend:

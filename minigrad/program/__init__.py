@@ -1,45 +1,45 @@
-"""Programs: run a function once, keep what it did as a graph, and run that again without Python deciding anything.
+"""Programs: a function is run once and recorded as a graph, which is replayed without running the function again.
 
 In reading order. What a program is:
 
     graph        pure data: numbered slots, and instructions that fill one slot each
     signature    the kinds of arguments that a graph was captured with
-    capture      writes down every primitive that a function applies to its arguments
-    passes       constant folding, common subexpressions, dead code: a graph with less to do
-    program      the face of all this, which a user prints, calls and pickles
+    capture      records every primitive that a function applies to its arguments
+    passes       constant folding, common subexpressions, dead code
+    program      the object that a user prints, calls and pickles
     jit          a program for each kind of arguments
 
-What both executors ask of a graph, and the sizes by which they decide:
+What both executors use:
 
-    views        which memory a slot shows, with which strides and offset
-    buffers      how long an array is needed, and where it lies
+    views        the memory that a slot shows, with strides and an offset
+    buffers      the memory planner: how long an array is needed, and where it is stored
     cost         arithmetic and memory traffic of an instruction
-    tuning       sizes, in one record
+    tuning       the sizes that decide how a program runs, in one record
     calls        forward formulas bound to arrays
 
 cpu/, for NumPy:
 
     tiling       how one instruction becomes several, along rows
     schedule     which instructions run together, part by part
-    overwrite    which results go over donated arguments
-    scratch      places for what exists for one part at a time
-    plan         all of that for one graph
+    overwrite    which results are written over donated arguments
+    scratch      offsets of arrays that exist for one part at a time
+    plan         all of these decisions for one graph
     arrays       memory, and views into it
-    threads      tasks at the same time
-    executor     calls bound to arrays, and made
+    threads      runs tasks in parallel
+    executor     binds calls to arrays, and makes them
 
-gpu/, for a device that repeats recorded launches:
+gpu/, for a device that replays recorded launches:
 
     elementwise  which instructions a generated kernel can compute
-    epilogues    what a product does to its result before it stores it
+    epilogues    what a product does to its result before storing it
     fusion       which elementwise instructions are computed together, what is stored, and in which order
     lowering     launches, and the loops of generated kernels
     placement    where results are stored
     arguments    where arguments are read
-    executor     launches bound to memory, recorded and repeated
+    executor     binds launches to memory, records them and replays them
 
-Derivatives are captured like anything else, since they are made of the same primitives. Core and operations know
-nothing of programs.
+Derivatives are captured like anything else, since they consist of the same primitives. Core and operations do not
+depend on programs.
 """
 
 from minigrad.program.capture import CaptureError, trace

@@ -1,4 +1,4 @@
-"""Buffers: how long an array is needed, where it lies in one block of memory, and over which arguments."""
+"""Memory planner: how long an array is needed, where it lies in one block, and which results overwrite arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOREVER = 1 << 60  # later than any time
 
 
 class Life(NamedTuple):
-    """How many bytes a buffer has, and the first and the last time at which it must be left alone."""
+    """The size of a buffer in bytes, and the first and the last time at which it is in use."""
 
     bytes: int
     born: int
@@ -27,8 +27,8 @@ class Life(NamedTuple):
 def lifetimes(
     kinds: Sequence[Kind], born: dict[int, int], reads: Iterable[tuple[int, int]], results: Iterable[int]
 ) -> dict[int, Life]:
-    """How long the slots in `born`, which says when each is computed, are needed: until the last of `reads` (pairs of a
-    slot and a time), and for good if they are among the results."""
+    """The lifetimes of the slots in `born`, which says when each is computed: until the last of `reads` (pairs of slot
+    and time), or for ever if they are among the results."""
     dies = dict(born)
     for slot, time in reads:
         if slot in dies:
@@ -39,14 +39,14 @@ def lifetimes(
     return {slot: Life(kinds[slot].bytes, time, dies[slot]) for slot, time in born.items()}
 
 
-# A place in the block
+# Offsets into the block
 
 
 def fit(lives: dict[Any, Life], tuning: Tuning) -> tuple[dict[Any, int], int]:
     """Offsets into a block of memory, and its size, in bytes: buffers that live at the same time do not overlap.
 
     First fit into the gaps that are free while a buffer lives, the largest buffer first (Pisarchyk and Lee,
-    arXiv:2001.03288, greedy by size). Small buffers come after all that, each in a place that one of its size has left.
+    arXiv:2001.03288, greedy by size). Small buffers come after these, and reuse the places of others of their size.
     """
     large = {key: life for key, life in lives.items() if life.bytes > tuning.smallest_search}
     placed: list[tuple[int, int, int, int]] = []  # (offset, end, born, dies), in this order
@@ -68,7 +68,7 @@ def fit(lives: dict[Any, Life], tuning: Tuning) -> tuple[dict[Any, int], int]:
 
 
 def _fit_by_size(lives: dict[Any, Life], top: int, alignment: int) -> tuple[dict[Any, int], int]:
-    """Offsets from `top` on, and the end of the last place; a place is used again by the next buffer of its size."""
+    """Offsets from `top` on, and the end of the last buffer; a free place is reused by the next buffer of its size."""
     offsets: dict[Any, int] = {}
     free: dict[int, list[int]] = {}
     busy: list[tuple[int, int, int]] = []  # (dies, size, offset): a heap
@@ -90,7 +90,7 @@ def _round_up(size: int, alignment: int) -> int:
 
 
 def allocate(backend: Backend, size: int, alignment: int) -> Any:
-    """A block of so many bytes, which begins at a multiple of the alignment."""
+    """A block of `size` bytes that begins at a multiple of the alignment."""
     memory = backend.xp.empty(size + alignment, np.uint8)
     begin = -backend.address(memory) % alignment
     return memory[begin : begin + size]
@@ -101,15 +101,15 @@ def array_at(block: Any, offset: int, kind: Kind) -> Any:
     return block[offset : offset + kind.bytes].view(kind.dtype).reshape(kind.shape)
 
 
-# Over a donated argument
+# Overwriting donated arguments
 
 
 def find_overwrites(
     kinds: Sequence[Kind], outputs: Iterable[int], donated: Iterable[int], is_done: Callable[[int, int], bool]
 ) -> dict[int, int]:
-    """For outputs that can be written over a donated argument of their shape and dtype: the slot of that argument.
+    """For each output that can be written over a donated argument of its shape and dtype, the slot of that argument.
 
-    `is_done(argument, output)` says whether all who read the argument have done so when the output is written there.
+    `is_done(argument, output)` says whether all reads of the argument are done when the output is written there.
     """
     free = list(donated)
     found: dict[int, int] = {}
@@ -122,16 +122,16 @@ def find_overwrites(
     return found
 
 
-# What a run holds
+# Memory of a run
 
 
 class Memory(NamedTuple):
-    """Bytes that a run holds beside its arguments."""
+    """Bytes that a run holds besides its arguments."""
 
-    intermediate: int  # one block, reused over and over
-    results: int  # handed out; those over donated arguments take none
-    scratch: int  # for one part at a time, all threads together
-    kernels: int  # what kernels of all programs keep for their next call (the columns of a convolution), so far
+    intermediate: int  # one block, reused throughout the run
+    results: int  # returned; results over donated arguments take none
+    scratch: int  # for one part at a time, of all threads
+    kernels: int  # kept so far by kernels of all programs for their next call (the columns of a convolution)
 
     @property
     def total(self) -> int:
@@ -144,21 +144,21 @@ class Memory(NamedTuple):
 
 
 def result_bytes(graph: Graph, overwrites: Container[int]) -> int:
-    """Bytes of the results of a run, without those that are written over donated arguments (`overwrites`)."""
+    """Bytes of the results of a run, except those written over donated arguments (`overwrites`)."""
     new = [o for o in graph.outputs if (o not in overwrites if isinstance(o, int) else is_dynamic(o.value))]
     return sum(graph.kind(output).bytes for output in new)
 
 
-# Where arrays are
+# Addresses
 
 
 def span(backend: Backend, array: Any) -> tuple[int, int]:
-    """The addresses from and to which an array's elements lie."""
+    """The address range of an array's elements: the first, and one past the last."""
     begin = backend.address(array)
     steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)] if array.size else []
     return begin + sum(min(s, 0) for s in steps), begin + sum(max(s, 0) for s in steps) + array.dtype.itemsize
 
 
 def is_alone(where: tuple[int, int], spans: Iterable[tuple[int, int]]) -> bool:
-    """Whether a span overlaps only one of some, which is itself."""
+    """Whether a span overlaps only one of `spans`, which is itself."""
     return sum(begin < where[1] and where[0] < end for begin, end in spans) == 1

@@ -13,13 +13,13 @@ from minigrad.core.vectors import add_p, reshape_p
 
 
 class Call(partial):
-    """primitive.forward(backend, *args, **params, out=out), ready to be made."""
+    """A bound call, primitive.forward(backend, *args, **params, out=out)."""
 
     primitive: Primitive  # for messages
 
 
 def bind_call(primitive: Primitive, backend: Backend, args: Sequence[Any], params: dict[str, Any], out: Any) -> Call:
-    """The call that puts an operation's result in `out`. A view becomes a copy."""
+    """The call that writes an operation's result to `out`; a view is copied there."""
     forward = primitive.forward
     if primitive.view_of is not None:
         forward = _copy_reshaped if primitive is reshape_p else partial(_copy_view, forward)
@@ -29,7 +29,7 @@ def bind_call(primitive: Primitive, backend: Backend, args: Sequence[Any], param
 
 
 def bind_addition(backend: Backend, total: Any, term: Any) -> Call:
-    """total ← total + term."""
+    """The call total ← total + term."""
     return bind_call(add_p, backend, (total, term), {}, total)
 
 
@@ -43,8 +43,8 @@ def _copy_view(view: Callable, backend: Backend, x: Any, *, out: Any, **params: 
     return out
 
 
-def make(calls: Sequence[Call]) -> None:
-    """Make calls. Errors say what was computed on what, as without a program."""
+def run_calls(calls: Sequence[Call]) -> None:
+    """Make calls. Errors name the primitive and its operands, as without a program."""
     for call in calls:
         try:
             call()
@@ -52,7 +52,7 @@ def make(calls: Sequence[Call]) -> None:
             raise _explain(error, call) from error
 
 
-def make_and_check(calls: Sequence[Call]) -> None:
+def run_and_check(calls: Sequence[Call]) -> None:
     """Make calls for the first time. Raises OperandTypeError for a formula that does not write to `out`."""
     for call in calls:
         try:
@@ -61,7 +61,7 @@ def make_and_check(calls: Sequence[Call]) -> None:
             raise _explain(error, call) from error
         if result is not call.keywords["out"]:
             raise OperandTypeError(
-                f"the formula of '{call.primitive.name}' does not write to `out`: where that is given, it must put its "
+                f"the formula of '{call.primitive.name}' does not write to `out`: if `out` is given, it must write its "
                 "result there and return it"
             )
 

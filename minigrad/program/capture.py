@@ -1,4 +1,4 @@
-"""Capture: run a function once, and write down every primitive it applies to its arguments."""
+"""Capture: run a function once, and record every primitive it applies to its arguments."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from minigrad.program.tuning import DEFAULT, Tuning
 
 
 class CaptureError(OperandTypeError):
-    """The course of a function depends on the values of its arguments, so that one program cannot stand for it."""
+    """The control flow of a function depends on the values of its arguments, so one program cannot replace it."""
 
 
 class CaptureTracer(Tracer):
-    """A value with the slot it is in."""
+    """A value, and the slot that holds it."""
 
     __slots__ = ("slot",)
 
@@ -42,7 +42,7 @@ class CaptureTracer(Tracer):
 class Capture(Interpreter):
     """Runs each primitive one level down, and appends an instruction if it depends on an input.
 
-    What does not depend on an input is computed now, once: constants fold by themselves.
+    A result that depends on no input is computed once, during capture, and becomes a constant.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Capture(Interpreter):
         return CaptureTracer(value, self.level, origin or Origin("input"), len(self.kinds) - 1)
 
     def slot_of(self, x: Any) -> int | None:
-        """Where a value of this capture is; None for any other value."""
+        """The slot of a value of this capture; None for any other value."""
         return x.slot if type(x) is CaptureTracer and x.level is self.level else None
 
     def operand(self, x: Any) -> int | Constant:
@@ -69,7 +69,7 @@ class Capture(Interpreter):
         return Constant(np.asarray(x) if isinstance(x, (list, tuple)) else x)
 
     def note(self, x: Any, primitive: Primitive) -> None:
-        """Remember an array that comes from outside as it is now. Raises MutationError if it has changed since."""
+        """Remember how an outside array is now. Raises MutationError if it has changed since it was first noted."""
         if is_array(x):
             self.outside.setdefault(id(x), Outside(x, fingerprint(x), Origin(primitive.name))).check()
 
@@ -92,7 +92,7 @@ class Capture(Interpreter):
 
 
 def capture(f: Callable, args: tuple, kwargs: dict[str, Any], tuning: Tuning) -> Program:
-    """The program of f(*args, **kwargs), as f did it."""
+    """The program of f(*args, **kwargs), before any passes."""
     leaves, structure = tree.flatten((args, kwargs))
     with Capture() as level:
         inputs = [level.lift(leaf) if is_dynamic(leaf) else leaf for leaf in leaves]
@@ -118,7 +118,7 @@ def trace(f: Any, *rest: Any, tuning: Tuning = DEFAULT, **options: Any) -> Any:
     inputs; Python numbers and other leaves are fixed. `tuning` has sizes that decide how the program runs. Raises
     CaptureError where f branches on values.
 
-    Of an array, `trace(x, offset, axis1, axis2)` is the sum of its diagonal, as in NumPy.
+    For an array x, `trace(x, offset, axis1, axis2)` is the sum of its diagonal, as in NumPy.
 
     >>> import minigrad as mg, numpy as np
     >>> program = mg.trace(mg.grad(lambda x: mg.sum(x * x)))(np.ones(3))
@@ -137,6 +137,6 @@ def trace(f: Any, *rest: Any, tuning: Tuning = DEFAULT, **options: Any) -> Any:
 
 
 def _find_backend(*values: list[Any]) -> Backend:
-    """The backend of the first of these lists that has arrays in it."""
+    """The backend of the first of these lists that contains arrays."""
     arrays = [[x for x in some if is_array(x)] for some in values]
     return backend_of(next(filter(None, arrays), ()))

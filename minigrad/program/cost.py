@@ -11,29 +11,29 @@ from minigrad.program.graph import Graph, Instruction
 
 
 class Cost(NamedTuple):
-    """What an instruction, or a graph, takes."""
+    """Arithmetic and memory traffic of an instruction or a graph."""
 
     flops: int  # a multiplication and an addition each count as one
     bytes: int  # read and written
 
 
 def cost_of(instruction: Instruction, graph: Graph) -> Cost:
-    """What one instruction of a graph takes; views take nothing."""
+    """The cost of one instruction of a graph; views cost nothing."""
     if instruction.primitive.view_of is not None:
         return Cost(0, 0)
     operands, result = list(map(graph.kind, instruction.operands)), graph.kinds[instruction.result]
-    flops = (instruction.primitive.traits.flops or _one_each)(
+    flops = (instruction.primitive.traits.flops or _count_elements)(
         [kind.shape for kind in operands], result.shape, instruction.params
     )
     return Cost(flops, sum(kind.bytes for kind in operands) + result.bytes)
 
 
 def total_cost(graph: Graph) -> Cost:
-    """What all instructions of a graph take together."""
+    """The total cost of the instructions of a graph."""
     costs = [cost_of(instruction, graph) for instruction in graph.instructions]
     return Cost(sum(cost.flops for cost in costs), sum(cost.bytes for cost in costs))
 
 
-def _one_each(operands: Sequence[Shape], result: Shape, params: dict[str, Any]) -> int:
-    """One for each element read or written, whichever are more."""
+def _count_elements(operands: Sequence[Shape], result: Shape, params: dict[str, Any]) -> int:
+    """The elements of the largest operand or of the result, whichever are more."""
     return max(map(math.prod, [*operands, result]), default=0)

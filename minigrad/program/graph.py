@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """An operand that is the same in every run. Equal are numbers of the same bits, and arrays that are one object."""
+    """An operand that is the same in every run. Numbers with the same bits are equal; an array equals only itself."""
 
     value: Any
 
@@ -64,7 +64,7 @@ class Instruction(NamedTuple):
         return [operand for operand in self.operands if isinstance(operand, int)]
 
     def run(self, backend: Backend, args: Sequence[Any]) -> Any:
-        """The result for these arrays. Errors say what was computed on what."""
+        """The result for these arrays. Errors name the primitive and its operands."""
         try:
             return self.primitive.forward(backend, *args, **self.params)
         except EXPLAINED as error:
@@ -73,21 +73,21 @@ class Instruction(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Instructions from `inputs` to `outputs`, in an order in which they can be run."""
+    """Instructions from `inputs` to `outputs`, in an order in which they can run."""
 
     backend: Backend
     kinds: tuple[Kind, ...]  # by slot
     inputs: tuple[int, ...]  # slots
     instructions: tuple[Instruction, ...]
     outputs: tuple[int | Constant, ...]
-    donated: tuple[int, ...] = ()  # inputs that a run may write its results over
+    donated: tuple[int, ...] = ()  # inputs that a run may overwrite with results
 
     def kind(self, operand: int | Constant) -> Kind:
         """Shape and dtype of a slot or a constant."""
         return self.kinds[operand] if isinstance(operand, int) else kind_of(operand.value)
 
     def constant_arrays(self) -> Iterator[Any]:
-        """The arrays among the constants that a run reads or hands out."""
+        """The arrays among the constants that a run reads or returns."""
         for operand in (*self.outputs, *(operand for i in self.instructions for operand in i.operands)):
             if isinstance(operand, Constant) and is_array(operand.value):
                 yield operand.value
@@ -99,11 +99,11 @@ def kind_of(x: Any) -> Kind:
 
 
 def is_dynamic(leaf: Any) -> bool:
-    """Whether a leaf of the arguments is data: arrays of numbers are; Python numbers and other things are code."""
+    """Whether a leaf of the arguments is data (an array of numbers); Python numbers and all else belong to the code."""
     dtype = getattr(leaf, "dtype", None)
     return isinstance(dtype, np.dtype) and dtype.kind in "biufc"
 
 
 def is_array(x: Any) -> bool:
-    """Whether x is an array of numbers, whose elements may change; not a number, and not a traced value."""
+    """Whether x is an array of numbers, whose elements may change; NumPy scalars and traced values are not."""
     return is_dynamic(x) and not isinstance(x, (Tracer, *NEUTRAL))

@@ -1,4 +1,4 @@
-"""`jit`: a function that is captured once for each kind of arguments, and replayed from then on."""
+"""`jit`: a function that is captured once for each kind of arguments, and replayed after that."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from minigrad.program.capture import capture
 from minigrad.program.graph import is_dynamic
 from minigrad.program.passes import simplify
 from minigrad.program.program import Program
-from minigrad.program.signature import exact
+from minigrad.program.signature import exact_key
 from minigrad.program.tuning import DEFAULT, Tuning
 
 
 def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAULT) -> Callable:
-    """f, captured on its first call with arguments of a kind, and replayed without allocating from the second on.
+    """f, captured on the first call with each kind of arguments, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
-    (Python numbers, strings, None): a new kind is captured anew. Results equal those of f, but that sums may be added
-    up in another order: those that are computed part by part, products, and sums of arrays that are not contiguous.
-    Memory for everything between is reused from run to run; large results are new arrays each time. Inside a derivative
-    f runs as it is. `mg.jit(f).program(*args)` shows what will run; `tuning` has sizes that decide how.
+    (Python numbers, strings, None); each new kind is captured. Results equal those of f, except that some sums may be
+    added in another order: sums that are computed part by part, products, and sums of non-contiguous arrays. Memory for
+    intermediate values is reused from run to run; large results are new arrays each time. Inside a derivative f runs
+    uncaptured. `mg.jit(f).program(*args)` returns the program that will run; `tuning` has sizes that decide how.
 
-    `donate` are positions of arguments that the caller gives away, with the memory they lie in: results of their shapes
-    and dtypes are written over them where possible, so that a training step updates its parameters in place. They must
-    not be used again, nor views of them.
+    `donate` lists the positions of arguments whose memory the caller gives away: results of the same shapes and dtypes
+    are written over them where possible, so that a training step updates its parameters in place. Neither these
+    arguments nor views of them may be used again.
 
-    On a GPU the first two calls run as they are, the third is recorded as a CUDA graph, and that is repeated from then
-    on (`minigrad.program.gpu.executor` says what becomes of arguments): numbers that change belong into arrays there.
+    On a GPU the first two calls launch kernels one by one, the third is recorded as a CUDA graph, and later calls
+    replay it (`minigrad.program.gpu.arguments` says how arguments reach it). Pass numbers that change as arrays,
+    because a new Python number is a new kind.
 
-    An array from outside that f computes with, or indexes by, is part of the program, and it is an error if it changes.
-    What f makes of such an array with NumPy alone is taken as it was when captured.
+    An outside array that f computes with, or indexes by, becomes part of the program, and changing it is an error.
+    Values that f computes from such an array with NumPy alone are fixed when f is captured.
 
     Raises CaptureError where f branches on values, MutationError if an array that f takes from outside has changed,
     ValueError for an argument that was donated to an earlier call.
@@ -52,18 +53,18 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
     donate = integers(donate, "jit: a position in donate")
-    programs: dict[Any, list[_Captured]] = {}  # by structure and kinds of arguments; these may equal and yet differ
+    programs: dict[Any, list[_Captured]] = {}  # by structure and kinds of arguments, which may be equal and yet differ
     recent: list[_Captured] = []  # the two that ran last
     gone: dict[int, weakref.ref] = {}  # donated arrays that still exist, by id
 
     def find(leaves: list, structure: tree.Structure, args: tuple, kwargs: dict[str, Any]) -> _Captured:
-        """The program for arguments of this kind, captured if it is the first time."""
+        """The program for arguments of this kind, captured if there is none yet."""
         kinds = tuple(map(_kind, leaves))
         try:
             candidates = programs.setdefault((structure, kinds), [])
         except TypeError as error:
             raise OperandTypeError(f"jit: static fields and keys of arguments must be hashable: {error}") from None
-        details = None if _is_plain(structure) else exact(structure)
+        details = None if _is_plain(structure) else exact_key(structure)
         for captured in candidates:
             if captured.details == details:
                 return captured
@@ -122,14 +123,14 @@ class _Captured:
     """A program, and the kind of arguments that it is for."""
 
     program: Program
-    details: Any  # in which their structure differs from others that equal it; None if there are none
+    details: Any  # the key that tells their structure from others that compare equal; None if there are none
     take: Callable[[Any, list], bool]
     data: dict[int, tuple]  # leaves that are data, and their kinds
-    code: dict[int, frozenset]  # the others: sets of one, because sets compare hashes first
-    lost: list[int]  # leaves that are donated, and so not to be used again
+    code: dict[int, frozenset]  # the other leaves, as sets of one, because sets compare hashes first
+    lost: list[int]  # leaves that are donated, and must not be used again
 
     def leaves(self, arguments: Any) -> list | None:
-        """The leaves of arguments of this kind; None for others, and where finding out would take long."""
+        """The leaves of arguments of this kind; None for others, or if checking would take long."""
         leaves: list = []
         if self.details is not None or not self.take(arguments, leaves):
             return None
@@ -141,13 +142,13 @@ class _Captured:
 
 
 def _remember(gone: dict[int, weakref.ref], array: Any) -> None:
-    """Note an array for as long as it is alive."""
+    """Remember an array for as long as it is alive."""
     key = id(array)
     gone[key] = weakref.ref(array, lambda _: gone.pop(key, None))
 
 
 def _is_plain(structure: tree.Structure) -> bool:
-    """Whether equal structures are the same: a dict may have keys, and a dataclass fields, like 1, 1.0 and True."""
+    """Whether equal structures are the same: not if dict keys or static fields may be 1, 1.0 and True, all equal."""
     if structure.static or (structure.kind is not None and issubclass(structure.kind, dict)):
         if structure.static or not all(isinstance(key, str) for key in structure.keys):
             return False
@@ -155,13 +156,13 @@ def _is_plain(structure: tree.Structure) -> bool:
 
 
 def _kind(leaf: Any) -> tuple:
-    """What must be the same for a program to do: shape and dtype of data, and the value of what is part of the code."""
+    """The kind of a leaf: type, shape and dtype of data, and the value of anything else, which is part of the code."""
     if is_dynamic(leaf):
         return type(leaf), leaf.shape, leaf.dtype
     try:
         hash(leaf)
     except TypeError:
         raise OperandTypeError(
-            f"jit: an argument that is no array of numbers must be hashable, got {type(leaf).__name__}"
+            f"jit: an argument that is not an array of numbers must be hashable, got {type(leaf).__name__}"
         ) from None
-    return exact(leaf)
+    return exact_key(leaf)

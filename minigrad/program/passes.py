@@ -1,4 +1,4 @@
-"""Passes: constant folding, common subexpressions and dead code. Each takes a graph and returns one with less to do."""
+"""Passes: constant folding, common subexpressions and dead code. Each takes a graph and returns a simpler one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from minigrad.program.tuning import Tuning
 
 
 def simplify(graph: Graph, tuning: Tuning) -> Graph:
-    """All passes."""
+    """Apply all passes."""
     return remove_dead_code(share_subexpressions(fold_constants(graph, tuning)))
 
 
 def fold_constants(graph: Graph, tuning: Tuning) -> Graph:
-    """Compute now what is the same in every run: a gradient begins with some of that.
+    """Replace results that are the same in every run by constants; gradients begin with several such results.
 
-    An array of equal elements is one element, broadcast; such are zeros_like of anything, views of such arrays and
-    arithmetic with them.
+    An array of equal elements is stored as one element, broadcast: zeros_like of anything, views of such arrays, and
+    arithmetic on them.
     """
     known: dict[int, Constant] = {}
     kept: list[Instruction] = []
@@ -36,7 +36,7 @@ def fold_constants(graph: Graph, tuning: Tuning) -> Graph:
 
 
 def share_subexpressions(graph: Graph) -> Graph:
-    """Compute each thing once: the same primitive of the same operands gives the same result."""
+    """Compute each common subexpression once: the same primitive on the same operands with the same parameters."""
     same: dict[int, int] = {}
     seen: dict[Any, int] = {}
     kept: list[Instruction] = []
@@ -53,7 +53,7 @@ def share_subexpressions(graph: Graph) -> Graph:
 
 
 def remove_dead_code(graph: Graph) -> Graph:
-    """Leave out what no output depends on."""
+    """Remove instructions that no output depends on."""
     needed = {output for output in graph.outputs if isinstance(output, int)}
     kept: list[Instruction] = []
     for instruction in reversed(graph.instructions):
@@ -64,12 +64,12 @@ def remove_dead_code(graph: Graph) -> Graph:
 
 
 def _substitute(operands: Iterable[int | Constant], known: Mapping[int, int | Constant]) -> tuple[int | Constant, ...]:
-    """Operands, with what is known to equal a slot in place of it."""
+    """Operands, in which slots are replaced by what they are known to equal."""
     return tuple(known.get(o, o) if isinstance(o, int) else o for o in operands)
 
 
 def _value_of(instruction: Instruction, graph: Graph, tuning: Tuning) -> Any:
-    """What an instruction gives in every run; None where that varies, or would take much memory."""
+    """The result of an instruction if it is the same in every run; None if it varies or would take much memory."""
     primitive, kind, xp = instruction.primitive, graph.kinds[instruction.result], graph.backend.xp
     if primitive is zeros_like_p:
         return xp.broadcast_to(xp.zeros((), kind.dtype), kind.shape)
@@ -84,7 +84,7 @@ def _value_of(instruction: Instruction, graph: Graph, tuning: Tuning) -> Any:
 
 
 def _element_of(value: Any) -> Any:
-    """The element that all of a constant consists of; None if there are several."""
+    """The element of a constant that is a number or one element, broadcast; None for other arrays."""
     if isinstance(value, NEUTRAL):
         return value
     return value[(0,) * value.ndim] if value.size and not any(value.strides) else None

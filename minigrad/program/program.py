@@ -1,4 +1,4 @@
-"""A program: the graph of what a function did to arrays, which can be printed, called, copied and pickled."""
+"""A program: the graph of everything a function computes, which can be printed, called, copied and pickled."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from minigrad.program.tuning import DEFAULT, Tuning
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What a function did, from its arguments to its results. Print it; call it; pickle it.
+    """Everything a function computes, from its arguments to its results. Print it; call it; pickle it.
 
-    It is immutable, so a copy of it is the program itself.
+    It is immutable, so copying returns the program itself.
     """
 
     graph: Graph
@@ -35,7 +35,7 @@ class Program:
 
     @property
     def backend(self) -> Backend:
-        """Where it computes."""
+        """The backend that it computes on."""
         return self.graph.backend
 
     @property
@@ -50,7 +50,7 @@ class Program:
 
     @property
     def instructions(self) -> tuple[Instruction, ...]:
-        """What is done, in this order."""
+        """The instructions, in the order in which they run."""
         return self.graph.instructions
 
     @property
@@ -64,7 +64,7 @@ class Program:
         return total_cost(self.graph).flops
 
     def memory(self) -> Memory:
-        """Bytes that a run holds beside its arguments; print it."""
+        """Bytes that a run holds besides its arguments; print it."""
         return self._executor.memory
 
     def __len__(self) -> int:
@@ -81,23 +81,23 @@ class Program:
         return self
 
     def __reduce__(self) -> tuple:
-        """Without its buffers, which are allocated where it runs; with the arrays its function took from outside."""
+        """Pickle the arrays taken from outside too, but not the buffers, which are allocated where the program runs."""
         self.check()
         return Program, tuple(getattr(self, field.name) for field in fields(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on arguments of the kind it was captured with; results are in memory of their own.
 
-        Raises ValueError for other arguments, DeviceError for such of another device, MutationError if an array that it
-        took from outside has changed.
+        Raises ValueError for arguments of another kind, DeviceError for arguments on another device, MutationError if
+        an array that it took from outside has changed.
         """
         arrays = self.signature.arrays(args, kwargs)
-        there = [x for x in arrays if is_array(x)]
-        if there and backend_of(there) is not self.backend:
-            device = backend_of(there).device
+        located = [x for x in arrays if is_array(x)]  # scalars belong to every device
+        if located and backend_of(located) is not self.backend:
+            device = backend_of(located).device
             raise DeviceError(
-                f"the program computes on {self.backend.device} and arguments are on {device}: move them there, with "
-                f"mg.to_device(x, {self.backend.device!r}), or trace the function anew"
+                f"the program computes on {self.backend.device} and arguments are on {device}: move them with "
+                f"mg.to_device(x, {self.backend.device!r}), or trace the function again"
             )
         self.check()
         if isinstance(current(), Eval) and not any(isinstance(array, Tracer) for array in arrays):
@@ -110,11 +110,11 @@ class Program:
             taken.check()
 
     def run(self, arrays: Sequence[Any]) -> Any:
-        """The results. `arrays` are those among the arguments, already checked; none of them is traced."""
+        """The results. `arrays` are the arrays among the arguments, already checked; none of them is traced."""
         return self._build(self._executor.run(arrays))
 
     def _apply(self, arrays: Sequence[Any]) -> list[Any]:
-        """The results as leaves, by one primitive after the other, for an interpreter to see: so a program has
+        """The results as leaves, computed primitive by primitive in the current interpreter, so that programs have
         derivatives."""
         values: dict[int, Any] = dict(zip(self.inputs, arrays, strict=True))
 
@@ -128,7 +128,7 @@ class Program:
 
     @cached_property
     def _build(self) -> Callable[[list], Any]:
-        """Makes the tree of results from its leaves."""
+        """A function that builds the tree of results from its leaves."""
         return tree.make_unflattener(self.structure)
 
     @cached_property

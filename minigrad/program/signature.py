@@ -1,4 +1,4 @@
-"""What a program was captured with, and so what it can be run on: the kinds of its arguments, and outside arrays."""
+"""Signature: the kinds of arguments that a program was captured with, and the arrays that it took from outside."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from minigrad.core.origin import Origin
 from minigrad.program.graph import Constant, Kind, is_dynamic, kind_of
 
 
-def exact(x: Any) -> Any:
-    """Equal for what no function tells apart: 1, 1.0 and True differ, and so do 0.0 and -0.0; a NaN is itself."""
+def exact_key(x: Any) -> Any:
+    """A key, equal only for values no function tells apart: 1, 1.0, True differ; 0.0, -0.0 differ; NaNs are equal."""
     if isinstance(x, (float, complex)):
         return type(x), repr(x)
     if isinstance(x, (tuple, frozenset)):
-        return type(x), (tuple if isinstance(x, tuple) else frozenset)(map(exact, x))
+        return type(x), (tuple if isinstance(x, tuple) else frozenset)(map(exact_key, x))
     return type(x), x
 
 
@@ -32,32 +32,32 @@ class Signature:
     def arrays(self, args: tuple, kwargs: dict[str, Any]) -> list[Any]:
         """The arrays among these arguments. Raises ValueError unless they are of the kind captured."""
         leaves, structure = tree.flatten((args, kwargs))
-        if exact(structure) != exact(self.structure):
+        if exact_key(structure) != exact_key(self.structure):
             raise OperandError(
-                f"the program takes arguments {self.structure}, not {structure}: trace the function anew"
+                f"the program takes arguments {self.structure}, not {structure}: trace the function again"
             )
         for leaf, expected in zip(leaves, self.leaves, strict=True):
             if isinstance(expected, Constant):
-                fits = not is_dynamic(leaf) and exact(leaf) == exact(expected.value)
+                fits = not is_dynamic(leaf) and exact_key(leaf) == exact_key(expected.value)
             else:
                 fits = is_dynamic(leaf) and kind_of(leaf) == expected
             if not fits:
                 raise OperandError(
-                    f"the program was captured with {expected}, not {describe(leaf)}: trace the function anew, or let "
+                    f"the program was captured with {expected}, not {describe(leaf)}: trace the function again, or let "
                     "mg.jit do that"
                 )
         return [leaf for leaf in leaves if is_dynamic(leaf)]
 
 
 class Outside(NamedTuple):
-    """An array that a function took from outside, as it was."""
+    """An array that a function took from outside, with its fingerprint at that time."""
 
     array: Any
     fingerprint: int
     origin: Origin
 
     def check(self) -> None:
-        """Raise MutationError if it has changed."""
+        """Raise MutationError if the array has changed."""
         if fingerprint(self.array) != self.fingerprint:
             raise MutationError(
                 f"{describe(self.array)}, which {self.origin} takes from outside the captured function, has changed "
@@ -66,5 +66,5 @@ class Outside(NamedTuple):
 
 
 def fingerprint(array: Any) -> int:
-    """A number that changes with any element of an array."""
+    """A hash of an array's elements."""
     return backend_of((array,)).fingerprint(array)

@@ -1,4 +1,4 @@
-"""Views: which memory a value shows, and in what order; what NumPy calls strides, for arrays that are not there yet."""
+"""Views: the memory that every value shows, with strides and an offset as in NumPy, known before any array exists."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from minigrad.ops.comparisons import stop_gradient_p
 from minigrad.ops.indexing import slice_p
 from minigrad.program.graph import Constant, Graph, Instruction
 
-Root = int | Constant  # what has memory: a slot, or an array from outside
+Root = int | Constant  # the owner of memory: a slot, or an array from outside
 
 
 class View(NamedTuple):
-    """How a slot, or a constant array, shows memory: strides along its axes and an offset, counted in elements."""
+    """The memory that a slot or a constant array shows: strides along its axes and an offset, counted in elements."""
 
     root: Root
     shape: tuple[int, ...]
@@ -27,8 +27,10 @@ class View(NamedTuple):
     offset: int
 
     def axes(self, shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
-        """(elements inside, length, stride) of each axis when broadcast to a shape, the innermost first; neighbours are
-        joined where possible, and axes without a stride left out."""
+        """(elements of inner axes, length, stride) of each axis of the view broadcast to a shape, innermost first.
+
+        Neighbouring axes are merged where possible, and axes of stride 0 are left out.
+        """
         strides = (0,) * (len(shape) - len(self.shape)) + tuple(
             0 if n == 1 else stride for n, stride in zip(self.shape, self.strides)
         )
@@ -45,25 +47,28 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Views:
-    """How every slot of a graph shows memory: its own, or that of another slot or of a constant."""
+    """The view of every slot of a graph, on its own memory or on the memory of another slot or of a constant."""
 
     shown: dict[int, View]
-    slots: frozenset[int]  # those that show memory which is not their own
+    slots: frozenset[int]  # those without memory of their own
 
     def of(self, operand: int | Constant) -> View | None:
-        """How an operand shows memory; None for a number. Raises ValueError for a constant whose strides are no
-        multiples of its elements."""
+        """The view of an operand; None for a number. Raises ValueError for a constant whose strides are not multiples
+        of its itemsize."""
         if isinstance(operand, int):
             return self.shown[operand]
         if isinstance(operand.value, NEUTRAL):
             return None
-        if _is_askew(operand.value):
+        if _is_misaligned(operand.value):
             array = operand.value
-            raise ValueError(f"an array from outside lies askew in memory: strides {array.strides} of {array.dtype}")
+            raise ValueError(
+                f"an array from outside has strides of {array.strides} bytes, not multiples of the "
+                f"{array.dtype.itemsize} bytes of {array.dtype}: use a copy, x.copy()"
+            )
         return _show_constant(operand)
 
     def root_of(self, slot: int) -> int:
-        """The slot whose memory a slot shows: itself, if that is its own or a constant's."""
+        """The slot whose memory a slot shows: itself, if it has its own or shows a constant's."""
         root = self.shown[slot].root
         return root if isinstance(root, int) else slot
 
@@ -74,9 +79,9 @@ class Views:
 
 
 def find_views(graph: Graph) -> Views:
-    """How every slot of a graph shows memory. Inputs, and results that are no views, are contiguous.
+    """The view of every slot of a graph. Inputs, and results that are not views, are contiguous.
 
-    A result is a view of an array wherever its primitive can give one: executors copy nothing there.
+    A result is a view wherever its primitive can return one; executors copy nothing there.
     """
     shown = {slot: _contiguous(slot, graph.kinds[slot].shape) for slot in graph.inputs}
     views = set()
@@ -89,38 +94,38 @@ def find_views(graph: Graph) -> Views:
 
 
 def _view_operand(instruction: Instruction, shown: dict[int, View]) -> View | None:
-    """What an instruction shows of its operand's memory; None if it does not."""
+    """The view that an instruction returns of its operand; None if it returns none."""
     if instruction.primitive.view_of is None:
         return None
     operand = instruction.operands[instruction.primitive.view_of]
     if isinstance(operand, int):
         return _view(instruction, shown[operand])
-    if isinstance(operand.value, NEUTRAL) or _is_askew(operand.value):
+    if isinstance(operand.value, NEUTRAL) or _is_misaligned(operand.value):
         return None
     return _view(instruction, _show_constant(operand))
 
 
 def _view(instruction: Instruction, x: View) -> View | None:
-    """What an instruction shows of x; None if it must copy: a reshape of what is not contiguous, to other lengths."""
+    """The view that an instruction returns of x; None if it must copy, to reshape a non-contiguous array."""
     if instruction.primitive is reshape_p:
         return _reshape(x, instruction.params["shape"])
     array = np.lib.stride_tricks.as_strided(np.empty(1, np.int8), x.shape, x.strides)  # only its strides are used
-    y = show_array(instruction, Host, array, instruction.params)
+    y = view_array(instruction, StrideBackend, array, instruction.params)
     begin = y.__array_interface__["data"][0] - array.__array_interface__["data"][0]
     return View(x.root, y.shape, y.strides, x.offset + begin)
 
 
-def show_array(instruction: Instruction, backend: Backend | type[Host], x: Any, params: dict[str, Any]) -> Any:
-    """The array that a view shows of x, in the memory of x."""
+def view_array(instruction: Instruction, backend: Backend | type[StrideBackend], x: Any, params: dict[str, Any]) -> Any:
+    """The view that an instruction returns of an array x, in the memory of x."""
     if instruction.primitive is stop_gradient_p:
         return x
     if instruction.primitive is slice_p and ... not in params["index"]:
-        params = {"index": (*params["index"], ...)}  # so that one element is an array too
+        params = {"index": (*params["index"], ...)}  # so that one element is still an array
     return instruction.primitive.forward(backend, x, **params)
 
 
 def _reshape(x: View, shape: tuple[int, ...]) -> View | None:
-    """A view in another shape: of what is contiguous, or with axes of length 1 put in or left out."""
+    """The view in another shape; None unless x is contiguous or only axes of length 1 are inserted or removed."""
     count = math.prod(shape)
     if x.axes(x.shape) == ((1, count, 1),) or count <= 1:
         return _contiguous(x.root, shape, x.offset)
@@ -137,8 +142,8 @@ def _show_constant(operand: Constant) -> View:
     return View(operand, tuple(array.shape), strides, 0)
 
 
-def _is_askew(array: Any) -> bool:
-    """Whether steps along an array's axes are no multiples of its elements."""
+def _is_misaligned(array: Any) -> bool:
+    """Whether a stride of an array is not a multiple of its itemsize."""
     return any(stride % array.dtype.itemsize for stride in array.strides)
 
 
@@ -146,8 +151,8 @@ def _contiguous(root: Root, shape: tuple[int, ...], offset: int = 0) -> View:
     return View(root, shape, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), offset)
 
 
-class Host:
-    """What views ask of a backend."""
+class StrideBackend:
+    """The parts of a backend that formulas of views use."""
 
     xp = np
     freeze = staticmethod(lambda x: x)

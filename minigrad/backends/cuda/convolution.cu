@@ -1,24 +1,24 @@
-// Convolutions: products (products.cu) of a matrix of windows and the kernel (ops/conv.py). The windows are never written
-// out: whoever loads a tile of the left matrix gathers it from the images.
+// Convolutions: products (products.cu) of a matrix of windows and the kernel (ops/conv.py). The windows are not stored
+// (implicit im2col): a tile of the left matrix is gathered from the images as it is loaded.
 
 // A convolution: images (n, h, w, c), results (n, ho, wo, f), kernels (kh, kw, c, f), strides, padding above and left.
 struct Geometry {
     int n, h, w, c, ho, wo, f, kh, kw, sh, sw, top, left;
 };
-constexpr int OUTSIDE = -(1 << 30);  // a row that no image has, for lines behind the last
+constexpr int OUTSIDE = -(1 << 30);  // a row outside of every image, for lines past the last
 
-// Four numbers of pixels (i, j), from channel c on: of the next tap, too, where there are no four of one.
+// Four numbers from channel c of a tap on; they continue with the next tap if fewer than four channels are left.
 template <class real, class Pixel, class Inside>
 __device__ __forceinline__ void gather(Digits tap, int count, real* v, Pixel pixel, Inside inside) {
     if (tap.c + 4 <= tap.columns) return read_some(pixel(tap), count > 0 && inside(tap) ? 4 : 0, v);
 #pragma unroll 1
-    for (int q = 0; q < 4; q++, tap.advance(1)) {  // rare, so in few registers: numbers move up
+    for (int q = 0; q < 4; q++, tap.advance(1)) {  // rare, so with few registers: numbers are shifted through v
         v[0] = v[1], v[1] = v[2], v[2] = v[3];
         v[3] = q < count && inside(tap) ? *pixel(tap) : (real)0;
     }
 }
 
-// Row (n, i, j), column (di, dj, c): the number that tap (di, dj) meets at pixel (i, j), 0 in the padding.
+// Row (n, i, j), column (di, dj, c): the number that tap (di, dj) multiplies at pixel (i, j), 0 in the padding.
 template <class real>
 struct Windows {
     static const bool along_k = true;
@@ -51,9 +51,9 @@ struct Windows {
     }
 };
 
-// The same numbers with the window's as lines and the pixels along k.
+// The transpose: the numbers of a window are lines, and k runs over the pixels.
 template <class real>
-struct WindowsTurned {
+struct WindowsTransposed {
     static const bool along_k = false;
     Windows<real> windows;
 
@@ -67,8 +67,8 @@ struct WindowsTurned {
     }
 };
 
-// The transposed convolution, for pixels (i, j) = (a + s·i', b + s·j') of one phase (a, b): only the taps of one phase
-// meet results, which they do at every i', so this is a stride-1 convolution of the results with every s-th tap.
+// The transposed convolution, for pixels (i, j) = (a + s·i', b + s·j') of one phase (a, b): only every s-th tap
+// contributes, the same taps at every (i', j'), so this is a stride-1 convolution of the results with these taps.
 template <class real>
 struct Phase {
     Geometry g;
@@ -86,9 +86,9 @@ struct Phase {
     __device__ __forceinline__ Digits cursor(int k) const { return Digits(k, max(taps_j, 1), g.f); }
 };
 
-// Row (n, i', j'), column (tap, f): the number of the result that a tap brings to a pixel.
+// Row (n, i', j'), column (tap, f): the number of the result that a tap multiplies for a pixel.
 template <class real>
-struct Brought {
+struct ResultWindows {
     static const bool along_k = true;
     const real* d;
     Phase<real> phase;
@@ -142,19 +142,20 @@ struct Taps {
     }
 };
 
+// Stores the pixels of a phase.
 template <class real>
 struct Pixels {
     real* y;
     Phase<real> phase;
 
-    __device__ __forceinline__ bool together() const { return true; }
+    __device__ __forceinline__ bool fours_are_contiguous() const { return true; }
     __device__ __forceinline__ place row(int row) const {
         const Geometry& g = phase.g;
         const Digits at(row, phase.rows, phase.columns);
         return (((place)at.i * g.h + phase.a + g.sh * at.j) * g.w + phase.b + g.sw * at.c) * g.c;
     }
     __device__ __forceinline__ place column(int c) const { return c; }
-    __device__ __forceinline__ real finished(int c, real sum) const { return sum; }
+    __device__ __forceinline__ real finish(int c, real sum) const { return sum; }
 };
 
 // Entry points, as in products.cu
@@ -181,7 +182,7 @@ struct Pixels {
         Share share(phase.k(), z, splits);                                                                             \
         Pixels<real> store{x + (place)z * n * h * w * c, phase};                                                       \
         product<real, __VA_ARGS__>(                                                                                    \
-            Brought<real>{d, phase}, Taps<real>{weights, phase}, store, phase.m(), c, share.begin, share.end           \
+            ResultWindows<real>{d, phase}, Taps<real>{weights, phase}, store, phase.m(), c, share.begin, share.end     \
         );                                                                                                             \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(threads, blocks) conv_kernel_##suffix(                                \
@@ -189,7 +190,7 @@ struct Pixels {
     ) {                                                                                                                \
         int lines = kh * kw * c, pixels = n * ho * wo, z = blockIdx.z, splits = gridDim.z;                             \
         Share share(pixels, z, splits);                                                                                \
-        WindowsTurned<real> windows{{x, GIVEN}};                                                                       \
+        WindowsTransposed<real> windows{{x, GIVEN}};                                                                   \
         Matrix<real, false> matrix{d, f, f, pixels};                                                                   \
         Partial<real> store{weights + (place)z * lines * f, f};                                                        \
         product<real, __VA_ARGS__>(windows, matrix, store, lines, f, share.begin, share.end);                          \
@@ -198,7 +199,7 @@ struct Pixels {
 WITH(CONVOLUTIONS, FLOATS)
 WITH(CONVOLUTIONS, DOUBLES)
 
-// Few channels or features: too narrow for tiles. One thread makes one number; neighbours read neighbours.
+// Few channels or features, too narrow for tiles: each thread computes one number, next to that of the next thread.
 
 template <class real>
 __device__ void few(const real* x, const real* weights, Epilogue<real> store, Geometry g) {

@@ -1,8 +1,8 @@
-// Where the results of products and sums go, and what happens to them on the way.
+// How the results of products and sums are finished, and where they are stored.
 
-// What happens to a sum of row (n, i, j) and column f before it is stored: y = relu(sum + bias[f]), laid out by
-// depth-to-space: column (factor·a + b)·C + c of pixel (i, j) is column c of pixel (factor·i + a, factor·j + b).
-// Of an ordinary product, i and j are 0 and n is the row.
+// The sum of row (n, i, j) and column f is stored as y = relu(sum + bias[f]), in the layout of depth-to-space:
+// column (factor·a + b)·C + c of pixel (i, j) is column c of pixel (factor·i + a, factor·j + b).
+// In an ordinary product, i and j are 0 and n is the row.
 template <class real>
 struct Epilogue {
     real* y;
@@ -10,7 +10,7 @@ struct Epilogue {
     int relu, factor, ho, wo, f;
 
     __device__ __forceinline__ int channels() const { return f / (factor * factor); }
-    __device__ __forceinline__ bool together() const { return factor == 1 || channels() % 4 == 0; }
+    __device__ __forceinline__ bool fours_are_contiguous() const { return factor == 1 || channels() % 4 == 0; }
     __device__ __forceinline__ place row(int row) const {
         return factor == 1 ? (place)row * f : (place)(row / wo) * wo * f + row % wo * factor * channels();
     }
@@ -19,26 +19,26 @@ struct Epilogue {
         int block = column / channels(), a = block / factor, b = block % factor;
         return (place)a * wo * factor * channels() + b * channels() + column % channels();
     }
-    __device__ __forceinline__ real finished(int column, real sum) const {
+    __device__ __forceinline__ real finish(int column, real sum) const {
         if (bias) sum += bias[column];
-        return relu && sum < 0 ? (real)0 : sum;  // a NaN stays one
+        return relu && sum < 0 ? (real)0 : sum;  // NaN propagates
     }
 };
 
-// One number to its place.
+// Store one number.
 template <class real>
 __device__ __forceinline__ void write(const Epilogue<real>& store, int row, int column, real sum) {
-    store.y[store.row(row) + store.column(column)] = store.finished(column, sum);
+    store.y[store.row(row) + store.column(column)] = store.finish(column, sum);
 }
 
-// Partial sums, one after the other, or the result itself where there is only one.
+// Stores partial sums, or the result itself if there is only one part.
 template <class real>
 struct Partial {
     real* y;
     int n;
 
-    __device__ __forceinline__ bool together() const { return true; }
+    __device__ __forceinline__ bool fours_are_contiguous() const { return true; }
     __device__ __forceinline__ place row(int row) const { return (place)row * n; }
     __device__ __forceinline__ place column(int column) const { return column; }
-    __device__ __forceinline__ real finished(int column, real sum) const { return sum; }
+    __device__ __forceinline__ real finish(int column, real sum) const { return sum; }
 };

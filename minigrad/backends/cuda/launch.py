@@ -1,6 +1,6 @@
 """Compiles and launches the kernels of the .cu files in this folder.
 
-Each kernel has a twin in NumPy, in the file of the same name in `backends/numpy/`, which says what it computes.
+Except for products, each kernel has a twin in the file of the same name in `backends/numpy/`: what it must compute.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-// Matrix products of our own: CuPy does not let CUDA graphs record its BLAS library (cupy#6290), and these have an
-// epilogue. convolution.cu multiplies with them too:
+// Our own matrix products: CuPy does not let CUDA graphs record cuBLAS (cupy#6290), and these have an epilogue.
+// convolution.cu uses them too, with matrix types of its own:
 //
-//     Left, Right    how to read four neighbouring numbers of a matrix: `line(i)` knows what belongs to row i of the left
-//                    (column i of the right), a `Cursor` goes along k, `four(line, cursor, end, v)` reads
-//     Store          where number (i, j) of the result goes: place row(i) + column(j)
+//     Left, Right    read four neighbouring numbers of a matrix: `line(i)` stands for row i of the left (column i of
+//                    the right) matrix, a `Cursor` moves along k, and `four(line, cursor, end, v)` reads
+//     Store          where number (i, j) of the result is stored: at y + row(i) + column(j)
 //
-// Nothing is divided while k goes on: a cursor counts.
+// The loop over k has no integer divisions, because cursors count.
 //
 // Sums over a long k are split over blocks (grid.z), which write partial sums; `sum_columns` (sums.cu) adds them in a
-// fixed order, so that two runs give the same bits. Sizes are ints, places in memory are not.
+// fixed order, so that two runs give the same bits. Sizes are ints; offsets into memory are 64-bit integers (`place`).
 
 // Reading and writing
 
-// Four numbers: at once where they lie in one 16-byte word.
+// Four numbers: in one access if they are 16-byte aligned floats.
 template <class real>
 __device__ __forceinline__ void read_four(const real* p, real* v) {
     if (sizeof(real) == 4 && (wide)p % 16 == 0) {
@@ -33,7 +33,7 @@ __device__ __forceinline__ void write_four(real* p, const real* v) {
     }
 }
 
-// The same from shared memory, where they always do.
+// The same from shared memory, where they are always aligned.
 __device__ __forceinline__ void read_shared(const float* p, float* v) {
     float4 read = *(const float4*)p;
     v[0] = read.x, v[1] = read.y, v[2] = read.z, v[3] = read.w;
@@ -43,7 +43,7 @@ __device__ __forceinline__ void read_shared(const double* p, double* v) {
     v[0] = first.x, v[1] = first.y, v[2] = second.x, v[3] = second.y;
 }
 
-// `count` numbers that follow each other, and zeros.
+// `count` consecutive numbers, filled up with zeros to four.
 template <class real>
 __device__ __forceinline__ void read_some(const real* p, int count, real* v) {
     if (count >= 4) return read_four(p, v);
@@ -65,7 +65,7 @@ struct Digits {
     }
 };
 
-// An ordinary matrix, of `lines` × `depth`. Four numbers follow each other along k, or along lines.
+// An ordinary matrix of `lines` × `depth`, contiguous along k or along lines.
 template <class real, bool ALONG_K>
 struct Matrix {
     static const bool along_k = ALONG_K;
@@ -75,7 +75,7 @@ struct Matrix {
 
     struct Line {
         const real* p;
-        int left;  // lines from here on
+        int left;  // the number of lines from here on
     };
     struct Cursor {
         int k;
@@ -91,8 +91,8 @@ struct Matrix {
 
 // The product
 
-// Reads slices of K numbers of a matrix's LENGTH lines, a few fours by each thread: neighbouring threads read along k, or
-// along lines, and a thread's fours are some lines apart, or some numbers of k.
+// Reads slices of K numbers of a matrix's LENGTH lines; each thread reads FOURS groups of four. Neighbouring threads
+// read along the contiguous axis (k or lines), and the groups of a thread are APART apart along the other axis.
 template <class real, int LENGTH, int K, int THREADS, class Matrix>
 struct Reader {
     static constexpr int FOURS = LENGTH * K / 4 / THREADS, ALONG = (Matrix::along_k ? K : LENGTH) / 4;
@@ -133,8 +133,8 @@ struct Reader {
     }
 };
 
-// M × N numbers of a block's tile, by threads that make EACH × EACH of them. Two slices of K numbers of both matrices
-// lie in shared memory: one is multiplied while the next is read.
+// A block's tile of M × N numbers, of which each thread computes EACH × EACH. Shared memory holds two slices of K
+// numbers of both matrices (double buffering): one is multiplied while the next is read.
 template <class real, int M, int N, int EACH, int K, class Left, class Right, class Store>
 __device__ __forceinline__ void product(
     const Left& left, const Right& right, const Store& store, int m, int n, int begin, int end
@@ -176,7 +176,7 @@ __device__ __forceinline__ void product(
         __syncthreads();
     }
 
-    const bool together = store.together();
+    const bool contiguous = store.fours_are_contiguous();
 #pragma unroll
     for (int q = 0; q < EACH; q += 4) {
         const int column = side + spread(tx, q, N);
@@ -191,8 +191,8 @@ __device__ __forceinline__ void product(
             real* line = store.y + store.row(row);
             real four[4];
 #pragma unroll
-            for (int r = 0; r < 4; r++) four[r] = store.finished(min(column + r, n - 1), sums[p][q + r]);
-            if (together && column + 4 <= n) {
+            for (int r = 0; r < 4; r++) four[r] = store.finish(min(column + r, n - 1), sums[p][q + r]);
+            if (contiguous && column + 4 <= n) {
                 write_four(line + columns[0], four);
             } else {
 #pragma unroll
@@ -203,7 +203,7 @@ __device__ __forceinline__ void product(
     }
 }
 
-// The share of split z in 0 … depth, in slices of 8.
+// The range of k, 0 … depth, that split z adds up, in slices of 8.
 struct Share {
     int begin, end;
     __device__ __forceinline__ Share(int depth, int z, int splits) {
@@ -213,9 +213,9 @@ struct Share {
     }
 };
 
-// Entry points: (m, k) @ (k, n); `t`: transposed, contiguous along the other axis than usual. `threads` of a block,
-// `blocks` that a multiprocessor has registers for, then M, N, EACH and K of `product`. `y` is where the result goes, or,
-// with more than one split, where partial sums do.
+// Entry points: (m, k) @ (k, n); `t` marks a transposed operand, which is contiguous along its first axis. FLOATS and
+// DOUBLES give the threads of a block, the blocks that a multiprocessor has registers for, and M, N, EACH and K of
+// `product`. `y` receives the result or, with more than one split, the partial sums.
 
 #define FLOATS float, 128, 3, f32, 128, 64, 8, 8
 #define DOUBLES double, 256, 2, f64, 64, 64, 4, 16

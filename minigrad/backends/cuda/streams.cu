@@ -1,7 +1,7 @@
-// Counter-based random streams, bit for bit those of streams.py, which says what each number is.
+// Counter-based random streams: the same bits as numpy/streams.py, which defines each number.
 //
-// Every operation that rounds is written as an intrinsic (__fmul_rn, __dadd_rn, …): the compiler may not contract two of
-// them into a fused multiply-add, and a test reads the PTX to see that it did not.
+// Every operation that rounds is written as an intrinsic (__fmul_rn, __dadd_rn, …), so that the compiler may not fuse
+// two of them into a multiply-add; a test checks this in the PTX.
 
 typedef unsigned int word;
 typedef unsigned long long wide;
@@ -116,7 +116,7 @@ __device__ __forceinline__ real sine(real x) {
     return plus(times(times(Format<real>::sine(t), t), x), x);
 }
 
-// What the sines of a pair are taken of, from its second word: ±(1 − |a|), whose sine is (−1)^w · cos(aπ/2), and a.
+// The arguments of the sines of a pair, from its second word: ±(1 − |a|), whose sine is (−1)^w · cos(aπ/2), and a.
 template <class real>
 __device__ __forceinline__ void angles(typename Format<real>::natural w, real& x, real& a) {
     typedef Format<real> form;
@@ -126,7 +126,7 @@ __device__ __forceinline__ void angles(typename Format<real>::natural w, real& x
     x = form::number(form::bits_of(x) ^ (integer)(w << (form::bits - 1)));
 }
 
-// The pair of Box and Muller from two words: ((−1)^w · r cos(aπ/2), r sin(aπ/2)).
+// The Box–Muller pair from two words: ((−1)^w · r cos(aπ/2), r sin(aπ/2)).
 template <class real>
 __device__ __forceinline__ void normal_pair(
     typename Format<real>::natural v, typename Format<real>::natural w, real& first, real& second
@@ -158,7 +158,7 @@ __device__ __forceinline__ void uniforms(uint4 w, double* y) {
     y[1] = times((double)(joined(w.z, w.w) >> 11), power_of_two<double>(-53));
 }
 
-// One number of a stream: for chains, which make their noise where they use it. Only what it takes of its pair is made.
+// One number of a stream, for generated kernels, which draw noise where they use it. Only this one of its pair is made.
 __device__ __forceinline__ void words_of_pair(uint4 w, wide pair, word& first, word& second) {
     first = pair % 2 ? w.z : w.x, second = pair % 2 ? w.w : w.y;
 }
@@ -181,8 +181,8 @@ __device__ __forceinline__ real uniform_at(const word* key, wide position) {
     return y[position % each];
 }
 
-// Entry points: `size` numbers from position offset + *start on. A thread goes from counter to counter, so that bounds are
-// worked out once; what a counter makes before the first number or behind the last is dropped.
+// Entry points: `size` numbers from position offset + *start on. A thread loops over counters, so that bounds are
+// computed once; numbers of a counter before the first or after the last are dropped.
 template <class number, class Numbers>
 __device__ __forceinline__ void draw(
     const word* key, number* out, wide offset, const wide* start, place size, word lane, Numbers numbers
@@ -191,7 +191,7 @@ __device__ __forceinline__ void draw(
     offset += *start;
     const word k0 = key[0], k1 = key[1];
     const place step = (place)gridDim.x * blockDim.x * each;
-    place at = ((place)blockIdx.x * blockDim.x + threadIdx.x) * each - (place)(offset % each);  // of a counter's first
+    place at = ((place)blockIdx.x * blockDim.x + threadIdx.x) * each - (place)(offset % each);  // its first number
     const bool aligned = (wide)(out + at) % 16 == 0;
 #pragma unroll 1
     for (; at < size; at += step) {

@@ -1,7 +1,7 @@
 // Sums, in a fixed order.
 
-// Column sums over a part of the rows (grid.y), by some threads for each column. Partial results are added up with it too:
-// so the end is that of a product.
+// Column sums over a part of the rows (grid.y), by `each` threads for each column. It also adds up the partial sums of
+// products, so it has their epilogue.
 template <class real>
 __device__ void sum_columns(const real* x, place rows, place columns, int each, Epilogue<real> store) {
     __shared__ real parts[256];
@@ -20,7 +20,7 @@ __device__ void sum_columns(const real* x, place rows, place columns, int each, 
     write(store, column / store.f, column % store.f, sum);
 }
 
-// The sum of a part (grid.y) of each row: 256 threads, then pairs of them.
+// The sum of a part (grid.y) of each row: 256 threads, then a tree reduction.
 template <class real>
 __device__ void sum_rows(const real* x, real* sums, place columns) {
     __shared__ real parts[256];

@@ -1,1 +1,1 @@
-"""Graphs on the CPU: cut along rows, and run part by part, over threads."""
+"""Graphs on the CPU: cut along rows, and run part by part on several threads."""

@@ -1,4 +1,4 @@
-"""The arrays of a run on the CPU: of every slot as a whole, of what exists for one part at a time, and of views."""
+"""The arrays of a run on the CPU: full arrays of slots, arrays that exist for one part at a time, and views of both."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from minigrad.program.cpu.scratch import Key, Part
 from minigrad.program.cpu.tiling import find_cuts, params_of
 from minigrad.program.graph import Constant, Graph, Kind
 from minigrad.program.tuning import Tuning
-from minigrad.program.views import Views, show_array
+from minigrad.program.views import Views, view_array
 
 Local = dict[Any, Any]
-"""Arrays for one part: of results by slot, and of sums by ("sum" or "term", slot)."""
+"""Arrays for one part: results by slot, and sums by ("sum" or "term", slot)."""
 
 
 class Arrays:
-    """A graph's arrays: those that the plan gives a place, those that are put here, and views of both."""
+    """A graph's arrays: those that the plan places in the block, those that are `put` here, and views of both."""
 
     def __init__(self, graph: Graph, views: Views, plan: Plan, tuning: Tuning):
         self._graph, self._views, self._plan = graph, views, plan
@@ -30,34 +30,34 @@ class Arrays:
             allocate(graph.backend, size, tuning.alignment)
             for size in (plan.block_bytes, *[plan.scratch_bytes] * plan.threads)
         ]
-        self._whole = {slot: array_at(block, offset, graph.kinds[slot]) for slot, offset in plan.offsets.items()}
+        self._full = {slot: array_at(block, offset, graph.kinds[slot]) for slot, offset in plan.offsets.items()}
 
     def put(self, slot: int, array: Any) -> None:
-        """Make an array that of a slot. Calls that are bound to the one before must be bound again."""
-        self._whole[slot] = array
+        """Set the array of a slot. Calls that are bound to the previous one must be bound again."""
+        self._full[slot] = array
 
     def forget_views(self, slots: Iterable[int]) -> None:
-        """Forget views of slots whose arrays are others now."""
+        """Forget the views of slots whose arrays have been replaced."""
         for slot in slots:
             for view in self._viewers.get(slot, ()):
-                self._whole.pop(view, None)
+                self._full.pop(view, None)
 
     def forget(self) -> None:
-        """Forget everything that has no place in the block."""
-        for slot in self._whole.keys() - self._plan.offsets.keys():
-            del self._whole[slot]
+        """Forget all arrays that are not in the block."""
+        for slot in self._full.keys() - self._plan.offsets.keys():
+            del self._full[slot]
 
-    def whole(self, operand: int | Constant) -> Any:
-        """The whole of an operand. Views are computed when they are asked for."""
+    def full_array(self, operand: int | Constant) -> Any:
+        """The full array of an operand. Views are computed on first use."""
         if isinstance(operand, Constant):
             return operand.value
-        if operand not in self._whole:
+        if operand not in self._full:
             instruction = self._writers[operand]
-            x = self.whole(instruction.operands[instruction.primitive.view_of])
-            self._whole[operand] = show_array(instruction, self._graph.backend, x, instruction.params)
-        return self._whole[operand]
+            x = self.full_array(instruction.operands[instruction.primitive.view_of])
+            self._full[operand] = view_array(instruction, self._graph.backend, x, instruction.params)
+        return self._full[operand]
 
-    def local(self, part: Part, offsets: dict[Key, int]) -> Local:
+    def scratch_arrays(self, part: Part, offsets: dict[Key, int]) -> Local:
         """The arrays in a thread's scratch, for the rows of one part."""
         found: Local = {}
         for (what, slot), offset in offsets.items():
@@ -69,13 +69,13 @@ class Arrays:
         return found
 
     def operand(self, operand: int | Constant, axis: int | None, part: Part, local: Local) -> Any:
-        """An operand, or the part of it along an axis."""
+        """The array of an operand, or of the part's rows of it along an axis."""
         if isinstance(operand, int) and operand in local:
             return local[operand]
         if isinstance(operand, int) and self._views.root_of(operand) in local:
             return self._view_of_local(operand, axis, part, local)
-        whole = self.whole(operand)
-        return whole if axis is None else whole[(slice(None),) * axis + (part.rows,)]
+        full = self.full_array(operand)
+        return full if axis is None else full[(slice(None),) * axis + (part.rows,)]
 
     def _view_of_local(self, slot: int, axis: int | None, part: Part, local: Local) -> Any:
         instruction, shape = self._writers[slot], self._graph.kinds[slot].shape
@@ -83,5 +83,5 @@ class Arrays:
         place = instruction.primitive.view_of
         x = self.operand(instruction.operands[place], cut.operands[place], part, local)
         params = params_of(instruction, cut, shape, part.rows)
-        local[slot] = show_array(instruction, self._graph.backend, x, params)
+        local[slot] = view_array(instruction, self._graph.backend, x, params)
         return local[slot]

@@ -1,8 +1,8 @@
-"""The executor of the CPU: a graph bound to memory, as lists of calls that only have to be made.
+"""The executor of the CPU: a graph bound to memory, as lists of calls.
 
-The plan says what is where. Here every instruction on every part becomes a `Call` of its formula on the very arrays it
-reads and writes, so that a run makes calls and nothing else. Only what arrives at another address than last time (a new
-batch, a new result) is bound again.
+The plan says where everything is stored. Here every instruction on every part becomes a `Call` of its formula, bound to
+the arrays that it reads and writes, so that a run only makes calls. Calls are bound again only if an array that they
+use has moved since the last run (a new batch, a new result).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from minigrad.backends import backend_of
 from minigrad.core.traits import Cut
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, is_alone, result_bytes, span
-from minigrad.program.calls import Call, bind_addition, bind_call, make, make_and_check
+from minigrad.program.calls import Call, bind_addition, bind_call, run_and_check, run_calls
 from minigrad.program.cpu import threads
 from minigrad.program.cpu.arrays import Arrays, Local
 from minigrad.program.cpu.plan import make_plan
@@ -34,8 +34,8 @@ from minigrad.program.views import find_views
 class CpuExecutor:
     """A graph bound to memory. One run at a time; a second thread waits.
 
-    It keeps the arrays that its last run read, and its last results. A run that breaks off leaves donated arguments
-    partly written; the next one is not affected.
+    It keeps references to the arrays that its last run read, and to its last results. An interrupted run leaves donated
+    arguments partly written; the next run is not affected.
     """
 
     def __init__(self, graph: Graph, tuning: Tuning):
@@ -45,20 +45,20 @@ class CpuExecutor:
         self._lock = threading.Lock()
         _executors.add(self)
         self._arrays = Arrays(graph, self.views, self.plan, tuning)
-        self._given: dict[int, Any] = {}  # arrays that inputs were last time
-        self._copied: set[int] = set()  # inputs that are not contiguous, and so are copied in every run
+        self._given: dict[int, Any] = {}  # the arrays of inputs in the last run
+        self._copied: set[int] = set()  # inputs that are not contiguous, and are copied in every run
         constants = [array for array in graph.constant_arrays() if backend_of((array,)) is self.backend]
-        self._spans: dict[Any, tuple[int, int]] = {  # where inputs and constants are: addresses from, to
+        self._spans: dict[Any, tuple[int, int]] = {  # address ranges of inputs and constants
             ("constant", i): span(self.backend, array) for i, array in enumerate(constants)
         }
         self._users: dict[int, list[tuple[list, int, Callable]]] = {}  # calls to bind again when a slot moves
-        self._overwritten: dict[int, int] = {}  # outputs that are written over a donated input, and which
-        self._phases: list[list[list[Call]]] | None = None  # lists of calls to make at the same time
+        self._overwritten: dict[int, int] = {}  # outputs that are written over a donated input, and that input
+        self._phases: list[list[list[Call]]] | None = None  # of each phase, lists of calls to make in parallel
         self._has_run = False
 
     @property
     def memory(self) -> Memory:
-        """Bytes that a run holds beside its arguments."""
+        """Bytes that a run holds besides its arguments."""
         results = result_bytes(self.graph, self.plan.overwrites)
         scratch = self.plan.scratch_bytes * self.plan.threads
         return Memory(self.plan.block_bytes, results, scratch, self.backend.scratch_bytes())
@@ -68,21 +68,21 @@ class CpuExecutor:
         with self._lock, defer_signals(CTRL_C) as deliver:
             with threads.single_blas if self.plan.threads > 1 else nullcontext():
                 self._bind(inputs)
-                how = make if self._has_run else make_and_check
+                run = run_calls if self._has_run else run_and_check
                 for lists in self._phases:
-                    threads.run_all([partial(how, calls) for calls in lists])
+                    threads.run_all([partial(run, calls) for calls in lists])
                     deliver()
                 self._has_run = True
                 return self._results()
 
-    # What arrives, and what is handed out
+    # Inputs and results
 
     def _take(self, inputs: Sequence[Any]) -> set[int]:
-        """Put inputs and new results in their places; the slots that are somewhere else than last time."""
+        """Set the arrays of inputs and results. Returns the slots whose arrays have moved since the last run."""
         moved = set()
         for slot, array in zip(self.graph.inputs, inputs, strict=True):
             if not self.graph.kinds[slot].shape:
-                self._arrays.whole(slot)[...] = array
+                self._arrays.full_array(slot)[...] = array
             elif array is not self._given.get(slot) or slot in self._copied:
                 where = span(self.backend, array)
                 if where != self._spans.get(slot) or slot in self._copied or not array.flags.c_contiguous:
@@ -94,7 +94,7 @@ class CpuExecutor:
         if moved or not self._users:
             self._overwritten = {output: slot for output, slot in self.plan.overwrites.items() if self._is_alone(slot)}
             for output, slot in self._overwritten.items():
-                self._arrays.put(output, self._arrays.whole(slot))
+                self._arrays.put(output, self._arrays.full_array(slot))
             moved.update(self._overwritten)
         for output in (*self.plan.fresh, *self.plan.overwrites):
             if output not in self._overwritten:
@@ -109,11 +109,11 @@ class CpuExecutor:
         return can_be_written and is_alone(self._spans[slot], self._spans.values())
 
     def _results(self) -> list[Any]:
-        """The outputs: those in memory of their own as they are, the others copied."""
+        """The outputs. Those without memory of their own are copied."""
         own = {*self.plan.fresh, *self.plan.overwrites}
         results: list[Any] = []
         for output in self.graph.outputs:
-            value = self._arrays.whole(output)
+            value = self._arrays.full_array(output)
             if isinstance(output, int) and output in own:
                 own.remove(output)
                 if output in self._overwritten:
@@ -126,7 +126,7 @@ class CpuExecutor:
     # Binding
 
     def _bind(self, inputs: Sequence[Any]) -> None:
-        """Make the calls those of these inputs. If that breaks off, the next run begins from nothing."""
+        """Bind the calls to these inputs. If that is interrupted, the next run binds everything again."""
         phases, self._phases = self._phases, None
         if phases is None:
             self._arrays.forget()
@@ -141,7 +141,7 @@ class CpuExecutor:
         self._phases = phases
 
     def _bind_all(self) -> Iterator[list[list[Call]]]:
-        """What a run does, one moment after the other: lists of calls to make at the same time."""
+        """The phases of a run, in order: lists of calls to make in parallel."""
         everything = zip(self.plan.regions, self.plan.parts, self.plan.scratch, strict=True)
         for _, moment in groupby(everything, key=lambda found: found[0].moment):
             calls: list[list] = [[] for _ in range(self.plan.threads)]
@@ -149,7 +149,7 @@ class CpuExecutor:
             for region, parts, offsets in moment:
                 started: set[tuple[int, int]] = set()
                 for part in parts:
-                    local = self._arrays.local(part, offsets)
+                    local = self._arrays.scratch_arrays(part, offsets)
                     for instruction, cut in region.steps:
                         self._add(calls[part.thread], instruction, cut, part, local, started)
                 sums += self._join_sums(parts, offsets)
@@ -165,7 +165,7 @@ class CpuExecutor:
         if cut is None or cut.result is not None:
             self._append(calls, instruction, cut, part, local, None)
             return
-        total = self._arrays.whole(slot) if part.thread == 0 else local["sum", slot]
+        total = self._arrays.full_array(slot) if part.thread == 0 else local["sum", slot]
         if (slot, part.thread) in started:
             term = local["term", slot]
             self._append(calls, instruction, cut, part, local, term)
@@ -177,21 +177,21 @@ class CpuExecutor:
     def _append(
         self, calls: list, instruction: Instruction, cut: Cut | None, part: Part, local: Local, out: Any
     ) -> None:
-        """Add a call, and remember what it uses that may move."""
+        """Add a call, and remember which slots it uses, in case they move."""
         bind = partial(self._call, instruction, cut, part, local, out)
         for slot in {*instruction.reads(), instruction.result}:
             self._users.setdefault(self.views.root_of(slot), []).append((calls, len(calls), bind))
         calls.append(bind())
 
     def _bind_again(self, moved: Iterable[int]) -> None:
-        """Renew the calls that use what has moved."""
+        """Rebind the calls that use moved slots."""
         self._arrays.forget_views(moved)
         for slot in moved:
             for calls, place, bind in self._users.get(slot, ()):
                 calls[place] = bind()
 
     def _call(self, instruction: Instruction, cut: Cut | None, part: Part, local: Local, out: Any) -> Call:
-        """One instruction on one part."""
+        """The call for one instruction on one part."""
         axes, params = (None,) * len(instruction.operands), instruction.params
         if cut is not None:
             axes = cut.operands
@@ -202,27 +202,27 @@ class CpuExecutor:
         return bind_call(instruction.primitive, self.backend, args, params, out)
 
     def _join_sums(self, parts: Sequence[Part], offsets: dict[Key, int]) -> Iterator[Call]:
-        """Add the sums of the other threads to that of the first."""
+        """The calls that add the sums of the other threads to the first thread's."""
         first = {part.thread: part for part in reversed(parts)}
         for thread in range(1, len(first)):
-            local = self._arrays.local(first[thread], offsets)
+            local = self._arrays.scratch_arrays(first[thread], offsets)
             for what, slot in offsets:
                 if what == "sum":
-                    yield bind_addition(self.backend, self._arrays.whole(slot), local["sum", slot])
+                    yield bind_addition(self.backend, self._arrays.full_array(slot), local["sum", slot])
 
 
 def _copy(value: Any) -> Any:
     if not is_array(value):
         return value
     copy = backend_of((value,)).xp.array(value, copy=True)
-    return copy if copy.shape else copy[()]  # as an operation would give it: in NumPy, a number
+    return copy if copy.shape else copy[()]  # as operations return it: in NumPy, a scalar
 
 
 _executors: weakref.WeakSet[CpuExecutor] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """In a forked child, where the threads that held them are not."""
+    """In a forked child, replace locks that threads of the parent may hold."""
     for executor in list(_executors):
         executor._lock = threading.Lock()
 

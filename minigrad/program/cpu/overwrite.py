@@ -12,8 +12,8 @@ from minigrad.program.graph import Graph
 from minigrad.program.views import Views
 
 
-class Step(NamedTuple):
-    """Where an instruction is in a schedule, and how it is cut."""
+class RegionStep(NamedTuple):
+    """The position of an instruction in a schedule, and its cut."""
 
     region: Region
     number: int
@@ -23,28 +23,28 @@ class Step(NamedTuple):
 class Reader(NamedTuple):
     """A step that reads an argument."""
 
-    step: Step
+    step: RegionStep
     directly: bool  # not through a view
     axis: int | None  # along which it reads parts; None if it reads all of it
-    in_place: bool  # whether it may write over an element that it has read
+    in_place: bool  # whether it may overwrite an element that it has read
 
 
 def plan_overwrites(regions: Sequence[Region], graph: Graph, views: Views) -> dict[int, int]:
-    """For outputs that can be written over a donated argument: the slot of that argument.
+    """For each output that can be written over a donated argument, the slot of that argument.
 
-    Arguments that are handed out, whole or as a view, are left alone, and so are scalars, which are copied into the
-    block. Sums are not written there, because their parts are added up. Another result may be, if every part of the
-    argument has been read when the same part of the result is written: by earlier regions, or by earlier steps of the
-    same region that read this part and no other, for the parts of a region run in any order.
+    Arguments that are returned, directly or as a view, are not overwritten, nor are scalars, which are copied into the
+    block. Sums are not written over arguments, because their parts are added up. Another result may be, if every part
+    of the argument has been read when the same part of the result is written: by earlier regions, or by earlier steps
+    of the same region that read only this part (the parts of a region run in any order).
     """
     outputs = [output for output in graph.outputs if isinstance(output, int)]
-    handed_out = set(map(views.root_of, outputs))
-    donated = [slot for slot in graph.donated if graph.kinds[slot].shape and slot not in handed_out]
+    returned = set(map(views.root_of, outputs))
+    donated = [slot for slot in graph.donated if graph.kinds[slot].shape and slot not in returned]
     readers: dict[int, list[Reader]] = {slot: [] for slot in donated}
-    writers: dict[int, Step] = {}
+    writers: dict[int, RegionStep] = {}
     for region in regions:
         for number, (instruction, cut) in enumerate(region.steps):
-            step = Step(region, number, cut)
+            step = RegionStep(region, number, cut)
             if cut is None or cut.result is not None:
                 writers[instruction.result] = step
             for operand, axis in zip(instruction.operands, cut.operands if cut else [None] * len(instruction.operands)):
@@ -59,8 +59,8 @@ def plan_overwrites(regions: Sequence[Region], graph: Graph, views: Views) -> di
     return find_overwrites(graph.kinds, [output for output in outputs if output in writers], donated, is_done)
 
 
-def _has_read(reader: Reader, writer: Step) -> bool:
-    """Whether a reader has read a part of an argument before a step writes that part of its result there."""
+def _has_read(reader: Reader, writer: RegionStep) -> bool:
+    """Whether a reader has read a part of an argument before the writer writes the same part of its result there."""
     if reader.step.region is not writer.region:
         return reader.step.region.moment < writer.region.moment
     same_part = reader.directly and (writer.cut is None or reader.axis == writer.cut.result)

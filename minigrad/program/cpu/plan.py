@@ -1,8 +1,8 @@
-"""Plan: everything about a run that does not depend on what it is run on.
+"""Plan: everything about a run that does not depend on its arguments.
 
 regions    which instructions run together, and the parts and threads of each (`schedule`, `tiling`)
-block      a place for every result that is needed as a whole, reused by liveness (`buffers`)
-scratch    a place for every result that exists for one part at a time, the same for all parts of a thread (`scratch`)
+block      an offset for every result that needs a full array; memory is reused by lifetime (`buffers`)
+scratch    an offset for every result that exists for one part at a time, the same for all parts of a thread (`scratch`)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from minigrad.program.views import Views
 
 @dataclass(frozen=True)
 class Plan:
-    """What is where, and when."""
+    """When everything is computed, and where it is stored."""
 
     regions: list[Region]
     places: dict[int, Place]
@@ -33,12 +33,12 @@ class Plan:
     scratch: list[dict[tuple[str, int], int]]  # offsets, by region, of ("part", "term" or "sum", slot)
     scratch_bytes: int  # of one thread
     threads: int
-    fresh: list[int]  # outputs in memory of their own
-    overwrites: dict[int, int]  # outputs, and the donated inputs that they are written over
+    fresh: list[int]  # outputs that get new memory in every run
+    overwrites: dict[int, int]  # the donated inputs that outputs are written over, by output
 
 
 def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int) -> Plan:
-    """The plan of a graph, for runs on at most so many threads."""
+    """The plan of a graph, for runs on at most `threads` threads."""
     kinds = graph.kinds
     regions, places = find_regions(graph, views, tuning)
     overwrites = plan_overwrites(regions, graph, views)
@@ -63,7 +63,7 @@ def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int) -> Plan:
 
 
 def _find_lives(regions: Sequence[Region], graph: Graph, views: Views) -> dict[int, Life]:
-    """How long results are needed. Regions of one moment run at the same time; what runs whole, in turn."""
+    """The lifetimes of results. Regions of one moment run at the same time; instructions that run whole, one by one."""
     times: dict[int, int] = {}
     reads: list[tuple[int, int]] = []
     time = 0
@@ -78,7 +78,7 @@ def _find_lives(regions: Sequence[Region], graph: Graph, views: Views) -> dict[i
 
 
 def _find_whole(regions: Sequence[Region], graph: Graph, views: Views) -> set[int]:
-    """The results that must be there as a whole: outputs, what runs whole, and what another region reads."""
+    """The slots that need a full array: outputs, results not computed in parts, and results that other regions read."""
     whole = {views.root_of(o) for o in graph.outputs if isinstance(o, int)}
     home = {instruction.result: number for number, region in enumerate(regions) for instruction, _ in region.steps}
     for number, region in enumerate(regions):
@@ -90,15 +90,15 @@ def _find_whole(regions: Sequence[Region], graph: Graph, views: Views) -> set[in
 
 
 def _divide(region: Region, graph: Graph, views: Views, whole: set[int], tuning: Tuning, threads: int) -> list[Part]:
-    """The parts of a region: short enough for the cache, and as many for each thread."""
+    """The parts of a region: small enough for the cache, and equally many for each thread."""
     if region.rows is None:
         return [Part(None)]
     costs = [cost_of(instruction, graph) for instruction, _ in region.steps]
     work = sum(tuning.flop * c.flops + tuning.byte * c.bytes for c in costs)
     threads = min(threads, region.rows) if work / threads / len(region.steps) >= tuning.worth_threads else 1
-    some = Part(slice(0, min(region.rows, 64)))
-    _, size = plan_scratch([(region, [some])], graph, views, whole, tuning)
-    row = size / some.rows.stop + _row_bytes(region, graph, views, whole)
+    sample = Part(slice(0, min(region.rows, 64)))
+    _, size = plan_scratch([(region, [sample])], graph, views, whole, tuning)
+    row = size / sample.rows.stop + _row_bytes(region, graph, views, whole)
     products = any(instruction.primitive.traits.blas for instruction, _ in region.steps)
     longest = max(tuning.shortest_product if products else 1, int(tuning.part // max(1, row)))
     count = -(-region.rows // longest)
@@ -108,8 +108,7 @@ def _divide(region: Region, graph: Graph, views: Views, whole: set[int], tuning:
 
 
 def _row_bytes(region: Region, graph: Graph, views: Views, whole: set[int]) -> float:
-    """Bytes of a row of all arrays from elsewhere, or for elsewhere, that one step takes in parts; of the step with the
-    most."""
+    """Bytes per row of the full arrays that a step reads or writes in parts; the maximum over steps."""
     own = {instruction.result for instruction, _ in region.steps} - whole
     most = 0.0
     for instruction, cut in region.steps:

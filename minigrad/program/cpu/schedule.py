@@ -1,9 +1,9 @@
 """Schedule: which instructions run together, part by part.
 
-A *region* is a run of instructions that can all be cut along one axis of the same length (`tiling`): rows of a batch,
-or of a weight and what its optimiser keeps. It runs part by part, over threads: a part goes through the whole region
-while it is in the cache, and what only the region itself reads exists for one part at a time. A small sum over the
-axis is added up part by part. What cannot be cut, or is too small to be worth it, runs whole.
+A *region* is a sequence of instructions that can all be cut along an axis of the same length (`tiling`): rows of a
+batch, or of a weight and its optimiser state. It runs part by part, on several threads: a part goes through the whole
+region while it is in the cache, and results that only the region reads exist for one part at a time. A small sum over
+the axis is added up part by part. An instruction that cannot be cut, or is too small to be worth it, runs whole.
 
     h = relu(x @ w + b)        rows of x       ┐
     y = h @ v                  rows of h       ├ one region, of len(x) rows
@@ -25,9 +25,9 @@ from minigrad.program.views import Views
 
 
 class Region(NamedTuple):
-    """Instructions and their cuts along an axis of `rows`; without rows (and cuts), instructions that run whole.
+    """Instructions and their cuts along an axis of length `rows`; if that is None, instructions that run whole.
 
-    What runs whole comes first in its stage; the other regions of a stage run at the same time.
+    Those that run whole come first in their stage; the other regions of a stage run at the same time.
     """
 
     stage: int
@@ -43,7 +43,7 @@ class Region(NamedTuple):
 class Place(NamedTuple):
     """Where a slot is computed: the stage and rows of its region, and the axis along which it is cut there.
 
-    Without an axis it is not cut, and not complete before its region is done.
+    Without an axis it is not cut, and it is complete only when its region is done.
     """
 
     stage: int
@@ -52,17 +52,17 @@ class Place(NamedTuple):
 
 
 def find_regions(graph: Graph, views: Views, tuning: Tuning) -> tuple[list[Region], dict[int, Place]]:
-    """Regions in an order that can be run, and the place of every slot that is computed.
+    """The regions, in an order in which they can run, and the place of every slot that is computed.
 
-    Every instruction goes to the earliest *stage* at which its operands are available; those of one stage with the same
-    number of rows are a region. Views belong to no region: their place is that of their operand.
+    Every instruction goes to the earliest *stage* at which its operands are available. The instructions of a stage with
+    the same number of rows form a region. Views belong to no region: they have the place of their operand.
     """
     places: dict[int, Place] = {}
     chosen: list[tuple[Instruction, Cut | None]] = []
     for instruction in graph.instructions:
         ways = find_cuts(instruction, graph)
         if instruction.result in views.slots:
-            _follow(instruction, ways, places)
+            _place_view(instruction, ways, places)
             continue
         options = _find_options(instruction, ways, graph, places, tuning)
         place, cut = min(options or [_place_whole(instruction, places)], key=lambda way: way[0].stage)
@@ -76,8 +76,8 @@ def find_regions(graph: Graph, views: Views, tuning: Tuning) -> tuple[list[Regio
     return [Region(stage, rows or None, tuple(steps)) for (stage, rows), steps in sorted(found.items())], places
 
 
-def _follow(view: Instruction, ways: Sequence[Cut], places: dict[int, Place]) -> None:
-    """Place a view where its operand is."""
+def _place_view(view: Instruction, ways: Sequence[Cut], places: dict[int, Place]) -> None:
+    """Give a view the place of its operand."""
     operand = view.operands[view.primitive.view_of]
     place = places.get(operand) if isinstance(operand, int) else None
     if place is not None:
@@ -88,10 +88,10 @@ def _follow(view: Instruction, ways: Sequence[Cut], places: dict[int, Place]) ->
 def _find_options(
     instruction: Instruction, ways: Sequence[Cut], graph: Graph, places: dict[int, Place], tuning: Tuning
 ) -> list[tuple[Place, Cut]]:
-    """Where an instruction could be computed, with each cut that is worth it.
+    """The places where an instruction could be computed, for each cut that is worth it.
 
-    Rows are those of the first axis longer than 1. A result with few elements is cut only if it joins the region of its
-    operands. So is a sum, and only if it is small or has no rows of its own by which to compute it.
+    A result is cut along its first axis longer than 1; one with few elements, only if it joins the region of its
+    operands. A sum over the cut axis must join that region too, and be small or have no axis of its own to cut.
     """
     shapes = [graph.kind(operand).shape for operand in instruction.operands]
     kind = graph.kinds[instruction.result]
@@ -124,15 +124,15 @@ def _stage_of(instruction: Instruction, cut: Cut, rows: int, places: dict[int, P
 
 
 def _place_whole(instruction: Instruction, places: dict[int, Place]) -> tuple[Place, None]:
-    """Where an instruction is computed that runs whole."""
+    """The place of an instruction that runs whole."""
     before = [places[slot] for slot in instruction.reads() if slot in places]
     return Place(max((p.stage + (p.rows is not None) for p in before), default=0), None, None), None
 
 
 def _sink(chosen: Sequence[tuple[Instruction, Cut | None]], places: dict[int, Place], views: Views) -> None:
-    """Move what is computed from inputs alone to where it is read first, if that is a later region with its rows: so it
-    need not be kept until then (β·m of an optimiser, which could run before the gradient is known)."""
-    readers: dict[int, list[Place]] = {}  # of each slot: their stage and rows, and the axis along which they read it
+    """Code sinking: move instructions that read only inputs to the region that first reads their results, if that is
+    later and has the same rows. Then β·m of an optimiser, say, need not be kept until the gradient is known."""
+    readers: dict[int, list[Place]] = {}  # by slot: their stage and rows, and the axis along which they read it
     for instruction, cut in reversed(chosen):
         place, axes = places[instruction.result], cut.operands if cut else (None,) * len(instruction.operands)
         mine = readers.get(instruction.result, [])

@@ -1,4 +1,4 @@
-"""Scratch: places for what exists for one part at a time, in a small block that a thread uses for all its parts."""
+"""Scratch: arrays that exist for one part at a time, in a small block that a thread reuses for all its parts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from minigrad.program.tuning import Tuning
 from minigrad.program.views import Views
 
 Key = tuple[str, int]
-"""("part", slot): a result. ("sum", slot): what a thread has added up. ("term", slot): what it adds next."""
+"""("part", slot): a result. ("sum", slot): the sum of a thread so far. ("term", slot): what it adds next."""
 
 
 class Part(NamedTuple):
     """Some rows of a region, and the thread that works on them."""
 
-    rows: slice | None  # None: all there is
+    rows: slice | None  # None: all rows
     thread: int = 0
 
 
 def plan_scratch(
     moment: Sequence[tuple[Region, Sequence[Part]]], graph: Graph, views: Views, whole: set[int], tuning: Tuning
 ) -> tuple[list[dict[Key, int]], int]:
-    """Offsets into a thread's scratch for each region of a moment, and the bytes of all of it; `whole` are the slots
-    that have a place in the program's block.
+    """Offsets into a thread's scratch for each region of a moment, and its size in bytes; `whole` are the slots that
+    have full arrays.
 
-    A thread goes through one region after the other, but what it adds up is added to the others' only at the end.
+    A thread works through one region after another, but its sums are added to those of other threads only at the end.
     """
     lives: dict[Key, Life] = {}
     over: dict[int, int] = {}
@@ -54,8 +54,8 @@ def _add_lives(
     lives: dict[Key, Life],
     over: dict[int, int],
 ) -> None:
-    """Note in `lives` when, counted in steps from `begin`, what only a region reads is needed while a part of at most
-    `longest` rows goes through it; and in `over` which results go over an operand that nobody reads later."""
+    """Add to `lives` the lifetimes of results that only this region reads, for a part of at most `longest` rows, in
+    steps counted from `begin`; and to `over` the results that overwrite an operand that is not read later."""
     last = {views.root_of(slot): step for step, (i, _) in enumerate(region.steps, begin) for slot in i.reads()}
     for step, (instruction, cut) in enumerate(region.steps, begin):
         slot, kind = instruction.result, graph.kinds[instruction.result]

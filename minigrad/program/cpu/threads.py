@@ -1,4 +1,4 @@
-"""Threads: run some tasks at once, with the BLAS library on one thread each while they do."""
+"""Threads: run tasks in parallel, with the BLAS library on one thread for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _controller() -> ThreadpoolController:
 
 
 class _SingleBlas:
-    """Context manager: BLAS on one thread until the last user leaves: the setting is the process's."""
+    """Context manager: BLAS runs on one thread until the last user exits, because the setting is process-wide."""
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
@@ -38,7 +38,7 @@ class _SingleBlas:
                 self._limit.restore_original_limits()
 
     def count(self) -> int:
-        """How many threads the BLAS library has outside of this context."""
+        """How many threads the BLAS library uses outside this context."""
         with self._lock:
             if self._inside:
                 return self._limit.get_original_num_threads()["blas"] or 1
@@ -50,7 +50,7 @@ single_blas = _SingleBlas()
 
 
 def _reset_after_fork() -> None:
-    """In a forked child, which has none of its parent's threads."""
+    """In a forked child, start without workers, because it has none of its parent's threads."""
     global _workers
     _workers = _Workers()
     single_blas._lock = threading.Lock()
@@ -61,7 +61,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def count() -> int:
-    """How many threads to use: those that the BLAS library would."""
+    """How many threads to use: as many as the BLAS library would."""
     return single_blas.count()
 
 
@@ -80,7 +80,7 @@ class _Task:
         self.error: BaseException | None = None
 
     def claim(self, claimant: str) -> bool:
-        """Claim the task for "caller" or "worker"; whether it is theirs, now or from an earlier claim."""
+        """Claim the task for "caller" or "worker". Returns whether it is theirs, now or from an earlier claim."""
         self._claims.append(claimant)
         return self._claims[0] == claimant
 
@@ -97,7 +97,7 @@ class _Task:
                 self._running.release()
 
     def wait(self) -> None:
-        """Wait for the worker that claimed the task; if nobody has, claim it, so that no worker will run it."""
+        """Wait for the worker that claimed the task; if none has, claim it, so that no worker will run it."""
         while not (self.claim("caller") or self._over):
             self._running.acquire()
 
@@ -149,7 +149,7 @@ def run_all(tasks: Sequence[Callable[[], Any]]) -> None:
             task.run("caller")
         for task in claimable:
             task.wait()
-    except BaseException:  # of a signal handler
+    except BaseException:  # from a signal handler
         _wait_for(claimable)
         raise
     for task in claimable:

@@ -1,4 +1,4 @@
-"""Tiling: how one instruction becomes several, each on a part of its arrays, along a cut (`minigrad.core.traits`)."""
+"""Tiling: how one instruction becomes several, each on a part of its arrays along a cut (`minigrad.core.traits`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad.program.graph import Graph, Instruction
 
 
 def find_cuts(instruction: Instruction, graph: Graph) -> list[Cut]:
-    """All ways to cut an instruction along an axis of two or more; none for most."""
+    """All ways to cut an instruction along an axis of length 2 or more; many instructions have none."""
     primitive = instruction.primitive
     ways = primitive.traits.cuts or (along_any_axis if isinstance(primitive.rule, Elementwise) else None)
     if ways is None:
@@ -22,14 +22,14 @@ def find_cuts(instruction: Instruction, graph: Graph) -> list[Cut]:
 
 
 def length_of(cut: Cut, operands: Sequence[Shape], result: Shape) -> int:
-    """How long the axis is that is cut."""
+    """The length of the axis that is cut."""
     if cut.result is not None:
         return result[cut.result]
     return next(shape[axis] for shape, axis in zip(operands, cut.operands) if axis is not None)
 
 
 def params_of(instruction: Instruction, cut: Cut, result: Shape, rows: slice) -> dict[str, Any]:
-    """The parameters of one part."""
+    """The parameters of an instruction on one part."""
     params, part = instruction.params, instruction.primitive.traits.part
     if cut.result is None:
         return params

@@ -1,1 +1,1 @@
-"""Programs on a device that launches kernels and repeats recorded work, such as a CUDA graph."""
+"""Programs on a device that launches kernels and replays recorded work, as in a CUDA graph."""

@@ -1,10 +1,10 @@
-"""Arguments: where a recorded program reads them, which uses the same addresses in every run.
+"""Arguments: where a recorded program, which uses the same addresses in every run, reads its arguments.
 
-    donated arrays    stay where they are: results are written over them, and the next call brings these results
-    other arrays      are read where they are until one moves; from then on its values are copied to a buffer
-    scalars           are copied to a buffer, unless they are donated and on the device
+    donated arrays    in place: results are written over them, and the next call passes these results
+    other arrays      in place until one moves; from then on its values are copied to a buffer
+    scalars           in a buffer to which they are copied, unless they are donated and on the device
 
-Where an argument has to be read at another address than before, the launches must be bound to memory again.
+If an argument must be read at another address than before, the launches are bound to memory again.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class Arguments:
 
     def __init__(self, graph: Graph):
         self._graph, self._backend = graph, graph.backend
-        self._arrays: dict[int, Any] = {}  # arguments, read where they are
-        self._buffers: dict[int, Any] = {}  # to which arguments are copied
+        self._arrays: dict[int, Any] = {}  # arguments that are read in place
+        self._buffers: dict[int, Any] = {}  # buffers that arguments are copied to
 
     def forget(self) -> None:
-        """Forget where arguments were, when nothing is bound to these arrays."""
+        """Forget the arguments that are read in place, when no launch is bound to them."""
         self._arrays.clear()
 
     def take(self, arrays: Sequence[Any], overwritten: Collection[int]) -> bool:
-        """Put arguments where the program reads them. Returns whether one of these places is new.
+        """Put arguments where the program reads them. Returns whether one of these addresses is new.
 
         `overwritten` are the slots of arguments that results are written over: they are never copied.
         """
@@ -58,22 +58,22 @@ class Arguments:
         return moved
 
     def _can_stay(self, slot: int, array: Any) -> bool:
-        """Whether an argument can be read where it is. Scalars that are not donated move in every call."""
+        """Whether an argument can be read in place. Scalars that are not donated move in every call."""
         on_device = isinstance(array, self._backend.array_type) and array.flags.c_contiguous
         return on_device and (array.ndim > 0 or slot in self._graph.donated)
 
     def expect(self, slot: int, array: Any) -> None:
-        """Take the result that was written over an argument for the next one: a call that brings it finds it bound."""
+        """Expect the result that was written over an argument as the next argument, which then needs no new binding."""
         self._arrays[slot] = array
 
-    def of(self, slot: int) -> Any:
-        """The array that the program reads."""
+    def array(self, slot: int) -> Any:
+        """The array that the program reads for an argument."""
         return self._buffers[slot] if slot in self._buffers else self._arrays[slot]
 
     def writable(self) -> set[int]:
-        """The donated arguments that are read where they are and share no memory with another array."""
+        """The donated arguments that are read in place and share no memory with another array."""
         constants = [array for array in self._graph.constant_arrays() if backend_of((array,)) is self._backend]
-        spans = {slot: span(self._backend, self.of(slot)) for slot in self._graph.inputs}
+        spans = {slot: span(self._backend, self.array(slot)) for slot in self._graph.inputs}
         all_spans = [*spans.values(), *(span(self._backend, array) for array in constants)]
         donated = [slot for slot in self._graph.donated if slot not in self._buffers]
         return {slot for slot in donated if is_alone(spans[slot], all_spans)}

@@ -1,7 +1,7 @@
 """Elementwise instructions: which of them a generated kernel can compute, in which dtype, and from which elements.
 
 Element i of a result is computed from one element of each operand. That is element i of the operand's memory if the
-operand is neither broadcast nor a view in another order; else its index is computed (`View.axes`).
+operand is neither broadcast nor a view in another order; otherwise its index is computed (`View.axes`).
 """
 
 from __future__ import annotations
@@ -36,42 +36,42 @@ def can_be_generated(instruction: Instruction, graph: Graph, views: Views) -> bo
 
 
 def _can_be_drawn(instruction: Instruction, graph: Graph, views: Views) -> bool:
-    """Whether a generated kernel can draw an instruction's random numbers: the words of the key lie side by side."""
+    """Whether a generated kernel can draw an instruction's random numbers: the words of the key must be contiguous."""
     key, start = map(views.of, instruction.operands)
     fits = start is None or graph.kind(instruction.operands[1]).dtype in TYPES
     return fits and key is not None and key.strides == (1,) and graph.kind(instruction.result).dtype in TYPES
 
 
 def compute_dtype(instruction: Instruction, graph: Graph) -> np.dtype:
-    """The dtype that an instruction's formula computes in: for a comparison, that of its operands."""
+    """The dtype that an instruction's formula computes in: of its operands if it compares or converts, else its result."""
     formula, dtype = instruction.primitive.traits.formula, graph.kind(instruction.result).dtype
     if formula.converts:
         return graph.kind(instruction.operands[0]).dtype
     if dtype == np.bool_ and not formula.selects:
-        return np.result_type(*(_to_promote(operand, graph.kind(operand)) for operand in instruction.operands))
+        return np.result_type(*(_promotion_operand(operand, graph.kind(operand)) for operand in instruction.operands))
     return dtype
 
 
-def _to_promote(operand: int | Constant, kind: Kind) -> Any:
-    """What np.result_type takes for an operand: a Python number adapts to the others."""
+def _promotion_operand(operand: int | Constant, kind: Kind) -> Any:
+    """An operand as an argument of np.result_type: a Python number, which adapts to the others, or a dtype."""
     weak = not isinstance(operand, int) and isinstance(operand.value, (bool, int, float))
     return operand.value if weak and not isinstance(operand.value, np.generic) else kind.dtype
 
 
 def _is_in_range(dtype: np.dtype, number: int) -> bool:
-    """Whether a Python integer is in the range of a dtype. That of any dtype but integers is that of int64."""
+    """Whether a Python integer is in the range of a dtype; for a dtype that is not an integer, in that of int64."""
     limits = np.iinfo(dtype if dtype.kind == "i" else np.int64)
     return limits.min <= number <= limits.max
 
 
 def domain(instruction: Instruction, graph: Graph) -> tuple[int, ...]:
-    """The shape of the elements that an instruction goes through: of its result, or of what a reshape copies."""
+    """The shape that an instruction iterates over: that of its result or, for a reshape, of its operand."""
     of = instruction.operands[0] if instruction.primitive is reshape_p else instruction.result
     return graph.kind(of).shape
 
 
 def is_in_order(view: View, shape: Sequence[int], graph: Graph) -> bool:
-    """Whether element i of a view, broadcast to a shape, is element i of its memory, which has no other elements."""
+    """Whether element i of a view, broadcast to a shape, is element i of its memory, and the view shows all of it."""
     count = math.prod(shape)
     whole = view.offset == 0 and math.prod(graph.kind(view.root).shape) == count
     return whole and (count == 1 or view.axes(shape) == ((1, count, 1),))

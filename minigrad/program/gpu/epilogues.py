@@ -1,10 +1,10 @@
-"""Epilogues: what a product does to its result before it stores it, in the same kernel.
+"""Epilogues: what a product does to its result before storing it, in the same kernel.
 
     conv(x, w) + b                          bias
     relu(conv(x, w) + b)                    bias and ReLU
     relu(depth_to_space(conv(x, w) + b))    bias, ReLU, and pixels in another order
 
-A matrix product can have the first two. There is no epilogue where anything else reads what comes between.
+A matrix product can have the first two. There is no epilogue if another instruction reads an intermediate result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from minigrad.program.views import View, Views
 
 
 class Product(NamedTuple):
-    """A product with an epilogue. It takes the place of a primitive in instructions that no interpreter sees."""
+    """A product with an epilogue, which replaces the primitive of an instruction that only the executor here runs."""
 
     name: str
     forward: Callable[..., Any]
@@ -47,16 +47,16 @@ CONV, MATMUL = Product("conv", _conv, conv_p.traits), Product("matmul", _matmul,
 
 
 class Epilogue(NamedTuple):
-    """What a product computes besides."""
+    """Operations that a product applies to its result before storing it."""
 
-    end: int  # the slot of its result
-    between: tuple[int, ...]  # slots that are not computed any more: the product's own, and others before `end`
+    end: int  # the slot of the last result
+    between: tuple[int, ...]  # slots that are no longer computed: the product's own, and others before `end`
     bias: int | Constant
     relu: bool
-    factor: int  # of depth-to-space; 1 without
+    factor: int  # of depth-to-space; 1 if there is none
 
-    def of(self, product: Instruction) -> Instruction:
-        """The product with this epilogue."""
+    def attach(self, product: Instruction) -> Instruction:
+        """The product with this epilogue, as one instruction."""
         params, primitive = {**product.params, "relu": self.relu}, MATMUL
         if product.primitive is conv_p:
             params, primitive = {**params, "factor": self.factor}, CONV
@@ -64,7 +64,7 @@ class Epilogue(NamedTuple):
 
 
 def fuse_epilogues(graph: Graph, views: Views, tuning: Tuning) -> Graph:
-    """The graph in which a product with its epilogue is one instruction, where the last one was that it replaces."""
+    """The graph in which each product and its epilogue are one instruction, in place of the last one it replaces."""
     instructions = {instruction.result: instruction for instruction in graph.instructions}
     generated = {slot for slot, instruction in instructions.items() if can_be_generated(instruction, graph, views)}
     followers = _find_followers(graph, views)
@@ -72,7 +72,7 @@ def fuse_epilogues(graph: Graph, views: Views, tuning: Tuning) -> Graph:
     for product in graph.instructions:
         epilogue = _find_epilogue(product, graph, views, followers, generated, tuning.factors)
         if epilogue is not None:
-            instructions[epilogue.end] = epilogue.of(product)
+            instructions[epilogue.end] = epilogue.attach(product)
             generated.discard(epilogue.end)
             gone |= {*epilogue.between}
     kept = [instruction for slot, instruction in instructions.items() if views.root_of(slot) not in gone]
@@ -80,7 +80,7 @@ def fuse_epilogues(graph: Graph, views: Views, tuning: Tuning) -> Graph:
 
 
 def _find_followers(graph: Graph, views: Views) -> dict[int, Instruction]:
-    """The only instruction that reads the memory of a slot, where there is one and no output shows that memory."""
+    """By slot, the only instruction that reads its memory, unless an output shows that memory too."""
     readers: dict[int, list[Instruction]] = {}
     for instruction in graph.instructions:
         if instruction.result not in views.slots:
@@ -134,7 +134,7 @@ def _find_epilogue(
 def _is_bias(
     operand: int | Constant, graph: Graph, views: Views, features: int, dtype: np.dtype, generated: Set[int]
 ) -> bool:
-    """Whether an operand has one number for each feature, stored side by side."""
+    """Whether an operand has one number for each feature, contiguous in stored memory."""
     view = views.of(operand)
     return (
         view is not None
@@ -146,7 +146,7 @@ def _is_bias(
 
 
 def _is_depth_to_space(view: View, space: Sequence[int], shape: Sequence[int], factor: int) -> bool:
-    """Whether a view of images of a shape (n, h, w, f) is in the order of a depth-to-space by a factor."""
+    """Whether a view of images of shape (n, h, w, f) has the order of a depth-to-space by a factor."""
     n, h, w, f = shape
     if f % factor**2:
         return False

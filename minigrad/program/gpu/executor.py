@@ -1,12 +1,12 @@
-"""The executor of a device that can record launches and repeat them as a whole, such as a CUDA graph.
+"""The executor of a device that can record launches and replay them as a whole, as in a CUDA graph.
 
 A graph becomes launches (`epilogues`, `fusion`, `lowering`), which are bound to memory (`placement`, `arguments`). The
-first runs are warm-up runs: they make one launch after the other, which compiles and loads the kernels. Then the
-launches are recorded in segments, those of a level side by side, and later runs only repeat the segments. A launch that
-cannot be recorded is made between two segments.
+first runs are warm-up runs: they make one launch after another, which compiles and loads the kernels. Then the launches
+are recorded in segments, those of a level in parallel, and later runs only replay the segments. A launch that cannot be
+recorded is made between two segments.
 
-A recorded run reads and writes the same memory every time. That is why results are copied to memory of their own,
-except those that are written over donated arguments.
+A recorded run reads and writes the same memory every time, so results are copied to memory of their own, except those
+that are written over donated arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from minigrad.backends.cuda.codegen import kernel_source
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, allocate, array_at, result_bytes
-from minigrad.program.calls import Call, bind_call, make, make_and_check
+from minigrad.program.calls import Call, bind_call, run_and_check, run_calls
 from minigrad.program.gpu.arguments import Arguments
 from minigrad.program.gpu.epilogues import fuse_epilogues
 from minigrad.program.gpu.fusion import fuse
@@ -29,7 +29,7 @@ from minigrad.program.gpu.lowering import GeneratedKernel, Launch, lower
 from minigrad.program.gpu.placement import Placement, place
 from minigrad.program.graph import Constant, Graph, is_array
 from minigrad.program.tuning import Tuning
-from minigrad.program.views import find_views, show_array
+from minigrad.program.views import find_views, view_array
 
 
 class _Bound(NamedTuple):
@@ -46,7 +46,7 @@ class GpuExecutor:
     def __init__(self, graph: Graph, tuning: Tuning):
         views = find_views(graph)
         self.graph, self.tuning = fuse_epilogues(graph, views, tuning), tuning
-        self.schedule = fuse(self.graph, views, tuning)  # with the same views: epilogues only leave slots out
+        self.schedule = fuse(self.graph, views, tuning)  # with the same views: epilogues only remove slots
         self.levels = lower(self.schedule)
         self.recorder = graph.backend.recorder
         self.backend = replace(graph.backend, matmul=self.recorder.matmul)  # CuPy does not record cuBLAS (cupy#6290)
@@ -58,7 +58,7 @@ class GpuExecutor:
         self._bound: list[_Bound] = []
         self._segments: list[Callable[[], None]] | None = None  # None: nothing is bound
         self._runs = 0
-        self._scratch = 0  # bytes that recorded kernels need besides
+        self._scratch = 0  # bytes of scratch memory of recorded kernels
         generated = [launch for level in self.levels for launch in level if isinstance(launch, GeneratedKernel)]
         source = "\n".join(
             kernel_source(g.name, g.loops, [graph.kind(x).dtype for x in g.arguments]) for g in generated
@@ -67,7 +67,7 @@ class GpuExecutor:
 
     @property
     def memory(self) -> Memory:
-        """Bytes that a run holds beside its arguments; scratch memory of kernels is known once they are recorded."""
+        """Bytes that a run holds besides its arguments; scratch memory of kernels is known once they are recorded."""
         placement = place(self.schedule, {*self.graph.donated}, self.tuning)
         results = result_bytes(self.graph, placement.overwrites)
         return Memory(placement.bytes, results, self._scratch, self.backend.scratch_bytes())
@@ -75,11 +75,11 @@ class GpuExecutor:
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The results as leaves, each in memory of its own."""
         with self._lock, defer_signals(CTRL_C):
-            segments, self._segments = self._segments, None  # if this fails, the next run binds from nothing
+            segments, self._segments = self._segments, None  # if this run fails, the next one binds everything again
             if segments is None:
                 self._arguments.forget()
             if self._arguments.take(inputs, self.placement.overwrites.values()):
-                segments = None  # which frees the recording before new memory is allocated
+                segments = None  # frees the recording before new memory is allocated
             if segments is None:
                 segments = self._bind()
             elif self._runs == max(1, self.tuning.warm_ups):  # the first run is a warm-up in any case
@@ -91,7 +91,7 @@ class GpuExecutor:
             return self._results()
 
     def _results(self) -> list[Any]:
-        """The outputs: those that are written over donated arguments as they are, the others copied."""
+        """The outputs. Those that are not written over donated arguments are copied."""
         results = []
         for argument, value in self._outputs:
             if argument is not None:
@@ -103,10 +103,10 @@ class GpuExecutor:
     # Binding
 
     def _bind(self) -> list[Callable[[], None]]:
-        """Place what is stored and bind the launches, each of which is a segment of warm-up runs."""
+        """Place stored slots in memory, and bind the launches. In warm-up runs each launch is a segment."""
         self._runs = 0
         self.placement = place(self.schedule, self._arguments.writable(), self.tuning)
-        self._arrays = {slot: self._arguments.of(slot) for slot in self.graph.inputs}
+        self._arrays = {slot: self._arguments.array(slot) for slot in self.graph.inputs}
         self._arrays |= {output: self._arrays[slot] for output, slot in self.placement.overwrites.items()}
         block = allocate(self.backend, self.placement.bytes, self.tuning.alignment)
         for slot, offset in self.placement.offsets.items():
@@ -120,9 +120,9 @@ class GpuExecutor:
         return [partial(_run, launch, first=True) for _, _, launch in self._bound]
 
     def _find_outputs(self) -> Iterator[tuple[int | None, Any]]:
-        """For each output, the slot of the argument that it is written over, and its array.
+        """For each output, the slot of the argument that it is written over (or None), and its array.
 
-        An output that is handed out twice counts as written over the argument only once: the second time it is copied.
+        An output that is returned twice counts as written over the argument only once; the second time it is copied.
         """
         overwrites = dict(self.placement.overwrites)
         for output in self.graph.outputs:
@@ -136,13 +136,13 @@ class GpuExecutor:
         return bind_call(launch.primitive, self.backend, args, launch.params, out)
 
     def _array(self, operand: Any) -> Any:
-        """The array of a slot or a constant: a view of what is stored."""
+        """The array of a slot or a constant, which may be a view of a stored array."""
         if not isinstance(operand, int):
             return operand.value
         if operand not in self.schedule.views.slots:
             return self._arrays[operand]
         view = self.schedule.instructions[operand]
-        return show_array(view, self.backend, self._array(view.operands[view.primitive.view_of]), view.params)
+        return view_array(view, self.backend, self._array(view.operands[view.primitive.view_of]), view.params)
 
     # Recording
 
@@ -152,7 +152,7 @@ class GpuExecutor:
         return launch.primitive.traits.can_record(self.graph.kind(launch.result).dtype)
 
     def _record(self) -> list[Callable[[], None]]:
-        """The launches in segments: those that can be recorded as a whole, the others one by one."""
+        """The launches as segments: consecutive recordable launches form one segment, every other launch its own."""
         segments, self._scratch = [], 0
         for recordable, some in groupby(self._bound, key=lambda bound: bound.recordable):
             levels = [[partial(_run, b.launch) for b in level] for _, level in groupby(some, key=lambda b: b.level)]
@@ -166,8 +166,8 @@ class GpuExecutor:
 
 
 def _run(launch: Callable[[], Any], first: bool = False) -> None:
-    """Launch. The first time, a formula that does not write where it should is an error."""
+    """Launch. The first time, check that formulas write to `out`."""
     if isinstance(launch, Call):
-        (make_and_check if first else make)([launch])
+        (run_and_check if first else run_calls)([launch])
     else:
         launch()

@@ -1,15 +1,15 @@
 """Fusion: which elementwise instructions are computed together, which results are stored, and in which order.
 
 A chain of elementwise instructions is computed by one generated kernel, in registers. The result of an instruction is
-computed again wherever it is read, also through a transposed or a reshaped view (then at another index). It is stored
+computed again wherever it is read, even through a transposed or reshaped view (then at another index). It is stored
 only in these cases:
 
     it is an output, or an instruction with a kernel of its own reads it (a product, a sum)
-    it is broadcast: it is read for more elements than it has
+    it is broadcast: it has fewer elements than the result that reads it
     it costs more than `Tuning.shared_cost` and is read more than once, or costs more than `Tuning.longest_chain`
 
-What is stored is computed as early as possible, at a *level*: one level after what it reads, or at the same level if
-its element i needs only element i of that. A level is one launch of a generated kernel, and one launch for each
+A stored result is computed as early as possible, at a *level*: one level after the results that it reads, or at their
+level if its element i needs only their element i. A level is one launch of a generated kernel, and one launch for each
 instruction that has a kernel of its own (`lowering`).
 """
 
@@ -36,19 +36,19 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A graph with what is decided about its slots: how each is computed, whether it is stored, and when."""
+    """A graph and the decisions about its slots: how each is computed, whether it is stored, and at which level."""
 
     graph: Graph
     views: Views
     instructions: Mapping[int, Instruction]  # by result
     generated: frozenset[int]  # slots that generated kernels compute
-    inline: frozenset[int]  # those of them that are not stored, but computed where they are read
+    inline: frozenset[int]  # generated slots that are not stored, but computed where they are read
     reads: Mapping[int, frozenset[Read]]  # of each slot that is not a view
     level: Mapping[int, int]  # of each slot that is stored
 
 
 def fuse(graph: Graph, views: Views, tuning: Tuning) -> Schedule:
-    """Schedule a graph, in which products have their epilogues."""
+    """Schedule a graph whose epilogues have been fused."""
     computed = {i.result: i for i in graph.instructions if i.result not in views.slots}
     generated = frozenset(slot for slot, instruction in computed.items() if can_be_generated(instruction, graph, views))
     inline = generated - _find_stored(graph, computed, generated, views, tuning)
@@ -68,7 +68,7 @@ def _find_stored(
     for slot, instruction in computed.items():
         count, total = math.prod(domain(instruction, graph)), _cost(instruction.primitive.traits, tuning.costly)
         operands = [view for view in map(views.of, instruction.operands) if view and isinstance(view.root, int)]
-        for root, *_ in dict.fromkeys(operands):  # once for each order that it is read in
+        for root, *_ in dict.fromkeys(operands):  # once for each order of reading
             readers[root] = readers.get(root, 0) + 1
             if root in generated:
                 if slot not in generated or math.prod(graph.kind(root).shape) != count:
@@ -81,7 +81,7 @@ def _find_stored(
 
 
 def _cost(traits: Traits, costly: int) -> int:
-    """The cost of computing an element; that of a cheap formula is 1."""
+    """The cost of computing an element; a cheap formula costs 1."""
     return costly if traits.stream or (traits.formula is not None and traits.formula.costly) else 1
 
 

@@ -1,8 +1,8 @@
 """Lowering: a schedule as launches, level by level, with the loops of generated kernels (`backends/cuda/codegen.py`).
 
-The results that a generated kernel stores at a level may differ in size: it has a loop for each number of elements. In
-such a loop, thread i computes element i of each result, after the intermediate values that it needs and that are not
-in memory.
+The results that a generated kernel stores at a level may differ in size, so it has a loop for each number of elements.
+In a loop, thread i computes element i of each result, after the intermediate values that it needs and that are not in
+memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minigrad.program.views import Root, View
 
 
 class GeneratedKernel(NamedTuple):
-    """One kernel for everything that is generated at a level."""
+    """The kernel that computes all generated results of a level."""
 
     name: str
     loops: tuple[Loop, ...]
@@ -29,7 +29,7 @@ class GeneratedKernel(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """How many blocks of threads it takes."""
+        """How many blocks of threads it needs."""
         return sum(loop.blocks for loop in self.loops)
 
 
@@ -54,22 +54,22 @@ def lower(schedule: Schedule) -> tuple[tuple[Launch, ...], ...]:
 def _generate(name: str, schedule: Schedule, results: Mapping[int, Sequence[int]]) -> GeneratedKernel:
     """The kernel that computes slots, with a loop for each number of elements."""
     arguments: dict[Root, int] = {}
-    loops = tuple(_KernelBuilder(schedule, count, slots, arguments).loop() for count, slots in results.items())
+    loops = tuple(_LoopBuilder(schedule, count, slots, arguments).loop() for count, slots in results.items())
     return GeneratedKernel(name, loops, tuple(arguments))
 
 
-Element = tuple[Root, int | None]  # of a slot or an array from outside: element i (None), or that at an `Index` step
+Element = tuple[Root, int | None]  # of a slot or an array from outside: element i (None), or the one at an `Index` step
 
 
-class _KernelBuilder:
+class _LoopBuilder:
     """Builds one loop. Every step is added once, after the steps that it refers to."""
 
     def __init__(self, schedule: Schedule, count: int, slots: Sequence[int], arguments: dict[Root, int]):
         self.schedule, self.graph, self.views = schedule, schedule.graph, schedule.views
         self.count, self.slots, self.arguments = count, slots, arguments
         self.steps: list[Step] = []
-        self.numbers: dict[Any, int] = {}  # of steps
-        self.values: dict[tuple[Root, int | None], int] = {}  # the steps that give elements
+        self.numbers: dict[Any, int] = {}  # the numbers of steps
+        self.values: dict[tuple[Root, int | None], int] = {}  # the numbers of the steps that give elements
 
     def loop(self) -> Loop:
         """The loop that computes and stores all its slots."""
@@ -91,7 +91,7 @@ class _KernelBuilder:
     def value(self, element: Element) -> int:
         """The step that gives an element."""
         wanted = [element]
-        while wanted:  # no recursion: chains are long
+        while wanted:  # no recursion: chains may be long
             root, at = wanted[-1]
             missing = [(other, i) for other, i in self.operands(root, at) if (other, i) not in self.values]
             if missing:
@@ -124,7 +124,7 @@ class _KernelBuilder:
         return view.root, self.add(Index(at, view.axes(space), view.offset))
 
     def step(self, root: Root, at: int | None) -> int:
-        """The step that computes or reads an element; the elements that it needs have theirs."""
+        """The step that computes or reads an element, whose operands already have steps."""
         instruction = self.instruction(root)
         if instruction is None:
             return self.add(Load(self.argument(root), at, self.graph.kind(root).dtype))
@@ -141,5 +141,5 @@ class _KernelBuilder:
 
 
 def _number(value: Any) -> Number:
-    """A number that is written into the kernel."""
+    """A constant that is written into the kernel."""
     return Number(value if isinstance(value, (bool, int, float)) else value.item(), np.asarray(value).dtype)

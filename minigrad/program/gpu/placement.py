@@ -1,7 +1,7 @@
 """Placement: where a recorded program stores what it computes.
 
-An output is written over a donated argument if everything that reads the argument comes before. The rest is stored in
-one block of memory, at places that are used again; how long a place is needed is counted in levels of the schedule.
+An output is written over a donated argument if all reads of the argument come before. The other slots are stored in one
+block of memory, whose parts are reused; lifetimes are counted in levels of the schedule.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from minigrad.program.tuning import Tuning
 class Placement(NamedTuple):
     """Where slots are stored: over a donated argument, or in the block."""
 
-    overwrites: Mapping[int, int]  # the arguments that outputs are written over
-    offsets: Mapping[int, int]  # of the other slots
+    overwrites: Mapping[int, int]  # the arguments that outputs are written over, by output
+    offsets: Mapping[int, int]  # of the other slots, in the block
     bytes: int  # of the block
 
 
 def place(schedule: Schedule, writable: Set[int], tuning: Tuning) -> Placement:
     """Find a place for every stored slot. `writable` are donated arguments that share no memory with other arrays."""
     graph, level, results = schedule.graph, schedule.level, schedule.views.roots_of(schedule.graph.outputs)
-    readers: dict[int, list[tuple[int, bool]]] = {}  # of each argument and slot, and whether in order
+    readers: dict[int, list[tuple[int, bool]]] = {}  # by slot: its readers, and whether they read it in order
     for slot in level:
         for root, in_order in schedule.reads[slot]:
             readers.setdefault(root, []).append((slot, in_order))
@@ -43,8 +43,8 @@ def place(schedule: Schedule, writable: Set[int], tuning: Tuning) -> Placement:
 
 
 def _comes_before(reader: int, in_order: bool, output: int, schedule: Schedule) -> bool:
-    """Whether an argument's element i is read, to compute `reader`, before an output's element i is written over it: at
-    an earlier level, or in the same loop, which loads before it stores."""
+    """Whether `reader` reads element i of an argument before element i of an output is written over it: at an earlier
+    level, or in the same loop, which loads before it stores."""
     level = schedule.level
     same_loop = level[reader] == level[output] and in_order and output in schedule.generated
     return level[reader] < level[output] or same_loop

@@ -10,7 +10,7 @@ from minigrad.backends.numpy.backend import BACKEND
 from minigrad.core.vectors import add_p, broadcast_to_p, reshape_p, transpose_p
 from minigrad.ops.comparisons import stop_gradient_p
 from minigrad.ops.indexing import slice_p
-from minigrad.program.calls import bind_addition, bind_call, make, make_and_check
+from minigrad.program.calls import bind_addition, bind_call, run_and_check, run_calls
 from tests.support.programs import same
 
 X = np.arange(12.0).reshape(3, 4)
@@ -32,7 +32,7 @@ X = np.arange(12.0).reshape(3, 4)
 def test_a_view_is_copied_to_where_it_is_asked_for(primitive, params, expected, contiguous):
     x = X if contiguous else np.asfortranarray(X)
     out = np.zeros_like(expected)
-    make_and_check([bind_call(primitive, BACKEND, [x], params, out)])
+    run_and_check([bind_call(primitive, BACKEND, [x], params, out)])
     np.testing.assert_array_equal(out, expected, strict=True)
     assert not np.shares_memory(out, x)
 
@@ -42,14 +42,14 @@ def test_calls_read_and_write_the_arrays_that_they_are_bound_to():
     calls = [bind_call(add_p, BACKEND, [x, 1.5], {}, y), bind_addition(BACKEND, total, y)]
     for k in range(1, 4):
         x[:] = k
-        make(calls)
+        run_calls(calls)
         np.testing.assert_array_equal(y, [k + 1.5] * 3)
     np.testing.assert_array_equal(total, [6 + 4.5] * 3)
 
 
 def test_a_call_that_fails_says_what_it_computes_on_what():
     call = bind_call(add_p, BACKEND, [np.ones((2, 3)), np.ones(4)], {}, np.empty((2, 3)))
-    for how in (make, make_and_check):
+    for how in (run_calls, run_and_check):
         with pytest.raises(ValueError, match=r"add\(float64\[2, 3\], float64\[4\]\)"):
             how([call])
 

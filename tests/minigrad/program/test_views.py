@@ -15,7 +15,7 @@ from minigrad.ops.comparisons import stop_gradient_p
 from minigrad.ops.functions import exp
 from minigrad.ops.indexing import slice_p
 from minigrad.program.graph import Constant
-from minigrad.program.views import View, find_views, show_array
+from minigrad.program.views import View, find_views, view_array
 from tests.support.graphs import GraphBuilder
 
 exp_p = exp.primitive
@@ -148,7 +148,7 @@ def test_what_has_memory_of_its_own():
         View(slots[2], (3, 1), (1, 1), 0),
     ]
     assert views.of(Constant(2.0)) is None
-    with pytest.raises(ValueError, match="lies askew in memory"):
+    with pytest.raises(ValueError, match=r"has strides of .* bytes, not multiples of the . bytes of"):
         views.of(askew)
 
 
@@ -156,7 +156,7 @@ def test_one_element_is_shown_as_an_array_in_place():
     g, x = GraphBuilder(), np.arange(6.0).reshape(2, 3)
     slot = g.add(slice_p, g.input((2, 3)), index=(1, 2))
     (instruction,) = g.graph(slot).instructions
-    y = show_array(instruction, BACKEND, x, instruction.params)
+    y = view_array(instruction, BACKEND, x, instruction.params)
     x[1, 2] = 7
     assert y.shape == () and y == 7
     assert find_views(g.graph(slot)).of(slot) == View(0, (), (), 5)

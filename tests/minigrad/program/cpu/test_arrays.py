@@ -31,10 +31,10 @@ def test_what_has_a_place_in_the_block_is_there_from_the_beginning():
     y = g.add(matmul_p, g.add(matmul_p, g.input((8, 8)), g.input((8, 4))), g.input((4, 2)))
     arrays, plan = arrays_of(g.graph(y, y - 2))
     assert set(plan.offsets) == {y, y - 2}
-    first, second = arrays.whole(y), arrays.whole(y - 2)
+    first, second = arrays.full_array(y), arrays.full_array(y - 2)
     assert (first.shape, second.shape) == ((8, 2), (8, 4)) and not np.shares_memory(first, second)
     assert first.ctypes.data % 64 == second.ctypes.data % 64 == 0
-    assert arrays.whole(y) is first
+    assert arrays.full_array(y) is first
 
 
 def test_views_are_of_what_is_there_now():
@@ -46,19 +46,19 @@ def test_views_are_of_what_is_there_now():
     arrays, _ = arrays_of(g.graph(row))
     one, other = np.arange(6.0).reshape(2, 3), np.zeros((2, 3))
     arrays.put(x, one)
-    assert np.shares_memory(arrays.whole(row), one) and np.shares_memory(arrays.whole(element), one)
-    np.testing.assert_array_equal(arrays.whole(row), [1, 4])
-    assert arrays.whole(element).shape == () and arrays.whole(element) == 1
+    assert np.shares_memory(arrays.full_array(row), one) and np.shares_memory(arrays.full_array(element), one)
+    np.testing.assert_array_equal(arrays.full_array(row), [1, 4])
+    assert arrays.full_array(element).shape == () and arrays.full_array(element) == 1
     arrays.put(x, other)
     arrays.forget_views([x])
-    assert np.shares_memory(arrays.whole(row), other) and np.shares_memory(arrays.whole(turned), other)
+    assert np.shares_memory(arrays.full_array(row), other) and np.shares_memory(arrays.full_array(turned), other)
 
 
 def test_a_view_of_a_constant_copies_nothing():
     g, w = GraphBuilder(), np.arange(4.0)
     wide = g.add(broadcast_to_p, Constant(w), shape=(1000, 4))
     arrays, plan = arrays_of(g.graph(wide))
-    assert np.shares_memory(arrays.whole(wide), w) and arrays.whole(Constant(w)) is w
+    assert np.shares_memory(arrays.full_array(wide), w) and arrays.full_array(Constant(w)) is w
     assert plan.offsets == {} and plan.fresh == []
 
 
@@ -68,11 +68,11 @@ def test_everything_without_a_place_is_forgotten():
     y = g.add(exp_p, x)
     arrays, _ = arrays_of(g.graph(y))
     arrays.put(x, np.ones((4, 4)))
-    kept = arrays.whole(y)
+    kept = arrays.full_array(y)
     arrays.forget()
-    assert arrays.whole(y) is kept
+    assert arrays.full_array(y) is kept
     arrays.put(x, np.zeros((4, 4)))
-    assert not arrays.whole(x).any()
+    assert not arrays.full_array(x).any()
 
 
 def test_an_operand_of_a_part_is_its_rows():
@@ -85,7 +85,7 @@ def test_an_operand_of_a_part_is_its_rows():
     array = np.arange(24.0).reshape(8, 3)
     arrays.put(x, array)
     part = Part(slice(2, 4))
-    local = arrays.local(part, plan.scratch[0])
+    local = arrays.scratch_arrays(part, plan.scratch[0])
     assert set(local) == {y} and local[y].shape == (2, 3)
     assert arrays.operand(y, 0, part, local) is local[y]
     view = arrays.operand(shown, 0, part, local)
@@ -100,6 +100,6 @@ def test_threads_have_scratch_of_their_own():
     g = GraphBuilder()
     y = g.add(tanh_p, g.input((40, 3)))
     arrays, plan = arrays_of(g.graph(g.add(exp_p, y)), threads=2)
-    mine, other, later = (arrays.local(Part(slice(0, 2), t), plan.scratch[0])[y] for t in (0, 1, 0))
+    mine, other, later = (arrays.scratch_arrays(Part(slice(0, 2), t), plan.scratch[0])[y] for t in (0, 1, 0))
     assert plan.threads == 2
     assert np.shares_memory(mine, later) and not np.shares_memory(mine, other)

@@ -24,7 +24,7 @@ def pair(shape=(2, 2)):
 def test_arguments_are_read_where_they_are_as_long_as_they_stay_there():
     arguments, (x, y) = Arguments(graph_of()), pair()
     assert arguments.take((x, y), ())
-    assert arguments.of(0) is x and arguments.of(1) is y
+    assert arguments.array(0) is x and arguments.array(1) is y
     assert not arguments.take((x, y), ())
     assert not arguments.take((x[:], y), ())  # another array of the same memory
 
@@ -34,17 +34,17 @@ def test_an_argument_that_moves_is_copied_from_then_on():
     arguments.take((x, y), ())
     moved = np.full((2, 2), 3.0)
     assert arguments.take((x, moved), ())
-    buffer = arguments.of(1)
+    buffer = arguments.array(1)
     assert not np.shares_memory(buffer, moved) and np.array_equal(buffer, moved)
     assert not arguments.take((x, y), ())  # nothing has to be bound again
-    assert arguments.of(1) is buffer and np.array_equal(buffer, y)
+    assert arguments.array(1) is buffer and np.array_equal(buffer, y)
 
 
 def test_an_argument_that_results_are_written_over_is_read_where_it_is_then():
     arguments, (x, y) = Arguments(graph_of(donated=(0,))), pair()
     arguments.take((x, y), ())
     moved = x.copy()
-    assert arguments.take((moved, y), (0,)) and arguments.of(0) is moved
+    assert arguments.take((moved, y), (0,)) and arguments.array(0) is moved
 
 
 def test_the_result_that_comes_back_is_expected():
@@ -52,37 +52,37 @@ def test_the_result_that_comes_back_is_expected():
     arguments.take((x, y), ())
     result = x[:]
     arguments.expect(0, result)
-    assert not arguments.take((result, y), (0,)) and arguments.of(0) is result
+    assert not arguments.take((result, y), (0,)) and arguments.array(0) is result
 
 
 def test_what_does_not_lie_in_one_piece_is_copied():
     arguments, (x, y) = Arguments(graph_of()), pair()
     turned = np.array([[1.0, 2.0], [3.0, 4.0]]).T
     assert arguments.take((turned, y), ())
-    assert arguments.of(0).flags.c_contiguous and np.array_equal(arguments.of(0), [[1, 3], [2, 4]])
-    assert not arguments.take((x, y), ()) and np.array_equal(arguments.of(0), x)
+    assert arguments.array(0).flags.c_contiguous and np.array_equal(arguments.array(0), [[1, 3], [2, 4]])
+    assert not arguments.take((x, y), ()) and np.array_equal(arguments.array(0), x)
 
 
 def test_scalars_are_copied_unless_they_are_donated():
     for donated in ((), (0,)):
         arguments, (x, y) = Arguments(graph_of((), donated=donated)), pair(())
         assert arguments.take((x, y), ())
-        assert (arguments.of(0) is x) == (donated == (0,)) and arguments.of(1) is not y
-        assert not arguments.take((x, np.array(5.0)), ()) and arguments.of(1) == 5
+        assert (arguments.array(0) is x) == (donated == (0,)) and arguments.array(1) is not y
+        assert not arguments.take((x, np.array(5.0)), ()) and arguments.array(1) == 5
 
 
 def test_a_donated_scalar_that_moves_is_copied_from_then_on():
     arguments, (x, y) = Arguments(graph_of((), donated=(0,))), pair(())
     arguments.take((x, y), ())
     assert arguments.take((x.copy(), y), (0,))
-    assert not arguments.take((np.array(7.0), y), (0,)) and arguments.of(0) == 7
+    assert not arguments.take((np.array(7.0), y), (0,)) and arguments.array(0) == 7
 
 
 def test_after_forgetting_arguments_may_be_anywhere():
     arguments, (x, y) = Arguments(graph_of()), pair()
     arguments.take((x, y), ())
     arguments.forget()
-    assert arguments.take((y, x), ()) and arguments.of(0) is y and arguments.of(1) is x
+    assert arguments.take((y, x), ()) and arguments.array(0) is y and arguments.array(1) is x
 
 
 def test_donated_arguments_that_share_no_memory_are_writable():
