@@ -43,7 +43,7 @@ def _can_be_drawn(instruction: Instruction, graph: Graph, views: Views) -> bool:
 
 
 def compute_dtype(instruction: Instruction, graph: Graph) -> np.dtype:
-    """The dtype that an instruction's formula computes in: of its operands if it compares or converts, else its result."""
+    """The dtype that a formula computes in: of the operands if it compares or converts, otherwise of the result."""
     formula, dtype = instruction.primitive.traits.formula, graph.kind(instruction.result).dtype
     if formula.converts:
         return graph.kind(instruction.operands[0]).dtype
