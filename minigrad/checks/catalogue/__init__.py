@@ -1,15 +1,15 @@
 """The catalogue of operations: one entry for every primitive and every public array function.
 
-An entry says how the operation is spelled (by minigrad, in a plain formula, by PyTorch, JAX and HIPS/autograd), where
-its arguments come from, which cases of it are always checked, and how to choose any other call. `python -m
-minigrad.checks` and the test suite put every case through every oracle; the tests also let hypothesis choose calls, and
-compare with peers where these are installed. A new operation needs an entry here, and no other test of its derivatives.
+An entry gives the spellings of the operation (in minigrad, as a plain formula, in PyTorch, JAX and HIPS/autograd), the
+distribution of its arguments, cases that are always checked, and a generator of other calls. `python -m
+minigrad.checks` and the test suite check every case with every oracle; the tests also generate calls with hypothesis,
+and compare with peers where these are installed. A new operation needs an entry here, but no further derivative test.
 
-Formulas are NumPy's own, or naive loops, and holomorphic around the arguments (so |x| is ±x by the sign of its real
-part), which is what the complex step needs.
+Formulas are NumPy functions or naive loops, holomorphic around the arguments (|x| is ±x by the sign of the real part),
+as the complex step requires.
 """
 
-from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries)
+from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries when imported)
     arrange,
     constants,
     conv,

@@ -9,7 +9,7 @@ from minigrad.checks.catalogue.operation import Example, at, call, movement
 
 
 def any_concatenate(choose: Choose) -> Example:
-    """Of arrays that differ along the axis, one of them twice; raveled, of any shapes at all."""
+    """A call with arrays of different lengths along the axis, or of any shapes if raveled; the first occurs twice."""
     if choose.boolean():
         several = [choose.shape(max_dims=2, max_side=2) for _ in range(choose.integer(1, 3))]
         axis = None
@@ -48,7 +48,7 @@ movement(
 
 
 def any_split(choose: Choose) -> Example:
-    """Pieces, at indices or equal ones, put together again in the opposite order."""
+    """A call that splits into equal pieces or at indices, and concatenates the pieces in reverse order."""
     shape = choose.shape(min_dims=1, max_side=4)
     axis = choose.axis(len(shape))
     length = shape[axis]
@@ -59,7 +59,7 @@ def any_split(choose: Choose) -> Example:
     return at(f"{cuts}, axis {axis}", shape, spelled=lambda xp, x: xp.concatenate(xp.split(x, cuts, axis)[::-1], axis))
 
 
-SECOND = {
+SECOND_PIECE = {
     "spelled": lambda xp, x, cuts: xp.split(x, cuts, 1)[1],
     "torch": lambda torch, x, cuts: torch.tensor_split(x, cuts, 1)[1],
 }
@@ -69,8 +69,8 @@ movement(
     at("", (2, 6), spelled=lambda xp, x: xp.concatenate(xp.split(x, 3, 1)[::-1], 0)),
     at("at indices", (2, 6), spelled=lambda xp, x: xp.concatenate(xp.split(x, [1, 4], -1)[::2], 1)),
     compared=(
-        at("the second half", (3, 4), params=(2,), **SECOND),
-        at("the second of three", (3, 4), params=((1, 3),), **SECOND),
+        at("the second half", (3, 4), params=(2,), **SECOND_PIECE),
+        at("the second of three", (3, 4), params=((1, 3),), **SECOND_PIECE),
     ),
 )
 
@@ -109,7 +109,7 @@ movement(
 
 
 def any_repeat(choose: Choose) -> Example:
-    """HIPS/autograd permutes the gradient of repeat(x, k, axis=-1); ones as cotangents do not see it."""
+    """Covers axis=-1, where HIPS/autograd permutes the gradient, which cotangents of ones do not detect."""
     shape = choose.any_shape()
     axis = choose.axis(len(shape)) if shape and choose.boolean() else None
     length = math.prod(shape) if axis is None else shape[axis]

@@ -1,4 +1,4 @@
-"""What may be asked of whoever chooses shapes and parameters for a call: hypothesis in the tests, or anything else."""
+"""The interface of generators of shapes and parameters; in the tests, hypothesis implements it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Shape = tuple[int, ...]
 
 
 class Choose(Protocol):
-    """Choices, each within what is asked."""
+    """Random choices within given bounds."""
 
     def boolean(self) -> bool:
         """True or False."""
@@ -42,7 +42,7 @@ class Choose(Protocol):
         """An axis, counted from either end if `negative`."""
 
     def axes(self, ndim: int) -> int | Shape | None:
-        """What a reduction takes: None, one axis or a tuple of axes."""
+        """The `axis` of a reduction: None, one axis or a tuple of axes."""
 
     def index(self, shape: Shape) -> Any:
         """A basic index: integers, slices, new axes and an ellipsis."""

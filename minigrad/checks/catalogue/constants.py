@@ -1,4 +1,4 @@
-"""Operations without a derivative: comparisons, choices, rounding."""
+"""Operations without a derivative: comparisons, logic, rounding, indices of extremes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.checks.catalogue.choose import Choose, Shape
 from minigrad.checks.catalogue.draws import halves, numbers, signed, zeros
 from minigrad.checks.catalogue.operation import Example, any_array, any_pair, at, constant
-from minigrad.checks.catalogue.reduce import any_along, filled
+from minigrad.checks.catalogue.reduce import any_along, fill_empty_axes
 from minigrad.core.interpreter import primitives
 
 PAIR = ((3, 4), (4,))
@@ -21,7 +21,7 @@ for _name in "logical_not isnan isinf isfinite".split():
 
 
 def times_x(name: str, **how: Callable | None) -> Example:
-    """x·f(x), whose derivative is that of f(x) as a constant."""
+    """x·f(x), whose derivative is f(x), because f(x) is a constant."""
     return at("times x", (3, 4), spelled=lambda xp, x: x * getattr(xp, name)(x), draws=signed, **how)
 
 
@@ -55,8 +55,8 @@ constant(
 KINDS = (bool, np.int32, np.int64, np.uint8)
 
 
-def of_bits(name: str, what: str, *shapes: Shape, dtype: type) -> Example:
-    """The first of two is a mask, the last of this dtype."""
+def bitwise_call(name: str, what: str, *shapes: Shape, dtype: type) -> Example:
+    """A bitwise call whose last array has this dtype; the array before it, if any, is a mask."""
 
     def function(xp, *args):
         *first, last, dtype = args
@@ -68,22 +68,22 @@ def of_bits(name: str, what: str, *shapes: Shape, dtype: type) -> Example:
 for _name in "bitwise_and bitwise_or bitwise_xor".split():
     constant(
         _name,
-        lambda choose, name=_name: of_bits(name, "", *choose.broadcast(2), dtype=choose.one_of(KINDS)),
-        of_bits(_name, "", *PAIR, dtype=bool),
-        of_bits(_name, "integers", *PAIR, dtype=np.int64),
+        lambda choose, name=_name: bitwise_call(name, "", *choose.broadcast(2), dtype=choose.one_of(KINDS)),
+        bitwise_call(_name, "", *PAIR, dtype=bool),
+        bitwise_call(_name, "integers", *PAIR, dtype=np.int64),
     )
 constant(
     "invert",
-    lambda choose: of_bits("invert", "", choose.any_shape(), dtype=choose.one_of(KINDS)),
+    lambda choose: bitwise_call("invert", "", choose.any_shape(), dtype=choose.one_of(KINDS)),
     at("", (3, 4), spelled=lambda xp, x: xp.invert(x > 0)),
-    of_bits("invert", "integers", (3, 4), dtype=np.int32),
+    bitwise_call("invert", "integers", (3, 4), dtype=np.int32),
 )
 
 # Along axes
 
 
 def any_reduced(choose: Choose) -> tuple[Shape, Shape]:
-    """A shape and axes of it, as primitives take them."""
+    """A shape and axes of it as primitives take them: sorted and counted from 0."""
     shape = choose.shape(min_side=1, max_side=3)
     axis = choose.axes(len(shape))
     several = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -101,7 +101,7 @@ for _name in "all any count_nonzero".split():
 
 def any_place(choose: Choose) -> Example:
     along = any_along(choose)
-    return along | {"shapes": (filled(along["shapes"][0], *along["params"]),)}
+    return along | {"shapes": (fill_empty_axes(along["shapes"][0], *along["params"]),)}
 
 
 for _name in "argmax argmin".split():
@@ -127,7 +127,7 @@ constant(
 
 
 def any_share(choose: Choose) -> Example:
-    """Of random numbers and any one of them for an extreme; those without it have no share."""
+    """A call with random numbers and a random extreme, which need not occur; rows without it get 0."""
     shape, axes = any_reduced(choose)
     return at("", shape, tuple(n for i, n in enumerate(shape) if i not in axes), named={"axes": axes})
 

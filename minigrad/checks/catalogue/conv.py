@@ -1,4 +1,4 @@
-"""Convolution, its two adjoints, and the lecture's deconvolution: any kernel, stride and padding that fit."""
+"""Convolution, its two adjoints, and the lecture's deconvolution, with any kernel, stride and padding that fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigrad.checks.catalogue.operation import Example, at, movement, operation
 
 
 class Problem(NamedTuple):
-    """The shapes of a convolution, and how it is done."""
+    """The shapes of a convolution, its stride and its padding."""
 
     x: Shape
     w: Shape
@@ -21,7 +21,7 @@ class Problem(NamedTuple):
 
 
 def any_problem(choose: Choose) -> Problem:
-    """Images, a kernel and the stride and padding of a convolution that fits."""
+    """Images, kernel, stride and padding of a random convolution in which the kernel fits."""
     kernel = tuple(choose.integer(1, 4) for _ in range(2))
     stride = tuple(choose.integer(1, 3) for _ in range(2))
     pads = tuple((choose.integer(0, 3), choose.integer(0, 3)) for _ in range(2))
@@ -31,18 +31,18 @@ def any_problem(choose: Choose) -> Problem:
 
 
 def problem(x: Shape, w: Shape, stride: tuple, pads: tuple) -> Problem:
-    """That of images and a kernel of these shapes."""
+    """The problem for images and a kernel of these shapes."""
     out = [(n + sum(p) - k) // s + 1 for n, k, s, p in zip(x[1:3], w[:2], stride, pads)]
     return Problem(x, w, (x[0], *out, w[3]), {"stride": stride, "pads": pads})
 
 
-TAKES = {"conv": ("x", "w"), "conv_input": ("y", "w"), "conv_kernel": ("x", "y")}  # what each takes
+OPERANDS = {"conv": ("x", "w"), "conv_input": ("y", "w"), "conv_kernel": ("x", "y")}
 
 
 def convolution(name: str, what: str, problem: Problem) -> Example:
     """A call of one of the three primitives."""
     extra = {"conv_input": {"size": problem.x[1:3]}, "conv_kernel": {"kernel": problem.w[:2]}}.get(name, {})
-    return at(what, *[getattr(problem, part) for part in TAKES[name]], named=problem.how | extra)
+    return at(what, *[getattr(problem, part) for part in OPERANDS[name]], named=problem.how | extra)
 
 
 FIXED = {
@@ -61,24 +61,24 @@ for _name, _formula in {
         formula=_formula,
     )
 
-# conv2d, in every spelling of stride and padding
+# conv2d, with stride and padding in every form that it accepts
 
 
-def pair(stride: Any) -> tuple:
+def make_pair(stride: Any) -> tuple:
     return (stride, stride) if isinstance(stride, int) else stride
 
 
-def rows_added(size: Any, kernel: Any, stride: Any, padding: Any) -> tuple:
-    """((top, bottom), (left, right)) of a padding; "same" gives ⌈n/s⌉ rows, of an odd number the extra one below."""
+def resolve_padding(size: Any, kernel: Any, stride: Any, padding: Any) -> tuple:
+    """A padding as ((top, bottom), (left, right)); "same" gives ⌈n/s⌉ rows out, an odd row goes to the bottom."""
     if padding == "same":
-        totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(size, pair(stride), kernel)]
+        totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(size, make_pair(stride), kernel)]
         return tuple((t // 2, t - t // 2) for t in totals)
     width = 0 if padding == "valid" else padding
     return ((width, width),) * 2 if isinstance(width, int) else width
 
 
 def convolve(x, w, stride=1, padding="same"):
-    return formulas.convolve(x, w, pair(stride), rows_added(x.shape[1:3], w.shape[:2], stride, padding))
+    return formulas.convolve(x, w, make_pair(stride), resolve_padding(x.shape[1:3], w.shape[:2], stride, padding))
 
 
 def any_conv2d(choose: Choose) -> Example:
@@ -90,8 +90,8 @@ def any_conv2d(choose: Choose) -> Example:
 
 
 def torch_conv(torch: Any, x: Any, w: Any, stride: Any = 1, padding: Any = "same") -> Any:
-    """PyTorch's images are (N, C, H, W), its kernels (F, C, k, k)."""
-    (top, bottom), (left, right) = rows_added(x.shape[1:3], w.shape[:2], stride, padding)
+    """PyTorch takes images (N, C, H, W) and kernels (F, C, k, k)."""
+    (top, bottom), (left, right) = resolve_padding(x.shape[1:3], w.shape[:2], stride, padding)
     padded = torch.nn.functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom))
     return torch.nn.functional.conv2d(padded, w.permute(3, 2, 0, 1), stride=stride).permute(0, 2, 3, 1)
 
@@ -99,17 +99,17 @@ def torch_conv(torch: Any, x: Any, w: Any, stride: Any = 1, padding: Any = "same
 def jax_conv(jax: Any, x: Any, w: Any, stride: Any = 1, padding: Any = "same") -> Any:
     pads = ((padding, padding),) * 2 if isinstance(padding, int) else padding
     pads = pads.upper() if isinstance(pads, str) else pads
-    return jax.lax.conv_general_dilated(x, w, pair(stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(x, w, make_pair(stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def autograd_conv(autograd: Any, x: Any, w: Any, stride: Any, padding: Any) -> Any:
-    """Only with neither stride nor padding."""
+    """For stride 1 without padding only, which is all HIPS/autograd offers."""
     axes, summed = ([1, 2], [0, 1]), ([3], [2])
     y = autograd.scipy.signal.convolve(x, w[::-1, ::-1], axes=axes, dot_axes=summed, mode="valid")  # (N, F, H, W)
     return autograd.numpy.transpose(y, (0, 2, 3, 1))
 
 
-BESIDE = {  # height and width of images and of kernels, stride, padding
+COMPARED = {  # height and width of images and of kernels, stride, padding
     "1×1": ((3, 4), (1, 1), 1, "same"),
     "3×3 same": ((3, 4), (3, 3), 1, "same"),
     "5×5 same": ((4, 3), (5, 5), 1, "same"),
@@ -129,7 +129,7 @@ operation(
     at("thin", (2, 3, 3, 3), (3, 3, 3, 1)),
     formula=convolve,
     compared=(
-        *[at(what, (2, *size, 2), (*kernel, 2, 3), params=how) for what, (size, kernel, *how) in BESIDE.items()],
+        *[at(what, (2, *size, 2), (*kernel, 2, 3), params=how) for what, (size, kernel, *how) in COMPARED.items()],
         at("valid", (2, 4, 3, 2), (3, 2, 2, 3), params=(1, "valid"), autograd=autograd_conv),
     ),
     torch=torch_conv,
@@ -142,14 +142,14 @@ operation(
 
 
 def any_phases(choose: Choose, deep: bool) -> Example:
-    """Images whose channels or whose rows and columns are multiples of a factor."""
+    """Images whose channels (`deep`), or else rows and columns, are multiples of a factor."""
     k = choose.integer(1, 3)
     n, h, w, channels = choose.side(2), *(choose.integer(1, 2) for _ in range(3))
     return at("", (n, h, w, k**2 * channels) if deep else (n, k * h, k * w, channels), params=(k,))
 
 
 def torch_depth_to_space(torch: Any, x: Any, factor: int = 2) -> Any:
-    """PyTorch's order of channels is (C, factor, factor), ours (factor, factor, C)."""
+    """PyTorch orders channels as (C, factor, factor), minigrad as (factor, factor, C)."""
     theirs = x.permute(0, 3, 1, 2).unflatten(1, (factor**2, -1)).swapaxes(1, 2).flatten(1, 2)
     return torch.nn.functional.pixel_shuffle(theirs, factor).permute(0, 2, 3, 1)
 
@@ -160,7 +160,7 @@ def torch_space_to_depth(torch: Any, x: Any, factor: int = 2) -> Any:
 
 
 def jax_depth_to_space(jax: Any, x: Any, factor: int = 2) -> Any:
-    """n h w (i j c) -> n (h i) (w j) c, as einops writes it."""
+    """n h w (i j c) -> n (h i) (w j) c in the notation of einops."""
     n, h, w, c = x.shape
     phases = x.reshape(n, h, w, factor, factor, c // factor**2)
     return jax.numpy.einsum("nhwijc->nhiwjc", phases).reshape(n, h * factor, w * factor, -1)
@@ -198,7 +198,7 @@ def any_deconv2d(choose: Choose) -> Example:
     return at("", *shapes, params=(factor,))
 
 
-# The same as one transposed convolution with a kernel of 2k, whose taps `PHASES` picks from those of w (slide 16)
+# deconv2d as one transposed convolution with a 2k×2k kernel; `PHASES` maps w to that kernel (slide 16)
 
 PHASES = np.stack([formulas.phases_to_kernel(tap.reshape(3, 3, 2, 8), 3).ravel() for tap in np.eye(3 * 3 * 2 * 8)])
 
@@ -210,7 +210,7 @@ def torch_transposed_conv(torch: Any, x: Any, w: Any, phases: Any) -> Any:
 
 
 def jax_transposed_conv(jax: Any, x: Any, w: Any, phases: Any) -> Any:
-    whole = (w.ravel() @ phases).reshape(6, 6, 2, 2)[::-1, ::-1]  # JAX turns no kernel over
+    whole = (w.ravel() @ phases).reshape(6, 6, 2, 2)[::-1, ::-1]  # JAX does not flip the kernel
     pads, layout = ((3, 3), (3, 3)), ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_transpose(x, whole, (2, 2), pads, dimension_numbers=layout)
 

@@ -1,4 +1,4 @@
-"""Where the numbers of arguments come from: in the domain of an operation, away from its singularities and kinks."""
+"""Distributions of arguments: inside the domain of an operation, away from its singularities and kinks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
 def between(low: float, high: float) -> Draw:
-    """Uniform numbers."""
+    """Uniformly distributed numbers."""
     return lambda rng, shape: rng.uniform(low, high, shape)
 
 
 def signed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Either sign, at least 0.5 from 0: no argument comes closer to a singularity."""
+    """Numbers of either sign with |x| ≥ 0.5, away from singularities at 0."""
     return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.6, shape)
 
 
 def apart(offset: float) -> Draw:
-    """No two elements closer than 0.05, nor to those of another offset: no ties, and no kink within a difference."""
+    """Elements at least 0.05 apart, also from those of another offset: no ties, and no kink inside a difference."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         size = math.prod(shape)
@@ -31,22 +31,22 @@ def apart(offset: float) -> Draw:
 
 
 def halves(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Multiples of ½ with many ties, some of them integers: for operations without a derivative."""
+    """Multiples of ½ with many ties, some of them integers, for operations without a derivative."""
     return rng.integers(-3, 4, shape) / 2
 
 
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Nothing but 0."""
+    """All zeros."""
     return np.zeros(shape)
 
 
 def some_zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers of either sign, about three in ten of them 0."""
+    """Numbers of either sign, about 30 % of them 0."""
     return signed(rng, shape) * (rng.random(shape) < 0.7)
 
 
 def zeros_at(*places: int) -> Draw:
-    """Numbers of either sign, 0 at these places of the raveled array."""
+    """Numbers of either sign, but 0 at these positions of the raveled array."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         x = signed(rng, shape)
@@ -57,7 +57,7 @@ def zeros_at(*places: int) -> Draw:
 
 
 def numbers(values: list) -> Draw:
-    """These numbers, whatever the generator."""
+    """These numbers, independent of the generator."""
     return lambda rng, shape: np.array(values, float)
 
 
@@ -71,14 +71,15 @@ def definite(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def regular(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Matrices far from singular, of either sign of determinant."""
+    """Matrices far from singular, with determinants of either sign."""
     return rng.uniform(-0.5, 0.5, shape) + 1.5 * np.eye(shape[-1]) * np.where(np.arange(shape[-1]) % 3 == 1, -1, 1)
 
 
 def dominant(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Matrices of either sign of determinant, rows in any order, whose condition number is below 3.
+    """Diagonally dominant matrices with permuted rows: determinants of either sign, condition numbers below 3.
 
-    Off the diagonal a row of A sums to less than 0.5 in size, on it is ±1.25 or more: ‖A‖ ≤ 2.25 and ‖A⁻¹‖ ≤ 1/0.75.
+    Off the diagonal, the absolute values in a row sum to less than 0.5; on it they are 1.25 to 1.75. So ‖A‖∞ ≤ 2.25 and
+    ‖A⁻¹‖∞ ≤ 1/0.75.
     """
     n = shape[-1]
     a = rng.uniform(-0.5, 0.5, shape) / max(1, n) * (1 - np.eye(n))

@@ -1,4 +1,4 @@
-"""Elementwise operations: any shapes that broadcast, and numbers in place of arrays."""
+"""Elementwise operations, with arrays of any shapes that broadcast and with Python numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def unary(name: str, draws: Callable = signed, compared: tuple = ("",), **how: A
     operation(name, any_array, *ONE, draws=draws, compared=compared, **how)
 
 
-def positive(x):
+def is_positive(x):
     return np.real(x) > 0
 
 
@@ -54,7 +54,7 @@ unary(
 unary(
     "gelu",
     formula=lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
-    torch=lambda torch, x: torch.nn.functional.gelu(x, approximate="tanh"),  # its default is the form with erf
+    torch=lambda torch, x: torch.nn.functional.gelu(x, approximate="tanh"),  # by default PyTorch uses erf
     jax="nn.gelu",
     autograd=None,
 )
@@ -76,11 +76,14 @@ operation(
 # Of one array, with a kink
 
 unary(
-    "absolute", compared=("", at("abs", (3, 4), spelled="abs")), formula=lambda x: np.where(positive(x), x, -x), **REAL
+    "absolute",
+    compared=("", at("abs", (3, 4), spelled="abs")),
+    formula=lambda x: np.where(is_positive(x), x, -x),
+    **REAL,
 )
 unary(
     "relu",
-    formula=lambda x: np.where(positive(x), x, 0),
+    formula=lambda x: np.where(is_positive(x), x, 0),
     jax="nn.relu",
     autograd=lambda autograd, x: autograd.numpy.maximum(x, 0.0),
     **REAL,
@@ -89,7 +92,7 @@ operation(
     "leaky_relu",
     lambda choose: call(choose.any_shape(), choose.one_of([0.01, 0.3, -0.5, 2])),
     *ONE,
-    formula=lambda x, slope=0.01: np.where(positive(x), x, slope * x),
+    formula=lambda x, slope=0.01: np.where(is_positive(x), x, slope * x),
     compared=("", at("slope 0.2", (3, 4), params=(0.2,))),
     torch="nn.functional.leaky_relu",
     jax="nn.leaky_relu",
@@ -100,7 +103,7 @@ operation(
     "elu",
     lambda choose: call(choose.any_shape(), choose.one_of([1.0, 0.3, 2])),
     *ONE,
-    formula=lambda x, alpha=1.0: np.where(positive(x), x, alpha * np.expm1(x)),
+    formula=lambda x, alpha=1.0: np.where(is_positive(x), x, alpha * np.expm1(x)),
     compared=("", at("α = 0.5", (3, 4), params=(0.5,))),
     torch="nn.functional.elu",
     jax="nn.elu",
@@ -124,12 +127,12 @@ def binary(
     name: str,
     *special: Example,
     draws: tuple = (signed, signed),
-    numbers: tuple = (1.3,),  # that neither tie nor leave the domain, on either side
+    numbers: tuple = (1.3,),  # in the domain of both arguments, without ties
     formula: Callable | None = None,
     compared: tuple = (),
     **how: Any,
 ) -> None:
-    """An entry for two arrays that broadcast, either of which may be a number."""
+    """Add an operation of two arrays that broadcast; either may be a number."""
     ours, plain = getattr(mg, name), formula or getattr(np, name)
 
     def any_pair(choose: Choose) -> Example:
@@ -203,28 +206,28 @@ binary(
 # Of three arrays
 
 
-def clipped(x, low, high):
-    """NumPy's order: where bounds cross, the upper one."""
+def clip(x, low, high):
+    """np.clip for complex numbers: where the bounds cross, the upper one wins."""
     x = x if low is None else np.where(np.real(x) < np.real(low), low, x)
     return x if high is None else np.where(np.real(x) > np.real(high), high, x)
 
 
 def bounds(*choices: float) -> Callable:
-    """At least 0.05 from the multiples of 0.3 that `apart(0)` draws, and from each other."""
+    """Draws from these bounds, at least 0.05 apart from each other and from the multiples of 0.3 of `apart(0)`."""
     return lambda rng, shape: rng.choice(choices, shape)
 
 
 def any_clip(choose: Choose) -> Example:
     which = choose.one_of(["arrays", "numbers", "from below", "from above"])
-    if which == "arrays":  # whose bounds may cross
+    if which == "arrays":  # with bounds that may cross
         draws = apart(0), bounds(-0.75, -0.45, 0.15), bounds(0.05, 0.35, 0.65)
         return at(which, *choose.broadcast(3), draws=draws)
     params = {"numbers": (-0.45, 0.35), "from below": (-0.45, None), "from above": (None, 0.35)}[which]
     return at(which, choose.any_shape(), params=params, draws=apart(0))
 
 
-def clip_to(what: str, low: float | None, high: float | None) -> list[Example]:
-    """Numbers for bounds, and arrays of any shape."""
+def clip_calls(what: str, low: float | None, high: float | None) -> list[Example]:
+    """Calls with numbers for bounds: one for each shape in `ONE`."""
     how = {"params": (low, high), "draws": apart(0.16)}
     first, *rest = ONE
     return [first | how | {"what": what}, *[one | how | {"what": f"{what}/{one['what']}"} for one in rest]]
@@ -233,8 +236,8 @@ def clip_to(what: str, low: float | None, high: float | None) -> list[Example]:
 operation(
     "clip",
     any_clip,
-    *clip_to("numbers", -1.0, 1.0),
-    *clip_to("one-sided", None, 1.0),
+    *clip_calls("numbers", -1.0, 1.0),
+    *clip_calls("one-sided", None, 1.0),
     at(
         "",
         (3, 4),
@@ -247,7 +250,7 @@ operation(
         ),
     ),
     at("bounds that cross", (3, 4), (3, 4), (3, 4), draws=(apart(0), apart(0.14), apart(0.07))),
-    formula=clipped,
+    formula=clip,
     compared=("numbers", at("one-sided", autograd=None), at("", autograd=None)),
     **REAL,
 )

@@ -1,4 +1,4 @@
-"""Naive loops over plain NumPy arrays, for operations that NumPy does not have (or not without conjugates)."""
+"""Naive loops over NumPy arrays, for operations that NumPy lacks or computes with complex conjugates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def cholesky(a):
-    """L with LLᵀ = A from the lower triangle of A, without conjugates."""
+    """L with LLᵀ = A from the lower triangle of A, without complex conjugates."""
     size = a.shape[-1]
     low = np.zeros_like(a)
     for j in range(size):
@@ -84,10 +84,10 @@ def unshuffle(x: np.ndarray, factor: int) -> np.ndarray:
 
 
 def phases_to_kernel(w, k):
-    """Slide 16's mapping: kernel V of size 2k with V_r[j] = w[r + (k−1) − 2j] per axis, phase r, tap j ∈ [−q, q].
+    """The 2k×2k kernel V of the transposed convolution that equals a deconvolution with kernel w (slide 16).
 
-    w is (k, k, C, 4F), phase (r_i, r_j) in channels (2r_i + r_j)·F …; V is (2k, 2k, C, F), so that tap j of phase r
-    sits at r + (k−1) − 2j of V.
+    w is (k, k, C, 4F), with phase (r_i, r_j) in the channels from (2r_i + r_j)·F on; V is (2k, 2k, C, F). Per axis, tap
+    j ∈ [−q, q] of phase r, q = (k−1)/2, moves to position r + (k−1) − 2j of V.
     """
     q, (channels, features) = (k - 1) // 2, (w.shape[2], w.shape[3] // 4)
     whole = np.zeros((2 * k, 2 * k, channels, features))

@@ -1,4 +1,4 @@
-"""Basic and advanced indexing, and what puts back."""
+"""Basic and advanced indexing, and their transposes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def any_advanced(choose: Choose, shape: tuple[int, ...]) -> tuple:
             entries.append(choose.integer(-n, n - 1))
         elif kind == "mask":
             mask = np.zeros(n, bool)
-            mask[choose.integer(0, n - 1)] = True  # one True, which broadcasts with any other array
+            mask[choose.integer(0, n - 1)] = True  # a single True, which broadcasts with every other array
             entries.append(mask)
         elif kind == "list":
             entries.append([choose.integer(-n, n - 1)])
@@ -78,14 +78,14 @@ def any_advanced(choose: Choose, shape: tuple[int, ...]) -> tuple:
             entries.append(choose.slice(n))
         if choose.integer(0, 5) == 0:
             entries.append(None)
-    if choose.boolean():  # an ellipsis in place of some of them
+    if choose.boolean():  # replace some entries by an ellipsis
         begin = choose.integer(0, len(entries))
         entries[begin : choose.integer(begin, len(entries))] = [Ellipsis]
     return tuple(entries)
 
 
 def any_getitem(choose: Choose) -> Example:
-    """Whatever NumPy allows between the brackets. Duplicates add up in the gradient."""
+    """A call with any index that NumPy allows; the gradients of repeated positions add up."""
     if choose.boolean():
         shape = choose.shape(1, 3, max_side=3)  # a mask of several axes
         before = choose.integer(0, len(shape) - 1)
@@ -126,8 +126,8 @@ movement(
 )
 
 
-def any_rows(choose: Choose) -> tuple:
-    """A shape, axes of it that follow each other, an integer array with positions for each, and the picked shape."""
+def any_positions(choose: Choose) -> tuple:
+    """A shape, consecutive axes of it, an integer array with a row of positions for each, and the result's shape."""
     shape = choose.shape(1, 3, min_side=1, max_side=3)
     first = choose.axis(len(shape), negative=False)
     over = tuple(range(first, choose.integer(first + 1, len(shape))))
@@ -136,17 +136,17 @@ def any_rows(choose: Choose) -> tuple:
     return shape, over, rows, (*shape[:first], *picked, *shape[over[-1] + 1 :])
 
 
-def along_axes(rows: np.ndarray, axes: tuple[int, ...]) -> tuple:
+def index_along(rows: np.ndarray, axes: tuple[int, ...]) -> tuple:
     return (slice(None),) * axes[0] + tuple(rows)
 
 
 def any_gather(choose: Choose) -> Example:
-    shape, over, rows, _ = any_rows(choose)
+    shape, over, rows, _ = any_positions(choose)
     return at("", shape, constants=(rows,), named={"axes": over})
 
 
 def any_scatter_add(choose: Choose) -> Example:
-    shape, over, rows, picked = any_rows(choose)
+    shape, over, rows, picked = any_positions(choose)
     return at("", picked, constants=(rows,), named={"axes": over, "shape": shape})
 
 
@@ -155,13 +155,13 @@ movement(
     "gather",
     any_gather,
     at("", (3, 2, 2), constants=ROWS, named={"axes": (0, 1)}),
-    formula=lambda x, rows, axes: x[along_axes(rows, axes)],
+    formula=lambda x, rows, axes: x[index_along(rows, axes)],
 )
 operation(
     "scatter_add",
     any_scatter_add,
     at("", (3, 2), constants=ROWS, named={"axes": (0, 1), "shape": (3, 2, 2)}),
-    formula=lambda x, rows, axes, shape: put(x, along_axes(rows, axes), shape),
+    formula=lambda x, rows, axes, shape: put(x, index_along(rows, axes), shape),
 )
 
 # Along axes
@@ -197,8 +197,8 @@ movement(
 )
 
 
-def any_places(choose: Choose) -> tuple:
-    """A shape, an axis, and positions on it: one for each element, or broadcast along other axes."""
+def any_positions_along(choose: Choose) -> tuple:
+    """A shape, an axis, and positions along it: one for each element, or broadcast along other axes."""
     shape = choose.shape(1, 3, min_side=1, max_side=3)
     axis = choose.axis(len(shape), negative=False)
     wide = [choose.one_of([1, n]) for n in shape]
@@ -207,7 +207,7 @@ def any_places(choose: Choose) -> tuple:
 
 
 def any_take_along_axis(choose: Choose) -> Example:
-    shape, axis, picks = any_places(choose)
+    shape, axis, picks = any_positions_along(choose)
     axis = choose.one_of([axis, axis - len(shape)])
     return at("", shape, params=(axis,), constants=(picks,))
 
@@ -224,7 +224,7 @@ movement(
 
 
 def any_add_along_axis(choose: Choose) -> Example:
-    shape, axis, picks = any_places(choose)
+    shape, axis, picks = any_positions_along(choose)
     given = tuple(picks.shape[i] if i == axis else n for i, n in enumerate(shape))
     return at("", given, constants=(picks,), named={"axis": axis, "shape": shape})
 

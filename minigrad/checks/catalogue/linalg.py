@@ -17,15 +17,15 @@ from minigrad.checks.catalogue.operation import Example, at, constant, operation
 # Products
 
 
-def thinned(choose: Choose, batch: Shape) -> Shape:
-    """Axes that broadcast with these."""
+def thin_axes(choose: Choose, batch: Shape) -> Shape:
+    """Batch axes that broadcast with `batch`: some have length 1, leading ones may be absent."""
     return tuple(choose.one_of([1, b]) for b in batch)[choose.integer(0, len(batch)) :]
 
 
 def any_matmul(choose: Choose) -> Example:
     n, k, m = (choose.side() for _ in range(3))
     batch = choose.shape(0, 2, max_side=2)
-    left, right = (*thinned(choose, batch), n, k), (*thinned(choose, batch), k, m)
+    left, right = (*thin_axes(choose, batch), n, k), (*thin_axes(choose, batch), k, m)
     if choose.boolean():
         left = choose.one_of([(k,), (n, k), (*batch, n, k)])
     if choose.boolean():
@@ -79,7 +79,7 @@ def any_tensordot(choose: Choose) -> Example:
     if choose.boolean():
         return at("", (*free[0], *shared), (*shared, *free[1]), params=(count,))
     pairs = []
-    for shape in free:  # each shared axis anywhere, counted from either end
+    for shape in free:  # shared axes at any position, counted from either end
         order = choose.order(range(count + len(shape)))
         whole = tuple((*shared, *shape)[i] for i in order)
         pairs.append((whole, tuple(order.index(i) - len(order) * choose.boolean() for i in range(count))))
@@ -98,7 +98,7 @@ operation(
 )
 
 
-def summed(subscripts: str, *shapes: Shape, **how: Any) -> Example:
+def einsum_call(subscripts: str, *shapes: Shape, **how: Any) -> Example:
     """einsum with these subscripts."""
     return at(subscripts, *shapes, spelled=lambda xp, *xs: xp.einsum(subscripts, *xs), **how)
 
@@ -127,7 +127,7 @@ def any_einsum(choose: Choose) -> Example:
         if any("..." in term for term in terms):
             result.insert(choose.integer(0, len(result)), "...")
         subscripts += "->" + "".join(result)
-    return summed(subscripts, *several)
+    return einsum_call(subscripts, *several)
 
 
 EINSUMS = {
@@ -152,7 +152,7 @@ EINSUMS = {
 operation(
     "einsum",
     any_einsum,
-    *[summed(subscripts, *shapes, third=len(shapes) == 3) for subscripts, shapes in EINSUMS.items()],
+    *[einsum_call(subscripts, *shapes, third=len(shapes) == 3) for subscripts, shapes in EINSUMS.items()],
     compared=(
         *["ij,jk->ik", "ij,jk,kl", "ij,k->ik", "ij,ij->i", "...ij,...jk->...ik", "ij->j", "ji"],
         *[at(diagonal, autograd=None) for diagonal in ("ii", "ii->i", "iji,jkk->kj")],
@@ -167,8 +167,8 @@ BACKWARD = {"backward_only": ("autograd",)}
 STACK = (2, 3, 3)
 
 
-def from_linalg(name: str) -> dict[str, str]:
-    """What minigrad and NumPy's formula have elsewhere, and the peers in a namespace `linalg`."""
+def linalg_spellings(name: str) -> dict[str, str]:
+    """Spellings in the peers, where this function is in a namespace `linalg`."""
     return {"torch": f"linalg.{name}", **dict.fromkeys(("jax", "autograd"), f"numpy.linalg.{name}"), **BACKWARD}
 
 
@@ -184,7 +184,7 @@ operation(
     at("batch", (2, 2, 2)),
     formula=np.linalg.inv,
     compared=(at("batch", STACK),),
-    **from_linalg("inv"),
+    **linalg_spellings("inv"),
     **MATRICES,
 )
 
@@ -192,8 +192,8 @@ operation(
 def any_solve(choose: Choose) -> Example:
     n, m = choose.integer(1, 4), choose.side(2)
     batch = choose.shape(0, 2, max_side=2)
-    right = choose.one_of([(n,), (*thinned(choose, batch), n, m)])
-    return at("", (*thinned(choose, batch), n, n), right, draws=(dominant, signed))
+    right = choose.one_of([(n,), (*thin_axes(choose, batch), n, m)])
+    return at("", (*thin_axes(choose, batch), n, n), right, draws=(dominant, signed))
 
 
 operation(
@@ -206,22 +206,22 @@ operation(
     at("batch right", (2, 2), (3, 2, 1)),
     formula=np.linalg.solve,
     compared=("vector", at("batch", STACK, (2, 3, 2))),
-    **from_linalg("solve"),
+    **linalg_spellings("solve"),
     **MATRICES | {"draws": (regular, signed)},
 )
 
 
-def of_symmetric(linalg: Any, xp: Any, a: Any) -> Any:
-    """Where A is symmetric by construction, all agree on the derivative; they share what belongs to its lower half."""
+def factor_symmetric(linalg: Any, xp: Any, a: Any) -> Any:
+    """The Cholesky factor of A + Aᵀ: peers agree on its derivative only if the matrix is symmetric by construction."""
     return linalg.cholesky(a + xp.swapaxes(a, -1, -2))
 
 
 SYMMETRIC = {
-    "spelled": lambda mg, a: of_symmetric(mg, mg, a),
-    "formula": lambda a: of_symmetric(np.linalg, np, a),
-    "torch": lambda torch, a: of_symmetric(torch.linalg, torch, a),
-    "jax": lambda jax, a: of_symmetric(jax.numpy.linalg, jax.numpy, a),
-    "autograd": lambda autograd, a: of_symmetric(autograd.numpy.linalg, autograd.numpy, a),
+    "spelled": lambda mg, a: factor_symmetric(mg, mg, a),
+    "formula": lambda a: factor_symmetric(np.linalg, np, a),
+    "torch": lambda torch, a: factor_symmetric(torch.linalg, torch, a),
+    "jax": lambda jax, a: factor_symmetric(jax.numpy.linalg, jax.numpy, a),
+    "autograd": lambda autograd, a: factor_symmetric(autograd.numpy.linalg, autograd.numpy, a),
 }
 operation(
     "cholesky",
@@ -254,7 +254,7 @@ operation(
     *BATCHES,
     formula=np.linalg.det,
     compared=("", at("batch", STACK)),
-    **from_linalg("det"),
+    **linalg_spellings("det"),
     **MATRICES,
 )
 operation(

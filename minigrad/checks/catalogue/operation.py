@@ -1,18 +1,18 @@
-"""An entry of the catalogue: how an operation is spelled, where its arguments come from, its fixed cases, any call.
+"""An entry of the catalogue: spellings of an operation, distribution of its arguments, fixed cases, generated calls.
 
     operation(
         "roll",                                     # its name
-        any_roll,                                   # chooses any call of it
+        any_roll,                                   # generates a call of it
         at("", (2, 3), params=(2,)),                # its fixed cases
         at("two axes", (3, 4), params=((1, -4), (0, 1)), autograd=None),
-        compared=("", "two axes"),                  # those that PyTorch, JAX and HIPS/autograd are asked for, too
+        compared=("", "two axes"),                  # cases that are also compared with PyTorch, JAX and HIPS/autograd
     )
 
-A *spelling* is a name, the path of a function or a function of a namespace, the arrays and the parameters. By default
-the operation's name is its spelling for everybody: for minigrad, for NumPy, whose function is the plain formula that
-results are compared with, and for every peer. `function=` (minigrad's) and `formula=` (plain NumPy, without a
-namespace) replace it for these two, `torch=`, `jax=` and `autograd=` for a peer; its path begins at the top of the
-peer's module, and None says that it does not have this or raises.
+A *spelling* is the dotted name of a function, or a function of a namespace, the arrays and the parameters. By default
+the operation's name is its spelling everywhere: in minigrad, in NumPy, whose function is the formula that results are
+compared with, and in every peer. `function=` replaces minigrad's and `formula=` NumPy's by a function without the
+namespace argument; `torch=`, `jax=` and `autograd=` replace a peer's. A peer's dotted name starts at the top of its
+module; None means that the peer lacks the operation or raises.
 """
 
 from __future__ import annotations
@@ -34,33 +34,33 @@ from minigrad.core.interpreter import primitives
 PEERS = ("torch", "jax", "autograd")
 SPELLED = ("spelled", "function", "formula", *PEERS)
 
-Spelling = str | Callable | None  # None: the library does not have this
-Example = dict[str, Any]  # what is special about a call: the arguments of `at`
+Spelling = str | Callable | None  # None: the library lacks the operation
+Example = dict[str, Any]  # a call in the form that `at` returns
 
 
 @dataclass(frozen=True)
 class Case:
-    """A call to check. `name` is the operation's, then what is special about the call after a slash."""
+    """A call to check. `name` is the operation's, followed by a slash and a label of the call if there is one."""
 
     name: str
-    function: Callable  # of the arguments, then the constants; it has its parameters
+    function: Callable  # takes the arguments, then the constants; the parameters are bound
     formula: Callable  # the same in plain NumPy
     shapes: tuple[Shape, ...]
     draws: tuple[Draw, ...]
-    constants: tuple[np.ndarray, ...] = ()  # arrays it needs but has no derivative in
+    constants: tuple[np.ndarray, ...] = ()  # array arguments without a derivative
     holomorphic: bool = True  # whether it also takes complex arguments
     oracle: str = "complex step"  # or "differences", where NumPy has no holomorphic formula
-    third: bool = False  # whether third derivatives are checked too
-    discrete: bool = False  # no derivative: results are constants
-    exact: bool = False  # whether values are those of the formula to the bit
-    ties: bool = True  # whether it can take arguments with equal rows
-    float16: bool = True  # whether it takes float16: LAPACK does not
-    float32: bool = True  # whether float32 in means float32 out
-    spelling: Spelling = None  # how peers call it, but for those in `own`
+    third: bool = False  # whether third derivatives are checked, too
+    discrete: bool = False  # whether it has no derivative, so that results are constants
+    exact: bool = False  # whether values equal those of the formula bit for bit
+    ties: bool = True  # whether arguments may have equal rows
+    float16: bool = True  # whether it takes float16, which LAPACK does not
+    float32: bool = True  # whether float32 arguments give float32 results
+    spelling: Spelling = None  # for peers that are not in `own`
     own: dict[str, Spelling] = field(default_factory=dict)
-    backward_only: tuple[str, ...] = ()  # peers that have no forward mode for it
-    params: tuple = ()  # what follows the arrays in a peer's call, by position
-    named: dict[str, Any] = field(default_factory=dict)  # and by name
+    backward_only: tuple[str, ...] = ()  # peers without forward mode for it
+    params: tuple = ()  # positional arguments after the arrays in a peer's call
+    named: dict[str, Any] = field(default_factory=dict)  # keyword arguments
 
     @property
     def operation(self) -> str:
@@ -74,7 +74,7 @@ class Case:
         return tuple(np.asarray(draw(rng, shape), np.float64) for draw, shape in zip(self.draws, self.shapes))
 
     def like(self, arrays: Sequence[np.ndarray], purpose: str) -> tuple[np.ndarray, ...]:
-        """Random signed arrays in the shapes and dtypes of these: tangents, cotangents."""
+        """Random signed arrays with the shapes and dtypes of these, to use as tangents or cotangents."""
         rng = self.generator(purpose)
         found = []
         for array in arrays:
@@ -87,16 +87,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation: its fixed cases, those that are compared with peers, and any other call of it."""
+    """An operation: its fixed cases, the cases that are compared with peers, and a generator of other calls."""
 
     name: str
-    common: Example  # what all its calls have in common
+    common: Example  # options that all its calls share
     vary: Callable[[Choose], Example]
     cases: tuple[Case, ...]
     compared: tuple[Case, ...]
 
     def any_case(self, choose: Choose) -> Case:
-        """A call with shapes and parameters that `choose` picks; its name says which."""
+        """A call with shapes and parameters chosen by `choose`; its name lists the parameters."""
         example = self.vary(choose)
         named = [f"{name}={value}" for name, value in example.get("named", {}).items()]
         words = [example["what"], *map(str, example.get("params", ())), *named]
@@ -113,21 +113,21 @@ def operation(
     compared: Sequence[str | Example] = (),
     **common: Any,
 ) -> None:
-    """Add an entry. What is `compared` is an example's name, an example with changes, or one for peers alone."""
+    """Add an entry. `compared` lists labels of examples, changes to examples, or examples for peers only."""
     assert name not in OPERATIONS, f"two operations are called {name}"
     known = {example["what"]: example for example in examples}
     assert len(known) == len(examples), f"two cases of {name} have the same name"
     changed = [known[one] if isinstance(one, str) else known.get(one["what"], {}) | one for one in compared]
     cases, beside = (tuple(make_case(name, common, one) for one in several) for several in (examples, changed))
-    assert all(case.shapes for case in beside), f"a case of {name} that peers are asked for has no arguments"
+    assert all(case.shapes for case in beside), f"a case of {name} to compare with peers has no arguments"
     OPERATIONS[name] = Operation(name, common, vary, cases, beside)
 
 
 def at(what: str = "", *shapes: Shape, **changes: Any) -> Example:
-    """A call: what is special about it, the shapes of its arguments, and what differs from the rest of the entry.
+    """A call: its label, the shapes of its arguments, and the options in which it differs from the rest of the entry.
 
-    `params` and `named` follow the arrays; `draws` is one for all arguments, or one for each. A call with a spelling
-    of its own, `spelled=`, keeps none of the entry's.
+    `params` and `named` are the arguments after the arrays; `draws` is one distribution for all arrays, or one for
+    each. A call with its own spelling, `spelled=`, ignores all spellings of the entry.
     """
     return {"what": what, **({"shapes": shapes} if shapes else {}), **changes}
 
@@ -138,10 +138,10 @@ def call(shape: Shape, /, *params: Any, **named: Any) -> Example:
 
 
 movement = partial(operation, exact=True)
-"""Add an operation that moves elements around: its values are exact."""
+"""Add an operation that only moves elements, so that its values are exact."""
 
 constant = partial(operation, discrete=True, holomorphic=False, draws=halves)
-"""Add an operation without a derivative, of numbers among which are ties and integers."""
+"""Add an operation without a derivative; its arguments have ties and integers."""
 
 
 def any_array(choose: Choose) -> Example:
@@ -155,7 +155,7 @@ def any_pair(choose: Choose) -> Example:
 
 
 def make_case(name: str, common: Example, example: Example) -> Case:
-    """The case of an operation that an example stands for."""
+    """The case that an example describes: its options override those in `common`."""
     if "spelled" in example:
         common = {key: value for key, value in common.items() if key not in SPELLED}
     options = {"what": "", "shapes": (), "draws": signed, "params": (), "named": {}, **common, **example}
@@ -166,8 +166,8 @@ def make_case(name: str, common: Example, example: Example) -> Case:
     formula = formula or spell(spelled or name, np)
     return Case(
         name=f"{name}/{what}" if what else name,
-        function=_followed(function, options["params"], options["named"]),
-        formula=_followed(formula, options["params"], options["named"]),
+        function=_bind_params(function, options["params"], options["named"]),
+        formula=_bind_params(formula, options["params"], options["named"]),
         shapes=tuple(shapes),
         draws=(draws,) * len(shapes) if callable(draws) else tuple(draws),
         spelling=spelled or name,
@@ -177,9 +177,9 @@ def make_case(name: str, common: Example, example: Example) -> Case:
 
 
 def spell(spelling: str | Callable, namespace: Any) -> Callable:
-    """What a spelling means in a namespace, as a function of arrays and parameters."""
+    """The function that a spelling denotes in a namespace; it takes arrays and parameters."""
     return partial(spelling, namespace) if callable(spelling) else attrgetter(spelling)(namespace)
 
 
-def _followed(function: Callable, params: tuple, named: dict[str, Any]) -> Callable:
+def _bind_params(function: Callable, params: tuple, named: dict[str, Any]) -> Callable:
     return lambda *arrays: function(*arrays, *params, **named)

@@ -1,4 +1,4 @@
-"""Random draws: a part of a stream, whatever its shape, is cut out of the whole."""
+"""Random draws: any part of a stream, in any shape, equals the same part of the whole stream."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def any_part(choose: Choose, *dtypes: str) -> Example:
     return at("", constants=any_key(choose), params=(start,), named=named)
 
 
-def cut(stream: Callable) -> Callable:
-    """The formula: the numbers from `start` + `offset` on of a stream that begins at 0."""
+def slice_stream(stream: Callable) -> Callable:
+    """The formula of a draw: it generates the stream from 0 and drops the first `start` + `offset` numbers."""
 
     def formula(key, start, shape, dtype, offset):
         kind, begin = () if stream is streams.random_bits else (dtype,), start + offset
@@ -44,7 +44,7 @@ for _name, _dtypes in {
         _name,
         lambda choose, dtypes=_dtypes: any_part(choose, *dtypes),
         at("", params=(2,), named={"shape": (2, 3), "dtype": np.dtype(_dtypes[0]), "offset": 1}),
-        formula=cut(getattr(streams, _name)),
+        formula=slice_stream(getattr(streams, _name)),
         constants=(KEY,),
     )
 

@@ -1,4 +1,4 @@
-"""Reductions: any axes, kept or not; and operations made of them."""
+"""Reductions over any axes, kept or dropped, and operations composed of them."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ ZERO_FACTORS = tuple(
 )
 
 
-def filled(shape: Shape, axis: int | Shape | None) -> Shape:
-    """The shape with no axis that is reduced of length 0."""
+def fill_empty_axes(shape: Shape, axis: int | Shape | None) -> Shape:
+    """The shape with length 1 for each empty axis that is reduced."""
     axes = range(len(shape)) if axis is None else [a % len(shape) for a in np.atleast_1d(axis).astype(int)]
     return tuple(max(1, n) if i in axes else n for i, n in enumerate(shape))
 
 
 def any_reduction(choose: Choose, shape: Shape | None = None, empty: bool = False, **how: Any) -> Example:
-    """Of this shape or any, whose reduced axes may be `empty` or not."""
+    """A reduction of an array of this shape or of any; its reduced axes may have length 0 if `empty`."""
     shape = choose.any_shape() if shape is None else shape
     axis, keepdims = choose.axes(len(shape)), choose.boolean()
-    shape = shape if empty else filled(shape, axis)
+    shape = shape if empty else fill_empty_axes(shape, axis)
     return at("", shape, params=(axis,), named={"keepdims": keepdims}, **how)
 
 
 def any_along(choose: Choose, shape: Shape | None = None, **how: Any) -> Example:
-    """Along one axis of this shape or any, or of the raveled array."""
+    """A call along one axis of this shape or of any, or of the raveled array."""
     shape = choose.any_shape() if shape is None else shape
     axis = choose.axis(len(shape)) if shape and choose.boolean() else None
     return at("", shape, params=(axis,), **how)
 
 
 def extreme(x, axis=None, keepdims=False, sign=1):
-    """The largest (or smallest) by real part: holomorphic where it is unique."""
+    """The element with the largest real part (smallest for sign=-1), a holomorphic function where it is unique."""
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     for a in axes:
         x = np.take_along_axis(x, np.expand_dims(np.argmax(sign * np.real(x), a), a), a)
@@ -132,8 +132,8 @@ def any_variance(choose: Choose) -> Example:
     return at("", shape, named=named, draws=apart(0))
 
 
-def torchs(name: str) -> Callable:
-    """PyTorch's, which divides by n − 1 unless asked otherwise."""
+def torch_variance(name: str) -> Callable:
+    """PyTorch's var or std, which divides by n − 1 by default."""
     return lambda torch, x, axis=None, ddof=0: getattr(torch, name)(x, axis, correction=ddof)
 
 
@@ -144,7 +144,7 @@ operation(
     at("ddof", (3, 2), params=(0,), named={"ddof": 1}),
     formula=variance,
     compared=("", "axis", "ddof", at("ddof, all", (3, 4), named={"ddof": 1})),
-    torch=torchs("var"),
+    torch=torch_variance("var"),
     **REAL,
 )
 operation(
@@ -153,7 +153,7 @@ operation(
     at("", (2, 3), params=(-1,)),
     formula=lambda x, axis=None, ddof=0, keepdims=False: np.sqrt(variance(x, axis, ddof, keepdims)),
     compared=("", at("ddof", (3, 4), named={"ddof": 1})),
-    torch=torchs("std"),
+    torch=torch_variance("std"),
     ties=False,
     **REAL,
 )
@@ -177,7 +177,7 @@ def any_norm(choose: Choose) -> Example:
 
 
 PEERS_NORM = {"torch": "linalg.norm", "jax": "numpy.linalg.norm", "autograd": "numpy.linalg.norm"}
-ROOTS = (2, 3, 2.5)  # what HIPS/autograd has
+ROOTS = (2, 3, 2.5)  # the orders that HIPS/autograd supports
 operation(
     "norm",
     any_norm,

@@ -1,4 +1,4 @@
-"""Scans, sorting and softmax: results as long as what they are made of."""
+"""Scans, sorting and softmax, whose results have the shape of their argument."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from minigrad.checks.catalogue import formulas
 from minigrad.checks.catalogue.choose import Choose
 from minigrad.checks.catalogue.draws import apart, signed, some_zeros
 from minigrad.checks.catalogue.operation import Example, at, operation
-from minigrad.checks.catalogue.reduce import OF_ZEROS, ZERO_FACTORS, any_along, filled
+from minigrad.checks.catalogue.reduce import OF_ZEROS, ZERO_FACTORS, any_along, fill_empty_axes
 from minigrad.core.interpreter import primitives
 
 
-def reversed_sum(x, axis, reverse):
+def reverse_cumsum(x, axis, reverse):
     return np.flip(np.cumsum(np.flip(x, axis), axis), axis)
 
 
-BACKWARDS = {"function": primitives["cumsum"], "formula": reversed_sum}
+BACKWARDS = {"function": primitives["cumsum"], "formula": reverse_cumsum}
 
 
 def any_cumsum(choose: Choose) -> Example:
@@ -64,7 +64,7 @@ operation(
 )
 
 
-def in_order(x, axis=-1):
+def sort(x, axis=-1):
     x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
     return np.take_along_axis(x, np.argsort(np.real(x), axis), axis)
 
@@ -75,7 +75,7 @@ operation(
     at("", (2, 4)),
     at("raveled", (2, 3), params=(None,)),
     draws=apart(0),
-    formula=in_order,
+    formula=sort,
     compared=(
         at("", autograd=None),
         at("first axis", (3, 4), params=(0,), autograd=None),
@@ -89,21 +89,21 @@ operation(
 def any_softmax(choose: Choose) -> Example:
     shape = choose.shape(min_dims=1, max_side=3)
     axis = choose.axes(len(shape))
-    return at("", filled(shape, axis), params=(axis,))
+    return at("", fill_empty_axes(shape, axis), params=(axis,))
 
 
 def softmax(x, axis=-1):
     return np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)
 
 
-def by_hand(xp, x):
+def softmax_by_hand(xp, x):
     return xp.exp(x) / xp.sum(xp.exp(x), axis=-1, keepdims=True)
 
 
 operation(
     "softmax",
     any_softmax,
-    at("by hand", (2, 3), spelled=by_hand),
+    at("by hand", (2, 3), spelled=softmax_by_hand),
     at("", (2, 3), third=True),
     formula=softmax,
     compared=(at("columns", (3, 4), params=(0,)),),

@@ -12,13 +12,13 @@ from minigrad.checks.catalogue.draws import signed
 from minigrad.checks.catalogue.operation import Example, any_array, at, call, constant, movement, operation
 
 
-def axes_in_any_order(choose: Choose, ndim: int) -> Shape:
+def permute_axes(choose: Choose, ndim: int) -> Shape:
     """A permutation of axes, some of them counted from the end."""
     return tuple(a - ndim if choose.boolean() else a for a in choose.order(range(ndim)))
 
 
 def any_reshape(choose: Choose) -> Example:
-    """To the same numbers of elements in another order, some joined, some of length 1, one of them perhaps −1."""
+    """A call whose new shape permutes and joins axes, inserts axes of length 1, and may have one −1."""
     shape = choose.any_shape()
     target = choose.order(shape)
     while len(target) > 1 and choose.boolean():
@@ -47,7 +47,7 @@ movement("ravel", any_array, at("", (3, 4)), at("empty", (0, 4)), compared=("",)
 
 def any_transpose(choose: Choose) -> Example:
     shape = choose.any_shape()
-    order = axes_in_any_order(choose, len(shape))
+    order = permute_axes(choose, len(shape))
     ways = {
         "function": at("function", shape, params=(order,)),
         "default": at("default", shape),
@@ -80,7 +80,7 @@ def any_moveaxis(choose: Choose) -> Example:
     if choose.boolean():
         return call(shape, choose.axis(len(shape)), choose.axis(len(shape)))
     count = choose.integer(0, len(shape))
-    return call(shape, *[axes_in_any_order(choose, len(shape))[:count] for _ in range(2)])
+    return call(shape, *[permute_axes(choose, len(shape))[:count] for _ in range(2)])
 
 
 movement(
@@ -96,7 +96,7 @@ def any_expand_dims(choose: Choose) -> Example:
     shape, count = choose.any_shape(), choose.integer(1, 2)
     if count == 1 and choose.boolean():
         return call(shape, choose.axis(len(shape) + 1))
-    return call(shape, axes_in_any_order(choose, len(shape) + count)[:count])
+    return call(shape, permute_axes(choose, len(shape) + count)[:count])
 
 
 movement(
@@ -178,7 +178,7 @@ operation(
     "astype",
     any_astype,
     at("", (2, 3), params=(np.float64,)),
-    formula=lambda x, dtype: x.astype(dtype) if x.dtype.kind == "f" else x,  # the complex step keeps its dtype
+    formula=lambda x, dtype: x.astype(dtype) if x.dtype.kind == "f" else x,  # the complex step stays complex
     holomorphic=False,
     float32=False,
     compared=(
