@@ -1,12 +1,12 @@
-"""The command line: one file a command, with its options, its action, and what --help says about it.
+"""The command line: one file per command, with its options, its action and its help text.
 
-A command is a module of this package that is named in COMMANDS and has ABOUT, add_options(parser) and
-run(options, settings), which returns the exit code. `settings` are the fields of `vae.config.Config` that were given.
-Their options and types in common are in `options`; what they do in common is in `runs` and `output`.
+A command is a module of this package that is listed in COMMANDS and has ABOUT, add_options(parser) and
+run(options, settings), which returns the exit code. `settings` are the fields of `vae.config.Config` given on the
+command line. Shared options and argument types are in `options`, shared actions in `runs` and `output`.
 
-Exit codes: 0 done, 1 a check failed, 2 the user's input is wrong or the disk full (one sentence on stderr), 130, 143
-and 129 stopped by Ctrl-C, SIGTERM and SIGHUP. If the reader of the output goes away, commands keep running, since they
-write files; those that only print (check, evaluate, and all with --json) exit with 141 at the end.
+Exit codes: 0 success; 1 a check failed; 2 wrong input or a full disk (one sentence on stderr); 130, 143 and 129 stopped
+by Ctrl-C, SIGTERM and SIGHUP. If the reader of the output goes away, commands keep running, since they write files;
+those that only print (check, evaluate, and all with --json) exit with 141 at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMANDS = (check, train, lecture, evaluate, sample, reconstruct)  # in the orde
 
 
 def make_parser() -> Parser:
-    """The whole command line."""
+    """The parser of the whole command line."""
     parser = Parser(prog="python -m vae", description=main_job.ABOUT, argument_default=argparse.SUPPRESS)
     main_job.add_options(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -40,7 +40,7 @@ def make_parser() -> Parser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line; the exit code."""
+    """Run a command line and return the exit code."""
     options = argparse.Namespace(printed=False, json=False)
     try:
         with raise_on_signals():
@@ -51,30 +51,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None, options: argparse.Namespace) -> int:
-    """The exit code of a command whose options go to `options`."""
+    """Parse the arguments into `options`, run the command and return its exit code."""
     try:
         make_parser().parse_args(arguments, options)
         given = settings_of(options)
         options.seed = given.get("seed", 0)
-        with ExitStack() as options.held:  # the folders that this command writes to
+        with ExitStack() as options.held:  # locks on the folders that the command writes to
             return options.run(options, given)
     except (UserError, DataError, DeviceError, OutOfMemoryError) as error:
         return _stop(2, str(error))
-    except ImportError as error:  # modules are imported when they are used, which too little memory prevents, too
+    except ImportError as error:  # some modules are imported on first use, which fails with too little memory, too
         return _stop(2, f"a module cannot be imported (too little memory, or an incomplete installation): {error}")
     except MemoryError as error:
         return _stop(2, f"there is not enough memory for these sizes ({error})")
-    except SystemError as error:  # raised by libraries without the memory to raise their own error
+    except SystemError as error:  # from libraries that have no memory left for their own error
         return _stop(2, f"there is not enough memory ({error})")
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
-        return _stop(2, "no further thread can be started: free memory, or raise the limit of processes (ulimit -u)")
+        return _stop(2, "no more threads can be started: free memory, or raise the process limit (ulimit -u)")
     except OSError as error:
         return _stop(2, f"{error.filename or 'the output'}: {error.strerror or error}")
 
 
 def _stop(code: int, why: str) -> int:
-    """Say why on stderr, in one line."""
+    """Print the reason on stderr, in one line, and return the exit code."""
     note(why)
     return code

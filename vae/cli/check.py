@@ -1,4 +1,4 @@
-"""python -m vae check: every parameter tensor's gradient against finite differences."""
+"""python -m vae check: compare every parameter tensor's gradient with finite differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import minigrad as mg
 from minigrad.commandline import Parser
 from vae import files, gradients, terminal
 from vae.autoencoder import Autoencoder
-from vae.cli.options import add_device, add_model, path, picture, seed, whole
+from vae.cli.options import add_device, add_model, count, path, picture, seed
 from vae.cli.output import try_drawing
 from vae.cli.runs import choose_device, merge_settings
 from vae.config import Config
@@ -31,12 +31,12 @@ ABOUT = "Compare reverse mode with finite differences for every parameter tensor
 def add_options(parser: Parser) -> None:
     """The options of the command."""
     add_model(parser)
-    parser.add_argument("--images", type=whole, default=4, metavar="N", help="images in the loss (4)")
-    parser.add_argument("--coordinates", type=whole, default=30, metavar="N", help="entries of each tensor (30)")
+    parser.add_argument("--images", type=count, default=4, metavar="N", help="images in the loss (4)")
+    parser.add_argument("--coordinates", type=count, default=30, metavar="N", help="entries of each tensor (30)")
     parser.add_argument(
         "--checkpoint", type=path, default=None, metavar="DIR", help="check at a trained run's parameters"
     )
-    parser.add_argument("--seed", type=seed, help="of parameters, ε, images and coordinates (0)")
+    parser.add_argument("--seed", type=seed, help="seed of parameters, ε, images and coordinates (0)")
     parser.add_argument("--json", action="store_true", default=False, help="print the report as JSON")
     parser.add_argument("--picture", type=picture, default=None, metavar="FILE", help="draw the agreement plot")
     add_device(parser)
@@ -44,7 +44,7 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: Namespace, given: dict[str, Any]) -> int:
-    """Every parameter tensor against finite differences; exit code 1 if one disagrees."""
+    """Compare every parameter tensor with finite differences; exit code 1 if one disagrees."""
     device = choose_device(options.device)
     if options.picture is not None:
         files.make_folder(options.picture.parent)
@@ -74,7 +74,7 @@ def make_report(
     trained: Autoencoder | None,
     device: str,
 ) -> GradientReport:
-    """The gradient check of a configuration, at its initial or at given parameters."""
+    """Check the gradients of a configuration, at its initial parameters or at those of `trained`."""
     if trained is None:
         trainer = make_trainer(config, (28, 28, 1))
         trained = trainer.autoencoder(trainer.initial().parameters)
@@ -98,7 +98,7 @@ def make_report(
 
 
 def print_report(console: Console, report: GradientReport, title: str) -> None:
-    """The report as a table, with what its columns mean and a verdict."""
+    """Print the report as a table, the meaning of its columns, and the verdict."""
     columns = "shape", "entries", "kinks", "redrawn", "undecided", "max relative error", "±"
     table = Table(Column("parameter", no_wrap=True), *columns, title=title)
     for t in (*report.tensors, report.directions):
@@ -108,13 +108,13 @@ def print_report(console: Console, report: GradientReport, title: str) -> None:
         table.add_row(t.name, shape, *counts, error, f"{t.uncertainty:.1e}")
     terminal.print_table(console, table)
     console.print(
-        "kinks: steps that crossed one, so that a smaller step was taken; redrawn: entries replaced by others because "
-        "every step crossed one"
+        "kinks: steps that crossed a kink and were replaced by smaller ones; redrawn: entries replaced by others "
+        "because every step crossed a kink"
     )
     if report.undecided:
         console.print(
-            f"undecided: {report.undecided} entries whose finite difference is itself uncertain by more than "
-            f"{TOLERANCE:.0e} (by up to ±, from rounding of the loss); the gradient agrees within that"
+            f"undecided: {report.undecided} entries whose finite difference has an error above {TOLERANCE:.0e} (up to "
+            "±, from rounding of the loss); the gradient agrees within that error"
         )
     worst = max((t.max_relative_error for t in (*report.tensors, report.directions) if t.seen), default=math.inf)
     if report.verdict == "undecided":
@@ -130,7 +130,7 @@ def print_report(console: Console, report: GradientReport, title: str) -> None:
 
 
 def draw_agreement(path: Path, report: GradientReport, model: str) -> None:
-    """The agreement plot of every entry that came out as a number, if any did."""
+    """Draw the agreement plot of the decided and the wrong entries whose error is finite, if there are any."""
     rows = [c for c in report.coordinates if math.isfinite(c.relative) and (c.decided or c.wrong)]
     if rows:
         reverse, difference, relative = np.array([(c.reverse, c.difference, c.relative) for c in rows]).T

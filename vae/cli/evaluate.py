@@ -1,4 +1,4 @@
-"""python -m vae evaluate: bounds on −ln Q(y) of test images."""
+"""python -m vae evaluate: compute bounds on −ln Q(y) of test images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 import minigrad as mg
 from minigrad.commandline import Parser
 from vae import evaluation, objectives, terminal
-from vae.cli.options import add_data, add_run, whole
+from vae.cli.options import add_data, add_run, count
 from vae.cli.runs import load_run, load_test_images
 from vae.errors import UserError
 from vae.explain import describe_elbo
@@ -26,21 +26,21 @@ def add_options(parser: Parser) -> None:
     """The options of the command."""
     add_run(parser)
     add_data(parser)
-    parser.add_argument("--importance", type=whole, default=0, metavar="K", help="also the K-sample bound")
+    parser.add_argument("--importance", type=count, default=0, metavar="K", help="also the K-sample bound")
     parser.add_argument("--json", action="store_true", default=False, help="print the numbers as JSON")
     parser.set_defaults(printed=True)
 
 
 def run(options: Namespace, given: dict[str, Any]) -> int:
-    """Bounds on −ln Q(y) of the test images."""
+    """Compute and print bounds on −ln Q(y) of the test images."""
     trainer, state = load_run(options)
     data = load_test_images(trainer, state, given)
     if trainer.likelihood.profiled and state.log_sigma is None:
-        raise UserError(f"{options.checkpoint} has no σ yet, it stopped within its first epoch: continue it first")
+        raise UserError(f"{options.checkpoint} has no σ yet, because it stopped in its first epoch: resume it first")
     images, key = mg.to_device((data.test, mg.random.key(options.seed)), trainer.device)
-    scores = _scores(trainer, state, images, key, options.importance)
+    scores = _compute_scores(trainer, state, images, key, options.importance)
     if not all(map(math.isfinite, scores.values())):
-        raise UserError(f"the bounds are not finite on these images ({scores}): train anew with a lower learning rate")
+        raise UserError(f"the bounds are not finite on these images ({scores}): train again with a lower learning rate")
     if options.json:
         print(json.dumps({"images": len(data.test), **scores}))
         return 0
@@ -60,8 +60,8 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     return 0
 
 
-def _scores(trainer: Trainer, state: State, images: Any, key: Any, samples: int) -> dict[str, float]:
-    """Every bound by its name, in nats per image, with a progress bar on stderr."""
+def _compute_scores(trainer: Trainer, state: State, images: Any, key: Any, samples: int) -> dict[str, float]:
+    """Compute every bound, by name, in nats per image, with a progress bar on stderr."""
     common = (trainer.autoencoder(state.parameters), images, key)
     with terminal.progress(terminal.console(stderr=True)) as progress:
         passes = len(objectives.FORMS) + samples

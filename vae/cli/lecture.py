@@ -1,4 +1,4 @@
-"""python -m vae lecture: both sides of every claim of the lecture, and a page."""
+"""python -m vae lecture: compute both sides of every claim of the lecture, and write a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from minigrad.commandline import Parser
 from minigrad.interrupts import defer_signals
 from vae import files, folders, terminal
-from vae.cli.options import add_data, add_out, seed, whole
+from vae.cli.options import add_data, add_out, count, seed
 from vae.errors import UserError
 
 ABOUT = "Compute both sides of every claim of the lecture; write a page."
@@ -20,16 +20,16 @@ ABOUT = "Compute both sides of every claim of the lecture; write a page."
 
 def add_options(parser: Parser) -> None:
     """The options of the command."""
-    parser.add_argument("--slide", type=whole, nargs="+", default=None, metavar="N", help="only these slides")
+    parser.add_argument("--slide", type=count, nargs="+", default=None, metavar="N", help="only these slides")
     parser.add_argument("--exact", action="store_true", default=False, help="only claims that need no images")
     parser.add_argument("--json", action="store_true", default=False, help="print the claims as JSON")
-    parser.add_argument("--seed", type=seed, help="of models, noise and images (0)")
+    parser.add_argument("--seed", type=seed, help="seed of models, noise and images (0)")
     add_data(parser)
     add_out(parser, "runs/lecture")
 
 
 def run(options: Namespace, given: dict[str, Any]) -> int:
-    """Both sides of every claim of the lecture, and a page; exit code 1 if a claim fails."""
+    """Compute both sides of every claim of the lecture and write a page; exit code 1 if a claim fails."""
     with defer_signals():
         from vae.lecture import CLAIMS, Setting
         from vae.lecture.page import page
@@ -40,12 +40,12 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     setting = Setting(options.seed, **places, size=None if size == (None, None) else size)
     source = "no images needed"
-    if any(claim.images for claim in claims):  # too few are said now
+    if any(claim.images for claim in claims):  # load them now: an error should come before the computation
         source = " ".join((setting.images.source, *setting.images.notes))
     out = options.held.enter_context(folders.claim(options.out, Path("runs/lecture"), options.force))
     console = terminal.console(stderr=options.json)
     if not options.json:
-        console.print(f"{len(claims)} claims; all of the lecture's take four to five CPU minutes")
+        console.print(f"{len(claims)} claims; the whole lecture takes four to five CPU minutes")
     with terminal.progress(console) as progress:
         bar = progress.add_task("", total=len(claims))
 
@@ -86,7 +86,7 @@ def _choose(claims: list[Any], options: Namespace, given: dict[str, Any]) -> lis
 
 
 def _make_table(rows: list[Any], seed: int) -> Table:
-    """A line for each claim: its two sides, how far they are apart, and how far they may be."""
+    """One row per claim: its two sides, their difference and the tolerance."""
     table = Table(
         Column("slide", justify="right"),
         Column("claim", ratio=1, min_width=24),

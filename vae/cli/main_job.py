@@ -24,9 +24,9 @@ ABOUT = (
 
 
 def add_options(parser: Parser) -> None:
-    """The options of the job, which are those before any command."""
+    """The options of this job, which precede any command."""
     add_out(parser, "runs/main")
-    parser.add_argument("--seed", type=seed, help="everything random follows from it (0)")
+    parser.add_argument("--seed", type=seed, help="seed of everything random (0)")
     parser.set_defaults(run=run, out=None, force=False)
 
 

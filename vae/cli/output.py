@@ -1,4 +1,4 @@
-"""Pictures that commands draw, and the list of files that they wrote."""
+"""Draw the pictures of commands, and list the files that they wrote."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def drop_alpha(images: Any) -> Any:
 def draw_picture(kind: str, path: Path, *given: Any, **look: Any) -> Path:
     """Draw one of the pictures of `vae.pictures`, which is imported only here. Raises UserError if that fails."""
     try:
-        with defer_signals():  # a signal while compiled parts are imported would pass for a fault of theirs
+        with defer_signals():  # a signal during the import would look like a broken module
             from vae import pictures
 
         return getattr(pictures, kind)(path, *given, **look)
@@ -31,7 +31,7 @@ def draw_picture(kind: str, path: Path, *given: Any, **look: Any) -> Path:
 
 
 def try_drawing(kind: str, path: Path, *given: Any, **look: Any) -> None:
-    """The same for a picture that the command can do without: if it fails, a line on stderr says so."""
+    """Draw a picture that the command can do without: if it fails, print a line on stderr."""
     try:
         draw_picture(kind, path, *given, **look)
     except (UserError, ImportError) as error:

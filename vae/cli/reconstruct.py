@@ -1,4 +1,4 @@
-"""python -m vae reconstruct: test images beside their reconstructions."""
+"""python -m vae reconstruct: draw test images beside their reconstructions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: Namespace, given: dict[str, Any]) -> int:
-    """Test images beside their reconstructions."""
+    """Draw test images beside their reconstructions."""
     trainer, state = load_run(options)
     images = load_test_images(trainer, state, given).test[: options.count]
     images, key = mg.to_device((images, mg.random.key(options.seed)), trainer.device)

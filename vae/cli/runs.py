@@ -1,4 +1,4 @@
-"""What commands do with runs: load their state and images, compare settings, choose a device."""
+"""Actions that commands share: load a run and its images, merge settings, choose a device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load_run(options: Namespace) -> tuple[Trainer, State]:
 
 
 def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> Dataset:
-    """The data set of the run, or the one given instead, without test images that the run was trained on.
+    """Load the data set of the run, or the one given instead, without test images that the run was trained on.
 
     A line on stderr says how many were dropped. Raises UserError if the images do not have the model's shape.
     """
@@ -31,7 +31,7 @@ def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> D
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     config = Config(**{**trainer.config.to_dict(), **asked, **make_absolute(places)})
     data = load_images(config)
-    require_same_images(trainer.model, data)
+    require_image_shape(trainer.model, data)
     data, dropped = drop_trained(data, state.trained)
     for note in (*data.notes, dropped):
         if note:
@@ -40,7 +40,7 @@ def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> D
 
 
 def make_absolute(given: dict[str, Any]) -> dict[str, Any]:
-    """The settings given, with paths that exist made absolute, so that a run can be used from any folder."""
+    """The given settings with existing paths made absolute, so that a run can be used from any folder."""
     paths = {name: given[name] for name in ("data", "data_dir") if given.get(name)}
     found = {name: os.path.realpath(path) for name, path in paths.items() if os.path.exists(path)}
     if given.get("data") in NAMES:
@@ -48,10 +48,10 @@ def make_absolute(given: dict[str, Any]) -> dict[str, Any]:
     return {**given, **found}
 
 
-def require_same_images(model: Model, data: Dataset) -> None:
+def require_image_shape(model: Model, data: Dataset) -> None:
     """Raises UserError unless the model takes images of this shape."""
     if data.test.shape[1:] != model.image_shape:
-        raise UserError(f"the model takes images of {model.image_shape}, {data.name} has {data.test.shape[1:]}")
+        raise UserError(f"the model takes images of shape {model.image_shape}, {data.name} has {data.test.shape[1:]}")
 
 
 def load_images(config: Config) -> Dataset:
@@ -61,17 +61,17 @@ def load_images(config: Config) -> Dataset:
 
 
 def merge_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] = ()) -> Config:
-    """The saved settings with the `free` ones replaced. Raises UserError where others were given and differ."""
+    """The saved settings, with the `free` ones replaced. Raises UserError if another one was given and differs."""
     for name, value in given.items():
         if name not in free and (saved := getattr(config, name)) != value:
             option, saved = "--" + name.replace("_", "-"), "left out" if saved is None else saved
-            raise UserError(f"the run has {option} {saved}, not {value}: leave it out, or train anew")
+            raise UserError(f"the run has {option} {saved}, not {value}: leave it out, or train again")
     return Config(**{**config.to_dict(), **{name: given[name] for name in free if name in given}})
 
 
 def choose_device(name: str) -> str:
     """The device to compute on; for auto, a line on stderr says which and why. Raises DeviceError without a GPU."""
-    found, why = "cuda" if name == "auto" else name, "a GPU is here and works"
+    found, why = "cuda" if name == "auto" else name, "a GPU was found and works"
     try:
         mg.to_device(0.0, found)
     except mg.DeviceError as error:
@@ -79,5 +79,5 @@ def choose_device(name: str) -> str:
             raise
         found, why = "cpu", str(error)
     if name == "auto":
-        terminal.note(f"--device auto takes {found}: {why}")
+        terminal.note(f"--device auto chooses {found}: {why}")
     return found

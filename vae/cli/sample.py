@@ -1,4 +1,4 @@
-"""python -m vae sample: images from the decoder alone."""
+"""python -m vae sample: draw images from the decoder alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_options(parser: Parser) -> None:
 
 
 def run(options: Namespace, given: dict[str, Any]) -> int:
-    """Images from the decoder alone."""
+    """Draw images from the decoder alone."""
     trainer, state = load_run(options)
     key = mg.to_device(mg.random.key(options.seed), trainer.device)
     z = mg.random.normal(key, (options.count, trainer.model.latent))

@@ -1,4 +1,4 @@
-"""python -m vae train: train a model, or continue a run."""
+"""python -m vae train: train a model, or resume a run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rich.progress import TextColumn
 import minigrad as mg
 from minigrad.commandline import Parser
 from vae import evaluation, folders, terminal, training
-from vae.cli.options import DEFAULTS, add_data, add_device, add_model, add_out, positive, seed, whole
+from vae.cli.options import DEFAULTS, add_data, add_device, add_model, add_out, count, positive_number, seed
 from vae.cli.output import drop_alpha, list_files, try_drawing
-from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_same_images
+from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_image_shape
 from vae.config import Config
 from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
@@ -34,19 +34,19 @@ def add_options(parser: Parser) -> None:
     """The options of the command."""
     add_model(parser)
     add_data(parser)
-    parser.add_argument("--epochs", type=whole, help=f"passes over the data ({DEFAULTS.epochs})")
-    parser.add_argument("--batch", type=whole, help=f"images a step ({DEFAULTS.batch})")
-    parser.add_argument("--optimiser", choices=list(OPTIMISERS), help=f"({DEFAULTS.optimiser})")
-    parser.add_argument("--learning-rate", type=positive, help=f"({DEFAULTS.learning_rate})")
+    parser.add_argument("--epochs", type=count, help=f"passes over the data ({DEFAULTS.epochs})")
+    parser.add_argument("--batch", type=count, help=f"images per step ({DEFAULTS.batch})")
+    parser.add_argument("--optimiser", choices=list(OPTIMISERS), help=f"optimiser ({DEFAULTS.optimiser})")
+    parser.add_argument("--learning-rate", type=positive_number, help=f"learning rate ({DEFAULTS.learning_rate})")
     parser.add_argument("--momentum", type=float, help=f"of sgd ({DEFAULTS.momentum})")
-    parser.add_argument("--seed", type=seed, help="everything random follows from it (0)")
+    parser.add_argument("--seed", type=seed, help="seed of everything random (0)")
     parser.add_argument("--resume", action="store_true", default=False, help="continue the run in --out, bit for bit")
     add_out(parser, "runs/train")
     add_device(parser)
 
 
 def run(options: Namespace, given: dict[str, Any]) -> int:
-    """Train, or continue a run."""
+    """Train, or resume a run."""
     console = terminal.console()
     device = choose_device(options.device)
     if options.resume:
@@ -57,17 +57,17 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         saved = load_trainer(options.out)
         config = merge_settings(saved.config, make_absolute(given), free=("epochs", "data", "data_dir"))
         out, data = options.out, load_images(config)
-        require_same_images(saved.model, data)
+        require_image_shape(saved.model, data)
         state = load_state(make_trainer(config, saved.model.image_shape, device), out)
         if (state.epoch, state.step) > (config.epochs, 0):
-            raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train anew")
+            raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train again")
         if state.epoch == config.epochs:
-            console.print(f"{out} has all its {config.epochs} epochs; ask for more with --epochs")
+            console.print(f"all {config.epochs} epochs of {out} are done; ask for more with --epochs")
         console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
     else:
         config, state = Config(**make_absolute(given)), None
         data = load_images(config)
-        make_trainer(config, data.train.shape[1:]).initial()  # what is too large is refused now
+        make_trainer(config, data.train.shape[1:]).initial()  # a model that is too large raises now
         out = options.held.enter_context(folders.claim(options.out, Path("runs/train"), options.force))
     train_run(console, config, data, out, state, device)
     list_files(console, out)
@@ -88,16 +88,16 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
     console.print(f"reported: {describe_elbo(trainer.likelihood, data.binary, pixels)}")
     if state is None:
         state = trainer.initial()
-        folders.clear(out)  # now that nothing is wrong with the new run
+        folders.clear(out)  # only now, when the new run is known to be valid
     try:
         state = _train_with_progress(console, trainer, data, out, state)
     except KeyboardInterrupt:
         if (out / CHECKPOINT).exists():
             place = f"./{out}" if str(out)[0] in "-~" else str(out)
             again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
-            print(f"stopped; continue with: {again}")  # to be pasted: a console would make spaces of a tab in the path
+            print(f"stopped; continue with: {again}")  # not by the console, which would expand tabs in the path
         raise
-    _draw(trainer, state, data, out)
+    _draw_pictures(trainer, state, data, out)
     return state
 
 
@@ -119,8 +119,8 @@ def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out:
         return training.train(trainer, data, out, state, on_step, on_epoch)
 
 
-def _draw(trainer: Trainer, state: State, data: Dataset, out: Path) -> None:
-    """The pictures of a finished run."""
+def _draw_pictures(trainer: Trainer, state: State, data: Dataset, out: Path) -> None:
+    """Draw the pictures of a finished run."""
     config, latent = trainer.config, trainer.model.latent
     autoencoder = trainer.autoencoder(mg.to_device(state.parameters, "cpu"))
     name = f"{config.model}, {latent} latents, {config.decoder} decoder, {data.name}"

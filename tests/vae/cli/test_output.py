@@ -42,8 +42,8 @@ def test_pictures_are_of_the_format_that_their_names_say(vae, trained, tmp_path)
         assert contents[0].startswith(first) and contents[0] == contents[1]
     assert vae(*sample, "--out", "s")[::2] == (0, "") and (tmp_path / "s").read_bytes().startswith(begin["png"])
     for name in ("s.gif", "s.npy", "there.d/"):
-        assert_refused(vae(*sample, "--out", name), "a picture's name ends in .png, ", name.rstrip("/"))
-        assert_refused(vae("check", "--picture", name), "a picture's name ends in .png, ")
+        assert_refused(vae(*sample, "--out", name), "a picture's name must end in .png, ", name.rstrip("/"))
+        assert_refused(vae("check", "--picture", name), "a picture's name must end in .png, ")
 
 
 def test_what_draws_nothing_does_not_import_matplotlib(tmp_path, trained):

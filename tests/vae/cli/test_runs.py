@@ -29,7 +29,7 @@ def test_without_a_gpu_there_is_no_cuda(vae, images, trained, tmp_path, monkeypa
         assert list(tmp_path.iterdir()) == []
         code, out, err = vae("evaluate", "--checkpoint", trained, "--device", "auto", "--json")
     assert code == 0 and json.loads(out)["images"] == 20
-    assert err.startswith("python -m vae: --device auto takes cpu: no CuPy here: ") and err.count("\n") == 1
+    assert err.startswith("python -m vae: --device auto chooses cpu: no CuPy here: ") and err.count("\n") == 1
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_every_command_computes_on_another_device(vae, images, trained, tmp_path
 
 def test_auto_takes_a_gpu_that_works(vae, trained, gpu):
     code, _, err = vae("sample", "--checkpoint", trained, "--device", "auto")
-    assert (code, err) == (0, "python -m vae: --device auto takes cuda: a GPU is here and works\n")
+    assert (code, err) == (0, "python -m vae: --device auto chooses cuda: a GPU was found and works\n")
 
 
 def test_operations_are_run_where_they_should(vae, trained, gpu, monkeypatch):
@@ -106,7 +106,7 @@ def test_damaged_checkpoints(vae, trained, tmp_path, command, damage):
 def test_images_of_another_shape(vae, trained, tmp_path, shape):
     """(2, 8, 1) has as many pixels, so that an MLP would take it for 4×4."""
     other = save_images(tmp_path / "other.npz", shape)
-    said = f"the model takes images of (4, 4, 1), other has {shape}"
+    said = f"the model takes images of shape (4, 4, 1), other has {shape}"
     for command in ("evaluate", "reconstruct"):
         assert_refused(vae(command, "--checkpoint", trained, "--data", other), said)
 
@@ -119,7 +119,7 @@ def test_a_run_whose_images_are_gone_or_changed(vae, tmp_path):
     save_images(tmp_path / "mine.npz", count=60)
     assert_refused(vae(*resume), "these are not the images of the run")
     save_images(tmp_path / "mine.npz", (2, 8, 1))
-    assert_refused(vae(*resume), "the model takes images of (4, 4, 1), mine has (2, 8, 1)")
+    assert_refused(vae(*resume), "the model takes images of shape (4, 4, 1), mine has (2, 8, 1)")
     Path(images).unlink()
     assert_refused(vae(*resume), "there is no file or folder", "mine.npz")
     assert_refused(vae("evaluate", "--checkpoint", "run"), "there is no file or folder", "mine.npz")
