@@ -69,7 +69,7 @@ def test_labels_follow_their_images_when_a_part_is_held_out(tmp_path: Path) -> N
         np.testing.assert_array_equal((images[:, 0, 0, 0] * 255).round(), labels)
 
 
-def test_bits_in_a_file_are_binary(tmp_path: Path) -> None:
+def test_zeros_and_ones_in_a_file_are_binary(tmp_path: Path) -> None:
     bits = BYTES > 127
     for x in (bits, bits.astype(np.uint8), bits.astype(np.float64)):
         ds = load(save(tmp_path / "bits.npy", x))
@@ -113,7 +113,7 @@ def refuse_to_open(*given) -> None:
     raise PermissionError(13, "Permission denied")
 
 
-def test_files_that_may_not_be_read_are_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_files_are_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "a.npy", BYTES)
     monkeypatch.setattr(arrays, "open", refuse_to_open, raising=False)
     with pytest.raises(DataError, match=r"a.npy cannot be read: Permission denied$"):
@@ -140,7 +140,7 @@ def test_damaged_files_are_refused_in_one_sentence(
         assert str(error).startswith(str(path))
 
 
-def test_members_that_are_no_arrays_are_passed_over(tmp_path: Path) -> None:
+def test_members_that_are_no_arrays_are_ignored(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npz", train=BYTES)
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("README.txt", "words")
@@ -169,20 +169,20 @@ def test_images_and_their_labels_are_split_together(tmp_path: Path, names: tuple
         np.testing.assert_array_equal((images[:, 0, 0, 0] * 255).round(), labels)
 
 
-def test_a_validation_part_stands_in_for_test(tmp_path: Path) -> None:
+def test_a_validation_part_replaces_a_missing_test_part(tmp_path: Path) -> None:
     ds = load(save(tmp_path / "some.npz", train=BYTES[:15], x_val=BYTES[15:], y_val=np.arange(5)))
     np.testing.assert_array_equal(ds.test[..., 0], BYTES[15:] / np.float32(255))
     assert ds.test_labels.tolist() == list(range(5))
     assert (ds.valid, ds.notes) == (None, ("There is no test part: the validation part is used as test part.",))
 
 
-def test_arrays_that_are_not_used_are_said(tmp_path: Path) -> None:
+def test_unused_arrays_are_reported(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npz", train=BYTES, x_train=BYTES[:3], weights=np.zeros(20), y_test=np.zeros(3))
     assert load(path).notes == (f"{path}: arrays that are not used: x_train, weights, y_test.",)
 
 
-def test_arrays_that_are_not_used_are_not_read(tmp_path: Path) -> None:
-    """Pickled objects, say, beside dSprites' images."""
+def test_unused_arrays_are_not_read(tmp_path: Path) -> None:
+    """For example the pickled objects beside the images of dSprites."""
     path = tmp_path / "some.npz"
     np.savez(path, metadata=np.array([{}], dtype=object), imgs=BYTES > 127, latents_classes=np.zeros((20, 6)))
     ds = load(path)
@@ -190,7 +190,7 @@ def test_arrays_that_are_not_used_are_not_read(tmp_path: Path) -> None:
     assert ds.notes == (f"{path}: arrays that are not used: metadata, latents_classes.",)
 
 
-def test_labels_that_name_no_class_are_left_out(tmp_path: Path) -> None:
+def test_labels_that_name_no_class_are_ignored_and_reported(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npz", train=BYTES[:15], test=BYTES[15:], y_train=np.full((15, 3), 0.5))
     ds = load(path)
     assert (ds.train_labels, ds.test_labels) == (None, None)
@@ -198,7 +198,7 @@ def test_labels_that_name_no_class_are_left_out(tmp_path: Path) -> None:
     assert ds.notes[0].startswith(f"Labels are not used: {path}: train labels have shape (15, 3) and dtype float64, ")
 
 
-def test_the_names_of_labels_are_said(tmp_path: Path) -> None:
+def test_the_names_of_labels_are_reported(tmp_path: Path) -> None:
     words = np.array(["cat", "ant"] * 10)
     ds = load(save(tmp_path / "some.npz", images=BYTES, labels=words))
     assert (ds.classes, ds.notes) == (("ant", "cat"), ("Labels: 0 ant, 1 cat.",))
@@ -226,7 +226,7 @@ def test_an_idx_file_by_its_path_and_the_labels_beside_it(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, ">f8"])
 def test_loading_takes_little_more_memory_than_the_images(tmp_path: Path, dtype: str) -> None:
-    """The file's array, the images as float32, and nothing else of their size."""
+    """The array of the file, the images as float32, and nothing else of that size."""
     path = save(tmp_path / "some.npy", np.random.default_rng(0).integers(0, 2, (2000, 64, 64)).astype(dtype))
     whole = 4 * 2000 * 64 * 64
     file = 0 if dtype == np.float32 else path.stat().st_size
@@ -243,7 +243,7 @@ def test_loading_takes_little_more_memory_than_the_images(tmp_path: Path, dtype:
 # Binarised MNIST
 
 
-def binarized(path: Path, **changes: np.ndarray) -> Path:
+def write_binarized(path: Path, **changes: np.ndarray) -> Path:
     rng = np.random.default_rng(0)
     parts = {part: rng.integers(0, 2, (n, 784), np.uint8) for part, n in PARTS.items()}
     parts["train"] = np.sort(parts["train"], axis=0)  # sorted, as the real one is by class
@@ -257,7 +257,7 @@ PARTS = {"train": 40, "valid": 10, "test": 12}
 @pytest.mark.parametrize("below", ["", "binarized_mnist"])
 def test_binarized_mnist_is_whole_and_in_random_order(tmp_path: Path, below: str) -> None:
     (tmp_path / below).mkdir(exist_ok=True)
-    with np.load(binarized(tmp_path / below)) as file:
+    with np.load(write_binarized(tmp_path / below)) as file:
         arrays = dict(file)
     ds = load("binarized-mnist", data_dir=tmp_path)
     assert ds.binary
@@ -269,8 +269,8 @@ def test_binarized_mnist_is_whole_and_in_random_order(tmp_path: Path, below: str
         np.testing.assert_array_equal(rows[np.lexsort(rows.T)], arrays[part][np.lexsort(arrays[part].T)])
 
 
-def test_binarized_mnist_may_lie_in_the_cache_folder(tmp_path: Path) -> None:
-    binarized(tmp_path)
+def test_binarized_mnist_may_be_in_the_cache_folder(tmp_path: Path) -> None:
+    write_binarized(tmp_path)
     assert len(load("binarized-mnist", cache_dir=tmp_path, size=(5, 4)).train) == 5
     with pytest.raises(DataError, match=r"no file binarized_mnist\.npz in "):
         load("binarized-mnist", data_dir=Path(__file__).parent)
@@ -286,7 +286,7 @@ def test_binarized_mnist_may_lie_in_the_cache_folder(tmp_path: Path) -> None:
     ],
 )
 def test_another_file_of_that_name_is_refused(tmp_path: Path, changes: dict, message: str) -> None:
-    binarized(tmp_path, **changes)
+    write_binarized(tmp_path, **changes)
     with pytest.raises(DataError, match=message):
         load("binarized-mnist", data_dir=tmp_path)
 

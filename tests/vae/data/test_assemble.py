@@ -1,4 +1,4 @@
-"""vae/data/assemble.py: rows in their new order, in place."""
+"""vae/data/assemble.py: rows are put into a new order in place."""
 
 import numpy as np
 from hypothesis import given

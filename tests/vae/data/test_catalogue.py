@@ -1,4 +1,4 @@
-"""vae/data/catalogue.py: what `load` makes of a name."""
+"""vae/data/catalogue.py: `load` finds data by name or path, or says what is wrong."""
 
 import doctest
 import subprocess
@@ -19,7 +19,7 @@ ROOT = Path(vae.data.__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", ["minst", "", "Digits", "a" * 5000, "nul\0byte"])
-def test_an_unknown_name_is_answered_with_the_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_refused_with_all_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="unknown dataset") as caught:
         load(name)
@@ -40,7 +40,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "some.csv")
 
 
-def test_size_applies_to_files(tmp_path: Path) -> None:
+def test_size_applies_to_files_too(tmp_path: Path) -> None:
     np.save(tmp_path / "some.npy", np.random.default_rng(0).random((50, 4, 4)))
     whole, part = load(tmp_path / "some.npy"), load(tmp_path / "some.npy", size=(7, 3))
     assert (len(part.train), len(part.test)) == (7, 3)
@@ -52,7 +52,7 @@ def test_size_applies_to_files(tmp_path: Path) -> None:
         load(tmp_path / "some.npy", size=(n + 1, 1))
 
 
-def test_half_a_size_of_digits() -> None:
+def test_a_size_may_be_given_for_one_part_only() -> None:
     ds = load("digits", size=(6, None))
     assert (len(ds.train), len(ds.test)) == (6, 2000)
 
@@ -64,7 +64,7 @@ def test_a_seed_is_a_whole_number(seed: object) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint8, np.array], ids=lambda k: k.__name__)
-def test_sizes_and_seeds_are_any_integers(kind: Callable) -> None:
+def test_sizes_and_seeds_may_be_any_integer_type(kind: Callable) -> None:
     found, expected = load("digits", size=(kind(3), kind(2)), seed=kind(5)), load("digits", size=(3, 2), seed=5)
     assert np.array_equal(found.train, expected.train) and np.array_equal(found.test, expected.test)
 
@@ -76,12 +76,12 @@ def test_examples_in_docstrings_run(module: object) -> None:
     assert result.failed == 0
 
 
-def test_importing_and_reading_arrays_does_not_wait_for_matplotlib() -> None:
+def test_importing_vae_data_imports_neither_matplotlib_nor_pillow() -> None:
     code = "import sys, vae.data; print('matplotlib' in sys.modules, 'PIL' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.stdout == "False False\n", run.stderr
 
 
-def test_a_folder_beside_digits_is_refused():
+def test_a_data_dir_for_digits_is_refused():
     with pytest.raises(DataError, match="nothing in there would be read"):
         load("digits", data_dir="there")

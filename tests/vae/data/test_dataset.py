@@ -1,4 +1,4 @@
-"""vae/data/dataset.py: what a Dataset promises whoever made it."""
+"""vae/data/dataset.py: a Dataset is frozen, its arrays are float32, contiguous, read-only, and fit together."""
 
 from dataclasses import FrozenInstanceError
 
@@ -60,7 +60,7 @@ def test_is_binary() -> None:
     assert not is_binary(np.array([np.nan]))
 
 
-def test_blank_and_equal_images_are_odd(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blank_and_identical_images_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vae.data.dataset.BLOCK", 25)  # one image, or all
     grey = np.full((2, 4, 5, 1), 0.3, np.float32)
     assert find_oddities(Dataset("usual", IMAGES, IMAGES, valid=IMAGES)) == ()

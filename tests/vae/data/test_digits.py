@@ -47,7 +47,7 @@ def test_distance_to_a_square_is_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("digit", range(10))
-def test_fields_agree_with_naive_distance_and_matplotlibs_inside(digit: int) -> None:
+def test_fields_agree_with_a_naive_distance_and_matplotlibs_inside(digit: int) -> None:
     outline = trace_outline("cmr10", digit).astype(np.float64)
     field = distance_fields()[FONTS.index("cmr10"), digit]
     # matplotlib's own test, contour by contour: a point in an odd number of them is ink
@@ -83,7 +83,7 @@ def test_outlines_are_closed_centred_and_of_unit_size(font: str) -> None:
 # Drawing
 
 
-def test_an_upright_digit_is_its_outline_supersampled() -> None:
+def test_an_upright_digit_matches_its_supersampled_outline() -> None:
     fine = (np.arange(28 * 8) + 0.5) / 8 - 14  # eight samples a pixel, around the centre
     x, y = np.meshgrid(fine / 18, fine / 18)
     inside = measure_distance(np.stack([x.ravel(), y.ravel()], 1).astype(np.float32), trace_outline(FONTS[0], 5))
@@ -118,7 +118,7 @@ def test_digits_stand_upright_and_are_not_mirrored() -> None:
 
 
 @pytest.mark.parametrize("change", [{"font": len(FONTS)}, {"font": -1}, {"digit": 10}])
-def test_a_glyph_there_is_none_of_is_refused(change: dict) -> None:
+def test_an_unknown_glyph_is_refused(change: dict) -> None:
     with pytest.raises(ValueError, match=r"must lie in 0…"):
         render(upright(3, **change))
 
@@ -139,8 +139,8 @@ def test_images_are_grey_centred_and_inside_the_frame(digits: Dataset) -> None:
     assert y == pytest.approx(13.5, abs=0.5)
 
 
-def test_labels_are_the_digits_one_sees(digits: Dataset) -> None:
-    """One nearest neighbour, which knows nothing of fonts, reads the test set."""
+def test_labels_match_the_drawn_digits(digits: Dataset) -> None:
+    """A nearest-neighbour classifier reads the test set."""
     train, test = (x.reshape(len(x), -1) for x in (digits.train, digits.test))
     distance = (train**2).sum(axis=1) - 2 * test @ train.T
     read = digits.train_labels[distance.argmin(axis=1)]
@@ -185,9 +185,9 @@ def test_splits_and_seeds_share_no_image(digits: Dataset) -> None:
     assert len(seen) == 2 * (1500 + 300)
 
 
-def test_a_large_seed_does_not_turn_train_into_anothers_test() -> None:
+def test_the_train_split_of_a_large_seed_is_not_the_test_split_of_a_small_one() -> None:
     assert draw_factors(1, 2**32 + 5, 0) != draw_factors(1, 5, 1)
 
 
-def test_the_first_labels_of_seed_zero_stay_what_they_are(digits: Dataset) -> None:
+def test_the_first_labels_of_seed_zero_never_change(digits: Dataset) -> None:
     assert digits.train_labels[:10].tolist() == [3, 6, 0, 8, 4, 7, 6, 6, 1, 2]

@@ -1,4 +1,4 @@
-"""vae/data/fetch.py against a server on this machine that misbehaves in every way it can."""
+"""vae/data/fetch.py against a local server that fails in many ways."""
 
 import gzip
 import hashlib
@@ -84,7 +84,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def nothing_left(folder: Path) -> bool:
+def is_empty(folder: Path) -> bool:
     return not list(folder.iterdir())
 
 
@@ -117,7 +117,7 @@ def test_a_mirror_that_fails_is_followed_by_the_next(
     with pytest.raises(DataError, match=rf"{NAME} could not be fetched .*{message}") as caught:
         fetch(NAME, SHA256, tmp_path, server.mirrors(behaviour))
     assert "\n" not in str(caught.value)
-    assert nothing_left(tmp_path)
+    assert is_empty(tmp_path)
     fetch(NAME, SHA256, tmp_path, server.mirrors(behaviour, "good"))
     assert server.asked == {behaviour: 2, "good": 1}
     assert (tmp_path / NAME).read_bytes() == ZIPPED
@@ -131,16 +131,16 @@ def test_every_mirror_that_failed_is_named(server: Server, tmp_path: Path) -> No
         assert f"{mirror}/{NAME}: " in str(caught.value)
 
 
-def test_a_mirror_that_stalls_is_given_up(server: Server, tmp_path: Path) -> None:
+def test_a_stalling_mirror_is_abandoned(server: Server, tmp_path: Path) -> None:
     fetch(NAME, SHA256, tmp_path, server.mirrors("stalling", "good"), timeout=0.2)
     assert server.asked == {"stalling": 1, "good": 1}
 
 
-def test_more_than_the_limit_is_not_taken(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_the_limit_is_refused(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vae.data.fetch.LIMIT", 1000)
     with pytest.raises(DataError, match="sent more than 1000 bytes"):
         fetch(NAME, SHA256, tmp_path, server.mirrors("good"))
-    assert nothing_left(tmp_path)
+    assert is_empty(tmp_path)
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(server: Server, tmp_path: Path) -> None:
@@ -151,12 +151,12 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(server: Server, tmp_path: 
     assert (tmp_path / NAME).read_bytes() == ZIPPED
 
 
-def test_a_file_zipped_otherwise_is_good_and_needs_no_mirror(tmp_path: Path) -> None:
+def test_a_file_compressed_differently_is_accepted_without_a_mirror(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(gzip.compress(CONTENT, compresslevel=9))
     assert fetch(NAME, SHA256, tmp_path, []) == tmp_path / NAME
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"the cache folder .*file.* cannot be written"):
         fetch(NAME, SHA256, tmp_path / "file" / "below", [])
@@ -171,7 +171,7 @@ def start(folder: Path, mirrors: list[str]) -> subprocess.Popen:
     )
 
 
-def test_processes_at_once_fetch_once(server: Server, tmp_path: Path) -> None:
+def test_concurrent_processes_fetch_once(server: Server, tmp_path: Path) -> None:
     fetching = [start(tmp_path, server.mirrors("slow")) for _ in range(2)]
     for process in fetching:
         output, _ = process.communicate(timeout=20)
@@ -181,7 +181,7 @@ def test_processes_at_once_fetch_once(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks are those of POSIX")
-def test_a_killed_process_leaves_no_lock_and_its_part_is_swept(server: Server, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_lock_and_its_partial_file_is_removed(server: Server, tmp_path: Path) -> None:
     process = start(tmp_path, server.mirrors("stalling"))
     deadline = time.monotonic() + 20
     while not list(tmp_path.glob(".*.part")) and time.monotonic() < deadline:

@@ -37,8 +37,8 @@ def test_a_folder_is_split_by_seed(tmp_path: Path) -> None:
     assert not np.array_equal(load(tmp_path, seed=2).test, ds.test)
 
 
-def test_pictures_added_removed_or_renamed_move_no_other(tmp_path: Path) -> None:
-    """100 pictures added to 100: what was trained on stays where it was, in the order it had."""
+def test_adding_removing_or_renaming_pictures_moves_no_other(tmp_path: Path) -> None:
+    """Pictures keep their part when the others are renamed, 100 are added and one is removed."""
     pictures = np.random.default_rng(0).integers(0, 256, (200, 5, 7), np.uint8)
     for i in range(100):
         write(tmp_path / f"{i}.png", pictures[i])
@@ -58,7 +58,7 @@ def test_pictures_added_removed_or_renamed_move_no_other(tmp_path: Path) -> None
     assert not tested & {image.tobytes() for image in after.train}
 
 
-def test_the_order_a_folder_is_listed_in_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_a_folders_listing_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(12):
         write(tmp_path / f"{i}.png", np.roll(GREY, i))
     ds, listing = load(tmp_path), list(tmp_path.iterdir())
@@ -73,11 +73,11 @@ def test_black_and_white_pictures_are_binary(tmp_path: Path) -> None:
     assert load(tmp_path).binary
 
 
-# Grounds
+# Backgrounds
 
 
-def icons(folder: Path, ink: int, count: int = 40, opaque: int = 0) -> np.ndarray:
-    """Pictures drawn in one ink (H, W, 3) on transparent ground; their alpha, 0 to 1."""
+def write_icons(folder: Path, ink: int, count: int = 40, opaque: int = 0) -> np.ndarray:
+    """Writes pictures drawn in one ink on a transparent background; returns their alpha (N, H, W, 1) in [0, 1]."""
     rng = np.random.default_rng(0)
     folder.mkdir(exist_ok=True)
     alphas = rng.choice(np.array([0, 0, 128, 255], np.uint8), (count, 6, 5, 1))
@@ -87,40 +87,40 @@ def icons(folder: Path, ink: int, count: int = 40, opaque: int = 0) -> np.ndarra
     return alphas / 255
 
 
-def every(ds: Dataset) -> list[bytes]:
-    """All images of both parts, in an order of their own."""
+def all_images(ds: Dataset) -> list[bytes]:
+    """All images of both parts, as sorted bytes."""
     return sorted((x * 255).round().astype(np.uint8).tobytes() for x in np.concatenate([ds.train, ds.test]))
 
 
 @pytest.mark.parametrize(
-    ("ink", "ground", "name"), [(0, 255, "white"), (255, 0, "black"), (20, 255, "white"), (240, 0, "black")]
+    ("ink", "background", "name"), [(0, 255, "white"), (255, 0, "black"), (20, 255, "white"), (240, 0, "black")]
 )
-def test_ink_on_transparent_ground_is_seen(tmp_path: Path, ink: int, ground: int, name: str) -> None:
-    """Black ink on a transparent ground is black everywhere where alpha is dropped."""
-    alpha = icons(tmp_path, ink)
+def test_ink_on_a_transparent_background_stays_visible(tmp_path: Path, ink: int, background: int, name: str) -> None:
+    """If alpha were dropped, black ink on a transparent background would be black everywhere."""
+    alpha = write_icons(tmp_path, ink)
     ds = load(tmp_path)
-    shown = (ink * alpha + ground * (1 - alpha)).round().astype(np.uint8).repeat(3, axis=3)
-    assert every(ds) == sorted(x.tobytes() for x in shown)
+    shown = (ink * alpha + background * (1 - alpha)).round().astype(np.uint8).repeat(3, axis=3)
+    assert all_images(ds) == sorted(x.tobytes() for x in shown)
     assert ds.notes[0] == f"Transparent, composited on {name}: 40 of 40 pictures."
 
 
-def test_the_ground_is_one_for_the_whole_folder(tmp_path: Path) -> None:
-    """A few pictures that are lost on it do not get another: a picture's ground follows from the set alone."""
-    icons(tmp_path / "dark", 0, 30)
-    icons(tmp_path / "light", 255, 10)
+def test_the_whole_folder_gets_one_background(tmp_path: Path) -> None:
+    """Even if a few pictures cannot be seen on it: a picture's background follows from the set alone."""
+    write_icons(tmp_path / "dark", 0, 30)
+    write_icons(tmp_path / "light", 255, 10)
     ds = load(tmp_path)
     assert ds.notes[0] == "Transparent, composited on white: 40 of 40 pictures."
     assert ds.notes[-1] == "Blank, one value all over: 10 of 40 images."
 
 
-def test_pictures_that_hide_nothing_do_not_choose_the_ground(tmp_path: Path) -> None:
-    icons(tmp_path, 255, 40, opaque=30)
+def test_opaque_pictures_do_not_choose_the_background(tmp_path: Path) -> None:
+    write_icons(tmp_path, 255, 40, opaque=30)
     assert load(tmp_path).notes[0] == "Transparent, composited on black: 10 of 40 pictures."
 
 
-def test_a_set_of_one_image_over_and_over_is_said(tmp_path: Path) -> None:
+def test_a_set_of_identical_images_is_reported(tmp_path: Path) -> None:
     for part in ("train", "test"):
-        icons(tmp_path / part, 90, 20, opaque=20)
+        write_icons(tmp_path / part, 90, 20, opaque=20)
     ds = load(tmp_path)
     assert ds.notes[-1] == "All 40 images are the same, and blank: there is nothing to learn."
 
@@ -141,7 +141,7 @@ def test_class_folders_are_labels(tmp_path: Path) -> None:
     assert ds.source.startswith(f"30 pictures of 3 classes, one a folder, from {tmp_path}")
 
 
-def test_names_of_folders_that_are_no_text_are_printed_all_the_same(tmp_path: Path) -> None:
+def test_folder_names_that_are_not_utf8_are_printed_too(tmp_path: Path) -> None:
     for i, name in enumerate((b"a", b"\xff")):
         folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
         folder.mkdir()
@@ -149,7 +149,7 @@ def test_names_of_folders_that_are_no_text_are_printed_all_the_same(tmp_path: Pa
     assert load(tmp_path).notes[0].encode() == b"Labels: 0 a, 1 ?."
 
 
-def test_folders_train_and_test_are_the_split(tmp_path: Path) -> None:
+def test_folders_named_train_and_test_are_the_split(tmp_path: Path) -> None:
     for part, inks in (("train", range(20, 40)), ("test", range(5))):
         for ink in inks:
             folder = tmp_path / part / ("even", "odd")[ink % 2]
@@ -174,16 +174,16 @@ def test_test_pictures_without_classes_have_no_labels(tmp_path: Path) -> None:
 # Kinds
 
 
-def test_grey_among_colour_is_colour_and_said(tmp_path: Path) -> None:
+def test_grey_pictures_among_colour_ones_become_colour_and_are_reported(tmp_path: Path) -> None:
     for i in range(9):
         write(tmp_path / f"{i}.png", np.roll(COLOUR if i % 3 else GREY, i))
     ds = load(tmp_path)
     greys = [np.roll(GREY, i)[..., None].repeat(3, axis=2).tobytes() for i in (0, 3, 6)]
-    assert set(greys) <= set(every(ds))
+    assert set(greys) <= set(all_images(ds))
     assert ds.notes == ("Grey, taken as colour (R = G = B) like the others: 3 of 9 pictures.",)
 
 
-def test_grey_saved_as_colour_is_said(tmp_path: Path) -> None:
+def test_grey_pictures_saved_as_colour_are_reported(tmp_path: Path) -> None:
     for i in range(9):
         write(tmp_path / f"{i}.png", np.roll(GREY, i)[..., None].repeat(3, axis=2))
     ds = load(tmp_path)
@@ -191,17 +191,17 @@ def test_grey_saved_as_colour_is_said(tmp_path: Path) -> None:
     assert ds.notes == ("All pictures are grey but saved as colour (R = G = B): each pixel counts three times.",)
 
 
-def test_eight_among_sixteen_bits_keep_their_values(tmp_path: Path) -> None:
+def test_8_bit_pictures_among_16_bit_ones_keep_their_values(tmp_path: Path) -> None:
     for i in range(6):
         write(tmp_path / f"{i}.png", np.roll(GREY, i) if i % 2 else np.roll(GREY, i).astype(np.uint16) * 257)
-    assert every(load(tmp_path)) == sorted(np.roll(GREY, i).tobytes() for i in range(6))
+    assert all_images(load(tmp_path)) == sorted(np.roll(GREY, i).tobytes() for i in range(6))
 
 
-def test_float_pictures_are_taken_as_float_arrays_are(tmp_path: Path) -> None:
+def test_float_pictures_are_treated_like_float_arrays(tmp_path: Path) -> None:
     for i in range(6):
         write(tmp_path / f"{i}.tif", np.roll(GREY, i) / np.float32(255))
     ds = load(tmp_path)
-    assert every(ds) == sorted(np.roll(GREY, i).tobytes() for i in range(6))
+    assert all_images(ds) == sorted(np.roll(GREY, i).tobytes() for i in range(6))
     assert ds.notes == ()
     write(tmp_path / "0.tif", GREY * np.float32(0.7))
     with pytest.raises(DataError, match=r"train has values from \S+ to \S+, expected 0 to 1.* 255 for 8 bits"):
@@ -211,7 +211,7 @@ def test_float_pictures_are_taken_as_float_arrays_are(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_dark_pictures_are_said(tmp_path: Path) -> None:
+def test_dark_pictures_are_reported(tmp_path: Path) -> None:
     """Masks of 0 and 1 saved as grey pictures are nearly black: in a picture, white is 255."""
     for i in range(6):
         write(tmp_path / f"{i}.png", (np.roll(GREY, i) > 127).astype(np.uint8))
@@ -239,7 +239,7 @@ def test_remarks_on_pictures_are_counted(tmp_path: Path) -> None:
 # What is refused
 
 
-def test_sizes_are_counted(tmp_path: Path) -> None:
+def test_different_sizes_are_refused_and_counted(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     for i in range(9):
         write(tmp_path / f"{i}.png", np.roll(GREY, i)[: 4 if i == 5 else None])
@@ -266,7 +266,7 @@ def test_pictures_of_other_sizes_are_not_kept_in_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_what_cannot_be_read_is_named_and_counted(tmp_path: Path) -> None:
+def test_unreadable_pictures_are_named_and_counted(tmp_path: Path) -> None:
     for i in range(9):
         write(tmp_path / f"{i}.png", np.roll(GREY, i))
     (tmp_path / "3.png").write_bytes(b"")
@@ -286,7 +286,7 @@ def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
 
 
 def test_loading_takes_little_more_memory_than_the_images(tmp_path: Path) -> None:
-    """Bytes as they were read, the images as float32, and nothing else of their size."""
+    """The bytes that were read, the images as float32, and nothing else of that size."""
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 400, 500), np.uint8)):
         write(tmp_path / f"{i}.png", pixels, compress_level=0)
     whole = 4 * 40 * 400 * 500

@@ -1,4 +1,4 @@
-"""vae/data/idx.py: the IDX reader takes what is right to the byte and nothing else."""
+"""vae/data/idx.py: the IDX reader accepts files that are right to the byte and refuses all others."""
 
 import gzip
 import struct
@@ -21,7 +21,7 @@ def pack(array: np.ndarray, code: int = 8) -> bytes:
 
 
 @given(SHAPES, st.integers(0, 2**32))
-def test_what_is_packed_is_parsed(shape: list[int], seed: int) -> None:
+def test_packed_arrays_are_parsed(shape: list[int], seed: int) -> None:
     array = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     np.testing.assert_array_equal(parse_idx(pack(array), array.ndim, HERE), array)
 
@@ -57,12 +57,12 @@ def test_any_bytes_are_parsed_or_refused_in_one_line(payload: bytes) -> None:
         (b"\x00\x00\x08\x02" + b"\xff" * 8, r"is cut short: shape \(4294967295, 4294967295\)"),
     ],
 )
-def test_what_is_wrong_is_said(payload: bytes, message: str) -> None:
+def test_errors_say_what_is_wrong(payload: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         parse_idx(payload, 2, HERE)
 
 
-def test_bytes_are_read_zipped_or_not_whatever_the_name(tmp_path: Path) -> None:
+def test_compression_is_recognised_by_content_not_by_name(tmp_path: Path) -> None:
     for name, content in (("raw.gz", b"content"), ("zipped", gzip.compress(b"content"))):
         (tmp_path / name).write_bytes(content)
         assert read_bytes(tmp_path / name) == b"content"

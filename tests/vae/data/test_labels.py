@@ -1,4 +1,4 @@
-"""vae/data/labels.py: labels as people keep them become one whole number an image."""
+"""vae/data/labels.py: integer, one-hot and string labels become one whole number per image."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,13 @@ MARKS = np.array([4, 0, 9, 1, 7])
 
 @pytest.mark.parametrize("dtype", ["i1", ">i4", "u1", "u8", "f4", "f8"])
 @pytest.mark.parametrize("shape", [(5,), (5, 1)])
-def test_whole_numbers(dtype: str, shape: tuple) -> None:
+def test_whole_numbers_are_kept(dtype: str, shape: tuple) -> None:
     codes, names = to_codes({"train": MARKS.astype(dtype).reshape(shape)}, "x.npz")
     assert (codes["train"].tolist(), codes["train"].dtype, names) == (MARKS.tolist(), np.int64, None)
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "f4"])
-def test_one_hot_rows(dtype: str) -> None:
+def test_one_hot_rows_become_numbers(dtype: str) -> None:
     codes, _ = to_codes({"train": np.eye(10, dtype=dtype)[MARKS]}, "x.npz")
     assert codes["train"].tolist() == MARKS.tolist()
 
@@ -43,7 +43,7 @@ def test_strings_are_numbered_in_their_order_over_all_parts(dtype: str) -> None:
         (np.array([1j]), "dtype complex128"),
     ],
 )
-def test_others_are_refused(x: np.ndarray, seen: str) -> None:
+def test_other_labels_are_refused(x: np.ndarray, seen: str) -> None:
     with pytest.raises(DataError, match=f"x.npz: train labels have .*{seen}.* expected one whole number or string"):
         to_codes({"train": x}, "x.npz")
 

@@ -55,7 +55,7 @@ def test_a_users_own_files_are_read(tmp_path: Path, name: str, zipped: bool, bel
 
 @pytest.mark.parametrize(("name", "below"), [("mnist", "MNIST/raw"), ("fashion-mnist", "FashionMNIST/raw")])
 @pytest.mark.parametrize("depth", [0, 1, 2])
-def test_the_folder_of_torchvision_is_known(tmp_path: Path, name: str, below: str, depth: int) -> None:
+def test_the_folder_layout_of_torchvision_is_recognised(tmp_path: Path, name: str, below: str, depth: int) -> None:
     write(tmp_path / "MNIST/raw", train_images_idx3=TRAIN)
     write(tmp_path / "FashionMNIST/raw", train_images_idx3=255 - TRAIN)
     ds = load(name, data_dir=tmp_path.joinpath(*below.split("/")[:depth]))
@@ -63,7 +63,7 @@ def test_the_folder_of_torchvision_is_known(tmp_path: Path, name: str, below: st
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_names_with_a_dot_are_known(tmp_path: Path, zipped: bool) -> None:
+def test_file_names_with_a_dot_are_recognised(tmp_path: Path, zipped: bool) -> None:
     for path in list(write(tmp_path, zipped).iterdir()):
         path.rename(tmp_path / path.name.replace("-idx", ".idx"))
     assert load("mnist", data_dir=tmp_path).train_labels.tolist() == [4, 0, 9, 1, 7]
@@ -88,7 +88,7 @@ def test_the_cache_is_used_and_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["train", "t10k"])
-def test_images_and_labels_must_be_as_many(tmp_path: Path, part: str) -> None:
+def test_images_and_labels_must_have_the_same_number(tmp_path: Path, part: str) -> None:
     write(tmp_path, **{f"{part}_labels_idx1": np.zeros(7, np.uint8)})
     with pytest.raises(DataError, match=rf"{part}-images.* holds \d images but .*{part}-labels.* 7"):
         load("mnist", data_dir=tmp_path)
@@ -110,14 +110,14 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         load("mnist", data_dir=tmp_path)
 
 
-def test_sets_are_published_in_full() -> None:
+def test_published_sets_list_every_file_and_two_mirrors() -> None:
     for published in PUBLISHED.values():
         assert sorted(published.sha256) == sorted(f for files in FILES.values() for f in files)
         assert all(len(bytes.fromhex(digest)) == 32 for digest in published.sha256.values())
         assert len(published.mirrors) == 2
 
 
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_location_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.delenv("VAE_DATA", raising=False)
     assert cache_root() == Path("/home/somebody/.cache/minigrad-vae")
@@ -126,6 +126,6 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_root("here") == Path("here")
 
 
-def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere, where x\.bin should be, is not a folder"):
         find_file(tmp_path / "nowhere", ("sub",), "x.bin")

@@ -1,4 +1,4 @@
-"""vae/data/picture.py: one picture of every kind that people have."""
+"""vae/data/picture.py: pictures of every format, depth, colour space, transparency and orientation."""
 
 import struct
 import warnings
@@ -32,14 +32,14 @@ def test_pictures_are_read_as_they_are(tmp_path: Path, suffix: str, pixels: np.n
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-def test_lossy_pictures_come_close(tmp_path: Path, suffix: str) -> None:
+def test_lossy_pictures_are_close(tmp_path: Path, suffix: str) -> None:
     smooth = np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8) * 6
     picture = read_picture(write(tmp_path / f"a{suffix}", smooth, quality=95))
     np.testing.assert_allclose(picture.pixels[..., 0], smooth, atol=0.03 * 255)
 
 
-def png(kind: int, depth: int, size: tuple[int, int], rows: list[bytes], clear: bytes = b"") -> bytes:
-    """A PNG of a kind and depth that Pillow does not write; `clear` is the value that means transparent."""
+def encode_png(kind: int, depth: int, size: tuple[int, int], rows: list[bytes], clear: bytes = b"") -> bytes:
+    """A PNG of a colour type and depth that Pillow does not write; `clear` is the transparent value."""
     chunks = {b"IHDR": struct.pack(">2I5B", *size, depth, kind, 0, 0, 0), b"tRNS": clear}
     chunks |= {b"IDAT": zlib.compress(b"".join(b"\0" + row for row in rows)), b"IEND": b""}
     parts = (
@@ -50,31 +50,31 @@ def png(kind: int, depth: int, size: tuple[int, int], rows: list[bytes], clear: 
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def png_of_sixteen_bits(pixels: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
+def encode_16_bit_png(pixels: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
     """(H, W, C) as a PNG of 16 bits a channel."""
     kind = {2: 4, 3: 2, 4: 6}[pixels.shape[2]]
     rows = [row.astype(">u2").tobytes() for row in pixels]
-    return png(kind, 16, pixels.shape[1::-1], rows, np.array(clear, ">u2").tobytes())
+    return encode_png(kind, 16, pixels.shape[1::-1], rows, np.array(clear, ">u2").tobytes())
 
 
 # Transparency
 
 
-def over(pixels: np.ndarray, alpha: np.ndarray, ground: int) -> np.ndarray:
-    """What shows of pixels with alpha in 0…255 on a ground."""
-    return pixels * (alpha / 255) + ground * (1 - alpha / 255)
+def blend(pixels: np.ndarray, alpha: np.ndarray, background: int) -> np.ndarray:
+    """Pixels with alpha in 0…255 composited on a grey background."""
+    return pixels * (alpha / 255) + background * (1 - alpha / 255)
 
 
 def assert_shows(path: Path, pixels: np.ndarray, alpha: np.ndarray) -> None:
     ink, transparency, _ = read_picture(path)
     white = np.iinfo(ink.dtype).max
-    np.testing.assert_allclose(ink * (255 / white), over(pixels, alpha, 0), atol=0.51 * 255 / white)
-    np.testing.assert_allclose((ink + transparency) * (255 / white), over(pixels, alpha, 255), atol=0.51 * 255 / white)
+    np.testing.assert_allclose(ink * (255 / white), blend(pixels, alpha, 0), atol=0.51 * 255 / white)
+    np.testing.assert_allclose((ink + transparency) * (255 / white), blend(pixels, alpha, 255), atol=0.51 * 255 / white)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("pixels", [GREY[..., None], COLOUR])
-def test_what_alpha_lets_through_is_kept_apart(tmp_path: Path, suffix: str, pixels: np.ndarray) -> None:
+def test_ink_and_transparency_are_returned_separately(tmp_path: Path, suffix: str, pixels: np.ndarray) -> None:
     assert_shows(write(tmp_path / f"a{suffix}", np.concatenate([pixels, ALPHA], axis=2)), pixels, ALPHA)
 
 
@@ -89,7 +89,7 @@ def test_a_palette_with_alpha(tmp_path: Path) -> None:
     ("pixels", "clear"),
     [(GREY, int(GREY[2, 3])), (COLOUR, tuple(map(int, COLOUR[2, 3]))), (GREY > 127, 1)],
 )
-def test_a_colour_that_means_transparent(tmp_path: Path, pixels: np.ndarray, clear: object) -> None:
+def test_a_transparent_colour(tmp_path: Path, pixels: np.ndarray, clear: object) -> None:
     path = write(tmp_path / "a.png", pixels, transparency=clear)
     shown = (pixels * np.uint8(255) if pixels.dtype == bool else pixels).reshape(5, 7, -1)
     assert_shows(path, shown, 255 * (shown != shown[2, 3] if pixels.dtype != bool else shown == 0).any(2)[..., None])
@@ -97,29 +97,29 @@ def test_a_colour_that_means_transparent(tmp_path: Path, pixels: np.ndarray, cle
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
 @pytest.mark.parametrize("value", [0, 1, "last"])
-def test_few_greys_of_which_one_means_transparent(tmp_path: Path, depth: int, value: int | str) -> None:
+def test_a_transparent_grey_level_at_low_depths(tmp_path: Path, depth: int, value: int | str) -> None:
     last = 2**depth - 1
     value = last if value == "last" else value
     greys = np.arange(16).reshape(1, 16) % (last + 1)
     bits = np.unpackbits(greys[..., None].astype(np.uint8), axis=2)[..., -depth:].reshape(1, -1)
-    content = png(0, depth, (16, 1), [np.packbits(bits).tobytes()], struct.pack(">H", value))
+    content = encode_png(0, depth, (16, 1), [np.packbits(bits).tobytes()], struct.pack(">H", value))
     (tmp_path / "a.png").write_bytes(content)
     assert_shows(tmp_path / "a.png", greys[..., None] * (255 / last), 255 * (greys != value)[..., None])
 
 
-def test_a_colour_of_sixteen_bits_that_means_transparent(tmp_path: Path) -> None:
+def test_a_transparent_16_bit_colour(tmp_path: Path) -> None:
     deep = COLOUR.astype(np.uint16) * 257
-    (tmp_path / "a.png").write_bytes(png_of_sixteen_bits(deep, tuple(deep[2, 3])))
+    (tmp_path / "a.png").write_bytes(encode_16_bit_png(deep, tuple(deep[2, 3])))
     assert_shows(tmp_path / "a.png", COLOUR, 255 * (deep != deep[2, 3]).any(2)[..., None])
 
 
-def test_sixteen_bits_with_a_transparent_value(tmp_path: Path) -> None:
+def test_a_transparent_16_bit_grey_level(tmp_path: Path) -> None:
     deep = GREY.astype(np.uint16) * 200 + 7
     path = write(tmp_path / "a.png", deep, transparency=int(deep[2, 3]))
     assert_shows(path, deep[..., None] * (255 / 65535), 255 * (deep != deep[2, 3])[..., None])
 
 
-def test_alpha_that_hides_nothing_is_none(tmp_path: Path) -> None:
+def test_an_opaque_alpha_channel_is_dropped(tmp_path: Path) -> None:
     opaque = np.concatenate([COLOUR, np.full_like(ALPHA, 255)], axis=2)
     picture = read_picture(write(tmp_path / "a.png", opaque))
     np.testing.assert_array_equal(picture.pixels, COLOUR)
@@ -130,7 +130,7 @@ def test_alpha_that_hides_nothing_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [(".png", "<u2"), (".tif", "<u2"), (".tif", ">u2"), (".pgm", "<u2")])
-def test_sixteen_bits(tmp_path: Path, suffix: str, mode: str) -> None:
+def test_16_bit_grey_pictures(tmp_path: Path, suffix: str, mode: str) -> None:
     deep = GREY.astype(np.uint16) * 200 + 7
     picture = Image.frombytes("I;16" if mode == "<u2" else "I;16B", (7, 5), deep.astype(mode).tobytes())
     pixels = read_picture(write(tmp_path / f"a{suffix}", picture)).pixels
@@ -144,31 +144,31 @@ def test_a_pgm_of_ten_bits_reaches_white(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_picture(tmp_path / "a.pgm").pixels[..., 0] / 65535, ten / 1023, atol=1e-5)
 
 
-def test_bits(tmp_path: Path) -> None:
+def test_1_bit_pictures(tmp_path: Path) -> None:
     pixels = read_picture(write(tmp_path / "a.png", GREY > 127)).pixels
     np.testing.assert_array_equal(pixels[..., 0], (GREY > 127) * 255)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".ppm"])
-def test_sixteen_bits_a_colour_are_read_as_eight_and_said(tmp_path: Path, suffix: str) -> None:
+def test_16_bit_colour_is_read_as_8_bits_and_reported(tmp_path: Path, suffix: str) -> None:
     deep = COLOUR.astype(np.uint16) * 257
     ppm = b"P6 7 5 65535\n" + deep.astype(">u2").tobytes()
-    (tmp_path / f"a{suffix}").write_bytes(png_of_sixteen_bits(deep) if suffix == ".png" else ppm)
+    (tmp_path / f"a{suffix}").write_bytes(encode_16_bit_png(deep) if suffix == ".png" else ppm)
     picture = read_picture(tmp_path / f"a{suffix}")
     np.testing.assert_array_equal(picture.pixels, COLOUR)
     assert picture.remarks == ("reduced",)
 
 
 @pytest.mark.parametrize("pixels", [GREY[..., None], COLOUR])
-def test_sixteen_bits_with_alpha(tmp_path: Path, pixels: np.ndarray) -> None:
+def test_16_bit_pictures_with_alpha(tmp_path: Path, pixels: np.ndarray) -> None:
     deep = np.concatenate([pixels, ALPHA], axis=2).astype(np.uint16) * 257
-    (tmp_path / "a.png").write_bytes(png_of_sixteen_bits(deep))
+    (tmp_path / "a.png").write_bytes(encode_16_bit_png(deep))
     assert_shows(tmp_path / "a.png", pixels, ALPHA)
     assert read_picture(tmp_path / "a.png").remarks == ("reduced",)
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "LAB"])
-def test_other_spaces_of_colour_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_other_colour_spaces_become_rgb(tmp_path: Path, mode: str) -> None:
     smooth = np.linspace(40, 200, 35).reshape(5, 7, 1) + np.array([0, 10, 20])
     picture = Image.fromarray(smooth.astype(np.uint8))
     if mode == "LAB":
@@ -214,12 +214,12 @@ def test_pictures_are_turned_upright(tmp_path: Path, suffix: str, orientation: i
     np.testing.assert_allclose(picture.pixels, upright, atol=8)
     assert picture.remarks == (("turned",) if orientation > 1 else ())
     assert measure_picture(path) == upright.shape[:2]
-    with Image.open(path) as opened:  # Pillow's own opinion
+    with Image.open(path) as opened:  # as Pillow itself does it
         np.testing.assert_array_equal(picture.pixels, np.asarray(ImageOps.exif_transpose(opened).convert("RGB")))
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".tif", ".png", ".webp"])
-def test_the_first_frame_is_taken_and_more_are_said(tmp_path: Path, suffix: str) -> None:
+def test_the_first_frame_is_read_and_further_ones_are_reported(tmp_path: Path, suffix: str) -> None:
     frames = [Image.fromarray(np.roll(GREY, i)) for i in range(3)]
     lossless = {"lossless": True} if suffix == ".webp" else {}
     path = write(tmp_path / f"a{suffix}", frames[0], save_all=True, append_images=frames[1:], **lossless)
@@ -228,7 +228,7 @@ def test_the_first_frame_is_taken_and_more_are_said(tmp_path: Path, suffix: str)
     assert picture.remarks == ("frames",)
 
 
-def test_the_largest_of_the_sizes_of_an_icon_is_taken_and_more_are_said(tmp_path: Path) -> None:
+def test_the_largest_size_of_an_icon_is_read_and_others_are_reported(tmp_path: Path) -> None:
     square = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     picture = read_picture(write(tmp_path / "a.ico", square, sizes=[(16, 16), (32, 32)]))
     np.testing.assert_array_equal(picture.pixels, square)
@@ -258,7 +258,7 @@ def test_a_picture_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
         read_picture(path)
 
 
-@pytest.mark.parametrize("limit", [20, 34])  # twice too large is an error of Pillow's, less a warning
+@pytest.mark.parametrize("limit", [20, 34])  # beyond twice the limit Pillow raises an error, below it warns
 def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit // (2 if limit == 34 else 1))
     with pytest.raises(PictureError, match=r"a\.png cannot be read as a picture: it has more than \d+ pixels"):
@@ -271,7 +271,7 @@ def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
         read_picture(tmp_path / "a.png")
 
 
-def test_odd_metadata_is_no_warning(tmp_path: Path) -> None:
+def test_damaged_metadata_gives_no_warning(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", GREY)
     content = bytearray(path.read_bytes())
     with warnings.catch_warnings(record=True) as seen:

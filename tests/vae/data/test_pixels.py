@@ -14,20 +14,20 @@ from vae.data.pixels import to_images
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), np.uint8)
 
 
-def scaled(x: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def convert(x: np.ndarray) -> tuple[np.ndarray, list[str]]:
     images, notes = to_images({"train": x}, "x.npy")
     return images["train"], notes
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6)))
-def test_bytes_become_255ths_unless_they_are_bits(x: np.ndarray) -> None:
-    images = scaled(x)[0]
+def test_bytes_are_divided_by_255_unless_they_are_zeros_and_ones(x: np.ndarray) -> None:
+    images = convert(x)[0]
     expected = x / np.float32(1 if x.max() <= 1 else 255)
     assert images.dtype == np.float32
     np.testing.assert_array_equal(images[..., 0], expected)
 
 
-def test_bits_are_judged_over_all_parts() -> None:
+def test_zeros_and_ones_are_judged_over_all_parts() -> None:
     dark = np.ones((1, 2, 2), np.uint8)
     images = to_images({"train": BYTES[:, :2, :2], "test": dark}, "x.npz")[0]
     np.testing.assert_array_equal(images["test"], np.float32(1) / np.float32(255))
@@ -36,7 +36,7 @@ def test_bits_are_judged_over_all_parts() -> None:
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "?"])
 def test_unit_floats_and_bools_are_kept(dtype: str) -> None:
     x = np.linspace(0, 1, 24).reshape(2, 4, 3).round(dtype == "?").astype(dtype)
-    images = scaled(x)[0]
+    images = convert(x)[0]
     np.testing.assert_array_equal(images[..., 0], x.astype(np.float32))
 
 
@@ -52,7 +52,7 @@ def test_unit_floats_and_bools_are_kept(dtype: str) -> None:
 )
 def test_shapes_become_nhwc(shape: tuple, expected: tuple) -> None:
     x = np.random.default_rng(0).random(shape)
-    images = scaled(x)[0]
+    images = convert(x)[0]
     assert images.shape == expected
     np.testing.assert_array_equal(images.ravel(), x.astype(np.float32).ravel())
 
@@ -75,7 +75,7 @@ def test_shapes_become_nhwc(shape: tuple, expected: tuple) -> None:
         (np.array([["a"]]), "dtype <U1"),
     ],
 )
-def test_what_is_wrong_with_an_array_is_said(x: np.ndarray, message: str) -> None:
+def test_an_unusable_array_is_refused_with_the_reason(x: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message):
         to_images({"train": x}, "x.npy")
 
@@ -85,7 +85,7 @@ def test_what_is_wrong_with_an_array_is_said(x: np.ndarray, message: str) -> Non
 
 @pytest.mark.parametrize("dtype", ["u2", ">u2", "i2", "i4", "u4", "i8", "u8", "f2", "f4", ">f4", "f8"])
 def test_whole_numbers_up_to_255_are_bytes_whatever_their_dtype(dtype: str) -> None:
-    images, notes = scaled(np.asfortranarray(BYTES.astype(dtype)))
+    images, notes = convert(np.asfortranarray(BYTES.astype(dtype)))
     np.testing.assert_array_equal(images[..., 0], BYTES / np.float32(255))
     assert notes == [f"x.npy: whole numbers up to {BYTES.max()} (dtype {np.dtype(dtype).name}), divided by 255."]
 
@@ -93,7 +93,7 @@ def test_whole_numbers_up_to_255_are_bytes_whatever_their_dtype(dtype: str) -> N
 @pytest.mark.parametrize("dtype", ["?", "u1", "u2", ">i4", "i8", "f4"])
 def test_zeros_and_ones_are_bits_whatever_their_dtype(dtype: str) -> None:
     bits = BYTES > 127
-    images, notes = scaled(bits.astype(dtype))
+    images, notes = convert(bits.astype(dtype))
     np.testing.assert_array_equal(images[..., 0], bits)
     assert notes == []
 
@@ -101,11 +101,11 @@ def test_zeros_and_ones_are_bits_whatever_their_dtype(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("dtype", "beyond"), [("f4", np.float32(1.2e-7)), ("f8", 9e-7), ("f8", -9e-7), ("f2", np.float16(2e-3))]
 )
-def test_what_rounding_took_outside_is_clipped_and_said(dtype: str, beyond: float) -> None:
+def test_values_just_outside_the_range_are_clipped_and_reported(dtype: str, beyond: float) -> None:
     x = np.linspace(0, 1, 24).reshape(2, 4, 3).astype(dtype)
     expected = x.astype(np.float32)[..., None]
     x[(0, 0, 0) if beyond < 0 else (1, 3, 2)] += np.dtype(dtype).type(beyond)
-    images, notes = scaled(x)
+    images, notes = convert(x)
     np.testing.assert_array_equal(images, expected)
     (note,) = notes
     assert re.fullmatch(r"x\.npy: values up to [\de.-]+ outside of 0 to 1, clipped: 1\.", note), note
@@ -125,7 +125,7 @@ def test_what_rounding_took_outside_is_clipped_and_said(dtype: str, beyond: floa
         (np.arange(9, dtype=np.int8) - 4, "from -4 to 4"),
     ],
 )
-def test_values_that_may_mean_two_things_are_refused_with_what_to_write(x: np.ndarray, advice: str) -> None:
+def test_ambiguous_values_are_refused_with_advice(x: np.ndarray, advice: str) -> None:
     with pytest.raises(DataError, match=f"x.npy: train has values {advice}"):
         to_images({"train": x.reshape(1, 3, 3)}, "x.npy")
 
@@ -136,25 +136,25 @@ def test_the_part_that_is_out_of_range_is_named() -> None:
         to_images(parts, "x.npz")
 
 
-def test_dark_bytes_are_said() -> None:
-    images, notes = scaled(BYTES // 16)
+def test_dark_bytes_are_reported() -> None:
+    images, notes = convert(BYTES // 16)
     np.testing.assert_array_equal(images[..., 0], (BYTES // 16) / np.float32(255))
     assert notes == ["x.npy: the largest value is 15 of 255, so images are dark; if 15 is white, rescale them."]
-    assert scaled(BYTES // 2)[1] == [notes[0].replace("15", "127")]
-    assert scaled(np.array([[[0, 128]]], np.uint8))[1] == []
+    assert convert(BYTES // 2)[1] == [notes[0].replace("15", "127")]
+    assert convert(np.array([[[0, 128]]], np.uint8))[1] == []
 
 
 @given(st.sampled_from([1, 3, 4]), st.sampled_from([np.uint8, np.float32]))
 def test_channels_may_come_first(channels: int, dtype: type) -> None:
     x = np.random.default_rng(0).random((3, 6, 5, channels)) * (255 if dtype == np.uint8 else 1)
-    last, _ = scaled(x.astype(dtype))
-    first, notes = scaled(np.moveaxis(x, -1, 1).astype(dtype))
+    last, _ = convert(x.astype(dtype))
+    first, notes = convert(np.moveaxis(x, -1, 1).astype(dtype))
     np.testing.assert_array_equal(first, last)
     assert notes == [f"x.npy: train has shape (3, {channels}, 6, 5), taken as (N, C, H, W)."]
 
 
-def test_one_colour_picture_is_no_set_of_grey_ones_without_a_word() -> None:
-    _, notes = scaled(np.zeros((48, 64, 3)))
+def test_one_colour_picture_taken_as_grey_ones_is_reported() -> None:
+    _, notes = convert(np.zeros((48, 64, 3)))
     assert notes == ["x.npy: train has shape (48, 64, 3): taken as 48 grey images 64×3, not one in colour."]
 
 
@@ -162,13 +162,13 @@ def test_one_colour_picture_is_no_set_of_grey_ones_without_a_word() -> None:
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=4, max_dims=4, max_side=4), elements=st.floats(0, 1, width=32)),
     st.integers(1, 20),
 )
-def test_blocks_leave_nothing_out(x: np.ndarray, values: int) -> None:
+def test_working_in_blocks_leaves_nothing_out(x: np.ndarray, values: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vae.data.dataset.BLOCK", values)
-        np.testing.assert_array_equal(scaled(x.astype(np.float64))[0], x)
+        np.testing.assert_array_equal(convert(x.astype(np.float64))[0], x)
         x[-1, -1, -1, -1] = np.nan
         with pytest.raises(DataError, match="holds 1 NaN"):
-            scaled(x)
+            convert(x)
 
 
 KINDS = st.one_of(
@@ -185,7 +185,7 @@ KINDS = st.one_of(
 @given(hnp.arrays(KINDS, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)))
 def test_any_array_becomes_images_or_one_sentence(x: np.ndarray) -> None:
     try:
-        images, notes = scaled(x)
+        images, notes = convert(x)
     except DataError as error:
         assert "\n" not in str(error)
         assert str(error).startswith("x.npy: train ")

@@ -17,56 +17,56 @@ def numbered(train: int, test: int, valid: int | None = None) -> Dataset:
     return Dataset("numbered", **images, **labels)
 
 
-def images_of(count: int, seed: int = 0) -> np.ndarray:
+def random_images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((count, 2, 3, 1), np.float32)
 
 
-def sides(images: np.ndarray, seed: int = 0) -> tuple[list[bytes], list[bytes]]:
-    """The images of each part, in their order, as bytes."""
+def split_images(images: np.ndarray, seed: int = 0) -> tuple[list[bytes], list[bytes]]:
+    """The images of the train and the test part, in order, as bytes."""
     train, test = hold_out(images, seed, "file")
     assert sorted([*train, *test]) == list(range(len(images)))
     return [images[i].tobytes() for i in train], [images[i].tobytes() for i in test]
 
 
 def test_about_a_tenth_is_held_out() -> None:
-    tests = [len(sides(images_of(1000), seed)[1]) for seed in range(100)]
+    tests = [len(split_images(random_images(1000), seed)[1]) for seed in range(100)]
     assert abs(np.mean(tests) - 100) < 5 * np.sqrt(1000 * 0.1 * 0.9 / 100)
     assert np.std(tests) == pytest.approx(np.sqrt(1000 * 0.1 * 0.9), rel=0.4)
 
 
 @given(st.integers(2, 500), st.integers(0, 2**70))
 def test_each_part_has_an_image_however_few_there_are(count: int, seed: int) -> None:
-    train, test = sides(images_of(count), seed)
+    train, test = split_images(random_images(count), seed)
     assert train and test
 
 
 @given(st.integers(30, 200), st.integers(30, 200), st.integers(0, 2**70), st.randoms())
-def test_pictures_that_come_go_or_change_their_names_move_no_other(few: int, more: int, seed: int, random) -> None:
-    """A picture's side is its own: in a part of the set, in a larger set, in any order of the files."""
-    whole = images_of(few + more)
-    train, test = sides(whole, seed)
+def test_adding_removing_or_reordering_pictures_moves_no_other(few: int, more: int, seed: int, random) -> None:
+    """A picture's part depends on the picture alone, not on other pictures or on the order of the files."""
+    whole = random_images(few + more)
+    train, test = split_images(whole, seed)
     order = list(range(len(whole)))
     random.shuffle(order)
-    assert sides(whole[order], seed) == (train, test)
-    if min(map(len, kept := sides(whole[order[:few]], seed))) > 1:  # more than the one that no part goes without
+    assert split_images(whole[order], seed) == (train, test)
+    if min(map(len, kept := split_images(whole[order[:few]], seed))) > 1:  # an empty part is given one image
         assert set(kept[0]) <= set(train) and set(kept[1]) <= set(test)
 
 
 def test_copies_of_an_image_stay_together() -> None:
-    images = images_of(40)
-    train, test = sides(np.concatenate([images, images, -0.0 * images, 0.0 * images]), 1)
+    images = random_images(40)
+    train, test = split_images(np.concatenate([images, images, -0.0 * images, 0.0 * images]), 1)
     assert not set(train) & set(test)
     assert len(train) % 2 == len(test) % 2 == 0
 
 
-def test_a_single_image_has_nothing_to_hold_out() -> None:
+def test_a_single_image_is_refused() -> None:
     with pytest.raises(DataError, match="file has 1 image and no test part: at least 2 are needed"):
-        hold_out(images_of(1), 0, "file")
+        hold_out(random_images(1), 0, "file")
 
 
 @given(st.integers(2, 200), st.integers(0, 2**70))
 def test_of_copies_of_one_image_a_tenth_is_held_out(count: int, seed: int) -> None:
-    images = images_of(1).repeat(count, 0)
+    images = random_images(1).repeat(count, 0)
     train, test = hold_out(images, seed, "file")
     assert sorted([*train, *test]) == list(range(count))
     assert len(train) >= 1 and len(test) >= 1 and abs(len(test) - count / 10) < 1
@@ -75,13 +75,13 @@ def test_of_copies_of_one_image_a_tenth_is_held_out(count: int, seed: int) -> No
 
 
 def test_digests_differ_where_pixels_do() -> None:
-    images = images_of(1000)
+    images = random_images(1000)
     images[1] = images[0]
     images[2] = np.nextafter(images[0], 2)
     found = digests(images)
     assert found.dtype == np.uint64
     assert found[0] == found[1] and len(set(found.tolist())) == 999
-    assert digests(images[5:6]) == found[5]  # its own pixels and nothing else
+    assert digests(images[5:6]) == found[5]  # it depends on its own pixels only
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 10**9))
@@ -104,7 +104,7 @@ def test_a_sample_is_no_prefix_and_depends_on_the_seed() -> None:
     assert not np.array_equal(one.train_labels, one.test_labels)
 
 
-def test_parts_not_asked_for_stay_whole_and_in_order() -> None:
+def test_parts_without_a_size_stay_whole_and_in_order() -> None:
     ds = numbered(30, 20, 10)
     assert sample(ds, None, 0) is ds
     fewer = sample(ds, (5, None), 0)
@@ -119,17 +119,17 @@ def test_valid_is_cut_to_the_size_of_test() -> None:
     assert len(sample(ds, (None, 15), 0).valid) == 10
 
 
-def test_more_than_there_are_is_refused() -> None:
+def test_a_sample_larger_than_the_set_is_refused() -> None:
     with pytest.raises(DataError, match="numbered has 20 test images, 21 were asked for"):
         sample(numbered(30, 20), (30, 21), 0)
 
 
 @pytest.mark.parametrize("size", [5, (5,), (1, 2, 3), (0, 1), (1, -1), (1.0, 1), (True, 1), "12"])
-def test_sizes_that_make_no_sense_are_refused(size: object) -> None:
+def test_invalid_sizes_are_refused(size: object) -> None:
     with pytest.raises(DataError, match="size must"):
         check_size(size)
 
 
 @pytest.mark.parametrize("size", [None, (1, 1), (None, 3), [2, None], (np.int64(3), 1)])
-def test_sizes_that_make_sense_pass(size: object) -> None:
+def test_valid_sizes_pass(size: object) -> None:
     check_size(size)
