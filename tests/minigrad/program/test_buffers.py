@@ -1,4 +1,4 @@
-"""minigrad/program/buffers.py: lifetimes, places that do not overlap, donated arguments, and where arrays lie."""
+"""minigrad/program/buffers.py: lifetimes, placement without overlaps, donated arguments, and address ranges."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ F8 = np.dtype(np.float64)
 KINDS = [Kind((n,), F8) for n in (1, 2, 3, 3)]
 
 
-def test_a_buffer_is_needed_until_its_last_reader_or_for_good():
+def test_a_buffer_lives_until_its_last_reader_or_forever():
     lives = lifetimes(KINDS, {1: 0, 2: 1, 3: 4}, reads=[(1, 3), (1, 1), (2, 4), (0, 9)], results=[3, 0])
     assert lives == {1: Life(16, 0, 3), 2: Life(24, 1, 4), 3: Life(24, 4, FOREVER)}
 
 
-def test_what_nobody_reads_is_needed_while_it_is_computed():
+def test_an_unread_buffer_lives_while_it_is_computed():
     assert lifetimes(KINDS, {0: 5}, [], []) == {0: Life(8, 5, 5)}
 
 
@@ -41,8 +41,8 @@ def some_lives(draw):
 
 
 @given(lives=some_lives(), alignment=st.sampled_from([1, 16, 64]), smallest=st.sampled_from([0, 200, 1 << 12, 1 << 20]))
-def test_what_lives_at_the_same_time_does_not_overlap(lives, alignment, smallest):
-    """Every byte at every time, and no place beyond the end of the block."""
+def test_buffers_that_live_at_the_same_time_do_not_overlap(lives, alignment, smallest):
+    """At no time do two buffers share a byte, and none ends beyond the block."""
     offsets, size = fit(lives, Tuning(alignment=alignment, smallest_search=smallest))
     assert offsets.keys() == lives.keys()
     for key, (bytes, _, _) in lives.items():
@@ -54,8 +54,8 @@ def test_what_lives_at_the_same_time_does_not_overlap(lives, alignment, smallest
 
 
 @pytest.mark.parametrize("bytes", [64, 8192])
-def test_a_chain_takes_two_places(bytes):
-    """Each result is read by the next one only."""
+def test_a_chain_takes_two_buffers(bytes):
+    """Each result is read only by the next one."""
     lives = {i: Life(bytes, i, i + 1) for i in range(20)}
     offsets, size = fit(lives, Tuning())
     assert size == 2 * bytes
@@ -70,28 +70,28 @@ def test_a_large_buffer_goes_into_a_gap_that_fits():
     assert sorted([offsets["d"], offsets["e"]]) == [50, 70] and size == 120
 
 
-def test_a_small_buffer_takes_over_a_place_of_its_size_only():
+def test_a_small_buffer_reuses_only_a_place_of_its_size():
     lives = {"a": Life(10, 0, 0), "b": Life(100, 0, 0), "c": Life(10, 1, 1), "d": Life(100, 1, 1), "e": Life(10, 1, 1)}
     offsets, size = fit(lives, Tuning())
     assert offsets["c"] != offsets["e"] and offsets["a"] in (offsets["c"], offsets["e"])
     assert offsets["d"] == offsets["b"] and size == 64 + 128 + 64
 
 
-def test_an_empty_block():
+def test_no_buffers_need_no_memory():
     assert fit({}, Tuning()) == ({}, 0)
 
 
 # Donated arguments
 
 
-def test_each_argument_is_written_over_by_the_first_output_of_its_kind():
+def test_each_argument_is_overwritten_by_the_first_output_of_its_kind():
     kinds = [Kind((3,), F8), Kind((3,), F8), Kind((2,), F8), *[Kind((3,), F8)] * 3, Kind((2,), np.dtype(np.float32))]
     always = lambda argument, output: True
     assert find_overwrites(kinds, [3, 3, 4, 5, 6], [0, 1, 2], always) == {3: 0, 4: 1}
     assert find_overwrites(kinds, [3], [], always) == {}
 
 
-def test_an_argument_that_is_still_read_is_left_alone():
+def test_an_argument_that_is_still_read_is_not_overwritten():
     kinds, asked = [Kind((3,), F8)] * 4, []
 
     def is_done(argument, output):
@@ -112,7 +112,7 @@ def test_a_block_is_aligned_and_as_large_as_asked(alignment):
     assert allocate(BACKEND, 0, alignment).nbytes == 0
 
 
-def test_an_array_in_a_block_is_memory_of_the_block():
+def test_an_array_in_a_block_uses_the_memory_of_the_block():
     block = np.zeros(100, np.uint8)
     x = array_at(block, 16, Kind((2, 3), np.dtype(np.float32)))
     assert x.shape == (2, 3) and x.dtype == np.float32
@@ -127,8 +127,8 @@ BASE = np.zeros((6, 8))
     "array",
     [BASE, BASE[1:3], BASE[:, ::-1], BASE[::-2, 3:5].T, BASE[2, 3, ...], BASE[:0], np.broadcast_to(BASE[0], (9, 8))],
 )
-def test_where_an_array_lies(array):
-    """The lowest and the highest address of an element, found by looking at each of them."""
+def test_the_span_of_an_array(array):
+    """From the lowest address of an element to the end of the highest, found by visiting every element."""
     begin = [array[(*index, ...)].__array_interface__["data"][0] for index in np.ndindex(*array.shape)]
     begin = begin or [array.__array_interface__["data"][0]]
     assert span(BACKEND, array) == (min(begin), max(begin) + 8)

@@ -1,4 +1,4 @@
-"""minigrad/program/calls.py: formulas bound to arrays: what they write where, and what they say when they fail."""
+"""minigrad/program/calls.py: formulas bound to arrays: where they write, and what they raise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ X = np.arange(12.0).reshape(3, 4)
     ids=lambda value: getattr(value, "name", ""),
 )
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_a_view_is_copied_to_where_it_is_asked_for(primitive, params, expected, contiguous):
+def test_a_view_is_copied_into_out(primitive, params, expected, contiguous):
     x = X if contiguous else np.asfortranarray(X)
     out = np.zeros_like(expected)
     run_and_check([bind_call(primitive, BACKEND, [x], params, out)])
@@ -37,7 +37,7 @@ def test_a_view_is_copied_to_where_it_is_asked_for(primitive, params, expected, 
     assert not np.shares_memory(out, x)
 
 
-def test_calls_read_and_write_the_arrays_that_they_are_bound_to():
+def test_calls_read_and_write_the_arrays_they_are_bound_to():
     x, y, total = np.ones(3), np.empty(3), np.zeros(3)
     calls = [bind_call(add_p, BACKEND, [x, 1.5], {}, y), bind_addition(BACKEND, total, y)]
     for k in range(1, 4):
@@ -47,14 +47,14 @@ def test_calls_read_and_write_the_arrays_that_they_are_bound_to():
     np.testing.assert_array_equal(total, [6 + 4.5] * 3)
 
 
-def test_a_call_that_fails_says_what_it_computes_on_what():
+def test_a_failing_call_names_its_primitive_and_operands():
     call = bind_call(add_p, BACKEND, [np.ones((2, 3)), np.ones(4)], {}, np.empty((2, 3)))
     for how in (run_calls, run_and_check):
         with pytest.raises(ValueError, match=r"add\(float64\[2, 3\], float64\[4\]\)"):
             how([call])
 
 
-def test_a_formula_that_does_not_write_where_it_is_told_to_is_named(make_primitive):
+def test_a_formula_that_does_not_write_to_out_is_named(make_primitive):
     made = make_primitive(lambda b, x, out=None: b.xp.exp(x))
     jitted = mg.jit(lambda x: made(x) + 1)
     for _ in range(2):
@@ -75,7 +75,7 @@ def test_a_formula_that_does_not_write_where_it_is_told_to_is_named(make_primiti
         (lambda x: mg.inv(x), (np.eye(2),), (np.zeros((2, 2)),), np.linalg.LinAlgError, r"inv\(float64\[2, 2\]\)"),
     ],
 )
-def test_what_goes_wrong_in_a_run_is_told_as_without_a_program(f, good, bad, error, message):
+def test_errors_in_a_run_are_those_without_a_program(f, good, bad, error, message):
     jitted = mg.jit(f)
     jitted(*good)
     for run in (f, jitted):

@@ -19,7 +19,7 @@ from tests.support.programs import same
         (lambda x: mg.grad(lambda y: mg.sum(y) if mg.sum(y) > 0 else mg.sum(-y))(x), r"bool\(x\)"),
     ],
 )
-def test_a_course_that_depends_on_values_is_refused(f, use):
+def test_control_flow_that_depends_on_values_is_refused(f, use):
     with pytest.raises(mg.CaptureError, match=f"{use} of a value made by .*mg.where") as caught:
         mg.jit(f)(np.array([1.0, -1.0]))
     assert __file__ in str(caught.value)
@@ -33,8 +33,8 @@ def test_a_course_that_depends_on_values_is_refused(f, use):
         (lambda x: x * mg.sum(x).item(), r"x.item\(\)"),
     ],
 )
-def test_a_number_taken_out_of_a_program_is_refused_for_that(f, use):
-    """Not with the advice to stop the gradient, which helps in a derivative only."""
+def test_converting_a_traced_value_to_a_number_is_refused(f, use):
+    """The advice is not to stop the gradient, which helps only in a derivative."""
     with pytest.raises(mg.CaptureError, match=f"{use} of a value made by .*mg.where"):
         mg.jit(f)(np.ones(2))
 
@@ -57,7 +57,7 @@ def test_trace_of_an_array_is_its_diagonal_sum():
 # Arrays from outside
 
 
-def test_a_captured_constant_that_changes_is_an_error_and_no_stale_number():
+def test_a_changed_constant_is_an_error_not_a_stale_number():
     w = np.ones(3)
     f = mg.jit(lambda x: x * w)
     f(np.ones(3))
@@ -68,7 +68,7 @@ def test_a_captured_constant_that_changes_is_an_error_and_no_stale_number():
     assert same(f(np.ones(3)), np.ones(3))
 
 
-def test_a_changed_array_that_only_made_a_constant_is_an_error_too():
+def test_a_changed_array_behind_a_folded_constant_is_an_error_too():
     w = np.ones(3)
     f = mg.jit(lambda x: x * mg.exp(w))
     f(np.ones(3))

@@ -44,12 +44,12 @@ PADS = ((0, 0), (0, 0))
     ],
     ids=lambda x: x.instructions[0].primitive.name if hasattr(x, "instructions") else "",
 )
-def test_what_an_instruction_takes(graph, flops, elements):
+def test_the_cost_of_an_instruction(graph, flops, elements):
     (instruction,) = graph.instructions
     assert cost_of(instruction, graph) == Cost(flops, 8 * elements)
 
 
-def test_constants_are_read_too_and_a_graph_takes_what_its_instructions_take():
+def test_constants_count_as_reads_and_the_cost_of_a_graph_is_the_sum():
     g = GraphBuilder()
     x = g.input((3, 4))
     y = g.add(add_p, x, Constant(np.ones(4, np.float32)))

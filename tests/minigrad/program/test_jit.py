@@ -1,4 +1,4 @@
-"""minigrad/program/jit.py: what is an argument and what is code, and arguments that are given away."""
+"""minigrad/program/jit.py: which arguments are data and which are code, and donated arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.programs import agree, same
 
 
 @pytest.mark.parametrize("f", [3, "x", None])
-def test_what_is_no_function_cannot_be_jitted(f):
+def test_only_functions_can_be_jitted(f):
     with pytest.raises(TypeError, match="needs a function"):
         mg.jit(f)
 
@@ -30,7 +30,7 @@ def test_an_unhashable_argument_is_named():
 # Donation
 
 
-def test_donated_arguments_are_updated_in_place_and_may_not_be_used_again():
+def test_donated_arguments_are_updated_in_place_and_cannot_be_used_again():
     def step(p, m, g):
         m = tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
         return tree.map(lambda p, m: p - 0.5 * m, p, m), m
@@ -70,7 +70,7 @@ def test_donation_never_changes_a_result(f, way):
     assert agree(mg.jit(f, donate=(0,), tuning=way)(x.copy()), expected, way)
 
 
-def test_what_somebody_else_looks_at_is_not_written_over():
+def test_donated_arrays_with_other_views_are_not_overwritten():
     x = np.arange(12.0).reshape(3, 4)
     y = x[:]
     f = mg.jit(lambda x, y: (x + 1, y * 2), donate=(0,))
@@ -79,7 +79,7 @@ def test_what_somebody_else_looks_at_is_not_written_over():
     assert same(f(z, y), (z + 1, y * 2))
 
 
-def test_a_whole_adam_step_is_one_program_and_counts_on():
+def test_a_whole_adam_step_is_one_program_and_its_count_advances():
     from vae.optimisers import adam
 
     optimiser, rng = adam(0.01), np.random.default_rng(0)
@@ -100,8 +100,8 @@ def test_a_whole_adam_step_is_one_program_and_counts_on():
     assert len(jitted.program(v, t)) < 60
 
 
-def test_what_is_donated_and_read_from_elsewhere_too_is_not_written_over():
-    """A donated array that f also closes over, and one of two arrays over the same foreign memory."""
+def test_donated_arrays_that_are_also_read_elsewhere_are_not_overwritten():
+    """A donated array that f also closes over, and one of two arrays that share foreign memory."""
     w = np.arange(5.0)
     f = lambda x: (lambda y: (y, w * mg.sum(y)))(x + 1)
     expected = f(w)
@@ -114,7 +114,7 @@ def test_what_is_donated_and_read_from_elsewhere_too_is_not_written_over():
     assert same(mg.jit(f, donate=(0,))(a, b), expected)
 
 
-def test_a_donated_position_that_is_not_there_is_refused_before_anything_runs():
+def test_a_missing_donated_position_is_refused_before_anything_runs():
     x = np.ones(3)
     for args, kwargs, donate in (((x,), {}, (1,)), ((x,), {}, (0, -2)), ((), {"x": x}, (0,))):
         with pytest.raises(ValueError, match=rf"donate=.* does not fit a call with {len(args)} positional"):
@@ -131,18 +131,18 @@ def test_a_donated_position_that_is_not_there_is_refused_before_anything_runs():
         lambda w: (w * 2, mg.reshape(w, (-1,))),
     ],
 )
-def test_what_is_handed_out_itself_is_not_written_over(f, way):
+def test_a_donated_array_that_is_a_result_is_not_overwritten(f, way):
     w = np.random.default_rng(0).normal(size=(64, 64))
     assert agree(mg.jit(f, donate=(0,), tuning=way)(w.copy()), f(w), way)
 
 
-def test_one_donated_position_may_be_a_number():
+def test_a_single_donated_position_may_be_an_integer():
     x = np.arange(3.0)
     y = mg.jit(lambda x: x + 1, donate=0)(x)
     assert np.shares_memory(x, y) and same(y, np.arange(3.0) + 1)
 
 
-def test_a_sum_is_not_made_in_a_donated_array():
+def test_a_sum_does_not_accumulate_in_a_donated_array():
     f = lambda b, x: mg.sum(mg.tanh(x), axis=0)
     jitted, x = mg.jit(f, donate=(0,), tuning=Tuning(part=1 << 12)), np.random.default_rng(0).normal(size=(512, 64))
     for i in range(3):
@@ -150,7 +150,7 @@ def test_a_sum_is_not_made_in_a_donated_array():
         x = x * 0.9
 
 
-def test_a_donated_array_is_gone_after_an_error_too():
+def test_a_donated_array_cannot_be_used_after_an_error_either():
     def f(w, a):
         n = w - 1.0
         return n, mg.inv(mg.sum(n) * 0 + a)
@@ -175,7 +175,7 @@ class Scaled:
 
 
 @pytest.mark.parametrize("numbers", [(1, 1.0, True), (0.0, -0.0, 0), (0j, complex(0.0, -0.0), -0j)])
-def test_numbers_that_are_equal_but_not_the_same_are_told_apart(numbers):
+def test_equal_numbers_of_different_kinds_are_captured_separately(numbers):
     """As arguments, in static fields, and as keys of a dict."""
     x = np.arange(3)
     ways = {
@@ -197,8 +197,8 @@ def test_numbers_that_are_equal_but_not_the_same_are_told_apart(numbers):
                 program(*arguments(n))
 
 
-def test_a_call_unlike_the_last_is_not_mistaken_for_it():
-    """Trees, dtypes, shapes, kinds of containers and of numbers in turn: each as without jit, and captured once."""
+def test_a_call_of_another_kind_is_captured_separately():
+    """Trees, dtypes, shapes, containers and numbers in turn: each gives what f gives, and is captured once."""
     calls = []
 
     def f(values, scale=2.0):
@@ -226,7 +226,7 @@ def test_a_call_unlike_the_last_is_not_mistaken_for_it():
     assert len(calls) == kinds
 
 
-def test_a_call_in_a_derivative_is_not_mistaken_for_the_last_one():
+def test_a_call_in_a_derivative_is_captured_separately():
     jitted = mg.jit(lambda x: mg.sum(mg.sin(x)))
     x = np.arange(3.0)
     for _ in range(3):
@@ -235,7 +235,7 @@ def test_a_call_in_a_derivative_is_not_mistaken_for_the_last_one():
         assert mg.trace(lambda x: jitted(x))(x)(x) == np.sin(x).sum()
 
 
-def test_arguments_that_compare_number_by_number_are_told_apart_by_their_hashes():
+def test_arguments_that_compare_elementwise_are_distinguished_by_their_hashes():
     class Numbers:
         def __init__(self, *values):
             self.values = np.array(values)
@@ -273,14 +273,14 @@ def test_a_nan_among_the_arguments_is_captured_once():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.dtype("f4"), float, "f4", np.str_("f4")])
-def test_dtypes_and_words_are_part_of_the_code(dtype):
+def test_dtypes_and_strings_are_part_of_the_code(dtype):
     def f(x, dtype):
         return mg.astype(x, dtype) if dtype == "f4" or not isinstance(dtype, str) else x
 
     assert same(mg.jit(f)(np.ones(3), dtype), f(np.ones(3), dtype))
 
 
-def test_results_that_are_no_arrays_come_back_as_they_are():
+def test_results_that_are_no_arrays_are_returned_unchanged():
     f = lambda x: {"name": "loss", "how": np.sin, "y": x * 2, "dtype": np.float32, "words": np.array(["a"])}
     found = mg.jit(f)(np.ones(3))
     assert same(found.pop("y"), np.full(3, 2.0))

@@ -1,4 +1,4 @@
-"""minigrad/program/passes.py: what each pass makes of small graphs, and that no output changes."""
+"""minigrad/program/passes.py: what each pass does to small graphs, and that it changes no output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def names(graph):
 # Constant folding
 
 
-def test_what_depends_on_no_input_is_computed_now():
+def test_instructions_that_depend_on_no_input_are_folded():
     g, w = GraphBuilder(), np.arange(3.0)
     x = g.input((3,))
     total = g.add(sum_p, g.add(exp_p, Constant(w)), axes=(0,))
@@ -37,7 +37,7 @@ def test_what_depends_on_no_input_is_computed_now():
     assert graph.instructions[0].operands[1].value == graph.outputs[1].value == pytest.approx(expected, rel=1e-15)
 
 
-def test_zeros_are_known_whatever_they_are_like_and_take_no_memory():
+def test_zeros_like_an_input_are_folded_and_take_no_memory():
     g = GraphBuilder()
     zeros = g.add(zeros_like_p, g.input((1000, 1000)))
     ones = g.add(transpose_p, g.add(add_p, zeros, Constant(1.0)), axes=(1, 0))
@@ -48,14 +48,14 @@ def test_zeros_are_known_whatever_they_are_like_and_take_no_memory():
 
 
 @pytest.mark.parametrize(("largest", "left"), [(8 * 12, []), (8 * 12 - 1, ["broadcast_to"])])
-def test_a_large_constant_is_computed_in_every_run(largest, left):
+def test_large_constants_are_not_folded(largest, left):
     g = GraphBuilder()
     wide = g.add(broadcast_to_p, Constant(np.arange(4.0)), shape=(3, 4))
     graph = fold_constants(g.graph(g.add(add_p, g.input((3, 4)), wide)), Tuning(largest_constant=largest))
     assert names(graph) == [*left, "add"]
 
 
-def test_operands_that_are_folded_keep_their_place():
+def test_folded_operands_keep_their_position():
     g = GraphBuilder()
     x = g.input((2,))
     graph = fold_constants(g.graph(g.add(add_p, g.add(add_p, Constant(1.0), Constant(2.0)), x)), Tuning())
@@ -66,7 +66,7 @@ def test_operands_that_are_folded_keep_their_place():
 # Common subexpressions
 
 
-def test_the_same_primitive_of_the_same_operands_is_computed_once():
+def test_common_subexpressions_are_computed_once():
     g, w = GraphBuilder(), np.ones(3)
     x = g.input((3,))
     a, b = g.add(multiply_p, x, Constant(w)), g.add(multiply_p, x, Constant(w))
@@ -80,7 +80,7 @@ def test_the_same_primitive_of_the_same_operands_is_computed_once():
     [(1, 1.0), (0.0, -0.0), (True, 1), (np.float32(1), 1.0), (np.ones(3), np.ones(3))],
     ids=lambda value: f"{type(value).__name__} {value}",
 )
-def test_constants_that_a_run_may_tell_apart_are_different(one, other):
+def test_constants_that_give_different_results_are_not_shared(one, other):
     g = GraphBuilder()
     x = g.input((3,))
     graph = share_subexpressions(g.graph(*[g.add(multiply_p, x, Constant(value)) for value in (one, other, one)]))
@@ -88,7 +88,7 @@ def test_constants_that_a_run_may_tell_apart_are_different(one, other):
     assert graph.outputs[0] == graph.outputs[2] != graph.outputs[1]
 
 
-def test_parameters_and_the_order_of_operands_count():
+def test_other_parameters_or_another_order_of_operands_are_not_shared():
     g = GraphBuilder()
     x, y = g.input((3, 3)), g.input((3, 3))
     sums = [g.add(sum_p, x, axes=(axis,)) for axis in (0, 1, 0)]
@@ -99,7 +99,7 @@ def test_parameters_and_the_order_of_operands_count():
 # Dead code
 
 
-def test_what_no_output_depends_on_is_left_out():
+def test_dead_code_is_removed():
     g = GraphBuilder()
     x, unused = g.input((3,)), g.input((3,))
     y = g.add(exp_p, x)
@@ -113,7 +113,7 @@ def test_what_no_output_depends_on_is_left_out():
 
 @given(data=st.data())
 def test_passes_change_no_output(data):
-    """Random graphs of sums, products and views of inputs and constants, to the bit."""
+    """Random graphs of sums, products and views of inputs and constants give the same bits."""
     g, w = GraphBuilder(), np.arange(4.0).reshape(2, 2)
     operands = [g.input((2, 2)), g.input((2, 2)), Constant(w), Constant(0.5)]
     for _ in range(data.draw(st.integers(1, 12))):
@@ -141,7 +141,7 @@ def test_passes_change_no_output(data):
 # As part of jit
 
 
-def test_what_is_not_needed_is_not_computed_and_nothing_twice():
+def test_jit_removes_dead_code_and_shares_subexpressions():
     f = lambda x: (mg.exp(x), mg.sin(x) * 2, mg.exp(x) + 1)[::2]
     assert names(mg.trace(f)(np.ones(3))) == ["exp", "sin", "multiply", "exp", "add"]
     assert names(mg.jit(f).program(np.ones(3))) == ["exp", "add"]
@@ -154,7 +154,7 @@ def test_numbers_of_different_kinds_are_not_the_same_constant():
     assert np.signbit(mg.jit(f)(x)[2]).tolist() == np.signbit(x * -0.0).tolist()
 
 
-def test_constants_are_folded():
+def test_trace_folds_constants():
     w = np.arange(3.0)
     program = mg.trace(lambda x: x * mg.sum(mg.exp(w)))(np.ones(3))
     assert names(program) == ["multiply"]

@@ -1,4 +1,4 @@
-"""minigrad/program: programs give what the function gives, to the bit where nothing is added up in parts."""
+"""minigrad/program: programs give what the function gives, to the bit unless sums are computed in parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.transfer import to_host
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_programs_give_the_same_bits(case, on_device, way):
-    """Values, tangents and gradients of every case; twice, and with other numbers in between."""
+    """Values, tangents and gradients of every case, repeatedly and with other numbers in between."""
     constants, args = on_device(case.constants), on_device(case.arguments())
     f = lambda *xs: case.function(*xs, *constants)
     jitted = mg.jit(f, tuning=way)
@@ -85,7 +85,7 @@ def test_random_programs_give_the_same_bits(data):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(257, 300), (70_000,), (1, 90_000), (3, 40, 41, 16)])
 def test_large_arrays_over_threads_give_the_same_bits(shape, threads):
-    """All but the sum: its terms are added up part by part, which costs no more than the sum's own rounding."""
+    """All but the sum, which is added up part by part, with an error no larger than the sum's own rounding."""
     rng = np.random.default_rng(0)
     x, b = rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[-1:]).astype(np.float32)
 
@@ -104,7 +104,7 @@ def test_large_arrays_over_threads_give_the_same_bits(shape, threads):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_sums_of_several_regions_at_the_same_time(threads):
-    """Regions of one moment, which a thread goes through one after the other, with sums that last to its end."""
+    """A thread goes through the regions of one moment in turn and keeps its partial sums to the end."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(1024, 64)), rng.normal(size=(4096, 64))
 
@@ -117,7 +117,7 @@ def test_sums_of_several_regions_at_the_same_time(threads):
             assert np.allclose(found, expected, rtol=1e-12, atol=1e-10)
 
 
-def test_views_of_constants_are_results_like_any_other(way):
+def test_views_of_constants_can_be_results(way):
     def f(x):
         constant = mg.concatenate([mg.zeros_like(x[0, :2]), np.ones(2)])
         return (
@@ -130,7 +130,7 @@ def test_views_of_constants_are_results_like_any_other(way):
     assert agree(mg.jit(f, tuning=way)(x), f(x), way)
 
 
-def test_an_array_that_is_not_contiguous_is_read_anew_in_every_run():
+def test_an_array_that_is_not_contiguous_is_read_again_in_every_run():
     base = np.arange(24.0).reshape(4, 6)
     jitted, x = mg.jit(lambda x: mg.exp(x) * 2), base[:, ::2]
     for _ in range(3):
@@ -138,7 +138,7 @@ def test_an_array_that_is_not_contiguous_is_read_anew_in_every_run():
         base *= 0.5
 
 
-def test_lists_are_operands_too():
+def test_lists_can_be_operands():
     x = np.ones((512, 64))
     f = lambda x: x * mg.add(x, [[1.0]] * 512)
     assert same(mg.jit(f)(x), f(x))
@@ -158,7 +158,7 @@ def test_derivatives_of_jitted_functions_and_of_programs_inside_them():
     assert same(mg.jit(lambda x: mg.grad(mg.checkpoint(f))(x))(x), mg.grad(f)(x))
 
 
-def test_random_draws_are_fresh_by_key_and_closed_over_tracers_go_through():
+def test_random_draws_follow_the_key_and_closed_over_tracers_work():
     draw = mg.jit(lambda key: mg.random.normal(key, (4, 3)) + mg.random.uniform(mg.random.fold_in(key, 1), (4, 3)))
     plain = lambda key: mg.random.normal(key, (4, 3)) + mg.random.uniform(mg.random.fold_in(key, 1), (4, 3))
     keys = mg.random.split(mg.random.key(0), 3)
@@ -189,7 +189,7 @@ def test_a_step_with_its_optimiser_data_and_noise_is_one_program():
         assert same((a, w, s), (b, v, t))
 
 
-def test_new_shapes_dtypes_and_numbers_are_captured_anew():
+def test_new_shapes_dtypes_and_numbers_are_captured_again():
     captured = []
 
     @mg.jit
@@ -206,7 +206,7 @@ def test_new_shapes_dtypes_and_numbers_are_captured_anew():
     assert len(captured) == 6
 
 
-def test_results_are_in_memory_of_their_own():
+def test_results_share_no_memory():
     f = mg.jit(lambda x, y: (x, x, y.reshape(2, 2), mg.exp(x), mg.exp(x)))
     x, y = np.arange(3.0), np.arange(4.0)
     first, second = f(x, y), f(x + 1, y)
@@ -218,7 +218,7 @@ def test_results_are_in_memory_of_their_own():
     assert same(f(x, y)[3], np.exp(x))
 
 
-def test_arguments_are_left_alone():
+def test_arguments_are_not_changed():
     x = np.arange(6.0).reshape(2, 3)
     before = x.copy()
     mg.jit(lambda x: mg.tanh(x * 2) + x)(x)
@@ -250,7 +250,7 @@ def names(program):
 
 
 def test_memory_is_reused():
-    """A chain of twenty layers needs the memory of two results, and a run allocates no more than it says."""
+    """A chain of twenty layers needs the memory of two results, and a run allocates little beyond that."""
     x = np.ones((64, 4096))
 
     def deep(x):
@@ -270,8 +270,8 @@ def test_memory_is_reused():
 
 
 @pytest.mark.parametrize("model", ["mlp", "conv"])
-def test_memory_is_what_a_run_allocates(model):
-    """Within a tenth, of a whole training step: its block, parts, results, and what kernels keep."""
+def test_the_reported_memory_is_what_a_run_allocates(model):
+    """Within a tenth, for a whole training step: its block, scratch, results, and what kernels keep."""
     from vae.autoencoder import Autoencoder
     from vae.likelihoods import Bernoulli
     from vae.models import MODELS
@@ -289,7 +289,7 @@ def test_memory_is_what_a_run_allocates(model):
     jitted = mg.jit(step, donate=(0, 1), tuning=Tuning(threads=1))
     arguments = parameters, optimiser.init(parameters), y, noise
     program = jitted.program(*arguments)
-    gc.collect()  # what other tests' threads kept
+    gc.collect()  # drops memory kept by threads of other tests
     held, found = backends.get("cpu").scratch_bytes(), []
 
     def measure():
@@ -298,17 +298,17 @@ def test_memory_is_what_a_run_allocates(model):
         found.append((tracemalloc.get_traced_memory()[1], program.memory().total - held))
         tracemalloc.stop()
 
-    worker = threading.Thread(target=measure)  # whose kernels have kept nothing yet
+    worker = threading.Thread(target=measure)  # a new thread, whose kernels have kept nothing yet
     worker.start()
     worker.join()
     ((peak, said),) = found
     assert abs(peak - said) <= 0.1 * peak
 
 
-# Programs among other things
+# Programs inside other transformations
 
 
-def test_a_program_is_told_of_arguments_of_another_kind():
+def test_a_program_refuses_arguments_of_another_kind():
     program = mg.trace(lambda p, n: p["w"] * n)({"w": np.ones(3)}, 2)
     assert same(program({"w": np.arange(3.0)}, 2), 2 * np.arange(3.0))
     for args in (({"w": np.ones(4)}, 2), ({"w": np.ones(3)}, 3), ({"v": np.ones(3)}, 2), ({"w": 1.0}, 2)):
@@ -316,7 +316,7 @@ def test_a_program_is_told_of_arguments_of_another_kind():
             program(*args)
 
 
-def test_programs_have_derivatives_and_can_be_captured():
+def test_programs_can_be_differentiated_and_captured():
     f = lambda x, n: mg.sum(mg.tanh(x) ** 2 * n)
     x = np.linspace(-1, 2, 5)
     program = mg.trace(f)(x, 3)

@@ -1,4 +1,4 @@
-"""minigrad/program/signature.py: which arguments a program takes, and whether outside arrays are as they were."""
+"""minigrad/program/signature.py: which arguments a program takes, and whether outside arrays have changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minigrad.program.signature import Outside, Signature, exact_key, fingerprin
 NAN = float("nan")
 
 
-def test_what_no_function_tells_apart_is_exactly_equal():
+def test_indistinguishable_values_are_exactly_equal():
     for x in (1, 1.0, True, 0.0, -0.0, NAN, 1j, "a", None, (1, (2.0, NAN)), frozenset([1.0])):
         assert exact_key(x) == exact_key(x)
     assert exact_key((1, (2.0, float("nan")))) == exact_key((1, (2.0, float("nan"))))
@@ -23,7 +23,7 @@ def test_what_no_function_tells_apart_is_exactly_equal():
 @pytest.mark.parametrize(
     ("x", "y"), [(1, 1.0), (1, True), (0.0, -0.0), (1.0, 1 + 0j), ((1,), (1.0,)), ((), frozenset()), ((0.0,), (-0.0,))]
 )
-def test_equal_values_that_a_function_may_tell_apart_are_not(x, y):
+def test_equal_but_distinguishable_values_are_not_exactly_equal(x, y):
     assert exact_key(x) != exact_key(y)
 
 
@@ -33,7 +33,7 @@ def signature_of(*args, **kwargs):
     return Signature(structure, tuple(kinds))
 
 
-def test_the_arrays_among_arguments_of_the_same_kind():
+def test_the_arrays_are_picked_from_arguments_of_the_same_kind():
     x, w = np.ones((2, 3)), np.ones(4, np.float32)
     found = signature_of(x, 2, [w], flag="a").arrays((x + 1, 2, [w]), {"flag": "a"})
     assert len(found) == 2 and found[1] is w
@@ -59,7 +59,7 @@ def test_other_arguments_are_refused(args, kwargs, message):
         signature_of(np.ones((2, 3)), 2, flag="a").arrays(args, kwargs)
 
 
-def test_an_outside_array_must_stay_as_it_was():
+def test_an_outside_array_must_not_change():
     x = np.arange(6.0).reshape(2, 3)
     outside = Outside(x, fingerprint(x), Origin("multiply"))
     outside.check()

@@ -1,4 +1,4 @@
-"""minigrad/program/tuning.py: a program is run by the sizes that it is given, and keeps them."""
+"""minigrad/program/tuning.py: a program is planned with the sizes it is given, and keeps them."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def f(x):
 
 
 @pytest.mark.parametrize("make", [lambda tuning: mg.jit(f, tuning=tuning).program, lambda t: mg.trace(f, tuning=t)])
-def test_programs_are_planned_by_the_tuning_that_they_are_given(make):
+def test_programs_are_planned_by_their_tuning(make):
     x, tuning = np.ones((8, 4)), cut_everything(threads=2)
     program = make(tuning)(x)
     assert program.tuning is tuning
     assert [len(parts) for parts in program._executor.plan.parts] == [8]
     assert program._executor.plan.threads == 2
-    usual = make(DEFAULT)(x)
-    assert usual.tuning is DEFAULT and [len(parts) for parts in usual._executor.plan.parts] == [1]
-    np.testing.assert_allclose(program(x), usual(x), rtol=1e-14)
+    default = make(DEFAULT)(x)
+    assert default.tuning is DEFAULT and [len(parts) for parts in default._executor.plan.parts] == [1]
+    np.testing.assert_allclose(program(x), default(x), rtol=1e-14)
 
 
-def test_copies_of_a_program_have_its_tuning():
+def test_copies_of_a_program_keep_its_tuning():
     program = mg.trace(f, tuning=cut_everything())(np.ones((8, 4)))
     assert pickle.loads(pickle.dumps(program)).tuning == program.tuning
     assert copy.deepcopy(program).tuning is program.tuning

@@ -43,7 +43,7 @@ def steps(draw, shape):
 
 @st.composite
 def _indices(draw, n):
-    """One element of an axis of length n, or some of it, in either direction."""
+    """An index of one element of an axis of length n, or a slice of it in either direction."""
     if draw(st.integers(0, 4)) == 0:
         return draw(st.integers(-n, n - 1))
     begin, end = sorted([draw(st.integers(0, n - 1)), draw(st.integers(0, n - 1))])
@@ -53,7 +53,7 @@ def _indices(draw, n):
 
 @st.composite
 def _shapes(draw, count):
-    """A shape of so many elements."""
+    """A shape with `count` elements."""
     shape = []
     for prime in (2, 3, 5):
         while count % prime == 0 and len(shape) < 4:
@@ -65,8 +65,8 @@ def _shapes(draw, count):
     return tuple(shape)
 
 
-def elements(view: View, memory: np.ndarray) -> np.ndarray:
-    """What a view shows of an array's memory, element by element."""
+def gather(view: View, memory: np.ndarray) -> np.ndarray:
+    """The elements of a view, gathered one by one from an array's memory."""
     found = np.empty(view.shape, memory.dtype)
     for index in np.ndindex(*view.shape):
         found[index] = memory.ravel()[view.offset + sum(i * stride for i, stride in zip(index, view.strides))]
@@ -74,7 +74,7 @@ def elements(view: View, memory: np.ndarray) -> np.ndarray:
 
 
 @given(data=st.data())
-def test_chains_of_views_show_what_numpy_shows(data):
+def test_chains_of_views_agree_with_numpy(data):
     g = GraphBuilder()
     slot = g.input(data.draw(st.sampled_from([(3, 4), (2, 3, 4), (6,), (1, 5, 1), (2, 1, 3, 2), ()])))
     arrays = [np.arange(g.values[slot].size, dtype=float).reshape(g.values[slot].shape)]
@@ -96,12 +96,12 @@ def test_chains_of_views_show_what_numpy_shows(data):
         root = number if number in copies else root
         view = views.of(number)
         assert view.root == views.root_of(number) == root and view.shape == array.shape
-        np.testing.assert_array_equal(elements(view, arrays[root]), array)
+        np.testing.assert_array_equal(gather(view, arrays[root]), array)
     assert views.roots_of(range(slot + 1)) == copies | {0}
 
 
 @given(data=st.data())
-def test_axes_lead_to_the_same_elements(data):
+def test_axes_address_the_same_elements(data):
     """Element i, counted in the order of a shape, is at Σ (i // inside mod length) · stride."""
     x = np.arange(120.0).reshape(2, 3, 4, 5)
     y = x
@@ -133,7 +133,7 @@ def test_a_view_of_a_constant_shows_its_memory():
     assert views.slots == {0, 1} and views.root_of(slot) == slot and views.roots_of([slot]) == set()
 
 
-def test_what_has_memory_of_its_own():
+def test_slots_with_memory_of_their_own():
     """Results of formulas, and copies: views of numbers, and of arrays whose strides are no multiples of elements."""
     g = GraphBuilder()
     x = g.input((2, 2))
@@ -152,7 +152,7 @@ def test_what_has_memory_of_its_own():
         views.of(askew)
 
 
-def test_one_element_is_shown_as_an_array_in_place():
+def test_one_element_is_a_view_too():
     g, x = GraphBuilder(), np.arange(6.0).reshape(2, 3)
     slot = g.add(slice_p, g.input((2, 3)), index=(1, 2))
     (instruction,) = g.graph(slot).instructions

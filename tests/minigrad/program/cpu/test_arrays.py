@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/arrays.py: where the arrays of slots, of parts and of views lie."""
+"""minigrad/program/cpu/arrays.py: the arrays of slots, parts and views."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def arrays_of(graph, threads=1):
     return Arrays(graph, views, plan, tuning), plan
 
 
-def test_what_has_a_place_in_the_block_is_there_from_the_beginning():
+def test_arrays_in_the_block_exist_from_the_beginning():
     g = GraphBuilder()
     y = g.add(matmul_p, g.add(matmul_p, g.input((8, 8)), g.input((8, 4))), g.input((4, 2)))
     arrays, plan = arrays_of(g.graph(y, y - 2))
@@ -37,7 +37,7 @@ def test_what_has_a_place_in_the_block_is_there_from_the_beginning():
     assert arrays.full_array(y) is first
 
 
-def test_views_are_of_what_is_there_now():
+def test_views_follow_their_root_when_it_is_replaced():
     g = GraphBuilder()
     x = g.input((2, 3))
     turned = g.add(transpose_p, x, axes=(1, 0))
@@ -62,7 +62,7 @@ def test_a_view_of_a_constant_copies_nothing():
     assert plan.offsets == {} and plan.fresh == []
 
 
-def test_everything_without_a_place_is_forgotten():
+def test_forget_drops_arrays_without_a_place_in_the_block():
     g = GraphBuilder()
     x = g.input((4, 4))
     y = g.add(exp_p, x)
@@ -75,7 +75,7 @@ def test_everything_without_a_place_is_forgotten():
     assert not arrays.full_array(x).any()
 
 
-def test_an_operand_of_a_part_is_its_rows():
+def test_the_operand_of_a_part_is_the_rows_of_the_part():
     g = GraphBuilder()
     x = g.input((8, 3))
     y = g.add(tanh_p, x)

@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/executor.py: graphs run as by one instruction after the other; what has moved is bound again."""
+"""minigrad/program/cpu/executor.py: graphs give what their instructions give; moved arrays are bound again."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ TUNINGS = [Tuning(), Tuning(worth_region=0, small_result=0), *[cut_everything(th
 
 
 @given(graph=graphs(), tuning=st.sampled_from(TUNINGS), data=st.data())
-def test_graphs_run_as_by_one_instruction_after_the_other(graph, tuning, data):
-    """With the same arrays as before, with others, with such that are not contiguous, and with results handed back."""
+def test_graphs_give_what_one_instruction_after_the_other_gives(graph, tuning, data):
+    """With the same arrays again, with others, with arrays that are not contiguous, and with results as arguments."""
     executor = CpuExecutor(graph, tuning)
     inputs = [RNG.normal(size=(6, 4)) for _ in graph.inputs]
     for _ in range(4):
@@ -91,13 +91,13 @@ def test_graphs_run_as_by_one_instruction_after_the_other(graph, tuning, data):
 
 @pytest.fixture
 def bound(monkeypatch):
-    """The primitives of the calls that are bound."""
+    """A list of the primitives whose calls are bound."""
     found, bind_call = [], module.bind_call
     monkeypatch.setattr(module, "bind_call", lambda p, *rest: found.append(p.name) or bind_call(p, *rest))
     return found
 
 
-def test_only_what_uses_something_that_moved_is_bound_again(bound):
+def test_only_calls_whose_arrays_moved_are_bound_again(bound):
     g = GraphBuilder()
     x, w = g.input((6, 4)), g.input((4, 3))
     h = g.add(matmul_p, g.add(tanh_p, x), w)
@@ -116,7 +116,7 @@ def test_only_what_uses_something_that_moved_is_bound_again(bound):
     assert result == pytest.approx(np.exp(np.tanh(a) @ b).sum(), rel=1e-12)
 
 
-def test_results_are_in_memory_of_their_own_and_the_first_stays_as_it_is():
+def test_results_share_no_memory_and_later_runs_do_not_change_earlier_ones():
     g = GraphBuilder()
     x = g.input((64, 64))
     y = g.add(exp_p, x)
@@ -131,7 +131,7 @@ def test_results_are_in_memory_of_their_own_and_the_first_stays_as_it_is():
         np.testing.assert_allclose(result, expected, rtol=1e-15)
 
 
-def test_a_result_is_written_over_its_donated_argument_unless_that_is_shared():
+def test_a_result_overwrites_its_donated_argument_unless_that_is_shared():
     g = GraphBuilder()
     w, x = g.input((64, 64)), g.input((64, 64))
     executor = CpuExecutor(g.graph(g.add(add_p, w, x), donated=(w,)), Tuning())
@@ -152,7 +152,7 @@ def test_a_result_is_written_over_its_donated_argument_unless_that_is_shared():
     np.testing.assert_array_equal(frozen, a)
 
 
-def test_numbers_are_results_like_those_of_numpy():
+def test_scalar_results_are_numpy_scalars():
     g = GraphBuilder()
     x, s = g.input((3,)), g.input(())
     executor = CpuExecutor(g.graph(g.add(slice_p, x, index=(1,)), g.add(multiply_p, s, s)), Tuning())
@@ -161,7 +161,7 @@ def test_numbers_are_results_like_those_of_numpy():
         assert results == [1 + k, k * k] and all(type(y) is np.float64 for y in results)
 
 
-def test_memory_counts_results_that_are_not_over_donated_arguments():
+def test_memory_counts_results_that_overwrite_no_donated_argument():
     g = GraphBuilder()
     w = g.input((64, 64))
     y = g.add(multiply_p, w, w)
@@ -171,11 +171,11 @@ def test_memory_counts_results_that_are_not_over_donated_arguments():
     assert CpuExecutor(g.graph(*outputs, donated=(w,)), Tuning()).memory.results == 8 + 40
 
 
-# What breaks off
+# Failures and interrupts
 
 
-def test_a_run_that_could_not_be_bound_leaves_nothing_behind(monkeypatch):
-    """Memory gives out between taking new arguments and binding them; the same call afterwards is right."""
+def test_a_run_that_could_not_be_bound_can_be_repeated(monkeypatch):
+    """Memory runs out between taking new arguments and binding them; repeating the call gives the right result."""
     f = lambda a, b: (mg.exp(a) * b, mg.tanh(a + b))
     rng = np.random.default_rng(0)
     jitted = mg.jit(f)

@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/overwrite.py: which results go over donated arguments."""
+"""minigrad/program/cpu/overwrite.py: which results overwrite donated arguments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def overwrites(graph, tuning=CUT):
     return plan_overwrites(regions, graph, views)
 
 
-def test_a_step_of_an_optimiser_goes_over_its_parameters():
+def test_a_step_of_an_optimiser_overwrites_its_parameters():
     g = GraphBuilder()
     w, gradient = g.input((6, 4)), g.input((6, 4))
     after = g.add(add_p, w, g.add(multiply_p, gradient, gradient))
@@ -32,7 +32,7 @@ def test_a_step_of_an_optimiser_goes_over_its_parameters():
     assert overwrites(g.graph(after)) == {}
 
 
-def test_an_argument_that_is_read_later_is_left_alone():
+def test_an_argument_that_is_read_later_is_not_overwritten():
     g = GraphBuilder()
     w, x = g.input((6, 4)), g.input((6, 4))
     first = g.add(tanh_p, x)
@@ -40,25 +40,25 @@ def test_an_argument_that_is_read_later_is_left_alone():
     assert overwrites(g.graph(first, second, donated=(w,))) == {second: w}
 
 
-def test_an_argument_that_nobody_reads_is_written_over():
+def test_an_unread_argument_is_overwritten():
     g = GraphBuilder()
     w, x = g.input((6, 4)), g.input((6, 4))
     y = g.add(tanh_p, x)
     assert overwrites(g.graph(y, donated=(w,))) == {y: w}
 
 
-def test_an_argument_that_is_read_in_another_order_is_left_alone_until_that_is_done():
+def test_an_argument_read_in_another_order_is_not_overwritten_before_that_is_done():
     g = GraphBuilder()
     w = g.input((6, 6))
     both = g.add(add_p, w, g.add(transpose_p, w, axes=(1, 0)))
     graph = g.graph(both, donated=(w,))
     assert overwrites(graph) == overwrites(graph, WHOLE) == {}
     after = g.add(exp_p, both)
-    assert overwrites(g.graph(after, donated=(w,))) == {}  # the other parts of the region read it still
+    assert overwrites(g.graph(after, donated=(w,))) == {}  # other parts of the region still read it
     assert overwrites(g.graph(after, donated=(w,)), WHOLE) == {after: w}
 
 
-def test_a_product_does_not_go_over_its_operand():
+def test_a_product_does_not_overwrite_its_operand():
     g = GraphBuilder()
     w, x = g.input((6, 6)), g.input((6, 6))
     y = g.add(matmul_p, w, x)
@@ -69,14 +69,14 @@ def test_a_product_does_not_go_over_its_operand():
     assert overwrites(g.graph(z, donated=(x,)), WHOLE) == {z: x}
 
 
-def test_a_later_region_goes_over_what_an_earlier_one_read():
+def test_a_later_region_overwrites_what_an_earlier_one_read():
     g = GraphBuilder()
     w, x = g.input((6, 6)), g.input((6, 6))
     y = g.add(matmul_p, g.add(exp_p, w), g.add(matmul_p, w, x))
     assert overwrites(g.graph(y, donated=(w,))) == {y: w}
 
 
-def test_arguments_that_are_handed_out_and_scalars_are_left_alone():
+def test_arguments_that_are_outputs_and_scalars_are_not_overwritten():
     g = GraphBuilder()
     w, s = g.input((6, 6)), g.input(())
     y, t = g.add(exp_p, w), g.add(exp_p, s)
@@ -85,7 +85,7 @@ def test_arguments_that_are_handed_out_and_scalars_are_left_alone():
     assert overwrites(g.graph(t, donated=(s,))) == {}
 
 
-def test_a_sum_is_not_added_up_in_an_argument():
+def test_a_sum_does_not_accumulate_in_an_argument():
     g = GraphBuilder()
     b, x = g.input((4,)), g.input((6, 4))
     total = g.add(sum_p, g.add(tanh_p, x), axes=(0,))
@@ -93,7 +93,7 @@ def test_a_sum_is_not_added_up_in_an_argument():
     assert overwrites(g.graph(total, donated=(b,)), WHOLE) == {total: b}
 
 
-def test_each_argument_is_written_over_once_and_by_its_kind():
+def test_each_argument_is_overwritten_once_by_a_result_of_its_kind():
     g = GraphBuilder()
     w, v = g.input((6, 4)), g.input((6, 4), "f4")
     a, b = g.add(tanh_p, w), g.add(exp_p, w)

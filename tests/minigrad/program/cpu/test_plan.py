@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/plan.py: the parts of regions, what is needed as a whole, and where it lies."""
+"""minigrad/program/cpu/plan.py: the parts of regions, which results are kept whole, and where they are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plan_of(graph, tuning=CUT, threads=1):
 
 
 def chain(rows, columns, length=3):
-    """exp(exp(exp(… x))), of x in rows and columns."""
+    """The graph of exp(exp(exp(… x))) for x of shape (rows, columns)."""
     g = GraphBuilder()
     x = g.input((rows, columns))
     for _ in range(length):
@@ -53,14 +53,14 @@ def test_parts_cover_the_rows_in_order_and_threads_share_them(rows, part, thread
     assert max(counts) - min(counts) <= 1
 
 
-def test_a_part_has_so_many_bytes_in_flight():
+def test_a_part_has_the_given_number_of_bytes_in_flight():
     """A step of the chain reads and writes rows of 4 numbers: 64 bytes, beside the scratch of two rows at most."""
     for part in (1 << 10, 1 << 12):
         (parts,) = plan_of(chain(1000, 4), Tuning(worth_region=0, part=part)).parts
         assert part / 4 <= 64 * len(range(*parts[0].rows.indices(1000))) <= part
 
 
-def test_a_part_with_a_product_has_rows_enough_for_blas():
+def test_a_part_with_a_product_has_enough_rows_for_blas():
     g = GraphBuilder()
     graph = g.graph(g.add(matmul_p, g.input((64, 4)), g.input((4, 4))))
     sizes = lambda tuning: [p.rows.stop - p.rows.start for p in plan_of(graph, tuning).parts[0]]
@@ -69,29 +69,29 @@ def test_a_part_with_a_product_has_rows_enough_for_blas():
 
 
 @pytest.mark.parametrize(("worth", "threads"), [(0, 3), (1e9, 1)])
-def test_threads_share_only_what_takes_long_enough(worth, threads):
+def test_threads_share_only_regions_that_take_long_enough(worth, threads):
     assert plan_of(chain(100, 4), Tuning(worth_region=0, worth_threads=worth), 3).threads == threads
 
 
-def test_what_runs_whole_is_one_part():
+def test_a_region_that_runs_whole_is_one_part():
     plan = plan_of(chain(100, 4), Tuning(worth_region=1 << 40), 3)
     assert [region.rows for region in plan.regions] == [None]
     assert plan.parts == [[Part(None, 0)]] and plan.threads == 1
 
 
-# Where results lie
+# Where results are
 
 
-def test_what_a_region_reads_alone_exists_for_one_part_at_a_time():
+def test_results_read_within_a_region_exist_for_one_part_at_a_time():
     plan = plan_of(chain(100, 4), Tuning(worth_region=0, part=640, small_result=0))
     (longest,) = {max(p.rows.stop - p.rows.start for p in parts) for parts in plan.parts}
     assert plan.offsets == {} and plan.block_bytes == 0
-    assert plan.scratch == [{("part", 1): 0, ("part", 2): 0}]  # the second goes over the first
+    assert plan.scratch == [{("part", 1): 0, ("part", 2): 0}]  # the second overwrites the first
     assert 32 * longest <= plan.scratch_bytes < 32 * longest + 64
     assert plan.fresh == [3]
 
 
-def test_what_another_region_reads_is_kept_as_a_whole():
+def test_results_read_by_another_region_are_kept_whole():
     g = GraphBuilder()
     x = g.input((6, 4))
     y = g.add(tanh_p, x)
@@ -104,7 +104,7 @@ def test_what_another_region_reads_is_kept_as_a_whole():
 
 @pytest.mark.parametrize("worth_region", [0, 1 << 40])
 def test_memory_is_reused_when_the_last_reader_is_done(worth_region):
-    """Of a chain of products, each of which needs all of the one before, two are kept at a time."""
+    """In a chain of products each needs all of the one before, so two are kept at a time."""
     g = GraphBuilder()
     x = g.input((8, 8))
     for _ in range(6):
@@ -113,12 +113,12 @@ def test_memory_is_reused_when_the_last_reader_is_done(worth_region):
     assert plan.block_bytes == 2 * 512 + 64
 
 
-def test_sums_have_a_place_for_the_term_and_one_for_what_a_thread_has_added_up():
+def test_sums_have_scratch_for_the_term_and_for_the_partial_sum():
     g = GraphBuilder()
     total = g.add(sum_p, g.add(tanh_p, g.input((6, 4))), axes=(0,))
     plan = plan_of(g.graph(total))
     assert set(plan.scratch[0]) == {("part", 1), ("term", total), ("sum", total)}
-    assert len(set(plan.scratch[0].values())) == 3  # none may go over another
+    assert len(set(plan.scratch[0].values())) == 3  # none may overwrite another
     assert set(plan.offsets) == {total}  # also if it is an output
 
 
@@ -132,7 +132,7 @@ def test_large_outputs_have_memory_of_their_own_and_small_ones_are_copied():
     assert plan_of(graph, Tuning(worth_region=0, small_result=1 << 20)).fresh == []
 
 
-def test_outputs_over_donated_inputs_take_no_memory():
+def test_outputs_that_overwrite_donated_inputs_take_no_memory():
     g = GraphBuilder()
     w = g.input((6, 4))
     after = g.add(multiply_p, w, w)
@@ -140,7 +140,7 @@ def test_outputs_over_donated_inputs_take_no_memory():
     assert (plan.overwrites, plan.fresh, plan.offsets) == ({after: w}, [], {})
 
 
-def test_scalar_inputs_are_in_the_block_for_good():
+def test_scalar_inputs_stay_in_the_block():
     g = GraphBuilder()
     x, s = g.input((6, 4)), g.input(())
     y = g.add(multiply_p, g.add(add_p, x, s), x)
@@ -148,8 +148,8 @@ def test_scalar_inputs_are_in_the_block_for_good():
     assert set(plan.offsets) == {s} and plan.block_bytes == 64
 
 
-def test_thousands_of_instructions_are_planned_at_once():
-    """Time in proportion: four times the instructions take far less than sixteen times as long."""
+def test_planning_time_grows_linearly():
+    """Four times the instructions take far less than sixteen times as long."""
 
     def seconds(n):
         graph, took = mg.trace(lambda x: _chain(x, n))(np.ones(3)).graph, []
@@ -159,7 +159,7 @@ def test_thousands_of_instructions_are_planned_at_once():
             took.append(time.process_time() - begin)
         return min(took)
 
-    gc.disable()  # which takes as long as there is garbage of other tests
+    gc.disable()  # its time depends on the garbage of other tests
     try:
         assert seconds(8000) < 10 * seconds(2000)
     finally:

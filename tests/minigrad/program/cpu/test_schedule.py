@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/schedule.py: which instructions run together, for small graphs by hand."""
+"""minigrad/program/cpu/schedule.py: which instructions run together, for small graphs built by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_chain_is_one_region():
     assert places == {y: Place(0, 6, 0), z: Place(0, 6, 0)}
 
 
-def test_a_layer_and_its_gradient_are_a_region_of_the_batch_and_one_of_the_weights():
+def test_a_layer_and_its_gradient_are_a_region_over_the_batch_and_one_over_the_weights():
     """The picture in the module's docstring."""
     g = GraphBuilder()
     x, w = g.input((6, 4)), g.input((4, 3))
@@ -62,7 +62,7 @@ def test_a_small_sum_is_added_up_part_by_part():
     assert places[total] == Place(0, 6, None) and places[after].stage == 1
 
 
-def test_a_large_sum_is_computed_afterwards_by_its_own_rows():
+def test_a_large_sum_is_computed_afterwards_in_its_own_rows():
     g = GraphBuilder()
     x = g.input((6, 4))
     y = g.add(tanh_p, x)
@@ -71,7 +71,7 @@ def test_a_large_sum_is_computed_afterwards_by_its_own_rows():
     assert results(regions) == [(0, 6, [y]), (1, 4, [total])]
 
 
-def test_what_is_small_runs_whole_and_first_in_its_stage():
+def test_small_instructions_run_whole_and_first_in_their_stage():
     g = GraphBuilder()
     small, large = g.input((3,)), g.input((6, 4))
     b = g.add(exp_p, small)
@@ -83,7 +83,7 @@ def test_what_is_small_runs_whole_and_first_in_its_stage():
     assert results(regions_of(g.graph(b, y), Tuning(worth_region=25))[0]) == [(0, None, [b, y])]
 
 
-def test_what_is_small_joins_the_region_that_it_is_computed_from():
+def test_small_instructions_join_the_region_of_their_operands():
     g = GraphBuilder()
     y = g.add(tanh_p, g.input((6, 4)))
     rows = g.add(sum_p, y, axes=(1,))
@@ -92,7 +92,7 @@ def test_what_is_small_joins_the_region_that_it_is_computed_from():
     assert results(regions) == [(0, 6, [y, rows, last])]
 
 
-def test_what_cannot_be_cut_is_a_stage_of_its_own():
+def test_an_instruction_that_cannot_be_cut_is_a_stage_of_its_own():
     g = GraphBuilder()
     y = g.add(tanh_p, g.input((6, 4)))
     turned = g.add(reshape_p, g.add(transpose_p, y, axes=(1, 0)), shape=(3, 8))  # a copy in another order
@@ -102,7 +102,7 @@ def test_what_cannot_be_cut_is_a_stage_of_its_own():
     assert places[turned] == Place(1, None, None)
 
 
-def test_a_view_is_where_its_operand_is_and_belongs_to_no_region():
+def test_a_view_has_the_place_of_its_operand_and_belongs_to_no_region():
     g = GraphBuilder()
     y = g.add(tanh_p, g.input((6, 4)))
     kept = g.add(reshape_p, y, shape=(6, 2, 2))  # has the rows of y
@@ -113,7 +113,7 @@ def test_a_view_is_where_its_operand_is_and_belongs_to_no_region():
     assert places[kept] == Place(0, 6, 0) and places[turned] == Place(0, 6, 1)
 
 
-def test_what_needs_all_of_a_region_comes_after_it():
+def test_an_instruction_that_needs_all_of_a_region_runs_after_it():
     g = GraphBuilder()
     y = g.add(tanh_p, g.input((6, 6)))
     product = g.add(matmul_p, y, y)  # rows of the first, all of the second
@@ -121,7 +121,7 @@ def test_what_needs_all_of_a_region_comes_after_it():
     assert results(regions) == [(0, 6, [y]), (1, 6, [product])]
 
 
-def test_what_is_made_from_inputs_alone_waits_for_its_reader():
+def test_instructions_on_inputs_alone_run_beside_their_reader():
     g = GraphBuilder()
     x, w, m = g.input((6, 4)), g.input((4, 3)), g.input((4, 3))
     decayed = g.add(multiply_p, m, m)
@@ -133,8 +133,8 @@ def test_what_is_made_from_inputs_alone_waits_for_its_reader():
     assert places[decayed] == Place(1, 4, 0)
 
 
-def test_what_is_read_in_another_order_does_not_wait_for_its_reader():
-    """It cannot exist for one part at a time: every row of the reader takes an element of each of its rows."""
+def test_instructions_read_in_another_order_do_not_run_beside_their_reader():
+    """They cannot exist for one part at a time: each row of the reader needs an element of each of their rows."""
     g = GraphBuilder()
     x, m = g.input((6, 6)), g.input((6, 6))
     decayed = g.add(multiply_p, m, m)
@@ -147,7 +147,7 @@ def test_what_is_read_in_another_order_does_not_wait_for_its_reader():
     assert places[decayed] == Place(0, 6, 0)
 
 
-def test_nothing_is_cut_that_is_empty():
+def test_empty_arrays_are_not_cut():
     g = GraphBuilder()
     y = g.add(tanh_p, g.input((3, 0)))
     assert results(regions_of(g.graph(y))[0]) == [(0, None, [y])]

@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/scratch.py: places for what exists for one part at a time."""
+"""minigrad/program/cpu/scratch.py: scratch memory for results that exist for one part at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = [Part(slice(0, 2)), Part(slice(2, 5)), Part(slice(5, 6))]
 
 
 def scratch_of(graph, whole=()):
-    """Of the first moment with rows, in three parts of its six rows, the longest of three."""
+    """(offsets by region, bytes) of the first moment with rows, in parts of two, three and one of its six rows."""
     views = find_views(graph)
     regions, _ = find_regions(graph, views, TUNING)
     moment = [(region, PARTS) for region in regions if region.rows and region.moment == 1]
@@ -34,7 +34,7 @@ def test_a_result_has_room_for_the_longest_part():
     assert offsets == [{("part", y): 0}] and size == 3 * 4 * 8
 
 
-def test_a_result_goes_over_an_operand_that_nobody_reads_later():
+def test_a_result_overwrites_an_operand_that_is_not_read_later():
     g = GraphBuilder()
     a = g.add(tanh_p, g.input((6, 4)))
     b = g.add(exp_p, a)
@@ -43,7 +43,7 @@ def test_a_result_goes_over_an_operand_that_nobody_reads_later():
     assert offsets == [{("part", a): 0, ("part", b): 0, ("part", c): 0}] and size == 96
 
 
-def test_a_result_does_not_go_over_an_operand_that_somebody_reads_later():
+def test_a_result_does_not_overwrite_an_operand_that_is_read_later():
     g = GraphBuilder()
     a = g.add(tanh_p, g.input((6, 4)))
     b = g.add(exp_p, a)
@@ -51,7 +51,7 @@ def test_a_result_does_not_go_over_an_operand_that_somebody_reads_later():
     assert offsets[0]["part", a] != offsets[0]["part", b] and size == 192
 
 
-def test_a_product_does_not_go_over_its_operand():
+def test_a_product_does_not_overwrite_its_operand():
     g = GraphBuilder()
     a = g.add(tanh_p, g.input((6, 4)))
     b = g.add(matmul_p, a, g.input((4, 4)))
@@ -60,7 +60,7 @@ def test_a_product_does_not_go_over_its_operand():
 
 
 @pytest.mark.parametrize("through_view", [False, True])
-def test_a_result_does_not_go_over_an_operand_that_is_read_through_a_view(through_view):
+def test_a_result_does_not_overwrite_an_operand_read_through_a_view(through_view):
     g = GraphBuilder()
     a = g.add(tanh_p, g.input((6, 2, 2)))
     other = g.add(transpose_p, a, axes=(0, 2, 1)) if through_view else g.input((6, 2, 2))
@@ -70,14 +70,14 @@ def test_a_result_does_not_go_over_an_operand_that_is_read_through_a_view(throug
     assert size == (192 if through_view else 96)
 
 
-def test_what_has_a_place_in_the_block_takes_none_here():
+def test_results_in_the_block_take_no_scratch():
     g = GraphBuilder()
     a = g.add(tanh_p, g.input((6, 4)))
     graph = g.graph(g.add(exp_p, a))
     assert scratch_of(graph, whole=[a]) == ([{}], 0)
 
 
-def test_what_a_thread_adds_up_is_kept_while_it_goes_through_later_regions():
+def test_partial_sums_are_kept_during_later_regions():
     g = GraphBuilder()
     x, y = g.input((6, 4)), g.input((12, 4))
     first = g.add(sum_p, g.add(tanh_p, x), axes=(0,))

@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/threads.py: every task runs once, whichever threads cannot be started."""
+"""minigrad/program/cpu/threads.py: every task runs once, whichever threads fail to start."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fresh_workers():
 
 
 class FailingStarts:
-    """Stands in for Thread.start: the calls with these numbers, counted from 0, fail with an error."""
+    """Replaces Thread.start: the calls with these numbers, counted from 0, raise an error."""
 
     def __init__(self, failing, error):
         self.failing, self.error, self.count, self.start = failing, error, 0, threading.Thread.start
@@ -47,7 +47,7 @@ ALL = range(10**6)
 NONE_LEFT = RuntimeError("can't start new thread")
 
 
-def starting(patch, failing, error=NONE_LEFT):
+def fail_starts(patch, failing, error=NONE_LEFT):
     starts = FailingStarts(failing, error)
     patch.setattr(threading.Thread, "start", lambda thread: starts(thread))
     return starts
@@ -55,9 +55,9 @@ def starting(patch, failing, error=NONE_LEFT):
 
 @pytest.mark.parametrize("error", [NONE_LEFT, MemoryError()], ids=repr)
 @pytest.mark.parametrize("failing", [{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 1, 2, 3, 4}, ALL], ids=str)
-def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, fresh_workers, monkeypatch):
-    """The tasks are slow, so that a worker started later would run one that was left in the queue a second time."""
-    starting(monkeypatch, failing, error=error)
+def test_each_task_runs_once_whichever_threads_fail_to_start(failing, error, fresh_workers, monkeypatch):
+    """The tasks are slow, so a worker started later would run a task left in the queue a second time."""
+    fail_starts(monkeypatch, failing, error=error)
     for _ in range(6):
         runs = []
         tasks = [lambda i=i, runs=runs: (time.sleep(0.002), runs.append(i)) for i in range(4)]
@@ -68,7 +68,7 @@ def test_each_task_runs_once_whichever_thread_does_not_start(failing, error, fre
 
 
 @pytest.mark.parametrize("failing", [{0}, {1}, {0, 1}, {0, 2}, ALL], ids=str)
-def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, fresh_workers, monkeypatch):
+def test_a_program_gives_the_same_bits_whichever_threads_fail_to_start(failing, fresh_workers, monkeypatch):
     """Each run overwrites donated memory: a task that ran twice would change the numbers."""
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=(60, 8)), rng.normal(size=(60, 8))
@@ -83,15 +83,15 @@ def test_a_program_gives_the_same_bits_whichever_thread_does_not_start(failing, 
 
     expected = steps()
     threads._reset_after_fork()
-    starts = starting(monkeypatch, failing)
+    starts = fail_starts(monkeypatch, failing)
     assert same(steps(), expected)
     assert starts.count > min(failing)
 
 
-def test_threads_that_could_not_be_started_are_tried_again(fresh_workers, monkeypatch):
-    """And no task is queued for them meanwhile."""
+def test_threads_that_failed_to_start_are_tried_again(fresh_workers, monkeypatch):
+    """No task is queued for them in the meantime."""
     with monkeypatch.context() as patch:
-        starting(patch, ALL)
+        fail_starts(patch, ALL)
         for _ in range(3):
             threads.run_all([int] * 3)
     assert (threads._workers._count, threads._workers._queue.qsize()) == (0, 0)
@@ -99,7 +99,7 @@ def test_threads_that_could_not_be_started_are_tried_again(fresh_workers, monkey
     threads.run_all([ready.wait] * 3)
 
 
-def test_a_worker_without_memory_leaves_its_task_to_the_caller_and_stays(fresh_workers, monkeypatch):
+def test_a_worker_out_of_memory_leaves_its_task_to_the_caller_and_keeps_running(fresh_workers, monkeypatch):
     claim, failures = threads._Task.claim, list(range(4))
 
     def claim_or_fail(task, claimant):
@@ -118,12 +118,12 @@ def test_a_worker_without_memory_leaves_its_task_to_the_caller_and_stays(fresh_w
     threads.run_all([ready.wait] * 3)
 
 
-# What else may happen in a task
+# Nested tasks, errors and signals
 
 
 @pytest.mark.parametrize("failing", [(), ALL], ids=["with threads", "without"])
 def test_tasks_within_tasks(failing, fresh_workers, monkeypatch):
-    starting(monkeypatch, failing)
+    fail_starts(monkeypatch, failing)
     runs = []
     inner = lambda i: lambda: threads.run_all([lambda j=j: runs.append((i, j)) for j in range(3)])
     threads.run_all([inner(i) for i in range(3)])
@@ -131,7 +131,7 @@ def test_tasks_within_tasks(failing, fresh_workers, monkeypatch):
 
 
 @pytest.mark.parametrize("place", range(3))
-def test_an_error_is_raised_when_no_task_runs_any_more(place, fresh_workers):
+def test_an_error_is_raised_after_all_tasks_have_ended(place, fresh_workers):
     done = []
 
     def task(i):
@@ -148,7 +148,7 @@ def test_an_error_is_raised_when_no_task_runs_any_more(place, fresh_workers):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # raised while something is freed
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX signals")
 def test_a_signal_handler_that_raises_leaves_no_task_running(fresh_workers, monkeypatch):
-    """At random moments, such as while the others are waited for."""
+    """The handler runs at random moments, for example while the caller waits for the others."""
 
     class TooLate(Exception):
         pass
@@ -178,7 +178,7 @@ def test_a_signal_handler_that_raises_leaves_no_task_running(fresh_workers, monk
                 late += 1
             left = list(running)
             time.sleep(0.002)
-            assert list(running) == left  # what a handler broke off on this thread stays, and nothing else runs
+            assert list(running) == left  # a task broken off on this thread stays in the list; nothing else runs
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -186,7 +186,7 @@ def test_a_signal_handler_that_raises_leaves_no_task_running(fresh_workers, monk
 
 
 def test_a_signal_handler_that_raises_at_any_call_leaves_no_task_running(fresh_workers):
-    """A handler may run where a function is entered; a trace function, in its place, raises at each of these."""
+    """A handler may run wherever a function is entered; a trace function raises there in its place."""
 
     class TooLate(Exception):
         pass
@@ -203,7 +203,7 @@ def test_a_signal_handler_that_raises_at_any_call_leaves_no_task_running(fresh_w
         if frame.f_code.co_filename == threads.__file__ and next(calls, None) is None:
             raise TooLate
 
-    threads.run_all([lambda: time.sleep(0.002)] * 3)  # all threads are there
+    threads.run_all([lambda: time.sleep(0.002)] * 3)  # starts all threads
     before, running, late = sys.gettrace(), [], 0
     for number in range(100):
         calls = iter(range(number))
@@ -219,7 +219,7 @@ def test_a_signal_handler_that_raises_at_any_call_leaves_no_task_running(fresh_w
     assert 10 < late < 100
 
 
-def test_a_task_that_is_done_is_not_kept_for_a_thread_that_is_busy(fresh_workers):
+def test_a_busy_thread_keeps_no_finished_task_alive(fresh_workers):
     class Task:
         def __call__(self):
             pass
@@ -267,7 +267,7 @@ def steps():
 """
 
 
-def test_programs_run_while_the_interpreter_is_on_its_way_out():
+def test_programs_run_while_the_interpreter_exits():
     done = run(f"{STEPS}\nimport atexit\natexit.register(steps)\nsteps()")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.split()) == 2 and len(set(done.stdout.split())) == 1
@@ -284,17 +284,17 @@ os.setuid(next(n for n in range(61000, 65000) if n not in owners))
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="needs root, whom no limit binds, to be another"
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs root, to become a user whom the limit binds"
 )
 @pytest.mark.parametrize("more", [0, 1, 8])
-def test_a_limit_of_threads_changes_no_bit(more):
-    """A user who may start so many threads more than there are after the imports."""
+def test_a_limit_on_threads_changes_no_bit(more):
+    """The user may start `more` threads beyond those that exist after the imports."""
     limited, free = run(f"{STEPS}{LIMIT.replace('MORE', str(more))}steps()"), run(f"{STEPS}steps()")
     assert (limited.returncode, limited.stderr) == (0, "")
     assert limited.stdout == free.stdout
 
 
-def test_blas_has_its_threads_again_when_the_last_of_several_runs_ends():
+def test_blas_gets_its_threads_back_when_the_last_overlapping_run_ends():
     """Runs that overlap without being nested: the first to begin is the first to end."""
     from minigrad.program.cpu import threads as pool
 

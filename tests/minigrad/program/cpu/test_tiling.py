@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/tiling.py: parts put together are the whole, for every way to cut an operation."""
+"""minigrad/program/cpu/tiling.py: the parts of an operation combine to its result, for every way to cut it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FUNCTIONS = {
 
 
 def values_of(graph, inputs):
-    """The value of every slot, from whole arrays."""
+    """The value of every slot, computed from whole arrays."""
     values = dict(zip(graph.inputs, inputs, strict=True))
     for instruction in graph.instructions:
         args = [o.value if isinstance(o, Constant) else values[o] for o in instruction.operands]
@@ -62,8 +62,8 @@ def part_of(x, axis, rows):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_parts_put_together_are_the_whole(name):
-    """Every instruction that can be cut, along every axis, in parts of one row, in halves, and one row and the rest."""
+def test_parts_combine_to_the_whole_result(name):
+    """Each instruction is cut along every axis it can be: in single rows, in halves, and in one row and the rest."""
     f, *args = FUNCTIONS[name]
     graph = mg.trace(f)(*args).graph
     values, found = values_of(graph, [x for x in args if isinstance(x, np.ndarray)]), 0
@@ -101,7 +101,7 @@ def test_where_operations_can_be_cut():
 
 
 def test_what_cannot_be_cut():
-    """An axis of one, elements in another order, and what states no cuts."""
+    """An axis of length one, elements in another order, and operations that state no cuts."""
     assert cuts_of(exp.primitive, (1, 1)) == cuts_of(exp.primitive, ()) == []
     assert cuts_of(reshape_p, (3, 4), shape=(4, 3)) == []
     assert cuts_of(reshape_p, (3, 4), shape=(3, 2, 2)) == [Cut((0,), 0)]
