@@ -79,10 +79,12 @@ def one_sided_gap(f: Callable[[float], Any], step: float) -> float:
     weights = np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12
     with np.errstate(all="ignore"):
         at = {k: flatten_numbers(f(k * step / 2)) for k in (-8, -6, *range(-4, 5), 6, 8)}
-        ways = [sum(w * at[way * k] for k, w in enumerate(weights)) / (way * step / 2) for way in (1, 2, -1, -2)]
-        size = np.max(np.abs(ways), initial=0.0)
+        slopes = [sum(w * at[s * k] for k, w in enumerate(weights)) / (s * step / 2) for s in (1, 2, -1, -2)]
+        size = np.max(np.abs(slopes), initial=0.0)
         rounding = 2 * float(np.finfo(np.float64).eps) * np.sum(np.abs(weights)) / (step / 2)
-        gap = np.max(np.ptp(ways, axis=0), initial=0.0) - 2 * rounding * np.max(np.abs(list(at.values())), initial=0.0)
+        gap = np.max(np.ptp(slopes, axis=0), initial=0.0) - 2 * rounding * np.max(
+            np.abs(list(at.values())), initial=0.0
+        )
     return max(0.0, float(gap / size)) if size else 0.0
 
 

@@ -184,8 +184,8 @@ def random_like(values: Any, key: Any) -> Any:
     leaves, structure = tree.flatten(values)
     drawn = []
     for k, leaf in zip(random.split(key, max(1, len(leaves))), leaves):
-        draw, beside = random.normal(k, shape_of(leaf), np.float64).astype(dtype_of(leaf)), find_backend(leaf)
-        drawn.append(beside.from_host(draw) if draw.ndim or isinstance(leaf, beside.array_type) else draw[()])
+        draw, backend = random.normal(k, shape_of(leaf), np.float64).astype(dtype_of(leaf)), find_backend(leaf)
+        drawn.append(backend.from_host(draw) if draw.ndim or isinstance(leaf, backend.array_type) else draw[()])
     return tree.unflatten(structure, drawn)
 
 

@@ -34,8 +34,8 @@ _OPTIONS: dict[str, tuple[tuple, str]] = {
     "axis": ((), "move axes with mg.moveaxis"),
     "keepdims": ((False,), "insert axes with mg.expand_dims"),
     "constant_values": ((), "only mode 'constant' uses it"),
-    "end_values": ((), "only mode 'linear_ramp' uses it, which is not offered"),
-    "stat_length": ((), "only modes that are not offered use it ('maximum', 'mean', 'median', 'minimum')"),
+    "end_values": ((), "only mode 'linear_ramp' uses it, which is not supported"),
+    "stat_length": ((), "only modes that are not supported use it ('maximum', 'mean', 'median', 'minimum')"),
     "reflect_type": (("even",), "build the odd reflection with mg.flip and mg.concatenate"),
 }
 """For each option: the values besides None that are accepted because they change nothing, and advice on others."""
@@ -50,7 +50,7 @@ def check_options(operation: str, /, **options: Any) -> None:
             raise OperandTypeError(f"{operation} has no argument {name}")
         accepted, advice = _OPTIONS[name]
         if not (isinstance(value, (str, bool)) and value in accepted):
-            raise OperandTypeError(f"{operation}: {name}={_show(value)} is not offered: {advice}")
+            raise OperandTypeError(f"{operation}: {name}={_show(value)} is not supported: {advice}")
 
 
 def _show(value: Any) -> str:

@@ -34,7 +34,7 @@ CONVENTIONS = {
     "where": "0 to the branch not taken, even where its value is NaN (but an infinite derivative in it gives 0·∞)",
     "sort": "ties keep their order",
     "sqrt": "+∞ at 0, its limit",
-    "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; 0·0⁻¹ counts as 0 to the base",
+    "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; for the base, 0·0⁻¹ is taken as 0",
     "hypot, arctan2, norm, std": "0 at the tip of the cone, to every order",
     "logaddexp, logsumexp": "0 where every argument is −∞",
     "cholesky": "only the lower triangle is read, so only it gets a derivative",

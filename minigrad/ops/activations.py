@@ -33,7 +33,7 @@ def _reuse(b, y):
 
 def _scratch_like(b, out):
     """A scratch array with the shape and dtype of `out`; None without `out`."""
-    return None if out is None else b.scratch("beside", out.shape, out.dtype)
+    return None if out is None else b.scratch("activations", out.shape, out.dtype)
 
 
 def _sigmoid(b, x, out=None):

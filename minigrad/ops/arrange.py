@@ -28,11 +28,11 @@ def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
 
 
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
-    """Arrays of one shape joined along a new axis."""
+    """Arrays of the same shape joined along a new axis."""
     check_options("stack", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
     if not arrays or any(shape_of(x) != shape_of(arrays[0]) for x in arrays):
-        raise OperandError(f"stack: needs arrays of one shape, got {', '.join(map(describe, arrays)) or 'none'}")
+        raise OperandError(f"stack: needs arrays of the same shape, got {', '.join(map(describe, arrays)) or 'none'}")
     axis = normalise_axis(axis, len(shape_of(arrays[0])) + 1, "stack")
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 

@@ -20,17 +20,17 @@ from minigrad.core.vectors import where_p
 from minigrad.ops.define import binary, unary
 
 
-def _comparison(name: str, words: str, sign: str) -> Callable:
+def _define_comparison(name: str, words: str, sign: str) -> Callable:
     """A comparison of two arrays, written `sign` in C++."""
     return binary(name, words, None, None, formula=truth(f"a {sign} b"), kink=getattr(np, name))
 
 
-equal = _comparison("equal", "x₁ = x₂", "==")
-not_equal = _comparison("not_equal", "x₁ ≠ x₂", "!=")
-less = _comparison("less", "x₁ < x₂", "<")
-less_equal = _comparison("less_equal", "x₁ ≤ x₂", "<=")
-greater = _comparison("greater", "x₁ > x₂", ">")
-greater_equal = _comparison("greater_equal", "x₁ ≥ x₂", ">=")
+equal = _define_comparison("equal", "x₁ = x₂", "==")
+not_equal = _define_comparison("not_equal", "x₁ ≠ x₂", "!=")
+less = _define_comparison("less", "x₁ < x₂", "<")
+less_equal = _define_comparison("less_equal", "x₁ ≤ x₂", "<=")
+greater = _define_comparison("greater", "x₁ > x₂", ">")
+greater_equal = _define_comparison("greater_equal", "x₁ ≥ x₂", ">=")
 logical_and = binary("logical_and", "x₁ and x₂", None, None, formula=truth("a && b"))
 logical_or = binary("logical_or", "x₁ or x₂", None, None, formula=truth("a || b"))
 logical_xor = binary("logical_xor", "x₁ or x₂ but not both", None, None, formula=truth("!a != !b"))
@@ -53,7 +53,7 @@ isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinit
 
 def _sign(b, x, out=None):
     if dtype_of(x).kind == "c":
-        raise TypeError("sign: the sign of a complex number is not holomorphic, so complex arrays are not offered")
+        raise TypeError("sign: the sign of a complex number is not holomorphic, so complex arrays are not supported")
     return b.xp.sign(x, out=out)
 
 

@@ -94,7 +94,7 @@ def conv2d(x, w, stride=1, padding="same"):
     """
     if len(shape_of(x)) != 4 or len(shape_of(w)) != 4 or shape_of(x)[3] != shape_of(w)[2]:
         raise OperandError(
-            f"conv2d: needs images (N, H, W, C) and kernels (k, k, C, F) of one C, got {describe(x)} and {describe(w)}"
+            f"conv2d: needs images (N, H, W, C) and kernels (k, k, C, F), got {describe(x)} and {describe(w)}"
         )
     strides = integers(stride, "conv2d: a stride")
     strides = strides if is_several(stride) else strides * 2

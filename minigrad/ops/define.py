@@ -18,7 +18,9 @@ from minigrad.core.rules import constant, partials
 from minigrad.core.traits import along_any_axis, traits
 
 
-def unary(name: str, words: str, x: Callable | int | None, forward: Callable | None = None, **known: Any) -> Callable:
+def unary(
+    name: str, description: str, x: Callable | int | None, forward: Callable | None = None, **options: Any
+) -> Callable:
     """Declare a primitive of one array and return its public function; `x` is its derivative, None if it has none.
 
     `forward` computes it; by default the function of that name in NumPy or CuPy does.
@@ -27,22 +29,22 @@ def unary(name: str, words: str, x: Callable | int | None, forward: Callable | N
     def default(b: Any, x: Any, out: Any = None) -> Any:
         return getattr(b.xp, name)(x, out=out)
 
-    primitive = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
-    return wrap_unary(partials(primitive, x=x) if x is not None else constant(primitive), words)
+    primitive = traits(Primitive(name, forward or default), cuts=along_any_axis, **options)
+    return wrap_unary(partials(primitive, x=x) if x is not None else constant(primitive), description)
 
 
-def binary(name: str, words: str, x1: Any, x2: Any, forward: Callable | None = None, **known: Any) -> Callable:
+def binary(name: str, description: str, x1: Any, x2: Any, forward: Callable | None = None, **options: Any) -> Callable:
     """The same for two arrays that broadcast; `x1` and `x2` are the partial derivatives."""
 
     def default(b: Any, x1: Any, x2: Any, out: Any = None) -> Any:
         return getattr(b.xp, name)(x1, x2, out=out)
 
-    primitive = traits(Primitive(name, forward or default), cuts=along_any_axis, **known)
+    primitive = traits(Primitive(name, forward or default), cuts=along_any_axis, **options)
     has_derivative = x1 is not None or x2 is not None
-    return wrap_binary(partials(primitive, x1=x1, x2=x2) if has_derivative else constant(primitive), words)
+    return wrap_binary(partials(primitive, x1=x1, x2=x2) if has_derivative else constant(primitive), description)
 
 
-def wrap_unary(primitive: Primitive, words: str) -> Callable:
+def wrap_unary(primitive: Primitive, description: str) -> Callable:
     """The public function of a primitive of one array."""
 
     def function(x, /, out=None, **options):
@@ -50,10 +52,10 @@ def wrap_unary(primitive: Primitive, words: str) -> Callable:
             check_options(primitive.name, out=out, **options)
         return primitive(x)
 
-    return _name(function, primitive, words)
+    return _name(function, primitive, description)
 
 
-def wrap_binary(primitive: Primitive, words: str) -> Callable:
+def wrap_binary(primitive: Primitive, description: str) -> Callable:
     """The public function of a primitive of two arrays."""
 
     def function(x1, x2, /, out=None, **options):
@@ -61,12 +63,12 @@ def wrap_binary(primitive: Primitive, words: str) -> Callable:
             check_options(primitive.name, out=out, **options)
         return primitive(x1, x2)
 
-    return _name(function, primitive, words)
+    return _name(function, primitive, description)
 
 
-def _name(function: Callable, primitive: Primitive, words: str) -> Callable:
+def _name(function: Callable, primitive: Primitive, description: str) -> Callable:
     function.__name__ = function.__qualname__ = primitive.name
-    function.__doc__ = f"{words}, elementwise."
+    function.__doc__ = f"{description}, elementwise."
     function.__module__ = _find_calling_module()
     function.primitive = primitive
     return function

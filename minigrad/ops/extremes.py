@@ -1,4 +1,4 @@
-"""Extremes and sorting. Every element that attains an extreme gets an equal share of the derivative."""
+"""Maxima, minima and sorting. The elements that attain an extreme share its derivative equally."""
 
 from __future__ import annotations
 
@@ -151,4 +151,4 @@ def _check_kind(operation, kind, order):
     if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # a stable sort serves all of them
         raise OperandError(f"{operation}: kind {kind!r} is unknown; leave it out, since every sort is stable")
     if order is not None:
-        raise OperandTypeError(f"{operation}: order={order!r} is not offered: arrays here have no fields to sort by")
+        raise OperandTypeError(f"{operation}: order={order!r} is not supported: arrays here have no fields to sort by")

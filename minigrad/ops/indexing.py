@@ -93,7 +93,7 @@ linear(add_along_p, x=lambda g, indices, axis: take_along_p(g, indices, axis=axi
 
 
 def getitem(x, index):
-    """x[index], with NumPy's meaning of integers, slices, None, Ellipsis, integer and boolean arrays."""
+    """x[index] as in NumPy: integers, slices, None, Ellipsis, integer and boolean arrays."""
     index = index if isinstance(index, tuple) else (index,)
     index = [np.asarray(i) if isinstance(i, (list, tuple, range)) else i for i in index]
     if not any(_is_array(i) for i in index):
@@ -221,7 +221,7 @@ def take_along_axis(arr, indices, axis=-1):
     if axis is None:
         arr, axis = ravel(arr), 0
     if len(shape_of(arr)) != len(shape_of(indices)):
-        raise OperandError(f"take_along_axis: {describe(arr)} and {describe(indices)} differ in dimensions")
+        raise OperandError(f"take_along_axis: {describe(arr)} and {describe(indices)} differ in number of axes")
     return take_along_p(arr, indices, axis=normalise_axis(axis, len(shape_of(arr)), "take_along_axis"))
 
 

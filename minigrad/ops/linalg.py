@@ -164,7 +164,9 @@ def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe
             for _ in range(count - 1):
                 a, b = [k for k, c in enumerate(term) if c == letter][:2]
                 if shape_of(xs[i])[a] != shape_of(xs[i])[b]:
-                    raise OperandError(f"einsum: '{subscripts}': axes '{letter}' of {describe(operands[i])} differ")
+                    raise OperandError(
+                        f"einsum: '{subscripts}': axes '{letter}' of {describe(operands[i])} differ in length"
+                    )
                 xs[i] = diagonal(xs[i], 0, a, b)
                 term = "".join(c for k, c in enumerate(term) if k not in (a, b)) + letter
         terms[i] = term

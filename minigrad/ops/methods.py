@@ -49,7 +49,7 @@ _UNSUPPORTED = {
     "lshift": ("x << y", "x * 2**y"),
     "rshift": ("x >> y", "mg.floor(x / 2**y)"),
 }
-"""Operators that are not offered: how they are written, and what to write instead."""
+"""Operators that are not supported: how they are written, and what to write instead."""
 _COMPARISONS = {
     "eq": equal,
     "ne": not_equal,
@@ -170,13 +170,13 @@ def _astype(x, /, dtype, order="K", casting="unsafe", subok=True, copy=True):
 
 def _get_length(x: Tracer) -> int:
     if not x.shape:
-        raise OperandTypeError("len() of a traced value without axes")
+        raise OperandTypeError("len() of a traced scalar, which has no axes")
     return x.shape[0]
 
 
 def _refuse_operator(written: str, instead: str) -> Callable:
     def refuse(self: Tracer, other: Any) -> None:
-        raise OperandTypeError(f"{written} is not offered for traced values: use {instead}")
+        raise OperandTypeError(f"{written} is not supported for traced values: use {instead}")
 
     return refuse
 
@@ -196,7 +196,7 @@ def _make_array_ufunc(package: ModuleType) -> Callable:
         function = getattr(package, ufunc.__name__, None)
         if function is None or method != "__call__":
             call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise OperandTypeError(f"{call} is not offered for traced values")
+            raise OperandTypeError(f"{call} is not supported for traced values")
         return function(*inputs, **kwargs)
 
     return __array_ufunc__
@@ -213,7 +213,7 @@ def _make_array_function(package: ModuleType) -> Callable:
         if name in _SIZES and len(args) == 1 and not kwargs:
             return getattr(self, name)
         if ours is None or not callable(ours) or name in _UNLIKE:
-            raise OperandTypeError(f"{function.__module__}.{function.__name__} is not offered for traced values")
+            raise OperandTypeError(f"{function.__module__}.{function.__name__} is not supported for traced values")
         return ours(*args, **kwargs)
 
     return __array_function__

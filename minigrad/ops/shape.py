@@ -95,8 +95,8 @@ def is_row_major(order, operation):
     """Whether `order` is row-major ("C"), not column-major ("F"). Raises OperandError for any other."""
     if order not in ("C", "F", None):
         raise OperandError(
-            f"{operation}: order={order!r} is not offered: use 'C' (row by row) or 'F' (column by column), and pass a "
-            "shape of several axes as one tuple"
+            f"{operation}: order={order!r} is not supported: use 'C' (row by row) or 'F' (column by column), and pass "
+            "a shape of several axes as one tuple"
         )
     return order != "F"
 

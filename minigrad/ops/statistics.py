@@ -65,7 +65,7 @@ def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
     if dtype_of(wide).kind == "c":
         raise OperandTypeError(f"{operation}: real arrays only, got {describe(wide)}")
     if result is not None and result.kind != "f":
-        raise OperandTypeError(f"{operation}: dtype={result} is not offered: use a floating-point dtype")
+        raise OperandTypeError(f"{operation}: dtype={result} is not supported: use a floating-point dtype")
     degrees = builtins.max(_count(a, axis, operation) - (ddof if correction is None else correction), 0)
     deviation = wide - (mean(wide, axis, keepdims=True) if centre is None else centre)
     y = divide(sum(square(deviation), axis, keepdims=keepdims), degrees)
@@ -83,14 +83,14 @@ def norm(x, ord=None, axis=None, keepdims=False):
     """Vector norm: √Σx² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
 
     Over all elements by default. At x = 0 the derivatives are defined as 0. Matrix norms (over two axes) other than
-    'fro' are not offered and raise ValueError.
+    'fro' are not supported and raise ValueError.
     """
     if dtype_of(x).kind == "c":
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
     if dtype_of(x) == np.float16:  # squares of float16 overflow from 256 on and underflow below 0.0002
         return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
     if ord not in (None, "fro") and len(normalise_axes(axis, len(shape_of(x)), "norm")) > 1:
-        raise OperandError(f"norm: ord={ord!r} of a matrix is not offered; give one axis, or use ord='fro'")
+        raise OperandError(f"norm: ord={ord!r} of a matrix is not supported; give one axis, or use ord='fro'")
     x = make_inexact(x)
     if ord in (None, 2, "fro"):
         return _root(sum(square(x), axis, keepdims=keepdims))
@@ -99,7 +99,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     if ord == -math.inf:
         return min(abs(x), axis, keepdims=keepdims)
     if not isinstance(ord, Real) or ord == 0:
-        raise OperandError(f"norm: ord={ord!r} is not offered; use None, 'fro', a number other than 0, or ±inf")
+        raise OperandError(f"norm: ord={ord!r} is not supported; use None, 'fro', a number other than 0, or ±inf")
     if ord == 1:
         return sum(abs(x), axis, keepdims=keepdims)
     size, ord = abs(x), float(ord)

@@ -118,9 +118,9 @@ def operation(
     known = {example["what"]: example for example in examples}
     assert len(known) == len(examples), f"two cases of {name} have the same name"
     changed = [known[one] if isinstance(one, str) else known.get(one["what"], {}) | one for one in compared]
-    cases, beside = (tuple(make_case(name, common, one) for one in several) for several in (examples, changed))
-    assert all(case.shapes for case in beside), f"a case of {name} to compare with peers has no arguments"
-    OPERATIONS[name] = Operation(name, common, vary, cases, beside)
+    cases, peer_cases = (tuple(make_case(name, common, one) for one in several) for several in (examples, changed))
+    assert all(case.shapes for case in peer_cases), f"a case of {name} to compare with peers has no arguments"
+    OPERATIONS[name] = Operation(name, common, vary, cases, peer_cases)
 
 
 def at(what: str = "", *shapes: Shape, **changes: Any) -> Example:

@@ -270,7 +270,7 @@ def test_copies_have_the_requested_memory_order():
     assert mg.astype(x, float, copy=False) is x and mg.asarray(x) is x and mg.asarray(x, copy=True) is not x
 
 
-# Options that are not offered
+# Options that are not supported
 
 VALUES = {
     "out": np.zeros(1),
@@ -321,13 +321,13 @@ def missing_options(signatures):
 
 def check_refused(call, signature, given, option, operation):
     """The option raises by name, and by position if it has one."""
-    with pytest.raises(TypeError, match=f"^{operation}: {option}=.* is not offered: "):
+    with pytest.raises(TypeError, match=f"^{operation}: {option}=.* is not supported: "):
         call(*given, **{option: VALUES[option]})
     names = [p for p in signature.parameters.values() if p.kind in POSITIONAL]
     at = next((i for i, p in enumerate(names) if p.name == option), None)
     if at is not None:
         between = [None if p.default in (np._NoValue, None) else p.default for p in names[len(given) : at]]
-        with pytest.raises(TypeError, match=f"^{operation}: {option}=.* is not offered: "):
+        with pytest.raises(TypeError, match=f"^{operation}: {option}=.* is not supported: "):
             call(*given, *between, VALUES[option])
 
 
@@ -354,22 +354,22 @@ def test_a_missing_option_of_a_method_raises_with_its_name(name, option):
     ("call", "message"),
     [
         (lambda x: mg.sum(x, 0, True), "sum: dtype=True is not a numeric dtype; pass other arguments by keyword"),
-        (lambda x: mg.reshape(x, 6, 4), "reshape: order=4 is not offered: .* one tuple"),
-        (lambda x: x.flatten("A"), "ravel: order='A' is not offered"),
-        (lambda x: mg.ravel(x, "K"), "ravel: order='K' is not offered"),
+        (lambda x: mg.reshape(x, 6, 4), "reshape: order=4 is not supported: .* one tuple"),
+        (lambda x: x.flatten("A"), "ravel: order='A' is not supported"),
+        (lambda x: mg.ravel(x, "K"), "ravel: order='K' is not supported"),
         (lambda x: mg.copy(x, "B"), "copy: order='B' is unknown"),
         (lambda x: mg.sort(x, 0, "bubble"), "sort: kind 'bubble' is unknown"),
-        (lambda x: mg.argsort(x, 0, None, "name"), "argsort: order='name' is not offered"),
+        (lambda x: mg.argsort(x, 0, None, "name"), "argsort: order='name' is not supported"),
         (lambda x: mg.clip(x, 0, 1, max=1), "clip: give either a_min and a_max, or min and max"),
         (lambda x: mg.var(x, ddof=1, correction=1), "var: give either ddof or correction"),
-        (lambda x: mg.var(x, None, int), "var: dtype=int64 is not offered: use a floating-point dtype"),
+        (lambda x: mg.var(x, None, int), "var: dtype=int64 is not supported: use a floating-point dtype"),
         (lambda x: mg.std(x, 0, 1), "std: dtype=1 is not a numeric dtype"),
         (lambda x: mg.sum(x, 0, "S3"), "sum: dtype='S3' is not a numeric dtype"),
-        (lambda x: mg.max(x, 0, True), "max: out=True is not offered"),
+        (lambda x: mg.max(x, 0, True), "max: out=True is not supported"),
         (lambda x: mg.exp(x, foo=1), "exp has no argument foo"),
-        (lambda x: mg.pad(x, 1, "edge", constant_values=1), "pad: constant_values=1 is not offered"),
+        (lambda x: mg.pad(x, 1, "edge", constant_values=1), "pad: constant_values=1 is not supported"),
         (lambda x: mg.where(x > 0), "where: give both x and y"),
-        (lambda x: mg.add(x, x, x), "add: out=float64.* is not offered"),
+        (lambda x: mg.add(x, x, x), "add: out=float64.* is not supported"),
         (lambda x: x.astype(int, "K", "safe"), "astype: float64 cannot be cast to int64 with casting='safe'"),
     ],
 )

@@ -191,7 +191,7 @@ def test_float32_stays_float32(case, on_device):
 @each([c for c in SMOOTH if c.float32 and c.name != "power/float32"])
 def test_other_dtypes_are_kept(case, dtype, on_device):
     if (dtype is np.complex64 and not case.holomorphic) or (dtype is np.float16 and not case.float16):
-        return  # not offered
+        return  # not supported
     f, args = function_of(case, on_device), on_device(tuple(a.astype(dtype) for a in case.arguments()))
     y, y_dot = mg.jvp(f, args, args)
     gradients = mg.vjp(f, *args)[1](mg.ones_like(y))

@@ -178,7 +178,7 @@ def test_errors_of_the_users_own_are_left_alone():
     }.items(),
 )
 def test_operators_that_are_not_offered_say_what_to_use(statement, instead, way):
-    with pytest.raises(TypeError, match=f"is not offered for traced values: use {instead}"):
+    with pytest.raises(TypeError, match=f"is not supported for traced values: use {instead}"):
         WAYS[way](executed(statement), np.ones(2))
 
 
