@@ -58,7 +58,7 @@ def get(device: str) -> Backend:
     return _by_device[device]
 
 
-copyreg.pickle(Backend, lambda backend: (get, (backend.device,)))  # copies are that backend
+copyreg.pickle(Backend, lambda backend: (get, (backend.device,)))  # copies are looked up
 
 
 def backend_of(arrays: Sequence[Any]) -> Backend:

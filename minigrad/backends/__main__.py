@@ -65,7 +65,7 @@ def _gpus(cupy: ModuleType) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m minigrad.backends", description="Show the devices here.", allow_abbrev=False)
+    parser = Parser(prog="python -m minigrad.backends", description="Show this machine's devices.", allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     options = parser.parse_args(arguments)
     found = facts()

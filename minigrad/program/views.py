@@ -83,13 +83,13 @@ def find_views(graph: Graph) -> Views:
 
     A result is a view wherever its primitive can return one; executors copy nothing there.
     """
-    shown = {slot: _contiguous(slot, graph.kinds[slot].shape) for slot in graph.inputs}
+    shown = {slot: _contiguous_view(slot, graph.kinds[slot].shape) for slot in graph.inputs}
     views = set()
     for instruction in graph.instructions:
         slot, view = instruction.result, _view_operand(instruction, shown)
         if view is not None:
             views.add(slot)
-        shown[slot] = view or _contiguous(slot, graph.kinds[slot].shape)
+        shown[slot] = view or _contiguous_view(slot, graph.kinds[slot].shape)
     return Views(shown, frozenset(views))
 
 
@@ -128,7 +128,7 @@ def _reshape(x: View, shape: tuple[int, ...]) -> View | None:
     """The view in another shape; None unless x is contiguous or only axes of length 1 are inserted or removed."""
     count = math.prod(shape)
     if x.axes(x.shape) == ((1, count, 1),) or count <= 1:
-        return _contiguous(x.root, shape, x.offset)
+        return _contiguous_view(x.root, shape, x.offset)
     lengths = [[n for n in some if n != 1] for some in (x.shape, shape)]
     if lengths[0] != lengths[1]:
         return None
@@ -147,7 +147,7 @@ def _is_misaligned(array: Any) -> bool:
     return any(stride % array.dtype.itemsize for stride in array.strides)
 
 
-def _contiguous(root: Root, shape: tuple[int, ...], offset: int = 0) -> View:
+def _contiguous_view(root: Root, shape: tuple[int, ...], offset: int = 0) -> View:
     return View(root, shape, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))), offset)
 
 

@@ -106,8 +106,8 @@ __device__ __forceinline__ real smaller(real a, real b) {
 def kernel_source(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype]) -> str:
     """The source of one kernel, whose arguments point to numbers of these dtypes. PRELUDE must precede it."""
     types = [TYPES.get(dtype, "word") for dtype in arguments]
-    given = ", ".join(f"{kind}* p{number}" for number, kind in enumerate(types))
-    text, first = [f'extern "C" __global__ void {name}({given}) {{'], 0
+    parameters = ", ".join(f"{kind}* p{number}" for number, kind in enumerate(types))
+    text, first = [f'extern "C" __global__ void {name}({parameters}) {{'], 0
     for loop in loops:
         kind = "place" if _bound_indices(loop) >= 2**31 else "int"
         text += [
@@ -134,16 +134,16 @@ def _bound_indices(loop: Loop) -> int:
 def _statement(number: int, step: Step, steps: Sequence[Step], kind: str) -> str:
     """The C++ statement of one step."""
     if isinstance(step, Index):
-        at = _at(step.at)
+        at = _index_name(step.at)
         terms = [_coordinate(at, inner, length) + (f" * {by}" if by != 1 else "") for inner, length, by in step.axes]
         return f"const {kind} v{number} = {' + '.join([*terms, str(step.offset)])};"
     if isinstance(step, Load):
-        return f"const {TYPES[step.dtype]} v{number} = p{step.argument}[{_at(step.at)}];"
+        return f"const {TYPES[step.dtype]} v{number} = p{step.argument}[{_index_name(step.at)}];"
     if isinstance(step, Number):
         return f"const {TYPES[step.dtype]} v{number} = {_literal(step.value)};"
     if isinstance(step, Noise):
         kind, start = TYPES[step.dtype], f"(wide)v{step.start}" if step.start is not None else "0"
-        where = f"p{step.key} + {step.key_offset}, {step.offset}ull + {start} + {_at(step.at)}"
+        where = f"p{step.key} + {step.key_offset}, {step.offset}ull + {start} + {_index_name(step.at)}"
         return f"const {kind} v{number} = {step.name}_at<{kind}>({where});"
     within, values = TYPES[step.within], list(step.steps)
     condition = [f"const bool c = v{values.pop(0)}"] if step.formula.selects else []
@@ -152,7 +152,7 @@ def _statement(number: int, step: Step, steps: Sequence[Step], kind: str) -> str
     return f"{TYPES[step.dtype]} v{number}; {{ {'; '.join(condition + operands)}; v{number} = {value}; }}"
 
 
-def _at(index: int | None) -> str:
+def _index_name(index: int | None) -> str:
     return "i" if index is None else f"v{index}"
 
 

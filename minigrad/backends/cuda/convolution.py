@@ -15,7 +15,7 @@ from minigrad.backends.cuda.products import TILES, count_splits, launch_tiles
 from minigrad.backends.cuda.sums import launch_in_parts
 from minigrad.backends.numpy import convolution as twin
 
-FEW = 4  # channels or features: up to here, each thread computes one number
+FEW = 4  # channels or features: if there are no more, each thread computes one number
 
 
 def conv(

@@ -59,7 +59,7 @@ def check(cupy: Any, wheel: str) -> None:
     version = getattr(cupy, "__version__", None)
     if version is None or not version[:1].isdigit():
         place = getattr(cupy, "__file__", None) or next(iter(getattr(cupy, "__path__", ())), "something else")
-        raise DeviceError(f"what Python imports as cupy is not CuPy but {place}: rename or remove that")
+        raise DeviceError(f"import cupy finds {place}, which is not CuPy: rename or remove it")
     wheel = wheel or f"cupy {version}"
     if int(version.split(".")[0]) < OLDEST:
         raise DeviceError(f"{wheel} is too old, it must be {OLDEST} or newer: pip install --upgrade {_extra(wheel)}")

@@ -17,8 +17,8 @@ def explain(cupy: Any, error: BaseException, doing: str) -> OutOfMemoryError | D
     if type(error).__module__.split(".")[0] not in PACKAGES:
         return None
     if is_out_of_memory(error):
-        asked = _number(r"allocating ([\d,]+) bytes", error)
-        limit = _number(r"limit set to: ([\d,]+) bytes", error)
+        asked = _find_number(r"allocating ([\d,]+) bytes", error)
+        limit = _find_number(r"limit set to: ([\d,]+) bytes", error)
         what = f"asked for {amount(asked)}" if asked else reason(error)
         return out_of_memory(
             doing, "on the GPU", what, free_memory(cupy), f"CuPy may take {amount(limit)}" if limit else ""
@@ -42,6 +42,6 @@ def free_memory(cupy: Any) -> str:
     return f"{amount(free)} of {amount(total)} free"
 
 
-def _number(pattern: str, error: BaseException) -> int | None:
+def _find_number(pattern: str, error: BaseException) -> int | None:
     found = re.search(pattern, str(error))
     return int(found[1].replace(",", "")) if found else None

@@ -54,7 +54,7 @@ struct Format<float> {
     static const integer root_half = 0x3F3504F3;
     static __device__ __forceinline__ integer bits_of(float x) { return __float_as_int(x); }
     static __device__ __forceinline__ float number(integer x) { return __int_as_float(x); }
-    static __device__ __forceinline__ float rounded(integer x) { return __int2float_rn(x); }
+    static __device__ __forceinline__ float to_real(integer x) { return __int2float_rn(x); }
     static __device__ __forceinline__ float magnitude(float x) { return fabsf(x); }
     static __device__ __forceinline__ float log(float f) {
         return polynomial(f, 0.99999976f, -0.66666675f, 0.500032f, -0.40002474f, 0.33216357f, -0.28390786f, 0.2652722f,
@@ -73,7 +73,7 @@ struct Format<double> {
     static const integer root_half = 0x3FE6A09E667F3BCDll;
     static __device__ __forceinline__ integer bits_of(double x) { return __double_as_longlong(x); }
     static __device__ __forceinline__ double number(integer x) { return __longlong_as_double(x); }
-    static __device__ __forceinline__ double rounded(integer x) { return __ll2double_rn(x); }
+    static __device__ __forceinline__ double to_real(integer x) { return __ll2double_rn(x); }
     static __device__ __forceinline__ double magnitude(double x) { return fabs(x); }
     static __device__ __forceinline__ double log(double f) {
         return polynomial(f, 1.0000000000000009, -0.666666666666659, 0.499999999999468, -0.4000000000022548,
@@ -101,12 +101,12 @@ __device__ __forceinline__ real radius(typename Format<real>::natural v) {
     typedef typename form::integer integer;
     constexpr integer one = (integer)1 << (form::digits - 1);  // an exponent's lowest bit
     constexpr real weight = (real)(2 * 0.69314718055994530942 * power_of_two<double>(1 - form::digits));
-    real u = times(form::rounded((integer)(v >> 1) | 1), power_of_two<real>(1 - form::bits));
+    real u = times(form::to_real((integer)(v >> 1) | 1), power_of_two<real>(1 - form::bits));
     integer bits = form::bits_of(u), shift = (form::root_half + one - 1 - bits) & -one;  // e · one
     real f = plus(form::number(bits + shift), (real)-1);
     real y = times(times(form::log(f), f), f);
     y = plus(y, -times(f, (real)2));
-    return root(plus(y, times(form::rounded(shift), weight)));
+    return root(plus(y, times(form::to_real(shift), weight)));
 }
 
 // sin(xπ/2) = x + x·t·sine(t) with t = 1 − x².
@@ -121,7 +121,7 @@ template <class real>
 __device__ __forceinline__ void angles(typename Format<real>::natural w, real& x, real& a) {
     typedef Format<real> form;
     typedef typename form::integer integer;
-    a = times(form::rounded(((integer)w >> (form::bits - form::digits - 1)) | 1), power_of_two<real>(-form::digits));
+    a = times(form::to_real(((integer)w >> (form::bits - form::digits - 1)) | 1), power_of_two<real>(-form::digits));
     x = plus((real)1, -form::magnitude(a));
     x = form::number(form::bits_of(x) ^ (integer)(w << (form::bits - 1)));
 }
@@ -137,7 +137,7 @@ __device__ __forceinline__ void normal_pair(
     second = times(sine(a), r);
 }
 
-__device__ __forceinline__ wide joined(word low, word high) { return (wide)high << 32 | low; }
+__device__ __forceinline__ wide join_words(word low, word high) { return (wide)high << 32 | low; }
 
 // The numbers of one counter: four of 32 bits, or two of 64.
 __device__ __forceinline__ void normals(uint4 w, float* y) {
@@ -145,7 +145,7 @@ __device__ __forceinline__ void normals(uint4 w, float* y) {
     normal_pair<float>(w.z, w.w, y[2], y[3]);
 }
 __device__ __forceinline__ void normals(uint4 w, double* y) {
-    normal_pair<double>(joined(w.x, w.y), joined(w.z, w.w), y[0], y[1]);
+    normal_pair<double>(join_words(w.x, w.y), join_words(w.z, w.w), y[0], y[1]);
 }
 __device__ __forceinline__ void uniforms(uint4 w, float* y) {
     y[0] = times((float)(w.x >> 8), power_of_two<float>(-24));
@@ -154,8 +154,8 @@ __device__ __forceinline__ void uniforms(uint4 w, float* y) {
     y[3] = times((float)(w.w >> 8), power_of_two<float>(-24));
 }
 __device__ __forceinline__ void uniforms(uint4 w, double* y) {
-    y[0] = times((double)(joined(w.x, w.y) >> 11), power_of_two<double>(-53));
-    y[1] = times((double)(joined(w.z, w.w) >> 11), power_of_two<double>(-53));
+    y[0] = times((double)(join_words(w.x, w.y) >> 11), power_of_two<double>(-53));
+    y[1] = times((double)(join_words(w.z, w.w) >> 11), power_of_two<double>(-53));
 }
 
 // One number of a stream, for generated kernels, which draw noise where they use it. Only this one of its pair is made.
@@ -163,7 +163,7 @@ __device__ __forceinline__ void words_of_pair(uint4 w, wide pair, word& first, w
     first = pair % 2 ? w.z : w.x, second = pair % 2 ? w.w : w.y;
 }
 __device__ __forceinline__ void words_of_pair(uint4 w, wide pair, wide& first, wide& second) {
-    first = joined(w.x, w.y), second = joined(w.z, w.w);
+    first = join_words(w.x, w.y), second = join_words(w.z, w.w);
 }
 template <class real>
 __device__ __forceinline__ real normal_at(const word* key, wide position) {

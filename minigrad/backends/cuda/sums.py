@@ -11,7 +11,7 @@ from minigrad.backends.backend import store
 from minigrad.backends.cuda import epilogue
 from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, blocks_of, ints
 
-MOST_PARTS = 128  # of a sum: its partial sums are added one by one
+MOST_PARTS = 128  # of a sum, because its partial sums are added one by one
 
 
 def sum(kernels: Kernels, x: Array, axes: tuple[int, ...], out: Array | None = None) -> Array:
@@ -75,7 +75,7 @@ def launch_in_parts(
 
 
 def _add_rows(kernels: Kernels, x: Array, parts: int, y: Array, ending: tuple, last: Sequence[int]) -> None:
-    """Add up the rows of x in so many parts, with several threads for each column if it is long."""
+    """Add up the rows of x in `parts` parts, with several threads for each column if it is long."""
     rows, columns = x.shape
     each = 8 if rows >= 16 * parts else 1
     sizes = np.int64(rows), np.int64(columns), np.int32(each)

@@ -22,6 +22,7 @@ def _freeze(x: Any) -> Any:
 
 
 def _position(offset: int, start: Any) -> int:
+    """Where in its stream a draw begins. Raises ValueError for a negative position."""
     if offset + int(start) < 0:
         raise ValueError(f"a draw cannot begin at position {offset + int(start)} of its stream: the first is 0")
     return offset + int(start)

@@ -1,4 +1,4 @@
-"""Threads: run tasks in parallel, with the BLAS library on one thread for each."""
+"""Threads: run tasks in parallel, with the BLAS library limited to one thread per task."""
 
 from __future__ import annotations
 

@@ -142,7 +142,9 @@ def test_something_else_of_that_name(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     with fake_cupy.install(monkeypatch, None):
         del sys.modules["cupy"]
-        with pytest.raises(backends.DeviceError, match=r"is not CuPy but .*__init__.py: rename or remove that"):
+        with pytest.raises(
+            backends.DeviceError, match=r"import cupy finds .*__init__.py, which is not CuPy: rename or remove it"
+        ):
             ours.load()
     assert "something else" in refused(monkeypatch, ModuleType("cupy"))
     assert "something else" in refused(monkeypatch, SimpleNamespace(__version__="local"))
