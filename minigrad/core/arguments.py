@@ -64,13 +64,13 @@ def integer(x: Any, what: str) -> int:
     number = read_value(x, what)
     if not isinstance(number, (bool, np.bool)):
         try:
-            return int(number) if _on_device(number) else index(number)
+            return int(number) if _is_device_integer(number) else index(number)
         except TypeError:
             pass
     raise OperandTypeError(f"{what} must be an integer, got {_show(x)}")
 
 
-def _on_device(x: Any) -> bool:
+def _is_device_integer(x: Any) -> bool:
     """Whether x is a zero-dimensional integer array on a GPU, which has no `__index__`."""
     if isinstance(x, type) or not hasattr(x, "dtype") or hasattr(x, "__index__"):
         return False

@@ -52,7 +52,7 @@ def flatten(tree: Any) -> tuple[list, Structure]:
     try:
         return leaves, _flatten(tree, leaves)
     except RecursionError:
-        raise _too_deep(tree) from None
+        raise _explain_recursion(tree) from None
 
 
 def _flatten(tree: Any, leaves: list) -> Structure:
@@ -85,7 +85,7 @@ def _build(structure: Structure, leaves: Any) -> Any:
     return container_of(structure.kind).unflatten(structure.keys, children, structure.static)
 
 
-def _too_deep(tree: Any) -> TreeError:
+def _explain_recursion(tree: Any) -> TreeError:
     """The error for a tree beyond the recursion limit, usually because a container contains itself."""
     limit = sys.getrecursionlimit()
     waiting: list[tuple[Any, str, frozenset]] = [(tree, "", frozenset())]

@@ -143,7 +143,7 @@ def _apply(target: Target, change: source.Change) -> None:
     target.function.__code__ = source.mutated(target.function, change, asks)
     if target.statement and asks:
         target.statement.asks = asks
-        target.rule._plans.clear()
+        target.rule._residuals.clear()
 
 
 def _short(text: str) -> str:

@@ -274,7 +274,7 @@ def _first_seconds(order: list[int], control: Control) -> list[int]:
 def forget() -> None:
     """Make rules work out anew what they keep, so that no test profits from what another has worked out."""
     for rule in damages.differentiable_rules().values():
-        rule._plans.clear()
+        rule._residuals.clear()
 
 
 def observe(say: Callable[[Hashable], Any]) -> None:
