@@ -49,5 +49,5 @@ def cut_everything(threads=1):
 
 
 def executor_of(jitted, *args) -> GpuExecutor:
-    """What runs for arguments of this kind."""
+    """The executor of the program for arguments of this kind."""
     return jitted.program(*args)._executor

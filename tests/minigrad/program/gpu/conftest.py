@@ -1,4 +1,4 @@
-"""What tests of programs on a device share."""
+"""Fixtures of the tests of programs on a device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def graphs(device, monkeypatch):
-    """A list of what is recorded."""
+    """A list of the graphs that are recorded."""
     made, ended = [], device.xp.cuda.Stream.end_capture
     monkeypatch.setattr(device.xp.cuda.Stream, "end_capture", lambda stream: made.append(ended(stream)) or made[-1])
     return made

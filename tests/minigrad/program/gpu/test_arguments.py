@@ -1,4 +1,4 @@
-"""minigrad/program/gpu/arguments.py: where arguments are read, and when that changes; on arrays of the host."""
+"""minigrad/program/gpu/arguments.py: where arguments are read, and when that changes; tested with host arrays."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def pair(shape=(2, 2)):
     return np.ones(shape), np.zeros(shape)
 
 
-def test_arguments_are_read_where_they_are_as_long_as_they_stay_there():
+def test_arguments_are_read_in_place_while_they_do_not_move():
     arguments, (x, y) = Arguments(graph_of()), pair()
     assert arguments.take((x, y), ())
     assert arguments.array(0) is x and arguments.array(1) is y
     assert not arguments.take((x, y), ())
-    assert not arguments.take((x[:], y), ())  # another array of the same memory
+    assert not arguments.take((x[:], y), ())  # another array with the same memory
 
 
 def test_an_argument_that_moves_is_copied_from_then_on():
@@ -40,14 +40,14 @@ def test_an_argument_that_moves_is_copied_from_then_on():
     assert arguments.array(1) is buffer and np.array_equal(buffer, y)
 
 
-def test_an_argument_that_results_are_written_over_is_read_where_it_is_then():
+def test_an_argument_that_is_overwritten_is_read_at_its_new_address():
     arguments, (x, y) = Arguments(graph_of(donated=(0,))), pair()
     arguments.take((x, y), ())
     moved = x.copy()
     assert arguments.take((moved, y), (0,)) and arguments.array(0) is moved
 
 
-def test_the_result_that_comes_back_is_expected():
+def test_a_result_may_come_back_as_an_argument_without_binding():
     arguments, (x, y) = Arguments(graph_of(donated=(0,))), pair()
     arguments.take((x, y), ())
     result = x[:]
@@ -55,7 +55,7 @@ def test_the_result_that_comes_back_is_expected():
     assert not arguments.take((result, y), (0,)) and arguments.array(0) is result
 
 
-def test_what_does_not_lie_in_one_piece_is_copied():
+def test_arguments_that_are_not_contiguous_are_copied():
     arguments, (x, y) = Arguments(graph_of()), pair()
     turned = np.array([[1.0, 2.0], [3.0, 4.0]]).T
     assert arguments.take((turned, y), ())
@@ -78,7 +78,7 @@ def test_a_donated_scalar_that_moves_is_copied_from_then_on():
     assert not arguments.take((np.array(7.0), y), (0,)) and arguments.array(0) == 7
 
 
-def test_after_forgetting_arguments_may_be_anywhere():
+def test_after_forget_arguments_may_be_anywhere():
     arguments, (x, y) = Arguments(graph_of()), pair()
     arguments.take((x, y), ())
     arguments.forget()
@@ -93,8 +93,8 @@ def test_donated_arguments_that_share_no_memory_are_writable():
         ((x, beside), (1,), 0.0, {1}),
         ((x, y), (0, 1), 0.0, set()),  # they overlap
         ((x, x), (0, 1), 0.0, set()),
-        ((x, beside), (0, 1), memory[3:4], {1}),  # a constant lies in it
-        ((x.T, beside), (0, 1), 0.0, {1}),  # what is copied is not written over
+        ((x, beside), (0, 1), memory[3:4], {1}),  # a constant shares its memory
+        ((x.T, beside), (0, 1), 0.0, {1}),  # what is copied is not overwritten
     ]:
         arguments = Arguments(graph_of(donated=donated, constant=constant))
         arguments.take(given, ())

@@ -42,16 +42,16 @@ def last(g):
         (astype_p, ["f4"], {"dtype": np.dtype("f2")}, False),
         (matmul_p, ["f4", "f4"], {}, False),
         (sum_p, ["f4"], {"axes": (0, 1)}, False),
-        (transpose_p, ["f4"], {"axes": (1, 0)}, False),  # a view, which nobody has to compute
+        (transpose_p, ["f4"], {"axes": (1, 0)}, False),  # a view needs no computation
     ],
 )
-def test_what_can_be_generated(primitive, dtypes, params, expected):
+def test_which_instructions_can_be_generated(primitive, dtypes, params, expected):
     g = GraphBuilder()
     g.add(primitive, *[g.input((2, 2), dtype) for dtype in dtypes], **params)
     assert can_be_generated(*last(g)) == expected
 
 
-def test_what_has_no_elements_is_not_generated():
+def test_empty_results_are_not_generated():
     g = GraphBuilder()
     g.add(exp_p, g.input((0, 3)))
     assert not can_be_generated(*last(g))
@@ -66,7 +66,7 @@ def test_a_reshape_is_generated_if_it_is_no_view():
     assert can_be_generated(*last(g))
 
 
-def test_random_numbers_are_drawn_from_keys_whose_words_lie_side_by_side():
+def test_random_numbers_need_keys_whose_words_are_adjacent():
     g = GraphBuilder()
     keys = g.input((2, 2), np.uint32)
     for keys_as_given, expected in [(keys, True), (g.add(transpose_p, keys, axes=(1, 0)), False)]:
@@ -79,7 +79,7 @@ def test_random_numbers_are_drawn_from_keys_whose_words_lie_side_by_side():
     ("dtype", "number", "expected"),
     [("i4", 2**31 - 1, True), ("i4", 2**31, False), ("i8", 2**31, True), ("i8", 2**63, False), ("f4", 2**40, True)],
 )
-def test_integers_must_be_in_the_range_of_the_dtype_that_is_computed_in(dtype, number, expected):
+def test_integer_constants_must_fit_the_dtype_of_the_computation(dtype, number, expected):
     g = GraphBuilder()
     g.add(less_p, g.input((2,), dtype), Constant(number))
     assert can_be_generated(*last(g)) == expected
@@ -97,7 +97,7 @@ def test_a_comparison_is_computed_in_the_dtype_of_its_operands():
     assert compute_dtype(instruction, graph) == np.dtype("f4")
 
 
-def test_a_conversion_is_computed_in_the_dtype_that_it_reads_and_a_selection_in_that_of_its_result():
+def test_a_conversion_computes_in_its_operands_dtype_and_a_selection_in_its_results():
     g = GraphBuilder()
     x, condition = g.input((2,), "f4"), g.input((2,), "?")
     g.add(astype_p, x, dtype=np.dtype("f8"))
@@ -108,7 +108,7 @@ def test_a_conversion_is_computed_in_the_dtype_that_it_reads_and_a_selection_in_
     assert compute_dtype(*last(g)[:2]) == np.dtype("f4")
 
 
-def test_a_reshape_goes_through_the_elements_that_it_copies():
+def test_the_domain_of_a_reshape_is_the_shape_that_it_copies():
     g = GraphBuilder()
     turned = g.add(transpose_p, g.input((2, 3)), axes=(1, 0))
     g.add(reshape_p, turned, shape=(6,))
@@ -124,7 +124,7 @@ def test_a_reshape_goes_through_the_elements_that_it_copies():
         (reshape_p, {"shape": (6,)}, (2, 6), False),  # broadcast
         (reshape_p, {"shape": (1, 2, 3)}, (1, 2, 3), True),
         (transpose_p, {"axes": (1, 0)}, (3, 2), False),
-        (slice_p, {"index": (slice(0, 1),)}, (1, 3), False),  # there are other elements
+        (slice_p, {"index": (slice(0, 1),)}, (1, 3), False),  # not all elements
         (slice_p, {"index": (slice(None, None, -1),)}, (2, 3), False),
         (broadcast_to_p, {"shape": (4, 2, 3)}, (4, 2, 3), False),
     ],
@@ -137,8 +137,8 @@ def test_views_in_order(primitive, params, shape, expected):
     assert view in views.slots and is_in_order(views.of(view), shape, graph) == expected
 
 
-def test_a_reversed_constant_that_is_reversed_again_begins_elsewhere():
-    """Its elements are read from the first on, which is not where the constant's memory is said to begin."""
+def test_a_reversed_constant_that_is_reversed_again_is_not_in_order():
+    """Its elements are read from the lowest address on, which is not where the constant's array begins."""
     g = GraphBuilder()
     view = g.add(slice_p, Constant(np.arange(3.0)[::-1]), index=(slice(None, None, -1),))
     graph = g.graph(view)

@@ -1,4 +1,4 @@
-"""minigrad/program/gpu/epilogues.py: which products have which epilogue, and that it changes no result."""
+"""minigrad/program/gpu/epilogues.py: which products get which epilogue, and that it changes no result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.graphs import GraphBuilder
 relu_p, exp_p = relu.primitive, exp.primitive
 
 
-def fused(graph, tuning=DEFAULT):
+def fuse_products(graph, tuning=DEFAULT):
     """(primitive, operands, parameters, result) of each instruction of a graph whose products have epilogues."""
     ours = fuse_epilogues(graph, find_views(graph), tuning)
     assert ours.kinds == graph.kinds and ours.inputs == graph.inputs and ours.outputs == graph.outputs
@@ -29,19 +29,19 @@ def fused(graph, tuning=DEFAULT):
 # Graphs by hand
 
 
-def test_bias_and_relu_become_part_of_a_product_where_the_last_of_them_was():
+def test_bias_and_relu_become_an_epilogue_at_the_place_of_the_last_of_them():
     g = GraphBuilder()
     x, w, b = g.input((3, 4)), g.input((4, 6)), g.input((6,))
     y = g.add(matmul_p, x, w)
     other = g.add(exp_p, x)
     z = g.add(relu_p, g.add(add_p, y, b))
-    assert fused(g.graph(z, other)) == [
+    assert fuse_products(g.graph(z, other)) == [
         (exp_p, (x,), {}, other),
         (MATMUL, (x, w, b), {"relu": True}, z),
     ]
 
 
-def test_nothing_that_others_read_or_that_is_an_output_is_left_out():
+def test_values_that_are_read_elsewhere_or_are_outputs_are_not_fused():
     g = GraphBuilder()
     x, w, b = g.input((3, 4)), g.input((4, 6)), g.input((6,))
     y = g.add(matmul_p, x, w)
@@ -52,16 +52,16 @@ def test_nothing_that_others_read_or_that_is_an_output_is_left_out():
         assert fuse_epilogues(unchanged, find_views(unchanged), Tuning()).instructions == unchanged.instructions
 
 
-def test_views_between_are_left_out_too():
+def test_views_in_between_are_fused_too():
     g = GraphBuilder()
     x, w, b = g.input((3, 4)), g.input((4, 6)), g.input((6,))
     flat = g.add(reshape_p, g.add(add_p, g.add(matmul_p, x, w), b), shape=(18,))
     z = g.add(relu_p, flat)
-    assert fused(g.graph(z)) == [(MATMUL, (x, w, b), {"relu": True}, z)]
+    assert fuse_products(g.graph(z)) == [(MATMUL, (x, w, b), {"relu": True}, z)]
 
 
 def depth_to_space(factor):
-    """relu(depth-to-space(conv(x, w) + b)), by a factor that makes 3 channels of an image of 2 by 2 pixels."""
+    """relu(depth-to-space(conv(x, w) + b)), of an image of 2×2 pixels, with 3 channels in the result."""
     g, c = GraphBuilder(), 3
     x, w, b = g.input((1, 2, 2, 1)), g.input((1, 1, 1, factor**2 * c)), g.input((factor**2 * c,))
     y = g.add(add_p, g.add(conv_p, x, w, stride=(1, 1), pads=((0, 0), (0, 0))), b)
@@ -72,24 +72,24 @@ def depth_to_space(factor):
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_a_convolution_ends_with_a_depth_to_space(factor):
+def test_a_depth_to_space_becomes_an_epilogue_of_a_convolution(factor):
     graph, operands, z = depth_to_space(factor)
     params = {"stride": (1, 1), "pads": ((0, 0), (0, 0)), "relu": True, "factor": factor}
-    assert fused(graph) == [(CONV, operands, params, z)]
+    assert fuse_products(graph) == [(CONV, operands, params, z)]
 
 
-def test_a_convolution_does_not_end_with_a_depth_to_space_that_its_kernel_does_not_have():
-    *views, last = fused(depth_to_space(4)[0], Tuning(factors=(2, 3)))
+def test_a_factor_that_the_kernel_lacks_is_not_fused():
+    *views, last = fuse_products(depth_to_space(4)[0], Tuning(factors=(2, 3)))
     assert [primitive for primitive, *_ in views] == [CONV, reshape_p, transpose_p, reshape_p] and last[0] is relu_p
 
 
-def test_two_products_are_no_bias_of_each_other():
-    """A bias has to be there before; of two rows that are added, one can be."""
+def test_only_one_of_two_added_products_becomes_a_bias():
+    """A bias must be computed before its product: of two product rows that are added, one can be the bias."""
     g = GraphBuilder()
     x, v, w = g.input((1, 4)), g.input((4, 6)), g.input((4, 6))
     one, two = (g.add(reshape_p, g.add(matmul_p, x, m), shape=(6,)) for m in (v, w))
     z = g.add(add_p, one, two)
-    names = [primitive for primitive, *_ in fused(g.graph(z))]
+    names = [primitive for primitive, *_ in fuse_products(g.graph(z))]
     assert names.count(MATMUL) == 1 and names.count(matmul_p) == 1 and add_p not in names
 
 
@@ -139,7 +139,7 @@ def epilogues(device, f, *args):
         (lambda x, w, b: (x @ w + b) * (x @ w), (2, False, 1)),
         (lambda x, w, b: x @ w + x @ w, (2, False, 1)),
         (lambda x, w, b: x @ w + b.astype(np.float32), (2, False, 1)),
-        # half of it
+        # part of it
         (lambda x, w, b: (x @ w + b, mg.relu(x @ w + b)), (3, False, 1)),
         (lambda x, w, b: (x @ w + b) + b, (3, False, 1)),
         (lambda x, w, b: mg.relu((x @ w + b)[:2]), (3, False, 1)),
@@ -177,6 +177,6 @@ def test_epilogues_of_convolutions(device, f, epilogue):
     np.testing.assert_allclose(device.to_host(ours), whole(IMAGES, KERNEL, BIAS), rtol=1e-9, atol=1e-12)
 
 
-def test_a_product_over_nothing_has_an_epilogue_all_the_same(device):
+def test_an_empty_product_has_its_epilogue_too(device):
     there = mg.to_device((np.zeros((3, 0)), np.zeros((0, 6)), B), device.device)
     assert np.array_equal(device.to_host(mg.jit(lambda x, w, b: x @ w + b)(*there)), np.broadcast_to(B, (3, 6)))

@@ -1,4 +1,4 @@
-"""minigrad/program/gpu/executor.py: recorded programs of a device against the same functions on the host."""
+"""minigrad/program/gpu/executor.py: recorded programs on a device against the same functions on the host."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
 
 
-def are_recordable(run) -> list[bool]:
-    """Of each launch, whether it is."""
+def find_recordable(run) -> list[bool]:
+    """For each launch, whether it can be recorded."""
     return [bound.recordable for bound in run._bound]
 
 
@@ -27,7 +27,7 @@ def are_recordable(run) -> list[bool]:
 
 @pytest.fixture(scope="module")
 def steps(device):
-    """A VAE's training steps on the device: the step, states after each, losses, and what the host makes of them."""
+    """Eight training steps of a VAE, on the host and on the device: (trainer, step, last state, losses, last batch)."""
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
     config = Config(model="conv", batch=8, latent=3, hidden=16)
     found = []
@@ -43,7 +43,7 @@ def steps(device):
     return found
 
 
-def test_a_step_of_a_vae_is_as_on_the_host(steps, agree):
+def test_a_step_of_a_vae_agrees_with_the_host(steps, agree):
     (_, _, state, losses, _), (_, _, state_there, losses_there, _) = steps
     np.testing.assert_allclose(losses_there, losses, rtol=1e-4)
     agree(state_there.parameters, state.parameters, rtol=2e-3)
@@ -52,7 +52,7 @@ def test_a_step_of_a_vae_is_as_on_the_host(steps, agree):
 def test_a_step_of_a_vae_is_one_recorded_segment(steps):
     _, advance, state, _, batch = steps[1]
     run = executor_of(advance, state.parameters, state.optimiser, state.total, batch)
-    assert len(run._segments) == 1 and all(are_recordable(run))
+    assert len(run._segments) == 1 and all(find_recordable(run))
     leaves = tree.flatten((state.parameters, state.optimiser, state.total))[0]
     assert len(run.placement.overwrites) == len(leaves)  # every parameter, moment and count is updated in place
 
@@ -89,12 +89,12 @@ def test_a_step_of_a_vae_allocates_nothing_but_its_loss(device, steps):
     assert device.address(tree.flatten(parameters)[0][0]) == device.address(tree.flatten(state.parameters)[0][0])
 
 
-def test_memory_says_what_a_run_holds(to_gpu):
+def test_memory_counts_what_a_run_holds(to_gpu):
     x = np.ones((100, 100))
     f = lambda x, w: (mg.sum(mg.exp(x) @ w + 1), x * 2)
     program = mg.jit(f).program(*to_gpu((x, x)))
     memory = program.memory()
-    assert memory.intermediate == 2 * 80_000 + 64 + 80_000  # what products read and give; x·2 until it is handed out
+    assert memory.intermediate == 2 * 80_000 + 64 + 80_000  # operands and results of products; x·2 until it is returned
     assert memory.results == 8 + 80_000 and str(memory).startswith("intermediate 0.240 MB, results 0.080 MB")
     donating = mg.jit(f, donate=0).program(*to_gpu((x, x)))
     assert donating.memory().results == 8 and donating.memory().total < memory.total
@@ -115,13 +115,13 @@ def test_memory_says_what_a_run_holds(to_gpu):
         lambda x: mg.astype(x, np.float16) @ mg.astype(x.T, np.float16),
     ],
 )
-def test_what_cannot_be_recorded_runs_between_two_segments(to_gpu, agree, f):
+def test_an_instruction_that_cannot_be_recorded_runs_between_two_segments(to_gpu, agree, f):
     whole = lambda x: mg.tanh(f(mg.sin(x) * 2)) + 1
     jitted = mg.jit(whole)
     for number in range(5):
         agree(jitted(to_gpu(X + number)), whole(X + number), rtol=1e-2 if f(X).dtype == np.float16 else 1e-9)
     run = executor_of(jitted, to_gpu(X))
-    assert not all(are_recordable(run)) and len(run._segments) >= 3
+    assert not all(find_recordable(run)) and len(run._segments) >= 3
 
 
 def test_a_classifier_is_one_recorded_segment(to_gpu, agree):
@@ -135,7 +135,7 @@ def test_a_classifier_is_one_recorded_segment(to_gpu, agree):
     assert len(executor_of(jitted, ours, *rest)._segments) == 1
 
 
-def test_a_program_of_nothing_recordable_and_of_nothing(to_gpu, agree):
+def test_programs_with_nothing_to_record(to_gpu, agree):
     for f in (lambda x: mg.sort(x), lambda x: 3, lambda x: (x, x), lambda x: None):
         jitted = mg.jit(f)
         for _ in range(5):

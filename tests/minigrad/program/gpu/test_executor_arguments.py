@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
 
 
-def test_donated_results_are_in_place_and_others_in_memory_of_their_own(device, to_gpu, agree):
+def test_results_over_donated_arguments_are_in_place_and_others_in_new_memory(device, to_gpu, agree):
     f = lambda p, g: (p - 0.1 * g, mg.sum(p * g))
     step, p, (q, g) = mg.jit(f, donate=0), X, to_gpu((X, Y))
     where, sums = device.address(q), []
@@ -23,11 +23,11 @@ def test_donated_results_are_in_place_and_others_in_memory_of_their_own(device, 
         sums.append((total, expected))
         assert device.address(q) == where
         agree(q, p)
-    for pair in sums:  # none was written over
+    for pair in sums:  # none was overwritten
         agree(*pair)
 
 
-def test_a_donated_argument_must_not_be_used_again(to_gpu):
+def test_a_donated_argument_cannot_be_used_again(to_gpu):
     step, q = mg.jit(lambda p: p * 2, donate=0), to_gpu(X)
     step(q)
     with pytest.raises(ValueError, match="was donated to an earlier call"):
@@ -51,7 +51,7 @@ def test_an_argument_that_moves_is_copied_from_then_on(device, to_gpu, agree):
     for _ in range(4):
         agree(jitted(fixed, to_gpu(Y)), f(X, Y))
     run = executor_of(jitted, fixed, to_gpu(Y))
-    assert list(run._arguments._buffers) == [run.graph.inputs[1]]  # the other one is read where it is
+    assert list(run._arguments._buffers) == [run.graph.inputs[1]]  # the other one is read in place
     for number in range(4):
         agree(jitted(fixed, to_gpu(Y * number)), f(X, Y * number))
     fixed += 1
@@ -70,7 +70,7 @@ def test_a_learning_rate_may_change_without_a_new_graph(to_gpu, agree, graphs):
 
 
 @pytest.mark.parametrize("donate", [(), 0])
-def test_an_argument_that_comes_back_after_one_that_did_not_lie_in_one_piece(to_gpu, agree, donate):
+def test_a_contiguous_argument_after_one_that_was_not(to_gpu, agree, donate):
     f = lambda x, y: (x * y, mg.sum(y))
     state, factor, other = X[:3, :3], Y[:3, :3], X[:3, 1:]
     for early in range(5):  # before, while and after it is recorded
@@ -83,7 +83,7 @@ def test_an_argument_that_comes_back_after_one_that_did_not_lie_in_one_piece(to_
         agree(jitted(ours, y), f(expected, factor))
 
 
-def test_constants_among_results_beside_donated_arguments(device, to_gpu, agree):
+def test_constants_may_be_results_beside_donated_arguments(device, to_gpu, agree):
     here = np.arange(3.0)
     constant = device.from_host(here)
     f = lambda p, c: (c, p + 1, mg.sum(mg.exp(c)), here, {1}, p * 2)
@@ -105,7 +105,7 @@ def test_a_donated_argument_that_is_new_every_time_is_copied(to_gpu, agree, grap
     assert len(graphs) == 1
 
 
-def test_memory_that_kernels_need_on_the_way_is_kept_and_told_of(device, to_gpu, graphs):
+def test_scratch_memory_of_kernels_is_kept_and_counted(device, to_gpu, graphs):
     x = RNG.standard_normal((3000, 40))
     jitted, arguments = mg.jit(lambda x: (mg.sum(x, 0), x.T @ x)), to_gpu((x,))
     pool = device.xp.get_default_memory_pool()
@@ -119,8 +119,8 @@ def test_memory_that_kernels_need_on_the_way_is_kept_and_told_of(device, to_gpu,
     assert abs(made - memory.scratch) <= 4096 if device.name == "cupy" else made == memory.scratch
 
 
-def test_another_allocator_is_not_asked_while_recording(device, to_gpu, agree):
-    """CUDA's own asynchronous one would be recorded, and every launch would allocate."""
+def test_a_custom_allocator_is_not_used_while_recording(device, to_gpu, agree):
+    """CUDA's asynchronous allocator would be recorded, and every launch would allocate."""
     f, cuda, asked = lambda x: mg.sum(mg.exp(x.T @ x), 0), device.xp.cuda, []
     x = RNG.standard_normal((700, 5)) / 10
     jitted, ours = mg.jit(f), to_gpu(x)
@@ -135,7 +135,7 @@ def test_another_allocator_is_not_asked_while_recording(device, to_gpu, agree):
     assert asked and all(asked)
 
 
-def test_a_donated_argument_that_moves_is_updated_where_it_is_then(device, to_gpu, agree):
+def test_a_donated_argument_that_moves_is_updated_at_its_new_address(device, to_gpu, agree):
     f = lambda p, x: (p * x - mg.sum(p), mg.sum(x))
     step = mg.jit(f, donate=0)
     states, x = [X, Y], to_gpu(X)
@@ -149,7 +149,7 @@ def test_a_donated_argument_that_moves_is_updated_where_it_is_then(device, to_gp
 
 
 @pytest.mark.parametrize("donate", [(), 0, (0, 1)])
-def test_one_array_as_two_arguments(to_gpu, agree, donate):
+def test_one_array_may_be_two_arguments(to_gpu, agree, donate):
     f = lambda x, y: (x * 2 - y[::-1], y + x[:1])
     jitted = mg.jit(f, donate=donate)
     for number in range(6):
@@ -159,7 +159,7 @@ def test_one_array_as_two_arguments(to_gpu, agree, donate):
 
 
 @pytest.mark.parametrize("donate", [(), (0, 1)])
-def test_arrays_that_do_not_lie_in_one_piece(to_gpu, agree, donate):
+def test_arguments_need_not_be_contiguous(to_gpu, agree, donate):
     f = lambda x, y: (x + y, mg.sum(x * y, 0))
     jitted = mg.jit(f, donate=donate)
     views = [lambda x: x, lambda x: x[:, ::-1][:, ::-1], lambda x: x[::-1], lambda x: mg.concatenate([x, x], 1)[:, ::2]]
@@ -167,7 +167,7 @@ def test_arrays_that_do_not_lie_in_one_piece(to_gpu, agree, donate):
         agree(jitted(view(to_gpu(X)), other(to_gpu(Y))), f(view(X), other(Y)))
 
 
-def test_results_that_are_arguments_constants_and_twice_the_same(device, to_gpu, agree):
+def test_arguments_constants_and_repeated_values_may_be_results(device, to_gpu, agree):
     outside = to_gpu(Y)
     f = lambda x, c: (
         x,
@@ -184,12 +184,12 @@ def test_results_that_are_arguments_constants_and_twice_the_same(device, to_gpu,
         for number in range(5):
             results = jitted(to_gpu(X + number))
             agree(results, f(X + number, Y))
-            results[0][...] = 7  # they are the caller's
+            results[0][...] = 7  # results belong to the caller
             results[3][...] = 7
         agree(outside, Y)
 
 
-def test_a_result_over_a_donated_argument_that_is_handed_out_twice_is_two_arrays(to_gpu, agree):
+def test_a_result_returned_twice_is_two_arrays_even_over_a_donated_argument(to_gpu, agree):
     def f(x):
         y = x * 2
         return y, y
@@ -210,7 +210,7 @@ def test_small_empty_and_large_arrays(to_gpu, agree, shape):
         agree(jitted(*to_gpu((x, x + number))), f(x, x + number))
 
 
-def test_kinds_of_arguments_in_turn(to_gpu, agree):
+def test_arguments_of_several_kinds_in_turn(to_gpu, agree):
     f = lambda x, y: (x * y, mg.sum(x), mg.where(x > y, x, y))
     jitted = mg.jit(f, donate=0)
     for _, shape, dtype in itertools.product(range(4), [(3,), (2, 3)], ["f4", "f8", "i4", "i8"]):
@@ -218,18 +218,18 @@ def test_kinds_of_arguments_in_turn(to_gpu, agree):
         agree(jitted(*to_gpu((x, y))), f(x, y), rtol=1e-6)
 
 
-def test_a_prefix_of_a_donated_array_is_read_before_it_is_written_over(to_gpu, agree):
+def test_a_prefix_of_a_donated_array_is_read_before_it_is_overwritten(to_gpu, agree):
     f = lambda x: (x + 1, x[:2] * 2, x[0, 0] * 3)
     agree(mg.jit(f, donate=0)(to_gpu(X)), f(X))
 
 
-def test_a_prefix_of_a_product_ends_no_product(to_gpu, agree):
+def test_a_prefix_of_a_product_gets_no_epilogue(to_gpu, agree):
     x, w, b = (RNG.standard_normal(shape) for shape in [(40, 8), (8, 70), (70,)])
     f = lambda x, w, b: (x @ w)[:3] + b
     agree(mg.jit(f)(*to_gpu((x, w, b))), f(x, w, b))
 
 
-def test_a_donated_array_that_is_also_taken_from_outside_is_not_written_over(device):
+def test_a_donated_array_that_is_also_a_constant_is_not_overwritten(device):
     here = np.arange(5.0)
     there = device.from_host(here)
     step = mg.jit(lambda p: 2 * p + there[::-1], donate=0)

@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((3, 4)), RNG.standard_normal((3, 4))
 
 
-def test_an_error_in_the_middle_is_told_and_the_next_call_is_good(to_gpu, agree):
+def test_an_error_within_a_run_is_raised_and_the_next_call_works(to_gpu, agree):
     f = lambda a, b: mg.exp(mg.solve(a * 2, b))
     jitted, good = mg.jit(f, donate=1), np.eye(4)
     for number in range(8):
@@ -30,7 +30,7 @@ def test_an_error_in_the_middle_is_told_and_the_next_call_is_good(to_gpu, agree)
             agree(jitted(*to_gpu((good, X.T))), f(good, X.T))
 
 
-def test_a_recording_that_breaks_off_is_made_again(monkeypatch, to_gpu, agree):
+def test_a_failed_recording_is_repeated(monkeypatch, to_gpu, agree):
     jitted, x = mg.jit(lambda x: mg.tanh(x) * 2), to_gpu(X)
     for _ in range(Tuning().warm_ups):
         jitted(x)
@@ -41,7 +41,7 @@ def test_a_recording_that_breaks_off_is_made_again(monkeypatch, to_gpu, agree):
     other = to_gpu(Y)
     for _ in range(3):
         agree(jitted(other), np.tanh(Y) * 2)
-    assert not executor_of(jitted, other)._arguments._buffers  # it is read where it is: nothing was bound to x any more
+    assert not executor_of(jitted, other)._arguments._buffers  # it is read in place: nothing was bound to x any more
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
@@ -59,8 +59,8 @@ def test_ctrl_c_waits_for_the_end_of_a_run(monkeypatch, to_gpu, agree):
         agree(step(to_gpu(X), g), f(X, Y))
 
 
-def test_two_functions_in_two_threads(to_gpu, agree):
-    """Each records while the other one runs."""
+def test_two_functions_may_run_in_two_threads(to_gpu, agree):
+    """Each records while the other runs."""
     f, g = lambda x, y: mg.tanh(x.T) @ y + mg.sum(x), lambda x, y: mg.exp(-x)[:, ::-1] * mg.mean(y)
     jitted, failed = (mg.jit(f), mg.jit(g, donate=0)), []
 
@@ -80,7 +80,7 @@ def test_two_functions_in_two_threads(to_gpu, agree):
     assert not failed
 
 
-def test_a_program_is_told_of_arguments_of_another_device(device, to_gpu):
+def test_a_program_refuses_arguments_on_another_device(device, to_gpu):
     f = lambda x: mg.tanh(x) * 2
     for program, x in ((mg.trace(f)(X), to_gpu(X)), (mg.trace(f)(to_gpu(X)), X)):
         with pytest.raises(mg.DeviceError, match=r"the program computes on .*: move them with mg.to_device\(x, "):
@@ -88,16 +88,16 @@ def test_a_program_is_told_of_arguments_of_another_device(device, to_gpu):
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_fewer_warm_ups(to_gpu, agree, graphs, count):
+def test_recording_starts_after_the_given_warm_ups(to_gpu, agree, graphs, count):
     f, args = lambda x, y: mg.sum(mg.tanh(x) @ y.T, 0), to_gpu((X, Y))
     program = dataclasses.replace(mg.jit(f).program(*args), tuning=Tuning(warm_ups=count))
     for number in range(4):
         agree(program(*args), f(X, Y))
-        assert len(graphs) == (number >= max(1, count))  # what is bound runs once as it is in any case
+        assert len(graphs) == (number >= max(1, count))  # bound calls run once without recording in any case
 
 
-def test_results_of_the_host_among_those_of_the_device(to_gpu, agree):
-    """Noise of a key that is no argument, as without a program."""
+def test_host_results_beside_device_results(to_gpu, agree):
+    """Noise from a key that is no argument is computed on the host, as without a program."""
     f = lambda x: (mg.tanh(x), mg.random.normal(mg.random.key(1), (3,)))
     jitted = mg.jit(f, donate=0)
     for _ in range(4):

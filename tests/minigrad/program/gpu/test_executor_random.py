@@ -1,4 +1,4 @@
-"""Programs at random on a device, recorded and not, against the same functions run on the host."""
+"""Random programs on a device, recorded and not, against the same functions on the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRM = "add subtract multiply maximum minimum hypot logaddexp arctan2".split()
 
 @st.composite
 def programs(draw):
-    """A function of arrays (rows, columns) of float64 that does a dozen things, and how many arguments it takes."""
+    """A function of a key and float64 matrices, how many matrices it takes, and how many steps it has."""
     count, steps = draw(st.integers(1, 3)), []
     for number in range(draw(st.integers(4, 14))):
         pick = st.integers(0, count + number - 1)
@@ -39,7 +39,7 @@ def programs(draw):
 
 
 def _step(kind, x, y, n, key):
-    """One more array of two axes: of values that stay moderate, and do not jump."""
+    """One more matrix, computed from x and y: its values stay moderate and do not jump."""
     rows, columns = x.shape
     if kind == "one":
         return getattr(mg, SMOOTH[n % len(SMOOTH)])(mg.clip(x, -4, 4))
@@ -69,10 +69,10 @@ def _step(kind, x, y, n, key):
 @pytest.mark.filterwarnings("ignore:.*encountered")
 @given(made=programs(), data=st.data())
 @settings(max_examples=15)
-def test_programs_at_random(device, to_gpu, agree, made, data):
-    """Called with the same arrays, others, such that lie elsewhere, results handed back, and one array twice.
+def test_random_programs(device, to_gpu, agree, made, data):
+    """Called with the same arrays, new ones, ones with gaps in memory, earlier results, and one array twice.
 
-    Some programs pass through float32 (see `_step`), so they agree to a hundred of its roundings.
+    Some programs pass through float32 (see `_step`), so results agree to a hundred of its roundings.
     """
     f, count, length = made
     donate = data.draw(st.sets(st.integers(0, count - 1)))
@@ -102,7 +102,7 @@ def test_programs_at_random(device, to_gpu, agree, made, data):
 
 
 def assert_no_race(run):
-    """What a level writes, none of its launches reads, but for number i by whoever makes number i there."""
+    """No launch reads what its level writes, except that element i of a loop may be read where it is written."""
     place = lambda x: span(run.backend, x)
     for level in run.levels:
         written, read = [], []

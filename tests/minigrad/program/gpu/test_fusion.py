@@ -1,4 +1,4 @@
-"""minigrad/program/gpu/fusion.py: what becomes one launch, what is stored, and when."""
+"""minigrad/program/gpu/fusion.py: what becomes one launch, what is stored, and at which level."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def schedule_of(graph, tuning=DEFAULT) -> Schedule:
     return fuse(fuse_epilogues(graph, views, tuning), views, tuning)
 
 
-def scheduled(device, f, *args) -> Schedule:
-    """The schedule of f of these arrays on a device."""
+def schedule_function(device, f, *args) -> Schedule:
+    """The schedule of f for these arrays on a device."""
     return schedule_of(mg.jit(f).program(*mg.to_device(args, device.device)).graph)
 
 
 def launches(device, f, *args) -> list[str]:
-    """The names of launches in their order."""
-    made = [launch for level in lower(scheduled(device, f, *args)) for launch in level]
+    """The names of the launches, in order."""
+    made = [launch for level in lower(schedule_function(device, f, *args)) for launch in level]
     return ["chain" if isinstance(launch, GeneratedKernel) else launch.primitive.name for launch in made]
 
 
@@ -51,7 +51,7 @@ def loops(schedule: Schedule) -> list[Loop]:
     return [loop for kernel in kernels(schedule) for loop in kernel.loops]
 
 
-def repeated(step, times):
+def repeat(step, times):
     """x ↦ step(… step(x))."""
 
     def f(x):
@@ -65,7 +65,7 @@ def repeated(step, times):
 # Graphs by hand
 
 
-def test_a_chain_in_front_of_a_product_is_stored_for_it_and_nothing_else_is():
+def test_of_a_chain_before_a_product_only_the_last_value_is_stored():
     g = GraphBuilder()
     x, w = g.input((3, 4)), g.input((4, 2))
     a = g.add(exp_p, x)
@@ -83,7 +83,7 @@ def test_a_chain_in_front_of_a_product_is_stored_for_it_and_nothing_else_is():
     }
 
 
-def test_what_is_read_through_another_order_is_read_out_of_order():
+def test_a_transposed_read_is_out_of_order():
     g = GraphBuilder()
     x = g.input((3, 3))
     a = g.add(exp_p, x)
@@ -91,13 +91,13 @@ def test_what_is_read_through_another_order_is_read_out_of_order():
     y = g.add(add_p, a, turned)
     schedule = schedule_of(g.graph(y))
     assert schedule.inline == {a} and schedule.reads[y] == {Read(x, True), Read(x, False)}
-    schedule = schedule_of(g.graph(y, a))  # now it is stored, and has to be complete before it is read out of order
+    schedule = schedule_of(g.graph(y, a))  # now it is stored, and must be complete before it is read out of order
     assert not schedule.inline and schedule.reads[y] == {Read(a, True), Read(a, False)}
     assert schedule.level == {a: 0, y: 1}
 
 
 @pytest.mark.parametrize(("longest", "stored"), [(3, {4}), (2, {3, 4}), (1, {2, 4}), (0, {1, 2, 3, 4})])
-def test_a_long_chain_is_stored_on_the_way(longest, stored):
+def test_a_long_chain_stores_intermediate_values(longest, stored):
     """Slots 1 to 4 are sums of the one before and 1: each costs 1, and what costs more than `longest` is stored."""
     g = GraphBuilder()
     slots = [g.input((5,))]
@@ -107,7 +107,7 @@ def test_a_long_chain_is_stored_on_the_way(longest, stored):
     assert set(schedule.level) == stored
 
 
-def test_a_costly_value_is_stored_if_it_is_read_twice():
+def test_an_expensive_value_that_is_read_twice_is_stored():
     g = GraphBuilder()
     x = g.input((3, 4))
     a = g.add(tanh_p, x)
@@ -116,7 +116,7 @@ def test_a_costly_value_is_stored_if_it_is_read_twice():
     assert schedule_of(g.graph(*sums), Tuning(costly=5, shared_cost=4)).inline == set()
 
 
-def test_a_kernel_with_many_arguments_is_continued_a_level_later():
+def test_a_kernel_with_too_many_arguments_is_split_over_levels():
     g = GraphBuilder()
     results = [g.add(exp_p, g.input((2,))) for _ in range(5)]
     level = schedule_of(g.graph(*results), Tuning(most_arguments=4)).level
@@ -136,8 +136,8 @@ def test_sums_have_kernels_of_their_own():
 
 
 @pytest.mark.parametrize("times", [1, 2, 50, 2000])
-def test_a_chain_is_one_launch_however_long(device, times):
-    assert launches(device, repeated(lambda x: mg.sin(x + 1), times), X) == ["chain"]
+def test_a_chain_of_any_length_is_one_launch(device, times):
+    assert launches(device, repeat(lambda x: mg.sin(x + 1), times), X) == ["chain"]
 
 
 @pytest.mark.parametrize(
@@ -157,39 +157,39 @@ def test_a_chain_is_one_launch_however_long(device, times):
     ],
 )
 def test_a_chain_read_through_a_view_is_still_the_same_launch(device, view):
-    """Nothing is moved: the number is computed where the view wants it. `view` of an input, and of a chain."""
+    """Nothing is copied: each element is computed where the view reads it. The view of an input, and of a chain."""
     assert launches(device, lambda x: mg.exp(view(x)) * 2, X) == ["chain"]
     if view(X).size == X.size:
         assert launches(device, lambda x: view(x * 3) * 2, X) == ["chain"]
 
 
 def test_several_results_are_one_launch_with_a_loop_for_each_count(device):
-    made = scheduled(device, lambda x, y: (x + 1, y * 2, x * y[0, 0], y - 1), X, WIDE)
+    made = schedule_function(device, lambda x, y: (x + 1, y * 2, x * y[0, 0], y - 1), X, WIDE)
     assert [loop.count for loop in loops(made)] == [12, 20] and [len(loop.stores) for loop in loops(made)] == [2, 2]
 
 
-def test_noise_is_made_where_it_is_used(device):
+def test_noise_is_generated_where_it_is_used(device):
     key = mg.random.key(0)
     sampled = lambda k, mean, n: mean + 2 * mg.random.normal(k, (3, 4), np.float64, offset=n)
     assert launches(device, sampled, key, X, np.array(3)) == ["chain"]
     assert launches(device, sampled, key, X, np.array(3, np.int32)) == ["chain"]
-    assert "random_normal" in launches(device, sampled, key, X, np.array(3, np.uint32))  # chains have no such numbers
-    assert not any(loop.count == 12 for loop in loops(scheduled(device, lambda k: mg.random.split(k, 2), key)))
+    assert "random_normal" in launches(device, sampled, key, X, np.array(3, np.uint32))  # chains have no uint32
+    assert not any(loop.count == 12 for loop in loops(schedule_function(device, lambda k: mg.random.split(k, 2), key)))
 
 
 @pytest.mark.parametrize(("count", "launched"), [(2, 1), (60, 1), (125, 3)])
-def test_an_update_of_many_tensors_is_one_launch_as_far_as_parameters_go(device, count, launched):
+def test_an_update_of_many_tensors_takes_as_few_launches_as_kernel_parameters_allow(device, count, launched):
     """CUDA takes kernels with 4096 bytes of parameters: 512 arrays."""
     parameters = [np.ones(1 + i % 7, np.float32) for i in range(count)]
     optimiser = adam()
-    step = lambda p, state: optimiser.update(p, list(map(mg.sort, p)), state)  # gradients that somebody else makes
-    made = scheduled(device, step, parameters, optimiser.init(parameters))
+    step = lambda p, state: optimiser.update(p, list(map(mg.sort, p)), state)  # gradients from other kernels
+    made = schedule_function(device, step, parameters, optimiser.init(parameters))
     sizes = [len(kernel.arguments) for kernel in kernels(made)]
     assert max(sizes) <= 512
-    assert len([n for n in sizes if n > 10]) == launched  # one before it computes the rates
+    assert len([n for n in sizes if n > 10]) == launched  # a launch before it computes the rates
 
 
-def test_what_chains_cannot_compute_runs_by_itself(device):
+def test_instructions_that_chains_cannot_compute_run_by_themselves(device):
     half, whole = X.astype(np.float16), np.arange(12).reshape(3, 4)
     assert launches(device, lambda x: x + x, half) == ["add"]
     assert launches(device, lambda x: mg.maximum(x, 2) + x, whole) == ["maximum", "chain"]
@@ -201,14 +201,14 @@ def test_what_chains_cannot_compute_runs_by_itself(device):
 # What is stored
 
 
-def test_only_what_somebody_else_must_find_is_stored(device):
-    made = scheduled(device, lambda x: mg.sum(mg.exp(x - 1) * 2) + 1, X)
+def test_only_values_read_by_other_launches_are_stored(device):
+    made = schedule_function(device, lambda x: mg.sum(mg.exp(x - 1) * 2) + 1, X)
     assert [len(loop.stores) for loop in loops(made)] == [1, 1]  # what the sum reads, and the result
     assert launches(device, lambda x: mg.sum(mg.exp(x - 1) * 2) + 1, X) == ["chain", "sum", "chain"]
 
 
-def test_what_is_broadcast_is_computed_once(device):
-    made = scheduled(device, lambda x: mg.exp(x[:, :1]) + x, X)
+def test_a_broadcast_value_is_computed_once(device):
+    made = schedule_function(device, lambda x: mg.exp(x[:, :1]) + x, X)
     assert [loop.count for loop in loops(made)] == [3, 12]
 
 
@@ -221,24 +221,24 @@ def test_what_is_broadcast_is_computed_once(device):
         lambda x: mg.where(x > 0, x[::-1], x[:, ::-1]),
     ],
 )
-def test_what_is_read_twice_does_not_double_the_work_each_time(device, step):
-    made = scheduled(device, repeated(step, 60), WIDE[:4, :4])
+def test_values_read_twice_do_not_double_the_work_at_each_step(device, step):
+    made = schedule_function(device, repeat(step, 60), WIDE[:4, :4])
     assert sum(len(loop.steps) for loop in loops(made)) < 60 * 20
 
 
 @pytest.mark.parametrize(("shared", "longest"), [(0, 0), (0, 10**9), (1, 1), (10**9, 10**9)])
-def test_how_much_is_stored_changes_no_number(device, shared, longest):
+def test_results_do_not_depend_on_how_much_is_stored(device, shared, longest):
     f = mg.grad(lambda x: mg.sum(mg.tanh(x.T * 2)[:, :, None] * x[:, ::-1] + mg.exp(x[:1])))
     x, tuning = mg.to_device(X, device.device), Tuning(shared_cost=shared, longest_chain=longest)
     program = dataclasses.replace(mg.jit(f).program(x), tuning=tuning)
     np.testing.assert_allclose(device.to_host(program(x)), f(X), rtol=1e-12, atol=1e-12)
 
 
-# Levels: nothing that is read may be written in the same launch
+# Levels: no launch may read what its level writes
 
 
 def assert_no_race(schedule: Schedule):
-    """A launch reads nothing that it writes, and nothing that another one of its level writes."""
+    """No launch reads anything that a launch of its level writes."""
     for level in lower(schedule):
         written, read = set(), set()
         for launch in level:
@@ -255,23 +255,23 @@ def assert_no_race(schedule: Schedule):
 @pytest.mark.parametrize(
     ("f", "levels"),
     [
-        (lambda x: (mg.exp(x), mg.exp(x) * 2), 1),  # number i of number i
+        (lambda x: (mg.exp(x), mg.exp(x) * 2), 1),  # element i of element i
         (lambda x: (mg.exp(x), mg.reshape(mg.exp(x), (12,)) * 2), 1),
-        (lambda x: (mg.exp(x), mg.exp(x).T * 2), 2),  # number i of another
-        (lambda x: (mg.exp(x), mg.exp(x)[:1] * 2), 2),  # the first numbers of more
+        (lambda x: (mg.exp(x), mg.exp(x).T * 2), 2),  # element i of another
+        (lambda x: (mg.exp(x), mg.exp(x)[:1] * 2), 2),  # the first elements of more
         (lambda x: (mg.exp(x), mg.exp(x)[0, 0] * 2), 2),
         (lambda x: (mg.exp(x), mg.exp(x)[:, :, None] * x[0]), 2),
         (lambda x: mg.exp(x) + mg.sum(mg.exp(x)), 3),
     ],
 )
-def test_levels(device, f, levels):
-    made = scheduled(device, f, X)
+def test_values_read_out_of_order_are_a_level_earlier(device, f, levels):
+    made = schedule_function(device, f, X)
     assert len(lower(made)) == levels
     assert_no_race(made)
 
 
-def test_a_stored_number_that_another_index_asks_for_is_read_a_level_later(device):
-    deep = repeated(lambda x: mg.tanh(x) + 1, 10)
-    made = scheduled(device, lambda x: (deep(x), deep(x).T * 2), X)
+def test_a_stored_value_read_at_another_index_is_read_a_level_later(device):
+    deep = repeat(lambda x: mg.tanh(x) + 1, 10)
+    made = schedule_function(device, lambda x: (deep(x), deep(x).T * 2), X)
     assert len(lower(made)) == 2
     assert_no_race(made)

@@ -1,4 +1,4 @@
-"""minigrad/program/gpu/lowering.py: launches and loops, written by hand, and computed step by step against NumPy."""
+"""minigrad/program/gpu/lowering.py: launches and loops against ones written by hand, and evaluated against NumPy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def launches(graph):
 
 
 def compute(kernel, arrays):
-    """Do what a generated kernel does, one element and one step at a time; `arrays` by slot."""
+    """Do what a generated kernel does, one element and one step at a time, on the arrays of the slots."""
     flat = [
         np.ascontiguousarray(root.value).ravel() if isinstance(root, Constant) else arrays[root].reshape(-1)
         for root in kernel.arguments
@@ -38,12 +38,12 @@ def compute(kernel, arrays):
         for i in range(loop.count):
             values = []
             for step in loop.steps:
-                values.append(_computed(step, values, i, flat))
+                values.append(_evaluate(step, values, i, flat))
             for step, argument in loop.stores:
                 flat[argument][i] = values[step]
 
 
-def _computed(step, values, i, flat):
+def _evaluate(step, values, i, flat):
     if isinstance(step, Index):
         at = i if step.at is None else values[step.at]
         return step.offset + sum(at // inner % length * stride for inner, length, stride in step.axes)
@@ -84,7 +84,7 @@ def test_a_transposed_operand_is_read_at_another_index():
     assert loads == {x: None, w: loop.steps.index(index)}
 
 
-def test_what_has_a_kernel_of_its_own_is_a_launch_of_its_own():
+def test_an_instruction_with_its_own_kernel_is_a_launch_of_its_own():
     g = GraphBuilder()
     x, w = g.input((3, 4)), g.input((4, 2))
     y = g.add(matmul_p, x, w)
@@ -103,7 +103,7 @@ def test_results_of_one_level_are_one_kernel_with_a_loop_for_each_number_of_elem
     assert kernel.blocks == 2
 
 
-def test_numbers_that_are_equal_but_differ_are_two_steps():
+def test_zero_and_minus_zero_are_two_steps():
     g = GraphBuilder()
     x = g.input((2,))
     y = g.add(multiply_p, g.add(multiply_p, x, Constant(0.0)), Constant(-0.0))
@@ -129,7 +129,7 @@ def test_random_numbers_are_drawn_where_they_are_used():
     }
 
 
-# Computed step by step
+# Evaluated step by step
 
 
 def views(g, x, y):
@@ -159,7 +159,7 @@ def stored_twice(g, x, y):
 
 
 @pytest.mark.parametrize("build", [views, broadcast, reshaped, constants, stored_twice])
-def test_loops_compute_what_the_graph_says(build):
+def test_loops_compute_what_the_graph_computes(build):
     g, rng = GraphBuilder(), np.random.default_rng(0)
     x, y = g.input((3, 4)), g.input((3, 5))
     graph = g.graph(build(g, x, y))
