@@ -139,7 +139,7 @@ def equal(left: Any, right: Any, roundings: float = 2.0**8, **shown: Any) -> Sid
         raise ValueError(f"the two sides of a claim must have the same shape, got {left.shape} and {right.shape}")
     scale = max(1.0, float(np.max(np.abs(right), initial=0.0)))
     off = np.abs(left - right) / scale
-    return _make_sides(left, right, off, roundings * EPS, "of the largest", **shown)
+    return _make_sides(left, right, off, roundings * EPS, "of the largest entry", **shown)
 
 
 def mean_of_draws(draws: Any, truth: Any, **shown: Any) -> Sides:
@@ -180,7 +180,7 @@ def at_most(left: Any, right: Any, roundings: float = 2.0**8, **shown: Any) -> S
     error, tolerance = max(0.0, float(off[place])), roundings * EPS
     draw = shown.pop("draw", None) or (_plot_agreement(left, right) if off.size > 1 else None)
     numbers = float(left[place]), float(right[place]), error, tolerance
-    return Sides(*numbers, "above", off.size, draw, relation="≤", **shown)
+    return Sides(*numbers, "above the right side", off.size, draw, relation="≤", **shown)
 
 
 def _make_sides(left, right, off, tolerance: float, unit: str, **shown: Any) -> Sides:

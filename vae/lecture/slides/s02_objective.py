@@ -109,9 +109,7 @@ def ppca_is_an_integral(setting: Setting) -> Sides:
     images = [model.mean + z @ model.weights.T + sigma * noise for model, sigma in zip(models, SIGMAS)]
     left = [-model.log_evidence(y) for model, y in zip(models, images)]
     right = [-mg.logsumexp(model.log_joint(y, GRID) + np.log(STEP), axis=1) for model, y in zip(models, images)]
-    terms = (
-        max(np.sum((images[0] - models[0].mean) ** 2, axis=1)) / SIGMAS[0] ** 2
-    )  # size of the terms that cancel in ln Q
+    terms = max(np.sum((images[0] - models[0].mean) ** 2, axis=1)) / SIGMAS[0] ** 2  # they cancel in ln Q
     slider = Slider("σ", SIGMAS, lambda axes, sigma: plot_integrand(axes, models[SIGMAS.index(sigma)], images[0][:4]))
     return equal(left, right, roundings=2**8 + 8 * terms, draw=lambda axes: slider.draw(axes, 0.4), slider=slider)
 

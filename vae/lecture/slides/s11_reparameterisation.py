@@ -116,7 +116,7 @@ def every_parameter(setting: Setting) -> Sides:
     worst = max(report.coordinates, key=lambda c: c.relative)
     error = report.max_relative_error if len(report.coordinates) == count else math.inf
     draw = partial(_plot_along_parameter, setting)
-    return Sides(worst.reverse, worst.difference, error, TOLERANCE, "of the tensor's largest", count, draw)
+    return Sides(worst.reverse, worst.difference, error, TOLERANCE, "of the tensor's largest entry", count, draw)
 
 
 @claim(

@@ -86,7 +86,7 @@ def both_forms_agree_on_images(setting: Setting) -> Sides:
 
 
 def erase_encoder(trained: Autoencoder) -> Autoencoder:
-    """The same model with NaN for every parameter of the encoder: all that it computes is NaN."""
+    """The same model with NaN for every parameter of the encoder: all that the encoder computes is NaN."""
     encoder = tree.map(lambda leaf: np.full(leaf.shape, np.nan), trained.parameters.encoder)
     return trained.with_parameters(Parameters(encoder, trained.parameters.decoder))
 

@@ -5,8 +5,8 @@
            channel (2r + r′)·C + c of pixel (i, j) becomes channel c of pixel (2i + r, 2j + r′), r, r′ ∈ {0, 1}
 
 For odd k, the second is the transpose of a stride-2 convolution. A transposed convolution with a kernel v of size 2k
-and padding k − 1 adds v[a]·x[i] to pixel 2i + a − (k − 1). Pixel 2i + r thus gets v[r + (k − 1) − 2j]·x[i + j] for j =
-−q … q with q = (k − 1)/2: for each phase r a stride-1 convolution of size k, with
+and padding k − 1 adds v[a]·x[i] to pixel 2i + a − (k − 1). Pixel 2i + r thus gets v[r + (k − 1) − 2j]·x[i + j] for
+j = −q … q with q = (k − 1)/2: for each phase r a stride-1 convolution of size k, with
 
     w_r[j] = v[r + (k − 1) − 2j]      in each of the two axes, every tap of v used once
 
@@ -67,7 +67,7 @@ def reshape_row_major(x: np.ndarray) -> np.ndarray:
 
 @claim(
     16,
-    "A convolution of stride 2 is the slide's sum.",
+    "A stride-2 convolution computes the slide's sum.",
     "y[i, j, c] = b[c] + Σ w[Δi, Δj, c′, c]·x[2i + Δi, 2j + Δj, c′]",
 )
 def strided_convolution(setting: Setting) -> Sides:

@@ -72,8 +72,8 @@ def elbo_of_draws(setting: Setting) -> Sides:
     mean = (y - model.mean) @ encoder.weights.T
     noise = setting.normal("noise", IMAGES, 2**15, LATENT)
     z = mg.gaussian_sample(mean[:, None], encoder.log_std, noise)
-    surprise = mg.sum(objectives.log_normal(z, mean[:, None], encoder.log_std), axis=-1)
-    draws = mg.mean(model.log_joint(y, z) - surprise, axis=0)  # over images: one number a draw
+    log_p = mg.sum(objectives.log_normal(z, mean[:, None], encoder.log_std), axis=-1)
+    draws = mg.mean(model.log_joint(y, z) - log_p, axis=0)  # over images: one number per draw
     exact = model.mean_elbo(encoder, covariance(y, model.mean))
     return mean_of_draws(draws, exact, draw=partial(_plot_draws, draws, exact))
 
@@ -193,7 +193,7 @@ def _plot_draws(draws: np.ndarray, exact: float, axes: Any) -> None:
     axes.hist(draws, bins=80, color=GREY, alpha=0.4, label="one ε for each image")
     axes.axvspan(mean - 4 * error, mean + 4 * error, color=BLUE, alpha=0.4, label="their mean, 4 standard errors")
     axes.axvline(exact, color=VERMILION, lw=1, label="the formula")
-    axes.set(xlabel="ELBO, mean over images (nats)", ylabel=f"number of {len(draws)} draws")
+    axes.set(xlabel="ELBO, mean over images (nats)", ylabel=f"draws (of {len(draws)})")
     axes.legend(frameon=False, fontsize=8)
 
 

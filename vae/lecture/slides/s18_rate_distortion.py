@@ -2,13 +2,13 @@
 
 For a fixed σ² the negative ELBO of a linear autoencoder is rate + distortion/2σ² plus a constant, with
 
-    rate        E KL(P, Q(z)) = ½ Σᵢ [sᵢ² + (VΣVᵀ)ᵢᵢ − 1 − ln sᵢ²]         nats that z tells about y
+    rate        E KL(P, Q(z)) = ½ Σᵢ [sᵢ² + (VΣVᵀ)ᵢᵢ − 1 − ln sᵢ²]         nats spent on z
     distortion  E ‖y − ŷ‖² = tr((I−WV)Σ(I−WV)ᵀ) + Σᵢ ‖Wᵢ‖² sᵢ²
 
-Its optimum is pPCA with σ² given: Wᵢ = √max(0, λᵢ − σ²)·uᵢ along the eigenvectors of Σ, each latent with the rate ½ ln
-λᵢ/σ² and the distortion σ². Where λᵢ ≤ σ² the rate is 0 and the distortion is λᵢ. No code for a Gaussian does better
-(Shannon 1959; Cover and Thomas, theorem 10.3.3). The picture is of water that stands at σ² over the eigenvalues: what
-is under water is distortion, what rises above it costs rate.
+Its optimum is pPCA with σ² given: Wᵢ = √max(0, λᵢ − σ²)·uᵢ along the eigenvectors of Σ, each latent with the rate
+½ ln λᵢ/σ² and the distortion σ². Where λᵢ ≤ σ² the rate is 0 and the distortion is λᵢ. No code for a Gaussian does
+better (Shannon 1959; Cover and Thomas, theorem 10.3.3). The picture is of water that stands at σ² over the eigenvalues:
+what is under water is distortion, what rises above it costs rate.
 """
 
 from __future__ import annotations
