@@ -1,4 +1,4 @@
-"""Arrays on disk: any .npy, .npz or IDX file of images, and the statically binarised MNIST."""
+"""Read images from .npy, .npz and IDX files, and the statically binarised MNIST."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .pixels import to_images
 from .places import cache_root, find_file
 from .split import TEST, TRAIN, VALID, shuffle_rows
 
-#: what the arrays of each part may be called in an .npz, in capitals or not
+#: accepted array names of each part in an .npz, ignoring case
 IMAGES = {
     "train": ("train", "x_train", "train_x", "train_images", "images_train"),
     "test": ("test", "x_test", "test_x", "test_images", "images_test"),
@@ -32,15 +32,15 @@ LABELS = {
 }
 WHOLE = ("images", "imgs", "x", "data")
 WHOLE_LABELS = ("labels", "label", "y", "target", "targets")
-IDX = re.compile(r"idx[1-4][-.]ubyte(\.gz)?$")  # how the names of such files end
+IDX = re.compile(r"idx[1-4][-.]ubyte(\.gz)?$")  # ending of an IDX file's name
 
 
 def load_arrays(path: Path, seed: int = 0) -> Dataset:
-    """Images from an .npy or IDX file (one array) or an .npz (train and test, x_train and x_test, …, or one).
+    """Load images from an .npy or IDX file (one array) or an .npz (train and test, x_train and x_test, …, or one).
 
-    For values and shapes see pixels.to_images, for labels (y_train or train_labels, …; optional) labels.to_codes.
-    Without a test part about a tenth is held out (split.hold_out). Arrays with other names are ignored, with a note.
-    Pickled objects are never loaded. Raises DataError.
+    pixels.to_images lists the accepted values and shapes, labels.to_codes the labels (y_train or train_labels, …;
+    optional). Without a test part about a tenth is held out (split.hold_out). Arrays with other names are ignored, with
+    a note. Pickled objects are never loaded. Raises DataError.
     """
     names = list_arrays(path)
     images = {part: name for part, known in IMAGES.items() if (name := _find(names, known))}
@@ -58,7 +58,7 @@ def load_arrays(path: Path, seed: int = 0) -> Dataset:
     labels = {part: arrays.pop(name) for part, name in labels.items()}
     pixels, notes = to_images({part: arrays.pop(name) for part, name in images.items()}, str(path))
     if left := [name for name in names if name not in used]:
-        notes.append(f"{path}: arrays that are not used: {', '.join(left)}.")
+        notes.append(f"{path}: unused arrays: {', '.join(left)}.")
     return assemble(path.stem, pixels, labels, f"Read from {path}", notes, seed, str(path))
 
 
@@ -67,11 +67,11 @@ def load_binarized_mnist(
     seed: int = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> Dataset:
-    """Larochelle and Murray's binarised MNIST from binarized_mnist.npz: train, valid, test of bits.
+    """Load Larochelle and Murray's binarised MNIST from binarized_mnist.npz: train, valid, test of bits.
 
-    The file is sorted by class, so rows come in an order drawn by seed: then even a prefix taken
-    later is a fair sample. It is looked for in data_dir, or else in the cache folder, and is never
-    fetched. Raises DataError.
+    The file is sorted by class, so its rows are shuffled by seed: then any prefix is a random sample.
+    The file is looked for in data_dir, or else in the cache folder, and is never downloaded. Raises
+    DataError.
     """
     path = find_file(data_dir or cache_root(cache_dir), ("binarized_mnist",), "binarized_mnist.npz")
     names = list_arrays(path)
@@ -96,9 +96,9 @@ def load_binarized_mnist(
 
 
 def list_arrays(path: Path) -> list[str]:
-    """The names of the arrays that `read_arrays` finds."""
+    """The names of the arrays that `read_arrays` can read."""
     if IDX.search(path.name):
-        return ["images", "labels"] if _labels_beside(path) else ["images"]
+        return ["images", "labels"] if _find_label_file(path) else ["images"]
     with _open(path) as loaded:
         if isinstance(loaded, np.ndarray):
             return ["images"]
@@ -107,9 +107,9 @@ def list_arrays(path: Path) -> list[str]:
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
-    """The arrays of these names. An .npy file has "images", an IDX file too, and "labels" if that file is beside it."""
+    """The arrays of these names: "images" in an .npy or IDX file, "labels" in the label file beside an IDX file."""
     if IDX.search(path.name):
-        payload, beside = read_bytes(path), _labels_beside(path)
+        payload, beside = read_bytes(path), _find_label_file(path)
         arrays = {"images": parse_idx(payload, payload[3] if len(payload) > 3 else 0, path)}
         return arrays | ({"labels": parse_idx(read_bytes(beside), 1, beside)} if beside else {})
     with _open(path) as loaded:
@@ -120,7 +120,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
-    """What np.load makes of the file, and one sentence for whatever it raises."""
+    """Open the file with np.load; whatever that raises becomes a DataError."""
     try:
         file = open(path, "rb")  # np.load itself leaves a damaged file open
     except OSError as error:
@@ -130,20 +130,20 @@ def _open(path: Path) -> Iterator[Any]:
             loaded = np.load(file, allow_pickle=False)
             with loaded if hasattr(loaded, "files") else nullcontext():
                 yield loaded
-    except Exception as error:  # zipfile, zlib, tokenize and NumPy each raise kinds of their own
-        reason = str(error).split(". ")[0] or type(error).__name__  # no advice to load it unsafely
+    except Exception as error:  # zipfile, zlib, tokenize and NumPy raise their own kinds
+        reason = str(error).split(". ")[0] or type(error).__name__  # without NumPy's advice to allow pickle
         if reason.startswith("Object arrays"):
             reason = "it holds Python objects, which are never loaded; save strings as x.astype(str)"
         raise DataError(f"{path} is not a NumPy file of plain arrays: {reason}") from None
 
 
-def _labels_beside(path: Path) -> Path | None:
-    """The IDX file of labels that goes with one of images."""
+def _find_label_file(path: Path) -> Path | None:
+    """The label file that belongs to an IDX file of images, or None."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     return beside if beside != path and beside.is_file() else None
 
 
 def _find(names: list[str], known: tuple[str, ...]) -> str | None:
-    """The first of the known names that is there, in capitals or not."""
+    """The first known name among `names`, ignoring case, or None."""
     lower = {name.lower(): name for name in reversed(names)}
     return next((lower[name] for name in known if name in lower), None)

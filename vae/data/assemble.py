@@ -11,7 +11,7 @@ from .dataset import DataError, Dataset, is_binary
 from .labels import to_codes
 from .split import hold_out
 
-SHOWN = 24  # names of classes, as many as a picture's legend has labels
+SHOWN = 24  # class names in the note, as many as a picture's legend has
 
 
 def assemble(
@@ -68,7 +68,7 @@ def assemble(
 
 
 def move_rows(x: NDArray, order: NDArray) -> None:
-    """x[...] = x[order] for a permutation of rows, in place, with memory for one row."""
+    """x[...] = x[order] for a permutation of rows, in place, with memory for one more row."""
     order = order.copy()
     for start in range(len(x)):
         if order[start] == start:

@@ -1,4 +1,4 @@
-"""load: from a name or a path to a Dataset."""
+"""Load a Dataset by name or path."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def load(
     seed: int = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> Dataset:
-    """A dataset by name (see NAMES), or from a path to an .npy, .npz or IDX file or a folder of pictures.
+    """Load a dataset by name (see NAMES), or from a path to an .npy, .npz or IDX file or a folder of pictures.
 
     digits            built in: 10,000 + 2,000 grey 28×28 digits, or as many as size says
     mnist             60,000 + 10,000 grey 28×28 digits
     fashion-mnist     60,000 + 10,000 grey 28×28 garments
     binarized-mnist   50,000 + 10,000 + 10,000 (valid) black and white 28×28 digits
 
-    a file            see arrays.load_arrays for the names, shapes, dtypes and labels it may have
+    a file            see arrays.load_arrays for the accepted names, shapes, dtypes and labels
     a folder          see folder.load_folder; folders in it are classes, or train and test
 
     data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist or
         binarized_mnist that has them, or torchvision's MNIST/raw. Without it mnist and
-        fashion-mnist are fetched once into cache_dir, else the folder in the environment variable
-        VAE_DATA, else ~/.cache/minigrad-vae; binarized-mnist is looked for there but never fetched.
-    size: (train, test) images, None for all. Of anything read from files this is a random sample
-        drawn by seed, never a prefix; of digits it is how many are drawn. Either way a larger size
-        begins with the smaller one.
-    seed: also decides the digits, and the test part of files that have none.
+        fashion-mnist are downloaded once into cache_dir, or else the folder in the environment
+        variable VAE_DATA, or else ~/.cache/minigrad-vae; binarized-mnist is looked for there but
+        never downloaded.
+    size: numbers of (train, test) images, None for all. From files these are a random sample by
+        seed, never a prefix; digits are generated. A larger set begins with the smaller one.
+    seed: also determines the digits, and the test part of files that have none.
 
-    `Dataset.notes` says what was changed, left out, or odd about the images.
+    `Dataset.notes` says what was changed, left out, or unusual in the images.
 
     Raises DataError, one sentence, for an unknown name, a missing, damaged or unsuitable file, a
-    download that fails, or a size that cannot be had.
+    failed download, or an impossible size.
 
     >>> load("digits", size=(4, 2)).train.shape
     (4, 28, 28, 1)
@@ -58,11 +58,11 @@ def load(
     if name == "digits":
         if data_dir is not None:
             raise DataError(
-                f"nothing in {os.fspath(data_dir)} would be read, since the digits are built in: name the data set to "
+                f"the digits are built in, so nothing would be read from {os.fspath(data_dir)}: name the data set to "
                 "read from it as well, as in --data mnist"
             )
-        with defer_signals():  # a signal while compiled parts are imported would pass for a fault of theirs
-            from .digits import make_digits  # fonts need matplotlib, which takes a while to import
+        with defer_signals():  # a signal during the import would look like a broken module
+            from .digits import make_digits  # needs matplotlib, which is slow to import
 
         return make_digits(size, seed)
     dataset = sample(_load_files(name, data_dir, seed, cache_dir), size, seed)
@@ -85,7 +85,7 @@ def _load_files(
     path = next((place for place in places if os.path.exists(place)), places[0])
     if name and os.path.isdir(path):
         with defer_signals():
-            from .folder import load_folder  # needs Pillow, likewise
+            from .folder import load_folder  # needs Pillow
 
         return load_folder(path, seed)
     if os.path.isfile(path):

@@ -1,4 +1,4 @@
-"""Dataset: what every loader returns, and DataError: what every loader raises."""
+"""Dataset, which every loader returns, and DataError, which every loader raises."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1 << 20  # values
+BLOCK = 1 << 20  # values per block
 
 
 class DataError(ValueError):
-    """Data the user asked for cannot be had; one sentence says which file and what to do."""
+    """The requested data cannot be loaded; one sentence names the file and says what to do."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Images split in two (or three) parts. Frozen, and so are its arrays.
+    """Images split into two (or three) parts. Immutable, and so are its arrays.
 
     train, test, valid: float32 in [0, 1], shape (N, H, W, C), C-contiguous, read-only.
-    train_labels, test_labels: int64, shape (N,), or None where the source has no labels.
+    train_labels, test_labels: int64, shape (N,), or None if the source has no labels.
     binary: every pixel is exactly 0 or 1 (statically binarised), so a Bernoulli likelihood is
         a likelihood of the data and not only a bound.
     source: one sentence saying where the images came from.
-    notes: sentences on what a loader changed, left out, or found odd about the images.
-    classes: what each label stands for, where the source has names: label i is classes[i].
-    factors: for the built-in digits, what each image was drawn from: `factors["train"]` and
-        `factors["test"]` are structured arrays, one row an image (see digits.FACTORS).
+    notes: sentences on what a loader changed, left out, or found unusual in the images.
+    classes: the name of each label, if the source has names: label i is classes[i].
+    factors: for the built-in digits, the factors each image was drawn from: `factors["train"]` and
+        `factors["test"]` are structured arrays, one row per image (see digits.FACTORS).
 
     >>> images = np.zeros((3, 8, 8, 1), np.float32)
     >>> Dataset("blank", images, images[:1])
@@ -53,7 +53,7 @@ class Dataset:
             if images is None and part == "valid":
                 continue
             if images.ndim != 4 or 0 in images.shape:
-                raise DataError(f"{self.name}: {part} has shape {images.shape}, expected (N, H, W, C), none 0")
+                raise DataError(f"{self.name}: {part} has shape {images.shape}, expected non-empty (N, H, W, C)")
             if images.shape[1:] != self.train.shape[1:]:
                 raise DataError(
                     f"{self.name}: {part} images have (H, W, C) = {images.shape[1:]}, "
@@ -77,7 +77,7 @@ class Dataset:
 
 
 def _freeze(array: NDArray, dtype: type) -> NDArray:
-    """A C-contiguous read-only view (the caller's own array stays as writeable as it was)."""
+    """A C-contiguous read-only view (the caller's own array is unchanged)."""
     view = np.ascontiguousarray(array, dtype=dtype).view()
     view.flags.writeable = False
     return view
@@ -90,18 +90,18 @@ def is_binary(*parts: NDArray | None) -> bool:
 
 
 def find_oddities(dataset: Dataset) -> tuple[str, ...]:
-    """A sentence if images are blank (one value all over) or all the same."""
+    """A sentence, in a tuple, if images are blank (of a single value) or all the same."""
     parts = [x.reshape(len(x), -1) for x in (dataset.train, dataset.test, dataset.valid) if x is not None]
     blocks = [x[rows] for x in parts for rows in blocks_of(x)]
     count, blank = sum(map(len, parts)), sum(int((x.min(1) == x.max(1)).sum()) for x in blocks)
     if all((x == parts[0][0]).all() for x in blocks):
         return (f"All {count} images are the same{', and blank' if blank else ''}: there is nothing to learn.",)
     if blank:
-        return (f"Blank, one value all over: {blank} of {count} images.",)
+        return (f"Blank, with a single value: {blank} of {count} images.",)
     return ()
 
 
 def blocks_of(x: NDArray) -> Iterator[slice]:
-    """Slices of a few rows of x each, together all: work on one at a time needs little memory."""
+    """Slices of a few rows each that together cover x; working on one at a time needs little memory."""
     step = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
     return (slice(start, start + step) for start in range(0, len(x), step))

@@ -2,8 +2,8 @@
 
 Image i of a split depends on (seed, split, i) alone. Eight uniform numbers choose the font, the
 digit, an affine map and a stroke weight; the glyph's distance field is sampled through the inverse
-map at the pixel centres, and distance becomes grey over about one pixel. So the factors of
-variation are known exactly, which for handwritten digits they never are.
+map at the pixel centres, and distance becomes grey over about one pixel. So, unlike those of
+handwritten digits, the factors of variation are known exactly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .glyphs import CELLS, FONTS, REACH, distance_fields
 
 SIDE = 28  # pixels
 DEFAULT_SIZE = (10_000, 2_000)
-SOFTNESS = 1.2  # pixels over which an edge goes from black to white
+SOFTNESS = 1.2  # width of an edge from black to white, in pixels
 CHUNK = 256  # images drawn at a time, so that the working arrays stay in cache
 
 #: name, lowest, highest of each continuous factor
@@ -30,14 +30,14 @@ RANGES = (
     ("dy", -1.25, 1.25),  # pixels down
     ("weight", 0.0, 0.8),  # pixels the outline is moved outwards
 )
-#: one row an image: `font` indexes glyphs.FONTS, `digit` is the label
+#: one row per image: `font` indexes glyphs.FONTS, `digit` is the label
 FACTORS = np.dtype([("font", np.int64), ("digit", np.int64)] + [(n, np.float64) for n, *_ in RANGES])
 
 
 def draw_factors(count: int, seed: int, split: int) -> NDArray:
-    """Structured array (count,) of dtype FACTORS; a longer one begins with the shorter one.
+    """Structured array (count,) of dtype FACTORS; a longer array begins with the shorter one.
 
-    split 0 is train, 1 is test: two streams that share no numbers.
+    split 0 is train, 1 is test: two independent streams.
     """
     stream = np.random.SeedSequence(seed, spawn_key=(split,))
     generator = np.random.Generator(np.random.PCG64(stream))
@@ -53,8 +53,8 @@ def draw_factors(count: int, seed: int, split: int) -> NDArray:
 def render(factors: NDArray) -> NDArray[np.float32]:
     """Images (N, 28, 28, 1), float32 in [0, 1], white on black, of structured factors (N,).
 
-    The factors need not come from draw_factors: change one column and draw the row again to see
-    what that factor does. Raises ValueError for a font or digit there is none of.
+    The factors need not come from draw_factors: change one column and render the row again to see
+    what that factor does. Raises ValueError for a font or digit that does not exist.
 
     >>> factors = draw_factors(5, seed=0, split=0)
     >>> render(factors).shape
@@ -74,7 +74,7 @@ def _render_chunk(factors: NDArray) -> NDArray[np.float32]:
     # math, not numpy: a vector loop may round its last few elements differently from the rest,
     # and an image must not depend on how many are drawn with it.
     angle = [math.radians(degrees) for degrees in factors["rotation"]]
-    column = (-1, 1, 1)  # (N, 1, 1), to stand against (rows, columns)
+    column = (-1, 1, 1)  # (N, 1, 1), to broadcast against (rows, columns)
     cos = np.array([math.cos(a) for a in angle], np.float32).reshape(column)
     sin = np.array([math.sin(a) for a in angle], np.float32).reshape(column)
     shear, scale, dx, dy, weight = (
@@ -104,7 +104,7 @@ def _sample(glyph: NDArray, u: NDArray, v: NDArray) -> NDArray[np.float32]:
 
 
 def make_digits(size: tuple[int | None, int | None] | None = None, seed: int = 0) -> Dataset:
-    """The built-in Dataset of `size` = (train, test) images; None means as in DEFAULT_SIZE."""
+    """The built-in Dataset of `size` = (train, test) images; None means DEFAULT_SIZE."""
     wanted = [n or default for n, default in zip(size or DEFAULT_SIZE, DEFAULT_SIZE, strict=True)]
     train, test = (draw_factors(count, seed, split) for split, count in enumerate(wanted))
     return Dataset(

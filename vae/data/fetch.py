@@ -1,9 +1,9 @@
-"""Fetching a published file once, so that it is either whole and verified or not there at all.
+"""Download a published file once; it is either complete and verified or not there at all.
 
-Blocks go to a partial file beside the target, which is checked against a SHA-256 of the unzipped content (mirrors may
-compress differently) before it takes the target's name in one step. A lock makes a second process wait and then find
-the file (where there are no locks it fetches twice, which does no harm), and a mirror that fails, stops half-way or
-sends something else is followed by the next.
+Blocks go to a partial file beside the target. Its unzipped content (mirrors may compress differently) is checked
+against a SHA-256 before it is renamed to the target atomically. A lock makes a second process wait and then use the
+file (without locks it downloads the file again, which does no harm). If a mirror fails, stops half-way or sends
+something else, the next one is tried.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from vae.locks import lock_folder
 from .dataset import DataError
 from .idx import read_bytes
 
-LIMIT = 64 << 20  # bytes, zipped or not: more than any file here, less than a full disk
+LIMIT = 64 << 20  # bytes, zipped or not: more than any file here, too few to fill a disk
 BLOCK = 1 << 16  # bytes
 
 
 def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout: float = 30.0) -> Path:
-    """The path of `name` in `folder`, downloaded from the first mirror that serves it right.
+    """The path of `name` in `folder`, downloaded from the first mirror that serves it correctly.
 
     sha256: of the unzipped content, in hex. mirrors: base URLs, tried in turn. timeout: seconds
-    without a byte before a mirror is given up. A file already there is used if its checksum is
-    right and replaced if not. Raises DataError that says how each mirror failed.
+    without a byte before a mirror is given up. An existing file is used if its checksum is right,
+    else replaced. Raises DataError that says how each mirror failed.
     """
     target = folder / name
     if os.path.isfile(target) and find_fault(target, sha256) is None:
@@ -48,7 +48,7 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
                 f"the cache folder {folder} cannot be written ({error.strerror}): name another one "
                 f"with cache_dir or VAE_DATA, or put {name} in a folder and name it with data_dir (--data-dir)"
             ) from None
-        if os.path.isfile(target):  # another process fetched it meanwhile, or it is damaged
+        if os.path.isfile(target):  # another process has downloaded it, or it is damaged
             fault = find_fault(target, sha256)
             if fault is None:
                 return target
@@ -71,7 +71,7 @@ def fetch(name: str, sha256: str, folder: Path, mirrors: Sequence[str], timeout:
 
 
 def find_fault(path: Path, sha256: str) -> str | None:
-    """Why the file is not the one with this checksum of its unzipped content, or None if it is."""
+    """Why the file's unzipped content does not have this checksum, or None if it does."""
     try:
         seen = hashlib.sha256(read_bytes(path, LIMIT)).hexdigest()
     except DataError as error:
@@ -82,8 +82,8 @@ def find_fault(path: Path, sha256: str) -> str | None:
 
 
 def _receive(url: str, part: Path, sha256: str, timeout: float) -> Iterator[bytes]:
-    """What a mirror sends, by blocks, which the caller writes to `part`. Raises OSError, HTTPException or ValueError,
-    the latter at the end if it is not the file with this checksum."""
+    """Yield the blocks that a mirror sends, which the caller writes to `part`. Raises OSError, HTTPException or
+    ValueError; the last one also if the complete file does not have this checksum."""
     with urlopen(url, timeout=timeout) as response:
         promised = response.headers.get("Content-Length")
         received = 0
@@ -93,6 +93,6 @@ def _receive(url: str, part: Path, sha256: str, timeout: float) -> Iterator[byte
                 raise ValueError(f"sent more than {LIMIT} bytes")
             yield block
     if promised is not None and received != int(promised):
-        raise ValueError(f"broke off after {received} of {promised} bytes")
+        raise ValueError(f"stopped after {received} of {promised} bytes")
     if fault := find_fault(part, sha256):
         raise ValueError(fault)

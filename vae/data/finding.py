@@ -1,4 +1,4 @@
-"""Finding the pictures of a folder: which files are pictures, in which part, of which class."""
+"""Find the pictures of a folder, with the part and the class of each."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vae.folders import is_run
 
 from .dataset import DataError
 
-#: what the folder of each part may be called, in capitals or not
+#: accepted folder names of each part, ignoring case
 PARTS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("valid", "val", "validation")}
-NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # documents, films, and formats that need other programs
-SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini"}  # left in folders by operating systems, beside hidden files
+NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # documents, films, and formats that need other programs
+SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini"}  # left in folders by operating systems, like hidden files
 
 
 class Found(NamedTuple):
@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
 
 def find_pictures(folder: Path) -> Found:
-    """Every picture in the folder and the folders below it, in order of their paths. Raises DataError.
+    """All pictures in the folder and its subfolders, in order of their paths. Raises DataError.
 
     Folders train and test (or validation) are parts if both have pictures; other folders are classes. Hidden files are
     ignored; other files that are not pictures, and pictures outside the parts, are counted in `notes`.
@@ -44,7 +44,7 @@ def find_pictures(folder: Path) -> Found:
         idx = any("-ubyte" in path.name for path in files)
         hint = f"; for MNIST's files use --data mnist --data-dir {shlex.quote(str(folder))}" if idx else ""
         hint = hint or ("; name one of its .npy or .npz files itself" if {".npy", ".npz"} & set(others) else "")
-        raise DataError(f"{folder} holds no pictures that can be read; it has {listed or 'no files'}{hint}")
+        raise DataError(f"{folder} holds no readable pictures; it has {listed or 'no files'}{hint}")
     parts = _split_by_folder(folder, pictures)
     notes = [f"Skipped in {folder}: {listed}."] if others else []
     if left := len(pictures) - sum(map(len, parts.values())):
@@ -53,14 +53,14 @@ def find_pictures(folder: Path) -> Found:
 
 
 def picture_suffixes() -> set[str]:
-    """The suffixes of all kinds of pictures that Pillow reads."""
+    """The suffixes of all picture formats that Pillow reads."""
     suffixes = Image.registered_extensions()
-    read = {*Image.OPEN, "MPO"} - NO_PICTURES  # MPO: JPEGs with further pictures behind them
+    read = {*Image.OPEN, "MPO"} - NOT_PICTURES  # MPO: JPEGs that contain more pictures
     return {suffix for suffix, kind in suffixes.items() if kind in read}
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """All files but hidden ones and those of runs, sorted; links are followed, except back to a folder on the way."""
+    """All files except hidden ones and those of runs, sorted; links are followed, except to a folder above."""
     try:
         status, paths = os.stat(folder), sorted(folder.iterdir())
     except OSError as error:

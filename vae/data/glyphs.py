@@ -1,10 +1,10 @@
 """Glyphs: the ten digits of a font, as fields of signed distance to their outline.
 
 A field d(p) is positive inside the ink, negative outside, and |d| is the distance to the nearest
-point of the outline. Thresholding d at 0 gives the glyph back, thresholding at −w gives it bolder
-by w all round, and because d is smooth it can be shrunk, turned and sampled at a few pixels, where
-a bitmap would break up. The outlines come from the fonts matplotlib carries with it, so
-nothing has to be downloaded or installed.
+point of the outline. Thresholding d at 0 gives the glyph, thresholding at −w a glyph bolder by w on
+all sides, and because d is smooth it can be scaled, rotated and sampled at a few pixels, where a
+bitmap would alias. The outlines come from fonts that ship with matplotlib, so nothing has to be
+downloaded or installed.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ FONTS = (
 )
 
 REACH = 0.75  # a field covers [−REACH, REACH]² around a glyph whose longer side is 1
-CELLS = 64  # samples along each side of a field: two or more for a pixel of a 28×28 image
+CELLS = 64  # samples along each side of a field: at least two per pixel of a 28×28 image
 PIECES = 5  # straight pieces per Bézier curve
-BLOCK = 512  # points measured at a time, so that (points, segments) arrays stay in cache: 4× faster
+BLOCK = 512  # points per batch, so that (points, segments) arrays stay in cache: 4× faster
 
 
 def trace_outline(font: str, digit: int) -> NDArray[np.float32]:
     """Straight segments around one digit, centred on 0 with its longer side scaled to 1.
 
     Returns shape (segments, 2 ends, 2 coordinates), x to the right and y down like image rows.
-    Raises DataError if this matplotlib does not carry the font.
+    Raises DataError if this matplotlib does not have the font.
     """
     file = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
     if not file.is_file():
-        raise DataError(f"{file} is missing: reinstall matplotlib, which brings the font with it")
+        raise DataError(f"{file} is missing: reinstall matplotlib, which contains the font")
     path = TextPath((0, 0), str(digit), size=100, prop=FontProperties(fname=str(file)))
     t = np.linspace(0, 1, PIECES + 1)
     segments = []
@@ -74,7 +74,7 @@ def measure_distance(points: NDArray, segments: NDArray) -> NDArray[np.float32]:
 
     Inside means that a ray to the right crosses the outline an odd number of times.
     """
-    x, y = points[:, :1], points[:, 1:]  # (P, 1), against (S,) below
+    x, y = points[:, :1], points[:, 1:]  # (P, 1), broadcast against (S,) below
     (ax, ay), (bx, by) = segments[:, 0].T, segments[:, 1].T
     ux, uy = bx - ax, by - ay
     length2 = np.maximum(ux * ux + uy * uy, np.float32(1e-12))

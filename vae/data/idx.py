@@ -1,9 +1,9 @@
-"""IDX, the format MNIST comes in: a big-endian header and then the bytes of one array.
+"""IDX, the format of MNIST: a big-endian header and then the bytes of one array.
 
     two zero bytes | dtype code | number of axes n | n lengths of 4 bytes | values, row by row
 
-Reading is strict. A file that is cut short, has bytes left over or is of another kind is refused,
-because a loader that shrugs gives plausible images in the wrong place.
+Reading is strict. A file that is cut short, has bytes left over or is of another kind is rejected,
+because a lenient loader would return plausible images from the wrong bytes.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_bytes(path: Path, limit: int = -1) -> bytes:
-    """What the file holds, unzipped if it is gzip (by its first bytes, whatever its name).
+    """The content of a file, unzipped if it is gzip (by its first bytes, whatever its name).
 
-    limit: stop after so many unzipped bytes, for files from strangers. Raises DataError.
+    limit: stop after this many unzipped bytes, for untrusted files. Raises DataError.
     """
     try:
         with open(path, "rb") as file:
@@ -47,15 +47,15 @@ def read_bytes(path: Path, limit: int = -1) -> bytes:
 
 
 def parse_idx(payload: bytes, axes: int, path: Path) -> NDArray[np.uint8]:
-    """The uint8 array of so many axes in an IDX payload; read-only, it shares the payload's memory.
+    """The uint8 array with `axes` axes in an IDX payload; read-only, it shares the payload's memory.
 
-    path is named in errors. Raises DataError unless header and length agree to the byte.
+    path is named in errors. Raises DataError unless header and length agree exactly.
 
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), 1, Path("three"))
     array([7, 8, 9], dtype=uint8)
     """
     if len(payload) < 4:
-        raise DataError(f"{path} is cut short: {len(payload)} bytes are no IDX header")
+        raise DataError(f"{path} is cut short: {len(payload)} bytes are not an IDX header")
     zero, code, found = struct.unpack(">HBB", payload[:4])
     if zero != 0 or code not in DTYPES:
         raise DataError(f"{path} is not an IDX file: it begins with {payload[:4].hex(' ')}")

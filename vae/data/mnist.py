@@ -1,8 +1,8 @@
-"""MNIST and Fashion-MNIST: four IDX files each, from the user's folder or fetched once.
+"""MNIST and Fashion-MNIST: four IDX files each, from the user's folder or downloaded once.
 
-The checksums are of the unzipped files. MNIST's were computed from the files and agree with what is
-widely published; Fashion-MNIST's are as several projects publish them, one of which computed them
-from archives that have the publisher's own MD5 sums.
+The checksums are of the unzipped files. MNIST's were computed from the files and agree with those
+widely published; Fashion-MNIST's are published by several projects, one of which computed them from
+archives that have the publisher's own MD5 sums.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .idx import parse_idx, read_bytes
 from .pixels import scale_to_unit
 from .places import cache_root, find_file
 
-#: images and labels of each part, by the names both sets use
+#: image file and label file of each part; both sets use these names
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -30,7 +30,7 @@ class Published:
     """A set as its authors published it: base URLs, and the SHA-256 of each unzipped file."""
 
     title: str
-    subfolders: tuple[str, ...]  # of the user's folder, where the files may lie: torchvision puts them into NAME/raw
+    subfolders: tuple[str, ...]  # of the user's folder that are searched, too: torchvision uses NAME/raw
     mirrors: tuple[str, ...]
     sha256: dict[str, str]
 
@@ -72,10 +72,10 @@ def load_published(
     data_dir: str | os.PathLike | None = None,
     cache_dir: str | os.PathLike | None = None,
 ) -> Dataset:
-    """The whole set, from data_dir if given and otherwise through the cache; see `load`.
+    """Load the whole set, from data_dir if given and else through the cache; see `load`.
 
-    A file in data_dir needs the right format but not the published checksum (`source` says if it
-    has another); a fetched one needs both. Raises DataError.
+    A file in data_dir must have the right format, but may have another checksum than the published
+    one (`source` says so); a downloaded file must have both. Raises DataError.
     """
     arrays, changed = {}, []
     for part, files in FILES.items():
@@ -110,7 +110,7 @@ def _locate(
     cache_dir: str | os.PathLike | None,
 ) -> Path:
     if data_dir is not None:
-        dotted = file.replace("-idx", ".idx")  # as some archives name it
+        dotted = file.replace("-idx", ".idx")  # the name in some archives
         return find_file(data_dir, published.subfolders, file, f"{file}.gz", dotted, f"{dotted}.gz")
     folder = cache_root(cache_dir) / name
     return fetch(f"{file}.gz", published.sha256[file], folder, published.mirrors)

@@ -1,4 +1,4 @@
-"""Read one picture: upright, grey or colour, premultiplied by alpha and with its transparency beside it."""
+"""Read one picture: upright, grey or colour, premultiplied by alpha, with its transparency as a second array."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .dataset import DataError
 
 ORIENTATION = 0x0112  # in EXIF; 5 to 8 swap height and width
-LEVELS = {"1": 255, "L;2": 85, "L;4": 17}  # from one grey of 1, 2 or 4 bits to the next, in 255ths
+LEVELS = {"1": 255, "L;2": 85, "L;4": 17}  # step between grey levels of 1, 2 or 4 bits, in 255ths
 SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 REMARKS = {
     "turned": "Turned upright by their EXIF orientation",
-    "frames": "Read for the first frame or page only, or an icon's largest size",
+    "frames": "Reduced to the first frame or page, or an icon's largest size",
     "reduced": "Read with 8 of their 16 bits per channel",
 }
 
 
 class PictureFile(NamedTuple):
-    """Pixels (H, W, C), C = 1 for grey and 3 for colour: uint8, uint16, or int32 and float32 of no fixed range."""
+    """Pixels (H, W, C), C = 1 for grey and 3 for colour: uint8, uint16, or int32 and float32 without a fixed range."""
 
-    pixels: NDArray  # multiplied by alpha: as on a black background
-    transparency: NDArray | None = None  # (H, W, 1), 1 − alpha in the units of pixels: what a white background adds
+    pixels: NDArray  # multiplied by alpha, as on a black background
+    transparency: NDArray | None = None  # (H, W, 1), 1 − alpha in the units of pixels: the part of a white background
     remarks: tuple[str, ...] = ()  # keys of REMARKS
 
 
 class PictureError(DataError):
-    """A file that cannot be read as a picture."""
+    """A file cannot be read as a picture."""
 
 
 def read_picture(path: Path) -> PictureFile:
-    """The picture's first frame, upright. Raises PictureError."""
+    """Read the picture's first frame, upright. Raises PictureError."""
     with _open(path) as picture:
         return _read(picture)
 
@@ -45,16 +45,16 @@ def read_picture(path: Path) -> PictureFile:
 def measure_picture(path: Path) -> tuple[int, int]:
     """(height, width) of a picture when upright, without reading its pixels. Raises PictureError."""
     with _open(path) as picture:
-        swapped = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8) and picture.format != "TIFF"  # done by Pillow
+        swapped = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8) and picture.format != "TIFF"  # swapped by Pillow
         return picture.size if swapped else picture.size[::-1]
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
-    """Open a picture, and turn whatever Pillow raises for its format into PictureError."""
+    """Open a picture; whatever Pillow raises for its format becomes a PictureError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata that is odd
+            warnings.simplefilter("ignore")  # about odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 yield picture
@@ -73,11 +73,11 @@ def _open(path: Path) -> Iterator[Image.Image]:
 
 
 def _read(picture: Image.Image) -> PictureFile:
-    coded = [(coder, args) for coder, _, _, args in picture.tile]  # as the file has it; gone once it is read
+    coded = [(coder, args) for coder, _, _, args in picture.tile]  # the file's encodings, which reading discards
     deep = any(";16" in str(args) or (coder == "ppm" and args[-1] > 255) for coder, args in coded)
     perhaps_grey = picture.mode in ("P", "PA") or any("LA;16" in str(args) for _, args in coded)  # opened as colour
     kind, turned = picture.format, picture.getexif().get(ORIENTATION)
-    clear = _find_clear(picture.info, coded[0][1] if coded else None)
+    clear = _find_transparent_value(picture.info, coded[0][1] if coded else None)
     frames = max(getattr(picture, "n_frames", 1), len(picture.info.get("sizes", ())))  # icons have sizes
     remarks = {"turned": turned in range(2, 9), "frames": frames > 1}
     picture = ImageOps.exif_transpose(picture)
@@ -100,11 +100,11 @@ def _read(picture: Image.Image) -> PictureFile:
         alpha = white - alpha
     if perhaps_grey and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
-    return PictureFile(np.ascontiguousarray(pixels), alpha, remarks)  # no view, which would keep all channels
+    return PictureFile(np.ascontiguousarray(pixels), alpha, remarks)  # a view would keep all channels in memory
 
 
-def _find_clear(info: dict, coded: Any) -> Any:
-    """The value that means transparent, in `info` too, converted from the units of the file to those of pixels."""
+def _find_transparent_value(info: dict, coded: Any) -> Any:
+    """The pixel value that means transparent, converted from the file's units to those of pixels, also in `info`."""
     clear = info.get("transparency")
     if isinstance(coded, str) and coded in LEVELS and isinstance(clear, int):
         clear = info["transparency"] = min(clear * LEVELS[coded], 255)

@@ -1,7 +1,7 @@
-"""Pixels: arrays of images in any of their usual forms -> float32 in [0, 1], shape (N, H, W, C).
+"""Convert arrays of images in any of the usual forms to float32 in [0, 1], shape (N, H, W, C).
 
-The range of values is determined for all parts of a set together, and stated in a note. Where it is ambiguous, the
-arrays are refused with advice.
+The range of values is determined for all parts of a set together, and stated in a note. If it is ambiguous, the
+arrays are rejected with advice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .dataset import DataError, blocks_of
 
 CHANNELS = (1, 2, 3, 4)
-SLACK = 1e-6  # how far outside of 0 to 1 rounding may take a float
+SLACK = 1e-6  # how far rounding may move a float outside of 0 to 1
 
 
 def scale_to_unit(array: NDArray) -> NDArray[np.float32]:
@@ -24,13 +24,13 @@ def scale_to_unit(array: NDArray) -> NDArray[np.float32]:
 
 
 def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """The parts of one set, shaped to (N, H, W, C) and scaled to [0, 1]; and a sentence on each decision.
+    """The parts of one set, shaped to (N, H, W, C) and scaled to [0, 1]; and one sentence per decision.
 
-    Values, whatever their dtype: floats from 0 to 1 are kept, and clipped where rounding took them 1e-6 outside; zeros
-    and ones are bits; uint8 is divided by 255, and so are whole numbers up to 255 of other dtypes, if any is above 127.
+    Values of any dtype: floats from 0 to 1 are kept, and clipped if rounding moved them up to 1e-6 outside; zeros and
+    ones are bits; uint8 is divided by 255, and so are whole numbers up to 255 of other dtypes if any is above 127.
     Shapes: (N, H, W), (N, H, W, C) or (N, C, H, W) with C ≤ 4, or (N, D) with D a square number. Arrays that need no
-    change are not copied. `parts` is emptied, to free the memory of the others. Raises DataError naming file, part, and
-    what was found.
+    change are not copied. `parts` is emptied, to free the memory of the others. Raises DataError that names file, part
+    and the values found.
     """
     notes: list[str] = []
     for part, x in parts.items():
@@ -38,7 +38,7 @@ def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[n
             raise DataError(f"{file}: {part} has dtype {x.dtype}, expected uint8 (0 to 255), bool or floats (0 to 1)")
     layouts = {part: _lay_out(x, f"{file}: {part}", notes) for part, x in parts.items()}
     divisors = {}
-    for kinds in ("b", "iu", "f"):  # one divisor for each throughout the set
+    for kinds in ("b", "iu", "f"):  # one divisor per kind for the whole set
         alike = {part: x for part, x in parts.items() if x.dtype.kind in kinds}
         divisors |= dict.fromkeys(alike, _find_divisor(alike, file, notes)) if alike else {}
     return {part: _convert(parts.pop(part), layouts[part], divisors[part]) for part in list(parts)}, notes
@@ -83,8 +83,8 @@ def _lay_out(x: NDArray, label: str, notes: list[str]) -> PixelLayout:
 
 
 def _find_divisor(parts: dict[str, NDArray], file: str, notes: list[str]) -> int:
-    """What brings the values of all these parts to [0, 1]: 1 or 255."""
-    ranges = {part: _measure(x, f"{file}: {part}") for part, x in parts.items()}
+    """The divisor that scales the values of all these parts to [0, 1]: 1 or 255."""
+    ranges = {part: _find_range(x, f"{file}: {part}") for part, x in parts.items()}
     low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
     floats, kinds = [x for x in parts.values() if x.dtype.kind == "f"], {x.dtype.name for x in parts.values()}
     slack = max(SLACK, *(4 * float(np.finfo(x.dtype).eps) for x in floats)) if floats else 0
@@ -115,8 +115,8 @@ def note_dim(high: int, white: int, file: str) -> list[str]:
     return [f"{file}: the largest value is {high} of {white}, so images are dark; if {high} is white, rescale them."]
 
 
-def _measure(x: NDArray, label: str) -> tuple[float, float]:
-    """(lowest, highest) value, of finite numbers."""
+def _find_range(x: NDArray, label: str) -> tuple[float, float]:
+    """The (lowest, highest) value. Raises DataError unless all are finite."""
     blocks = [x[rows] for rows in blocks_of(x)]
     low, high = min(b.min() for b in blocks), max(b.max() for b in blocks)
     nans = sum(int(np.isnan(b).sum()) for b in blocks) if x.dtype.kind == "f" else 0
@@ -128,7 +128,7 @@ def _measure(x: NDArray, label: str) -> tuple[float, float]:
 
 
 def _convert(x: NDArray, layout: PixelLayout, divisor: int) -> NDArray[np.float32]:
-    """Float32 images; x itself where nothing changes."""
+    """Float32 images (N, H, W, C); a view of x if no value changes."""
     if x.dtype == np.float32 and divisor == 1 and x.flags.c_contiguous and not layout.channels_first:
         if x.min() >= 0 and x.max() <= 1:
             return x.reshape(-1, *layout.shape)

@@ -1,4 +1,4 @@
-"""Where data lives: the folder the user names, or a cache that fetched files are kept in."""
+"""Where data lives: the folder that the user names, or the cache of downloaded files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Splitting: hold a test part out, or take a smaller random sample of a set.
+"""Hold out a test part of a data set, or take a smaller random sample of it.
 
-Both choose at random from a seed and never a prefix, since files are often sorted by class. What is held out follows
-from each image's own pixels, so that a picture trained on stays one when others are added, removed or renamed.
+Both choose at random by seed, never a prefix, since files are often sorted by class. Whether an image is held out
+depends on its own pixels, so that a training image stays one when others are added, removed or renamed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .dataset import DataError, Dataset
 
 Size = tuple[int | None, int | None]
 TRAIN, TEST, VALID = range(3)  # independent streams of one seed
-HELD_OUT = 2**64 // 10  # of the 2⁶⁴ places an image can fall on: a tenth
+HELD_OUT = 2**64 // 10  # images with a hash below this, a tenth of all 2⁶⁴
 
 
 def shuffle_rows(count: int, seed: int, stream: int) -> NDArray[np.int64]:
@@ -37,21 +37,21 @@ def digests(images: NDArray) -> NDArray[np.uint64]:
 def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers (train, test) of images (N, …): about a tenth in test, and at least one image in each.
 
-    Which part an image goes to follows from its pixels and the seed alone, except in a set so small that a part would
-    be empty; so does the order within each part. Copies of an image go to one part, unless all images are copies of
-    one: then every tenth is held out. Raises DataError for a single image.
+    An image's part depends on its pixels and the seed alone, unless the set is so small that a part would be empty;
+    so does the order within each part. Copies of an image go to one part, unless all images are copies of one: then
+    every tenth is held out. Raises DataError for a single image.
     """
     if len(images) < 2:
         raise DataError(f"{file} has 1 image and no test part: at least 2 are needed")
     key = hashlib.blake2b(str(seed).encode()).digest()
-    place = _hash(digests(images), key)
-    rows = np.argsort(place, kind="stable")
-    first, last = place[rows[[0, -1]]]
+    hashes = _hash(digests(images), key)
+    rows = np.argsort(hashes, kind="stable")
+    first, last = hashes[rows[[0, -1]]]
     if first == last:
         test = rows % 10 == 1
         return rows[~test], rows[test]
-    test = place[rows] < HELD_OUT
-    test = (test | (place[rows] == first)) & (place[rows] != last)
+    test = hashes[rows] < HELD_OUT
+    test = (test | (hashes[rows] == first)) & (hashes[rows] != last)
     return rows[~test], rows[test]
 
 
@@ -61,10 +61,10 @@ def _hash(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
 
 
 def drop_trained(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset, str]:
-    """(dataset without test images that a model was `trained` on, by their digests; a sentence about them, or "").
+    """(dataset without the test images whose digests are in `trained`; a sentence about them, or "").
 
-    If the model was trained on images of this set's own training part, the test part is kept as published, and copies
-    in it are only counted. Raises DataError if no image would be left.
+    `trained` are the digests of the images that a model was trained on. If they all belong to this set's own training
+    part, the test part is kept as published, and copies in it are only counted. Raises DataError if no image is left.
     """
     seen = np.isin(digests(dataset.test), trained)
     count, of = seen.sum(), f"of {len(seen)} test images of {dataset.name}"
@@ -80,10 +80,10 @@ def drop_trained(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset
 
 
 def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
-    """`size` = (train, test) random rows of a dataset; None keeps a part whole and in its order.
+    """`size` = (train, test) random rows of a dataset; None keeps a part and its order.
 
-    A larger sample begins with the smaller one. valid is cut to the size of test. Raises DataError
-    if more images are asked for than there are.
+    A larger sample begins with the smaller one. valid is cut to the size of test. Raises DataError if
+    a part has fewer images.
     """
     if size is None:
         return dataset

@@ -73,7 +73,7 @@ def test_operations_are_run_where_they_should(vae, trained, gpu, monkeypatch):
 def test_a_folder_of_data_that_nothing_would_be_read_from_is_refused(vae, tmp_path, command):
     if command[0] == "evaluate":
         assert vae("train", "--train-size", "20", "--test-size", "2", *SMALL, "--out", "run")[0] == 0
-    assert_refused(vae(*command, "--data-dir", "there"), "nothing in ", "there", "--data mnist")
+    assert_refused(vae(*command, "--data-dir", "there"), "nothing would be read from ", "there", "--data mnist")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "reconstruct", "check", "train --resume"])

@@ -178,7 +178,7 @@ def test_a_validation_part_replaces_a_missing_test_part(tmp_path: Path) -> None:
 
 def test_unused_arrays_are_reported(tmp_path: Path) -> None:
     path = save(tmp_path / "some.npz", train=BYTES, x_train=BYTES[:3], weights=np.zeros(20), y_test=np.zeros(3))
-    assert load(path).notes == (f"{path}: arrays that are not used: x_train, weights, y_test.",)
+    assert load(path).notes == (f"{path}: unused arrays: x_train, weights, y_test.",)
 
 
 def test_unused_arrays_are_not_read(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_unused_arrays_are_not_read(tmp_path: Path) -> None:
     np.savez(path, metadata=np.array([{}], dtype=object), imgs=BYTES > 127, latents_classes=np.zeros((20, 6)))
     ds = load(path)
     assert ds.train.shape[1:] == (6, 5, 1)
-    assert ds.notes == (f"{path}: arrays that are not used: metadata, latents_classes.",)
+    assert ds.notes == (f"{path}: unused arrays: metadata, latents_classes.",)
 
 
 def test_labels_that_name_no_class_are_ignored_and_reported(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_an_idx_file_by_its_path_and_the_labels_beside_it(tmp_path: Path, name: 
     for part, labels in ((ds.train, ds.train_labels), (ds.test, ds.test_labels)):
         np.testing.assert_array_equal((part[:, 0, 0, 0] * 255).round(), labels)
     path.write_bytes(b"\0\0\x08")
-    with pytest.raises(DataError, match="is cut short: 3 bytes are no IDX header"):
+    with pytest.raises(DataError, match="is cut short: 3 bytes are not an IDX header"):
         load(path)
 
 

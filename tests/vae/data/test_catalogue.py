@@ -83,5 +83,5 @@ def test_importing_vae_data_imports_neither_matplotlib_nor_pillow() -> None:
 
 
 def test_a_data_dir_for_digits_is_refused():
-    with pytest.raises(DataError, match="nothing in there would be read"):
+    with pytest.raises(DataError, match="nothing would be read from there"):
         load("digits", data_dir="there")

@@ -65,12 +65,12 @@ def test_blank_and_identical_images_are_reported(monkeypatch: pytest.MonkeyPatch
     grey = np.full((2, 4, 5, 1), 0.3, np.float32)
     assert find_oddities(Dataset("usual", IMAGES, IMAGES, valid=IMAGES)) == ()
     some = Dataset("some", np.concatenate([IMAGES, grey]), IMAGES, valid=grey / 2)
-    assert find_oddities(some) == ("Blank, one value all over: 4 of 10 images.",)
+    assert find_oddities(some) == ("Blank, with a single value: 4 of 10 images.",)
     said = "All 4 images are the same, and blank: there is nothing to learn."
     assert find_oddities(Dataset("blank", grey, grey)) == (said,)
     same = IMAGES[[1, 1]]
     assert find_oddities(Dataset("same", same, same)) == (said.replace(", and blank", ""),)
     assert find_oddities(Dataset("parts differ", same, IMAGES[:1])) == ()
     assert find_oddities(Dataset("parts differ in value", grey, grey / 2)) == (
-        "Blank, one value all over: 4 of 4 images.",
+        "Blank, with a single value: 4 of 4 images.",
     )

@@ -102,7 +102,7 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
     ("behaviour", "message"),
     [
         ("missing", "404"),
-        ("interrupted", rf"broke off after {len(ZIPPED)} of {len(ZIPPED) + 1000} bytes"),
+        ("interrupted", rf"stopped after {len(ZIPPED)} of {len(ZIPPED) + 1000} bytes"),
         ("unmeasured", "damaged gzip file"),
         ("garbage", "damaged gzip file"),
         (

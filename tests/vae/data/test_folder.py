@@ -110,7 +110,7 @@ def test_the_whole_folder_gets_one_background(tmp_path: Path) -> None:
     write_icons(tmp_path / "light", 255, 10)
     ds = load(tmp_path)
     assert ds.notes[0] == "Transparent, composited on white: 40 of 40 pictures."
-    assert ds.notes[-1] == "Blank, one value all over: 10 of 40 images."
+    assert ds.notes[-1] == "Blank, with a single value: 10 of 40 images."
 
 
 def test_opaque_pictures_do_not_choose_the_background(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_class_folders_are_labels(tmp_path: Path) -> None:
     for images, labels in ((ds.train, ds.train_labels), (ds.test, ds.test_labels)):
         inks = (images[:, 0, 0, 0] * 255).round()
         np.testing.assert_array_equal(labels, np.choose((inks // 100).astype(int), [1, 0, 2]))
-    assert ds.source.startswith(f"30 pictures of 3 classes, one a folder, from {tmp_path}")
+    assert ds.source.startswith(f"30 pictures of 3 classes, one per folder, from {tmp_path}")
 
 
 def test_folder_names_that_are_not_utf8_are_printed_too(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_folders_named_train_and_test_are_the_split(tmp_path: Path) -> None:
         seen = (images[:, 0, 0, 0] * 255).round().astype(int)
         assert sorted(seen) == list(inks)
         np.testing.assert_array_equal(labels, seen % 2)
-    assert ds.source == f"25 pictures of 2 classes, one a folder, from {tmp_path}."
+    assert ds.source == f"25 pictures of 2 classes, one per folder, from {tmp_path}."
 
 
 def test_test_pictures_without_classes_have_no_labels(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_remarks_on_pictures_are_counted(tmp_path: Path) -> None:
     assert load(tmp_path).notes == (
         f"Skipped in {tmp_path}: 1 .txt.",
         "Turned upright by their EXIF orientation: 2 of 10 pictures.",
-        "Read for the first frame or page only, or an icon's largest size: 1 of 10 pictures.",
+        "Reduced to the first frame or page, or an icon's largest size: 1 of 10 pictures.",
     )
 
 
@@ -245,12 +245,12 @@ def test_different_sizes_are_refused_and_counted(tmp_path: Path) -> None:
         write(tmp_path / f"{i}.png", np.roll(GREY, i)[: 4 if i == 5 else None])
     for i in range(3):
         write(tmp_path / "b" / f"{i}.png", np.ascontiguousarray(GREY.T))
-    said = r"has pictures of 8 of 7×5 \(0\.png, …\), 3 of 5×7 \(b/0\.png, …\), 1 of 7×4 \(5\.png, …\): bring all"
+    said = r"different sizes, 8 of 7×5 \(0\.png, …\), 3 of 5×7 \(b/0\.png, …\), 1 of 7×4 \(5\.png, …\): resize all"
     with pytest.raises(DataError, match=said):
         load(tmp_path)
     for i in range(2, 5):
         write(tmp_path / f"x{i}.png", GREY[:i, :i])
-    with pytest.raises(DataError, match=r"1 of 2×2 \(x2\.png, …\), 3 more sizes: bring all|, 3 more sizes: bring all"):
+    with pytest.raises(DataError, match=", 3 more sizes: resize all"):
         load(tmp_path)
 
 
@@ -278,7 +278,7 @@ def test_unreadable_pictures_are_named_and_counted(tmp_path: Path) -> None:
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no pictures that can be read; it has no files"):
+    with pytest.raises(DataError, match="holds no readable pictures; it has no files"):
         load(tmp_path)
     write(tmp_path / "a.png", GREY)
     with pytest.raises(DataError, match="has 1 image and no test part"):

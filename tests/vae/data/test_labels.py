@@ -49,5 +49,5 @@ def test_other_labels_are_refused(x: np.ndarray, seen: str) -> None:
 
 
 def test_strings_beside_numbers_are_refused() -> None:
-    with pytest.raises(DataError, match=r"x.npz: labels are strings in test and not in all parts"):
+    with pytest.raises(DataError, match=r"x.npz: labels are strings in test but not in all parts"):
         to_codes({"train": MARKS, "test": np.array(["a"])}, "x.npz")
