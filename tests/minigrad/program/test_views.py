@@ -138,8 +138,12 @@ def test_slots_with_memory_of_their_own():
     g = GraphBuilder()
     x = g.input((2, 2))
     records = np.zeros(3, dtype=[("flag", np.int8), ("value", np.float64)])
-    askew = Constant(records["value"])
-    slots = g.add(exp_p, x), g.add(broadcast_to_p, Constant(2.0), shape=(3,)), g.add(reshape_p, askew, shape=(3, 1))
+    misaligned = Constant(records["value"])
+    slots = (
+        g.add(exp_p, x),
+        g.add(broadcast_to_p, Constant(2.0), shape=(3,)),
+        g.add(reshape_p, misaligned, shape=(3, 1)),
+    )
     views = find_views(g.graph(*slots))
     assert views.slots == set()
     assert [views.of(slot) for slot in slots] == [
@@ -149,7 +153,7 @@ def test_slots_with_memory_of_their_own():
     ]
     assert views.of(Constant(2.0)) is None
     with pytest.raises(ValueError, match=r"has strides of .* bytes, not multiples of the . bytes of"):
-        views.of(askew)
+        views.of(misaligned)
 
 
 def test_one_element_is_a_view_too():
