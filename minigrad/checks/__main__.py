@@ -77,7 +77,7 @@ def _run(parser: Parser, arguments: list[str] | None) -> int:
 
 
 def _examine(names: list[str], options: argparse.Namespace) -> list[suite.Finding]:
-    """All findings; on a terminal, a line shows the progress."""
+    """Check the operations and print the table unless --json; on a terminal, show the progress meanwhile."""
     findings = []
     on_terminal = sys.stderr.isatty()
     for finding in suite.examine_all(names, DEVICES[options.backend]):

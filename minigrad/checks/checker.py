@@ -222,9 +222,7 @@ def _compare_reverse(f, args, v, y_dot, truths, tolerance, key, inside) -> Itera
         back, u = pullback(one), to_host(us[i])
         found, expected = inner(back, v), inner(u, truth.value)
         size = max(root_of_squares(u, truth.value), root_of_squares(back, v))
-        allowed = tolerance * size + 5 * root_of_squares(
-            u, truth.error
-        )  # the random signs of u keep errors from adding up
+        allowed = tolerance * size + 5 * root_of_squares(u, truth.error)  # the errors add up with random signs
         row = _make_row(order, what, name, abs(found - expected), allowed, size, "", found, expected)
         yield row if row.passed else _find_worst_entry(f, args, one, back, row)
         forward = inner(us[i], tree.flatten(y_dot)[0][i])

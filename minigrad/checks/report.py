@@ -1,4 +1,4 @@
-"""Results of check_grads, as a table and as a explain."""
+"""Results of check_grads, as a table and as a sentence."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _format(x: float) -> str:
 
 
 def explain(row: Row) -> str:
-    """A failed comparison in one explain."""
+    """A failed comparison in one sentence."""
     of = f" of result '{row.result}'" if row.result else ""
     at = f" at {row.entry}" if row.entry else ""
     other = "forward mode gives" if row.what.endswith("against forward") else "five-point differences give"

@@ -88,7 +88,7 @@ def value(subject: _Subject) -> Verdict:
 
 
 def no_derivative(subject: _Subject) -> Verdict:
-    """The number of results of an operation without a derivative that are traced; all must be constants."""
+    """How many results of an operation without a derivative are traced: none should be, as they are constants."""
     results: list[Any] = []
     mg.vjp(lambda *xs: results.append(subject.f(*xs)) or results[-1], *subject.args)
     return _require_at_most(sum(isinstance(r, Tracer) for r in results), 0)
@@ -142,7 +142,7 @@ def adjoint(subject: _Subject) -> Verdict:
 
 
 def taylor(subject: _Subject, order: int) -> Verdict:
-    """The convergence order of the Taylor remainder of an order."""
+    """The convergence order of the first or second Taylor remainder."""
     return _require_at_least(
         oracles.taylor_slopes(subject.f, subject.args, subject.tangents)[order - 1], SLOPES[order - 1]
     )

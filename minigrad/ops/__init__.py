@@ -1,5 +1,4 @@
-"""Operations: each formula with its derivative rule below it and its traits beside it. `minigrad` re-exports the public
-ones.
+"""Operations: each formula with its derivative rule and its traits below it. `minigrad` re-exports the public ones.
 
     comparisons   comparisons, logic, rounding, where
     arithmetic    + − · /, squares, |x|, maximum, minimum, clip

@@ -119,7 +119,7 @@ def _stack(b, picks):
 
 
 def _gather(x, picks, axes, together=True):
-    """Gather with integer arrays along axes; the new axes replace adjacent ones, else come first (not `together`)."""
+    """Gather with integer arrays along axes. The new axes replace the first of these if `together`, else come first."""
     b = find_backend(x)
     picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_copy_index(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
@@ -151,7 +151,7 @@ def _make_static(i):
 
 
 def _is_array(i):
-    """Whether an index entry makes indexing advanced: a boolean, a traced value, an array but for 0-d integers."""
+    """Whether an index entry makes indexing advanced: a boolean, a traced value, or an array but a 0-d integer."""
     if isinstance(i, type):  # the class np.float64, for example, has a dtype, too
         return False
     return isinstance(i, (bool, np.bool, Tracer)) or (hasattr(i, "dtype") and (np.ndim(i) > 0 or i.dtype == bool))
@@ -162,7 +162,7 @@ def _is_mask(i):
 
 
 def _is_gathered(i):
-    """Whether an entry belongs to the gather step if the index has arrays: arrays do, and so do integers."""
+    """Whether an entry of an advanced index belongs to the gather step: arrays and integers do."""
     return _is_array(i) or not (i is None or i is Ellipsis or isinstance(i, slice))
 
 
