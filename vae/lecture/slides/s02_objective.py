@@ -138,11 +138,7 @@ def entropy_is_the_floor(setting: Setting) -> Sides:
     return at_most(floor, right, draw=lambda axes: plot_objectives(axes, steps, right, floor))
 
 
-@claim(
-    2,
-    "The gradient of the objective is 0 where the model is the population.",
-    "Q = Pop  ⇒  ∇_Φ E_{y~Pop} −ln Q_Φ(y) = 0",
-)
+@claim(2, "The objective's gradient is 0 if the model is the population.", "Q = Pop  ⇒  ∇_Φ E_{y~Pop} −ln Q_Φ(y) = 0")
 def flat_at_the_population(setting: Setting) -> Sides:
     truth = random_net(setting, latent=3, size=4)
     population = np.array(sum_of_products(truth, every_image(4)))

@@ -74,11 +74,7 @@ def pulled_towards_the_posterior(setting: Setting) -> Sides:
     return equal(np.stack(left), np.stack([pull, np.zeros_like(pull)]))
 
 
-@claim(
-    7,
-    "The two expressions for the ELBO are equal, for any encoder.",
-    "E_P ln Q(z, y) + H(P) = ln Q(y) − KL(P, Q(z|y))",
-)
+@claim(7, "Both expressions for the ELBO are equal for any encoder.", "E_P ln Q(z, y) + H(P) = ln Q(y) − KL(P, Q(z|y))")
 def two_expressions(setting: Setting) -> Sides:
     log_p, log_joint = random_tables(setting)
     evidence = mg.logsumexp(log_joint, axis=1)

@@ -52,7 +52,7 @@ def normal_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
     return noise, weight / math.sqrt(2 * math.pi)
 
 
-def gradient_per_draw(f: Callable, shape: tuple[int, ...], *at: Any) -> np.ndarray:
+def grad_per_draw(f: Callable, shape: tuple[int, ...], *at: Any) -> np.ndarray:
     """The gradient of f for every draw, (arguments, *shape): each draw gets its own copy of the arguments."""
     copies = [np.broadcast_to(x, shape).copy() for x in at]
     return mg.stack(mg.grad(lambda *own: mg.sum(f(*own)), argnums=tuple(range(len(at))))(*copies))
@@ -61,14 +61,14 @@ def gradient_per_draw(f: Callable, shape: tuple[int, ...], *at: Any) -> np.ndarr
 def reparameterised_gradient(f: Callable, mean: Any, std: Any, noise: np.ndarray) -> np.ndarray:
     """∂f(μ + σε)/∂μ and ∂f(μ + σε)/∂σ, (2, draws…)."""
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std), noise.shape)
-    return gradient_per_draw(lambda m, s: f(m + s * noise), shape, mean, std)
+    return grad_per_draw(lambda m, s: f(m + s * noise), shape, mean, std)
 
 
 def score_gradient(f: Callable, mean: Any, std: Any, noise: np.ndarray, baseline: Any = 0.0) -> np.ndarray:
     """(f(z) − c) ∂ ln P(z)/∂μ and ∂σ, (2, draws…), at z = μ + σε, which is held fixed; c is the baseline."""
     z = mean + std * noise
     reward = f(z) - baseline
-    return gradient_per_draw(lambda m, s: reward * log_normal(z, m, mg.log(s)), z.shape, mean, std)
+    return grad_per_draw(lambda m, s: reward * log_normal(z, m, mg.log(s)), z.shape, mean, std)
 
 
 def squared_norm(z: Any) -> Any:
@@ -119,19 +119,13 @@ def every_parameter(setting: Setting) -> Sides:
     return Sides(worst.reverse, worst.difference, error, TOLERANCE, "of the tensor's largest entry", count, draw)
 
 
-@claim(
-    13,
-    "The entropy is the mean of −ln P(z|y) over the encoder's own draws.",
-    "E_ε −ln P(z(y, ε)|y) = Σ_i ½ ln 2πe σ_i²",
-)
+@claim(13, "The entropy is the mean of −ln P(z|y) over draws of z.", "E_ε −ln P(z(y, ε)|y) = Σ_i ½ ln 2πe σ_i²")
 def entropy_of_the_encoder(setting: Setting) -> Sides:
     mean, log_std = random_encoding(setting)
     z = mg.gaussian_sample(mean, log_std, setting.normal("noise", 2**18, IMAGES, LATENT))
     surprise = -mg.sum(log_normal(z, mean, log_std), axis=-1)
     entropy = mg.sum(0.5 * math.log(2 * math.pi * math.e) + log_std, axis=-1)
-    draw = partial(
-        _plot_running_mean, surprise, entropy, "−ln P(z|y) (nats)", [f"image {i + 1}" for i in range(IMAGES)]
-    )
+    draw = partial(_plot_means, surprise, entropy, "−ln P(z|y) (nats)", [f"image {i + 1}" for i in range(IMAGES)])
     return mean_of_draws(surprise, entropy, draw=draw)
 
 
@@ -143,13 +137,9 @@ def entropy_of_the_encoder(setting: Setting) -> Sides:
 def entropy_gradient(setting: Setting) -> Sides:
     mean, log_std = (x[0, 0] for x in random_encoding(setting))
     noise = setting.normal("noise", 1000)
-    left = gradient_per_draw(
-        lambda m, s: -log_normal(mg.gaussian_sample(m, s, noise), m, s), noise.shape, mean, log_std
-    )
+    left = grad_per_draw(lambda m, s: -log_normal(mg.gaussian_sample(m, s, noise), m, s), noise.shape, mean, log_std)
     right = np.stack([np.zeros(1000), np.ones(1000)])
-    held = gradient_per_draw(
-        lambda m, s: -log_normal(mean + math.exp(log_std) * noise, m, s), noise.shape, mean, log_std
-    )
+    held = grad_per_draw(lambda m, s: -log_normal(mean + math.exp(log_std) * noise, m, s), noise.shape, mean, log_std)
     return equal(left, right, draw=partial(_plot_by_noise, noise, left, held))
 
 
@@ -162,7 +152,7 @@ def reparameterised_mean(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
     draws = reparameterised_gradient(squared_norm, mean, std, setting.normal("noise", 2**18, 1))[..., 0].T
     truth = np.array([2 * mean, 2 * std])
-    return mean_of_draws(draws, truth, draw=partial(_plot_running_mean, draws, truth, "mean of ∂z²", ["by μ", "by σ"]))
+    return mean_of_draws(draws, truth, draw=partial(_plot_means, draws, truth, "mean of ∂z²", ["by μ", "by σ"]))
 
 
 @claim(
@@ -174,9 +164,7 @@ def score_mean(setting: Setting) -> Sides:
     mean, std = 0.5 + setting.uniform("mean"), 0.5 + setting.uniform("std")
     draws = score_gradient(squared_norm, mean, std, setting.normal("noise", 2**19, 1))[..., 0].T
     truth = np.array([2 * mean, 2 * std])
-    return mean_of_draws(
-        draws, truth, draw=partial(_plot_running_mean, draws, truth, "mean of z² ∂ ln P", ["by μ", "by σ"])
-    )
+    return mean_of_draws(draws, truth, draw=partial(_plot_means, draws, truth, "mean of z² ∂ ln P", ["by μ", "by σ"]))
 
 
 # Pictures
@@ -251,7 +239,7 @@ def _plot_by_noise(noise: np.ndarray, through: np.ndarray, held: np.ndarray, axe
     axes.legend(frameon=False, fontsize=8)
 
 
-def _plot_running_mean(draws: np.ndarray, truth: np.ndarray, name: str, labels: list[str], axes: Any) -> None:
+def _plot_means(draws: np.ndarray, truth: np.ndarray, name: str, labels: list[str], axes: Any) -> None:
     """The mean of the first n draws with 4 standard errors, and the exact mean."""
     counts = np.unique(np.geomspace(50, len(draws), 120).astype(int))
     for i, colour in zip(range(draws.shape[1]), (BLUE, VERMILION, "#009e73")):

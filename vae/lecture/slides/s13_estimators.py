@@ -35,6 +35,7 @@ from vae.pictures import BLUE, GREY, VERMILION
 DRAWS = 2**17
 STD = np.array([[0.5], [0.7], [1.0], [1.4], [2.0]])  # values of σ, each with its own draws
 DIMENSIONS = (1, 2, 4, 8, 16)
+ESTIMATORS = score_gradient, reparameterised_gradient
 
 GRADIENTS = {  # (2, draws…): ∂μ and ∂σ
     "reparameterised": partial(reparameterised_gradient, squared_norm),
@@ -125,10 +126,8 @@ def best_constant_variance(setting: Setting) -> Sides:
 def no_constant_is_enough(setting: Setting) -> Sides:
     mean = 0.5 + setting.uniform("mean")
     reparameterised = moments(partial(GRADIENTS["reparameterised"], mean, STD))[0]
-    constants = mean**2 + 3 * STD**2, mean**2 + 5 * STD**2
-    best = [
-        moments(partial(score_gradient, squared_norm, mean, STD, baseline=c))[0][i] for i, c in enumerate(constants)
-    ]
+    best_c = mean**2 + 3 * STD**2, mean**2 + 5 * STD**2
+    best = [moments(partial(score_gradient, squared_norm, mean, STD, baseline=c))[0][i] for i, c in enumerate(best_c)]
     return at_most(reparameterised, np.stack(best))
 
 
@@ -165,10 +164,7 @@ def dimensions(setting: Setting) -> Sides:
     squares = []  # of gradients of mean 0, averaged over their D components
     for d in DIMENSIONS:
         noise = setting.normal(f"noise {d}", 2**15, d)
-        squares += [
-            np.mean(estimator(squared_norm, 0.0, 1.0, noise)[0] ** 2, axis=1)
-            for estimator in (score_gradient, reparameterised_gradient)
-        ]
+        squares += [np.mean(estimator(squared_norm, 0.0, 1.0, noise)[0] ** 2, axis=1) for estimator in ESTIMATORS]
     truth = np.concatenate([[(d + 2) * (d + 4), 4] for d in DIMENSIONS])
     draws = np.stack(squares, axis=1)
     error = draws.std(axis=0) / math.sqrt(len(draws))
@@ -182,11 +178,7 @@ def dimensions(setting: Setting) -> Sides:
 )
 def dimensions_exactly(setting: Setting) -> Sides:
     low = range(1, 6)
-    left = [
-        second_moment_in_dimension(estimator, d)
-        for d in low
-        for estimator in (score_gradient, reparameterised_gradient)
-    ]
+    left = [second_moment_in_dimension(estimator, d) for d in low for estimator in ESTIMATORS]
     right = [closed for d in low for closed in ((d + 2) * (d + 4), 4)]
     return equal(left, right, draw=partial(_plot_against_dimension, low, np.array(left), np.zeros(len(left))))
 

@@ -20,7 +20,7 @@ import numpy as np
 
 import minigrad as mg
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, variance_of_draws
-from vae.lecture.slides.s11_reparameterisation import gradient_per_draw
+from vae.lecture.slides.s11_reparameterisation import grad_per_draw
 from vae.objectives import kl_to_prior, log_normal
 from vae.pictures import BLUE, GREY, INK, VERMILION
 
@@ -48,7 +48,7 @@ def elbo_gradients(form: str, setting: Setting) -> np.ndarray:
             m, log_s = mg.stop_gradient(m), mg.stop_gradient(log_s)
         return log_likelihood + log_normal(z) - log_normal(z, m, log_s)
 
-    return gradient_per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
+    return grad_per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
 
 
 @claim(

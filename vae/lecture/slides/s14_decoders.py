@@ -103,9 +103,7 @@ def sigma_without_the_constant(setting: Setting) -> Sides:
     return equal(left, right, draw=partial(_plot_slopes, setting))
 
 
-@claim(
-    17, "With the constant, σ² has an optimum: the mean squared error.", "σ² = S/D:   ∂ ln Q(y|z)/∂ ln σ = S/σ² − D = 0"
-)
+@claim(17, "With the constant, the best σ² is the mean squared error.", "σ² = S/D:   ∂ ln Q(y|z)/∂ ln σ = S/σ² − D = 0")
 def best_sigma(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)

@@ -78,11 +78,7 @@ def elbo_of_draws(setting: Setting) -> Sides:
     return mean_of_draws(draws, exact, draw=partial(_plot_draws, draws, exact))
 
 
-@claim(
-    17,
-    "The gap between evidence and ELBO is the divergence from the posterior.",
-    "mean ln Q(y) − ELBO = mean KL(P, Q(z|y))",
-)
+@claim(17, "The gap to ln Q(y) is the divergence from the posterior.", "mean ln Q(y) − ELBO = mean KL(P, Q(z|y))")
 def gap_is_the_divergence(setting: Setting) -> Sides:
     y, model, encoder = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8), random_encoder(setting)
     gap = mg.mean(model.log_evidence(y)) - model.mean_elbo(encoder, covariance(y, model.mean))
@@ -101,11 +97,7 @@ def best_encoder(setting: Setting) -> Sides:
     return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_plot_through_the_best, setting, elbo, model))
 
 
-@claim(
-    17,
-    "With the best encoder, the remaining gap is the same for all images.",
-    "ln Q(y) − ELBO = ½[Σ_i ln M_{ii} − ln|M|]",
-)
+@claim(17, "With the best encoder, the gap is the same for all images.", "ln Q(y) − ELBO = ½[Σ_i ln M_{ii} − ln|M|]")
 def remaining_gap(setting: Setting) -> Sides:
     y, model = random_images(setting), random_ppca(setting, LATENT, SIZE, sigma=0.8)
     encoder = model.best_encoder()
@@ -168,11 +160,7 @@ def principal_components(setting: Setting) -> Sides:
     return equal(gradient, np.zeros(gradient.shape), TENS, draw=partial(_plot_eigenvalues, y))
 
 
-@claim(
-    17,
-    "No other W and σ give a higher likelihood.",
-    "mean ln Q(y) ≤ −½[D ln 2π + Σ_{i ≤ d} ln λ_i + (D − d) ln σ² + D]",
-)
+@claim(17, "No W and σ give a higher likelihood.", "mean ln Q(y) ≤ −½[D ln 2π + Σ_{i ≤ d} ln λ_i + (D − d) ln σ² + D]")
 def none_more_likely(setting: Setting) -> Sides:
     y = random_images(setting)
     best, size = maximum_likelihood(setting, y), np.geomspace(1e-4, 1, 200)

@@ -79,11 +79,7 @@ def flat_at_the_optimum(setting: Setting) -> Sides:
     return equal(slopes, np.zeros(np.shape(slopes)), roundings=2.0**8 * size, draw=partial(_plot_lines, setting))
 
 
-@claim(
-    18,
-    "The rate of the best linear autoencoder is Shannon's, latent by latent.",
-    "E KL(P_i, Q(z_i)) = max(0, ½ ln λ_i/σ²)",
-)
+@claim(18, "The best autoencoder's rate is Shannon's, latent by latent.", "E KL(P_i, Q(z_i)) = max(0, ½ ln λ_i/σ²)")
 def rate_of_the_optimum(setting: Setting) -> Sides:
     u = eigenvectors(setting)
     left = [rate(optimum(u, EIGENVALUES, level)[1], u * EIGENVALUES @ u.T) for level in LEVELS]
@@ -92,11 +88,7 @@ def rate_of_the_optimum(setting: Setting) -> Sides:
     return equal(left, right, draw=lambda axes: _plot_water(axes, 0.7), slider=slider)
 
 
-@claim(
-    18,
-    "The distortion of the best linear autoencoder is Shannon's, direction by direction.",
-    "E (u_iᵀ(y − ŷ))² = min(λ_i, σ²)",
-)
+@claim(18, "The best autoencoder's distortion is Shannon's, direction by direction.", "E (u_iᵀ(y − ŷ))² = min(λ_i, σ²)")
 def distortion_of_the_optimum(setting: Setting) -> Sides:
     u = eigenvectors(setting)
     left = [distortion(*optimum(u, EIGENVALUES, level), u * EIGENVALUES @ u.T, u) for level in LEVELS]

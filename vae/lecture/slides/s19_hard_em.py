@@ -63,13 +63,13 @@ class Stage(NamedTuple):
     weights: np.ndarray  # of the codes, (K,)
 
 
-def collect_stages(halves: Sequence[HalfRound]) -> list[Stage]:
+def to_stages(halves: Sequence[HalfRound]) -> list[Stage]:
     """The states of EM after each M step."""
     after = halves[1::2]
     return [Stage(h.mixture.means, np.argmax(h.log_p, axis=1), np.exp(h.mixture.logits)) for h in after]
 
 
-def flatten_stages(path: Sequence[Stage]) -> np.ndarray:
+def to_vector(path: Sequence[Stage]) -> np.ndarray:
     """All numbers of some stages as one vector."""
     return np.concatenate([np.ravel(part) for stage in path for part in stage])
 
@@ -126,10 +126,8 @@ def a_point_has_no_entropy(setting: Setting) -> Sides:
 def hard_em_is_k_means(setting: Setting) -> Sides:
     y = clusters(setting)
     runs = [alternate(equal_mixture(y, sigma), y, ROUNDS, learn=("means",), best_p=hard_e_step) for sigma in SIGMAS]
-    left, right = [flatten_stages(collect_stages(halves)) for halves in runs], flatten_stages(k_means(y))
-    return equal(
-        left, [right] * len(SIGMAS), draw=plot_paths(y, k_means(y), [collect_stages(halves) for halves in runs])
-    )
+    left, right = [to_vector(to_stages(halves)) for halves in runs], to_vector(k_means(y))
+    return equal(left, [right] * len(SIGMAS), draw=plot_paths(y, k_means(y), [to_stages(halves) for halves in runs]))
 
 
 @claim(
@@ -143,11 +141,11 @@ def soft_em_becomes_k_means(setting: Setting) -> Sides:
     nearest = np.array([np.sort(distances(y, means))[:, :2] for means in (y[:K], *(stage.means for stage in right))])
     gap = np.min(nearest[:, :, 1] - nearest[:, :, 0])
     sigma = np.sqrt(gap / 2 / np.log(1 / EPS**2))  # at this σ, every r_k but the nearest is below EPS²
-    left = collect_stages(alternate(equal_mixture(y, sigma), y, ROUNDS, learn=("means",)))
+    left = to_stages(alternate(equal_mixture(y, sigma), y, ROUNDS, learn=("means",)))
     slider = Slider(
         "σ²", (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.01), lambda axes, variance: plot_soft_em(axes, y, variance)
     )
-    return equal(flatten_stages(left), flatten_stages(right), draw=lambda axes: plot_difference(axes, y), slider=slider)
+    return equal(to_vector(left), to_vector(right), draw=lambda axes: plot_difference(axes, y), slider=slider)
 
 
 @claim(
@@ -166,8 +164,8 @@ def hard_em_with_weights_is_a_quantiser(setting: Setting) -> Sides:
         )
         costs = [-2 * variance * (half.elbo + LN_2PI + np.log(variance)) for half in halves[1::2]]
         path, by_hand = quantise(y, price)
-        left.append([*flatten_stages(collect_stages(halves)), *costs])
-        right.append([*flatten_stages(path), *by_hand])
+        left.append([*to_vector(to_stages(halves)), *costs])
+        right.append([*to_vector(path), *by_hand])
     slider = Slider("λ", PRICES, lambda axes, price: plot_cells(axes, y, price))
     return equal(left, right, draw=lambda axes: plot_trade_off(axes, y), slider=slider)
 
@@ -224,8 +222,7 @@ def plot_difference(axes: Any, y: np.ndarray) -> None:
     """How far the means of soft EM are from those of k-means."""
     variances = np.geomspace(1e-4, 30, 24)
     runs = [
-        collect_stages(alternate(equal_mixture(y, np.sqrt(v)), y, ROUNDS, learn=("means",)))[-1].means
-        for v in variances
+        to_stages(alternate(equal_mixture(y, np.sqrt(v)), y, ROUNDS, learn=("means",)))[-1].means for v in variances
     ]
     off = [np.max(np.abs(means - k_means(y)[-1].means)) for means in runs]
     axes.plot(variances, np.maximum(off, 1e-17), "o-", color=BLUE, ms=4)

@@ -76,9 +76,7 @@ def best_rate_distortion(y: np.ndarray) -> np.ndarray:
     return descend(cost, [0.3, 0.6, 0.0])
 
 
-@claim(
-    22, "Under L2 the best value for a pixel is its mean, a grey between the modes.", "argmin_ŷ mean (y − ŷ)^2 = mean y"
-)
+@claim(22, "Under L2 the best value for a pixel is its mean, a grey between modes.", "argmin_ŷ mean (y − ŷ)^2 = mean y")
 def l2_shows_the_mean(setting: Setting) -> Sides:
     y, _ = pixel_values(setting, SHARE)
     slider = Slider(

@@ -25,9 +25,7 @@ def _hold_sigma_per_draw(monkeypatch):
 
     def held(f, mean, std, noise):
         shape = np.broadcast_shapes(np.shape(mean), noise.shape)
-        return s11_reparameterisation.gradient_per_draw(
-            lambda m, s: f(m + mg.stop_gradient(s) * noise), shape, mean, std
-        )
+        return s11_reparameterisation.grad_per_draw(lambda m, s: f(m + mg.stop_gradient(s) * noise), shape, mean, std)
 
     monkeypatch.setattr(s11_reparameterisation, "reparameterised_gradient", held)
 
@@ -49,7 +47,7 @@ def _differentiate_reward(monkeypatch):
             z = m + s * noise
             return f(z) * s11_reparameterisation.log_normal(z, m, mg.log(s))
 
-        return s11_reparameterisation.gradient_per_draw(surrogate, noise.shape, mean, std)
+        return s11_reparameterisation.grad_per_draw(surrogate, noise.shape, mean, std)
 
     monkeypatch.setattr(s11_reparameterisation, "score_gradient", moving)
 
