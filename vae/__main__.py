@@ -31,7 +31,7 @@ if __name__ == "__main__":
         why = f"the memory limit is {memory_limit()} KB: raise it to at least {MIN_MEMORY} KB with ulimit -v"
         print("python -m vae:", why, file=sys.stderr)
         sys.exit(2)
-    for setting in ("MPLBACKEND", "MATPLOTLIBRC"):  # they must not change pictures
+    for setting in ("MPLBACKEND", "MATPLOTLIBRC"):  # they may change pictures, or make them fail
         os.environ.pop(setting, None)
     try:  # the imports take a second; Ctrl-C may arrive meanwhile
         from minigrad.commandline import run

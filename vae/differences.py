@@ -31,7 +31,7 @@ def differentiate(
     accurate: float,
     unit: float,
 ) -> tuple[Difference, int]:
-    """The derivative of the sum of `terms(t)` at 0, or UNKNOWN if every step crosses a kink; and how many steps do.
+    """The derivative of the sum of `terms(t)` at 0, or UNKNOWN if every step crosses a kink; and the number that do.
 
     `start` is terms(0) with its decisions. STEPS are tried in order, and the first one with an error of at most
     `accurate` is used, else the one with the smallest error; the stencil reaches 2·step·`unit`. Small steps avoid

@@ -74,10 +74,10 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
     weight = beta / s
     if math.isclose(weight, 1, rel_tol=1e-12):  # 1/D is rounded
         weight = 1.0
-    stated, effective, scale, offset = likelihood, weight, s, 0.0
+    implied, effective, scale, offset = likelihood, weight, s, 0.0
     absorbed = likelihood.absorb(weight) if beta > 0 else None
     if absorbed is not None:  # rules 2 and 3
-        stated, effective, scale = absorbed, 1.0, beta
+        implied, effective, scale = absorbed, 1.0, beta
         offset = pixels * (s * likelihood.log_normaliser() - beta * absorbed.log_normaliser())
     is_bound = effective >= 1 and not likelihood.profiled
     if likelihood.profiled:
@@ -87,15 +87,15 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
     elif effective > 1:
         why = f"{write_factor(effective - 1)}KL below the bound of β = 1"
     elif weight != 1:
-        why = f"{write_factor(weight)}KL with {likelihood.qualify()} is equivalent to KL with {stated.qualify()}"
+        why = f"{write_factor(weight)}KL with {likelihood.qualify()} is equivalent to KL with {implied.qualify()}"
     else:
         why = "the ELBO itself"
     sentence = (
-        f"loss = {_write_loss(config, likelihood)}: {'' if scale == 1 else f'{scale:.4g} × '}−ELBO of a {stated.name} "
-        f"decoder{', ' if stated.has_sigma else ' of '}{stated.qualify()}, β = {effective:.4g}: "
+        f"loss = {_write_loss(config, likelihood)}: {'' if scale == 1 else f'{scale:.4g} × '}−ELBO of a {implied.name} "
+        f"decoder{', ' if implied.has_sigma else ' of '}{implied.qualify()}, β = {effective:.4g}: "
         f"{'a' if is_bound else 'no'} bound on ln Q(y) ({why})"
     )
-    sigma = stated.fixed_sigma
+    sigma = implied.fixed_sigma
     return Explanation(None if sigma is None else sigma**2, effective, scale, offset, is_bound, why, sentence)
 
 

@@ -94,12 +94,12 @@ def make_whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Any, Batch],
     """A step that also draws its batch and sums the ELBO. If the host runs ahead of the device, all of it is captured,
     so that the host only launches it."""
 
-    def whole(parameters: Parameters, optimiser: Any, total: Any, batch: Batch) -> tuple[Any, Parameters, Any, Any]:
+    def step(parameters: Parameters, optimiser: Any, total: Any, batch: Batch) -> tuple[Any, Parameters, Any, Any]:
         loss, parameters, optimiser = trainer.step(parameters, optimiser, *batch.draw(trainer.model.latent))
         before = mg.where(batch.number == 0, 0.0, total)
         return loss, parameters, optimiser, before - mg.astype(loss, np.float64) * batch.count
 
-    return mg.jit(whole, donate=(0, 1, 2)) if trainer.asynchronous else whole
+    return mg.jit(step, donate=(0, 1, 2)) if trainer.asynchronous else step
 
 
 def advance_state(advance: Callable, state: State, batch: Batch) -> tuple[State, Any]:
@@ -140,16 +140,16 @@ def _diagnose(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: fl
     """
     state, value = _find_failure(trainer, epoch, out, state, value)
     found = "no operation produced a NaN: the numbers overflowed"
-    before, whole = load_state(trainer, out), make_whole_step(trainer)
+    before, advance = load_state(trainer, out), make_whole_step(trainer)
     while before.step < state.step:
         if before.step >= state.step - 2:
             try:
                 with mg.checks.debug_nans():
-                    whole(before.parameters, before.optimiser, before.total, epoch.batch(before.step))
+                    advance(before.parameters, before.optimiser, before.total, epoch.batch(before.step))
             except mg.checks.NanError as error:
                 found = str(error) if before.step == state.step - 1 else f"{error}, one batch earlier"
                 break
-        before, _ = advance_state(whole, before, epoch.batch(before.step))
+        before, _ = advance_state(advance, before, epoch.batch(before.step))
     failure = "parameters became infinite or NaN" if math.isfinite(value) else f"the loss became {value}"
     return f"{failure} in epoch {state.epoch + 1}, batch {state.step}: {found}; {ADVICE}"
 
@@ -159,9 +159,9 @@ def _find_failure(trainer: Trainer, epoch: Epoch, out: Path, state: State, value
     not read every loss."""
     if not trainer.asynchronous or math.isfinite(value):
         return state, value
-    before, whole = load_state(trainer, out), make_whole_step(trainer)
+    before, advance = load_state(trainer, out), make_whole_step(trainer)
     while before.step < state.step:
-        before, loss = advance_state(whole, before, epoch.batch(before.step))
+        before, loss = advance_state(advance, before, epoch.batch(before.step))
         if not math.isfinite(float(loss)):
             return before, float(loss)
     return state, value

@@ -61,7 +61,7 @@ def load_images(config: Config) -> Dataset:
 
 
 def merge_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] = ()) -> Config:
-    """The saved settings, with the `free` ones replaced. Raises UserError if another one was given and differs."""
+    """The saved settings, with the `free` ones replaced. Raises UserError if another given one differs."""
     for name, value in given.items():
         if name not in free and (saved := getattr(config, name)) != value:
             option, saved = "--" + name.replace("_", "-"), "left out" if saved is None else saved

@@ -1,4 +1,4 @@
-"""Images to train on: built in, fetched, or the user's own. See `load`."""
+"""Images to train on: built in, downloaded, or the user's own. See `load`."""
 
 from .catalogue import NAMES, load
 from .dataset import DataError, Dataset

@@ -60,7 +60,7 @@ def picture_suffixes() -> set[str]:
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """All files except hidden ones and those of runs, sorted; links are followed, except to a folder above."""
+    """All files except hidden ones and those of runs, sorted; links are followed, except to a parent folder."""
     try:
         status, paths = os.stat(folder), sorted(folder.iterdir())
     except OSError as error:

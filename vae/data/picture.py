@@ -28,7 +28,7 @@ class PictureFile(NamedTuple):
     """Pixels (H, W, C), C = 1 for grey and 3 for colour: uint8, uint16, or int32 and float32 without a fixed range."""
 
     pixels: NDArray  # multiplied by alpha, as on a black background
-    transparency: NDArray | None = None  # (H, W, 1), 1 − alpha in the units of pixels: the part of a white background
+    transparency: NDArray | None = None  # (H, W, 1), 1 − alpha in the units of pixels: what a white background adds
     remarks: tuple[str, ...] = ()  # keys of REMARKS
 
 

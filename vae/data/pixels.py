@@ -48,7 +48,7 @@ def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[n
 
 
 class PixelLayout(NamedTuple):
-    """How rows of an array become images."""
+    """The shape of the images in an array, and where their channels are."""
 
     shape: tuple[int, int, int]  # (H, W, C) of an image
     channels_first: bool = False
