@@ -1,7 +1,7 @@
-"""What the benchmarks share: the command line, facts about the machine, and timing that is fair to all competitors.
+"""Shared by all benchmarks: the command line, facts about the machine, and interleaved timing.
 
-A *case* is a piece of work; its *competitors* do it side by side. All times of a case come from one process in rounds
-that take turns, so that a machine that slows down slows everybody down.
+A *case* is a piece of work; its *competitors* are the libraries that do it. All times of a case come from one process,
+in rounds that take turns, so that a slowdown of the machine affects all competitors alike.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ NOT_INSTALLED = "not installed, or broken: pip install '.[bench]'"
 ABSENT = {"absent": NOT_INSTALLED}
 
 
-def peer(name: str) -> ModuleType | None:
-    """A library to compare with, or None where it is not installed, or cannot be imported."""
+def import_peer(name: str) -> ModuleType | None:
+    """A library to compare with, or None if it is not installed or cannot be imported."""
     try:
         return importlib.import_module(name)
-    except Exception:  # a broken installation raises anything
+    except Exception:  # a broken installation may raise anything
         return None
 
 
 # The command line
 
 
-def parser(name: str, description: str | None, rounds: int) -> Parser:
-    """The options every benchmark has."""
-    made = Parser(
+def make_parser(name: str, description: str | None, rounds: int) -> Parser:
+    """A parser with the options that every benchmark has."""
+    parser = Parser(
         prog=f"{name}.py",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     results = Path(__file__).with_name("results")
-    add = made.add_argument
+    add = parser.add_argument
     add("--rounds", type=positive, default=rounds, help="times each competitor is timed (default %(default)s)")
-    add("--threads", type=positive, default=cores(), help="threads for everybody (default: every core we may use)")
+    add("--threads", type=positive, default=usable_cores(), help="threads for all (default: every core we may use)")
     add("--out", type=Path, default=results, help="folder for the JSON and the plot (default: benchmarks/results)")
     add("--json", action="store_true", help="print the JSON instead of the table")
-    return made
+    return parser
 
 
-def parse(parser: Parser) -> argparse.Namespace:
-    """The options given, checked, with the folder for results made."""
+def parse_options(parser: Parser) -> argparse.Namespace:
+    """Parse and check the options, and create the folder for results."""
     options = parser.parse_args()
-    if options.threads > cores():
-        parser.error(f"--threads {options.threads} is more than the {cores()} cores this process may use")
+    if options.threads > usable_cores():
+        parser.error(f"--threads {options.threads} is more than the {usable_cores()} cores this process may use")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         writable = os.access(options.out, os.W_OK)
     except OSError:
         writable = False
     if not writable:
-        parser.error(f"cannot write into {options.out}: choose another folder with --out")
+        parser.error(f"cannot write into {options.out}; choose another folder with --out")
     return options
 
 
@@ -82,18 +82,18 @@ def positive(text: str) -> int:
 # The machine
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine(threads: int, packages: Sequence[str]) -> dict[str, Any]:
-    """Facts without which the numbers say nothing. A package that is not installed has version None."""
+def machine_facts(threads: int, packages: Sequence[str]) -> dict[str, Any]:
+    """CPU, threads, BLAS and versions, stored beside every result. A missing package has version None."""
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         "architecture": platform.machine(),
         "cpus": os.cpu_count(),
-        "usable_cpus": cores(),
+        "usable_cpus": usable_cores(),
         "threads": threads,
         "blas": [f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip() for pool in pools],
         "python": platform.python_version(),
@@ -102,7 +102,7 @@ def machine(threads: int, packages: Sequence[str]) -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
-    module = peer(name)
+    module = import_peer(name)
     if module is None:
         return None
     return str(getattr(module, "__version__", None) or version(name))
@@ -112,8 +112,8 @@ def _version(name: str) -> str | None:
 
 
 @contextmanager
-def quiet(threads: int) -> Iterator[None]:
-    """This many threads in BLAS, OpenMP and PyTorch, and no garbage collection; restored afterwards."""
+def fix_threads(threads: int) -> Iterator[None]:
+    """Set the threads of BLAS, OpenMP and PyTorch, and disable garbage collection; restore both on exit."""
     with ExitStack() as restored:
         restored.enter_context(threadpool_limits(threads))
         torch = sys.modules.get("torch")
@@ -127,14 +127,14 @@ def quiet(threads: int) -> Iterator[None]:
 
 
 def measure(competitors: dict[str, Callable[[], Any]], rounds: int, warm_up: int = 2) -> dict[str, dict[str, float]]:
-    """Statistics of each competitor's times. A round times everyone once, in an order that rotates.
+    """Statistics of each competitor's times. A round times each competitor once, in an order that rotates.
 
-    Worker threads spin for a while after their last job (OpenBLAS's for 0.1 s, OpenMP's for 0.01 s), on cores the next
-    competitor needs: so each turn waits until they sleep, then makes one call to warm up and times one more.
+    Worker threads spin for a while after their last job (OpenBLAS's for 0.1 s, OpenMP's for 0.01 s) and occupy cores.
+    So each turn first waits until they sleep, then makes one call to warm up and times the next.
     """
     names = list(competitors)
     times: dict[str, list[float]] = {name: [] for name in names}
-    for name in rotating(names, warm_up + rounds):
+    for name in rotate(names, warm_up + rounds):
         gc.collect()
         _wait_for_idle_threads()
         competitors[name]()
@@ -144,15 +144,15 @@ def measure(competitors: dict[str, Callable[[], Any]], rounds: int, warm_up: int
     return {name: statistics(values[warm_up:]) for name, values in times.items()}
 
 
-def rotating(names: list[str], rounds: int) -> Iterator[str]:
-    """Everyone once a round, beginning with the next one each time."""
+def rotate(names: list[str], rounds: int) -> Iterator[str]:
+    """Every name once per round; each round starts with the next name."""
     for turn in range(rounds):
         shift = turn % len(names)
         yield from names[shift:] + names[:shift]
 
 
 def _wait_for_idle_threads(longest: float = 1.0) -> None:
-    """Sleep until this process uses next to no processor time while it sleeps."""
+    """Sleep until this process uses almost no processor time while it sleeps."""
     deadline = time.perf_counter() + longest
     while time.perf_counter() < deadline:
         before = time.process_time()
@@ -168,6 +168,6 @@ def statistics(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def ratio(case: dict[str, Any], ours: str, theirs: Sequence[str]) -> float | None:
-    """Our median over that of the fastest of these competitors, None where none of them ran."""
+    """Our median over that of the fastest of these competitors; None if none of them ran."""
     medians = [case[name]["median_ms"] for name in theirs if "median_ms" in case[name]]
     return round(case[ours]["median_ms"] / min(medians), 3) if medians else None

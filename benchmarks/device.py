@@ -1,8 +1,8 @@
-"""Time and facts of a GPU, for `cpu_gpu`.
+"""Timing and properties of a GPU, for `cpu_gpu`.
 
-Work on a GPU is queued: a call returns before it is done. So several steps are queued between two events of the
-device, nothing waits in between, and the end is awaited once. The wall clock runs beside: where events say much less,
-they stood in another queue than the work (or, in JAX, there are none), and the wall clock is taken.
+A call queues work on the GPU and returns before it is done. So several steps are queued between two events of the
+device, without synchronising in between. The wall clock is read as well: if events report much less time, they were in
+a different stream than the work, and the wall clock is used. JAX has no events.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import rotating, statistics
+from common import rotate, statistics
 from torch_twin import torch
 
 from minigrad import backends
 
 FEW, MANY = 3, 500  # steps between two events
-SECONDS = 0.05  # that they should take together
+SECONDS = 0.05  # that these steps should take together
 
 
 class Span(NamedTuple):
-    """Seconds that queued work took, by events and by the wall clock, which also sees the host being held up."""
+    """Seconds that queued work took, by events and by the wall clock, which includes delays of the host."""
 
     events: float | None
     wall: float
 
 
-Stopwatch = Callable[[], Callable[[], Span]]  # starts, and returns what stops it
+Stopwatch = Callable[[], Callable[[], Span]]  # starts, and returns the function that stops it
 
 
 def stopwatch(
     synchronise: Callable[[], Any], event: Callable | None = None, elapsed: Callable | None = None
 ) -> Stopwatch:
-    """A stopwatch that awaits everything with `synchronise`; with events, `elapsed(first, last)` is in milliseconds."""
+    """A stopwatch that waits for the device with `synchronise`; `elapsed(first, last)` of events is in milliseconds."""
 
     def start() -> Callable[[], Span]:
         synchronise()
@@ -57,7 +57,7 @@ def stopwatch(
 
 
 def stopwatch_of(backend: backends.Backend) -> Stopwatch:
-    """NumPy's or CuPy's."""
+    """The stopwatch of NumPy or CuPy."""
     if backend.device == "cpu":
         return stopwatch(lambda: None)
     cuda = backend.xp.cuda
@@ -65,7 +65,7 @@ def stopwatch_of(backend: backends.Backend) -> Stopwatch:
 
 
 def torch_stopwatch(device: str) -> Stopwatch:
-    """PyTorch's."""
+    """The stopwatch of PyTorch."""
     if device == "cpu":
         return stopwatch(lambda: None)
     event = torch.cuda.Event
@@ -75,18 +75,18 @@ def torch_stopwatch(device: str) -> Stopwatch:
 def measure_queued(
     competitors: dict[str, tuple[Callable[[], Any], Stopwatch]], rounds: int
 ) -> dict[str, dict[str, Any]]:
-    """Statistics of one step of each, (step, stopwatch); a round times everyone once, in an order that rotates."""
+    """Statistics of one step of each (step, stopwatch). A round times each once, in an order that rotates."""
     names = list(competitors)
-    steps = {who: int(np.clip(SECONDS / _span(*competitors[who], FEW).wall * FEW, FEW, MANY)) for who in names}
+    steps = {who: int(np.clip(SECONDS / _time_steps(*competitors[who], FEW).wall * FEW, FEW, MANY)) for who in names}
     spans: dict[str, list[Span]] = {who: [] for who in names}
-    for who in rotating(names, rounds):
+    for who in rotate(names, rounds):
         gc.collect()
         competitors[who][0]()
-        spans[who].append(_span(*competitors[who], steps[who]))
+        spans[who].append(_time_steps(*competitors[who], steps[who]))
     return {who: summary(spans[who], steps[who]) for who in names}
 
 
-def _span(step: Callable[[], Any], start: Stopwatch, steps: int) -> Span:
+def _time_steps(step: Callable[[], Any], start: Stopwatch, steps: int) -> Span:
     stop = start()
     for _ in range(steps):
         step()
@@ -94,17 +94,17 @@ def _span(step: Callable[[], Any], start: Stopwatch, steps: int) -> Span:
 
 
 def summary(spans: list[Span], steps: int) -> dict[str, Any]:
-    """Statistics of one of so many steps: by events, if in any span they saw nine tenths of what the clock saw."""
-    believed = any(span.events is not None and span.events > 0.9 * span.wall for span in spans)
-    seconds = [(span.events if believed else span.wall) / steps for span in spans]
-    return statistics(seconds) | {"steps": steps, "clock": "events" if believed else "wall clock"}
+    """Statistics per step: by events, if in any span they report over 90 % of the wall clock's time."""
+    use_events = any(span.events is not None and span.events > 0.9 * span.wall for span in spans)
+    seconds = [(span.events if use_events else span.wall) / steps for span in spans]
+    return statistics(seconds) | {"steps": steps, "clock": "events" if use_events else "wall clock"}
 
 
 # Facts
 
 
-def gpu() -> dict[str, Any]:
-    """Name, and the float32 peak that follows from its properties; or why there is none."""
+def gpu_facts() -> dict[str, Any]:
+    """Name, properties and the float32 peak computed from them; or the reason why there is no GPU."""
     try:
         cupy = backends.get("cuda").xp
     except backends.DeviceError as reason:

@@ -1,7 +1,7 @@
-"""The figure of `cpu_gpu`, from its record (see `summary`): time a step against batch size, and rooflines.
+"""The figure of `cpu_gpu`, from its record (see `summary`): time per step against batch size, and rooflines.
 
-A row of panels for each precision that has results, one for each model; below, a roofline for each device. Where
-there is no GPU the figure says why.
+One row of panels for each precision with results, one panel for each model; below, a roofline for each device. Without
+a GPU the figure says why.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ LINES = {  # colour, line, marker
     "PyTorch CUDA graph": ("tab:brown", "-", "s"),
     "JAX jit": ("tab:purple", "-", "^"),
 }
-KINDS = {"conv": "tab:green", "dense": "tab:blue", "product": "black", "": "tab:red"}  # by how a kernel's name begins
+KINDS = {"conv": "tab:green", "dense": "tab:blue", "product": "black", "": "tab:red"}  # by the start of a kernel's name
 
 
 def draw(record: Record) -> Figure:
-    """All of it."""
+    """Draw all panels."""
     shown = [p for p, models in record["steps"].items() if any(times(record, p, m, w) for m in models for w in LINES)]
     figure = Figure(figsize=(15, 5.2 * len(shown) + 6.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -46,13 +46,13 @@ def draw(record: Record) -> Figure:
             draw_steps(axes, record, precision, model)
         panels[-1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     devices = record["roofline"]
-    for axes, (device, there) in zip(
+    for axes, (device, results) in zip(
         rows[-1].subplots(1, len(devices), squeeze=False)[0], devices.items(), strict=True
     ):
-        draw_roofline(axes, device, there)
-    reached = [f"{goal}: {verdict(e)}" for goal, e in record["summary"]["goals"].items() if "measured" in e]
-    if reached:
-        rows[-1].supxlabel("\n".join(reached), fontsize=9)
+        draw_roofline(axes, device, results)
+    goals = [f"{goal}: {verdict(e)}" for goal, e in record["summary"]["goals"].items() if "measured" in e]
+    if goals:
+        rows[-1].supxlabel("\n".join(goals), fontsize=9)
     return figure
 
 
@@ -61,13 +61,13 @@ def _threads(record: Record) -> str:
     return f"{threads} CPU thread{'s' * (threads > 1)}"
 
 
-def _says(axes: Axes, text: str, where: tuple[float, float], **options: Any) -> None:
+def _write_box(axes: Axes, text: str, where: tuple[float, float], **options: Any) -> None:
     box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "0.7"}
     axes.text(*where, text, transform=axes.transAxes, bbox=box, fontsize=9, **options)
 
 
-def _plain(axis: Any) -> None:
-    """Ticks of a logarithmic axis at 1, 2, 5, 10, … as plain numbers."""
+def _format_ticks(axis: Any) -> None:
+    """Put ticks of a logarithmic axis at 1, 2, 5, 10, …, as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -77,37 +77,39 @@ def _plain(axis: Any) -> None:
 
 
 def draw_steps(axes: Axes, record: Record, precision: str, model: str) -> None:
-    """Medians with quartiles against the batch; on the GPU the launch floor, and where it overtakes the CPU."""
+    """Plot medians with quartiles against the batch; for the GPU, launch floor and crossover."""
     points = record["steps"][precision][model]
     for who, (colour, line, marker) in LINES.items():
-        found = times(record, precision, model, who)
-        if not found:
+        medians = times(record, precision, model, who)
+        if not medians:
             continue
-        low, high = ([points[str(batch)][who][f"{side}_quartile_ms"] for batch in found] for side in ("lower", "upper"))
-        axes.plot(list(found), list(found.values()), color=colour, ls=line, marker=marker, ms=4, label=who)
-        axes.fill_between(list(found), low, high, color=colour, alpha=0.2, lw=0)
+        low, high = (
+            [points[str(batch)][who][f"{side}_quartile_ms"] for batch in medians] for side in ("lower", "upper")
+        )
+        axes.plot(list(medians), list(medians.values()), color=colour, ls=line, marker=marker, ms=4, label=who)
+        axes.fill_between(list(medians), low, high, color=colour, alpha=0.2, lw=0)
     axes.set(xscale="log", yscale="log", xlabel="batch", title=f"{model}, {precision}")
     axes.set_ylabel("milliseconds a step")
     batches = [int(batch) for batch in points]
     axes.set_xticks(batches, [str(batch) for batch in batches])
     axes.xaxis.set_minor_locator(NullLocator())
-    _plain(axes.yaxis)
+    _format_ticks(axes.yaxis)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     reason = record["machine"]["gpu"].get("skipped")
     if reason:
-        _says(axes, textwrap.fill(f"not measured: {reason}", 44), (0.98, 0.04), ha="right", va="bottom")
+        _write_box(axes, textwrap.fill(f"not measured: {reason}", 44), (0.98, 0.04), ha="right", va="bottom")
     elif precision == STRICT:
-        _mark(axes, record["summary"], model)
+        _mark_floors_and_crossovers(axes, record["summary"], model)
 
 
-def _mark(axes: Axes, found: Record, model: str) -> None:
-    """Launch floors as dotted lines, crossovers as stars with a line down to the batch."""
+def _mark_floors_and_crossovers(axes: Axes, summary: Record, model: str) -> None:
+    """Draw launch floors as dotted lines, crossovers as stars with a line down to the batch."""
     left, right = axes.get_xlim()
     bottom = 0.6 * axes.get_ylim()[0]
     white = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
     for mode in MODES:
-        floor, cross = found["launch_floor"][model][mode], found["crossover"][model][mode]
+        floor, cross = summary["launch_floor"][model][mode], summary["crossover"][model][mode]
         if "ms" in floor:
             axes.axhline(floor["ms"], color="tab:green", ls=":", lw=1.2)
             text = f"launch floor, {mode}: {floor['ms']:.3g} ms"
@@ -124,14 +126,14 @@ def _mark(axes: Axes, found: Record, model: str) -> None:
 # Rooflines
 
 
-def draw_roofline(axes: Axes, device: str, there: Record) -> None:
-    """FLOP/s against FLOP/byte; a numbered point for each kernel, with its name and share of the roof at the side."""
+def draw_roofline(axes: Axes, device: str, results: Record) -> None:
+    """Plot FLOP/s against FLOP/byte: a numbered point per kernel, with its name and share of the roof at the side."""
     axes.spines[["top", "right"]].set_visible(False)
-    if "skipped" in there:
+    if "skipped" in results:
         axes.set(title=f"roofline, {device}", xticks=[], yticks=[])
-        _says(axes, textwrap.fill(f"not measured: {there['skipped']}", 50), (0.5, 0.5), ha="center", va="center")
+        _write_box(axes, textwrap.fill(f"not measured: {results['skipped']}", 50), (0.5, 0.5), ha="center", va="center")
         return
-    roofs, kernels = there["roofs"], there["kernels"]
+    roofs, kernels = results["roofs"], results["kernels"]
     unit, scale = ("TFLOP/s", 1.0) if roofs["float32_tflops"] >= 1 else ("GFLOP/s", 1e3)
     peak, bandwidth = scale * roofs["float32_tflops"], scale * roofs["bandwidth_gbs"] / 1e3
     x = np.array([k["intensity"] for k in kernels.values()])
@@ -149,7 +151,7 @@ def draw_roofline(axes: Axes, device: str, there: Record) -> None:
         line = f"{number:>2}  {name}  {k['of_roof']:.0%}"
         row = 1 - (number - 1) / max(22, len(kernels))
         axes.text(1.01, row, line, transform=axes.transAxes, fontsize=7.5, color=colour, va="top")
-    axes.set(title=f"roofline, {device}, batch {there['batch']}: number, kernel, share of its roof")
+    axes.set(title=f"roofline, {device}, batch {results['batch']}: number, kernel, share of its roof")
     axes.set(xlabel="FLOP / byte", ylabel=unit, ylim=(0.5 * y.min(), 3 * max(peak, y.max())))
     axes.grid(alpha=0.25)
 

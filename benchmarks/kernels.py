@@ -1,10 +1,10 @@
 """The kernels of a training step one by one, for the roofline of `cpu_gpu`.
 
-Each is captured (`mg.jit`); on a GPU it is also run operation by operation, and the faster way counts: the one has its
-arguments and results to hand over, the other is launched from Python. There a call has several sets of arguments, so
-that neither launches nor the cache decide its time. FLOPs are those `mg.trace` counts: two for each multiply-add of
-products and convolutions, else one for each element that an operation reads. Bytes are those that cannot be avoided:
-every argument read once, every result written once.
+Each kernel is captured (`mg.jit`). On a GPU it also runs eagerly, and the faster way counts: a captured program copies
+arguments and results, an eager one is launched from Python. A call on a GPU has several sets of arguments, so that
+neither launches nor the cache dominate its time. FLOPs are those that `mg.trace` counts: two for each multiply-add of
+products and convolutions, else one for each element that an operation reads. Bytes are the minimum: every argument read
+once, every result written once.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from vae.optimisers import adam
 
 
 class Sizes(NamedTuple):
-    """How much a device is given to do."""
+    """Sizes of the work for a device."""
 
     copies: int  # sets of arguments
-    elements: int  # of what has no batch; on the GPU several times its cache
+    elements: int  # of kernels without a batch; on the GPU several times its cache
     copied: int  # elements copied, to measure bandwidth
-    side: int  # of the product that shows what products reach
+    side: int  # of the large square product
 
 
 SIZES = {"cpu": Sizes(1, 1 << 20, 1 << 26, 1024), "cuda": Sizes(8, 1 << 26, 1 << 28, 4096)}
@@ -39,22 +39,22 @@ SMALL = Sizes(1, 1 << 12, 1 << 16, 64)
 
 
 class Kernel(NamedTuple):
-    """A function of float32 arrays, and the shapes of these."""
+    """A function of float32 arrays, and their shapes."""
 
     f: Callable
-    shapes: tuple[tuple[int, ...], ...]  # none: its argument is a key
-    copies: int | None = None  # sets of arguments; None: as many as the device wants
-    updates: int = 0  # so many arguments are donated, and the results take their place
+    shapes: tuple[tuple[int, ...], ...]  # empty: its argument is a key
+    copies: int | None = None  # sets of arguments; None: as in Sizes
+    updates: int = 0  # this many first arguments are donated and replaced by the results
 
 
 def kernels(sizes: Sizes, batch: int) -> dict[str, Kernel]:
-    """Convolutions and dense products, each with its adjoints, and what has no product in it."""
-    made = {f"conv {_short(layer)} {kind}": k for layer in LAYERS for kind, k in _convolution(layer, batch).items()}
+    """Convolutions and dense products, each with its adjoints, and kernels without products."""
+    products = {f"conv {_short(layer)} {kind}": k for layer in LAYERS for kind, k in _convolution(layer, batch).items()}
     for rows, inputs, outputs in ((batch, 784, 400), (batch, 3136, 20)):
-        made |= {f"dense {inputs}→{outputs} {kind}": k for kind, k in _dense(rows, inputs, outputs).items()}
+        products |= {f"dense {inputs}→{outputs} {kind}": k for kind, k in _dense(rows, inputs, outputs).items()}
     side, many = sizes.side, (sizes.elements,)
     normals = partial(mg.random.normal, shape=many)
-    return made | {
+    return products | {
         f"product of {side}²": Kernel(mg.matmul, ((side, side),) * 2, copies=1),
         "pixels' ln Q(y|z)": Kernel(lambda y, logits: y * logits - mg.softplus(logits), (many,) * 2, copies=1),
         "Adam": Kernel(_adam, (many,) * 4, copies=1, updates=3),
@@ -97,33 +97,33 @@ def _adam(parameters: Any, first: Any, second: Any, gradients: Any) -> tuple:
 def roofline(
     device: str, batch: int, rounds: int, threads: int, peak_tflops: float | None = None, small: bool = False
 ) -> dict[str, Any]:
-    """Roofs of a device, and where its kernels are below them. Where no peak is known a large product stands for it."""
+    """Roofs of a device and the share that kernels reach. Without a known peak, a large product gives it."""
     backend, sizes = backends.get(device), SMALL if small else SIZES[device]
-    made = kernels(sizes, batch)
-    sets = {name: mg.to_device(arguments(kernel, sizes), device) for name, kernel in made.items()}
-    runs = {"copy": _copy(backend, sizes.copied, threads)}
+    by_name = kernels(sizes, batch)
+    sets = {name: mg.to_device(make_arguments(kernel, sizes), device) for name, kernel in by_name.items()}
+    runs = {"copy": _make_copy(backend, sizes.copied, threads)}
     for way in ("jit",) if device == "cpu" else ("jit", "eager"):
-        runs |= {f"{name}, {way}": _run(kernel, sets[name], way) for name, kernel in made.items()}
-    times = _times(backend, runs, rounds)
+        runs |= {f"{name}, {way}": _make_run(kernel, sets[name], way) for name, kernel in by_name.items()}
+    times = _measure(backend, runs, rounds)
     bandwidth = times.pop("copy")
-    found = {}
-    for name, kernel in made.items():
+    entries = {}
+    for name, kernel in by_name.items():
         ways = {way: times[f"{name}, {way}"] for way in ("jit", "eager") if f"{name}, {way}" in times}
         best = min(ways, key=lambda way: ways[way]["median_ms"])
-        found[name] = {"way": best} | _entry(kernel, sets[name], ways[best])
-    product = found[f"product of {sizes.side}²"]
+        entries[name] = {"way": best} | _entry(kernel, sets[name], ways[best])
+    product = entries[f"product of {sizes.side}²"]
     roofs = {
         "float32_tflops": peak_tflops or _rate(product["flops"], product, 1e12, "minimum_ms"),
         "float32_from": "device properties" if peak_tflops else "the largest product",
         "bandwidth_gbs": _rate(2 * 4 * sizes.copied, bandwidth, 1e9),
     }
-    for entry in found.values():
+    for entry in entries.values():
         attainable = min(roofs["float32_tflops"], entry["intensity"] * roofs["bandwidth_gbs"] / 1e3)
         entry["of_roof"] = round(entry["tflops"] / attainable, 3)
-    return {"batch": batch, "roofs": roofs, "copy": bandwidth, "kernels": found}
+    return {"batch": batch, "roofs": roofs, "copy": bandwidth, "kernels": entries}
 
 
-def arguments(kernel: Kernel, sizes: Sizes) -> list[tuple]:
+def make_arguments(kernel: Kernel, sizes: Sizes) -> list[tuple]:
     """Sets of arguments, on the host."""
     rng = np.random.default_rng(0)
     if not kernel.shapes:
@@ -131,9 +131,9 @@ def arguments(kernel: Kernel, sizes: Sizes) -> list[tuple]:
     return [tuple(rng.random(s, np.float32) for s in kernel.shapes) for _ in range(kernel.copies or sizes.copies)]
 
 
-def _run(kernel: Kernel, sets: list[tuple], way: str) -> Callable[[], Any]:
-    """A call for all sets. Its results go over those of the call before, if it is captured, and need no copy."""
-    if kernel.updates:  # its first arguments are the results of the call before
+def _make_run(kernel: Kernel, sets: list[tuple], way: str) -> Callable[[], Any]:
+    """A call for all sets. If captured, it writes its results over those of the previous call, without a copy."""
+    if kernel.updates:  # its first arguments are the results of the previous call
         results = [tuple(x.copy() for x in given[: kernel.updates]) for given in sets]
         rest = [given[kernel.updates :] for given in sets]
     else:
@@ -153,7 +153,7 @@ def _run(kernel: Kernel, sets: list[tuple], way: str) -> Callable[[], Any]:
     return run
 
 
-def _times(backend: backends.Backend, runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, Any]]:
+def _measure(backend: backends.Backend, runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, Any]]:
     if backend.device == "cpu":
         return measure(runs, rounds, warm_up=1)
     for run in runs.values():
@@ -163,7 +163,7 @@ def _times(backend: backends.Backend, runs: dict[str, Callable[[], Any]], rounds
 
 
 def _entry(kernel: Kernel, sets: list[tuple], times: dict[str, Any]) -> dict[str, Any]:
-    """Times of one application, and what they mean."""
+    """Times of one application, FLOPs, bytes, and rates."""
     program = mg.trace(kernel.f)(*sets[0])
     moved = sum(program.kinds[slot].bytes for slot in (*program.inputs, *program.outputs))
     each = {k: v / len(sets) if k.endswith("_ms") else v for k, v in times.items()}
@@ -180,8 +180,8 @@ def _rate(amount: float, times: dict[str, float], unit: float, which: str = "med
     return float(f"{amount / (1e-3 * times[which]) / unit:.4g}")
 
 
-def _copy(backend: backends.Backend, elements: int, threads: int) -> Callable[[], Any]:
-    """One array to another of the same device; on the host a part for each thread."""
+def _make_copy(backend: backends.Backend, elements: int, threads: int) -> Callable[[], Any]:
+    """A call that copies an array on the device; on the host, one part per thread."""
     xp = backend.xp
     source, target = xp.ones(elements, np.float32), xp.empty(elements, np.float32)
     if backend.device == "cuda":

@@ -1,14 +1,14 @@
-"""Cost of one operation where arrays are so small (10 numbers) that arithmetic costs nothing: what the machinery adds.
+"""Overhead of one operation, on arrays so small (10 numbers) that arithmetic costs nothing.
 
 Two programs, forward alone and with the gradient of all three inputs, in float64, beside HIPS/autograd, PyTorch (eager)
-and plain NumPy, which has no gradient and shows the floor:
+and plain NumPy, which has no gradient and shows the lower bound:
 
     chain   h ← a·tanh(h) + b, 200 times, then a sum: 601 operations
     mlp     h ← h W + b, h ← h / (1 + e⁻ʰ), 40 times, then Σ h²: 242 operations, h being a batch of one row
 
-The gradient's cost is the whole of it, forward included, divided by the number of *forward* operations. `minigrad, jit`
-replays the captured program; `us_per_instruction` divides its time by the instructions of that program, gradient
-included. All results are compared before the clock starts. `ratio` is minigrad's median (eager) over autograd's.
+The cost of a gradient is its total time, forward pass included, divided by the number of *forward* operations.
+`minigrad, jit` replays the captured program; `us_per_instruction` divides its time by the instructions of that program,
+gradient included. All results are compared before timing. `ratio` is minigrad's median (eager) over autograd's.
 
     python benchmarks/overhead.py
     python benchmarks/overhead.py --profile      (where minigrad's time goes; measures nothing else)
@@ -23,18 +23,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from common import ABSENT, machine, measure, parse, parser, peer, quiet, ratio
+from common import ABSENT, fix_threads, import_peer, machine_facts, make_parser, measure, parse_options, ratio
 from report import report
 
 import minigrad as mg
 
 SIZE, CHAIN, LAYERS = 10, 200, 40
 TOLERANCE = 1e-10
-torch = peer("torch")
-autograd = peer("autograd")
+torch = import_peer("torch")
+autograd = import_peer("autograd")
 
 
-# The programs, for any namespace that speaks NumPy
+# The programs, for any namespace with NumPy's functions
 
 
 def chain(xp: Any, h: Any, a: Any, b: Any) -> Any:
@@ -54,7 +54,7 @@ SHAPES = {"chain": ((SIZE,), (SIZE,), (SIZE,)), "mlp": ((1, SIZE), (SIZE, SIZE),
 PROGRAMS = {"chain": (chain, 3 * CHAIN + 1), "mlp": (mlp, 6 * LAYERS + 2)}
 
 
-def inputs_of(name: str) -> tuple[np.ndarray, ...]:
+def make_inputs(name: str) -> tuple[np.ndarray, ...]:
     """The three arrays a program starts from: standard normals over √10."""
     draw = np.random.default_rng(0).standard_normal
     return tuple(draw(shape) / SIZE**0.5 for shape in SHAPES[name])
@@ -63,43 +63,43 @@ def inputs_of(name: str) -> tuple[np.ndarray, ...]:
 # The competitors
 
 
-def forwards(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
-    """Value alone, outside of any derivative."""
+def forward_calls(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
+    """Calls of the value alone."""
     replayed = mg.jit(lambda *given: program(mg, *given))
-    made = {
+    calls = {
         "minigrad": lambda: program(mg, *inputs),
         "minigrad, jit": lambda: replayed(*inputs),
         "NumPy": lambda: program(np, *inputs),
     }
     if autograd:
-        made["autograd"] = lambda: program(autograd.numpy, *inputs)
+        calls["autograd"] = lambda: program(autograd.numpy, *inputs)
     if torch:
         tensors = [torch.tensor(x) for x in inputs]
-        made["PyTorch"] = lambda: program(torch, *tensors)
-    return made
+        calls["PyTorch"] = lambda: program(torch, *tensors)
+    return calls
 
 
-def gradients(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
-    """The gradient of all three inputs."""
+def gradient_calls(program: Callable, inputs: tuple) -> dict[str, Callable[[], Any]]:
+    """Calls of the gradient with respect to all three inputs."""
     ours = mg.grad(lambda *given: program(mg, *given), argnums=(0, 1, 2))
     replayed = mg.jit(ours)
-    made = {"minigrad": lambda: ours(*inputs), "minigrad, jit": lambda: replayed(*inputs)}
+    calls = {"minigrad": lambda: ours(*inputs), "minigrad, jit": lambda: replayed(*inputs)}
     if autograd:
         theirs = autograd.grad(lambda *given: program(autograd.numpy, *given), argnum=(0, 1, 2))
-        made["autograd"] = lambda: theirs(*inputs)
+        calls["autograd"] = lambda: theirs(*inputs)
     if torch:
         tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
-        made["PyTorch"] = lambda: torch.autograd.grad(program(torch, *tensors), tensors)
-    return made
+        calls["PyTorch"] = lambda: torch.autograd.grad(program(torch, *tensors), tensors)
+    return calls
 
 
 def check_agreement(case: str, competitors: dict[str, Callable[[], Any]]) -> None:
-    """Exit with a sentence where competitors compute different things."""
+    """Exit with a message if a competitor differs from minigrad."""
     expected = competitors["minigrad"]()
     for who, compute in competitors.items():
         for a, b in zip(_arrays(compute()), _arrays(expected), strict=True):
             if not np.abs(a - b).max() <= TOLERANCE * np.abs(b).max():
-                raise SystemExit(f"{case}: {who} computes something else than minigrad: {a} instead of {b}")
+                raise SystemExit(f"{case}: {who} differs from minigrad: {a} instead of {b}")
 
 
 def _arrays(result: Any) -> list[np.ndarray]:
@@ -109,8 +109,8 @@ def _arrays(result: Any) -> list[np.ndarray]:
 # Side by side
 
 
-def instructions(kind: str, program: Callable, inputs: tuple) -> int:
-    """How many instructions the captured program has."""
+def count_instructions(kind: str, program: Callable, inputs: tuple) -> int:
+    """The number of instructions of the captured program."""
 
     def f(*given):
         return program(mg, *given)
@@ -132,33 +132,33 @@ def run_case(
 
 
 def profile(program: Callable, inputs: tuple, calls: int = 50, lines: int = 20) -> None:
-    """The functions in which minigrad's gradient spends most time, without what they call."""
-    gradient = gradients(program, inputs)["minigrad"]
+    """Print the functions in which minigrad's gradient spends most time, without the functions they call."""
+    gradient = gradient_calls(program, inputs)["minigrad"]
     gradient()
-    watch = cProfile.Profile()
-    watch.enable()
+    profiler = cProfile.Profile()
+    profiler.enable()
     for _ in range(calls):
         gradient()
-    watch.disable()
-    pstats.Stats(watch).strip_dirs().sort_stats("tottime").print_stats(lines)
+    profiler.disable()
+    pstats.Stats(profiler).strip_dirs().sort_stats("tottime").print_stats(lines)
 
 
 def main() -> None:
-    arguments = parser("overhead", __doc__, rounds=40)
-    arguments.add_argument("--profile", action="store_true", help="print a profile of minigrad's gradients instead")
-    options = parse(arguments)
-    results: dict[str, Any] = {"machine": machine(options.threads, ("minigrad", "autograd", "torch"))}
-    with quiet(options.threads):
+    parser = make_parser("overhead", __doc__, rounds=40)
+    parser.add_argument("--profile", action="store_true", help="print a profile of minigrad's gradients instead")
+    options = parse_options(parser)
+    results: dict[str, Any] = {"machine": machine_facts(options.threads, ("minigrad", "autograd", "torch"))}
+    with fix_threads(options.threads):
         for name, (program, operations) in PROGRAMS.items():
-            inputs = inputs_of(name)
+            inputs = make_inputs(name)
             if options.profile:
                 print(f"{name}, gradient, {operations} operations, 50 calls")
                 profile(program, inputs)
                 continue
-            for kind, competitors in (("forward", forwards), ("gradient", gradients)):
+            for kind, competitors in (("forward", forward_calls), ("gradient", gradient_calls)):
                 case = f"{name}, {kind}"
                 print(f"{case} …", file=sys.stderr, flush=True)
-                captured = instructions(kind, program, inputs)
+                captured = count_instructions(kind, program, inputs)
                 results[case] = run_case(case, competitors(program, inputs), operations, captured, options.rounds)
     if not options.profile:
         report("overhead", "Overhead on arrays of 10 numbers", results, options)

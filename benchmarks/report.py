@@ -1,7 +1,7 @@
-"""How benchmark results are shown: as JSON, a table and a plot.
+"""Benchmark results as JSON, a table and a plot.
 
-Results are `{"machine": facts, case: {competitor: statistics, …, "ratio": number or null}, …}`. A competitor that did
-not run has an entry without "median_ms" that says why.
+Results are `{"machine": facts, case: {competitor: statistics, …, "ratio": number or null}, …}`. The entry of a
+competitor that did not run has a reason instead of "median_ms".
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from minigrad.files import replace_file
 
 
 def report(name: str, title: str, results: dict[str, Any], options: argparse.Namespace) -> None:
-    """Write `name`.json and `name`.png into the folder chosen, and print the table, or the JSON if asked for."""
+    """Write `name`.json and `name`.png into `options.out`, and print the table, or the JSON with --json."""
     cases = {key: case for key, case in results.items() if key != "machine"}
-    announce(name, results, draw(title, cases), table(title, cases), options)
+    publish(name, results, draw(title, cases), table(title, cases), options)
 
 
-def announce(name: str, results: dict[str, Any], figure: Figure, shown: Table, options: argparse.Namespace) -> None:
-    """The same with a figure and a table that are there."""
+def publish(name: str, results: dict[str, Any], figure: Figure, table: Table, options: argparse.Namespace) -> None:
+    """The same, for a given figure and table."""
     text = json.dumps(results, indent=2, ensure_ascii=False)
     replace_file(options.out / f"{name}.json", f"{text}\n".encode())
     picture = BytesIO()
@@ -38,7 +38,7 @@ def announce(name: str, results: dict[str, Any], figure: Figure, shown: Table, o
     if options.json:
         print(text)
     else:
-        Console(width=None if sys.stdout.isatty() else 120).print(shown)
+        Console(width=None if sys.stdout.isatty() else 120).print(table)
         print(f"Written to {options.out}: {name}.json, {name}.png")
 
 
@@ -48,26 +48,26 @@ def competitors(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def table(title: str, cases: dict[str, Any]) -> Table:
-    """A row per competitor; ratios stand in the first row of their case: to the usual peer, and to the fastest."""
+    """A row per competitor; the first row of a case has its ratios: to the usual peer, and to the fastest."""
     per_operation = any("us_per_operation" in e for case in cases.values() for e in competitors(case).values())
-    made = Table(title=f"{title}, in milliseconds")
-    for column in ("case", "who"):
-        made.add_column(column)
+    grid = Table(title=f"{title}, in milliseconds")
+    for column in ("case", "library"):
+        grid.add_column(column)
     two = any("ratio_fastest" in case for case in cases.values())
     last = *["µs/operation"] * per_operation, "ratio, to the fastest" if two else "ratio"
     for column in ("median", "quartiles", "minimum", *last):
-        made.add_column(column, justify="right")
+        grid.add_column(column, justify="right")
     for key, case in cases.items():
         for i, (who, entry) in enumerate(competitors(case).items()):
-            made.add_row("" if i else key, who, *_cells(entry, per_operation), _ratios(case) if i == 0 else "")
-        made.add_section()
-    return made
+            grid.add_row("" if i else key, who, *_cells(entry, per_operation), _ratios(case) if i == 0 else "")
+        grid.add_section()
+    return grid
 
 
 def _ratios(case: dict[str, Any]) -> str:
-    """What a case says of ratios, one after the other."""
-    found = [case[name] for name in ("ratio", "ratio_fastest") if name in case]
-    return ", ".join("none" if r is None else f"{r:.2f}" for r in found)
+    """The ratios of a case, separated by commas."""
+    ratios = [case[name] for name in ("ratio", "ratio_fastest") if name in case]
+    return ", ".join("none" if r is None else f"{r:.2f}" for r in ratios)
 
 
 def _cells(entry: dict[str, Any], per_operation: bool) -> list[str]:

@@ -1,7 +1,7 @@
-"""Whole training steps on data that stays where it is: the competitors of `cpu_gpu`, on either device.
+"""Whole training steps on data that stays on the device: the competitors of `cpu_gpu`.
 
 A step gathers its batch from the data set by index, draws ε, computes loss and gradient, and applies Adam's update.
-All of it is queued; nothing comes back to the host.
+All of it is queued; no result is copied to the host.
 
 NumPy, CuPy             minigrad, operation by operation or captured (`mg.jit`, donated)
 PyTorch                 eager, channels last, with its default or its fused Adam
@@ -33,7 +33,7 @@ WARM_UP = 3  # steps before a graph is captured
 
 
 class Task(NamedTuple):
-    """What everybody starts from, on the host."""
+    """The common starting point of all competitors, on the host."""
 
     model: Model
     parameters: Parameters
@@ -52,20 +52,20 @@ class Task(NamedTuple):
 
 
 class Competitor(NamedTuple):
-    """One implementation on one device, with everything it works on inside."""
+    """One implementation on one device, with its data."""
 
     step: Callable[[], Any]  # queues one step
-    loss: Callable[[], float]  # of the images compared, with the task's noise, now
-    initial: float  # the same before any step
+    loss: Callable[[], float]  # current loss of the compared images, with the task's noise
+    initial: float  # the same before the first step
     stopwatch: Stopwatch
 
 
 @contextmanager
 def precision(tf32: bool) -> Iterator[None]:
-    """TF32 on or off in products and convolutions of PyTorch (which also looks for its fastest ones) and JAX."""
+    """Switch TF32 in products and convolutions of PyTorch and JAX; PyTorch also searches for its fastest ones."""
     with ExitStack() as restored:
         if torch is not None:
-            # the older switches: PyTorch's compiler still reads them, and an error says so if they are mixed with newer
+            # PyTorch's compiler still reads these older switches; mixing them with the newer ones is an error
             for place, name, value in (
                 (torch.backends.cuda.matmul, "allow_tf32", tf32),
                 (torch.backends.cudnn, "allow_tf32", tf32),
@@ -84,7 +84,7 @@ def precision(tf32: bool) -> Iterator[None]:
 def whole_step(model: Model) -> Callable[..., tuple]:
     """(parameters, state, images, rows of a batch, key of the epoch, number of the batch) → (loss, parameters, state).
 
-    `images` are the whole data set, on any device. The batches of an epoch share one stream of ε, as in `vae train`.
+    `images` is the whole data set, on any device. The batches of an epoch share one stream of ε, as in `vae train`.
     """
     _, _, trained = pure_step(model)
 
@@ -106,7 +106,7 @@ def minigrad(task: Task, device: str, captured: bool) -> Competitor | str:
     trained = mg.jit(step_of, donate=(0, 1)) if captured else step_of
     parameters = tree.map(np.copy, task.parameters)
     state, numbers = init(parameters), list(map(np.int64, range(len(task.rows))))
-    if captured and device == "cuda":  # there steps are counted on the device, too
+    if captured and device == "cuda":  # step counters are on the device, too
         state, numbers = tree.map(np.asarray, (state, numbers))
     parameters, state, images, rows, numbers, key, compared, noise = mg.to_device(
         (parameters, state, task.images, task.rows, numbers, mg.random.key(3), task.compared, task.noise), device
@@ -136,10 +136,10 @@ def pytorch(task: Task, device: str, fused: bool = False, how: str = "eager") ->
     twin = twin_of(task.model, channels_last=True)
 
     def tensor(x: np.ndarray) -> Any:
-        made = torch.tensor(np.ascontiguousarray(x), device=device)
-        return made.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else made
+        moved = torch.tensor(np.ascontiguousarray(x), device=device)
+        return moved.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else moved
 
-    # Parameters are what the compiler expects to find at the same address every time; anything else it would copy.
+    # The compiler expects parameters at a fixed address; it would copy any other tensor in each step.
     weights = [torch.nn.Parameter(tensor(x)) for x in twin.layout(task.parameters)]
     images = torch.nn.Parameter(torch.as_tensor(task.images, device=device), requires_grad=False)
     rows, compared, noise = [tensor(r) for r in task.rows], tensor(task.compared), tensor(task.noise)
@@ -148,7 +148,7 @@ def pytorch(task: Task, device: str, fused: bool = False, how: str = "eager") ->
     )
 
     def batch(rows: Any) -> Any:
-        gathered = images[rows]  # (N, H, W, C), which seen as (N, C, H, W) is channels last
+        gathered = images[rows]  # (N, H, W, C); a view of it as (N, C, H, W) is channels last
         return gathered.permute(0, 3, 1, 2) if task.model.name == "conv" else gathered.flatten(1)
 
     def value(rows: Any) -> Any:
@@ -176,24 +176,24 @@ def pytorch(task: Task, device: str, fused: bool = False, how: str = "eager") ->
 def _graph(step: Callable, optimiser: Any, example: Any, turns: Iterator) -> Callable[[], None]:
     """A step in one CUDA graph, after torch.cuda.graph's documentation ("whole-network capture").
 
-    The indices have a fixed place, which is filled before each replay. Steps on a side stream come first: they make
-    the state of Adam and whatever libraries set up. Gradients are None when capture begins, so that the graph makes
-    them, in its own memory, and writes rather than adds to them when replayed; ε is drawn anew in every replay.
+    The indices have a fixed buffer, which is filled before each replay. Warm-up steps on a side stream first create
+    the state of Adam and of libraries. Gradients are None when capture begins, so that the graph allocates them in its
+    own memory, and a replay overwrites them instead of adding to them. Every replay draws new ε.
     """
-    place = example.clone()
+    indices = example.clone()
     side, main = torch.cuda.Stream(), torch.cuda.current_stream()
     side.wait_stream(main)
     with torch.cuda.stream(side):
         for _ in range(WARM_UP):
-            step(place)
+            step(indices)
     main.wait_stream(side)
     optimiser.zero_grad()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        step(place)
+        step(indices)
 
     def replay() -> None:
-        place.copy_(next(turns))
+        indices.copy_(next(turns))
         graph.replay()
 
     return replay

@@ -1,8 +1,8 @@
-"""How time and memory grow: with the batch for the whole training step, with depth and width for derivatives.
+"""Growth of time and memory: with the batch for a whole training step, with depth and width for derivatives.
 
     batch          time of one captured step of `vae.models.mlp` and `conv` (see `steps.py`), and the peak memory of a
-                   process that takes ten of them, above what it has after its imports; beside PyTorch
-    depth, width   a dense network with tanh, its squared output averaged over a batch of 128, in float32, captured:
+                   process that takes ten of them, above its memory after imports; beside PyTorch
+    depth, width   a captured dense tanh network in float32, the mean of its squared output over a batch of 128:
                    time of the value, of value and gradient, and of a Hessian-vector product (forward over reverse)
 
 `ratio` of a batch is minigrad's time over PyTorch's (the better layout), `ratio_memory` the same of peak memory; of a
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import machine, measure, parse, parser, quiet
+from common import fix_threads, machine_facts, make_parser, measure, parse_options
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from report import announce
+from report import publish
 from rich.table import Table
 from steps import COMPETITORS, Competitor, Task
 
@@ -36,8 +36,8 @@ PEERS = {"mlp": "PyTorch", "conv": "PyTorch channels-last"}
 DEPTHS, WIDTHS, WIDTH, DEPTH, ROWS = (1, 2, 4, 8, 16), (64, 128, 256, 512, 1024), 256, 4, 128
 
 
-def task(name: str, batch: int) -> Task:
-    """A model, and a batch of noise for images."""
+def make_task(name: str, batch: int) -> Task:
+    """A model, and a batch of random images."""
     model = MODELS[name]()
     y = mg.random.uniform(mg.random.key(1), (batch, *model.image_shape))
     return Task(model, model.init(mg.random.key(0)), y, mg.random.normal(mg.random.key(2), (batch, model.latent)))
@@ -47,35 +47,35 @@ def task(name: str, batch: int) -> Task:
 
 
 def peak_memory(name: str, who: str, batch: int, threads: int) -> float:
-    """Megabytes at the peak of a process of its own that takes ten steps, above those after its imports."""
+    """Peak megabytes of a new process that takes ten steps, above its memory after imports."""
     command = [sys.executable, __file__, "--worker", name, who, str(batch), "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def work(name: str, who: str, batch: int) -> float:
-    """What that process does."""
-    before = resident()
-    competitor = COMPETITORS[name][who](task(name, batch))
+def run_worker(name: str, who: str, batch: int) -> float:
+    """Take ten steps in this process, and return its peak megabytes above those before."""
+    before = resident_megabytes()
+    competitor = COMPETITORS[name][who](make_task(name, batch))
     for _ in range(10):
         competitor.step()
-    return resident(peak=True) - before
+    return resident_megabytes(peak=True) - before
 
 
-def resident(peak: bool = False) -> float:
-    """Megabytes of this process in memory, now or at its peak so far, as Linux has it."""
+def resident_megabytes(peak: bool = False) -> float:
+    """Resident memory of this process in megabytes, current or peak, as reported by Linux."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM" if peak else "VmRSS"))
 
 
-def batch_case(name: str, batch: int, rounds: int, threads: int, memory: bool) -> dict[str, Any]:
-    given = task(name, batch)
-    made = {who: COMPETITORS[name][who](given) for who in ("minigrad", PEERS[name])}
-    there = {who: c for who, c in made.items() if isinstance(c, Competitor)}
-    case: dict[str, Any] = measure({who: c.step for who, c in there.items()}, rounds)
-    for who in there if memory else ():
+def run_batch_case(name: str, batch: int, rounds: int, threads: int, memory: bool) -> dict[str, Any]:
+    task = make_task(name, batch)
+    candidates = {who: COMPETITORS[name][who](task) for who in ("minigrad", PEERS[name])}
+    available = {who: c for who, c in candidates.items() if isinstance(c, Competitor)}
+    case: dict[str, Any] = measure({who: c.step for who, c in available.items()}, rounds)
+    for who in available if memory else ():
         case[who]["peak_mb"] = round(peak_memory(name, who, batch, threads), 1)
     for key, entry in (("ratio", "median_ms"), ("ratio_memory", "peak_mb")):
-        both = [case[who].get(entry) for who in there]
+        both = [case[who].get(entry) for who in available]
         case[key] = round(both[0] / both[1], 3) if len(both) == 2 and None not in both else None
     return case
 
@@ -83,7 +83,7 @@ def batch_case(name: str, batch: int, rounds: int, threads: int, memory: bool) -
 # With depth and width
 
 
-def derivatives_case(depth: int, width: int, rounds: int) -> dict[str, Any]:
+def run_derivatives_case(depth: int, width: int, rounds: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     layers = [rng.standard_normal((width, width), np.float32) / np.float32(width**0.5) for _ in range(depth)]
     direction = tree.map(lambda w: rng.standard_normal(w.shape, np.float32), layers)
@@ -108,13 +108,13 @@ def derivatives_case(depth: int, width: int, rounds: int) -> dict[str, Any]:
     return case | {"ratio_gradient": round(medians[1] / medians[0], 3), "ratio_hvp": round(medians[2] / medians[1], 3)}
 
 
-# What is shown
+# Table and figure
 
 
 def table(results: dict[str, Any]) -> Table:
-    made = Table(title="How time and memory grow")
-    for column in ("case", "who", "median (ms)", "peak (MB)", "ratios"):
-        made.add_column(column, justify="left" if column in ("case", "who", "ratios") else "right")
+    grid = Table(title="Growth of time and memory")
+    for column in ("case", "library", "median (ms)", "peak (MB)", "ratios"):
+        grid.add_column(column, justify="left" if column in ("case", "library", "ratios") else "right")
     for key, case in results.items():
         if key == "machine":
             continue
@@ -123,9 +123,9 @@ def table(results: dict[str, Any]) -> Table:
         )
         for i, (who, entry) in enumerate((w, e) for w, e in case.items() if isinstance(e, dict)):
             cells = f"{entry['median_ms']:.3f}", f"{entry['peak_mb']}" if "peak_mb" in entry else ""
-            made.add_row("" if i else key, who, *cells, "" if i else ratios)
-        made.add_section()
-    return made
+            grid.add_row("" if i else key, who, *cells, "" if i else ratios)
+        grid.add_section()
+    return grid
 
 
 def draw(results: dict[str, Any]) -> Figure:
@@ -136,17 +136,17 @@ def draw(results: dict[str, Any]) -> Figure:
     grid = figure.subplots(2, 4)
     for (label, sizes), (time, other) in zip(panels, grid.T, strict=True):
         sizes = [n for n in sizes if f"{label} {n}" in results]
-        found = [results[f"{label} {n}"] for n in sizes]
-        for who in (w for w, e in found[0].items() if isinstance(e, dict)):
-            time.loglog(sizes, [case[who]["median_ms"] for case in found], marker="o", ms=4, label=who)
-            if "peak_mb" in found[0][who]:
-                other.loglog(sizes, [case[who]["peak_mb"] for case in found], marker="o", ms=4, label=who)
+        cases = [results[f"{label} {n}"] for n in sizes]
+        for who in (w for w, e in cases[0].items() if isinstance(e, dict)):
+            time.loglog(sizes, [case[who]["median_ms"] for case in cases], marker="o", ms=4, label=who)
+            if "peak_mb" in cases[0][who]:
+                other.loglog(sizes, [case[who]["peak_mb"] for case in cases], marker="o", ms=4, label=who)
         for name, words in (("ratio_gradient", "gradient ÷ value"), ("ratio_hvp", "HVP ÷ gradient")):
-            if name in found[0]:
-                other.semilogx(sizes, [case[name] for case in found], marker="o", ms=4, label=words)
+            if name in cases[0]:
+                other.semilogx(sizes, [case[name] for case in cases], marker="o", ms=4, label=words)
                 other.set_ylim(0, 4)
         time.set(title=label, ylabel="milliseconds")
-        other.set(xlabel=label.split()[-1], ylabel="ratio" if "ratio_hvp" in found[0] else "peak megabytes")
+        other.set(xlabel=label.split()[-1], ylabel="ratio" if "ratio_hvp" in cases[0] else "peak megabytes")
         for axes in (time, other):
             axes.set_xticks(sizes, [str(n) for n in sizes])
             axes.minorticks_off()
@@ -157,31 +157,31 @@ def draw(results: dict[str, Any]) -> Figure:
 
 
 def main() -> None:
-    arguments = parser("scaling", __doc__, rounds=15)
-    arguments.add_argument("--no-memory", dest="memory", action="store_false", help="measure time only")
-    arguments.add_argument("--small", action="store_true", help="the first two sizes of everything")
-    arguments.add_argument("--worker", nargs=3, metavar=("MODEL", "WHO", "BATCH"), help="measure this alone, here")
-    options = parse(arguments)
+    parser = make_parser("scaling", __doc__, rounds=15)
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="measure time only")
+    parser.add_argument("--small", action="store_true", help="only the first two sizes of each")
+    parser.add_argument("--worker", nargs=3, metavar=("MODEL", "WHO", "BATCH"), help="measure one case in this process")
+    options = parse_options(parser)
     if options.memory and not Path("/proc/self/status").exists():
-        arguments.error("peak memory is read from Linux's /proc: measure without it, with --no-memory")
-    with quiet(options.threads):
+        parser.error("peak memory is read from Linux's /proc, which is missing here; use --no-memory")
+    with fix_threads(options.threads):
         if options.worker:
             name, who, batch = options.worker
-            print(work(name, who, int(batch)))
+            print(run_worker(name, who, int(batch)))
             return
-        results: dict[str, Any] = {"machine": machine(options.threads, ("minigrad", "torch"))}
+        results: dict[str, Any] = {"machine": machine_facts(options.threads, ("minigrad", "torch"))}
         few = slice(2 if options.small else None)
         for name, batches in BATCHES.items():
             for batch in batches[few]:
                 print(f"{name}, batch {batch} …", file=sys.stderr, flush=True)
-                case = batch_case(name, batch, options.rounds, options.threads, options.memory)
+                case = run_batch_case(name, batch, options.rounds, options.threads, options.memory)
                 results[f"{name}, batch {batch}"] = case
         for key, sizes in (("depth", DEPTHS), ("width", WIDTHS)):
             for n in sizes[few]:
                 print(f"{key} {n} …", file=sys.stderr, flush=True)
                 depth, width = (n, WIDTH) if key == "depth" else (DEPTH, n)
-                results[f"{key} {n}"] = derivatives_case(depth, width, options.rounds)
-    announce("scaling", results, draw(results), table(results), options)
+                results[f"{key} {n}"] = run_derivatives_case(depth, width, options.rounds)
+    publish("scaling", results, draw(results), table(results), options)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""The competitors of `vae_step`: one whole training step each, made from the same `Task`.
+"""The competitors of `vae_step`: one whole training step each, for the same `Task`.
 
 minigrad          captured once (`mg.jit`) and updated in place, as `vae train` does it; or operation by operation
 PyTorch           eager, with its default Adam; for the convolutional model in both layouts
 PyTorch fused     the same with Adam in one kernel (and channels last)
 PyTorch compiled  `torch.compile` of loss and gradient, with fused Adam (and channels last); needs a C++ compiler
 JAX               `jax.jit` of the whole step, parameters and state donated
-autograd, MyGrad  eager, the dense model only: they have no convolution to speak of
+autograd, MyGrad  eager, the dense model only: they have no fast convolution
 
-What is not installed, or does not work here, is a word about that instead.
+A competitor that is not installed or does not work here is a string with the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import NOT_INSTALLED, peer
+from common import NOT_INSTALLED, import_peer
 from torch_twin import Twin, torch, twin_of
 
 import minigrad as mg
@@ -28,14 +28,14 @@ from vae.models import Model, Parameters
 from vae.objectives import elbo
 from vae.optimisers import adam
 
-jax = peer("jax")
-autograd = peer("autograd")
-mygrad = peer("mygrad")
+jax = import_peer("jax")
+autograd = import_peer("autograd")
+mygrad = import_peer("mygrad")
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 
 
 class Task(NamedTuple):
-    """What everybody starts from."""
+    """The common starting point of all competitors."""
 
     model: Model
     parameters: Parameters
@@ -44,7 +44,7 @@ class Task(NamedTuple):
 
 
 class Competitor(NamedTuple):
-    """One implementation of the step, with everything it works on inside."""
+    """One implementation of the step, with its data."""
 
     step: Callable[[], float]  # trains once, returns the loss before the update
     gradients: Callable[[], list[np.ndarray]]  # at the current parameters, in its own layout
@@ -55,7 +55,7 @@ class Competitor(NamedTuple):
 
 
 def pure_step(model: Model) -> tuple[Callable, Callable, Callable]:
-    """Functions of any device: parameters → the optimiser's state; (parameters, y, ε) → the loss; and the step,
+    """Three functions for any device: parameters → optimiser state; (parameters, y, ε) → loss; and the step,
     (parameters, state, y, ε) → (loss, parameters, state)."""
     optimiser = adam(LEARNING_RATE, BETA1, BETA2, EPSILON)
 
@@ -106,8 +106,8 @@ def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compil
     twin = twin_of(task.model, channels_last)
 
     def tensor(x: np.ndarray) -> Any:
-        made = torch.tensor(np.ascontiguousarray(x))
-        return made.contiguous(memory_format=torch.channels_last) if channels_last and x.ndim == 4 else made
+        copied = torch.tensor(np.ascontiguousarray(x))
+        return copied.contiguous(memory_format=torch.channels_last) if channels_last and x.ndim == 4 else copied
 
     weights = [tensor(x).requires_grad_() for x in twin.layout(task.parameters)]
     images, epsilon = tensor(twin.images(task.y)), tensor(task.noise)
@@ -128,7 +128,7 @@ def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compil
     if compiled:
         try:
             torch.autograd.grad(evaluated(), weights)
-        except Exception as error:  # whatever a compiler may say
+        except Exception as error:  # compilers raise many types
             return f"does not compile: {type(error).__name__}: {str(error).splitlines()[0]}"
     return Competitor(step, lambda: [g.numpy() for g in torch.autograd.grad(loss(), weights)], twin.layout)
 
@@ -137,7 +137,7 @@ def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compil
 
 
 def jax_step(model: Model) -> tuple[Callable, Callable, Callable]:
-    """What `pure_step` is, in JAX."""
+    """The three functions of `pure_step`, in JAX."""
     jnp, lax = jax.numpy, jax.lax
     network = partial(_network, jnp, conv=partial(_jax_conv, lax))
 
@@ -177,7 +177,7 @@ def _jax_conv(lax: Any, x: Any, w: Any, stride: int) -> Any:
     return lax.conv_general_dilated(x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-# Libraries that speak NumPy
+# Libraries with NumPy's functions
 
 
 def autograd_eager(task: Task) -> Competitor | str:
@@ -217,7 +217,7 @@ def mygrad_eager(task: Task) -> Competitor | str:
 
 
 def _with_numpy_adam(task: Task, value_and_gradients: Callable) -> Competitor:
-    """With Adam as one would write it in NumPy."""
+    """A competitor that updates its parameters with Adam in plain NumPy."""
     leaves = [leaf.copy() for leaf in _leaves(task.parameters)]
     state = 0, [np.zeros_like(leaf) for leaf in leaves], [np.zeros_like(leaf) for leaf in leaves]
 
@@ -233,7 +233,7 @@ def _with_numpy_adam(task: Task, value_and_gradients: Callable) -> Competitor:
     return Competitor(step, lambda: list(map(np.asarray, value_and_gradients(leaves)[1])), _leaves)
 
 
-# The models once more, in functions that NumPy, autograd, MyGrad and JAX have in common
+# The models again, in functions that autograd, MyGrad and JAX share with NumPy
 
 
 def _network(xp: Any, model: Model, p: Parameters, y: Any, noise: Any, conv: Any = None) -> tuple:
@@ -263,8 +263,8 @@ def _depth_to_space(xp: Any, x: Any) -> Any:
     return xp.transpose(x.reshape(n, h, w, 2, 2, c // 4), (0, 1, 3, 2, 4, 5)).reshape(n, 2 * h, 2 * w, c // 4)
 
 
-def _loss(xp: Any, found: tuple, y: Any, softplus: Callable) -> Any:
-    mean, log_std, logits = found
+def _loss(xp: Any, outputs: tuple, y: Any, softplus: Callable) -> Any:
+    mean, log_std, logits = outputs
     nats = xp.sum(softplus(logits) - y.reshape(logits.shape) * logits)
     kl = xp.sum(mean * mean + xp.exp(np.float32(2) * log_std) - np.float32(1) - np.float32(2) * log_std)
     return (nats + np.float32(0.5) * kl) / np.float32(len(y))
@@ -299,4 +299,4 @@ COMPETITORS: dict[str, dict[str, Callable[[Task], Competitor | str]]] = {
         "JAX": jax_jit,
     },
 }
-"""Who competes, by model. Minigrad's captured step comes first."""
+"""Competitors by model; minigrad's captured step comes first."""

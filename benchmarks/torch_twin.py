@@ -1,7 +1,7 @@
-"""The networks of `vae.models` in PyTorch: the same function in PyTorch's layout, for `vae_step` and for the tests.
+"""The networks of `vae.models` in PyTorch, in its layout, for the benchmarks and the tests.
 
 Images are (N, C, H, W), convolution kernels (F, C, k, k), dense weights (outputs, inputs); the channels of a
-deconvolution are in the order that pixel_shuffle wants. Where PyTorch is not installed, `torch` is None.
+deconvolution are in the order of pixel_shuffle. If PyTorch is not installed, `torch` is None.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import peer
+from common import import_peer
 
 from vae.models import Affine, Model, Parameters
 
-torch = peer("torch")
+torch = import_peer("torch")
 
 
 class Twin(NamedTuple):
-    """A model as PyTorch has it."""
+    """A model in PyTorch."""
 
     images: Callable[[np.ndarray], np.ndarray]  # our images in its layout
     layout: Callable[[Parameters], list[np.ndarray]]  # our parameters (or gradients) in its layout
@@ -45,7 +45,7 @@ def _mlp(weights: Sequence, y: Any, noise: Any) -> tuple:
 def _conv(channels_last: bool, weights: Sequence, y: Any, noise: Any) -> tuple:
     F = torch.nn.functional
     first, second, mean, log_std, up, middle, pixels = zip(weights[::2], weights[1::2], strict=True)
-    h = F.relu(F.conv2d(F.pad(y, (0, 1, 0, 1)), *first, stride=2))  # "same" with stride 2 pads below and at the right
+    h = F.relu(F.conv2d(F.pad(y, (0, 1, 0, 1)), *first, stride=2))  # "same" with stride 2 pads at the bottom and right
     h = F.relu(F.conv2d(F.pad(h, (0, 1, 0, 1)), *second, stride=2))
     n, c, height, width = h.shape
     flat = h.permute(0, 2, 3, 1).reshape(n, -1) if channels_last else h.reshape(n, -1)  # no copy in either layout
@@ -68,11 +68,11 @@ def _conv_layout(model: Model, channels_last: bool, p: Parameters) -> list[np.nd
     first, second, mean, log_std, up, middle, pixels = _layers(p)
     height, width, channels = model.image_shape[0] // 4, model.image_shape[1] // 4, second.w.shape[3]
 
-    def flat(x: np.ndarray) -> np.ndarray:  # the last axis runs over (height, width, channel): make it (c, h, w)
+    def flat(x: np.ndarray) -> np.ndarray:  # reorder the last axis from (height, width, channel) to (c, h, w)
         split = x.reshape(-1, height, width, channels)
         return x if channels_last else split.transpose(0, 3, 1, 2).reshape(x.shape)
 
-    def shuffled(x: np.ndarray) -> np.ndarray:  # output channel (2r_i + r_j)·C + c of ours is 4c + 2r_i + r_j there
+    def shuffled(x: np.ndarray) -> np.ndarray:  # our output channel (2r_i + r_j)·C + c is 4c + 2r_i + r_j in PyTorch
         return x.reshape(4, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
 
     kernels = [x for w, b in (first, second) for x in (w.transpose(3, 2, 0, 1), b)]

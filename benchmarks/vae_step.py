@@ -1,8 +1,8 @@
 """Time of one whole training step: loss, gradient and Adam's update, of both models, beside PyTorch, JAX and others.
 
-Everyone has the same network, initial values, images, noise and loss (−mean ELBO, Bernoulli logits, closed KL), in
-float32, and that is checked before the clock starts: gradients of the first step agree to 1e-4 of each tensor's largest
-entry, losses of three steps to 1e-4. The competitors are in `steps.py`; those not installed are left out.
+All have the same network, initial values, images, noise and loss (−mean ELBO, Bernoulli logits, closed KL), in float32.
+This is checked before timing: gradients of the first step agree to 1e-4 of each tensor's largest entry, losses of three
+steps to 1e-4. The competitors are in `steps.py`; those not installed are left out.
 
 `ratio` is the median of minigrad's captured step, the one `vae train` makes, over that of PyTorch eager with its
 default Adam and its better layout; `ratio_fastest` the same over the fastest of all peers.
@@ -17,7 +17,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from common import machine, measure, parse, parser, positive, quiet, ratio
+from common import fix_threads, machine_facts, make_parser, measure, parse_options, positive, ratio
 from report import report
 from steps import COMPETITORS, Competitor, Task
 
@@ -29,25 +29,25 @@ TOLERANCE = 1e-4
 BATCHES = {"mlp": (20, 128, 1024), "conv": (32, 128, 512)}
 
 
-def agreement(case: str, competitors: dict[str, Competitor], task: Task) -> dict[str, dict[str, float]]:
-    """How far each peer is from minigrad over three steps. Exits with a sentence where it is too far to compare."""
+def compare(case: str, competitors: dict[str, Competitor], task: Task) -> dict[str, dict[str, float]]:
+    """How far each peer is from minigrad over three steps; exits with a message if it is too far."""
     ours, *_ = competitors.values()
-    found: dict[str, dict[str, float]] = {}
+    differences: dict[str, dict[str, float]] = {}
     gradients = tree.unflatten(tree.flatten(task.parameters)[1], ours.gradients())
     losses = np.array([ours.step() for _ in range(3)])
     for who, c in competitors.items():
         if c is ours:
-            found[who] = {}
+            differences[who] = {}
             continue
         pairs = zip(c.gradients(), c.layout(gradients), strict=True)
-        differences = np.abs([c.step() for _ in range(3)] / losses - 1)
-        found[who] = {
+        deviations = np.abs([c.step() for _ in range(3)] / losses - 1)
+        differences[who] = {
             "gradient_difference": max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs),
-            "loss_difference": float(differences.max()),
+            "loss_difference": float(deviations.max()),
         }
-        if not max(found[who].values()) <= TOLERANCE:
-            raise SystemExit(f"{case}: {who} computes something else: {found[who]}, allowed {TOLERANCE}")
-    return found
+        if not max(differences[who].values()) <= TOLERANCE:
+            raise SystemExit(f"{case}: {who} differs from minigrad by {differences[who]}, more than {TOLERANCE}")
+    return differences
 
 
 def run_case(name: str, batch: int, rounds: int) -> dict[str, Any]:
@@ -55,25 +55,27 @@ def run_case(name: str, batch: int, rounds: int) -> dict[str, Any]:
     y = mg.random.uniform(mg.random.key(1), (batch, *model.image_shape))
     noise = mg.random.normal(mg.random.key(2), (batch, model.latent))
     task = Task(model, model.init(mg.random.key(0)), y, noise)
-    made = {who: make(task) for who, make in COMPETITORS[name].items()}
-    there = {who: c for who, c in made.items() if isinstance(c, Competitor)}
-    agreed = agreement(f"{name}, batch {batch}", there, task)
-    times = measure({who: c.step for who, c in there.items()}, rounds)
-    case: dict[str, Any] = {who: times[who] | agreed[who] if who in there else {"absent": c} for who, c in made.items()}
-    peers = [who for who in made if not who.startswith("minigrad")]
+    candidates = {who: make(task) for who, make in COMPETITORS[name].items()}
+    available = {who: c for who, c in candidates.items() if isinstance(c, Competitor)}
+    differences = compare(f"{name}, batch {batch}", available, task)
+    times = measure({who: c.step for who, c in available.items()}, rounds)
+    case: dict[str, Any] = {
+        who: times[who] | differences[who] if who in available else {"absent": c} for who, c in candidates.items()
+    }
+    peers = [who for who in candidates if not who.startswith("minigrad")]
     eager = [who for who in peers if who in ("PyTorch", "PyTorch channels-last")]
     ratios = {"ratio": ratio(case, "minigrad", eager), "ratio_fastest": ratio(case, "minigrad", peers)}
     return case | {"all_agree_within": TOLERANCE} | ratios
 
 
 def main() -> None:
-    arguments = parser("vae_step", __doc__, rounds=20)
-    arguments.add_argument("--model", nargs="+", choices=list(MODELS), default=list(MODELS), help="default: both")
-    arguments.add_argument("--batch", nargs="+", type=positive, help="default: 20 128 1024 (mlp), 32 128 512 (conv)")
-    options = parse(arguments)
-    facts = machine(options.threads, ("minigrad", "torch", "jax", "autograd", "mygrad"))
+    parser = make_parser("vae_step", __doc__, rounds=20)
+    parser.add_argument("--model", nargs="+", choices=list(MODELS), default=list(MODELS), help="default: both")
+    parser.add_argument("--batch", nargs="+", type=positive, help="default: 20 128 1024 (mlp), 32 128 512 (conv)")
+    options = parse_options(parser)
+    facts = machine_facts(options.threads, ("minigrad", "torch", "jax", "autograd", "mygrad"))
     results: dict[str, Any] = {"machine": facts}
-    with quiet(options.threads):
+    with fix_threads(options.threads):
         for name in options.model:
             for batch in options.batch or BATCHES[name]:
                 print(f"{name}, batch {batch} …", file=sys.stderr, flush=True)

@@ -226,7 +226,7 @@ def pretended_gpu(monkeypatch):
 
 
 def test_the_peak_follows_from_what_the_device_says(module, pretended_gpu):
-    found = module("device").gpu()
+    found = module("device").gpu_facts()
     assert found["name"] == "Pretended" and found["float32_lanes"] == 128
     assert found["peak_tflops"] == pytest.approx(66.9, abs=0.05)  # an H200: 132 · 128 · 2 · 1.98 GHz
 
@@ -250,7 +250,7 @@ def test_a_run_with_a_pretended_gpu(module, pretended_gpu, monkeypatch, tmp_path
         assert strict[who]["median_ms"] > 0 and strict[who]["clock"] == "events" and "device_mb" in strict[who]
         assert "minigrad computes" in tf32[who]["skipped"]
     assert "skipped" in strict["PyTorch CUDA graph"]  # not installed, or without a GPU
-    assert "only at 8" in tf32["PyTorch compiled"]["skipped"]
+    assert "compiled only at batch 8" in tf32["PyTorch compiled"]["skipped"]
     roofline = record["roofline"]["cuda"]
     assert roofline["roofs"]["float32_from"] == "device properties"
     assert {kernel["way"] for kernel in roofline["kernels"].values()} <= {"jit", "eager"}
@@ -267,7 +267,7 @@ def test_a_run_with_a_pretended_gpu(module, pretended_gpu, monkeypatch, tmp_path
 def test_all_competitors_take_the_same_step(module, model):
     cpu_gpu, resident = module("cpu_gpu"), module("resident")
     images = mg.random.uniform(mg.random.key(1), (24, 28, 28, 1)) ** 4
-    task = cpu_gpu.task(model, 8, images)
+    task = cpu_gpu.make_task(model, 8, images)
     assert sorted(np.concatenate(task.rows)) == list(range(24))
     ways = {**resident.ON_CPU, "fused": lambda task: resident.pytorch(task, "cpu", fused=True)}
     with resident.precision(False):
@@ -275,11 +275,11 @@ def test_all_competitors_take_the_same_step(module, model):
         made["JAX"] = resident.jax_jit(task, "cpu")
         there = {who: c for who, c in made.items() if isinstance(c, resident.Competitor)}
         assert {"NumPy eager", "NumPy jit"} <= set(there)
-        cpu_gpu.check(there, 1e-4)
+        cpu_gpu.check_same_loss(there, 1e-4)
         for c in there.values():
             for _ in range(4):
                 c.step()
-        cpu_gpu.check_that_it_learns(there)
+        cpu_gpu.check_loss_decreases(there)
         after = [c.loss() for c in there.values()]
         np.testing.assert_allclose(after, after[0], rtol=0.02)  # each has noise of its own
 
@@ -287,12 +287,12 @@ def test_all_competitors_take_the_same_step(module, model):
 def test_a_competitor_that_does_something_else_is_found_out(module):
     cpu_gpu, Competitor = module("cpu_gpu"), module("resident").Competitor
     right, wrong = (Competitor(None, lambda: 1.0, initial, None) for initial in (2.0, 2.1))
-    cpu_gpu.check({"ours": right}, 1e-4)
-    cpu_gpu.check_that_it_learns({"ours": right})
-    with pytest.raises(SystemExit, match="theirs computes something else"):
-        cpu_gpu.check({"ours": right, "theirs": wrong}, 1e-4)
+    cpu_gpu.check_same_loss({"ours": right}, 1e-4)
+    cpu_gpu.check_loss_decreases({"ours": right})
+    with pytest.raises(SystemExit, match="theirs starts from a loss of 2"):
+        cpu_gpu.check_same_loss({"ours": right, "theirs": wrong}, 1e-4)
     with pytest.raises(SystemExit, match="theirs does not learn"):
-        cpu_gpu.check_that_it_learns({"theirs": Competitor(None, lambda: 2.0, 2.0, None)})
+        cpu_gpu.check_loss_decreases({"theirs": Competitor(None, lambda: 2.0, 2.0, None)})
 
 
 def test_tf32_is_switched_and_restored(module):
