@@ -1,4 +1,4 @@
-"""The files of benchmarks/ are scripts beside each other: here they are imported as they import each other."""
+"""The files of benchmarks/ are scripts that import each other by file name; so do the tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def module():
-    """A function that imports a file of benchmarks/ anew for each test; pytest's `pythonpath` finds it."""
+    """A function that imports a file of benchmarks/, afresh for each test; pytest's `pythonpath` has the folder."""
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:

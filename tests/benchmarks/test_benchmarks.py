@@ -1,4 +1,4 @@
-"""benchmarks/: every script runs, compares what it times, and leaves its table, JSON and plot. No time is asserted."""
+"""Every script of benchmarks/ runs, compares results, and writes JSON and a plot. Times are not asserted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(script, *options):
 
 
 @pytest.mark.parametrize("script", SMALLEST)
-def test_a_benchmark_runs_and_says_what_it_found(script, tmp_path):
+def test_a_benchmark_runs_and_writes_its_results(script, tmp_path):
     done = run(script, *SMALLEST[script], "--rounds", "1", "--json", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
@@ -37,7 +37,7 @@ def test_a_benchmark_runs_and_says_what_it_found(script, tmp_path):
         assert ours["median_ms"] > 0
 
 
-def test_cpu_and_gpu_are_compared_or_a_reason_is_given(tmp_path):
+def test_without_a_gpu_cpu_gpu_measures_the_cpu_and_gives_a_reason(tmp_path):
     few = "--small", "--model", "mlp", "--batches", "4", "--kernel-batch", "2", "--rounds", "1", "--device", "cpu"
     done = run("cpu_gpu", *few, "--json", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=" ".join)
-def test_wrong_options_are_one_sentence(wrong, module, monkeypatch, capsys):
+def test_a_wrong_option_gives_one_line_and_exit_code_2(wrong, module, monkeypatch, capsys):
     script, *options = wrong
     monkeypatch.setattr(sys, "argv", [f"{script}.py", *options])
     with pytest.raises(SystemExit) as stop:
@@ -78,7 +78,7 @@ def test_wrong_options_are_one_sentence(wrong, module, monkeypatch, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_process_with_wrong_options_says_nothing_else():
+def test_a_wrong_option_prints_no_traceback():
     done = run("conv", "--what")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr

@@ -1,4 +1,4 @@
-"""benchmarks/cpu_gpu.py: its summary, tables and figure from a made-up record that has a GPU, and its competitors."""
+"""benchmarks/cpu_gpu.py: summary, tables and figure of a synthetic record with a GPU; timing; competitors."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def roofline(peak, bandwidth, batch):
     return {"batch": batch, "roofs": roofs, "kernels": found}
 
 
-def made_up(gpu):
-    """A record as `cpu_gpu` makes it, through JSON; with numbers of a GPU or without one."""
+def make_record(gpu):
+    """A record as `cpu_gpu` writes it, after a round trip through JSON; with or without a GPU."""
 
     def entry(who, batch, size, tf32):
         if not gpu and who not in ("NumPy eager", "NumPy jit", "PyTorch CPU"):
@@ -76,7 +76,7 @@ def made_up(gpu):
         }
 
     record = {
-        "machine": {"threads": 2, "gpu": {"name": "NVIDIA Made-up"} if gpu else {"skipped": REASON}},
+        "machine": {"threads": 2, "gpu": {"name": "NVIDIA Synthetic"} if gpu else {"skipped": REASON}},
         "steps": {"strict float32": steps(STEPS, False), "TF32": steps(list(STEPS)[3:], True)},
         "roofline": {
             "cpu": roofline(100.0, 4000.0, 128),
@@ -86,21 +86,21 @@ def made_up(gpu):
     return json.loads(json.dumps(record))
 
 
-def printed(module, record):
+def render_tables(module, record):
     out = io.StringIO()
     Console(width=120, file=out).print(module("summary").tables(record))
     return out.getvalue()
 
 
-def words(figure):
+def texts_of(figure):
     """All text of a figure, line breaks as spaces."""
     import matplotlib.text
 
     return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text)).replace("\n", " ")
 
 
-def test_with_a_gpu_floor_crossover_and_goals_are_found(module, tmp_path):
-    record = made_up(gpu=True)
+def test_summary_with_a_gpu_has_floor_crossover_and_goals(module, tmp_path):
+    record = make_record(gpu=True)
     found = record["summary"] = module("summary").summarise(record)
     assert found["launch_floor"]["conv"]["jit"] == {"ms": pytest.approx(0.12 + 0.0004 * 8), "batch": 8}
     assert found["crossover"]["conv"]["jit"]["batch"] == 8  # 0.12 ms beside 2.28
@@ -111,41 +111,41 @@ def test_with_a_gpu_floor_crossover_and_goals_are_found(module, tmp_path):
     assert goals[1]["measured"] == pytest.approx((0.12 + 0.0512) / (0.15 + 0.0576)) and goals[1]["met"]
     assert goals[2]["measured"] == pytest.approx(26.8 / 67) and not goals[2]["met"]
     assert goals[3]["measured"] == pytest.approx(4 * 0.86 / 4.3) and goals[3]["met"]
-    text = printed(module, record)
+    text = render_tables(module, record)
     assert "TF32" in text and "batch 32" in text and "not met" in text and "NVIDIA" not in text
     figure = module("figure").draw(record)
     figure.savefig(tmp_path / "made_up.png", dpi=100)
-    shown = words(figure)
+    shown = texts_of(figure)
     assert "launch floor, jit: 0.123 ms" in shown and "eager: GPU faster from batch 32" in shown
     assert "conv, TF32" in shown and "not measured" not in shown
 
 
-def test_without_a_gpu_every_part_says_why(module):
-    record = made_up(gpu=False)
+def test_without_a_gpu_every_part_gives_the_reason(module):
+    record = make_record(gpu=False)
     found = record["summary"] = module("summary").summarise(record)
     assert found["crossover"]["mlp"] == {"eager": {"skipped": REASON}, "jit": {"skipped": REASON}}
     assert all(goal == {"skipped": REASON} for goal in found["goals"].values())
-    text = printed(module, record)
+    text = render_tables(module, record)
     assert text.count(REASON) == 1 and "Kernels on cpu" in text and "skipped [1]" in text
-    shown = words(module("figure").draw(record))
+    shown = texts_of(module("figure").draw(record))
     assert shown.count(f"not measured: {REASON}") == 3  # both models' steps, and the roofline
     assert "TF32" not in shown and "launch floor" not in shown
 
 
 def test_no_crossover_where_the_gpu_is_never_faster(module):
-    record = made_up(gpu=True)
+    record = make_record(gpu=True)
     for point in record["steps"]["strict float32"]["mlp"].values():
         point["CuPy jit"] = statistics(1e4)
     record["summary"] = module("summary").summarise(record)
     assert record["summary"]["crossover"]["mlp"]["jit"] == {"batch": None}
-    assert "no batch measured" in printed(module, record)
+    assert "no batch measured" in render_tables(module, record)
     module("figure").draw(record)
 
 
 # Time
 
 
-def test_events_that_miss_the_work_are_not_believed(module):
+def test_events_that_miss_the_work_are_ignored(module):
     Span, summary = (getattr(module("device"), name) for name in ("Span", "summary"))
     held_up = [Span(0.98, 1.0), Span(0.98, 3.0), Span(0.97, 1.0)]
     assert summary(held_up, 10) == {
@@ -161,8 +161,8 @@ def test_events_that_miss_the_work_are_not_believed(module):
         assert (found["minimum_ms"], found["clock"]) == (100.0, "wall clock")
 
 
-def test_queued_steps_are_timed_between_events_and_awaited_once(module, monkeypatch):
-    """On a device that is only pretended: a step takes it 2 ms, and the host 0.1 ms to queue."""
+def test_queued_steps_are_timed_between_events_and_synchronised_once(module, monkeypatch):
+    """On a simulated device: a step takes 2 ms, and the host takes 0.1 ms to queue it."""
     device, now, queue, waits = module("device"), [0.0], [0.0], []
     monkeypatch.setattr(device, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
 
@@ -179,7 +179,7 @@ def test_queued_steps_are_timed_between_events_and_awaited_once(module, monkeypa
         now[0] = max(now[0], queue[0])
 
     start = device.stopwatch(synchronise, Event, lambda first, last: 1e3 * (last.at - first.at))
-    found = device.measure_queued({"pretended": (step, start)}, rounds=3)["pretended"]
+    found = device.measure_queued({"simulated": (step, start)}, rounds=3)["simulated"]
     assert found["median_ms"] == pytest.approx(2) and found["clock"] == "events"
     assert found["steps"] == 25 and len(waits) == 2 * (1 + 3)  # a pilot and three rounds, before and after each
 
@@ -188,12 +188,12 @@ def test_queued_steps_are_timed_between_events_and_awaited_once(module, monkeypa
 
 
 @pytest.fixture
-def pretended_gpu(monkeypatch):
-    """The backend "cuda", of arrays that refuse to meet the host's, with what of CuPy's `cuda` the benchmark asks."""
+def fake_gpu(monkeypatch):
+    """The stand-in as backend "cuda", with the parts of CuPy's `cuda` that the benchmark uses."""
     from tests.support import cuda_shim, stand_in
 
     if cuda_shim.GXX is None:
-        pytest.skip("kernels run on the host only with g++, which is not here")
+        pytest.skip("the stand-in compiles kernels with g++, which is not installed")
 
     class Event:
         def record(self):
@@ -202,7 +202,7 @@ def pretended_gpu(monkeypatch):
     runtime = types.SimpleNamespace(
         deviceSynchronize=lambda: None,
         memGetInfo=lambda: (3 * 10**9, 4 * 10**9),
-        getDeviceProperties=lambda i: {"name": b"Pretended"},
+        getDeviceProperties=lambda i: {"name": b"Fake GPU"},
         driverGetVersion=lambda: 13000,
         runtimeGetVersion=lambda: 13000,
     )
@@ -216,23 +216,23 @@ def pretended_gpu(monkeypatch):
         get_elapsed_time=lambda first, last: 1e3 * (last.at - first.at),
     )
     pool = types.SimpleNamespace(free_all_blocks=lambda: None)
-    asked = {"cuda": cuda, "get_default_memory_pool": lambda: pool}
-    xp = types.SimpleNamespace(**{**vars(stand_in.BACKEND.xp), **asked})
-    at_once = lambda levels: (lambda: [launch() for level in levels for launch in level], 0)
-    recorder = replace(stand_in.BACKEND.recorder, record=at_once)
+    parts = {"cuda": cuda, "get_default_memory_pool": lambda: pool}
+    xp = types.SimpleNamespace(**{**vars(stand_in.BACKEND.xp), **parts})
+    run_immediately = lambda levels: (lambda: [launch() for level in levels for launch in level], 0)
+    recorder = replace(stand_in.BACKEND.recorder, record=run_immediately)
     made = replace(stand_in.BACKEND, name="cupy", device="cuda", xp=xp, recorder=recorder)
     monkeypatch.setitem(backends._by_device, "cuda", made)
     monkeypatch.setitem(backends._by_type, stand_in.Array, made)
 
 
-def test_the_peak_follows_from_what_the_device_says(module, pretended_gpu):
+def test_the_peak_is_computed_from_device_properties(module, fake_gpu):
     found = module("device").gpu_facts()
-    assert found["name"] == "Pretended" and found["float32_lanes"] == 128
+    assert found["name"] == "Fake GPU" and found["float32_lanes"] == 128
     assert found["peak_tflops"] == pytest.approx(66.9, abs=0.05)  # an H200: 132 · 128 · 2 · 1.98 GHz
 
 
-def test_a_run_with_a_pretended_gpu(module, pretended_gpu, monkeypatch, tmp_path, capsys):
-    """All that can be had without a real one: what minigrad does there, from the options to the figure."""
+def test_a_run_with_a_fake_gpu(module, fake_gpu, monkeypatch, tmp_path, capsys):
+    """Everything that works without a real GPU, from the options to the figure."""
     options = "--small --model mlp --batches 4 --kernel-batch 1 --rounds 1 --json --compiled 8 --out".split()
     monkeypatch.setattr(sys, "argv", ["cpu_gpu.py", *options, str(tmp_path)])
     for name, least in (("SECONDS", 1e-6), ("FEW", 1)):
@@ -281,10 +281,10 @@ def test_all_competitors_take_the_same_step(module, model):
                 c.step()
         cpu_gpu.check_loss_decreases(there)
         after = [c.loss() for c in there.values()]
-        np.testing.assert_allclose(after, after[0], rtol=0.02)  # each has noise of its own
+        np.testing.assert_allclose(after, after[0], rtol=0.02)  # each draws its own noise
 
 
-def test_a_competitor_that_does_something_else_is_found_out(module):
+def test_a_competitor_with_another_loss_is_refused(module):
     cpu_gpu, Competitor = module("cpu_gpu"), module("resident").Competitor
     right, wrong = (Competitor(None, lambda: 1.0, initial, None) for initial in (2.0, 2.1))
     cpu_gpu.check_same_loss({"ours": right}, 1e-4)
