@@ -28,7 +28,7 @@ def share(text: str) -> float:
     return value
 
 
-def several(text: str) -> int:
+def positive_integer(text: str) -> int:
     """A whole number from 1."""
     value = int(text)
     if value < 1:
@@ -49,66 +49,66 @@ def make_parser() -> Parser:
     add = parser.add_argument
     add("--op", nargs="+", metavar="NAME", help=f"only rules of these operations ('{MACHINERY}': rules.py itself)")
     add("--damage", nargs="+", metavar="KIND", help="only these kinds of damage")
-    add("--tests", nargs="+", type=Path, metavar="FILE", help="tests to judge by (those of the engine: tests/minigrad)")
+    add("--tests", nargs="+", type=Path, metavar="FILE", help="files or folders of tests (default: tests/minigrad)")
     add("--min-kill", type=share, default=0.99, metavar="SHARE", help="exit with 1 below this score (%(default)s)")
-    add("--jobs", type=several, default=os.cpu_count() or 1, metavar="N", help="mutants at a time (%(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write every mutant and what became of it")
-    add("--thorough", action="store_true", help="all tests for equivalent mutants too, not only some seconds of them")
-    add("--list", action="store_true", help="list the mutants, and test nothing")
+    add("--jobs", type=positive_integer, default=os.cpu_count() or 1, metavar="N", help="processes (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write every mutant and its outcome")
+    add("--thorough", action="store_true", help="run all tests on equivalent mutants too, not a few seconds of them")
+    add("--list", action="store_true", help="list the mutants without running tests")
     return parser
 
 
-def chosen(parser: Parser, options: argparse.Namespace) -> list[Mutant]:
-    """The mutants asked for."""
+def select_mutants(parser: Parser, options: argparse.Namespace) -> list[Mutant]:
+    """The mutants selected by the options."""
     mutants = all_mutants()
     operations = {owner for mutant in mutants for owner in mutant.owners}
     for name in options.op or ():
         if name not in operations:
-            parser.error(f"there is no derivative rule of '{name}'; there are {', '.join(sorted(operations))}")
+            parser.error(f"there is no derivative rule of '{name}': use one of {', '.join(sorted(operations))}")
     for kind in options.damage or ():
         if kind not in KINDS:
-            parser.error(f"there is no damage '{kind}'; there are {', '.join(KINDS)}")
+            parser.error(f"there is no damage '{kind}': use one of {', '.join(KINDS)}")
     for path in options.tests or ():
         if not path.exists():
             parser.error(f"there is no file or folder of tests {path}")
     if not hasattr(os, "fork"):
-        parser.error("mutants live in forked processes, which this system does not have")
+        parser.error("mutants run in forked processes, which this system does not support")
     if options.json and (options.json.is_dir() or not os.access(options.json.parent, os.W_OK)):
         parser.error(f"cannot write {options.json}: choose another file with --json")
-    made = [m for m in mutants if not options.op or set(options.op) & set(m.owners)]
-    made = [m for m in made if not options.damage or m.kind in options.damage]
-    if not made:
-        parser.error("no mutant is of these operations and these kinds of damage")
-    return made
+    selected = [m for m in mutants if not options.op or set(options.op) & set(m.owners)]
+    selected = [m for m in selected if not options.damage or m.kind in options.damage]
+    if not selected:
+        parser.error("no mutant matches these operations and kinds of damage")
+    return selected
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = make_parser()
     options = parser.parse_args(arguments)
-    mutants = chosen(parser, options)
+    mutants = select_mutants(parser, options)
     if options.list:
         for mutant in mutants:
             why = reason(mutant)
             print(f"{mutant.place}: {mutant.name}" + (f"  (equivalent: {why})" if why else ""))
         return 0
-    start, tests, unsteady, skipped = time.monotonic(), 0, [], {}
+    start, tests, flaky, skipped = time.monotonic(), 0, [], {}
     with _progress() as progress:
-        task = progress.add_task("the tests on undamaged rules", total=None)
+        task = progress.add_task("tests on undamaged rules", total=None)
         progress.refresh()
 
         def begin(control: Control, count: int) -> None:
-            nonlocal tests, unsteady, skipped
-            tests, unsteady, skipped = count, control.unsteady, control.skipped
+            nonlocal tests, flaky, skipped
+            tests, flaky, skipped = count, control.flaky, control.skipped
             progress.reset(task, description=f"mutants, {count} tests", total=len(mutants))
 
-        def judged(_: object) -> None:
+        def report_verdict(_: object) -> None:
             progress.advance(task)
             progress.refresh()
 
         try:
             briefly = (lambda mutant: False) if options.thorough else reason
-            verdicts = judge(mutants, test_files(options.tests or ()), options.jobs, begin, judged, briefly)
+            verdicts = judge(mutants, test_files(options.tests or ()), options.jobs, begin, report_verdict, briefly)
         except SuiteError as error:
             progress.stop()
             parser.exit(2, f"{parser.prog}: {error}\n")
@@ -117,15 +117,15 @@ def main(arguments: list[str] | None = None) -> int:
     order = {mutant.name: i for i, mutant in enumerate(mutants)}
     verdicts.sort(key=lambda v: order[v.mutant.name])
     seconds = time.monotonic() - start
-    mistakes = report.mistaken(verdicts, everything=not (options.op or options.damage or options.tests))
+    mistakes = report.find_mistakes(verdicts, everything=not (options.op or options.damage or options.tests))
     if options.json:
         report.write(options.json, verdicts, tests, seconds)
     report.show(Console(width=max(Console().width, 100)), verdicts, mistakes)
-    for test in unsteady:
-        print(f"without a vote, because it failed once and passed once on undamaged rules: {test}")
+    for test in flaky:
+        print(f"excluded, because it failed once and passed once on undamaged rules: {test}")
     for why, number in sorted(skipped.items()):
-        print(f"without {number} of the tests: {why}")
-    print(f"{tests} tests, {options.jobs} at a time, {seconds:.0f} s")
+        print(f"{number} skipped: {why}")
+    print(f"{tests} tests, {options.jobs} processes, {seconds:.0f} s")
     return 0 if report.count(verdicts).silent_score >= options.min_kill and not mistakes else 1
 
 
@@ -135,7 +135,7 @@ def _progress() -> Progress:
         TextColumn("{task.description}"),
         *columns,
         console=Console(stderr=True),
-        auto_refresh=False,  # which would be a thread, and forks want none
+        auto_refresh=False,  # no refresh thread, because of the forks
         redirect_stdout=False,
         redirect_stderr=False,
     )

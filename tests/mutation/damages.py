@@ -1,7 +1,7 @@
-"""Mutants of what a rule is given and gives: one direction of a rule, for one argument, spoiled on its way in or out.
+"""Mutants of the inputs and outputs of rules: one direction of a rule, for one argument, gets or returns wrong values.
 
-What the text of a rule cannot show: operands mixed up in memory, values of an earlier call, a sum over broadcast axes
-that was forgotten, slopes that are constants to the next derivative.
+These are mistakes that a change of the rule's text cannot make: operands permuted in memory, values of an earlier call,
+a missing sum over broadcast axes, slopes that the next derivative sees as constants.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from minigrad.core.arrays import Shaped, shape_of
 from minigrad.core.interpreter import Tracer, primitives
 from minigrad.core.rules import Bilinear, Custom, Elementwise, Linear, Rule, Statement
 
-FIRST, REST = "xs[0]", "xs[1:]"  # the arguments of an operation that takes any number
+FIRST, REST = "xs[0]", "xs[1:]"  # the arguments of a variadic operation
 
 
 class Call(NamedTuple):
-    """What an argument contributes to a derivative: `values` by name (with `g` or `t`), and how they are used."""
+    """The contribution of an argument to a derivative: `right(values)`, with values (and `g` or `t`) by name."""
 
     rule: Rule
     position: int
@@ -27,17 +27,17 @@ class Call(NamedTuple):
     right: Callable[[dict[str, Any]], Any]
 
     def after(self, spoil: Callable) -> Any:
-        """The contribution, spoiled."""
+        """The contribution, damaged."""
         return spoil(self.right(self.values))
 
     def before(self, name: str, spoil: Callable) -> Any:
-        """The contribution made from a spoiled value; `xs` stands for all arguments of an operation on any number."""
+        """The contribution from a damaged value; `xs` stands for all arguments of a variadic operation."""
         spoiled = {n: spoil(x) for n, x in self.values.items() if n == name or (name == "xs" and n.startswith("xs["))}
         return self.right({**self.values, **spoiled})
 
 
 class Damage(NamedTuple):
-    """A kind of mistake, what exactly is wrong, and the contribution it makes."""
+    """A kind of mistake, its details, and the wrong contribution."""
 
     kind: str
     what: str
@@ -57,45 +57,45 @@ def arguments(rule: Rule) -> list[str]:
     return [FIRST, REST] if rule.variadic else [n for n, s in rule.statements.items() if s is not None]
 
 
-def around(rule: Rule, name: str, direction: str, wrong: Callable[[Call], Any]) -> None:
-    """From now on, one argument's contribution to one direction ("vjp" or "jvp") of a rule is `wrong(call)`."""
+def damage_rule(rule: Rule, name: str, direction: str, wrong: Callable[[Call], Any]) -> None:
+    """Replaces one argument's contribution to one direction ("vjp" or "jvp") of a rule by `wrong(call)`."""
     if direction == "vjp":
-        _around_one(rule, name, "pull", "g", wrong)
+        _wrap_method(rule, name, "pull", "g", wrong)
     elif isinstance(rule, Linear):
-        _around_linear(rule, name, wrong)
+        _wrap_linear_jvp(rule, name, wrong)
     else:
-        _around_one(rule, name, "push", "t", wrong)
+        _wrap_method(rule, name, "push", "t", wrong)
 
 
-def watch(rule: Rule, say: Callable[[str, str], Any]) -> None:
-    """From now on, call `say(argument, direction)` for every contribution that a rule makes."""
+def watch(rule: Rule, report: Callable[[str, str], Any]) -> None:
+    """From now on, call `report(argument, direction)` for every contribution that a rule computes."""
     pull, jvp = rule.pull, rule.jvp
 
     def watched_pull(position, *rest):
-        say(argument(rule, position), "vjp")
+        report(argument(rule, position), "vjp")
         return pull(position, *rest)
 
     def watched_jvp(args, tangents, *rest):
         for position, t in enumerate(tangents):
             if t is not None:
-                say(argument(rule, position), "jvp")
+                report(argument(rule, position), "jvp")
         return jvp(args, tangents, *rest)
 
     rule.pull, rule.jvp = watched_pull, watched_jvp
 
 
-def _named(rule: Rule, args: Any) -> dict[str, Any]:
+def _by_name(rule: Rule, args: Any) -> dict[str, Any]:
     return {f"xs[{i}]": x for i, x in enumerate(args)} if rule.variadic else dict(zip(rule.names, args))
 
 
-def _around_one(rule: Rule, name: str, method: str, vector: str, wrong: Callable[[Call], Any]) -> None:
-    """Around `pull(position, g, …)` or `push(position, t, …)`."""
+def _wrap_method(rule: Rule, name: str, method: str, vector: str, wrong: Callable[[Call], Any]) -> None:
+    """Wraps `pull(position, g, …)` or `push(position, t, …)`."""
     right = getattr(rule, method)
 
     def spoiled(position, v, known, args, params):
         if argument(rule, position) != name:
             return right(position, v, known, args, params)
-        named = _named(rule, args)
+        named = _by_name(rule, args)
 
         def run(values):
             given = {k: values[k] for k in params}
@@ -106,12 +106,12 @@ def _around_one(rule: Rule, name: str, method: str, vector: str, wrong: Callable
     setattr(rule, method, spoiled)
 
 
-def _around_linear(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
-    """A linear rule pushes all tangents at once; what one of them contributes is the operation on it alone."""
+def _wrap_linear_jvp(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
+    """A linear rule pushes all tangents at once; the contribution of one of them is the operation on it alone."""
     right = rule.jvp
 
     def jvp(args, tangents, y, params):
-        named, total = _named(rule, args), None
+        named, total = _by_name(rule, args), None
         for i, t in enumerate(tangents):
             alone = [t if i == j else None for j in range(len(tangents))]
             if t is None:
@@ -133,7 +133,7 @@ def _around_linear(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
 
 
 def operands(rule: Rule, name: str, direction: str) -> list[str]:
-    """The values (no shapes, no parameters) from which a contribution is made, tangent or cotangent first."""
+    """The names of the arrays that a contribution is computed from, tangent or cotangent first; no metadata."""
     vector = "g" if direction == "vjp" else "t"
     if rule.variadic:
         return [vector, "xs"] if isinstance(rule, Bilinear) else [vector]
@@ -149,7 +149,7 @@ def operands(rule: Rule, name: str, direction: str) -> list[str]:
 
 
 def parameters(rule: Rule, name: str, direction: str) -> list[str]:
-    """The metadata (axes, shapes, strides) a contribution is made with."""
+    """The names of the metadata (axes, shapes, strides) that a contribution is computed from."""
     if rule.variadic or (direction == "jvp" and isinstance(rule, (Linear, Bilinear))):
         asks = set(_all_parameters(rule))
     else:
@@ -167,28 +167,28 @@ def _all_parameters(rule: Rule) -> list[str]:
 # Mistakes
 
 
-def _of_arrays(spoil: Callable) -> Callable:
-    """Leaves alone what has no elements to spoil: shapes, and numbers."""
+def _on_arrays(spoil: Callable) -> Callable:
+    """Applies a damage to arrays only, not to shapes and numbers."""
     return lambda x: x if isinstance(x, Shaped) or not shape_of(x) else spoil(x)
 
 
-@_of_arrays
-def _backwards(x: Any) -> Any:
+@_on_arrays
+def _reverse(x: Any) -> Any:
     return mg.flip(x)
 
 
-@_of_arrays
-def _transposed(x: Any) -> Any:
-    """The last two axes exchanged and the shape kept, so that nothing but the numbers shows it."""
+@_on_arrays
+def _transpose(x: Any) -> Any:
+    """Exchanges the last two axes but keeps the shape, so that only the numbers are wrong."""
     return mg.reshape(mg.swapaxes(x, -1, -2), shape_of(x)) if len(shape_of(x)) > 1 else x
 
 
-def _frozen(x: Any) -> Any:
+def _freeze(x: Any) -> Any:
     return mg.stop_gradient(x) if isinstance(x, Tracer) else x
 
 
-def _stale() -> Callable:
-    """The value of the first call with arrays like these."""
+def _keep_first() -> Callable:
+    """A damage that returns the array of the first call with this type, shape and dtype."""
     first: dict[tuple, Any] = {}
 
     def spoil(x: Any) -> Any:
@@ -199,24 +199,24 @@ def _stale() -> Callable:
     return spoil
 
 
-def _not_summed(call: Call) -> Any:
+def _skip_sum(call: Call) -> Any:
     return call.rule._scale(call.position, call.values, call.values["g"])
 
 
-def _one_of_the_sum(call: Call) -> Any:
-    """The shape is right: of what broadcasting repeated, the first."""
-    x, shape = _not_summed(call), shape_of(call.values[call.rule.names[call.position]])
+def _take_first(call: Call) -> Any:
+    """Takes the first of the elements that broadcasting repeated: the right shape, but no sum."""
+    x, shape = _skip_sum(call), shape_of(call.values[call.rule.names[call.position]])
     lead = len(shape_of(x)) - len(shape)
     index = [slice(0, 1) if n == 1 else slice(None) for n in shape]
     return mg.reshape(x[(*[0] * lead, *index)], shape) if shape_of(x) != shape else x
 
 
-def _not_spread(call: Call) -> Any:
+def _skip_broadcast(call: Call) -> Any:
     return call.rule._scale(call.position, call.values, call.values["t"])
 
 
-def _shifted(name: str) -> Callable[[Call], Any]:
-    """Metadata one axis further on: an axis plus one, tuples with one entry for each axis turned."""
+def _shift_metadata(name: str) -> Callable[[Call], Any]:
+    """Metadata shifted by one axis: an axis plus one, tuples with an entry per axis rotated."""
 
     def contribution(call: Call) -> Any:
         ndim = max([len(shape_of(x)) for n, x in call.values.items() if n not in call.params and hasattr(x, "shape")])
@@ -243,24 +243,24 @@ def damages(rule: Rule, name: str, direction: str) -> Iterator[Damage]:
     yield Damage("scaled", "× 1.001", lambda call: call.after(lambda x: x * 1.001))
     yield Damage("sign", "× −1", lambda call: call.after(lambda x: -x))
     yield Damage("dropped", "lost", lambda call: call.after(mg.zeros_like))
-    yield Damage("order", "backwards", lambda call: call.after(_backwards))
+    yield Damage("order", "backwards", lambda call: call.after(_reverse))
     for operand in operands(rule, name, direction):
         differentiable = operand in ("g", "t", "y", "xs") or rule.statements[operand] is not None
-        yield Damage("transposed", operand, lambda call, operand=operand: call.before(operand, _transposed))
+        yield Damage("transposed", operand, lambda call, operand=operand: call.before(operand, _transpose))
         if differentiable:
-            yield Damage("frozen", operand, lambda call, operand=operand: call.before(operand, _frozen))
+            yield Damage("frozen", operand, lambda call, operand=operand: call.before(operand, _freeze))
         if operand not in ("g", "t"):
-            stale = _stale()
+            stale = _keep_first()
             yield Damage("stale", operand, lambda call, operand=operand, stale=stale: call.before(operand, stale))
     for parameter in parameters(rule, name, direction):
         if parameter != "dtype":
-            yield Damage("axis", parameter, _shifted(parameter))
+            yield Damage("axis", parameter, _shift_metadata(parameter))
     broadcasts = isinstance(rule, Elementwise) and len(rule.names) > 1
     if broadcasts and direction == "vjp":
-        yield Damage("broadcast", "not summed", _not_summed)
-        yield Damage("broadcast", "one of the sum", _one_of_the_sum)
+        yield Damage("broadcast", "not summed", _skip_sum)
+        yield Damage("broadcast", "one of the sum", _take_first)
     if broadcasts and direction == "jvp":
-        yield Damage("broadcast", "not spread", _not_spread)
+        yield Damage("broadcast", "not spread", _skip_broadcast)
 
 
 def differentiable_rules() -> dict[str, Rule]:

@@ -1,6 +1,6 @@
-"""Mutants that are no mistakes: whatever they change, no derivative changes. Each stands here with its reason.
+"""Equivalent mutants: they change code but no derivative. Each is listed under its reason.
 
-`*` stands for anything. An entry that a test kills was wrong, and the report says so; so is one that fits no mutant.
+`*` matches any text. The report names entries that are wrong: mutants that a test kills, and patterns without a mutant.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ EQUIVALENT = {
         *[f"{name}.* jvp: broadcast: not spread" for name in ("arctan2", "maximum", "minimum", "clip")],
         "gaussian_sample.log_std jvp: broadcast: not spread",
     ],
-    "the noise has the shape of the result: gaussian_sample sees to that": [
+    "gaussian_sample makes sure that the noise has the shape of the result": [
         "gaussian_sample.noise vjp: broadcast: *",
         "gaussian_sample.noise jvp: broadcast: *",
     ],
-    "the slope is piecewise constant, so nothing is lost where it depends on nothing": [
+    "the slope is piecewise constant, so its own derivative is 0 anyway": [
         "relu.x *: frozen: y",
         "absolute.x *: frozen: x",
         "maximum.* *: frozen: x*",
@@ -39,41 +39,41 @@ EQUIVALENT = {
         "solve.x vjp: frozen: x",
         "solve.x vjp: stale: x",
     ],
-    "max(x, 0) > 0 just where x > 0": ["relu.x: operand: y → x"],
-    "a clipped value differs from a bound only where the other decides": [
+    "max(x, 0) > 0 if and only if x > 0": ["relu.x: operand: y → x"],
+    "a clipped value differs from one bound only if the other bound applies": [
         "clip.x: operand: high → y",
         "clip.low: operand: low → y",
         "clip.low: operand: high → y",
         "clip.high: operand: high → y",
         "clip.high: operand: high → y (no. 2)",
     ],
-    "it only keeps a factor finite that is multiplied by 0, or masked": [
+    "it only keeps a factor finite that is then multiplied by 0 or masked": [
         "power.x1: constant: 1 → 1.001 (no. 2)",
         "power.x2: constant: 1 → 1.001",
         "functions._over_radius: constant: 1 → 1.001",
     ],
-    "a base of 0 gets the same from the way of arrays": ["power.x2: comparison: x1 >= 0 → x1 > 0"],
-    "y is complex if x₁ is, whose logarithm then needs no help, or if x₂ is": ["power.x2: operand: y → x2 (no. 3)"],
-    "any finite number will do beside ln 1 = 0": ["power.x2: constant: 0 → 0.001"],
-    "in NumPy a real number less 0j has the imaginary part +0": ["power.x2: operator: base + 0j → base - 0j"],
+    "for a base of 0 the formula for arrays gives the same": ["power.x2: comparison: x1 >= 0 → x1 > 0"],
+    "y is complex if x₂ is, or if x₁ is, whose logarithm is complex anyway": ["power.x2: operand: y → x2 (no. 3)"],
+    "the number is multiplied by ln 1 = 0, so any finite one will do": ["power.x2: constant: 0 → 0.001"],
+    "in NumPy a real number minus 0j has the imaginary part +0": ["power.x2: operator: base + 0j → base - 0j"],
     "the radius is symmetric": [
         "arctan2.x1: operand: _arctan2_slope(x2, x1, x2) → _arctan2_slope(x2, x2, x1)",
         "arctan2.x2: operand: _arctan2_slope(x1, x1, x2) → _arctan2_slope(x1, x2, x1)",
     ],
-    "−∞ stays −∞, whatever is taken from it": [
+    "−∞ minus a finite number is −∞": [
         "activations._gap: constant: 0 → 0.001",
         "softmax._weights: constant: 0 → 0.001",
     ],
-    "both ways give the same product; one is quicker": [
+    "both branches give the same product; one is faster": [
         "linalg._left: comparison: x2.ndim > 2 → x2.ndim >= 2",
         "linalg._left: constant: 2 → 3 (no. 2)",
     ],
-    "its transpose does as well: Ȧ is symmetric, and what reads the result adds its transpose": [
+    "its transpose gives the same: Ȧ is symmetric, and the caller adds the transpose of the result": [
         "inverses._solve_both_sides: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
     ],
     "the number 1 broadcasts like ones": ["scan._multiply_others: term: zeros_like_p(x) + 1 → 1"],
-    "it is multiplied by the nothing before the first step": ["scan._run_adjoint: constant: 0 → 1"],
-    "reverse mode casts every cotangent to the dtype of what it belongs to": [
+    "it is multiplied by the zero before the first step": ["scan._run_adjoint: constant: 0 → 1"],
+    "reverse mode casts every cotangent to the dtype of its value": [
         "astype.x: call: cast(g, x) → g",
         "astype.x: operand: x → y",
     ],
@@ -86,7 +86,7 @@ def _pattern(text: str) -> re.Pattern:
 
 
 def reason(mutant: Mutant) -> str | None:
-    """Why a mutant is no mistake; None if it is one."""
+    """Why a mutant is equivalent; None if it is not."""
     return _reason(mutant.name)
 
 
@@ -99,7 +99,7 @@ def _reason(name: str) -> str | None:
 
 
 def unused(mutants: Sequence[Mutant]) -> list[str]:
-    """Entries that fit none of these mutants."""
+    """Patterns that match none of these mutants."""
     names = [m.name for m in mutants]
     patterns = [p for listed in EQUIVALENT.values() for p in listed]
     return [p for p in patterns if not any(_pattern(p).fullmatch(name) for name in names)]

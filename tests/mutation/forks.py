@@ -1,4 +1,4 @@
-"""Work in forked processes: each starts from this process as it is, and leaves nothing behind but its answer."""
+"""Work in forked processes: each starts with the state of this process, and only its answer remains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 
 class Task(NamedTuple):
-    """What to do in a process of its own, for what, and after how many seconds to give up."""
+    """Work for a new process, the subject it is about, and a time limit in seconds."""
 
     subject: Any
     work: Callable[[], Any]
@@ -23,7 +23,7 @@ class Task(NamedTuple):
 
 
 class Ended(str):
-    """How a process ended without an answer: "timeout", or its signal, or its exit code."""
+    """How a process ended without an answer: "timeout", its signal, or its exit code."""
 
 
 class _Child(NamedTuple):
@@ -34,15 +34,15 @@ class _Child(NamedTuple):
 
 
 class Forks:
-    """Processes that do tasks; their temporary files go below `scratch`."""
+    """Runs tasks in forked processes; their temporary files go below `scratch`."""
 
     def __init__(self, scratch: Path):
         self.scratch, self.count = scratch, 0
 
-    def each(self, tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Any, Any, float]]:
+    def run_tasks(self, tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Any, Any, float]]:
         """(subject, answer, seconds) of each task as it ends, `jobs` at a time.
 
-        The answer is what the work returned, or an `Ended`. Raises RuntimeError if the work raised something.
+        The answer is the return value of the work, or an `Ended`. Raises RuntimeError if the work raised an exception.
         """
         waiting, running = list(reversed(tasks)), {}
         with selectors.DefaultSelector() as selector:
@@ -57,17 +57,17 @@ class Forks:
                     for pipe in {*ready, *late}:
                         selector.unregister(pipe)
                         child = running.pop(pipe)
-                        answer = _answer(child) if pipe in ready else _stopped(child)
+                        answer = _read_answer(child) if pipe in ready else _stop(child)
                         yield child.task.subject, answer, time.monotonic() - child.start
             finally:
                 for child in running.values():
-                    _stopped(child)
+                    _stop(child)
 
     def _start(self, task: Task) -> _Child:
         self.count += 1
         reading, writing = os.pipe()
         with warnings.catch_warnings():
-            # Python warns of any fork beside threads. The only ones here are those of BLAS, which expects forks.
+            # Python warns about forks with threads. The only threads here are those of BLAS, which handles forks.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if pid:
@@ -78,7 +78,7 @@ class Forks:
             nowhere = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(nowhere, stream)
-            faulthandler.disable()  # it would still speak to where pytest sent it
+            faulthandler.disable()  # it would still write to pytest's stderr
             os.environ["PYTEST_DEBUG_TEMPROOT"] = str(self.scratch / str(self.count))
             os.mkdir(self.scratch / str(self.count))
             try:
@@ -91,8 +91,8 @@ class Forks:
             os._exit(0)
 
 
-def _answer(child: _Child) -> Any:
-    """Everything the process wrote; it blocks no longer than the process takes to write it."""
+def _read_answer(child: _Child) -> Any:
+    """The answer that the process wrote; waits until it is complete."""
     with os.fdopen(child.pipe, "rb") as pipe:
         told = pipe.read()
     _, status = os.waitpid(child.pid, 0)
@@ -105,7 +105,7 @@ def _answer(child: _Child) -> Any:
     return Ended(f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
 
 
-def _stopped(child: _Child) -> Ended:
+def _stop(child: _Child) -> Ended:
     os.kill(child.pid, signal.SIGKILL)
     os.waitpid(child.pid, 0)
     os.close(child.pipe)

@@ -1,4 +1,4 @@
-"""All mutants: every damage to every rule, each with a name, a place in the source and a way to bring it about."""
+"""All mutants: every damage to every rule, each with a name, a place in the source and a function that applies it."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from . import damages, source
 KINDS = {
     "scaled": "a contribution × 1.001",
     "sign": "a minus sign too many, or too few",
-    "dropped": "a contribution lost: zeros",
-    "order": "the right numbers in the wrong places: backwards",
-    "transposed": "a matrix that a rule asks for, or g, or t, transposed in its old shape",
-    "frozen": "what a rule asks for taken as a constant: right to first order only",
-    "stale": "what a rule asks for taken from the first call with arrays like these",
-    "broadcast": "no sum (or not all of it) over what was broadcast; a tangent not broadcast",
-    "axis": "metadata one axis further on: axes, shapes, strides, pads, subscripts",
+    "dropped": "zeros instead of a contribution",
+    "order": "the right numbers in reverse order",
+    "transposed": "g, t or a matrix that a rule reads, transposed but in its old shape",
+    "frozen": "a value that a rule reads treated as a constant: right to first order only",
+    "stale": "a value that a rule reads taken from the first call with the same shapes",
+    "broadcast": "no sum, or only a part, over broadcast axes; a tangent not broadcast",
+    "axis": "metadata shifted by one axis: axes, shapes, strides, pads, subscripts",
     "term": "source: of a + b, a − b, a·b, a / b only a or only b",
     "operator": "source: + and −, · and / exchanged",
-    "constant": "source: a number nudged, a flag flipped",
+    "constant": "source: a number slightly changed, a flag negated",
     "comparison": "source: > for ≥, = for ≠, and for or, tril for triu",
     "operand": "source: another argument of the operation in place of one, or two exchanged",
     "call": "source: f(x, w) replaced by x, or by w",
     "branch": "source: a condition negated",
 }
-MACHINERY = "rules"  # the name for minigrad/core/rules.py itself, beside those of operations
+MACHINERY = "rules"  # the name of minigrad/core/rules.py in place of an operation
 
 
 class Mutant(NamedTuple):
-    """One damage. `owners` are the operations whose derivatives may suffer, `point` is what a test must come to."""
+    """One damage. `owners` are the operations it may affect; `point` is what a test must execute to notice it."""
 
     owners: tuple[str, ...]
-    subject: str  # whose rule, which argument, which direction; or the function
+    subject: str  # operation, argument and direction; or the function
     kind: str
     what: str
     place: str  # file:line
@@ -55,7 +55,7 @@ class Mutant(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A function in which rules are written; `statement` if it is one itself, of this rule."""
+    """A function with code of rules; `statement` is set if it is the statement of `rule`."""
 
     owners: tuple[str, ...]
     subject: str
@@ -65,25 +65,25 @@ class Target(NamedTuple):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """What the statement could ask for instead of what it does."""
+        """The names that the statement could read instead of its own."""
         return (*self.rule.names, "y") if self.rule is not None and not self.rule.variadic else ()
 
 
 def all_mutants() -> list[Mutant]:
     """Every mutant, in the order of the operations."""
-    made = [*_of_rules(), *_of_sources()]
+    made = [*_mutate_rules(), *_mutate_sources()]
     count: dict[str, int] = {}
-    for i, mutant in enumerate(made):  # a text may stand twice in a function
+    for i, mutant in enumerate(made):  # a text may occur twice in a function
         count[mutant.name] = count.get(mutant.name, 0) + 1
         if count[mutant.name] > 1:
             made[i] = mutant._replace(what=f"{mutant.what} (no. {count[mutant.name]})")
     return made
 
 
-# What rules are given and give
+# Inputs and outputs of rules
 
 
-def _of_rules() -> Iterator[Mutant]:
+def _mutate_rules() -> Iterator[Mutant]:
     for operation, rule in damages.differentiable_rules().items():
         for name in damages.arguments(rule):
             for direction in ("vjp", "jvp"):
@@ -95,7 +95,7 @@ def _of_rules() -> Iterator[Mutant]:
                         what,
                         place_of(rule),
                         (operation, name, direction),
-                        functools.partial(damages.around, rule, name, direction, wrong),
+                        functools.partial(damages.damage_rule, rule, name, direction, wrong),
                     )
 
 
@@ -124,14 +124,14 @@ def _line(file: str, line: int) -> str:
 # The source of rules
 
 
-def _of_sources() -> Iterator[Mutant]:
+def _mutate_sources() -> Iterator[Mutant]:
     for target in targets():
         for change in source.changes(target.function, target.others):
             yield Mutant(
                 target.owners,
                 target.subject,
                 change.kind,
-                f"{_short(change.before)} → {_short(change.after)}",
+                f"{_shorten(change.before)} → {_shorten(change.after)}",
                 _place(target.function.__code__),
                 (target.subject, change.index),
                 functools.partial(_apply, target, change),
@@ -139,19 +139,19 @@ def _of_sources() -> Iterator[Mutant]:
 
 
 def _apply(target: Target, change: source.Change) -> None:
-    asks = source.asked(target.function, change) if target.statement else None
-    target.function.__code__ = source.mutated(target.function, change, asks)
+    asks = source.extended_arguments(target.function, change) if target.statement else None
+    target.function.__code__ = source.mutate(target.function, change, asks)
     if target.statement and asks:
         target.statement.asks = asks
         target.rule._residuals.clear()
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:40]} … {text[-17:]}"
 
 
 def targets() -> list[Target]:
-    """Statements, the functions they are made of, and the machinery of `minigrad.core.rules`."""
+    """Statements, the helper functions they call, and the methods of `minigrad.core.rules`."""
     found: list[Target] = []
     helpers: dict[FunctionType, list[str]] = {}
     for operation, rule in damages.differentiable_rules().items():
@@ -170,7 +170,7 @@ def _title(function: FunctionType) -> str:
 
 
 def _statements(rule: Rule) -> list[tuple[str, FunctionType, Statement | None]]:
-    """(argument and direction, function, statement) of each function in which a rule is stated."""
+    """(argument and direction, function, statement) of each function that states a rule."""
     if rule.variadic:
         return [("xs vjp", rule.transpose, None)]
     both = " vjp" if isinstance(rule, Custom) else ""
@@ -181,7 +181,7 @@ def _statements(rule: Rule) -> list[tuple[str, FunctionType, Statement | None]]:
 
 
 def _helpers(function: FunctionType) -> list[FunctionType]:
-    """The functions of `minigrad.ops` that a statement is made of and users do not call, directly or not."""
+    """The non-public functions of `minigrad.ops` that a statement calls, directly or indirectly."""
     public = {id(x) for x in (*vars(mg).values(), *vars(Tracer).values())}
     found: list[FunctionType] = []
     open_ = [function]
@@ -190,7 +190,7 @@ def _helpers(function: FunctionType) -> list[FunctionType]:
         for name in _names(current.__code__):
             value: Any = current.__globals__.get(name)
             if isinstance(value, Primitive) and value.rule.constant and not hasattr(mg, value.name):
-                value, follow = value.forward, False  # made for rules alone
+                value, follow = value.forward, False  # a primitive used in rules only
             else:
                 follow = True
             if not isinstance(value, FunctionType) or not value.__module__.startswith("minigrad.ops"):
@@ -207,7 +207,7 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _machinery() -> list[FunctionType]:
-    """What every rule of a kind has in common, and the functions it is made of."""
+    """The methods of all kinds of rules, and the functions of `vectors` that they call."""
     kinds = [x for x in vars(rules).values() if isinstance(x, type) and x.__module__ == rules.__name__]
     methods = [m for kind in kinds for m in vars(kind).values()]
     methods = [m.fget if isinstance(m, property) else m for m in methods]

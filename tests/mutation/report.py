@@ -1,4 +1,4 @@
-"""What the tests made of the mutants, counted, printed and written down."""
+"""Outcomes of the mutants: counts, a printed table, JSON."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .suite import Verdict
 
 
 class Count(NamedTuple):
-    """Mutants by what became of them; equivalent ones count in no other number."""
+    """Numbers of mutants by outcome; equivalent ones are counted separately."""
 
     mutants: int
-    judged: int  # killed by a test's own judgement
+    judged: int  # killed by an assertion of a test
     errors: int  # killed by an error: an exception, a crash, a timeout
     survived: int
     equivalent: int
 
     @property
     def score(self) -> float:
-        """The share that is killed."""
+        """The share of mutants that were killed."""
         return _share(self.judged + self.errors, self.survived)
 
     @property
     def silent_score(self) -> float:
-        """The share that is killed of those that no error betrays, which any call would show."""
+        """The share that assertions killed, without mutants that raise errors, which any call would show."""
         return _share(self.judged, self.survived)
 
 
@@ -42,23 +42,24 @@ def _share(killed: int, survived: int) -> float:
 
 
 def count(verdicts: Sequence[Verdict]) -> Count:
-    """Verdicts by outcome."""
+    """Counts verdicts by outcome."""
     counted = [v for v in verdicts if not reason(v.mutant)]
     judged = sum(v.outcome == "test" for v in counted)
     survived = sum(not v.killed for v in counted)
     return Count(len(verdicts), judged, len(counted) - judged - survived, survived, len(verdicts) - len(counted))
 
 
-def mistaken(verdicts: Sequence[Verdict], everything: bool) -> list[str]:
-    """What is wrong with the list of equivalent mutants: entries that are killed, and (of all) that match nothing."""
-    killed = [f"{v.mutant.name} is no equivalent: {v.test} kills it" for v in verdicts if v.killed and reason(v.mutant)]
-    idle = [f"{pattern} is no mutant" for pattern in unused([v.mutant for v in verdicts])] if everything else []
+def find_mistakes(verdicts: Sequence[Verdict], everything: bool) -> list[str]:
+    """Errors in the list of equivalent mutants: killed ones and, if `everything` was run, patterns without a mutant."""
+    wrong = [v for v in verdicts if v.killed and reason(v.mutant)]
+    killed = [f"{v.mutant.name} is not equivalent: {v.test} kills it" for v in wrong]
+    idle = [f"{pattern} matches no mutant" for pattern in unused([v.mutant for v in verdicts])] if everything else []
     return killed + idle
 
 
 def show(console: Console, verdicts: Sequence[Verdict], mistakes: Sequence[str]) -> None:
-    """The table by kind of damage, survivors, and what else is to be said."""
-    columns = [Column(name, justify="right") for name in ("mutants", "by a test", "by an error", "survived")]
+    """Prints the table by kind of damage, timeouts, survivors and mistakes."""
+    columns = [Column(name, justify="right") for name in ("mutants", "killed by a test", "by an error", "survived")]
     table = Table("damage", *columns, Column("equivalent", justify="right"), Column("score", justify="right"))
     for kind in KINDS:
         mine = [v for v in verdicts if v.mutant.kind == kind]
@@ -79,7 +80,7 @@ def show(console: Console, verdicts: Sequence[Verdict], mistakes: Sequence[str])
         console.print(f"wrong in tests/mutation/equivalent.py: {mistake}", **plain)
     console.print(
         f"{total.judged + total.errors} of {total.mutants - total.equivalent} mutants killed "
-        f"({_percent(total.score)}); of the {total.judged + total.survived} that no error betrays "
+        f"({_percent(total.score)}); of the {total.judged + total.survived} that raise no error "
         f"{_percent(total.silent_score)}",
         highlight=False,
     )
@@ -95,7 +96,7 @@ def _percent(share: float) -> str:
 
 
 def write(path: Path, verdicts: Sequence[Verdict], tests: int, seconds: float) -> None:
-    """Everything as JSON."""
+    """Writes all verdicts as JSON."""
     total = count(verdicts)
     record = {
         "tests": tests,

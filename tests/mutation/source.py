@@ -1,8 +1,8 @@
 """Mutants in the source: one expression of a derivative rule, changed.
 
-A rule is a handful of lambdas and small functions. Each is found in the file it was written in, taken apart with `ast`,
-changed in one place and compiled again; the new code takes the place of the old in the *same* function object, so that
-everybody who holds the function runs the mutant. That is meant for a forked process, which ends with its mutant.
+A rule is a handful of lambdas and small functions. Each is located in its file, parsed with `ast`, changed in one place
+and compiled again; the new code replaces the old in the *same* function object, so that every reference to the function
+runs the mutant. Use this in a forked process, because the change is not undone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MARK = "_reached_by_a_test"
 
 
 class Change(NamedTuple):
-    """One expression in place of another: `index` is the place of the old one in a walk over the function."""
+    """One expression replaced by another; `index` is the position of the old one in `ast.walk` of the function."""
 
     index: int
     kind: str
@@ -43,7 +43,7 @@ def tree_of(file: str) -> ast.Module:
 
 @functools.cache
 def source_of(function: FunctionType) -> Function:
-    """The syntax tree of a function. Raises LookupError if its file does not have it (exactly once)."""
+    """The syntax tree of a function. Raises LookupError unless its file contains it exactly once."""
     code = function.__code__
     spans = [((line, column), (end, stop)) for line, end, column, stop in code.co_positions() if column != stop]
     found = []
@@ -64,8 +64,8 @@ def source_of(function: FunctionType) -> Function:
     return found[0]
 
 
-def compiled(node: Function, file: str) -> CodeType:
-    """The code of a function from its syntax tree, without running what surrounds it."""
+def compile_function(node: Function, file: str) -> CodeType:
+    """The code of a function from its syntax tree, without executing its module."""
     node = copy.deepcopy(node)
     name = "<lambda>"
     if isinstance(node, ast.FunctionDef):
@@ -77,8 +77,8 @@ def compiled(node: Function, file: str) -> CodeType:
     return next(c for c in around.co_consts if isinstance(c, CodeType) and c.co_name == name)
 
 
-def _replaced(node: Function, new: dict[int, Callable[[ast.expr], ast.expr]]) -> Function:
-    """A copy of a function with the expressions at some indices replaced by functions of themselves."""
+def _replace(node: Function, new: dict[int, Callable[[ast.expr], ast.expr]]) -> Function:
+    """A copy of a function in which `new[i]` is applied to the expression at index i."""
     node = copy.deepcopy(node)
     makers = {id(part): new[i] for i, part in enumerate(ast.walk(node)) if i in new}
 
@@ -91,19 +91,19 @@ def _replaced(node: Function, new: dict[int, Callable[[ast.expr], ast.expr]]) ->
     return Replace().visit(node)
 
 
-def mutated(function: FunctionType, change: Change, arguments: tuple[str, ...] | None = None) -> CodeType:
-    """The code of a function with one change, and with other arguments if some are given."""
-    node = _replaced(source_of(function), {change.index: lambda old: copy.deepcopy(change.new)})
+def mutate(function: FunctionType, change: Change, arguments: tuple[str, ...] | None = None) -> CodeType:
+    """The code of a function with one change, and with new argument names if given."""
+    node = _replace(source_of(function), {change.index: lambda old: copy.deepcopy(change.new)})
     if change.kind == "comparison" and isinstance(change.new, ast.Call) and isinstance(change.new.func, ast.Name):
-        name = change.new.func.id  # the file of the rule may not have imported it
+        name = change.new.func.id  # the module of the rule may not import it
         function.__globals__.setdefault(name, getattr(mg, name, None))
     if arguments is not None:
         node.args.args = [ast.arg(name) for name in arguments]
-    return compiled(node, function.__code__.co_filename)
+    return compile_function(node, function.__code__.co_filename)
 
 
-def marked(function: FunctionType, indices: set[int]) -> CodeType:
-    """The code of a function that calls MARK(id of the function, index) before one of these expressions."""
+def mark_parts(function: FunctionType, indices: set[int]) -> CodeType:
+    """The code of a function that calls MARK(id of the function, index) before each of these expressions."""
 
     def mark(index: int) -> Callable[[ast.expr], ast.expr]:
         def maker(old: ast.expr) -> ast.expr:
@@ -112,10 +112,10 @@ def marked(function: FunctionType, indices: set[int]) -> CodeType:
 
         return maker
 
-    return compiled(_replaced(source_of(function), {i: mark(i) for i in indices}), function.__code__.co_filename)
+    return compile_function(_replace(source_of(function), {i: mark(i) for i in indices}), function.__code__.co_filename)
 
 
-# What can be changed
+# Possible changes
 
 _OPERATORS: dict[type, type] = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 _COMPARISONS: dict[type, type] = {
@@ -133,7 +133,7 @@ _COMPARISONS: dict[type, type] = {
 _CONFUSED = {"greater": "greater_equal", "less": "less_equal", "logical_and": "logical_or", "equal": "not_equal"}
 _CONFUSED |= {right: left for left, right in _CONFUSED.items()}
 _CONFUSED |= {"tril": "triu", "max": "min", "maximum": "minimum", "sum": "max"}
-# Of these a part in place of the whole is no slip of the pen but another kind of thing.
+# Calls that are not replaced by one of their arguments, which would be of another type.
 _NO_PART = {"isinstance", "getattr", "len", "range", "tuple", "list", "set", "zip", "enumerate", "type", "sorted"}
 _NO_PART |= {"shape_of", "dtype_of", "slice", "next", "any", "all"}
 _SYMMETRIC = {"equal", "not_equal", "logical_and", "logical_or", "add", "multiply", "maximum", "minimum", "hypot"}
@@ -143,29 +143,29 @@ _ARITHMETIC = {"where", "divide", "multiply", "power", "maximum", "log", "log1p"
 
 @functools.cache
 def changes(function: FunctionType, others: tuple[str, ...] = ()) -> list[Change]:
-    """Every single change of a function; an argument may also be mistaken for one of `others`."""
+    """Every possible change of a function; `others` are names that may replace an argument."""
     found, seen = [], {_behaviour(function.__code__)}
     for index, part, parent in _parts(source_of(function)):
         for kind, new in _alternatives(part, parent, others):
             change = Change(index, kind, ast.unparse(part), ast.unparse(new), new)
             if kind == "comparison" and isinstance(new, ast.Call) and not _exists(part.func, new.func, function):
                 continue
-            code = mutated(function, change, asked(function, change))
-            if _behaviour(code) not in seen:  # the compiler may make the same of two texts
+            code = mutate(function, change, extended_arguments(function, change))
+            if _behaviour(code) not in seen:  # two texts may compile to the same code
                 seen.add(_behaviour(code))
                 found.append(change)
     return found
 
 
 def _exists(called: ast.expr, other: ast.expr, function: FunctionType) -> bool:
-    """Whether there is this function in place of the one that is called, which may be one of Python's own."""
+    """Whether the function `other` is available in place of `called`, which may be a Python builtin."""
     if not isinstance(called, ast.Name):
         return True
     return called.id in function.__globals__ and (other.id in function.__globals__ or hasattr(mg, other.id))
 
 
-def asked(function: FunctionType, change: Change) -> tuple[str, ...] | None:
-    """The arguments of a mutant that asks for one more; None if they are the old ones."""
+def extended_arguments(function: FunctionType, change: Change) -> tuple[str, ...] | None:
+    """The argument names of a mutant that reads one more value; None if they are unchanged."""
     old = function.__code__.co_varnames[: function.__code__.co_argcount]
     new = change.new.id if change.kind == "operand" and isinstance(change.new, ast.Name) else None
     return None if new is None or new in function.__code__.co_varnames else (*old, new)
@@ -177,7 +177,7 @@ def _behaviour(code: CodeType) -> tuple:
 
 
 def _parts(node: Function) -> Iterator[tuple[int, ast.expr, ast.AST]]:
-    """(index, expression, parent) of what is computed in a function; not of errors raised, nor of types."""
+    """(index, expression, parent) of the computations in a function, without raise statements and annotations."""
     indices = {id(part): i for i, part in enumerate(ast.walk(node))}
 
     def walk(part: ast.AST, parent: ast.AST) -> Iterator[tuple[int, ast.expr, ast.AST]]:
@@ -189,7 +189,7 @@ def _parts(node: Function) -> Iterator[tuple[int, ast.expr, ast.AST]]:
         if isinstance(part, ast.expr) and loaded and not isinstance(part, (ast.Slice, ast.Starred)):
             yield indices[id(part)], part, parent
         if isinstance(part, ast.keyword) and part.arg == "strict":
-            return  # a guard, which never fires
+            return  # an internal check, which never fails
         for field, child in ast.iter_fields(part):
             if field in ("annotation", "returns", "decorator_list"):
                 continue
@@ -203,7 +203,7 @@ def _parts(node: Function) -> Iterator[tuple[int, ast.expr, ast.AST]]:
 
 
 def _alternatives(part: ast.expr, parent: ast.AST, others: tuple[str, ...]) -> Iterator[tuple[str, ast.expr]]:
-    """(kind of damage, expression in its place)."""
+    """(kind of damage, replacement) of an expression."""
     if isinstance(parent, (ast.If, ast.IfExp)) and part is parent.test:
         yield "branch", ast.UnaryOp(ast.Not(), part)
     match part:
@@ -213,7 +213,7 @@ def _alternatives(part: ast.expr, parent: ast.AST, others: tuple[str, ...]) -> I
             if type(operator) in _OPERATORS:
                 yield "operator", ast.BinOp(left, _OPERATORS[type(operator)](), right)
         case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as value)):
-            yield "constant", ast.Constant(_nudged(-value, parent))
+            yield "constant", ast.Constant(_nudge(-value, parent))
         case ast.UnaryOp(ast.USub(), operand):
             yield "sign", operand
         case ast.UnaryOp(ast.Not(), operand) if not isinstance(parent, (ast.If, ast.IfExp)):
@@ -222,7 +222,7 @@ def _alternatives(part: ast.expr, parent: ast.AST, others: tuple[str, ...]) -> I
             yield "constant", ast.Constant(not value)
         case ast.Constant(int() | float() as value):
             if not (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.USub)):
-                yield "constant", ast.Constant(_nudged(value, parent))
+                yield "constant", ast.Constant(_nudge(value, parent))
         case ast.BoolOp(operator, values):
             yield "branch", ast.BoolOp(ast.And() if isinstance(operator, ast.Or) else ast.Or(), values)
         case ast.Compare(left, [operator], right) if type(operator) in _COMPARISONS:
@@ -242,8 +242,8 @@ def _calls(part: ast.Call, called: ast.expr, arguments: list, keywords: list) ->
         if not isinstance(argument, (ast.Constant, ast.Tuple)):
             yield "call", argument
     last = plain[-2:]
-    settled = all(isinstance(a, ast.Constant) for a in last) or any(isinstance(a, ast.Tuple) for a in last)
-    if len(last) == 2 and name not in _SYMMETRIC and not settled:
+    unchanged = all(isinstance(a, ast.Constant) for a in last) or any(isinstance(a, ast.Tuple) for a in last)
+    if len(last) == 2 and name not in _SYMMETRIC and not unchanged:
         yield "operand", ast.Call(called, [*plain[:-2], plain[-1], plain[-2]], keywords)
     if name in _CONFUSED:
         other = _CONFUSED[name]
@@ -252,13 +252,13 @@ def _calls(part: ast.Call, called: ast.expr, arguments: list, keywords: list) ->
 
 
 def _name(called: ast.expr) -> str:
-    """What a function is called, be it a primitive (`add_p`) or public (`add`, `e.add`)."""
+    """The name of a called function, the same for a primitive (`add_p`) and a public one (`add`, `e.add`)."""
     name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
     return name.removesuffix("_p")
 
 
-def _nudged(value: float, parent: ast.AST) -> float:
-    """A number a little off in arithmetic; the next one where it counts or names an axis."""
+def _nudge(value: float, parent: ast.AST) -> float:
+    """A number changed by 0.1 % in arithmetic; plus one if it is a count or an axis."""
     arithmetic = isinstance(parent, (ast.BinOp, ast.UnaryOp)) or (
         isinstance(parent, ast.Call) and _name(parent.func) in _ARITHMETIC
     )

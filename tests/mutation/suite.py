@@ -1,10 +1,9 @@
-"""The judge: the project's own tests, run by pytest, with one forked process for each mutant.
+"""Runs the project's tests with pytest, in one forked process per mutant.
 
-Tests are collected once. A first process runs them all on the rules as they are and notes, for each test, every point
-at which a mutant will differ and that the test comes to. Then each mutant gets a process of its own, in which it is
-brought about and the tests that come to its point are run until one fails; whatever the mutant spoils ends with that
-process. A test that never comes to the point of a mutant computes what it did without, so nothing is lost by leaving it
-out. Tests that replace parts of the engine themselves (with pytest's `monkeypatch`) have no vote.
+Tests are collected once. A control run on undamaged rules records, for each test, the mutants' points that it executes.
+Then each mutant gets a process of its own, which applies it and runs the tests that execute its point until one fails.
+A test that does not execute the point of a mutant cannot notice it, so leaving it out loses nothing. Tests that patch
+parts of the engine themselves (with pytest's `monkeypatch`) are excluded.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ from .forks import Ended, Forks, Task
 from .mutants import Mutant, targets
 
 TESTS = Path(__file__).parent.parent / "minigrad"
-REGISTRY = ("test_derivatives.py", "test_properties.py")  # every operation against every oracle: asked first
+REGISTRY = ("test_derivatives.py", "test_properties.py")  # every operation against every oracle: run first
 
-# A test under a mutant may take longer, and the machine has other work: this many times, and seconds more.
+# Time limit of a mutant: PATIENCE times the control run of its tests, plus GRACE seconds.
 PATIENCE, GRACE = 10.0, 30.0
-BRIEF = 3.0  # seconds of tests, for those of which a survival is expected
+BRIEF = 3.0  # seconds of tests for mutants that are expected to survive
 NO_LIMIT = float("inf")
 
 
 class Failure(NamedTuple):
-    """A test that failed, and how: the exception, and whether a test (or a check it uses) made the judgement."""
+    """A test that failed, the name of the exception, and whether it was an assertion of the test or of a helper."""
 
     test: str
     exception: str
@@ -43,22 +42,22 @@ class Failure(NamedTuple):
 
 
 class Control(NamedTuple):
-    """The tests on undamaged rules: unsteady and skipped ones, which come to each point, seconds of each."""
+    """The run on undamaged rules: flaky and skipped tests, tests that execute each point, seconds of each test."""
 
-    unsteady: list[str]  # failed once, and passed once
-    skipped: Counter[str]  # how many for each reason
+    flaky: list[str]  # failed once, and passed once
+    skipped: Counter[str]  # number of tests by reason
     reached: dict[Hashable, list[int]]
     seconds: list[float]
 
 
 class Verdict(NamedTuple):
-    """What became of a mutant: "test" or "error" or "crash" or "timeout" killed it, or it "survived"."""
+    """The outcome of a mutant: killed by "test", "error", "crash" or "timeout", or "survived"."""
 
     mutant: Mutant
     outcome: str
-    test: str  # that killed it
-    detail: str  # the exception; of a survivor, why
-    tests: int  # that come to its point
+    test: str  # the test that killed it
+    detail: str  # the exception; for a survivor the reason
+    tests: int  # number of tests that execute its point
     seconds: float
 
     @property
@@ -67,11 +66,11 @@ class Verdict(NamedTuple):
 
 
 class SuiteError(Exception):
-    """The tests cannot judge: they cannot be collected, or they fail without damage."""
+    """The tests are unusable: they cannot be collected, or they fail on undamaged rules."""
 
 
 def test_files(given: Sequence[Path] = ()) -> list[Path]:
-    """The files to collect: those given, or the tests of the engine, first those that try every operation."""
+    """The test files to collect: those given, or the tests of the engine, starting with those of every operation."""
     if given:
         return list(given)
     return sorted(sorted(TESTS.rglob("test_*.py")), key=lambda p: p.name not in REGISTRY)
@@ -85,10 +84,10 @@ def judge(
     judged: Callable[[Verdict], None] = lambda verdict: None,
     briefly: Callable[[Mutant], Any] = lambda mutant: False,
 ) -> list[Verdict]:
-    """Put mutants to the tests in these files, `jobs` at a time. Raises SuiteError where the tests cannot judge.
+    """Runs the tests in these files on each mutant, in `jobs` processes. Raises SuiteError if the tests are unusable.
 
-    `begin` is called once after the run without damage, `judged` with every verdict as it comes. Mutants that are
-    judged `briefly` get the first few seconds of their tests, the others all of them.
+    `begin` is called once after the control run, `judged` with every verdict as it comes. Mutants for which `briefly`
+    is true get only the first few seconds of their tests.
     """
     plugin = _Plugin(mutants, jobs, begin, judged, briefly)
     said = io.StringIO()
@@ -98,14 +97,14 @@ def judge(
     if plugin.error:
         raise plugin.error
     if code != pytest.ExitCode.OK:
-        told = [line for line in said.getvalue().splitlines() if line.startswith(("E ", "ERROR "))]
+        answer = [line for line in said.getvalue().splitlines() if line.startswith(("E ", "ERROR "))]
         where = ", ".join(map(str, files))
-        raise SuiteError(f"pytest found no tests in {where}" + "".join(f"; {line.strip()}" for line in told[-2:]))
+        raise SuiteError(f"pytest found no tests in {where}" + "".join(f"; {line.strip()}" for line in answer[-2:]))
     return plugin.verdicts
 
 
 class _Plugin:
-    """Takes the place of pytest's own loop over the collected tests."""
+    """Replaces pytest's loop over the collected tests."""
 
     def __init__(self, mutants: Sequence[Mutant], jobs: int, begin: Callable, judged: Callable, briefly: Callable):
         self.mutants, self.jobs, self.begin, self.judged, self.briefly = mutants, jobs, begin, judged, briefly
@@ -126,11 +125,11 @@ class _Plugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
-            return False  # collection failed, and pytest says how
-        items = [item for item in session.items if _votes(item)]
+            return False  # collection failed; pytest reports it
+        items = [item for item in session.items if _is_included(item)]
         try:
             self._judge(items)
-        except (Exception, KeyboardInterrupt) as error:  # pytest would print it and go on
+        except (Exception, KeyboardInterrupt) as error:  # pytest would only print it
             self.error = error
         return True
 
@@ -146,12 +145,12 @@ class _Plugin:
                 if self.briefly(mutant):
                     order = _first_seconds(order, control)
                 if not order:
-                    self._note(Verdict(mutant, "survived", "", "no test comes to it", 0, 0.0))
+                    self._note(Verdict(mutant, "survived", "", "no test executes it", 0, 0.0))
                     continue
                 limit = GRACE + PATIENCE * sum(control.seconds[i] for i in order)
-                chosen = [items[i] for i in order]
-                tasks.append(Task(mutant, lambda mutant=mutant, chosen=chosen: self._under(mutant, chosen), limit))
-            for mutant, done, seconds in forks.each(tasks, self.jobs):
+                tests = [items[i] for i in order]
+                tasks.append(Task(mutant, lambda mutant=mutant, tests=tests: self._test_mutant(mutant, tests), limit))
+            for mutant, done, seconds in forks.run_tasks(tasks, self.jobs):
                 self._note(_verdict(mutant, done, len(control.reached[mutant.point]), seconds))
 
     def _note(self, verdict: Verdict) -> None:
@@ -159,47 +158,47 @@ class _Plugin:
         self.judged(verdict)
 
     def _control(self, items: list[pytest.Item], forks: Forks) -> Control:
-        """All tests on undamaged rules, in `jobs` parts; those that fail once but not again have no vote."""
+        """Runs all tests on undamaged rules, in `jobs` parts. Tests that fail once and then pass are excluded."""
         places = range(len(items))
         parts = [places[k :: self.jobs] for k in range(self.jobs)]
         reached: dict[Hashable, list[int]] = {}
         seconds = [0.0] * len(items)
-        doubtful, skipped = [], Counter()
-        observing = [Task(part, lambda part=part: self._observed(items, part), NO_LIMIT) for part in parts]
-        for _, told, _ in forks.each(observing, self.jobs):
-            if isinstance(told, Ended):
-                raise SuiteError(f"the tests ended with {told} on undamaged rules")
-            results, reasons = told
+        failed_once, skipped = [], Counter()
+        observing = [Task(part, lambda part=part: self._observe_tests(items, part), NO_LIMIT) for part in parts]
+        for _, answer, _ in forks.run_tasks(observing, self.jobs):
+            if isinstance(answer, Ended):
+                raise SuiteError(f"the tests ended with {answer} on undamaged rules")
+            results, reasons = answer
             skipped += reasons
             for i, points, taken, failed in results:
                 seconds[i] = taken
-                doubtful += [i] if failed else []
+                failed_once += [i] if failed else []
                 for point in () if failed else points:
                     reached.setdefault(point, []).append(i)
-        again = [Task(i, lambda i=i: self._first_failure([items[i]]), NO_LIMIT) for i in doubtful]
-        wrong = [told for _, told, _ in forks.each(again, self.jobs) if told is not None]
+        again = [Task(i, lambda i=i: self._first_failure([items[i]]), NO_LIMIT) for i in failed_once]
+        wrong = [answer for _, answer, _ in forks.run_tasks(again, self.jobs) if answer is not None]
         if wrong:
             named = "; ".join(f"{f.test} ({f.exception})" if isinstance(f, Failure) else f for f in wrong[:3])
             raise SuiteError(f"{len(wrong)} of {len(items)} tests fail on undamaged rules: {named}")
-        return Control([items[i].nodeid for i in doubtful], skipped, reached, seconds)
+        return Control([items[i].nodeid for i in failed_once], skipped, reached, seconds)
 
     # In a forked process
 
-    def _observed(self, items: list[pytest.Item], part: Sequence[int]) -> tuple[list, Counter[str]]:
-        """(place, points it comes to, seconds, whether it failed) of each test of a part, and why some were skipped."""
+    def _observe_tests(self, items: list[pytest.Item], part: Sequence[int]) -> tuple[list, Counter[str]]:
+        """([(index, points it executes, seconds, whether it failed) of each test], reasons for skipped tests)."""
         seen: set[Hashable] = set()
         observe(seen.add)
-        told = []
+        answer = []
         for i, following in zip(part, [*part[1:], None]):
-            forget()
+            clear_caches()
             seen.clear()
             start, before = time.perf_counter(), len(self.failures)
             _run(items[i], None if following is None else items[following])
-            told.append((i, set(seen), time.perf_counter() - start, len(self.failures) > before))
-        return told, self.skipped
+            answer.append((i, set(seen), time.perf_counter() - start, len(self.failures) > before))
+        return answer, self.skipped
 
-    def _under(self, mutant: Mutant, items: list[pytest.Item]) -> Failure | None:
-        forget()
+    def _test_mutant(self, mutant: Mutant, items: list[pytest.Item]) -> Failure | None:
+        clear_caches()
         mutant.apply()
         return self._first_failure(items)
 
@@ -212,14 +211,14 @@ class _Plugin:
 
 
 def _without_shrinking() -> None:
-    """Let hypothesis draw the same examples as ever, but not look for the smallest one that fails."""
-    from hypothesis import Phase, settings  # not before pytest, which wants to be there first
+    """Make hypothesis draw the usual examples, without shrinking failing ones."""
+    from hypothesis import Phase, settings  # pytest must be imported before hypothesis
 
     settings.register_profile("mutation", settings(), phases=[Phase.explicit, Phase.generate])
     settings.load_profile("mutation")
 
 
-def _votes(item: pytest.Item) -> bool:
+def _is_included(item: pytest.Item) -> bool:
     return "monkeypatch" not in getattr(item, "fixturenames", ())
 
 
@@ -228,7 +227,7 @@ def _run(item: pytest.Item, following: pytest.Item | None) -> None:
 
 
 def _failure(item: pytest.Item, call: pytest.CallInfo) -> Failure:
-    """An assertion is a judgement, wherever it stands, but for those with which the engine guards itself."""
+    """An assertion counts as `judged`, unless it is one of the engine's internal assertions."""
     made_in = call.excinfo.traceback[-1].path.name
     judged = issubclass(call.excinfo.type, (AssertionError, pytest.fail.Exception))
     return Failure(item.nodeid, call.excinfo.typename, judged and made_in not in ("forward.py", "reverse.py"))
@@ -237,7 +236,7 @@ def _failure(item: pytest.Item, call: pytest.CallInfo) -> Failure:
 def _verdict(mutant: Mutant, done: Any, tests: int, seconds: float) -> Verdict:
     match done:
         case None:
-            return Verdict(mutant, "survived", "", f"none of the {tests} tests that come to it fails", tests, seconds)
+            return Verdict(mutant, "survived", "", f"none of the {tests} tests that execute it fails", tests, seconds)
         case Failure(test, exception, judged):
             return Verdict(mutant, "test" if judged else "error", test, exception, tests, seconds)
         case "timeout":
@@ -246,7 +245,7 @@ def _verdict(mutant: Mutant, done: Any, tests: int, seconds: float) -> Verdict:
 
 
 def _order(mutant: Mutant, items: list[pytest.Item], control: Control) -> list[int]:
-    """The tests that come to a mutant's point: those of its operations (by case or name) first, then the quick ones."""
+    """The tests that execute a mutant's point: those of its operations (by case or name) first, then the fastest."""
 
     def key(i: int) -> tuple:
         parameters = getattr(getattr(items[i], "callspec", None), "params", {}).values()
@@ -268,22 +267,22 @@ def _first_seconds(order: list[int], control: Control) -> list[int]:
     return chosen
 
 
-# Which tests come to which points
+# Which tests execute which points
 
 
-def forget() -> None:
-    """Make rules work out anew what they keep, so that no test profits from what another has worked out."""
+def clear_caches() -> None:
+    """Clear the caches of all rules, so that no test relies on what another has computed."""
     for rule in damages.differentiable_rules().values():
         rule._residuals.clear()
 
 
-def observe(say: Callable[[Hashable], Any]) -> None:
-    """From now on, say (call `say` with) every point of a mutant that is come to. Meant for a forked process."""
+def observe(report: Callable[[Hashable], Any]) -> None:
+    """From now on, call `report` with every mutant's point that is executed. Use this in a forked process."""
     for operation, rule in damages.differentiable_rules().items():
-        damages.watch(rule, lambda name, direction, operation=operation: say((operation, name, direction)))
+        damages.watch(rule, lambda name, direction, operation=operation: report((operation, name, direction)))
     subjects = {id(target.function): target.subject for target in targets()}
-    mark = lambda function, index: say((subjects[function], index))
+    mark = lambda function, index: report((subjects[function], index))
     for target in targets():
         target.function.__globals__[source.MARK] = mark
         indices = {change.index for change in source.changes(target.function, target.others)}
-        target.function.__code__ = source.marked(target.function, indices)
+        target.function.__code__ = source.mark_parts(target.function, indices)

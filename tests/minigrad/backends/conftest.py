@@ -1,4 +1,4 @@
-"""What tests of CUDA kernels share."""
+"""Fixtures for tests of CUDA kernels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.fake_cupy import Array
 
 @pytest.fixture(scope="module", params=[2, 132], ids=["few processors", "many processors"])
 def kernels(request, device):
-    """Kernels that think of a small and of a large device: the latter divides sums over many blocks."""
+    """Kernels for a small and for a large number of processors; the latter splits sums over many blocks."""
     return Kernels(device.xp, request.param)
 
 
 @pytest.fixture
 def gpu():
-    """Makes fake_cupy.Array an array of a device "cuda" with these parts."""
+    """A function that registers a device "cuda" with fake_cupy.Array as its arrays, and with these parts."""
     with mock.patch.dict(backends._by_device), mock.patch.dict(backends._by_type):
         backends._by_type.pop(Array, None)
 

@@ -1,4 +1,4 @@
-"""Which backend an array belongs to: devices do not mix, and GPUs that are pretended do not either."""
+"""Which backend an array belongs to; arrays of two devices, or of two (fake) GPUs, cannot be mixed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_arrays_of_two_devices_do_not_mix():
         mg.concatenate([there, here])
 
 
-def test_numbers_go_with_any_device():
+def test_numbers_work_on_any_device():
     there = mg.to_device(np.ones(2, np.float32), "stand-in")
     for number in (2, 2.0, np.float32(2), np.float64(2)):
         assert mg.device_of(mg.multiply(there, number)) == "stand-in"
@@ -36,8 +36,8 @@ def test_numbers_go_with_any_device():
     assert mg.device_of(3.0) == "cpu"
 
 
-def test_numbers_that_change_their_dtype_stay_numbers():
-    """As an optimiser's rate does, before it meets parameters that may be anywhere."""
+def test_numbers_stay_numbers_after_astype():
+    """So that an optimiser can cast its learning rate before it meets parameters on any device."""
     there = mg.to_device(np.ones(2, np.float32), "stand-in")
     for number in (2.0, np.float64(2), np.int64(2)):
         halved = mg.multiply(there, mg.astype(number, np.float32) / 4)
@@ -74,19 +74,19 @@ def test_arrays_of_two_gpus_do_not_mix(gpu):
     ):
         with pytest.raises(mg.DeviceError, match=message):
             f()
-    assert mg.device_of(here) == "cuda" and Array not in backends._by_type  # so that every one is looked at
+    assert mg.device_of(here) == "cuda" and Array not in backends._by_type  # so that every array is checked
     with pytest.raises(
         mg.DeviceError, match=r"two devices: float64\[2\] on cpu \(numpy\), float32\[3\] on cuda \(cupy\)"
     ):
         mg.add(np.ones(2), here)
 
 
-def test_one_gpu_is_not_looked_at_twice(gpu):
+def test_with_one_gpu_the_device_of_arrays_is_cached(gpu):
     gpu(xp=fake_cupy.cupy())
     assert mg.device_of(Array(3)) == "cuda" and backends._by_type[Array].device == "cuda"
 
 
-def test_what_is_no_array_of_cupy(gpu):
+def test_other_objects_of_cupy_are_no_arrays(gpu):
     gpu(xp=fake_cupy.cupy())
     stream = type("Stream", (), {"__module__": "cupy.cuda.stream"})()
     with pytest.raises(TypeError, match=r"not an array: cupy.cuda.stream.Stream; pass"):

@@ -1,4 +1,4 @@
-"""minigrad/backends/cuda/codegen.py: every formula, literals, indices and noise, as kernels compute them."""
+"""minigrad/backends/cuda/codegen.py: every formula, literals, indices and noise in generated kernels."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support import special_values
 FLOATS, INTS, BOOL = (np.dtype("f4"), np.dtype("f8")), (np.dtype("i4"), np.dtype("i8")), np.dtype(bool)
 
 
-def computed(device, loops, dtypes, arrays):
-    """Run loops of a generated kernel: the arrays that follow those given, of these dtypes."""
+def run_loops(device, loops, dtypes, arrays):
+    """Runs loops of a generated kernel on `arrays`; returns its outputs, which have these dtypes."""
     counts = {argument: loop.count for loop in loops for _, argument in loop.stores}
     given = [device.xp.ascontiguousarray(device.from_host(x)) for x in arrays]
     made = [device.xp.zeros(counts[len(arrays) + i], dtype) for i, dtype in enumerate(dtypes)]
@@ -30,20 +30,20 @@ def computed(device, loops, dtypes, arrays):
     return [device.to_host(x) for x in made]
 
 
-def tabled(kind) -> dict[str, Formula]:
-    """The formulas that primitives state for a kind of numbers, where they do not select."""
+def collect_formulas(kind) -> dict[str, Formula]:
+    """The formulas of primitives for a kind of numbers, without selections."""
     found = {name: p.traits.formula for name, p in primitives.items() if p.traits.formula is not None}
     return {name: formula for name, formula in found.items() if kind(formula) is not None and not formula.selects}
 
 
-ANY = tabled(lambda formula: formula.integer)
-REAL = tabled(lambda formula: None if formula.integer else formula.real)
-TRUTH = tabled(lambda formula: formula.truth)
-BITS = tabled(lambda formula: formula.bits)
+ANY = collect_formulas(lambda formula: formula.integer)
+REAL = collect_formulas(lambda formula: None if formula.integer else formula.real)
+TRUTH = collect_formulas(lambda formula: formula.truth)
+BITS = collect_formulas(lambda formula: formula.bits)
 
 
 def formulas(dtype, table):
-    """Primitives of a table that compute within a dtype, and their arity."""
+    """{primitive: arity} of the formulas of a table that compute in a dtype."""
     found = {}
     for name, formula in table.items():
         text = formula.source(dtype, BOOL if table is TRUTH else dtype)
@@ -56,14 +56,14 @@ def words(text):
     return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
 
 
-def applied(device, table, dtype, arrays):
-    """Every formula of a table of these arrays a, b, c: name -> numbers."""
+def apply_formulas(device, table, dtype, arrays):
+    """{primitive: result} of every formula of a table on these arrays a, b, c."""
     found, result = formulas(dtype, table), BOOL if table is TRUTH else dtype
     loads = [Load(i, None, dtype) for i in range(max(found.values()))]
     steps = [Apply(table[name], tuple(range(arity)), dtype, result) for name, arity in found.items()]
     stores = tuple((len(loads) + i, len(loads) + i) for i in range(len(steps)))
     loop = Loop(len(arrays[0]), (*loads, *steps), stores)
-    return dict(zip(found, computed(device, [loop], [result] * len(steps), arrays[: len(loads)])))
+    return dict(zip(found, run_loops(device, [loop], [result] * len(steps), arrays[: len(loads)])))
 
 
 def by_numpy(name, arity, arrays):
@@ -74,17 +74,17 @@ def by_numpy(name, arity, arrays):
 # Special values
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1.5, 3.0, 1e30, -1e30, 1e-30, 88.0, -104.0, 1e3]
-EITHER_ZERO = {"maximum", "minimum", "relu", "clip", "erf"}  # whose −0 may be 0, also in NumPy
+EITHER_ZERO = {"maximum", "minimum", "relu", "clip", "erf"}  # zeros may have either sign, in NumPy too
 
 
 @pytest.mark.parametrize("table", [ANY, REAL, TRUTH], ids=["any", "real", "truth"])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_special_values_are_as_in_numpy(device, table, dtype):
-    """NaN where NumPy has it, infinities and zeros with their signs."""
+def test_special_values_agree_with_numpy(device, table, dtype):
+    """NaN, infinities and zeros are where NumPy has them, with the same signs."""
     pairs = np.array(list(itertools.product(SPECIAL, SPECIAL)), dtype)
     arrays = [pairs[:, 0].copy(), pairs[:, 1].copy(), np.roll(pairs[:, 0], 5)]
     found = formulas(dtype, table)
-    for name, ours in applied(device, table, dtype, arrays).items():
+    for name, ours in apply_formulas(device, table, dtype, arrays).items():
         expected = np.asarray(by_numpy(name, found[name], arrays))
         assert expected.dtype == ours.dtype
         if table is TRUTH:
@@ -108,7 +108,7 @@ def test_integers_are_exact_and_wrap_around(device, dtype):
     for table in (ANY, TRUTH, BITS):
         found = formulas(dtype, table)
         assert found
-        for name, ours in applied(device, table, dtype, arrays).items():
+        for name, ours in apply_formulas(device, table, dtype, arrays).items():
             assert np.array_equal(ours, by_numpy(name, found[name], arrays)), name
 
 
@@ -129,14 +129,14 @@ def test_selection_and_casts(device, dtype):
     ]
     steps += [Apply(CONVERSION, (1,), dtype, target) for target in targets]
     loop = Loop(300, tuple(steps), tuple((3 + i, 3 + i) for i in range(1 + len(targets))))
-    chosen, *cast = computed(device, [loop], [dtype, *targets], [condition, x, y])
+    chosen, *cast = run_loops(device, [loop], [dtype, *targets], [condition, x, y])
     assert np.array_equal(chosen, np.where(condition, x, y))
     for ours, target in zip(cast, targets):
         assert np.array_equal(ours, x.astype(target))
 
 
-# Accuracy: units in the last place, of CUDA's functions (their largest errors, as its programming guide lists them) and
-# of what is put together from them. The host's are no worse.
+# Accuracy in units in the last place: the largest errors of CUDA's functions, listed in its programming guide, and of
+# formulas composed of them. The host's functions are no worse.
 
 ULPS = {
     **dict.fromkeys(
@@ -149,8 +149,8 @@ ULPS = {
     "sigmoid": 4,  # exp, +, /
     "softplus": 5,  # exp, log1p, +
     "log_sigmoid": 5,
-    "logaddexp": 5,  # of the larger operand: terms may cancel
-    "gaussian_sample": 4,  # of the largest term
+    "logaddexp": 5,  # relative to the larger operand: terms may cancel
+    "gaussian_sample": 4,  # relative to the largest term
 }
 RANGES = {
     "arcsin": (-1, 1),
@@ -167,7 +167,7 @@ TRUE = {
     for name in ULPS
     if name in special_values.ELEMENTWISE and name not in TO_THE_BIT
 }
-SCALES = {  # of an error, where it is not the result
+SCALES = {  # the scale of an error, if it is not the result
     "logaddexp": lambda a, b, y: max(abs(a), abs(b), abs(y)),
     "gaussian_sample": lambda a, b, c, y: max(abs(a), abs(mpmath.exp(b) * c), abs(y)),
 }
@@ -179,14 +179,14 @@ def test_every_formula_has_a_bound():
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_accuracy(device, dtype, record_property):
-    """Against 40 digits; formulas that no library computes, against NumPy to the bit."""
+    """Against 40 digits, or bit for bit against NumPy for formulas without library functions."""
     rng, size, worst = np.random.default_rng(0), 250, {}
     ranges = {RANGES.get(name, (-6, 6)) for name in ULPS}
     for low, high in ranges:
         arrays = [rng.uniform(low, high, size).astype(dtype) for _ in range(3)]
         for table in (ANY, REAL):
             found = formulas(dtype, table)
-            for name, ours in applied(device, table, dtype, arrays).items():
+            for name, ours in apply_formulas(device, table, dtype, arrays).items():
                 if RANGES.get(name, (-6, 6)) != (low, high):
                     continue
                 args = arrays[: found[name]]
@@ -214,21 +214,21 @@ LITERALS = [0.0, -0.0, 0.1, -1e-310, 5e-324, 1.7976931348623157e308, np.inf, -np
 WHOLE = [0, 1, -1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63), True, False]
 
 
-def test_literals_are_the_numbers_they_stand_for(device):
+def test_literals_are_exact(device):
     numbers = [Number(x, np.dtype("f8")) for x in LITERALS] + [
         Number(x, BOOL if isinstance(x, bool) else np.dtype("i8")) for x in WHOLE
     ]
     stores = tuple((i, i) for i in range(len(numbers)))
-    made = computed(device, [Loop(1, tuple(numbers), stores)], [number.dtype for number in numbers], [])
+    made = run_loops(device, [Loop(1, tuple(numbers), stores)], [number.dtype for number in numbers], [])
     for ours, number in zip(made, numbers):
         assert ours.tobytes() == np.array([number.value], number.dtype).tobytes() or number.value != number.value
     assert np.isnan(made[LITERALS.index(np.nan)][0])
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTS], ids=str)
-def test_numbers_beside_arrays_take_their_dtype_or_bring_their_own(device, dtype):
+def test_numbers_are_promoted_as_in_numpy(device, dtype):
     numbers = 2, -(2**31), 2**40, 0.1, np.float32(0.1), np.float64(0.1), np.int64(-(2**63)), np.inf, True
-    fit = [n for n in numbers if n != 2**40 or dtype != np.int32]  # which is no int32, but may be compared with one
+    fit = [n for n in numbers if n != 2**40 or dtype != np.int32]  # does not fit int32, but may be compared with one
 
     def f(x):
         return [(x < n, x == n) for n in numbers], [(mg.where(x > 0, x, n), x + n) for n in fit]
@@ -243,14 +243,14 @@ def test_numbers_beside_arrays_take_their_dtype_or_bring_their_own(device, dtype
 
 @st.composite
 def views(draw):
-    """An array and a view of it, however its axes are ordered, cut, turned around, put in and repeated."""
+    """(an array, a view of it with axes permuted, sliced, reversed, inserted and repeated)."""
     x = np.arange(np.prod(shape := draw(st.lists(st.integers(1, 4), min_size=0, max_size=4)), dtype=int)).reshape(shape)
     y = x
     for _ in range(draw(st.integers(0, 3))):
-        way = draw(st.sampled_from(["turned", "cut", "put in", "repeated"]))
-        if way == "turned":
+        way = draw(st.sampled_from(["permuted", "sliced", "inserted", "repeated"]))
+        if way == "permuted":
             y = y.transpose(draw(st.permutations(range(y.ndim))))
-        elif way == "put in":
+        elif way == "inserted":
             y = np.expand_dims(y, draw(st.integers(0, y.ndim)))
         elif way == "repeated":
             y = np.broadcast_to(y, (draw(st.integers(1, 3)), *y.shape))
@@ -261,8 +261,8 @@ def views(draw):
 
 
 @given(made=views(), front=st.lists(st.integers(1, 3), max_size=2))
-def test_axes_are_numpys_strides(made, front):
-    """Also of a view that is broadcast to more axes."""
+def test_axes_of_views_agree_with_numpys_strides(made, front):
+    """The view is broadcast to more axes, too."""
     x, y = made
     if not y.size:
         return
@@ -276,32 +276,31 @@ def test_axes_are_numpys_strides(made, front):
 
 @given(made=views())
 @settings(max_examples=15)
-def test_views_are_read_where_they_are(device, made):
-    """By a chain: the view is an array from outside, that keeps its strides."""
+def test_chains_read_views_in_place(device, made):
+    """The view is captured by the chain, and keeps its strides."""
     x, y = made
-    there = device.xp.lib.stride_tricks.as_strided
     if not y.size:
         return
     begin = (y.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
-    outside = there(device.from_host(x).reshape(-1)[begin:], y.shape, y.strides)
+    outside = device.xp.lib.stride_tricks.as_strided(device.from_host(x).reshape(-1)[begin:], y.shape, y.strides)
     ours = mg.jit(lambda n: n * 2 + outside)(device.from_host(np.array(1)))
     assert np.array_equal(device.to_host(ours), 2 + y)
 
 
-def test_places_beyond_two_to_the_31(device):
+def test_indices_beyond_two_to_the_31(device):
     x = np.arange(8.0)
     far = Index(None, ((1, 8, 2**40),), 2**41), Index(0, ((2**40, 2**20, 1),), -2)
     loop = Loop(8, (*far, Load(0, 1, np.dtype("f8"))), ((2, 1),))
-    (ours,) = computed(device, [loop], [np.dtype("f8")], [x])
+    (ours,) = run_loops(device, [loop], [np.dtype("f8")], [x])
     assert np.array_equal(ours, x)
 
 
-def test_many_loops_side_by_side(device):
-    """Counts that fill blocks and that do not."""
+def test_many_loops_in_one_kernel(device):
+    """Some counts fill whole blocks, some do not."""
     counts = [1, 255, 256, 257, 1000, 3]
     number = Number(3, np.dtype("i8"))
     loops = [Loop(n, (number,), ((0, i),)) for i, n in enumerate(counts)]
-    for made, n in zip(computed(device, loops, [np.dtype("i8")] * len(counts), []), counts):
+    for made, n in zip(run_loops(device, loops, [np.dtype("i8")] * len(counts), []), counts):
         assert made.tolist() == [3] * n
 
 
@@ -311,8 +310,8 @@ def test_many_loops_side_by_side(device):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("draw", [mg.random.normal, mg.random.uniform])
 @pytest.mark.parametrize("offset", [0, 3, 2**33 + 1])
-def test_noise_is_that_of_the_streams_to_the_bit(device, draw, dtype, offset):
-    """Wherever it begins, known beforehand or not, and in whatever order it is asked for."""
+def test_noise_equals_the_streams_bit_for_bit(device, draw, dtype, offset):
+    """With any offset, constant or traced, and read in any order."""
 
     def f(key, begin):
         drawn = draw(key, (2, 301), dtype, offset=begin), draw(key, (2, 301), dtype, offset=offset)

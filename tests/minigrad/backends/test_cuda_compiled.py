@@ -1,4 +1,4 @@
-"""What NVRTC makes of the kernels: no warnings, no spills, and of random numbers no operation that rounds otherwise."""
+"""NVRTC compiles the kernels without warnings or spills, and random numbers without contracted operations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import nvrtc
 FOLDER = Path(minigrad.backends.__file__).parent / "cuda"
 SOURCES = {"streams": ("streams.cu",), "kernels": FILES}
 ARCHITECTURES = ("sm_80", "sm_90")
-MOST_SHARED = 48 * 1024  # bytes a block may have without asking
+MOST_SHARED = 48 * 1024  # bytes of shared memory that a block has by default
 ROUNDING = re.compile(r"\b(?:add|sub|mul|div|rcp|sqrt|rsqrt|fma|mad|ex2|lg2|sin|cos|tanh)\.[.\w]*f(?:16|32|64)\b")
 ONE_ROUNDING = re.compile(r"(?:add|sub|mul|div|sqrt)\.rn(?:\.ftz)?\.f(?:32|64)")
 
@@ -29,32 +29,32 @@ def source(name):
 
 
 def contracted(ptx: str) -> list[str]:
-    """Operations that round, or that may be made one with others (a plain mul.f32 may, a mul.rn.f32 not)."""
+    """Operations that round differently or may be contracted (a plain mul.f32 may, a mul.rn.f32 may not)."""
     return [found for found in ROUNDING.findall(ptx) if not ONE_ROUNDING.fullmatch(found)]
 
 
 @pytest.fixture(scope="module", params=[(name, arch) for name in SOURCES for arch in ARCHITECTURES], ids="-".join)
-def made(request):
+def compiled(request):
     name, arch = request.param
     return nvrtc.compile_source(source(name), arch)
 
 
-def test_kernels_compile_without_warnings(made):
-    assert made.warnings == ""
-    assert made.ptx and made.ptx.keys() == made.usage.keys()
+def test_kernels_compile_without_warnings(compiled):
+    assert compiled.warnings == ""
+    assert compiled.ptx and compiled.ptx.keys() == compiled.usage.keys()
 
 
-def test_kernels_fit(made, record_property):
-    """Registers are recorded, for whoever asks (--junit-xml)."""
-    for name, usage in made.usage.items():
+def test_kernels_fit(compiled, record_property):
+    """No spills, shared memory within the limit. Registers are recorded in --junit-xml."""
+    for name, usage in compiled.usage.items():
         record_property(name, f"{usage.registers} registers, {usage.shared} bytes shared")
-    assert {name: usage.spilled for name, usage in made.usage.items() if usage.spilled} == {}
-    assert max(usage.shared for usage in made.usage.values()) <= MOST_SHARED
+    assert {name: usage.spilled for name, usage in compiled.usage.items() if usage.spilled} == {}
+    assert max(usage.shared for usage in compiled.usage.values()) <= MOST_SHARED
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_random_numbers_round_as_written(arch):
-    """No operation is contracted or approximate, and numbers that flush to zero are flushed nowhere that shows."""
+    """No operation is contracted or approximate, and flushing subnormal numbers to zero changes no instruction."""
     drawn, kept = (
         {
             name: text
@@ -65,11 +65,11 @@ def test_random_numbers_round_as_written(arch):
     )
     assert {"random_bits", "random_normal_f32", "random_normal_f64"} <= drawn.keys()
     assert {name: contracted(text) for name, text in drawn.items() if contracted(text)} == {}
-    assert not any(re.search(r"\bcall\b", text) for text in drawn.values())  # nothing is hidden in functions
+    assert not any(re.search(r"\bcall\b", text) for text in drawn.values())  # no code in called functions
     assert {name: text.replace(".ftz", "") for name, text in drawn.items()} == kept
 
 
-def test_the_reader_of_ptx_sees_what_it_looks_for():
+def test_contracted_operations_are_found():
     program = 'extern "C" __global__ void f(float* x, double* y) {{ x[0] = {}; y[0] = {}; }}'
     for both, found in (
         (("x[1] * x[2] + x[3]", "y[1] * y[2] + y[3]"), ["fma.rn.ftz.f32", "fma.rn.f64"]),
@@ -81,7 +81,7 @@ def test_the_reader_of_ptx_sees_what_it_looks_for():
         assert sorted(contracted(ptx)) == sorted(found)
 
 
-def test_spills_shared_memory_and_warnings_are_seen():
+def test_spills_shared_memory_and_warnings_are_found():
     text = """
         extern "C" __global__ void __launch_bounds__(1024, 2) f(volatile float* x) {
             __shared__ float shared[300];
@@ -94,16 +94,16 @@ def test_spills_shared_memory_and_warnings_are_seen():
             #pragma unroll
             for (int i = 0; i < 64; i++) x[i] = held[i] + shared[i];
         }"""
-    made = nvrtc.compile_source(text, "sm_80")
-    assert "unused" in made.warnings
-    assert made.usage["f"].spilled > 0 and made.usage["f"].shared == 1200
+    compiled = nvrtc.compile_source(text, "sm_80")
+    assert "unused" in compiled.warnings
+    assert compiled.usage["f"].spilled > 0 and compiled.usage["f"].shared == 1200
     with pytest.raises(ValueError, match="undefined"):
         nvrtc.compile_source("void f() { nothing(); }", "sm_80")
 
 
 @pytest.fixture(scope="module")
 def chain():
-    """A generated kernel with every formula of every dtype, literals, far places and noise."""
+    """A generated kernel with every formula of every dtype, literals, 64-bit indices and noise."""
     steps, stores, arguments = [], [], []
 
     def store(step):
@@ -137,5 +137,5 @@ def chain():
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_chains_compile_without_warnings(chain, arch):
-    made = nvrtc.compile_source(chain, arch)
-    assert made.warnings == "" and "chain" in made.ptx
+    compiled = nvrtc.compile_source(chain, arch)
+    assert compiled.warnings == "" and "chain" in compiled.ptx

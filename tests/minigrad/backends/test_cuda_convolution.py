@@ -16,7 +16,7 @@ from tests.support.kernels import DTYPES, agree
 
 @st.composite
 def convolutions(draw):
-    """Images, a kernel, and what a convolution of them needs; few channels and many, padding on one side or both."""
+    """(images, kernel, cotangent, stride, pads), with few or many channels, and padding on one side or both."""
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     pads = tuple((draw(st.integers(0, k)), draw(st.integers(0, k))) for k in kernel)
@@ -29,10 +29,10 @@ def convolutions(draw):
     return x, w, d, stride, pads
 
 
-@given(made=convolutions())
+@given(problem=convolutions())
 @settings(max_examples=120)
-def test_convolutions(kernels, device, made):
-    x, w, d, stride, pads = made
+def test_convolutions(kernels, device, problem):
+    x, w, d, stride, pads = problem
     x_there, w_there, d_there = map(device.from_host, (x, w, d))
     there = ours.conv(kernels, x_there, w_there, stride, pads)
     agree(device.to_host(there), twin.conv(HOST, x, w, stride, pads), w[..., 0].size)
@@ -42,9 +42,9 @@ def test_convolutions(kernels, device, made):
     agree(device.to_host(there), twin.conv_kernel(HOST, x, d, stride, pads, w.shape[:2]), 4 + d[..., 0].size)
 
 
-@given(made=convolutions(), relu=st.booleans(), biased=st.booleans(), factor=st.integers(1, 3))
-def test_what_happens_to_a_convolution_on_its_way_out(kernels, device, made, relu, biased, factor):
-    x, w, _, stride, pads = made
+@given(problem=convolutions(), relu=st.booleans(), biased=st.booleans(), factor=st.integers(1, 3))
+def test_convolutions_with_epilogues(kernels, device, problem, relu, biased, factor):
+    x, w, _, stride, pads = problem
     w = np.repeat(w, factor**2, axis=3)
     bias = np.random.default_rng(0).standard_normal(w.shape[3]).astype(w.dtype) if biased else None
     there = ours.conv(
@@ -63,13 +63,13 @@ def test_what_happens_to_a_convolution_on_its_way_out(kernels, device, made, rel
     agree(device.to_host(there), y, w[..., 0].size)
 
 
-def test_out_is_filled_whatever_its_layout(kernels, device):
-    """`out` of any layout, and operands of two dtypes."""
+def test_convolutions_write_to_out_of_any_layout(kernels, device):
+    """The operands have two dtypes."""
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 5, 5, 6)), rng.standard_normal((3, 3, 6, 7)).astype(np.float32)
     expected = twin.conv(HOST, x, w, (1, 1), ((1, 1), (1, 1)))
     for out in (np.empty((2, 5, 5, 7)), np.empty((7, 5, 5, 2)).T):
         there = device.from_host(out) if out.flags.c_contiguous else device.from_host(out.T).T
-        made = ours.conv(kernels, device.from_host(x), device.from_host(w), (1, 1), ((1, 1), (1, 1)), there)
-        assert made is there
-        agree(device.to_host(made), expected, 54)
+        problem = ours.conv(kernels, device.from_host(x), device.from_host(w), (1, 1), ((1, 1), (1, 1)), there)
+        assert problem is there
+        agree(device.to_host(problem), expected, 54)

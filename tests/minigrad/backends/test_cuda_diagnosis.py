@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a GPU, its driver and CuPy is one sentence that says what to install or change."""
+"""For every fault of a GPU, its driver or CuPy, the error is one sentence that says what to install or change."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ OPEN = (
 CLOSED = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024\nGCC version:  gcc"
 
 
-def refused(monkeypatch, module, *wheels, **where) -> str:
-    """The sentence with which a machine with this CuPy is refused."""
+def error_for(monkeypatch, module, *wheels, **where) -> str:
+    """The error message for a machine with this CuPy."""
     with fake_cupy.install(monkeypatch, module, *wheels, **where), pytest.raises(backends.DeviceError) as caught:
         ours.load()
     said = str(caught.value)
     assert len(said.splitlines()) == 1 and said == said.strip() and not said.endswith("."), said
-    assert caught.value.__suppress_context__ or caught.value.__context__ is None  # one error, not a chain of them
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None  # a single error, not a chain
     return said
 
 
 def test_no_cupy(monkeypatch, tmp_path):
-    said = refused(monkeypatch, None)
+    said = error_for(monkeypatch, None)
     assert said == (
         "no CuPy here: install it with pip install '.[cuda13]' (NVIDIA drivers from 580 on) or '.[cuda12]' (from 525 "
         "on) in minigrad's folder; no NVIDIA driver was found"
     )
     for text, version in ((OPEN, "580.65.06"), (CLOSED, "550.54.14")):
         (tmp_path / "version").write_text(text)
-        assert refused(monkeypatch, None, kernel_module=tmp_path / "version").endswith(f"driver here is {version}")
+        assert error_for(monkeypatch, None, kernel_module=tmp_path / "version").endswith(f"driver here is {version}")
 
 
 def test_no_driver(monkeypatch, tmp_path):
-    """CUDA calls a driver that is not there, and one that is too old, by the same error."""
+    """CUDA reports a missing driver and one that is too old with the same error."""
     module = cupy(CUDARuntimeError(35), driver=0)
-    said = refused(monkeypatch, module, WHEEL)
+    said = error_for(monkeypatch, module, WHEEL)
     assert said.startswith("no NVIDIA driver here, and cupy-cuda13x 14.2.0 needs one, version 580 or newer: install it")
-    assert "version 525" in refused(monkeypatch, cupy(CUDARuntimeError(35), 0, 12090), "cupy-cuda12x 14.2.0")
+    assert "version 525" in error_for(monkeypatch, cupy(CUDARuntimeError(35), 0, 12090), "cupy-cuda12x 14.2.0")
     (tmp_path / "version").write_text(OPEN)  # loaded, but not for this container
-    said = refused(monkeypatch, module, WHEEL, kernel_module=tmp_path / "version")
+    said = error_for(monkeypatch, module, WHEEL, kernel_module=tmp_path / "version")
     assert said.startswith(
         "the NVIDIA driver 580.65.06 runs on this machine, but its library libcuda.so.1 was not found"
     )
@@ -62,16 +62,18 @@ def test_no_driver(monkeypatch, tmp_path):
 def test_a_driver_too_old(monkeypatch, tmp_path):
     (tmp_path / "version").write_text(CLOSED)
     module = cupy(CUDARuntimeError(35), driver=12040)
-    assert refused(monkeypatch, module, WHEEL, kernel_module=tmp_path / "version") == (
+    assert error_for(monkeypatch, module, WHEEL, kernel_module=tmp_path / "version") == (
         "the NVIDIA driver here (550.54.14, for CUDA 12.4) is too old: cupy-cuda13x 14.2.0 needs one for CUDA 13, "
         "version 580 or newer: update it, or pip uninstall -y cupy-cuda13x and pip install '.[cuda12]' in minigrad's "
         "folder, which runs with this driver"
     )
-    assert refused(monkeypatch, cupy(CUDARuntimeError(35), 11080, 12090), "cupy-cuda12x 14.2.0") == (
+    assert error_for(monkeypatch, cupy(CUDARuntimeError(35), 11080, 12090), "cupy-cuda12x 14.2.0") == (
         "the NVIDIA driver here (for CUDA 11.8) is too old: cupy-cuda12x 14.2.0 needs one for CUDA 12, version 525 or "
         "newer: update it, or compute on device 'cpu'"
     )
-    assert "cuda12" not in refused(monkeypatch, cupy(CUDARuntimeError(35), driver=11080), WHEEL)  # no help with it
+    assert "cuda12" not in error_for(
+        monkeypatch, cupy(CUDARuntimeError(35), driver=11080), WHEEL
+    )  # nor would cuda12 work
 
 
 @pytest.mark.parametrize("hidden", ["", "99", "-1", "GPU-none"])
@@ -84,7 +86,7 @@ def test_gpus_hidden(monkeypatch, hidden):
 
 def test_no_gpu(monkeypatch):
     for count in (0, CUDARuntimeError(100)):
-        said = refused(monkeypatch, cupy(count), WHEEL)
+        said = error_for(monkeypatch, cupy(count), WHEEL)
         assert said.startswith("the NVIDIA driver (CUDA 13.0) finds no GPU here: a container must be started with one")
 
 
@@ -100,12 +102,12 @@ def test_no_gpu(monkeypatch):
     ],
 )
 def test_cuda_does_not_start(monkeypatch, status, advice):
-    said = refused(monkeypatch, cupy(CUDARuntimeError(status)), WHEEL)
+    said = error_for(monkeypatch, cupy(CUDARuntimeError(status)), WHEEL)
     assert said.startswith(f"CUDA does not start ({fake_cupy.SAID[status]}): ") and advice in said
 
 
-def test_several_cupys(monkeypatch):
-    said = refused(monkeypatch, cupy(), "cupy-cuda12x 14.2.0", WHEEL)
+def test_several_packages_of_cupy(monkeypatch):
+    said = error_for(monkeypatch, cupy(), "cupy-cuda12x 14.2.0", WHEEL)
     assert said.startswith(
         "2 CuPy packages are installed and overwrite each other's files: pip uninstall -y cupy-cuda12x "
     )
@@ -124,7 +126,7 @@ def test_several_cupys(monkeypatch):
         ("__version__ = '14.2.0'", "module 'cupy' has no attribute 'cuda'"),
     ],
 )
-def test_a_cupy_that_is_broken(monkeypatch, tmp_path, source, said):
+def test_a_broken_cupy(monkeypatch, tmp_path, source, said):
     (tmp_path / "cupy.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     with fake_cupy.install(monkeypatch, None, WHEEL):
@@ -136,7 +138,7 @@ def test_a_cupy_that_is_broken(monkeypatch, tmp_path, source, said):
     assert told.endswith("pip uninstall -y cupy-cuda13x, then pip install '.[cuda13]' in minigrad's folder")
 
 
-def test_something_else_of_that_name(monkeypatch, tmp_path):
+def test_another_module_named_cupy(monkeypatch, tmp_path):
     (tmp_path / "cupy").mkdir()
     (tmp_path / "cupy" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
@@ -146,53 +148,53 @@ def test_something_else_of_that_name(monkeypatch, tmp_path):
             backends.DeviceError, match=r"import cupy finds .*__init__.py, which is not CuPy: rename or remove it"
         ):
             ours.load()
-    assert "something else" in refused(monkeypatch, ModuleType("cupy"))
-    assert "something else" in refused(monkeypatch, SimpleNamespace(__version__="local"))
+    assert "something else" in error_for(monkeypatch, ModuleType("cupy"))
+    assert "something else" in error_for(monkeypatch, SimpleNamespace(__version__="local"))
 
 
-def test_other_cupys(monkeypatch):
-    assert refused(monkeypatch, cupy(version="13.6.0"), "cupy-cuda12x 13.6.0") == (
+def test_an_old_cupy_and_one_for_amd(monkeypatch):
+    assert error_for(monkeypatch, cupy(version="13.6.0"), "cupy-cuda12x 13.6.0") == (
         "cupy-cuda12x 13.6.0 is too old, it must be 14 or newer: pip install --upgrade '.[cuda12]' in minigrad's folder"
     )
     module = cupy()
     module.cuda.runtime.is_hip = True
-    assert "AMD" in refused(monkeypatch, module, "cupy-rocm-7-0 14.2.0")
+    assert "AMD" in error_for(monkeypatch, module, "cupy-rocm-7-0 14.2.0")
 
 
 def test_libraries_that_are_missing(monkeypatch):
-    assert refused(monkeypatch, cupy(archs=RuntimeError(fake_cupy.NO_NVRTC)), WHEEL) == (
+    assert error_for(monkeypatch, cupy(archs=RuntimeError(fake_cupy.NO_NVRTC)), WHEEL) == (
         'cupy-cuda13x 14.2.0 lacks a CUDA library (Failure finding "libnvrtc.so.13 or libnvrtc.so.12"): pip install '
         "'.[cuda13]' in minigrad's folder"
     )
     module = cupy()
-    del module.cuda.cublas  # CuPy raises ImportError for its attribute; any error will do
-    assert "lacks a CUDA library" in refused(monkeypatch, module, WHEEL)
+    del module.cuda.cublas  # CuPy raises ImportError here; AttributeError is handled alike
+    assert "lacks a CUDA library" in error_for(monkeypatch, module, WHEEL)
 
 
 def test_a_gpu_too_old(monkeypatch):
-    said = refused(monkeypatch, cupy(capability=(6, 0)), WHEEL)
+    said = error_for(monkeypatch, cupy(capability=(6, 0)), WHEEL)
     assert said == (
         "the GPU NVIDIA H200 has compute capability 6.0 and CUDA 13 needs 7.5 or newer: pip uninstall -y cupy-cuda13x, "
         "then pip install '.[cuda12]' in minigrad's folder, for 5.0 and newer; or compute on device 'cpu'"
     )
-    assert refused(monkeypatch, cupy(capability=(3, 7)), WHEEL).endswith("7.5 or newer: compute on device 'cpu'")
+    assert error_for(monkeypatch, cupy(capability=(3, 7)), WHEEL).endswith("7.5 or newer: compute on device 'cpu'")
     old = cupy(capability=(3, 7), archs=(50, 60), runtime=12090)
-    assert refused(monkeypatch, old, "cupy-cuda12x 14.2.0").endswith("5.0 or newer: compute on device 'cpu'")
+    assert error_for(monkeypatch, old, "cupy-cuda12x 14.2.0").endswith("5.0 or newer: compute on device 'cpu'")
 
 
 def test_kernels_that_do_not_run(monkeypatch):
     failing = lambda error: cupy(arange=raiser(error))
-    said = refused(monkeypatch, failing(CUDARuntimeError(209)), WHEEL)
+    said = error_for(monkeypatch, failing(CUDARuntimeError(209)), WHEEL)
     assert said.startswith("kernels do not compile and run on the GPU (cudaErrorNoKernelImageForDevice: ")
     assert said.endswith("pip install --force-reinstall '.[cuda13]' in minigrad's folder")
-    said = refused(monkeypatch, failing(RuntimeError("kern.cu(3): error: cannot open cuda_fp16.h\n1 error")))
+    said = error_for(monkeypatch, failing(RuntimeError("kern.cu(3): error: cannot open cuda_fp16.h\n1 error")))
     assert "(kern.cu(3): error: cannot open cuda_fp16.h)" in said and "'.[cuda12]'" in said
-    assert "nvidia-smi shows it" in refused(monkeypatch, failing(CUDARuntimeError(46)), WHEEL)
+    assert "nvidia-smi shows it" in error_for(monkeypatch, failing(CUDARuntimeError(46)), WHEEL)
     for error in (fake_cupy.OutOfMemoryError(512, 0), CUDARuntimeError(2)):
-        said = refused(monkeypatch, failing(error), WHEEL)
+        said = error_for(monkeypatch, failing(error), WHEEL)
         assert said.startswith("no memory is left on the GPU, 2 GiB of 140 GiB free: other processes hold it")
     wrong = lambda *args, **kwargs: np.full(5, 2.5)
-    assert "0 + 1 + 2 + 3 + 4 = 12.5" in refused(monkeypatch, cupy(arange=wrong), WHEEL)
+    assert "0 + 1 + 2 + 3 + 4 = 12.5" in error_for(monkeypatch, cupy(arange=wrong), WHEEL)
 
 
 def test_a_gpu_that_works(monkeypatch):
@@ -203,10 +205,10 @@ def test_a_gpu_that_works(monkeypatch):
         assert ours.load().guard is not None
 
 
-# The real one
+# The real CuPy
 
 
-def test_the_pretended_errors_are_those_of_cupy():
+def test_fake_errors_equal_those_of_cupy():
     real = optional("cupy", extra="cuda13")
     for status, said in fake_cupy.SAID.items():
         error = real.cuda.runtime.CUDARuntimeError(status)

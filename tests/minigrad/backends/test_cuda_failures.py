@@ -1,4 +1,4 @@
-"""What is said when a GPU is out of memory, or fails."""
+"""Messages when a GPU is out of memory or fails."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_a_gpu_that_fails(gpu):
         mg.exp(Array(3))
 
 
-def test_errors_of_others_are_not_the_gpus():
+def test_errors_not_from_the_gpu_are_not_explained():
     for error in (MemoryError("no"), RuntimeError("no"), ValueError("out of memory")):
         assert failures.explain(fake_cupy.cupy(), error, "exp(x)") is None
 
 
-def test_a_wrong_argument_is_no_failure_of_the_gpu():
+def test_a_wrong_argument_is_not_reported_as_a_gpu_failure():
     error = type("AxisError", (ValueError,), {"__module__": "cupy.exceptions"})("axis 3 is out of bounds")
     assert failures.explain(fake_cupy.cupy(), error, "sum(x)") is None

@@ -1,4 +1,4 @@
-"""What a machine has of NVIDIA and CuPy."""
+"""Detecting CuPy packages, the NVIDIA driver and CUDA versions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from minigrad.backends.cuda import machine
 from tests.support import fake_cupy
 
 
-def test_packages_are_told_apart(monkeypatch):
+def test_packages_of_cupy_are_recognized(monkeypatch):
     names = ["numpy", "cupy-cuda12x", "cupy-xarray", "CuPy", "cupy-rocm-7-0", None, "cupyx"]
     found = [SimpleNamespace(name=name, version="1") for name in names]
     monkeypatch.setattr(machine.metadata, "distributions", lambda: found)
     assert machine.wheels() == {"cupy": "1", "cupy-cuda12x": "1", "cupy-rocm-7-0": "1"}
 
 
-def test_versions_of_cuda_are_written_with_a_dot():
+def test_versions_of_cuda_are_formatted_with_a_dot():
     assert (machine.version_text(13020), machine.version_text(12000), machine.version_text(11080)) == (
         "13.2",
         "12.0",

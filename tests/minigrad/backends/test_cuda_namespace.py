@@ -1,4 +1,4 @@
-"""CuPy's names do what NumPy's do."""
+"""Functions of CuPy's namespace behave like NumPy's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def same(device):
-    """Whether a function of a namespace and arrays gives on the device what it gives with NumPy."""
+    """A function that asserts that a function of (namespace, arrays) gives the same on the device as with NumPy."""
 
     def check(function, *arrays):
         expected = function(np, *[x.copy() for x in arrays])
@@ -23,14 +23,14 @@ X = np.array([[1.0, -2.0, 3.0], [0.5, 4.0, -1.0]])
 
 
 @pytest.mark.parametrize("name", ["min", "cumsum", "cumprod"])
-def test_results_go_where_they_are_wanted(same, device, name):
-    def stored(xp, x):
+def test_results_are_written_to_out(same, device, name):
+    def write_to_out(xp, x):
         y = getattr(xp, name)(x, axis=1)
         out = xp.zeros_like(y)
         assert getattr(xp, name)(x, axis=1, out=out) is out
         return out
 
-    same(stored, X)
+    same(write_to_out, X)
 
 
 def test_clip_takes_numbers_and_complex_arrays(same):
@@ -46,12 +46,12 @@ def test_concatenate(same, axis):
     parts = X, X[:, ::-1].copy(), X + 1
     same(lambda xp, *arrays: xp.concatenate(arrays, axis), *parts)
 
-    def stored(xp, *arrays):
+    def write_to_out(xp, *arrays):
         out = xp.empty((6, 3) if axis == 0 else (2, 9))
         assert xp.concatenate(arrays, axis, out) is out
         return out
 
-    same(stored, *parts)
+    same(write_to_out, *parts)
 
 
 def test_solve_broadcasts_stacks(same):

@@ -1,4 +1,4 @@
-"""Fingerprints on both devices: they change when any element does, or the order of two."""
+"""Fingerprints on both devices change when an element changes or two are exchanged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DTYPES = ["bool", "int8", "uint32", "float16", "float32", "float64", "complex128
 
 @pytest.fixture(params=["cpu", "device"])
 def where(request):
-    """The host, and a device with kernels."""
+    """The backend of the host, and that of a device with kernels."""
     return mg.backends.get("cpu") if request.param == "cpu" else request.getfixturevalue("device")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_changed_element_shows(where, dtype):
+def test_every_changed_element_alters_the_fingerprint(where, dtype):
     for shape in ((7,), (3, 5), (2 * WORDS + 3,)):
         x = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
         before = where.fingerprint(where.from_host(x))
@@ -32,7 +32,7 @@ def test_every_changed_element_shows(where, dtype):
             assert where.fingerprint(where.from_host(changed)) != before
 
 
-def test_a_sign_shows_and_so_does_the_order(where):
+def test_signs_and_order_alter_the_fingerprint(where):
     x = np.arange(1.0, 2 * WORDS + 2)
     seen = {where.fingerprint(where.from_host(v)) for v in (x, -x, x[::-1].copy(), np.roll(x, 1), np.roll(x, WORDS))}
     assert len(seen) == 5

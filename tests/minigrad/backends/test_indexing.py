@@ -10,7 +10,7 @@ import minigrad as mg
 
 @pytest.fixture(params=["cpu", "device"])
 def where(request):
-    """The host, and a device with kernels."""
+    """The backend of the host, and that of a device with kernels."""
     return mg.backends.get("cpu") if request.param == "cpu" else request.getfixturevalue("device")
 
 
@@ -28,7 +28,7 @@ def test_repeated_indices_accumulate(where, dtype):
     assert np.array_equal(where.to_host(there), expected)
 
 
-def test_many_halves_accumulate(where):
+def test_float16_sums_do_not_stop_at_2048(where):
     target = where.from_host(np.zeros(2, np.float16))
     where.add_at(target, (where.from_host(np.ones(3000, np.int64)),), where.from_host(np.ones(3000, np.float16)))
-    assert where.to_host(target).tolist() == [0, 3000]  # in half precision, 2048 + 1 is 2048
+    assert where.to_host(target).tolist() == [0, 3000]  # in float16, 2048 + 1 is 2048

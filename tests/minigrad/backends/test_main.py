@@ -1,4 +1,4 @@
-"""`python -m minigrad.backends`: says what is there, and what to do about what is not."""
+"""`python -m minigrad.backends` describes both devices, and says what to install for a missing one."""
 
 import json
 import types
@@ -20,7 +20,7 @@ WHEEL = "cupy-cuda13x 14.2.0"
 
 @pytest.fixture
 def printed(capsys, monkeypatch):
-    """Runs it on a machine with this CuPy: what is printed of the GPU."""
+    """A function that runs the command on a machine with this CuPy and returns its JSON about the GPU."""
     monkeypatch.setattr(ours, "_backend", lambda module: replace(HOST, name="cupy", device="cuda", xp=module))
 
     def run(module, *wheels, **where):
@@ -65,7 +65,7 @@ def test_gpus_are_named(printed, tmp_path):
     }
 
 
-def test_what_is_known_of_a_gpu_that_cannot_be_used(printed):
+def test_an_unusable_gpu_is_described_as_far_as_known(printed):
     found = printed(cupy(arange=fake_cupy.raiser(CUDARuntimeError(209))), WHEEL)
     assert list(found) == ["cupy", "driver", "runtime", "compiler", "gpu0", "absent"]
     assert found["absent"].startswith("kernels do not compile and run on the GPU (cudaErrorNoKernelImage")
@@ -77,7 +77,7 @@ def test_what_is_known_of_a_gpu_that_cannot_be_used(printed):
     assert found["cupy"] == "14.2.0 (cupy-cuda12x), 14.2.0 (cupy-cuda13x)" and "2 CuPy packages" in found["absent"]
 
 
-def test_wrong_options_are_one_sentence(capsys):
+def test_a_wrong_option_gives_one_line(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--what"])
     assert caught.value.code == 2

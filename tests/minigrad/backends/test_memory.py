@@ -1,4 +1,4 @@
-"""What is said when the host is out of memory."""
+"""Messages when the host is out of memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_amounts(count, words):
     assert amount(count) == words
 
 
-def test_the_reason_is_the_line_that_says_something():
+def test_the_reason_is_the_informative_line_of_an_error():
     assert reason(ImportError(fake_cupy.NO_IMPORT)).startswith("ImportError: libcudart.so.12: cannot open")
     assert reason(ValueError("one line.\nanother")) == "one line" and reason(KeyError()) == "KeyError"
     assert len(reason(ValueError("x" * 1000))) == 300

@@ -1,4 +1,4 @@
-"""Convolutions by columns, against loops: in batches of any size, by whichever of the three ways is taken."""
+"""Convolutions by im2col against loops, with blocks of several sizes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def problems(draw):
     size = tuple(draw(st.integers(max(1, k - sum(p)), 6)) for k, p in zip(kernel, pads))
     n, channels, features = draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 9])), draw(st.sampled_from([1, 2, 9]))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
-    new = lambda *shape: rng.integers(-9, 9, shape).astype(np.float64)
-    d = new(n, *out_size(size, kernel, stride, pads), features)
-    return new(n, *size, channels), new(*kernel, channels, features), d, stride, pads
+    draw_array = lambda *shape: rng.integers(-9, 9, shape).astype(np.float64)
+    d = draw_array(n, *out_size(size, kernel, stride, pads), features)
+    return draw_array(n, *size, channels), draw_array(*kernel, channels, features), d, stride, pads
 
 
 def pairs(x, d, kernel, stride, pads):
-    """(tap, pixel of the image, pixel of the result) that meet."""
+    """All (tap, image pixel, result pixel) that are multiplied in the convolution."""
     for tap in np.ndindex(kernel):
         for at in np.ndindex(d.shape[1:3]):
             pixel = tuple(s * a + t - p for s, a, t, (p, _) in zip(stride, at, tap, pads))
@@ -39,7 +39,7 @@ def pairs(x, d, kernel, stride, pads):
 
 @pytest.mark.parametrize("block_bytes", [1, 2000, 1 << 20])
 @given(problem=problems())
-def test_the_three_convolutions_are_loops(block_bytes, problem):
+def test_the_three_convolutions_agree_with_loops(block_bytes, problem):
     x, w, d, stride, pads = problem
     y, dx, dw = np.zeros_like(d), np.zeros_like(x), np.zeros_like(w)
     for tap, pixel, at in pairs(x, d, w.shape[:2], stride, pads):

@@ -1,4 +1,4 @@
-"""Elementwise functions that NumPy lacks, or that are slow there."""
+"""Elementwise functions that NumPy lacks, or computes slowly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad.backends.numpy.elementwise import erf, where
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_erf_is_the_mathematical_librarys(dtype):
+def test_erf_agrees_with_the_math_library(dtype):
     x = np.concatenate([np.linspace(-7, 7, 4001), [0.0, -0.0, 1.0, -1.0, 6.0, math.inf, -math.inf]]).astype(dtype)
     expected = np.array([math.erf(v) for v in x.tolist()])
     assert erf(x).dtype == dtype
@@ -35,9 +35,9 @@ def layouts(x):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_where_is_numpys_to_the_bit(dtype):
+def test_where_equals_numpys_bit_for_bit(dtype):
     rng = np.random.default_rng(0)
-    shape = 70, 90  # more than what is left to NumPy
+    shape = 70, 90  # large enough for our own code instead of NumPy's
     values = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.5, -2.5, np.finfo(dtype).smallest_subnormal], dtype)
     condition, x1, x2 = rng.random(shape) < 0.5, rng.choice(values, shape), rng.choice(values, shape)
     word = f"i{np.dtype(dtype).itemsize}"
@@ -51,7 +51,7 @@ def test_where_is_numpys_to_the_bit(dtype):
                     assert np.array_equal(found.view(word), expected.view(word))
 
 
-def test_where_takes_whatever_numpy_takes():
+def test_where_accepts_all_operands_that_numpy_accepts():
     condition = np.random.default_rng(0).random(5000) < 0.5
     x = np.arange(5000)
     for first, second in ((x, 1.5), (x, -x), (np.float32(1), 2j), (x.astype(np.float16), 0)):

@@ -1,6 +1,5 @@
-"""Random streams against oracles that share no code with them: Philox in Python integers, normals in mpmath and in
-scalars rounded one operation at a time, distributions against their closed forms. Statistical bounds are five
-standard errors, at fixed keys.
+"""Random streams against independent oracles: Philox in Python integers, normals in mpmath and in scalars rounded after
+each operation, distributions against closed forms. Statistical bounds are five standard errors, at fixed keys.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ FLOATS = (np.float32, np.float64)
 BITS = {np.float32: 32, np.float64: 64}
 DIGITS = {np.float32: 24, np.float64: 53}
 
-# ---------------------------------------------------------------------------------------------------- the words
+# Words
 
 
 def philox_in_integers(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, ...]:
@@ -124,7 +123,7 @@ def test_another_dtype_is_refused(function, dtype):
         function(np, KEY, 3, dtype)
 
 
-# -------------------------------------------------------------------------------------------------- the uniforms
+# Uniforms
 
 
 @pytest.mark.parametrize("offset", [0, 3, 2**40 + 1])
@@ -136,18 +135,18 @@ def test_uniforms_are_the_top_bits(offset):
     assert double.tolist() == [(w >> 11) / 2**53 for w in wide]
 
 
-# --------------------------------------------------------------------------------------------------- the normals
+# Normals
 
 
-def rounded(value: float, dtype: type) -> float:
+def round_to(value: float, dtype: type) -> float:
     return struct.unpack("f", struct.pack("f", value))[0] if dtype is np.float32 else value
 
 
 def u_and_a(v: int, w: int, dtype: type) -> tuple[float, float]:
-    """The radius' uniform and the angle (in right angles) of a pair, as documented."""
+    """The uniform of the radius, and the angle in units of 90°, of a pair, as documented."""
     bits, digits = BITS[dtype], DIGITS[dtype]
     signed = w - 2**bits if w >= 2 ** (bits - 1) else w
-    u = rounded(float(v >> 1 | 1), dtype) / 2.0 ** (bits - 1)
+    u = round_to(float(v >> 1 | 1), dtype) / 2.0 ** (bits - 1)
     return u, float(signed >> (bits - digits - 1) | 1) / 2.0**digits
 
 
@@ -168,15 +167,15 @@ def ulps(got: float, exact: mpmath.mpf, dtype: type) -> float:
 
 
 def pair_in_scalars(v: int, w: int, dtype: type) -> tuple[float, float]:
-    """The pair with every +, −, × and √ rounded once, in the order that is promised to other devices.
+    """The pair with every +, −, × and √ rounded once, in the order fixed for all devices.
 
-    A float32 operation done in double and then rounded is the float32 operation (Figueroa 1995).
+    A float32 operation computed in float64 and then rounded equals the float32 operation (Figueroa 1995).
     """
     form = next(form for form in streams.FORMATS if form.real is dtype)
     u, a = u_and_a(v, w, dtype)
 
     def r(value: float) -> float:
-        return rounded(value, dtype)
+        return round_to(value, dtype)
 
     def polynomial(coefficients: tuple[float, ...], x: float) -> float:
         value = r(x * r(coefficients[-1]))
@@ -201,12 +200,12 @@ def pair_in_scalars(v: int, w: int, dtype: type) -> tuple[float, float]:
 
 def words_of_pairs(count: int, dtype: type) -> list[tuple[int, int]]:
     bits = streams.random_bits(np, KEY, 2 * count * BITS[dtype] // 32)
-    wide = bits.view(f"uint{BITS[dtype]}").tolist()  # word 2i low, word 2i + 1 high: held by the test of the uniforms
+    wide = bits.view(f"uint{BITS[dtype]}").tolist()  # word 2i is the low half, as tested with the uniforms
     return list(zip(wide[0::2], wide[1::2]))
 
 
 def edge_words(dtype: type) -> list[tuple[int, int]]:
-    """Every pair of awkward words: the ends, u at and next to 1 and √½ times a power of two, angles next to axes."""
+    """All pairs of edge cases: extreme words, u at and near 1 and √½ times powers of two, angles near axes."""
     bits, top = BITS[dtype], 2 ** BITS[dtype]
     root = math.isqrt(top * top // 2)
     low = {0, 1, 2, 3, top - 1, top - 2, top // 2, top // 2 - 1, top // 4, 3 * top // 4, top - 2 ** (bits - 24)}
@@ -217,9 +216,9 @@ def edge_words(dtype: type) -> list[tuple[int, int]]:
 
 
 def normals_of(pairs: list[tuple[int, int]], dtype: type, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What random_normal makes of chosen words: Philox replaced by a table."""
+    """The normals of given words: Philox is replaced by a table."""
     words = np.array(pairs, f"uint{BITS[dtype]}").reshape(-1)
-    words = np.concatenate([words, words[:2]])  # a whole number of counters, whatever the length
+    words = np.concatenate([words, words[:2]])  # pad to a whole number of counters
     count = len(pairs) + len(pairs) % 2
     table = words.view(np.uint32)[: count * BITS[dtype] // 16].copy()
     with monkeypatch.context() as patch:
@@ -228,7 +227,7 @@ def normals_of(pairs: list[tuple[int, int]], dtype: type, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_normals_are_the_documented_formula(dtype):
+def test_normals_agree_with_the_documented_formula(dtype):
     pairs = words_of_pairs(5000, dtype)
     got = streams.random_normal(np, KEY, 2 * len(pairs), dtype).tolist()
     exact = [number for v, w in pairs for number in pair_in_mpmath(v, w, dtype)]
@@ -245,11 +244,11 @@ def test_normals_at_the_edges(dtype, monkeypatch):
     assert all(map(math.isfinite, got))
     assert max(ulps(g, e, dtype) for g, e in zip(got, exact)) <= 3
     bound = math.sqrt(2 * (BITS[dtype] - 1) * math.log(2))
-    assert bound - 1e-6 < max(map(abs, got)) <= rounded(bound, dtype) < {np.float32: 6.56, np.float64: 9.35}[dtype]
+    assert bound - 1e-6 < max(map(abs, got)) <= round_to(bound, dtype) < {np.float32: 6.56, np.float64: 9.35}[dtype]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_every_operation_rounds_once_in_the_promised_order(dtype, monkeypatch):
+def test_every_operation_rounds_once_in_the_documented_order(dtype, monkeypatch):
     pairs = words_of_pairs(2000, dtype)
     got = streams.random_normal(np, KEY, 2 * len(pairs), dtype).tolist()
     assert got == [number for v, w in pairs for number in pair_in_scalars(v, w, dtype)]
@@ -258,7 +257,7 @@ def test_every_operation_rounds_once_in_the_promised_order(dtype, monkeypatch):
 
 
 def horner(coefficients, x):
-    """A polynomial from its highest coefficient down."""
+    """A polynomial by Horner's rule, highest coefficient first."""
     total = mpmath.mpf(0)
     for c in coefficients:
         total = total * x + c
@@ -268,7 +267,7 @@ def horner(coefficients, x):
 @pytest.mark.parametrize(
     ("form", "log_error", "sine_error"), list(zip(streams.FORMATS, (-27.6, -56.4), (-27.2, -60.3)))
 )
-def test_polynomials_are_as_good_as_stated(form, log_error, sine_error):
+def test_polynomials_have_the_stated_accuracy(form, log_error, sine_error):
     log, sine = (np.array(table, form.real)[::-1].tolist() for table in (form.log, form.sine))
     with mpmath.workdps(40):
         low, high = mpmath.sqrt(0.5) - 1, mpmath.sqrt(2) - 1
@@ -283,7 +282,7 @@ def test_polynomials_are_as_good_as_stated(form, log_error, sine_error):
             assert abs(got / mpmath.sinpi(x / 2) - 1) < mpmath.mpf(2) ** sine_error
 
 
-# ---------------------------------------------------------------------------------------------- the distributions
+# Distributions
 
 COUNT = 1 << 19
 KOLMOGOROV = math.sqrt(math.log(2 / math.erfc(5 / math.sqrt(2))) / 2)  # P(√n D > x) ≈ 2 exp(−2x²), at five sigma
@@ -300,7 +299,7 @@ def distance(sample: np.ndarray, distribution) -> float:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_moments_of_normals(dtype):
     z = streams.random_normal(np, KEY, COUNT, dtype).astype(np.float64)
-    variances = {1: 1, 2: 2, 3: 15, 4: 96}  # of z^k
+    variances = {1: 1, 2: 2, 3: 15, 4: 96}  # variances of zᵏ
     for power, variance in variances.items():
         expected = {1: 0, 2: 1, 3: 0, 4: 3}[power]
         assert abs((z**power).mean() - expected) < 5 * math.sqrt(variance / COUNT)
@@ -318,14 +317,14 @@ def test_moments_of_uniforms(dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("part", ["all", "cosines", "sines"])
-def test_normals_follow_the_normal_law(dtype, part):
+def test_normals_are_normally_distributed(dtype, part):
     z = streams.random_normal(np, KEY, 200_000, dtype, offset=2**35)
     z = {"all": z, "cosines": z[0::2], "sines": z[1::2]}[part]
     assert distance(z, lambda x: math.erfc(-x / math.sqrt(2)) / 2) < KOLMOGOROV
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_uniforms_follow_the_uniform_law(dtype):
+def test_uniforms_are_uniformly_distributed(dtype):
     assert distance(streams.random_uniform(np, KEY, 100_000, dtype), lambda x: x) < KOLMOGOROV
 
 
@@ -333,7 +332,7 @@ def test_uniforms_follow_the_uniform_law(dtype):
 def test_normals_are_uncorrelated(dtype):
     z = streams.random_normal(np, KEY, COUNT, dtype).astype(np.float64)
     others = {
-        "the other of the pair": (z[0::2], z[1::2]),
+        "the other one of the pair": (z[0::2], z[1::2]),
         "the next pair": (z[:-2], z[2:]),
         "the next counter": (z[:-4], z[4:]),
         "the next key": (z, streams.random_normal(np, KEY + np.array([1, 0], np.uint32), COUNT, dtype)),

@@ -1,4 +1,4 @@
-"""Sums in NumPy: half precision is added up in single precision, columns by BLAS."""
+"""Sums in NumPy: float16 is summed in float32, columns by BLAS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minigrad.backends.numpy.sums import column_sums, sum
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 1), ()])
-def test_many_halves_are_added_up(axes):
+def test_float16_is_summed_in_float32(axes):
     x = np.ones((3000, 2), np.float16)
     expected = {(0,): [3000, 3000], (1,): [2] * 3000, (0, 1): 6000, (): x.tolist()}[axes]
     out = np.empty(np.shape(expected), np.float16)
@@ -22,7 +22,7 @@ def test_many_halves_are_added_up(axes):
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 99))
-def test_column_sums_are_exact_where_integers_are(rows, columns, seed):
+def test_column_sums_of_integers_are_exact(rows, columns, seed):
     x = np.random.default_rng(seed).integers(-1000, 1000, (rows, columns)).astype(np.float64)
     expected = [math.fsum(x[:, i]) for i in range(columns)]
     out = np.empty(columns)
