@@ -1,4 +1,4 @@
-"""minigrad/checks: the oracles against closed forms, and the checker against planted mistakes."""
+"""minigrad/checks/checker.py: check_grads passes right rules, finds planted mistakes, and reports them clearly."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from minigrad.core.interpreter import primitives
 
 
 @pytest.fixture
-def damaged(monkeypatch: pytest.MonkeyPatch) -> Callable:
-    """Replace one statement of a primitive's rule for the length of a test."""
+def damage_rule(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """A function that changes one statement of a primitive's rule during a test."""
 
     def damage(name: str, argument: str, change: Callable) -> None:
         statement = primitives[name].rule.statements[argument]
@@ -32,15 +32,15 @@ def damaged(monkeypatch: pytest.MonkeyPatch) -> Callable:
 # The adjoint identity
 
 
-def test_the_adjoint_gap_is_rounding_for_right_rules() -> None:
+def test_the_adjoint_gap_of_right_rules_is_rounding() -> None:
     rng = np.random.default_rng(0)
     args = ({"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 5))},)
     gap = checks.adjoint_gap(lambda p: mg.softplus(p["x"] @ p["w"]), args)
     assert gap <= 100 * np.finfo(float).eps
 
 
-def test_the_adjoint_gap_sees_a_transpose_that_is_none(damaged: Callable) -> None:
-    damaged("matmul", "x2", lambda w_bar: w_bar * 1.001)
+def test_the_adjoint_gap_shows_a_wrong_transpose(damage_rule: Callable) -> None:
+    damage_rule("matmul", "x2", lambda w_bar: w_bar * 1.001)
     rng = np.random.default_rng(0)
     assert checks.adjoint_gap(mg.matmul, (rng.normal(size=(4, 3)), rng.normal(size=(3, 5)))) > 1e-5
 
@@ -64,30 +64,30 @@ def test_right_gradients_pass_to_third_order() -> None:
         ("transpose", "x", lambda g: mg.flip(g, 0), lambda x: mg.transpose(x) * np.arange(6.0).reshape(2, 3)),
     ],
 )
-def test_planted_mistakes_are_caught(name, argument, change, f, damaged) -> None:
+def test_planted_mistakes_are_caught(name, argument, change, f, damage_rule) -> None:
     x = np.random.default_rng(2).normal(size=(3, 2))
     checks.check_grads(f, (x,))
-    damaged(name, argument, change)
+    damage_rule(name, argument, change)
     with pytest.raises(checks.GradientError, match="order 1"):
         checks.check_grads(f, (x,))
 
 
-def test_a_derivative_that_is_right_once_and_wrong_twice_is_caught(damaged: Callable) -> None:
-    damaged("sin", "x", mg.stop_gradient)  # the slope's value is right, its own derivative is lost
+def test_a_wrong_second_derivative_is_caught(damage_rule: Callable) -> None:
+    damage_rule("sin", "x", mg.stop_gradient)  # the value of the slope is right, its derivative is 0
     x = np.array([0.3, -0.7])
     checks.check_grads(mg.sin, (x,), order=1)
     with pytest.raises(checks.GradientError, match="order 2"):
         checks.check_grads(mg.sin, (x,), order=2)
 
 
-def test_only_the_modes_asked_for_are_checked(damaged: Callable) -> None:
-    damaged("sum", "x", lambda g: 2 * g)  # a transpose is used by reverse mode alone
+def test_only_the_requested_modes_are_checked(damage_rule: Callable) -> None:
+    damage_rule("sum", "x", lambda g: 2 * g)  # only reverse mode uses the transpose
     checks.check_grads(mg.sum, (np.ones(3),), order=1, modes=("forward",))
     with pytest.raises(checks.GradientError, match="reverse"):
         checks.check_grads(mg.sum, (np.ones(3),), order=1, modes=("reverse",))
 
 
-def test_a_kink_everywhere_is_reported_as_one() -> None:
+def test_a_kink_at_the_argument_raises_kink_error() -> None:
     with pytest.raises(checks.KinkError, match="kink"):
         checks.check_grads(mg.abs, (0.0,))
 
@@ -128,7 +128,7 @@ def _overwriting(x):
         (_overwriting, "changes its arguments|different results"),
     ],
 )
-def test_unfit_functions_are_told_so(f: Callable, sentence: str) -> None:
+def test_unsuitable_functions_raise_a_clear_error(f: Callable, sentence: str) -> None:
     with pytest.raises((TypeError, ValueError), match=sentence):
         checks.check_grads(f, (np.array([1.0, 2.0]),))
 
@@ -155,12 +155,12 @@ def test_unknown_modes_and_orders_are_refused(wrong: dict) -> None:
         lambda x: mg.sin(x) * 1e-40,
         lambda x: {"small": 1e-6 * mg.sin(x), "large": mg.exp(x)},
     ],
-    ids=["offset", "a large result beside it", "tiny", "results of two sizes"],
+    ids=["large offset", "a second, large result", "tiny", "results of two sizes"],
 )
-def test_a_wrong_gradient_does_not_hide_behind_large_numbers(f: Callable, damaged: Callable) -> None:
+def test_a_wrong_gradient_is_caught_beside_large_numbers(f: Callable, damage_rule: Callable) -> None:
     x = np.array([1.0, 0.5])
     checks.check_grads(f, (x,))
-    damaged("sin", "x", lambda slope: 1.5 * slope)
+    damage_rule("sin", "x", lambda slope: 1.5 * slope)
     with pytest.raises(checks.GradientError):
         checks.check_grads(f, (x,))
 
@@ -195,7 +195,7 @@ def test_right_gradients_of_any_scale_pass(f: Callable, x) -> None:
         (lambda x: mg.sum(x[x > 1] ** 2), np.array([1.0, 2.0])),
     ],
 )
-def test_kinks_of_plain_python_and_numpy_are_seen_as_kinks(f: Callable, x) -> None:
+def test_kinks_of_plain_python_and_numpy_raise_kink_error(f: Callable, x) -> None:
     with pytest.raises(checks.KinkError):
         checks.check_grads(f, (x,))
 
@@ -214,7 +214,7 @@ def test_complex_arguments_and_calls_without_a_tuple_are_refused() -> None:
 # The report
 
 
-def test_the_table_has_a_line_for_every_order_and_way(capsys) -> None:
+def test_the_table_has_a_line_for_every_order_and_combination_of_modes(capsys) -> None:
     report = checks.check_grads(lambda x: mg.sin(x) * x, (np.array([0.3, 2.0]),))
     printed = capsys.readouterr().out
     assert printed.strip() == str(report)
@@ -227,7 +227,7 @@ def test_the_table_has_a_line_for_every_order_and_way(capsys) -> None:
     assert capsys.readouterr().out == ""
 
 
-def _with_one_entry_off(statement, index: tuple, change: float) -> Callable:
+def _change_one_entry(statement, index: tuple, change: float) -> Callable:
     right = statement.function
     asks = ", ".join(statement.asks)
 
@@ -242,7 +242,7 @@ def _with_one_entry_off(statement, index: tuple, change: float) -> Callable:
 @pytest.mark.parametrize(("mode", "entry"), [("forward", "[3, 2]"), ("reverse", "argument 0.x[3, 2]")])
 def test_the_error_names_the_worst_entry_both_values_and_the_operation(mode, entry, monkeypatch) -> None:
     statement = primitives["tanh"].rule.statements["x"]
-    monkeypatch.setattr(statement, "function", _with_one_entry_off(statement, (3, 2), 0.001))
+    monkeypatch.setattr(statement, "function", _change_one_entry(statement, (3, 2), 0.001))
     x = np.random.default_rng(0).normal(size=(5, 4))
 
     def f(p):
@@ -258,13 +258,13 @@ def test_the_error_names_the_worst_entry_both_values_and_the_operation(mode, ent
     assert abs(float(found) / float(expected) - 1.001) < 1e-6
 
 
-def test_the_operation_to_blame_for_a_wrong_second_derivative_is_named(damaged: Callable) -> None:
-    damaged("tanh", "x", mg.stop_gradient)
+def test_the_error_names_the_operation_with_a_wrong_second_derivative(damage_rule: Callable) -> None:
+    damage_rule("tanh", "x", mg.stop_gradient)
     with pytest.raises(checks.GradientError, match=r"order 2.*the operation to blame is 'tanh' at .*test_checker.py"):
         checks.check_grads(lambda x: mg.exp(mg.tanh(mg.sin(x))), (np.array([0.3, -0.4]),))
 
 
-def test_a_value_that_leaves_the_derivative_is_said_to() -> None:
+def test_the_error_reports_a_value_that_escapes_from_the_derivative() -> None:
     x = np.array([1.0, 2.0])
     with pytest.raises(checks.GradientError, match="every operation is right on its own, so the function"):
         checks.check_grads(lambda x: x * getattr(x, "value", x), (x,))
@@ -274,11 +274,11 @@ def test_a_value_that_leaves_the_derivative_is_said_to() -> None:
 
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 @pytest.mark.parametrize("size", [10, 1_000, 100_000])
-def test_one_wrong_entry_shows_however_many_there_are(size, mode, monkeypatch) -> None:
-    """Tolerances that grow with the size of the array make a check vacuous: 0.1 % of one entry is off."""
+def test_one_wrong_entry_is_caught_in_an_array_of_any_size(size, mode, monkeypatch) -> None:
+    """One entry is off by 0.1 %. A tolerance that grows with the size of the array would miss it."""
     x = np.random.default_rng(0).uniform(0.5, 1.5, size)
     statement = primitives["exp"].rule.statements["x"]
-    monkeypatch.setattr(statement, "function", _with_one_entry_off(statement, (size // 2,), 0.001))
+    monkeypatch.setattr(statement, "function", _change_one_entry(statement, (size // 2,), 0.001))
     with pytest.raises(checks.GradientError, match="order 1"):
         checks.check_grads(mg.exp, (x,), order=1, modes=(mode,), directions=1, quiet=True)
 
@@ -291,13 +291,13 @@ def test_one_wrong_entry_shows_however_many_there_are(size, mode, monkeypatch) -
     ],
     ids=["a jump", "a corner"],
 )
-def test_kinks_that_only_the_values_show_are_seen_too(f: Callable, x) -> None:
+def test_kinks_are_found_from_values_alone(f: Callable, x) -> None:
     with pytest.raises(checks.KinkError, match="not differentiable here"):
         checks.check_grads(f, (x,))
 
 
-def test_a_wrong_gradient_is_no_kink(damaged: Callable) -> None:
-    damaged("exp", "x", lambda slope: 1.5 * slope)
+def test_a_wrong_gradient_is_not_reported_as_a_kink(damage_rule: Callable) -> None:
+    damage_rule("exp", "x", lambda slope: 1.5 * slope)
     for offset in (0.0, 1e7, -1e12):
         with pytest.raises(checks.GradientError) as caught:
             checks.check_grads(lambda x, offset=offset: mg.exp(x) + offset, (np.array([0.3, 1.0]),), order=1)
@@ -314,7 +314,7 @@ def test_a_wrong_gradient_is_no_kink(damaged: Callable) -> None:
         (lambda x: [x] * next(_growing), "different results"),
     ],
 )
-def test_results_that_have_no_derivative_are_told_so(f: Callable, sentence: str) -> None:
+def test_results_without_a_derivative_raise_a_clear_error(f: Callable, sentence: str) -> None:
     with pytest.raises((TypeError, ValueError), match=sentence):
         checks.check_grads(f, (np.array([1.0, 2.0]),))
 
@@ -331,24 +331,24 @@ _growing = itertools.count(1)
     ids=["NaN", "infinite"],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")
-def test_results_that_are_not_finite_are_no_kink(f: Callable, x) -> None:
+def test_results_that_are_not_finite_are_not_reported_as_kinks(f: Callable, x) -> None:
     with pytest.raises(ValueError, match="1 of 3 results are infinite or NaN"):
         checks.check_grads(f, (x,))
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
-def test_a_nan_in_a_gradient_is_not_blamed_on_a_value_that_left_the_derivative() -> None:
+def test_for_a_nan_in_a_gradient_the_error_recommends_debug_nans() -> None:
     with pytest.raises(checks.GradientError, match=r"debug_nans\(\) names the operation that produced the NaN"):
         checks.check_grads(lambda x: mg.where(x > 0, mg.sqrt(x), 0.0), (np.array([-1.0, 1.0]),))
 
 
 @pytest.mark.parametrize("tolerance", [-1e-6, 1.0, math.inf, math.nan])
-def test_a_tolerance_that_everything_or_nothing_passes_is_refused(tolerance: float) -> None:
+def test_a_meaningless_tolerance_is_refused(tolerance: float) -> None:
     with pytest.raises(ValueError, match="tolerance is relative"):
         checks.check_grads(lambda x: x * mg.stop_gradient(x), (1.0,), tolerance=tolerance)
 
 
-def test_one_mode_may_be_given_as_a_word_and_orders_are_whole() -> None:
+def test_a_single_mode_may_be_a_string_and_orders_must_be_integers() -> None:
     assert {row.what for row in checks.check_grads(mg.sin, (1.0,), modes="forward").rows} == {
         "forward",
         "forward over forward",

@@ -1,4 +1,4 @@
-"""minigrad/checks/nans.py: the operation that made the first NaN, and in which pass."""
+"""minigrad/checks/nans.py: the error names the operation that made the first NaN, and the pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_nan_of_the_backward_pass_is_named() -> None:
         mg.grad(lambda x: mg.sum(0.0 * mg.sqrt(x)))(np.array([0.0, 2.0]))
 
 
-def test_no_nan_no_error_and_nothing_left_behind() -> None:
+def test_without_nans_nothing_is_raised_and_the_interpreter_is_restored() -> None:
     before = mg.core.current()
     with checks.debug_nans():
         mg.grad(lambda x: mg.sum(mg.exp(x)))(np.array([0.0, 2.0]))

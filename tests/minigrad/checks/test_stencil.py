@@ -23,9 +23,9 @@ def test_differences_are_exact_on_polynomials_up_to_degree_six(step: float) -> N
 
 
 @pytest.mark.parametrize(("f", "slope"), [(math.exp, 1.0), (lambda t: math.sin(1 + t), math.cos(1)), (math.tanh, 1.0)])
-def test_differences_converge_with_the_sixth_power_of_the_step(f: Callable, slope: float) -> None:
+def test_the_error_of_differences_is_the_sixth_power_of_the_step(f: Callable, slope: float) -> None:
     errors = [abs(float(checks.five_point(f, h).value) - slope) for h in (0.2, 0.1)]
-    assert 5 < math.log2(errors[0] / errors[1]) < 9  # h⁶ to leading order; the next is h⁸
+    assert 5 < math.log2(errors[0] / errors[1]) < 9  # h⁶, then h⁸
 
 
 def test_the_error_estimate_covers_the_error() -> None:
@@ -54,20 +54,20 @@ KINKED = {
 
 
 @pytest.mark.parametrize("name", KINKED)
-def test_a_kink_inside_the_stencil_is_seen_and_one_outside_is_not(name: str) -> None:
+def test_only_a_kink_inside_the_stencil_is_reported(name: str) -> None:
     f, at = KINKED[name], 0.003
     assert checks.five_point(lambda t: f(np.float64(at + t)), 0.01).kink
     assert not checks.five_point(lambda t: f(np.float64(at + t)), 0.0005).kink
 
 
 def test_the_weights_are_those_of_an_interpolating_polynomial() -> None:
-    """12h·D(h) gives 12 for t, and 0 for every other power up to t⁴."""
+    """The weighted sum is 12 for t, and 0 for every other power up to t⁴."""
     for power in range(5):
         assert sum(w * k**power for k, w in STENCIL) == (12 if power == 1 else 0)
 
 
-def test_the_values_may_be_added_up_otherwise_and_rounded_more() -> None:
-    """Exactly, as one sum over all entries; a stated error of each value enters as error/step."""
+def test_the_summation_and_the_rounding_error_can_be_given() -> None:
+    """Here an exact sum over all entries; the given error of each value enters as error/step."""
     at = lambda t: (np.array([1e16 + t, -1e16, 2 * t]), b"")
     total = lambda weights, values: math.fsum(np.concatenate([w * v for w, v in zip(weights, values, strict=True)]))
     found = extrapolate(lambda t: (np.array([1e16, t, 2 * t]), b""), 0.5, total, rounding=1e-3)

@@ -1,4 +1,4 @@
-"""`python -m minigrad.checks`: every operation, every oracle, exit codes, JSON, and the table of conventions."""
+"""`python -m minigrad.checks`: operations, oracles, exit codes, JSON, and the table of conventions."""
 
 import json
 import os
@@ -31,9 +31,9 @@ def test_every_operation_passes_every_oracle(capsys):
             assert expected <= set(record["oracles"]), record["name"]
         else:
             assert set(record["oracles"]) == {"value", "constant"}
-    applied = {record["name"] for record in printed["primitives"] if "complex step" in record["oracles"]}
+    with_complex_step = {record["name"] for record in printed["primitives"] if "complex step" in record["oracles"]}
     smooth = {record["name"] for record in printed["primitives"] if "adjoint" in record["oracles"]}
-    assert smooth - applied == {"erf"}  # NumPy has no complex erf
+    assert smooth - with_complex_step == {"erf"}  # NumPy has no complex erf
 
 
 ORDER_ONE = ("complex step", "differences")
@@ -63,8 +63,7 @@ def test_a_damaged_rule_fails_and_is_named(name, damage, blind, monkeypatch, cap
 
 
 def test_a_wrong_forward_formula_fails(monkeypatch, capsys):
-    made = primitives["sin"]
-    monkeypatch.setattr(made, "forward", lambda b, x, out=None: np.sin(x) + 1e-9)
+    monkeypatch.setattr(primitives["sin"], "forward", lambda b, x, out=None: np.sin(x) + 1e-9)
     assert main(["--op", "sin", "--json"]) == 1
     (record,) = json.loads(capsys.readouterr().out)["primitives"]
     assert not record["oracles"]["value"]["passed"]
@@ -94,7 +93,7 @@ def test_a_primitive_without_a_case_fails(monkeypatch, capsys):
         (["--conventions", "--op", "tanh"], "leave --op out"),
     ],
 )
-def test_wrong_input_gets_one_sentence(arguments, sentence, capsys):
+def test_a_wrong_option_gives_one_line(arguments, sentence, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     out, err = capsys.readouterr()
@@ -103,7 +102,7 @@ def test_wrong_input_gets_one_sentence(arguments, sentence, capsys):
     assert sentence in err
 
 
-def test_a_device_that_is_not_there_is_said_so(capsys):
+def test_a_missing_device_gives_one_line(capsys):
     try:
         mg.to_device(0.0, "cuda")
     except mg.DeviceError:
@@ -122,7 +121,7 @@ def test_it_runs_as_a_module(tmp_path):
     assert done.stdout.splitlines()[-1] == "2 operations, 0 failed"
 
 
-def test_a_terminal_of_few_letters_and_a_reader_who_leaves_get_no_traceback():
+def test_an_ascii_terminal_and_a_closed_pipe_cause_no_traceback():
     command = [sys.executable, "-m", "minigrad.checks", "--op", "tanh"]
     options = {"stderr": subprocess.PIPE, "text": True, "cwd": Path(mg.__file__).parents[1]}
     done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"}, **options)
@@ -136,11 +135,11 @@ def test_a_terminal_of_few_letters_and_a_reader_who_leaves_get_no_traceback():
 # Conventions
 
 
-def test_every_convention_is_shown():
+def test_every_convention_has_an_example():
     assert list(EXAMPLES) == list(mg.CONVENTIONS)
 
 
-def test_the_readme_has_the_table_that_the_code_gives():
+def test_the_table_in_the_readme_is_up_to_date():
     readme, rows = Path(__file__).parents[3] / "README.md", conventions()
     lines = []
     for operations, convention in mg.CONVENTIONS.items():

@@ -1,4 +1,4 @@
-"""minigrad/ops/activations.py: far out, at ±∞ and at NaN; whole numbers."""
+"""minigrad/ops/activations.py: large arguments, ±∞, NaN, and integers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ INF = math.inf
 
 
 @pytest.mark.parametrize("x", [-1e4, -745.0, -40.0, 40.0, 745.0, 1e4])
-def test_softplus_log_sigmoid_and_sigmoid_far_out(x, xp):
-    """σ(x) to relative rounding on both sides, and no overflow warning at any order."""
+def test_softplus_log_sigmoid_and_sigmoid_at_large_arguments(x, xp):
+    """σ(x) is accurate to relative rounding on both sides, and no order warns of overflow."""
     sigma = math.exp(-abs(x)) / (1 + math.exp(-abs(x))) if x < 0 else 1 / (1 + math.exp(-x))
     other = math.exp(-abs(x)) / (1 + math.exp(-abs(x))) if x > 0 else 1 / (1 + math.exp(x))
     at = xp.asarray(x)
@@ -30,7 +30,7 @@ def test_softplus_log_sigmoid_and_sigmoid_far_out(x, xp):
 
 
 @pytest.mark.parametrize("x", [-1e4, -1e3, 1e3, 1e4])
-def test_saturated_functions_have_no_slope_and_no_overflow(x, xp):
+def test_saturated_functions_have_slope_zero_without_overflow(x, xp):
     for f in (mg.tanh, mg.erf, mg.sigmoid):
         assert derivatives(f, x, 2, xp) == [0, 0]
     assert derivatives(mg.gelu, x, 2, xp) == [1.0 if x > 0 else 0.0, 0]
@@ -38,7 +38,7 @@ def test_saturated_functions_have_no_slope_and_no_overflow(x, xp):
 
 
 def test_gelu_at_infinity(xp):
-    """Its limits, where x·(1 + tanh u) and the chain rule would make −∞·0 and ∞·0."""
+    """The limits, where x·(1 + tanh u) and its chain rule would compute −∞·0 and ∞·0."""
     assert float(mg.gelu(xp.asarray(-INF))) == 0 and float(mg.gelu(xp.asarray(INF))) == INF
     assert derivatives(mg.gelu, INF, 2, xp) == [1, 0]
     assert derivatives(mg.gelu, -INF, 2, xp) == [0, 0]
@@ -62,20 +62,20 @@ def test_logaddexp_with_infinities(xp):
 
 
 @pytest.mark.parametrize(("a", "b"), [(-INF, math.nan), (math.nan, -INF), (1.0, math.nan)])
-def test_nan_in_logaddexp_is_nobodys_share(a, b, xp):
-    """−∞ has no share in anything, but of a NaN nobody knows."""
+def test_a_nan_in_logaddexp_makes_both_gradients_nan(a, b, xp):
+    """Even if the other operand is −∞, whose gradient would otherwise be 0."""
     with np.errstate(invalid="ignore"):
         assert all(math.isnan(g) for g in mg.grad(mg.logaddexp, (0, 1))(xp.asarray(a), xp.asarray(b)))
 
 
 @pytest.mark.parametrize("f", [mg.sin, mg.exp, mg.tanh, mg.sigmoid, mg.softplus, mg.erf, mg.relu, mg.square])
-def test_nan_goes_through(f, xp):
+def test_nan_propagates(f, xp):
     assert math.isnan(f(xp.asarray(math.nan)))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, bool])
 @pytest.mark.parametrize("f", [mg.sigmoid, mg.softplus, mg.log_sigmoid, mg.gelu], ids=lambda f: f.__name__)
-def test_whole_numbers_count_as_floats(f, dtype, xp):
+def test_integers_are_converted_to_floats(f, dtype, xp):
     x = np.array([0, 1] if dtype is bool else [np.iinfo(dtype).min, 3, np.iinfo(dtype).max], dtype)
     np.testing.assert_allclose(
         to_host(f(xp.asarray(x))), to_host(f(xp.asarray(x.astype(np.float64)))), rtol=1e-15, atol=1e-14

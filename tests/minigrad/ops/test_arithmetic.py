@@ -17,8 +17,8 @@ from tests.support.transfer import to_host
 INF = math.inf
 
 
-def spread(g, shape):
-    """g summed over what broadcasting from `shape` added, one element at a time."""
+def sum_to_shape(g, shape):
+    """g summed over the axes that broadcasting from `shape` added, one element at a time."""
     total = np.zeros(shape)
     for place in np.ndindex(g.shape):
         back = place[len(place) - len(shape) :]
@@ -39,7 +39,7 @@ PARTIALS = {
 @pytest.mark.parametrize("name", PARTIALS)
 @given(data=st.data())
 def test_broadcasting(name, data, on_device):
-    """Values and both gradients on any two shapes that broadcast, ties included."""
+    """Values and both gradients for any two shapes that broadcast, with ties."""
     a, b = (data.draw(arrays(shape, (-3, 3))) for shape in data.draw(broadcasting(2))[0])
     f = (lambda a, b: mg.where(a > b, a, b)) if name == "where" else getattr(mg, name)
     expected = np.where(a > b, a, b) if name == "where" else getattr(np, name)(a, b)
@@ -48,7 +48,7 @@ def test_broadcasting(name, data, on_device):
     g = normal(expected.shape)
     slopes = PARTIALS[name](*np.broadcast_arrays(a, b))
     for gradient, slope, x in zip(pullback(on_device(g)), slopes, (a, b)):
-        assert_close(to_host(gradient), spread(slope * g, x.shape))
+        assert_close(to_host(gradient), sum_to_shape(slope * g, x.shape))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, bool])
@@ -68,8 +68,8 @@ def test_integers_behave_as_in_numpy(dtype, on_device):
 @pytest.mark.parametrize("low", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("high", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("x", [0.0, 0.5, 1.0, 1.5, 2.0])
-def test_clip_gives_the_derivative_to_one_of_its_arguments(x, low, high, xp):
-    """To x inside and on edges, also if they touch; else to the bound. Of bounds that cross NumPy gives the upper."""
+def test_the_derivative_of_clip_goes_to_one_argument(x, low, high, xp):
+    """To x inside and on the edges, else to the bound that applies. If the bounds cross, the upper one applies."""
     expected = [0, 0, 1] if low > high or x > high >= low else [0, 1, 0] if x < low else [1, 0, 0]
     assert float(mg.clip(xp.asarray(x), low, high)) == np.clip(x, low, high)
     args = [xp.asarray(v) for v in (x, low, high)]

@@ -1,4 +1,4 @@
-"""minigrad/ops/comparisons.py: the branch that `where` does not take, and what has no derivative."""
+"""minigrad/ops/comparisons.py: the branch that `where` does not take, and functions without a derivative."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INF = math.inf
 
 
 def test_nan_in_the_branch_not_taken(xp):
-    """Its value and its derivative stay out: the branch gets 0, in both modes."""
+    """A NaN there affects neither value nor derivative; the branch gets 0, in both modes."""
     x = xp.asarray([1.0, -2.0])
     nan = xp.asarray([math.nan, math.nan])
     taken = xp.asarray([True, False])
@@ -30,8 +30,8 @@ def test_nan_in_the_branch_not_taken(xp):
     assert to_host(y_dot).tolist() == [1, 0]
 
 
-def test_guarded_argument_is_safe_to_second_order(xp):
-    """The usual idiom: choose a harmless argument first, and the result after."""
+def test_a_masked_argument_is_safe_to_second_order(xp):
+    """The usual idiom: `where` selects a safe argument first, and then the result."""
 
     def f(x):
         positive = x > 0
@@ -43,8 +43,8 @@ def test_guarded_argument_is_safe_to_second_order(xp):
 
 
 @given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64, np.complex128, np.int64]))
-def test_where_of_large_arrays_is_numpys_to_the_bit(data, dtype, on_device):
-    """Also of odd layouts, broadcasts, numbers, NaNs and signed zeros: large arrays take another way."""
+def test_where_of_large_arrays_equals_numpys_bit_for_bit(data, dtype, on_device):
+    """Large arrays use our own code: here in several layouts, broadcast, with numbers, NaNs and signed zeros."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
     special = [0.0, -0.0, 1.5, -2.5] if dtype == np.int64 else [0.0, -0.0, INF, -INF, math.nan]
 
@@ -73,7 +73,7 @@ def test_stop_gradient_and_discrete_functions(xp):
         assert np.array_equal(to_host(g), to_host(f(x)))
 
 
-def test_stopped_value_cannot_be_written_to(on_device, backend):
+def test_the_result_of_stop_gradient_cannot_change_its_argument(on_device, backend):
     x = on_device(np.ones(2))
     stopped = mg.stop_gradient(x)
     if backend.name == "numpy":

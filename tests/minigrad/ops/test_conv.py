@@ -1,4 +1,4 @@
-"""Convolutions: closure under differentiation, loops over every output pixel, and the lecture's slide 16."""
+"""minigrad/ops/conv.py: convolutions, depth to space, deconvolution (slide 16), against loops and PyTorch."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.support.transfer import to_host
 
 
 @given(problem=draw_choices(any_problem))
-def test_three_primitives_are_one_trilinear_form(problem, on_device):
-    """⟨conv(x, w), g⟩ = ⟨x, conv_input(g, w)⟩ = ⟨w, conv_kernel(x, g)⟩, from the primitives alone."""
+def test_the_three_primitives_are_adjoint(problem, on_device):
+    """⟨conv(x, w), g⟩ = ⟨x, conv_input(g, w)⟩ = ⟨w, conv_kernel(x, g)⟩, for the primitives themselves."""
     x, w, how = normal(problem.x, 1), normal(problem.w, 2), problem.how
     y = to_host(primitives["conv"](*on_device((x, w)), **how))
     g = normal(y.shape, 3)
@@ -38,8 +38,8 @@ def test_three_primitives_are_one_trilinear_form(problem, on_device):
     assert abs(inner([y], [g]) - inner([w], [gw])) <= rounding() * scale
 
 
-def test_every_derivative_of_a_convolution_is_one(on_device):
-    """Through third order nothing but the three primitives (and bookkeeping) is ever called."""
+def test_derivatives_of_convolutions_use_only_the_three_primitives(on_device):
+    """To third order, no derivative uses matmul, einsum, gather, scatter, pad or slice."""
 
     class Names(Interpreter):
         def __init__(self):
@@ -73,8 +73,8 @@ def test_third_derivative_of_a_convolution_squared(stride, on_device):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", [(5, 6), (1, 7), (8, 4)])
-def test_same_padding_gives_one_output_a_stride(k, stride, size, on_device):
-    """⌈n/s⌉ rows; of an odd number of rows to add, the extra one goes below."""
+def test_same_padding_gives_one_output_per_stride(k, stride, size, on_device):
+    """⌈n/s⌉ rows; if the padding is odd, the extra row is at the end."""
     x, w = normal((1, *size, 2)), normal((k, k, 2, 1), 1)
     totals = [max((-(-n // stride) - 1) * stride + k - n, 0) for n in size]
     expected = convolve(x, w, (stride, stride), tuple((t // 2, t - t // 2) for t in totals))
@@ -100,7 +100,7 @@ def test_dtypes(dtype, on_device):
 
 
 def test_odd_layouts(backend):
-    """Channels first seen as channels last, and a kernel read backwards."""
+    """Channels-first images viewed as channels-last, and a kernel with negative strides."""
     if backend.name != "numpy":
         pytest.skip("layouts are made with NumPy's strides")
     x, w = normal((2, 3, 6, 5)).transpose(0, 2, 3, 1), normal((3, 3, 3, 2), 1)[::-1, :, :, ::-1]
@@ -115,8 +115,8 @@ def test_odd_layouts(backend):
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_batches_larger_than_a_piece(batch, on_device):
-    """The batch is worked on in pieces that fit a cache: results do not depend on where it is cut."""
+def test_large_batches(batch, on_device):
+    """The batch is processed in cache-sized pieces, and results do not depend on them."""
     x, w = normal((batch, 40, 40, 8)), normal((3, 3, 8, 8), 1)
     y, pullback = mg.vjp(mg.conv2d, *on_device((x, w)))
     assert_close(to_host(y), convolve(x, w, (1, 1), ((1, 1), (1, 1))))
@@ -131,7 +131,7 @@ def test_batches_larger_than_a_piece(batch, on_device):
 
 @given(data=st.data(), factor=st.integers(1, 3))
 def test_depth_to_space(data, factor, on_device):
-    """Each channel goes where the design says; space_to_depth is its inverse, and each is the other's transpose."""
+    """Channels go to the documented pixels; space_to_depth is the inverse, and each is the transpose of the other."""
     n, h, w, c = (data.draw(st.integers(0 if i == 0 else 1, 3)) for i in range(4))
     x = normal((n, h, w, factor**2 * c))
     up = to_host(mg.depth_to_space(on_device(x), factor))
@@ -145,7 +145,7 @@ def test_depth_to_space(data, factor, on_device):
 
 
 def test_a_row_major_reshape_alone_scrambles_the_image():
-    """Slide 16's "simple reshape" hides a transpose."""
+    """The "simple reshape" of slide 16 needs a transpose, too."""
     x = np.arange(16.0).reshape(1, 2, 2, 4)
     assert not np.array_equal(x.reshape(1, 4, 4, 1), mg.depth_to_space(x, 2))
     assert mg.depth_to_space(x, 2)[0, :2, :2, 0].tolist() == [[0, 1], [2, 3]]
@@ -159,7 +159,7 @@ def test_deconvolution_equals_a_transposed_convolution(k, on_device):
     """Kernel 2k, stride 2, padding k−1: the transpose of a stride-2 convolution, exactly for odd k (slide 16)."""
     x, w = normal((2, 4, 3, 2)), normal((k, k, 2, 12), 1)
     y = to_host(mg.deconv2d(*on_device((x, w))))
-    whole = phases_to_kernel(w, k).transpose(0, 1, 3, 2)  # conv_input goes from a kernel's features to its channels
+    whole = phases_to_kernel(w, k).transpose(0, 1, 3, 2)  # conv_input maps features to channels
     pads = ((k - 1, k - 1), (k - 1, k - 1))
     assert_close(y, convolve_input(x, whole, (2, 2), pads, (8, 6)))
     moved = on_device((x, whole))

@@ -1,4 +1,4 @@
-"""Every row of `minigrad.ops.CONVENTIONS`, shown by the value of a derivative in both modes."""
+"""Every row of `minigrad.ops.CONVENTIONS`, checked by derivatives in both modes."""
 
 from __future__ import annotations
 
@@ -34,54 +34,54 @@ def at(xp, *values):
     return [xp.asarray(float(v)) for v in values]
 
 
-def shown_abs_sign(xp):
+def check_abs_sign(xp):
     assert gradients(mg.abs, *at(xp, 0)) == gradients(mg.sign, *at(xp, 0)) == [0]
 
 
-def shown_relu(xp):
+def check_relu(xp):
     assert gradients(mg.relu, *at(xp, 0)) == [0]
     assert gradients(mg.relu, *at(xp, -0.0)) == [0]
 
 
-def shown_leaky_relu_elu(xp):
+def check_leaky_relu_elu(xp):
     assert gradients(lambda x: mg.leaky_relu(x, 0.25), *at(xp, 0)) == [0.25]
     assert gradients(lambda x: mg.elu(x, 0.5), *at(xp, 0)) == [0.5]
 
 
-def shown_maximum_minimum(xp):
+def check_maximum_minimum(xp):
     assert gradients(mg.maximum, *at(xp, 2, 2)) == gradients(mg.minimum, *at(xp, 2, 2)) == [0.5, 0.5]
 
 
-def shown_max_min(xp):
+def check_max_min(xp):
     x = xp.asarray([1.0, 3.0, 3.0, 1.0, 3.0, 1.0])
     assert gradient(mg.max, x) == [0, 1 / 3, 1 / 3, 0, 1 / 3, 0]
     assert gradient(mg.min, x) == [1 / 3, 0, 0, 1 / 3, 0, 1 / 3]
 
 
-def shown_clip(xp):
+def check_clip(xp):
     assert gradients(mg.clip, *at(xp, 1, 1, 2)) == gradients(mg.clip, *at(xp, 2, 1, 2)) == [1, 0, 0]
     assert gradients(mg.clip, *at(xp, 0, 1, 2)) == [0, 1, 0]
     assert gradients(mg.clip, *at(xp, 3, 1, 2)) == [0, 0, 1]
 
 
-def shown_where(xp):
+def check_where(xp):
     assert gradients(lambda a, b: mg.where(True, a, b), *at(xp, 1, NAN)) == [1, 0]
     assert gradients(lambda a, b: mg.where(False, a, b), *at(xp, NAN, 1)) == [0, 1]
 
 
-def shown_sort(xp):
+def check_sort(xp):
     x = xp.asarray([2.0, 1.0, 2.0, 1.0])
     expected = np.eye(4)[[1, 3, 0, 2]]
     assert np.array_equal(to_host(mg.jacobian(mg.sort)(x)), expected)
     assert np.array_equal(to_host(mg.jacobian(mg.sort, mode="forward")(x)), expected)
 
 
-def shown_sqrt(xp):
+def check_sqrt(xp):
     with np.errstate(divide="ignore"):
         assert gradients(mg.sqrt, *at(xp, 0)) == gradients(mg.sqrt, *at(xp, -0.0)) == [INF]
 
 
-def shown_power(xp):
+def check_power(xp):
     for exponent in (0, 1, 2.5):
         assert gradients(lambda p: mg.power(0.0, p), *at(xp, exponent)) == [0]
         assert gradients(mg.power, *at(xp, 0, exponent))[1] == 0
@@ -92,7 +92,7 @@ def shown_power(xp):
     assert gradients(mg.power, *at(xp, 0, 1)) == [1, 0]
 
 
-def shown_hypot_arctan2_norm_std(xp):
+def check_hypot_arctan2_norm_std(xp):
     for f in (mg.hypot, mg.arctan2):
         assert gradients(f, *at(xp, 0, 0)) == [0, 0]
     for f in (mg.norm, mg.std):
@@ -102,19 +102,19 @@ def shown_hypot_arctan2_norm_std(xp):
         assert not to_host(mg.jacobian(mg.hessian(f))(x)).any()
 
 
-def shown_logaddexp_logsumexp(xp):
+def check_logaddexp_logsumexp(xp):
     assert gradients(mg.logaddexp, *at(xp, -INF, -INF)) == [0, 0]
     assert gradient(mg.logsumexp, xp.asarray([-INF, -INF])) == [0, 0]
 
 
-def shown_cholesky(xp):
+def check_cholesky(xp):
     a = xp.asarray([[2.0, 0.5], [0.5, 1.0]])
     jacobian = to_host(mg.jacobian(mg.cholesky)(a))
     assert not jacobian[..., 0, 1].any() and jacobian[..., 1, 0].any()
     assert np.array_equal(jacobian[..., 0, 1], to_host(mg.jacobian(mg.cholesky, mode="forward")(a))[..., 0, 1])
 
 
-def shown_sign_floor_ceil_rint_step_comparisons(xp):
+def check_sign_floor_ceil_rint_step_comparisons(xp):
     step = primitives["step"]
     for f in (
         mg.sign,
@@ -128,12 +128,12 @@ def shown_sign_floor_ceil_rint_step_comparisons(xp):
         assert gradients(lambda x, f=f: x * f(x), *at(xp, 1.5)) == [float(f(xp.asarray(1.5)))]
 
 
-def test_every_row_is_shown():
-    """A new convention needs a function here."""
-    names = {"shown_" + "_".join(w for w in row.replace(",", " ").split()) for row in mg.CONVENTIONS}
-    assert names == {name for name in globals() if name.startswith("shown_")}
+def test_every_row_has_a_check():
+    """A new convention needs a function `check_…` here."""
+    names = {"check_" + "_".join(w for w in row.replace(",", " ").split()) for row in mg.CONVENTIONS}
+    assert names == {name for name in globals() if name.startswith("check_")}
 
 
 @pytest.mark.parametrize("row", mg.CONVENTIONS)
 def test_convention(row, xp):
-    globals()["shown_" + "_".join(row.replace(",", " ").split())](xp)
+    globals()["check_" + "_".join(row.replace(",", " ").split())](xp)

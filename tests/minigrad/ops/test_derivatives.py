@@ -1,6 +1,6 @@
-"""Every operation of the registry against every oracle: one test each for values, orders, dtypes, layouts and devices.
+"""Every case of the catalogue against every oracle: tests of values, orders, dtypes, layouts and devices.
 
-Cotangents and tangents are random and signed throughout: with ones, a permuted gradient looks right.
+Cotangents and tangents are random and signed: with all ones, a permuted gradient looks right.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ DISCRETE = [c for c in CASES if c.discrete]
 
 
 def each(selected):
+    """Parametrizes a test over cases."""
     return pytest.mark.parametrize("case", selected, ids=lambda case: case.name)
 
 
 class Recorder(Interpreter):
-    """Keeps (primitive, args, params, result) of everything that is computed one level down."""
+    """Records (primitive, args, params, result) of every operation."""
 
     def __init__(self):
         self.calls = []
@@ -54,7 +55,7 @@ class Recorder(Interpreter):
 
 
 @each(CASES)
-def test_value_is_that_of_the_plain_formula(case, on_device):
+def test_values_agree_with_the_plain_formula(case, on_device):
     check_value(case, on_device, case.arguments())
 
 
@@ -108,29 +109,29 @@ def test_third_derivatives(case, on_device):
     assert abs(to_host(forward) - to_host(reverse)) <= 10 * rounding() * scale
 
 
-# Every way a rule is used
+# Every use of a rule
 
 
 @each(SMOOTH)
-def test_derivatives_are_linear_in_what_they_are_given(case, on_device):
-    """A linear map is its own derivative, and J and Jᵀ are each other's transposes: no (co)tangent is a constant."""
+def test_derivatives_are_linear_in_tangents_and_cotangents(case, on_device):
+    """A linear map is its own derivative, and Jᵀ is the transpose of J: no rule treats a (co)tangent as a constant."""
     args = case.arguments()
     f, given = function_of(case, on_device), on_device(args)
     t, s = on_device(case.like(args, "tangents")), on_device(case.like(args, "other tangents"))
     y, pullback = mg.vjp(f, *given)
     u, v = (on_device(case.like([np.asarray(to_host(y))], name)[0]) for name in ("cotangent", "other cotangent"))
     push = lambda *tangents: mg.jvp(f, given, tangents)[1]
-    pulled, pushed = pullback(v), push(*s)
+    expected_vjp, expected_jvp = pullback(v), push(*s)
     for found in (mg.jvp(pullback, (u,), (v,))[1], mg.vjp(push, *t)[1](v)):
-        for x, expected in zip(found, pulled, strict=True):
+        for x, expected in zip(found, expected_vjp, strict=True):
             assert_close(to_host(x), to_host(expected), what=f"{case.name}: Jᵀ")
     for found in (mg.jvp(push, t, s)[1], mg.vjp(pullback, u)[1](s)[0]):
-        assert_close(to_host(found), to_host(pushed), what=f"{case.name}: J")
+        assert_close(to_host(found), to_host(expected_jvp), what=f"{case.name}: J")
 
 
 @each([c for c in SMOOTH if len(c.shapes) > 1])
 def test_each_argument_alone(case, on_device):
-    """Derivatives in one argument while the others are constants."""
+    """Derivatives in one argument; the others are constants."""
     args = case.arguments()
     f, given, tangents = function_of(case, on_device), on_device(args), case.like(args, "tangents")
     y, pullback = mg.vjp(f, *given)
@@ -150,8 +151,8 @@ def test_each_argument_alone(case, on_device):
 
 
 @each(SMOOTH)
-def test_nothing_is_left_from_the_call_before(case, on_device):
-    """The derivatives at one point, and then those at another with other constants."""
+def test_no_state_is_kept_between_calls(case, on_device):
+    """Derivatives at one point, and then at another with other constants."""
     check_first(case, on_device, case.arguments())
     rng = case.generator("other arguments")
     others = tuple(np.asarray(draw(rng, shape), np.float64) for draw, shape in zip(case.draws, case.shapes))
@@ -164,7 +165,7 @@ def test_nothing_is_left_from_the_call_before(case, on_device):
 
 @each([c for c in SMOOTH if c.float32])
 def test_float32_stays_float32(case, on_device):
-    """Values, tangents and gradients are float32, like everything computed on the way, and close to float64's."""
+    """Values, tangents, gradients and all intermediate results are float32, and agree with those in float64."""
     args = case.arguments()
     f, low = function_of(case, on_device), tuple(a.astype(np.float32) for a in args)
     tangents = case.like(low, "tangents")
@@ -200,8 +201,8 @@ def test_other_dtypes_are_kept(case, dtype, on_device):
 
 @pytest.mark.parametrize("layout", ["Fortran", "strided", "backwards", "stride 0"])
 @each(SMOOTH)
-def test_layout_does_not_matter(case, layout, backend):
-    """Derivatives of arrays in an odd layout are those of their contiguous copies."""
+def test_derivatives_do_not_depend_on_memory_layout(case, layout, backend):
+    """Derivatives at arrays with unusual strides equal those at contiguous copies."""
     if backend.name != "numpy":
         pytest.skip("layouts are made with NumPy's strides")
     args = case.arguments()
@@ -224,8 +225,8 @@ def test_layout_does_not_matter(case, layout, backend):
 
 
 @each(CASES)
-def test_nothing_from_the_host_gets_in(case):
-    """On a device that refuses host arrays, and whose 0-d results are arrays, everything stays there and agrees."""
+def test_derivatives_stay_on_the_device(case):
+    """The stand-in GPU rejects host arrays, and its 0-d results are arrays."""
     move = lambda values: mg.to_device(values, "stand-in")
     args = case.arguments()
     f = function_of(case, move)
@@ -241,7 +242,7 @@ def test_nothing_from_the_host_gets_in(case):
 
 @each([c for c in SMOOTH if set(c.shapes) == {()}])
 def test_python_numbers_are_arguments_too(case):
-    """Numbers in place of 0-d arrays: the same derivatives, to second order."""
+    """Python numbers instead of 0-d arrays give the same derivatives, to second order."""
     args = [float(a) for a in case.arguments()]
     f = function_of(case, lambda x: x)
     tangents = [0.7, -1.3][: len(args)]
@@ -273,8 +274,8 @@ def test_operations_without_a_derivative_give_constants(case, on_device):
 
 
 @each(CASES)
-def test_forward_formulas_keep_their_promises(case, backend, on_device):
-    """Each primitive used, forward or in a derivative: `out` is filled, and only a declared view shares memory."""
+def test_forward_formulas_fill_out_and_declare_views(case, backend, on_device):
+    """Each primitive in a value or derivative fills `out`, and shares memory only if it is declared a view."""
     f, args = function_of(case, on_device), on_device(case.arguments())
     with Recorder() as recorder:
         if case.discrete:
@@ -298,16 +299,17 @@ def test_forward_formulas_keep_their_promises(case, backend, on_device):
             assert not any(backend.xp.shares_memory(result, x) for x in others)
 
 
-# The registry itself
+# The catalogue itself
 
 
-def stated_rules():
+def differentiable():
+    """Names of our primitives with a derivative rule."""
     return {name for name in our_primitives() if primitives[name].rule and not primitives[name].rule.constant}
 
 
 def test_every_smooth_primitive_is_differentiated():
-    """A primitive with a rule has a case in which both its directions are used."""
-    assert stated_rules() - {c.operation for c in SMOOTH} == set()
+    """Every primitive with a rule has a case that is differentiated."""
+    assert differentiable() - {c.operation for c in SMOOTH} == set()
 
 
 def test_every_primitive_has_a_rule():
@@ -317,25 +319,25 @@ def test_every_primitive_has_a_rule():
 # The checks themselves
 
 
-def _scaled(found):
+def _scale(found):
     return None if found is None else found * 1.001
 
 
-def _negated(found):
+def _negate(found):
     return None if found is None else -found
 
 
 DAMAGES = {
-    "vjp scaled": ("pull", _scaled),
-    "vjp negated": ("pull", _negated),
-    "jvp scaled": ("jvp", _scaled),
-    "jvp negated": ("jvp", _negated),
+    "vjp scaled": ("pull", _scale),
+    "vjp negated": ("pull", _negate),
+    "jvp scaled": ("jvp", _scale),
+    "jvp negated": ("jvp", _negate),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", sorted(stated_rules()))
-def test_damaged_rule_is_caught(name, damage, monkeypatch):
+@pytest.mark.parametrize("name", sorted(differentiable()))
+def test_a_damaged_rule_is_caught(name, damage, monkeypatch):
     method, spoil = DAMAGES[damage]
     rule = primitives[name].rule
     right = getattr(rule, method)
@@ -346,12 +348,12 @@ def test_damaged_rule_is_caught(name, damage, monkeypatch):
                 check_first(case, lambda x: x, case.arguments())
             except AssertionError:
                 return
-    raise AssertionError(f"nothing noticed that the rule of '{name}' is damaged")
+    raise AssertionError(f"no check failed for the damaged rule of '{name}'")
 
 
 @pytest.mark.parametrize(("victim", "method"), [("argument", "forward"), ("tangent", "push"), ("cotangent", "pull")])
-def test_operation_that_writes_to_what_it_is_given_is_caught(victim, method, monkeypatch):
-    """To the last bit of one element, which no comparison of values would see."""
+def test_an_operation_that_writes_to_its_inputs_is_caught(victim, method, monkeypatch):
+    """It changes the last bit of one element, which no tolerance would show."""
     owner = primitives["exp"] if method == "forward" else primitives["exp"].rule
     right = getattr(owner, method)
 
@@ -366,27 +368,27 @@ def test_operation_that_writes_to_what_it_is_given_is_caught(victim, method, mon
         check_first(case, lambda x: x, case.arguments())
 
 
-# Piecewise linear: the second derivative is 0 however a rule treats its arguments
+# Piecewise linear: the second derivative is 0 in any case
 FLAT = {"absolute", "relu", "maximum", "minimum", "clip", "max", "min"}
 
 
 @pytest.mark.parametrize(
     "name",
-    sorted(n for n in stated_rules() - FLAT if type(primitives[n].rule).__name__ not in ("Linear", "LinearVariadic")),
+    sorted(n for n in differentiable() - FLAT if type(primitives[n].rule).__name__ not in ("Linear", "LinearVariadic")),
 )
 @pytest.mark.parametrize("method", ["pull", "push"])
-def test_rule_that_is_right_to_first_order_only_is_caught(name, method, monkeypatch):
-    """Slopes that forget what they depend on give right gradients and wrong Hessians."""
+def test_a_rule_that_is_right_to_first_order_only_is_caught(name, method, monkeypatch):
+    """Slopes that are treated as constants give right gradients and wrong Hessians."""
     rule = primitives[name].rule
     right = getattr(rule, method)
 
-    def forgetful(position, vector, known, args, params):
+    def without_second_derivative(position, vector, known, args, params):
         stop = lambda x: mg.stop_gradient(x) if isinstance(x, Tracer) else x
-        forgotten = {k: x if k == "g" else stop(x) for k, x in known.items()}
-        return right(position, vector, forgotten, [stop(x) for x in args], params)
+        stopped = {k: x if k == "g" else stop(x) for k, x in known.items()}
+        return right(position, vector, stopped, [stop(x) for x in args], params)
 
     constant_slopes = isinstance(rule, Elementwise) and all(isinstance(s, int) for s in rule.statements.values())
-    monkeypatch.setattr(rule, method, forgetful)
+    monkeypatch.setattr(rule, method, without_second_derivative)
     for case in SMOOTH:
         if case.operation == name:
             try:
@@ -394,4 +396,4 @@ def test_rule_that_is_right_to_first_order_only_is_caught(name, method, monkeypa
             except AssertionError:
                 assert not constant_slopes
                 return
-    assert constant_slopes, f"nothing noticed that the second derivatives of '{name}' are wrong"
+    assert constant_slopes, f"no check failed for the wrong second derivatives of '{name}'"

@@ -18,7 +18,7 @@ INF = math.inf
 
 @given(data=st.data())
 def test_max_of_many_ties(data, on_device):
-    """n tied elements get 1/n each, for any n and dtype (a float16 count would overflow past 2048)."""
+    """Each of n tied elements gets 1/n, for any n and dtype (a count in float16 would stop at 2048)."""
     n = data.draw(st.sampled_from([1, 2, 7, 3000, 70_000]))
     dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
     x = on_device(np.full(n, 2, dtype))

@@ -1,4 +1,4 @@
-"""minigrad/ops/functions.py: the places where derivatives go wrong: 0, cone tips, ±∞, overflow, complex powers."""
+"""minigrad/ops/functions.py: derivatives at 0, at the origin, at ±∞, near overflow, and of complex powers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_zero_to_the_zero(xp):
 
 
 @pytest.mark.parametrize("p", [-0.5, -1.0, -2.0])
-def test_exponent_of_zero_has_no_derivative_even_where_the_power_is_infinite(p, xp):
-    """It was ∞·0."""
+def test_the_derivative_in_the_exponent_at_base_zero_is_zero_even_if_the_power_is_infinite(p, xp):
+    """The formula computes ∞·0 there."""
     p = xp.asarray(p)
     with np.errstate(divide="ignore"):
         assert float(mg.grad(lambda p: 0.0**p)(p)) == 0
@@ -40,7 +40,7 @@ def test_exponent_of_zero_has_no_derivative_even_where_the_power_is_infinite(p, 
         assert float(mg.jvp(lambda p: mg.power(xp.asarray(0.0), p), (p,), (p,))[1]) == 0
 
 
-def test_exponent_of_a_negative_base_is_nan_only_if_asked_for(xp):
+def test_the_derivative_in_the_exponent_of_a_negative_base_is_nan(xp):
     x = xp.asarray(-2.0)
     assert float(mg.grad(lambda x: mg.power(x, xp.asarray(2.0)))(x)) == -4
     with np.errstate(invalid="ignore"):
@@ -49,7 +49,7 @@ def test_exponent_of_a_negative_base_is_nan_only_if_asked_for(xp):
 
 @pytest.mark.parametrize("f", [mg.hypot, mg.arctan2], ids=["hypot", "arctan2"])
 def test_hypot_and_arctan2_at_the_origin(f, xp):
-    """Zero to second order in every mode, and no NaN."""
+    """The derivatives are zero to second order in every mode, not NaN."""
 
     def of_pair(x):
         return f(x[0], x[1])
@@ -70,7 +70,7 @@ def test_hypot_and_arctan2_do_not_overflow(size, xp):
 
 
 @pytest.mark.parametrize(("y", "x"), [(0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0), (-0.5, -2.0)])
-def test_arctan2_all_around(y, x, xp):
+def test_arctan2_in_every_direction(y, x, xp):
     r2 = x * x + y * y
     found = mg.grad(mg.arctan2, (0, 1))(xp.asarray(y), xp.asarray(x))
     assert_close([float(g) for g in found], [x / r2, -y / r2])
@@ -78,8 +78,8 @@ def test_arctan2_all_around(y, x, xp):
 
 
 @pytest.mark.parametrize("zero", [0.0, -0.0])
-def test_sqrt_and_log_at_zero_have_their_limits(zero, xp):
-    """Also at −0, where dividing by it would give −∞."""
+def test_derivatives_of_sqrt_and_log_at_zero_are_their_limits(zero, xp):
+    """At −0 too, where a division would give −∞."""
     with np.errstate(divide="ignore"):
         assert derivatives(mg.sqrt, zero, 2, xp) == [INF, -INF]
         assert derivatives(mg.log, zero, 2, xp) == derivatives(mg.log2, zero, 2, xp) == [INF, -INF]
@@ -90,20 +90,20 @@ def test_tanh_beyond_the_overflow_of_cosh(xp):
     assert derivatives(mg.tanh, 400.0, 3, xp) == [0, 0, 0]
 
 
-def test_derivative_of_expm1_keeps_its_digits(xp):
+def test_the_derivative_of_expm1_is_accurate(xp):
     assert float(mg.grad(mg.expm1)(xp.asarray(-40.0))) == pytest.approx(math.exp(-40), rel=1e-15)
     assert derivatives(mg.elu, -40.0, 2, xp) == pytest.approx([math.exp(-40)] * 2, rel=1e-15)
 
 
 def test_subnormal_arguments(xp):
-    """Functions like x near 0 have slope 1 there, and none divides by what rounds to 0."""
+    """Functions that behave like x near 0 have slope 1 there, and none divides by a number that rounds to 0."""
     for x in (5e-324, -1e-310):
         for f in (mg.sin, mg.tan, mg.arcsin, mg.arctan, mg.sinh, mg.tanh, mg.expm1, mg.log1p):
             assert derivatives(f, x, 1, xp) == [1]
         assert [float(g) for g in mg.grad(mg.hypot, (0, 1))(xp.asarray(x), xp.asarray(0.0))] == [math.copysign(1, x), 0]
 
 
-def test_erf_against_the_mathematical_library(on_device):
+def test_erf_against_the_math_module(on_device):
     x = np.linspace(-7, 7, 4001)
     found = to_host(mg.erf(on_device(x)))
     assert np.max(np.abs(found - [math.erf(v) for v in x])) <= 4 * np.finfo(float).eps

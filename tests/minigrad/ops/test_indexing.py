@@ -1,4 +1,4 @@
-"""Indexing in every spelling: the value is NumPy's, and the gradient puts back and adds up what was picked."""
+"""Indexing in every form: values are NumPy's, and the gradient scatters and adds cotangents to the picked elements."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_second_derivative_through_repeated_indices(xp):
     assert np.array_equal(to_host(found), np.diag([12.0, 12.0, 0.0]))
 
 
-def test_mask_made_of_the_traced_value(on_device):
+def test_a_mask_computed_from_the_traced_value(on_device):
     x = np.array([[1.0, -2.0], [-3.0, 4.0]])
     assert to_host(mg.grad(lambda x: mg.sum(x[x > 0] ** 2))(on_device(x))).tolist() == [[2, 0], [0, 8]]
 
 
 def test_index_arrays_may_change_afterwards(on_device):
-    """The picks are copied: changing them between forward and backward changes nothing."""
+    """Index arrays are copied, so changing them between forward and backward pass has no effect."""
     x, picks = on_device(np.arange(3.0)), np.array([0, 2])
     _, pullback = mg.vjp(lambda x: x[picks], x)
     picks[:] = 1

@@ -1,4 +1,4 @@
-"""minigrad/ops/inplace: in-place operations on traced values raise instead of silently differing from NumPy."""
+"""minigrad/ops/inplace.py: in-place operations on traced values raise, and say what to write instead."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ WAYS = {
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
-def executed(statement, **names):
-    """The function of x that executes a statement and returns y."""
+def make_function(statement, **names):
+    """A function of x that executes a statement and returns y."""
 
     def f(x):
         scope = {"x": x, "y": x, "np": np, "mg": mg, **names}
@@ -45,7 +45,7 @@ def executed(statement, **names):
 @pytest.mark.parametrize("sign", SIGNS)
 def test_augmented_assignment_to_a_traced_array_says_what_to_write(sign, way, on_device):
     """NumPy changes the array under both names; rebinding y would leave x as it was."""
-    f = executed(f"y {sign}= 2")
+    f = make_function(f"y {sign}= 2")
     with pytest.raises(TypeError, match=rf"would change the traced float64\[2, 2\].* write x = x \{sign} y"):
         WAYS[way](f, on_device(np.ones((2, 2))))
 
@@ -55,7 +55,7 @@ def test_augmented_assignment_to_a_traced_array_says_what_to_write(sign, way, on
 def test_augmented_assignment_of_a_traced_value_to_a_plain_array(sign, way):
     y = np.ones((2, 2))
     with pytest.raises(TypeError, match=r"cannot write a traced result into an existing array.* y = y \+ x"):
-        WAYS[way](executed(f"y = a; y {sign}= x", a=y), np.ones((2, 2)))
+        WAYS[way](make_function(f"y = a; y {sign}= x", a=y), np.ones((2, 2)))
     assert np.array_equal(y, np.ones((2, 2)))
 
 
@@ -113,10 +113,10 @@ IN_PLACE = {
 
 @every_way
 @pytest.mark.parametrize("statement", IN_PLACE)
-def test_what_is_done_in_place_says_what_to_write(statement, way):
+def test_in_place_operations_raise_with_advice(statement, way):
     a = np.ones(2)
     with pytest.raises(TypeError, match=IN_PLACE[statement]):
-        WAYS[way](executed(statement, a=a), np.ones(2))
+        WAYS[way](make_function(statement, a=a), np.ones(2))
     assert np.array_equal(a, [1, 1])
 
 
@@ -140,18 +140,18 @@ STORED = {
 
 @every_way
 @pytest.mark.parametrize("statement", STORED)
-def test_storing_a_traced_value_in_a_plain_array_is_explained_in_the_last_line(statement, way):
-    """Where NumPy says "setting an array element with a sequence", too."""
+def test_storing_a_traced_value_in_a_plain_array_raises_with_advice_in_the_last_line(statement, way):
+    """Even if NumPy's own error is "setting an array element with a sequence"."""
     a = np.ones(2)
     with pytest.raises(TypeError, match=STORED[statement]) as raised:
-        WAYS[way](executed(statement, a=a), np.ones(2))
+        WAYS[way](make_function(statement, a=a), np.ones(2))
     *_, last = "".join(traceback.format_exception(raised.value)).splitlines()
     assert last.endswith(str(raised.value)) and "mg.stack" in last
-    assert '"<string>", line 1' in "".join(traceback.format_exception(raised.value))  # where it was written
+    assert '"<string>", line 1' in "".join(traceback.format_exception(raised.value))  # the user's line
     assert np.array_equal(a, [1, 1])
 
 
-def test_errors_of_the_users_own_are_left_alone():
+def test_other_errors_are_not_changed():
     def f(x):
         try:
             float(x)
@@ -171,28 +171,28 @@ def test_errors_of_the_users_own_are_left_alone():
         "y = x // 2": r"mg.floor\(x / y\)",
         "y = 2 % x": r"x - y \* mg.floor",
         "y = divmod(x, 2)": "mg.floor",
-        "y //= 2": r"mg.floor\(x / y\)",  # also in place, for x = x // 2 would be no way out
+        "y //= 2": r"mg.floor\(x / y\)",  # not advice to write x = x // 2, which fails too
         "y %= 2": r"x - y \* mg.floor",
         "y <<= 1": r"x \* 2\*\*y",
         "y >>= 1": "mg.floor",
     }.items(),
 )
-def test_operators_that_are_not_offered_say_what_to_use(statement, instead, way):
+def test_operators_that_are_not_offered_raise_with_an_alternative(statement, instead, way):
     with pytest.raises(TypeError, match=f"is not supported for traced values: use {instead}"):
-        WAYS[way](executed(statement), np.ones(2))
+        WAYS[way](make_function(statement), np.ones(2))
 
 
 @every_way
 @pytest.mark.parametrize("statement", ["round(x[0])", "range(x[0])", "[1, 2][x[0]]"])
-def test_what_needs_a_whole_number(statement, way):
+def test_traced_values_cannot_be_used_as_python_integers(statement, way):
     with pytest.raises(TypeError, match=r"mg.rint|cannot be interpreted as an integer|mg.where"):
-        WAYS[way](executed(statement), np.ones(2))
+        WAYS[way](make_function(statement), np.ones(2))
     for taken in (lambda n: range(n), lambda n: [1, 2][n]):
         with pytest.raises(mg.CaptureError, match=r"operator.index\(x\)"):
             mg.jit(taken)(np.array(1))
 
 
-def test_what_is_recommended_works(on_device):
+def test_the_recommended_alternatives_work(on_device):
     x = on_device(np.array([2.0, 1.0, 3.0]))
     for f in (lambda x: mg.sort(x), lambda x: mg.zeros_like(x) + 2 * x, lambda x: x - 2.0 * mg.floor(x / 2.0)):
         assert np.array_equal(to_host(mg.jit(f)(x)), to_host(f(x)))

@@ -1,4 +1,4 @@
-"""minigrad/ops/inverses.py: inverses, solutions and factors by the identities that define them."""
+"""minigrad/ops/inverses.py: inv, solve, det and cholesky, checked by their defining identities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.transfer import to_host
 
 @given(n=st.integers(1, 4), seed=st.integers(0, 2**16))
 def test_inverse_solve_and_determinants_by_their_identities(n, seed, on_device):
-    """d(A⁻¹) = −A⁻¹ dA A⁻¹, d ln|det A| = tr(A⁻¹dA), and solve(A, Ab) = b whatever A is."""
+    """d(A⁻¹) = −A⁻¹ dA A⁻¹, d ln|det A| = tr(A⁻¹dA), and solve(A, Ab) = b for every A."""
     rng = np.random.default_rng(seed)
     a, t, b = regular(rng, (n, n)), rng.standard_normal((n, n)), rng.standard_normal((n, 2))
     moved, direction = on_device(a), on_device(t)
@@ -54,7 +54,7 @@ def test_cholesky_reads_and_differentiates_the_lower_triangle_only(on_device):
     assert not to_host(low_dot).any()
 
 
-def test_determinant_of_a_singular_matrix_says_so():
+def test_the_gradient_of_det_of_a_singular_matrix_raises():
     a = np.zeros((2, 2))
     assert float(mg.det(a)) == 0
     with pytest.raises(np.linalg.LinAlgError, match=r"inv\(float64\[2, 2\]\): Singular"):

@@ -1,4 +1,4 @@
-"""minigrad/ops/linalg.py: einsum of diagonals, broadcasts, and a model with everything."""
+"""minigrad/ops/linalg.py: einsum with diagonals and broadcasting; the likelihood of a Gaussian process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.transfer import to_host
 
 
 def check(ours, numpys, xs, on_device):
-    """Value and gradients of a multilinear function: each gradient by perturbing each element, exact for eighths."""
+    """Checks value and gradients of a multilinear function; the gradients from its values at unit arrays."""
     expected = np.asarray(numpys(*xs))
     y, pullback = mg.vjp(ours, *on_device(tuple(xs)))
     assert_close(to_host(y), expected)
@@ -43,8 +43,8 @@ def test_einsum_that_broadcasts_keeps_shapes(on_device):
     check(lambda x, w: mg.einsum("ij,ij->ij", x, w), lambda x, w: np.einsum("ij,ij->ij", x, w), (x, w), on_device)
 
 
-def test_a_model_with_everything(on_device):
-    """−ln N(y; 0, K) with K = s·XXᵀ + I: gradient in closed form, ½(s-derivative of quadratic and determinant)."""
+def test_the_likelihood_of_a_gaussian_process(on_device):
+    """−ln N(y; 0, K) with K = s·XXᵀ + I: first and second derivative in s, in closed form."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((5, 2)), rng.standard_normal(5)
     moved_x, moved_y = on_device(x), on_device(y)

@@ -1,4 +1,4 @@
-"""Masks, and other arrays without a derivative: the same whether plain, in a derivative, or inside a program."""
+"""Masks and other arrays without a derivative are the same on plain arrays, in derivatives and in programs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ EXPRESSIONS = {
     "any along an axis": lambda x: (x > 1).any(axis=0),
     "all": lambda x: (x > -1).all(),
     "all along an axis": lambda x: (x > 0).all(1, keepdims=True),
-    "any of ours": lambda x: mg.any(x > 1, axis=-1),
-    "all of ours": lambda x: mg.all(x, axis=(0, 1)),
+    "mg.any": lambda x: mg.any(x > 1, axis=-1),
+    "mg.all": lambda x: mg.all(x, axis=(0, 1)),
     "any of nothing": lambda x: mg.any(x[:0]) | mg.all(x[:0]),
     "mean": lambda x: (x > 0).mean(),
-    "how many": lambda x: (x > 0).sum(),
-    "how many along an axis": lambda x: mg.sum(x > 0, axis=1),
-    "how many are not zero": lambda x: mg.count_nonzero(x, axis=1),
+    "count": lambda x: (x > 0).sum(),
+    "count along an axis": lambda x: mg.sum(x > 0, axis=1),
+    "count_nonzero": lambda x: mg.count_nonzero(x, axis=1),
     "running": lambda x: (x > 0).cumsum(),
     "extremes": lambda x: (x > 0).max(axis=0) & (x > 0).min(),
     "reshaped": lambda x: ((x > 0).reshape(3, 2) & (x < 1).ravel()[:2]).T,
@@ -48,7 +48,7 @@ EXPRESSIONS = {
 
 
 def xp_like(x, values):
-    """An array of these values beside x, which may be traced."""
+    """An array of these values on the device of x, which may be traced."""
     from minigrad.core.interpreter import find_backend
 
     return find_backend(x).from_host(np.array(values))
@@ -97,7 +97,7 @@ def test_numpys_functions_of_masks(name):
     assert np.array_equal(mg.jit(gradient)(X), gradient(X))
 
 
-def test_every_kind_of_bits():
+def test_bitwise_operators_on_every_integer_dtype():
     rng = np.random.default_rng(0)
     for dtype in (bool, np.int8, np.uint8, np.int32, np.uint32, np.int64, np.uint64):
         a, b = rng.integers(0, 100, (2, 50)).astype(dtype)
@@ -106,7 +106,7 @@ def test_every_kind_of_bits():
         assert np.array_equal(mg.jit(operator.invert)(a), ~a)
 
 
-def test_nan_is_true():
+def test_nan_counts_as_true():
     x = np.array([np.nan, 0.0])
     for axis in (None, 0):
         assert mg.any(x, axis) == np.any(x, axis) and mg.all(x, axis) == np.all(x, axis)
@@ -129,7 +129,7 @@ def test_programs_cannot_depend_on_masks(f, use):
         mg.jit(f)(X)
 
 
-def test_positions_of_what_is_not_zero(on_device):
+def test_nonzero_gives_the_positions(on_device):
     x = on_device(X)
     found = []
     mg.grad(lambda x: (found.extend([mg.nonzero(x), x.nonzero(), mg.nonzero(x > 1)]), mg.sum(x))[1])(x)
@@ -138,7 +138,7 @@ def test_positions_of_what_is_not_zero(on_device):
 
 
 @pytest.mark.parametrize("f", [operator.and_, operator.or_, operator.xor], ids=lambda f: f.__name__)
-def test_bits_of_floats_are_refused_as_in_numpy(f):
+def test_bitwise_operators_on_floats_are_refused_as_in_numpy(f):
     for run in (lambda x: f(x, x), mg.grad(lambda x: mg.sum(f(x, True))), mg.jit(lambda x: f(x, x))):
         with pytest.raises(TypeError, match=r"bitwise_.*not supported"):
             run(X)

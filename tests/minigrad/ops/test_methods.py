@@ -1,4 +1,4 @@
-"""Traced values as arrays: operators, methods, NumPy's protocols, and what is refused because it loses a derivative."""
+"""Traced values as arrays: operators, methods, NumPy's protocols; conversions that would lose a derivative raise."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_array_on_the_left_of_a_matrix_product(on_device):
 def test_unary_operators_comparisons_and_truth(xp):
     def f(x):
         assert (x > 1) and not (x < 1) and (x >= 2) and (x <= 2) and (x == 2) and (x != 3)
-        assert not isinstance(x > 1, Tracer) and (x == None) is False  # noqa: E711 (the operator is what is tested)
+        assert not isinstance(x > 1, Tracer) and (x == None) is False  # noqa: E711 (tests the operator)
         return abs(-x) + (+x)
 
     assert float(mg.grad(f)(xp.asarray(2.0))) == 2
@@ -114,7 +114,7 @@ def test_value_shows_the_array_and_cannot_change_it(xp, backend):
             seen[2][0] = 7
 
 
-# What would lose a derivative
+# Conversions that would lose a derivative
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_conversions_that_would_lose_the_derivative_are_refused(use, what, xp):
         mg.grad(lambda x: use(x) or x)(xp.asarray(1.0))
 
 
-def test_what_is_not_offered_is_refused():
+def test_numpy_functions_that_are_not_offered_raise():
     with pytest.raises(TypeError, match=r"np.add.reduce is not supported"):
         mg.grad(lambda x: np.add.reduce(x))(np.ones(2))
     with pytest.raises(TypeError, match=r"np.float_power is not supported"):
@@ -145,13 +145,13 @@ def test_what_is_not_offered_is_refused():
 
 
 @pytest.mark.parametrize("function", [np.linalg.trace, np.linalg.diagonal], ids=lambda f: f.__name__)
-def test_functions_of_one_name_and_two_meanings_are_refused(function):
+def test_functions_that_share_a_name_but_differ_are_refused(function):
     """np.linalg.trace takes the last two axes, np.trace the first two."""
     with pytest.raises(TypeError, match=r"numpy.linalg.* is not supported"):
         mg.grad(lambda x: mg.sum(function(x)))(np.ones((2, 3, 3)))
 
 
-def test_lists_of_numbers_are_operands_and_lists_of_traced_values_are_told_to_stack():
+def test_lists_of_numbers_are_operands_and_lists_of_traced_values_raise():
     gradient = mg.grad(lambda x: mg.sum([2.0, 3.0] * x + x * [1.0, -5.0] + mg.add(x, [1.0, 2.0])))(np.ones(2))
     assert gradient.tolist() == [4.0, -1.0]
     gradient = mg.grad(lambda x: mg.sum((2.0, 3.0) * x + x * (1.0, -5.0) + mg.add(x, (1.0, 2.0))))(np.ones(2))

@@ -1,7 +1,7 @@
-"""Every operation on mixtures of dtypes: derivatives are those of the same numbers in float64, whatever holds them.
+"""Every operation on mixtures of dtypes: derivatives agree with those of the same numbers in float64.
 
-NumPy's promotion decides the dtype of a result. On the way to a derivative nothing may be computed in a narrower type:
-an unsigned integer less 1 wraps, a boolean has no negative, and what is rounded to float16 stays so.
+NumPy's promotion decides the dtype of a result. No step of a derivative may be computed in a narrower dtype: an
+unsigned integer minus 1 wraps around, a boolean has no negative, and float16 loses digits.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from minigrad.core.rules import Elementwise
 from tests.support.transfer import to_host
 
 REAL = ("bool", "int8", "uint8", "int32", "uint64", "float16", "float32", "float64")
-KINDS = (*REAL, "complex64", "complex128", bool, int, float)  # a Python number is weak: it takes the dtype it meets
+KINDS = (*REAL, "complex64", "complex128", bool, int, float)  # Python numbers take the dtype of the others
 COUNT = len(KINDS)
 
-# A derivative here is some dozens of rounded operations on numbers of about 1
+# A derivative here takes some dozens of rounded operations on numbers near 1
 ROUNDINGS = 2.0**5
 
 
 def takes_numbers(case: Case) -> bool:
-    """Whether a Python number can stand for an array of any shape."""
+    """Whether a Python number can replace an array of any shape."""
     made = primitives.get(case.operation)
     return made is not None and (isinstance(made.rule, Elementwise) or made.name == "where")
 
 
 def mixtures(case: Case) -> list[tuple]:
-    """Kinds for all arguments, at least one of which has a derivative: for any two of them, every pair."""
+    """Tuples of kinds for all arguments, at least one with a derivative; every pair of kinds occurs."""
     pairs = itertools.product(range(COUNT), repeat=2)
     found = [tuple(KINDS[k % COUNT] for k in (i, j, i + j)[: len(case.shapes)]) for i, j in pairs]
     return [m for m in found if any(map(has_derivative, m)) and all(suits(case, kind) for kind in m)]
@@ -51,8 +51,8 @@ def suits(case: Case, kind) -> bool:
     return case.holomorphic or not kind.startswith("complex")
 
 
-def held(x: np.ndarray, kind):
-    """About the same numbers, as this kind can hold them exactly: whole ones, in sixteenths, or one for all."""
+def round_to_kind(x: np.ndarray, kind):
+    """Nearby numbers that this kind represents exactly: integers or sixteenths, or one Python number."""
     whole = np.where(abs(x) < 0.5, 0, np.sign(x) * np.maximum(np.rint(abs(x)), 1))
     sixteenths = np.rint(16 * x) / 16
     if isinstance(kind, type):
@@ -94,7 +94,7 @@ def derivatives(case: Case, args, positions, tangents, cotangent):
 
 
 def check_mixture(case: Case, kinds: tuple) -> None:
-    args = [held(x, kind) for x, kind in zip(case.arguments(), kinds, strict=True)]
+    args = [round_to_kind(x, kind) for x, kind in zip(case.arguments(), kinds, strict=True)]
     positions = [i for i, x in enumerate(args) if is_inexact(x)]
     if any(dtype_of(x).kind == "c" for x in args):  # a real argument of a complex result has no holomorphic derivative
         positions = [i for i in positions if dtype_of(args[i]).kind == "c"]
@@ -115,7 +115,7 @@ def check_mixture(case: Case, kinds: tuple) -> None:
 
 
 def case_dtype(case: Case, args):
-    """What NumPy makes of these arguments."""
+    """The dtype of NumPy's result for these arguments."""
     own = {"solve": np.linalg.solve, "clip": np.clip}.get(case.operation)
     return own(*args).dtype if own else np.result_type(*args)
 
@@ -135,11 +135,11 @@ def test_mixtures_of_dtypes(case):
     assert not wrong, "\n" + "\n".join(f"({names(kinds)}): {why}" for kinds, why in wrong.items())
 
 
-# By hand: numbers that show what was too narrow
+# Numbers that a narrow dtype would make wrong
 
 
-def test_an_exponent_less_one_does_not_wrap(on_device):
-    """Σ x^k for unsigned k: 0 + 1 + 2x."""
+def test_the_exponent_minus_one_does_not_wrap_around(on_device):
+    """The derivative of Σ xᵏ for unsigned k = 0, 1, 2 is 0 + 1 + 2x."""
     x = on_device(np.float32(3) * np.ones(3, np.float32))
     for dtype in (np.uint8, np.uint64, np.bool_):
         powers = on_device(np.arange(3).astype(dtype))
@@ -147,8 +147,8 @@ def test_an_exponent_less_one_does_not_wrap(on_device):
         assert to_host(mg.grad(lambda x, p=powers: mg.sum(x**p))(x)).tolist() == expected
 
 
-def test_einsum_multiplies_no_two_operands_in_their_own_dtype(on_device):
-    """100·100 of int8 is 16, and of float32 and float64 the product of three is in float64."""
+def test_einsum_multiplies_in_the_dtype_of_the_result(on_device):
+    """In int8, 100·100 is 16."""
     hundred, x = on_device((np.full(2, 100, np.int8), np.array([1.0, 2.0], np.float32)))
     f = lambda x: mg.einsum("i,i,i->", hundred, hundred, x)
     y, pullback = mg.vjp(f, x)
@@ -157,7 +157,7 @@ def test_einsum_multiplies_no_two_operands_in_their_own_dtype(on_device):
     assert mg.einsum("ij,j->j", on_device(np.ones((3, 2), np.int8)), x).dtype == np.float32
 
 
-def test_a_sum_over_what_was_broadcast_counts_in_float32(on_device):
+def test_gradients_of_broadcast_float16_arrays_are_summed_in_float32(on_device):
     """A float16 sum of ones stops at 2048."""
     x, rows = on_device((np.ones(2, np.float16), np.ones((5000, 2), np.float16)))
     (gradient,) = mg.vjp(lambda x: x * rows, x)[1](rows)
@@ -203,7 +203,7 @@ def test_norm_of_float16_squares_in_float32(size, ord, on_device):
     np.testing.assert_allclose(to_host(slopes), (x / truth) ** (ord - 1), rtol=rounding)
 
 
-def test_gaussian_sample_takes_its_standard_deviation_in_the_dtype_of_the_sample(on_device):
+def test_gaussian_sample_computes_its_standard_deviation_in_the_dtype_of_the_sample(on_device):
     """NumPy's exp of an int8 is a float16."""
     mean, log_std, noise = on_device((np.zeros(3), np.array([-2, 1, 3], np.int8), np.ones(3)))
     np.testing.assert_allclose(to_host(mg.gaussian_sample(mean, log_std, noise)), np.exp([-2.0, 1, 3]), rtol=1e-15)

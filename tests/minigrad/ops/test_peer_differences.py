@@ -1,7 +1,7 @@
-"""Where minigrad and its peers differ: what derivatives are at kinks and ties, and what a peer gets wrong.
+"""Where minigrad and its peers differ: derivatives at kinks and ties, defaults, and inaccurate results of a peer.
 
-For whoever comes from PyTorch, JAX or HIPS/autograd: a row says what minigrad gives, and which peer gives what else.
-What it says of a peer is tested where that is installed in the version the row was written for.
+A row gives the result of minigrad, and of each peer (PyTorch, JAX, HIPS/autograd) that differs. The results of a peer
+are tested if it is installed in the version in `VERSIONS`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ NANS = [NAN, NAN]
 
 @dataclass(frozen=True)
 class Point:
-    """An operation at a point, and its derivatives there: one list for all arguments, for the cotangent 1, 2, 4, …"""
+    """An operation at a point, and its derivatives for the cotangent 1, 2, 4, …: one list for all arguments."""
 
     name: str
     about: str  # the row of mg.CONVENTIONS it belongs to, "default" or "accuracy"
     case: Case
     at: tuple[np.ndarray, ...]
     ours: list[float]
-    theirs: dict[str, list[float]]  # of peers that give something else
+    theirs: dict[str, list[float]]  # results of peers that differ
     order: int  # of the derivative: 0 is the value; the second is along ones
 
 
@@ -54,7 +54,7 @@ def point(
     order: int = 1,
     **theirs: list[float],
 ) -> None:
-    """Add a point of a case of the catalogue, or of a spelling given here. Peers not named give what we give."""
+    """Add a point for a case of the catalogue, or for a spelling given here. Peers that are not named agree with us."""
     given = callable(operation)
     case = make_case("", {}, {"spelled": operation, **(own or {})}) if given else COMPARED[operation]
     args = tuple(np.array(x, np.float64) for x in at)
@@ -66,14 +66,14 @@ def point(
 
 point("abs, sign", "absolute", "at 0", [0], [0], jax=[1])
 point("abs, sign", "sign/times x", "at 0", [0], [0])
-point("relu", "relu", "at 0", [0], [0], autograd=[0.5])  # autograd has it as maximum(x, 0)
+point("relu", "relu", "at 0", [0], [0], autograd=[0.5])  # for autograd, maximum(x, 0)
 point("leaky_relu, elu", "leaky_relu/slope 0.2", "at 0", [0], [0.2], jax=[1])
 point("leaky_relu, elu", "elu/α = 0.5", "at 0", [0], [0.5])
 point("maximum, minimum", "maximum", "of equals", [2, 2], [0.5, 0.5])
 point("maximum, minimum", "minimum", "of equals", [2, 2], [0.5, 0.5])
 point("max, min", "max", "with ties", [[1, 3, 3, 3]], [0, 1 / 3, 1 / 3, 1 / 3])
 point("max, min", "min", "with ties", [[1, 1, 3]], [0.5, 0.5, 0])
-point("max, min", "max/axis", "with ties", [[[1, 3, 3]]], [0, 0.5, 0.5])  # PyTorch has it as torch.amax
+point("max, min", "max/axis", "with ties", [[[1, 3, 3]]], [0, 0.5, 0.5])  # for PyTorch, torch.amax
 point(
     "max, min",
     lambda xp, x: xp.max(x, 0),
@@ -111,7 +111,7 @@ point(LOG_SUM, "logaddexp", "of −∞ twice", [-INF, -INF], [0, 0], torch=NANS,
 point(LOG_SUM, "logsumexp/axis", "of −∞ twice", [[[-INF] * 2]], [0, 0], torch=NANS, jax=NANS, autograd=NANS)
 point(LOG_SUM, "logsumexp/axis", "of −∞ and numbers", [[[-INF, 0, 0]]], [0, 0.5, 0.5])
 
-# L = [[2, 0], [1, 1]]; the peers take the matrix for symmetric and share what belongs to its lower half between both
+# L = [[2, 0], [1, 1]]; the peers assume a symmetric matrix and split the gradient of its lower half between both halves
 point(
     "cholesky",
     lambda mg, a: mg.cholesky(a),
@@ -141,7 +141,7 @@ point(
     torch=[0.5 * (1 + math.erf(0.5**0.5))],
 )
 
-# What peers compute inaccurately, or wrongly
+# Inaccurate or wrong results of peers
 
 point("accuracy", "expm1", "at −40", [-40], [math.exp(-40)], torch=[0], jax=[0], autograd=[0])
 point("accuracy", "softplus", "at 21", [21], [1 / (1 + math.exp(-21))], torch=[1])  # it is linear from 20 on
@@ -166,7 +166,7 @@ point(
     autograd=[0, NAN],
 )
 
-# autograd sums the wrong elements, which a cotangent of ones does not show: 1 + 16 instead of 1 + 2
+# autograd sums the wrong elements, which a cotangent of ones would hide: 1 + 16 instead of 1 + 2
 
 SQUARE = [[1, 2], [3, 4]]
 point(
@@ -188,11 +188,11 @@ point(
 )
 
 
-def test_every_convention_is_beside_those_of_the_peers():
+def test_every_convention_has_a_point():
     assert {point.about for point in POINTS} == {*mg.CONVENTIONS, "default", "accuracy"}
 
 
-# What is said, and what is true
+# Comparing the table with the libraries
 
 
 def cotangent(ours: Library, point: Point) -> np.ndarray:
@@ -215,28 +215,28 @@ def assert_same(arrays: Sequence[np.ndarray], expected: list[float]) -> None:
     np.testing.assert_allclose(flat, expected, rtol=TOLERANCE, atol=0, equal_nan=True)
 
 
-def is_the_one_described(peer: Library) -> None:
-    """Skip unless this version of the peer is the one that was looked at."""
+def skip_other_versions(peer: Library) -> None:
+    """Skip unless the installed version of the peer is the one in `VERSIONS`."""
     installed = version(peer.name)
     if installed.split(".")[:2] != VERSIONS[peer.name].split("."):
-        pytest.skip(f"this describes {peer.name} {VERSIONS[peer.name]}, installed is {installed}")
+        pytest.skip(f"the table is for {peer.name} {VERSIONS[peer.name]}, installed is {installed}")
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
-def test_what_is_said_of_minigrad(point, ours):
+def test_the_results_of_minigrad(point, ours):
     assert_same(at(point, ours, cotangent(ours, point))[point.order], point.ours)
 
 
 @with_each_peer(POINTS)
-def test_what_is_said_of_a_peer(peer, row, ours):
-    is_the_one_described(peer)
+def test_the_results_of_a_peer(peer, row, ours):
+    skip_other_versions(peer)
     assert_same(at(row, peer, cotangent(ours, row))[row.order], row.theirs.get(peer.name, row.ours))
 
 
 @with_each_peer([COMPARED["det"]])
 def test_det_of_a_singular_matrix(peer, row, ours):
     """PyTorch and JAX give the adjugate; minigrad and autograd need the inverse, and raise."""
-    is_the_one_described(peer)
+    skip_other_versions(peer)
     singular = Point("", "", row, (np.array([[1.0, 2.0], [2.0, 4.0]]),), [], {}, order=1)
     for library in (ours, peer):
         if library.name in ("minigrad", "autograd"):
@@ -247,8 +247,8 @@ def test_det_of_a_singular_matrix(peer, row, ours):
 
 
 @pytest.mark.parametrize("name", ["repeat", "tile"])
-def test_what_autograd_permutes_agrees_with_differences(name, on_device):
-    """Of these linear functions differences are exact, whatever the step."""
+def test_gradients_of_repeat_and_tile_agree_with_differences(name, on_device):
+    """autograd permutes these. The functions are linear, so differences with step 1 are exact up to rounding."""
     operation = {"repeat": lambda xp, x: xp.repeat(x, 3, -1), "tile": lambda xp, x: xp.tile(x, 3)}[name]
     rng = np.random.default_rng(0)
     x, u = rng.standard_normal((2, 4)), rng.standard_normal((2, 12))

@@ -1,4 +1,4 @@
-"""Every operation beside PyTorch, JAX and HIPS/autograd, where they are installed: value, first and second derivatives.
+"""Every operation against the installed ones of PyTorch, JAX and HIPS/autograd: value, first and second derivatives.
 
 The operations, and how each peer spells them, are in `minigrad.checks.catalogue`. Cotangents and tangents are random
 and signed. Kinks and ties, where conventions differ, are in `test_peer_differences`.
@@ -34,15 +34,15 @@ def test_derivatives_agree(peer, row, ours):
 
 
 def test_every_operation_is_compared():
-    """A new operation needs cases that are compared, or a place among those that have no derivative."""
+    """A new operation needs compared cases, or an entry in CONSTANT."""
     elsewhere = {"getitem", "trace"}  # `x[...]`, and a name that also captures programs
     compared = {entry.name for entry in OPERATIONS.values() if entry.compared}
     assert compared == array_functions() - CONSTANT | elsewhere
 
 
 @pytest.mark.parametrize("kind", Derivatives._fields)
-def test_a_disagreement_is_seen(kind):
-    """In one entry of five, and of 2·10⁻¹⁰ of the largest; half of that is let pass."""
+def test_a_disagreement_is_found(kind):
+    """A relative error of 2·10⁻¹⁰ in one entry of five fails, half of the tolerance passes."""
     x = np.array([1.0, -2.0, 0.5, 0.0, 1.0])
     right = Derivatives(*[(x,) for _ in Derivatives._fields])
     changed = lambda change: right._replace(**{kind: (x + change,)})

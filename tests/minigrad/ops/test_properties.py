@@ -1,8 +1,8 @@
-"""One property for every operation, and one for the places where derivatives go wrong.
+"""Property-based tests of every operation, at random arguments and at special values.
 
-Hypothesis draws a call (see `tests/support/calls.py`): shapes, parameters, dtypes, layouts, in the domain of the
-operation. Values must be those of the plain formula, derivatives of both modes and of second order those of its oracle,
-and neither inputs nor cotangents may change.
+Hypothesis draws a call (see `tests/support/calls.py`): shapes, parameters, dtypes and layouts, in the domain of the
+operation. Values must agree with the plain formula, first derivatives in both modes and second derivatives with the
+oracle, and neither inputs nor cotangents may change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.checking import (
 from tests.support.oracles import rounding
 from tests.support.transfer import to_host
 
-ELEMENTS = 12  # of a gradient to compare one by one; a random direction sees the others
+ELEMENTS = 12  # of each gradient, compared one by one; the adjoint identity covers the others
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
@@ -50,22 +50,22 @@ def test_operation(name, data, on_device):
 
 @pytest.fixture(scope="session")
 def move(backend, on_device):
-    """To a device that computes with NumPy."""
+    """A function that moves arrays to the device of the run, if it computes with NumPy."""
     if backend.name == "cupy":
-        pytest.skip("CUDA's functions are not NumPy's to the bit, and its float32 has no subnormal numbers")
+        pytest.skip("CUDA's functions differ from NumPy's in the last bits, and it flushes float32 subnormals to zero")
     return on_device
 
 
 def special(dtype):
-    """0, ties (by repetition), ±∞, NaN, the smallest, the largest and ordinary numbers."""
+    """0, ±∞, NaN, the smallest, the largest and ordinary numbers; combinations of them contain ties."""
     info = np.finfo(dtype)
     sizes = [0.0, 0.5, 1.0, 3.0, 1e4, math.inf, info.smallest_subnormal, info.smallest_normal, info.max]
     return np.array([*sizes, *[-s for s in sizes], 40, -300, math.nan], dtype)
 
 
 NUMPYS = {"relu": lambda x: np.maximum(x, 0)}
-EACH = 4  # units in the last place that NumPy's own functions may be off, in its vector code
-ULPS = {  # and so operations that are not NumPy's own
+EACH = 4  # largest error of NumPy's vectorized functions, in units in the last place
+ULPS = {  # largest errors of operations that NumPy lacks
     "sigmoid": EACH + 1,  # e^−|x|, a sum and a quotient
     "softplus": 2 * EACH + 1,  # e^−|x|, ln(1 + ·) and a sum
     "log_sigmoid": 2 * EACH + 1,
@@ -78,12 +78,12 @@ ULPS = {  # and so operations that are not NumPy's own
     "softmax": 2 * EACH + 2,
     "log_softmax": 2 * EACH + 2,
 }
-OF = {  # and units of what, if not of the value
+OF = {  # the number whose units in the last place are meant, if not the value
     "gelu": lambda x: max(abs(x), 1),  # 1 + tanh u cancels
     "gaussian_sample": lambda mean, log_std, noise: max(abs(mean), abs(mp.exp(log_std) * noise)),
 }
-CANCELLING = ("tanh", "gelu", "softmax", "log_softmax")  # slopes that are 1 less something rounded
-BEYOND = {  # where a slope is made of something beyond the largest number: ∞/∞, 0·∞, ∞·ln ∞, 1/∞
+CANCELLING = ("tanh", "gelu", "softmax", "log_softmax")  # slopes of the form 1 − (a rounded number)
+BEYOND = {  # arguments whose slope has an intermediate overflow: ∞/∞, 0·∞, ∞·ln ∞, 1/∞
     "arctan": lambda largest, x: x * x > largest and largest < 1e5,  # in float16, 1/x² is no more than 2⁻¹⁶ there
     "hypot": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
     "arctan2": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
@@ -92,20 +92,20 @@ BEYOND = {  # where a slope is made of something beyond the largest number: ∞/
 
 
 def by_convention(name, i, at):
-    """(the slope,) that mg.CONVENTIONS gives where a partial derivative alone could not be that; None elsewhere."""
+    """(the slope,) by mg.CONVENTIONS, where it is no limit of partial derivatives; None elsewhere."""
     if name == "clip" and at[1] <= at[0] <= at[2] and at[0] in at[1:]:
-        return (float(i == 0),)  # also where both edges are one
+        return (float(i == 0),)  # also if both edges coincide
     return (0.0,) if name == "power" and at[0] == 0 and i == 1 else None
 
 
 @pytest.mark.parametrize("name", sorted(limits.ELEMENTWISE))
 def test_elementwise_at_special_values(name, move):
-    """All of them; of several arguments all combinations."""
+    """All special values, and all combinations for several arguments."""
     for dtype in (np.float16, np.float32, np.float64):
         values = special(dtype)
         ordinary = np.array([v for v in values if v == 0 or 0.1 < abs(v) < 10 or np.isnan(v)])
         several = [values]
-        if name in limits.TWO:  # x₁^x₂ is differentiated as x₂·x₁^(x₂−1): the exponent must survive to subtract 1
+        if name in limits.TWO:  # the slope x₂·x₁^(x₂−1) needs exponents that differ from x₂ − 1
             several = [values, ordinary if name == "power" else values]
         elif name in limits.THREE:
             several = [ordinary] * 3
@@ -113,7 +113,7 @@ def test_elementwise_at_special_values(name, move):
 
 
 def check_elementwise(name, args, move):
-    """Values, both modes against each other, and each slope against its limits."""
+    """Checks values, both modes against each other, and each slope against its limits."""
     f, formula, dtype = getattr(mg, name), limits.ELEMENTWISE[name], args[0].dtype
     given, largest = tuple(map(move, args)), float(np.finfo(dtype).max)
     g = np.resize(np.array([1, -1, 1.5, -3], dtype), args[0].shape)
@@ -125,17 +125,17 @@ def check_elementwise(name, args, move):
             tangents.append(to_host(mg.jvp(alone, (x,), (move(g),))[1]))
         numpys = NUMPYS.get(name) or getattr(np, name, None)
         if numpys:
-            same_to_the_bit(y, numpys(*args))
+            assert_same_bits(y, numpys(*args))
     assert {x.dtype for x in (y, *gradients, *tangents)} == {dtype}
     for k, at in enumerate(zip(*[x.tolist() for x in args])):
         names = [f"∂{name}/∂x{i + 1} at {at}" for i in range(len(args))]
         for gradient, tangent, what in zip(gradients, tangents, names):
-            limits.check_same(tangent[k], gradient[k], f"{what}, forward and in reverse")
+            limits.check_same(tangent[k], gradient[k], f"{what}, forward and reverse")
         if any(map(math.isnan, at)):
             assert numpys or math.isnan(y[k])
             continue
         if sum(map(math.isinf, at)) > 1:
-            continue  # a limit that depends on which of them is faster
+            continue  # the limit depends on the path
         truth = limits.value(formula, at)
         if not numpys:
             limits.check_ulps(y[k], truth, ULPS[name], OF[name](*at) if name in OF else truth, f"{name} at {at}")
@@ -149,8 +149,8 @@ def check_elementwise(name, args, move):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("name", ["divide", "reciprocal", "log", "log2"])
-def test_a_product_within_range_of_a_slope_beyond_it(name, dtype, move):
-    """(∂y/∂x)·g for a small g, where 1/x or 1/x² is larger than the largest number."""
+def test_a_finite_product_with_a_slope_that_overflows(name, dtype, move):
+    """(∂y/∂x)·g for a small g, where 1/x or 1/x² exceeds the largest number."""
     info = np.finfo(dtype)
     tiny, g = np.array(3 * info.smallest_subnormal), np.array(info.smallest_normal)
     if name == "reciprocal":
@@ -167,18 +167,18 @@ def test_a_product_within_range_of_a_slope_beyond_it(name, dtype, move):
         limits.check_ulps(product[()], truth, 2, truth, f"{name} at {args}")
 
 
-def same_to_the_bit(found, expected):
+def assert_same_bits(found, expected):
     assert found.dtype == expected.dtype
     assert np.array_equal(found, expected, equal_nan=True)
     assert np.array_equal(np.signbit(found), np.signbit(expected))  # of NaNs, too
 
 
-SIZES = {  # of what slopes are rounded to, where it is not their own
-    "var": lambda x, y: np.max(np.abs(x)),  # x less its mean
+SIZES = {  # the scale of the rounding error of slopes, if not their own size
+    "var": lambda x, y: np.max(np.abs(x)),  # x minus its mean
     "std": lambda x, y: np.max(np.abs(x)) / (y or 1),
 }
-SQUARED = ("var", "std", "norm")  # float16 in float32
-COMPOSED = ("var", "std", "softmax", "log_softmax", "cumprod")  # of steps that meet 0·∞ in another order each way
+SQUARED = ("var", "std", "norm")  # computed in float32 for float16
+COMPOSED = ("var", "std", "softmax", "log_softmax", "cumprod")  # the modes meet 0·∞ in different orders
 
 
 @pytest.mark.parametrize("name", sorted(limits.REDUCTIONS | limits.VECTORS))
@@ -190,7 +190,7 @@ def test_reduction_at_special_values(name, data, move):
 
 
 def check_reduction(name, x, move):
-    """Values, both modes against each other, and each element of the Jacobian against its limits."""
+    """Checks values, both modes against each other, and each element of the Jacobian against its limits."""
     f, given, at, dtype = getattr(mg, name), move(x), tuple(x.tolist()), x.dtype
     t = np.resize(np.array([0.5, -0.25, 0.375], dtype), x.shape)
     with np.errstate(all="ignore"):
@@ -203,19 +203,19 @@ def check_reduction(name, x, move):
         if name in limits.NUMPYS:
             truth = getattr(np, name)(wide).astype(dtype)
             if type(given) is np.ndarray:
-                same_to_the_bit(y, truth)
-            else:  # a device adds up in an order of its own
+                assert_same_bits(y, truth)
+            else:  # a device sums in another order
                 size = np.sum(np.abs(x[np.isfinite(x)]), dtype=np.float64) if name in ("sum", "mean") else 0
                 for one, other in zip(np.ravel(y), np.ravel(truth), strict=True):
-                    limits.check_same(one, other, f"{name} of {at}, ours and NumPy's", size)
+                    limits.check_same(one, other, f"{name} of {at}, minigrad and NumPy", size)
         if name == "norm":
-            limits.check_same(y, np.linalg.norm(wide).astype(dtype), f"norm of {at}, ours and NumPy's")
-        some, rest = np.maximum(np.abs(x), 1), np.minimum(np.abs(x[x != 0]), 1)  # factors that alone make ∞ or 0
+            limits.check_same(y, np.linalg.norm(wide).astype(dtype), f"norm of {at}, minigrad and NumPy")
+        some, rest = np.maximum(np.abs(x), 1), np.minimum(np.abs(x[x != 0]), 1)  # factors whose product alone is ∞ or 0
         beyond = name in ("prod", "cumprod") and (np.prod(some) == math.inf or np.prod(rest) < np.finfo(dtype).tiny)
         if name not in COMPOSED or (np.all(np.isfinite(y)) and not beyond):
             for k, row in enumerate(rows):
                 size = max(np.sum(np.abs(row * t)), name in CANCELLING)
-                limits.check_same(y_dot[k], np.sum(row * t), f"∂{name}/∂x at {at}, forward and in reverse", size)
+                limits.check_same(y_dot[k], np.sum(row * t), f"∂{name}/∂x at {at}, forward and reverse", size)
         if beyond or np.isnan(x).any() or np.max(x) in (math.inf, -math.inf) or not np.all(np.isfinite(y)):
             return
     for k, (value, row) in enumerate(zip(np.atleast_1d(y), rows, strict=True)):
@@ -225,14 +225,14 @@ def check_reduction(name, x, move):
             limits.check_ulps(value, truth, ULPS[name], max(1, abs(truth)), f"{name} at {at}")
         error = limits.relative_error(value, truth)
         if error > rounding(dtype):
-            continue  # squares that overflow, or vanish
+            continue  # squares overflow or underflow
         size = SIZES[name](x, float(value)) if name in SIZES else int(name in CANCELLING)
         for i, found in enumerate(row):
             sides = limits.slopes(formula, at, i)
-            if name == "sort":  # by convention ties keep their order
+            if name == "sort":  # by convention, ties keep their order
                 sides = (float(np.argsort(x, kind="stable")[k] == i),)
             what = f"∂{name}[{k}]/∂x[{i}] at {at}"
-            limits.check_slope(found, 1.0, sides, what, error * max(1, abs(value)), size)  # e^(x−y) of logsumexp
+            limits.check_slope(found, 1.0, sides, what, error * max(1, abs(value)), size)  # for e^(x−y) in logsumexp
 
 
 # The checks themselves
@@ -257,7 +257,7 @@ def test_limits_of_slopes(name, at, sides):
 
 
 @pytest.mark.parametrize("wrong", [1.5, -1.0001, math.inf, math.nan])
-def test_slope_at_a_kink_beyond_either_side_is_caught(wrong, monkeypatch):
+def test_a_slope_outside_the_subdifferential_is_caught(wrong, monkeypatch):
     rule = primitives["absolute"].rule
     right = rule._scale
     spoiled = lambda i, known, v: mg.where(known["x"] == 0, wrong * v, right(i, known, v))

@@ -1,4 +1,4 @@
-"""minigrad/ops/reduce.py: reductions over any axes, and the methods of that name."""
+"""minigrad/ops/reduce.py: reductions over any axes, and the methods of the same names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ INF = math.inf
 
 
 def positive_axes(axis, ndim):
-    """Axes as a tuple of numbers ≥ 0."""
+    """The axes as a tuple of numbers ≥ 0."""
     axis = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return tuple(a % ndim for a in axis)
 
 
-def lines(x, axis):
-    """The index of every group of elements that is reduced together, and the place of its result (kept dimensions)."""
+def reduced_groups(x, axis):
+    """(index of the elements, index of the result with kept dimensions) of every group that is reduced together."""
     axis = positive_axes(axis, x.ndim)
     for place in np.ndindex(*[1 if i in axis else n for i, n in enumerate(x.shape)]):
         yield tuple(slice(None) if i in axis else slice(p, p + 1) for i, p in enumerate(place)), place
@@ -43,7 +43,7 @@ GRADIENTS = {
 @pytest.mark.parametrize("name", GRADIENTS)
 @given(data=st.data())
 def test_reduction(name, data, on_device):
-    """Values are NumPy's; the gradient of each group is that of the group alone, with ties and zeros as they come."""
+    """Values are NumPy's; the gradient of each group is that of the group alone, including ties and zeros."""
     x = data.draw(arrays(data.draw(shapes(min_side=1 if name in ("max", "min", "mean", "var") else 0)), (-16, 16)))
     axis, keepdims = data.draw(reduced_axes(x.ndim)), data.draw(st.booleans())
     expected = getattr(np, name)(x, axis=axis, keepdims=keepdims)
@@ -52,13 +52,13 @@ def test_reduction(name, data, on_device):
     g = normal(np.shape(expected))
     truth = np.zeros_like(x)
     kept = g.reshape([1 if i in positive_axes(axis, x.ndim) else n for i, n in enumerate(x.shape)])
-    for group, place in lines(x, axis):
+    for group, place in reduced_groups(x, axis):
         truth[group] = GRADIENTS[name](x[group]) * kept[place]
     assert_close(to_host(pullback(on_device(g))[0]), truth)
 
 
 @given(data=st.data())
-def test_methods_are_the_functions(data, on_device):
+def test_methods_agree_with_numpys(data, on_device):
     x = data.draw(arrays(data.draw(shapes(1, 3, min_side=1))))
     axis = data.draw(axes(x.ndim))
     for name in ("sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "cumprod"):

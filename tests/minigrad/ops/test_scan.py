@@ -1,4 +1,4 @@
-"""minigrad/ops/scan.py: derivatives of running products where partial products overflow or vanish."""
+"""minigrad/ops/scan.py: gradients of cumprod whose partial products overflow or underflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import minigrad as mg
 
 
 def exact_cumprod_gradient(x: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Σ_k≥i g_k Π_{j≤k, j≠i} x_j in Python integers and fractions."""
+    """Σ_k≥i g_k Π_{j≤k, j≠i} x_j in exact fractions."""
     from fractions import Fraction
 
     x, g = [Fraction(float(v)) for v in x], [Fraction(float(v)) for v in g]
@@ -33,7 +33,7 @@ def exact_cumprod_gradient(x: np.ndarray, g: np.ndarray) -> np.ndarray:
     ],
     ids=["float32's range", "float64's range", "a zero", "down and up"],
 )
-def test_cumprod_gradients_do_not_overflow_on_the_way(x, g) -> None:
+def test_cumprod_gradients_have_no_intermediate_overflow(x, g) -> None:
     x, g = np.array(x, float), np.array(g, float)
     expected = exact_cumprod_gradient(x, g)
     found = mg.vjp(mg.cumprod, x)[1](g)[0]

@@ -1,4 +1,4 @@
-"""Operations on shapes: what the catalogue does not say about padding, casting and copying."""
+"""Padding, casting and copying: cases that the catalogue does not cover."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import minigrad as mg
 from tests.support.transfer import to_host
 
 
-def test_there_is_nothing_around_a_number(on_device):
-    """Whatever the widths: padding with a number other than 0 used to raise."""
+def test_padding_a_0d_array_returns_it(on_device):
+    """For any widths and values: a value other than 0 used to raise."""
     x = on_device(np.asarray(1.5))
     for width, value in ((0, 0), (3, 0), (0, 0.5), ((1, 2), -1)):
         assert float(mg.pad(x, width, constant_values=value)) == 1.5
@@ -38,7 +38,7 @@ def test_zeros_and_ones_like(dtype, on_device):
         assert f(x).dtype == dtype and np.array_equal(to_host(f(x)), np.full((2, 3), value, dtype))
 
 
-def test_copy_has_memory_of_its_own(on_device, xp):
+def test_copy_has_its_own_memory(on_device, xp):
     x = on_device(np.ones(3))
     assert not xp.shares_memory(mg.copy(x), x)
     assert to_host(mg.grad(lambda x: mg.sum(x.copy() * x))(x)).tolist() == [2, 2, 2]

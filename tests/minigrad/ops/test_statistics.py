@@ -1,4 +1,4 @@
-"""minigrad/ops/statistics.py: where square roots meet 0, and dtypes that would overflow."""
+"""minigrad/ops/statistics.py: square roots of 0, and dtypes that would overflow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INF = math.inf
     ],
     ids=["norm", "std", "norm 3", "norm 1.5", "norm 1", "norm inf"],
 )
-def test_cone_tips_have_zero_derivatives_of_every_order(f, xp):
+def test_derivatives_of_norms_and_std_at_zero_are_zero_at_every_order(f, xp):
     x, ones = xp.zeros(3), xp.ones(3)
     assert not to_host(mg.grad(f)(x)).any()
     assert not to_host(mg.hessian(f)(x)).any()
@@ -39,8 +39,7 @@ def test_cone_tips_have_zero_derivatives_of_every_order(f, xp):
 
 
 @pytest.mark.parametrize("value", [1.0, -3.5, 0.1, 1e8, 1e-300])
-def test_spread_of_a_constant(value, xp):
-    """var has slope 0 where all elements are equal, and so has std."""
+def test_var_and_std_of_equal_elements_have_zero_gradient(value, xp):
     x = xp.asarray([value] * 3)
     for f in (mg.var, mg.std):
         assert_close(to_host(mg.grad(f)(x)), np.zeros(3))
@@ -81,8 +80,8 @@ def test_norms_of_integers_do_not_overflow():
 
 
 @pytest.mark.parametrize("p", [0.5, 1.5])
-def test_a_zero_component_has_no_part_in_a_norm_below_two(p):
-    """|xᵢ|ᵖ has a kink (or a cusp) at 0; the other components' derivatives are those without it."""
+def test_a_zero_component_does_not_affect_a_norm_of_order_below_two(p):
+    """|xᵢ|ᵖ has a kink or cusp at 0; the derivatives of the other components are the same without it."""
     x = np.array([1.0, 0.0, 4.0])
     gradient = mg.grad(lambda x: mg.norm(x, p))(x)
     alone = mg.grad(lambda x: mg.norm(x, p))(x[[0, 2]])

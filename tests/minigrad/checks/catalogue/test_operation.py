@@ -1,4 +1,4 @@
-"""What an entry of the catalogue makes of its spellings, parameters and draws, and what it refuses."""
+"""Entries of the catalogue: spellings, parameters, draws of arguments, and errors in an entry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_primitive_and_every_public_function_has_an_entry_with_cases():
     assert len(set(names)) == len(names)
 
 
-def test_a_name_is_everybodys_spelling():
+def test_a_numpy_name_is_the_spelling_of_all_libraries():
     case = make_case("sum", {}, at("axis", (2, 3), params=(1,), named={"keepdims": True}))
     assert case.name == "sum/axis" and case.operation == "sum"
     assert case.function(X).tolist() == case.formula(X).tolist() == [[6], [16]]
@@ -31,33 +31,33 @@ def test_a_name_is_everybodys_spelling():
     assert [spelling_of(case, who) for who in ("torch", "jax", "autograd")] == ["sum"] * 3
 
 
-def test_a_primitive_without_a_public_function_is_called_itself():
+def test_a_primitive_without_a_public_function_is_called_directly():
     case = make_case("sum_to", {"formula": np.zeros}, at("", (2, 3), named={"shape": (3,)}))
     assert case.function(X).tolist() == primitives["sum_to"](X, shape=(3,)).tolist() == [5, 7, 10]
 
 
-def test_what_is_special_about_a_call_replaces_what_all_have_in_common():
+def test_options_of_a_call_override_those_of_the_entry():
     common = {"formula": np.exp, "jax": "nn.silu", "torch": None, "holomorphic": False, "draws": signed}
     case = make_case("tanh", common, at("", (), jax=None))
     assert (case.own, case.holomorphic, case.draws) == ({"jax": None, "torch": None}, False, (signed,))
     assert case.formula(0.0) == 1
 
 
-def test_a_spelling_of_its_own_keeps_none_of_the_entrys():
+def test_a_call_with_its_own_spelling_ignores_the_spellings_of_the_entry():
     common = {"function": mg.tanh, "formula": np.exp, "jax": "nn.silu", "holomorphic": False}
     case = make_case("tanh", common, at("doubled", (3,), spelled=lambda xp, x: xp.add(x, x)))
     assert (case.own, case.holomorphic) == ({}, False)
     assert case.function(X).tolist() == case.formula(X).tolist() == (2 * X).tolist()
 
 
-def test_draws_are_one_for_all_arguments_or_one_for_each():
+def test_one_draw_serves_all_arguments_or_each_has_its_own():
     for draws in (between(3, 4), (between(3, 4), between(3, 4))):
         args = make_case("add", {"draws": draws}, at("", (2,), (3,))).arguments()
         assert [x.shape for x in args] == [(2,), (3,)]
         assert all(x.dtype == np.float64 and np.all((x >= 3) & (x < 4)) for x in args)
 
 
-def test_names_tell_parameters_that_somebody_chose():
+def test_the_name_of_a_drawn_case_shows_its_parameters():
     entry = OPERATIONS["sum"]
     chosen = type(entry)("sum", {}, lambda choose: call((2, 3), 1, keepdims=True), (), ())
     assert chosen.any_case(None).name == "sum/1, keepdims=True"
@@ -71,7 +71,7 @@ def test_names_tell_parameters_that_somebody_chose():
         (lambda: operation("sums", call, compared=(at("a"),), function=mg.sum, formula=np.sum), "no arguments"),
     ],
 )
-def test_mistakes_in_an_entry_are_named(entry, message):
+def test_a_wrong_entry_raises(entry, message):
     with pytest.raises(AssertionError, match=message):
         entry()
     assert "sums" not in OPERATIONS
