@@ -89,7 +89,7 @@ def clusters(setting: Setting, count: int = 200) -> np.ndarray:
     return truth.means[which] + noise
 
 
-def initial_mixture(y: np.ndarray, components: int) -> Mixture:
+def init_mixture(y: np.ndarray, components: int) -> Mixture:
     """The start of EM: means at the first images, equal weights, every σ the standard deviation of all images."""
     widths = np.full(components, np.log(y.std()))
     return Mixture(np.zeros(components), y[:components], widths)
@@ -98,7 +98,7 @@ def initial_mixture(y: np.ndarray, components: int) -> Mixture:
 @claim(10, "The E step closes the gap: after it the ELBO is ln Q(y).", "P = Q_Φ(z|y)  ⇒  ELBO = ln Q_Φ(y)")
 def e_step_closes_the_gap(setting: Setting) -> Sides:
     y = clusters(setting)
-    mixture, stale, _ = alternate(initial_mixture(y, 3), y, rounds=1)[-1]
+    mixture, stale, _ = alternate(init_mixture(y, 3), y, rounds=1)[-1]
     before, after = (elbo(mixture.log_joint(y), log_p) for log_p in (stale, e_step(mixture, y)))
     return equal(after, mixture.log_evidence(y), draw=plot_gaps(before, after, mixture.log_evidence(y)))
 
@@ -110,7 +110,7 @@ def e_step_closes_the_gap(setting: Setting) -> Sides:
 )
 def gradient_vanishes_after_the_m_step(setting: Setting) -> Sides:
     y = clusters(setting)
-    before = initial_mixture(y, 3)
+    before = init_mixture(y, 3)
     log_p = e_step(before, y)
     at = [gradient(lambda m: mean_elbo(m, y, log_p), m) for m in (before, m_step(before, y, log_p))]
     return equal(at[1], np.zeros(at[1].size), draw=plot_gradients(*at))
@@ -123,8 +123,8 @@ def gradient_vanishes_after_the_m_step(setting: Setting) -> Sides:
 )
 def m_step_is_the_best(setting: Setting) -> Sides:
     y = clusters(setting)
-    log_p = e_step(initial_mixture(y, 3), y)
-    best = m_step(initial_mixture(y, 3), y, log_p)
+    log_p = e_step(init_mixture(y, 3), y)
+    best = m_step(init_mixture(y, 3), y, log_p)
     steps, lines = np.linspace(-1, 1, 41), [random_direction(setting, best, name) for name in "abcdef"]
     left = [[mean_elbo(tree.map(lambda x, v, t=t: x + t * v, best, v), y, log_p) for t in steps] for v in lines]
     return at_most(left, mean_elbo(best, y, log_p), draw=plot_lines(steps, left))
@@ -138,7 +138,7 @@ def random_direction(setting: Setting, mixture: Mixture, name: str) -> Mixture:
 @claim(10, "EM never lowers the ELBO, neither in the E step nor in the M step.", "ELBO_t ≤ ELBO_{t+½} ≤ ELBO_{t+1}")
 def em_never_descends(setting: Setting) -> Sides:
     y = clusters(setting)
-    halves = alternate(initial_mixture(y, 3), y, rounds=30)
+    halves = alternate(init_mixture(y, 3), y, rounds=30)
     values = np.array([half.elbo for half in halves])
     slider = Slider("round", (1, 2, 3, 5, 8, 15, 30), lambda axes, t: plot_responsibilities(axes, halves[2 * t - 2], y))
     return at_most(values[:-1], values[1:], draw=plot_staircase(halves, y), slider=slider)

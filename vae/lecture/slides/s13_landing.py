@@ -51,11 +51,7 @@ def elbo_gradients(form: str, setting: Setting) -> np.ndarray:
     return grad_per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
 
 
-@claim(
-    13,
-    "Even at the posterior, the gradient of the ELBO with sampled entropy is noisy.",
-    "Var ∂μ [ln Q(z, y) − ln P(z|y)] = 1/s²",
-)
+@claim(13, "At the posterior, the gradient with sampled entropy is noisy.", "Var ∂μ [ln Q(z, y) − ln P(z|y)] = 1/s²")
 def sampled_entropy_variance(setting: Setting) -> Sides:
     _, variance = posterior(1.0)
     draws = elbo_gradients("sampled entropy", setting)[0]
@@ -64,7 +60,7 @@ def sampled_entropy_variance(setting: Setting) -> Sides:
 
 @claim(
     13,
-    "Even at the posterior, the gradient of the ELBO with the analytic KL is noisy.",
+    "At the posterior, the gradient with the analytic KL is noisy, too.",
     "Var ∂μ [ln Q(y|z) − KL(P, Q(z))] = (1 − s²)²/s²",
 )
 def analytic_kl_variance(setting: Setting) -> Sides:

@@ -134,12 +134,10 @@ def envelope(setting: Setting) -> Sides:
     autoencoder, y, noise = small_vae(setting)
     z = mg.gaussian_sample(*autoencoder.encode(y), noise)
     best = math.sqrt(mg.sum(squared_error(autoencoder, y, z)) / (D * IMAGES))  # of all images together
-    variants = (small_vae(setting, sigma)[0] for sigma in (PROFILED, Sigma(best)))
+    vaes = (small_vae(setting, sigma)[0] for sigma in (PROFILED, Sigma(best)))
     left, right = (
-        flatten(
-            mg.grad(lambda p, variant=variant: mg.sum(elbo(variant.with_parameters(p), y, noise)))(variant.parameters)
-        )
-        for variant in variants
+        flatten(mg.grad(lambda p, vae=vae: mg.sum(elbo(vae.with_parameters(p), y, noise)))(vae.parameters))
+        for vae in vaes
     )
     return equal(left, right, draw=partial(_plot_envelope, setting, best))
 
@@ -227,13 +225,11 @@ def _plot_envelope(setting: Setting, best: float, axes: Any) -> None:
     """Both objectives along the gradient: they touch at the best σ, with the same slope."""
     autoencoder, y, noise = small_vae(setting)
     held, parameters = small_vae(setting, Sigma(best))[0], autoencoder.parameters
-    variants = {"σ at its best everywhere": small_vae(setting, PROFILED)[0], "σ held fixed": held}
+    vaes = {"σ at its best everywhere": small_vae(setting, PROFILED)[0], "σ held fixed": held}
     direction = mg.grad(lambda p: mg.mean(elbo(held.with_parameters(p), y, noise)))(parameters)
     steps = np.linspace(-0.3, 0.3, 61)
-    for (name, variant), colour in zip(variants.items(), (BLUE, VERMILION)):
+    for (name, vae), colour in zip(vaes.items(), (BLUE, VERMILION)):
         shifted = [tree.map(lambda p, d, t=t: p + t * d, parameters, direction) for t in steps]
-        axes.plot(
-            steps, [mg.mean(elbo(variant.with_parameters(p), y, noise)) for p in shifted], color=colour, label=name
-        )
+        axes.plot(steps, [mg.mean(elbo(vae.with_parameters(p), y, noise)) for p in shifted], color=colour, label=name)
     axes.set(xlabel="step along the gradient", ylabel="ELBO (nats per image)")
     axes.legend(frameon=False, fontsize=8)

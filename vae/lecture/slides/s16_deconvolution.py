@@ -127,7 +127,7 @@ def pullback(setting: Setting) -> Sides:
 
 @claim(
     16,
-    "The right permutation puts every pixel in its place.",
+    "The right permutation puts each pixel in its place.",
     "out[2i + r, 2j + r′, c] = in[i, j, (2r + r′)·C + c]",
 )
 def right_permutation(setting: Setting) -> Sides:

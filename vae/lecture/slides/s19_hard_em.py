@@ -28,7 +28,7 @@ from vae.lecture.slides.s10_em import (
     alternate,
     clusters,
     e_step,
-    initial_mixture,
+    init_mixture,
     mix_colours,
     set_plane,
 )
@@ -113,7 +113,7 @@ def quantise(y: np.ndarray, price: float) -> tuple[list[Stage], list[float]]:
 )
 def a_point_has_no_entropy(setting: Setting) -> Sides:
     y = clusters(setting)
-    log_joint = alternate(initial_mixture(y, K), y, rounds=3)[-1].mixture.log_joint(y)
+    log_joint = alternate(init_mixture(y, K), y, rounds=3)[-1].mixture.log_joint(y)
     left = elbo(log_joint, point_mass(log_joint))
     return equal(left, np.max(log_joint, axis=1), draw=plot_cooling(log_joint))
 
@@ -142,9 +142,7 @@ def soft_em_becomes_k_means(setting: Setting) -> Sides:
     gap = np.min(nearest[:, :, 1] - nearest[:, :, 0])
     sigma = np.sqrt(gap / 2 / np.log(1 / EPS**2))  # at this σ, every r_k but the nearest is below EPS²
     left = to_stages(alternate(equal_mixture(y, sigma), y, ROUNDS, learn=("means",)))
-    slider = Slider(
-        "σ²", (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.01), lambda axes, variance: plot_soft_em(axes, y, variance)
-    )
+    slider = Slider("σ²", (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.01), lambda axes, v: plot_soft_em(axes, y, v))
     return equal(to_vector(left), to_vector(right), draw=lambda axes: plot_difference(axes, y), slider=slider)
 
 
@@ -159,9 +157,8 @@ def hard_em_with_weights_is_a_quantiser(setting: Setting) -> Sides:
     left, right = [], []
     for price in PRICES:
         variance = price / (2 * np.log(2))
-        halves = alternate(
-            equal_mixture(y, np.sqrt(variance)), y, ROUNDS, learn=("logits", "means"), best_p=hard_e_step
-        )
+        start = equal_mixture(y, np.sqrt(variance))
+        halves = alternate(start, y, ROUNDS, learn=("logits", "means"), best_p=hard_e_step)
         costs = [-2 * variance * (half.elbo + LN_2PI + np.log(variance)) for half in halves[1::2]]
         path, by_hand = quantise(y, price)
         left.append([*to_vector(to_stages(halves)), *costs])
