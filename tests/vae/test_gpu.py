@@ -29,7 +29,7 @@ def device(request) -> str:
     """ "cuda" if the tests run on CuPy, else the stand-in that compiles kernels with g++."""
     if request.config.getoption("--backend") != "cupy":
         if GXX is None:
-            pytest.skip("kernels run on the host only with g++, which is not here")
+            pytest.skip("running kernels on the host needs g++, which was not found")
         return "stand-in"
     try:
         return backends.get("cuda").device

@@ -1,4 +1,4 @@
-"""mg.draw: files are written whole, or not at all."""
+"""mg.draw: files are written completely, or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import minigrad as mg
 
 
-def test_a_picture_is_written_as_a_whole_file(tmp_path):
+def test_a_picture_is_written_completely_and_alone(tmp_path):
     path = tmp_path / "a picture <&>.svg"
     svg = mg.draw(mg.sin, 1.0, path=path)
     assert path.read_text(encoding="utf-8") == svg and os.listdir(tmp_path) == [path.name]
@@ -40,6 +40,6 @@ def test_a_file_survives_when_its_replacement_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "kind"), [("x.png", ValueError), ("", ValueError), ("svg", ValueError), (3, TypeError)]
 )
-def test_a_path_that_is_no_svg_file_is_refused_before_anything_runs(path, kind):
+def test_a_path_that_does_not_end_in_svg_is_refused_before_anything_runs(path, kind):
     with pytest.raises(kind, match=r"draw: .*(ends in \.svg|name of a file)"):
         mg.draw(lambda x: pytest.fail("it ran"), 1.0, path=path)

@@ -51,7 +51,7 @@ def run(program, arguments):
 
 
 @given(programs())
-def test_a_picture_says_what_the_tape_and_the_gradient_say(program):
+def test_a_picture_agrees_with_the_tape_and_the_gradient(program):
     arguments = [normal(shape, i) for i, shape in enumerate(program[0])]
     picture = read(mg.draw(lambda *xs: run(program, xs), *arguments))
     with mg.Tape() as tape:
@@ -82,7 +82,7 @@ def test_a_picture_says_what_the_tape_and_the_gradient_say(program):
     check_geometry(picture)
 
 
-def test_a_result_that_is_no_scalar_starts_from_ones_and_says_so():
+def test_a_result_that_is_no_scalar_starts_from_a_cotangent_of_ones_and_says_so():
     picture = read(mg.draw(lambda x: x * np.array([2.0, -3.0]), np.ones(2)))
     assert any("not a scalar" in words and "cotangent of ones" in words for words in picture.head)
     assert "x̄ = [2, −3]" in words_of(picture)
@@ -90,7 +90,7 @@ def test_a_result_that_is_no_scalar_starts_from_ones_and_says_so():
     assert any(words.startswith("2 results:") for words in several.head)
     assert [box.words[0] for box in several.boxes if box.role == "result"] == ["result a", "result b"]
     (bar,) = [words for words in words_of(several) if words.startswith("x̄")]
-    assert bar in ("x̄ = 2 + 1 = 3", "x̄ = 1 + 2 = 3")  # 1 is the start at the second result
+    assert bar in ("x̄ = 2 + 1 = 3", "x̄ = 1 + 2 = 3")  # 1 is the cotangent of the second result
     assert "x̄ = 1 + 1 = 2" in words_of(read(mg.draw(lambda x: (x, x), 1.0)))
 
 
@@ -100,7 +100,7 @@ def test_a_value_used_twice_by_one_operation_has_two_edges():
     assert "x̄ = 3 + 3 = 6" in words_of(picture)
 
 
-def test_what_the_result_does_not_need_has_no_edge_back():
+def test_values_that_the_result_does_not_need_have_no_backward_edge():
     def f(x, unused):
         mg.sin(x)
         return x * 2
@@ -109,7 +109,7 @@ def test_what_the_result_does_not_need_has_no_edge_back():
     assert "u\u0304nused = 0: the result does not depend on it" in words_of(picture, at=1)
     assert "v̄₂ = 0: the result does not depend on it" in words_of(picture, "operation")
     assert [words for words, _ in picture.labels].count("start") == 1
-    assert len(picture.paths) == len(picture.edges) + 2  # two edges go back: into x, and from the result
+    assert len(picture.paths) == len(picture.edges) + 2  # two edges backwards: into x, and from the result
 
 
 def test_a_checkpoint_is_one_box_with_all_its_results():
@@ -119,7 +119,7 @@ def test_a_checkpoint_is_one_box_with_all_its_results():
     def f(x):
         h = 3 * x
         one, two = mg.checkpoint(inner)(x, 2.0, name="<&>")
-        three = mg.checkpoint(lambda y: y * h)(x)  # uses h without being given it
+        three = mg.checkpoint(lambda y: y * h)(x)  # closes over h
         return one * (one + two) + three
 
     picture = read(mg.draw(f, 0.5))
@@ -140,7 +140,7 @@ def test_a_checkpoint_is_one_box_with_all_its_results():
     check_geometry(picture)
 
 
-def test_gradients_can_be_drawn_too():
+def test_gradient_functions_can_be_drawn():
     picture = read(mg.draw(mg.grad(lambda x: mg.sin(x) * x), 1.0))
     (bar,) = [words for words in words_of(picture) if words.startswith("x̄")]
     assert bar.endswith(f"= {format_number(2 * math.cos(1) - math.sin(1))}")
@@ -215,7 +215,7 @@ def test_an_array_changed_while_it_is_drawn_is_refused():
 
     def f(x):
         y = x + c
-        c[0] = 5  # no rule needs it, but it would be shown with another value than it had
+        c[0] = 5  # no rule needs it, but the picture would show a value that it did not have
         return y
 
     with pytest.raises(mg.MutationError):

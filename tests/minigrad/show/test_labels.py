@@ -1,4 +1,4 @@
-"""What is written in boxes and beside edges."""
+"""The text in boxes and beside edges."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_x_bar_is_written_as_the_sum_over_its_edges():
     assert "The backward pass starts from a cotangent of 1 at the result." in picture.head
 
 
-def test_arrays_show_numbers_while_few_and_their_range_when_many():
+def test_small_arrays_show_their_numbers_and_large_ones_their_range():
     w, b = np.array([[1.0, -2.0], [0.5, 4.0]]), np.arange(9.0)
     picture = read(mg.draw(lambda w, b: mg.sum(w * w) + mg.sum(2 * b), w, b))
     assert words_of(picture)[1:6] == ["float64[2, 2]", "w = [[1, −2], [0.5, 4]]", "w̄ = [[2, −4], [1, 8]]", "Σ 2 edges"]
@@ -45,13 +45,13 @@ def test_arrays_show_numbers_while_few_and_their_range_when_many():
     assert "sumᵀ" in [words for words, _ in picture.labels]
 
 
-def test_a_matrix_that_is_wide_takes_a_line_a_row():
+def test_a_wide_matrix_takes_one_line_per_row():
     x = np.array([[0.123, -4.56, 7.89], [-0.0123, 45.6, -789.0]])
     picture = read(mg.draw(lambda x: mg.sum(mg.sin(x)), x))
     assert words_of(picture)[2:4] == ["x = [[0.123, −4.56, 7.89],", "     [−0.0123, 45.6, −789]]"]
 
 
-def test_broadcast_arguments_and_matrix_products_say_how_they_are_pulled_back():
+def test_edges_of_broadcasts_and_matrix_products_name_their_pullback():
     picture = read(mg.draw(lambda w, b: np.ones((4, 3)) @ w + b, normal((3, 2)), normal((2,))))
     labels = [words for words, _ in picture.labels]
     assert labels.count("matmulᵀ") == 1 and labels.count("Σ ∂·v̄") == 1 and labels.count("∂ = 1 everywhere") == 1
@@ -64,7 +64,7 @@ def test_parameters_of_operations_are_shown():
     assert {"axes=(1, 0)", "index=(1:, 0)", "axes=(0,)"} <= set(words)
 
 
-def test_nan_and_infinity_and_complex_numbers_and_nothing_at_all_are_shown():
+def test_nan_infinity_complex_numbers_and_empty_arrays_are_shown():
     with np.errstate(all="ignore"):
         picture = read(mg.draw(mg.log, np.array([-1.0, 0.0, 1.0] * 3)))
     assert any("v₁ ∈ [−inf, 0], 3 nan" in words for words in words_of(picture, "operation"))

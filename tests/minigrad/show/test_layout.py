@@ -1,4 +1,4 @@
-"""Layouts: boxes have room, edges run down and are as straight as they can be."""
+"""Layouts: boxes do not overlap, edges run downwards and are as straight as possible."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def graphs(draw):
 
 
 @given(graphs())
-def test_boxes_of_any_sizes_and_edges_have_room(graph):
+def test_boxes_and_edges_do_not_overlap(graph):
     sizes, edges = graph
     layout = arrange(sizes, edges)
     boxes = [Rectangle(x, y, x + s.width, y + s.height) for (x, y), s in zip(layout.corners, sizes)]
@@ -58,7 +58,7 @@ def test_boxes_of_any_sizes_and_edges_have_room(graph):
 
 
 @given(graphs())
-def test_every_box_is_on_a_level_below_all_it_uses(graph):
+def test_every_box_is_below_all_that_it_uses(graph):
     sizes, edges = graph
     level = levels(len(sizes), edges)
     assert all(level[source] < level[target] for source, target in edges)
@@ -73,7 +73,7 @@ def test_every_box_is_on_a_level_below_all_it_uses(graph):
         low, high = spans.get(own, (math.inf, -math.inf))
         spans[own] = min(low, top), max(high, top + size.height)
     rows = [spans[own] for own in sorted(spans)]
-    assert all(upper[1] < lower[0] for upper, lower in pairwise(rows)), "levels stand below each other"
+    assert all(upper[1] < lower[0] for upper, lower in pairwise(rows)), "levels are below each other"
 
 
 @given(graphs())
@@ -81,17 +81,17 @@ def test_the_layout_is_the_same_on_every_run(graph):
     assert arrange(*graph) == arrange(*graph)
 
 
-def test_nothing_has_a_layout_too():
+def test_an_empty_graph_has_an_empty_layout():
     assert arrange([], []) == ([], [], 0.0, 0.0)
 
 
-def crossings(layout):
+def count_crossings(layout):
     """How many pairs of curves between two levels swap sides."""
     curves = [(a[1], a[0], b[0]) for route in layout.routes for a, b in zip(route[1::2], route[2::2])]
     return sum(y == z and (a - c) * (b - d) < -1e-6 for (y, a, b), (z, c, d) in combinations(curves, 2))
 
 
-def placed(edges, widths):
+def arrange_boxes(edges, widths):
     """A layout of boxes of these widths, with ports side by side."""
     entering = Counter(target for _, target in edges)
     ports = [tuple(w * (i + 0.5) / entering[box] for i in range(entering[box])) for box, w in enumerate(widths)]
@@ -99,9 +99,9 @@ def placed(edges, widths):
 
 
 def test_edges_are_straight_where_they_can_be():
-    assert {x for x, _ in placed([(i, i + 1) for i in range(5)], [100.0] * 6).corners} == {0.0}
+    assert {x for x, _ in arrange_boxes([(i, i + 1) for i in range(5)], [100.0] * 6).corners} == {0.0}
     edges = [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]
-    layout = placed(edges, [120.0, 80.0, 200.0, 60.0, 300.0])
+    layout = arrange_boxes(edges, [120.0, 80.0, 200.0, 60.0, 300.0])
     assert len({round(x, 6) for x, _ in layout.routes[4][1:-1]}) == 1  # the one that passes by
     assert len({round(x, 6) for route in layout.routes[1:4] for x, _ in route}) == 1  # the chain beside it
 
@@ -113,5 +113,5 @@ def test_edges_are_straight_where_they_can_be():
         [(1, 2), (1, 3), (1, 4), (2, 4), (0, 5), (5, 6), (0, 6)],
     ],
 )
-def test_edges_do_not_cross_where_an_order_is_found(edges):
-    assert crossings(placed(edges, [100.0] * (max(map(max, edges)) + 1))) == 0
+def test_edges_do_not_cross_where_an_order_avoids_it(edges):
+    assert count_crossings(arrange_boxes(edges, [100.0] * (max(map(max, edges)) + 1))) == 0

@@ -1,4 +1,4 @@
-"""minigrad/show/program.py: a program as lines."""
+"""minigrad/show/program.py: a program as lines of text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import minigrad as mg
 
 
-def test_a_program_is_a_list_one_can_read():
+def test_a_program_prints_one_line_per_instruction():
     program = mg.trace(lambda x, w: mg.sum(mg.relu(x @ w)))(np.ones((2, 3)), np.ones((3, 4)))
     lines = str(program).splitlines()
     assert len(lines) == 2 + 3 + 1

@@ -1,4 +1,4 @@
-"""SVG text: escaped, the same on every run, readable on screens of any size and in the dark."""
+"""SVG text: escaped, the same on every run, readable on screens of any size and in dark mode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import minigrad as mg
 from tests.support.pictures import SVG, read, words_of
 
 
-def test_whatever_is_written_is_escaped():
+def test_all_text_is_escaped():
     source = 'def f(p):\n    return p["<&>"] * p["]]>\\ud800\\x00"]  # "a" & <b>\n'
     namespace = {"mg": mg}
     exec(compile(source, "/somewhere/<&'\">.py", "exec"), namespace)
@@ -33,7 +33,7 @@ def test_wide_letters_stay_in_their_boxes():
     )
 
 
-def test_pictures_scale_and_know_the_dark():
+def test_pictures_scale_and_have_dark_colours():
     svg = mg.draw(mg.sin, 1.0)
     root = ElementTree.fromstring(svg)
     assert root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}"

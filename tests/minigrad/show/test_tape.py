@@ -1,4 +1,4 @@
-"""A tape as text: one line an entry, aligned, with the values it keeps."""
+"""A tape as text: one aligned line per entry, with the values it keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import minigrad as mg
 
 
 def lines_of(f, *args):
-    """The lines of the tape of f, without the files."""
+    """The lines of the tape of f, without file names."""
     with mg.Tape() as tape:
         f(*[tape.watch(arg) for arg in args])
     return [re.sub(rf" +{re.escape(__file__)}:\d+$", "", line) for line in str(tape).splitlines()]
@@ -95,7 +95,7 @@ def test_a_long_tape_shows_both_ends_and_how_much_is_left_out():
     assert len(str(tape).splitlines()) == 200
 
 
-def test_one_long_entry_does_not_push_the_others_aside():
+def test_one_long_entry_does_not_widen_the_other_lines():
     lines = lines_of(lambda x: mg.concatenate([x] * 30) + mg.sum(mg.sin(x)), np.ones(2))
     long = next(line for line in lines if "concatenate" in line)
     assert len(long) > 120 and all(len(line) < 60 for line in lines if line != long)

@@ -1,4 +1,4 @@
-"""Numbers, arrays and parameters in words."""
+"""Numbers, arrays, parameters and places as text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minigrad.show.text import constant, function_name, kind, number, parameters
 
 
 @given(st.floats(allow_nan=False) | st.integers(-(2**70), 2**70))
-def test_a_number_is_read_back_as_it_is_to_four_digits(x):
+def test_a_written_number_reads_back_to_four_digits(x):
     written = number(x)
     assert written == str(x) if isinstance(x, int) else float(written) == float(f"{x:.3e}")
     assert written != "-0"
@@ -58,7 +58,7 @@ def test_small_arrays_are_written_whole(on_device):
 
 
 @given(arrays.arrays(np.float64, st.integers(7, 40), elements=st.floats(-1e6, 1e6) | st.just(np.nan)))
-def test_large_arrays_are_the_range_they_lie_in(x):
+def test_large_arrays_are_written_as_their_range(x):
     written = summary(x)
     missing = int(np.isnan(x).sum())
     if missing == x.size:
@@ -69,21 +69,21 @@ def test_large_arrays_are_the_range_they_lie_in(x):
     assert written == expected + (f", {missing} nan" if missing else "")
 
 
-def test_a_large_array_of_nothing_else_is_nan_everywhere():
+def test_a_large_array_of_nan_is_nan_everywhere():
     assert summary(np.full(9, np.nan)) == "= nan everywhere"
 
 
-def test_large_complex_arrays_have_no_range_but_a_size():
+def test_large_complex_arrays_are_written_as_their_largest_modulus():
     assert summary(np.array([3 + 4j, 1j] * 5)) == "∈ ℂ, |·| ≤ 5"
 
 
-def test_a_traced_value_is_summed_up_as_its_array():
+def test_a_traced_value_is_summarised_as_its_array():
     seen = []
     mg.grad(lambda x: (seen.append((summary(x), kind(x))), x * x)[1])(3.0)
     assert seen == [("= 3", "float64[]")]
 
 
-def test_parameters_are_written_as_python_would_take_them():
+def test_parameters_are_written_in_python_syntax():
     params = {"axes": (1,), "index": (slice(None, None, -1), 2, None), "shape": [2, 3], "name": "x", "out": None}
     assert parameters(params) == ["axes=(1,)", "index=(::-1, 2, None)", "shape=[2, 3]", "name='x'"]
     assert parameters({"dtype": np.float32, "mask": np.ones(3, bool)}) == ["dtype=float32", "mask=bool[3]"]
