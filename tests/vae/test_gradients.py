@@ -1,4 +1,4 @@
-"""vae/gradients.py: right gradients pass, planted mistakes do not, and kinks are seen, counted and never an excuse."""
+"""vae/gradients.py: right gradients pass, planted mistakes do not, and kinks are counted but hide no mistake."""
 
 import json
 import math
@@ -55,7 +55,7 @@ def test_right_gradients_pass(name, likelihood, form, check):
 @EVERY_MODEL
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(LEARNED)], ids=lambda x: x.name)
 def test_right_gradients_of_other_losses_pass(name, likelihood, check):
-    """The mean over pixels plus β·KL with a clamped σ; and the weights are those of the gradient that is checked."""
+    """The mean over pixels plus β·KL with a clamped σ; the checked gradient is that of these weights."""
     autoencoder, y, noise = setting(name, likelihood)
     autoencoder = replace(autoencoder, model=clamp_variance(autoencoder.model, 3.0))
     weights = Weights(1 / 32, 0.3)
@@ -73,8 +73,8 @@ def test_right_gradients_of_other_losses_pass(name, likelihood, check):
         assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-12, abs_tol=1e-15)
 
 
-def test_every_coordinate_is_compared_with_the_real_gradient(check):
-    """Both columns of the report against the complex step, and the largest entry of each tensor among them."""
+def test_every_coordinate_agrees_with_the_complex_step(check):
+    """Both columns of the report agree with it, and the largest entry of each tensor is among the rows."""
     autoencoder, y, noise = setting("mlp", Bernoulli())
     report = check(autoencoder, y, noise, **FEW)
     leaves, structure = tree.flatten(autoencoder.parameters)
@@ -100,7 +100,7 @@ def test_every_coordinate_is_compared_with_the_real_gradient(check):
         assert (name, tuple(map(int, index))) in {(row.name, row.index) for row in report.coordinates}
 
 
-def test_coordinates_follow_the_seed_and_no_entry_comes_twice(check):
+def test_coordinates_follow_the_seed_and_none_is_checked_twice(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     one, same, other = ([row[:2] for row in check(autoencoder, y, noise, seed=s, **FEW).coordinates] for s in (0, 0, 1))
     assert one == same != other
@@ -114,7 +114,7 @@ def test_float32_parameters_are_checked_in_float64(check):
     assert all(leaf.dtype == np.float32 for leaf in tree.flatten((narrow, y, noise))[0])
 
 
-def test_tensors_are_told_as_they_are_done(check):
+def test_tensors_are_reported_as_they_are_checked(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     told = []
     report = check(autoencoder, y, noise, on_tensor=told.append, **FEW)
@@ -125,7 +125,7 @@ def test_tensors_are_told_as_they_are_done(check):
 
 
 class Damaged:
-    """A rule with `factor` times the derivative in one argument, in both modes, so that they agree."""
+    """A rule whose derivative in one argument is multiplied by `factor`, in both modes, so that they agree."""
 
     def __init__(self, rule, position: int, factor: float, reverse_only: bool = False):
         self.rule, self.position, self.factor, self.reverse_only = rule, position, factor, reverse_only
@@ -147,7 +147,7 @@ class Damaged:
 
 
 class Recorder(Interpreter):
-    """Notes every primitive and how many arguments it had."""
+    """Records every primitive and the number of its arguments."""
 
     def __init__(self):
         self.seen = set()
@@ -157,7 +157,7 @@ class Recorder(Interpreter):
         return self.parent.process(primitive, args, params)
 
 
-# both networks, all three decoders, both forms; σ is not profiled: at its optimum its own derivative does not count
+# both networks, all decoders, both forms; σ is not profiled: at its optimum the derivative in σ is zero
 PLANTED_IN = {
     "mlp-bernoulli": ("mlp", Bernoulli(), "closed"),
     "conv-gaussian": ("conv", Gaussian(LEARNED), "sampled"),
@@ -167,7 +167,7 @@ FACTORS = {"x1.001": 1.001, "sign": -1.0, "dropped": 0.0}
 
 
 def gradient_of(name, likelihood, form) -> tuple[np.ndarray, set]:
-    """The gradient of −mean ELBO in one array, and (primitive, number of arguments) of all that led to it."""
+    """The gradient of −mean ELBO in one array, and (primitive, number of arguments) of every call behind it."""
     autoencoder, y, noise = setting(name, likelihood, count=2)
     with Recorder() as recorder:
         _, pullback = mg.vjp(
@@ -179,7 +179,7 @@ def gradient_of(name, likelihood, form) -> tuple[np.ndarray, set]:
 def plants() -> list[tuple[str, str, int, str]]:
     """(setting, primitive, position, how) of every mistake that makes this gradient wrong.
 
-    Some do not: no parameter may be upstream of the argument, and two wrong signs in a row cancel (a mean of a sum).
+    Some do not: the argument may depend on no parameter, and two wrong signs in a row cancel (a mean of a sum).
     """
     found = []
     for name, where in PLANTED_IN.items():
@@ -210,7 +210,7 @@ ON_THE_STAND_IN = {plant[1:3]: plant for plant in PLANTS if plant[3] == "x1.001"
     [plant if plant in ON_THE_STAND_IN else pytest.param(*plant, marks=pytest.mark.large) for plant in PLANTS],
 )
 def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how, check):
-    """Wrong alike in both modes, so that ⟨Jv,u⟩ = ⟨v,Jᵀu⟩ still holds: differences alone must find it."""
+    """It is wrong in both modes alike, so ⟨Jv,u⟩ = ⟨v,Jᵀu⟩ still holds: only differences can find it."""
     name, likelihood, form = PLANTED_IN[where]
     autoencoder, y, noise = setting(name, likelihood, count=2)
     damaged = Damaged(primitives[primitive].rule, position, FACTORS[how])
@@ -221,7 +221,7 @@ def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how
     assert report.adjoint_gap <= ADJOINT_TOLERANCE
 
 
-def test_mistakes_are_planted_in_everything_the_elbo_is_made_of():
+def test_mistakes_are_planted_in_every_primitive_of_the_elbo():
     elementwise = "absolute add exp gaussian_sample multiply negative relu sigmoid softplus square subtract"
     for how in ("x1.001", "dropped"):
         planted = {primitive for _, primitive, _, h in PLANTS if h == how}
@@ -240,7 +240,7 @@ def test_a_rule_wrong_in_one_mode_only_breaks_the_adjoint_identity(monkeypatch, 
 
 
 def test_a_rule_that_gives_nan_does_not_pass(monkeypatch, check):
-    """`max` passes over a NaN that does not come first."""
+    """Python's `max` ignores a NaN that does not come first."""
     autoencoder, y, noise = setting("mlp", Bernoulli())
     monkeypatch.setattr(primitives["gaussian_sample"], "rule", Damaged(primitives["gaussian_sample"].rule, 1, math.nan))
     report = check(autoencoder, y, noise, **FEW)
@@ -263,8 +263,8 @@ def test_one_bad_number_anywhere_fails_the_report(bad, where):
     assert not GradientReport((good, good), good, 2e-12, ()).passed
 
 
-def test_a_lost_gradient_does_not_pass_for_being_small():
-    """A tensor whose gradient came out as zeros is no scale to measure its error by."""
+def test_a_gradient_lost_to_zeros_does_not_pass():
+    """Where the gradient came out as zeros, the error is measured relative to the differences."""
     direction = np.array([1.0, -2.0]) * 1e-9
     tensor, rows = gradients._check_tensor(
         "w", np.zeros(2), np.zeros(2), lambda w: np.array([w @ direction]), 0.0, mg.random.key(0), 30
@@ -278,7 +278,7 @@ def test_a_gradient_that_is_zero_passes():
     assert tensor.max_relative_error == 0
 
 
-def test_a_loss_that_nothing_moves_is_no_division_by_zero():
+def test_a_constant_loss_divides_nothing_by_zero():
     p = (np.zeros(3), np.zeros(2))
     found = gradients._check_directions(lambda p: np.ones(1), p, p, 0.0, mg.random.key(0), 3)
     assert (found.coordinates, found.max_relative_error) == (3, 0)
@@ -288,7 +288,7 @@ def test_a_loss_that_nothing_moves_is_no_division_by_zero():
 
 
 def kinked(offset: float):
-    """One hidden unit of the encoder sees black images only: its pre-activation is its bias, `offset` from the kink."""
+    """All images are black, so the pre-activation of one hidden unit is its bias, `offset` away from the kink."""
     model = mlp((2, 2, 1), 1, hidden=3)
     random = np.random.default_rng(0)
     parameters = model.init(mg.random.key(0), np.float64)
@@ -302,18 +302,18 @@ def bias_of(report: GradientReport) -> TensorReport:
     return next(t for t in report.tensors if t.name == "encoder.hidden.0.b")
 
 
-def test_a_kink_at_the_point_itself_is_redrawn_and_counted(check):
+def test_an_entry_at_a_kink_is_redrawn_and_counted(check):
     model, parameters, y, noise = kinked(0.0)
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
     assert (tensor.coordinates, tensor.redrawn) == (2, 1)
-    assert tensor.kinks == 14  # every step but the four larger ones, which cross it all the more
+    assert tensor.kinks == 14  # all steps but the four larger ones, which would cross it too
     assert report.to_dict()["parameters"][1]["redrawn"] == 1
     assert (1,) not in [row.index for row in report.coordinates if row.name == tensor.name]
 
 
 def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked(check):
-    """6e-4 from the kink: larger steps straddle it (the stencil reaches two of them far), smaller ones do not."""
+    """6e-4 from the kink larger steps cross it, since the stencil reaches two steps far; smaller ones do not."""
     model, parameters, y, noise = kinked(6e-4)
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
@@ -322,8 +322,8 @@ def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked(che
     assert report.passed
 
 
-def test_the_kink_would_have_spoilt_the_difference():
-    """What detection is for: across the kink a five-point difference is off by far more than the tolerance."""
+def test_a_difference_across_the_kink_would_be_wrong():
+    """Across the kink a five-point difference is off by far more than the tolerance."""
     model, parameters, y, noise = kinked(5e-4)
 
     def loss(t):
@@ -356,21 +356,21 @@ def test_a_tensor_with_nothing_but_kinks_does_not_pass():
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["parameters"][0]["max_relative_error"] is None
 
 
-def test_a_step_that_rounding_drowns_decides_nothing():
-    """A kink 1e-4 away leaves steps below 5e-5; with 1e-12 of rounding they are good to 5e-6 of the gradient 0.1."""
+def test_a_step_lost_in_rounding_decides_nothing():
+    """A kink 1e-4 away leaves steps below 5e-5; with rounding of 1e-12 they are accurate to 5e-6 of the gradient."""
     f = lambda w: 0.1 * mg.relu(1e-4 + w)
     for rounding, undecided in ((1e-15, 0), (1e-12, 1)):
         tensor, _ = gradients._check_tensor("w", np.zeros(1), np.array([0.1]), f, rounding, mg.random.key(0), 30)
         assert (tensor.coordinates, tensor.redrawn, tensor.undecided) == (1, 0, undecided)
         assert (tensor.uncertainty <= TOLERANCE) == (not undecided)
         tensor, _ = gradients._check_tensor("w", np.zeros(1), np.array([0.10001]), f, rounding, mg.random.key(0), 30)
-        assert tensor.max_relative_error > TOLERANCE  # wrong by more than the difference's own error
+        assert tensor.max_relative_error > TOLERANCE  # wrong by more than the error of the difference
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("seed", [1, 6])
-def test_right_gradients_are_no_false_alarm(seed, check, make_trainer):
-    """The lecture's network has so many kinks that only small steps are free of them, where rounding is large."""
+def test_right_gradients_of_the_lectures_network_pass(seed, check, make_trainer):
+    """It has so many kinks that only small steps avoid them, and those suffer from rounding."""
     config = Config(model="conv", decoder="gaussian", seed=seed)
     trainer = make_trainer(config, (28, 28, 1))
     y, noise = load("digits", size=(1, 4), seed=seed).test, mg.random.normal(mg.random.key(seed + 100), (4, 20))
@@ -417,8 +417,8 @@ UNUSUAL = {
 @pytest.mark.large
 @pytest.mark.parametrize("name", UNUSUAL)
 @pytest.mark.parametrize("factor", [1.0, 1.001])
-def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name, factor, check):
-    """Right gradients pass, whatever rounding and the step do to a difference, and one part in a thousand is seen."""
+def test_losses_that_differences_are_bad_at_neither_hide_mistakes_nor_raise_alarms(monkeypatch, name, factor, check):
+    """Right gradients pass in spite of rounding and step errors, and an error of one part in a thousand is found."""
     likelihood, changes, weights = UNUSUAL[name]
     model, parameters, y, noise = unusual(**changes)
     monkeypatch.setattr(primitives["matmul"], "rule", Damaged(primitives["matmul"].rule, 1, factor))
@@ -430,7 +430,7 @@ def test_what_differences_are_bad_at_is_no_excuse_and_no_alarm(monkeypatch, name
 
 
 def test_the_uncertainty_bounds_the_error_of_the_difference(check):
-    """Against the complex step on plain NumPy, where σ has collapsed and most differences decide nothing."""
+    """Checked against the complex step in plain NumPy; σ has collapsed, so most differences decide nothing."""
     model, parameters, y, noise = unusual(**DARK)
     report = check(Autoencoder(model, COLLAPSED, parameters), y, noise, coordinates=8)
     assert report.undecided > 20
@@ -445,8 +445,8 @@ def test_the_uncertainty_bounds_the_error_of_the_difference(check):
         assert abs(row.difference - exact) <= max(row.uncertainty, 1e-11) * largest[row.name]
 
 
-def test_where_no_difference_decides_the_verdict_says_so(monkeypatch, check):
-    """Beside pixels' terms of 2·ln σ, what 1e-18 of them changes is lost: neither passed nor FAILED."""
+def test_where_no_difference_decides_the_verdict_is_undecided(monkeypatch, check):
+    """Changes of 1e-18 are lost beside the pixels' terms of ln σ, so the verdict is neither passed nor FAILED."""
     likelihood = Gaussian(Sigma(1e9))
     model, parameters, y, noise = unusual()
     report = check(Autoencoder(model, likelihood, parameters), y, noise, coordinates=4, directions=1)
@@ -455,7 +455,7 @@ def test_where_no_difference_decides_the_verdict_says_so(monkeypatch, check):
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["verdict"] == "undecided"
 
 
-def test_the_report_as_json(check):
+def test_the_report_is_written_as_json(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     report = check(autoencoder, y, noise, **FEW)
     values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
