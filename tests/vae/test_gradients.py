@@ -176,7 +176,7 @@ def gradient_of(name, likelihood, form) -> tuple[np.ndarray, set]:
     return np.concatenate([g.ravel() for g in tree.flatten(pullback(np.float64(1)))[0]]), recorder.seen
 
 
-def plants() -> list[tuple[str, str, int, str]]:
+def find_plants() -> list[tuple[str, str, int, str]]:
     """(setting, primitive, position, how) of every mistake that makes this gradient wrong.
 
     Some do not: the argument may depend on no parameter, and two wrong signs in a row cancel (a mean of a sum).
@@ -198,7 +198,7 @@ def plants() -> list[tuple[str, str, int, str]]:
     return sorted(set(found))
 
 
-PLANTS = plants()
+PLANTS = find_plants()
 
 
 # On the stand-in GPU, the smallest of the three mistakes in each argument, in one of the settings.
@@ -287,7 +287,7 @@ def test_a_constant_loss_divides_nothing_by_zero():
 # Kinks
 
 
-def kinked(offset: float):
+def make_kink(offset: float):
     """All images are black, so the pre-activation of one hidden unit is its bias, `offset` away from the kink."""
     model = mlp((2, 2, 1), 1, hidden=3)
     random = np.random.default_rng(0)
@@ -303,7 +303,7 @@ def bias_of(report: GradientReport) -> TensorReport:
 
 
 def test_an_entry_at_a_kink_is_redrawn_and_counted(check):
-    model, parameters, y, noise = kinked(0.0)
+    model, parameters, y, noise = make_kink(0.0)
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
     assert (tensor.coordinates, tensor.redrawn) == (2, 1)
@@ -314,7 +314,7 @@ def test_an_entry_at_a_kink_is_redrawn_and_counted(check):
 
 def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked(check):
     """6e-4 from the kink larger steps cross it, since the stencil reaches two steps far; smaller ones do not."""
-    model, parameters, y, noise = kinked(6e-4)
+    model, parameters, y, noise = make_kink(6e-4)
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     tensor = bias_of(report)
     assert (tensor.coordinates, tensor.redrawn) == (3, 0)
@@ -324,7 +324,7 @@ def test_a_kink_within_the_stencil_is_counted_and_the_entry_is_still_checked(che
 
 def test_a_difference_across_the_kink_would_be_wrong():
     """Across the kink a five-point difference is off by far more than the tolerance."""
-    model, parameters, y, noise = kinked(5e-4)
+    model, parameters, y, noise = make_kink(5e-4)
 
     def loss(t):
         hidden = parameters.encoder.hidden[0]
@@ -339,7 +339,7 @@ def test_a_difference_across_the_kink_would_be_wrong():
 
 @pytest.mark.parametrize("offset", [0.0, 5e-4])
 def test_a_wrong_rule_does_not_hide_behind_its_kinks(monkeypatch, offset, check):
-    model, parameters, y, noise = kinked(offset)
+    model, parameters, y, noise = make_kink(offset)
     monkeypatch.setattr(primitives["relu"], "rule", Damaged(primitives["relu"].rule, 0, 1.001))
     report = check(Autoencoder(model, Bernoulli(), parameters), y, noise)
     assert not report.passed
@@ -383,7 +383,7 @@ def test_right_gradients_of_the_lectures_network_pass(seed, check, make_trainer)
 # Losses that differences are bad at
 
 
-def unusual(log_sigma=None, times=1.0, pixels=0.0, clamp=None, dtype=np.float64):
+def make_unusual(log_sigma=None, times=1.0, pixels=0.0, clamp=None, dtype=np.float64):
     model = mlp((6, 6, 1), 2, hidden=8)
     parameters = tree.map(lambda x: x * times, model.init(mg.random.key(0), np.float64))
     decoder = parameters.decoder
@@ -420,7 +420,7 @@ UNUSUAL = {
 def test_losses_that_differences_are_bad_at_neither_hide_mistakes_nor_raise_alarms(monkeypatch, name, factor, check):
     """Right gradients pass in spite of rounding and step errors, and an error of one part in a thousand is found."""
     likelihood, changes, weights = UNUSUAL[name]
-    model, parameters, y, noise = unusual(**changes)
+    model, parameters, y, noise = make_unusual(**changes)
     monkeypatch.setattr(primitives["matmul"], "rule", Damaged(primitives["matmul"].rule, 1, factor))
     report = check(Autoencoder(model, likelihood, parameters), y, noise, weights=weights, coordinates=8, directions=2)
     assert report.verdict == ("passed" if factor == 1 else "FAILED")
@@ -431,7 +431,7 @@ def test_losses_that_differences_are_bad_at_neither_hide_mistakes_nor_raise_alar
 
 def test_the_uncertainty_bounds_the_error_of_the_difference(check):
     """Checked against the complex step in plain NumPy; σ has collapsed, so most differences decide nothing."""
-    model, parameters, y, noise = unusual(**DARK)
+    model, parameters, y, noise = make_unusual(**DARK)
     report = check(Autoencoder(model, COLLAPSED, parameters), y, noise, coordinates=8)
     assert report.undecided > 20
     leaves, structure = tree.flatten(parameters)
@@ -448,7 +448,7 @@ def test_the_uncertainty_bounds_the_error_of_the_difference(check):
 def test_where_no_difference_decides_the_verdict_is_undecided(monkeypatch, check):
     """Changes of 1e-18 are lost beside the pixels' terms of ln σ, so the verdict is neither passed nor FAILED."""
     likelihood = Gaussian(Sigma(1e9))
-    model, parameters, y, noise = unusual()
+    model, parameters, y, noise = make_unusual()
     report = check(Autoencoder(model, likelihood, parameters), y, noise, coordinates=4, directions=1)
     assert (report.verdict, report.passed) == ("undecided", False)
     assert [t.name for t in report.tensors if not t.seen] == [n for n in tree.names(parameters) if "decoder" in n]

@@ -41,7 +41,7 @@ def assert_shows(picture: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+def saved_axes(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
     """The first axes of each saved figure."""
     seen: list[Axes] = []
     save = pictures._save
@@ -102,14 +102,14 @@ def test_grid_refuses(shape, columns, pad) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_samples_show_every_image(tmp_path, drawn, channels) -> None:
+def test_samples_show_every_image(tmp_path, saved_axes, channels) -> None:
     images = random_images(7, 14, 10, channels)
     path = pictures.samples(tmp_path / "samples.png", images, "samples")
-    assert_shows(read_axes(path, drawn[0], 8), pictures.grid(images, 3, pictures.PAD))
+    assert_shows(read_axes(path, saved_axes[0], 8), pictures.grid(images, 3, pictures.PAD))
 
 
 @pytest.mark.parametrize(("n", "columns"), [(1, 1), (10, 10), (13, 7), (24, 8)])
-def test_reconstructions_are_below_their_images(tmp_path, drawn, n, columns) -> None:
+def test_reconstructions_are_below_their_images(tmp_path, saved_axes, n, columns) -> None:
     images, reconstructed = random_images(n, 8, 8, 1), random_images(n, 8, 8, 1, seed=1)
     path = pictures.reconstructions(tmp_path / "pairs.png", images, reconstructed, "pairs")
     pad, bands = 2, math.ceil(n / columns)
@@ -118,15 +118,15 @@ def test_reconstructions_are_below_their_images(tmp_path, drawn, n, columns) -> 
         top, left = i // columns * (16 + 5 * pad), i % columns * (8 + pad)
         expected[top : top + 8, left : left + 8] = images[i]
         expected[top + 8 + pad : top + 16 + pad, left : left + 8] = reconstructed[i]
-    assert_shows(read_axes(path, drawn[0], 14), expected)
-    labels = [text.get_text().split() for text in drawn[0].texts]
+    assert_shows(read_axes(path, saved_axes[0], 14), expected)
+    labels = [text.get_text().split() for text in saved_axes[0].texts]
     assert labels == [["input", "y"], ["reconstruction", "ŷ(z)"]] * math.ceil(n / columns)
 
 
-def test_a_reconstruction_label_is_beside_the_middle_of_its_row(tmp_path, drawn) -> None:
+def test_a_reconstruction_label_is_beside_the_middle_of_its_row(tmp_path, saved_axes) -> None:
     pictures.reconstructions(tmp_path / "pairs.png", random_images(13, 8, 8, 1), random_images(13, 8, 8, 1), "pairs")
-    shown = drawn[0].images[0].get_array()
-    for text in drawn[0].texts:
+    shown = saved_axes[0].images[0].get_array()
+    for text in saved_axes[0].texts:
         row = int(text.xy[1])
         assert not np.all(shown[row - 4 : row + 4, :8] == 1, axis=(1, 2)).any()  # eight rows of one image
         assert np.all(shown[row + 4 : row + 5, :8] == 1)  # white below, or the end
@@ -145,12 +145,12 @@ def test_the_latent_plane_is_a_grid_of_gaussian_quantiles(tmp_path, side) -> Non
     np.testing.assert_allclose(probability[..., 1], np.tile(expected[::-1, None], (1, side)), atol=1e-6)
 
 
-def test_the_latent_plane_shows_z1_to_the_right_and_z2_upwards(tmp_path, drawn) -> None:
+def test_the_latent_plane_shows_z1_to_the_right_and_z2_upwards(tmp_path, saved_axes) -> None:
     def decode(z: np.ndarray) -> np.ndarray:  # one pixel an image: the first colour is z₁, the second z₂
         return np.concatenate([(z + 3) / 6, np.zeros((len(z), 1))], 1)[:, None, None, :]
 
     pictures.latent_plane(tmp_path / "plane.png", decode, side=7)
-    axes = drawn[0]
+    axes = saved_axes[0]
     shown = np.asarray(axes.images[0].get_array(), np.float64) * 6 - 3
     for at, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):  # the tick is where z₁ has that value
         value = float(label.get_text().replace("−", "-"))
@@ -171,10 +171,10 @@ def test_arrays_may_live_on_another_device(tmp_path, backend) -> None:
 # Plots
 
 
-def test_plane_encoding_draws_every_mean_in_the_colour_of_its_label(tmp_path, drawn) -> None:
+def test_plane_encoding_draws_every_mean_in_the_colour_of_its_label(tmp_path, saved_axes) -> None:
     means, labels = np.random.default_rng(0).normal(size=(60, 2)) * [9, 1] + 3, np.arange(60) % 12
     pictures.plane_encoding(tmp_path / "plane.png", means, labels, "plane")
-    axes = drawn[0]
+    axes = saved_axes[0]
     _circle, *groups = axes.lines
     for label, line in enumerate(groups):
         np.testing.assert_array_equal(np.transpose(line.get_data()), means[labels == label])
@@ -186,21 +186,21 @@ def test_plane_encoding_draws_every_mean_in_the_colour_of_its_label(tmp_path, dr
     assert (means > [x0, y0]).all() and (means < [x1, y1]).all()
 
 
-def test_the_prior_circle_holds_95_percent(tmp_path, drawn) -> None:
+def test_the_prior_circle_holds_95_percent(tmp_path, saved_axes) -> None:
     pictures.plane_encoding(tmp_path / "plane.png", [[0.0, 0.0]], None, "plane")
-    x, y = drawn[0].lines[0].get_data()
+    x, y = saved_axes[0].lines[0].get_data()
     normal = np.random.default_rng(0).normal(size=(200_000, 2))
     assert (np.hypot(*normal.T) < np.hypot(x, y).mean()).mean() == pytest.approx(0.95, abs=0.003)
-    assert drawn[0].get_legend() is None
+    assert saved_axes[0].get_legend() is None
 
 
-def test_curves_are_minus_the_elbo_with_the_last_values_written_out(tmp_path, drawn) -> None:
+def test_curves_are_minus_the_elbo_with_the_last_values_written_out(tmp_path, saved_axes) -> None:
     records = [
         {"epoch": 1, "train_elbo": -210.0, "test_elbo": -180.0, "seconds": 40.0},
         {"epoch": 2, "train_elbo": -120.25, "test_elbo": 1130.75, "seconds": 35.0},
     ]
     pictures.curves(tmp_path / "curves.png", records, "curves")
-    axes = drawn[0]
+    axes = saved_axes[0]
     assert [line.get_ydata().tolist() for line in axes.lines] == [[210.0, 120.25], [180.0, -1130.75]]
     assert [(text.get_text(), text.get_va()) for text in axes.texts] == [
         ("train 120.2", "bottom"),
@@ -211,7 +211,8 @@ def test_curves_are_minus_the_elbo_with_the_last_values_written_out(tmp_path, dr
 
 
 @pytest.fixture
-def checked() -> dict:
+def rows() -> dict:
+    """Arguments of `agreement`: 300 gradient entries, three of them wrong and some of them zero."""
     rng = np.random.default_rng(0)
     difference = rng.normal(size=300) * 10.0 ** rng.integers(-6, 2, 300)
     reverse = difference * (1 + 1e-9 * rng.normal(size=300))
@@ -225,15 +226,15 @@ def checked() -> dict:
     return {"reverse": reverse, "difference": difference, "names": names, "tolerance": 1e-6, "relative": relative}
 
 
-def test_agreement_draws_every_coordinate(tmp_path, drawn, checked) -> None:
-    pictures.agreement(tmp_path / "check.png", **checked, title="check")
-    above, below = drawn[0].figure.axes
+def test_agreement_draws_every_coordinate(tmp_path, saved_axes, rows) -> None:
+    pictures.agreement(tmp_path / "check.png", **rows, title="check")
+    above, below = saved_axes[0].figure.axes
     lines = [line for line in above.lines if line.get_linestyle() == "None" and line.get_marker() != "x"]
     x, y = np.concatenate([line.get_data() for line in lines], axis=1)
     errors = np.concatenate([line.get_ydata() for line in below.lines if line.get_linestyle() == "None"])
-    least = np.abs([a[a != 0] for a in (np.concatenate([checked["reverse"], checked["difference"]]),)]).min()
+    least = np.abs([a[a != 0] for a in (np.concatenate([rows["reverse"], rows["difference"]]),)]).min()
     assert len(x) == len(errors) == 300
-    for found, true in ((x, checked["difference"]), (y, checked["reverse"])):
+    for found, true in ((x, rows["difference"]), (y, rows["reverse"])):
         at_floor = found < least / 2
         assert at_floor.sum() == (true == 0).sum()
         np.testing.assert_allclose(found[at_floor], least / 10)
@@ -244,11 +245,11 @@ def test_agreement_draws_every_coordinate(tmp_path, drawn, checked) -> None:
     assert below.get_ylim()[0] < errors.min() and below.get_ylim()[1] > max(errors.max(), 1e-6)
 
 
-def test_agreement_says_what_is_wrong(tmp_path, drawn, checked) -> None:
-    pictures.agreement(tmp_path / "check.png", **checked, title="check")
-    above, below = drawn[0].figure.axes
+def test_agreement_says_what_is_wrong(tmp_path, saved_axes, rows) -> None:
+    pictures.agreement(tmp_path / "check.png", **rows, title="check")
+    above, below = saved_axes[0].figure.axes
     (crosses,) = [line for line in above.lines if line.get_marker() == "x"]
-    np.testing.assert_array_equal(crosses.get_xdata(), np.abs(checked["difference"][20:23]))
+    np.testing.assert_array_equal(crosses.get_xdata(), np.abs(rows["difference"][20:23]))
     note = above.figure.texts[1].get_text().replace("\n", " ")
     assert (
         "300 coordinates, 3 above the tolerance" in note and "7 in reverse mode, 4 in differences, 4 in errors" in note
@@ -295,12 +296,12 @@ def test_drawing_changes_no_global_state(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_matplotlib_settings_of_the_user_do_not_change_images(tmp_path, drawn) -> None:
+def test_matplotlib_settings_of_the_user_do_not_change_images(tmp_path, saved_axes) -> None:
     settings = {"image.origin": "lower", "image.interpolation": "bilinear", "figure.autolayout": True}
     images = random_images(4, 14, 14, 1)
     with matplotlib.rc_context(settings):
         path = pictures.samples(tmp_path / "samples.png", images, "samples")
-    assert_shows(read_axes(path, drawn[0], 8), pictures.grid(images, 2, pictures.PAD))
+    assert_shows(read_axes(path, saved_axes[0], 8), pictures.grid(images, 2, pictures.PAD))
 
 
 def test_an_old_picture_survives_a_failed_drawing(tmp_path, monkeypatch) -> None:
@@ -355,7 +356,7 @@ def test_images_that_cannot_be_drawn_are_refused(tmp_path, images, message) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_other_arguments_that_cannot_be_drawn_are_refused(tmp_path, checked) -> None:
+def test_other_arguments_that_cannot_be_drawn_are_refused(tmp_path, rows) -> None:
     path = tmp_path / "x.png"
     with pytest.raises(ValueError, match=r"differ in shape: \(2, 8, 8, 1\) and \(3, 8, 8, 1\)"):
         pictures.reconstructions(path, random_images(2, 8, 8, 1), random_images(3, 8, 8, 1), "")
@@ -375,11 +376,11 @@ def test_other_arguments_that_cannot_be_drawn_are_refused(tmp_path, checked) -> 
             pictures.curves(path, records, "")
     for name in ("reverse", "difference", "relative", "names"):
         with pytest.raises(ValueError, match=r"one shape \(n,\).*\(299,\)"):
-            pictures.agreement(path, **{**checked, name: checked[name][1:]}, title="")
-    broken = [("reverse", checked["reverse"] * np.nan), ("relative", -checked["relative"]), ("tolerance", 0.0)]
+            pictures.agreement(path, **{**rows, name: rows[name][1:]}, title="")
+    broken = [("reverse", rows["reverse"] * np.nan), ("relative", -rows["relative"]), ("tolerance", 0.0)]
     for name, value in broken:
         with pytest.raises(ValueError, match="finite"):
-            pictures.agreement(path, **{**checked, name: value}, title="")
+            pictures.agreement(path, **{**rows, name: value}, title="")
     assert not list(tmp_path.iterdir())
 
 

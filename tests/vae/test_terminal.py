@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from vae import terminal
 
 
-def test_a_note_is_one_line_and_keeps_names_as_they_are(capsys: pytest.CaptureFixture) -> None:
+def test_a_note_is_one_line_and_keeps_names_unchanged(capsys: pytest.CaptureFixture) -> None:
     terminal.note("cannot read a  b\n  and [red]c[/red]\n")
     assert capsys.readouterr().err == "python -m vae: cannot read a  b and [red]c[/red]\n"
 

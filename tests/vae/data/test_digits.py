@@ -18,7 +18,7 @@ def digits() -> Dataset:
     return load("digits", size=(1500, 300))
 
 
-def upright(digit: int, /, **changes: float) -> np.ndarray:
+def plain_factors(digit: int, /, **changes: float) -> np.ndarray:
     """Factors of one plain digit in the first font."""
     row = np.zeros(1, FACTORS)
     row["digit"], row["scale"] = digit, 18
@@ -88,31 +88,31 @@ def test_an_upright_digit_matches_its_supersampled_outline() -> None:
     x, y = np.meshgrid(fine / 18, fine / 18)
     inside = measure_distance(np.stack([x.ravel(), y.ravel()], 1).astype(np.float32), trace_outline(FONTS[0], 5))
     covered = (inside > 0).reshape(28, 8, 28, 8).mean(axis=(1, 3))
-    drawn = render(upright(5))[0, :, :, 0]
+    drawn = render(plain_factors(5))[0, :, :, 0]
     assert np.abs(drawn - covered).mean() < 0.015
     assert np.abs(drawn - covered).max() < 0.3
 
 
 def test_each_factor_does_what_its_name_says() -> None:
-    plain = render(upright(8))
+    plain = render(plain_factors(8))
     x, y = centre(plain)
-    assert centre(render(upright(8, dx=1.25))) == pytest.approx((x + 1.25, y), abs=0.05)
-    assert centre(render(upright(8, dy=-0.75))) == pytest.approx((x, y - 0.75), abs=0.05)
-    assert render(upright(8, weight=0.5)).sum() > 1.2 * plain.sum()
-    assert render(upright(8, scale=9)).sum() == pytest.approx(plain.sum() / 4, rel=0.05)
-    one = upright(1)
+    assert centre(render(plain_factors(8, dx=1.25))) == pytest.approx((x + 1.25, y), abs=0.05)
+    assert centre(render(plain_factors(8, dy=-0.75))) == pytest.approx((x, y - 0.75), abs=0.05)
+    assert render(plain_factors(8, weight=0.5)).sum() > 1.2 * plain.sum()
+    assert render(plain_factors(8, scale=9)).sum() == pytest.approx(plain.sum() / 4, rel=0.05)
+    one = plain_factors(1)
     for change in ({"rotation": 15}, {"shear": 0.25}):  # both lean the digit to the right
         for row, side in ((slice(4, 12), 1), (slice(16, 24), -1)):
             leaning, straight = np.zeros((2, 28, 28))
-            leaning[row] = render(upright(1, **change))[0, row, :, 0]
+            leaning[row] = render(plain_factors(1, **change))[0, row, :, 0]
             straight[row] = render(one)[0, row, :, 0]
             assert side * (centre(leaning)[0] - centre(straight)[0]) > 0.3
-    quarter = render(upright(5, rotation=90))[0, :, :, 0]
-    np.testing.assert_allclose(quarter, np.rot90(render(upright(5))[0, :, :, 0], -1), atol=1e-3)
+    quarter = render(plain_factors(5, rotation=90))[0, :, :, 0]
+    np.testing.assert_allclose(quarter, np.rot90(render(plain_factors(5))[0, :, :, 0], -1), atol=1e-3)
 
 
 def test_digits_stand_upright_and_are_not_mirrored() -> None:
-    seven, three = (render(upright(digit))[0, :, :, 0] for digit in (7, 3))
+    seven, three = (render(plain_factors(digit))[0, :, :, 0] for digit in (7, 3))
     assert seven[:14].sum() > 1.5 * seven[14:].sum()  # its bar is at the top
     assert three[:, 14:].sum() > 1.5 * three[:, :14].sum()  # it opens to the left
 
@@ -120,7 +120,7 @@ def test_digits_stand_upright_and_are_not_mirrored() -> None:
 @pytest.mark.parametrize("change", [{"font": len(FONTS)}, {"font": -1}, {"digit": 10}])
 def test_an_unknown_glyph_is_refused(change: dict) -> None:
     with pytest.raises(ValueError, match=r"must lie in 0…"):
-        render(upright(3, **change))
+        render(plain_factors(3, **change))
 
 
 # The set

@@ -24,7 +24,7 @@ def write(path: Path, pixels: np.ndarray | Image.Image, **options: object) -> Pa
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".PNG", ".ppm"])
 @pytest.mark.parametrize("pixels", [GREY, COLOUR])
-def test_pictures_are_read_as_they_are(tmp_path: Path, suffix: str, pixels: np.ndarray) -> None:
+def test_pictures_are_read_unchanged(tmp_path: Path, suffix: str, pixels: np.ndarray) -> None:
     picture = read_picture(path := write(tmp_path / f"a{suffix}", pixels))
     np.testing.assert_array_equal(picture.pixels, pixels.reshape(5, 7, -1))
     assert (picture.transparency, picture.remarks) == (None, ())

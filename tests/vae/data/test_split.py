@@ -9,7 +9,7 @@ from vae.data import DataError, Dataset
 from vae.data.split import check_size, digests, hold_out, sample
 
 
-def numbered(train: int, test: int, valid: int | None = None) -> Dataset:
+def numbered_dataset(train: int, test: int, valid: int | None = None) -> Dataset:
     """A set whose images and labels are their own row numbers."""
     rows = {"train": train, "test": test} | ({} if valid is None else {"valid": valid})
     images = {part: np.arange(n, dtype=np.float32).reshape(n, 1, 1, 1) for part, n in rows.items()}
@@ -86,7 +86,7 @@ def test_digests_differ_where_pixels_do() -> None:
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 10**9))
 def test_a_larger_sample_begins_with_the_smaller(a: int, b: int, seed: int) -> None:
-    ds = numbered(60, 60)
+    ds = numbered_dataset(60, 60)
     small, large = sorted((a, b))
     few, many = (sample(ds, (n, n), seed) for n in (small, large))
     for part in ("train", "test"):
@@ -97,7 +97,7 @@ def test_a_larger_sample_begins_with_the_smaller(a: int, b: int, seed: int) -> N
 
 
 def test_a_sample_is_no_prefix_and_depends_on_the_seed() -> None:
-    ds = numbered(1000, 1000)
+    ds = numbered_dataset(1000, 1000)
     one, two = (sample(ds, (100, 100), seed) for seed in (0, 1))
     assert one.train_labels.mean() == pytest.approx(500, abs=100)
     assert not np.array_equal(one.train_labels, two.train_labels)
@@ -105,7 +105,7 @@ def test_a_sample_is_no_prefix_and_depends_on_the_seed() -> None:
 
 
 def test_parts_without_a_size_stay_whole_and_in_order() -> None:
-    ds = numbered(30, 20, 10)
+    ds = numbered_dataset(30, 20, 10)
     assert sample(ds, None, 0) is ds
     fewer = sample(ds, (5, None), 0)
     assert len(fewer.train) == 5
@@ -114,14 +114,14 @@ def test_parts_without_a_size_stay_whole_and_in_order() -> None:
 
 
 def test_valid_is_cut_to_the_size_of_test() -> None:
-    ds = numbered(30, 20, 10)
+    ds = numbered_dataset(30, 20, 10)
     assert len(sample(ds, (None, 4), 0).valid) == 4
     assert len(sample(ds, (None, 15), 0).valid) == 10
 
 
 def test_a_sample_larger_than_the_set_is_refused() -> None:
     with pytest.raises(DataError, match="numbered has 20 test images, 21 were asked for"):
-        sample(numbered(30, 20), (30, 21), 0)
+        sample(numbered_dataset(30, 20), (30, 21), 0)
 
 
 @pytest.mark.parametrize("size", [5, (5,), (1, 2, 3), (0, 1), (1, -1), (1.0, 1), (True, 1), "12"])

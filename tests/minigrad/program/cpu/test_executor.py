@@ -90,29 +90,29 @@ def test_graphs_give_what_one_instruction_after_the_other_gives(graph, tuning, d
 
 
 @pytest.fixture
-def bound(monkeypatch):
+def bound_primitives(monkeypatch):
     """A list of the primitives whose calls are bound."""
     found, bind_call = [], module.bind_call
     monkeypatch.setattr(module, "bind_call", lambda p, *rest: found.append(p.name) or bind_call(p, *rest))
     return found
 
 
-def test_only_calls_whose_arrays_moved_are_bound_again(bound):
+def test_only_calls_whose_arrays_moved_are_bound_again(bound_primitives):
     g = GraphBuilder()
     x, w = g.input((6, 4)), g.input((4, 3))
     h = g.add(matmul_p, g.add(tanh_p, x), w)
     executor = CpuExecutor(g.graph(g.add(sum_p, g.add(exp_p, h), axes=(0, 1))), Tuning())
     a, b = RNG.normal(size=(6, 4)), RNG.normal(size=(4, 3))
     executor.run([a, b])
-    assert sorted(bound) == ["exp", "matmul", "sum", "tanh"]
-    bound.clear()
+    assert sorted(bound_primitives) == ["exp", "matmul", "sum", "tanh"]
+    bound_primitives.clear()
     executor.run([a, b])
-    assert bound == []
+    assert bound_primitives == []
     executor.run([a + 1, b])
-    assert bound == ["tanh"]
-    bound.clear()
+    assert bound_primitives == ["tanh"]
+    bound_primitives.clear()
     result = executor.run([a, b.copy()])[0]
-    assert sorted(bound) == ["matmul", "tanh"]
+    assert sorted(bound_primitives) == ["matmul", "tanh"]
     assert result == pytest.approx(np.exp(np.tanh(a) @ b).sum(), rel=1e-12)
 
 

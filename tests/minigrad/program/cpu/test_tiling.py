@@ -91,7 +91,7 @@ def cuts_of(primitive, *shapes, **params):
     return find_cuts(graph.instructions[0], graph)
 
 
-def test_where_operations_can_be_cut():
+def test_axes_along_which_operations_can_be_cut():
     assert cuts_of(exp.primitive, (3, 4)) == [Cut((0,), 0), Cut((1,), 1)]
     assert cuts_of(add_p, (3, 4), (4,)) == [Cut((0, None), 0), Cut((1, 0), 1)]
     assert cuts_of(add_p, (3, 1), (1, 1)) == [Cut((0, None), 0)]
@@ -100,7 +100,7 @@ def test_where_operations_can_be_cut():
     assert set(cuts_of(sum_p, (3, 4), axes=(0,))) == {Cut((0,), None), Cut((1,), 0)}
 
 
-def test_what_cannot_be_cut():
+def test_operations_that_cannot_be_cut():
     """An axis of length one, elements in another order, and operations that state no cuts."""
     assert cuts_of(exp.primitive, (1, 1)) == cuts_of(exp.primitive, ()) == []
     assert cuts_of(reshape_p, (3, 4), shape=(4, 3)) == []

@@ -142,7 +142,7 @@ def broadcast(g, x, y):
     return g.add(multiply_p, g.add(slice_p, g.add(exp_p, x), index=(slice(0, 1), slice(None))), g.add(exp_p, x))
 
 
-def reshaped(g, x, y):
+def reshape_copy(g, x, y):
     flat = g.add(reshape_p, g.add(transpose_p, g.add(exp_p, x), axes=(1, 0)), shape=(12,))  # which copies
     return g.add(add_p, flat, g.add(reshape_p, x, shape=(12,)))
 
@@ -151,14 +151,14 @@ def constants(g, x, y):
     return g.add(multiply_p, g.add(add_p, x, Constant(np.arange(4.0))), Constant(2.0))
 
 
-def stored_twice(g, x, y):
+def long_chain(g, x, y):
     value = x
     for _ in range(9):
         value = g.add(add_p, g.add(exp_p, g.add(multiply_p, value, Constant(-0.5))), value)
     return value
 
 
-@pytest.mark.parametrize("build", [views, broadcast, reshaped, constants, stored_twice])
+@pytest.mark.parametrize("build", [views, broadcast, reshape_copy, constants, long_chain])
 def test_loops_compute_what_the_graph_computes(build):
     g, rng = GraphBuilder(), np.random.default_rng(0)
     x, y = g.input((3, 4)), g.input((3, 5))
