@@ -79,13 +79,13 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def files_used(path: Path) -> set[str]:
+def imported_files(path: Path) -> set[str]:
     """The modules of the two packages that a file imports."""
     named = (m if m in FILES else m.rpartition(".")[0] for m in imports(tree_of(path), path))
     return {m for m in named if m in FILES} - {module_of(path)}
 
 
-USES = {module: files_used(path) for module, path in FILES.items()}
+USES = {module: imported_files(path) for module, path in FILES.items()}
 
 
 def find_cycles(uses: dict[str, set[str]]) -> set[str]:

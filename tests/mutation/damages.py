@@ -26,14 +26,14 @@ class Call(NamedTuple):
     params: frozenset[str]
     right: Callable[[dict[str, Any]], Any]
 
-    def after(self, spoil: Callable) -> Any:
+    def after(self, damage: Callable) -> Any:
         """The contribution, damaged."""
-        return spoil(self.right(self.values))
+        return damage(self.right(self.values))
 
-    def before(self, name: str, spoil: Callable) -> Any:
+    def before(self, name: str, damage: Callable) -> Any:
         """The contribution from a damaged value; `xs` stands for all arguments of a variadic operation."""
-        spoiled = {n: spoil(x) for n, x in self.values.items() if n == name or (name == "xs" and n.startswith("xs["))}
-        return self.right({**self.values, **spoiled})
+        damaged = {n: damage(x) for n, x in self.values.items() if n == name or (name == "xs" and n.startswith("xs["))}
+        return self.right({**self.values, **damaged})
 
 
 class Damage(NamedTuple):
@@ -92,7 +92,7 @@ def _wrap_method(rule: Rule, name: str, method: str, vector: str, wrong: Callabl
     """Wraps `pull(position, g, …)` or `push(position, t, …)`."""
     right = getattr(rule, method)
 
-    def spoiled(position, v, known, args, params):
+    def damaged(position, v, known, args, params):
         if argument(rule, position) != name:
             return right(position, v, known, args, params)
         named = _by_name(rule, args)
@@ -103,7 +103,7 @@ def _wrap_method(rule: Rule, name: str, method: str, vector: str, wrong: Callabl
 
         return wrong(Call(rule, position, {**known, **named, vector: v}, frozenset(params), run))
 
-    setattr(rule, method, spoiled)
+    setattr(rule, method, damaged)
 
 
 def _wrap_linear_jvp(rule: Rule, name: str, wrong: Callable[[Call], Any]) -> None:
@@ -167,9 +167,9 @@ def _all_parameters(rule: Rule) -> list[str]:
 # Mistakes
 
 
-def _on_arrays(spoil: Callable) -> Callable:
+def _on_arrays(damage: Callable) -> Callable:
     """Applies a damage to arrays only, not to shapes and numbers."""
-    return lambda x: x if isinstance(x, Shaped) or not shape_of(x) else spoil(x)
+    return lambda x: x if isinstance(x, Shaped) or not shape_of(x) else damage(x)
 
 
 @_on_arrays
@@ -191,12 +191,12 @@ def _keep_first() -> Callable:
     """A damage that returns the array of the first call with this type, shape and dtype."""
     first: dict[tuple, Any] = {}
 
-    def spoil(x: Any) -> Any:
+    def damage(x: Any) -> Any:
         if isinstance(x, (Shaped, Tracer)) or not hasattr(x, "dtype"):
             return x
         return first.setdefault((type(x), x.shape, x.dtype), x)
 
-    return spoil
+    return damage
 
 
 def _skip_sum(call: Call) -> Any:
@@ -221,7 +221,7 @@ def _shift_metadata(name: str) -> Callable[[Call], Any]:
     def contribution(call: Call) -> Any:
         ndim = max([len(shape_of(x)) for n, x in call.values.items() if n not in call.params and hasattr(x, "shape")])
 
-        def spoil(value: Any) -> Any:
+        def damage(value: Any) -> Any:
             if isinstance(value, bool):
                 return not value
             if isinstance(value, int):
@@ -233,7 +233,7 @@ def _shift_metadata(name: str) -> Callable[[Call], Any]:
                 return f"{head}{',' if head else ''}{last[::-1]}->{value.partition('->')[2]}"
             return (*value[1:], *value[:1])
 
-        return call.before(name, spoil)
+        return call.before(name, damage)
 
     return contribution
 

@@ -98,7 +98,7 @@ def _reason(name: str) -> str | None:
     return None
 
 
-def unused(mutants: Sequence[Mutant]) -> list[str]:
+def unused_patterns(mutants: Sequence[Mutant]) -> list[str]:
     """Patterns that match none of these mutants."""
     names = [m.name for m in mutants]
     patterns = [p for listed in EQUIVALENT.values() for p in listed]

@@ -94,10 +94,10 @@ class Forks:
 def _read_answer(child: _Child) -> Any:
     """The answer that the process wrote; waits until it is complete."""
     with os.fdopen(child.pipe, "rb") as pipe:
-        told = pipe.read()
+        data = pipe.read()
     _, status = os.waitpid(child.pid, 0)
-    if told:
-        fine, answer = pickle.loads(told)
+    if data:
+        fine, answer = pickle.loads(data)
         if not fine:
             raise RuntimeError(f"{child.task.subject}: {answer}")
         return answer

@@ -71,13 +71,13 @@ class Target(NamedTuple):
 
 def all_mutants() -> list[Mutant]:
     """Every mutant, in the order of the operations."""
-    made = [*_mutate_rules(), *_mutate_sources()]
+    found = [*_mutate_rules(), *_mutate_sources()]
     count: dict[str, int] = {}
-    for i, mutant in enumerate(made):  # a text may occur twice in a function
+    for i, mutant in enumerate(found):  # a text may occur twice in a function
         count[mutant.name] = count.get(mutant.name, 0) + 1
         if count[mutant.name] > 1:
-            made[i] = mutant._replace(what=f"{mutant.what} (no. {count[mutant.name]})")
-    return made
+            found[i] = mutant._replace(what=f"{mutant.what} (no. {count[mutant.name]})")
+    return found
 
 
 # Inputs and outputs of rules
@@ -174,10 +174,10 @@ def _statements(rule: Rule) -> list[tuple[str, FunctionType, Statement | None]]:
     if rule.variadic:
         return [("xs vjp", rule.transpose, None)]
     both = " vjp" if isinstance(rule, Custom) else ""
-    made = [(f"{n}{both}", s.function, s) for n, s in rule.statements.items() if isinstance(s, Statement)]
+    found = [(f"{n}{both}", s.function, s) for n, s in rule.statements.items() if isinstance(s, Statement)]
     if isinstance(rule, Custom):
-        made += [(f"{n} jvp", s.function, s) for n, s in rule.pushes.items() if s]
-    return made
+        found += [(f"{n} jvp", s.function, s) for n, s in rule.pushes.items() if s]
+    return found
 
 
 def _helpers(function: FunctionType) -> list[FunctionType]:

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from minigrad.files import replace_file
 
-from .equivalent import reason, unused
+from .equivalent import reason, unused_patterns
 from .mutants import KINDS
 from .suite import Verdict
 
@@ -53,8 +53,8 @@ def find_mistakes(verdicts: Sequence[Verdict], everything: bool) -> list[str]:
     """Errors in the list of equivalent mutants: killed ones and, if `everything` was run, patterns without a mutant."""
     wrong = [v for v in verdicts if v.killed and reason(v.mutant)]
     killed = [f"{v.mutant.name} is not equivalent: {v.test} kills it" for v in wrong]
-    idle = [f"{pattern} matches no mutant" for pattern in unused([v.mutant for v in verdicts])] if everything else []
-    return killed + idle
+    unmatched = unused_patterns([v.mutant for v in verdicts]) if everything else []
+    return killed + [f"{pattern} matches no mutant" for pattern in unmatched]
 
 
 def show(console: Console, verdicts: Sequence[Verdict], mistakes: Sequence[str]) -> None:

@@ -377,7 +377,7 @@ def test_mutants_are_listed(capsys) -> None:
 
 
 def test_every_entry_of_the_list_matches_a_mutant(everything) -> None:
-    assert equivalent.unused(everything) == []
+    assert equivalent.unused_patterns(everything) == []
 
 
 def test_scores_exclude_equivalents_and_count_errors_separately(everything) -> None:

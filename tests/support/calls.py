@@ -75,13 +75,14 @@ def draw_choices(function: Callable) -> st.SearchStrategy:
     return st.composite(lambda draw: function(HypothesisChoose(draw)))()
 
 
-def _seeded(case: Case, seed: int) -> Case:
+def _add_seed(case: Case, seed: int) -> Case:
     """The case with the seed of its random numbers at the end of its name."""
     return replace(case, name=f"{case.name}, seed {seed}")
 
 
 CALLS: dict[str, st.SearchStrategy[Case]] = {
-    name: st.builds(_seeded, draw_choices(entry.any_case), st.integers(0, 2**16)) for name, entry in OPERATIONS.items()
+    name: st.builds(_add_seed, draw_choices(entry.any_case), st.integers(0, 2**16))
+    for name, entry in OPERATIONS.items()
 }
 
 

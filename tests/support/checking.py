@@ -219,11 +219,11 @@ def check_constant(case: Case, move, args) -> None:
     f, given = function_of(case, move), tuple(map(move, args))
     before, traced = Snapshot(case, argument=given), []
 
-    def watched(*xs):
+    def record_result(*xs):
         traced.append(f(*xs))
         return traced[0]
 
-    y, pullback = mg.vjp(watched, *given)
+    y, pullback = mg.vjp(record_result, *given)
     assert not isinstance(traced[0], Tracer)
     (u,) = case.like([np.asarray(to_host(y))], "cotangent")
     gradients = pullback(move(u))

@@ -64,10 +64,10 @@ class Array(np.ndarray):
     def __cuda_array_interface__(self):
         return np.ndarray.__array_interface__.__get__(self)  # the address for kernels
 
-    def _not_offered(self):
+    def _raise_attribute_error(self):
         raise AttributeError("CuPy's arrays do not have this attribute")
 
-    __array_interface__ = __index__ = property(_not_offered)
+    __array_interface__ = __index__ = property(_raise_attribute_error)
 
     def __array_finalize__(self, source):
         if isinstance(source, Array) and np.may_share_memory(_plain(self), _plain(source)):

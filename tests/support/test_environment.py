@@ -68,7 +68,7 @@ raise SystemExit(7)
 
 def test_the_suite_runs_in_a_hostile_environment(tmp_path):
     """Runs the tests above, and tests of Ctrl-C, output and home folders of the autoencoder."""
-    told = run_tests(
+    output = run_tests(
         ROOT / "tests/support/test_environment.py",
         ROOT / "tests/vae/cli/test_main.py",
         ROOT / "tests/vae/data/test_mnist.py",
@@ -79,7 +79,7 @@ def test_the_suite_runs_in_a_hostile_environment(tmp_path):
         cwd=tmp_path,
         **HOSTILE,
     )
-    assert " passed" in told and "skipped" not in told, told
+    assert " passed" in output and "skipped" not in output, output
     assert not list(tmp_path.iterdir())
 
 
@@ -127,6 +127,6 @@ def test_a_broken_peer_is_skipped(tmp_path):
     (tmp_path / "autograd/__init__.py").write_text("import no_such_scipy")
     path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
     files = [f"tests/minigrad/ops/{name}.py" for name in ("test_peers", "test_peer_differences")]
-    told = run_tests(*files, "-k", "autograd-", PYTHONPATH=path)
-    assert "autograd cannot be imported (ModuleNotFoundError: No module named 'no_such_scipy')" in told
-    assert "passed" not in told and "failed" not in told
+    output = run_tests(*files, "-k", "autograd-", PYTHONPATH=path)
+    assert "autograd cannot be imported (ModuleNotFoundError: No module named 'no_such_scipy')" in output
+    assert "passed" not in output and "failed" not in output

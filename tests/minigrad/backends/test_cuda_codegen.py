@@ -24,10 +24,10 @@ def run_loops(device, loops, dtypes, arrays):
     """Runs loops of a generated kernel on `arrays`; returns its outputs, which have these dtypes."""
     counts = {argument: loop.count for loop in loops for _, argument in loop.stores}
     given = [device.xp.ascontiguousarray(device.from_host(x)) for x in arrays]
-    made = [device.xp.zeros(counts[len(arrays) + i], dtype) for i, dtype in enumerate(dtypes)]
-    launch = device.recorder.compile(kernel_source("chain", loops, [x.dtype for x in (*given, *made)]))
-    launch("chain", sum(loop.blocks for loop in loops), [*given, *made])
-    return [device.to_host(x) for x in made]
+    outputs = [device.xp.zeros(counts[len(arrays) + i], dtype) for i, dtype in enumerate(dtypes)]
+    launch = device.recorder.compile(kernel_source("chain", loops, [x.dtype for x in (*given, *outputs)]))
+    launch("chain", sum(loop.blocks for loop in loops), [*given, *outputs])
+    return [device.to_host(x) for x in outputs]
 
 
 def collect_formulas(kind) -> dict[str, Formula]:
@@ -219,10 +219,10 @@ def test_literals_are_exact(device):
         Number(x, BOOL if isinstance(x, bool) else np.dtype("i8")) for x in WHOLE
     ]
     stores = tuple((i, i) for i in range(len(numbers)))
-    made = run_loops(device, [Loop(1, tuple(numbers), stores)], [number.dtype for number in numbers], [])
-    for ours, number in zip(made, numbers):
+    outputs = run_loops(device, [Loop(1, tuple(numbers), stores)], [number.dtype for number in numbers], [])
+    for ours, number in zip(outputs, numbers):
         assert ours.tobytes() == np.array([number.value], number.dtype).tobytes() or number.value != number.value
-    assert np.isnan(made[LITERALS.index(np.nan)][0])
+    assert np.isnan(outputs[LITERALS.index(np.nan)][0])
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTS], ids=str)
@@ -260,10 +260,10 @@ def views(draw):
     return x, y
 
 
-@given(made=views(), front=st.lists(st.integers(1, 3), max_size=2))
-def test_axes_of_views_agree_with_numpys_strides(made, front):
+@given(pair=views(), front=st.lists(st.integers(1, 3), max_size=2))
+def test_axes_of_views_agree_with_numpys_strides(pair, front):
     """The view is broadcast to more axes, too."""
-    x, y = made
+    x, y = pair
     if not y.size:
         return
     begin = (y.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
@@ -274,11 +274,11 @@ def test_axes_of_views_agree_with_numpys_strides(made, front):
     assert np.array_equal(x.reshape(-1)[places + 0 * at], whole.reshape(-1))
 
 
-@given(made=views())
+@given(pair=views())
 @settings(max_examples=15)
-def test_chains_read_views_in_place(device, made):
+def test_chains_read_views_in_place(device, pair):
     """The view is captured by the chain, and keeps its strides."""
-    x, y = made
+    x, y = pair
     if not y.size:
         return
     begin = (y.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
@@ -300,8 +300,8 @@ def test_many_loops_in_one_kernel(device):
     counts = [1, 255, 256, 257, 1000, 3]
     number = Number(3, np.dtype("i8"))
     loops = [Loop(n, (number,), ((0, i),)) for i, n in enumerate(counts)]
-    for made, n in zip(run_loops(device, loops, [np.dtype("i8")] * len(counts), []), counts):
-        assert made.tolist() == [3] * n
+    for outputs, n in zip(run_loops(device, loops, [np.dtype("i8")] * len(counts), []), counts):
+        assert outputs.tolist() == [3] * n
 
 
 # Noise

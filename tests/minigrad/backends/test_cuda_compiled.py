@@ -28,28 +28,28 @@ def source(name):
     return "\n".join((FOLDER / file).read_text(encoding="utf-8") for file in SOURCES[name])
 
 
-def contracted(ptx: str) -> list[str]:
+def find_contracted(ptx: str) -> list[str]:
     """Operations that round differently or may be contracted (a plain mul.f32 may, a mul.rn.f32 may not)."""
     return [found for found in ROUNDING.findall(ptx) if not ONE_ROUNDING.fullmatch(found)]
 
 
 @pytest.fixture(scope="module", params=[(name, arch) for name in SOURCES for arch in ARCHITECTURES], ids="-".join)
-def compiled(request):
+def compilation(request):
     name, arch = request.param
     return nvrtc.compile_source(source(name), arch)
 
 
-def test_kernels_compile_without_warnings(compiled):
-    assert compiled.warnings == ""
-    assert compiled.ptx and compiled.ptx.keys() == compiled.usage.keys()
+def test_kernels_compile_without_warnings(compilation):
+    assert compilation.warnings == ""
+    assert compilation.ptx and compilation.ptx.keys() == compilation.usage.keys()
 
 
-def test_kernels_fit(compiled, record_property):
+def test_kernels_fit(compilation, record_property):
     """No spills, shared memory within the limit. Registers are recorded in --junit-xml."""
-    for name, usage in compiled.usage.items():
+    for name, usage in compilation.usage.items():
         record_property(name, f"{usage.registers} registers, {usage.shared} bytes shared")
-    assert {name: usage.spilled for name, usage in compiled.usage.items() if usage.spilled} == {}
-    assert max(usage.shared for usage in compiled.usage.values()) <= MOST_SHARED
+    assert {name: usage.spilled for name, usage in compilation.usage.items() if usage.spilled} == {}
+    assert max(usage.shared for usage in compilation.usage.values()) <= MOST_SHARED
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -64,7 +64,7 @@ def test_random_numbers_round_as_written(arch):
         for options in (nvrtc.CUPY, ("-std=c++17", "-ftz=false", *nvrtc.CUPY[2:]))
     )
     assert {"random_bits", "random_normal_f32", "random_normal_f64"} <= drawn.keys()
-    assert {name: contracted(text) for name, text in drawn.items() if contracted(text)} == {}
+    assert {name: find_contracted(text) for name, text in drawn.items() if find_contracted(text)} == {}
     assert not any(re.search(r"\bcall\b", text) for text in drawn.values())  # no code in called functions
     assert {name: text.replace(".ftz", "") for name, text in drawn.items()} == kept
 
@@ -78,7 +78,7 @@ def test_contracted_operations_are_found():
         (("__expf(x[1])", "1"), ["mul.ftz.f32", "ex2.approx.ftz.f32"]),
     ):
         ptx = nvrtc.compile_source(program.format(*both), "sm_80").ptx["f"]
-        assert sorted(contracted(ptx)) == sorted(found)
+        assert sorted(find_contracted(ptx)) == sorted(found)
 
 
 def test_spills_shared_memory_and_warnings_are_found():
@@ -94,9 +94,9 @@ def test_spills_shared_memory_and_warnings_are_found():
             #pragma unroll
             for (int i = 0; i < 64; i++) x[i] = held[i] + shared[i];
         }"""
-    compiled = nvrtc.compile_source(text, "sm_80")
-    assert "unused" in compiled.warnings
-    assert compiled.usage["f"].spilled > 0 and compiled.usage["f"].shared == 1200
+    compilation = nvrtc.compile_source(text, "sm_80")
+    assert "unused" in compilation.warnings
+    assert compilation.usage["f"].spilled > 0 and compilation.usage["f"].shared == 1200
     with pytest.raises(ValueError, match="undefined"):
         nvrtc.compile_source("void f() { nothing(); }", "sm_80")
 
@@ -137,5 +137,5 @@ def chain():
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_chains_compile_without_warnings(chain, arch):
-    compiled = nvrtc.compile_source(chain, arch)
-    assert compiled.warnings == "" and "chain" in compiled.ptx
+    compilation = nvrtc.compile_source(chain, arch)
+    assert compilation.warnings == "" and "chain" in compilation.ptx

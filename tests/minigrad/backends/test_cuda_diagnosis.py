@@ -131,9 +131,9 @@ def test_a_broken_cupy(monkeypatch, tmp_path, source, said):
         del sys.modules["cupy"]
         with pytest.raises(backends.DeviceError) as caught:
             ours.load()
-    told = str(caught.value)
-    assert told.startswith(f"{WHEEL} is installed but broken (") and said in told and "\n" not in told
-    assert told.endswith("pip uninstall -y cupy-cuda13x, then pip install '.[cuda13]' in minigrad's folder")
+    message = str(caught.value)
+    assert message.startswith(f"{WHEEL} is installed but broken (") and said in message and "\n" not in message
+    assert message.endswith("pip uninstall -y cupy-cuda13x, then pip install '.[cuda13]' in minigrad's folder")
 
 
 def test_another_module_named_cupy(monkeypatch, tmp_path):

@@ -25,8 +25,8 @@ def test_products_of_matrices_of_any_layout(kernels, device, m, n, k, transposed
     there = [device.from_host(a) for a in arrays]
     arrays, there = ([a.T if t else a for a, t in zip(some, transposed)] for some in (arrays, there))
     inner = slice(min(begin, k - 1), None)  # a slice, whose rows are not aligned for vector loads
-    made = products.matmul(kernels, there[0][:, inner], there[1][inner])
-    agree(device.to_host(made), arrays[0][:, inner] @ arrays[1][inner], 4 + k)
+    product = products.matmul(kernels, there[0][:, inner], there[1][inner])
+    agree(device.to_host(product), arrays[0][:, inner] @ arrays[1][inner], 4 + k)
 
 
 def test_products_of_stacks_and_of_empty_matrices(kernels, device):

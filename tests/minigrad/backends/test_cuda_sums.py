@@ -24,5 +24,5 @@ def test_column_sums(kernels, device, rows, count, dtype):
 def test_sums_over_the_last_axes(kernels, device, shape, count, dtype):
     x = np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
     axes = tuple(range(max(0, len(shape) - count), len(shape)))
-    made = device.to_host(ours.sum(kernels, device.from_host(x), axes))
-    agree(np.asarray(made), np.asarray(x.sum(axes, dtype=dtype)), 10 + x.size)
+    total = device.to_host(ours.sum(kernels, device.from_host(x), axes))
+    agree(np.asarray(total), np.asarray(x.sum(axes, dtype=dtype)), 10 + x.size)

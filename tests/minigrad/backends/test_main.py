@@ -19,7 +19,7 @@ WHEEL = "cupy-cuda13x 14.2.0"
 
 
 @pytest.fixture
-def printed(capsys, monkeypatch):
+def describe_gpu(capsys, monkeypatch):
     """A function that runs the command on a machine with this CuPy and returns its JSON about the GPU."""
     monkeypatch.setattr(ours, "_backend", lambda module: replace(HOST, name="cupy", device="cuda", xp=module))
 
@@ -52,9 +52,9 @@ def test_without_a_gpu_it_says_what_to_install(capsys, monkeypatch):
     assert lines[-1] == "cuda  absent   no CuPy here: install it"
 
 
-def test_gpus_are_named(printed, tmp_path):
+def test_gpus_are_named(describe_gpu, tmp_path):
     (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27\n")
-    assert printed(cupy(count=2), WHEEL, kernel_module=tmp_path / "version") == {
+    assert describe_gpu(cupy(count=2), WHEEL, kernel_module=tmp_path / "version") == {
         "cupy": "14.2.0 (cupy-cuda13x)",
         "driver": "580.65.06, CUDA 13.0",
         "runtime": "CUDA 13.2",
@@ -65,15 +65,15 @@ def test_gpus_are_named(printed, tmp_path):
     }
 
 
-def test_an_unusable_gpu_is_described_as_far_as_known(printed):
-    found = printed(cupy(arange=fake_cupy.raiser(CUDARuntimeError(209))), WHEEL)
+def test_an_unusable_gpu_is_described_as_far_as_known(describe_gpu):
+    found = describe_gpu(cupy(arange=fake_cupy.raiser(CUDARuntimeError(209))), WHEEL)
     assert list(found) == ["cupy", "driver", "runtime", "compiler", "gpu0", "absent"]
     assert found["absent"].startswith("kernels do not compile and run on the GPU (cudaErrorNoKernelImage")
-    found = printed(cupy(count=CUDARuntimeError(35), driver=12040), WHEEL)
+    found = describe_gpu(cupy(count=CUDARuntimeError(35), driver=12040), WHEEL)
     assert (found["driver"], found["runtime"]) == ("CUDA 12.4", "CUDA 13.2") and "too old" in found["absent"]
-    found = printed(cupy(count=CUDARuntimeError(35), driver=0, archs=RuntimeError("no NVRTC")), WHEEL)
+    found = describe_gpu(cupy(count=CUDARuntimeError(35), driver=0, archs=RuntimeError("no NVRTC")), WHEEL)
     assert found["driver"] == "none" and "compiler" not in found and "no NVIDIA driver" in found["absent"]
-    found = printed(types.SimpleNamespace(), "cupy-cuda12x 14.2.0", WHEEL)
+    found = describe_gpu(types.SimpleNamespace(), "cupy-cuda12x 14.2.0", WHEEL)
     assert found["cupy"] == "14.2.0 (cupy-cuda12x), 14.2.0 (cupy-cuda13x)" and "2 CuPy packages" in found["absent"]
 
 

@@ -162,7 +162,7 @@ def _sets_to_seven(x):
         (lambda x: "abc", "str"),
         (lambda x: x * 1j, r"returned complex128\[2\]"),
     ],
-    ids=["counter", "noise", "assignment", "index", "integer", "truth", "None", "()", "word", "complex"],
+    ids=["counter", "noise", "assignment", "index", "integer", "boolean", "None", "()", "string", "complex"],
 )
 def test_an_unsuitable_function_raises_one_clear_sentence(f, message):
     """Functions that are not deterministic, change their argument, or return integers or nothing."""

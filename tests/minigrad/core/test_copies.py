@@ -106,11 +106,11 @@ def test_primitives_and_backends_are_singletons():
 
 
 def test_unpickling_names_a_missing_primitive(make_primitive):
-    made = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
-    data = pickle.dumps(mg.trace(made)(np.ones(2)))
+    primitive = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
+    data = pickle.dumps(mg.trace(primitive)(np.ones(2)))
     assert same(pickle.loads(data)(np.ones(2)), np.full(2, 2.0))
-    del primitives[made.name]
-    with pytest.raises(ValueError, match=f"no primitive is named '{made.name}': import the module"):
+    del primitives[primitive.name]
+    with pytest.raises(ValueError, match=f"no primitive is named '{primitive.name}': import the module"):
         pickle.loads(data)
 
 

@@ -132,7 +132,7 @@ OPERATIONS = {
         lambda x, c: mg.where(c > 0, x, -x), lambda x, c: signs(c) * x, lambda x, c, g: signs(c) * g
     ),
     "a view as the result": Operation(lambda x, c: x.T, lambda x, c: x.T, lambda x, c, g: g.T),
-    "a view of what is kept": Operation(
+    "a view of values on the tape": Operation(
         lambda x, c: mg.exp(x)[None, ..., None][::-1].T,
         lambda x, c: np.exp(x)[None, ..., None][::-1].T,
         lambda x, c, g: g[0, ..., 0].T * np.exp(x),
@@ -242,7 +242,7 @@ class Machine(RuleBasedStateMachine):
 
     def hold(self, live: Any, twin: np.ndarray) -> Held:
         held = Held(live, twin)
-        if isinstance(live, self.backend.array_type):  # NumPy's 0-d results are numbers, which nobody can change
+        if isinstance(live, self.backend.array_type):  # NumPy's 0-d results are numbers, which cannot be changed
             self.held.append(held)
         return held
 

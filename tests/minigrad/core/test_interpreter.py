@@ -75,8 +75,8 @@ def test_pullback_of_an_inner_level_after_the_outer_one_has_ended(xp):
 @pytest.fixture
 def without_rule():
     """A primitive registered for one test."""
-    made = Primitive("made_for_a_test", lambda b, x, out=None: b.xp.add(x, 1, out=out))
-    yield made
+    registered = Primitive("made_for_a_test", lambda b, x, out=None: b.xp.add(x, 1, out=out))
+    yield registered
     del primitives["made_for_a_test"]
 
 

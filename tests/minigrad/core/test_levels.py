@@ -374,11 +374,11 @@ def test_an_exception_while_pulling_back_leaves_no_interpreter_behind(xp):
     with pytest.raises(KeyboardInterrupt):
         mg.grad(mg.checkpoint(f))(xp.asarray(1.0))
     assert current() is before
-    made = custom(Primitive("made_to_fail", lambda b, x, out=None: b.xp.add(x, 0)), x=(lambda t: fail(t), fail))
+    failing = custom(Primitive("made_to_fail", lambda b, x, out=None: b.xp.add(x, 0)), x=(lambda t: fail(t), fail))
     try:
         for transform in (lambda f: mg.grad(mg.checkpoint(f)), lambda f: mg.grad(mg.grad(f)), mg.hessian):
             with pytest.raises(KeyboardInterrupt):
-                transform(made)(xp.asarray(1.0))
+                transform(failing)(xp.asarray(1.0))
             assert current() is before
     finally:
         del primitives["made_to_fail"]

@@ -12,38 +12,38 @@ from minigrad.core.rules import custom, partials
 
 
 def test_an_argument_without_a_rule_raises(make_primitive) -> None:
-    made = make_primitive(lambda b, x, w, out=None: b.xp.multiply(x, w, out=out))
+    primitive = make_primitive(lambda b, x, w, out=None: b.xp.multiply(x, w, out=out))
     with pytest.raises(ValueError, match=r"lacks \['w'\]"):
-        partials(made, x=lambda w: w)
+        partials(primitive, x=lambda w: w)
 
 
 def test_the_only_numbers_allowed_as_partials_are_1_and_minus_1(make_primitive) -> None:
-    made = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
+    primitive = make_primitive(lambda b, x, out=None: b.xp.multiply(x, 2, out=out))
     for number in (0, 2, -2, True + 1):
         with pytest.raises(ValueError, match="use a function"):
-            partials(made, x=number)
+            partials(primitive, x=number)
 
 
 def test_a_rule_that_names_unknown_arguments_raises(make_primitive) -> None:
-    made = make_primitive(lambda b, x, out=None: b.xp.exp(x, out=out))
+    primitive = make_primitive(lambda b, x, out=None: b.xp.exp(x, out=out))
     with pytest.raises(ValueError, match="refers to"):
-        partials(made, x=lambda z: z)
+        partials(primitive, x=lambda z: z)
     with pytest.raises(ValueError, match="refers to"):
-        partials(made, z=lambda y: y)
+        partials(primitive, z=lambda y: y)
 
 
 @pytest.mark.parametrize("pair", [(lambda t: t, None), (None, lambda g: g), (lambda t: t,)], ids=["jvp", "vjp", "one"])
 def test_a_rule_for_one_mode_only_raises(pair, make_primitive) -> None:
-    made = make_primitive(lambda b, x, out=None: b.xp.add(x, 1, out=out))
+    primitive = make_primitive(lambda b, x, out=None: b.xp.add(x, 1, out=out))
     with pytest.raises(ValueError, match=r"rule of 'made_.*' states x in one mode only"):
-        custom(made, x=pair)
+        custom(primitive, x=pair)
 
 
 def test_rules_use_the_defaults_of_parameters(make_primitive) -> None:
-    made = partials(make_primitive(lambda b, x, *, n=2, out=None: x**n), x=lambda x, n: n * x ** (n - 1))
+    primitive = partials(make_primitive(lambda b, x, *, n=2, out=None: x**n), x=lambda x, n: n * x ** (n - 1))
     x = np.array([1.5, -2.0])
-    mg.checks.check_grads(made, (x,))
-    mg.checks.check_grads(lambda x: made(x, n=3), (x,))
+    mg.checks.check_grads(primitive, (x,))
+    mg.checks.check_grads(lambda x: primitive(x, n=3), (x,))
 
 
 KEPT = {  # (f of traced x, y and a constant c, all 3×3; the values that the last entry of its tape keeps)

@@ -94,18 +94,18 @@ def test_dicts_keep_their_order_and_correspond_key_by_key():
 
 @given(trees(st.integers()), st.randoms())
 def test_dicts_correspond_in_any_order_of_keys(values, random):
-    def shuffled(node):
+    def shuffle(node):
         if isinstance(node, dict):
-            items = [(key, shuffled(child)) for key, child in node.items()]
+            items = [(key, shuffle(child)) for key, child in node.items()]
             random.shuffle(items)
             return dict(items)
         if isinstance(node, Pair):
-            return Pair(*map(shuffled, node))
+            return Pair(*map(shuffle, node))
         if isinstance(node, (list, tuple)):
-            return type(node)(map(shuffled, node))
+            return type(node)(map(shuffle, node))
         return node
 
-    assert tree.map(lambda v, w: w - v, values, shuffled(values)) == tree.map(lambda v: 0, values)
+    assert tree.map(lambda v, w: w - v, values, shuffle(values)) == tree.map(lambda v: 0, values)
 
 
 @pytest.mark.parametrize("values", [defaultdict(None, a=1), defaultdict(list, a=2), Counter(a=3), OrderedDict(a=4)])

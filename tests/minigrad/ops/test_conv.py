@@ -102,7 +102,7 @@ def test_dtypes(dtype, on_device):
 def test_odd_layouts(backend):
     """Channels-first images viewed as channels-last, and a kernel with negative strides."""
     if backend.name != "numpy":
-        pytest.skip("layouts are made with NumPy's strides")
+        pytest.skip("the layouts need NumPy's strides")
     x, w = normal((2, 3, 6, 5)).transpose(0, 2, 3, 1), normal((3, 3, 3, 2), 1)[::-1, :, :, ::-1]
     even = x.copy(), w.copy()
     for stride in (1, 2):

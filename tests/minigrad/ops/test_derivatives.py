@@ -204,7 +204,7 @@ def test_other_dtypes_are_kept(case, dtype, on_device):
 def test_derivatives_do_not_depend_on_memory_layout(case, layout, backend):
     """Derivatives at arrays with unusual strides equal those at contiguous copies."""
     if backend.name != "numpy":
-        pytest.skip("layouts are made with NumPy's strides")
+        pytest.skip("the layouts need NumPy's strides")
     args = case.arguments()
     if layout == "stride 0" and not case.ties:
         return  # equal rows are outside the domain of this operation
@@ -338,10 +338,10 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", sorted(differentiable()))
 def test_a_damaged_rule_is_caught(name, damage, monkeypatch):
-    method, spoil = DAMAGES[damage]
+    method, damage_result = DAMAGES[damage]
     rule = primitives[name].rule
     right = getattr(rule, method)
-    monkeypatch.setattr(rule, method, lambda *args: spoil(right(*args)))
+    monkeypatch.setattr(rule, method, lambda *args: damage_result(right(*args)))
     for case in SMOOTH:
         if case.operation == name:
             try:

@@ -29,7 +29,7 @@ EXPRESSIONS = {
     "all along an axis": lambda x: (x > 0).all(1, keepdims=True),
     "mg.any": lambda x: mg.any(x > 1, axis=-1),
     "mg.all": lambda x: mg.all(x, axis=(0, 1)),
-    "any of nothing": lambda x: mg.any(x[:0]) | mg.all(x[:0]),
+    "any of an empty array": lambda x: mg.any(x[:0]) | mg.all(x[:0]),
     "mean": lambda x: (x > 0).mean(),
     "count": lambda x: (x > 0).sum(),
     "count along an axis": lambda x: mg.sum(x > 0, axis=1),

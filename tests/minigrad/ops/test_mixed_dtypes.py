@@ -28,8 +28,8 @@ ROUNDINGS = 2.0**5
 
 def takes_numbers(case: Case) -> bool:
     """Whether a Python number can replace an array of any shape."""
-    made = primitives.get(case.operation)
-    return made is not None and (isinstance(made.rule, Elementwise) or made.name == "where")
+    primitive = primitives.get(case.operation)
+    return primitive is not None and (isinstance(primitive.rule, Elementwise) or primitive.name == "where")
 
 
 def mixtures(case: Case) -> list[tuple]:
