@@ -79,3 +79,12 @@ def test_the_derivative_of_clip_goes_to_one_argument(x, low, high, xp):
             float(mg.jvp(mg.clip, tuple(args), tuple(mg.ones_like(a) * (i == j) for j, a in enumerate(args)))[1])
             == slope
         )
+
+
+def test_the_gradient_of_a_clipped_argument_sums_over_all_broadcast_axes(on_device):
+    """x of shape (3, 1) is broadcast along an axis of the result in front of it and along one of its own."""
+    x = np.array([[-0.5], [0.25], [1.5]])
+    low, high = np.linspace(-1, 0.5, 8).reshape(2, 1, 4), np.full((2, 3, 4), 1.0)
+    g = np.random.default_rng(0).normal(size=(2, 3, 4))
+    found = mg.vjp(lambda x: mg.clip(x, on_device(low), on_device(high)), on_device(x))[1](on_device(g))[0]
+    assert_close(to_host(found), np.sum(g * ((x >= low) & (x <= high)), axis=(0, 2)).reshape(3, 1))
