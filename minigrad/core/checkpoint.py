@@ -5,11 +5,16 @@
 
 This saves memory and costs one more evaluation. Fingerprints check that the second run reads the same values and
 returns the same results as the first.
+
+Whoever records operations to run them later (`minigrad.program`) must not reuse results of the first run in the second,
+nor do the second run before ȳ is there: `awaited` tells it what an operation of a second run has to wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,9 +30,9 @@ from minigrad.core.tree import Structure, flatten, unflatten
 def checkpoint(f: Callable) -> Callable:
     """f, but reverse mode keeps only its arguments and runs it again in the backward pass.
 
-    This saves memory and costs one more evaluation. It has an effect only if reverse mode is the innermost derivative.
-    Random draws repeat exactly, since they are functions of keys. MutationError is raised if the second run gives
-    another result than the first. Traced values may leave f only as results.
+    This saves memory and costs one more evaluation, also in a program (`mg.jit`). It has an effect only if reverse mode
+    is the innermost derivative. Random draws repeat exactly, since they are functions of keys. MutationError is raised
+    if the second run gives another result than the first. Traced values may leave f only as results.
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -37,6 +42,24 @@ def checkpoint(f: Callable) -> Callable:
         return f(*args, **kwargs)
 
     return call
+
+
+_awaited: ContextVar[tuple] = ContextVar("minigrad cotangents that a second run waits for", default=())
+
+
+def awaited() -> tuple:
+    """The cotangents for which this thread or task runs a checkpointed call again; empty outside of second runs."""
+    return _awaited.get()
+
+
+@contextmanager
+def awaiting(cotangents: Iterable[Any]) -> Iterator[None]:
+    """A second run, for these cotangents and for those of the second runs that it is a part of."""
+    token = _awaited.set((*_awaited.get(), *cotangents))
+    try:
+        yield
+    finally:
+        _awaited.reset(token)
 
 
 class Segment(NamedTuple):
@@ -64,6 +87,11 @@ class Segment(NamedTuple):
             del cotangents[output]
         if not seeds:
             return
+        with awaiting(seeds.values()):
+            self._run_again(reverse, index, seeds, cotangents)
+
+    def _run_again(self, reverse: Reverse, index: int, seeds: dict[int, Any], cotangents: dict[int, Any]) -> None:
+        """Add the cotangents of its arguments to `cotangents`, given those of its results."""
         leaves = [
             value if parent is None else ReverseTracer(value, reverse.level, self.origin, parent, reachable)
             for value, parent, reachable in zip(self.leaves, self.parents, self.reachable, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL, Backend, backend_of
 from minigrad.core import tree
+from minigrad.core.checkpoint import awaited
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Interpreter, Primitive, Tracer
 from minigrad.core.origin import Origin
@@ -61,6 +62,12 @@ class Capture(Interpreter):
         """The slot of a value of this capture; None for any other value."""
         return x.slot if type(x) is CaptureTracer and x.level is self.level else None
 
+    def lower(self, x: Any) -> Any:
+        """The value of this capture that a traced value of a derivative inside it wraps."""
+        while isinstance(x, Tracer) and self.slot_of(x) is None:
+            x = x._value
+        return x
+
     def operand(self, x: Any) -> int | Constant:
         """x as an operand or result of the program."""
         slot = self.slot_of(x)
@@ -87,7 +94,8 @@ class Capture(Interpreter):
         origin = Origin(primitive.name)
         operands = tuple(map(self.operand, args))
         result = self.lift(y, origin)
-        self.instructions.append(Instruction(primitive, operands, params, result.slot, origin))
+        awaits = tuple(map(self.operand, map(self.lower, awaited())))
+        self.instructions.append(Instruction(primitive, operands, params, result.slot, origin, awaits))
         return result
 
 

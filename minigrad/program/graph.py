@@ -58,6 +58,7 @@ class Instruction(NamedTuple):
     params: dict[str, Any]
     result: int
     origin: Origin
+    awaits: tuple[int | Constant, ...] = ()  # in the second run of a checkpointed call: what has to be there before
 
     def reads(self) -> list[int]:
         """The slots it reads."""

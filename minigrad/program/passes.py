@@ -26,7 +26,7 @@ def fold_constants(graph: Graph, tuning: Tuning) -> Graph:
     known: dict[int, Constant] = {}
     kept: list[Instruction] = []
     for instruction in graph.instructions:
-        instruction = instruction._replace(operands=_substitute(instruction.operands, known))
+        instruction = _substitute_in(instruction, known)
         value = _value_of(instruction, graph, tuning)
         if value is None:
             kept.append(instruction)
@@ -36,14 +36,17 @@ def fold_constants(graph: Graph, tuning: Tuning) -> Graph:
 
 
 def share_subexpressions(graph: Graph) -> Graph:
-    """Compute each common subexpression once: the same primitive on the same operands with the same parameters."""
+    """Compute each common subexpression once: the same primitive on the same operands with the same parameters.
+
+    A checkpointed call that runs again, which saves memory, shares nothing with what does not wait for the same values.
+    """
     same: dict[int, int] = {}
     seen: dict[Any, int] = {}
     kept: list[Instruction] = []
     for instruction in graph.instructions:
-        instruction = instruction._replace(operands=_substitute(instruction.operands, same))
+        instruction = _substitute_in(instruction, same)
         params = repr(sorted(instruction.params.items()))
-        key = instruction.primitive, instruction.operands, params
+        key = instruction.primitive, instruction.operands, params, instruction.awaits
         if key in seen:
             same[instruction.result] = seen[key]
         else:
@@ -53,14 +56,24 @@ def share_subexpressions(graph: Graph) -> Graph:
 
 
 def remove_dead_code(graph: Graph) -> Graph:
-    """Remove instructions that no output depends on."""
+    """Remove instructions that no output depends on; nothing waits for them any more."""
     needed = {output for output in graph.outputs if isinstance(output, int)}
     kept: list[Instruction] = []
     for instruction in reversed(graph.instructions):
         if instruction.result in needed:
             kept.append(instruction)
             needed.update(instruction.reads())
+    there = {*graph.inputs, *(instruction.result for instruction in kept)}
+    for i, instruction in enumerate(kept):
+        awaits = tuple(x for x in instruction.awaits if isinstance(x, Constant) or x in there)
+        kept[i] = instruction._replace(awaits=awaits)
     return replace(graph, instructions=tuple(reversed(kept)))
+
+
+def _substitute_in(instruction: Instruction, known: Mapping[int, int | Constant]) -> Instruction:
+    """An instruction, in which slots are replaced by what they are known to equal."""
+    operands, awaits = _substitute(instruction.operands, known), _substitute(instruction.awaits, known)
+    return instruction._replace(operands=operands, awaits=awaits)
 
 
 def _substitute(operands: Iterable[int | Constant], known: Mapping[int, int | Constant]) -> tuple[int | Constant, ...]:

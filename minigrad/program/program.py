@@ -9,6 +9,7 @@ from typing import Any
 
 from minigrad.backends import Backend, DeviceError, backend_of
 from minigrad.core import tree
+from minigrad.core.checkpoint import awaiting
 from minigrad.core.interpreter import Eval, Tracer, current
 from minigrad.core.printing import as_text
 from minigrad.program.buffers import Memory
@@ -123,7 +124,8 @@ class Program:
 
         for instruction in self.instructions:
             operands = map(value_of, instruction.operands)
-            values[instruction.result] = instruction.primitive(*operands, **instruction.params)
+            with awaiting(map(value_of, instruction.awaits)):
+                values[instruction.result] = instruction.primitive(*operands, **instruction.params)
         return list(map(value_of, self.outputs))
 
     @cached_property

@@ -32,12 +32,14 @@ class GraphBuilder:
         self.inputs.append(len(self.values) - 1)
         return self.inputs[-1]
 
-    def add(self, primitive: Primitive, *operands: int | Constant, **params: Any) -> int:
+    def add(
+        self, primitive: Primitive, *operands: int | Constant, awaits: tuple[int | Constant, ...] = (), **params: Any
+    ) -> int:
         """Appends an instruction and returns the slot of its result."""
         args = [o.value if isinstance(o, Constant) else self.values[o] for o in operands]
         self.values.append(np.asarray(primitive.forward(BACKEND, *args, **params)))
         slot = len(self.values) - 1
-        self.instructions.append(Instruction(primitive, operands, params, slot, Origin("test")))
+        self.instructions.append(Instruction(primitive, operands, params, slot, Origin("test"), awaits))
         return slot
 
     def graph(self, *outputs: int | Constant, donated: tuple[int, ...] = ()) -> Graph:

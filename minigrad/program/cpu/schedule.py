@@ -51,11 +51,16 @@ class Place(NamedTuple):
     axis: int | None
 
 
+ANY = -1  # stands for the axis along which a value is cut, where an instruction waits for it but does not read it
+
+
 def find_regions(graph: Graph, views: Views, tuning: Tuning) -> tuple[list[Region], dict[int, Place]]:
     """The regions, in an order in which they can run, and the place of every slot that is computed.
 
-    Every instruction goes to the earliest *stage* at which its operands are available. The instructions of a stage with
-    the same number of rows form a region. Views belong to no region: they have the place of their operand.
+    Every instruction goes to the earliest *stage* at which its operands are available and, in the second run of a
+    checkpointed call, what this run waits for, so that its results are not kept for longer than needed. The
+    instructions of a stage with the same number of rows form a region. Views belong to no region: they have the place
+    of their operand.
     """
     places: dict[int, Place] = {}
     chosen: list[tuple[Instruction, Cut | None]] = []
@@ -111,11 +116,13 @@ def _find_options(
 
 
 def _stage_of(instruction: Instruction, cut: Cut, rows: int, places: dict[int, Place]) -> tuple[int, bool]:
-    """The earliest stage for an instruction with this cut, and whether it joins the region of its operands."""
+    """The earliest stage for an instruction with this cut, and whether it joins the region of what it needs."""
     stage, joins = 0, False
-    for operand, axis in zip(instruction.operands, cut.operands, strict=True):
+    needs = [*zip(instruction.operands, cut.operands, strict=True), *((awaited, ANY) for awaited in instruction.awaits)]
+    for operand, axis in needs:
         place = places.get(operand) if isinstance(operand, int) else None
         if place is not None:
+            axis = place.axis if axis is ANY else axis
             together = axis is not None and (place.rows, place.axis) == (rows, axis)
             earliest = place.stage if together else place.stage + 1
             if earliest > stage or (earliest == stage and together):
@@ -125,7 +132,8 @@ def _stage_of(instruction: Instruction, cut: Cut, rows: int, places: dict[int, P
 
 def _place_whole(instruction: Instruction, places: dict[int, Place]) -> tuple[Place, None]:
     """The place of an instruction that runs whole."""
-    before = [places[slot] for slot in instruction.reads() if slot in places]
+    needs = [slot for slot in (*instruction.operands, *instruction.awaits) if isinstance(slot, int)]
+    before = [places[slot] for slot in needs if slot in places]
     return Place(max((p.stage + (p.rows is not None) for p in before), default=0), None, None), None
 
 

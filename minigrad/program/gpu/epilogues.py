@@ -60,7 +60,8 @@ class Epilogue(NamedTuple):
         params, primitive = {**product.params, "relu": self.relu}, MATMUL
         if product.primitive is conv_p:
             params, primitive = {**params, "factor": self.factor}, CONV
-        return Instruction(primitive, (*product.operands, self.bias), params, self.end, product.origin)
+        operands = (*product.operands, self.bias)
+        return product._replace(primitive=primitive, operands=operands, params=params, result=self.end)
 
 
 def fuse_epilogues(graph: Graph, views: Views, tuning: Tuning) -> Graph:
@@ -68,14 +69,18 @@ def fuse_epilogues(graph: Graph, views: Views, tuning: Tuning) -> Graph:
     instructions = {instruction.result: instruction for instruction in graph.instructions}
     generated = {slot for slot, instruction in instructions.items() if can_be_generated(instruction, graph, views)}
     followers = _find_followers(graph, views)
-    gone: set[int] = set()
+    gone: dict[int, int] = {}  # slots that are no longer computed, and the results that take their place
     for product in graph.instructions:
         epilogue = _find_epilogue(product, graph, views, followers, generated, tuning.factors)
         if epilogue is not None:
             instructions[epilogue.end] = epilogue.attach(product)
             generated.discard(epilogue.end)
-            gone |= {*epilogue.between}
-    kept = [instruction for slot, instruction in instructions.items() if views.root_of(slot) not in gone]
+            gone |= dict.fromkeys(epilogue.between, epilogue.end)
+    kept = []
+    for slot, instruction in instructions.items():
+        if views.root_of(slot) not in gone:
+            awaits = (gone.get(views.root_of(x), x) if isinstance(x, int) else x for x in instruction.awaits)
+            kept.append(instruction._replace(awaits=tuple(awaits)))
     return replace(graph, instructions=tuple(kept))
 
 

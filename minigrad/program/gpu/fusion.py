@@ -9,8 +9,9 @@ only in these cases:
     it costs more than `Tuning.shared_cost` and is read more than once, or costs more than `Tuning.longest_chain`
 
 A stored result is computed as early as possible, at a *level*: one level after the results that it reads, or at their
-level if its element i needs only their element i. A level is one launch of a generated kernel, and one launch for each
-instruction that has a kernel of its own (`lowering`).
+level if its element i needs only their element i. The second run of a checkpointed call is not part of the kernel that
+computes what it waits for, nor of an earlier level, so that its results are not kept for longer than needed. A level is
+one launch of a generated kernel, and one launch for each instruction that has a kernel of its own (`lowering`).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def fuse(graph: Graph, views: Views, tuning: Tuning) -> Schedule:
     generated = frozenset(slot for slot, instruction in computed.items() if can_be_generated(instruction, graph, views))
     inline = generated - _find_stored(graph, computed, generated, views, tuning)
     reads = _find_reads(graph, computed, generated, inline, views)
-    level = _assign_levels([slot for slot in computed if slot not in inline], generated, reads, tuning.most_arguments)
+    level = _assign_levels(computed, generated, inline, reads, views, tuning.most_arguments)
     instructions = {instruction.result: instruction for instruction in graph.instructions}
     return Schedule(graph, views, instructions, generated, inline, reads, level)
 
@@ -106,20 +107,27 @@ def _find_reads(
 
 
 def _assign_levels(
-    stored: list[int], generated: frozenset[int], reads: Mapping[int, frozenset[Read]], most: int
+    computed: Mapping[int, Instruction],
+    generated: frozenset[int],
+    inline: frozenset[int],
+    reads: Mapping[int, frozenset[Read]],
+    views: Views,
+    most: int,
 ) -> dict[int, int]:
     """The level of each stored slot; `most` is how many arguments the generated kernel of a level may have."""
-    levels: dict[int, int] = {}
+    levels: dict[int, int] = {}  # also of inline slots: the first at which they can be computed
     arguments: dict[int, set[Root]] = {}  # of the generated kernel of each level
-    for slot in stored:
+    for slot, instruction in computed.items():
         level, mine = 0, {slot, *(root for root, _ in reads[slot])}
+        for root in views.roots_of(instruction.awaits):
+            level = max(level, levels.get(root, 0) + (root in generated))
         for root, ordered in reads[slot]:
             if root in levels:
                 same_kernel = ordered and root in generated
                 level = max(level, levels[root] + (not same_kernel))
-        if slot in generated:
+        if slot in generated - inline:
             while level in arguments and len(arguments[level] | mine) > most:
                 level += 1
             arguments.setdefault(level, set()).update(mine)
         levels[slot] = level
-    return levels
+    return {slot: level for slot, level in levels.items() if slot not in inline}

@@ -176,3 +176,97 @@ def test_checkpoint_halves_the_peak_memory_of_a_long_chain(backend):
     assert plain > 50 * 5 * x.nbytes / 2  # without checkpoints, several arrays are kept per layer
     assert saved < plain / 2, f"{saved / 1e6:.1f} MB with checkpoints, {plain / 1e6:.1f} MB without"
     assert np.array_equal(gradient(lambda f: f)(), gradient(mg.checkpoint)())
+
+
+# In programs
+
+
+def mixing_block(x, w):
+    """A layer with a sum over all rows, so that a program cannot compute the chain part by part."""
+    h = mg.sin(x @ w)
+    h = h - mg.mean(h, axis=0)
+    return mg.tanh(h) * mg.cos(h)
+
+
+def mixing_chain(block, depth=50):
+    """The gradient of a loss of `depth` blocks in both arguments."""
+
+    def loss(x, w):
+        for _ in range(depth):
+            x = block(x, w)
+        return mg.sum(x * x)
+
+    return mg.grad(loss, (0, 1))
+
+
+def in_blocks_of(size):
+    """Checkpoints of `size` checkpointed blocks each, nested."""
+
+    def several(x, w):
+        for _ in range(size):
+            x = mg.checkpoint(mixing_block)(x, w)
+        return x
+
+    return mg.checkpoint(several)
+
+
+WRAPPED = {
+    "arguments": mg.checkpoint(mixing_block),
+    "closure": lambda x, w: mg.checkpoint(lambda x: mixing_block(x, w))(x),
+    "closure only": lambda x, w: mg.checkpoint(lambda: mixing_block(x, w))(),
+}
+
+
+@pytest.mark.parametrize("block", WRAPPED.values(), ids=WRAPPED)
+def test_a_program_of_a_long_checkpointed_chain_takes_half_the_memory(block, on_device):
+    args = on_device((normal((64, 8)), normal((8, 8), 1) / 3))
+    plain, saved = mg.jit(mixing_chain(mixing_block)), mg.jit(mixing_chain(block))
+    for _ in range(3):
+        for a, b in zip(plain(*args), saved(*args), strict=True):
+            assert np.array_equal(to_host(a), to_host(b))
+    memory = [jitted.program(*args).memory().intermediate for jitted in (plain, saved)]
+    assert memory[1] <= memory[0] / 2, f"{memory[1]} bytes with checkpoints, {memory[0]} bytes without"
+
+
+def test_a_program_of_nested_checkpoints_takes_less_memory_still(on_device):
+    args = on_device((normal((64, 8)), normal((8, 8), 1) / 3))
+    once, nested = mg.jit(mixing_chain(WRAPPED["arguments"], 48)), mg.jit(mixing_chain(in_blocks_of(8), 6))
+    for a, b in zip(once(*args), nested(*args), strict=True):
+        assert_close(to_host(b), to_host(a))
+    memory = [jitted.program(*args).memory().intermediate for jitted in (once, nested)]
+    assert memory[1] <= memory[0] / 2  # 6 + 8 layers are kept at a time, instead of 48
+
+
+def test_a_program_draws_the_noise_of_a_checkpoint_again(on_device):
+    """Also if the key is not an argument of the checkpointed function."""
+    x, key = on_device((normal((64, 8)), mg.random.key(1)))
+
+    def block(key):
+        return lambda x: mg.tanh(x + mg.mean(x * mg.random.normal(key, x.shape, dtype=np.float64), 0))
+
+    def chain(wrap):
+        def loss(x, key):
+            for i in range(50):
+                x = wrap(block(mg.random.fold_in(key, i)))(x)
+            return mg.sum(x * x)
+
+        return mg.jit(mg.grad(loss))
+
+    plain, saved = chain(lambda f: f), chain(mg.checkpoint)
+    assert np.array_equal(to_host(plain(x, key)), to_host(saved(x, key)))
+    draws = [[i.primitive.name for i in f.program(x, key).instructions].count("random_normal") for f in (plain, saved)]
+    assert draws == [50, 100]
+
+
+def test_programs_of_checkpoints_at_higher_orders(on_device):
+    x, w = on_device((normal((16, 4)), normal((4, 4), 1) / 2))
+    t = on_device(normal((4, 4), 2))
+
+    def orders(block, depth=4):
+        g = lambda w: mg.sum(mixing_chain(block, depth)(x, w)[1] * t)
+        return lambda w: (g(w), mg.grad(g)(w), mg.jvp(g, (w,), (t,))[1])
+
+    plain = orders(mixing_block)(w)
+    for saved in (*map(orders, WRAPPED.values()), orders(in_blocks_of(2), 2)):
+        for a, b in zip(plain, mg.jit(saved)(w), strict=True):
+            assert_close(to_host(b), to_host(a))

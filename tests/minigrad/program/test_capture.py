@@ -123,3 +123,37 @@ def test_an_array_that_the_function_itself_changes_is_an_error(use):
     for f in (twice, after):
         with pytest.raises(mg.MutationError, match="change a copy"):
             mg.jit(f)(np.ones(3))
+
+
+# Checkpointed calls
+
+
+def test_the_second_run_of_a_checkpointed_call_waits_for_the_cotangent_of_its_result():
+    f = lambda x: mg.sum(mg.sin(mg.checkpoint(mg.tanh)(x)))
+    instructions = mg.trace(mg.grad(f))(np.ones(3)).instructions
+    by_name = {i.primitive.name: i for i in instructions if not i.awaits}
+    first, again = (i for i in instructions if i.primitive.name == "tanh")
+    (cotangent,) = again.awaits
+    assert first.awaits == () and again.operands == first.operands
+    assert cotangent == next(i.result for i in instructions if i.primitive.name == "multiply")
+    assert by_name["cos"].result in next(i.operands for i in instructions if i.result == cotangent)
+    assert {i.awaits for i in instructions if i.result > again.result} == {(cotangent,)}
+
+
+def test_a_second_run_within_another_waits_for_both_cotangents():
+    def f(x):
+        inner = mg.grad(lambda x: mg.sum(mg.checkpoint(mg.tanh)(x) ** 3))
+        return mg.sum(mg.checkpoint(lambda x: mg.sin(inner(x)))(x) ** 2)
+
+    instructions = mg.trace(mg.grad(f))(np.ones(3)).instructions
+    waits = [len(i.awaits) for i in instructions if i.primitive.name == "tanh"]
+    assert waits == [0, 1, 1, 2]  # in the first and the second run of the outer call, twice each
+
+
+def test_a_program_that_is_captured_again_still_computes_checkpointed_calls_twice():
+    f = mg.grad(lambda x: mg.sum(mg.sin(mg.checkpoint(mg.tanh)(x))))
+    x = np.linspace(0, 1, 3)
+    for program in (mg.trace(f)(x), mg.jit(f).program(x)):
+        again = mg.jit(program)
+        assert same(again(x), f(x))
+        assert [i.primitive.name for i in again.program(x).instructions].count("tanh") == 2

@@ -96,6 +96,31 @@ def test_other_parameters_or_another_order_of_operands_are_not_shared():
     assert names(graph) == ["sum", "sum", "add", "add"]
 
 
+def test_a_second_run_is_shared_only_with_what_waits_for_the_same():
+    g = GraphBuilder()
+    x = g.input((3,))
+    y = g.add(exp_p, x)
+    one, other = g.add(tanh_p, y), g.add(sum_p, y, axes=(0,))
+    again = [g.add(exp_p, x, awaits=awaits) for awaits in ((one,), (other,), (one,), (one, other))]
+    outside = g.add(exp_p, x)
+    graph = share_subexpressions(g.graph(y, one, other, *again, outside))
+    assert names(graph) == ["exp", "tanh", "sum", "exp", "exp", "exp"]
+    assert graph.outputs == (y, one, other, again[0], again[1], again[0], again[3], y)
+
+
+def test_a_second_run_waits_for_what_takes_the_place_of_its_slots():
+    """Also if that is a constant: then it is still not shared with the first run."""
+    g = GraphBuilder()
+    x = g.input((3,))
+    y, same = g.add(exp_p, x), g.add(exp_p, x)
+    zeros = g.add(zeros_like_p, x)
+    again = [g.add(exp_p, x, awaits=(slot,)) for slot in (y, same, zeros)]
+    graph = simplify(g.graph(y, *again), Tuning())
+    assert names(graph) == ["exp"] * 3
+    assert graph.outputs == (y, again[0], again[0], again[2])
+    assert graph.instructions[1].awaits == (y,) and isinstance(graph.instructions[2].awaits[0], Constant)
+
+
 # Dead code
 
 
@@ -106,6 +131,14 @@ def test_dead_code_is_removed():
     g.add(tanh_p, g.add(add_p, y, unused))
     graph = remove_dead_code(g.graph(g.add(multiply_p, y, y), Constant(1.0)))
     assert names(graph) == ["exp", "multiply"] and graph.inputs == (x, unused)
+
+
+def test_what_is_only_waited_for_is_dead_code():
+    g = GraphBuilder()
+    x = g.input((3,))
+    y = g.add(exp_p, x, awaits=(g.add(tanh_p, x), x, Constant(1.0)))
+    graph = remove_dead_code(g.graph(y))
+    assert names(graph) == ["exp"] and graph.instructions[0].awaits == (x, Constant(1.0))
 
 
 # All passes

@@ -8,6 +8,7 @@ from minigrad.ops.functions import exp, tanh
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
 from minigrad.program.cpu.schedule import Place, Region, find_regions
+from minigrad.program.graph import Constant
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views
 from tests.support.graphs import GraphBuilder
@@ -155,3 +156,37 @@ def test_empty_arrays_are_not_cut():
 
 def test_regions_run_in_the_order_of_their_moments():
     assert [Region(stage, rows, ()).moment for stage, rows in ((0, None), (0, 5), (1, None), (1, 5))] == [0, 1, 2, 3]
+
+
+# Second runs of checkpointed calls
+
+
+def test_a_second_run_joins_the_region_of_what_it_waits_for():
+    """Also with a small sum over the rows, which does not start a region."""
+    g = GraphBuilder()
+    x, w = g.input((6, 4)), g.input((6, 4))
+    y = g.add(tanh_p, x)
+    total = g.add(sum_p, y, axes=(0,))
+    late = g.add(add_p, total, w)
+    again, sum_again = g.add(tanh_p, x, awaits=(late,)), g.add(sum_p, x, axes=(0,), awaits=(late,))
+    regions, _ = regions_of(g.graph(late, again, sum_again), Tuning(worth_region=24))
+    assert results(regions) == [(0, 6, [y, total]), (1, 6, [late, again, sum_again])]
+
+
+def test_a_second_run_starts_after_what_it_waits_for():
+    """In a later stage, if that is a sum over the rows of a region, or has other rows."""
+    g = GraphBuilder()
+    x = g.input((6, 4))
+    total = g.add(sum_p, g.add(tanh_p, x), axes=(0,))
+    again = g.add(tanh_p, x, awaits=(total,))
+    assert results(regions_of(g.graph(total, again))[0]) == [(0, 6, [total - 1, total]), (1, 6, [again])]
+    whole = g.add(exp_p, g.input(()), awaits=(again,))
+    regions, _ = regions_of(g.graph(total, again, whole))
+    assert results(regions)[1:] == [(1, 6, [again]), (2, None, [whole])]
+
+
+def test_a_second_run_does_not_wait_for_inputs_or_constants():
+    g = GraphBuilder()
+    x = g.input((6, 4))
+    y = g.add(tanh_p, x, awaits=(x, Constant(1.0)))
+    assert results(regions_of(g.graph(y))[0]) == [(0, 6, [y])]

@@ -60,6 +60,19 @@ def test_views_in_between_are_fused_too():
     assert fuse_products(g.graph(z)) == [(MATMUL, (x, w, b), {"relu": True}, z)]
 
 
+def test_a_second_run_waits_for_the_result_that_takes_the_place_of_a_fused_one():
+    """And a product with an epilogue waits for what the product waited for."""
+    g = GraphBuilder()
+    x, w, b = g.input((3, 4)), g.input((4, 6)), g.input((6,))
+    first = g.add(exp_p, x)
+    y = g.add(matmul_p, x, w, awaits=(first,))
+    z = g.add(relu_p, g.add(add_p, y, b))
+    again = g.add(exp_p, x, awaits=(y, first))
+    graph = g.graph(z, first, again)
+    found = {i.result: i.awaits for i in fuse_epilogues(graph, find_views(graph), DEFAULT).instructions}
+    assert found == {first: (), z: (first,), again: (z, first)}
+
+
 def depth_to_space(factor):
     """relu(depth-to-space(conv(x, w) + b)), of an image of 2×2 pixels, with 3 channels in the result."""
     g, c = GraphBuilder(), 3

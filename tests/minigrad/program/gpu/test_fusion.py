@@ -132,6 +132,36 @@ def test_sums_have_kernels_of_their_own():
     assert schedule.generated == {y} and schedule.level == {total: 0, y: 1}
 
 
+def test_a_second_run_is_computed_when_what_it_waits_for_is_there():
+    """At its level if that has a kernel of its own, else one later: the same kernel would compute both runs at once."""
+    g = GraphBuilder()
+    x, w = g.input((3, 4)), g.input((4, 4))
+    product = g.add(matmul_p, g.add(exp_p, x), w)
+    chain = g.add(tanh_p, product)
+    again = [g.add(exp_p, x, awaits=(slot,)) for slot in (product, chain)]
+    schedule = schedule_of(g.graph(chain, *again))
+    assert schedule.level == {product - 1: 0, product: 1, chain: 2, again[0]: 1, again[1]: 3}
+
+
+def test_a_second_run_waits_for_what_is_not_stored_or_is_a_view():
+    g = GraphBuilder()
+    x, w = g.input((3, 4)), g.input((4, 4))
+    product = g.add(matmul_p, x, w)
+    inline = g.add(add_p, product, Constant(1.0))
+    y = g.add(exp_p, inline)
+    turned = g.add(transpose_p, product, axes=(1, 0))
+    again = [g.add(exp_p, x, awaits=(slot,)) for slot in (inline, turned)]
+    schedule = schedule_of(g.graph(y, *again))
+    assert schedule.inline == {inline} and schedule.level == {product: 0, y: 1, again[0]: 2, again[1]: 0}
+
+
+def test_a_second_run_does_not_wait_for_inputs_or_constants():
+    g = GraphBuilder()
+    x = g.input((3, 4))
+    y = g.add(exp_p, x, awaits=(x, Constant(1.0)))
+    assert schedule_of(g.graph(y)).level == {y: 0}
+
+
 # What is one launch
 
 
