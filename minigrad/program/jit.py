@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +19,11 @@ from minigrad.program.capture import capture
 from minigrad.program.graph import is_dynamic
 from minigrad.program.passes import simplify
 from minigrad.program.program import Program
-from minigrad.program.signature import exact_key
+from minigrad.program.signature import exact_key, name_leaves
 from minigrad.program.tuning import DEFAULT, Tuning
+
+NUMBERS = (int, float, complex)
+FEW = 4  # values of a Python number that are captured without a warning
 
 
 def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAULT) -> Callable:
@@ -29,15 +33,18 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     (Python numbers, strings, None); each new kind is captured. Results equal those of f, except that some sums may be
     added in another order: sums that are computed part by part, products, and sums of non-contiguous arrays. Memory for
     intermediate values is reused from run to run; large results are new arrays each time. Inside a derivative f runs
-    uncaptured. `mg.jit(f).program(*args)` returns the program that will run; `tuning` has sizes that decide how.
+    uncaptured. `mg.jit(f).program(*args)` returns the program that will run. `tuning` has sizes that decide how it runs
+    and how many programs are kept: those used last, 64 by default.
 
     `donate` lists the positions of arguments whose memory the caller gives away: results of the same shapes and dtypes
     are written over them where possible, so that a training step updates its parameters in place. Neither these
     arguments nor views of them may be used again.
 
     On a GPU the first two calls launch kernels one by one, the third is recorded as a CUDA graph, and later calls
-    replay it (`minigrad.program.gpu.arguments` says how arguments reach it). Pass numbers that change as arrays,
-    because a new Python number is a new kind.
+    replay it (`minigrad.program.gpu.arguments` says how arguments reach it).
+
+    A new Python number is a new kind, because f may branch on it or use it as a shape. Pass numbers that change as
+    arrays of the dtype to compute in, such as `np.float32(0.1)`; a RuntimeWarning names those that had five values.
 
     An outside array that f computes with, or indexes by, becomes part of the program, and changing it is an error.
     Values that f computes from such an array with NumPy alone are fixed when f is captured.
@@ -53,21 +60,36 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
     donate = integers(donate, "jit: a position in donate")
-    programs: dict[Any, list[_Captured]] = {}  # by structure and kinds of arguments, which may be equal and yet differ
+    programs: dict[tuple, _Captured] = {}  # by the kind of arguments, the least recently used first
+    named: set[str] = set()  # Python numbers that a warning has named
     recent: list[_Captured] = []  # the two that ran last
     gone: dict[int, weakref.ref] = {}  # donated arrays that still exist, by id
 
     def find(leaves: list, structure: tree.Structure, args: tuple, kwargs: dict[str, Any]) -> _Captured:
         """The program for arguments of this kind, captured if there is none yet."""
         kinds = tuple(map(_kind, leaves))
+        key = structure, kinds, None if _is_plain(structure) else exact_key(structure)
         try:
-            candidates = programs.setdefault((structure, kinds), [])
+            captured = programs.get(key)
         except TypeError as error:
             raise OperandTypeError(f"jit: static fields and keys of arguments must be hashable: {error}") from None
-        details = None if _is_plain(structure) else exact_key(structure)
-        for captured in candidates:
-            if captured.details == details:
-                return captured
+        changing: set[str] = set()
+        if captured is None:
+            captured = capture_for(key, leaves, args, kwargs)
+            changing = _find_changing(key, programs) - named
+        for used in (*recent[::-1], captured):  # only these two have run since the last search
+            programs.pop(used.key, None)
+            programs[used.key] = used
+        for old in [*programs][: max(0, len(programs) - tuning.most_programs)]:
+            programs.pop(old, None)
+        if changing:
+            named.update(changing)
+            _warn(f, changing)
+        return captured
+
+    def capture_for(key: tuple, leaves: list, args: tuple, kwargs: dict[str, Any]) -> _Captured:
+        """A new program for arguments of this kind."""
+        structure, kinds, details = key
         positions = {d % len(args) for d in donate} if args else set()
         given = [i in positions for i, arg in enumerate(args) for _ in tree.flatten(arg)[0]]
         given += [False] * (len(leaves) - len(given))
@@ -77,8 +99,7 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
         donated = tuple(slot for slot, i in zip(program.inputs, data, strict=True) if given[i])
         program = replace(program, graph=simplify(replace(program.graph, donated=donated), tuning))
         lost = [i for i in data if given[i] and not isinstance(leaves[i], NEUTRAL)]
-        candidates.append(_Captured(program, details, tree.make_flattener(structure), data, code, lost))
-        return candidates[-1]
+        return _Captured(program, key, details is None, tree.make_flattener(structure), data, code, lost)
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -123,7 +144,8 @@ class _Captured:
     """A program, and the kind of arguments that it is for."""
 
     program: Program
-    details: Any  # the key that tells their structure from others that compare equal; None if there are none
+    key: tuple  # structure and kinds, and what tells their structure from others that compare equal (None if plain)
+    plain: bool  # whether no other structure compares equal
     take: Callable[[Any, list], bool]
     data: dict[int, tuple]  # leaves that are data, and their kinds
     code: dict[int, frozenset]  # the other leaves, as sets of one, because sets compare hashes first
@@ -132,13 +154,40 @@ class _Captured:
     def leaves(self, arguments: Any) -> list | None:
         """The leaves of arguments of this kind; None for others, or if checking would take long."""
         leaves: list = []
-        if self.details is not None or not self.take(arguments, leaves):
+        if not self.plain or not self.take(arguments, leaves):
             return None
         for number, (kind, shape, dtype) in self.data.items():
             leaf = leaves[number]
             if type(leaf) is not kind or leaf.shape != shape or leaf.dtype != dtype:
                 return None
         return leaves if all([_kind(leaves[number]) in kinds for number, kinds in self.code.items()]) else None
+
+
+def _find_changing(key: tuple, known: Iterable[tuple]) -> set[str]:
+    """The names of Python numbers that have more than `FEW` values in `key` and in the `known` keys that differ from it
+    in Python numbers alone."""
+    mine = {_without_numbers(key)}  # a set compares hashes first
+    alike = [other[1] for other in (key, *known) if _without_numbers(other) in mine]
+    if len(alike) <= FEW:
+        return set()
+    values = zip(name_leaves(key[0]), key[1], zip(*alike, strict=True), strict=True)
+    return {name for name, kind, found in values if kind[0] in NUMBERS and len(set(found)) > FEW}
+
+
+def _without_numbers(key: tuple) -> tuple:
+    structure, kinds, details = key
+    return structure, tuple(None if kind[0] in NUMBERS else kind for kind in kinds), details
+
+
+def _warn(f: Callable, names: Iterable[str]) -> None:
+    """Warn the caller of a jitted function of arguments that change too often."""
+    warnings.warn(
+        f"jit: {', '.join(sorted(names))} of {getattr(f, '__qualname__', type(f).__name__)} keeps changing, and each "
+        "value of a Python number is captured as a program of its own: if the function computes with it, pass it as an "
+        "array of the dtype to compute in, such as np.float32(0.1)",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
 def _remember(gone: dict[int, weakref.ref], array: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +21,22 @@ def exact_key(x: Any) -> Any:
     if isinstance(x, (tuple, frozenset)):
         return type(x), (tuple if isinstance(x, tuple) else frozenset)(map(exact_key, x))
     return type(x), x
+
+
+def name_leaves(structure: tree.Structure) -> list[str]:
+    """A name for each leaf of (args, kwargs), as a user would write it: `argument 0['rate']`, `argument scale`."""
+    arguments = [pair for some in structure.children for pair in zip(some.keys, some.children, strict=True)]
+    return [f"argument {place}{path}" for place, child in arguments for path in _paths(child)]
+
+
+def _paths(structure: tree.Structure) -> Iterator[str]:
+    """How each leaf of a tree is reached from its root."""
+    if structure.kind is None:
+        yield ""
+    for key, child in zip(structure.keys, structure.children, strict=True):
+        is_field = isinstance(key, str) and not issubclass(structure.kind, dict)
+        for path in _paths(child):
+            yield f".{key}{path}" if is_field else f"[{key!r}]{path}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tuning: the sizes that decide how a program runs, but not what it computes."""
+"""Tuning: the sizes that decide how a program runs and how many are kept, but not what is computed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ class Tuning:
 
     They decide how sums and products are split, and so how these round; on the CPU, all other results keep their bits.
     """
+
+    # jit
+    most_programs: int = 64  # of one function; those of the arguments used least recently are dropped
 
     # passes
     largest_constant: int = 1 << 16  # bytes: a larger result of constants alone is computed in every run

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import groupby
@@ -51,7 +51,9 @@ class CpuExecutor:
         self._spans: dict[Any, tuple[int, int]] = {  # address ranges of inputs and constants
             ("constant", i): span(self.backend, array) for i, array in enumerate(constants)
         }
-        self._users: dict[int, list[tuple[list, int, Callable]]] = {}  # calls to bind again when a slot moves
+        # by slot, the calls to bind again when it moves: a list, the place there, and what `_call` binds; not a bound
+        # method, which would refer back to the executor, so that its memory would wait for the garbage collector
+        self._users: dict[int, list[tuple[list, int, tuple]]] = {}
         self._overwritten: dict[int, int] = {}  # outputs that are written over a donated input, and that input
         self._phases: list[list[list[Call]]] | None = None  # of each phase, lists of calls to make in parallel
         self._has_run = False
@@ -178,17 +180,17 @@ class CpuExecutor:
         self, calls: list, instruction: Instruction, cut: Cut | None, part: Part, local: Local, out: Any
     ) -> None:
         """Add a call, and remember which slots it uses, in case they move."""
-        bind = partial(self._call, instruction, cut, part, local, out)
+        bound = instruction, cut, part, local, out
         for slot in {*instruction.reads(), instruction.result}:
-            self._users.setdefault(self.views.root_of(slot), []).append((calls, len(calls), bind))
-        calls.append(bind())
+            self._users.setdefault(self.views.root_of(slot), []).append((calls, len(calls), bound))
+        calls.append(self._call(*bound))
 
     def _bind_again(self, moved: Iterable[int]) -> None:
         """Rebind the calls that use moved slots."""
         self._arrays.forget_views(moved)
         for slot in moved:
-            for calls, place, bind in self._users.get(slot, ()):
-                calls[place] = bind()
+            for calls, place, bound in self._users.get(slot, ()):
+                calls[place] = self._call(*bound)
 
     def _call(self, instruction: Instruction, cut: Cut | None, part: Part, local: Local, out: Any) -> Call:
         """The call for one instruction on one part."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import warnings
+import weakref
 from collections import OrderedDict
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,7 +15,7 @@ import pytest
 import minigrad as mg
 from minigrad.core import tree
 from minigrad.program.tuning import Tuning
-from tests.support.programs import agree, same
+from tests.support.programs import agree, cut_everything, same
 
 # What cannot be a function or an argument
 
@@ -291,3 +295,127 @@ def test_results_that_are_no_arrays_are_returned_unchanged():
 def test_an_unhashable_static_field_is_named():
     with pytest.raises(TypeError, match=r"static fields and keys of arguments must be hashable.*'list'"):
         mg.jit(lambda p: p.w)(Scaled(np.ones(2), [1]))
+
+
+# Numbers that change, and how many programs are kept
+
+
+@contextmanager
+def caught_warnings():
+    """The list of warnings inside the block, each of them recorded."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
+
+
+def test_a_number_that_keeps_changing_is_named_once_from_its_fifth_value_on():
+    def step(x, rate):
+        return x - rate * x
+
+    jitted, x = mg.jit(step), np.arange(3.0, dtype=np.float32)
+    for rate in (0.1, 0.2, 0.3, 0.4, 0.1, 0.2):
+        assert same(jitted(x, rate), step(x, rate))
+    with caught_warnings() as caught:
+        for rate in (0.5, 0.6, 0.7, 0.1):
+            assert same(jitted(x, rate), step(x, rate))
+    (warning,) = caught
+    assert warning.category is RuntimeWarning and warning.filename == __file__
+    assert "argument 1 of " in str(warning.message) and "step keeps changing" in str(warning.message)
+    assert "np.float32(0.1)" in str(warning.message)
+
+
+@dataclasses.dataclass
+class Options:
+    """A number in a field."""
+
+    rate: object
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (lambda n: ((n,), {}), "argument 0"),
+        (lambda n: (({"rate": n},), {}), r"argument 0\['rate'\]"),
+        (lambda n: ((1, [2, (3, n)]), {}), r"argument 1\[1\]\[1\]"),
+        (lambda n: ((), {"options": [Options(n)]}), r"argument options\[0\]\.rate"),
+        (lambda n: ((), {"rate": n}), "argument rate"),
+    ],
+)
+def test_a_changing_number_is_named_by_its_place(arguments, name):
+    jitted = mg.jit(lambda *args, **kwargs: np.zeros(2))
+    with pytest.warns(RuntimeWarning, match=f"^jit: {name} of "):
+        for n in range(5):
+            args, kwargs = arguments(n)
+            jitted(*args, **kwargs)
+
+
+def test_of_several_numbers_those_that_change_often_are_named():
+    jitted = mg.jit(lambda x, rate, power, step: x * rate**power + step)
+    with caught_warnings() as caught:
+        for step in range(8):
+            jitted(np.ones(2), 0.5**step, 1 + step % 2, step)
+    assert [str(w.message).partition(" of ")[0] for w in caught] == ["jit: argument 1, argument 3"]
+
+
+def test_other_arguments_that_change_are_not_named():
+    jitted = mg.jit(lambda x, how: x)
+    for n in range(8):
+        jitted(np.ones(n), "sum")
+        jitted(np.ones(2), f"{n}")
+        jitted(np.float32(n), 1)
+        jitted(np.ones(n + 3), float(n % 4))
+
+
+def test_the_programs_of_arguments_used_least_recently_are_dropped():
+    captured = []
+    jitted = mg.jit(lambda x, how: captured.append(how) or x + 1, tuning=Tuning(most_programs=3))
+    for how in "abcadacdb":
+        jitted(np.ones(2), how)
+    assert captured == [*"abcdb"]
+
+
+def test_a_program_that_runs_every_other_time_is_kept():
+    captured = []
+    jitted = mg.jit(lambda x, how: captured.append(how) or x + 1, tuning=Tuning(most_programs=4))
+    for how in "bcdefg":
+        jitted(np.ones(2), "a")
+        jitted(np.ones(2), how)
+    for how in "fga":
+        jitted(np.ones(2), how)
+    assert captured == [*"abcdefg"]
+
+
+@contextmanager
+def without_garbage_collection():
+    """A block in which only reference counts free memory."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def test_a_function_keeps_64_programs():
+    jitted, x = mg.jit(lambda x, how: x + 1), np.ones(2)
+    with without_garbage_collection():
+        programs = []
+        for how in range(80):
+            jitted(x, str(how))
+            programs.append(weakref.ref(jitted.program(x, str(how))))
+        assert [program() is not None for program in programs] == [False] * 16 + [True] * 64
+
+
+def test_the_memory_of_a_dropped_function_is_freed_at_once(on_device):
+    """Also after its arrays have moved, and for several threads."""
+    f = lambda w, x: (w - 0.1 * mg.grad(lambda w: mg.sum(mg.tanh(x @ w)))(w), mg.sum(x))
+    for tuning in (Tuning(), cut_everything(threads=2)):
+        jitted = mg.jit(f, donate=(0,), tuning=tuning)
+        w = on_device(np.ones((4, 3)))
+        for _ in range(5):
+            w, _ = jitted(w, on_device(np.ones((8, 4))))
+        program = jitted.program(w, on_device(np.ones((8, 4))))
+        dead = weakref.ref(program), weakref.ref(program._executor)
+        with without_garbage_collection():
+            del program, jitted
+            assert [reference() for reference in dead] == [None, None]

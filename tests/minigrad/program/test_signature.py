@@ -9,7 +9,7 @@ from minigrad.core import tree
 from minigrad.core.errors import MutationError, OperandError
 from minigrad.core.origin import Origin
 from minigrad.program.graph import Constant, Kind
-from minigrad.program.signature import Outside, Signature, exact_key, fingerprint
+from minigrad.program.signature import Outside, Signature, exact_key, fingerprint, name_leaves
 
 NAN = float("nan")
 
@@ -57,6 +57,14 @@ def test_the_arrays_are_picked_from_arguments_of_the_same_kind():
 def test_other_arguments_are_refused(args, kwargs, message):
     with pytest.raises(OperandError, match=message):
         signature_of(np.ones((2, 3)), 2, flag="a").arrays(args, kwargs)
+
+
+def test_leaves_are_named_as_a_user_would_write_them():
+    arguments = (1, {"a": [2, 3], 4: (5,)}, Kind((6,), 7)), {"rate": 8, "options": {"b": None, "c": 9}}
+    assert name_leaves(tree.flatten(arguments)[1]) == [
+        "argument 0", "argument 1['a'][0]", "argument 1['a'][1]", "argument 1[4][0]", "argument 2.shape[0]",
+        "argument 2.dtype", "argument rate", "argument options['c']",
+    ]  # fmt: skip
 
 
 def test_an_outside_array_must_not_change():
