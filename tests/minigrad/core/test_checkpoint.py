@@ -11,6 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad.core import tree
 from tests.support.oracles import assert_close
+from tests.support.programs import agree
 from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
@@ -270,3 +271,12 @@ def test_programs_of_checkpoints_at_higher_orders(on_device):
     for saved in (*map(orders, WRAPPED.values()), orders(in_blocks_of(2), 2)):
         for a, b in zip(plain, mg.jit(saved)(w), strict=True):
             assert_close(to_host(b), to_host(a))
+
+
+def test_programs_of_checkpoints_agree_however_they_are_cut(way, on_device):
+    args = on_device((normal((16, 4)), normal((4, 4), 1) / 2))
+    for block in (*WRAPPED.values(), in_blocks_of(2)):
+        f = mixing_chain(block, 3)
+        jitted = mg.jit(f, tuning=way)
+        for _ in range(2):
+            assert agree(jitted(*args), f(*args), way)
