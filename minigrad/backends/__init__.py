@@ -37,6 +37,7 @@ __all__ = [
     "backend_of",
     "explain",
     "get",
+    "release_memory",
     "store",
 ]
 
@@ -105,6 +106,15 @@ def _find_backend(array: Any) -> Backend | None:
             f"not an array: {kind.__module__}.{kind.__qualname__}; pass a NumPy or CuPy array or a number"
         )
     return _by_type[kind]
+
+
+def release_memory() -> None:
+    """Give memory back that is kept for later calls: kernels' scratch memory on the CPU, CuPy's free blocks on a GPU.
+
+    It is allocated again when it is needed. A program keeps its own memory for as long as it exists.
+    """
+    for backend in _by_device.values():
+        backend.release()
 
 
 def _describe_devices(arrays: Sequence[Any]) -> str:

@@ -64,7 +64,8 @@ class Backend:
     address: Callable  # address(array) -> the address of its first element
     freeze: Callable  # freeze(array) -> a read-only view or a copy, safe to return to users
     scratch: Callable  # scratch(name, shape, dtype) -> uninitialised array, this thread's until it asks for it again
-    scratch_bytes: Callable  # scratch_bytes() -> bytes of scratch memory, of all threads
+    scratch_bytes: Callable  # scratch_bytes() -> bytes of scratch memory that all threads keep
+    release: Callable  # release() gives the memory back that is kept for later arrays
     fingerprint: Callable  # fingerprint(array) -> hash of its elements and their order
     explain: Callable  # explain(error, doing) -> the OutOfMemoryError or DeviceError to raise instead, or None
     recorder: Recorder | None = None  # None if the device cannot record

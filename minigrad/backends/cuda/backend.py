@@ -98,6 +98,7 @@ def make_backend(
         freeze=lambda x: x.copy() if isinstance(x, cupy.ndarray) else x,  # CuPy has no read-only arrays
         scratch=kernels.scratch,
         scratch_bytes=lambda: 0,  # scratch comes from CuPy's memory pool
+        release=lambda: cupy.get_default_memory_pool().free_all_blocks(),
         fingerprint=make_fingerprint(cupy),
         explain=partial(failures.explain, cupy),
         recorder=make_recorder(cupy, kernels),

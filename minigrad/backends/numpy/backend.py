@@ -65,6 +65,7 @@ BACKEND = Backend(
     freeze=_freeze,
     scratch=scratch.scratch,
     scratch_bytes=scratch.scratch_bytes,
+    release=scratch.release_scratch,
     fingerprint=fingerprint.fingerprint,
     explain=explain,
 )

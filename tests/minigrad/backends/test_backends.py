@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import minigrad as mg
 from minigrad import backends
 from minigrad.backends.cuda import backend as ours
 from tests.support import fake_cupy
+from tests.support.cuda_shim import runtime
 from tests.support.fake_cupy import Array
 
 
@@ -44,6 +47,16 @@ def test_numbers_stay_numbers_after_astype():
         assert (mg.device_of(halved), halved.dtype) == ("stand-in", np.float32)
     x = np.ones(2)
     assert mg.astype(x, np.float64) is not x  # an array is copied
+
+
+def test_release_memory_releases_it_on_every_device():
+    x = np.linspace(-1, 1, 10_000)
+    mg.where(x > 0, x, 0.0)
+    assert backends.get("cpu").scratch_bytes() >= x.nbytes
+    with mock.patch.object(runtime.DEFAULT_POOL, "free_all_blocks") as free:
+        backends.release_memory()
+    assert backends.get("cpu").scratch_bytes() == 0
+    free.assert_called_once_with()
 
 
 def test_unknown_devices_and_arrays():

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from minigrad.backends.numpy.scratch import LINE, address, scratch, scratch_bytes
+from minigrad.backends.numpy.scratch import KEPT, LINE, address, release_scratch, scratch, scratch_bytes
 
 
 def test_memory_is_kept_under_its_name_and_grows():
@@ -32,3 +32,33 @@ def test_each_thread_has_its_own_memory_and_all_is_counted():
     assert counted[0] - before >= 800_000
     theirs.clear()
     assert scratch_bytes() <= before
+
+
+def test_large_arrays_are_not_kept():
+    small, before = scratch("test", (100,), np.int8), scratch_bytes()
+    large = scratch("test", (KEPT + 1,), np.int8)
+    assert large.nbytes == KEPT + 1 and address(large) % LINE == 0 and scratch_bytes() == before
+    assert address(scratch("test", (1,), np.int8)) == address(small)
+
+
+def test_release_frees_the_memory_of_all_threads():
+    ready, released, found = threading.Event(), threading.Event(), []
+
+    def work():
+        mine = scratch("test", (1000,), np.float64)
+        mine[:] = 1
+        ready.set()
+        released.wait()
+        found.append(mine.sum())  # an array in use is left alone
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ready.wait()
+    scratch("test", (1000,), np.float64)
+    assert scratch_bytes() >= 16_000
+    release_scratch()
+    kept = scratch_bytes()
+    released.set()
+    thread.join()
+    assert kept == 0 and found == [1000]
+    assert scratch("test", (1000,), np.float64).size == 1000
