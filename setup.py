@@ -17,7 +17,12 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["minigrad*", "vae*"]),
-    package_data={"minigrad": ["py.typed"], "minigrad.backends.cuda": ["*.cu"], "vae.lecture": ["*.css", "*.js"]},
+    package_data={
+        "minigrad": ["py.typed"],
+        "minigrad.backends.cuda": ["*.cu"],
+        "minigrad.backends.native": ["*.cpp", "*.h"],
+        "vae.lecture": ["*.css", "*.js"],
+    },
     install_requires=["numpy>=2.0", "threadpoolctl>=3.1"],
     extras_require={
         "vae": VAE,

@@ -48,7 +48,7 @@ def competitors(case: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def table(title: str, cases: dict[str, Any]) -> Table:
-    """A row per competitor; the first row of a case has its ratios: to the usual peer, and to the fastest."""
+    """A row per competitor; ours have their ratios: to the usual peer, and to the fastest."""
     per_operation = any("us_per_operation" in e for case in cases.values() for e in competitors(case).values())
     grid = Table(title=f"{title}, in milliseconds")
     for column in ("case", "library"):
@@ -59,14 +59,17 @@ def table(title: str, cases: dict[str, Any]) -> Table:
         grid.add_column(column, justify="right")
     for key, case in cases.items():
         for i, (who, entry) in enumerate(competitors(case).items()):
-            grid.add_row("" if i else key, who, *_cells(entry, per_operation), _ratios(case) if i == 0 else "")
+            grid.add_row("" if i else key, who, *_cells(entry, per_operation), _ratios(case, who, i == 0))
         grid.add_section()
     return grid
 
 
-def _ratios(case: dict[str, Any]) -> str:
-    """The ratios of a case, separated by commas."""
-    ratios = [case[name] for name in ("ratio", "ratio_fastest") if name in case]
+def _ratios(case: dict[str, Any], who: str, first: bool) -> str:
+    """The ratios of a competitor of ours, separated by commas: of the first one, and of a user's own step."""
+    names = (
+        ("ratio", "ratio_fastest") if first else ("ratio_user", "ratio_user_fastest") if who == "minigrad user" else ()
+    )
+    ratios = [case[name] for name in names if name in case]
     return ", ".join("none" if r is None else f"{r:.2f}" for r in ratios)
 
 
@@ -100,7 +103,8 @@ def draw(title: str, cases: dict[str, Any]) -> Figure:
         axes.barh(list(ran), median, xerr=[median - low, high - median], color=colours, capsize=3)
         for row, (edge, value) in enumerate(zip(high, median, strict=True)):
             axes.annotate(f"{value:.3g}", (edge, row), (6, 0), textcoords="offset points", va="center")
-        axes.set(title=f"{key}: ratio {_ratios(case)}" if _ratios(case) else key, xlim=(0, 1.25 * high.max()))
+        ratios = _ratios(case, "", first=True)
+        axes.set(title=f"{key}: ratio {ratios}" if ratios else key, xlim=(0, 1.25 * high.max()))
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(cases) :]:

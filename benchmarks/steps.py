@@ -1,6 +1,7 @@
 """The competitors of `vae_step`: one whole training step each, for the same `Task`.
 
 minigrad          captured once (`mg.jit`) and updated in place, as `vae train` does it; or operation by operation
+minigrad user     a step as a user writes it: noise drawn inside, Adam over the tree of parameters, nothing donated
 PyTorch           eager, with its default Adam; for the convolutional model in both layouts
 PyTorch fused     the same with Adam in one kernel (and channels last)
 PyTorch compiled  `torch.compile` of loss and gradient, with fused Adam (and channels last); needs a C++ compiler
@@ -32,6 +33,7 @@ jax = import_peer("jax")
 autograd = import_peer("autograd")
 mygrad = import_peer("mygrad")
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
+NOISE_SEED = 2
 
 
 class Task(NamedTuple):
@@ -84,6 +86,35 @@ def minigrad(task: Task, captured: bool) -> Competitor:
         return _leaves(mg.grad(loss)(parameters, task.y, task.noise))
 
     return Competitor(step, gradients, _leaves)
+
+
+def minigrad_user(task: Task) -> Competitor:
+    """A step as a user writes it: the network in plain functions, noise drawn inside, Adam over the tree of parameters,
+    `mg.jit`, and nothing donated."""
+    key = mg.random.key(NOISE_SEED)
+
+    def conv(x: Any, w: Any, stride: int) -> Any:
+        return mg.conv2d(x, w, stride=stride)
+
+    def loss(p: Parameters, y: Any, key: Any) -> Any:
+        noise = mg.random.normal(key, (len(y), task.model.latent))
+        outputs = _network(mg, task.model, p, y, noise, conv, mg.relu, mg.gaussian_sample)
+        return _loss(mg, outputs, y, mg.softplus)
+
+    @mg.jit
+    def train(p: Parameters, state: tuple, y: Any, key: Any) -> tuple:
+        value, g = mg.value_and_grad(loss)(p, y, key)
+        return value, *_adam(mg, tree.map, p, g, *state)
+
+    p = task.parameters
+    state = np.float32(0), tree.map(np.zeros_like, p), tree.map(np.zeros_like, p)
+
+    def step() -> float:
+        nonlocal p, state
+        value, p, state = train(p, state, task.y, key)
+        return float(value)
+
+    return Competitor(step, lambda: _leaves(mg.grad(loss)(p, task.y, key)), _leaves)
 
 
 def _leaves(parameters: Parameters) -> list[np.ndarray]:
@@ -236,9 +267,11 @@ def _with_numpy_adam(task: Task, value_and_gradients: Callable) -> Competitor:
 # The models again, in functions that autograd, MyGrad and JAX share with NumPy
 
 
-def _network(xp: Any, model: Model, p: Parameters, y: Any, noise: Any, conv: Any = None) -> tuple:
-    def relu(x):
-        return xp.maximum(x, np.float32(0))
+def _network(
+    xp: Any, model: Model, p: Parameters, y: Any, noise: Any, conv: Any = None, relu: Any = None, sample: Any = None
+) -> tuple:
+    relu = relu or (lambda x: xp.maximum(x, np.float32(0)))
+    sample = sample or (lambda mean, log_std, noise: mean + xp.exp(log_std) * noise)
 
     def dense(layer, x):
         return xp.matmul(x, layer.w) + layer.b
@@ -248,7 +281,7 @@ def _network(xp: Any, model: Model, p: Parameters, y: Any, noise: Any, conv: Any
         h = relu(conv(h, layer.w, 2) + layer.b if model.name == "conv" else dense(layer, h))
     h = h.reshape(len(y), -1)
     mean, log_std = dense(p.encoder.mean, h), dense(p.encoder.log_std, h)
-    h = relu(dense(p.decoder.hidden[0], mean + xp.exp(log_std) * noise))
+    h = relu(dense(p.decoder.hidden[0], sample(mean, log_std, noise)))
     if model.name == "conv":
         height, width, _ = model.image_shape
         h = h.reshape(len(y), height // 4, width // 4, -1)
@@ -281,6 +314,7 @@ def _adam(xp: Any, map_leaves: Callable, p: Any, g: Any, t: Any, m: Any, v: Any)
 COMPETITORS: dict[str, dict[str, Callable[[Task], Competitor | str]]] = {
     "mlp": {
         "minigrad": partial(minigrad, captured=True),
+        "minigrad user": minigrad_user,
         "minigrad eager": partial(minigrad, captured=False),
         "PyTorch": pytorch,
         "PyTorch fused": partial(pytorch, fused=True),
@@ -291,6 +325,7 @@ COMPETITORS: dict[str, dict[str, Callable[[Task], Competitor | str]]] = {
     },
     "conv": {
         "minigrad": partial(minigrad, captured=True),
+        "minigrad user": minigrad_user,
         "minigrad eager": partial(minigrad, captured=False),
         "PyTorch": pytorch,
         "PyTorch channels-last": partial(pytorch, channels_last=True),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from common import fix_threads, machine_facts, make_parser, measure, parse_options, positive, ratio
 from report import report
-from steps import COMPETITORS, Competitor, Task
+from steps import COMPETITORS, NOISE_SEED, Competitor, Task
 
 import minigrad as mg
 from minigrad.core import tree
@@ -53,7 +53,7 @@ def compare(case: str, competitors: dict[str, Competitor], task: Task) -> dict[s
 def run_case(name: str, batch: int, rounds: int) -> dict[str, Any]:
     model = MODELS[name]()
     y = mg.random.uniform(mg.random.key(1), (batch, *model.image_shape))
-    noise = mg.random.normal(mg.random.key(2), (batch, model.latent))
+    noise = mg.random.normal(mg.random.key(NOISE_SEED), (batch, model.latent))
     task = Task(model, model.init(mg.random.key(0)), y, noise)
     candidates = {who: make(task) for who, make in COMPETITORS[name].items()}
     available = {who: c for who, c in candidates.items() if isinstance(c, Competitor)}
@@ -64,7 +64,11 @@ def run_case(name: str, batch: int, rounds: int) -> dict[str, Any]:
     }
     peers = [who for who in candidates if not who.startswith("minigrad")]
     eager = [who for who in peers if who in ("PyTorch", "PyTorch channels-last")]
-    ratios = {"ratio": ratio(case, "minigrad", eager), "ratio_fastest": ratio(case, "minigrad", peers)}
+    ratios = {
+        f"ratio{of}{to}": ratio(case, who, others)
+        for of, who in (("", "minigrad"), ("_user", "minigrad user"))
+        for to, others in (("", eager), ("_fastest", peers))
+    }
     return case | {"all_agree_within": TOLERANCE} | ratios
 
 

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "minigrad/backends/cuda/indexing.py": "minigrad/backends/test_indexing.py",
     "minigrad/backends/streams.py": "minigrad/backends/test_numpy_streams.py",
     "minigrad/backends/formulas.py": "minigrad/backends/test_cuda_codegen.py",
+    "minigrad/backends/loops.py": "minigrad/backends/test_native_codegen.py",
     "minigrad/backends/cuda/elementwise.py": "minigrad/backends/test_cuda_codegen.py",
     "minigrad/backends/cuda/epilogue.py": "minigrad/program/gpu/test_epilogues.py",
     # the output of the checker is tested with the checker

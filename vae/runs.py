@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minigrad.backends.libraries import describe_libraries
 from vae import checkpoints, files
 from vae.config import Config
 from vae.errors import CheckpointError, UserError
@@ -26,11 +27,20 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
         "seconds": state.seconds,
         "images": state.images,
         "history": list(state.history),
+        "libraries": {"device": trainer.device, **describe_libraries()},
     }
     trees = {"parameters": state.parameters, "optimiser": state.optimiser, "trained": state.trained}
     checkpoints.save(out / CHECKPOINT, trees, record)
     files.write_json(out / CONFIG, trainer.config.to_dict())
     files.write_lines(out / METRICS, list(state.history))
+
+
+def changed_libraries(out: Path, device: str) -> str:
+    """How the device and the libraries differ from those that wrote the checkpoint of a run; empty if they do not."""
+    _, record = checkpoints.load(out / CHECKPOINT)
+    before, now = record.get("libraries", {}), {"device": device, **describe_libraries()}
+    changed = [name for name in now if before.get(name, now[name]) != now[name]]
+    return ", ".join(f"{name} {now[name]} (was {before[name]})" for name in changed)
 
 
 def load_trainer(out: Path, device: str = "cpu") -> Trainer:

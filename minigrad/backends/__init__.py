@@ -6,6 +6,7 @@ the word "cuda") first turns up.
 
 `numpy/` and `cuda/` have one file for each family of operations, under the same name in both: `convolution`, `streams`,
 `sums`, `indexing`, `fingerprint`. A file of that name in this folder holds what both devices share.
+`native/` generates and compiles kernels for the CPU; `loops` and `formulas` describe generated kernels of any device.
 """
 
 from __future__ import annotations

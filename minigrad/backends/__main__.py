@@ -6,30 +6,20 @@ Exit codes: 0 success, with or without a GPU; 2 an unknown option or a full disk
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 from types import ModuleType
 
-import numpy as np
-from threadpoolctl import threadpool_info
-
 from minigrad import backends
 from minigrad.backends.cuda import machine
+from minigrad.backends.libraries import describe_libraries
 from minigrad.backends.memory import amount
 from minigrad.commandline import Parser, finish, run
 
 
 def facts() -> dict[str, dict[str, str]]:
     """The names and values of all that is known about each device."""
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    described = [f"{p['internal_api']} {p['version']} {p.get('architecture') or ''}".strip() for p in pools]
-    cpu = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "blas": ", ".join(described) or "unknown to threadpoolctl",
-        "threads": ", ".join(str(p["num_threads"]) for p in pools) or str(os.cpu_count()),
-    }
+    cpu = {"python": platform.python_version(), **describe_libraries()}
     return {"cpu": cpu, "cuda": _cuda()}
 
 

@@ -67,7 +67,7 @@ sigmoid = unary(
     "1 / (1 + e⁻ˣ)",
     lambda x, y: y * sigmoid(-x),
     _sigmoid,
-    formula=reals("(a >= 0 ? (real)1 : exp(a)) / (1 + exp(-fabs(a)))"),
+    formula=reals("(a >= 0 ? (real)1 : exp(-fabs(a))) / (1 + exp(-fabs(a)))"),
 )
 softplus = unary(
     "softplus",

@@ -15,25 +15,28 @@ What both executors use:
     buffers      the memory planner: how long an array is needed, and where it is stored
     cost         arithmetic and memory traffic of an instruction
     tuning       the sizes that decide how a program runs, in one record
-    calls        forward formulas bound to arrays
+    calls        forward formulas and compiled kernels bound to arrays
+    elementwise  which instructions a generated kernel can compute
+    fusion       which elementwise instructions are computed together, what is stored, and in which order
+    lowering     launches, and the loops of generated kernels
 
 cpu/, for NumPy:
 
     tiling       how one instruction becomes several, along rows
     schedule     which instructions run together, part by part
+    chains       the elementwise instructions of a region as kernels that a C++ compiler makes
     overwrite    which results are written over donated arguments
     scratch      offsets of arrays that exist for one part at a time
     plan         all of these decisions for one graph
     arrays       memory, and views into it
+    recycling    memory of results, reused once nobody can see it any more
+    binding      the calls of a plan on arrays at given addresses
     threads      runs tasks in parallel
-    executor     binds calls to arrays, and makes them
+    executor     takes the arrays of a run, and makes the calls that are bound to them
 
 gpu/, for a device that replays recorded launches:
 
-    elementwise  which instructions a generated kernel can compute
     epilogues    what a product does to its result before storing it
-    fusion       which elementwise instructions are computed together, what is stored, and in which order
-    lowering     launches, and the loops of generated kernels
     placement    where results are stored
     arguments    where arguments are read
     executor     binds launches to memory, records them and replays them
@@ -44,6 +47,6 @@ depend on programs.
 
 from minigrad.program.capture import CaptureError, trace
 from minigrad.program.jit import jit
-from minigrad.program.program import Program
+from minigrad.program.program import Program, release_memory
 
-__all__ = ["CaptureError", "Program", "jit", "trace"]
+__all__ = ["CaptureError", "Program", "jit", "release_memory", "trace"]

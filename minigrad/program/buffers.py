@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -159,6 +159,15 @@ def span(backend: Backend, array: Any) -> tuple[int, int]:
     return begin + sum(min(s, 0) for s in steps), begin + sum(max(s, 0) for s in steps) + array.dtype.itemsize
 
 
-def is_alone(where: tuple[int, int], spans: Iterable[tuple[int, int]]) -> bool:
-    """Whether a span overlaps only one of `spans`, which is itself."""
-    return sum(begin < where[1] and where[0] < end for begin, end in spans) == 1
+def find_alone(spans: Mapping[Any, tuple[int, int]]) -> set[Any]:
+    """The keys of the spans that overlap no other one."""
+    alone, end, last = set(), 0, None  # `last` is the key of the span that ends last so far, if it is alone
+    for key, (begin, its_end) in sorted(spans.items(), key=lambda item: item[1]):
+        if begin >= end:
+            alone.add(key)
+            last = key
+        else:
+            alone.discard(last)
+            last = key if its_end > end else last
+        end = max(end, its_end)
+    return alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from ctypes import c_long, c_void_p
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,20 @@ def bind_call(primitive: Primitive, backend: Backend, args: Sequence[Any], param
     return call
 
 
+class KernelCall(partial):
+    """A bound call of a compiled kernel: kernel(addresses of arrays, first row, end row)."""
+
+    arrays: Sequence[Any]  # kept alive
+
+
+def bind_kernel(kernel: Callable, arrays: Sequence[Any], addresses: Sequence[int], begin: int, end: int) -> KernelCall:
+    """The call of a compiled kernel on arrays whose row 0 lies, or would lie, at these addresses."""
+    pointers = (c_void_p * len(addresses))(*addresses)
+    call = KernelCall(kernel, pointers, c_long(begin), c_long(end))
+    call.arrays = arrays
+    return call
+
+
 def bind_addition(backend: Backend, total: Any, term: Any) -> Call:
     """The call total ← total + term."""
     return bind_call(add_p, backend, (total, term), {}, total)
@@ -43,7 +58,7 @@ def _copy_view(view: Callable, backend: Backend, x: Any, *, out: Any, **params: 
     return out
 
 
-def run_calls(calls: Sequence[Call]) -> None:
+def run_calls(calls: Sequence[Call | KernelCall]) -> None:
     """Make calls. Errors name the primitive and its operands, as without a program."""
     for call in calls:
         try:
@@ -52,14 +67,14 @@ def run_calls(calls: Sequence[Call]) -> None:
             raise _explain(error, call) from error
 
 
-def run_and_check(calls: Sequence[Call]) -> None:
+def run_and_check(calls: Sequence[Call | KernelCall]) -> None:
     """Make calls for the first time. Raises OperandTypeError for a formula that does not write to `out`."""
     for call in calls:
         try:
             result = call()
         except EXPLAINED as error:
             raise _explain(error, call) from error
-        if result is not call.keywords["out"]:
+        if isinstance(call, Call) and result is not call.keywords["out"]:
             raise OperandTypeError(
                 f"the formula of '{call.primitive.name}' does not write to `out`: if `out` is given, it must write its "
                 "result there and return it"

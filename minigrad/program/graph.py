@@ -64,6 +64,16 @@ class Instruction(NamedTuple):
         """The slots it reads."""
         return [operand for operand in self.operands if isinstance(operand, int)]
 
+    @property
+    def results(self) -> tuple[int]:
+        """The slot that it fills."""
+        return (self.result,)
+
+    @property
+    def instructions(self) -> tuple[Instruction]:
+        """Itself, as a chain of one."""
+        return (self,)
+
     def run(self, backend: Backend, args: Sequence[Any]) -> Any:
         """The result for these arrays. Errors name the primitive and its operands."""
         try:

@@ -26,15 +26,22 @@ NUMBERS = (int, float, complex)
 FEW = 4  # values of a Python number that are captured without a warning
 
 
-def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAULT) -> Callable:
+def jit(
+    f: Callable, donate: int | Sequence[int] = (), *, compiler: str | None = "auto", tuning: Tuning = DEFAULT
+) -> Callable:
     """f, captured on the first call with each kind of arguments, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
     (Python numbers, strings, None); each new kind is captured. Results equal those of f, except that some sums may be
     added in another order: sums that are computed part by part, products, and sums of non-contiguous arrays. Memory for
-    intermediate values is reused from run to run; large results are new arrays each time. Inside a derivative f runs
-    uncaptured. `mg.jit(f).program(*args)` returns the program that will run. `tuning` has sizes that decide how it runs
-    and how many programs are kept: those used last, 64 by default.
+    intermediate values is reused from run to run, and that of large results once nobody can see them any more. Inside a
+    derivative f runs uncaptured. `mg.jit(f).program(*args)` returns the program that will run. `tuning` has sizes that
+    decide how it runs and how many programs are kept: those used last, 64 by default.
+
+    On the CPU, elementwise operations of large programs are compiled as C++ (`Tuning.worth_compiling` says what is
+    large) and kept in the user's cache folder, if `compiler` is "auto" and there is a C++ compiler. Then exp, log, tanh
+    and the like may differ from NumPy's in the last two bits, and give no floating-point warnings. With `compiler`
+    None, NumPy computes everything.
 
     `donate` lists the positions of arguments whose memory the caller gives away: results of the same shapes and dtypes
     are written over them where possible, so that a training step updates its parameters in place. Neither these
@@ -50,7 +57,7 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     Values that f computes from such an array with NumPy alone are fixed when f is captured.
 
     Raises CaptureError where f branches on values, MutationError if an array that f takes from outside has changed,
-    ValueError for an argument that was donated to an earlier call.
+    ValueError for an argument that was donated to an earlier call, or for a compiler that is neither.
 
     >>> import minigrad as mg, numpy as np
     >>> step = mg.jit(mg.grad(lambda w: mg.sum(mg.tanh(w) ** 2)))
@@ -59,6 +66,10 @@ def jit(f: Callable, donate: int | Sequence[int] = (), *, tuning: Tuning = DEFAU
     """
     if not callable(f):
         raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
+    if compiler not in ("auto", None):
+        raise OperandError(f'jit: compiler must be "auto" or None, got {compiler!r}')
+    if compiler is None:
+        tuning = replace(tuning, worth_compiling=None)
     donate = integers(donate, "jit: a position in donate")
     programs: dict[tuple, _Captured] = {}  # by the kind of arguments, the least recently used first
     named: set[str] = set()  # Python numbers that a warning has named

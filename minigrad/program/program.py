@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+from minigrad import backends
 from minigrad.backends import Backend, DeviceError, backend_of
 from minigrad.core import tree
 from minigrad.core.checkpoint import awaiting
@@ -14,11 +15,17 @@ from minigrad.core.interpreter import Eval, Tracer, current
 from minigrad.core.printing import as_text
 from minigrad.program.buffers import Memory
 from minigrad.program.cost import total_cost
-from minigrad.program.cpu.executor import CpuExecutor
+from minigrad.program.cpu.executor import CpuExecutor, release_results
 from minigrad.program.gpu.executor import GpuExecutor
 from minigrad.program.graph import Constant, Graph, Instruction, Kind, is_array
 from minigrad.program.signature import Outside, Signature
 from minigrad.program.tuning import DEFAULT, Tuning
+
+
+def release_memory() -> None:
+    """Give back the memory that is kept for later: by kernels for their columns, by programs for their results."""
+    release_results()
+    backends.release_memory()
 
 
 @dataclass(frozen=True, eq=False)

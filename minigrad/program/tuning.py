@@ -24,6 +24,7 @@ class Tuning:
 
     # cpu
     threads: int | None = None  # at most; None: as many as the BLAS library uses
+    worth_compiling: int | None = 1 << 20  # elements computed by compiled formulas: with fewer, NumPy; None: never
     worth_region: int = 1 << 12  # elements: a result with fewer is not worth a region of its own
     largest_sum: int = 1 << 16  # bytes: a larger sum is not added up part by part if its own rows can be cut
     part: int = 1 << 23  # bytes that a part works on: a core's share of the last-level cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape
+from html import escape
 
 from minigrad.show.graph import Box, Drawing, Edge
 from minigrad.show.labels import FONTS, Line, Text, heading, label_of, lines_of, tooltip_of_box, tooltip_of_edge
@@ -139,4 +139,4 @@ def _text(text: Text, x: float, y: float, anchor: str = "start") -> str:
 def _escape(words: str) -> str:
     """Text for XML: escaped, with non-breaking spaces, and � for characters that are not printable."""
     words = "".join(c if c == "\n" or c.isprintable() else "�" for c in words)
-    return escape(words.replace("  ", "\u00a0 "))
+    return escape(words.replace("  ", "\u00a0 "), quote=False)

@@ -78,7 +78,7 @@ def test_diag_of_a_rectangular_matrix_has_a_gradient_of_its_shape(shape, k, on_d
 
 
 def test_einsum_that_broadcasts_gives_each_operand_a_gradient_of_its_shape(on_device):
-    """HIPS/autograd#376: a gradient has a wrong shape."""
+    """HIPS/autograd#376: the gradients keep the broadcast shape."""
     x, w, g = normal((1, 2, 3)), normal((4, 3, 2), 1), normal((4, 2, 2), 2)
     y, pullback = mg.vjp(lambda x, w: mg.einsum("...ij,...jk->...ik", x, w), *on_device((x, w)))
     x_bar, w_bar = np.zeros(x.shape), np.zeros(w.shape)
@@ -148,13 +148,13 @@ def test_a_float32_argument_has_a_float32_gradient_in_a_float64_function(on_devi
 
 @pytest.mark.parametrize("x", [2, np.array([1, 2]), np.int32(3), True], ids=repr)
 def test_integer_arguments_are_refused_with_advice(x):
-    """HIPS/autograd#229, #482: integer arguments. The message says what to do."""
+    """HIPS/autograd#229, #482: derivatives at integers are truncated."""
     with pytest.raises(TypeError, match=r"derivatives need floating-point arguments, got .*: convert it with"):
         mg.grad(lambda x: mg.sum(x * x))(x)
 
 
 def test_integer_constants_do_not_truncate_derivatives(on_device):
-    """HIPS/autograd#229, #482: integer constants."""
+    """HIPS/autograd#229, #482: an integer constant makes derivatives integers."""
     n, x = on_device((np.array([3, 0, -2]), normal((3,))))
     gradient = mg.grad(lambda x: mg.sum(n * x / 2 + x**n * 0 + mg.where(n > 0, x, 0) / 4))(mg.abs(x) + 1)
     assert gradient.dtype == np.float64 and to_host(gradient).tolist() == [1.75, 0, -1]

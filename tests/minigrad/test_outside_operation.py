@@ -17,9 +17,9 @@ from minigrad import core
 from minigrad.backends.cuda.codegen import kernel_source
 from minigrad.checks import KinkError, check_grads
 from minigrad.program.cpu.schedule import find_regions
+from minigrad.program.fusion import fuse
 from minigrad.program.gpu.epilogues import fuse_epilogues
-from minigrad.program.gpu.fusion import fuse
-from minigrad.program.gpu.lowering import GeneratedKernel, lower
+from minigrad.program.lowering import GeneratedKernel, lower
 from minigrad.program.tuning import DEFAULT
 from minigrad.program.views import find_views
 from tests.support.programs import cut_everything

@@ -21,11 +21,12 @@ WAYS = {"whole": Tuning(), "in regions": Tuning(worth_region=0), "in regions, ro
 
 
 def agree(left, right, way):
-    """Whether two trees are equal bit for bit; within rounding if `way` cuts rows, which reorders sums of a few terms.
+    """Whether two trees are equal bit for bit; within rounding if `way` compiles, or cuts rows, which reorders sums.
 
     That changes a sum of n terms by at most n roundings of their size; n < 64 here, and sizes are about 1.
     """
-    return _compare(left, right, close) if way.part == 1 else same(left, right)
+    rounds = way.part == 1 or way.worth_compiling == 0
+    return _compare(left, right, close) if rounds else same(left, right)
 
 
 def _compare(left, right, equal):

@@ -23,7 +23,7 @@ from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
 from vae.explain import describe_elbo, explain_loss
 from vae.optimisers import OPTIMISERS
-from vae.runs import CHECKPOINT, load_state, load_trainer
+from vae.runs import CHECKPOINT, changed_libraries, load_state, load_trainer
 from vae.trainer import State, Trainer, make_trainer
 
 ABOUT = "Train a model; writes config, metrics, a checkpoint and pictures."
@@ -64,6 +64,8 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         if state.epoch == config.epochs:
             console.print(f"all {config.epochs} epochs of {out} are done; ask for more with --epochs")
         console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
+        if changed := changed_libraries(out, device):
+            console.print(f"last bits may differ from those of one run, because of other libraries: {changed}")
     else:
         config, state = Config(**make_absolute(given)), None
         data = load_images(config)

@@ -1,13 +1,4 @@
-"""Code generation: a chain of elementwise operations as one kernel.
-
-A *loop* covers `count` elements; thread i does all steps for element i, in registers, and stores results at the end.
-Steps refer to earlier steps by their position in the list:
-
-    Index    an index other than i, to read a transposed, broadcast or sliced array
-    Load     an element in memory
-    Number   a constant
-    Noise    a random number drawn where it is used, from its key and its position in the stream
-    Apply    a primitive applied to earlier steps
+"""CUDA code for loops (`minigrad.backends.loops`): thread i computes element i.
 
 A kernel holds several loops, each on its own blocks: one launch can update all parameters of an optimiser.
 """
@@ -15,75 +6,14 @@ A kernel holds several loops, each on its own blocks: one launch can update all 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.backends.formulas import TYPES, Formula
+from minigrad.backends.formulas import TYPES
+from minigrad.backends.loops import Index, Load, Loop, Noise, Number, Step, apply_source
 
 THREADS = 256  # of a block
-
-
-class Index(NamedTuple):
-    """offset + Σ (at / inner % length)·stride over (inner, length, stride) in `axes`; `at` is an Index step or i."""
-
-    at: int | None
-    axes: tuple[tuple[int, int, int], ...]
-    offset: int
-
-
-class Load(NamedTuple):
-    """The element of an argument at an Index step (or i)."""
-
-    argument: int
-    at: int | None
-    dtype: np.dtype
-
-
-class Number(NamedTuple):
-    """A constant; without a dtype it takes that of the other operands."""
-
-    value: bool | int | float
-    dtype: np.dtype | None
-
-
-class Noise(NamedTuple):
-    """Number offset + start + index of a stream: `name` is "normal" or "uniform", `key` an argument, `start` a step."""
-
-    name: str
-    key: int
-    key_offset: int
-    start: int | None
-    offset: int
-    at: int | None
-    dtype: np.dtype
-
-
-class Apply(NamedTuple):
-    """An elementwise operation; `within` is the dtype that it computes in."""
-
-    formula: Formula
-    steps: tuple[int, ...]
-    within: np.dtype
-    dtype: np.dtype
-
-
-Step = Index | Load | Number | Noise | Apply
-
-
-class Loop(NamedTuple):
-    """The steps for each of `count` elements, and the arguments that results are stored in."""
-
-    count: int
-    steps: tuple[Step, ...]
-    stores: tuple[tuple[int, int], ...]  # (step, argument)
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks of threads it needs."""
-        return -(-self.count // THREADS)
 
 
 PRELUDE = """
@@ -103,6 +33,11 @@ __device__ __forceinline__ real smaller(real a, real b) {
 """
 
 
+def blocks_of(loop: Loop) -> int:
+    """How many blocks of threads a loop needs."""
+    return -(-loop.count // THREADS)
+
+
 def kernel_source(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype]) -> str:
     """The source of one kernel, whose arguments point to numbers of these dtypes. PRELUDE must precede it."""
     types = [TYPES.get(dtype, "word") for dtype in arguments]
@@ -111,7 +46,7 @@ def kernel_source(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype
     for loop in loops:
         kind = "place" if _bound_indices(loop) >= 2**31 else "int"
         text += [
-            f"    if (blockIdx.x < {first + loop.blocks}) {{",
+            f"    if (blockIdx.x < {first + blocks_of(loop)}) {{",
             f"        const {kind} i = ({kind})(blockIdx.x - {first}) * {THREADS} + threadIdx.x;",
             f"        if (i >= {loop.count}) return;",
             *(f"        {_statement(number, step, loop.steps, kind)}" for number, step in enumerate(loop.steps)),
@@ -119,7 +54,7 @@ def kernel_source(name: str, loops: Sequence[Loop], arguments: Sequence[np.dtype
             "        return;",
             "    }",
         ]
-        first += loop.blocks
+        first += blocks_of(loop)
     return "\n".join([*text, "}", ""])
 
 
@@ -145,11 +80,7 @@ def _statement(number: int, step: Step, steps: Sequence[Step], kind: str) -> str
         kind, start = TYPES[step.dtype], f"(wide)v{step.start}" if step.start is not None else "0"
         where = f"p{step.key} + {step.key_offset}, {step.offset}ull + {start} + {_index_name(step.at)}"
         return f"const {kind} v{number} = {step.name}_at<{kind}>({where});"
-    within, values = TYPES[step.within], list(step.steps)
-    condition = [f"const bool c = v{values.pop(0)}"] if step.formula.selects else []
-    operands = [f"const {within} {name} = ({within})v{v}" for name, v in zip("abc", values)]
-    value = re.sub(r"\breal\b", within, step.formula.source(step.within, step.dtype))
-    return f"{TYPES[step.dtype]} v{number}; {{ {'; '.join(condition + operands)}; v{number} = {value}; }}"
+    return apply_source(number, step)
 
 
 def _index_name(index: int | None) -> str:

@@ -42,6 +42,7 @@ class Kernels:
     """
 
     block_bytes = 1 << 28
+    windows = None
 
     def __init__(self, xp: Any, processors: int):
         self.xp, self.processors = xp, processors

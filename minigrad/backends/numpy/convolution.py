@@ -82,16 +82,22 @@ class _Windows:
 
     def __init__(self, b: Any, size: Sequence[int], channels: int, kernel, stride, pads: Pads, dtype: Any, count: int):
         (self.h, self.w), (self.kh, self.kw), (self.sh, self.sw) = size, kernel, stride
-        (self.top, bottom), (self.left, right) = pads
-        padded = self.h + self.top + bottom, self.w + self.left + right
+        self.b, self.pads, self.dtype, self.channels = b, pads, dtype, channels
+        (self.top, _), (self.left, _) = pads
         self.out = out_size(size, kernel, stride, pads)
-        self.xp, self.channels = b.xp, channels
         row_bytes = self.kh * self.kw * channels * dtype.itemsize
         self.step = _piece_length(b, row_bytes * self.out[0] * self.out[1], count)
-        self.padded = b.scratch("padded", (self.step, *padded, channels), dtype)
-        self.padded[...] = 0
         self.columns = b.scratch("columns", (self.step, *self.out, self.kh, self.kw, channels), dtype)
         self.count = count
+
+    @cached_property
+    def padded(self) -> Any:
+        """Padded images, all zeros at first."""
+        (top, bottom), (left, right) = self.pads
+        shape = self.step, self.h + top + bottom, self.w + left + right, self.channels
+        padded = self.b.scratch("padded", shape, self.dtype)
+        padded[...] = 0
+        return padded
 
     def pieces(self):
         """The pieces of the batch, as slices."""
@@ -111,6 +117,9 @@ class _Windows:
     def gather(self, x: Any) -> Any:
         """The columns of the images x."""
         n = len(x)
+        if self.is_compiled(x):
+            self.b.windows.gather(x, self.columns, self.sizes(n))
+            return self.rows(n)
         self.padded[:n, self.top : self.top + self.h, self.left : self.left + self.w] = x
         for columns, pixels in self._copies:
             columns[:n] = pixels[:n]
@@ -127,12 +136,26 @@ class _Windows:
         image, down, right, one = self.padded.strides
         shape = self.step, *self.out, self.kw * self.channels
         strides = image, self.sh * down, self.sw * right, one
-        view = self.xp.lib.stride_tricks.as_strided
+        view = self.b.xp.lib.stride_tricks.as_strided
         columns = self.columns.reshape(self.step, *self.out, self.kh, -1)
         return [(columns[:, :, :, i], view(self.padded[:, i:], shape, strides)) for i in range(self.kh)]
 
+    def is_compiled(self, images: Any) -> bool:
+        """Whether compiled loops go over the windows of these images."""
+        fits = images.dtype == self.dtype and self.dtype.kind == "f" and self.dtype.itemsize >= 4
+        return self.b.windows is not None and fits and images.flags.c_contiguous and images.flags.aligned
+
+    def sizes(self, n: int) -> tuple[int, ...]:
+        """The sizes of n images and their windows, for compiled loops."""
+        shape = n, self.h, self.w, self.channels
+        return *shape, *self.out, self.kh, self.kw, self.sh, self.sw, self.top, self.left
+
     def scatter(self, n: int) -> Any:
         """Sum columns back into images: the transpose of `gather`."""
+        images = self.b.scratch("padded", (n, self.h, self.w, self.channels), self.dtype)
+        if self.is_compiled(images):
+            self.b.windows.scatter(self.columns, images, self.sizes(n))
+            return images
         self.padded[...] = 0
         for i, j, pixels in self.taps(n):
             pixels += self.columns[:n, :, :, i, j]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigrad.backends.numpy.streams import random_bits
+
 WORDS = 4096
-WEIGHTS = np.random.Generator(np.random.PCG64(0)).integers(1, 2**63, WORDS, dtype=np.uint64) * 2 + 1
+WEIGHTS = random_bits(np, np.zeros(2, np.uint32), 2 * WORDS).view(np.uint64) | np.uint64(1)
 
 
 def fingerprint(x: np.ndarray) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minigrad.program.buffers import allocate, array_at
+from minigrad.program.buffers import array_at
 from minigrad.program.cpu.plan import Plan
 from minigrad.program.cpu.scratch import Key, Part
 from minigrad.program.cpu.tiling import find_cuts, params_of
 from minigrad.program.graph import Constant, Graph, Kind
-from minigrad.program.tuning import Tuning
 from minigrad.program.views import Views, view_array
 
 Local = dict[Any, Any]
@@ -20,16 +19,13 @@ Local = dict[Any, Any]
 class Arrays:
     """A graph's arrays: those that the plan places in the block, those that are `put` here, and views of both."""
 
-    def __init__(self, graph: Graph, views: Views, plan: Plan, tuning: Tuning):
+    def __init__(self, graph: Graph, views: Views, plan: Plan, block: Any, scratch: Sequence[Any]):
         self._graph, self._views, self._plan = graph, views, plan
         self._writers = {instruction.result: instruction for instruction in graph.instructions}
         self._viewers: dict[int, list[int]] = {}  # the views of each slot
         for slot in views.slots:
             self._viewers.setdefault(views.root_of(slot), []).append(slot)
-        block, *self._scratch = [
-            allocate(graph.backend, size, tuning.alignment)
-            for size in (plan.block_bytes, *[plan.scratch_bytes] * plan.threads)
-        ]
+        self._scratch = scratch  # of each thread
         self._full = {slot: array_at(block, offset, graph.kinds[slot]) for slot, offset in plan.offsets.items()}
 
     def put(self, slot: int, array: Any) -> None:
@@ -41,11 +37,6 @@ class Arrays:
         for slot in slots:
             for view in self._viewers.get(slot, ()):
                 self._full.pop(view, None)
-
-    def forget(self) -> None:
-        """Forget all arrays that are not in the block."""
-        for slot in self._full.keys() - self._plan.offsets.keys():
-            del self._full[slot]
 
     def full_array(self, operand: int | Constant) -> Any:
         """The full array of an operand. Views are computed on first use."""
@@ -76,6 +67,15 @@ class Arrays:
             return self._view_of_local(operand, axis, part, local)
         full = self.full_array(operand)
         return full if axis is None else full[(slice(None),) * axis + (part.rows,)]
+
+    def address(self, root: int | Constant, part: Part, local: Local) -> tuple[Any, int]:
+        """An array in memory, and the address at which its row 0 lies, or would lie if it had more than the part."""
+        if root not in local:
+            array = self.full_array(root)
+            return array, self._graph.backend.address(array)
+        array, kind = local[root], self._graph.kinds[root]
+        row_bytes = kind.bytes // kind.shape[self._plan.places[root].axis]
+        return array, self._graph.backend.address(array) - part.rows.start * row_bytes
 
     def _view_of_local(self, slot: int, axis: int | None, part: Part, local: Local) -> Any:
         instruction, shape = self._writers[slot], self._graph.kinds[slot].shape

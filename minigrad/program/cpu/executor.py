@@ -1,8 +1,8 @@
-"""The executor of the CPU: a graph bound to memory, as lists of calls.
+"""The executor of the CPU: takes the arrays of a run, and makes the calls that are bound to them.
 
-The plan says where everything is stored. Here every instruction on every part becomes a `Call` of its formula, bound to
-the arrays that it reads and writes, so that a run only makes calls. Calls are bound again only if an array that they
-use has moved since the last run (a new batch, a new result).
+The plan says when everything is computed and where it is stored (`plan`). A binding has the calls, on arrays at given
+addresses (`binding`). Results get memory that is reused once their user has dropped them (`recycling`), so a training
+step, whose results are its next arguments, alternates between two bindings and binds nothing anew.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 from minigrad.backends import backend_of
-from minigrad.core.traits import Cut
+from minigrad.backends.native import codegen, compiler
+from minigrad.backends.native.windows import accelerate
 from minigrad.interrupts import CTRL_C, defer_signals
-from minigrad.program.buffers import Memory, is_alone, result_bytes, span
-from minigrad.program.calls import Call, bind_addition, bind_call, run_and_check, run_calls
+from minigrad.program.buffers import Memory, allocate, array_at, find_alone, result_bytes, span
+from minigrad.program.calls import run_and_check, run_calls
 from minigrad.program.cpu import threads
-from minigrad.program.cpu.arrays import Arrays, Local
-from minigrad.program.cpu.plan import make_plan
-from minigrad.program.cpu.scratch import Key, Part
-from minigrad.program.cpu.tiling import params_of
-from minigrad.program.graph import Graph, Instruction, is_array
+from minigrad.program.cpu.arrays import Arrays
+from minigrad.program.cpu.binding import Binding
+from minigrad.program.cpu.chains import Chain, count_elements
+from minigrad.program.cpu.plan import Plan, make_plan
+from minigrad.program.cpu.recycling import MOST, Pool
+from minigrad.program.graph import Graph, is_array
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views
 
@@ -34,29 +35,45 @@ from minigrad.program.views import find_views
 class CpuExecutor:
     """A graph bound to memory. One run at a time; a second thread waits.
 
-    It keeps references to the arrays that its last run read, and to its last results. An interrupted run leaves donated
-    arguments partly written; the next run is not affected.
+    It keeps no argument alive. An interrupted run leaves donated arguments partly written; the next run is not
+    affected.
     """
 
     def __init__(self, graph: Graph, tuning: Tuning):
-        self.graph, self.backend, self.views = graph, graph.backend, find_views(graph)
+        self.graph, self.backend, self.views, self.tuning = graph, graph.backend, find_views(graph), tuning
         most = (tuning.threads or threads.count()) if self.backend.threaded else 1
-        self.plan = make_plan(graph, self.views, tuning, most)
+        self.plan, self._kernels = self._compile(tuning, most)
+        self._calls_on = accelerate(self.backend) if self._kernels else self.backend
         self._lock = threading.Lock()
         _executors.add(self)
-        self._arrays = Arrays(graph, self.views, self.plan, tuning)
-        self._given: dict[int, Any] = {}  # the arrays of inputs in the last run
-        self._copied: set[int] = set()  # inputs that are not contiguous, and are copied in every run
+        self._block, *self._scratch = [
+            allocate(self.backend, size, tuning.alignment)
+            for size in (self.plan.block_bytes, *[self.plan.scratch_bytes] * self.plan.threads)
+        ]
+        scalars = [slot for slot in graph.inputs if not graph.kinds[slot].shape]
+        self._scalars = {slot: array_at(self._block, self.plan.offsets[slot], graph.kinds[slot]) for slot in scalars}
+        bound = {*scalars, *self.plan.overwrites.values()}
+        small = [s for s in graph.inputs if s not in bound and graph.kinds[s].bytes <= tuning.small_result]
+        self._copies = {slot: self.backend.xp.empty(*graph.kinds[slot]) for slot in small}  # of inputs, to bind once
+        self._addresses = {slot: self.backend.address(array) for slot, array in self._copies.items()}
         constants = [array for array in graph.constant_arrays() if backend_of((array,)) is self.backend]
-        self._spans: dict[Any, tuple[int, int]] = {  # address ranges of inputs and constants
-            ("constant", i): span(self.backend, array) for i, array in enumerate(constants)
-        }
-        # by slot, the calls to bind again when it moves: a list, the place there, and what `_call` binds; not a bound
-        # method, which would refer back to the executor, so that its memory would wait for the garbage collector
-        self._users: dict[int, list[tuple[list, int, tuple]]] = {}
-        self._overwritten: dict[int, int] = {}  # outputs that are written over a donated input, and that input
-        self._phases: list[list[list[Call]]] | None = None  # of each phase, lists of calls to make in parallel
+        self._constants = {("constant", i): span(self.backend, array) for i, array in enumerate(constants)}
+        self._pool = Pool(self.backend, tuning.alignment)
+        self._bindings: list[Binding] = []  # the last ones used, the latest last
+        self._overwritten: tuple[dict, dict[int, int]] = ({}, {})  # spans of inputs, and what is overwritten there
         self._has_run = False
+
+    def _compile(self, tuning: Tuning, most: int) -> tuple[Plan, dict[str, Callable]]:
+        """The plan, and its compiled kernels by name; without any where they are not worth it, or cannot be had."""
+        worth = tuning.worth_compiling
+        if worth is not None and self.backend.threaded and count_elements(self.graph, self.views) >= worth:
+            plan = make_plan(self.graph, self.views, tuning, most, compiled=True)
+            steps = [(work, region.rows) for region in plan.regions for work, _ in region.steps]
+            chains = [(work, rows) for work, rows in steps if isinstance(work, Chain)]
+            library = compiler.load_or_warn(codegen.library_source([c.source(self.graph, rows) for c, rows in chains]))
+            if library is not None:
+                return plan, {c.kernel.name: compiler.function(library, c.kernel.name) for c, _ in chains}
+        return make_plan(self.graph, self.views, tuning, most), {}
 
     @property
     def memory(self) -> Memory:
@@ -68,159 +85,96 @@ class CpuExecutor:
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The results as leaves, each in memory of its own."""
         with self._lock, defer_signals(CTRL_C) as deliver:
+            arrays = self._take(inputs)
+            overwritten = self._find_overwritten(inputs, arrays)
+            fresh = [o for o in (*self.plan.fresh, *self.plan.overwrites) if o not in overwritten]
+            buffers = {output: self._pool.take(output, self.graph.kinds[output]) for output in fresh}
+            read = {slot: self.backend.address(array) for slot, array in arrays.items() if slot not in self._copies}
+            addresses = self._addresses | read
+            addresses |= {output: addresses[slot] for output, slot in overwritten.items()}
+            addresses |= {output: buffer.address for output, buffer in buffers.items()}
+            own = {output: buffer.array() for output, buffer in buffers.items()}
+            own |= {output: arrays[slot].view() for output, slot in overwritten.items()}
             with threads.single_blas if self.plan.threads > 1 else nullcontext():
-                self._bind(inputs)
+                binding = self._bind(addresses)
                 run = run_calls if self._has_run else run_and_check
-                for lists in self._phases:
+                for lists in binding.phases:
                     threads.run_all([partial(run, calls) for calls in lists])
                     deliver()
                 self._has_run = True
-                return self._results()
+                return self._results(binding, own)
 
-    # Inputs and results
+    def release(self) -> None:
+        """Give back the memory that is kept for the next results."""
+        with self._lock:
+            self._bindings.clear()
+            self._pool.release()
 
-    def _take(self, inputs: Sequence[Any]) -> set[int]:
-        """Set the arrays of inputs and results. Returns the slots whose arrays have moved since the last run."""
-        moved = set()
+    def _take(self, inputs: Sequence[Any]) -> dict[int, Any]:
+        """The contiguous arrays of inputs, by slot. Scalars and small arrays are copied to where they were before."""
+        arrays = {}
         for slot, array in zip(self.graph.inputs, inputs, strict=True):
-            if not self.graph.kinds[slot].shape:
-                self._arrays.full_array(slot)[...] = array
-            elif array is not self._given.get(slot) or slot in self._copied:
-                where = span(self.backend, array)
-                if where != self._spans.get(slot) or slot in self._copied or not array.flags.c_contiguous:
-                    moved.add(slot)
-                    self._spans[slot] = where
-                    self._arrays.put(slot, self.backend.xp.ascontiguousarray(array))
-                    (self._copied.discard if array.flags.c_contiguous else self._copied.add)(slot)
-                self._given[slot] = array
-        if moved or not self._users:
-            self._overwritten = {output: slot for output, slot in self.plan.overwrites.items() if self._is_alone(slot)}
-            for output, slot in self._overwritten.items():
-                self._arrays.put(output, self._arrays.full_array(slot))
-            moved.update(self._overwritten)
-        for output in (*self.plan.fresh, *self.plan.overwrites):
-            if output not in self._overwritten:
-                self._arrays.put(output, self.backend.xp.empty(*self.graph.kinds[output]))
-                moved.add(output)
-        return moved
+            if slot in self._scalars:
+                self._scalars[slot][...] = array
+            elif slot in self._copies:
+                self._copies[slot][...] = array
+                arrays[slot] = self._copies[slot]
+            elif array.flags.c_contiguous and array.flags.aligned:
+                arrays[slot] = array
+            else:
+                arrays[slot] = self.backend.xp.array(array, order="C")
+        return arrays
 
-    def _is_alone(self, slot: int) -> bool:
-        """Whether an input may be written over: nothing else that a run reads shares its memory."""
-        flags = self._given[slot].flags
-        can_be_written = flags.c_contiguous and getattr(flags, "writeable", True)
-        return can_be_written and is_alone(self._spans[slot], self._spans.values())
+    def _find_overwritten(self, inputs: Sequence[Any], arrays: dict[int, Any]) -> dict[int, int]:
+        """The outputs that are written over a donated input, and which: nothing else that a run reads may share its
+        memory, and it must be writable."""
+        if not self.plan.overwrites:
+            return {}
+        given = zip(self.graph.inputs, inputs, strict=True)
+        spans = {slot: span(self.backend, array) for slot, array in given if slot in arrays}
+        if spans != self._overwritten[0]:
+            alone = find_alone(spans | self._constants)
+            self._overwritten = spans, {o: slot for o, slot in self.plan.overwrites.items() if slot in alone}
+        writable = {slot for slot, array in arrays.items() if getattr(array.flags, "writeable", True)}
+        return {o: slot for o, slot in self._overwritten[1].items() if slot in writable}
 
-    def _results(self) -> list[Any]:
+    def _bind(self, addresses: dict[int, int]) -> Binding:
+        """The binding to these addresses: the one that fits best of those used last, or a new one. If that is
+        interrupted, it is gone."""
+        best = min(self._bindings, key=lambda binding: binding.distance(addresses), default=None)
+        if best is not None and (not best.distance(addresses) or len(self._bindings) == MOST):
+            self._bindings.remove(best)
+            best.move(addresses)
+        else:
+            arrays = Arrays(self.graph, self.views, self.plan, self._block, self._scratch)
+            best = Binding(self.graph, self.views, self.plan, arrays, self._calls_on, self._kernels, addresses)
+        self._bindings.append(best)
+        return best
+
+    def _results(self, binding: Binding, own: dict[int, Any]) -> list[Any]:
         """The outputs. Those without memory of their own are copied."""
-        own = {*self.plan.fresh, *self.plan.overwrites}
         results: list[Any] = []
         for output in self.graph.outputs:
-            value = self._arrays.full_array(output)
             if isinstance(output, int) and output in own:
-                own.remove(output)
-                if output in self._overwritten:
-                    value = self._given[self._overwritten[output]] = value.view()
-                results.append(value)
+                results.append(own.pop(output))
             else:
-                results.append(_copy(value))
+                value = binding.array(output)
+                results.append(_copy(value) if is_array(value) else value)
         return results
 
-    # Binding
 
-    def _bind(self, inputs: Sequence[Any]) -> None:
-        """Bind the calls to these inputs. If that is interrupted, the next run binds everything again."""
-        phases, self._phases = self._phases, None
-        if phases is None:
-            self._arrays.forget()
-            for slot in self.graph.inputs:
-                self._spans.pop(slot, None)
-            self._given, self._copied, self._users = {}, set(), {}
-        moved = self._take(inputs)
-        if phases is None:
-            phases = list(self._bind_all())
-        else:
-            self._bind_again(moved)
-        self._phases = phases
-
-    def _bind_all(self) -> Iterator[list[list[Call]]]:
-        """The phases of a run, in order: lists of calls to make in parallel."""
-        everything = zip(self.plan.regions, self.plan.parts, self.plan.scratch, strict=True)
-        for _, moment in groupby(everything, key=lambda found: found[0].moment):
-            calls: list[list] = [[] for _ in range(self.plan.threads)]
-            sums: list[Call] = []
-            for region, parts, offsets in moment:
-                started: set[tuple[int, int]] = set()
-                for part in parts:
-                    local = self._arrays.scratch_arrays(part, offsets)
-                    for instruction, cut in region.steps:
-                        self._add(calls[part.thread], instruction, cut, part, local, started)
-                sums += self._join_sums(parts, offsets)
-            yield [some for some in calls if some]
-            if sums:
-                yield [sums]
-
-    def _add(
-        self, calls: list, instruction: Instruction, cut: Cut | None, part: Part, local: Local, started: set
-    ) -> None:
-        """Add the calls for one instruction on one part: a result, or a term and its addition to the sum."""
-        slot = instruction.result
-        if cut is None or cut.result is not None:
-            self._append(calls, instruction, cut, part, local, None)
-            return
-        total = self._arrays.full_array(slot) if part.thread == 0 else local["sum", slot]
-        if (slot, part.thread) in started:
-            term = local["term", slot]
-            self._append(calls, instruction, cut, part, local, term)
-            calls.append(bind_addition(self.backend, total, term))
-        else:
-            started.add((slot, part.thread))
-            self._append(calls, instruction, cut, part, local, total)
-
-    def _append(
-        self, calls: list, instruction: Instruction, cut: Cut | None, part: Part, local: Local, out: Any
-    ) -> None:
-        """Add a call, and remember which slots it uses, in case they move."""
-        bound = instruction, cut, part, local, out
-        for slot in {*instruction.reads(), instruction.result}:
-            self._users.setdefault(self.views.root_of(slot), []).append((calls, len(calls), bound))
-        calls.append(self._call(*bound))
-
-    def _bind_again(self, moved: Iterable[int]) -> None:
-        """Rebind the calls that use moved slots."""
-        self._arrays.forget_views(moved)
-        for slot in moved:
-            for calls, place, bound in self._users.get(slot, ()):
-                calls[place] = self._call(*bound)
-
-    def _call(self, instruction: Instruction, cut: Cut | None, part: Part, local: Local, out: Any) -> Call:
-        """The call for one instruction on one part."""
-        axes, params = (None,) * len(instruction.operands), instruction.params
-        if cut is not None:
-            axes = cut.operands
-            params = params_of(instruction, cut, self.graph.kinds[instruction.result].shape, part.rows)
-        args = [self._arrays.operand(o, axis, part, local) for o, axis in zip(instruction.operands, axes, strict=True)]
-        if out is None:
-            out = self._arrays.operand(instruction.result, cut and cut.result, part, local)
-        return bind_call(instruction.primitive, self.backend, args, params, out)
-
-    def _join_sums(self, parts: Sequence[Part], offsets: dict[Key, int]) -> Iterator[Call]:
-        """The calls that add the sums of the other threads to the first thread's."""
-        first = {part.thread: part for part in reversed(parts)}
-        for thread in range(1, len(first)):
-            local = self._arrays.scratch_arrays(first[thread], offsets)
-            for what, slot in offsets:
-                if what == "sum":
-                    yield bind_addition(self.backend, self._arrays.full_array(slot), local["sum", slot])
-
-
-def _copy(value: Any) -> Any:
-    if not is_array(value):
-        return value
-    copy = backend_of((value,)).xp.array(value, copy=True)
-    return copy if copy.shape else copy[()]  # as operations return it: in NumPy, a scalar
+def _copy(array: Any) -> Any:
+    """A copy of an array, as operations return it: in NumPy, a scalar if it has no axes."""
+    return array.copy() if array.shape else array.copy()[()]
 
 
 _executors: weakref.WeakSet[CpuExecutor] = weakref.WeakSet()
+
+
+def release_results() -> None:
+    """Give back the memory that programs keep for their next results."""
+    for executor in list(_executors):
+        executor.release()
 
 
 def _renew_locks() -> None:

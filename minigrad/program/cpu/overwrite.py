@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.core.traits import Cut
 from minigrad.program.buffers import find_overwrites
-from minigrad.program.cpu.schedule import Region
-from minigrad.program.graph import Graph
+from minigrad.program.cpu.chains import Chain
+from minigrad.program.cpu.schedule import Region, row_axis
+from minigrad.program.graph import Graph, Instruction
 from minigrad.program.views import Views
 
 
 class RegionStep(NamedTuple):
-    """The position of an instruction in a schedule, and its cut."""
+    """The position of an instruction or a chain in a schedule."""
 
     region: Region
     number: int
-    cut: Cut | None
 
 
 class Reader(NamedTuple):
@@ -43,27 +42,34 @@ def plan_overwrites(regions: Sequence[Region], graph: Graph, views: Views) -> di
     readers: dict[int, list[Reader]] = {slot: [] for slot in donated}
     writers: dict[int, RegionStep] = {}
     for region in regions:
-        for number, (instruction, cut) in enumerate(region.steps):
-            step = RegionStep(region, number, cut)
+        for number, (work, cut) in enumerate(region.steps):
+            step = RegionStep(region, number)
             if cut is None or cut.result is not None:
-                writers[instruction.result] = step
-            for operand, axis in zip(instruction.operands, cut.operands if cut else [None] * len(instruction.operands)):
+                writers |= dict.fromkeys(work.results, step)
+            for operand, axis in zip(work.operands, cut.operands if cut else [None] * len(work.operands)):
                 root = views.root_of(operand) if isinstance(operand, int) else None
                 if root in readers:
-                    in_place = instruction.primitive.traits.in_place
-                    readers[root].append(Reader(step, operand == root, axis, in_place))
+                    readers[root].append(Reader(step, operand == root, axis, _is_in_place(work, root)))
 
     def is_done(argument: int, output: int) -> bool:
-        return all(_has_read(reader, writers[output]) for reader in readers[argument])
+        axis = row_axis(graph.kinds[output].shape)
+        return all(_has_read(reader, writers[output], axis) for reader in readers[argument])
 
     return find_overwrites(graph.kinds, [output for output in outputs if output in writers], donated, is_done)
 
 
-def _has_read(reader: Reader, writer: RegionStep) -> bool:
-    """Whether a reader has read a part of an argument before the writer writes the same part of its result there."""
+def _is_in_place(work: Instruction | Chain, slot: int) -> bool:
+    """Whether a step reads an element of a slot before it writes a result there."""
+    return slot in work.in_order if isinstance(work, Chain) else work.primitive.traits.in_place
+
+
+def _has_read(reader: Reader, writer: RegionStep, axis: int | None) -> bool:
+    """Whether a reader has read a part of an argument before the writer writes the same part of its result there; the
+    result is cut along `axis` if the writer's region has rows."""
     if reader.step.region is not writer.region:
         return reader.step.region.moment < writer.region.moment
-    same_part = reader.directly and (writer.cut is None or reader.axis == writer.cut.result)
+    is_whole = writer.region.rows is None
+    same_part = reader.directly and (is_whole or reader.axis == axis)
     if reader.step.number == writer.number:
         return same_part and reader.in_place
-    return reader.step.number < writer.number and (same_part or writer.cut is None)
+    return reader.step.number < writer.number and (same_part or is_whole)

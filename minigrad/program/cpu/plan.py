@@ -13,6 +13,7 @@ from itertools import groupby
 
 from minigrad.program.buffers import FOREVER, Life, fit, lifetimes
 from minigrad.program.cost import cost_of
+from minigrad.program.cpu.chains import find_chains
 from minigrad.program.cpu.overwrite import plan_overwrites
 from minigrad.program.cpu.schedule import Place, Region, find_regions
 from minigrad.program.cpu.scratch import Part, plan_scratch
@@ -37,17 +38,22 @@ class Plan:
     overwrites: dict[int, int]  # the donated inputs that outputs are written over, by output
 
 
-def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int) -> Plan:
-    """The plan of a graph, for runs on at most `threads` threads."""
+def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int, compiled: bool = False) -> Plan:
+    """The plan of a graph, for runs on at most `threads` threads; elementwise chains are compiled if so asked."""
     kinds = graph.kinds
     regions, places = find_regions(graph, views, tuning)
+    needed = _find_needed(regions, graph, views)
+    if compiled:
+        regions = find_chains(regions, needed, graph, views, tuning)
     overwrites = plan_overwrites(regions, graph, views)
-    sums = {i.result for region in regions for i, cut in region.steps if cut is not None and cut.result is None}
+    sums = {
+        slot for region in regions for work, cut in region.steps if cut and cut.result is None for slot in work.results
+    }
     outputs = list(dict.fromkeys(o for o in graph.outputs if isinstance(o, int)))
     large = [o for o in outputs if o in places and o not in views.slots and kinds[o].bytes > tuning.small_result]
     fresh = [o for o in large if o not in sums and o not in overwrites]
     lives = _find_lives(regions, graph, views)
-    whole = _find_whole(regions, graph, views) | sums
+    whole = needed | sums | {s for r in regions if r.rows is None for work, _ in r.steps for s in work.results}
     lives = {slot: life for slot, life in lives.items() if slot in whole}
     numbers = {slot: Life(kinds[slot].bytes, -1, FOREVER) for slot in graph.inputs if not kinds[slot].shape}
     own = {*fresh, *overwrites}
@@ -69,37 +75,35 @@ def _find_lives(regions: Sequence[Region], graph: Graph, views: Views) -> dict[i
     time = 0
     for _, moment in groupby(regions, key=lambda region: region.moment):
         for region in moment:
-            for instruction, _ in region.steps:
-                times[instruction.result] = time
-                reads += [(views.root_of(slot), time) for slot in instruction.reads()]
+            for work, _ in region.steps:
+                times |= dict.fromkeys(work.results, time)
+                reads += [(views.root_of(slot), time) for slot in work.reads()]
                 time += region.rows is None
         time += 1
     return lifetimes(graph.kinds, times, reads, [views.root_of(o) for o in graph.outputs if isinstance(o, int)])
 
 
-def _find_whole(regions: Sequence[Region], graph: Graph, views: Views) -> set[int]:
-    """The slots that need a full array: outputs, results not computed in parts, and results that other regions read."""
-    whole = {views.root_of(o) for o in graph.outputs if isinstance(o, int)}
+def _find_needed(regions: Sequence[Region], graph: Graph, views: Views) -> set[int]:
+    """The slots that outputs show or other regions read: they need a full array."""
+    needed = {views.root_of(o) for o in graph.outputs if isinstance(o, int)}
     home = {instruction.result: number for number, region in enumerate(regions) for instruction, _ in region.steps}
     for number, region in enumerate(regions):
         for instruction, _ in region.steps:
-            whole |= {root for root in map(views.root_of, instruction.reads()) if home.get(root) != number}
-            if region.rows is None:
-                whole.add(instruction.result)
-    return whole
+            needed |= {root for root in map(views.root_of, instruction.reads()) if home.get(root) != number}
+    return needed
 
 
 def _divide(region: Region, graph: Graph, views: Views, whole: set[int], tuning: Tuning, threads: int) -> list[Part]:
     """The parts of a region: small enough for the cache, and equally many for each thread."""
     if region.rows is None:
         return [Part(None)]
-    costs = [cost_of(instruction, graph) for instruction, _ in region.steps]
+    costs = [cost_of(instruction, graph) for work, _ in region.steps for instruction in work.instructions]
     work = sum(tuning.flop * c.flops + tuning.byte * c.bytes for c in costs)
     threads = min(threads, region.rows) if work / threads / len(region.steps) >= tuning.worth_threads else 1
     sample = Part(slice(0, min(region.rows, 64)))
     _, size = plan_scratch([(region, [sample])], graph, views, whole, tuning)
     row = size / sample.rows.stop + _row_bytes(region, graph, views, whole)
-    products = any(instruction.primitive.traits.blas for instruction, _ in region.steps)
+    products = any(i.primitive.traits.blas for work, _ in region.steps for i in work.instructions)
     longest = max(tuning.shortest_product if products else 1, int(tuning.part // max(1, row)))
     count = -(-region.rows // longest)
     count = min(region.rows, -(-count // threads) * threads)
@@ -109,10 +113,10 @@ def _divide(region: Region, graph: Graph, views: Views, whole: set[int], tuning:
 
 def _row_bytes(region: Region, graph: Graph, views: Views, whole: set[int]) -> float:
     """Bytes per row of the full arrays that a step reads or writes in parts; the maximum over steps."""
-    own = {instruction.result for instruction, _ in region.steps} - whole
+    own = {slot for work, _ in region.steps for slot in work.results} - whole
     most = 0.0
-    for instruction, cut in region.steps:
-        slots = {o for o, axis in zip(instruction.operands, cut.operands) if isinstance(o, int) and axis is not None}
-        slots |= set() if cut.result is None else {instruction.result}
+    for work, cut in region.steps:
+        slots = {o for o, axis in zip(work.operands, cut.operands) if isinstance(o, int) and axis is not None}
+        slots |= set() if cut.result is None else {*work.results}
         most = max(most, sum(graph.kinds[o].bytes for o in slots if views.root_of(o) not in own) / region.rows)
     return most

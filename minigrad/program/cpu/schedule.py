@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigrad.core.traits import Cut
 from minigrad.program.cpu.tiling import find_cuts, length_of
@@ -32,7 +32,7 @@ class Region(NamedTuple):
 
     stage: int
     rows: int | None
-    steps: tuple[tuple[Instruction, Cut | None], ...]
+    steps: tuple[tuple[Any, Cut | None], ...]  # instructions, or chains of them (`chains`)
 
     @property
     def moment(self) -> int:
@@ -100,8 +100,7 @@ def _find_options(
     """
     shapes = [graph.kind(operand).shape for operand in instruction.operands]
     kind = graph.kinds[instruction.result]
-    first = next((axis for axis, n in enumerate(kind.shape) if n > 1), None)
-    by_rows = [cut for cut in ways if cut.result is not None and cut.result == first]
+    by_rows = [cut for cut in ways if cut.result is not None and cut.result == row_axis(kind.shape)]
     found = []
     for cut in ways:
         rows = length_of(cut, shapes, kind.shape)
@@ -113,6 +112,11 @@ def _find_options(
         if worth_it and all(map(math.prod, (*shapes, kind.shape))):  # nothing is empty
             found.append((Place(stage, rows, cut.result), cut))
     return found
+
+
+def row_axis(shape: Sequence[int]) -> int | None:
+    """The axis along which a result is cut: the first one longer than 1."""
+    return next((axis for axis, n in enumerate(shape) if n > 1), None)
 
 
 def _stage_of(instruction: Instruction, cut: Cut, rows: int, places: dict[int, Place]) -> tuple[int, bool]:

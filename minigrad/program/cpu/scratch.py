@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from minigrad.program.buffers import FOREVER, Life, fit
+from minigrad.program.cpu.chains import Chain
 from minigrad.program.cpu.schedule import Region
 from minigrad.program.graph import Graph, Instruction
 from minigrad.program.tuning import Tuning
@@ -40,7 +41,7 @@ def plan_scratch(
             begin += len(region.steps)
     offsets, size = fit(lives, tuning)
     offsets |= {("part", slot): offsets["part", root] for slot, root in over.items()}
-    results = [{instruction.result for instruction, _ in region.steps} for region, _ in moment]
+    results = [{slot for work, _ in region.steps for slot in work.results} for region, _ in moment]
     return [{key: at for key, at in offsets.items() if key[1] in slots} for slots in results], size
 
 
@@ -56,24 +57,29 @@ def _add_lives(
 ) -> None:
     """Add to `lives` the lifetimes of results that only this region reads, for a part of at most `longest` rows, in
     steps counted from `begin`; and to `over` the results that overwrite an operand that is not read later."""
-    last = {views.root_of(slot): step for step, (i, _) in enumerate(region.steps, begin) for slot in i.reads()}
-    for step, (instruction, cut) in enumerate(region.steps, begin):
-        slot, kind = instruction.result, graph.kinds[instruction.result]
-        if cut.result is None:
-            lives["term", slot] = Life(kind.bytes, step, step)
-            lives["sum", slot] = Life(kind.bytes, begin, FOREVER)
-        elif slot not in whole:
-            dies = last.get(slot, step)
-            free = [o for o in instruction.reads() if last[views.root_of(o)] == step and graph.kinds[o] == kind]
-            roots = [over.get(o, o) for o in free if not _is_viewed(o, instruction, views)]
-            roots = [root for root in roots if ("part", root) in lives]
-            if roots and instruction.primitive.traits.in_place:
-                over[slot] = roots[0]
-                lives["part", roots[0]] = lives["part", roots[0]]._replace(dies=dies)
-            else:
-                lives["part", slot] = Life(longest * (kind.bytes // region.rows), step, dies)
+    last = {views.root_of(slot): step for step, (work, _) in enumerate(region.steps, begin) for slot in work.reads()}
+    for step, (work, cut) in enumerate(region.steps, begin):
+        for slot in work.results:
+            kind, dies = graph.kinds[slot], last.get(slot, step)
+            if cut.result is None:
+                lives["term", slot] = Life(kind.bytes, step, step)
+                lives["sum", slot] = Life(kind.bytes, begin, FOREVER)
+            elif slot not in whole:
+                free = [o for o in _overwritable(work, views) if last[o] == step and graph.kinds[o] == kind]
+                roots = [over.get(o, o) for o in free]
+                roots = [r for r in roots if ("part", r) in lives and lives["part", r].dies <= step]
+                if roots:
+                    over[slot] = roots[0]
+                    lives["part", roots[0]] = lives["part", roots[0]]._replace(dies=max(dies, step + 1))
+                else:
+                    lives["part", slot] = Life(longest * (kind.bytes // region.rows), step, dies)
 
 
-def _is_viewed(slot: int, instruction: Instruction, views: Views) -> bool:
-    """Whether a slot is a view, or an instruction reads it through a view as well."""
-    return slot in views.slots or any(views.root_of(read) == slot != read for read in instruction.reads())
+def _overwritable(work: Instruction | Chain, views: Views) -> Iterable[int]:
+    """The slots that a result may be written over, because it reads an element before it writes there."""
+    if isinstance(work, Chain):
+        return work.in_order
+    if not work.primitive.traits.in_place:
+        return ()
+    viewed = {views.root_of(slot) for slot in work.reads() if views.root_of(slot) != slot}
+    return [slot for slot in work.reads() if slot not in views.slots and slot not in viewed]

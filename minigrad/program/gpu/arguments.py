@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from minigrad.backends import backend_of
-from minigrad.program.buffers import is_alone, span
+from minigrad.program.buffers import find_alone, span
 from minigrad.program.graph import Graph
 
 
@@ -73,7 +73,6 @@ class Arguments:
     def writable(self) -> set[int]:
         """The donated arguments that are read in place and share no memory with another array."""
         constants = [array for array in self._graph.constant_arrays() if backend_of((array,)) is self._backend]
-        spans = {slot: span(self._backend, self.array(slot)) for slot in self._graph.inputs}
-        all_spans = [*spans.values(), *(span(self._backend, array) for array in constants)]
-        donated = [slot for slot in self._graph.donated if slot not in self._buffers]
-        return {slot for slot in donated if is_alone(spans[slot], all_spans)}
+        spans: dict[Any, tuple] = {slot: span(self._backend, self.array(slot)) for slot in self._graph.inputs}
+        spans |= {("constant", i): span(self._backend, array) for i, array in enumerate(constants)}
+        return find_alone(spans).intersection(self._graph.donated).difference(self._buffers)

@@ -20,7 +20,7 @@ from minigrad.core.vectors import add_p, reshape_p
 from minigrad.ops.activations import relu
 from minigrad.ops.conv import conv_p
 from minigrad.ops.linalg import matmul_p
-from minigrad.program.gpu.elementwise import can_be_generated, domain, is_in_order
+from minigrad.program.elementwise import can_be_generated, domain, is_in_order
 from minigrad.program.graph import Constant, Graph, Instruction
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import View, Views

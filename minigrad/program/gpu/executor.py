@@ -18,16 +18,16 @@ from functools import partial
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
-from minigrad.backends.cuda.codegen import kernel_source
+from minigrad.backends.cuda.codegen import blocks_of, kernel_source
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, allocate, array_at, result_bytes
 from minigrad.program.calls import Call, bind_call, run_and_check, run_calls
+from minigrad.program.fusion import fuse
 from minigrad.program.gpu.arguments import Arguments
 from minigrad.program.gpu.epilogues import fuse_epilogues
-from minigrad.program.gpu.fusion import fuse
-from minigrad.program.gpu.lowering import GeneratedKernel, Launch, lower
 from minigrad.program.gpu.placement import Placement, place
 from minigrad.program.graph import Constant, Graph, is_array
+from minigrad.program.lowering import GeneratedKernel, Launch, lower
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views, view_array
 
@@ -131,7 +131,7 @@ class GpuExecutor:
     def _bind_launch(self, launch: Launch) -> Callable[[], Any]:
         if isinstance(launch, GeneratedKernel):
             arrays = [x.value if isinstance(x, Constant) else self._arrays[x] for x in launch.arguments]
-            return partial(self._launch, launch.name, launch.blocks, arrays)
+            return partial(self._launch, launch.name, sum(map(blocks_of, launch.loops)), arrays)
         args, out = list(map(self._array, launch.operands)), self._arrays[launch.result]
         return bind_call(launch.primitive, self.backend, args, launch.params, out)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from minigrad.program.buffers import find_overwrites, fit, lifetimes
-from minigrad.program.gpu.fusion import Schedule
+from minigrad.program.fusion import Schedule
 from minigrad.program.tuning import Tuning
 
 

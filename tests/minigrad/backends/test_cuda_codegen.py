@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Number, kernel_source
+from minigrad.backends.cuda.codegen import blocks_of, kernel_source
 from minigrad.backends.formulas import CONVERSION, Formula
+from minigrad.backends.loops import Apply, Index, Load, Loop, Number
 from minigrad.core.interpreter import primitives
 from minigrad.program.views import View
 from tests.support import special_values
@@ -26,7 +27,7 @@ def run_loops(device, loops, dtypes, arrays):
     given = [device.xp.ascontiguousarray(device.from_host(x)) for x in arrays]
     outputs = [device.xp.zeros(counts[len(arrays) + i], dtype) for i, dtype in enumerate(dtypes)]
     launch = device.recorder.compile(kernel_source("chain", loops, [x.dtype for x in (*given, *outputs)]))
-    launch("chain", sum(loop.blocks for loop in loops), [*given, *outputs])
+    launch("chain", sum(blocks_of(loop) for loop in loops), [*given, *outputs])
     return [device.to_host(x) for x in outputs]
 
 

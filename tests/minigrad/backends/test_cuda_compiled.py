@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad.backends
+from minigrad.backends import loops
 from minigrad.backends.cuda import codegen
 from minigrad.backends.cuda.launch import FILES
 from minigrad.backends.formulas import REALS, TYPES
@@ -115,23 +116,23 @@ def chain():
         begin = len(steps)
         for _ in range(3 if within in REALS else 2):
             arguments.append(within)
-            steps.append(codegen.Load(len(arguments) - 1, None, within))
+            steps.append(loops.Load(len(arguments) - 1, None, within))
         for formula in {p.traits.formula for p in primitives.values()} - {None}:
             for dtype in TYPES if formula.converts else (within, np.dtype(bool)):
                 text = formula.source(within, dtype)
                 if text is not None and not formula.selects:
                     arity = len({"a", "b", "c"} & set(re.findall(r"\w+", text)))
-                    store(codegen.Apply(formula, tuple(range(begin, begin + arity)), within, dtype))
+                    store(loops.Apply(formula, tuple(range(begin, begin + arity)), within, dtype))
     for value in (1.5, -0.0, math.inf, -math.inf, math.nan, 5e-324, 2, -(2**63), True):
-        store(codegen.Number(value, np.asarray(value).dtype))
+        store(loops.Number(value, np.asarray(value).dtype))
     key = len(arguments)
     arguments.append(np.dtype(np.uint32))
     for dtype in REALS:
         for name in ("normal", "uniform"):
-            store(codegen.Noise(name, key, 0, None, 2**40, None, dtype))
-    near = codegen.Loop(1000, tuple(steps), tuple(stores))
-    far = codegen.Index(None, ((1, 8, 2**40),), 2**41), codegen.Index(0, ((2**40, 2**20, 1),), -2)
-    last = codegen.Loop(8, (*far, codegen.Load(0, 1, arguments[0])), ((2, 0),))
+            store(loops.Noise(name, key, 0, None, 2**40, None, dtype))
+    near = loops.Loop(1000, tuple(steps), tuple(stores))
+    far = loops.Index(None, ((1, 8, 2**40),), 2**41), loops.Index(0, ((2**40, 2**20, 1),), -2)
+    last = loops.Loop(8, (*far, loops.Load(0, 1, arguments[0])), ((2, 0),))
     return source("streams") + codegen.PRELUDE + codegen.kernel_source("chain", (near, last), arguments)
 
 

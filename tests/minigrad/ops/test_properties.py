@@ -105,7 +105,7 @@ def test_elementwise_at_special_values(name, move):
         values = special(dtype)
         ordinary = np.array([v for v in values if v == 0 or 0.1 < abs(v) < 10 or np.isnan(v)])
         several = [values]
-        if name in limits.TWO:  # x₂ − 1 in the slope x₂·x₁^(x₂−1) would absorb other exponents
+        if name in limits.TWO:  # the slope x₂·x₁^(x₂−1) needs exponents that differ from x₂ − 1
             several = [values, ordinary if name == "power" else values]
         elif name in limits.THREE:
             several = [ordinary] * 3

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.backends.native import compiler
 from minigrad.core import tree
 from minigrad.program.tuning import Tuning
 from tests.support.programs import agree, cut_everything, same
@@ -419,3 +420,33 @@ def test_the_memory_of_a_dropped_function_is_freed_at_once(on_device):
         with without_garbage_collection():
             del program, jitted
             assert [reference() for reference in dead] == [None, None]
+
+
+# Compiled kernels
+
+
+def test_compiler_none_computes_with_numpy_alone():
+    f, x = lambda x: mg.tanh(x) * mg.exp(-x), np.linspace(-2, 2, 40).reshape(8, 5)
+    tuning = Tuning(worth_compiling=0)
+    compiled, plain = mg.jit(f, tuning=tuning), mg.jit(f, compiler=None, tuning=tuning)
+    np.testing.assert_allclose(compiled(x), f(x), rtol=1e-15)
+    assert same(plain(x), f(x))
+    assert plain.program(x)._executor._kernels == {}
+    if not compiler.describe().startswith("none"):
+        assert len(compiled.program(x)._executor._kernels) == 1
+
+
+@pytest.mark.parametrize("name", ["gcc", "", True, 1])
+def test_an_unknown_compiler_is_refused(name):
+    with pytest.raises(ValueError, match=r'jit: compiler must be "auto" or None, got '):
+        mg.jit(lambda x: x, compiler=name)
+
+
+def test_release_memory_leaves_results_alone():
+    f = mg.jit(lambda x: x + 1, tuning=Tuning(small_result=0))
+    x = np.zeros((100, 100))
+    first = f(x)
+    mg.release_memory()
+    second = f(x)
+    assert not np.shares_memory(first, second)
+    assert (first == 1).all() and (second == 1).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.vae.small_runs import NEW, SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
-from vae import checkpoints, training
+from vae import checkpoints, runs, training
 from vae.config import Config
 from vae.explain import explain_loss
 from vae.runs import CHECKPOINT
@@ -104,6 +104,18 @@ def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
     assert json.loads((tmp_path / "parts/config.json").read_text())["epochs"] == 2
     for name in ("samples.png", "reconstructions.png"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+def test_resume_says_which_libraries_are_others(vae, images, tmp_path, monkeypatch):
+    assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")[0] == 0
+    resume = "train", "--out", "run", "--resume", "--epochs"
+    assert "last bits" not in vae(*resume, "2")[1]
+    before = runs.describe_libraries()
+    monkeypatch.setattr(runs, "describe_libraries", lambda: before | {"blas": "another 1.0"})
+    code, out, _ = vae(*resume, "3")
+    assert code == 0 and "last bits may differ from those of one run" in out
+    assert f"blas another 1.0 (was {before['blas']})" in " ".join(out.split())
+    assert "last bits" not in vae(*resume, "4")[1]  # written by the other library
 
 
 @pytest.mark.parametrize("out", ["run", "a run; of 'mine'", "-run", "~run", "a\trun"])

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.backends.cuda.codegen import Load
+from minigrad.backends.loops import Load
 from minigrad.program.buffers import span
-from minigrad.program.gpu.lowering import GeneratedKernel
 from minigrad.program.graph import Constant
+from minigrad.program.lowering import GeneratedKernel
 
 SMOOTH = "tanh sin sigmoid softplus erf square negative arctan expm1".split()
 FIRM = "add subtract multiply maximum minimum hypot logaddexp arctan2".split()

@@ -9,7 +9,7 @@ import pytest
 from minigrad.core.vectors import add_p, transpose_p
 from minigrad.ops.functions import exp, tanh
 from minigrad.ops.linalg import matmul_p
-from minigrad.program.gpu.fusion import fuse
+from minigrad.program.fusion import fuse
 from minigrad.program.gpu.placement import Placement, place
 from minigrad.program.graph import Constant
 from minigrad.program.tuning import DEFAULT

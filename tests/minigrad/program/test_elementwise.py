@@ -1,4 +1,4 @@
-"""minigrad/program/gpu/elementwise.py: what a generated kernel can compute, in which dtype, from which elements."""
+"""minigrad/program/elementwise.py: what a generated kernel can compute, in which dtype, from which elements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrad.ops.functions import exp
 from minigrad.ops.indexing import slice_p
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
-from minigrad.program.gpu.elementwise import can_be_generated, compute_dtype, domain, is_in_order
+from minigrad.program.elementwise import can_be_generated, compute_dtype, domain, is_in_order
 from minigrad.program.graph import Constant
 from minigrad.program.views import find_views
 from minigrad.random import normal_p

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backends.cuda.codegen import Apply, Index, Load, Loop, Noise, Number, Step
-from minigrad.program.gpu.elementwise import compute_dtype, domain, is_in_order
-from minigrad.program.gpu.fusion import Schedule
+from minigrad.backends.loops import Apply, Index, Load, Loop, Noise, Number, Step
+from minigrad.program.elementwise import compute_dtype, domain, is_in_order
+from minigrad.program.fusion import Schedule
 from minigrad.program.graph import Instruction
 from minigrad.program.views import Root, View
 
@@ -26,11 +26,6 @@ class GeneratedKernel(NamedTuple):
     name: str
     loops: tuple[Loop, ...]
     arguments: tuple[Root, ...]
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks of threads it needs."""
-        return sum(loop.blocks for loop in self.loops)
 
 
 Launch = Instruction | GeneratedKernel  # an instruction has a kernel of its own

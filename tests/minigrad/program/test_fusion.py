@@ -1,4 +1,4 @@
-"""minigrad/program/gpu/fusion.py: what becomes one launch, what is stored, and at which level."""
+"""minigrad/program/fusion.py: what becomes one launch, what is stored, and at which level."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.backends.cuda.codegen import Load, Loop
+from minigrad.backends.loops import Load, Loop
 from minigrad.core.vectors import add_p, transpose_p
 from minigrad.ops.functions import exp, tanh
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
+from minigrad.program.fusion import Read, Schedule, fuse
 from minigrad.program.gpu.epilogues import fuse_epilogues
-from minigrad.program.gpu.fusion import Read, Schedule, fuse
-from minigrad.program.gpu.lowering import GeneratedKernel, lower
 from minigrad.program.graph import Constant
+from minigrad.program.lowering import GeneratedKernel, lower
 from minigrad.program.tuning import DEFAULT, Tuning
 from minigrad.program.views import find_views
 from tests.support.graphs import GraphBuilder

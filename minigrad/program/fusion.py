@@ -17,12 +17,12 @@ one launch of a generated kernel, and one launch for each instruction that has a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from minigrad.core.traits import Traits
-from minigrad.program.gpu.elementwise import can_be_generated, domain, is_in_order
+from minigrad.program.elementwise import can_be_generated, domain, is_in_order
 from minigrad.program.graph import Graph, Instruction
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import Root, Views
@@ -48,10 +48,15 @@ class Schedule:
     level: Mapping[int, int]  # of each slot that is stored
 
 
-def fuse(graph: Graph, views: Views, tuning: Tuning) -> Schedule:
-    """Schedule a graph whose epilogues have been fused."""
+def fuse(
+    graph: Graph,
+    views: Views,
+    tuning: Tuning,
+    is_generated: Callable[[Instruction, Graph, Views], bool] = can_be_generated,
+) -> Schedule:
+    """Schedule a graph whose epilogues have been fused; `is_generated` says which instructions can be fused."""
     computed = {i.result: i for i in graph.instructions if i.result not in views.slots}
-    generated = frozenset(slot for slot, instruction in computed.items() if can_be_generated(instruction, graph, views))
+    generated = frozenset(slot for slot, instruction in computed.items() if is_generated(instruction, graph, views))
     inline = generated - _find_stored(graph, computed, generated, views, tuning)
     reads = _find_reads(graph, computed, generated, inline, views)
     level = _assign_levels(computed, generated, inline, reads, views, tuning.most_arguments)
