@@ -17,11 +17,11 @@ from minigrad.backends.native import compiler
 from minigrad.backends.numpy import convolution
 from minigrad.backends.numpy.scratch import address
 
-DTYPES = np.dtype(np.float32), np.dtype(np.float64)
-
 
 class Windows:
-    """The loops of windows.cpp, on contiguous arrays of one dtype of `DTYPES`."""
+    """The loops of windows.cpp, on contiguous arrays of one dtype of `dtypes`."""
+
+    dtypes = np.dtype(np.float32), np.dtype(np.float64)
 
     def __init__(self, library: CDLL):
         self._library = library

@@ -142,8 +142,9 @@ class _Windows:
 
     def is_compiled(self, images: Any) -> bool:
         """Whether compiled loops go over the windows of these images."""
-        fits = images.dtype == self.dtype and self.dtype.kind == "f" and self.dtype.itemsize >= 4
-        return self.b.windows is not None and fits and images.flags.c_contiguous and images.flags.aligned
+        if self.b.windows is None or images.dtype != self.dtype or self.dtype not in self.b.windows.dtypes:
+            return False
+        return images.flags.c_contiguous and images.flags.aligned
 
     def sizes(self, n: int) -> tuple[int, ...]:
         """The sizes of n images and their windows, for compiled loops."""

@@ -42,7 +42,7 @@ def test_convolutions_have_the_same_bits(problem):
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("dtype", [np.complex128, np.float16, np.int64])
+@pytest.mark.parametrize("dtype", [np.complex128, np.longdouble, np.float16, np.int64])
 def test_other_dtypes_and_layouts_use_numpy(dtype):
     random = np.random.default_rng(0)
     x, w = random.integers(-3, 4, (2, 5, 6, 3)).astype(dtype), random.integers(-3, 4, (3, 3, 3, 2)).astype(dtype)
