@@ -24,6 +24,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from minigrad.files import replace_file
+
 COMPILERS = "c++", "g++", "clang++"
 FLAGS = (
     "-std=c++17 -O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-exceptions -fno-rtti "
@@ -144,10 +146,7 @@ def _keep(key: str, content: bytes) -> Path:
     if folder is None:
         raise OSError("no folder to keep it in")
     path = folder / f"{key}-{_hash(content)}.so"
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as work:
-        complete = Path(work, "library.so")
-        complete.write_bytes(content)
-        os.replace(complete, path)
+    replace_file(path, content)
     _remove_oldest(folder)
     return path
 
