@@ -23,7 +23,8 @@ from minigrad.program.tuning import DEFAULT, Tuning
 
 
 def release_memory() -> None:
-    """Give back the memory that is kept for later: by kernels for their columns, by programs for their results."""
+    """Give back the memory that is kept for later: by kernels for their columns, by programs for their results. A
+    program that is running keeps its own."""
     release_results()
     backends.release_memory()
 

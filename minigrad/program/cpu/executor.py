@@ -105,10 +105,14 @@ class CpuExecutor:
                 return self._results(binding, own)
 
     def release(self) -> None:
-        """Give back the memory that is kept for the next results."""
-        with self._lock:
-            self._bindings.clear()
-            self._pool.release()
+        """Give back the memory that is kept for the next results, unless a run is going on: that may be on this very
+        thread, interrupted by a signal handler or a finaliser, so to wait for it could take for ever."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._bindings.clear()
+                self._pool.release()
+            finally:
+                self._lock.release()
 
     def _take(self, inputs: Sequence[Any]) -> dict[int, Any]:
         """The contiguous arrays of inputs, by slot. Scalars and small arrays are copied to where they were before."""

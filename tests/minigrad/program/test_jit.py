@@ -442,6 +442,18 @@ def test_an_unknown_compiler_is_refused(name):
         mg.jit(lambda x: x, compiler=name)
 
 
+def test_release_memory_does_not_wait_for_a_program_that_is_running(make_primitive):
+    """Called in the middle of a run, as a signal handler or a finaliser may do."""
+
+    def forward(b, x, out=None):
+        mg.release_memory()
+        return b.xp.add(x, 1, out=out)
+
+    f = mg.jit(make_primitive(forward))
+    assert f(np.zeros(3)).tolist() == [1, 1, 1]
+    assert f(np.ones(3)).tolist() == [2, 2, 2]
+
+
 def test_release_memory_leaves_results_alone():
     f = mg.jit(lambda x: x + 1, tuning=Tuning(small_result=0))
     x = np.zeros((100, 100))
