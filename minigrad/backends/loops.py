@@ -12,7 +12,9 @@ end. Steps refer to earlier steps by their position in the list:
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -82,3 +84,16 @@ def apply_source(number: int, step: Apply) -> str:
     operands = [f"const {within} {name} = ({within})v{v}" for name, v in zip("abc", values)]
     value = re.sub(r"\breal\b", within, step.formula.source(step.within, step.dtype))
     return f"{TYPES[step.dtype]} v{number}; {{ {'; '.join(condition + operands)}; v{number} = {value}; }}"
+
+
+def number_source(number: int, step: Number, special: Callable[[float], str]) -> str:
+    """The C++ statement of a constant; `special` writes infinities and NaN, which C++ has no literals for."""
+    return f"const {TYPES[step.dtype]} v{number} = {_literal(step.value, special)};"
+
+
+def _literal(value: bool | int | float, special: Callable[[float], str]) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value}ll" if value != -(2**63) else f"({value + 1}ll - 1)"  # C++ has no negative literals
+    return value.hex() if math.isfinite(value) else special(value)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.backends.formulas import TYPES
-from minigrad.backends.loops import Index, Load, Loop, Noise, Number, Step, apply_source
+from minigrad.backends.loops import Index, Load, Loop, Noise, Number, Step, apply_source, number_source
 
 THREADS = 256  # of a block
 
@@ -75,7 +75,7 @@ def _statement(number: int, step: Step, steps: Sequence[Step], kind: str) -> str
     if isinstance(step, Load):
         return f"const {TYPES[step.dtype]} v{number} = p{step.argument}[{_index_name(step.at)}];"
     if isinstance(step, Number):
-        return f"const {TYPES[step.dtype]} v{number} = {_literal(step.value)};"
+        return number_source(number, step, _special)
     if isinstance(step, Noise):
         kind, start = TYPES[step.dtype], f"(wide)v{step.start}" if step.start is not None else "0"
         where = f"p{step.key} + {step.key_offset}, {step.offset}ull + {start} + {_index_name(step.at)}"
@@ -92,12 +92,6 @@ def _coordinate(at: str, inner: int, length: int) -> str:
     return f"({at} % {length})" if inner == 1 else f"({at} / {inner} % {length})"
 
 
-def _literal(value: bool | int | float) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return f"{value}ll" if value != -(2**63) else f"({value + 1}ll - 1)"  # C++ has no negative literals
-    if math.isfinite(value):
-        return value.hex()
+def _special(value: float) -> str:
     bits = 0x7FF8000000000000 if math.isnan(value) else 0x7FF0000000000000 if value > 0 else 0xFFF0000000000000
     return f"__longlong_as_double((long long){bits:#x}ull)"

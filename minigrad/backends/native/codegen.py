@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from minigrad.backends.formulas import TYPES, Formula
-from minigrad.backends.loops import Apply, Index, Load, Loop, Noise, Number, Step, apply_source
+from minigrad.backends.loops import Apply, Index, Load, Loop, Noise, Number, Step, apply_source, number_source
 
 KNOWN = frozenset("exp expm1 log log1p tanh sqrt fabs larger smaller isinf isfinite real".split())
 """The functions that `functions.h` defines; `real` is a type."""
@@ -135,7 +135,7 @@ class _Nest:
             truth = " != 0" if step.dtype == np.bool_ else ""
             return f"const {TYPES[step.dtype]} v{number} = p{step.argument}[{at}]{truth};"
         if isinstance(step, Number):
-            return f"const {TYPES[step.dtype]} v{number} = {_literal(step.value)};"
+            return number_source(number, step, _special)
         if isinstance(step, Noise):
             kind, at = TYPES[step.dtype], "i" if step.at is None else f"v{step.at}"
             start = f"(wide)v{step.start} + " if step.start is not None else ""
@@ -152,11 +152,5 @@ class _Nest:
         return [f"{at} / {inner} % {length} * {stride}" for inner, length, stride in step.axes]
 
 
-def _literal(value: bool | int | float) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return f"{value}ll" if value != -(2**63) else f"({value + 1}ll - 1)"  # C++ has no negative literals
-    if math.isnan(value):
-        return '__builtin_nan("")'
-    return value.hex() if math.isfinite(value) else f"{'-' if value < 0 else ''}__builtin_inf()"
+def _special(value: float) -> str:
+    return '__builtin_nan("")' if math.isnan(value) else f"{'-' if value < 0 else ''}__builtin_inf()"
