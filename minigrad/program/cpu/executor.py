@@ -43,7 +43,7 @@ class CpuExecutor:
         self.graph, self.backend, self.views, self.tuning = graph, graph.backend, find_views(graph), tuning
         most = (tuning.threads or threads.count()) if self.backend.threaded else 1
         self.plan, self._kernels = self._compile(tuning, most)
-        self._calls_on = accelerate(self.backend) if self._kernels else self.backend
+        self._accelerated = accelerate(self.backend) if self._kernels else self.backend
         self._lock = threading.Lock()
         _executors.add(self)
         self._block, *self._scratch = [
@@ -94,7 +94,7 @@ class CpuExecutor:
             addresses |= {output: addresses[slot] for output, slot in overwritten.items()}
             addresses |= {output: buffer.address for output, buffer in buffers.items()}
             own = {output: buffer.array() for output, buffer in buffers.items()}
-            own |= {output: arrays[slot].view() for output, slot in overwritten.items()}
+            own |= {output: self.backend.xp.asarray(arrays[slot]).view() for output, slot in overwritten.items()}
             with threads.single_blas if self.plan.threads > 1 else nullcontext():
                 binding = self._bind(addresses)
                 run = run_calls if self._has_run else run_and_check
@@ -151,7 +151,7 @@ class CpuExecutor:
             best.move(addresses)
         else:
             arrays = Arrays(self.graph, self.views, self.plan, self._block, self._scratch)
-            best = Binding(self.graph, self.views, self.plan, arrays, self._calls_on, self._kernels, addresses)
+            best = Binding(self.graph, self.views, self.plan, arrays, self._accelerated, self._kernels, addresses)
         self._bindings.append(best)
         return best
 

@@ -141,6 +141,13 @@ def test_a_donated_array_that_is_a_result_is_not_overwritten(f, way):
     assert agree(mg.jit(f, donate=(0,), tuning=way)(w.copy()), f(w), way)
 
 
+def test_a_result_over_a_donated_subclass_is_a_plain_array(tmp_path):
+    x = np.memmap(tmp_path / "x", np.float64, "w+", shape=(100, 100))
+    y = mg.jit(lambda x: x + 1, donate=0)(x)
+    assert type(y) is np.ndarray and np.shares_memory(x, y)
+    assert (y == 1).all()
+
+
 def test_a_single_donated_position_may_be_an_integer():
     x = np.arange(3.0)
     y = mg.jit(lambda x: x + 1, donate=0)(x)
