@@ -1,4 +1,4 @@
-"""minigrad/program/jit.py: which arguments are data and which are code, and donated arguments."""
+"""minigrad/program/jit.py: which arguments are data and which are code, and the programs that are kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import minigrad as mg
 from minigrad.backends.native import compiler
 from minigrad.core import tree
 from minigrad.program.tuning import Tuning
-from tests.support.programs import agree, cut_everything, same
+from tests.support.programs import cut_everything, same
 
 # What cannot be a function or an argument
 
@@ -30,149 +30,6 @@ def test_only_functions_can_be_jitted(f):
 def test_an_unhashable_argument_is_named():
     with pytest.raises(TypeError, match="must be hashable, got set"):
         mg.jit(lambda x, s: x)(np.ones(2), {1})
-
-
-# Donation
-
-
-def test_donated_arguments_are_updated_in_place_and_cannot_be_used_again():
-    def step(p, m, g):
-        m = tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-        return tree.map(lambda p, m: p - 0.5 * m, p, m), m
-
-    jitted = mg.jit(step, donate=(0, 1))
-    rng = np.random.default_rng(0)
-    p, m, g = ({"w": rng.normal(size=(300, 40)), "b": rng.normal(size=3)} for _ in range(3))
-    q, n = tree.map(np.copy, (p, m))
-    for _ in range(4):
-        expected = step(q, n, g)
-        memory = [leaf.ctypes.data for leaf in tree.flatten((p, m))[0]]
-        before = p, m
-        p, m = jitted(p, m, g)
-        assert same((p, m), expected)
-        assert [leaf.ctypes.data for leaf in tree.flatten((p, m))[0]] == memory
-        with pytest.raises(ValueError, match=r"float64\[300, 40\] was donated to an earlier call"):
-            jitted(*before, g)
-        q, n = expected
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda x: (x[::-1] + x, x * 1.0),
-        lambda x: mg.transpose(x) - x,
-        lambda x: (mg.cumsum(x, 0), mg.sum(x)),
-        lambda x: x,
-        lambda x: (x + 1, x + 2, mg.sum(x * x)),
-        lambda x: (mg.exp(x) + mg.transpose(mg.exp(x)), x * 2),
-        lambda x: mg.tanh(x * mg.mean(x)),
-        lambda x: (x * 2, mg.transpose(x) * 3),
-    ],
-)
-def test_donation_never_changes_a_result(f, way):
-    x = np.random.default_rng(0).normal(size=(64, 64))
-    expected = f(x.copy())
-    assert agree(mg.jit(f, donate=(0,), tuning=way)(x.copy()), expected, way)
-
-
-def test_donated_arrays_with_other_views_are_not_overwritten():
-    x = np.arange(12.0).reshape(3, 4)
-    y = x[:]
-    f = mg.jit(lambda x, y: (x + 1, y * 2), donate=(0,))
-    assert same(f(x, y), (y + 1, y * 2))
-    z = np.broadcast_to(np.arange(4.0), (3, 4))
-    assert same(f(z, y), (z + 1, y * 2))
-
-
-def test_a_whole_adam_step_is_one_program_and_its_count_advances():
-    from vae.optimisers import adam
-
-    optimiser, rng = adam(0.01), np.random.default_rng(0)
-    x = rng.normal(size=(20, 3)).astype(np.float32)
-
-    def step(w, state):
-        loss, g = mg.value_and_grad(lambda w: mg.mean(mg.square(mg.tanh(x @ w))))(w)
-        return loss, *optimiser.update(w, g, state)
-
-    jitted = mg.jit(step, donate=(0, 1))
-    w = rng.normal(size=(3, 2)).astype(np.float32)
-    v, s, t = w.copy(), optimiser.init(w), optimiser.init(w)
-    for _ in range(5):
-        a, w, s = step(w, s)
-        b, v, t = jitted(v, t)
-        assert same((a, w, s), (b, v, t))
-    assert w.dtype == np.float32
-    assert len(jitted.program(v, t)) < 60
-
-
-def test_donated_arrays_that_are_also_read_elsewhere_are_not_overwritten():
-    """A donated array that f also closes over, and one of two arrays that share foreign memory."""
-    w = np.arange(5.0)
-    f = lambda x: (lambda y: (y, w * mg.sum(y)))(x + 1)
-    expected = f(w)
-    assert same(mg.jit(f, donate=(0,))(w), expected)
-    memory = bytearray(40)
-    a, b = np.frombuffer(memory), np.frombuffer(memory)
-    a[:] = np.arange(5.0)
-    f = lambda x, y: (x + 1, mg.cumsum(y) * mg.sum(x + 1))
-    expected = f(a, b)
-    assert same(mg.jit(f, donate=(0,))(a, b), expected)
-
-
-def test_a_missing_donated_position_is_refused_before_anything_runs():
-    x = np.ones(3)
-    for args, kwargs, donate in (((x,), {}, (1,)), ((x,), {}, (0, -2)), ((), {"x": x}, (0,))):
-        with pytest.raises(ValueError, match=rf"donate=.* does not fit a call with {len(args)} positional"):
-            mg.jit(lambda x: x + 1, donate=donate)(*args, **kwargs)
-    assert same(x, np.ones(3))
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda w: (w, w * 2),
-        lambda w: (w[0], w * 2),
-        lambda w: (mg.transpose(w), w * 2),
-        lambda w: (w * 2, mg.reshape(w, (-1,))),
-    ],
-)
-def test_a_donated_array_that_is_a_result_is_not_overwritten(f, way):
-    w = np.random.default_rng(0).normal(size=(64, 64))
-    assert agree(mg.jit(f, donate=(0,), tuning=way)(w.copy()), f(w), way)
-
-
-def test_a_result_over_a_donated_subclass_is_a_plain_array(tmp_path):
-    x = np.memmap(tmp_path / "x", np.float64, "w+", shape=(100, 100))
-    y = mg.jit(lambda x: x + 1, donate=0)(x)
-    assert type(y) is np.ndarray and np.shares_memory(x, y)
-    assert (y == 1).all()
-
-
-def test_a_single_donated_position_may_be_an_integer():
-    x = np.arange(3.0)
-    y = mg.jit(lambda x: x + 1, donate=0)(x)
-    assert np.shares_memory(x, y) and same(y, np.arange(3.0) + 1)
-
-
-def test_a_sum_does_not_accumulate_in_a_donated_array():
-    f = lambda b, x: mg.sum(mg.tanh(x), axis=0)
-    jitted, x = mg.jit(f, donate=(0,), tuning=Tuning(part=1 << 12)), np.random.default_rng(0).normal(size=(512, 64))
-    for i in range(3):
-        assert np.allclose(jitted(np.full(64, 100.0 * i), x), f(None, x), rtol=1e-13, atol=1e-13)
-        x = x * 0.9
-
-
-def test_a_donated_array_cannot_be_used_after_an_error_either():
-    def f(w, a):
-        n = w - 1.0
-        return n, mg.inv(mg.sum(n) * 0 + a)
-
-    jitted, w = mg.jit(f, donate=(0,)), np.zeros((8, 3))
-    jitted(w.copy(), np.eye(2))
-    with pytest.raises(np.linalg.LinAlgError):
-        jitted(w, np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="donated to an earlier call"):
-        jitted(w, np.eye(2))
 
 
 # Arguments that are part of the code
