@@ -29,7 +29,7 @@ def compile_kernels(chains: Sequence[Chain]) -> list[Callable]:
     need_compiler()
     sources = [codegen.kernel_source(f"kernel_{n}", *chain) for n, chain in enumerate(chains)]
     library = compiler.load(codegen.library_source(sources))
-    return [partial(_call, compiler.function(library, f"kernel_{n}")) for n in range(len(chains))]
+    return [partial(_call, compiler.get_function(library, f"kernel_{n}")) for n in range(len(chains))]
 
 
 def _call(kernel: Callable, arrays: Sequence[np.ndarray], begin: int, end: int) -> None:

@@ -65,7 +65,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
             console.print(f"all {config.epochs} epochs of {out} are done; ask for more with --epochs")
         console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
         if changed := changed_libraries(out, device):
-            console.print(f"last bits may differ from those of one run, because of other libraries: {changed}")
+            console.print(f"the last bits may differ from an uninterrupted run, because these changed: {changed}")
     else:
         config, state = Config(**make_absolute(given)), None
         data = load_images(config)

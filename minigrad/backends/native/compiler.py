@@ -204,7 +204,7 @@ def _remove_oldest(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def function(library: ctypes.CDLL, name: str) -> Callable:
+def get_function(library: ctypes.CDLL, name: str) -> Callable:
     """A kernel of a library: called with a pointer to pointers, and with the rows to begin and to end with."""
     kernel = getattr(library, name)
     kernel.restype = None

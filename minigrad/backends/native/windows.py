@@ -1,5 +1,5 @@
-"""Windows of images, gathered and scattered by compiled loops: one call instead of one for each tap of a kernel, and
-without Python's lock, so that threads do not wait for each other. Numbers are the same as in `numpy.convolution`."""
+"""Windows of images, gathered and scattered by compiled loops: one call instead of one for each tap of a kernel, which
+releases the GIL, so that threads do not wait for each other. Results have the same bits as with `numpy.convolution`."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class CpuExecutor:
             chains = [(work, rows) for work, rows in steps if isinstance(work, Chain)]
             library = compiler.load_or_warn(codegen.library_source([c.source(self.graph, rows) for c, rows in chains]))
             if library is not None:
-                return plan, {c.kernel.name: compiler.function(library, c.kernel.name) for c, _ in chains}
+                return plan, {c.kernel.name: compiler.get_function(library, c.kernel.name) for c, _ in chains}
         return make_plan(self.graph, self.views, tuning, most), {}
 
     @property
@@ -143,8 +143,8 @@ class CpuExecutor:
         return {o: slot for o, slot in self._overwritten[1].items() if slot in writable}
 
     def _bind(self, addresses: dict[int, int]) -> Binding:
-        """The binding to these addresses: the one that fits best of those used last, or a new one. If that is
-        interrupted, it is gone."""
+        """The binding to these addresses: of those used last, the one with the fewest moved slots, or a new one. If
+        binding is interrupted, that one is dropped."""
         best = min(self._bindings, key=lambda binding: binding.distance(addresses), default=None)
         if best is not None and (not best.distance(addresses) or len(self._bindings) == MOST):
             self._bindings.remove(best)

@@ -60,7 +60,7 @@ def runs(monkeypatch):
 def seven(source=SOURCE):
     """Compiles a kernel and calls it."""
     out = np.zeros(5, np.int8)
-    compiler.function(compiler.load(source), "seven")((c_void_p * 1)(out.ctypes.data), c_long(1), c_long(4))
+    compiler.get_function(compiler.load(source), "seven")((c_void_p * 1)(out.ctypes.data), c_long(1), c_long(4))
     assert out.tolist() == [0, 7, 7, 7, 0]
 
 
