@@ -68,7 +68,6 @@ class Backend:
     release: Callable  # release() gives the memory back that is kept for later arrays
     fingerprint: Callable  # fingerprint(array) -> hash of its elements and their order
     explain: Callable  # explain(error, doing) -> the OutOfMemoryError or DeviceError to raise instead, or None
-    windows: Any = None  # compiled loops over the windows of a convolution; None: NumPy's
     recorder: Recorder | None = None  # None if the device cannot record
     guard: Callable | None = None  # guard(array) raises DeviceError if it is on another GPU; None with a single GPU
 

@@ -6,8 +6,9 @@ Images are (N, H, W, C), kernels (k, k, C, F), s is the stride and (t, l) the pa
 x, w, g and differentiating in the third gives three primitives, `conv`, `conv_input` and `conv_kernel`; the rules of
 each are the other two, so every derivative of a convolution, of any order, is one of the three.
 
-All three are matrix products with a matrix of windows (im2col), which the CPU writes to memory
-(`backends/numpy/convolution.py`) and the GPU gathers inside the kernel (`backends/cuda/convolution.cu`).
+All three are matrix products with a matrix of windows (im2col), which NumPy writes to memory
+(`backends/numpy/convolution.py`). Compiled programs on the CPU read windows where they are in the images
+(`backends/native/convolution.cpp`), and so do the kernels of the GPU (`backends/cuda/convolution.cu`).
 """
 
 from __future__ import annotations

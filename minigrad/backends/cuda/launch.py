@@ -42,7 +42,6 @@ class Kernels:
     """
 
     block_bytes = 1 << 28
-    windows = None
 
     def __init__(self, xp: Any, processors: int):
         self.xp, self.processors = xp, processors

@@ -1,1 +1,1 @@
-"""Kernels of the CPU that are generated as C++ and compiled by the system's compiler."""
+"""Kernels of the CPU in C++, some of them generated, compiled by the system's compiler."""

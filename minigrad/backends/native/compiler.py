@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +31,7 @@ FLAGS = (
     "-std=c++17 -O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-exceptions -fno-rtti "
     "-fPIC -shared -w"
 ).split()
-"""No flag lets the compiler change the value of an expression."""
+"""None of them lets the compiler change the value of an expression."""
 SECONDS = 120  # that compiling may take
 MOST_FILES = 500  # in the cache
 
@@ -64,14 +64,14 @@ def describe() -> str:
         return f"none: {error}"
 
 
-def load_or_warn(source: str) -> ctypes.CDLL | None:
+def load_or_warn(source: str, *flags: str) -> ctypes.CDLL | None:
     """The library of a source; None where it cannot be had. If a compiler is there but fails, a warning says why."""
     try:
         find()
     except CompilerError:
         return None
     try:
-        return load(source)
+        return load(source, *flags)
     except CompilerError as error:
         _warn(str(error))
         return None
@@ -82,17 +82,18 @@ def _warn(reason: str) -> None:
     warnings.warn(f"minigrad computes without compiled kernels: {reason}", RuntimeWarning, stacklevel=3)
 
 
-def load(source: str) -> ctypes.CDLL:
-    """The library of a source, compiled unless it is in the cache. A compiler that has failed is not tried again, since
-    it may take long to fail. Raises CompilerError."""
+def load(source: str, *flags: str) -> ctypes.CDLL:
+    """The library of a source, compiled with `FLAGS` and these unless it is in the cache. A compiler that has failed is
+    not tried again, since it may take long to fail. Raises CompilerError."""
     compiler = find()
     with _lock:
         if _failures:
             raise CompilerError(_failures[0])
         try:
-            key = _hash("\0".join([source, compiler, version(), *FLAGS, _processor()]).encode())
+            flags = *FLAGS, *flags
+            key = _hash("\0".join([source, compiler, version(), *flags, _processor()]).encode())
             if key not in _loaded:
-                _loaded[key] = _find_kept(key) or _compile(key, source)
+                _loaded[key] = _find_kept(key) or _compile(key, source, flags)
             return _loaded[key]
         except CompilerError as error:
             _failures.append(str(error))
@@ -126,13 +127,13 @@ def _find_kept(key: str) -> ctypes.CDLL | None:
     return None
 
 
-def _compile(key: str, source: str) -> ctypes.CDLL:
+def _compile(key: str, source: str, flags: Sequence[str]) -> ctypes.CDLL:
     """Compile a library, and load it: from the cache or, if it cannot be kept there, from a temporary file, which may
     be removed as soon as it is loaded. Raises CompilerError."""
     try:
         with tempfile.TemporaryDirectory(prefix="minigrad-", ignore_cleanup_errors=True) as work:
             made = Path(work, "library.so")
-            _run([find(), *FLAGS, "-x", "c++", "-", "-o", str(made)], source)
+            _run([find(), *flags, "-x", "c++", "-", "-o", str(made)], source)
             with suppress(OSError):
                 return ctypes.CDLL(str(_keep(key, made.read_bytes())))
             return ctypes.CDLL(str(made))

@@ -117,9 +117,6 @@ class _Windows:
     def gather(self, x: Any) -> Any:
         """The columns of the images x."""
         n = len(x)
-        if self.is_compiled(x):
-            self.b.windows.gather(x, self.columns, self.sizes(n))
-            return self.rows(n)
         self.padded[:n, self.top : self.top + self.h, self.left : self.left + self.w] = x
         for columns, pixels in self._copies:
             columns[:n] = pixels[:n]
@@ -140,23 +137,8 @@ class _Windows:
         columns = self.columns.reshape(self.step, *self.out, self.kh, -1)
         return [(columns[:, :, :, i], view(self.padded[:, i:], shape, strides)) for i in range(self.kh)]
 
-    def is_compiled(self, images: Any) -> bool:
-        """Whether compiled loops go over the windows of these images."""
-        if self.b.windows is None or images.dtype != self.dtype or self.dtype not in self.b.windows.dtypes:
-            return False
-        return images.flags.c_contiguous and images.flags.aligned
-
-    def sizes(self, n: int) -> tuple[int, ...]:
-        """The sizes of n images and their windows, for compiled loops."""
-        shape = n, self.h, self.w, self.channels
-        return *shape, *self.out, self.kh, self.kw, self.sh, self.sw, self.top, self.left
-
     def scatter(self, n: int) -> Any:
         """Sum columns back into images: the transpose of `gather`."""
-        images = self.b.scratch("padded", (n, self.h, self.w, self.channels), self.dtype)
-        if self.is_compiled(images):
-            self.b.windows.scatter(self.columns, images, self.sizes(n))
-            return images
         self.padded[...] = 0
         for i, j, pixels in self.taps(n):
             pixels += self.columns[:n, :, :, i, j]
@@ -266,14 +248,15 @@ def conv_input(b, d, w, stride, pads, size, out=None):
     return x
 
 
-def conv_kernel(b, x, d, stride, pads, kernel, out=None):
+def conv_kernel(b, x, d, stride, pads, kernel, out=None, sum_products=None):
     """The transpose of conv in w: from images x and cotangents d to a kernel of this height and width."""
+    sum_products = sum_products or _sum_products
     channels, features = x.shape[-1], d.shape[-1]
     if features < channels and _transposes_to_conv(kernel, stride, pads):  # windows of the operand with fewer channels
-        total = _sum_products(b, d, x, (1, 1), _full_padding(kernel, pads), kernel)
+        total = sum_products(b, d, x, (1, 1), _full_padding(kernel, pads), kernel)
         total = total.reshape(*kernel, features, channels)[::-1, ::-1].transpose(0, 1, 3, 2)
     else:
-        total = _sum_products(b, x, d, stride, pads, kernel).reshape(*kernel, channels, features)
+        total = sum_products(b, x, d, stride, pads, kernel).reshape(*kernel, channels, features)
     if out is None:
         return total
     out[...] = total

@@ -17,7 +17,7 @@ from typing import Any
 
 from minigrad.backends import backend_of
 from minigrad.backends.native import codegen, compiler
-from minigrad.backends.native.windows import accelerate
+from minigrad.backends.native.convolution import accelerate
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, allocate, array_at, find_alone, result_bytes, span
 from minigrad.program.calls import run_and_check, run_calls
