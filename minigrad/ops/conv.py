@@ -76,14 +76,14 @@ def _count_flops(result, kernel):
     return 2 * math.prod(result) * math.prod(kernel[:3])
 
 
-traits(conv_p, cuts=_cut_images, flops=lambda xs, y, params: _count_flops(y, xs[1]), blas=True, recordable=_has_kernel)
-traits(conv_input_p, cuts=_cut_images, flops=lambda xs, y, params: _count_flops(*xs), blas=True, recordable=_has_kernel)
+_KERNELS = {"blas": True, "native": True, "recordable": _has_kernel}
+traits(conv_p, cuts=_cut_images, flops=lambda xs, y, params: _count_flops(y, xs[1]), **_KERNELS)
+traits(conv_input_p, cuts=_cut_images, flops=lambda xs, y, params: _count_flops(*xs), **_KERNELS)
 traits(
     conv_kernel_p,
     cuts=lambda operands, result, params: iter([Cut((0, 0), None)]),  # terms of a sum over images
     flops=lambda xs, y, params: _count_flops(xs[1], y),
-    blas=True,
-    recordable=_has_kernel,
+    **_KERNELS,
 )
 
 

@@ -88,6 +88,34 @@ static void correlate(
     }
 }
 
+static long rows_of_products(const Windows& s, long all) {
+    return larger(1, 2 * BAND / (s.width() / s.c * all) - s.kh + 1);
+}
+
+// The same for one window at every pixel and FEW features: each pixel times the weights of all taps first, so that vectors
+// are full, then the sums of what belongs to a window. `panels` are those of a matrix (c, taps·features), and `products`
+// have zeros before and after each row.
+template <int FEW>
+static void correlate_by_taps(const real* x, const real* panels, real* y, const Windows& s, real* padded, real* products) {
+    const long all = s.kh * s.kw * FEW, width = s.width() / s.c, band = rows_of_products(s, all);
+    for (long first = 0, last; first < s.rows; first = last) {
+        last = smaller(s.rows, first + band);
+        const long start = larger(0, first - s.top), rows = smaller(s.h, last - 1 - s.top + s.kh) - start;
+        const Windows pixels = {rows, s.w, s.c, 1, 1, 1, 1, 0, 0, rows, s.w};
+        correlate(x + start * s.w * s.c, panels, products + s.left * all, pixels, all, width * all, all, padded);
+        for (long i = first; i < last; i++)
+            for (long j = 0; j < s.columns; j++, y += FEW) {
+                real sum[FEW] = {};
+                for (long di = s.begin(i); di < s.end(i); di++) {
+                    const real* product = products + ((i - s.top + di - start) * width + j) * all + di * s.kw * FEW;
+                    for (long dj = 0; dj < s.kw; dj++, product += all + FEW)
+                        for (int f = 0; f < FEW; f++) sum[f] += product[f];
+                }
+                for (int f = 0; f < FEW; f++) y[f] = sum[f];
+            }
+    }
+}
+
 // sums[k, f] += Σ_j window(i, j)[k] · d[i, j, f], for the rows i of a band, M numbers k of row di of the windows and V
 // vectors of features f
 template <int V, int M>
@@ -129,9 +157,29 @@ struct Sizes {
     long result() const { return ho * wo * f; }
 };
 
+static long conv_by_taps(const Sizes& a, const Windows& s, const real* x, const real* w, real* y, real* scratch) {
+    const long all = a.kh * a.kw * a.f, kernel = packed(a.c, all), width = s.width() / s.c;
+    const long rows = smaller(s.rows, rows_of_products(s, all)) + s.kh - 1;
+    const Windows pixels = {rows, a.w, a.c, 1, 1, 1, 1, 0, 0, rows, a.w};
+    const long image = pixels.padded(), size = rows * width * all;
+    if (scratch) {
+        real *products = scratch + kernel + image, *across = products + size;  // the kernel with its channels as rows
+        for (long c = 0; c < a.c; c++)
+            for (long tap = 0; tap < a.kh * a.kw; tap++)
+                for (long f = 0; f < a.f; f++) across[(c * a.kh * a.kw + tap) * a.f + f] = w[(tap * a.c + c) * a.f + f];
+        pack(scratch, a.c, all, [&](long c) { return across + c * all; }, 1);
+        for (long k = 0; k < size; k++) products[k] = 0;
+        const auto correlate = a.f == 1 ? correlate_by_taps<1> : a.f == 2 ? correlate_by_taps<2> : a.f == 3 ? correlate_by_taps<3> : correlate_by_taps<4>;
+        for (long n = 0; n < a.n; n++)
+            correlate(x + n * a.image(), scratch, y + n * a.result(), s, scratch + kernel, products);
+    }
+    return kernel + image + size + a.c * all;
+}
+
 extern "C" long conv(const Sizes* sizes, const real* x, const real* w, real* y, real* scratch) {
     const Sizes& a = *sizes;
     const Windows s = {a.h, a.w, a.c, a.kh, a.kw, a.sh, a.sw, a.top, a.left, a.ho, a.wo};
+    if (a.sh == 1 && a.sw == 1 && a.f <= 4 && 4 * a.f <= a.c) return conv_by_taps(a, s, x, w, y, scratch);
     const long count = a.kh * s.run(), kernel = packed(count, a.f);
     if (scratch) {
         pack(scratch, count, a.f, [&](long k) { return w + k * a.f; }, 1);

@@ -60,7 +60,7 @@ struct Tile {
 };
 
 static long panel_width(long features) {
-    return LANES * (features > 2 * LANES ? WIDEST : features > LANES ? 2 : 1);
+    return LANES * (features > 3 * LANES ? WIDEST : features > LANES ? 2 : 1);
 }
 
 static long packed(long count, long features) { return count * divide_up(features, WIDEST * LANES) * WIDEST * LANES; }

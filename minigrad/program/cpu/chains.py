@@ -7,6 +7,7 @@ products and sums, keep their calls between the kernels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from minigrad.backends.native import codegen
 from minigrad.core.traits import Cut
 from minigrad.core.vectors import reshape_p
+from minigrad.program.cost import cost_of
 from minigrad.program.cpu.schedule import Region, row_axis
 from minigrad.program.elementwise import can_be_generated, compute_dtype
 from minigrad.program.fusion import Schedule, fuse
@@ -23,6 +25,8 @@ from minigrad.program.graph import Graph, Instruction
 from minigrad.program.lowering import GeneratedKernel, lower
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import Views
+
+FLOPS = 64  # of a product, in the time that a formula takes for an element
 
 
 class Chain(NamedTuple):
@@ -60,9 +64,15 @@ def find_chains(
 
 
 def count_elements(graph: Graph, views: Views) -> int:
-    """How many elements a run computes with formulas that can be compiled."""
-    generated = (i for i in graph.instructions if can_be_compiled(i, graph, views))
-    return sum(graph.kinds[i.result].bytes // graph.kinds[i.result].dtype.itemsize for i in generated)
+    """How many elements a run computes with formulas that can be compiled; a convolution counts as many as take the
+    same time."""
+    count = 0
+    for instruction in graph.instructions:
+        if can_be_compiled(instruction, graph, views):
+            count += math.prod(graph.kinds[instruction.result].shape)
+        elif instruction.primitive.traits.native:
+            count += cost_of(instruction, graph).flops // FLOPS
+    return count
 
 
 def can_be_compiled(instruction: Instruction, graph: Graph, views: Views) -> bool:

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from minigrad.backends import backend_of
+from minigrad.backends import Backend, backend_of
 from minigrad.backends.native import codegen, compiler
 from minigrad.backends.native.convolution import accelerate
 from minigrad.interrupts import CTRL_C, defer_signals
@@ -42,8 +42,7 @@ class CpuExecutor:
     def __init__(self, graph: Graph, tuning: Tuning):
         self.graph, self.backend, self.views, self.tuning = graph, graph.backend, find_views(graph), tuning
         most = (tuning.threads or threads.count()) if self.backend.threaded else 1
-        self.plan, self._kernels = self._compile(tuning, most)
-        self._accelerated = accelerate(self.backend) if self._kernels else self.backend
+        self.plan, self._kernels, self._accelerated = self._compile(tuning, most)
         self._lock = threading.Lock()
         _executors.add(self)
         self._block, *self._scratch = [
@@ -63,8 +62,9 @@ class CpuExecutor:
         self._overwritten: tuple[dict, dict[int, int]] = ({}, {})  # spans of inputs, and what is overwritten there
         self._has_run = False
 
-    def _compile(self, tuning: Tuning, most: int) -> tuple[Plan, dict[str, Callable]]:
-        """The plan, and its compiled kernels by name; without any where they are not worth it, or cannot be had."""
+    def _compile(self, tuning: Tuning, most: int) -> tuple[Plan, dict[str, Callable], Backend]:
+        """The plan, its compiled kernels by name, and the backend of its other calls: without anything compiled where
+        that is not worth it or cannot be had."""
         worth = tuning.worth_compiling
         if worth is not None and self.backend.threaded and count_elements(self.graph, self.views) >= worth:
             plan = make_plan(self.graph, self.views, tuning, most, compiled=True)
@@ -72,8 +72,9 @@ class CpuExecutor:
             chains = [(work, rows) for work, rows in steps if isinstance(work, Chain)]
             library = compiler.load_or_warn(codegen.library_source([c.source(self.graph, rows) for c, rows in chains]))
             if library is not None:
-                return plan, {c.kernel.name: compiler.get_function(library, c.kernel.name) for c, _ in chains}
-        return make_plan(self.graph, self.views, tuning, most), {}
+                kernels = {c.kernel.name: compiler.get_function(library, c.kernel.name) for c, _ in chains}
+                return plan, kernels, accelerate(self.backend)
+        return make_plan(self.graph, self.views, tuning, most), {}, self.backend
 
     @property
     def memory(self) -> Memory:

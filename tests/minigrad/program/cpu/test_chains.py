@@ -14,7 +14,7 @@ from minigrad.ops.functions import exp, sin, tanh
 from minigrad.ops.indexing import slice_p
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
-from minigrad.program.cpu.chains import Chain, can_be_compiled, count_elements
+from minigrad.program.cpu.chains import FLOPS, Chain, can_be_compiled, count_elements
 from minigrad.program.cpu.executor import CpuExecutor
 from minigrad.program.cpu.plan import make_plan
 from minigrad.program.graph import Constant
@@ -312,3 +312,13 @@ def test_constant_arrays_in_any_layout():
         z = g.add(add_p, y, g.add(broadcast_to_p, Constant(np.ones(4)), shape=(6, 4)))
         (found,) = CpuExecutor(g.graph(z), CHAINS[2]).run([x])
         np.testing.assert_array_equal(found, x * constant + 1)
+
+
+def test_a_program_with_a_large_convolution_is_compiled():
+    x, w = (np.random.default_rng(0).normal(size=s).astype("f") for s in ((8, 20, 20, 16), (3, 3, 16, 20)))
+    flops = 2 * 8 * 20 * 20 * 20 * 9 * 16
+    for worth, compiled in ((flops // FLOPS, True), (flops // FLOPS + 1, False)):
+        jitted = mg.jit(mg.conv2d, tuning=Tuning(worth_compiling=worth))
+        np.testing.assert_allclose(jitted(x, w), mg.conv2d(x, w), rtol=1e-4, atol=1e-4)
+        executor = jitted.program(x, w)._executor
+        assert (executor._accelerated is not executor.backend) == compiled
