@@ -16,8 +16,9 @@ class Origin:
 
     __slots__ = ("_code", "_instruction", "operation")
 
-    def __init__(self, operation: str):
-        frame = sys._getframe(1)
+    def __init__(self, operation: str, inside: int = 1):
+        """`inside`: how many of the innermost frames are known to be of this package."""
+        frame = sys._getframe(inside)
         while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
             frame = frame.f_back
         self.operation, self._code, self._instruction = operation, frame.f_code, frame.f_lasti

@@ -110,7 +110,7 @@ class Reverse(Interpreter):
         residuals = rule_of(primitive, "reverse").residuals(tuple(traced)) if True in traced else None
         if residuals is None:
             return y
-        origin = Origin(primitive.name)
+        origin = Origin(primitive.name, inside=3)  # in __init__, here and in Primitive.__call__
         parents = tuple([arg.index if want else None for arg, want in zip(args, residuals.wanted)])
         for i, keep in enumerate(residuals.keeps):
             if not (keep or self.keep_all):
@@ -213,4 +213,7 @@ def accumulate(cotangents: dict[int, Any], index: int, cotangent: Any) -> None:
 
 
 def _as_shaped(x: Any) -> Shaped:
-    return Shaped((), dtype_of(x)) if isinstance(x, NEUTRAL) else Shaped(x.shape, x.dtype)
+    try:
+        return Shaped(x.shape, x.dtype)
+    except AttributeError:
+        return Shaped((), dtype_of(x))

@@ -169,10 +169,10 @@ def cast(derivative: Any, like: Any) -> Any:
 
 def promote(x: Any, dtype: np.dtype) -> Any:
     """x converted to `dtype`; Python numbers stay as they are, since their dtype is weak."""
-    if type(concrete(x)) in (bool, int, float, complex):
+    if getattr(x, "dtype", None) == dtype or type(concrete(x)) in (bool, int, float, complex):
         return x
     found = dtype_of(x)
-    if found == dtype or (found.kind == "c" and dtype.kind != "c"):  # stays complex, so that its rule can refuse it
+    if found.kind == "c" and dtype.kind != "c":  # stays complex, so that its rule can refuse it
         return x
     return (astype_p if is_inexact(x) else astype_discrete_p)(x, dtype=dtype)
 
