@@ -38,9 +38,9 @@ class CpuExecutor:
     It keeps no argument alive. An interrupted run leaves donated arguments partly written; the next run is not
     affected.
 
-    A run has the same bits on any number of threads (`parts`). BLAS may compute others on several threads of its own,
-    so it is limited to one wherever something is cut, even if that is not shared between threads. A program in which
-    everything runs whole leaves BLAS its threads, because nothing else would use them.
+    How sums are added up does not depend on the number of threads (`parts`). The bits of BLAS products may depend on
+    the threads that BLAS uses itself, so it is limited to one wherever something is cut, even in a run on one thread. A
+    program in which everything runs whole leaves BLAS its threads, because nothing else would use them.
     """
 
     def __init__(self, graph: Graph, tuning: Tuning):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from minigrad.core.rules import Elementwise
 from minigrad.program.cost import cost_of
 from minigrad.program.cpu.schedule import Region
 from minigrad.program.cpu.scratch import plan_scratch
@@ -33,19 +34,18 @@ def divide(region: Region, graph: Graph, views: Views, whole: set[int], tuning: 
     costs = [cost_of(instruction, graph) for work, _ in region.steps for instruction in work.instructions]
     work = sum(tuning.flop * c.flops + tuning.byte * c.bytes for c in costs)
     longest = _longest_part(region, graph, views, whole, tuning)
-    units = _count_groups(region.rows, longest, work, tuning) if region.sums else region.rows
+    units = _count_groups(region, longest, work, tuning) if region.sums else region.rows // _shortest_part(region)
     threads = min(threads, units)
     threads = threads if work / threads / len(region.steps) >= tuning.worth_threads else 1
-    together = max(1, longest // -(-region.rows // units))  # units in a part
+    together = max(1, longest // -(-region.rows // units))  # units of a part, at most
     count = -(-units // together)
-    pieces = _cut(units, min(units, -(-count // threads) * threads))
+    count = min(units, -(-count // threads) * threads)
+    owners = [number * threads // count for number in range(count)]
     if not region.sums:
-        return [Part(rows, number * threads // len(pieces)) for number, rows in enumerate(pieces)]
-    groups = [tuple(_cut(region.rows, units)[piece]) for piece in pieces]
-    return [
-        Part(slice(some[0].start, some[-1].stop), number * threads // len(groups), some)
-        for number, some in enumerate(groups)
-    ]
+        return list(map(Part, _cut(region.rows, count), owners))
+    groups = _cut(region.rows, units)
+    shares = [tuple(groups[piece]) for piece in _cut(units, count)]
+    return [Part(slice(share[0].start, share[-1].stop), owner, share) for owner, share in zip(owners, shares)]
 
 
 def _cut(length: int, count: int) -> list[slice]:
@@ -54,18 +54,22 @@ def _cut(length: int, count: int) -> list[slice]:
     return [slice(ends[i], ends[i + 1]) for i in range(count)]
 
 
-def _count_groups(rows: int, longest: int, work: float, tuning: Tuning) -> int:
+def _count_groups(region: Region, longest: int, work: float, tuning: Tuning) -> int:
     """A power of two, for balance: as many groups as are worth their terms, and more if a part could not hold one."""
+    most = min(tuning.most_groups, region.rows // tuning.shortest_group)
     count = 1
-    while (
-        2 * count <= tuning.most_groups
-        and 2 * count * tuning.shortest_group <= rows
-        and 2 * count * tuning.worth_group <= work
-    ):
+    while 2 * count <= most and work / (2 * count) / len(region.sums) >= tuning.worth_group:
         count *= 2
-    while count * longest < rows:
+    while count * longest < region.rows:
         count *= 2
-    return min(count, rows)
+    return min(count, region.rows)
+
+
+def _shortest_part(region: Region) -> int:
+    """One row; or two, unless all is elementwise: of one row or column, NumPy adds up numbers in another order, and
+    BLAS has another product."""
+    instructions = [instruction for work, _ in region.steps for instruction in work.instructions]
+    return 1 if all(isinstance(i.primitive.rule, Elementwise) for i in instructions) else 2
 
 
 def _longest_part(region: Region, graph: Graph, views: Views, whole: set[int], tuning: Tuning) -> int:
