@@ -10,7 +10,8 @@ from typing import Any
 from minigrad.backends import Backend
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import EXPLAINED, Primitive, explain_error
-from minigrad.core.vectors import add_p, reshape_p
+from minigrad.core.vectors import reshape_p
+from minigrad.ops.reduce import sum_p
 
 
 class Call(partial):
@@ -43,9 +44,9 @@ def bind_kernel(kernel: Callable, arrays: Sequence[Any], addresses: Sequence[int
     return call
 
 
-def bind_addition(backend: Backend, total: Any, term: Any) -> Call:
-    """The call total ← total + term."""
-    return bind_call(add_p, backend, (total, term), {}, total)
+def bind_sum(backend: Backend, terms: Any, total: Any) -> Call:
+    """The call total ← Σᵢ terms[i]."""
+    return bind_call(sum_p, backend, (terms,), {"axes": (0,)}, total)
 
 
 def _copy_reshaped(backend: Backend, x: Any, *, shape: tuple[int, ...], out: Any) -> Any:

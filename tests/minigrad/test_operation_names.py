@@ -23,7 +23,7 @@ OTHER_THINGS = {
         "where",
     },  # kernels and a scratch array
     "core": {"where", "copy", "astype"},  # options of NumPy functions, and an array method
-    "program": {"sum", "conv", "matmul", "relu"},  # names of accumulators and kernels, and an option of an epilogue
+    "program": {"conv", "matmul", "relu"},  # names of kernels, and an option of an epilogue
     "show": {"where"},  # a CSS class
 }
 """Strings, by package, that happen to be names of primitives."""

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad.program.buffers import array_at
+from minigrad.program.cpu.parts import Part
 from minigrad.program.cpu.plan import Plan
-from minigrad.program.cpu.scratch import Key, Part
 from minigrad.program.cpu.tiling import find_cuts, params_of
 from minigrad.program.graph import Constant, Graph, Kind
 from minigrad.program.views import Views, view_array
 
-Local = dict[Any, Any]
-"""Arrays for one part: results by slot, and sums by ("sum" or "term", slot)."""
+Local = dict[int, Any]
+"""Arrays for one part, by slot."""
 
 
 class Arrays:
@@ -25,7 +25,7 @@ class Arrays:
         self._viewers: dict[int, list[int]] = {}  # the views of each slot
         for slot in views.slots:
             self._viewers.setdefault(views.root_of(slot), []).append(slot)
-        self._scratch = scratch  # of each thread
+        self._block, self._scratch = block, scratch  # the latter of each thread
         self._full = {slot: array_at(block, offset, graph.kinds[slot]) for slot, offset in plan.offsets.items()}
 
     def put(self, slot: int, array: Any) -> None:
@@ -48,15 +48,22 @@ class Arrays:
             self._full[operand] = view_array(instruction, self._graph.backend, x, instruction.params)
         return self._full[operand]
 
-    def scratch_arrays(self, part: Part, offsets: dict[Key, int]) -> Local:
-        """The arrays in a thread's scratch, for the rows of one part."""
+    def terms(self, slot: int, count: int) -> Any:
+        """The terms of a sum, one after the other: an array (count, …)."""
+        shape, dtype = self._graph.kinds[slot]
+        if count == 1:
+            return self.full_array(slot).reshape(1, *shape)
+        return array_at(self._block, self._plan.terms[slot], Kind((count, *shape), dtype))
+
+    def scratch_arrays(self, part: Part, offsets: dict[int, int], rows: slice | None = None) -> Local:
+        """The arrays in a thread's scratch, for one part, or for some of its rows."""
         found: Local = {}
-        for (what, slot), offset in offsets.items():
-            (*shape,), dtype = self._graph.kinds[slot]
-            if what == "part":
-                shape[self._plan.places[slot].axis] = part.rows.stop - part.rows.start
-            key = slot if what == "part" else (what, slot)
-            found[key] = array_at(self._scratch[part.thread], offset, Kind(tuple(shape), dtype))
+        rows = rows or part.rows
+        for slot, offset in offsets.items():
+            kind, axis = self._graph.kinds[slot], self._plan.places[slot].axis
+            before = (rows.start - part.rows.start) * (kind.bytes // kind.shape[axis])
+            shape = *kind.shape[:axis], rows.stop - rows.start, *kind.shape[axis + 1 :]
+            found[slot] = array_at(self._scratch[part.thread], offset + before, Kind(shape, kind.dtype))
         return found
 
     def operand(self, operand: int | Constant, axis: int | None, part: Part, local: Local) -> Any:

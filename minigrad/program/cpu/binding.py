@@ -7,18 +7,19 @@ again. A binding keeps no array of its user's alive: it is only used while the a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from minigrad.backends import Backend
 from minigrad.core.traits import Cut
-from minigrad.program.calls import Call, KernelCall, bind_addition, bind_call, bind_kernel
+from minigrad.program.calls import Call, KernelCall, bind_call, bind_kernel, bind_sum
 from minigrad.program.cpu.arrays import Arrays, Local
 from minigrad.program.cpu.chains import Chain
+from minigrad.program.cpu.parts import Part
 from minigrad.program.cpu.plan import Plan
 from minigrad.program.cpu.recycling import alias
-from minigrad.program.cpu.scratch import Key, Part
+from minigrad.program.cpu.schedule import Region
 from minigrad.program.cpu.tiling import params_of
 from minigrad.program.graph import Constant, Graph, Instruction
 from minigrad.program.views import Views
@@ -80,32 +81,33 @@ class Binding:
             calls: list[list] = [[] for _ in range(self._plan.threads)]
             sums: list[Call] = []
             for region, parts, offsets in moment:
-                started: set[tuple[int, int]] = set()
-                for part in parts:
-                    local = self._arrays.scratch_arrays(part, offsets)
-                    for work, cut in region.steps:
-                        self._add(calls[part.thread], work, cut, part, local, started)
-                sums += self._join_sums(parts, offsets)
+                count = sum(len(part.groups) for part in parts)
+                terms = {slot: self._arrays.terms(slot, count) for slot in region.sums}
+                self._bind_region(calls, region, parts, offsets, terms)
+                if count > 1:
+                    sums += [bind_sum(self._backend, terms[s], self._arrays.full_array(s)) for s in terms]
             yield [some for some in calls if some]
             if sums:
                 yield [sums]
 
-    def _add(
-        self, calls: list, work: Instruction | Chain, cut: Cut | None, part: Part, local: Local, started: set
+    def _bind_region(
+        self, calls: list[list], region: Region, parts: Sequence[Part], offsets: dict[int, int], terms: dict[int, Any]
     ) -> None:
-        """Add the calls for one step on one part: its results, or a term and its addition to the sum."""
-        if cut is None or cut.result is not None:
-            self._append(calls, work, cut, part, local, None)
-            return
-        (slot,) = work.results
-        total = self._arrays.full_array(slot) if part.thread == 0 else local["sum", slot]
-        if (slot, part.thread) in started:
-            term = local["term", slot]
-            self._append(calls, work, cut, part, local, term)
-            calls.append(bind_addition(self._backend, total, term))
-        else:
-            started.add((slot, part.thread))
-            self._append(calls, work, cut, part, local, total)
+        """Add the calls of a region to those of each thread: a part's results and, group by group, terms of sums."""
+        done = 0  # groups
+        for part in parts:
+            local = self._arrays.scratch_arrays(part, offsets)
+            groups = [
+                (part._replace(rows=rows), self._arrays.scratch_arrays(part, offsets, rows)) for rows in part.groups
+            ]
+            for work, cut in region.steps:
+                if cut is None or cut.result is not None:
+                    self._append(calls[part.thread], work, cut, part, local, None)
+                else:
+                    for number, (group, rows_of) in enumerate(groups, done):
+                        term = terms[work.results[0]][number, ...]
+                        self._append(calls[part.thread], work, cut, group, rows_of, term)
+            done += len(groups)
 
     def _append(
         self, calls: list, work: Instruction | Chain, cut: Cut | None, part: Part, local: Local, out: Any
@@ -138,12 +140,3 @@ class Binding:
         arrays, addresses = zip(*found)
         rows = part.rows or slice(0, 1)
         return bind_kernel(self._kernels[chain.kernel.name], arrays, addresses, rows.start, rows.stop)
-
-    def _join_sums(self, parts: Sequence[Part], offsets: Iterable[Key]) -> Iterator[Call]:
-        """The calls that add the sums of the other threads to the first thread's."""
-        first = {part.thread: part for part in reversed(parts)}
-        for thread in range(1, len(first)):
-            local = self._arrays.scratch_arrays(first[thread], offsets)
-            for what, slot in offsets:
-                if what == "sum":
-                    yield bind_addition(self._backend, self._arrays.full_array(slot), local["sum", slot])

@@ -37,6 +37,10 @@ class CpuExecutor:
 
     It keeps no argument alive. An interrupted run leaves donated arguments partly written; the next run is not
     affected.
+
+    How sums are added up does not depend on the number of threads (`parts`). The bits of BLAS products may depend on
+    the threads that BLAS uses itself, so it is limited to one wherever something is cut, even in a run on one thread. A
+    program in which everything runs whole leaves BLAS its threads, because nothing else would use them.
     """
 
     def __init__(self, graph: Graph, tuning: Tuning):
@@ -61,6 +65,9 @@ class CpuExecutor:
         self._bindings: list[Binding] = []  # the last ones used, the latest last
         self._overwritten: tuple[dict, dict[int, int]] = ({}, {})  # spans of inputs, and what is overwritten there
         self._has_run = False
+        cut = any(region.rows is not None for region in self.plan.regions)
+        products = any(instruction.primitive.traits.blas for instruction in graph.instructions)
+        self._limits = threads.single_blas if cut and products else nullcontext()
 
     def _compile(self, tuning: Tuning, most: int) -> tuple[Plan, dict[str, Callable], Backend]:
         """The plan, its compiled kernels by name, and the backend of its other calls: without anything compiled where
@@ -96,7 +103,7 @@ class CpuExecutor:
             addresses |= {output: buffer.address for output, buffer in buffers.items()}
             own = {output: buffer.array() for output, buffer in buffers.items()}
             own |= {output: self.backend.xp.asarray(arrays[slot]).view() for output, slot in overwritten.items()}
-            with threads.single_blas if self.plan.threads > 1 else nullcontext():
+            with self._limits:
                 binding = self._bind(addresses)
                 run = run_calls if self._has_run else run_and_check
                 for lists in binding.phases:

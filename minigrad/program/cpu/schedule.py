@@ -2,8 +2,8 @@
 
 A *region* is a sequence of instructions that can all be cut along an axis of the same length (`tiling`): rows of a
 batch, or of a weight and its optimiser state. It runs part by part, on several threads: a part goes through the whole
-region while it is in the cache, and results that only the region reads exist for one part at a time. A small sum over
-the axis is added up part by part. An instruction that cannot be cut, or is too small to be worth it, runs whole.
+region while it is in the cache, and results that only the region reads exist for one part at a time. Of a small sum
+over the axis, parts compute terms. An instruction that cannot be cut, or is too small to be worth it, runs whole.
 
     h = relu(x @ w + b)        rows of x       ┐
     y = h @ v                  rows of h       ├ one region, of len(x) rows
@@ -38,6 +38,11 @@ class Region(NamedTuple):
     def moment(self) -> int:
         """When it runs: regions of one moment run at the same time."""
         return 2 * self.stage + (self.rows is not None)
+
+    @property
+    def sums(self) -> list[int]:
+        """The slots that are sums over its rows."""
+        return [slot for work, cut in self.steps if cut and cut.result is None for slot in work.results]
 
 
 class Place(NamedTuple):

@@ -15,8 +15,13 @@ from threadpoolctl import ThreadpoolController
 
 
 @functools.cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+def _libraries() -> list[Any]:
+    """The BLAS libraries of this process. To ask and set only these takes 5–9 µs; a limit of threadpoolctl takes 15."""
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+
+
+def _counts() -> list[int]:
+    return [library.get_num_threads() for library in _libraries()]
 
 
 class _SingleBlas:
@@ -24,26 +29,30 @@ class _SingleBlas:
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
+        self._before: list[int] = []  # threads of each library, outside
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
-                self._limit = _controller().limit(limits=1, user_api="blas")
+                self._before = _counts()
+                self._set([1] * len(self._before))
             self._inside += 1
 
     def __exit__(self, *error: Any) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._limit.restore_original_limits()
+                self._set(self._before)
+
+    def _set(self, counts: Sequence[int]) -> None:
+        for library, before, count in zip(_libraries(), self._before, counts, strict=True):
+            if before != 1:
+                library.set_num_threads(count)
 
     def count(self) -> int:
         """How many threads the BLAS library uses outside this context."""
         with self._lock:
-            if self._inside:
-                return self._limit.get_original_num_threads()["blas"] or 1
-            found = [info["num_threads"] for info in _controller().info() if info["user_api"] == "blas"]
-            return max(found, default=os.cpu_count() or 1)
+            return max(self._before if self._inside else _counts(), default=os.cpu_count() or 1)
 
 
 single_blas = _SingleBlas()

@@ -10,7 +10,7 @@ from minigrad.backends.numpy.backend import BACKEND
 from minigrad.core.vectors import add_p, broadcast_to_p, reshape_p, transpose_p
 from minigrad.ops.comparisons import stop_gradient_p
 from minigrad.ops.indexing import slice_p
-from minigrad.program.calls import bind_addition, bind_call, run_and_check, run_calls
+from minigrad.program.calls import bind_call, bind_sum, run_and_check, run_calls
 from tests.support.programs import same
 
 X = np.arange(12.0).reshape(3, 4)
@@ -38,13 +38,23 @@ def test_a_view_is_copied_into_out(primitive, params, expected, contiguous):
 
 
 def test_calls_read_and_write_the_arrays_they_are_bound_to():
-    x, y, total = np.ones(3), np.empty(3), np.zeros(3)
-    calls = [bind_call(add_p, BACKEND, [x, 1.5], {}, y), bind_addition(BACKEND, total, y)]
+    x, y = np.ones(3), np.empty(3)
+    calls = [bind_call(add_p, BACKEND, [x, 1.5], {}, y)]
     for k in range(1, 4):
         x[:] = k
         run_calls(calls)
         np.testing.assert_array_equal(y, [k + 1.5] * 3)
-    np.testing.assert_array_equal(total, [6 + 4.5] * 3)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float16, np.float32, np.complex128])
+def test_terms_are_added_in_their_own_dtype(dtype):
+    terms = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0]], dtype)
+    total = np.zeros(3, dtype)
+    run_and_check([bind_sum(BACKEND, terms, total)])
+    np.testing.assert_array_equal(total, np.array([3, 1, 1]).astype(dtype))
+    number = np.zeros((), dtype)
+    run_and_check([bind_sum(BACKEND, terms[0], number)])
+    assert number == np.array(2).astype(dtype)
 
 
 def test_a_failing_call_names_its_primitive_and_operands():

@@ -8,10 +8,11 @@ from minigrad.core.vectors import broadcast_to_p, reshape_p, transpose_p
 from minigrad.ops.functions import exp, tanh
 from minigrad.ops.indexing import slice_p
 from minigrad.ops.linalg import matmul_p
+from minigrad.ops.reduce import sum_p
 from minigrad.program.buffers import allocate
 from minigrad.program.cpu.arrays import Arrays
+from minigrad.program.cpu.parts import Part
 from minigrad.program.cpu.plan import make_plan
-from minigrad.program.cpu.scratch import Part
 from minigrad.program.graph import Constant
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views
@@ -92,3 +93,34 @@ def test_threads_have_scratch_of_their_own():
     mine, other, later = (arrays.scratch_arrays(Part(slice(0, 2), t), plan.scratch[0])[y] for t in (0, 1, 0))
     assert plan.threads == 2
     assert np.shares_memory(mine, later) and not np.shares_memory(mine, other)
+
+
+def test_some_rows_of_a_part_are_a_piece_of_its_scratch():
+    """Also where the rows are not the first axis, and in views."""
+    for shape, axis in (((40, 3), 0), ((1, 40, 3), 1)):
+        g = GraphBuilder()
+        y = g.add(tanh_p, g.input(shape))
+        shown = g.add(reshape_p, y, shape=(40, 1, 3))
+        arrays, plan = arrays_of(g.graph(g.add(exp_p, shown)))
+        part, rows = Part(slice(2, 7)), slice(4, 6)
+        whole, some = (arrays.scratch_arrays(part, plan.scratch[0], some) for some in (None, rows))
+        whole[y][...] = np.arange(15.0).reshape(whole[y].shape)
+        np.testing.assert_array_equal(some[y], whole[y].take([2, 3], axis), strict=True)
+        assert np.shares_memory(some[y], whole[y])
+        view = arrays.operand(shown, 0, part._replace(rows=rows), some)
+        assert view.shape == (2, 1, 3) and np.shares_memory(view, whole[y])
+
+
+def test_terms_of_a_sum_lie_one_after_the_other():
+    g = GraphBuilder()
+    y = g.add(tanh_p, g.input((40, 3)))
+    total, number = g.add(sum_p, y, axes=(0,)), g.add(sum_p, y, axes=(0, 1))
+    arrays, plan = arrays_of(g.graph(total, number))
+    count = sum(len(part.groups) for part in plan.parts[0])
+    assert (
+        count > 1 and arrays.terms(total, count).shape == (count, 3) and arrays.terms(number, count).shape == (count,)
+    )
+    everything = [arrays.terms(s, count) for s in (total, number)] + [arrays.full_array(s) for s in (total, number)]
+    assert not any(np.shares_memory(x, y) for i, x in enumerate(everything) for y in everything[:i])
+    (alone,) = arrays.terms(total, 1)
+    assert alone.shape == (3,) and np.shares_memory(alone, arrays.full_array(total))

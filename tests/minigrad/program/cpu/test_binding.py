@@ -73,7 +73,7 @@ def test_every_instruction_is_called_on_every_part():
     y = g.add(tanh_p, g.add(matmul_p, g.add(exp_p, x), w))
     inputs = random((6, 4), (4, 3))
     bound = Bound(g.graph(y), inputs)
-    assert [call.primitive.name for call in bound.calls()] == ["exp", "matmul", "tanh"] * 6
+    assert [call.primitive.name for call in bound.calls()] == ["exp", "matmul", "tanh"] * 3  # of two rows
     check(bound, *inputs)
 
 
@@ -84,10 +84,39 @@ def test_threads_have_lists_of_calls_and_sums_are_joined_in_another_phase():
     inputs = random((6, 4))
     bound = Bound(g.graph(total), inputs, threads=3)
     parts, joins = bound.binding.phases
-    assert [[call.primitive.name for call in calls] for calls in parts] == [["tanh", "sum", "tanh", "sum", "add"]] * 3
-    assert [[call.primitive.name for call in calls] for calls in joins] == [["add", "add"]]
+    assert [[call.primitive.name for call in calls] for calls in parts] == [["tanh", "sum"] * 2] * 3
+    assert [[call.primitive.name for call in calls] for calls in joins] == [["sum"]]
     check(bound, *inputs)
     check(bound, *inputs)  # nothing is left of the first run
+
+
+def test_a_part_of_several_groups_has_one_call_for_a_result_and_one_for_each_term():
+    g = GraphBuilder()
+    x = g.input((12, 4))
+    y = g.add(tanh_p, x)
+    turned = g.add(transpose_p, y, axes=(1, 0))
+    product, total = g.add(matmul_p, turned, x), g.add(sum_p, y, axes=(0, 1))
+    inputs = random((12, 4))
+    groups = Tuning(worth_region=0, worth_threads=0, worth_group=0, shortest_group=3, small_result=0)
+    for threads in (1, 2):
+        bound = Bound(g.graph(product, total), inputs, groups, threads)
+        parts, joins = bound.binding.phases
+        names = ["tanh", *["matmul"] * (4 // threads), *["sum"] * (4 // threads)]
+        assert [[call.primitive.name for call in calls] for calls in parts] == [names] * threads
+        assert [[call.primitive.name for call in calls] for calls in joins] == [["sum"] * 2]
+        check(bound, *inputs)
+        (other,) = random((12, 4))
+        bound.replace(x, other + 1)
+        check(bound, other + 1)
+
+
+def test_a_sum_of_one_term_is_computed_in_place():
+    g = GraphBuilder()
+    total = g.add(sum_p, g.add(tanh_p, g.input((6, 4))), axes=(0,))
+    inputs = random((6, 4))
+    bound = Bound(g.graph(total), inputs, Tuning(worth_region=0, worth_threads=0), threads=3)
+    assert [[call.primitive.name for call in calls] for (calls,) in bound.binding.phases] == [["tanh", "sum"]]
+    check(bound, *inputs)
 
 
 def test_a_kernel_is_called_with_addresses_and_rows():
@@ -118,8 +147,8 @@ def test_the_address_of_scratch_is_that_of_row_0():
     for call in bound.calls():
         call()
     (scratch,) = bound.scratch
-    assert bound.plan.scratch[0] == {("part", h): 0}
-    assert [address + 32 * row for address, row in log] == [scratch.ctypes.data] * 6
+    assert bound.plan.scratch[0] == {h: 0}
+    assert [address + 32 * row for address, row in log] == [scratch.ctypes.data] * 3
 
 
 def test_a_kernel_on_everything_is_called_with_its_only_row():
@@ -157,12 +186,12 @@ def test_only_calls_on_what_moved_are_bound_again():
     assert bound.binding.distance(bound.addresses() | {x: 64, w: 64}) == 2
     bound.replace(x, c)
     changed = [call.primitive.name for call, old in zip(bound.calls(), before, strict=True) if call is not old]
-    assert changed == ["exp"] * 6
+    assert changed == ["exp"] * 3
     check(bound, c, b)
     before = bound.calls()
     bound.replace(y, np.empty((6, 3)))
     changed = [call.primitive.name for call, old in zip(bound.calls(), before, strict=True) if call is not old]
-    assert changed == ["tanh"] * 6
+    assert changed == ["tanh"] * 3
     check(bound, c, b)
 
 

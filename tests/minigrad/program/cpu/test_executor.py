@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -18,11 +20,13 @@ from minigrad.ops.indexing import slice_p
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
 from minigrad.program.cpu import binding as module
+from minigrad.program.cpu import threads
 from minigrad.program.cpu.binding import Binding
 from minigrad.program.cpu.executor import CpuExecutor
 from minigrad.program.graph import Constant
 from minigrad.program.tuning import Tuning
 from tests.support.graphs import GraphBuilder, check_runs, graphs
+from tests.support.native import need_compiler
 from tests.support.programs import cut_everything, same
 
 exp_p, tanh_p = exp.primitive, tanh.primitive
@@ -120,6 +124,126 @@ def test_memory_counts_results_that_overwrite_no_donated_argument():
     outputs = y, total, Constant(np.ones(5)), Constant(2.0)
     assert CpuExecutor(g.graph(*outputs), Tuning()).memory.results == 64 * 64 * 8 + 8 + 40
     assert CpuExecutor(g.graph(*outputs, donated=(w,)), Tuning()).memory.results == 8 + 40
+
+
+def test_memory_counts_the_terms_of_sums():
+    g = GraphBuilder()
+    graph = g.graph(g.add(sum_p, g.add(tanh_p, g.input((64, 8))), axes=(0,)))
+    few, many = [CpuExecutor(graph, Tuning(worth_region=0, worth_group=0, most_groups=n)).memory for n in (1, 8)]
+    assert (few.intermediate, many.intermediate) == (64, 64 + 8 * 64) and few.scratch == many.scratch
+
+
+# The same bits on any number of threads
+
+
+@st.composite
+def programs(draw):
+    """A function of x (rows, columns) and b (columns,): rows, and sums over rows of which some are read again."""
+    names = "tanh multiply bias columns number product row centre repeat".split()
+    steps = draw(st.lists(st.tuples(st.sampled_from(names), *[st.integers(0, 9)] * 2), min_size=2, max_size=9))
+
+    def f(x, b):
+        values, totals = [mg.tanh(x)], [mg.sum(mg.sin(x), axis=0)]
+        for name, i, j in steps:
+            a, c = values[i % len(values)], values[j % len(values)]
+            if name == "tanh":
+                values.append(mg.tanh(a * 2 + c))
+            elif name == "multiply":
+                values.append(a * c)
+            elif name == "bias":
+                values.append(mg.exp(-mg.square(a)) + b)
+            elif name == "columns":
+                totals.append(mg.sum(a, axis=0))
+            elif name == "number":
+                totals.append(mg.sum(a * c))
+            elif name == "product":
+                totals.append(mg.tanh(a).T @ c)
+            elif name == "row":
+                values.append(a - mg.mean(a, axis=1, keepdims=True))
+            elif name == "centre":
+                values.append(a - mg.mean(c, axis=0))
+            else:
+                values.append(values[0] + mg.sum(a, axis=0))
+        return values[-1], totals
+
+    return f
+
+
+GROUPS = [
+    {},
+    {"worth_group": 0},
+    {"worth_group": 0, "shortest_group": 1, "part": 1 << 12},
+    {"part": 1, "shortest_product": 1},
+]
+
+
+def check_bits(f, arguments, tuning, compiler, rtol):
+    """Assert that a program has the same bits on any number of threads, and about those of a plain call."""
+    results = []
+    for number in (1, 2, 3, 4, 8):
+        tuned = Tuning(worth_region=0, worth_threads=0, worth_compiling=0, threads=number, **tuning)
+        jitted = mg.jit(f, tuning=tuned, compiler=compiler)
+        results.append(jitted(*arguments))
+        assert same(jitted(*arguments), results[0]) and same(results[-1], results[0])
+    for ours, expected in zip(mg.tree.flatten(results[0])[0], mg.tree.flatten(f(*arguments))[0], strict=True):
+        size = max(1.0, float(np.max(np.abs(expected))))
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=rtol * size)
+
+
+def check_program(data, f, compiler):
+    rows, columns = data.draw(st.sampled_from([7, 37, 1000])), data.draw(st.sampled_from([1, 5, 33]))
+    dtype, tuning = data.draw(st.sampled_from([np.float32, np.float64])), data.draw(st.sampled_from(GROUPS))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    arguments = rng.normal(size=(rows, columns)).astype(dtype), rng.normal(size=columns).astype(dtype)
+    check_bits(f, arguments, tuning, compiler, 1e4 * np.finfo(dtype).eps)
+
+
+@given(f=programs(), data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_programs_have_the_same_bits_on_any_number_of_threads(f, data):
+    check_program(data, f, None)
+
+
+@given(f=programs(), data=st.data())
+@settings(max_examples=10, deadline=None, phases=[Phase.generate])  # shrinking would compile too often
+def test_compiled_programs_have_the_same_bits_on_any_number_of_threads(f, data):
+    need_compiler()
+    check_program(data, f, "auto")
+
+
+@pytest.mark.parametrize("compiler", ["auto", None])
+@pytest.mark.parametrize("tuning", GROUPS, ids=str)
+@pytest.mark.parametrize(("images", "size", "features"), [(7, 6, 3), (37, 6, 3), (37, 5, 40)])
+def test_gradients_of_kernels_have_the_same_bits_on_any_number_of_threads(images, size, features, tuning, compiler):
+    """Those of 40 features take 115 kB: more than largest_sum."""
+    x, d = RNG.normal(size=(2, images, size, size, features))
+    w = RNG.normal(size=(3, 3, features, features))
+
+    def f(w, x, d):
+        g = mg.grad(lambda w: mg.sum(mg.conv2d(mg.tanh(x), w) * mg.sin(d)))(w)
+        return w - 0.1 * g, mg.sum(d, axis=(0, 1, 2))
+
+    check_bits(f, (w, x, d), tuning, compiler, 1e-12)
+
+
+@pytest.mark.parametrize("columns", [10, 9000])
+def test_a_small_and_a_large_sum_have_the_same_bits_on_any_number_of_threads(columns):
+    """The large one is computed afterwards, in rows of its own."""
+    x = RNG.normal(size=(100, columns))
+    check_bits(lambda x: mg.sum(mg.tanh(x), axis=0), (x,), {"worth_group": 0}, None, 1e-12)
+
+
+def test_blas_is_limited_wherever_something_is_cut_on_any_number_of_threads():
+    g = GraphBuilder()
+    x = g.input((64, 64))
+    y = g.add(tanh_p, x)
+    product = g.add(matmul_p, y, x)
+    with_product, without = g.graph(product), replace(g.graph(y), instructions=g.instructions[:1])
+    for number in (1, 2):
+        cut, whole = (Tuning(threads=number, worth_region=worth) for worth in (0, 1 << 40))
+        assert CpuExecutor(with_product, cut)._limits is threads.single_blas
+        assert isinstance(CpuExecutor(with_product, whole)._limits, nullcontext)
+        assert isinstance(CpuExecutor(without, cut)._limits, nullcontext)
 
 
 # Failures and interrupts

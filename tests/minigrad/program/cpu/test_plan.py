@@ -1,4 +1,4 @@
-"""minigrad/program/cpu/plan.py: the parts of regions, which results are kept whole, and where they are."""
+"""minigrad/program/cpu/plan.py: which results are kept whole, and where they are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.core.vectors import add_p, multiply_p, transpose_p
@@ -16,7 +14,6 @@ from minigrad.ops.functions import exp, tanh
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
 from minigrad.program.cpu.plan import make_plan
-from minigrad.program.cpu.scratch import Part
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views
 from tests.support.graphs import GraphBuilder
@@ -38,47 +35,6 @@ def chain(rows, columns, length=3):
     return g.graph(x)
 
 
-# Parts
-
-
-@given(rows=st.integers(2, 300), part=st.integers(1, 1 << 14), threads=st.integers(1, 5))
-def test_parts_cover_the_rows_in_order_and_threads_share_them(rows, part, threads):
-    plan = plan_of(chain(rows, 4), Tuning(worth_region=0, worth_threads=0, part=part), threads)
-    (parts,) = plan.parts
-    assert [row for p in parts for row in range(p.rows.start, p.rows.stop)] == list(range(rows))
-    assert all(p.rows.stop > p.rows.start for p in parts)
-    assert [p.thread for p in parts] == sorted(p.thread for p in parts)
-    assert {p.thread for p in parts} == set(range(min(threads, rows))) and plan.threads == min(threads, rows)
-    counts = [sum(p.thread == thread for p in parts) for thread in range(plan.threads)]
-    assert max(counts) - min(counts) <= 1
-
-
-def test_a_part_has_the_given_number_of_bytes_in_flight():
-    """A step of the chain reads and writes rows of 4 numbers: 64 bytes, beside the scratch of two rows at most."""
-    for part in (1 << 10, 1 << 12):
-        (parts,) = plan_of(chain(1000, 4), Tuning(worth_region=0, part=part)).parts
-        assert part / 4 <= 64 * len(range(*parts[0].rows.indices(1000))) <= part
-
-
-def test_a_part_with_a_product_has_enough_rows_for_blas():
-    g = GraphBuilder()
-    graph = g.graph(g.add(matmul_p, g.input((64, 4)), g.input((4, 4))))
-    sizes = lambda tuning: [p.rows.stop - p.rows.start for p in plan_of(graph, tuning).parts[0]]
-    assert sizes(Tuning(worth_region=0, part=1, shortest_product=32)) == [32, 32]
-    assert sizes(Tuning(worth_region=0, part=1, shortest_product=8)) == [8] * 8
-
-
-@pytest.mark.parametrize(("worth", "threads"), [(0, 3), (1e9, 1)])
-def test_threads_share_only_regions_that_take_long_enough(worth, threads):
-    assert plan_of(chain(100, 4), Tuning(worth_region=0, worth_threads=worth), 3).threads == threads
-
-
-def test_a_region_that_runs_whole_is_one_part():
-    plan = plan_of(chain(100, 4), Tuning(worth_region=1 << 40), 3)
-    assert [region.rows for region in plan.regions] == [None]
-    assert plan.parts == [[Part(None, 0)]] and plan.threads == 1
-
-
 # Where results are
 
 
@@ -86,7 +42,7 @@ def test_results_read_within_a_region_exist_for_one_part_at_a_time():
     plan = plan_of(chain(100, 4), Tuning(worth_region=0, part=640, small_result=0))
     (longest,) = {max(p.rows.stop - p.rows.start for p in parts) for parts in plan.parts}
     assert plan.offsets == {} and plan.block_bytes == 0
-    assert plan.scratch == [{("part", 1): 0, ("part", 2): 0}]  # the second overwrites the first
+    assert plan.scratch == [{1: 0, 2: 0}]  # the second overwrites the first
     assert 32 * longest <= plan.scratch_bytes < 32 * longest + 64
     assert plan.fresh == [3]
 
@@ -113,13 +69,41 @@ def test_memory_is_reused_when_the_last_reader_is_done(worth_region):
     assert plan.block_bytes == 2 * 512 + 64
 
 
-def test_sums_have_scratch_for_the_term_and_for_the_partial_sum():
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sums_have_room_in_the_block_for_their_terms(threads):
     g = GraphBuilder()
     total = g.add(sum_p, g.add(tanh_p, g.input((6, 4))), axes=(0,))
-    plan = plan_of(g.graph(total))
-    assert set(plan.scratch[0]) == {("part", 1), ("term", total), ("sum", total)}
-    assert len(set(plan.scratch[0].values())) == 3  # none may overwrite another
-    assert set(plan.offsets) == {total}  # also if it is an output
+    graph = g.graph(total)
+    plan = plan_of(graph, Tuning(worth_region=0, worth_threads=0, part=1), threads)
+    assert plan.scratch == [{total - 1: 0}]
+    assert set(plan.offsets) == set(plan.terms) == {total}  # also if it is an output
+    begin, after = plan.terms[total], plan.offsets[total]
+    assert (after >= begin + 6 * 32 or begin >= after + 32) and plan.block_bytes == 6 * 32 + 64
+    assert plan_of(graph, threads=threads).terms == {}  # one term is computed in the array of the sum
+
+
+def test_terms_of_sums_overlap_nothing_that_is_in_use():
+    """Neither what is read beside them nor other terms; later results use their memory again."""
+    g = GraphBuilder()
+    x, y, w = g.input((6, 40)), g.input((12, 40)), g.input((12, 40))
+    first = g.add(tanh_p, g.add(multiply_p, x, g.add(sum_p, x, axes=(0,))))
+    one, other = g.add(sum_p, first, axes=(0,)), g.add(sum_p, y, axes=(0,))
+    last = g.add(multiply_p, g.add(exp_p, g.add(add_p, w, one)), other)
+    large = g.add(matmul_p, last, g.add(transpose_p, first, axes=(1, 0)))
+    graph = g.graph(g.add(sum_p, large, axes=(0, 1)))
+    tuning = Tuning(worth_region=0, part=1, shortest_product=1, largest_sum=400)
+    plan = plan_of(graph, tuning)
+    kinds, moments = graph.kinds, {s: r.moment for r in plan.regions for work, _ in r.steps for s in work.results}
+    rows = {slot: len(parts) for region, parts in zip(plan.regions, plan.parts) for slot in region.sums}
+    terms = {slot: range(at, at + rows[slot] * kinds[slot].bytes) for slot, at in plan.terms.items()}
+    full = {slot: range(at, at + kinds[slot].bytes) for slot, at in plan.offsets.items()}
+    apart = lambda a, b: a.stop <= b.start or b.stop <= a.start
+    readers = {s: [r.moment for r in plan.regions for work, _ in r.steps if s in work.reads()] for s in full}
+    assert len(terms) >= 2
+    for slot, mine in terms.items():
+        now = moments[slot]
+        assert all(apart(mine, at) for other, at in terms.items() if other != slot and moments[other] == now)
+        assert all(apart(mine, at) for s, at in full.items() if moments[s] <= now <= max([moments[s], *readers[s]]))
 
 
 def test_large_outputs_have_memory_of_their_own_and_small_ones_are_copied():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import minigrad as mg
 from minigrad.program.cpu import threads
@@ -299,7 +300,7 @@ def test_blas_gets_its_threads_back_when_the_last_overlapping_run_ends():
     from minigrad.program.cpu import threads as pool
 
     if pool.count() < 2:
-        with pool._controller().limit(limits=2, user_api="blas"):
+        with threadpool_limits(2, user_api="blas"):
             _overlap(pool)
     else:
         _overlap(pool)
@@ -310,7 +311,7 @@ def _overlap(pool):
     pool.single_blas.__enter__()
     pool.single_blas.__enter__()
     pool.single_blas.__exit__()
-    found = [info for info in pool._controller().info() if info["user_api"] == "blas"]
+    found = [info for info in threadpool_info() if info["user_api"] == "blas"]
     inside, told = {info["num_threads"] for info in found}, pool.count()
     pool.single_blas.__exit__()
     assert inside == {1}
