@@ -93,7 +93,7 @@ class Binding:
     def _bind_region(
         self, calls: list[list], region: Region, parts: Sequence[Part], offsets: dict[int, int], terms: dict[int, Any]
     ) -> None:
-        """Add the calls of a region to those of each thread: a part's results and, group by group, terms of sums."""
+        """Add the calls of a region to those of each thread: for a part and, group by group, for terms and products."""
         done = 0  # groups
         for part in parts:
             local = self._arrays.scratch_arrays(part, offsets)
@@ -101,12 +101,12 @@ class Binding:
                 (part._replace(rows=rows), self._arrays.scratch_arrays(part, offsets, rows)) for rows in part.groups
             ]
             for work, cut in region.steps:
-                if cut is None or cut.result is not None:
+                if work.results[0] not in self._plan.grouped:
                     self._append(calls[part.thread], work, cut, part, local, None)
-                else:
-                    for number, (group, rows_of) in enumerate(groups, done):
-                        term = terms[work.results[0]][number, ...]
-                        self._append(calls[part.thread], work, cut, group, rows_of, term)
+                    continue
+                for number, (group, rows_of) in enumerate(groups, done):
+                    term = terms[work.results[0]][number, ...] if cut.result is None else None
+                    self._append(calls[part.thread], work, cut, group, rows_of, term)
             done += len(groups)
 
     def _append(

@@ -1,20 +1,22 @@
 """Parts: how the rows of a region are shared between threads, and how sums over rows are added up.
 
-With a sum over its rows, a region is cut into *groups*, as shapes and tuning say. Each group gives one term of each
-sum, and terms are added in the order of groups, so that sums have the same bits on any number of threads. What has
-rows of its own does not depend on how they are cut. So it is computed on *parts*: several groups of one thread, as long
-as the cache allows, or just rows where there is no sum.
+A region is cut into *groups*, as shapes and tuning say. Each group gives one term of each sum over rows, and terms are
+added in the order of groups. Products are computed group by group, too, because the bits of a row depend on how many
+rows BLAS multiplies at once. So results have the same bits on any number of threads. All others do not depend on how
+rows are cut. They are computed on *parts*: several groups of one thread, as long as the cache allows, or just rows
+where there is neither a sum nor a product.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from minigrad.core.rules import Elementwise
 from minigrad.program.cost import cost_of
 from minigrad.program.cpu.schedule import Region
 from minigrad.program.cpu.scratch import plan_scratch
-from minigrad.program.graph import Graph
+from minigrad.program.graph import Graph, Instruction
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import Views
 
@@ -24,24 +26,45 @@ class Part(NamedTuple):
 
     rows: slice | None  # None: all rows
     thread: int = 0
-    groups: tuple[slice, ...] = ()  # the same rows, by terms of a sum; empty where nothing is summed
+    groups: tuple[slice, ...] = ()  # the same rows, group by group; empty where nothing needs groups
 
 
-def divide(region: Region, graph: Graph, views: Views, whole: set[int], tuning: Tuning, threads: int) -> list[Part]:
+def find_grouped(regions: Sequence[Region], compiled: bool) -> frozenset[int]:
+    """The results that are computed group by group, where loops of their own are used if they are `compiled`."""
+    found = set()
+    for region in regions:
+        for work, cut in region.steps:
+            if isinstance(work, Instruction) and region.rows is not None:
+                traits = work.primitive.traits
+                if cut.result is None or (traits.blas and not (compiled and traits.native)):
+                    found.add(work.result)
+    return frozenset(found)
+
+
+def divide(
+    region: Region,
+    graph: Graph,
+    views: Views,
+    whole: set[int],
+    grouped: frozenset[int],
+    tuning: Tuning,
+    threads: int,
+) -> list[Part]:
     """The parts of a region: small enough for the cache, and equally many for each thread."""
     if region.rows is None:
         return [Part(None)]
     costs = [cost_of(instruction, graph) for work, _ in region.steps for instruction in work.instructions]
     work = sum(tuning.flop * c.flops + tuning.byte * c.bytes for c in costs)
     longest = _longest_part(region, graph, views, whole, tuning)
-    units = _count_groups(region, longest, work, tuning) if region.sums else region.rows // _shortest_part(region)
+    in_groups = any(slot in grouped for step, _ in region.steps for slot in step.results)
+    units = _count_groups(region, graph, longest, work, tuning) if in_groups else region.rows // _shortest_part(region)
     threads = min(threads, units)
     threads = threads if work / threads / len(region.steps) >= tuning.worth_threads else 1
     together = max(1, longest // -(-region.rows // units))  # units of a part, at most
     count = -(-units // together)
     count = min(units, -(-count // threads) * threads)
     owners = [number * threads // count for number in range(count)]
-    if not region.sums:
+    if not in_groups:
         return list(map(Part, _cut(region.rows, count), owners))
     groups = _cut(region.rows, units)
     shares = [tuple(groups[piece]) for piece in _cut(units, count)]
@@ -54,15 +77,25 @@ def _cut(length: int, count: int) -> list[slice]:
     return [slice(ends[i], ends[i + 1]) for i in range(count)]
 
 
-def _count_groups(region: Region, longest: int, work: float, tuning: Tuning) -> int:
-    """A power of two, for balance: as many groups as are worth their terms, and more if a part could not hold one."""
-    most = min(tuning.most_groups, region.rows // tuning.shortest_group)
-    count = 1
-    while 2 * count <= most and work / (2 * count) / len(region.sums) >= tuning.worth_group:
+def _count_groups(region: Region, graph: Graph, longest: int, work: float, tuning: Tuning) -> int:
+    """A power of two, for balance: as many groups as are worth their terms, and more if a part could not hold one.
+
+    Products of few rows are slow, so groups have more rows, the larger the share of products in the work.
+    """
+    flops = [(i, cost_of(i, graph).flops) for step, _ in region.steps for i in step.instructions]
+    products = sum(n for i, n in flops if _is_product(i)) / max(1, sum(n for _, n in flops))
+    shortest = max(tuning.shortest_group, round(tuning.shortest_product * min(1, 4 * products)))
+    most, count = min(tuning.most_groups, region.rows // shortest), 1
+    while 2 * count <= most and work / (2 * count) / max(1, len(region.sums)) >= tuning.worth_group:
         count *= 2
     while count * longest < region.rows:
         count *= 2
     return min(count, region.rows)
+
+
+def _is_product(instruction: Instruction) -> bool:
+    """Whether it is a matrix product; of a convolution, an image alone has many rows."""
+    return instruction.primitive.traits.blas and not instruction.primitive.traits.native
 
 
 def _shortest_part(region: Region) -> int:
@@ -77,7 +110,7 @@ def _longest_part(region: Region, graph: Graph, views: Views, whole: set[int], t
     sample = min(region.rows, 64)
     _, size = plan_scratch(region, sample, graph, views, whole, tuning)
     row = size / sample + _row_bytes(region, graph, views, whole)
-    products = any(i.primitive.traits.blas for work, _ in region.steps for i in work.instructions)
+    products = any(_is_product(i) for work, _ in region.steps for i in work.instructions)
     return max(tuning.shortest_product if products else 1, int(tuning.part // max(1, row)))
 
 

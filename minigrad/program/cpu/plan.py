@@ -15,7 +15,7 @@ from itertools import groupby
 from minigrad.program.buffers import FOREVER, Life, fit, lifetimes
 from minigrad.program.cpu.chains import find_chains
 from minigrad.program.cpu.overwrite import plan_overwrites
-from minigrad.program.cpu.parts import Part, divide
+from minigrad.program.cpu.parts import Part, divide, find_grouped
 from minigrad.program.cpu.schedule import Place, Region, find_regions
 from minigrad.program.cpu.scratch import plan_scratch
 from minigrad.program.graph import Graph
@@ -30,6 +30,7 @@ class Plan:
     regions: list[Region]
     places: dict[int, Place]
     parts: list[list[Part]]  # of each region
+    grouped: frozenset[int]  # slots that are computed group by group
     offsets: dict[int, int]  # in the block, of slots
     terms: dict[int, int]  # offsets in the block, of the terms of slots that are sums of several
     block_bytes: int
@@ -55,7 +56,8 @@ def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int, compiled
     lives = _find_lives(regions, graph, views)
     whole = needed | {*sums} | {s for r in regions if r.rows is None for work, _ in r.steps for s in work.results}
     lives = {slot: life for slot, life in lives.items() if slot in whole}
-    parts = [divide(region, graph, views, whole, tuning, threads) for region in regions]
+    grouped = find_grouped(regions, compiled)
+    parts = [divide(region, graph, views, whole, grouped, tuning, threads) for region in regions]
     counts = {slot: sum(len(part.groups) for part in parts[number]) for slot, number in sums.items()}
     terms = {
         ("terms", slot): Life(count * kinds[slot].bytes, lives[slot].born, lives[slot].born)
@@ -75,7 +77,9 @@ def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int, compiled
         scratch.append(offsets_here)
         scratch_bytes = max(scratch_bytes, size)
     used = max((part.thread + 1 for some in parts for part in some), default=1)
-    return Plan(regions, places, parts, offsets, terms_at, block_bytes, scratch, scratch_bytes, used, fresh, overwrites)
+    return Plan(
+        regions, places, parts, grouped, offsets, terms_at, block_bytes, scratch, scratch_bytes, used, fresh, overwrites
+    )
 
 
 def _find_lives(regions: Sequence[Region], graph: Graph, views: Views) -> dict[int, Life]:
