@@ -29,10 +29,10 @@ class Tuning:
     worth_region: int = 1 << 12  # elements: a result with fewer is not worth a region of its own
     largest_sum: int = 1 << 16  # bytes: a larger sum is not added up part by part if its own rows can be cut
     part: int = 1 << 23  # bytes that a part works on: a core's share of the last-level cache
-    shortest_product: int = 64  # rows of a group that is mostly products: with fewer, BLAS is slow
-    most_groups: int = 16  # of rows, if each fits into a part; no more threads can share them
-    shortest_group: int = 8  # rows: of fewer, terms of a sum take longer to store than to compute
-    worth_group: float = 1e5  # nanoseconds of work for each term of a sum: with less, they take too long to add up
+    shortest_product: int = 256  # rows of a group that is mostly products: with fewer, BLAS is slow
+    most_groups: int = 8  # of rows, if each fits into a part; no more threads can share them
+    shortest_group: int = 16  # rows: of fewer, terms of a sum take longer to store than to compute
+    worth_group: float = 1e6  # nanoseconds of a group's work for each sum: with less, terms take too long to add up
     worth_threads: float = 1e4  # nanoseconds per call: with shorter calls, threads mostly wait for Python's GIL
     flop: float = 0.02  # nanoseconds per floating-point operation on one core, roughly
     byte: float = 0.05  # nanoseconds per byte read or written on one core, roughly

@@ -116,29 +116,31 @@ static void correlate_by_taps(const real* x, const real* panels, real* y, const 
     }
 }
 
-// sums[k, f] += Σ_j window(i, j)[k] · d[i, j, f], for the rows i of a band, M numbers k of row di of the windows and V
-// vectors of features f
+// sums[k, f] += Σ_j window(i, j)[k] · d[i, j, f], for the rows i of a band of some images one after the other, M numbers k
+// of row di of the windows and V vectors of features f
 template <int V, int M>
-static void add_products(const Band& band, long di, long k, const real* d, real* sums, long width) {
+static void add_products(const Band& band, long images, long di, long k, const real* d, real* sums, long width) {
     const Windows& s = band.s;
     Tile<V, M> tile;
-    for (long i = band.first; i < band.last; i++)
-        if (s.begin(i) <= di && di < s.end(i))
-            tile.add(band.at(i, 0, di) + k, 1, s.sw * s.c, d + i * s.columns * width, width, s.columns);
+    for (long image = 0; image < images; image++)
+        for (long i = band.first; i < band.last; i++)
+            if (s.begin(i) <= di && di < s.end(i))
+                tile.add(band.at(i, 0, di) + image * s.padded() + k, 1, s.sw * s.c,
+                         d + (image * s.rows + i) * s.columns * width, width, s.columns);
     tile.store(sums + (di * s.run() + k) * width, width, width, true);
 }
 
 template <int V, int... M>
-static void add_run(const Band& band, long di, const real* d, real* sums, long width, Heights<M...>) {
+static void add_run(const Band& band, long images, long di, const real* d, real* sums, long width, Heights<M...>) {
     long k = 0;
-    ([&] { for (; k + M <= band.s.run(); k += M) add_products<V, M>(band, di, k, d, sums, width); }(), ...);
+    ([&] { for (; k + M <= band.s.run(); k += M) add_products<V, M>(band, images, di, k, d, sums, width); }(), ...);
 }
 
 template <int V>
-static void add_band(const Band& band, const real* d, real* sums, long width) {
+static void add_band(const Band& band, long images, const real* d, real* sums, long width) {
     constexpr int tallest = smaller(12, TALLEST<V>);  // most kernels are 3 wide
     constexpr Heights<tallest, tallest / 2, 3, 2, 1> heights;
-    for (long di = 0; di < band.s.kh; di++) add_run<V>(band, di, d, sums, width, heights);
+    for (long di = 0; di < band.s.kh; di++) add_run<V>(band, images, di, d, sums, width, heights);
 }
 
 // y ← x, rows of `from` numbers as rows of `to`: shorter, or with zeros at their ends
@@ -220,22 +222,25 @@ extern "C" long conv_kernel(const Sizes* sizes, const real* x, const real* d, re
     const Windows s = {a.h, a.w, a.c, a.kh, a.kw, a.sh, a.sw, a.top, a.left, a.ho, a.wo};
     const long count = a.kh * s.run(), width = divide_up(a.f, LANES) * LANES, pixels = a.ho * a.wo;
     const bool exact = width == a.f;  // else features and sums are copied, with zeros at the end of their rows
+    const long fit = smaller(a.n, 2 * BAND / (s.padded() + pixels * width)), together = s.band() < s.rows ? 1 : larger(1, fit);
+    real *features = scratch + together * s.padded(), *sums = exact ? w : features + together * pixels * width;
     if (scratch) {
-        real *sums = exact ? w : scratch + s.padded(), *features = scratch + s.padded() + count * width;
         for (long k = 0; k < count * width; k++) sums[k] = 0;
-        for (long image = 0; image < a.n; image++) {
-            const real* here = d + image * a.result();
-            if (!exact) copy_rows(here, a.f, features, width, pixels);
+        for (long begin = 0; begin < a.n; begin += together) {
+            const long images = smaller(together, a.n - begin);
+            const real* here = d + begin * a.result();
+            if (!exact) copy_rows(here, a.f, features, width, images * pixels);
             if (!exact) here = features;
             for (long first = 0; first < s.rows;) {
-                const Band band(s, x + image * a.image(), first, scratch);
+                for (long image = images; image-- > 1;) Band(s, x + (begin + image) * a.image(), first, scratch + image * s.padded());
+                const Band band(s, x + begin * a.image(), first, scratch);
                 long f = 0;
-                for (; f + 2 * LANES <= width; f += 2 * LANES) add_band<2>(band, here + f, sums + f, width);
-                if (f < width) add_band<1>(band, here + f, sums + f, width);
+                for (; f + 2 * LANES <= width; f += 2 * LANES) add_band<2>(band, images, here + f, sums + f, width);
+                if (f < width) add_band<1>(band, images, here + f, sums + f, width);
                 first = band.last;
             }
         }
         if (!exact) copy_rows(sums, width, w, a.f, count);
     }
-    return s.padded() + (exact ? 0 : (count + pixels) * width);
+    return together * (s.padded() + (exact ? 0 : pixels * width)) + (exact ? 0 : count * width);
 }

@@ -64,12 +64,16 @@ def _conv_input(b, library, d, w, stride, pads, size, out=None):
 
 
 def _conv_kernel(b, library, x, d, stride, pads, kernel, out=None):
-    return convolution.conv_kernel(b, x, d, stride, pads, kernel, out, partial(_sum_products, library))
+    sum_products = partial(_sum_products, library)
+    if convolution.exchanges(x, d, stride, pads, kernel):
+        return convolution.conv_kernel(b, x, d, stride, pads, kernel, out, sum_products)
+    return sum_products(b, x, d, stride, pads, kernel, out)
 
 
-def _sum_products(library, b, x, d, stride, pads, kernel):
+def _sum_products(library, b, x, d, stride, pads, kernel, out=None):
     shape = *kernel, x.shape[3], d.shape[3]
-    return _call(b, library.conv_kernel, (x.shape, d.shape, shape), stride, pads, x, d, np.empty(shape, x.dtype))
+    out = np.empty(shape, x.dtype) if out is None else out
+    return _call(b, library.conv_kernel, (x.shape, d.shape, shape), stride, pads, x, d, out)
 
 
 def _call(b, loop, shapes: Sequence[Sequence[int]], stride, pads, first, second, out):

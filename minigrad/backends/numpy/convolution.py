@@ -248,11 +248,16 @@ def conv_input(b, d, w, stride, pads, size, out=None):
     return x
 
 
+def exchanges(x, d, stride, pads, kernel) -> bool:
+    """Whether conv_kernel exchanges its operands: windows are those of the one with fewer channels."""
+    return d.shape[-1] < x.shape[-1] and _transposes_to_conv(kernel, stride, pads)
+
+
 def conv_kernel(b, x, d, stride, pads, kernel, out=None, sum_products=None):
     """The transpose of conv in w: from images x and cotangents d to a kernel of this height and width."""
     sum_products = sum_products or _sum_products
     channels, features = x.shape[-1], d.shape[-1]
-    if features < channels and _transposes_to_conv(kernel, stride, pads):  # windows of the operand with fewer channels
+    if exchanges(x, d, stride, pads, kernel):
         total = sum_products(b, d, x, (1, 1), _full_padding(kernel, pads), kernel)
         total = total.reshape(*kernel, features, channels)[::-1, ::-1].transpose(0, 1, 3, 2)
     else:

@@ -77,16 +77,24 @@ def _cut(length: int, count: int) -> list[slice]:
     return [slice(ends[i], ends[i + 1]) for i in range(count)]
 
 
+TWO = 8  # two groups are worth so much more than four, since a second thread is: they may be smaller
+
+
 def _count_groups(region: Region, graph: Graph, longest: int, work: float, tuning: Tuning) -> int:
     """A power of two, for balance: as many groups as are worth their terms, and more if a part could not hold one.
 
-    Products of few rows are slow, so groups have more rows, the larger the share of products in the work.
+    Products of few rows are slow: the larger their share of the work, the more rows a group has.
     """
     flops = [(i, cost_of(i, graph).flops) for step, _ in region.steps for i in step.instructions]
     products = sum(n for i, n in flops if _is_product(i)) / max(1, sum(n for _, n in flops))
-    shortest = max(tuning.shortest_group, round(tuning.shortest_product * min(1, 4 * products)))
-    most, count = min(tuning.most_groups, region.rows // shortest), 1
-    while 2 * count <= most and work / (2 * count) / max(1, len(region.sums)) >= tuning.worth_group:
+    shortest = max(tuning.shortest_group, tuning.shortest_product * products**2)
+    worth = tuning.worth_group * max(1, len(region.sums))
+
+    def are_worth(count: float) -> bool:
+        return count * shortest <= region.rows and count * worth <= work
+
+    count = 1
+    while 2 * count <= tuning.most_groups and are_worth(2 * count / (TWO if count == 1 else 1)):
         count *= 2
     while count * longest < region.rows:
         count *= 2
@@ -111,7 +119,7 @@ def _longest_part(region: Region, graph: Graph, views: Views, whole: set[int], t
     _, size = plan_scratch(region, sample, graph, views, whole, tuning)
     row = size / sample + _row_bytes(region, graph, views, whole)
     products = any(_is_product(i) for work, _ in region.steps for i in work.instructions)
-    return max(tuning.shortest_product if products else 1, int(tuning.part // max(1, row)))
+    return max(1, tuning.shortest_product // TWO if products else 1, int(tuning.part // max(1, row)))
 
 
 def _row_bytes(region: Region, graph: Graph, views: Views, whole: set[int]) -> float:

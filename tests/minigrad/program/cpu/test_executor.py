@@ -128,7 +128,7 @@ def test_memory_counts_results_that_overwrite_no_donated_argument():
 
 def test_memory_counts_the_terms_of_sums():
     g = GraphBuilder()
-    graph = g.graph(g.add(sum_p, g.add(tanh_p, g.input((64, 8))), axes=(0,)))
+    graph = g.graph(g.add(sum_p, g.add(tanh_p, g.input((128, 8))), axes=(0,)))
     few, many = [CpuExecutor(graph, Tuning(worth_region=0, worth_group=0, most_groups=n)).memory for n in (1, 8)]
     assert (few.intermediate, many.intermediate) == (64, 64 + 8 * 64) and few.scratch == many.scratch
 
@@ -138,8 +138,8 @@ def test_memory_counts_the_terms_of_sums():
 
 @st.composite
 def programs(draw):
-    """A function of x (rows, columns) and b (columns,): rows, and sums over rows of which some are read again."""
-    names = "tanh multiply bias columns number product row centre repeat".split()
+    """A function of x (rows, columns) and b (columns,): rows, products, and sums over rows, of which some are read."""
+    names = "tanh multiply bias columns number product square row centre repeat".split()
     steps = draw(st.lists(st.tuples(st.sampled_from(names), *[st.integers(0, 9)] * 2), min_size=2, max_size=9))
 
     def f(x, b):
@@ -158,6 +158,8 @@ def programs(draw):
                 totals.append(mg.sum(a * c))
             elif name == "product":
                 totals.append(mg.tanh(a).T @ c)
+            elif name == "square":
+                values.append(a @ mg.tanh(c.T @ a))
             elif name == "row":
                 values.append(a - mg.mean(a, axis=1, keepdims=True))
             elif name == "centre":
@@ -172,7 +174,7 @@ def programs(draw):
 GROUPS = [
     {},
     {"worth_group": 0},
-    {"worth_group": 0, "shortest_group": 1, "part": 1 << 12},
+    {"worth_group": 0, "shortest_group": 1, "shortest_product": 1, "part": 1 << 12},
     {"part": 1, "shortest_product": 1},
 ]
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minigrad.ops.conv import conv_p
 from minigrad.ops.functions import exp, tanh
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
@@ -70,8 +71,8 @@ def test_a_part_with_a_product_has_enough_rows_for_blas():
     g = GraphBuilder()
     graph = g.graph(g.add(matmul_p, g.input((64, 4)), g.input((4, 4))))
     sizes = lambda tuning: [p.rows.stop - p.rows.start for p in plan_of(graph, tuning).parts[0]]
-    assert sizes(Tuning(worth_region=0, part=1, shortest_product=32)) == [32, 32]
-    assert sizes(Tuning(worth_region=0, part=1, shortest_product=8)) == [8] * 8
+    assert sizes(Tuning(worth_region=0, part=1, shortest_product=256)) == [32, 32]
+    assert sizes(Tuning(worth_region=0, part=1, shortest_product=64)) == [8] * 8
 
 
 def test_parts_have_two_rows_unless_all_is_elementwise():
@@ -126,7 +127,7 @@ def test_groups_depend_on_the_shapes_alone_and_parts_are_whole_groups(rows, part
     assert {key: plan.terms[key] for key in plan.terms} == alone.terms
 
 
-@pytest.mark.parametrize(("rows", "count"), [(7, 1), (15, 1), (16, 2), (37, 4), (127, 8), (128, 16), (1000, 16)])
+@pytest.mark.parametrize(("rows", "count"), [(3, 1), (4, 2), (37, 2), (63, 2), (64, 4), (127, 4), (128, 8), (1000, 8)])
 def test_the_number_of_groups_is_a_power_of_two(rows, count):
     groups = groups_of(sum_of(rows), Tuning(worth_region=0, worth_group=0))
     lengths = [group.stop - group.start for group in groups]
@@ -135,7 +136,7 @@ def test_the_number_of_groups_is_a_power_of_two(rows, count):
 
 def test_a_group_takes_long_enough():
     """Σ tanh(x) has 4000 elements in 3 passes of 32,000 bytes, and a sum of 32 bytes: 4.96 µs as estimated here."""
-    for worth, count in ((4961, 1), (2481, 1), (2479, 2), (1241, 2), (1239, 4), (1, 16)):
+    for worth, count in ((19850, 1), (19830, 2), (1241, 2), (1239, 4), (621, 4), (619, 8), (1, 8)):
         assert len(groups_of(sum_of(1000), Tuning(worth_region=0, worth_group=worth, flop=0.02, byte=0.05))) == count
 
 
@@ -150,7 +151,27 @@ def test_a_group_is_no_longer_than_a_part_may_be():
 
 def test_one_thread_computes_rows_of_several_groups_at_once():
     tuning = Tuning(worth_region=0, worth_threads=0, worth_group=0)
-    for threads, sizes in ((1, [16]), (2, [8, 8]), (3, [5, 6, 5]), (16, [1] * 16), (40, [1] * 16)):
+    for threads, sizes in ((1, [8]), (2, [4, 4]), (3, [3, 2, 3]), (8, [1] * 8), (40, [1] * 8)):
         (parts,) = plan_of(sum_of(1000), tuning, threads).parts
         assert [len(part.groups) for part in parts] == sizes
         assert [part.thread for part in parts] == list(range(len(sizes)))
+
+
+def test_products_have_groups_of_more_rows_the_larger_their_share_of_the_work():
+    def count(columns, rows=1024):
+        g = GraphBuilder()
+        y = g.add(matmul_p, g.add(tanh_p, g.input((rows, 64))), g.input((64, columns)))
+        return len(groups_of(g.graph(y), Tuning(worth_region=0, worth_group=0)))
+
+    assert count(64) == 4  # 63 of 64 operations
+    assert count(1) == 8  # a half of them
+    assert (count(64, 66), count(64, 60)) == (2, 1)
+
+
+def test_convolutions_with_a_loop_of_their_own_need_no_groups():
+    g = GraphBuilder()
+    graph = g.graph(g.add(conv_p, g.input((64, 5, 5, 2)), g.input((3, 3, 2, 4)), stride=(1, 1), pads=((1, 1), (1, 1))))
+    tuning = Tuning(worth_region=0, worth_group=0)
+    for compiled, count in ((False, 4), (True, 0)):
+        (parts,) = make_plan(graph, find_views(graph), tuning, 1, compiled).parts
+        assert sum(len(part.groups) for part in parts) == count
