@@ -1,9 +1,9 @@
 // Convolutions of images x (n, h, w, c) with a kernel (kh, kw, c, f), and their transposes: see minigrad/ops/conv.py.
 //
-// If an image has zeros around it, a window is kh rows of kw·c contiguous numbers. Products of M windows and V vectors of
-// features are summed in registers, one row of the windows after the other. So nothing is copied but the image, some rows
-// at a time, to put the zeros around it, and the kernel, once, in panels of V vectors. The order in which the products of
-// a result are added depends on the kernel and on the size of one image only, not on M, V, n or the processor.
+// If an image has zeros around it, a window is kh rows of kw·c contiguous numbers. Products of M windows and V vectors
+// of features are summed in registers, one row of the windows after the other. So nothing is copied but the image, some
+// rows at a time, to put the zeros around it, and the kernel, once, in panels of V vectors. In which order the products
+// of a result are added depends on the sizes of one image and of the kernel: not on M, V, n or the processor.
 
 constexpr long BAND = (1 << 17) / sizeof(REAL);  // numbers of an image to work on at a time: they stay in the cache
 
@@ -27,9 +27,14 @@ struct Band {
     real* padded;
 
     Band(const Windows& s, const real* x, long first, real* padded)
-        : s(s), first(first), last(smaller(s.rows, first + s.band())), start(larger(0, first * s.sh - s.top)), padded(padded) {
+        : s(s),
+          first(first),
+          last(smaller(s.rows, first + s.band())),
+          start(larger(0, first * s.sh - s.top)),
+          padded(padded) {
         const long stop = smaller(s.h, (last - 1) * s.sh - s.top + s.kh), width = s.width();
-        const long from = smaller(larger(0, s.left * s.c), width), to = larger(from, smaller((s.left + s.w) * s.c, width));
+        const long from = smaller(larger(0, s.left * s.c), width);
+        const long to = larger(from, smaller((s.left + s.w) * s.c, width));
         for (long row = start; row < stop; row++, padded += width) {
             for (long k = 0; k < from; k++) padded[k] = 0;
             for (long k = from; k < to; k++) padded[k] = x[(row * s.w - s.left) * s.c + k];
@@ -60,8 +65,11 @@ template <int V, int... M>
 static auto choose_height(long columns, Heights<M...>) {
     auto row = correlate_row<V, 1>;
     long least = 2 * columns;  // windows that are computed, some of them twice
-    ((M <= columns && divide_up(columns, M) * M < least ? (row = correlate_row<V, M>, least = divide_up(columns, M) * M) : 0),
-     ...);
+    const auto consider = [&](auto candidate, long height) {
+        const long computed = divide_up(columns, height) * height;
+        if (height <= columns && computed < least) row = candidate, least = computed;
+    };
+    (consider(correlate_row<V, M>, M), ...);
     return row;
 }
 
@@ -81,8 +89,10 @@ static void correlate(
         const real* panel = panels;
         for (long f = 0, width; f < features; f += width, panel += s.kh * s.run() * width) {
             width = panel_width(features - f);
-            const auto correlate = width == LANES ? correlate_band<1> : width == 2 * LANES ? correlate_band<2> : correlate_band<WIDEST>;
-            correlate(band, panel, y + f, down, right, smaller(features - f, width));
+            const long count = smaller(features - f, width);
+            if (width == LANES) correlate_band<1>(band, panel, y + f, down, right, count);
+            else if (width == 2 * LANES) correlate_band<2>(band, panel, y + f, down, right, count);
+            else correlate_band<WIDEST>(band, panel, y + f, down, right, count);
         }
         first = band.last;
     }
@@ -92,11 +102,12 @@ static long rows_of_products(const Windows& s, long all) {
     return larger(1, 2 * BAND / (s.width() / s.c * all) - s.kh + 1);
 }
 
-// The same for one window at every pixel and FEW features: each pixel times the weights of all taps first, so that vectors
-// are full, then the sums of what belongs to a window. `panels` are those of a matrix (c, taps·features), and `products`
-// have zeros before and after each row.
+// The same for one window at every pixel and FEW features: each pixel times the weights of all taps first, so that
+// vectors are full, then the sums of what belongs to a window. `panels` are those of a matrix (c, taps·features), and
+// `products` have zeros before and after each row.
 template <int FEW>
-static void correlate_by_taps(const real* x, const real* panels, real* y, const Windows& s, real* padded, real* products) {
+static void correlate_by_taps(
+    const real* x, const real* panels, real* y, const Windows& s, real* padded, real* products) {
     const long all = s.kh * s.kw * FEW, width = s.width() / s.c, band = rows_of_products(s, all);
     for (long first = 0, last; first < s.rows; first = last) {
         last = smaller(s.rows, first + band);
@@ -116,8 +127,8 @@ static void correlate_by_taps(const real* x, const real* panels, real* y, const 
     }
 }
 
-// sums[k, f] += Σ_j window(i, j)[k] · d[i, j, f], for the rows i of a band of some images one after the other, M numbers k
-// of row di of the windows and V vectors of features f
+// sums[k, f] += Σ_j window(i, j)[k] · d[i, j, f], for the rows i of a band of some images one after the other, for M
+// numbers k of row di of the windows and V vectors of features f
 template <int V, int M>
 static void add_products(const Band& band, long images, long di, long k, const real* d, real* sums, long width) {
     const Windows& s = band.s;
@@ -149,8 +160,8 @@ static void copy_rows(const real* x, long from, real* y, long to, long count) {
         for (long k = 0; k < to; k++) *y++ = k < from ? x[row * from + k] : 0;
 }
 
-// What Python calls: functions of sizes and arrays, which return how many numbers of scratch memory they need, and only
-// do that if none is given.
+// What Python calls: functions of sizes and arrays, which return how many numbers of scratch memory they need. If none
+// is given, they only do that.
 
 struct Sizes {
     long n, h, w, c, ho, wo, f, kh, kw, sh, sw, top, left;
@@ -166,14 +177,16 @@ static long conv_by_taps(const Sizes& a, const Windows& s, const real* x, const 
     const long image = pixels.padded(), size = rows * width * all;
     if (scratch) {
         real *products = scratch + kernel + image, *across = products + size;  // the kernel with its channels as rows
-        for (long c = 0; c < a.c; c++)
-            for (long tap = 0; tap < a.kh * a.kw; tap++)
-                for (long f = 0; f < a.f; f++) across[(c * a.kh * a.kw + tap) * a.f + f] = w[(tap * a.c + c) * a.f + f];
+        for (long k = 0; k < all * a.c; k++) {
+            const long tap = k / (a.c * a.f), c = k / a.f % a.c, f = k % a.f;
+            across[c * all + tap * a.f + f] = w[k];
+        }
         pack(scratch, a.c, all, [&](long c) { return across + c * all; }, 1);
         for (long k = 0; k < size; k++) products[k] = 0;
-        const auto correlate = a.f == 1 ? correlate_by_taps<1> : a.f == 2 ? correlate_by_taps<2> : a.f == 3 ? correlate_by_taps<3> : correlate_by_taps<4>;
+        constexpr decltype(&correlate_by_taps<1>) by_features[] = {
+            correlate_by_taps<1>, correlate_by_taps<2>, correlate_by_taps<3>, correlate_by_taps<4>};
         for (long n = 0; n < a.n; n++)
-            correlate(x + n * a.image(), scratch, y + n * a.result(), s, scratch + kernel, products);
+            by_features[a.f - 1](x + n * a.image(), scratch, y + n * a.result(), s, scratch + kernel, products);
     }
     return kernel + image + size + a.c * all;
 }
@@ -185,8 +198,8 @@ extern "C" long conv(const Sizes* sizes, const real* x, const real* w, real* y, 
     const long count = a.kh * s.run(), kernel = packed(count, a.f);
     if (scratch) {
         pack(scratch, count, a.f, [&](long k) { return w + k * a.f; }, 1);
-        for (long image = 0; image < a.n; image++)
-            correlate(x + image * a.image(), scratch, y + image * a.result(), s, a.f, a.wo * a.f, a.f, scratch + kernel);
+        for (long n = 0; n < a.n; n++)
+            correlate(x + n * a.image(), scratch, y + n * a.result(), s, a.f, a.wo * a.f, a.f, scratch + kernel);
     }
     return kernel + s.padded();
 }
@@ -200,18 +213,20 @@ extern "C" long conv_input(const Sizes* sizes, const real* d, const real* w, rea
         for (long j0 = 0; j0 < smaller(a.sw, a.w); j0++) {
             const long di0 = (i0 + a.top) % a.sh, dj0 = (j0 + a.left) % a.sw;  // the first taps
             const long down = divide_up(larger(0, a.kh - di0), a.sh), right = divide_up(larger(0, a.kw - dj0), a.sw);
-            const Windows s = {a.ho, a.wo, a.f, down, right, 1, 1, down - 1 - (i0 + a.top) / a.sh, right - 1 - (j0 + a.left) / a.sw,
-                               divide_up(a.h - i0, a.sh), divide_up(a.w - j0, a.sw)};
+            const long top = down - 1 - (i0 + a.top) / a.sh, left = right - 1 - (j0 + a.left) / a.sw;
+            const long rows = divide_up(a.h - i0, a.sh), columns = divide_up(a.w - j0, a.sw);
+            const Windows s = {a.ho, a.wo, a.f, down, right, 1, 1, top, left, rows, columns};
             const long kernel = packed(down * s.run(), a.c);
             most = larger(most, kernel + s.padded());
             if (!scratch) continue;
             const auto row = [&](long k) {
-                const long tap = k / a.f, di = di0 + (down - 1 - tap / right) * a.sh, dj = dj0 + (right - 1 - tap % right) * a.sw;
+                const long tap = k / a.f;
+                const long di = di0 + (down - 1 - tap / right) * a.sh, dj = dj0 + (right - 1 - tap % right) * a.sw;
                 return w + (di * a.kw + dj) * a.c * a.f + k % a.f;
             };
             pack(scratch, down * s.run(), a.c, row, a.f);
-            for (long image = 0; image < a.n; image++)
-                correlate(d + image * a.result(), scratch, x + image * a.image() + (i0 * a.w + j0) * a.c, s, a.c,
+            for (long n = 0; n < a.n; n++)
+                correlate(d + n * a.result(), scratch, x + n * a.image() + (i0 * a.w + j0) * a.c, s, a.c,
                           a.sh * a.w * a.c, a.sw * a.c, scratch + kernel);
         }
     return most;
@@ -222,7 +237,8 @@ extern "C" long conv_kernel(const Sizes* sizes, const real* x, const real* d, re
     const Windows s = {a.h, a.w, a.c, a.kh, a.kw, a.sh, a.sw, a.top, a.left, a.ho, a.wo};
     const long count = a.kh * s.run(), width = divide_up(a.f, LANES) * LANES, pixels = a.ho * a.wo;
     const bool exact = width == a.f;  // else features and sums are copied, with zeros at the end of their rows
-    const long fit = smaller(a.n, 2 * BAND / (s.padded() + pixels * width)), together = s.band() < s.rows ? 1 : larger(1, fit);
+    const long fit = smaller(a.n, 2 * BAND / (s.padded() + pixels * width));
+    const long together = s.band() < s.rows ? 1 : larger(1, fit);  // images
     real *features = scratch + together * s.padded(), *sums = exact ? w : features + together * pixels * width;
     if (scratch) {
         for (long k = 0; k < count * width; k++) sums[k] = 0;
@@ -232,7 +248,7 @@ extern "C" long conv_kernel(const Sizes* sizes, const real* x, const real* d, re
             if (!exact) copy_rows(here, a.f, features, width, images * pixels);
             if (!exact) here = features;
             for (long first = 0; first < s.rows;) {
-                for (long image = images; image-- > 1;) Band(s, x + (begin + image) * a.image(), first, scratch + image * s.padded());
+                for (long n = 1; n < images; n++) Band(s, x + (begin + n) * a.image(), first, scratch + n * s.padded());
                 const Band band(s, x + begin * a.image(), first, scratch);
                 long f = 0;
                 for (; f + 2 * LANES <= width; f += 2 * LANES) add_band<2>(band, images, here + f, sums + f, width);

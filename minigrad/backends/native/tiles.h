@@ -1,4 +1,4 @@
-// Sums of products in registers, for matrix products and convolutions. REAL is float or double.
+// Sums of products in registers, for convolutions. REAL is float or double.
 
 #if defined(__AVX512F__)
 constexpr int BYTES = 64, REGISTERS = 32;  // of a vector; vectors
@@ -20,7 +20,7 @@ static constexpr long smaller(long a, long b) { return a < b ? a : b; }
 static constexpr long larger(long a, long b) { return a > b ? a : b; }
 static constexpr long divide_up(long a, long b) { return (a + b - 1) / b; }
 
-// Sums of products in registers: M rows of V vectors, at most as many as there are registers, less those for operands.
+// Sums of products in registers: M rows of V vectors, so many that registers are left for the operands.
 template <int V>
 constexpr int TALLEST = smaller(14, (REGISTERS - 4) / V);
 template <int... M>

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from minigrad.backends.native.convolution import TYPES
 from minigrad.core.rules import Elementwise
 from minigrad.program.cost import cost_of
 from minigrad.program.cpu.schedule import Region
@@ -29,14 +30,14 @@ class Part(NamedTuple):
     groups: tuple[slice, ...] = ()  # the same rows, group by group; empty where nothing needs groups
 
 
-def find_grouped(regions: Sequence[Region], compiled: bool) -> frozenset[int]:
-    """The results that are computed group by group, where loops of their own are used if they are `compiled`."""
+def find_grouped(regions: Sequence[Region], graph: Graph, compiled: bool) -> frozenset[int]:
+    """The results that are computed group by group; `compiled`: convolutions have loops of their own."""
     found = set()
     for region in regions:
         for work, cut in region.steps:
             if isinstance(work, Instruction) and region.rows is not None:
-                traits = work.primitive.traits
-                if cut.result is None or (traits.blas and not (compiled and traits.native)):
+                traits, dtype = work.primitive.traits, graph.kinds[work.result].dtype
+                if cut.result is None or (traits.blas and not (compiled and traits.native and dtype in TYPES)):
                     found.add(work.result)
     return frozenset(found)
 
@@ -77,7 +78,7 @@ def _cut(length: int, count: int) -> list[slice]:
     return [slice(ends[i], ends[i + 1]) for i in range(count)]
 
 
-TWO = 8  # two groups are worth so much more than four, since a second thread is: they may be smaller
+TWO = 8  # two groups are worth so many times as much as more of them, since a second thread is
 
 
 def _count_groups(region: Region, graph: Graph, longest: int, work: float, tuning: Tuning) -> int:

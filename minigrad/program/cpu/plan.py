@@ -56,7 +56,7 @@ def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int, compiled
     lives = _find_lives(regions, graph, views)
     whole = needed | {*sums} | {s for r in regions if r.rows is None for work, _ in r.steps for s in work.results}
     lives = {slot: life for slot, life in lives.items() if slot in whole}
-    grouped = find_grouped(regions, compiled)
+    grouped = find_grouped(regions, graph, compiled)
     parts = [divide(region, graph, views, whole, grouped, tuning, threads) for region in regions]
     counts = {slot: sum(len(part.groups) for part in parts[number]) for slot, number in sums.items()}
     terms = {
