@@ -104,7 +104,7 @@ def draw(title: str, cases: dict[str, Any]) -> Figure:
         for row, (edge, value) in enumerate(zip(high, median, strict=True)):
             axes.annotate(f"{value:.3g}", (edge, row), (6, 0), textcoords="offset points", va="center")
         ratios = _ratios(case, "", first=True)
-        axes.set(title=f"{key}: ratio {ratios}" if ratios else key, xlim=(0, 1.25 * high.max()))
+        axes.set(title=f"{key}\nratio {ratios}" if ratios else key, xlim=(0, 1.25 * high.max()))
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(cases) :]:
