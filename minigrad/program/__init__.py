@@ -27,6 +27,7 @@ cpu/, for NumPy:
     chains       the elementwise instructions of a region as kernels that a C++ compiler makes
     overwrite    which results are written over donated arguments
     scratch      offsets of arrays that exist for one part at a time
+    parts        how rows are shared between threads, and in which order sums over rows are added up
     plan         all of these decisions for one graph
     arrays       memory, and views into it
     recycling    memory of results, reused once nobody can see it any more

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Tuning:
     """Sizes for planners and executors. The defaults suit a desktop CPU and a data-centre GPU.
 
-    They decide how sums and products are split, and so how these round; on the CPU, all other results keep their bits,
-    and sums have the same ones on any number of threads.
+    They decide how sums and products are split, and so how these round. On the CPU, all other results keep their bits,
+    and `threads` changes none.
     """
 
     # jit

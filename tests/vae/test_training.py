@@ -7,6 +7,8 @@ import tracemalloc
 from functools import partial
 
 import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
 
 import minigrad as mg
 from minigrad.core import tree
@@ -14,6 +16,7 @@ from tests.support.oracles import assert_close, rounding
 from tests.support.vae import truth
 from tests.support.vae.training_runs import CONFIGS, DATA, EVERY_CONFIG, STEPS, drop_seconds, read_outcome
 from vae import checkpoints, evaluation, training
+from vae.config import Config
 from vae.data import Dataset, digests
 from vae.runs import CHECKPOINT, CONFIG, METRICS
 from vae.trainer import TEST, make_key
@@ -203,3 +206,16 @@ def test_a_profiled_sigma_follows_from_all_classes(tmp_path, train_run):
     state = train_run(config, tmp_path, data)
     # the untrained decoder stays near ½: (y−ŷ)² is about 0 in one half and about ¼ in the other
     assert abs(math.exp(2 * state.log_sigma) - 1 / 8) < 0.02
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("model", "size"), [("mlp", {"hidden": 300}), ("conv", {})])
+def test_a_run_has_the_same_bits_on_any_number_of_threads(tmp_path, train_run, model, size):
+    """Large enough for its step to be compiled, and cut over threads. An evaluation is no program: BLAS cuts it."""
+    data, found = truth.small_data(230, 70, (28, 28, 1)), []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads, user_api="blas"):
+            train_run(Config(model=model, epochs=1, batch=100, **size), tmp_path / str(threads), data)
+        bits, _, (metrics,), _ = read_outcome(tmp_path / str(threads))
+        found.append((bits, metrics["train_elbo"]))
+    assert found[0] == found[1] == found[2]

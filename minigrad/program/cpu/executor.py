@@ -38,9 +38,8 @@ class CpuExecutor:
     It keeps no argument alive. An interrupted run leaves donated arguments partly written; the next run is not
     affected.
 
-    How sums are added up does not depend on the number of threads (`parts`). The bits of BLAS products may depend on
-    the threads that BLAS uses itself, so it is limited to one wherever something is cut, even in a run on one thread. A
-    program in which everything runs whole leaves BLAS its threads, because nothing else would use them.
+    Results have the same bits on any number of threads: shapes decide how sums and products are cut (`parts`), and BLAS
+    is limited to one thread, because its own cut products as well.
     """
 
     def __init__(self, graph: Graph, tuning: Tuning):
@@ -65,9 +64,8 @@ class CpuExecutor:
         self._bindings: list[Binding] = []  # the last ones used, the latest last
         self._overwritten: tuple[dict, dict[int, int]] = ({}, {})  # spans of inputs, and what is overwritten there
         self._has_run = False
-        cut = any(region.rows is not None for region in self.plan.regions)
         products = any(instruction.primitive.traits.blas for instruction in graph.instructions)
-        self._limits = threads.single_blas if cut and products else nullcontext()
+        self._limits = threads.single_blas if products else nullcontext()
 
     def _compile(self, tuning: Tuning, most: int) -> tuple[Plan, dict[str, Callable], Backend]:
         """The plan, its compiled kernels by name, and the backend of its other calls: without anything compiled where
