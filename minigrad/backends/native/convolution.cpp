@@ -237,10 +237,10 @@ extern "C" long conv_kernel(const Sizes* sizes, const real* x, const real* d, re
     const Windows s = {a.h, a.w, a.c, a.kh, a.kw, a.sh, a.sw, a.top, a.left, a.ho, a.wo};
     const long count = a.kh * s.run(), width = divide_up(a.f, LANES) * LANES, pixels = a.ho * a.wo;
     const bool exact = width == a.f;  // else features and sums are copied, with zeros at the end of their rows
-    const long fit = smaller(a.n, 2 * BAND / (s.padded() + pixels * width));
+    const long fit = smaller(a.n, 2 * BAND / (s.padded() + pixels * a.f));
     const long together = s.band() < s.rows ? 1 : larger(1, fit);  // images
-    real *features = scratch + together * s.padded(), *sums = exact ? w : features + together * pixels * width;
     if (scratch) {
+        real *features = scratch + together * s.padded(), *sums = exact ? w : features + together * pixels * width;
         for (long k = 0; k < count * width; k++) sums[k] = 0;
         for (long begin = 0; begin < a.n; begin += together) {
             const long images = smaller(together, a.n - begin);
