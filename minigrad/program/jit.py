@@ -38,10 +38,10 @@ def jit(
     derivative f runs uncaptured. `mg.jit(f).program(*args)` returns the program that will run. `tuning` has sizes that
     decide how it runs and how many programs are kept: those used last, 64 by default.
 
-    On the CPU, elementwise operations of large programs are compiled as C++ (`Tuning.worth_compiling` says what is
-    large) and kept in the user's cache folder, if `compiler` is "auto" and there is a C++ compiler. Then exp, log, tanh
-    and the like may differ from NumPy's in the last two bits, and give no floating-point warnings. With `compiler`
-    None, NumPy computes everything.
+    On the CPU, elementwise operations and convolutions of large programs are compiled as C++ (`Tuning.worth_compiling`
+    says what is large) and kept in the user's cache folder, if `compiler` is "auto" and there is a C++ compiler. Then
+    exp, log, tanh and the like may differ from NumPy's in the last two bits, and give no floating-point warnings. With
+    `compiler` None, NumPy computes everything. The number of threads does not change the bits of sums and products.
 
     `donate` lists the positions of arguments whose memory the caller gives away: results of the same shapes and dtypes
     are written over them where possible, so that a training step updates its parameters in place. Neither these
