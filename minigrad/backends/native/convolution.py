@@ -30,9 +30,14 @@ def accelerate(backend: Backend) -> Backend:
     return replace(backend, **{name: partial(_choose, name, compiled, backend) for name, compiled in names.items()})
 
 
+def has_loop(first: np.dtype, second: np.dtype) -> bool:
+    """Whether there is a loop for arrays of these dtypes."""
+    return first == second and first in TYPES
+
+
 def _choose(name: str, compiled: Callable, b: Backend, first: np.ndarray, second: np.ndarray, *args):
     """The compiled convolution of two arrays, or the backend's."""
-    library = _load(first.dtype) if first.dtype == second.dtype and first.size and second.size else None
+    library = _load(first.dtype) if has_loop(first.dtype, second.dtype) and first.size and second.size else None
     if library is None:
         return getattr(b, name)(first, second, *args)
     return compiled(b, library, first, second, *args)
@@ -40,8 +45,6 @@ def _choose(name: str, compiled: Callable, b: Backend, first: np.ndarray, second
 
 @functools.cache
 def _load(dtype: np.dtype) -> CDLL | None:
-    if dtype not in TYPES:
-        return None
     files = (Path(__file__).with_name(name) for name in ("tiles.h", "convolution.cpp"))
     source = [f"#define REAL {TYPES[dtype]}", *(file.read_text(encoding="utf-8") for file in files)]
     library = compiler.load_or_warn("\n".join(source), "-ffp-contract=fast")

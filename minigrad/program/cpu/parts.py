@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.backends.native.convolution import TYPES
+from minigrad.backends.native.convolution import has_loop
 from minigrad.core.rules import Elementwise
 from minigrad.program.cost import cost_of
 from minigrad.program.cpu.schedule import Region
@@ -36,8 +36,9 @@ def find_grouped(regions: Sequence[Region], graph: Graph, compiled: bool) -> fro
     for region in regions:
         for work, cut in region.steps:
             if isinstance(work, Instruction) and region.rows is not None:
-                traits, dtype = work.primitive.traits, graph.kinds[work.result].dtype
-                if cut.result is None or (traits.blas and not (compiled and traits.native and dtype in TYPES)):
+                traits = work.primitive.traits
+                native = compiled and traits.native and has_loop(*(graph.kind(o).dtype for o in work.operands))
+                if cut.result is None or (traits.blas and not native):
                     found.add(work.result)
     return frozenset(found)
 

@@ -168,10 +168,13 @@ def test_products_have_groups_of_more_rows_the_larger_their_share_of_the_work():
     assert (count(64, 66), count(64, 60)) == (2, 1)
 
 
-def test_convolutions_with_a_loop_of_their_own_need_no_groups():
+@pytest.mark.parametrize(("dtype", "own"), [(np.float64, 0), (np.float32, 4)], ids=["same", "mixed"])
+def test_convolutions_with_a_loop_of_their_own_need_no_groups(dtype, own):
+    """There is none for images and a kernel of different dtypes."""
     g = GraphBuilder()
-    graph = g.graph(g.add(conv_p, g.input((64, 5, 5, 2)), g.input((3, 3, 2, 4)), stride=(1, 1), pads=((1, 1), (1, 1))))
+    x, w = g.input((64, 5, 5, 2)), g.input((3, 3, 2, 4), dtype)
+    graph = g.graph(g.add(conv_p, x, w, stride=(1, 1), pads=((1, 1), (1, 1))))
     tuning = Tuning(worth_region=0, worth_group=0)
-    for compiled, count in ((False, 4), (True, 0)):
+    for compiled, count in ((False, 4), (True, own)):
         (parts,) = make_plan(graph, find_views(graph), tuning, 1, compiled).parts
         assert sum(len(part.groups) for part in parts) == count
