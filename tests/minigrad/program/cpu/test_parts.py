@@ -15,22 +15,10 @@ from minigrad.program.cpu.parts import Part
 from minigrad.program.cpu.plan import make_plan
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import find_views
+from tests.minigrad.program.cpu.test_plan import chain, plan_of
 from tests.support.graphs import GraphBuilder
 
 exp_p, tanh_p = exp.primitive, tanh.primitive
-
-
-def plan_of(graph, tuning, threads=1):
-    return make_plan(graph, find_views(graph), tuning, threads)
-
-
-def chain(rows, columns, length=3):
-    """The graph of exp(exp(exp(… x))) for x of shape (rows, columns)."""
-    g = GraphBuilder()
-    x = g.input((rows, columns))
-    for _ in range(length):
-        x = g.add(exp_p, x)
-    return g.graph(x)
 
 
 def sum_of(rows, columns=4):
