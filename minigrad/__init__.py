@@ -10,7 +10,7 @@ To read the code, or to add to it, start with the docstring of `minigrad.core`.
 
 import sys as _sys
 
-from minigrad import checks, core, random
+from minigrad import checks, collectives, core, random
 from minigrad.backends import DeviceError, OutOfMemoryError
 from minigrad.core import tree
 from minigrad.core.checkpoint import checkpoint

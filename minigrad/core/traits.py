@@ -48,6 +48,7 @@ class Traits:
     flops: Callable[[Sequence[Shape], Shape, dict[str, Any]], int] | None = None  # None: one per element
     blas: bool = False  # whether it is a BLAS matrix product, which is slow for few rows
     native: bool = False  # whether compiled programs on the CPU have a loop for it (`backends/native`)
+    collective: bool = False  # whether all processes take part: each runs it, and others of its kind, in one order
     recordable: bool | Callable[[np.dtype], bool] = False  # whether a CUDA graph can record it (for a result dtype)
     kink: Callable[..., Any] | None = None  # arrays that tell on which side of each kink or jump the arguments lie
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import NEUTRAL, Backend, backend_of
+from minigrad.collectives.group import rehearse
 from minigrad.core import tree
 from minigrad.core.checkpoint import awaited
 from minigrad.core.errors import OperandTypeError
@@ -43,7 +45,9 @@ class CaptureTracer(Tracer):
 class Capture(Interpreter):
     """Runs each primitive one level down, and appends an instruction if it depends on an input.
 
-    A result that depends on no input is computed once, during capture, and becomes a constant.
+    A result that depends on no input is computed once, during capture, and becomes a constant. Operations between
+    processes are always recorded, each to wait for the one before it. During capture they only pretend to send, since
+    other processes may have captured this kind of arguments before.
     """
 
     def __init__(self) -> None:
@@ -52,6 +56,7 @@ class Capture(Interpreter):
         self.instructions: list[Instruction] = []
         self.outside: dict[int, Outside] = {}  # by id
         self.folded: dict[int, Any] = {}  # results that depend on no input, by id
+        self.last: tuple[CaptureTracer, ...] = ()  # the result of the last operation between processes
 
     def lift(self, value: Any, origin: Origin | None = None) -> CaptureTracer:
         """A value in a new slot."""
@@ -82,8 +87,10 @@ class Capture(Interpreter):
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         values = [x._value if self.slot_of(x) is not None else x for x in args]
-        y = self.parent.process(primitive, values, params)
-        if all(self.slot_of(x) is None for x in args):
+        collective = primitive.traits.collective
+        with rehearse() if collective else nullcontext():
+            y = self.parent.process(primitive, values, params)
+        if all(self.slot_of(x) is None for x in args) and not collective:
             self.folded[id(y)] = y
             for x in args:
                 if id(x) not in self.folded:
@@ -94,7 +101,9 @@ class Capture(Interpreter):
         origin = Origin(primitive.name)
         operands = tuple(map(self.operand, args))
         result = self.lift(y, origin)
-        awaits = tuple(map(self.operand, map(self.lower, awaited())))
+        awaits = tuple(map(self.operand, map(self.lower, (*awaited(), *(self.last if collective else ())))))
+        if collective:
+            self.last = (result,)
         self.instructions.append(Instruction(primitive, operands, params, result.slot, origin, awaits))
         return result
 

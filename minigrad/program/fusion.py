@@ -125,7 +125,8 @@ def _assign_levels(
     for slot, instruction in computed.items():
         level, mine = 0, {slot, *(root for root, _ in reads[slot])}
         for root in views.roots_of(instruction.awaits):
-            level = max(level, levels.get(root, 0) + (root in generated))
+            before = root in generated or (root in computed and computed[root].primitive.traits.collective)
+            level = max(level, levels.get(root, 0) + before)
         for root, ordered in reads[slot]:
             if root in levels:
                 same_kernel = ordered and root in generated

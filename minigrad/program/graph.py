@@ -58,7 +58,9 @@ class Instruction(NamedTuple):
     params: dict[str, Any]
     result: int
     origin: Origin
-    awaits: tuple[int | Constant, ...] = ()  # in the second run of a checkpointed call: what has to be there before
+    awaits: tuple[int | Constant, ...] = ()
+    """What has to be there before, though it is not read: in the second run of a checkpointed call, the cotangents it
+    is for; for an operation between processes, the result of the one before."""
 
     def reads(self) -> list[int]:
         """The slots it reads."""

@@ -56,18 +56,20 @@ def share_subexpressions(graph: Graph) -> Graph:
 
 
 def remove_dead_code(graph: Graph) -> Graph:
-    """Remove instructions that no output depends on; nothing waits for them any more."""
+    """Remove instructions that no output depends on; what waited for one waits for what that one waited for."""
     needed = {output for output in graph.outputs if isinstance(output, int)}
-    kept: list[Instruction] = []
     for instruction in reversed(graph.instructions):
         if instruction.result in needed:
-            kept.append(instruction)
             needed.update(instruction.reads())
-    there = {*graph.inputs, *(instruction.result for instruction in kept)}
-    for i, instruction in enumerate(kept):
-        awaits = tuple(x for x in instruction.awaits if isinstance(x, Constant) or x in there)
-        kept[i] = instruction._replace(awaits=awaits)
-    return replace(graph, instructions=tuple(reversed(kept)))
+    kept: list[Instruction] = []
+    removed: dict[int, tuple[int | Constant, ...]] = {}  # what removed instructions waited for
+    for instruction in graph.instructions:
+        awaits = tuple(dict.fromkeys(y for x in instruction.awaits for y in removed.get(x, (x,))))
+        if instruction.result in needed:
+            kept.append(instruction._replace(awaits=awaits))
+        else:
+            removed[instruction.result] = awaits
+    return replace(graph, instructions=tuple(kept))
 
 
 def _substitute_in(instruction: Instruction, known: Mapping[int, int | Constant]) -> Instruction:
@@ -86,7 +88,7 @@ def _value_of(instruction: Instruction, graph: Graph, tuning: Tuning) -> Any:
     primitive, kind, xp = instruction.primitive, graph.kinds[instruction.result], graph.backend.xp
     if primitive is zeros_like_p:
         return xp.broadcast_to(xp.zeros((), kind.dtype), kind.shape)
-    if instruction.reads():
+    if instruction.reads() or primitive.traits.collective:
         return None
     values = [operand.value for operand in instruction.operands]
     one = [_element_of(value) for value in values]

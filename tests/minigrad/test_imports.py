@@ -25,6 +25,7 @@ ROOMS = {
         ("core",),
         ("ops",),
         ("random", "device"),
+        ("collectives",),
         ("program",),
         ("checks",),
         ("show",),

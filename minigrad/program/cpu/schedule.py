@@ -153,7 +153,8 @@ def _sink(chosen: Sequence[tuple[Instruction, Cut | None]], places: dict[int, Pl
     for instruction, cut in reversed(chosen):
         place, axes = places[instruction.result], cut.operands if cut else (None,) * len(instruction.operands)
         mine = readers.get(instruction.result, [])
-        if mine and not any(slot in places for slot in instruction.reads()):
+        free = not instruction.primitive.traits.collective and not any(slot in places for slot in instruction.reads())
+        if mine and free:
             stage = min(reader.stage for reader in mine)
             if all(reader == place._replace(stage=stage) for reader in mine if reader.stage == stage):
                 place = places[instruction.result] = place._replace(stage=stage)

@@ -1,0 +1,104 @@
+"""Groups: the processes that compute together, and how they exchange arrays.
+
+A group knows only how to send: `exchange` gives every process an array from every other one. What is sent, and in which
+order it is added up, is decided in `sums`. There are groups of one process, of threads (`threads`, to try things out
+and for tests), of MPI processes (`mpi`), and of GPUs (`minigrad.backends.cuda.nccl`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from minigrad.backends import Backend
+
+
+class PeerError(RuntimeError):
+    """Another process of the group has stopped, so the values it was to send will not come."""
+
+
+class Group(Protocol):
+    """Processes that all run the same program on different data; `rank` is this one's number, from 0 to `size` − 1."""
+
+    rank: int
+    size: int
+
+    def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
+        """Send `sent[r]` to every other process r, and fill `received[r]` with what it sends.
+
+        All are contiguous arrays of the backend; what r receives has the size and dtype of what is sent to it. The
+        entries at this process's own rank are not used. Raises PeerError if a process has stopped.
+        """
+
+    def share(self, value: Any) -> list[Any]:
+        """What each process passes here, by rank. The values are pickled. Raises PeerError as well."""
+
+    def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
+        """Stop together with the others: one process reports its message, and all get its exit code."""
+
+
+class Alone:
+    """The group of a single process."""
+
+    rank, size = 0, 1
+
+    def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
+        """There is nobody to exchange with."""
+
+    def share(self, value: Any) -> list[Any]:
+        return [value]
+
+    def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
+        if message is not None:
+            report(message)
+        return code
+
+
+ALONE = Alone()
+_current: ContextVar[Group] = ContextVar("minigrad group of processes", default=ALONE)
+
+
+def current() -> Group:
+    """The group of this thread or task: that of the innermost `join`, or else of one process."""
+    return _current.get()
+
+
+@contextmanager
+def join(group: Group) -> Iterator[Group]:
+    """Compute as a member of a group until the block ends."""
+    token = _current.set(group)
+    try:
+        yield group
+    finally:
+        _current.reset(token)
+
+
+class _Rehearsal:
+    """A member of a group that pretends to exchange arrays: it receives what it sends, cut or repeated to size."""
+
+    def __init__(self, group: Group):
+        self.rank, self.size, self.share, self.stop = group.rank, group.size, group.share, group.stop
+
+    def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
+        for r in range(self.size):
+            if r != self.rank and received[r].size:
+                received[r][...] = backend.xp.resize(sent[r], received[r].shape)
+
+
+@contextmanager
+def rehearse() -> Iterator[None]:
+    """Only pretend to exchange arrays, until the block ends: results have the right shapes and wrong values."""
+    with join(_Rehearsal(current())):
+        yield
+
+
+def rank() -> int:
+    """The number of this process in its group, from 0."""
+    return current().rank
+
+
+def size() -> int:
+    """The number of processes of the group."""
+    return current().size

@@ -1,0 +1,210 @@
+"""Collectives as operations, each with its rule; `minigrad.collectives` explains them.
+
+A value is *shared* if it is the same on every process, or *own* if each process has its own. Of an own value, the
+cotangents of all processes together are one derivative, of which each has its part; a shared value has one cotangent,
+the same everywhere.
+
+    operation          of       gives    y                             x̄
+    all_sum(x)         own      shared   Σᵣ xᵣ                         replicate(ȳ)
+    replicate(x)       shared   own      x                             all_sum(ȳ)
+    all_gather(x)      own      shared   (x₀, x₁, …)                   the row of ȳ of this process
+    reduce_scatter(x)  own      own      row r of Σ x, on process r    all_gather(ȳ)
+    own(x)             own      own      x                             ȳ
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from minigrad.backends import NEUTRAL, store
+from minigrad.collectives.group import current
+from minigrad.collectives.shards import Node, add_up, divide
+from minigrad.collectives.sums import sum_over
+from minigrad.core.arguments import integer
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.errors import OperandError
+from minigrad.core.interpreter import Eval, Interpreter, Primitive, Tracer, primitive
+from minigrad.core.interpreter import current as interpreter
+from minigrad.core.reverse import Reverse, ReverseTracer
+from minigrad.core.rules import linear
+from minigrad.core.traits import along_any_axis, traits
+from minigrad.core.vectors import where_p
+
+
+class ShareError(OperandError):
+    """A derivative would be one process's part of it, because `replicate` or `own` was left out."""
+
+
+class _OfOwn(Primitive):
+    """An operation on own values. Reverse mode must not reach it from a shared value directly: the cotangent would be
+    this process's part of it."""
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        tapes = {id(level.level): level for level in _levels() if isinstance(level, Reverse)}
+        for x in args:
+            while isinstance(x, Tracer):
+                if type(x) is ReverseTracer and id(x.level) in tapes:
+                    self._require_own(tapes[id(x.level)], x.index)
+                x = x._value
+        return super().__call__(*args, **params)
+
+    def _require_own(self, tape: Reverse, index: int) -> None:
+        """Raise ShareError if a tape leads from a shared value to this index without `replicate` or `own`."""
+        waiting, seen = [index], set()
+        while waiting:
+            index = waiting.pop() - tape.start
+            if index < 0 or index in seen:
+                continue
+            seen.add(index)
+            entry = tape.tape[index]
+            made_by = getattr(entry, "primitive", own_p)  # a checkpointed call has checked itself
+            if made_by in (all_sum_p, all_gather_p) or (made_by is None and not entry.parents):
+                raise ShareError(
+                    f"the derivative of {self.name} passes on to each process only its own part, and it would reach "
+                    f"{_name(entry)}, which should be the same on every process: apply mg.collectives.replicate to it "
+                    "before each process uses it differently, or mg.collectives.own if each process has its own"
+                )
+            if made_by not in (replicate_p, own_p):
+                waiting += [parent for parent in entry.parents if parent is not None]
+
+
+def _levels() -> Iterator[Interpreter]:
+    """The interpreters of this thread or task, from the innermost one."""
+    level = interpreter()
+    while not isinstance(level, Eval):
+        yield level
+        level = level.parent
+
+
+def _name(entry: Any) -> str:
+    if entry.primitive is not None:
+        return f"the result of {entry.origin}"
+    return f"the input {entry.params['name']!r}" if "name" in entry.params else "an input of the derivative"
+
+
+# Operations between processes
+
+
+def _all_sum(b, *xs, shards, out=None):
+    """Σ of the xs of all processes. Of `shards` values in all, a process gives those of the nodes that it owns."""
+    arrays, root = [b.xp.asarray(x) for x in xs], (0, shards or current().size)
+    total = sum_over(current(), b, divide([root], current().size), [x.reshape(-1) for x in arrays], root)
+    return store(_unwrap(total.reshape(arrays[0].shape)), out)
+
+
+def _all_gather(b, x, out=None):
+    """The xs of all processes, along a new first axis."""
+    group, x = current(), b.xp.ascontiguousarray(b.xp.asarray(x))
+    rows = b.xp.empty((group.size, *shape_of(x)), x.dtype) if out is None else out
+    rows[group.rank] = x
+    group.exchange(b, [x] * group.size, list(rows))
+    return rows
+
+
+def _reduce_scatter(b, x, out=None):
+    """Row r of Σ x, on process r."""
+    group, rows = current(), b.xp.ascontiguousarray(x)
+    received = b.xp.empty((group.size, *rows.shape[1:]), rows.dtype)
+    received[group.rank] = rows[group.rank]
+    group.exchange(b, list(rows), list(received))
+    terms = {(r, r + 1): received[r] for r in range(group.size)}
+    return store(_unwrap(add_up((0, group.size), terms, b.xp.add)), out)
+
+
+all_sum_p = _OfOwn("all_sum", _all_sum)
+all_gather_p = _OfOwn("all_gather", _all_gather)
+reduce_scatter_p = _OfOwn("reduce_scatter", _reduce_scatter)
+
+
+@primitive("replicate", view_of=0)
+def replicate_p(b, x, out=None):
+    return x if isinstance(x, NEUTRAL) else x.view()
+
+
+@primitive("own", view_of=0)
+def own_p(b, x, out=None):
+    return x if isinstance(x, NEUTRAL) else x.view()
+
+
+def _unwrap(x):
+    """As operations return it: a scalar if it has no axes."""
+    return x if x.shape else x[()]
+
+
+linear(all_sum_p, lambda g, i, xs, *, shards: replicate_p(g))
+linear(all_gather_p, x=lambda g: replicate_p(g)[current().rank])
+linear(reduce_scatter_p, x=lambda g: replicate_p(all_gather_p(g)))
+linear(replicate_p, x=lambda g: all_sum_p(g, shards=None))
+linear(own_p, x=lambda g: g)
+for _between in (all_sum_p, all_gather_p, reduce_scatter_p):
+    traits(_between, collective=True)
+for _within in (replicate_p, own_p):
+    traits(_within, cuts=along_any_axis)
+
+
+# Public functions
+
+
+def all_sum(x: Any) -> Any:
+    """Σ over processes of x, which each has its own: a shared value of the shape and dtype of x.
+
+    Terms are added in one order, so that the result has the same bits on every process. The transpose is `replicate`.
+    Raises ShareError in reverse mode if x depends on a shared value to which `replicate` was not applied.
+    """
+    return all_sum_p(x, shards=None)
+
+
+def replicate(x: Any) -> Any:
+    """x, a shared value, as one that each process uses in its own way. The transpose is `all_sum`."""
+    return replicate_p(x)
+
+
+def own(x: Any) -> Any:
+    """x, declared to be this process's own value: its derivative is that of this process alone."""
+    return own_p(x)
+
+
+def all_gather(x: Any) -> Any:
+    """The values x of all processes, of the same shape, as one shared array (processes, *shape), by rank."""
+    return all_gather_p(x)
+
+
+def reduce_scatter(x: Any) -> Any:
+    """Of an array (processes, *shape) that each process has its own of, row r of the sum, on process r.
+
+    Raises ValueError if the first axis is not as long as there are processes.
+    """
+    if shape_of(x)[:1] != (current().size,):
+        raise OperandError(f"reduce_scatter: needs one row for each of {current().size} processes, got {describe(x)}")
+    return reduce_scatter_p(x)
+
+
+def broadcast(x: Any, root: int = 0) -> Any:
+    """The value x of the process `root`, as a shared value; x must have the same shape and dtype everywhere.
+
+    Raises ValueError if there is no such process.
+    """
+    root = integer(root, "broadcast: the root")
+    if not 0 <= root < current().size:
+        raise OperandError(f"broadcast: there is no process {root} among {current().size}")
+    return all_sum_p(where_p(current().rank == root, x, 0), shards=None)
+
+
+def sum_shards(parts: Sequence[Any], shards: int) -> Any:
+    """Σ over `shards` terms, with the same bits on any number of processes up to `shards`: a shared value.
+
+    `parts` are the sums of the nodes that this process owns, `owned_nodes(shards)`, each an own value; they are added
+    up along the tree of `minigrad.collectives.shards`. Raises ValueError for another number of parts.
+    """
+    nodes = owned_nodes(shards)
+    if len(parts) != len(nodes):
+        raise OperandError(f"sum_shards: this process owns {len(nodes)} nodes of {shards} shards, got {len(parts)}")
+    return all_sum_p(*parts, shards=shards)
+
+
+def owned_nodes(shards: int) -> tuple[Node, ...]:
+    """The nodes of the tree over `shards` shards that this process owns. Raises ValueError if it has none."""
+    if shards < current().size:
+        raise OperandError(f"{current().size} processes cannot share {shards} shards: use fewer, or more shards")
+    return divide([(0, shards)], current().size)[current().rank]
