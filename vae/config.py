@@ -35,6 +35,7 @@ class Config:
     clamp: float | None = None  # bound on the encoder's |ln σ²|; None: unbounded
     epochs: int = 10
     batch: int = 128
+    shards: int | None = None  # of a batch; None: 8, or fewer, of 16 images or more. They are added up in a fixed order
     optimiser: str = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd
@@ -43,6 +44,10 @@ class Config:
     def __post_init__(self) -> None:
         for name, value in self._to_plain().items():
             object.__setattr__(self, name, value)
+        if self.shards is None:
+            object.__setattr__(self, "shards", max(1, min(8, self.batch // 16)))
+        if self.shards > self.batch:
+            raise UserError(f"a batch of {self.batch} images cannot be cut into {self.shards} shards")
         for name, choices in (
             ("model", MODELS),
             ("decoder", LIKELIHOODS),
@@ -126,8 +131,10 @@ class Config:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Config:
-        """The inverse of `to_dict`. Raises UserError for unknown or missing settings."""
+        """The inverse of `to_dict`. Raises UserError for unknown or missing settings. Runs saved without `shards` had
+        one."""
         known = {f.name for f in dataclasses.fields(Config)}
+        values = {"shards": 1, **values} if isinstance(values, dict) else values
         if not isinstance(values, dict) or set(values) != known:
             raise UserError(f"a configuration must have the settings {', '.join(sorted(known))}")
         return Config(**values)

@@ -1,14 +1,22 @@
-"""Bounds, reconstructions and samples of a trained model, computed for `size` images at a time."""
+"""Bounds, reconstructions and samples of a trained model, computed for `size` images at a time.
+
+Means over many images are computed group by group, and the groups are divided between processes and threads. Each is
+computed alike wherever that is, and their sums are added up in order, so a mean has the same bits however they are
+divided.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
+from minigrad import collectives
+from minigrad.program.cpu import threads
 from vae.autoencoder import Autoencoder
 from vae.objectives import elbo_sums, importance_bound
 
@@ -18,6 +26,27 @@ GENERATED = 100  # the same, in `generate`
 
 def _pieces(count: int, length: int) -> list[slice]:
     return [slice(i, min(i + length, count)) for i in range(0, count, length)]
+
+
+def _sums(images: Any, size: int, compute: Callable[[slice], tuple[float, ...]]) -> list[float]:
+    """Σ of what `compute` returns for every group of `size` images, number by number."""
+    group, pieces = collectives.current(), _pieces(len(images), size)
+    mine, found = pieces[group.rank :: group.size], {}
+
+    def work(piece: slice) -> None:
+        found[piece.start] = compute(piece)
+
+    together = threads.count() if isinstance(images, np.ndarray) or not hasattr(images, "device") else 1
+    with threads.single_blas:
+        for i in range(0, len(mine), together):
+            threads.run_all([partial(work, piece) for piece in mine[i : i + together]])
+    everywhere = {start: sums for some in group.share(found) for start, sums in some.items()}
+    return np.sum([everywhere[piece.start] for piece in pieces], axis=0, dtype=np.float64).tolist()
+
+
+def _total(x: Any) -> float:
+    """Σ of an array on any device, in float64."""
+    return float(np.sum(mg.to_device(x, "cpu"), dtype=np.float64))
 
 
 def _noise(autoencoder: Autoencoder, key: Any, piece: slice, dtype: np.dtype) -> Any:
@@ -41,15 +70,15 @@ def mean_elbo_sums(
     In the closed form they are minus the distortion E −ln Q(y|z) and minus the rate KL(P(z|y), Q(z)).
     `on_images(count)` is called after each group of `size` images, for progress bars.
     """
-    totals = np.zeros(2)
-    for piece in _pieces(len(images), size):
+
+    def compute(piece: slice) -> tuple[float, ...]:
         y = images[piece]
-        noise = _noise(autoencoder, key, piece, y.dtype)
-        sums = elbo_sums(autoencoder, y, noise, form, log_sigma)
-        totals += [np.sum(each, dtype=np.float64) for each in mg.to_device(sums, "cpu")]
+        sums = elbo_sums(autoencoder, y, _noise(autoencoder, key, piece, y.dtype), form, log_sigma)
         on_images(len(y))
-    pixels, latents = totals / len(images)
-    return float(pixels), float(latents)
+        return tuple(map(_total, sums))
+
+    pixels, latents = _sums(images, size, compute)
+    return pixels / len(images), latents / len(images)
 
 
 def mean_elbo(*args: Any, **options: Any) -> float:
@@ -70,14 +99,14 @@ def mean_importance_bound(
 
     `on_images(count)` is called after each draw for a group of images, for progress bars.
     """
-    total = 0.0
-    for piece in _pieces(len(images), size):
+
+    def compute(piece: slice) -> tuple[float]:
         y = images[piece]
         shape = (len(y), autoencoder.model.latent)
         noise = _draw_samples(mg.random.fold_in(key, piece.start), samples, shape, y.dtype, on_images)
-        bound = importance_bound(autoencoder, y, noise, log_sigma)
-        total += float(np.sum(mg.to_device(bound, "cpu"), dtype=np.float64))
-    return total / len(images)
+        return (_total(importance_bound(autoencoder, y, noise, log_sigma)),)
+
+    return _sums(images, size, compute)[0] / len(images)
 
 
 def _draw_samples(
@@ -91,14 +120,14 @@ def _draw_samples(
 
 def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any, size: int = PIECE) -> float:
     """The best ln σ for these images: the optimum for the mean distance over all their pixels, with sampled z."""
-    total, count = 0.0, 0
-    for piece in _pieces(len(images), size):
+
+    def compute(piece: slice) -> tuple[float, int]:
         y = images[piece]
-        noise = _noise(autoencoder, key, piece, y.dtype)
-        z = mg.gaussian_sample(*autoencoder.encode(y), noise)
-        distance = mg.to_device(autoencoder.likelihood.distance(y, autoencoder.decode(z)), "cpu")
-        total += float(np.sum(distance, dtype=np.float64))
-        count += distance.size
+        z = mg.gaussian_sample(*autoencoder.encode(y), _noise(autoencoder, key, piece, y.dtype))
+        distance = autoencoder.likelihood.distance(y, autoencoder.decode(z))
+        return _total(distance), distance.size
+
+    total, count = _sums(images, size, compute)
     return float(autoencoder.likelihood.best_log_sigma(max(total / count, 1e-12)))
 
 

@@ -34,10 +34,15 @@ class Batch(NamedTuple):
     number: Any
     count: int  # of its images; the last batch may be smaller than the others
 
-    def draw(self, latent: int) -> tuple[Any, Any]:
-        """The images (count, H, W, C), and noise (count, latent) from one stream for all batches of the epoch."""
-        rows, size = self.order[self.number][: self.count], self.order.shape[1]
-        return self.images[rows], mg.random.normal(self.key, (self.count, latent), offset=self.number * (size * latent))
+    def draw(self, latent: int, first: int = 0, last: int | None = None) -> tuple[Any, Any]:
+        """Images (n, H, W, C) of the batch, from `first` to before `last` (None: all), and their noise (n, latent).
+
+        The noise is from one stream for all batches of the epoch, at a position that its image determines.
+        """
+        last = self.count if last is None else last
+        rows, size = self.order[self.number][first:last], self.order.shape[1]
+        position = self.number * (size * latent) + first * latent
+        return self.images[rows], mg.random.normal(self.key, (last - first, latent), offset=position)
 
 
 class Epoch(NamedTuple):

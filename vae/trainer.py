@@ -15,6 +15,7 @@ from vae.errors import UserError
 from vae.likelihoods import Likelihood
 from vae.models import Model, Parameters
 from vae.objectives import elbo_sums
+from vae.sharded import ShardedStep
 from vae.steps import make_step
 
 INIT, ORDER, NOISE, TEST = range(4)  # purposes of random keys
@@ -46,6 +47,7 @@ class Trainer(NamedTuple):
     step: Callable[[Parameters, Any, Any, Any], tuple[Any, Parameters, Any]]
     """(parameters, optimiser's state, images, noise) -> (−ELBO, next parameters, next state), in the memory of the old
     ones, which must not be used again."""
+    sharded: ShardedStep  # the step on the shards of a batch, if there are several
     initial: Callable[[], State]
 
     def autoencoder(self, parameters: Parameters) -> Autoencoder:
@@ -58,10 +60,12 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
     model, likelihood, optimiser = config.make_model(image_shape), config.make_likelihood(), config.make_optimiser()
     weights, asynchronous = config.make_weights(image_shape), mg.device.is_asynchronous(device)
 
-    def loss(parameters: Parameters, y: Any, noise: Any) -> tuple[Any, Any]:
-        """The loss, and −ELBO in nats, which differ only if the configuration weights the two sums of the ELBO."""
+    def loss(parameters: Parameters, y: Any, noise: Any, count: int | None = None) -> tuple[Any, Any]:
+        """The loss, and −ELBO in nats, which differ only if the configuration weights the two sums of the ELBO: means
+        over these images, or the share that these have in a batch of `count`."""
         pixels, latents = elbo_sums(Autoencoder(model, likelihood, parameters), y, noise, config.form)
-        return -mg.mean(weights.pixels * pixels + weights.latents * latents), -mg.mean(pixels + latents)
+        count = count or len(y)
+        return -mg.sum(weights.pixels * pixels + weights.latents * latents) / count, -mg.sum(pixels + latents) / count
 
     def initial() -> State:
         try:
@@ -73,7 +77,8 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
         return place(State(parameters, optimiser.init(parameters)), device, asynchronous)
 
-    return Trainer(config, model, likelihood, device, asynchronous, make_step(loss, optimiser), initial)
+    sharded = ShardedStep(loss, optimiser, config.shards, model.latent, threaded=not asynchronous)
+    return Trainer(config, model, likelihood, device, asynchronous, make_step(loss, optimiser), sharded, initial)
 
 
 def place(state: State, device: str, asynchronous: bool) -> State:

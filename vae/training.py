@@ -1,7 +1,9 @@
 """Training: a loop of pure steps, with a checkpoint after every epoch; stopping and resuming changes no number.
 
 Everything random is a function of (seed, epoch, position): the order of the images, ε, the test sample. So a run
-that stops anywhere and resumes goes through the same states, bit for bit, as an uninterrupted one.
+that stops anywhere and resumes goes through the same states, bit for bit, as an uninterrupted one. Several processes
+(`minigrad.collectives`) go through the same states, too: each computes the gradients of its shards of a batch, and all
+take the same step. Only the first one writes files.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad import collectives
 from minigrad.core import tree
 from minigrad.interrupts import defer_signals
 from vae.data import Dataset, digests
@@ -23,6 +26,7 @@ from vae.errors import TrainingError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Parameters
 from vae.runs import load_state, save
+from vae.sharded import add_elbo
 from vae.steps import Batch, Epoch, shuffle
 from vae.trainer import NOISE, ORDER, TEST, State, Trainer, make_key
 
@@ -43,6 +47,7 @@ def train(
     `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` report progress; the next step
     overwrites the arrays of `state`. A KeyboardInterrupt is raised again after the checkpoint is written. Raises
     TrainingError if the loss is no longer finite, or if `state` belongs to other images; the last checkpoint is kept.
+    PeerError, if another process has stopped, is treated like a KeyboardInterrupt.
     """
     config, checksum = trainer.config, zlib.crc32(data.test, zlib.crc32(data.train))
     state = trainer.initial() if state is None else _copy_state(state)
@@ -51,15 +56,16 @@ def train(
     state = state._replace(images=checksum, trained=np.unique(digests(data.train)))
     images, test = mg.to_device((data.train, data.test), trainer.device)
     steps, every = -(-len(images) // config.batch), READ_EVERY if trainer.asynchronous else 1
-    advance, loss = make_whole_step(trainer), math.nan
-    save(out, trainer, state)
+    prepare, advance, loss = make_gradient(trainer), make_whole_step(trainer), math.nan
+    _save(out, trainer, state)
     try:
         with np.errstate(all="ignore"):  # NaNs are diagnosed below
             while state.epoch < config.epochs:
                 epoch, began = shuffle_for(trainer, images, state.epoch), time.perf_counter() - state.seconds
                 for batch in epoch.batches(state.step):
+                    gradient = prepare(state.parameters, batch)
                     with defer_signals():
-                        state, found = advance_state(advance, state, batch)
+                        state, found = advance_state(advance, state, batch, gradient)
                         state = state._replace(seconds=time.perf_counter() - began)
                     if math.isnan(loss) or state.step % every == 0 or state.step == steps:
                         loss = float(found)
@@ -67,14 +73,25 @@ def train(
                             raise TrainingError(_diagnose(trainer, epoch, out, state, loss))
                     on_step(state, steps, loss)
                 state = _close_epoch(trainer, images, test, state)
-                save(out, trainer, state)
+                _save(out, trainer, state)
                 on_epoch(state.history[-1])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, collectives.PeerError):
         with defer_signals():  # a second Ctrl-C waits until the state is saved
             if _is_finite(state.parameters):
-                save(out, trainer, state)
+                _save(out, trainer, state)
         raise
     return state
+
+
+def _save(out: Path, trainer: Trainer, state: State) -> None:
+    """Save the state, on the first process."""
+    if collectives.rank() == 0:
+        save(out, trainer, state)
+
+
+def _load(trainer: Trainer, out: Path) -> State:
+    """The state that the first process has saved, on all processes."""
+    return collectives.from_first(lambda: load_state(trainer, out))
 
 
 def _copy_state(state: State) -> State:
@@ -90,21 +107,37 @@ def shuffle_for(trainer: Trainer, images: Any, epoch: int) -> Epoch:
     return shuffle(images, config.batch, make_key(config, ORDER, epoch), make_key(config, NOISE, epoch))
 
 
-def make_whole_step(trainer: Trainer) -> Callable[[Parameters, Any, Any, Batch], tuple[Any, Parameters, Any, Any]]:
-    """A step that also draws its batch and sums the ELBO. If the host runs ahead of the device, all of it is captured,
-    so that the host only launches it."""
+def make_gradient(trainer: Trainer) -> Callable[[Parameters, Batch], Any]:
+    """A function that computes the gradient of a batch ahead of the step: unlike the step, it can be interrupted while
+    it waits for other processes. It returns None if the step itself is to compute it."""
+    sharded = trainer.sharded
+    if trainer.config.shards == 1 or trainer.asynchronous:
+        return lambda parameters, batch: None
+    return lambda parameters, batch: sharded.add_up(sharded.parts(parameters, batch))
 
-    def step(parameters: Parameters, optimiser: Any, total: Any, batch: Batch) -> tuple[Any, Parameters, Any, Any]:
+
+def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, Any, Any]]:
+    """(parameters, optimiser's state, Σ ELBO, batch, gradient or None) -> (loss, the next ones): a step that also draws
+    its batch and sums the ELBO. If the host runs ahead of the device, all of it is captured, so that the host only
+    launches it."""
+    sharded = trainer.sharded
+
+    def step(
+        parameters: Parameters, optimiser: Any, total: Any, batch: Batch, gradient: Any = None
+    ) -> tuple[Any, Parameters, Any, Any]:
+        if gradient is not None:
+            return sharded.update(parameters, optimiser, total, batch, gradient)
+        if trainer.config.shards > 1:
+            return sharded.whole(parameters, optimiser, total, batch)
         loss, parameters, optimiser = trainer.step(parameters, optimiser, *batch.draw(trainer.model.latent))
-        before = mg.where(batch.number == 0, 0.0, total)
-        return loss, parameters, optimiser, before - mg.astype(loss, np.float64) * batch.count
+        return loss, parameters, optimiser, add_elbo(total, loss, batch.number, batch.count)
 
     return mg.jit(step, donate=(0, 1, 2)) if trainer.asynchronous else step
 
 
-def advance_state(advance: Callable, state: State, batch: Batch) -> tuple[State, Any]:
+def advance_state(advance: Callable, state: State, batch: Batch, gradient: Any = None) -> tuple[State, Any]:
     """The state after one more batch, and its loss."""
-    loss, parameters, optimiser, total = advance(state.parameters, state.optimiser, state.total, batch)
+    loss, parameters, optimiser, total = advance(state.parameters, state.optimiser, state.total, batch, gradient)
     return state._replace(parameters=parameters, optimiser=optimiser, step=state.step + 1, total=total), loss
 
 
@@ -140,18 +173,41 @@ def _diagnose(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: fl
     """
     state, value = _find_failure(trainer, epoch, out, state, value)
     found = "no operation produced a NaN: the numbers overflowed"
-    before, advance = load_state(trainer, out), make_whole_step(trainer)
+    before, prepare, advance = _load(trainer, out), make_gradient(trainer), make_whole_step(trainer)
     while before.step < state.step:
-        if before.step >= state.step - 2:
-            try:
-                with mg.checks.debug_nans():
-                    advance(before.parameters, before.optimiser, before.total, epoch.batch(before.step))
-            except mg.checks.NanError as error:
-                found = str(error) if before.step == state.step - 1 else f"{error}, one batch earlier"
-                break
-        before, _ = advance_state(advance, before, epoch.batch(before.step))
+        batch = epoch.batch(before.step)
+        if before.step >= state.step - 2 and (nan := _find_nan(trainer, before, batch)):
+            found = nan if before.step == state.step - 1 else f"{nan}, one batch earlier"
+            break
+        before, _ = advance_state(advance, before, batch, prepare(before.parameters, batch))
     failure = "parameters became infinite or NaN" if math.isfinite(value) else f"the loss became {value}"
     return f"{failure} in epoch {state.epoch + 1}, batch {state.step}: {found}; {ADVICE}"
+
+
+def _find_nan(trainer: Trainer, state: State, batch: Batch) -> str:
+    """Which operation of a step produced the first NaN, on the first process where one did; empty if none did.
+
+    Operations that wait for other processes are not checked: one process would stop there, and the others wait for it.
+    """
+    arguments, sharded, several = (
+        (state.parameters, state.optimiser, state.total),
+        trainer.sharded,
+        collectives.size() > 1,
+    )
+
+    def first(function: Callable, *args: Any) -> tuple[Any, str]:
+        try:
+            with mg.checks.debug_nans():
+                return function(*args), ""
+        except mg.checks.NanError as error:
+            return None, str(error)
+
+    if not several:
+        return first(make_whole_step(trainer), *arguments, batch)[1]
+    parts, found = first(sharded.parts, state.parameters, batch)
+    if found := next(filter(None, collectives.current().share(found)), ""):
+        return found
+    return first(sharded.update, *arguments, batch, sharded.add_up(parts))[1]
 
 
 def _find_failure(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: float) -> tuple[State, float]:
@@ -159,7 +215,7 @@ def _find_failure(trainer: Trainer, epoch: Epoch, out: Path, state: State, value
     not read every loss."""
     if not trainer.asynchronous or math.isfinite(value):
         return state, value
-    before, advance = load_state(trainer, out), make_whole_step(trainer)
+    before, advance = _load(trainer, out), make_whole_step(trainer)
     while before.step < state.step:
         before, loss = advance_state(advance, before, epoch.batch(before.step))
         if not math.isfinite(float(loss)):

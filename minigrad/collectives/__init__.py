@@ -52,7 +52,7 @@ there is one process. `run_in_threads` has threads play the processes:
 [10.3, 10.3]
 """
 
-from minigrad.collectives.group import PeerError, current, join, rank, size
+from minigrad.collectives.group import PeerError, current, from_first, join, rank, size
 from minigrad.collectives.mpi import GroupError, start
 from minigrad.collectives.operations import (
     ShareError,
@@ -75,6 +75,7 @@ __all__ = [
     "all_sum",
     "broadcast",
     "current",
+    "from_first",
     "join",
     "own",
     "owned_nodes",

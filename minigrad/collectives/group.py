@@ -102,3 +102,11 @@ def rank() -> int:
 def size() -> int:
     """The number of processes of the group."""
     return current().size
+
+
+def from_first(function: Callable[[], Any]) -> Any:
+    """What the function returns on process 0, which alone calls it, on every process. It is pickled.
+
+    If the function raises an error on process 0, the others raise PeerError once that one has stopped.
+    """
+    return current().share(function() if rank() == 0 else None)[0]

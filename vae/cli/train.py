@@ -36,6 +36,7 @@ def add_options(parser: Parser) -> None:
     add_data(parser)
     parser.add_argument("--epochs", type=count, help=f"passes over the data ({DEFAULTS.epochs})")
     parser.add_argument("--batch", type=count, help=f"images per step ({DEFAULTS.batch})")
+    parser.add_argument("--shards", type=count, help="parts of a batch that processes may share (8; fewer if small)")
     parser.add_argument("--optimiser", choices=list(OPTIMISERS), help=f"optimiser ({DEFAULTS.optimiser})")
     parser.add_argument("--learning-rate", type=positive_number, help=f"learning rate ({DEFAULTS.learning_rate})")
     parser.add_argument("--momentum", type=float, help=f"of sgd ({DEFAULTS.momentum})")

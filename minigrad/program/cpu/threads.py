@@ -24,6 +24,12 @@ def _counts() -> list[int]:
     return [library.get_num_threads() for library in _libraries()]
 
 
+def _take_control(library: Any) -> None:
+    """From version 3.8 on, threadpoolctl ignores what a thread sets after another one has set something."""
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread(force=True)
+
+
 class _SingleBlas:
     """Context manager: BLAS runs on one thread until the last user exits, because the setting is process-wide."""
 
@@ -47,7 +53,9 @@ class _SingleBlas:
     def _set(self, counts: Sequence[int]) -> None:
         for library, before, count in zip(_libraries(), self._before, counts, strict=True):
             if before != 1:
+                _take_control(library)
                 library.set_num_threads(count)
+                _take_control(library)  # and leave it to any thread
 
     def count(self) -> int:
         """How many threads the BLAS library uses outside this context."""

@@ -318,6 +318,26 @@ def _overlap(pool):
     assert told == before == pool.count()
 
 
+def test_blas_runs_on_one_thread_for_any_thread_that_asks():
+    """threadpoolctl obeys only the first thread that sets a number, here the main thread."""
+    found, outside = [], []
+
+    def ask():
+        for _ in range(20):
+            with threads.single_blas:
+                found.extend(info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas")
+
+    with threadpool_limits(2, user_api="blas"):
+        asking = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        outside = [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+    assert {*found} == {1}
+    assert {*outside} == {2}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_has_threads_of_its_own():
     program = (
