@@ -19,11 +19,11 @@ LARGE = 1 << 28  # bytes as float32; images that take more are mapped, others ar
 def map_large(path: str | os.PathLike) -> np.memmap | None:
     """The array of an .npy file, mapped, if its images take more than LARGE bytes as float32.
 
-    None for a smaller array, and for whatever cannot be mapped: reading it says why, or works (a pipe).
+    None for a smaller array, and for whatever cannot be mapped: np.load then says what is wrong with it.
     """
     try:
         mapped = np.lib.format.open_memmap(path, mode="r")
-    except Exception:  # not .npy, damaged, cut short, Python objects
+    except Exception:  # .npz, damaged, cut short, Python objects
         return None
     return mapped if mapped.size * np.dtype(np.float32).itemsize > LARGE else None
 
