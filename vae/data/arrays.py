@@ -138,7 +138,7 @@ def _open(path: Path) -> Iterator[Any]:
             with loaded if hasattr(loaded, "files") else nullcontext():
                 yield loaded
     except MemoryError as error:
-        raise DataError(f"{path} is damaged or does not fit into memory, as a good .npy file need not: {error}") from None
+        raise DataError(f"{path} is damaged, or does not fit into memory (an .npy file need not): {error}") from None
     except Exception as error:  # zipfile, zlib, tokenize and NumPy raise their own kinds
         reason = str(error).split(". ")[0] or type(error).__name__  # without NumPy's advice to allow pickle
         if reason.startswith("Object arrays"):

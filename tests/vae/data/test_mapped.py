@@ -347,6 +347,6 @@ def test_a_file_larger_than_the_memory_limit_is_trained_on(tmp_path: Path) -> No
     finally:
         path.unlink()
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"python -m vae: {path} is damaged or does not fit into memory, ")
+    assert done.stderr.startswith(f"python -m vae: {path} is damaged, or does not fit into memory ")
     scores = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     assert 6000 < scores["images"] < 7000
