@@ -69,4 +69,5 @@ def shuffle(images: Any, size: int, order_key: Any, noise_key: Any) -> Epoch:
     count = len(images)
     order = np.argsort(mg.random.bits(order_key, (count,)), kind="stable")
     order = np.pad(order, (0, -count % min(size, count))).reshape(-1, min(size, count))
-    return Epoch(images, *mg.to_device((order, noise_key, np.arange(len(order))), mg.device_of(images)))
+    device = mg.device_of(images[:1])  # of a row: mapped images are no array
+    return Epoch(images, *mg.to_device((order, noise_key, np.arange(len(order))), device))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import minigrad as mg
 from minigrad import collectives
 from minigrad.core import tree
 from minigrad.interrupts import defer_signals
-from vae.data import Dataset, digests
+from vae.data import Dataset, checksum_of, digests, place, select
 from vae.errors import TrainingError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Parameters
@@ -49,12 +48,12 @@ def train(
     TrainingError if the loss is no longer finite, or if `state` belongs to other images; the last checkpoint is kept.
     PeerError, if another process has stopped, is treated like a KeyboardInterrupt.
     """
-    config, checksum = trainer.config, zlib.crc32(data.test, zlib.crc32(data.train))
+    config, checksum = trainer.config, checksum_of(data.train, data.test)
     state = trainer.initial() if state is None else _copy_state(state)
     if state.step + state.epoch and state.images != checksum:
         raise TrainingError(f"{data.name}: these are not the images of the run, so it cannot be resumed; train again")
     state = state._replace(images=checksum, trained=np.unique(digests(data.train)))
-    images, test = mg.to_device((data.train, data.test), trainer.device)
+    images, test = place(data.train, trainer.device), place(data.test, trainer.device)
     steps, every = -(-len(images) // config.batch), READ_EVERY if trainer.asynchronous else 1
     prepare, advance, loss = make_gradient(trainer), make_whole_step(trainer), math.nan
     _save(out, trainer, state)
@@ -144,11 +143,11 @@ def advance_state(advance: Callable, state: State, batch: Batch, gradient: Any =
 def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> State:
     """Evaluate, and return the state at the start of the next epoch."""
     config, autoencoder = trainer.config, trainer.autoencoder(state.parameters)
-    key = mg.to_device(make_key(config, TEST, state.epoch), mg.device_of(images))
+    key = mg.to_device(make_key(config, TEST, state.epoch), trainer.device)
     log_sigma = None
     if trainer.likelihood.profiled:
-        some = images[:: -(-len(images) // 2000)]  # spread over the set, which may be sorted by class
-        log_sigma = profile_log_sigma(autoencoder, some, mg.random.fold_in(key, 1))
+        some = slice(None, None, -(-len(images) // 2000))  # spread over the set, which may be sorted by class
+        log_sigma = profile_log_sigma(autoencoder, select(images, some), mg.random.fold_in(key, 1))
     record = {
         "epoch": state.epoch + 1,
         "train_elbo": float(state.total) / len(images),

@@ -15,6 +15,7 @@ from minigrad.commandline import Parser
 from vae import evaluation, objectives, terminal
 from vae.cli.options import add_data, add_run, count
 from vae.cli.runs import load_run, load_test_images
+from vae.data import place
 from vae.errors import UserError
 from vae.explain import describe_elbo
 from vae.trainer import State, Trainer
@@ -37,7 +38,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     data = load_test_images(trainer, state, given)
     if trainer.likelihood.profiled and state.log_sigma is None:
         raise UserError(f"{options.checkpoint} has no σ yet, because it stopped in its first epoch: resume it first")
-    images, key = mg.to_device((data.test, mg.random.key(options.seed)), trainer.device)
+    images, key = place(data.test, trainer.device), mg.to_device(mg.random.key(options.seed), trainer.device)
     scores = _compute_scores(trainer, state, images, key, options.importance)
     if not all(map(math.isfinite, scores.values())):
         raise UserError(f"the bounds are not finite on these images ({scores}): train again with a lower learning rate")

@@ -2,6 +2,7 @@
 
 from .catalogue import NAMES, load
 from .dataset import DataError, Dataset
-from .split import digests, drop_trained
+from .mapped import place, select
+from .split import checksum_of, digests, drop_trained
 
-__all__ = ["NAMES", "DataError", "Dataset", "digests", "drop_trained", "load"]
+__all__ = ["NAMES", "DataError", "Dataset", "checksum_of", "digests", "drop_trained", "load", "place", "select"]

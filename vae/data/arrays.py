@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .assemble import assemble, move_rows
 from .dataset import DataError, Dataset, is_binary
 from .idx import parse_idx, read_bytes
+from .mapped import map_large
 from .pixels import to_images
 from .places import cache_root, find_file
 from .split import TEST, TRAIN, VALID, shuffle_rows
@@ -40,7 +41,8 @@ def load_arrays(path: Path, seed: int = 0) -> Dataset:
 
     pixels.to_images lists the accepted values and shapes, labels.to_codes the labels (y_train or train_labels, …;
     optional). Without a test part about a tenth is held out (split.hold_out). Arrays with other names are ignored, with
-    a note. Pickled objects are never loaded. Raises DataError.
+    a note. Pickled objects are never loaded. The images of a large .npy file stay in it (mapped.MappedImages). Raises
+    DataError.
     """
     names = list_arrays(path)
     images = {part: name for part, known in IMAGES.items() if (name := _find(names, known))}
@@ -107,7 +109,10 @@ def list_arrays(path: Path) -> list[str]:
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
-    """The arrays of these names: "images" in an .npy or IDX file, "labels" in the label file beside an IDX file."""
+    """The arrays of these names: "images" in an .npy or IDX file, "labels" in the label file beside an IDX file.
+
+    A large .npy file is mapped, not read (mapped.map_large). Raises DataError.
+    """
     if IDX.search(path.name):
         payload, beside = read_bytes(path), _find_label_file(path)
         arrays = {"images": parse_idx(payload, payload[3] if len(payload) > 3 else 0, path)}
@@ -120,16 +125,20 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
-    """Open the file with np.load; whatever that raises becomes a DataError."""
+    """Open the file with np.load, or map it if it is large; whatever that raises becomes a DataError."""
     try:
         file = open(path, "rb")  # np.load itself leaves a damaged file open
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     try:
         with file:
-            loaded = np.load(file, allow_pickle=False)
+            loaded = map_large(path)
+            if loaded is None:
+                loaded = np.load(file, allow_pickle=False)
             with loaded if hasattr(loaded, "files") else nullcontext():
                 yield loaded
+    except MemoryError as error:
+        raise DataError(f"{path} is damaged, or does not fit into memory (an .npy file need not): {error}") from None
     except Exception as error:  # zipfile, zlib, tokenize and NumPy raise their own kinds
         reason = str(error).split(". ")[0] or type(error).__name__  # without NumPy's advice to allow pickle
         if reason.startswith("Object arrays"):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .dataset import DataError, Dataset, is_binary
 from .labels import to_codes
+from .mapped import MappedImages
 from .split import hold_out
 
 SHOWN = 24  # class names in the note, as many as a picture's legend has
@@ -16,7 +17,7 @@ SHOWN = 24  # class names in the note, as many as a picture's legend has
 
 def assemble(
     name: str,
-    images: dict[str, NDArray[np.float32]],
+    images: dict[str, NDArray[np.float32] | MappedImages],
     labels: dict[str, NDArray],
     source: str,
     notes: Sequence[str],
@@ -48,9 +49,11 @@ def assemble(
     if "test" not in images:
         whole = images["train"]
         train, test = hold_out(whole, seed, file)
-        order = np.concatenate([train, test])
-        move_rows(whole, order)
-        images = {"train": whole[: len(train)], "test": whole[len(train) :]}
+        if isinstance(whole, MappedImages):
+            images = {"train": whole.select(train), "test": whole.select(test)}
+        else:
+            move_rows(whole, np.concatenate([train, test]))
+            images = {"train": whole[: len(train)], "test": whole[len(train) :]}
         codes = {part: codes["train"][rows] for part, rows in (("train", train), ("test", test)) if "train" in codes}
         source += f", about a tenth held out with seed {seed}"
     return Dataset(

@@ -33,7 +33,8 @@ def load(
     fashion-mnist     60,000 + 10,000 grey 28×28 garments
     binarized-mnist   50,000 + 10,000 + 10,000 (valid) black and white 28×28 digits
 
-    a file            see arrays.load_arrays for the accepted names, shapes, dtypes and labels
+    a file            see arrays.load_arrays for the accepted names, shapes, dtypes and labels; the images of a large
+                      .npy file stay in it, as mapped.MappedImages
     a folder          see folder.load_folder; folders in it are classes, or train and test
 
     data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist or

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1 << 20  # values per block
+from .blocks import blocks_of
+from .mapped import MappedImages
 
 
 class DataError(ValueError):
@@ -20,7 +21,8 @@ class DataError(ValueError):
 class Dataset:
     """Images split into two (or three) parts. Immutable, and so are its arrays.
 
-    train, test, valid: float32 in [0, 1], shape (N, H, W, C), C-contiguous, read-only.
+    train, test, valid: float32 in [0, 1], shape (N, H, W, C), C-contiguous, read-only; or MappedImages, which are used
+        like such an array and stay in their file.
     train_labels, test_labels: int64, shape (N,), or None if the source has no labels.
     binary: every pixel is exactly 0 or 1 (statically binarised), so a Bernoulli likelihood is
         a likelihood of the data and not only a bound.
@@ -36,14 +38,14 @@ class Dataset:
     """
 
     name: str
-    train: NDArray[np.float32]
-    test: NDArray[np.float32]
+    train: NDArray[np.float32] | MappedImages
+    test: NDArray[np.float32] | MappedImages
     train_labels: NDArray[np.int64] | None = None
     test_labels: NDArray[np.int64] | None = None
     binary: bool = False
     source: str = ""
     factors: dict[str, NDArray] | None = None
-    valid: NDArray[np.float32] | None = None
+    valid: NDArray[np.float32] | MappedImages | None = None
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
 
@@ -59,7 +61,8 @@ class Dataset:
                     f"{self.name}: {part} images have (H, W, C) = {images.shape[1:]}, "
                     f"train images have {self.train.shape[1:]}; they must agree"
                 )
-            object.__setattr__(self, part, _freeze(images, np.float32))
+            if not isinstance(images, MappedImages):
+                object.__setattr__(self, part, _freeze(images, np.float32))
         for part in ("train", "test"):
             labels = getattr(self, f"{part}_labels")
             if labels is None:
@@ -83,7 +86,7 @@ def _freeze(array: NDArray, dtype: type) -> NDArray:
     return view
 
 
-def is_binary(*parts: NDArray | None) -> bool:
+def is_binary(*parts: NDArray | MappedImages | None) -> bool:
     """Whether every pixel of every part (None counts as empty) is exactly 0 or 1."""
     blocks = (x[rows] for x in parts if x is not None for rows in blocks_of(x))
     return all(bool(((x == 0) | (x == 1)).all()) for x in blocks)
@@ -91,17 +94,16 @@ def is_binary(*parts: NDArray | None) -> bool:
 
 def find_oddities(dataset: Dataset) -> tuple[str, ...]:
     """A sentence, in a tuple, if images are blank (of a single value) or all the same."""
-    parts = [x.reshape(len(x), -1) for x in (dataset.train, dataset.test, dataset.valid) if x is not None]
-    blocks = [x[rows] for x in parts for rows in blocks_of(x)]
-    count, blank = sum(map(len, parts)), sum(int((x.min(1) == x.max(1)).sum()) for x in blocks)
-    if all((x == parts[0][0]).all() for x in blocks):
+    parts = [x for x in (dataset.train, dataset.test, dataset.valid) if x is not None]
+    count, blank = sum(map(len, parts)), sum(int((x.min(1) == x.max(1)).sum()) for x in _flat_blocks(parts))
+    first = parts[0][0].reshape(-1)
+    if all((x == first).all() for x in _flat_blocks(parts)):
         return (f"All {count} images are the same{', and blank' if blank else ''}: there is nothing to learn.",)
     if blank:
         return (f"Blank, with a single value: {blank} of {count} images.",)
     return ()
 
 
-def blocks_of(x: NDArray) -> Iterator[slice]:
-    """Slices of a few rows each that together cover x; working on one at a time needs little memory."""
-    step = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
-    return (slice(start, start + step) for start in range(0, len(x), step))
+def _flat_blocks(parts: list[NDArray | MappedImages]) -> Iterator[NDArray]:
+    """All images of all parts, a few at a time, as rows of values."""
+    return (x[rows].reshape(-1, math.prod(x.shape[1:])) for x in parts for rows in blocks_of(x))

@@ -7,12 +7,15 @@ arrays are rejected with advice.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import DataError, blocks_of
+from .blocks import blocks_of
+from .dataset import DataError
+from .mapped import MappedImages
 
 CHANNELS = (1, 2, 3, 4)
 SLACK = 1e-6  # how far rounding may move a float outside of 0 to 1
@@ -23,14 +26,14 @@ def scale_to_unit(array: NDArray) -> NDArray[np.float32]:
     return np.divide(array, np.iinfo(array.dtype).max, dtype=np.float32)
 
 
-def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+def to_images(parts: dict[str, NDArray], file: str) -> tuple[dict[str, NDArray[np.float32] | MappedImages], list[str]]:
     """The parts of one set, shaped to (N, H, W, C) and scaled to [0, 1]; and one sentence per decision.
 
     Values of any dtype: floats from 0 to 1 are kept, and clipped if rounding moved them up to 1e-6 outside; zeros and
     ones are bits; uint8 is divided by 255, and so are whole numbers up to 255 of other dtypes if any is above 127.
     Shapes: (N, H, W), (N, H, W, C) or (N, C, H, W) with C ≤ 4, or (N, D) with D a square number. Arrays that need no
-    change are not copied. `parts` is emptied, to free the memory of the others. Raises DataError that names file, part
-    and the values found.
+    change are not copied; an np.memmap becomes MappedImages. `parts` is emptied, to free the memory of the others.
+    Raises DataError that names file, part and the values found.
     """
     notes: list[str] = []
     for part, x in parts.items():
@@ -127,14 +130,22 @@ def _find_range(x: NDArray, label: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _convert(x: NDArray, layout: PixelLayout, divisor: int) -> NDArray[np.float32]:
-    """Float32 images (N, H, W, C); a view of x if no value changes."""
+def _convert(x: NDArray, layout: PixelLayout, divisor: int) -> NDArray[np.float32] | MappedImages:
+    """Float32 images (N, H, W, C); a view of x if no value changes, and MappedImages if x is mapped."""
+    convert = partial(_convert_block, layout=layout, divisor=divisor)
+    if isinstance(x, np.memmap):
+        return MappedImages(x.view(np.ndarray), layout.shape, convert)
     if x.dtype == np.float32 and divisor == 1 and x.flags.c_contiguous and not layout.channels_first:
         if x.min() >= 0 and x.max() <= 1:
             return x.reshape(-1, *layout.shape)
     images = np.empty((len(x), *layout.shape), np.float32)
     for rows in blocks_of(x):
-        block = np.moveaxis(x[rows], 1, -1) if layout.channels_first else x[rows]
-        np.divide(block.reshape(-1, *layout.shape), divisor, out=images[rows], dtype=np.float32, casting="same_kind")
-        np.clip(images[rows], 0, 1, out=images[rows])
+        convert(x[rows], images[rows])
     return images
+
+
+def _convert_block(block: NDArray, out: NDArray[np.float32], layout: PixelLayout, divisor: int) -> None:
+    """Write some rows of an array to `out` as images."""
+    block = np.moveaxis(block, 1, -1) if layout.channels_first else block
+    np.divide(block.reshape(out.shape), divisor, out=out, dtype=np.float32, casting="same_kind")
+    np.clip(out, 0, 1, out=out)

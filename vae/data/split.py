@@ -7,6 +7,7 @@ depends on its own pixels, so that a training image stays one when others are ad
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from vae.numbers import to_int
 
+from .blocks import blocks_of
 from .dataset import DataError, Dataset
+from .mapped import MappedImages, select
 
 Size = tuple[int | None, int | None]
 TRAIN, TEST, VALID = range(3)  # independent streams of one seed
@@ -29,12 +32,26 @@ def shuffle_rows(count: int, seed: int, stream: int) -> NDArray[np.int64]:
     return np.random.Generator(source).permutation(count)
 
 
-def digests(images: NDArray) -> NDArray[np.uint64]:
+def digests(images: NDArray | MappedImages) -> NDArray[np.uint64]:
     """A 64-bit BLAKE2b hash of each image (N, …), as uint64 (N,): equal pixels have equal hashes."""
-    return _hash(np.add(image, 0.0).reshape(-1) for image in images)  # −0.0 is 0.0
+    if isinstance(images, MappedImages) and images.hashes is not None:
+        return images.hashes
+    found = _hash(np.add(image, 0.0).reshape(-1) for image in images)  # −0.0 is 0.0
+    if isinstance(images, MappedImages):
+        images.hashes = found  # reading the file again takes long
+    return found
 
 
-def hold_out(images: NDArray, seed: int, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def checksum_of(*parts: NDArray | MappedImages) -> int:
+    """The CRC-32 of the bytes of all parts, each (N, …), one after the other."""
+    found = 0
+    for images in parts:
+        for rows in blocks_of(images):
+            found = zlib.crc32(images[rows], found)
+    return found
+
+
+def hold_out(images: NDArray | MappedImages, seed: int, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers (train, test) of images (N, …): about a tenth in test, and at least one image in each.
 
     An image's part depends on its pixels and the seed alone, unless the set is so small that a part would be empty;
@@ -75,7 +92,7 @@ def drop_trained(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset
     if seen.all():
         raise DataError(f"the model was trained on all {of[3:]}: name other images with --data")
     labels = None if dataset.test_labels is None else dataset.test_labels[~seen]
-    rest = replace(dataset, test=dataset.test[~seen], test_labels=labels)
+    rest = replace(dataset, test=select(dataset.test, ~seen), test_labels=labels)
     return rest, f"{count} {of} are left out: the model was trained on them"
 
 
@@ -95,11 +112,11 @@ def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
         if wanted > len(images):
             raise DataError(f"{dataset.name} has {len(images)} {part} images, {wanted} were asked for")
         rows = shuffle_rows(len(images), seed, stream)[:wanted]
-        changes[part] = images[rows]
+        changes[part] = select(images, rows)
         if labels is not None:
             changes[f"{part}_labels"] = labels[rows]
     if dataset.valid is not None and size[1] is not None:
-        changes["valid"] = dataset.valid[shuffle_rows(len(dataset.valid), seed, VALID)[: size[1]]]
+        changes["valid"] = select(dataset.valid, shuffle_rows(len(dataset.valid), seed, VALID)[: size[1]])
     return replace(dataset, **changes)
 
 

@@ -61,7 +61,7 @@ def test_is_binary() -> None:
 
 
 def test_blank_and_identical_images_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vae.data.dataset.BLOCK", 25)  # one image, or all
+    monkeypatch.setattr("vae.data.blocks.BLOCK", 25)  # one image, or all
     grey = np.full((2, 4, 5, 1), 0.3, np.float32)
     assert find_oddities(Dataset("usual", IMAGES, IMAGES, valid=IMAGES)) == ()
     some = Dataset("some", np.concatenate([IMAGES, grey]), IMAGES, valid=grey / 2)

@@ -164,7 +164,7 @@ def test_one_colour_picture_taken_as_grey_ones_is_reported() -> None:
 )
 def test_working_in_blocks_leaves_nothing_out(x: np.ndarray, values: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vae.data.dataset.BLOCK", values)
+        patch.setattr("vae.data.blocks.BLOCK", values)
         np.testing.assert_array_equal(convert(x.astype(np.float64))[0], x)
         x[-1, -1, -1, -1] = np.nan
         with pytest.raises(DataError, match="holds 1 NaN"):

@@ -24,6 +24,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
+from vae.data.blocks import blocks_of
 from vae.evaluation import generate
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.models.exact import log_normal
@@ -51,7 +52,8 @@ def train_plane(setting: Setting) -> Autoencoder:
 
 def independent_pixels(train_images: np.ndarray, y: np.ndarray) -> np.ndarray:
     """ln Q(y), (N,) in nats, of pixels that are 1 with probability p_j: p is the mean image plus one pseudo-count."""
-    p = (train_images.sum(0, dtype=np.float64) + 0.5) / (len(train_images) + 1)
+    total = sum(train_images[rows].sum(0, dtype=np.float64) for rows in blocks_of(train_images))
+    p = (total + 0.5) / (len(train_images) + 1)
     return np.sum(y * np.log(p) + (1 - y) * np.log1p(-p), axis=(1, 2, 3))
 
 
