@@ -36,7 +36,7 @@ def _sums(images: Any, size: int, compute: Callable[[slice], tuple[float, ...]])
     def work(piece: slice) -> None:
         found[piece.start] = compute(piece)
 
-    together = threads.count() if isinstance(images, np.ndarray) or not hasattr(images, "device") else 1
+    together = 1 if mg.device.is_asynchronous(mg.device_of(images[:1])) else threads.count()
     with threads.single_blas:
         for i in range(0, len(mine), together):
             threads.run_all([partial(work, piece) for piece in mine[i : i + together]])

@@ -7,6 +7,9 @@ largest gradient entry of the tensor; and with J the Jacobian of the per-image E
 The networks keep their ReLUs, which have kinks. If the stencil of an entry straddles one, smaller steps are tried,
 until rounding would dominate the difference; then another entry takes its place. The report counts both.
 
+On several processes (`minigrad.collectives`), reverse mode goes through the sum over processes, each with its own part
+of the images, and the differences are those of the whole loss, which every process computes by itself.
+
 A difference has an error of its own: truncation, and rounding of the loss divided by the step. Both are estimated. If
 no step brings them below the tolerance (because the entry hardly changes a huge loss), the entry counts as undecided,
 and reverse mode must agree within that error. In every tensor at least one difference must be accurate to 1e-4.
@@ -21,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import checks
+from minigrad import checks, collectives
 from minigrad.checks import Difference
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
@@ -52,12 +55,16 @@ def check(
     parameters, images, noise = tree.map(lambda x: np.asarray(x, np.float64), (autoencoder.parameters, images, noise))
     images, noise = mg.to_device((images, noise), device)
 
-    def per_image(p: Parameters) -> Any:
-        pixels, latents = elbo_sums(autoencoder.with_parameters(p), images, noise, form)
+    def per_image(p: Parameters, rows: slice = slice(None)) -> Any:
+        pixels, latents = elbo_sums(autoencoder.with_parameters(p), images[rows], noise[rows], form)
         return weights.pixels * pixels + weights.latents * latents
 
     def loss(p: Parameters) -> Any:
-        return -mg.mean(per_image(p))
+        """The loss, of which each process computes the part of its own images."""
+        rank, size = collectives.rank(), collectives.size()
+        rows = slice(len(images) * rank // size, len(images) * (rank + 1) // size)
+        own = mg.sum(per_image(tree.map(collectives.replicate, p), rows))
+        return -collectives.all_sum(own) / len(images)
 
     def terms_on_device(p: Parameters) -> Any:
         """The terms of the loss; differences are taken term by term and then added, which reduces rounding error."""

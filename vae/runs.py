@@ -39,18 +39,25 @@ def changed_libraries(out: Path, device: str) -> str:
     """How the device and the libraries differ from those that wrote the checkpoint of a run; empty if they do not."""
     _, record = checkpoints.load(out / CHECKPOINT)
     before, now = record.get("libraries", {}), {"device": device, **describe_libraries()}
-    changed = [name for name in now if before.get(name, now[name]) != now[name]]
+    changed = [name for name in now if name != "threads" and before.get(name, now[name]) != now[name]]
     return ", ".join(f"{name} {now[name]} (was {before[name]})" for name in changed)
 
 
 def load_trainer(out: Path, device: str = "cpu") -> Trainer:
     """The trainer of the run in a folder. Raises CheckpointError if it has no valid configuration."""
+    return make_trainer(*load_config(out), device)
+
+
+def load_config(out: Path) -> tuple[Config, tuple[int, int, int]]:
+    """The configuration of the run in a folder, and the shape of its images. Raises CheckpointError."""
     path = out / CHECKPOINT
     _, record = checkpoints.load(path)
     try:
-        return make_trainer(Config.from_dict(record["config"]), tuple(record["image_shape"]), device)
+        config, shape = Config.from_dict(record["config"]), tuple(record["image_shape"])
+        make_trainer(config, shape)
     except (KeyError, TypeError, UserError) as error:
         raise CheckpointError(f"{path} has no valid configuration: {error}") from None
+    return config, shape
 
 
 def load_state(trainer: Trainer, out: Path) -> State:

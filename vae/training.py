@@ -24,6 +24,7 @@ from vae.data import Dataset, checksum_of, digests, place, select
 from vae.errors import TrainingError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Parameters
+from vae.processes import agree, is_first, require_shards
 from vae.runs import load_state, save
 from vae.sharded import add_elbo
 from vae.steps import Batch, Epoch, shuffle
@@ -46,9 +47,12 @@ def train(
     `on_step(state, steps per epoch, −ELBO of the batch)` and `on_epoch(record)` report progress; the next step
     overwrites the arrays of `state`. A KeyboardInterrupt is raised again after the checkpoint is written. Raises
     TrainingError if the loss is no longer finite, or if `state` belongs to other images; the last checkpoint is kept.
-    PeerError, if another process has stopped, is treated like a KeyboardInterrupt.
+    PeerError, if another process has stopped, is treated like a KeyboardInterrupt. Raises UserError if there are more
+    processes than shards of a batch, or if they have other images or another configuration.
     """
     config, checksum = trainer.config, checksum_of(data.train, data.test)
+    require_shards(config.shards)
+    agree(images=checksum, **config.to_dict())
     state = trainer.initial() if state is None else _copy_state(state)
     if state.step + state.epoch and state.images != checksum:
         raise TrainingError(f"{data.name}: these are not the images of the run, so it cannot be resumed; train again")
@@ -84,7 +88,7 @@ def train(
 
 def _save(out: Path, trainer: Trainer, state: State) -> None:
     """Save the state, on the first process."""
-    if collectives.rank() == 0:
+    if is_first():
         save(out, trainer, state)
 
 

@@ -11,6 +11,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from minigrad.backends import Backend, get
 from minigrad.collectives.group import ALONE, Group, PeerError
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # set by MPICH, Open MPI and Slurm
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 STOPPED = 1  # tag of messages
 PATIENCE = 10.0  # seconds until processes that do not answer are ended
 EAGER = 1000  # tests of a request in a row, a millisecond or so, before other processes may use the core
@@ -38,13 +40,28 @@ class Stop(NamedTuple):
     clean: bool
 
 
+def launched_size() -> int:
+    """How many processes the launcher of this one started; 1 without a launcher."""
+    return max([1, *_numbers(SIZES)])
+
+
+def launched_rank() -> int:
+    """The number of this process among them, known before they can talk to each other."""
+    return max([0, *_numbers(RANKS)]) if launched_size() > 1 else 0
+
+
+def _numbers(names: Sequence[str]) -> list[int]:
+    """The values of environment variables that are numbers."""
+    return [int(os.environ[name]) for name in names if os.environ.get(name, "").isdecimal()]
+
+
 def start() -> Group:
     """The group of the processes that mpiexec or Slurm started; a group of one if they started none or one.
 
     After it, an error that nobody catches ends all processes, since the others might wait for this one for ever.
     Raises GroupError if mpi4py is missing, has no MPI library, or belongs to another MPI than the launcher.
     """
-    count = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdigit()), default=1)
+    count = launched_size()
     if count == 1:
         return ALONE
     this = f"this is one of {count} processes"
@@ -63,8 +80,14 @@ def start() -> Group:
             "with the mpiexec that belongs to it, or install mpi4py for this MPI"
         )
     group = MpiGroup(MPI)
-    report, sys.excepthook = sys.excepthook, lambda *error: (report(*error), group.abort(1))
+    sys.excepthook = partial(_abort_on_error, group)
     return group
+
+
+def _abort_on_error(group: MpiGroup, *error: Any) -> None:
+    sys.stderr = sys.__stderr__
+    sys.__excepthook__(*error)
+    group.abort(1)
 
 
 class MpiGroup:

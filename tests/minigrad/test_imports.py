@@ -33,8 +33,8 @@ ROOMS = {
     ),
     "vae": (
         ("differences", "errors", "gradient_report", "likelihoods", "locks", "optimisers", "signals", "terminal"),
-        ("files", "numbers", "steps"),
-        ("checkpoints", "folders", "models", "pictures"),
+        ("files", "numbers", "processes", "steps"),
+        ("checkpoints", "folders", "models", "pictures", "sharded"),
         ("autoencoder", "data"),
         ("objectives",),
         ("config", "evaluation", "gradients"),

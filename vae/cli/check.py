@@ -13,16 +13,20 @@ from rich.console import Console
 from rich.table import Column, Table
 
 import minigrad as mg
+from minigrad import collectives
+from minigrad.collectives import from_first
 from minigrad.commandline import Parser
 from vae import files, gradients, terminal
 from vae.autoencoder import Autoencoder
 from vae.cli.options import add_device, add_model, count, path, picture, seed
 from vae.cli.output import try_drawing
-from vae.cli.runs import choose_device, merge_settings
+from vae.cli.runs import choose_device, load_saved, merge_settings
 from vae.config import Config
 from vae.data import load
+from vae.errors import UserError
 from vae.gradient_report import ADJOINT_TOLERANCE, COARSE, TOLERANCE, GradientReport
-from vae.runs import load_state, load_trainer
+from vae.processes import is_first
+from vae.runs import load_config
 from vae.trainer import make_trainer
 
 ABOUT = "Compare reverse mode with finite differences for every parameter tensor."
@@ -46,22 +50,24 @@ def add_options(parser: Parser) -> None:
 def run(options: Namespace, given: dict[str, Any]) -> int:
     """Compare every parameter tensor with finite differences; exit code 1 if one disagrees."""
     device = choose_device(options.device)
-    if options.picture is not None:
+    if options.picture is not None and is_first():
         files.make_folder(options.picture.parent)
     if options.checkpoint is not None:
-        trainer = load_trainer(options.checkpoint)
+        trainer = make_trainer(*from_first(lambda: load_config(options.checkpoint)))
         config = merge_settings(trainer.config, given, free=("seed",))
-        parameters = load_state(trainer, options.checkpoint).parameters
-        trained = trainer.autoencoder(parameters)
+        trained = trainer.autoencoder(load_saved(trainer, options.checkpoint).parameters)
     else:
         config, trained = Config(**given), None
+    if options.images < collectives.size():
+        raise UserError(f"{collectives.size()} processes need as many images: use --images {collectives.size()}")
     report = make_report(config, options.images, options.coordinates, options.seed, trained, device)
     if options.json:
         print(json.dumps(report.to_dict()))
     else:
-        title = f"{config.model}, {config.decoder} decoder: reverse mode against five-point differences, ε frozen"
+        over = f" over {collectives.size()} processes" if collectives.size() > 1 else ""
+        title = f"{config.model}, {config.decoder} decoder: reverse mode{over} against five-point differences, ε frozen"
         print_report(terminal.console(), report, title)
-    if options.picture is not None:
+    if options.picture is not None and is_first():
         draw_agreement(options.picture, report, config.model)
     return 0 if report.passed else 1
 

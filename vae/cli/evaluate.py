@@ -11,13 +11,15 @@ import numpy as np
 from rich.table import Table
 
 import minigrad as mg
+from minigrad import collectives
 from minigrad.commandline import Parser
 from vae import evaluation, objectives, terminal
 from vae.cli.options import add_data, add_run, count
 from vae.cli.runs import load_run, load_test_images
-from vae.data import place
+from vae.data import checksum_of, place
 from vae.errors import UserError
 from vae.explain import describe_elbo
+from vae.processes import agree
 from vae.trainer import State, Trainer
 
 ABOUT = "Bounds on −ln Q(y) of test images, in nats per image."
@@ -38,6 +40,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     data = load_test_images(trainer, state, given)
     if trainer.likelihood.profiled and state.log_sigma is None:
         raise UserError(f"{options.checkpoint} has no σ yet, because it stopped in its first epoch: resume it first")
+    agree(images=checksum_of(data.test))
     images, key = place(data.test, trainer.device), mg.to_device(mg.random.key(options.seed), trainer.device)
     scores = _compute_scores(trainer, state, images, key, options.importance)
     if not all(map(math.isfinite, scores.values())):
@@ -66,7 +69,8 @@ def _compute_scores(trainer: Trainer, state: State, images: Any, key: Any, sampl
     common = (trainer.autoencoder(state.parameters), images, key)
     with terminal.progress(terminal.console(stderr=True)) as progress:
         passes = len(objectives.FORMS) + samples
-        bar = progress.add_task("evaluating", total=len(images) * passes)
+        total = len(images) * passes // collectives.size()  # the others are not shown
+        bar = progress.add_task("evaluating", total=total)
         rest = {"log_sigma": state.log_sigma, "on_images": lambda count: progress.update(bar, advance=count)}
         pixels, latents = evaluation.mean_elbo_sums(*common, "closed", **rest)
         scores = {"negative_elbo_closed": -(pixels + latents), "distortion": -pixels, "rate": -latents}

@@ -13,20 +13,23 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 import minigrad as mg
+from minigrad.collectives import from_first
 from minigrad.commandline import Parser
 from vae import evaluation, folders, terminal, training
 from vae.cli.options import DEFAULTS, add_data, add_device, add_model, add_out, count, positive_number, seed
 from vae.cli.output import drop_alpha, list_files, try_drawing
-from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_image_shape
+from vae.cli.runs import choose_device, load_images, load_saved, make_absolute, merge_settings, require_image_shape
 from vae.config import Config
 from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
 from vae.explain import describe_elbo, explain_loss
 from vae.optimisers import OPTIMISERS
-from vae.runs import CHECKPOINT, changed_libraries, load_state, load_trainer
+from vae.processes import is_first, require_shards
+from vae.runs import CHECKPOINT, changed_libraries, load_config
 from vae.trainer import State, Trainer, make_trainer
 
 ABOUT = "Train a model; writes config, metrics, a checkpoint and pictures."
+DEFAULT_OUT = Path("runs/train")
 SHOWN = 12  # images in a row of reconstructions
 
 
@@ -51,30 +54,43 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     console = terminal.console()
     device = choose_device(options.device)
     if options.resume:
-        if options.out is None:
-            raise UserError("--resume needs --out, the folder of the run to continue")
-        if os.path.isdir(options.out):
-            options.held.enter_context(folders.lock(options.out))
-        saved = load_trainer(options.out)
-        config = merge_settings(saved.config, make_absolute(given), free=("epochs", "data", "data_dir"))
-        out, data = options.out, load_images(config)
-        require_image_shape(saved.model, data)
-        state = load_state(make_trainer(config, saved.model.image_shape, device), out)
-        if (state.epoch, state.step) > (config.epochs, 0):
-            raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train again")
-        if state.epoch == config.epochs:
-            console.print(f"all {config.epochs} epochs of {out} are done; ask for more with --epochs")
-        console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
-        if changed := changed_libraries(out, device):
-            console.print(f"the last bits may differ from an uninterrupted run, because these changed: {changed}")
+        config, data, out, state = _resume(console, options, given, device)
     else:
         config, state = Config(**make_absolute(given)), None
-        data = load_images(config)
+        require_shards(config.shards)
+        data, out = load_images(config), options.out or DEFAULT_OUT
         make_trainer(config, data.train.shape[1:]).initial()  # a model that is too large raises now
-        out = options.held.enter_context(folders.claim(options.out, Path("runs/train"), options.force))
+        if is_first():
+            out = options.held.enter_context(folders.claim(options.out, DEFAULT_OUT, options.force))
     train_run(console, config, data, out, state, device)
-    list_files(console, out)
+    if is_first():
+        list_files(console, out)
     return 0
+
+
+def _resume(
+    console: Console, options: Namespace, given: dict[str, Any], device: str
+) -> tuple[Config, Dataset, Path, State]:
+    """What is needed to continue the run in the folder --out."""
+    out = options.out
+    if out is None:
+        raise UserError("--resume needs --out, the folder of the run to continue")
+    if is_first() and os.path.isdir(out):
+        options.held.enter_context(folders.lock(out))
+    saved, shape = from_first(lambda: load_config(out))
+    config = merge_settings(saved, make_absolute(given), free=("epochs", "data", "data_dir"))
+    require_shards(config.shards)
+    trainer, data = make_trainer(config, shape, device), load_images(config)
+    require_image_shape(trainer.model, data)
+    state = load_saved(trainer, out)
+    if (state.epoch, state.step) > (config.epochs, 0):
+        raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train again")
+    if state.epoch == config.epochs:
+        console.print(f"all {config.epochs} epochs of {out} are done; ask for more with --epochs")
+    console.print(f"resuming {out} after epoch {state.epoch}, step {state.step}")
+    if is_first() and (changed := changed_libraries(out, device)):
+        console.print(f"the last bits may differ from an uninterrupted run, because these changed: {changed}")
+    return config, data, out, state
 
 
 def train_run(console: Console, config: Config, data: Dataset, out: Path, state: State | None, device: str) -> State:
@@ -91,7 +107,8 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
     console.print(f"reported: {describe_elbo(trainer.likelihood, data.binary, pixels)}")
     if state is None:
         state = trainer.initial()
-        folders.clear(out)  # only now, when the new run is known to be valid
+        if is_first():
+            folders.clear(out)  # only now, when the new run is known to be valid
     try:
         state = _train_with_progress(console, trainer, data, out, state)
     except KeyboardInterrupt:
@@ -100,7 +117,8 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
             again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
             print(f"stopped; continue with: {again}")  # not by the console, which would expand tabs in the path
         raise
-    _draw_pictures(trainer, state, data, out)
+    if is_first():
+        _draw_pictures(trainer, state, data, out)
     return state
 
 
