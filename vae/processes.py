@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import Any
 
 import minigrad as mg
@@ -17,14 +17,13 @@ from vae.errors import UserError
 
 @contextmanager
 def joined() -> Iterator[collectives.Group]:
-    """Be one of the processes that were started together; what others than the first print is dropped.
+    """Be one of the processes that were started together; what others than the first print is not shown.
 
     Raises GroupError if they cannot work together.
     """
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        out, err = (nowhere, nowhere) if launched_rank() else (sys.stdout, sys.stderr)
-        with redirect_stdout(out), redirect_stderr(err), collectives.join(collectives.start()) as group:
-            yield group
+    out, err = (StringIO(), StringIO()) if launched_rank() else (sys.stdout, sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err), collectives.join(collectives.start()) as group:
+        yield group
 
 
 def is_first() -> bool:

@@ -36,7 +36,10 @@ class Group(Protocol):
         """What each process passes here, by rank. The values are pickled. Raises PeerError as well."""
 
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
-        """Stop together with the others: one process reports its message, and all get its exit code."""
+        """Stop together with the others: the first that has a message reports it, and all get its exit code.
+
+        A process that stops because of a PeerError has the message None.
+        """
 
 
 class Alone:

@@ -32,8 +32,8 @@ class GroupError(RuntimeError):
 
 
 class Stop(NamedTuple):
-    """Why a process stops: its exit code, what to report (None: nothing, because another process has stopped), and
-    whether no message of it is under way."""
+    """Why a process stops: its exit code, what is to be reported (None: nothing, since another process has stopped),
+    and whether no message of it is under way."""
 
     code: int
     message: str | None
@@ -157,7 +157,7 @@ class MpiGroup:
         reporter = min(found, key=lambda r: (found[r].message is None, r))
         code, message, _ = found[reporter]
         if self.rank == reporter and message is not None:
-            report(message if len(set(found.values())) == 1 else f"process {reporter}: {message}")
+            report(f"process {reporter}: {message}" if reporter else message)
         if len(found) < self.size or not all(stop.clean for stop in found.values()):
             if self.rank != reporter:
                 time.sleep(PATIENCE)  # the reporter ends this process

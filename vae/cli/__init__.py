@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack, redirect_stderr
+from io import StringIO
 
 from minigrad import DeviceError, OutOfMemoryError
 from minigrad.collectives import GroupError, PeerError
@@ -31,6 +32,7 @@ from vae.signals import exit_code, raise_on_signals
 from vae.terminal import note
 
 COMMANDS = (check, train, lecture, evaluate, sample, reconstruct)  # in the order of --help
+PRINTED = "printed"  # why a command failed, if the parser has printed it
 SHARED = (check, train, evaluate)  # those that several processes can share
 
 
@@ -53,23 +55,26 @@ def main(arguments: list[str] | None = None) -> int:
     voice = sys.stderr  # of a process that has to report an error, even if it is silent otherwise
 
     def report(why: str) -> None:
-        with redirect_stderr(voice):
-            note(why)
+        if why != PRINTED:
+            with redirect_stderr(voice):
+                note(why)
 
     try:
         with raise_on_signals(), processes.joined() as group:
             try:
                 code, why = _run(arguments, options)
-                if why is None:
+                if not why:
                     group.share(code)  # wait for processes that may still fail
             except KeyboardInterrupt as stop:
                 code, why = exit_code(stop), "stopped"
             except PeerError:
-                code, why = 2, ""
+                code, why = 2, None
             except SystemExit as stop:  # from the parser, which has printed why
-                code, why = int(stop.code or 0), "" if stop.code else None
-            if why is not None:
-                code = group.stop(code, why or None, report)
+                if not stop.code:
+                    raise
+                code, why = int(stop.code), sys.stderr.getvalue() if isinstance(sys.stderr, StringIO) else PRINTED
+            if why != "":
+                code = group.stop(code, why, report)
     except GroupError as error:
         code = 2
         if not launched_rank():
@@ -80,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     return finish("python -m vae", code, options.printed or options.json)
 
 
-def _run(arguments: list[str] | None, options: argparse.Namespace) -> tuple[int, str | None]:
+def _run(arguments: list[str] | None, options: argparse.Namespace) -> tuple[int, str]:
     """Parse the arguments into `options` and run the command. Returns the exit code, and why it failed, if it did."""
     try:
         make_parser().parse_args(arguments, options)
@@ -90,7 +95,7 @@ def _run(arguments: list[str] | None, options: argparse.Namespace) -> tuple[int,
             processes.require_one(options.command)
         processes.agree(**{name: value for name, value in vars(options).items() if name not in ("run", "out")})
         with ExitStack() as options.held:  # locks on the folders that the command writes to
-            return options.run(options, given), None
+            return options.run(options, given), ""
     except PeerError:
         raise
     except (UserError, DataError, DeviceError, OutOfMemoryError) as error:
