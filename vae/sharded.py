@@ -24,66 +24,107 @@ from vae.optimisers import Optimiser
 from vae.steps import Batch
 
 
-class ShardedStep:
-    """A training step on `shards` shards: (parameters, optimiser's state, Σ ELBO, batch) → the next ones.
+class ShardSum:
+    """A sum over shards of f(parameters, images, noise, *more), a flat array, of which `zero(parameters)` is the zero.
 
-    `loss(parameters, images, noise, count)` returns the share that these images have in the loss of a batch of `count`,
-    and in the value to report.
+    Each process computes the `parts` that it owns, on several threads if `threaded`, and `add_up` adds up all of them.
     """
 
-    def __init__(
-        self, loss: Callable[..., tuple[Any, Any]], optimiser: Optimiser, shards: int, latent: int, threaded: bool
-    ):
-        self._loss, self._optimiser, self._shards, self._latent = loss, optimiser, shards, latent
-        self._threaded = threaded  # whether threads share the shards of a process
-        self._programs: list[Callable] = []  # of each thread, since a program runs once at a time
-        self._captured_update = mg.jit(self._update, donate=(0, 1, 2))
+    def __init__(self, f: Callable, zero: Callable[[Any], Any], shards: int, latent: int, threaded: bool):
+        self._f, self._zero, self._shards, self._latent, self._threaded = f, zero, shards, latent, threaded
+        self._programs: list[Callable] = []  # f on each thread, since a program runs once at a time
 
-    def whole(self, parameters: Any, state: Any, total: Any, batch: Batch) -> tuple[Any, Any, Any, Any]:
-        """The whole step, to be captured as one program."""
-        parts = [self._sum(self._flat_gradient, parameters, batch, node) for node in self._nodes()]
-        return self._update(parameters, state, total, self.add_up(parts), batch.number, batch.count)
+    def parts(self, parameters: Any, batch: Batch, *more: Any) -> list[Any]:
+        """The sums over the nodes of shards that this process owns."""
+        nodes = collectives.owned_nodes(self._shards)
+        shares = [share for share in divide(nodes, threads.count() if self._threaded else 1) if share]
+        while len(self._programs) < len(shares):
+            self._programs.append(mg.jit(self._f, tuning=Tuning(threads=1)))
+        known: dict[Node, Any] = {}
 
-    def update(self, parameters: Any, state: Any, total: Any, batch: Batch, gradient: Any) -> tuple[Any, Any, Any, Any]:
-        """The step, given the gradient of the batch. It writes over parameters, state and total."""
-        return self._captured_update(parameters, state, total, gradient, batch.number, batch.count)
+        def work(program: Callable, share: Sequence[Node]) -> None:
+            for node in share:
+                known[node] = self._sum(program, node, parameters, batch, *more)
 
-    def parts(self, parameters: Any, batch: Batch) -> list[Any]:
-        """The gradients of the nodes of shards that this process owns."""
-        nodes = self._nodes()
-        mine = [some for some in divide(nodes, threads.count() if self._threaded else 1) if some]
-        while len(self._programs) < len(mine):
-            self._programs.append(mg.jit(self._flat_gradient, tuning=Tuning(threads=1)))
-        known: dict[Node, np.ndarray] = {}
-
-        def work(program: Callable, some: Sequence[Node]) -> None:
-            for node in some:
-                known[node] = self._sum(program, parameters, batch, node)
-
-        threads.run_all([partial(work, *each) for each in zip(self._programs, mine, strict=False)])
+        threads.run_all([partial(work, *each) for each in zip(self._programs, shares, strict=False)])
         return [add_up(node, known, _add) for node in nodes]
 
     def add_up(self, parts: Sequence[Any]) -> Any:
-        """The gradient of the whole batch, given the parts that each process computed."""
+        """The sum over all shards, given the parts of each process."""
         return collectives.sum_shards(parts, self._shards)
 
-    def _nodes(self) -> tuple[Node, ...]:
-        return collectives.owned_nodes(self._shards)
+    def __call__(self, parameters: Any, batch: Batch, *more: Any) -> Any:
+        """The sum over all shards."""
+        return self.add_up(self.parts(parameters, batch, *more))
 
-    def _sum(self, gradient: Callable, parameters: Any, batch: Batch, node: Node) -> Any:
-        """The sum of the gradients of a node of shards."""
+    def traced(self, parameters: Any, batch: Batch, *more: Any) -> Any:
+        """The same, to become a part of a program."""
+        nodes = collectives.owned_nodes(self._shards)
+        return self.add_up([self._sum(self._f, node, parameters, batch, *more) for node in nodes])
+
+    def _sum(self, f: Callable, node: Node, parameters: Any, batch: Batch, *more: Any) -> Any:
         if count(node) > 1:
-            return _add(*[self._sum(gradient, parameters, batch, half) for half in halves(node)])
-        images = batch.count * node[0] // self._shards, batch.count * node[1] // self._shards
-        if images[0] == images[1]:
-            zeros = mg.zeros_like(mg.concatenate([mg.ravel(x) for x in tree.flatten(parameters)[0]]))
-            return mg.concatenate([zeros[:1], zeros])
-        return gradient(parameters, *batch.draw(self._latent, *images), batch.count)
+            return _add(*[self._sum(f, half, parameters, batch, *more) for half in halves(node)])
+        first, last = (batch.count * end // self._shards for end in node)
+        if first == last:
+            return self._zero(parameters)
+        return f(parameters, *batch.draw(self._latent, first, last), batch.count, *more)
 
-    def _flat_gradient(self, parameters: Any, images: Any, noise: Any, count: int) -> Any:
-        """The value to report and the gradient, as one flat array."""
-        (_, reported), gradient = mg.value_and_grad(self._loss, has_aux=True)(parameters, images, noise, count)
-        return mg.concatenate([mg.ravel(x) for x in tree.flatten((reported, gradient))[0]])
+
+class ShardedStep:
+    """A training step on `shards` shards of a batch.
+
+    `loss(parameters, images, noise, count, measured)` returns the share that these images have in the loss of a batch
+    of `count`, and in the value to report. `measured` is the sum over the batch of the numbers `measure(parameters,
+    images, noise)`, for a loss that needs one; its derivative must not matter, as at an optimum.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., tuple[Any, Any]],
+        measure: Callable | None,
+        optimiser: Optimiser,
+        shards: int,
+        latent: int,
+        threaded: bool,
+    ):
+        def flat_gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any) -> Any:
+            """The value to report and the gradient."""
+            both = mg.value_and_grad(loss, has_aux=True)(parameters, images, noise, count, measured)
+            return flatten((both[0][1], both[1]))
+
+        def flat_measure(parameters: Any, images: Any, noise: Any, count: int) -> Any:
+            return mg.ravel(measure(parameters, images, noise))
+
+        def flatten(trees: Any) -> Any:
+            return mg.concatenate([mg.ravel(leaf) for leaf in tree.flatten(trees)[0]])
+
+        def no_gradient(parameters: Any) -> Any:
+            zeros = mg.zeros_like(flatten(parameters))
+            return mg.concatenate([zeros[:1], zeros])
+
+        def nothing(parameters: Any) -> Any:
+            return no_gradient(parameters)[:1]
+
+        self._optimiser = optimiser
+        self._measured = None if measure is None else ShardSum(flat_measure, nothing, shards, latent, threaded)
+        self.gradient = ShardSum(flat_gradient, no_gradient, shards, latent, threaded)
+        """Of (parameters, batch, measured): the value to report and the gradient, as one flat array."""
+        self._captured_update = mg.jit(self._update, donate=(0, 1, 2))
+
+    def measure(self, parameters: Any, batch: Batch) -> Any:
+        """The sum that the loss needs; None if it needs none."""
+        return None if self._measured is None else self._measured(parameters, batch)[0]
+
+    def update(self, parameters: Any, state: Any, total: Any, batch: Batch, gradient: Any) -> tuple[Any, Any, Any, Any]:
+        """The step, given the gradient: (loss, parameters, state, Σ ELBO), in the memory of the old ones."""
+        return self._captured_update(parameters, state, total, gradient, batch.number, batch.count)
+
+    def traced(self, parameters: Any, state: Any, total: Any, batch: Batch) -> tuple[Any, Any, Any, Any]:
+        """The whole step, to become a program."""
+        measured = None if self._measured is None else self._measured.traced(parameters, batch)[0]
+        gradient = self.gradient.traced(parameters, batch, measured)
+        return self._update(parameters, state, total, gradient, batch.number, batch.count)
 
     def _update(
         self, parameters: Any, state: Any, total: Any, flat: Any, number: Any, count: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -60,12 +61,22 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
     model, likelihood, optimiser = config.make_model(image_shape), config.make_likelihood(), config.make_optimiser()
     weights, asynchronous = config.make_weights(image_shape), mg.device.is_asynchronous(device)
 
-    def loss(parameters: Parameters, y: Any, noise: Any, count: int | None = None) -> tuple[Any, Any]:
+    def loss(
+        parameters: Parameters, y: Any, noise: Any, count: int | None = None, distance: Any = None
+    ) -> tuple[Any, Any]:
         """The loss, and −ELBO in nats, which differ only if the configuration weights the two sums of the ELBO: means
-        over these images, or the share that these have in a batch of `count`."""
-        pixels, latents = elbo_sums(Autoencoder(model, likelihood, parameters), y, noise, config.form)
+        over these images, or the share that these have in a batch of `count` images, whose pixels have this distance
+        from the decoder's in all."""
+        best = None if distance is None else likelihood.best_log_sigma(distance / (count * math.prod(image_shape)))
+        pixels, latents = elbo_sums(Autoencoder(model, likelihood, parameters), y, noise, config.form, best)
         count = count or len(y)
         return -mg.sum(weights.pixels * pixels + weights.latents * latents) / count, -mg.sum(pixels + latents) / count
+
+    def distance(parameters: Parameters, y: Any, noise: Any) -> Any:
+        """What a profiled σ follows from. At the optimum the derivative in σ is 0, so σ counts as a constant."""
+        autoencoder = Autoencoder(model, likelihood, parameters)
+        z = mg.gaussian_sample(*autoencoder.encode(y), noise)
+        return mg.sum(likelihood.distance(y, autoencoder.decode(z)))
 
     def initial() -> State:
         try:
@@ -77,7 +88,8 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
             parameters = parameters._replace(log_sigma=np.log(np.float32(0.25)))
         return place(State(parameters, optimiser.init(parameters)), device, asynchronous)
 
-    sharded = ShardedStep(loss, optimiser, config.shards, model.latent, threaded=not asynchronous)
+    measure = distance if likelihood.profiled else None
+    sharded = ShardedStep(loss, measure, optimiser, config.shards, model.latent, threaded=not asynchronous)
     return Trainer(config, model, likelihood, device, asynchronous, make_step(loss, optimiser), sharded, initial)
 
 

@@ -116,7 +116,7 @@ def make_gradient(trainer: Trainer) -> Callable[[Parameters, Batch], Any]:
     sharded = trainer.sharded
     if trainer.config.shards == 1 or trainer.asynchronous:
         return lambda parameters, batch: None
-    return lambda parameters, batch: sharded.add_up(sharded.parts(parameters, batch))
+    return lambda parameters, batch: sharded.gradient(parameters, batch, sharded.measure(parameters, batch))
 
 
 def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, Any, Any]]:
@@ -131,7 +131,7 @@ def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, An
         if gradient is not None:
             return sharded.update(parameters, optimiser, total, batch, gradient)
         if trainer.config.shards > 1:
-            return sharded.whole(parameters, optimiser, total, batch)
+            return sharded.traced(parameters, optimiser, total, batch)
         loss, parameters, optimiser = trainer.step(parameters, optimiser, *batch.draw(trainer.model.latent))
         return loss, parameters, optimiser, add_elbo(total, loss, batch.number, batch.count)
 
@@ -207,10 +207,11 @@ def _find_nan(trainer: Trainer, state: State, batch: Batch) -> str:
 
     if not several:
         return first(make_whole_step(trainer), *arguments, batch)[1]
-    parts, found = first(sharded.parts, state.parameters, batch)
+    gradient, measured = sharded.gradient, sharded.measure(state.parameters, batch)
+    parts, found = first(gradient.parts, state.parameters, batch, measured)
     if found := next(filter(None, collectives.current().share(found)), ""):
         return found
-    return first(sharded.update, *arguments, batch, sharded.add_up(parts))[1]
+    return first(sharded.update, *arguments, batch, gradient.add_up(parts))[1]
 
 
 def _find_failure(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: float) -> tuple[State, float]:

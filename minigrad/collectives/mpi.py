@@ -168,6 +168,7 @@ class MpiGroup:
         """End all processes now."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        time.sleep(0.2)  # mpiexec may drop what it has not read yet
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the MPI library would add a message of its own
         self._mpi.COMM_WORLD.Abort(code)
 
