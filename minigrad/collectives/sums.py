@@ -46,4 +46,11 @@ def sum_over(group: Group, backend: Backend, owned: Sequence[Sequence[Node]], pa
 
 def _pack(xp: Any, arrays: Sequence[Any]) -> Any:
     """The arrays one after the other in memory."""
-    return xp.ascontiguousarray(arrays[0]) if len(arrays) == 1 else xp.stack(arrays)
+    if len(arrays) == 1:
+        return xp.ascontiguousarray(arrays[0])
+    packed = xp.empty((len(arrays), arrays[0].size), arrays[0].dtype)
+    for row, array in enumerate(
+        arrays
+    ):  # CuPy's `stack` copies addresses from the host, which CUDA graphs cannot record
+        packed[row] = array
+    return packed
