@@ -6,7 +6,7 @@ are recorded in segments, those of a level in parallel, and later runs only repl
 recorded is made between two segments.
 
 Exchanges with other processes can be recorded if they only launch work on the device. NCCL wants the same of all
-processes then: each launches the same recording, or all launch their work one by one. Before each run they therefore
+processes then: they replay what they recorded together, or all launch their work one by one. So before each run they
 tell each other which recording they have.
 
 A recorded run reads and writes the same memory every time, so results are copied to memory of their own, except those
@@ -167,12 +167,16 @@ class GpuExecutor:
         return traits.can_record(self.graph.kind(launch.result).dtype)
 
     def _agree(self, ready: bool) -> bool:
-        """Whether to record or replay, given whether this process is ready to: with recorded exchanges, all must be
-        ready to record, or have the recordings that they made together."""
+        """Whether to record or replay, given whether this process is ready to. With recorded exchanges all must be
+        ready, and they record anew unless they have the recordings that they made together."""
         if not self._has_exchanges():
             return ready
         recordings = current().share(self._recording if ready else None)
-        return ready and len(set(recordings)) == 1
+        if None in recordings:
+            return False
+        if len(set(recordings)) > 1:
+            self._recording = 0
+        return True
 
     def _has_exchanges(self) -> bool:
         """Whether recordings have exchanges with other processes."""
