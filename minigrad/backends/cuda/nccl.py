@@ -25,7 +25,7 @@ class _Member(NamedTuple):
     """What a process tells the others before they connect."""
 
     problem: str  # why it cannot use NCCL; empty if it can
-    gpu: Any = None  # a number that no other GPU has
+    gpu: Any = None  # what no other GPU has, here or on another machine
     key: Any = None  # of the communicator, made by process 0
 
 
@@ -62,8 +62,10 @@ def _describe(cupy: Any, rank: int) -> _Member:
     try:
         if nccl.get_version() < OLDEST:
             return _Member(f"NCCL on process {rank} is older than 2.9")
-        gpu = runtime.getDeviceProperties(runtime.getDevice())["uuid"]
-        return _Member("", bytes(gpu), nccl.get_unique_id() if rank == 0 else None)
+        number = runtime.getDevice()
+        name = runtime.getDeviceProperties(number)["uuid"][:16]  # CuPy may cut it off at a zero, or read beyond it
+        gpu = runtime.deviceGetPCIBusId(number), name
+        return _Member("", gpu, nccl.get_unique_id() if rank == 0 else None)
     except Exception as error:
         return _Member(f"NCCL fails on process {rank} ({error})")
 

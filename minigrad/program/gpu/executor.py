@@ -24,7 +24,7 @@ from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 from minigrad.backends.cuda.codegen import blocks_of, kernel_source
-from minigrad.collectives.group import current
+from minigrad.collectives.group import current, share_number
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, allocate, array_at, result_bytes
 from minigrad.program.calls import Call, bind_call, run_and_check, run_calls
@@ -171,8 +171,8 @@ class GpuExecutor:
         ready, and they record anew unless they have the recordings that they made together."""
         if not self._has_exchanges():
             return ready
-        recordings = current().share(self._recording if ready else None)
-        if None in recordings:
+        recordings = share_number(self._recording if ready else -1)
+        if -1 in recordings:
             return False
         if len(set(recordings)) > 1:
             self._recording = 0
@@ -185,7 +185,7 @@ class GpuExecutor:
     def _record(self) -> list[Callable[[], None]]:
         """The launches as segments: consecutive recordable launches form one segment, every other launch its own."""
         segments, self._scratch = [], 0
-        self._recording = current().share(1 + secrets.randbits(62))[0] if self._has_exchanges() else 1
+        self._recording = share_number(1 + secrets.randbits(62))[0] if self._has_exchanges() else 1
         for recordable, some in groupby(self._bound, key=lambda bound: bound.recordable):
             levels = [[partial(_run, b.launch) for b in level] for _, level in groupby(some, key=lambda b: b.level)]
             if recordable:

@@ -264,7 +264,7 @@ FAULTS = {
     r"NCCL fails on process 1 \(no such luck\)": {"get_version": lambda: refuse() or 22809},
     r"NCCL fails on process 1 \(broken\)": {"groupEnd": break_end},
     "processes 0 and 2 use the same GPU: start at most as many as there are GPUs": {
-        "GPUS": SimpleNamespace(getDevice=lambda: rank() % 2, getDeviceProperties=nccl.GPUS.getDeviceProperties)
+        "GPUS": SimpleNamespace(**{**vars(nccl.GPUS), "getDevice": lambda: rank() % 2})
     },
 }
 

@@ -34,7 +34,8 @@ class NcclError(RuntimeError):
 
 GPUS = SimpleNamespace(
     getDevice=threading.get_ident,  # each thread has its own
-    getDeviceProperties=lambda number: {"uuid": number.to_bytes(16, "big")},
+    getDeviceProperties=lambda number: {"uuid": number.to_bytes(16, "little")},
+    deviceGetPCIBusId=lambda number: "0000:01:00.0",
 )
 """The part of `cupy.cuda.runtime` that says which GPU is current."""
 
