@@ -26,7 +26,7 @@ from minigrad.collectives import (
     run_in_threads,
     sum_shards,
 )
-from minigrad.collectives.mpi import MpiGroup
+from minigrad.collectives.mpi import MpiGroup, Stop
 from minigrad.collectives.threads import ThreadGroup
 from minigrad.core import tree
 from minigrad.program.gpu.executor import GpuExecutor
@@ -304,18 +304,26 @@ def test_nothing_is_connected_on_the_cpu_or_in_a_rehearsal():
 
 
 class World:
-    """A communicator of MPI with two processes, of which this is the first."""
+    """A communicator of MPI with two processes, of which this is the first; the other one stops if it is told to."""
 
     rank, size = 0, 2
 
-    def __init__(self, stopped=False):
-        self.stopped, self.aborted = stopped, None
+    def __init__(self):
+        self.stopped = False
 
     def Dup(self):
         return self
 
     def Iprobe(self, tag, status=None):
+        if status:
+            status.source = 1
         return self.stopped
+
+    def isend(self, stop, dest, tag):
+        self.stopped = True
+
+    def recv(self, source, tag):
+        return Stop(0, None, clean=True)
 
 
 def test_mpi_exchanges_arrays_on_gpus_through_the_backend():
@@ -330,6 +338,17 @@ def test_mpi_exchanges_arrays_on_gpus_through_the_backend():
     with pytest.raises(PeerError, match="another process has stopped"):
         group.exchange(backend, [None, 1], [None, 2])
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_a_stop_ends_processes_whose_gpus_may_wait_for_each_other(monkeypatch, between):
+    aborted, reported = [], []
+    monkeypatch.setattr(MpiGroup, "abort", lambda self, code: aborted.append(code))
+    group = MpiGroup(SimpleNamespace(COMM_WORLD=World(), Status=SimpleNamespace))
+    exchange = (lambda sent, received: None) if between else None
+    assert group.launches(replace(BACKEND, connect=lambda *given: exchange)) == between
+    assert group.stop(3, "stopped", reported.append) == 3
+    assert len(reported) == 1 and aborted == ([3] if between else [])
 
 
 # The GPU of a process
