@@ -48,9 +48,7 @@ def _pack(xp: Any, arrays: Sequence[Any]) -> Any:
     """The arrays one after the other in memory."""
     if len(arrays) == 1:
         return xp.ascontiguousarray(arrays[0])
-    packed = xp.empty((len(arrays), arrays[0].size), arrays[0].dtype)
-    for row, array in enumerate(
-        arrays
-    ):  # CuPy's `stack` copies addresses from the host, which CUDA graphs cannot record
+    packed = xp.empty((len(arrays), arrays[0].size), arrays[0].dtype)  # CUDA graphs cannot record CuPy's `stack`
+    for row, array in enumerate(arrays):
         packed[row] = array
     return packed

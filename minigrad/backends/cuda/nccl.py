@@ -56,10 +56,10 @@ def connect(cupy: Any, rank: int, size: int, share: Callable[[Any], list[Any]]) 
 
 
 def _describe(cupy: Any, rank: int) -> _Member:
-    nccl, runtime = cupy.cuda.nccl, cupy.cuda.runtime
-    if not nccl.available:
-        return _Member(f"CuPy finds no NCCL library on process {rank}")
     try:
+        nccl, runtime = cupy.cuda.nccl, cupy.cuda.runtime
+        if not nccl.available:
+            return _Member(f"CuPy finds no NCCL library on process {rank}")
         if nccl.get_version() < OLDEST:
             return _Member(f"NCCL on process {rank} is older than 2.9")
         number = runtime.getDevice()
