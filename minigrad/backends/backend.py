@@ -69,6 +69,7 @@ class Backend:
     fingerprint: Callable  # fingerprint(array) -> hash of its elements and their order
     explain: Callable  # explain(error, doing) -> the OutOfMemoryError or DeviceError to raise instead, or None
     recorder: Recorder | None = None  # None if the device cannot record
+    connect: Callable | None = None  # connect(rank, size, share) -> exchange(sent, received) between devices, or None
     guard: Callable | None = None  # guard(array) raises DeviceError if it is on another GPU; None with a single GPU
 
 

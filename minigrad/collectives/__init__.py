@@ -42,7 +42,8 @@ Sums have the same bits on every process. With `sum_shards` they have the same b
 terms are then those of shards, into which the work is cut in the same way whatever their number (`shards`).
 
 `start()` joins the processes that mpiexec or Slurm started (with mpi4py, `pip install 'minigrad[mpi]'`); without it
-there is one process. `run_in_threads` has threads play the processes:
+there is one process. Arrays on GPUs go from GPU to GPU if each process has its own (`minigrad.backends.cuda.nccl`).
+`run_in_threads` has threads play the processes:
 
 >>> import minigrad as mg
 >>> from minigrad.collectives import all_sum, rank, replicate, run_in_threads

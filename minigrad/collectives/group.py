@@ -2,7 +2,7 @@
 
 A group knows only how to send: `exchange` gives every process an array from every other one. What is sent, and in which
 order it is added up, is decided in `sums`. There are groups of one process, of threads (`threads`, to try things out
-and for tests), of MPI processes (`mpi`), and of GPUs (`minigrad.backends.cuda.nccl`).
+and for tests) and of MPI processes (`mpi`), which exchange arrays on GPUs with `minigrad.backends.cuda.nccl`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from minigrad.backends import Backend
+import numpy as np
+
+from minigrad.backends import Backend, get
 
 
 class PeerError(RuntimeError):
@@ -32,6 +34,10 @@ class Group(Protocol):
         entries at this process's own rank are not used. Raises PeerError if a process has stopped.
         """
 
+    def launches(self, backend: Backend) -> bool:
+        """Whether `exchange` only launches work on the device, so that a CUDA graph can record it; the same on all
+        processes. The first call for a backend connects the devices, and all processes make it together."""
+
     def share(self, value: Any) -> list[Any]:
         """What each process passes here, by rank. The values are pickled. Raises PeerError as well."""
 
@@ -49,6 +55,9 @@ class Alone:
 
     def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
         """There is nobody to exchange with."""
+
+    def launches(self, backend: Backend) -> bool:
+        return True
 
     def share(self, value: Any) -> list[Any]:
         return [value]
@@ -83,6 +92,7 @@ class _Rehearsal:
 
     def __init__(self, group: Group):
         self.rank, self.size, self.share, self.stop = group.rank, group.size, group.share, group.stop
+        self.launches = group.launches
 
     def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
         for r in range(self.size):
@@ -95,6 +105,14 @@ def rehearse() -> Iterator[None]:
     """Only pretend to exchange arrays, until the block ends: results have the right shapes and wrong values."""
     with join(_Rehearsal(current())):
         yield
+
+
+def share_number(number: int) -> list[int]:
+    """The integers that the processes of the group pass here, by rank, in a single exchange."""
+    group, mine = current(), np.array([number], np.int64)
+    found = np.full((group.size, 1), number, np.int64)
+    group.exchange(get("cpu"), [mine] * group.size, list(found))
+    return found[:, 0].tolist()
 
 
 def rank() -> int:

@@ -98,8 +98,13 @@ class MpiGroup:
         self._data, self._control = mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._data.rank, self._data.size
         self._pending: list[Any] = []  # requests and their arrays, until they are complete
+        self._between: dict[str, Callable | None] = {"cpu": None}  # exchange(sent, received) between devices, if any
 
     def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
+        if self.launches(backend):
+            self._look_for_stop()
+            self._between[backend.device](sent, received)
+            return
         others = [r for r in range(self.size) if r != self.rank]
         outgoing = {r: _as_bytes(backend.to_host(sent[r])) for r in others}
         host = {r: received[r] if backend.device == "cpu" else backend.to_host(received[r]) for r in others}
@@ -113,6 +118,12 @@ class MpiGroup:
         if backend.device != "cpu":
             for r in others:
                 received[r][...] = backend.from_host(host[r])
+
+    def launches(self, backend: Backend) -> bool:
+        device = backend.device
+        if device not in self._between:
+            self._between[device] = backend.connect and backend.connect(self.rank, self.size, self.share)
+        return self._between[device] is not None
 
     def share(self, value: Any) -> list[Any]:
         host, data = get("cpu"), np.frombuffer(pickle.dumps(value), np.uint8)
@@ -130,20 +141,26 @@ class MpiGroup:
                 tests += 1
                 if tests > EAGER:
                     os.sched_yield()
-                if tests % 16 == 0 and self._control.Iprobe(tag=STOPPED):
-                    raise PeerError("another process has stopped")
+                if tests % 16 == 0:
+                    self._look_for_stop()
         except self._mpi.Exception as error:
             raise PeerError(f"the connection to another process failed: {error}") from None
 
     # Stopping
 
+    def _look_for_stop(self) -> None:
+        """Raise PeerError if another process has stopped."""
+        if self._control.Iprobe(tag=STOPPED):
+            raise PeerError("another process has stopped")
+
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
         """Stop together: tell the others, wait until they stop as well, and return the exit code.
 
         The first process with a message reports it. If messages are under way that nobody will receive, or if others do
-        not stop for `PATIENCE` seconds, all processes are ended.
+        not stop for `PATIENCE` seconds, all processes are ended; so they are once GPUs have exchanged arrays, since one
+        may wait for another for ever.
         """
-        mine = Stop(code, message, clean=not self._pending)
+        mine = Stop(code, message, clean=not self._pending and not any(self._between.values()))
         for r in range(self.size):
             if r != self.rank:
                 self._pending.append(self._control.isend(mine, dest=r, tag=STOPPED))

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.backends import NEUTRAL, store
 from minigrad.collectives.group import current
 from minigrad.collectives.shards import Node, add_up, divide
@@ -88,17 +90,18 @@ def _name(entry: Any) -> str:
 
 def _all_sum(b, *xs, shards, out=None):
     """Σ of the xs of all processes. Of `shards` values in all, a process gives those of the nodes that it owns."""
-    arrays, root = [b.xp.asarray(x) for x in xs], (0, shards or current().size)
+    arrays, root = [_as_array(b, x) for x in xs], (0, shards or current().size)
     total = sum_over(current(), b, divide([root], current().size), [x.reshape(-1) for x in arrays], root)
     return store(_unwrap(total.reshape(arrays[0].shape)), out)
 
 
 def _all_gather(b, x, out=None):
     """The xs of all processes, along a new first axis."""
-    group, x = current(), b.xp.ascontiguousarray(b.xp.asarray(x))
-    rows = b.xp.empty((group.size, *shape_of(x)), x.dtype) if out is None else out
+    group, x = current(), _as_array(b, x)
+    rows = b.xp.empty((group.size, *x.shape), x.dtype) if out is None else out
     rows[group.rank] = x
-    group.exchange(b, [x] * group.size, list(rows))
+    views = _row_views(rows)
+    group.exchange(b, [views[group.rank]] * group.size, views)
     return rows
 
 
@@ -107,7 +110,7 @@ def _reduce_scatter(b, x, out=None):
     group, rows = current(), b.xp.ascontiguousarray(x)
     received = b.xp.empty((group.size, *rows.shape[1:]), rows.dtype)
     received[group.rank] = rows[group.rank]
-    group.exchange(b, list(rows), list(received))
+    group.exchange(b, _row_views(rows), _row_views(received))
     terms = {(r, r + 1): received[r] for r in range(group.size)}
     return store(_unwrap(add_up((0, group.size), terms, b.xp.add)), out)
 
@@ -127,6 +130,16 @@ def own_p(b, x, out=None):
     return x if isinstance(x, NEUTRAL) else x.view()
 
 
+def _row_views(x):
+    """The rows of an array as arrays, even if they are numbers, which share its memory."""
+    return [x[r : r + 1] for r in range(len(x))]
+
+
+def _as_array(b, x):
+    """A number as an array, made by a kernel: CUDA graphs cannot record copies from the host."""
+    return b.xp.full((), x, np.asarray(x).dtype) if isinstance(x, NEUTRAL) else b.xp.asarray(x)
+
+
 def _unwrap(x):
     """As operations return it: a scalar if it has no axes."""
     return x if x.shape else x[()]
@@ -138,7 +151,7 @@ linear(reduce_scatter_p, x=lambda g: replicate_p(all_gather_p(g)))
 linear(replicate_p, x=lambda g: all_sum_p(g, shards=None))
 linear(own_p, x=lambda g: g)
 for _between in (all_sum_p, all_gather_p, reduce_scatter_p):
-    traits(_between, collective=True)
+    traits(_between, collective=True, recordable=True)
 for _within in (replicate_p, own_p):
     traits(_within, cuts=along_any_axis)
 

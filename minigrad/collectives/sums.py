@@ -46,4 +46,9 @@ def sum_over(group: Group, backend: Backend, owned: Sequence[Sequence[Node]], pa
 
 def _pack(xp: Any, arrays: Sequence[Any]) -> Any:
     """The arrays one after the other in memory."""
-    return xp.ascontiguousarray(arrays[0]) if len(arrays) == 1 else xp.stack(arrays)
+    if len(arrays) == 1:
+        return xp.ascontiguousarray(arrays[0])
+    packed = xp.empty((len(arrays), arrays[0].size), arrays[0].dtype)  # CUDA graphs cannot record CuPy's `stack`
+    for row, array in enumerate(arrays):
+        packed[row] = array
+    return packed

@@ -36,6 +36,9 @@ class ThreadGroup:
                 received[r].reshape(-1)[...] = posted[self.rank].reshape(-1)
         self._board.wait()  # nobody changes what it sent before all have copied it
 
+    def launches(self, backend: Backend) -> bool:
+        return False  # threads wait for each other
+
     def share(self, value: Any) -> list[Any]:
         self._board.posted[self.rank] = value
         self._board.wait()

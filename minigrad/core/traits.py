@@ -54,7 +54,8 @@ class Traits:
 
     def can_record(self, dtype: np.dtype) -> bool:
         """Whether a CUDA graph can record it for a result of this dtype: it only launches work on the device, copies
-        nothing to the host and keeps no state in a library. Generated kernels always qualify."""
+        nothing to the host and keeps no state in a library. Generated kernels always qualify. Operations between
+        processes also need a group whose exchanges qualify (`minigrad.collectives.group`)."""
         if self.formula or self.stream:
             return True
         return self.recordable(dtype) if callable(self.recordable) else self.recordable

@@ -18,7 +18,7 @@ from minigrad import backends
 from minigrad.backends.cuda.backend import make_backend
 from minigrad.backends.numpy.backend import BACKEND as HOST
 from tests.support import cuda_shim
-from tests.support.cuda_shim import runtime
+from tests.support.cuda_shim import nccl, runtime
 
 WRITERS = {
     np.copyto,
@@ -350,7 +350,8 @@ for _name in "zeros empty ones full arange eye linspace asarray array ascontiguo
     setattr(CUPY, _name, _maker(getattr(np, _name)))
 CUPY.where = lambda condition, *xs: np.where(condition.astype(bool, copy=False), *xs)
 CUPY.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_maker(np.lib.stride_tricks.as_strided)))
-CUPY.ndarray, CUPY.RawModule, CUPY.asnumpy, CUPY.cuda = Array, RawModule, asnumpy, runtime
+CUPY.ndarray, CUPY.RawModule, CUPY.asnumpy = Array, RawModule, asnumpy
+CUPY.cuda = SimpleNamespace(**{**vars(runtime), "nccl": nccl, "runtime": nccl.GPUS})
 CUPY.get_default_memory_pool = lambda: runtime.DEFAULT_POOL
 
 

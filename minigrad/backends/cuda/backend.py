@@ -5,22 +5,28 @@ The only file that imports cupy, and only when a CuPy array or the word "cuda" f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from minigrad.backends.backend import Backend, DeviceError
-from minigrad.backends.cuda import convolution, diagnosis, elementwise, failures, indexing, streams, sums
+from minigrad.backends.cuda import convolution, diagnosis, elementwise, failures, indexing, nccl, streams, sums
 from minigrad.backends.cuda.fingerprint import make_fingerprint
 from minigrad.backends.cuda.graphs import make_recorder
 from minigrad.backends.cuda.launch import Kernels
 from minigrad.backends.cuda.namespace import namespace
 
+LOCAL_RANKS = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")  # set by MPICH, Open MPI and Slurm
+
 
 def load() -> Backend:
     """The CuPy backend for the current GPU, after two test kernels have compiled and run on it.
+
+    Of several processes that mpiexec or Slurm started on this machine, each gets a GPU of its own as long as there are
+    enough, unless the program has chosen another than the first.
 
     Raises DeviceError, saying what to install or change, if there is no usable GPU.
     """
@@ -28,6 +34,8 @@ def load() -> Backend:
     try:
         import cupy
 
+        with suppress(Exception):  # the check says what is wrong
+            _choose_gpu(cupy)
         diagnosis.check(cupy, wheel)
     except DeviceError:
         raise
@@ -35,6 +43,13 @@ def load() -> Backend:
         raise DeviceError(diagnosis.explain_import(error, wheel)) from None
     backend, runtime = _backend(cupy), cupy.cuda.runtime
     return backend if runtime.getDeviceCount() == 1 else replace(backend, guard=_make_guard(runtime.getDevice()))
+
+
+def _choose_gpu(cupy: Any) -> None:
+    """Make a GPU of its own the current one of this process: of n GPUs, number r mod n for process r of a machine."""
+    rank = next((int(os.environ[name]) for name in LOCAL_RANKS if os.environ.get(name, "").isdigit()), 0)
+    if rank and cupy.cuda.runtime.getDevice() == 0:  # a single GPU, or one chosen by the program, stays as it is
+        cupy.cuda.runtime.setDevice(rank % cupy.cuda.runtime.getDeviceCount())
 
 
 def _backend(cupy: Any) -> Backend:
@@ -102,4 +117,5 @@ def make_backend(
         fingerprint=make_fingerprint(cupy),
         explain=partial(failures.explain, cupy),
         recorder=make_recorder(cupy, kernels),
+        connect=partial(nccl.connect, cupy),
     )

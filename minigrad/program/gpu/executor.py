@@ -5,12 +5,17 @@ first runs are warm-up runs: they make one launch after another, which compiles 
 are recorded in segments, those of a level in parallel, and later runs only replay the segments. A launch that cannot be
 recorded is made between two segments.
 
+Exchanges with other processes can be recorded if they only launch work on the device. NCCL wants the same of all
+processes then: they replay what they recorded together, or all launch their work one by one. So before each run they
+tell each other which recording they have.
+
 A recorded run reads and writes the same memory every time, so results are copied to memory of their own, except those
 that are written over donated arguments.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +24,7 @@ from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 from minigrad.backends.cuda.codegen import blocks_of, kernel_source
+from minigrad.collectives.group import current, share_number
 from minigrad.interrupts import CTRL_C, defer_signals
 from minigrad.program.buffers import Memory, allocate, array_at, result_bytes
 from minigrad.program.calls import Call, bind_call, run_and_check, run_calls
@@ -57,9 +63,13 @@ class GpuExecutor:
         self._outputs: list[tuple[int | None, Any]] = []
         self._bound: list[_Bound] = []
         self._segments: list[Callable[[], None]] | None = None  # None: nothing is bound
+        self._one_by_one: list[Callable[[], None]] = []  # the launches as segments
+        self._recording = 0  # its number, the same on all processes that recorded with this one; 0: none
         self._runs = 0
         self._scratch = 0  # bytes of scratch memory of recorded kernels
         generated = [launch for level in self.levels for launch in level if isinstance(launch, GeneratedKernel)]
+        others = [launch for level in self.levels for launch in level if not isinstance(launch, GeneratedKernel)]
+        self._collective = any(launch.primitive.traits.collective for launch in others)
         source = "\n".join(
             kernel_source(g.name, g.loops, [graph.kind(x).dtype for x in g.arguments]) for g in generated
         )
@@ -82,10 +92,11 @@ class GpuExecutor:
                 segments = None  # frees the recording before new memory is allocated
             if segments is None:
                 segments = self._bind()
-            elif self._runs == max(1, self.tuning.warm_ups):  # the first run is a warm-up in any case
+            replay = self._agree(self._runs >= max(1, self.tuning.warm_ups))  # the first run is a warm-up in any case
+            if replay and not self._recording:
                 segments = self._record()
             self._segments = segments
-            for segment in segments:
+            for segment in segments if replay else self._one_by_one:
                 segment()
             self._runs += 1
             return self._results()
@@ -104,7 +115,7 @@ class GpuExecutor:
 
     def _bind(self) -> list[Callable[[], None]]:
         """Place stored slots in memory, and bind the launches. In warm-up runs each launch is a segment."""
-        self._runs = 0
+        self._runs = self._recording = 0
         self.placement = place(self.schedule, self._arguments.writable(), self.tuning)
         self._arrays = {slot: self._arguments.array(slot) for slot in self.graph.inputs}
         self._arrays |= {output: self._arrays[slot] for output, slot in self.placement.overwrites.items()}
@@ -117,7 +128,8 @@ class GpuExecutor:
             for number, level in enumerate(self.levels)
             for launch in level
         ]
-        return [partial(_run, launch, first=True) for _, _, launch in self._bound]
+        self._one_by_one = [partial(_run, bound.launch, first=True) for bound in self._bound]
+        return self._one_by_one
 
     def _find_outputs(self) -> Iterator[tuple[int | None, Any]]:
         """For each output, the slot of the argument that it is written over (or None), and its array.
@@ -149,11 +161,31 @@ class GpuExecutor:
     def _is_recordable(self, launch: Launch) -> bool:
         if isinstance(launch, GeneratedKernel):
             return True
-        return launch.primitive.traits.can_record(self.graph.kind(launch.result).dtype)
+        traits = launch.primitive.traits
+        if traits.collective and not current().launches(self.backend):
+            return False
+        return traits.can_record(self.graph.kind(launch.result).dtype)
+
+    def _agree(self, ready: bool) -> bool:
+        """Whether to record or replay, given whether this process is ready to. With recorded exchanges all must be
+        ready, and they record anew unless they have the recordings that they made together."""
+        if not self._has_exchanges():
+            return ready
+        recordings = share_number(self._recording if ready else -1)
+        if -1 in recordings:
+            return False
+        if len(set(recordings)) > 1:
+            self._recording = 0
+        return True
+
+    def _has_exchanges(self) -> bool:
+        """Whether recordings have exchanges with other processes."""
+        return self._collective and current().size > 1 and current().launches(self.backend)
 
     def _record(self) -> list[Callable[[], None]]:
         """The launches as segments: consecutive recordable launches form one segment, every other launch its own."""
         segments, self._scratch = [], 0
+        self._recording = share_number(1 + secrets.randbits(62))[0] if self._has_exchanges() else 1
         for recordable, some in groupby(self._bound, key=lambda bound: bound.recordable):
             levels = [[partial(_run, b.launch) for b in level] for _, level in groupby(some, key=lambda b: b.level)]
             if recordable:

@@ -35,9 +35,22 @@ class Memory:
         self.raw = np.empty(size + 2 * GUARD, np.uint8)
         self.raw[:GUARD] = self.raw[size + GUARD :] = PATTERN
         pool.used += size
+        _existing[self.raw.__array_interface__["data"][0]] = self
 
     def __del__(self):
         self.pool.used -= self.size
+
+
+_existing: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()  # by address
+
+
+def find(place: int, count: int) -> tuple[Memory, np.ndarray] | None:
+    """The memory of the device that has these bytes, and the bytes; None if there is none."""
+    for memory in filter(None, (ref() for ref in _existing.valuerefs())):
+        begin = place - MemoryPointer(memory, GUARD).ptr
+        if 0 <= begin and begin + count <= memory.size:
+            return memory, memory.raw[GUARD + begin : GUARD + begin + count]
+    return None
 
 
 class MemoryPointer(NamedTuple):
@@ -87,6 +100,10 @@ class Stream:
     def __init__(self, null: bool = False, non_blocking: bool = False):
         self.is_null, self.non_blocking, self.graph, self._outer = null, non_blocking, None, []
         self.last: frozenset[int] = frozenset()  # steps of the graph that the next step depends on
+
+    @property
+    def ptr(self) -> int:
+        return 0 if self.is_null else id(self)
 
     def __enter__(self) -> Stream:
         self._outer.append(_now.stream)
