@@ -39,7 +39,9 @@ if __name__ == "__main__":
 
         run(main)
     except KeyboardInterrupt:
-        sys.exit(130)
+        from minigrad.collectives import start  # other processes may be waiting for this one
+
+        sys.exit(start().stop(130, "stopped", lambda why: print("python -m vae:", why, file=sys.stderr)))
     except (ImportError, MemoryError, OSError) as error:  # too little memory can raise any of them
         why = " ".join(str(error).split()) or "there is not enough memory"
         print("python -m vae:", why, file=sys.stderr)

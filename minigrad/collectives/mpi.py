@@ -11,7 +11,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from minigrad.backends import Backend, get
 from minigrad.collectives.group import ALONE, Group, PeerError
+from minigrad.interrupts import defer_signals
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # set by MPICH, Open MPI and Slurm
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
@@ -58,12 +59,18 @@ def _numbers(names: Sequence[str]) -> list[int]:
 def start() -> Group:
     """The group of the processes that mpiexec or Slurm started; a group of one if they started none or one.
 
-    After it, an error that nobody catches ends all processes, since the others might wait for this one for ever.
-    Raises GroupError if mpi4py is missing, has no MPI library, or belongs to another MPI than the launcher.
+    All of them must call it; a signal waits until they have. After it, an error that nobody catches ends all processes,
+    since the others might wait for this one for ever. Raises GroupError if mpi4py is missing, has no MPI library, or
+    belongs to another MPI than the launcher.
     """
-    count = launched_size()
-    if count == 1:
+    if launched_size() == 1:
         return ALONE
+    with defer_signals():
+        return _start(launched_size())
+
+
+@cache
+def _start(count: int) -> MpiGroup:
     this = f"this is one of {count} processes"
     try:
         from mpi4py import MPI

@@ -20,7 +20,7 @@ from contextlib import ExitStack, redirect_stderr
 from io import StringIO
 
 from minigrad import DeviceError, OutOfMemoryError
-from minigrad.collectives import GroupError, PeerError
+from minigrad.collectives import GroupError, PeerError, start
 from minigrad.collectives.mpi import launched_rank
 from minigrad.commandline import Parser, finish
 from vae import processes
@@ -65,8 +65,6 @@ def main(arguments: list[str] | None = None) -> int:
                 code, why = _run(arguments, options)
                 if not why:
                     group.share(code)  # wait for processes that may still fail
-            except KeyboardInterrupt as stop:
-                code, why = exit_code(stop), "stopped"
             except PeerError:
                 code, why = 2, None
             except SystemExit as stop:  # from the parser, which has printed why
@@ -80,8 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not launched_rank():
             note(str(error))
     except KeyboardInterrupt as stop:
-        note("stopped")
-        code = exit_code(stop)
+        code = start().stop(exit_code(stop), "stopped", report)
     return finish("python -m vae", code, options.printed or options.json)
 
 
