@@ -6,6 +6,7 @@ that blocks inside the MPI library could be left neither by Ctrl-C nor when a me
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import sys
@@ -44,8 +45,8 @@ def start() -> Group:
     After it, an error that nobody catches ends all processes, since the others might wait for this one for ever.
     Raises GroupError if mpi4py is missing, has no MPI library, or belongs to another MPI than the launcher.
     """
-    count = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdigit()), default=1)
-    if count == 1:
+    count = max((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), default=1)
+    if count <= 1:
         return ALONE
     this = f"this is one of {count} processes"
     try:
@@ -117,24 +118,25 @@ class MpiGroup:
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
         """Stop together: tell the others, wait until they stop as well, and return the exit code.
 
-        The first process with a message reports it. If messages are under way that nobody will receive, or if others do
-        not stop for `PATIENCE` seconds, all processes are ended.
+        The first process with a message reports it. If messages are under way that nobody will receive, or if after a
+        failure others do not stop for `PATIENCE` seconds, all processes are ended.
         """
         mine = Stop(code, message, clean=not self._pending)
         for r in range(self.size):
             if r != self.rank:
                 self._pending.append(self._control.isend(mine, dest=r, tag=STOPPED))
-        found, deadline = {self.rank: mine}, time.monotonic() + PATIENCE
+        failed = message is not None or code != 0
+        found, deadline = {self.rank: mine}, time.monotonic() + (PATIENCE if failed else math.inf)
         while len(found) < self.size and time.monotonic() < deadline:
             status = self._mpi.Status()
             if self._control.Iprobe(tag=STOPPED, status=status):
                 found[status.source] = self._control.recv(source=status.source, tag=STOPPED)
             else:
                 time.sleep(0.001)
-        reporter = min(found, key=lambda r: (found[r].message is None, r))
+        reporter = min(found, key=lambda r: (found[r].message is None, found[r].code == 0, r))
         code, message, _ = found[reporter]
         if self.rank == reporter and message is not None:
-            report(message if len(set(found.values())) == 1 else f"process {reporter}: {message}")
+            report(message if len({stop.message for stop in found.values()}) == 1 else f"process {reporter}: {message}")
         if len(found) < self.size or not all(stop.clean for stop in found.values()):
             if self.rank != reporter:
                 time.sleep(PATIENCE)  # the reporter ends this process
