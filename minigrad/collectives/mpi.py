@@ -23,6 +23,7 @@ from minigrad.collectives.group import ALONE, Group, PeerError
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # set by MPICH, Open MPI and Slurm
 STOPPED = 1  # tag of messages
 PATIENCE = 10.0  # seconds until processes that do not answer are ended
+READING = 0.3  # seconds for the launcher to read what a process wrote, before all are ended
 EAGER = 1000  # tests of a request in a row, a millisecond or so, before other processes may use the core
 
 
@@ -147,6 +148,7 @@ class MpiGroup:
         """End all processes now."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        time.sleep(READING)  # the launcher drops what it has not read by then
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the MPI library would add a message of its own
         self._mpi.COMM_WORLD.Abort(code)
 
