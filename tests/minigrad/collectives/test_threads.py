@@ -92,6 +92,12 @@ def test_of_several_errors_the_first_is_raised_even_after_a_peer_error():
     assert not isinstance(caught.value, PeerError)
 
 
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_nobody_waits_for_a_thread_that_has_ended(waiting):
+    with pytest.raises(PeerError, match="another thread of the group has ended"):
+        on_ranks(lambda r: [all_sum(1.0) for _ in range(2 + (r == waiting))], 3)
+
+
 def test_later_exchanges_fail_too_and_a_new_group_works():
     def f(r):
         if r == 1:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.collectives import all_gather, all_sum, join, rank, reduce_scatter, replicate, size
+from minigrad.collectives import all_gather, all_sum, broadcast, join, rank, reduce_scatter, replicate, size
 from minigrad.collectives.operations import all_sum_p
 from minigrad.core.vectors import add_p, multiply_p
 from minigrad.ops.functions import exp, tanh
@@ -131,6 +131,14 @@ def test_capturing_sends_nothing(capture):
     f = mg.grad(lambda w: all_sum(mg.sin(replicate(w) * all_gather(float(rank()))[1])) * all_sum(2.0))
     programs = on_ranks(lambda r: r == 0 and capture(f)(np.float64(0.3)), 3)
     assert {i.primitive.name for i in collectives(programs[0].graph)} == {"all_sum", "all_gather"}
+
+
+def test_what_is_not_really_sent_gives_no_warnings():
+    """While f is captured, a process other than 1 has a zero here; warnings are errors."""
+    f = lambda x: mg.jit(lambda x: mg.log(broadcast(x, 1)))(x)
+    assert on_ranks(lambda r: f(np.float64(r + 1.0)), 3) == [np.log(2)] * 3
+    with pytest.raises(RuntimeWarning, match="divide by zero"):
+        on_ranks(lambda r: f(np.float64(0.0)), 2)
 
 
 def test_a_sum_that_depends_on_no_input_runs_each_time():
