@@ -14,6 +14,7 @@ from minigrad.collectives import all_gather, all_sum, broadcast, join, rank, red
 from minigrad.collectives.operations import all_sum_p
 from minigrad.core.vectors import add_p, multiply_p
 from minigrad.ops.functions import exp, tanh
+from minigrad.ops.reduce import sum_p
 from minigrad.program.cpu.schedule import find_regions
 from minigrad.program.fusion import fuse
 from minigrad.program.gpu.executor import GpuExecutor
@@ -97,6 +98,19 @@ def test_a_sum_is_not_moved_before_the_one_it_waits_for(tuning):
     order = [i.result for region in regions for i, _ in region.steps]
     assert order.index(late) < order.index(early) < order.index(third)
     assert all(places[slot].rows is None for slot in (late, early, third))
+
+
+def test_a_sum_of_inputs_is_not_moved_to_its_reader():
+    """Which would put it after the sum that waits for it: the reader needs a whole region first."""
+    g = GraphBuilder()
+    x, y, z = g.input((6, 4)), g.input((4,)), g.input((4,))
+    column = g.add(sum_p, g.add(tanh_p, x), axes=(0,))
+    first = g.add(all_sum_p, y, shards=None)
+    second = g.add(all_sum_p, z, shards=None, awaits=(first,))
+    graph = g.graph(g.add(multiply_p, column, first), second)
+    regions, places = find_regions(graph, find_views(graph), Tuning(worth_region=24))
+    order = [i.result for region in regions for i, _ in region.steps]
+    assert order.index(first) < order.index(second) and places[column].rows == 6
 
 
 def test_sums_are_on_levels_of_their_own():
