@@ -154,25 +154,25 @@ def find_shared(reverse: Reverse, index: int, since: int = 0) -> set[int]:
 
     Entries before `since` and those of an outer tape are returned as they are.
     """
-    since = max(since, reverse.start)
     found: set[int] = set()
     waiting, seen = [index], {index}
     while waiting:
         index = waiting.pop()
-        entry = reverse.tape[index - reverse.start] if index >= since else None
-        if not isinstance(entry, Node):  # a call is found if a shared value was made in it
+        entry = reverse.tape[index - reverse.start] if index >= max(since, reverse.start) else None
+        shared, parents = (
+            True,
+            (),
+        )  # an input, an entry that is not followed, or a call in which a shared value was made
+        if isinstance(entry, Node) and entry.primitive:
+            own = entry.primitive.traits.own
+            shared, parents = own is False, entry.parents if own is None else ()
+        elif isinstance(entry, Node) and entry.parents:  # a result of a checkpointed call
+            shared, parents = False, reverse.tape[entry.parents[0] - reverse.start].shared[index]
+        if shared:
             found.add(index)
-            continue
-        own = entry.primitive.traits.own if entry.primitive else None if entry.parents else False
-        parents: Iterable[int | None] = entry.parents
-        if entry.primitive is None and entry.parents:
-            parents = reverse.tape[entry.parents[0] - reverse.start].shared[index]
-        if own is False:
-            found.add(index)
-        elif own is None:
-            new = {parent for parent in parents if parent is not None} - seen
-            seen |= new
-            waiting += new
+        new = {parent for parent in parents if parent is not None} - seen
+        seen |= new
+        waiting += new
     return found
 
 
