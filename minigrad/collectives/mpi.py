@@ -6,6 +6,7 @@ that blocks inside the MPI library could be left neither by Ctrl-C nor when a me
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import sys
@@ -25,6 +26,7 @@ SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # set by M
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 STOPPED = 1  # tag of messages
 PATIENCE = 10.0  # seconds until processes that do not answer are ended
+READING = 0.3  # seconds for the launcher to read what a process wrote, before all are ended
 EAGER = 1000  # tests of a request in a row, a millisecond or so, before other processes may use the core
 
 
@@ -163,25 +165,27 @@ class MpiGroup:
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
         """Stop together: tell the others, wait until they stop as well, and return the exit code.
 
-        The first process with a message reports it. If messages are under way that nobody will receive, or if others do
-        not stop for `PATIENCE` seconds, all processes are ended; so they are once GPUs have exchanged arrays, since one
-        may wait for another for ever.
+        The first process with a message reports it. If messages are under way that nobody will receive, or if after a
+        failure others do not stop for `PATIENCE` seconds, all processes are ended; so they are once GPUs have exchanged
+        arrays, since one may wait for another for ever.
         """
         mine = Stop(code, message, clean=not self._pending and not any(self._between.values()))
         for r in range(self.size):
             if r != self.rank:
                 self._pending.append(self._control.isend(mine, dest=r, tag=STOPPED))
-        found, deadline = {self.rank: mine}, time.monotonic() + PATIENCE
+        failed = message is not None or code != 0
+        found, deadline = {self.rank: mine}, time.monotonic() + (PATIENCE if failed else math.inf)
         while len(found) < self.size and time.monotonic() < deadline:
             status = self._mpi.Status()
             if self._control.Iprobe(tag=STOPPED, status=status):
                 found[status.source] = self._control.recv(source=status.source, tag=STOPPED)
             else:
                 time.sleep(0.001)
-        reporter = min(found, key=lambda r: (found[r].message is None, r))
+        reporter = min(found, key=lambda r: (found[r].message is None, found[r].code == 0, r))
         code, message, _ = found[reporter]
         if self.rank == reporter and message is not None:
-            report(f"process {reporter}: {message}" if reporter else message)
+            alike = reporter == 0 or len({stop.message for stop in found.values()}) == 1
+            report(message if alike else f"process {reporter}: {message}")
         if len(found) < self.size or not all(stop.clean for stop in found.values()):
             if self.rank != reporter:
                 time.sleep(PATIENCE)  # the reporter ends this process
@@ -192,7 +196,7 @@ class MpiGroup:
         """End all processes now."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        time.sleep(0.2)  # mpiexec may drop what it has not read yet
+        time.sleep(READING)  # the launcher drops what it has not read by then
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the MPI library would add a message of its own
         self._mpi.COMM_WORLD.Abort(code)
 

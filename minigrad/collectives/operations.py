@@ -25,6 +25,7 @@ from minigrad.collectives.shards import Node, add_up, divide
 from minigrad.collectives.sums import sum_over
 from minigrad.core.arguments import integer
 from minigrad.core.arrays import describe, shape_of
+from minigrad.core.checkpoint import Segment, find_shared
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import Eval, Interpreter, Primitive, Tracer, primitive
 from minigrad.core.interpreter import current as interpreter
@@ -43,7 +44,10 @@ class _OfOwn(Primitive):
     this process's part of it."""
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        tapes = {id(level.level): level for level in _levels() if isinstance(level, Reverse)}
+        tapes: dict[int, Reverse] = {}  # of the tapes of a level, the innermost: others are of calls that run again
+        for level in _levels():
+            if isinstance(level, Reverse):
+                tapes.setdefault(id(level.level), level)
         for x in args:
             while isinstance(x, Tracer):
                 if type(x) is ReverseTracer and id(x.level) in tapes:
@@ -53,22 +57,14 @@ class _OfOwn(Primitive):
 
     def _require_own(self, tape: Reverse, index: int) -> None:
         """Raise ShareError if a tape leads from a shared value to this index without `replicate` or `own`."""
-        waiting, seen = [index], set()
-        while waiting:
-            index = waiting.pop() - tape.start
-            if index < 0 or index in seen:
-                continue
-            seen.add(index)
-            entry = tape.tape[index]
-            made_by = getattr(entry, "primitive", own_p)  # a checkpointed call has checked itself
-            if made_by in (all_sum_p, all_gather_p) or (made_by is None and not entry.parents):
+        for found in sorted(find_shared(tape, index)):
+            if found >= tape.start:  # a call that runs again has been checked
                 raise ShareError(
                     f"the derivative of {self.name} passes on to each process only its own part, and it would reach "
-                    f"{_name(entry)}, which should be the same on every process: apply mg.collectives.replicate to it "
-                    "before each process uses it differently, or mg.collectives.own if each process has its own"
+                    f"{_name(tape.tape[found - tape.start])}, which should be the same on every process: apply "
+                    "mg.collectives.replicate to it before each process uses it differently, or mg.collectives.own if "
+                    "each process has its own"
                 )
-            if made_by not in (replicate_p, own_p):
-                waiting += [parent for parent in entry.parents if parent is not None]
 
 
 def _levels() -> Iterator[Interpreter]:
@@ -80,6 +76,8 @@ def _levels() -> Iterator[Interpreter]:
 
 
 def _name(entry: Any) -> str:
+    if isinstance(entry, Segment):
+        return f"a value made in {entry.origin}"
     if entry.primitive is not None:
         return f"the result of {entry.origin}"
     return f"the input {entry.params['name']!r}" if "name" in entry.params else "an input of the derivative"
@@ -150,10 +148,10 @@ linear(all_gather_p, x=lambda g: replicate_p(g)[current().rank])
 linear(reduce_scatter_p, x=lambda g: replicate_p(all_gather_p(g)))
 linear(replicate_p, x=lambda g: all_sum_p(g, shards=None))
 linear(own_p, x=lambda g: g)
-for _between in (all_sum_p, all_gather_p, reduce_scatter_p):
-    traits(_between, collective=True, recordable=True)
+for _between, _own in ((all_sum_p, False), (all_gather_p, False), (reduce_scatter_p, True)):
+    traits(_between, collective=True, own=_own, recordable=True)
 for _within in (replicate_p, own_p):
-    traits(_within, cuts=along_any_axis)
+    traits(_within, cuts=along_any_axis, own=True)
 
 
 # Public functions

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from minigrad.backends import Backend
 from minigrad.collectives.group import ALONE, PeerError, join
+
+_ENDED = object()  # what a thread puts up last, so that nobody waits for it
 
 
 class _Board:
@@ -44,6 +47,8 @@ class ThreadGroup:
         self._board.wait()
         found = list(self._board.posted)
         self._board.wait()
+        if value is not _ENDED and any(each is _ENDED for each in found):
+            raise PeerError("another thread of the group has ended")
         return found
 
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
@@ -54,7 +59,8 @@ class ThreadGroup:
 def run_in_threads(f: Callable[[], Any], size: int) -> list[Any]:
     """Call f once in each of `size` threads, which form a group, and return the results by rank.
 
-    Raises the error of the first thread that raised one; the others stop at their next exchange.
+    Raises the error of the first thread that raised one; the others stop at their next exchange. So they do if one has
+    returned.
 
     >>> import minigrad as mg
     >>> mg.collectives.run_in_threads(lambda: int(mg.collectives.all_sum(mg.collectives.rank())), 4)
@@ -64,8 +70,10 @@ def run_in_threads(f: Callable[[], Any], size: int) -> list[Any]:
 
     def work(rank: int) -> None:
         try:
-            with join(ThreadGroup(rank, board)):
+            with join(ThreadGroup(rank, board)) as group:
                 results[rank] = f()
+                with suppress(PeerError):
+                    group.share(_ENDED)
         except BaseException as error:
             errors[rank] = error
             board.barrier.abort()

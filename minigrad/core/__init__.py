@@ -13,7 +13,7 @@
     tree.py           214       15    nested containers with arrays at the leaves
     guards.py          69        6    detecting arrays that were changed before their derivative was computed
     reverse.py        216       25    reverse mode: the tape and the backward pass
-    checkpoint.py     157       17    calls that run again in the backward pass, to save memory
+    checkpoint.py     187       20    calls that run again in the backward pass, to save memory
     arguments.py      104        5    integers, dtypes, and NumPy options that are not supported
     leaves.py          61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py     178       20    grad, vjp, jvp

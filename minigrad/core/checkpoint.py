@@ -73,6 +73,7 @@ class Segment(NamedTuple):
     outputs: tuple[int | None, ...]  # tape index of each result; None if the call did not trace it
     digests: dict[int, int]  # fingerprint of each result, by tape index
     reads: list[int]  # fingerprints of the numbers and user arrays that its derivative reads
+    shared: dict[int, set[int]]  # what `find_shared` finds for each result, by tape index
     origin: Origin
 
     @property
@@ -123,7 +124,7 @@ def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
     values, parents = zip(*map(reverse.lower, leaves), strict=True) if leaves else ((), ())
     reachable = tuple(isinstance(leaf, ReverseTracer) and leaf.reachable for leaf in leaves)
     length, guards, reverse.guards = len(reverse.tape), reverse.guards, Guards()
-    segment, digests = reverse.start + length, {}
+    segment, digests, shared = reverse.start + length, {}, {}
     outputs: list[int | None] = []
     try:
         results, result_structure = flatten(function(*args))
@@ -133,17 +134,43 @@ def _record(reverse: Reverse, function: Callable, args: tuple) -> Any:
             outputs.append(segment + 1 + len(digests) if computed_here else None)
             if computed_here:
                 digests[outputs[-1]] = fingerprint(value)
+                shared[outputs[-1]] = {min(i, segment) for i in find_shared(reverse, index, segment)}
         reads = fingerprint_reads(reverse, since=length)
     finally:  # digests and reads of the Segment take the place of these entries and guards
         del reverse.tape[length:]
         reverse.guards, reverse.has_removed_entries = guards, True
     reverse.tape.append(
-        Segment(function, structure, values, parents, reachable, tuple(outputs), digests, reads, origin)
+        Segment(function, structure, values, parents, reachable, tuple(outputs), digests, reads, shared, origin)
     )
     for i, output in enumerate(outputs):
         if output is not None:
             results[i] = reverse.append_result(results[i], segment)
     return unflatten(result_structure, results)
+
+
+def find_shared(reverse: Reverse, index: int, since: int = 0) -> set[int]:
+    """Tape indices of the shared values that the one at `index` depends on, except through an operation that makes them
+    own (`Traits.own`): inputs, shared results, and checkpointed calls for what is shared inside.
+
+    Entries before `since` and those of an outer tape are returned as they are.
+    """
+    found: set[int] = set()
+    waiting, seen = [index], {index}
+    while waiting:
+        index = waiting.pop()
+        entry = reverse.tape[index - reverse.start] if index >= max(since, reverse.start) else None
+        shared, parents = True, ()  # an input, an entry that is not followed, or a call with a shared value inside
+        if isinstance(entry, Node) and entry.primitive:
+            own = entry.primitive.traits.own
+            shared, parents = own is False, entry.parents if own is None else ()
+        elif isinstance(entry, Node) and entry.parents:  # a result of a checkpointed call
+            shared, parents = False, reverse.tape[entry.parents[0] - reverse.start].shared[index]
+        if shared:
+            found.add(index)
+        new = {parent for parent in parents if parent is not None} - seen
+        seen |= new
+        waiting += new
+    return found
 
 
 def fingerprint_reads(reverse: Reverse, since: int = 0) -> list[int]:

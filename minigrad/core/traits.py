@@ -49,6 +49,7 @@ class Traits:
     blas: bool = False  # whether it is a BLAS matrix product, which is slow for few rows
     native: bool = False  # whether compiled programs on the CPU have a loop for it (`backends/native`)
     collective: bool = False  # whether all processes take part: each runs it, and others of its kind, in one order
+    own: bool | None = None  # whether each process has its own result (or all share one); None: if an operand is own
     recordable: bool | Callable[[np.dtype], bool] = False  # whether a CUDA graph can record it (for a result dtype)
     kink: Callable[..., Any] | None = None  # arrays that tell on which side of each kink or jump the arguments lie
 

@@ -88,7 +88,8 @@ class Capture(Interpreter):
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         values = [x._value if self.slot_of(x) is not None else x for x in args]
         collective = primitive.traits.collective
-        with rehearse() if collective else nullcontext():
+        quiet = np.errstate(all="ignore") if self.last else nullcontext()  # of values that were not really sent
+        with rehearse() if collective else nullcontext(), quiet:
             y = self.parent.process(primitive, values, params)
         if all(self.slot_of(x) is None for x in args) and not collective:
             self.folded[id(y)] = y

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minigrad.backends import NEUTRAL
+from minigrad.collectives.group import rank, size
 from minigrad.core import tree
 from minigrad.core.arguments import integers
 from minigrad.core.arrays import describe
@@ -32,11 +33,12 @@ def jit(
     """f, captured on the first call with each kind of arguments, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
-    (Python numbers, strings, None); each new kind is captured. Results equal those of f, except that some sums may be
-    added in another order: sums that are computed part by part, products, and sums of non-contiguous arrays. Memory for
-    intermediate values is reused from run to run, and that of large results once nobody can see them any more. Inside a
-    derivative f runs uncaptured. `mg.jit(f).program(*args)` returns the program that will run. `tuning` has sizes that
-    decide how it runs and how many programs are kept: those used last, 64 by default.
+    (Python numbers, strings, None); each new kind is captured, and each new rank in `mg.collectives`. Results equal
+    those of f, except that some sums may be added in another order: sums that are computed part by part, products, and
+    sums of non-contiguous arrays. Memory for intermediate values is reused from run to run, and that of large results
+    once nobody can see them any more. Inside a derivative f runs uncaptured. `mg.jit(f).program(*args)` returns the
+    program that will run. `tuning` has sizes that decide how it runs and how many programs are kept: those used last,
+    64 by default.
 
     On the CPU, elementwise operations and convolutions of large programs are compiled as C++ (`Tuning.worth_compiling`
     says what is large) and kept in the user's cache folder, if `compiler` is "auto" and there is a C++ compiler. Then
@@ -79,7 +81,7 @@ def jit(
     def find(leaves: list, structure: tree.Structure, args: tuple, kwargs: dict[str, Any]) -> _Captured:
         """The program for arguments of this kind, captured if there is none yet."""
         kinds = tuple(map(_kind, leaves))
-        key = structure, kinds, None if _is_plain(structure) else exact_key(structure)
+        key = structure, kinds, (None if _is_plain(structure) else exact_key(structure), rank(), size())
         try:
             captured = programs.get(key)
         except TypeError as error:
@@ -100,7 +102,7 @@ def jit(
 
     def capture_for(key: tuple, leaves: list, args: tuple, kwargs: dict[str, Any]) -> _Captured:
         """A new program for arguments of this kind."""
-        structure, kinds, details = key
+        structure, kinds, (details, *place) = key
         positions = {d % len(args) for d in donate} if args else set()
         given = [i in positions for i, arg in enumerate(args) for _ in tree.flatten(arg)[0]]
         given += [False] * (len(leaves) - len(given))
@@ -110,7 +112,7 @@ def jit(
         donated = tuple(slot for slot, i in zip(program.inputs, data, strict=True) if given[i])
         program = replace(program, graph=simplify(replace(program.graph, donated=donated), tuning))
         lost = [i for i in data if given[i] and not isinstance(leaves[i], NEUTRAL)]
-        return _Captured(program, key, details is None, tree.make_flattener(structure), data, code, lost)
+        return _Captured(program, key, details is None, place, tree.make_flattener(structure), data, code, lost)
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -155,8 +157,9 @@ class _Captured:
     """A program, and the kind of arguments that it is for."""
 
     program: Program
-    key: tuple  # structure and kinds, and what tells their structure from others that compare equal (None if plain)
+    key: tuple  # structure, kinds, and what tells their structure from others that compare equal (None if plain), place
     plain: bool  # whether no other structure compares equal
+    place: list[int]  # rank and size of the group it was captured in
     take: Callable[[Any, list], bool]
     data: dict[int, tuple]  # leaves that are data, and their kinds
     code: dict[int, frozenset]  # the other leaves, as sets of one, because sets compare hashes first
@@ -165,7 +168,7 @@ class _Captured:
     def leaves(self, arguments: Any) -> list | None:
         """The leaves of arguments of this kind; None for others, or if checking would take long."""
         leaves: list = []
-        if not self.plain or not self.take(arguments, leaves):
+        if not self.plain or self.place != [rank(), size()] or not self.take(arguments, leaves):
             return None
         for number, (kind, shape, dtype) in self.data.items():
             leaf = leaves[number]

@@ -54,8 +54,16 @@ USERS = tuple(
 )
 """Nothing else in the package imports these, so they may use it as users do: `import minigrad as mg`."""
 
-LATE = {"minigrad/backends/__init__.py": "minigrad.backends.cuda", "minigrad/backends/cuda/backend.py": "cupy"}
-"""Files with an import inside a function, on the first use of a GPU, because most machines have none."""
+LATE = {
+    # on the first use of a GPU, because most machines have none
+    "minigrad/backends/__init__.py": "minigrad.backends.cuda",
+    "minigrad/backends/cuda/backend.py": "cupy",
+    # on joining the processes of a launcher: an optional dependency, and its import starts MPI
+    "minigrad/collectives/mpi.py": "mpi4py",
+}
+"""Files with an import inside a function: of what, and why."""
+
+OPTIONAL = ("cupy", "mpi4py")
 
 
 def module_of(path: Path) -> str:
@@ -177,8 +185,9 @@ def test_modules_that_use_the_whole_package_are_not_imported_by_it():
     assert {module: USES[module] & users for module in inside if USES[module] & users} == {}
 
 
-def test_only_gpu_code_is_imported_inside_functions():
-    """In minigrad/, its own modules are imported at the top of files; one file imports CuPy, one the CUDA backend."""
+def test_only_what_few_machines_have_is_imported_inside_functions():
+    """In minigrad/, its own modules are imported at the top of files, but for the CUDA backend; one file imports CuPy,
+    one mpi4py."""
     for module, path in FILES.items():
         if module.partition(".")[0] != "minigrad":
             continue
@@ -186,10 +195,10 @@ def test_only_gpu_code_is_imported_inside_functions():
         top = {id(node) for node in tree.body}
         late = [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) and id(n) not in top]
         for node in late:
-            ours = [m for m in imports(node, path) if m.startswith(("minigrad", "cupy"))]
+            ours = [m for m in imports(node, path) if m.startswith(("minigrad", *OPTIONAL))]
             assert all(m.startswith(LATE.get(name, "nothing")) for m in ours), f"{name}:{node.lineno}"
-        cupy = [m for m in imports(tree, path) if m.startswith("cupy")]
-        assert not cupy or LATE.get(name) == "cupy", f"{name} imports {cupy}"
+        optional = [m for m in imports(tree, path) if m.startswith(OPTIONAL)]
+        assert all(m.startswith(LATE.get(name, "nothing")) for m in optional), f"{name} imports {optional}"
 
 
 def test_vae_imports_public_minigrad_only():

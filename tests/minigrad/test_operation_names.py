@@ -11,7 +11,7 @@ from minigrad.core import primitives
 
 PACKAGE = Path(mg.__file__).parent
 
-ABOUT_OPERATIONS = ("ops", "checks/catalogue", "checks/conventions.py")
+ABOUT_OPERATIONS = ("ops", "collectives/operations.py", "checks/catalogue", "checks/conventions.py")
 """The definitions of operations, their test cases, and the conventions for derivatives at kinks."""
 
 OTHER_THINGS = {
@@ -22,6 +22,7 @@ OTHER_THINGS = {
         "random_bits",
         "where",
     },  # kernels and a scratch array
+    "collectives": {"all_gather", "all_sum", "own", "reduce_scatter", "replicate"},  # its public functions
     "core": {"where", "copy", "astype"},  # options of NumPy functions, and an array method
     "program": {"conv", "matmul", "relu"},  # names of kernels, and an option of an epilogue
     "show": {"where"},  # a CSS class

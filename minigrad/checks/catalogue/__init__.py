@@ -11,6 +11,7 @@ as the complex step requires.
 
 from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries when imported)
     arrange,
+    collectives,
     constants,
     conv,
     elementwise,
