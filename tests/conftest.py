@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from contextlib import ExitStack
 
 import numpy as np
@@ -28,7 +30,8 @@ def pytest_configure(config):
     if not __debug__:
         raise pytest.UsageError("the tests need assert statements: run Python without -O and without PYTHONOPTIMIZE")
     stack = ExitStack()
-    stack.enter_context(environment.isolate())
+    is_worker = hasattr(config, "workerinput")  # of pytest-xdist: workers share a home, and so what is compiled
+    stack.enter_context(environment.isolate(os.environ["HOME"] if is_worker else None))
     config.add_cleanup(stack.close)
     config.addinivalue_line("markers", "host: does not depend on where arrays live, so it runs on the host only")
     config.addinivalue_line("markers", "large: too slow for the stand-in GPU")
@@ -70,6 +73,12 @@ def pytest_collection_modifyitems(config, items):
             kept = [item for item in kept if not item.get_closest_marker("large")]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
         items[:] = kept
+
+
+def pytest_collection_finish(session):
+    """Exempt the thousands of collected tests from garbage collection, whose time is proportional to what exists."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_variant(item) -> bool:
