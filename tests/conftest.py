@@ -17,7 +17,7 @@ from tests.support.cuda_shim import GXX
 from tests.support.programs import WAYS
 from tests.support.transfer import to_host
 
-settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("suite", max_examples=30, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("stand-in", settings.get_profile("suite"), max_examples=15)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")
@@ -71,7 +71,8 @@ def pytest_collection_modifyitems(config, items):
         if device == "stand-in" and config.getoption("--hypothesis-profile") != "thorough":
             kept = [item for item in kept if not (_is_variant(item) or "device" in item.fixturenames)]
             kept = [item for item in kept if not item.get_closest_marker("large")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        chosen = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = kept
 
 
