@@ -18,13 +18,7 @@ from tests.minigrad.backends.test_numpy_convolution import compute_by_loops
 from tests.minigrad.backends.test_numpy_convolution import problems as small_problems
 
 FAST = convolution.accelerate(BACKEND)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled():
-    """Compiles the convolutions, before the first test and not when tests are collected."""
-    if convolution._load(np.dtype(np.float32)) is None:
-        pytest.skip("no C++ compiler here")
+pytestmark = pytest.mark.skipif(convolution._load(np.dtype(np.float32)) is None, reason="no C++ compiler here")
 
 
 @st.composite
