@@ -113,7 +113,10 @@ def _version(name: str) -> str | None:
 
 @contextmanager
 def fix_threads(threads: int) -> Iterator[None]:
-    """Set the threads of BLAS, OpenMP and PyTorch, and disable garbage collection; restore both on exit."""
+    """Set the threads of BLAS, OpenMP and PyTorch, and disable garbage collection; restore both on exit.
+
+    What exists now, mostly imported modules, is exempted from `gc.collect` for good, which makes that fast.
+    """
     with ExitStack() as restored:
         restored.enter_context(threadpool_limits(threads))
         torch = sys.modules.get("torch")
@@ -123,6 +126,8 @@ def fix_threads(threads: int) -> Iterator[None]:
         if gc.isenabled():
             restored.callback(gc.enable)
             gc.disable()
+            gc.collect()
+            gc.freeze()
         yield
 
 

@@ -159,7 +159,7 @@ def draw(results: dict[str, Any]) -> Figure:
 def main() -> None:
     parser = make_parser("scaling", __doc__, rounds=15)
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="measure time only")
-    parser.add_argument("--small", action="store_true", help="only the first two sizes of each")
+    parser.add_argument("--small", action="store_true", help="only the first size of each")
     parser.add_argument("--worker", nargs=3, metavar=("MODEL", "WHO", "BATCH"), help="measure one case in this process")
     options = parse_options(parser)
     if options.memory and not Path("/proc/self/status").exists():
@@ -170,7 +170,7 @@ def main() -> None:
             print(run_worker(name, who, int(batch)))
             return
         results: dict[str, Any] = {"machine": machine_facts(options.threads, ("minigrad", "torch"))}
-        few = slice(2 if options.small else None)
+        few = slice(1 if options.small else None)
         for name, batches in BATCHES.items():
             for batch in batches[few]:
                 print(f"{name}, batch {batch} …", file=sys.stderr, flush=True)

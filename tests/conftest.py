@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from contextlib import ExitStack
 
 import numpy as np
@@ -15,7 +17,7 @@ from tests.support.cuda_shim import GXX
 from tests.support.programs import WAYS
 from tests.support.transfer import to_host
 
-settings.register_profile("suite", max_examples=50, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("suite", max_examples=30, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("stand-in", settings.get_profile("suite"), max_examples=15)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")
@@ -28,7 +30,8 @@ def pytest_configure(config):
     if not __debug__:
         raise pytest.UsageError("the tests need assert statements: run Python without -O and without PYTHONOPTIMIZE")
     stack = ExitStack()
-    stack.enter_context(environment.isolate())
+    is_worker = hasattr(config, "workerinput")  # of pytest-xdist: workers share a home, and so what is compiled
+    stack.enter_context(environment.isolate(os.environ["HOME"] if is_worker else None))
     config.add_cleanup(stack.close)
     config.addinivalue_line("markers", "host: does not depend on where arrays live, so it runs on the host only")
     config.addinivalue_line("markers", "large: too slow for the stand-in GPU")
@@ -68,8 +71,15 @@ def pytest_collection_modifyitems(config, items):
         if device == "stand-in" and config.getoption("--hypothesis-profile") != "thorough":
             kept = [item for item in kept if not (_is_variant(item) or "device" in item.fixturenames)]
             kept = [item for item in kept if not item.get_closest_marker("large")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        chosen = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = kept
+
+
+def pytest_collection_finish(session):
+    """Exempt the thousands of collected tests from garbage collection, whose time is proportional to what exists."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_variant(item) -> bool:

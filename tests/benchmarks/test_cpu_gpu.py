@@ -233,8 +233,8 @@ def test_the_peak_is_computed_from_device_properties(module, fake_gpu):
 
 def test_a_run_with_a_fake_gpu(module, fake_gpu, monkeypatch, tmp_path, capsys):
     """Everything that works without a real GPU, from the options to the figure."""
-    options = "--small --model mlp --batches 4 --kernel-batch 1 --rounds 1 --json --compiled 8 --out".split()
-    monkeypatch.setattr(sys, "argv", ["cpu_gpu.py", *options, str(tmp_path)])
+    options = "--small --model mlp --batches 4 --kernel-batch 1 --rounds 1 --json --compiled 8 --threads 1".split()
+    monkeypatch.setattr(sys, "argv", ["cpu_gpu.py", *options, "--out", str(tmp_path)])
     for name, least in (("SECONDS", 1e-6), ("FEW", 1)):
         monkeypatch.setattr(module("device"), name, least)
     made, few = module("kernels").kernels, ("conv 64→128", "product", "Adam", "normals")

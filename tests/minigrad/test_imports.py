@@ -7,6 +7,7 @@ file a/b/c.py if it exists, else of a/b.py or a/b/__init__.py. The implicit run 
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,7 +95,10 @@ def imported_files(path: Path) -> set[str]:
     return {m for m in named if m in FILES} - {module_of(path)}
 
 
-USES = {module: imported_files(path) for module, path in FILES.items()}
+@functools.cache
+def all_uses() -> dict[str, set[str]]:
+    """The modules that each module imports."""
+    return {module: imported_files(path) for module, path in FILES.items()}
 
 
 def find_cycles(uses: dict[str, set[str]]) -> set[str]:
@@ -114,13 +118,13 @@ def test_all_forms_of_import_are_found():
     text = "if TYPE_CHECKING:\n    import a.b\ndef f():\n    from .c import d\nfrom . import e\nfrom ..g import h"
     path = ROOT / "vae" / "data" / "x.py"
     assert set(imports(ast.parse(text), path)) == {"a.b", "vae.data.c.d", "vae.data.e", "vae.g.h"}
-    assert USES["minigrad.core.tape"] >= {"minigrad.core.tree", "minigrad.core.reverse"}
-    assert "minigrad.backends" in USES["minigrad.core.rules"] | USES["minigrad.core.vectors"]
+    assert all_uses()["minigrad.core.tape"] >= {"minigrad.core.tree", "minigrad.core.reverse"}
+    assert "minigrad.backends" in all_uses()["minigrad.core.rules"] | all_uses()["minigrad.core.vectors"]
 
 
 @pytest.mark.parametrize("package", ROOMS)
 def test_no_import_cycles_between_files(package):
-    inside = {m: used for m, used in USES.items() if m.partition(".")[0] == package}
+    inside = {m: used for m, used in all_uses().items() if m.partition(".")[0] == package}
     assert find_cycles({m: used & inside.keys() for m, used in inside.items()}) == set()
 
 
@@ -136,7 +140,7 @@ def test_no_import_cycles_between_folders(folder):
         return module.removeprefix(f"{folder}.").partition(".")[0] if module.startswith(f"{folder}.") else None
 
     uses: dict[str, set[str]] = {}
-    for module, used in USES.items():
+    for module, used in all_uses().items():
         if (name := child(module)) is not None:
             uses.setdefault(name, set()).update({c for c in map(child, used) if c not in (None, name)})
     assert find_cycles(uses) == set()
@@ -157,7 +161,7 @@ def is_user(path: Path) -> bool:
 @pytest.mark.parametrize("module", FILES)
 def test_a_file_imports_only_from_lower_layers(module):
     package, *inner = module.split(".")
-    for used in USES[module]:
+    for used in all_uses()[module]:
         if is_user(FILES[module]) and used == package:
             continue
         if used.partition(".")[0] != package:
@@ -182,7 +186,7 @@ def test_the_packages_import_nothing_from_tests_or_benchmarks():
 def test_modules_that_use_the_whole_package_are_not_imported_by_it():
     users = {module for module, path in FILES.items() if is_user(path)}
     inside = {module for module in FILES if module.startswith("minigrad.")} - users
-    assert {module: USES[module] & users for module in inside if USES[module] & users} == {}
+    assert {module: all_uses()[module] & users for module in inside if all_uses()[module] & users} == {}
 
 
 def test_only_what_few_machines_have_is_imported_inside_functions():

@@ -15,7 +15,7 @@ import site
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -35,12 +35,14 @@ UNSET = re.compile(
 
 
 @contextmanager
-def isolate() -> Iterator[None]:
-    """In this context: default signal handlers, an empty home, and none of the variables `UNSET`.
+def isolate(home: str | None = None) -> Iterator[None]:
+    """In this context: default signal handlers, an empty home (or this one), and none of the variables `UNSET`.
 
     PYTHONPATH makes this checkout importable from any folder, ahead of installed copies.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
+        home = home or stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name in filter(UNSET.fullmatch, list(os.environ)):
             patch.delenv(name)
         for name in ("COLUMNS", "LINES"):

@@ -135,6 +135,12 @@ def component(name: str, k: int) -> Callable:
 
 def value(formula: Callable, args: Sequence[float]):
     """formula(*args) in many digits, or its limit for an infinite argument; None without a limit, or if not real."""
+    return _value(formula, tuple(float(a).hex() for a in args))
+
+
+@cache
+def _value(formula: Callable, args: tuple[str, ...]):
+    args = [float.fromhex(a) for a in args]
     with _digits(args):
         return _limit([_real(formula, [_stand_in(a, k) for a in args]) for k in range(2)])
 
