@@ -46,8 +46,8 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         check.draw_agreement(out / f"gradients-{model}.png", report, model)
         passed = passed and report.passed
     runs = {
-        "conv": Config(model="conv", latent=16, epochs=8, seed=options.seed),
-        "plane": Config(model="mlp", latent=2, epochs=25, seed=options.seed),
+        "conv": Config(model="conv", latent=16, epochs=8, shards=1, seed=options.seed),
+        "plane": Config(model="mlp", latent=2, epochs=25, shards=1, seed=options.seed),
     }
     table = Table("run", "model", "latents", "epochs", "train −ELBO", "test −ELBO (nats)", title="trained")
     data = load_images(runs["conv"])
