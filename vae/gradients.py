@@ -63,7 +63,7 @@ def check(
         """The loss, of which each process computes the part of its own images."""
         rank, size = collectives.rank(), collectives.size()
         rows = slice(len(images) * rank // size, len(images) * (rank + 1) // size)
-        own = mg.sum(per_image(tree.map(collectives.replicate, p), rows))
+        own = mg.sum(per_image(collectives.replicate(p), rows))
         return -collectives.all_sum(own) / len(images)
 
     def terms_on_device(p: Parameters) -> Any:

@@ -2,12 +2,11 @@
 
 A batch is cut into shards. The gradient of each is computed by one program, alike wherever the shard lives, and the
 gradients are added up along the tree of shards: by threads, by processes, and then between processes
-(`minigrad.collectives`). All numbers of a gradient are one flat array, so there is one sum.
+(`minigrad.collectives`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -25,7 +24,7 @@ from vae.steps import Batch
 
 
 class ShardSum:
-    """A sum over shards of f(parameters, images, noise, *more), a flat array, of which `zero(parameters)` is the zero.
+    """A sum over shards of f(parameters, images, noise, count, *more), a tree, of which `zero(parameters)` is the zero.
 
     Each process computes the `parts` that it owns, on several threads if `threaded`, and `add_up` adds up all of them.
     """
@@ -63,12 +62,19 @@ class ShardSum:
         return self.add_up([self._sum(self._f, node, parameters, batch, *more) for node in nodes])
 
     def _sum(self, f: Callable, node: Node, parameters: Any, batch: Batch, *more: Any) -> Any:
-        if count(node) > 1:
-            return _add(*[self._sum(f, half, parameters, batch, *more) for half in halves(node)])
-        first, last = (batch.count * end // self._shards for end in node)
-        if first == last:
-            return self._zero(parameters)
-        return f(parameters, *batch.draw(self._latent, first, last), batch.count, *more)
+        """The sum over a node of shards, whose images are drawn at once."""
+        begin, end = (batch.count * shard // self._shards for shard in node)
+        images, noise = batch.draw(self._latent, begin, end)
+
+        def add(node: Node) -> Any:
+            if count(node) > 1:
+                return _add(*map(add, halves(node)))
+            first, last = (batch.count * shard // self._shards - begin for shard in node)
+            if first == last:
+                return self._zero(parameters)
+            return f(parameters, images[first:last], noise[first:last], batch.count, *more)
+
+        return add(node)
 
 
 class ShardedStep:
@@ -88,33 +94,28 @@ class ShardedStep:
         latent: int,
         threaded: bool,
     ):
-        def flat_gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any) -> Any:
-            """The value to report and the gradient."""
-            both = mg.value_and_grad(loss, has_aux=True)(parameters, images, noise, count, measured)
-            return flatten((both[0][1], both[1]))
-
-        def flat_measure(parameters: Any, images: Any, noise: Any, count: int) -> Any:
-            return mg.ravel(measure(parameters, images, noise))
-
-        def flatten(trees: Any) -> Any:
-            return mg.concatenate([mg.ravel(leaf) for leaf in tree.flatten(trees)[0]])
+        def gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any) -> Any:
+            (_, reported), slopes = mg.value_and_grad(loss, has_aux=True)(parameters, images, noise, count, measured)
+            return reported, slopes
 
         def no_gradient(parameters: Any) -> Any:
-            zeros = mg.zeros_like(flatten(parameters))
-            return mg.concatenate([zeros[:1], zeros])
+            return no_number(parameters), tree.map(mg.zeros_like, parameters)
 
-        def nothing(parameters: Any) -> Any:
-            return no_gradient(parameters)[:1]
+        def no_number(parameters: Any) -> Any:
+            return mg.sum(mg.zeros_like(tree.flatten(parameters)[0][0]))
+
+        def number(parameters: Any, images: Any, noise: Any, count: int) -> Any:
+            return measure(parameters, images, noise)
 
         self._optimiser = optimiser
-        self._measured = None if measure is None else ShardSum(flat_measure, nothing, shards, latent, threaded)
-        self.gradient = ShardSum(flat_gradient, no_gradient, shards, latent, threaded)
-        """Of (parameters, batch, measured): the value to report and the gradient, as one flat array."""
+        self._measured = None if measure is None else ShardSum(number, no_number, shards, latent, threaded)
+        self.gradient = ShardSum(gradient, no_gradient, shards, latent, threaded)
+        """Of (parameters, batch, measured): the value to report, and the gradient."""
         self._captured_update = mg.jit(self._update, donate=(0, 1, 2))
 
     def measure(self, parameters: Any, batch: Batch) -> Any:
         """The sum that the loss needs; None if it needs none."""
-        return None if self._measured is None else self._measured(parameters, batch)[0]
+        return None if self._measured is None else self._measured(parameters, batch)
 
     def update(self, parameters: Any, state: Any, total: Any, batch: Batch, gradient: Any) -> tuple[Any, Any, Any, Any]:
         """The step, given the gradient: (loss, parameters, state, Σ ELBO), in the memory of the old ones."""
@@ -122,20 +123,16 @@ class ShardedStep:
 
     def traced(self, parameters: Any, state: Any, total: Any, batch: Batch) -> tuple[Any, Any, Any, Any]:
         """The whole step, to become a program."""
-        measured = None if self._measured is None else self._measured.traced(parameters, batch)[0]
+        measured = None if self._measured is None else self._measured.traced(parameters, batch)
         gradient = self.gradient.traced(parameters, batch, measured)
         return self._update(parameters, state, total, gradient, batch.number, batch.count)
 
     def _update(
-        self, parameters: Any, state: Any, total: Any, flat: Any, number: Any, count: int
+        self, parameters: Any, state: Any, total: Any, gradient: tuple[Any, Any], number: Any, count: int
     ) -> tuple[Any, Any, Any, Any]:
-        leaves, structure = tree.flatten(parameters)
-        gradient, end = [], 1
-        for leaf in leaves:
-            begin, end = end, end + math.prod(leaf.shape)
-            gradient.append(mg.reshape(flat[begin:end], leaf.shape))
-        parameters, state = self._optimiser.update(parameters, tree.unflatten(structure, gradient), state)
-        return flat[0], parameters, state, add_elbo(total, flat[0], number, count)
+        reported, slopes = gradient
+        parameters, state = self._optimiser.update(parameters, slopes, state)
+        return reported, parameters, state, add_elbo(total, reported, number, count)
 
 
 def add_elbo(total: Any, loss: Any, number: Any, count: int) -> Any:
@@ -144,5 +141,9 @@ def add_elbo(total: Any, loss: Any, number: Any, count: int) -> Any:
 
 
 def _add(a: Any, b: Any) -> Any:
-    """a + b, in the memory of a if that is an array of ours."""
-    return np.add(a, b, out=a) if isinstance(a, np.ndarray) else a + b
+    """The sum of two trees, in the memory of a where that is an array of ours."""
+
+    def add(x: Any, y: Any) -> Any:
+        return np.add(x, y, out=x) if isinstance(x, np.ndarray) and x.ndim else x + y
+
+    return tree.map(add, a, b)

@@ -14,6 +14,7 @@ the same everywhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,8 +24,9 @@ from minigrad.backends import NEUTRAL, store
 from minigrad.collectives.group import current
 from minigrad.collectives.shards import Node, add_up, divide
 from minigrad.collectives.sums import sum_over
+from minigrad.core import tree
 from minigrad.core.arguments import integer
-from minigrad.core.arrays import describe, shape_of
+from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.checkpoint import Segment, find_shared
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import Eval, Interpreter, Primitive, Tracer, primitive
@@ -32,7 +34,7 @@ from minigrad.core.interpreter import current as interpreter
 from minigrad.core.reverse import Reverse, ReverseTracer
 from minigrad.core.rules import linear
 from minigrad.core.traits import along_any_axis, traits
-from minigrad.core.vectors import where_p
+from minigrad.core.vectors import concatenate_p, reshape_p, where_p
 
 
 class ShareError(OperandError):
@@ -158,22 +160,22 @@ for _within in (replicate_p, own_p):
 
 
 def all_sum(x: Any) -> Any:
-    """Σ over processes of x, which each has its own: a shared value of the shape and dtype of x.
+    """Σ over processes of x, which each has its own: a shared value of the shape and dtype of x, or a tree of them.
 
     Terms are added in one order, so that the result has the same bits on every process. The transpose is `replicate`.
     Raises ShareError in reverse mode if x depends on a shared value to which `replicate` was not applied.
     """
-    return all_sum_p(x, shards=None)
+    return _sum_trees([x], None)
 
 
 def replicate(x: Any) -> Any:
-    """x, a shared value, as one that each process uses in its own way. The transpose is `all_sum`."""
-    return replicate_p(x)
+    """x, a shared value or a tree of them, as one that each process uses in its own way. The transpose is `all_sum`."""
+    return tree.map(replicate_p, x)
 
 
 def own(x: Any) -> Any:
-    """x, declared to be this process's own value: its derivative is that of this process alone."""
-    return own_p(x)
+    """x, an array or a tree, declared to be this process's own: its derivative is that of this process alone."""
+    return tree.map(own_p, x)
 
 
 def all_gather(x: Any) -> Any:
@@ -205,13 +207,44 @@ def broadcast(x: Any, root: int = 0) -> Any:
 def sum_shards(parts: Sequence[Any], shards: int) -> Any:
     """Σ over `shards` terms, with the same bits on any number of processes up to `shards`: a shared value.
 
-    `parts` are the sums of the nodes that this process owns, `owned_nodes(shards)`, each an own value; they are added
-    up along the tree of `minigrad.collectives.shards`. Raises ValueError for another number of parts.
+    `parts` are the sums of the nodes that this process owns, `owned_nodes(shards)`, each an own value or a tree of
+    them; they are added up along the tree of `minigrad.collectives.shards`. Raises ValueError for another number of
+    parts.
     """
     nodes = owned_nodes(shards)
     if len(parts) != len(nodes):
         raise OperandError(f"sum_shards: this process owns {len(nodes)} nodes of {shards} shards, got {len(parts)}")
-    return all_sum_p(*parts, shards=shards)
+    return _sum_trees(parts, shards)
+
+
+def _sum_trees(parts: Sequence[Any], shards: int | None) -> Any:
+    """The sum of trees, leaf by leaf; with several processes, of all leaves of a dtype in one exchange."""
+    structure = tree.flatten(parts[0])[1]
+    rows = [tree.leaves_like(structure, part, "a term of a sum over processes") for part in parts]
+    sums: list[Any] = [None] * len(rows[0])
+    for together in _group_by_dtype(rows[0]) if current().size > 1 else [[i] for i in range(len(sums))]:
+        if len(together) == 1:
+            (i,) = together
+            sums[i] = all_sum_p(*[row[i] for row in rows], shards=shards)
+            continue
+        packed = [concatenate_p(*[_ravel(row[i]) for i in together], axis=0) for row in rows]
+        total, end = all_sum_p(*packed, shards=shards), 0
+        for i in together:
+            begin, end = end, end + math.prod(shape_of(rows[0][i]))
+            sums[i] = reshape_p(total[begin:end], shape=shape_of(rows[0][i]))
+    return tree.unflatten(structure, sums)
+
+
+def _group_by_dtype(leaves: Sequence[Any]) -> list[list[int]]:
+    """The positions of leaves of each dtype."""
+    found: dict[Any, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        found.setdefault(dtype_of(leaf), []).append(i)
+    return list(found.values())
+
+
+def _ravel(x: Any) -> Any:
+    return reshape_p(x, shape=(math.prod(shape_of(x)),))
 
 
 def owned_nodes(shards: int) -> tuple[Node, ...]:

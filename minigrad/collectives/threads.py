@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -34,7 +35,7 @@ class ThreadGroup:
         self.rank, self.size, self._board = rank, len(board.posted), board
 
     def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
-        for r, posted in enumerate(self.share(list(sent))):
+        for r, posted in enumerate(self._swap(list(sent))):
             if r != self.rank:
                 received[r].reshape(-1)[...] = posted[self.rank].reshape(-1)
         self._board.wait()  # nobody changes what it sent before all have copied it
@@ -43,6 +44,10 @@ class ThreadGroup:
         return False  # threads wait for each other
 
     def share(self, value: Any) -> list[Any]:
+        return [pickle.loads(each) for each in self._swap(pickle.dumps(value))]
+
+    def _swap(self, value: Any) -> list[Any]:
+        """What each thread passes here, by rank: the very same objects."""
         self._board.posted[self.rank] = value
         self._board.wait()
         found = list(self._board.posted)
@@ -73,7 +78,7 @@ def run_in_threads(f: Callable[[], Any], size: int) -> list[Any]:
             with join(ThreadGroup(rank, board)) as group:
                 results[rank] = f()
                 with suppress(PeerError):
-                    group.share(_ENDED)
+                    group._swap(_ENDED)
         except BaseException as error:
             errors[rank] = error
             board.barrier.abort()

@@ -25,7 +25,7 @@ from minigrad.collectives import (
     size,
     sum_shards,
 )
-from tests.support.collectives import on_ranks, tree_sum
+from tests.support.collectives import on_ranks, tree_sum, watched
 from tests.support.oracles import DIFFERENCE, assert_close, difference
 
 X = np.array([1.5, 2.0, -0.7, 0.4])  # one for each process
@@ -61,11 +61,39 @@ def test_values(workers, shape):
         assert all(isinstance(each, np.float64) for each in (total, scattered, sent))
 
 
-def test_numbers_and_lists():
+def test_numbers_and_trees():
     assert on_ranks(lambda r: float(all_sum(r + 0.5)), 3) == [4.5] * 3
-    assert on_ranks(lambda r: all_sum([r, 1]).tolist(), 2) == [[1, 2]] * 2
+    assert on_ranks(lambda r: all_sum([r, {"one": 1.5}]), 2) == [[1, {"one": 3.0}]] * 2
     assert on_ranks(lambda r: all_gather(r).tolist(), 2) == [[0, 1]] * 2
     assert replicate(2) == own(2) == 2
+
+
+def test_the_leaves_of_a_tree_are_summed_in_one_exchange_for_each_dtype():
+    """With the same bits, dtypes and derivatives as one by one."""
+    exact = lambda a, b: np.testing.assert_array_equal(np.asarray(a), b, strict=True)
+    rng = np.random.default_rng(0)
+    terms = [
+        {"a": rng.standard_normal((3, 2)), "b": (rng.standard_normal(5).astype(np.float32), rng.standard_normal())}
+        for _ in range(3)
+    ]
+
+    def work(r):
+        with watched() as sent:
+            total = all_sum(terms[r])
+        slopes = mg.grad(lambda w: mg.sum(mg.sin(w["a"])) + w["b"][1] ** 2)(total)
+        through = mg.grad(lambda w: (lambda t: mg.sum(mg.sin(t["a"])) + t["b"][1] ** 2)(all_sum(own(w))))(terms[r])
+        return total, len(sent), slopes, through
+
+    for total, exchanges, slopes, through in on_ranks(work, 3):
+        assert exchanges == 2
+        exact(total["a"], tree_sum([term["a"] for term in terms]))
+        exact(total["b"][0], tree_sum([term["b"][0] for term in terms]))
+        exact(total["b"][1], tree_sum([term["b"][1] for term in terms]))
+        assert total["b"][0].dtype == np.float32
+        exact(through["a"], slopes["a"])
+        exact(through["b"][1], slopes["b"][1])
+    with pytest.raises(ValueError, match="a term of a sum over processes has structure"):
+        on_ranks(lambda r: sum_shards([{"a": 1.0}, {"b": 1.0}][: len(owned_nodes(8))], 8), 3)
 
 
 def test_invalid_arguments():
