@@ -109,8 +109,7 @@ class ShardedStep:
 
         self._optimiser = optimiser
         self._measured = None if measure is None else ShardSum(number, no_number, shards, latent, threaded)
-        self.gradient = ShardSum(gradient, no_gradient, shards, latent, threaded)
-        """Of (parameters, batch, measured): the value to report, and the gradient."""
+        self.gradient = ShardSum(gradient, no_gradient, shards, latent, threaded)  # with the value to report
         self._captured_update = mg.jit(self._update, donate=(0, 1, 2))
 
     def measure(self, parameters: Any, batch: Batch) -> Any:
