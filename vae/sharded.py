@@ -58,7 +58,8 @@ class ShardedStep:
 
         def work(program: Callable, some: Sequence[Node]) -> None:
             for node in some:
-                known[node] = self._sum(program, parameters, batch, node)
+                drawn = batch.draw_noise(self._latent, *self._images(batch, node))
+                known[node] = self._sum(program, parameters, drawn, node)
 
         threads.run_all([partial(work, *each) for each in zip(self._programs, mine, strict=False)])
         return [add_up(node, known, _add) for node in nodes]
@@ -74,11 +75,15 @@ class ShardedStep:
         """The sum of the gradients of a node of shards."""
         if count(node) > 1:
             return _add(*[self._sum(gradient, parameters, batch, half) for half in halves(node)])
-        images = batch.count * node[0] // self._shards, batch.count * node[1] // self._shards
+        images = self._images(batch, node)
         if images[0] == images[1]:
             zeros = mg.zeros_like(mg.concatenate([mg.ravel(x) for x in tree.flatten(parameters)[0]]))
             return mg.concatenate([zeros[:1], zeros])
         return gradient(parameters, *batch.draw(self._latent, *images), batch.count)
+
+    def _images(self, batch: Batch, node: Node) -> tuple[int, int]:
+        """The images of a node of shards: the first one, and the one after the last."""
+        return batch.count * node[0] // self._shards, batch.count * node[1] // self._shards
 
     def _flat_gradient(self, parameters: Any, images: Any, noise: Any, count: int) -> Any:
         """The value to report and the gradient, as one flat array."""

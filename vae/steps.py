@@ -33,6 +33,7 @@ class Batch(NamedTuple):
     key: Any
     number: Any
     count: int  # of its images; the last batch may be smaller than the others
+    noise: tuple[int, Any] | None = None  # drawn ahead: the first image it is for, and the noise
 
     def draw(self, latent: int, first: int = 0, last: int | None = None) -> tuple[Any, Any]:
         """Images (n, H, W, C) of the batch, from `first` to before `last` (None: all), and their noise (n, latent).
@@ -40,9 +41,19 @@ class Batch(NamedTuple):
         The noise is from one stream for all batches of the epoch, at a position that its image determines.
         """
         last = self.count if last is None else last
-        rows, size = self.order[self.number][first:last], self.order.shape[1]
-        position = self.number * (size * latent) + first * latent
-        return self.images[rows], mg.random.normal(self.key, (last - first, latent), offset=position)
+        images = self.images[self.order[self.number][first:last]]
+        if self.noise is not None:
+            begin, noise = self.noise
+            return images, noise[first - begin : last - begin].copy()
+        return images, self._normal(latent, first, last)
+
+    def draw_noise(self, latent: int, first: int, last: int) -> Batch:
+        """The batch with the noise of these images drawn ahead, since a few numbers take as long as many."""
+        return self._replace(noise=(first, self._normal(latent, first, last)))
+
+    def _normal(self, latent: int, first: int, last: int) -> Any:
+        position = self.number * (self.order.shape[1] * latent) + first * latent
+        return mg.random.normal(self.key, (last - first, latent), offset=position)
 
 
 class Epoch(NamedTuple):

@@ -46,3 +46,12 @@ def test_a_step_descends_the_first_value_and_reports_the_second():
     reported, after, _ = step(p.copy(), optimiser.init(p), y)
     assert reported == p.sum()
     np.testing.assert_allclose(after, p - 0.25 * (p - y), rtol=1e-15)
+
+
+def test_noise_drawn_ahead_has_the_same_bits():
+    epoch = shuffle(mg.random.uniform(mg.random.key(0), (50, 2, 2, 1)), 20, mg.random.key(1), mg.random.key(2))
+    for batch in epoch.batches():
+        ahead = batch.draw_noise(3, 2, batch.count)
+        for first, last in ((2, batch.count), (3, 8), (7, 7)):
+            for found, expected in zip(ahead.draw(3, first, last), batch.draw(3, first, last), strict=True):
+                assert found.tobytes() == expected.tobytes()
