@@ -5,7 +5,9 @@
 P processes, of which the busiest has s shards of k nodes (`minigrad.collectives.shards.divide`); t is the time of a
 shard's gradient of n bytes, u that of the update. Every process sends each other one a message of every exchange, two
 in all; a message costs α, a byte β. In a run whose batch grows with the processes, the efficiency is T(1)/T(P); in one
-whose batch does not, T(1)/(P·T(P)). T(1) has no communication.
+whose batch does not, T(1)/(P·T(P)). T(1) has no communication. A batch has at least one image for each shard, and a
+shard for each process: a batch of 1024 images has no work for more than 1024 processes, and shards of few images take
+longer for each image.
 
 What does not hold: all processes send to all others at once, and only a network whose switches carry everything at
 full speed (full bisection, no hot spots) does this at β. The cited α is the time until a message arrives, and messages

@@ -3,19 +3,20 @@
 Every process computes on one thread. All processes stay alive, and take turns in rounds (see `workers`): in each round
 every competitor takes a short burst of steps. Ratios are those within a round; medians and quartiles are over rounds.
 
-    minigrad                 the step of `vae train` on one process, with the default shards
-    minigrad --shards 1      the same with one shard: what several shards cost
-    minigrad, 2 processes    the same as the first, started by mpiexec
-    PyTorch                  eager, with its default Adam; convolutions in its faster layout
-    PyTorch DDP, 2 processes over gloo
+    minigrad                    the step of `vae train` on one process, with the default shards
+    minigrad, 2 processes       the same, shared by two
+    minigrad --shards 1         the same as the first, with one shard: what several shards cost
+    PyTorch                     eager, with its default Adam; convolutions in its faster layout
+    PyTorch DDP, 2 processes    the same, shared by two over gloo
 
 Before timing, gradients and losses of all are compared, and the bytes of a sum are counted: a process may send at most
 twice those of the gradient. `speedup` is the time of one process over that of two, `ratio` our time on two processes
 over that of DDP, `ratio_one` the same on one process, `ratio_shards` ours with the default shards over one shard.
 
 `communication` is the time to add up arrays between two processes, ours (`all_sum`) and gloo's (`all_reduce`), and the
-cost of a message and of a byte that fit it. `predictions` is the time of a step on more processes and other networks:
-see `networks` for the formula and its limits.
+cost of a message and of a byte that fit it. The largest of our sums are slower than the fit: they are in new memory,
+which the system has to provide; those of training are not. `predictions` is the time of a step on more processes and
+other networks: see `networks` for the formula and its limits.
 
     python benchmarks/processes.py
     python benchmarks/processes.py --model mlp --batch 128 --rounds 5
