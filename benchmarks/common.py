@@ -40,8 +40,8 @@ def import_peer(name: str) -> ModuleType | None:
 # The command line
 
 
-def make_parser(name: str, description: str | None, rounds: int) -> Parser:
-    """A parser with the options that every benchmark has."""
+def make_parser(name: str, description: str | None, rounds: int, threaded: bool = True) -> Parser:
+    """A parser with the options that every benchmark has; one that is not threaded uses one thread."""
     parser = Parser(
         prog=f"{name}.py",
         description=description,
@@ -51,7 +51,10 @@ def make_parser(name: str, description: str | None, rounds: int) -> Parser:
     results = Path(__file__).with_name("results")
     add = parser.add_argument
     add("--rounds", type=positive, default=rounds, help="times each competitor is timed (default %(default)s)")
-    add("--threads", type=positive, default=usable_cores(), help="threads for all (default: every core we may use)")
+    if threaded:
+        add("--threads", type=positive, default=usable_cores(), help="threads for all (default: every core we may use)")
+    else:
+        parser.set_defaults(threads=1)
     add("--out", type=Path, default=results, help="folder for the JSON and the plot (default: benchmarks/results)")
     add("--json", action="store_true", help="print the JSON instead of the table")
     return parser

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from minigrad.files import replace_file
@@ -28,7 +28,9 @@ def report(name: str, title: str, results: dict[str, Any], options: argparse.Nam
     publish(name, results, draw(title, cases), table(title, cases), options)
 
 
-def publish(name: str, results: dict[str, Any], figure: Figure, table: Table, options: argparse.Namespace) -> None:
+def publish(
+    name: str, results: dict[str, Any], figure: Figure, table: RenderableType, options: argparse.Namespace
+) -> None:
     """The same, for a given figure and table."""
     text = json.dumps(results, indent=2, ensure_ascii=False)
     replace_file(options.out / f"{name}.json", f"{text}\n".encode())

@@ -1,6 +1,6 @@
 """The competitors of `vae_step`: one whole training step each, for the same `Task`.
 
-minigrad          captured once (`mg.jit`) and updated in place, as `vae train` does it; or operation by operation
+minigrad          captured once (`mg.jit`) and updated in place, as by `vae train --shards 1`; or operation by operation
 minigrad user     a step as a user writes it: noise drawn inside, Adam over the tree of parameters, nothing donated
 PyTorch           eager, with its default Adam; for the convolutional model in both layouts
 PyTorch fused     the same with Adam in one kernel (and channels last)
@@ -13,13 +13,13 @@ A competitor that is not installed or does not work here is a string with the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from common import NOT_INSTALLED, import_peer
-from torch_twin import Twin, torch, twin_of
+from torch_twin import torch, torch_loss, twin_of
 
 import minigrad as mg
 from minigrad.core import tree
@@ -122,13 +122,6 @@ def _leaves(parameters: Parameters) -> list[np.ndarray]:
 
 
 # PyTorch
-
-
-def torch_loss(twin: Twin, weights: Sequence, images: Any, noise: Any) -> Any:
-    """−mean ELBO, on any device."""
-    mean, log_std, logits = twin.network(weights, images, noise)
-    nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
-    return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
 
 
 def pytorch(task: Task, channels_last: bool = False, fused: bool = False, compiled: bool = False) -> Competitor | str:

@@ -34,6 +34,13 @@ def twin_of(model: Model, channels_last: bool = False) -> Twin:
     return Twin(lambda y: y.transpose(0, 3, 1, 2), layout, partial(_conv, channels_last))
 
 
+def torch_loss(twin: Twin, weights: Sequence, images: Any, noise: Any) -> Any:
+    """−mean ELBO, on any device."""
+    mean, log_std, logits = twin.network(weights, images, noise)
+    nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
+    return (nats + 0.5 * torch.sum(mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std)) / len(images)
+
+
 def _mlp(weights: Sequence, y: Any, noise: Any) -> tuple:
     linear, relu = torch.nn.functional.linear, torch.nn.functional.relu
     hidden, mean, log_std, up, pixels = zip(weights[::2], weights[1::2], strict=True)

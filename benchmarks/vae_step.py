@@ -4,8 +4,9 @@ All have the same network, initial values, images, noise and loss (−mean ELBO,
 This is checked before timing: gradients of the first step agree to 1e-4 of each tensor's largest entry, losses of three
 steps to 1e-4. The competitors are in `steps.py`; those not installed are left out.
 
-`ratio` is the median of minigrad's captured step, the one `vae train` makes, over that of PyTorch eager with its
-default Adam and its better layout; `ratio_fastest` the same over the fastest of all peers.
+`ratio` is the median of minigrad's captured step over that of PyTorch eager with its default Adam and its better
+layout; `ratio_fastest` the same over the fastest of all peers. The captured step is the one of `vae train --shards 1`.
+By default `vae train` cuts a batch of 32 images or more into up to 8 shards; `processes` measures what this costs.
 
     python benchmarks/vae_step.py
     python benchmarks/vae_step.py --model mlp --batch 20 128 1024 --rounds 30 --threads 2

@@ -11,6 +11,8 @@ and every process computes the nodes that it owns, so a sum has the same bits on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from heapq import heapify, heappush, heapreplace
 from typing import Any
 
 Node = tuple[int, int]
@@ -28,21 +30,30 @@ def count(node: Node) -> int:
     return node[1] - node[0]
 
 
-def divide(nodes: Sequence[Node], workers: int) -> list[tuple[Node, ...]]:
+def divide(nodes: Sequence[Node], workers: int) -> tuple[tuple[Node, ...], ...]:
     """The nodes that each worker owns, in order; some workers own none if there are fewer shards than workers.
 
     In a sum over n processes, one that owns k nodes sends (k + 1)(n − 1)/n times the bytes of the sum: at most twice
     its bytes, since k is 1, or 2 for n = 3, where a node each would be too uneven.
     """
-    pieces = list(nodes)
-    while len(pieces) < (2 if workers == 3 else 1) * workers and max(map(count, pieces)) > 1:
-        largest = max(pieces, key=count)
-        place = pieces.index(largest)
-        pieces[place : place + 1] = halves(largest)
+    return _divide(tuple(nodes), workers)
+
+
+@lru_cache  # every step asks again
+def _divide(nodes: tuple[Node, ...], workers: int) -> tuple[tuple[Node, ...], ...]:
+    pieces = [(-count(node), node) for node in nodes]  # a heap: the largest piece first, of several the leftmost
+    heapify(pieces)
+    while len(pieces) < (2 if workers == 3 else 1) * workers and pieces[0][0] < -1:
+        left, right = halves(pieces[0][1])
+        heapreplace(pieces, (-count(left), left))
+        heappush(pieces, (-count(right), right))
     owned: list[list[Node]] = [[] for _ in range(workers)]
-    for piece in sorted(pieces, key=count, reverse=True):
-        min(owned, key=lambda mine: sum(map(count, mine))).append(piece)
-    return [join(mine, nodes) for mine in owned]
+    loads = [(0, worker) for worker in range(workers)]  # a heap: the worker with the fewest shards first
+    for size, piece in sorted(pieces):
+        load, worker = loads[0]
+        owned[worker].append(piece)
+        heapreplace(loads, (load - size, worker))
+    return tuple(join(mine, nodes) for mine in owned)
 
 
 def join(pieces: Sequence[Node], nodes: Sequence[Node]) -> tuple[Node, ...]:

@@ -64,6 +64,8 @@ WRONG = [
     ("vae_step", "--batch", "-1"),
     ("conv", "--what"),
     ("scaling", "--rounds", "two"),
+    ("processes", "--batch", "31"),
+    ("processes", "--threads", "1"),
     ("cpu_gpu", "--batches", "0"),
     ("cpu_gpu", "--device", "tpu"),
 ]

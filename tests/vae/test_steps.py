@@ -46,3 +46,12 @@ def test_a_step_descends_the_first_value_and_reports_the_second():
     reported, after, _ = step(p.copy(), optimiser.init(p), y)
     assert reported == p.sum()
     np.testing.assert_allclose(after, p - 0.25 * (p - y), rtol=1e-15)
+
+
+def test_a_part_of_a_batch_has_the_images_and_the_noise_of_the_whole():
+    epoch = shuffle(mg.random.uniform(mg.random.key(0), (50, 2, 2, 1)), 20, mg.random.key(1), mg.random.key(2))
+    for batch in epoch.batches():
+        whole = batch.draw(3)
+        for first, last in ((0, batch.count), (3, 8), (7, 7)):
+            for found, expected in zip(batch.draw(3, first, last), whole, strict=True):
+                assert found.tobytes() == expected[first:last].tobytes()

@@ -50,14 +50,14 @@ def test_the_largest_load_is_that_of_a_power_of_two_of_workers():
 
 
 def test_workers_without_a_shard_own_nothing():
-    assert divide([(0, 2)], 4) == [((0, 1),), ((1, 2),), (), ()]
+    assert divide([(0, 2)], 4) == (((0, 1),), ((1, 2),), (), ())
 
 
 def test_a_division_of_eight_shards():
-    assert divide([(0, 8)], 1) == [((0, 8),)]
-    assert divide([(0, 8)], 2) == [((0, 4),), ((4, 8),)]
-    assert divide([(0, 8)], 3) == [((2, 3), (4, 6)), ((3, 4), (6, 8)), ((0, 2),)]
-    assert divide([(0, 4), (6, 8)], 2) == [((0, 4),), ((6, 8),)]
+    assert divide([(0, 8)], 1) == (((0, 8),),)
+    assert divide([(0, 8)], 2) == (((0, 4),), ((4, 8),))
+    assert divide([(0, 8)], 3) == (((2, 3), (4, 6)), ((3, 4), (6, 8)), ((0, 2),))
+    assert divide([(0, 4), (6, 8)], 2) == (((0, 4),), ((6, 8),))
 
 
 @given(st.data())

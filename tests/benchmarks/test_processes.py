@@ -1,0 +1,83 @@
+"""benchmarks/processes.py and networks.py: a whole run, processes that stop, the formula. Times are not asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.environment import optional
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def mpi():
+    optional("mpi4py", extra="mpi")
+    if not Path(sys.executable).with_name("mpiexec").exists():
+        pytest.skip("there is no mpiexec beside python")
+
+
+def test_a_run_compares_times_and_predicts(mpi, tmp_path):
+    options = "--model", "mlp", "--batch", "32", "--rounds", "1", "--json", "--out", str(tmp_path)
+    command = [sys.executable, str(ROOT / "benchmarks/processes.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results == json.loads((tmp_path / "processes.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "processes.png").read_bytes().startswith(b"\x89PNG")
+    case = results["mlp, batch 32"]
+    one, two = case["minigrad"], case["minigrad, 2 processes"]
+    assert one["median_ms"] > 0 and two["median_ms"] > 0 and case["speedup"]["median"] > 0
+    assert two["gradient_difference"] == two["loss_difference"] == 0
+    assert 0 < two["sent_bytes"] <= 2 * two["gradient_bytes"]
+    assert ("median_ms" in case["PyTorch"]) == (case["ratio"] is not None)
+    assert results["communication"]["all_sum"]["beta_ns"] > 0
+    steps = results["predictions"]["steps"]
+    assert list(steps["mlp, 128 images for each process"]["InfiniBand HDR"]["processes"]) == [
+        str(2**i) for i in range(1, 13)
+    ]
+    assert "2048" not in steps["mlp, 1024 images shared by all"]["InfiniBand HDR"]["processes"]
+
+
+def test_processes_that_stop_end_the_benchmark_with_a_sentence(mpi, module, tmp_path):
+    workers = module("processes").Workers("workers", 2, tmp_path / "socket")
+    try:
+        with pytest.raises(SystemExit, match="a process stopped"):
+            workers.tell("no such request")
+    finally:
+        workers.stop()
+
+
+def test_the_formula(module):
+    networks = module("networks")
+    work = networks.Work(lambda images: 1e-3 * images, update=5e-3, size=10**6)
+    network = networks.Network(alpha=1e-6, rate=1e9, source="")
+    assert networks.step_time(work, network, 1, 8, 16) == pytest.approx(8 * 16e-3 + 5e-3)
+    assert networks.step_time(work, network, 2, 8, 16) == pytest.approx(4 * 16e-3 + 2e-6 + 1e-3 + 5e-3)
+    assert networks.step_time(work, network, 3, 8, 16) == pytest.approx(3 * 16e-3 + 4e-6 + 2e-3 + 5e-3)  # two nodes
+    assert networks.step_time(work, network, 4096, 4096, 16) == pytest.approx(
+        16e-3 + 8190e-6 + 2e-3 * 4095 / 4096 + 5e-3
+    )
+
+
+def test_efficiencies(module):
+    networks = module("networks")
+    work = networks.Work(lambda images: 1e-3 * images, update=0.0, size=0)
+    free, slow = networks.Network(0.0, 1e9, ""), networks.Network(64e-3, 1e9, "", largest=64)
+    assert {efficiency for _, efficiency in networks.predict_growing(work, free, 2, 64).values()} == {1.0}
+    assert networks.predict_shared(work, free, 1024, 8)[1024] == pytest.approx((1e-3, 1.0))
+    growing = networks.predict_growing(work, slow, 1, 128)
+    assert max(growing) == 64
+    assert growing[2] == pytest.approx((256e-3, 0.5))
+    assert networks.pays_up_to(growing) == 2
+    assert networks.pays_up_to(networks.predict_shared(work, slow, 128, 8)) == 1
+
+
+def test_costs_of_messages_and_bytes_are_found(module):
+    sizes = {8: 1, 4096: 1, 1 << 20: 2, 1 << 24: 2}
+    seconds = {size: messages * 3e-6 + size * 2e-10 for size, messages in sizes.items()}
+    assert module("processes").fit(seconds, sizes) == pytest.approx((3e-6, 2e-10))
