@@ -23,6 +23,7 @@ import minigrad as mg
 from minigrad import collectives
 from minigrad.backends import Backend
 from minigrad.collectives.mpi import launched_rank
+from minigrad.core import tree
 from vae.config import Config
 from vae.steps import Batch, Epoch
 from vae.trainer import Trainer, make_trainer
@@ -54,6 +55,7 @@ class Counting:
     def __init__(self, group: collectives.group.Group):
         self._group, self.sent = group, 0
         self.rank, self.size, self.share, self.stop = group.rank, group.size, group.share, group.stop
+        self.launches = group.launches
 
     def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
         self.sent += sum(array.nbytes for r, array in enumerate(sent) if r != self.rank)
@@ -71,7 +73,6 @@ class MinigradProcess:
         self._trainer, self._epoch = make_problem(model, batch, shards)
         self._state, self._taken = self._trainer.initial(), 0
         self._gradient, self._advance = make_gradient(self._trainer), make_whole_step(self._trainer)
-        self._sharded = self._trainer.sharded
 
     def _next_batch(self) -> Batch:
         self._taken += 1
@@ -93,10 +94,10 @@ class MinigradProcess:
         counting = Counting(self._group)
         with collectives.join(counting):
             batch = self._epoch.batch(0)
-            flat = self._sharded.add_up(self._sharded.parts(self._state.parameters, batch))
-            sent = counting.sent
+            _, slopes = self._trainer.sharded.gradient(self._state.parameters, batch, None)
+            flat, sent = np.concatenate([np.ravel(leaf) for leaf in tree.flatten(slopes)[0]]), counting.sent
             losses = [self._step() for _ in range(3)]
-        return {"gradient": flat[1:], "losses": losses, "sent": sent, "bytes": flat.nbytes}
+        return {"gradient": flat, "losses": losses, "sent": sent, "bytes": flat.nbytes}
 
     def stages(self, steps: int) -> list[list[float]]:
         """Seconds of each step for the gradients of the shards, the sum over processes, and the update."""
@@ -104,11 +105,11 @@ class MinigradProcess:
         with collectives.join(self._group):
             for _ in range(steps + 2):
                 batch, begin = self._next_batch(), clock()
-                parts = self._sharded.parts(self._state.parameters, batch)
+                parts = self._trainer.sharded.gradient.parts(self._state.parameters, batch, None)
                 computed = clock()
-                gradient = self._sharded.add_up(parts)
+                gradient = self._trainer.sharded.gradient.add_up(parts)
                 added = clock()
-                self._state, loss = advance_state(self._sharded.update, self._state, batch, gradient)
+                self._state, loss = advance_state(self._advance, self._state, batch, gradient)
                 float(loss)
                 found.append([computed - begin, added - computed, clock() - added])
         return found[2:]
