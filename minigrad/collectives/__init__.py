@@ -36,8 +36,9 @@ of its own: `rank()` is 0, `size()` is 1, and nothing is added up. Without a lau
 
 All processes must call the same operations in the same order, on arrays of the same shapes and dtypes. Not every
 mistake raises an error: values may be wrong, or processes may wait for ever. After `start()`, an error that nobody
-catches, Ctrl-C included, ends all processes. One that returns early or calls `sys.exit` does not: others that need
-a value of it wait until you stop them.
+catches, Ctrl-C included, ends all processes. A process that ends in another way, by returning early, by `sys.exit`, or
+by an error before `start()`, leaves the others waiting for it until you stop them (while they are in `start()`, press
+Ctrl-C twice). So call `start()` first, and raise an error to stop.
 
 The derivative of a sum over processes
 --------------------------------------
@@ -58,16 +59,18 @@ gradient of the sum is 2w(x₀² + x₁²) = 10.3, and the processes compute:
     derivative of all_sum   replicate    process 0   process 1
     copy                    yes              10.30       10.30
     copy                    no                3.71        6.59    each process's own part
-    all_sum                 no                7.42       13.18    as many times that as there are processes
+    all_sum                 no                7.42       13.18    that times the number of processes
 
 The second row is PyTorch's `distributed.all_reduce`; the third is its `distributed.nn.functional.all_reduce` and `psum`
 in JAX's `pmap` (pytorch#58005, jax#3970). JAX's `shard_map` computes the first row: it has both operations.
 
 Reverse mode takes some values to be the same on all processes: the inputs of a derivative, and the results of `all_sum`
-and `all_gather`. If one reaches `all_sum` without `replicate`, a ShareError says so, also on a single
-process. If each process has its own value of an input, say so with `own(x)`. If the function's result differs between
-processes, as when `all_sum` is left out, the derivative is that of the sum of the results; if `replicate` is left out,
-too, each process gets the derivative of its own result, without an error.
+and `all_gather`. If one reaches `all_sum` without `replicate`, a ShareError says so, also on a single process. If each
+process has its own value of an input, say so with `own(x)`. If the function's result differs between processes, as when
+`all_sum` is left out, the derivative is that of the sum of the results. If `replicate` is left out, too, each process
+gets the derivative of its own result, without an error. `all_sum(mg.grad(own_loss)(w))` adds these up, in one sum for
+a whole tree, while the transpose of `replicate` makes one for each array. (PyTorch's DistributedDataParallel does the
+same, but divides by the number of processes.)
 
 All operations, with their derivatives, are listed in `minigrad.collectives.operations`. They are linear operations like
 any other, so forward mode, higher derivatives, `mg.jit` and `mg.checks.check_grads` work.
