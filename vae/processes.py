@@ -17,7 +17,7 @@ from vae.errors import UserError
 
 @contextmanager
 def joined() -> Iterator[collectives.Group]:
-    """Be one of the processes that were started together; what others than the first print is not shown.
+    """Make this process a member of the group that was started with it; only the first one's output is shown.
 
     Raises GroupError if they cannot work together.
     """
@@ -47,7 +47,7 @@ def require_shards(shards: int) -> None:
 
 
 def agree(**settings: Any) -> None:
-    """Raises UserError, the same one on every process, unless these settings and the libraries are the same on all."""
+    """Raises UserError, the same on every process, if these settings or the software differ between them."""
     if collectives.size() == 1:
         return
     libraries = {name: value for name, value in describe_libraries().items() if name != "threads"}

@@ -1,7 +1,7 @@
 """A training step that is divided between processes and threads, and has the same bits however it is divided.
 
-A batch is cut into shards. The gradient of each is computed by one program, alike wherever the shard lives, and the
-gradients are added up along the tree of shards: by threads, by processes, and then between processes
+A batch is cut into shards. The same program computes the gradient of each, on any process or thread, and the gradients
+are added up along the tree of shards: within each thread, within each process, and then over all processes
 (`minigrad.collectives`).
 """
 
@@ -24,7 +24,7 @@ from vae.steps import Batch
 
 
 class ShardSum:
-    """A sum over shards of f(parameters, images, noise, count, *more), a tree, of which `zero(parameters)` is the zero.
+    """A sum over shards of f(parameters, images, noise, count, *more), a tree; `zero(parameters)` is that of no images.
 
     Each process computes the `parts` that it owns, on several threads if `threaded`, and `add_up` adds up all of them.
     """
@@ -57,12 +57,12 @@ class ShardSum:
         return self.add_up(self.parts(parameters, batch, *more))
 
     def traced(self, parameters: Any, batch: Batch, *more: Any) -> Any:
-        """The same, to become a part of a program."""
+        """The same, to be captured as a part of a program."""
         nodes = collectives.owned_nodes(self._shards)
         return self.add_up([self._sum(self._f, node, parameters, batch, *more) for node in nodes])
 
     def _sum(self, f: Callable, node: Node, parameters: Any, batch: Batch, *more: Any) -> Any:
-        """The sum over a node of shards, whose images are drawn at once."""
+        """The sum over a node of shards, whose images are drawn together."""
         begin, end = (batch.count * shard // self._shards for shard in node)
         images, noise = batch.draw(self._latent, begin, end)
 
@@ -80,9 +80,10 @@ class ShardSum:
 class ShardedStep:
     """A training step on `shards` shards of a batch.
 
-    `loss(parameters, images, noise, count, measured)` returns the share that these images have in the loss of a batch
-    of `count`, and in the value to report. `measured` is the sum over the batch of the numbers `measure(parameters,
-    images, noise)`, for a loss that needs one; its derivative must not matter, as at an optimum.
+    `loss(parameters, images, noise, count, measured)` returns what these images contribute to the loss of a batch of
+    `count`, and to the value to report. `measured` is the sum of `measure(parameters, images, noise)` over the batch,
+    for a loss that needs one. It is taken as a constant, so the loss must not depend on it to first order, as at an
+    optimum.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class ShardedStep:
         return self._captured_update(parameters, state, total, gradient, batch.number, batch.count)
 
     def traced(self, parameters: Any, state: Any, total: Any, batch: Batch) -> tuple[Any, Any, Any, Any]:
-        """The whole step, to become a program."""
+        """The whole step, to be captured as a program."""
         measured = None if self._measured is None else self._measured.traced(parameters, batch)
         gradient = self.gradient.traced(parameters, batch, measured)
         return self._update(parameters, state, total, gradient, batch.number, batch.count)

@@ -1,49 +1,92 @@
 """Collectives: operations between processes that each run the same program on their own part of the data.
 
-    mpiexec -n 4 python train.py
+A whole program, `train.py`, which `mpiexec -n 2 python train.py` runs on two processes:
 
-Every process computes the loss on its own examples, and `all_sum` adds the losses up. The question is what the
-derivative of that is. Write the sum over processes as what it is, a function of all their values:
+    import numpy as np
+    import minigrad as mg
+    from minigrad.collectives import all_sum, join, rank, replicate, size, start
 
-    y = x₀ + x₁ + …      so with one cotangent ȳ,   x̄ᵣ = ȳ   on every process r
+    def train():
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(101, 3)), rng.normal(size=101)
+        mine = slice(101 * rank() // size(), 101 * (rank() + 1) // size())  # the examples of this process
+
+        def loss(w):
+            w = replicate(w)  # the same on all processes, and now used by each on its own examples
+            return all_sum(mg.sum((x[mine] @ w - y[mine]) ** 2)) / 101  # the same number on all
+
+        w = np.zeros(3)
+        for _ in range(100):
+            w = w - 0.1 * mg.grad(loss)(w)  # the gradient of the whole loss, the same on all
+        return w
+
+    if __name__ == "__main__":
+        with join(start()):
+            w = train()
+            if rank() == 0:
+                print(w)
+
+Start and end
+-------------
+
+`start()` returns the group of the processes that mpiexec or Slurm started (with mpi4py, `pip install 'minigrad[mpi]'`),
+and `with join(group)` makes this process a member of it. Elsewhere, also if `join` is left out, a process is in a group
+of its own: `rank()` is 0, `size()` is 1, and nothing is added up. Without a launcher, `train.py` runs on one process;
+`run_in_threads(train, 2)` has threads play the processes, for instance in a notebook.
+
+All processes must call the same operations in the same order, on arrays of the same shapes and dtypes. Not every
+mistake raises an error: values may be wrong, or processes may wait for ever. After `start()`, an error that nobody
+catches, Ctrl-C included, ends all processes. A process that ends in another way, by returning early, by `sys.exit`, or
+by an error before `start()`, leaves the others waiting for it until you stop them (while they are in `start()`, press
+Ctrl-C twice). So call `start()` first, and raise an error to stop.
+
+The derivative of a sum over processes
+--------------------------------------
+
+`all_sum` is a function of the values of all processes, and its cotangent ȳ is the same everywhere:
+
+    y = x₀ + x₁ + …       so       x̄ᵣ = ȳ   on every process r
 
 The transpose of "sum" is "copy". A parameter w that all processes share goes the other way: it is one value, copied to
 all of them, and used differently by each. The transpose of "copy" is "sum":
 
-    xᵣ = w               so                         w̄ = x̄₀ + x̄₁ + …
+    xᵣ = w                so       w̄ = x̄₀ + x̄₁ + …
 
-Each of the two is an operation, and each is the other's transpose:
+The copy is the operation `replicate`; `all_sum` and `replicate` are each other's transpose. Without `replicate`, no
+derivative of `all_sum` gives the right gradient. For f = (w·x)² on two processes with x = 1.5 and 2, and w = 0.824, the
+gradient of the sum is 2w(x₀² + x₁²) = 10.3, and the processes compute:
 
-    def loss(w):                                        w is the same everywhere
-        w = mg.collectives.replicate(w)                 … and now used by each process on its own examples
-        return mg.collectives.all_sum(f(w, examples))   the same number everywhere
+    derivative of all_sum   replicate    process 0   process 1
+    copy                    yes              10.30       10.30
+    copy                    no                3.71        6.59    each process's own part
+    all_sum                 no                7.42       13.18    that times the number of processes
 
-    mg.grad(loss)(w)                                    the gradient of the whole sum, the same everywhere
+The second row is PyTorch's `distributed.all_reduce`; the third is its `distributed.nn.functional.all_reduce` and `psum`
+in JAX's `pmap` (pytorch#58005, jax#3970). JAX's `shard_map` computes the first row: it has both operations.
 
-Other engines have a single operation, all-reduce, and must choose its derivative: all-reduce again, or the identity.
-Both are wrong here. For f = (w·x)² on two processes with x = 1.5 and 2, and w = 0.824, the gradient of the sum is
-2w(x₀² + x₁²) = 10.3, but
+Reverse mode takes some values to be the same on all processes: the inputs of a derivative, and the results of `all_sum`
+and `all_gather`. If one reaches `all_sum` without `replicate`, a ShareError says so, also on a single process. If each
+process has its own value of an input, say so with `own(x)`. If the function's result differs between processes, as when
+`all_sum` is left out, the derivative is that of the sum of the results. If `replicate` is left out, too, each process
+gets the derivative of its own result, without an error. `all_sum(mg.grad(own_loss)(w))` adds these up, in one sum for
+a whole tree, while the transpose of `replicate` makes one for each array. (PyTorch's DistributedDataParallel does the
+same, but divides by the number of processes.)
 
-    all_sum with …                                      gradient of w on the two processes
-    its transpose, and replicate                        10.30   10.30
-    itself as transpose, without replicate               7.42   13.18     (twice each process's own part)
-    the identity as transpose, without replicate         3.71    6.59     (each process's own part)
+All operations, with their derivatives, are listed in `minigrad.collectives.operations`. They are linear operations like
+any other, so forward mode, higher derivatives, `mg.jit` and `mg.checks.check_grads` work.
 
-See jax#3970, pytorch#58005 and Megatron-LM#559. The table of all operations is in `operations`, with their rules. Since
-they are ordinary linear operations, forward mode, higher derivatives, `mg.jit` and `mg.checks.check_grads` work as for
-any other, as long as all processes call them in the same order.
+Data, noise and bits
+--------------------
 
-Reverse mode knows which values are shared: inputs of a derivative, and results of `all_sum` and `all_gather`. If one
-reaches `all_sum` without `replicate`, a ShareError says so, on any number of processes, also on one. For an input that
-each process has its own of, say so with `own(x)`. A function may return a value that each process has its own of: then
-the derivative is that of the sum over processes.
+Parts of the data may have different sizes, as above: add up sums, and divide by the number of all examples. (An average
+of each process's means would weight examples of a smaller part more.) For noise that does not depend on the number of
+processes, draw each example's at its own position: `mg.random.normal(key, (n, d), offset=first * d)` is that of n
+examples from `first` on. For a key of its own on each process, use `mg.random.fold_in(key, rank())`.
 
-Sums have the same bits on every process. With `sum_shards` they have the same bits on any number of processes: the
-terms are then those of shards, into which the work is cut in the same way whatever their number (`shards`).
+A sum has the same bits on every process. On another number of processes it may differ in the last bits, since other
+terms are added up first; `sum_shards` gives the same bits on any number of processes.
 
-`start()` joins the processes that mpiexec or Slurm started (with mpi4py, `pip install 'minigrad[mpi]'`); without it
-there is one process. Arrays on GPUs go from GPU to GPU if each process has its own (`minigrad.backends.cuda.nccl`).
-`run_in_threads` has threads play the processes:
+Arrays on GPUs go from GPU to GPU if each process has its own (`minigrad.backends.cuda.nccl`).
 
 >>> import minigrad as mg
 >>> from minigrad.collectives import all_sum, rank, replicate, run_in_threads

@@ -1,6 +1,6 @@
 """Groups: the processes that compute together, and how they exchange arrays.
 
-A group knows only how to send: `exchange` gives every process an array from every other one. What is sent, and in which
+A group only transports arrays: `exchange` gives every process an array from every other one. What is sent, and in which
 order it is added up, is decided in `sums`. There are groups of one process, of threads (`threads`, to try things out
 and for tests) and of MPI processes (`mpi`), which exchange arrays on GPUs with `minigrad.backends.cuda.nccl`.
 """
@@ -39,7 +39,7 @@ class Group(Protocol):
         processes. The first call for a backend connects the devices, and all processes make it together."""
 
     def share(self, value: Any) -> list[Any]:
-        """What each process passes here, by rank. The values are pickled. Raises PeerError as well."""
+        """The values that the processes pass, by rank; they are pickled. Raises PeerError, too."""
 
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
         """Stop together with the others: the first that has a message reports it, and all get its exit code.
@@ -54,7 +54,7 @@ class Alone:
     rank, size = 0, 1
 
     def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
-        """There is nobody to exchange with."""
+        """Do nothing: there is no other process."""
 
     def launches(self, backend: Backend) -> bool:
         return True
@@ -73,13 +73,13 @@ _current: ContextVar[Group] = ContextVar("minigrad group of processes", default=
 
 
 def current() -> Group:
-    """The group of this thread or task: that of the innermost `join`, or else of one process."""
+    """The group of this thread or task: that of the innermost `join`, or without one a group of one process."""
     return _current.get()
 
 
 @contextmanager
 def join(group: Group) -> Iterator[Group]:
-    """Compute as a member of a group until the block ends."""
+    """Make this thread or task a member of a group until the block ends: `with join(start()):`."""
     token = _current.set(group)
     try:
         yield group
@@ -88,7 +88,7 @@ def join(group: Group) -> Iterator[Group]:
 
 
 class _Rehearsal:
-    """A member of a group that pretends to exchange arrays: it receives what it sends, cut or repeated to size."""
+    """A member of a group that only pretends to exchange arrays: it receives what it sends, cut or repeated to fit."""
 
     def __init__(self, group: Group):
         self.rank, self.size, self.share, self.stop = group.rank, group.size, group.share, group.stop
@@ -126,8 +126,8 @@ def size() -> int:
 
 
 def from_first(function: Callable[[], Any]) -> Any:
-    """What the function returns on process 0, which alone calls it, on every process. It is pickled.
+    """The result of function() on every process; only process 0 calls it, and the others get a pickled copy.
 
-    If the function raises an error on process 0, the others raise PeerError once that one has stopped.
+    If it raises an error, the others raise PeerError once process 0 has stopped.
     """
     return current().share(function() if rank() == 0 else None)[0]

@@ -35,8 +35,8 @@ class GroupError(RuntimeError):
 
 
 class Stop(NamedTuple):
-    """Why a process stops: its exit code, what is to be reported (None: nothing, since another process has stopped),
-    and whether no message of it is under way."""
+    """Why a process stops: its exit code, its message (None if it stops because another one has), and whether none of
+    its messages is still on its way."""
 
     code: int
     message: str | None
@@ -59,10 +59,11 @@ def _numbers(names: Sequence[str]) -> list[int]:
 
 
 def start() -> Group:
-    """The group of the processes that mpiexec or Slurm started; a group of one if they started none or one.
+    """The group of the processes that mpiexec or Slurm started, for `join`; a group of one without a launcher.
 
-    All of them must call it; a signal waits until they have. After it, an error that nobody catches ends all processes,
-    since the others might wait for this one for ever. Raises GroupError if mpi4py is missing, has no MPI library, or
+    All of them must call it; Ctrl-C and other signals take effect once they have. After it, an error that nobody
+    catches ends all processes, since the others might wait for this one for ever; `sys.exit` and a normal end do not.
+    Raises GroupError if mpi4py is missing, has no MPI library, or
     belongs to another MPI than the launcher.
     """
     if launched_size() == 1:
@@ -165,9 +166,9 @@ class MpiGroup:
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
         """Stop together: tell the others, wait until they stop as well, and return the exit code.
 
-        The first process with a message reports it. If messages are under way that nobody will receive, or if after a
-        failure others do not stop for `PATIENCE` seconds, all processes are ended; so they are once GPUs have exchanged
-        arrays, since one may wait for another for ever.
+        The first process with a message reports it. All processes are ended if arrays were sent that nobody will
+        receive, if after a failure others do not stop within `PATIENCE` seconds, or if GPUs have exchanged arrays,
+        since one of them may wait for another for ever.
         """
         mine = Stop(code, message, clean=not self._pending and not any(self._between.values()))
         for r in range(self.size):

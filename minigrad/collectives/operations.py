@@ -1,8 +1,7 @@
 """Collectives as operations, each with its rule; `minigrad.collectives` explains them.
 
-A value is *shared* if it is the same on every process, or *own* if each process has its own. Of an own value, the
-cotangents of all processes together are one derivative, of which each has its part; a shared value has one cotangent,
-the same everywhere.
+A value is *shared* if it is the same on every process, or *own* if each process has its own. A shared value has one
+cotangent, the same everywhere. Each own value has its own cotangent, too.
 
     operation          of       gives    y                             x̄
     all_sum(x)         own      shared   Σᵣ xᵣ                         replicate(ȳ)
@@ -38,7 +37,7 @@ from minigrad.core.vectors import concatenate_p, reshape_p, where_p
 
 
 class ShareError(OperandError):
-    """A derivative would be one process's part of it, because `replicate` or `own` was left out."""
+    """A derivative would be only this process's part, because `replicate` or `own` was left out."""
 
 
 class _OfOwn(Primitive):
@@ -162,7 +161,9 @@ for _within in (replicate_p, own_p):
 def all_sum(x: Any) -> Any:
     """Σ over processes of x, which each has its own: a shared value of the shape and dtype of x, or a tree of them.
 
-    Terms are added in one order, so that the result has the same bits on every process. The transpose is `replicate`.
+    Terms are added in one order, so the result has the same bits on every process. x must have the same shape and dtype
+    on all of them, which is not checked. The transpose is `replicate`.
+
     Raises ShareError in reverse mode if x depends on a shared value to which `replicate` was not applied.
     """
     return _sum_trees([x], None)
@@ -179,12 +180,12 @@ def own(x: Any) -> Any:
 
 
 def all_gather(x: Any) -> Any:
-    """The values x of all processes, of the same shape, as one shared array (processes, *shape), by rank."""
+    """The values x of all processes, of the same shape and dtype, as one shared array (processes, *shape), by rank."""
     return all_gather_p(x)
 
 
 def reduce_scatter(x: Any) -> Any:
-    """Of an array (processes, *shape) that each process has its own of, row r of the sum, on process r.
+    """Row r of Σ x on process r: x is an array (processes, *shape), and each process has its own.
 
     Raises ValueError if the first axis is not as long as there are processes.
     """
@@ -210,6 +211,25 @@ def sum_shards(parts: Sequence[Any], shards: int) -> Any:
     `parts` are the sums of the nodes that this process owns, `owned_nodes(shards)`, each an own value or a tree of
     them; they are added up along the tree of `minigrad.collectives.shards`. Raises ValueError for another number of
     parts.
+
+    The sum of a node must be taken along the same tree, as `add_up` does. To get the same bits of a gradient, sum the
+    gradients of shards: a gradient taken through `sum_shards` is added up process by process, since the transpose of
+    `replicate` is `all_sum`.
+
+    >>> import numpy as np
+    >>> import minigrad as mg
+    >>> from minigrad.collectives import owned_nodes, run_in_threads, sum_shards
+    >>> from minigrad.collectives.shards import add_up
+    >>> x = np.random.default_rng(0).normal(size=(1001, 3))
+    >>> def gradient(w, shards=8):
+    ...     def part(s):
+    ...         mine = x[1001 * s // shards : 1001 * (s + 1) // shards]
+    ...         return mg.grad(lambda w: mg.sum(mg.tanh(mine @ w) ** 2))(w)
+    ...     nodes = owned_nodes(shards)
+    ...     known = {(s, s + 1): part(s) for first, last in nodes for s in range(first, last)}
+    ...     return sum_shards([add_up(node, known, np.add) for node in nodes], shards)
+    >>> len({g.tobytes() for n in (1, 2, 3, 4) for g in run_in_threads(lambda: gradient(np.ones(3)), n)})
+    1
     """
     nodes = owned_nodes(shards)
     if len(parts) != len(nodes):
@@ -248,7 +268,10 @@ def _ravel(x: Any) -> Any:
 
 
 def owned_nodes(shards: int) -> tuple[Node, ...]:
-    """The nodes of the tree over `shards` shards that this process owns. Raises ValueError if it has none."""
+    """The nodes of the tree over `shards` shards that this process owns, as ranges (first, last).
+
+    Raises ValueError if there are more processes than shards.
+    """
     if shards < current().size:
         raise OperandError(f"{current().size} processes cannot share {shards} shards: use fewer, or more shards")
     return divide([(0, shards)], current().size)[current().rank]

@@ -1,11 +1,13 @@
 """Shards: how work is divided between processes, and in which order its results are added up.
 
-A batch is cut into shards, whose number does not depend on the number of processes. A *node* is a range of shards
-(first, last): all of them, or a half of a node. Sums are taken from the leaves to the root,
+A batch is cut into shards, whose number does not depend on the number of processes. They are the leaves of a binary
+tree. A *node* is a range of shards, (first, last) without last: all of them, or half of another node. Sums are taken
+from the leaves to the root,
 
     sum(node) = sum(left half) + sum(right half)
 
-and every process computes the nodes that it owns, so a sum has the same bits on any number of processes.
+and every process computes the sums of the nodes that it owns, so the whole sum has the same bits on any number of
+processes.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ def count(node: Node) -> int:
 def divide(nodes: Sequence[Node], workers: int) -> tuple[tuple[Node, ...], ...]:
     """The nodes that each worker owns, in order; some workers own none if there are fewer shards than workers.
 
-    In a sum over n processes, one that owns k nodes sends (k + 1)(n − 1)/n times the bytes of the sum: at most twice
-    its bytes, since k is 1, or 2 for n = 3, where a node each would be too uneven.
+    In a sum over n processes, one that owns k nodes sends (k + 1)(n − 1)/n times the bytes of the sum. That is at most
+    twice its bytes, since k is 1, or 2 for n = 3, where one node for each would divide the work too unevenly.
     """
     return _divide(tuple(nodes), workers)
 
@@ -71,7 +73,7 @@ def join(pieces: Sequence[Node], nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def add_up(node: Node, known: Mapping[Node, Any], add: Callable[[Any, Any], Any]) -> Any:
-    """The sum of a node, given those of the nodes that it is made of."""
+    """The sum of a node, given the sums of nodes that make it up (`known`)."""
     if node in known:
         return known[node]
     left, right = halves(node)

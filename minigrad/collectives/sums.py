@@ -1,9 +1,8 @@
 """Sums over processes, in the order of the tree of shards (`shards`), whatever the number of processes.
 
-A large sum is cut into as many pieces as there are processes. Every process sends to each other the pieces that are
-the other's to add up (reduce-scatter), adds up its own, and sends the result to all (all-gather). Of k nodes on n
-processes, a process sends (k + 1)(n − 1)/n times the bytes of the sum. A small sum is added up by every process, so
-that there is one exchange instead of two.
+A large sum is cut into as many pieces as there are processes. Every process gets the terms of one piece from all others
+(reduce-scatter), adds them up, and sends the result to all (all-gather). One of n processes, if it owns k nodes, sends
+(k + 1)(n − 1)/n times the bytes of the sum. A small sum is added up by every process, in one exchange instead of two.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from minigrad.backends import Backend
 from minigrad.collectives.group import Group
 from minigrad.collectives.shards import Node, add_up
 
-SMALL = 1 << 12  # bytes: an exchange of fewer takes hardly longer than an exchange of nothing
+SMALL = 1 << 12  # bytes: exchanging fewer takes hardly less time
 
 
 def sum_over(group: Group, backend: Backend, owned: Sequence[Sequence[Node]], parts: Sequence[Any], root: Node) -> Any:

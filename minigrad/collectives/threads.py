@@ -11,11 +11,11 @@ from typing import Any
 from minigrad.backends import Backend
 from minigrad.collectives.group import ALONE, PeerError, join
 
-_ENDED = object()  # what a thread puts up last, so that nobody waits for it
+_ENDED = object()  # what a thread posts last, so that nobody waits for it
 
 
 class _Board:
-    """What the threads of a group have put up for each other."""
+    """Where the threads of a group post values for each other."""
 
     def __init__(self, size: int):
         self.posted: list[Any] = [None] * size
@@ -64,8 +64,8 @@ class ThreadGroup:
 def run_in_threads(f: Callable[[], Any], size: int) -> list[Any]:
     """Call f once in each of `size` threads, which form a group, and return the results by rank.
 
-    Raises the error of the first thread that raised one; the others stop at their next exchange. So they do if one has
-    returned.
+    Raises the error of the first thread that raised one. If a thread raises an error or returns early, the others get a
+    PeerError at their next collective operation, which is raised here only if there is no other error.
 
     >>> import minigrad as mg
     >>> mg.collectives.run_in_threads(lambda: int(mg.collectives.all_sum(mg.collectives.rank())), 4)

@@ -1,4 +1,4 @@
-"""Images that stay in their file: the file is mapped, and the rows asked for are converted when they are asked for."""
+"""Images that stay in their file: it is mapped into memory, and rows are read and converted when they are indexed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import minigrad as mg
 
 from .blocks import blocks_of
 
-LARGE = 1 << 28  # bytes as float32; images that take more are mapped, others are read
+LARGE = 1 << 28  # bytes as float32: images that take more are mapped, others are read into memory
 
 
 def map_large(path: str | os.PathLike) -> np.memmap | None:
@@ -29,11 +29,11 @@ def map_large(path: str | os.PathLike) -> np.memmap | None:
 
 
 class MappedImages:
-    """Images in a mapped file, in place of a read-only float32 array (N, H, W, C) that need not fit into memory.
+    """Images in a mapped file. They act as a read-only float32 array (N, H, W, C), which need not fit into memory.
 
-    `x[rows]` reads and converts these images, and no others, into a new float32 array, with the same bits as if the
-    whole file had been read: rows are a number, a slice, or an array of numbers or bools, never a tuple. `select` takes
-    rows without reading them. Iteration yields the images (H, W, C) one by one, and np.asarray(x) is all of them.
+    `x[rows]` reads and converts only these images, into a new float32 array, with the same bits as if the whole file
+    had been read. `rows` is a number, a slice, or an array of numbers or bools, never a tuple. `select` takes rows
+    without reading them. Iteration yields the images (H, W, C) one by one, and np.asarray(x) is all of them.
 
     The file must not change while it is in use. Arrays in Fortran order work, but every image is spread over the file.
     """
@@ -85,7 +85,7 @@ class MappedImages:
         return MappedImages(self._stored, self.shape[1:], self._convert, self._choose(rows), hashes)
 
     def _choose(self, rows: Any) -> NDArray[np.int64]:
-        """The stored rows that `rows` of these images are."""
+        """The rows of the stored array that correspond to `rows` of these images."""
         if isinstance(rows, tuple):
             raise TypeError("mapped images are indexed by their rows alone: take x[rows] first, then index the result")
         return np.asarray(self._rows[rows])

@@ -3,10 +3,10 @@
 An exchange is one group of sends and receives on the current stream. It launches work and returns, so a CUDA graph can
 record it. NCCL sets three conditions:
 
-    The first exchange connects each pair of processes, which a recording cannot do, so `connect` makes one.
+    The first exchange connects each pair of processes, which cannot be recorded, so `connect` makes one.
     An exchange is recorded on all processes or on none (`minigrad.program.gpu.executor` has them agree).
-    A communicator outlives all recordings: destroying or aborting it before would wait for them for ever. The order in
-    which Python frees things at its end is unknown, so communicators are never freed.
+    A communicator must outlive all graphs that use it: to destroy or abort it earlier would wait for them for ever.
+    Python frees objects in no certain order when it ends, so communicators are never freed.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Exchange = Callable[[Sequence[Any], Sequence[Any]], None]
 
 
 class _Member(NamedTuple):
-    """What a process tells the others before they connect."""
+    """What each process sends to the others before they connect."""
 
     problem: str  # why it cannot use NCCL; empty if it can
-    gpu: Any = None  # what no other GPU has, here or on another machine
-    key: Any = None  # of the communicator, made by process 0
+    gpu: Any = None  # identifies the GPU, also between machines
+    key: Any = None  # NCCL's unique id of the communicator, made by process 0
 
 
 def connect(cupy: Any, rank: int, size: int, share: Callable[[Any], list[Any]]) -> Exchange | None:
     """exchange(sent, received) between the current GPUs of `size` processes, as in `Group`; None if NCCL cannot.
 
-    All processes call it together, and all of them get a function or None. NCCL cannot connect them if it is missing
-    somewhere, if it fails, or if two processes use one GPU. Arrays then have to be exchanged through the host, which is
-    slower and gives the same bits; a RuntimeWarning of process 0 says why. `share(value)` returns the values that all
-    processes pass, by rank.
+    All processes call it together, and either all of them get a function or all get None. NCCL cannot connect them if
+    it is missing on a process, if it fails, or if two processes use one GPU. Arrays then have to be exchanged through
+    the host, which is slower and gives the same bits; a RuntimeWarning of process 0 says why. `share(value)` returns
+    the values that all processes pass, by rank.
     """
     members = share(_describe(cupy, rank))
     problem = next((m.problem for m in members if m.problem), "") or _find_shared([m.gpu for m in members])
