@@ -40,9 +40,10 @@ def require_one(command: str) -> None:
 def require_shards(shards: int) -> None:
     """Raises UserError if there are more processes than shards of a batch."""
     if collectives.size() > shards:
+        what = "the one shard" if shards == 1 else f"the {shards} shards"
         raise UserError(
-            f"{collectives.size()} processes cannot share the {shards} shards of a batch: start fewer, or train from "
-            f"the beginning with --shards {collectives.size()} or more"
+            f"{collectives.size()} processes cannot share {what} of a batch: start fewer, or train from the beginning "
+            f"with --shards {collectives.size()} or more"
         )
 
 

@@ -4,7 +4,7 @@ A whole program, `train.py`, which `mpiexec -n 2 python train.py` runs on two pr
 
     import numpy as np
     import minigrad as mg
-    from minigrad.collectives import all_sum, join, rank, replicate, size, start
+    from minigrad.collectives import all_sum, rank, replicate, size, start
 
     def train():
         rng = np.random.default_rng(0)
@@ -21,24 +21,22 @@ A whole program, `train.py`, which `mpiexec -n 2 python train.py` runs on two pr
         return w
 
     if __name__ == "__main__":
-        with join(start()):
-            w = train()
-            if rank() == 0:
-                print(w)
+        start()
+        w = train()
+        if rank() == 0:
+            print(w)
 
 Start and end
 -------------
 
-`start()` returns the group of the processes that mpiexec or Slurm started (with mpi4py, `pip install 'minigrad[mpi]'`),
-and `with join(group)` makes this process a member of it. Elsewhere, also if `join` is left out, a process is in a group
-of its own: `rank()` is 0, `size()` is 1, and nothing is added up. Without a launcher, `train.py` runs on one process;
-`run_in_threads(train, 2)` has threads play the processes, for instance in a notebook.
+`start()` makes this process a member of the group of those that mpiexec or Slurm started (with mpi4py, `pip install
+'minigrad[mpi]'`). Before it, and without a launcher, a process is alone: `rank()` is 0, `size()` is 1, and nothing is
+added up. `run_in_threads(train, 2)` has threads play the processes, for instance in a notebook.
 
-All processes must call the same operations in the same order, on arrays of the same shapes and dtypes. Not every
-mistake raises an error: values may be wrong, or processes may wait for ever. After `start()`, an error that nobody
-catches, Ctrl-C included, ends all processes. A process that ends in another way, by returning early, by `sys.exit`, or
-by an error before `start()`, leaves the others waiting for it until you stop them (while they are in `start()`, press
-Ctrl-C twice). So call `start()` first, and raise an error to stop.
+All processes must call the same operations in the same order, on arrays of the same shapes and dtypes; arrays of other
+sizes or dtypes raise an error. After `start()`, an error that nobody catches, Ctrl-C included, ends all processes. If
+one ends without the others, by returning early or by `sys.exit`, they get a PeerError as soon as they wait for it.
+Before `start()`, they would wait for ever: so call it first.
 
 The derivative of a sum over processes
 --------------------------------------

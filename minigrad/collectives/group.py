@@ -69,17 +69,25 @@ class Alone:
 
 
 ALONE = Alone()
-_current: ContextVar[Group] = ContextVar("minigrad group of processes", default=ALONE)
+_started: Group = ALONE
+_current: ContextVar[Group | None] = ContextVar("minigrad group of processes", default=None)
 
 
 def current() -> Group:
-    """The group of this thread or task: that of the innermost `join`, or without one a group of one process."""
-    return _current.get()
+    """The group of this thread or task: that of the innermost `join`, or without one that of this process, of which it
+    is the only member before `start`."""
+    return _current.get() or _started
+
+
+def use_everywhere(group: Group) -> None:
+    """Make this process a member of a group, outside of any `join`."""
+    global _started
+    _started = group
 
 
 @contextmanager
 def join(group: Group) -> Iterator[Group]:
-    """Make this thread or task a member of a group until the block ends: `with join(start()):`."""
+    """Make this thread or task a member of a group until the block ends."""
     token = _current.set(group)
     try:
         yield group

@@ -6,11 +6,13 @@ that blocks inside the MPI library could be left neither by Ctrl-C nor when a me
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import pickle
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
@@ -19,13 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import Backend, get
-from minigrad.collectives.group import ALONE, Group, PeerError
+from minigrad.collectives.group import ALONE, Group, PeerError, current, use_everywhere
+from minigrad.core.errors import OperandError
 from minigrad.interrupts import defer_signals
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # set by MPICH, Open MPI and Slurm
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
-STOPPED = 1  # tag of messages
+STOPPED, DATA, DESCRIPTION = 1, 2, 3  # tags of messages
 PATIENCE = 10.0  # seconds until processes that do not answer are ended
+GRACE = 0.3  # seconds for messages that a process sent before it stopped
 READING = 0.3  # seconds for the launcher to read what a process wrote, before all are ended
 EAGER = 1000  # tests of a request in a row, a millisecond or so, before other processes may use the core
 
@@ -48,6 +52,16 @@ def launched_size() -> int:
     return max([1, *_numbers(SIZES)])
 
 
+def warn_unless_started() -> None:
+    """Warn if a launcher started several processes, but each computes alone."""
+    if current() is ALONE and launched_size() > 1:
+        warnings.warn(
+            f"this is one of {launched_size()} processes, but it computes alone: call mg.collectives.start() first",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
 def launched_rank() -> int:
     """The number of this process among them, known before they can talk to each other."""
     return max([0, *_numbers(RANKS)]) if launched_size() > 1 else 0
@@ -59,12 +73,12 @@ def _numbers(names: Sequence[str]) -> list[int]:
 
 
 def start() -> Group:
-    """The group of the processes that mpiexec or Slurm started, for `join`; a group of one without a launcher.
+    """Make this process a member of the group of processes that mpiexec or Slurm started, and return the group; without
+    a launcher, a group of one.
 
     All of them must call it; Ctrl-C and other signals take effect once they have. After it, an error that nobody
-    catches ends all processes, since the others might wait for this one for ever; `sys.exit` and a normal end do not.
-    Raises GroupError if mpi4py is missing, has no MPI library, or
-    belongs to another MPI than the launcher.
+    catches ends all processes, since the others might wait for this one for ever. Raises GroupError if mpi4py is
+    missing, has no MPI library, or belongs to another MPI than the launcher.
     """
     if launched_size() == 1:
         return ALONE
@@ -91,6 +105,8 @@ def _start(count: int) -> MpiGroup:
         )
     group = MpiGroup(MPI)
     sys.excepthook = partial(_abort_on_error, group)
+    atexit.register(group.end)  # before MPI ends, which mpi4py registered first
+    use_everywhere(group)
     return group
 
 
@@ -107,6 +123,7 @@ class MpiGroup:
         self._mpi = mpi
         self._data, self._control = mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._data.rank, self._data.size
+        self._stopped = False
         self._pending: list[Any] = []  # requests and their arrays, until they are complete
         self._between: dict[str, Callable | None] = {"cpu": None}  # exchange(sent, received) between devices, if any
 
@@ -119,15 +136,25 @@ class MpiGroup:
         outgoing = {r: _as_bytes(backend.to_host(sent[r])) for r in others}
         host = {r: received[r] if backend.device == "cpu" else backend.to_host(received[r]) for r in others}
         incoming = {r: _as_bytes(array) for r, array in host.items()}
-        byte = self._mpi.BYTE
-        requests = [self._data.Irecv([a, byte], source=r) for r, a in incoming.items() if a.size]
-        requests += [self._data.Isend([a, byte], dest=r) for r, a in outgoing.items() if a.size]
-        self._pending = [requests, outgoing, incoming]
-        self._wait(requests)
+        about = {r: _describe(sent[r]) for r in others}
+        wanted = {r: _describe(received[r]) for r in others}
+        told = {r: np.zeros_like(wanted[r]) for r in others}
+        requests = [self._receive(a, r, DESCRIPTION) for r, a in told.items()]
+        requests += [self._receive(a, r, DATA) for r, a in incoming.items() if a.size]
+        requests += [self._send(a, r, DESCRIPTION) for r, a in about.items()]
+        requests += [self._send(a, r, DATA) for r, a in outgoing.items() if a.size]
+        self._pending = [requests, about, told, outgoing, incoming]
+        self._wait(requests, wanted, told)
         self._pending = []
         if backend.device != "cpu":
             for r in others:
                 received[r][...] = backend.from_host(host[r])
+
+    def _send(self, array: np.ndarray, to: int, tag: int) -> Any:
+        return self._data.Isend([array, self._mpi.BYTE], dest=to, tag=tag)
+
+    def _receive(self, array: np.ndarray, source: int, tag: int) -> Any:
+        return self._data.Irecv([array, self._mpi.BYTE], source=source, tag=tag)
 
     def launches(self, backend: Backend) -> bool:
         device = backend.device
@@ -143,18 +170,31 @@ class MpiGroup:
         self.exchange(host, [data] * self.size, found)
         return [pickle.loads(each) for each in found]
 
-    def _wait(self, requests: list[Any]) -> None:
-        """Wait until requests are complete. Raises PeerError if another process stops meanwhile."""
-        tests = 0
-        try:
-            while not self._mpi.Request.Testall(requests):
-                tests += 1
-                if tests > EAGER:
-                    os.sched_yield()
-                if tests % 16 == 0:
-                    self._look_for_stop()
-        except self._mpi.Exception as error:
-            raise PeerError(f"the connection to another process failed: {error}") from None
+    def _wait(self, requests: list[Any], wanted: dict[int, np.ndarray], told: dict[int, np.ndarray]) -> None:
+        """Wait until requests are complete, among them those for what the other processes tell about their arrays.
+
+        Raises PeerError if another process stops meanwhile, OperandError if one sends something else than is wanted.
+        """
+        done, broken, tests, end = False, "", 0, math.inf
+        while not done and time.monotonic() < end:
+            try:
+                done = self._mpi.Request.Testall(requests)
+            except self._mpi.Exception as error:  # among others, of an array that is too long
+                broken, end = f"the connection to another process failed: {error}", time.monotonic() + GRACE
+                requests = requests[: len(told)]
+            tests += 1
+            if tests > EAGER:
+                os.sched_yield()
+            if tests % 16 == 0 and end == math.inf and self._control.Iprobe(tag=STOPPED):
+                end = time.monotonic() + GRACE
+        for r, array in told.items():
+            if array.any() and not np.array_equal(array, wanted[r]):
+                raise OperandError(
+                    f"the processes disagree: process {r} sends {_text(array)} where this one expects "
+                    f"{_text(wanted[r])}; all must call the same operations, in one order, on equal shapes and dtypes"
+                )
+        if broken or not done:
+            raise PeerError(broken or "another process has stopped")
 
     # Stopping
 
@@ -170,6 +210,7 @@ class MpiGroup:
         receive, if after a failure others do not stop within `PATIENCE` seconds, or if GPUs have exchanged arrays,
         since one of them may wait for another for ever.
         """
+        self._stopped = True
         mine = Stop(code, message, clean=not self._pending and not any(self._between.values()))
         for r in range(self.size):
             if r != self.rank:
@@ -193,6 +234,11 @@ class MpiGroup:
             self.abort(code)
         return code
 
+    def end(self) -> None:
+        """Wait for the others at the end of the program; those that wait for this process stop with a PeerError."""
+        if not self._stopped:
+            self.stop(0, None, print)
+
     def abort(self, code: int) -> None:
         """End all processes now."""
         for stream in (sys.stdout, sys.stderr):
@@ -200,6 +246,15 @@ class MpiGroup:
         time.sleep(READING)  # the launcher drops what it has not read by then
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the MPI library would add a message of its own
         self._mpi.COMM_WORLD.Abort(code)
+
+
+def _describe(array: Any) -> np.ndarray:
+    """The dtype and the number of elements of an array, as bytes."""
+    return np.frombuffer(f"{array.size} × {array.dtype}".encode().ljust(32), np.uint8)
+
+
+def _text(description: np.ndarray) -> str:
+    return description.tobytes().decode().strip()
 
 
 def _as_bytes(array: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL, store
 from minigrad.collectives.group import current
+from minigrad.collectives.mpi import warn_unless_started
 from minigrad.collectives.shards import Node, add_up, divide
 from minigrad.collectives.sums import sum_over
 from minigrad.core import tree
@@ -33,7 +34,7 @@ from minigrad.core.interpreter import current as interpreter
 from minigrad.core.reverse import Reverse, ReverseTracer
 from minigrad.core.rules import linear
 from minigrad.core.traits import along_any_axis, traits
-from minigrad.core.vectors import concatenate_p, reshape_p, where_p
+from minigrad.core.vectors import concatenate_p, negative_p, reshape_p, where_p, zeros_like_p
 
 
 class ShareError(OperandError):
@@ -63,8 +64,8 @@ class _OfOwn(Primitive):
                 raise ShareError(
                     f"the derivative of {self.name} passes on to each process only its own part, and it would reach "
                     f"{_name(tape.tape[found - tape.start])}, which should be the same on every process: apply "
-                    "mg.collectives.replicate to it before each process uses it differently, or mg.collectives.own if "
-                    "each process has its own"
+                    "mg.collectives.replicate to it before each process uses it differently, or mg.collectives.own to "
+                    "it if each process has its own"
                 )
 
 
@@ -89,6 +90,7 @@ def _name(entry: Any) -> str:
 
 def _all_sum(b, *xs, shards, out=None):
     """Σ of the xs of all processes. Of `shards` values in all, a process gives those of the nodes that it owns."""
+    warn_unless_started()
     arrays, root = [_as_array(b, x) for x in xs], (0, shards or current().size)
     total = sum_over(current(), b, divide([root], current().size), [x.reshape(-1) for x in arrays], root)
     return store(_unwrap(total.reshape(arrays[0].shape)), out)
@@ -180,8 +182,11 @@ def own(x: Any) -> Any:
 
 
 def all_gather(x: Any) -> Any:
-    """The values x of all processes, of the same shape and dtype, as one shared array (processes, *shape), by rank."""
-    return all_gather_p(x)
+    """The values x of all processes, of the same shape and dtype, as one shared array (processes, *shape), by rank.
+
+    Of trees, it is a tree of such arrays.
+    """
+    return tree.map(all_gather_p, x)
 
 
 def reduce_scatter(x: Any) -> Any:
@@ -195,14 +200,16 @@ def reduce_scatter(x: Any) -> Any:
 
 
 def broadcast(x: Any, root: int = 0) -> Any:
-    """The value x of the process `root`, as a shared value; x must have the same shape and dtype everywhere.
+    """The value x of the process `root`, an array or a tree, as a shared value; x must have the same shape and dtype
+    everywhere.
 
     Raises ValueError if there is no such process.
     """
     root = integer(root, "broadcast: the root")
     if not 0 <= root < current().size:
         raise OperandError(f"broadcast: there is no process {root} among {current().size}")
-    return all_sum_p(where_p(current().rank == root, x, 0), shards=None)
+    here = current().rank == root
+    return all_sum(tree.map(lambda leaf: where_p(here, leaf, negative_p(zeros_like_p(leaf))), x))  # x + −0.0 is x
 
 
 def sum_shards(parts: Sequence[Any], shards: int) -> Any:
@@ -273,5 +280,5 @@ def owned_nodes(shards: int) -> tuple[Node, ...]:
     Raises ValueError if there are more processes than shards.
     """
     if shards < current().size:
-        raise OperandError(f"{current().size} processes cannot share {shards} shards: use fewer, or more shards")
+        raise OperandError(f"{current().size} processes cannot share {shards} shards: start fewer, or use more shards")
     return divide([(0, shards)], current().size)[current().rank]

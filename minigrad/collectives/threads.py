@@ -86,8 +86,12 @@ def run_in_threads(f: Callable[[], Any], size: int) -> list[Any]:
     members = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(size)]
     for member in members:
         member.start()
-    for member in members:
-        member.join()
+    try:
+        for member in members:
+            member.join()
+    except BaseException:  # Ctrl-C
+        board.barrier.abort()
+        raise
     for error in sorted(errors.values(), key=lambda error: isinstance(error, PeerError)):
         raise error
     return results

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 import minigrad as mg
+from minigrad import collectives
 from minigrad.collectives import from_first
 from minigrad.commandline import Parser
 from vae import evaluation, folders, terminal, training
@@ -103,6 +104,8 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
     if copies := drop_trained(data, digests(data.train))[1]:
         console.print(copies)
     console.print(str(explain_loss(config, trainer.model.image_shape)))
+    if collectives.size() > 1:
+        console.print(f"{collectives.size()} processes share the {config.shards} shards of each batch")
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(f"reported: {describe_elbo(trainer.likelihood, data.binary, pixels)}")
     if state is None:

@@ -204,6 +204,55 @@ def test_an_error_that_nobody_catches_ends_all(launch):
     assert told.startswith("Traceback") and told.endswith("ZeroDivisionError: a bug\n") and told.count("Traceback") == 1
 
 
+MISTAKE = """
+import sys
+import numpy as np
+from minigrad.collectives import all_sum, all_gather, rank, start
+
+start()
+r = rank()
+case = sys.argv[2]
+if case == "dtype":
+    all_sum(np.ones(4, np.int64 if r else np.float64))
+elif case == "length":
+    all_gather(np.ones(3 + r))
+elif case == "long":
+    all_sum(np.ones(50_000 + 1000 * r))
+elif case == "exit" and r == 1:
+    sys.exit(3)
+elif case == "return" and r == 0:
+    sys.exit()
+all_sum(1.0)
+all_sum(1.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            "dtype",
+            "the processes disagree: process 1 sends 4 × int64 where this one expects 4 × float64; all must call",
+        ),
+        ("length", "the processes disagree: process 1 sends 4 × float64 where this one expects 3 × float64"),
+        ("long", "the processes disagree: process 1 sends 25000 × float64 where this one expects 25"),
+        ("exit", "PeerError: another process has stopped"),
+        ("return", "PeerError: another process has stopped"),
+    ],
+)
+def test_processes_that_do_different_things_end_with_an_error(case, message, launch):
+    code, out, told = finish(launch(2, MISTAKE, case))
+    assert (code, out) == (1, "")
+    assert message in told or message.replace("process 1", "process 0") in told
+
+
+def test_a_process_that_has_not_started_is_warned(launch):
+    alone = "import minigrad as mg\nassert mg.collectives.all_sum(2.0) == 2 and mg.collectives.size() == 1\n"
+    code, _, told = finish(launch(2, alone))
+    assert code == 1
+    assert "this is one of 2 processes, but it computes alone: call mg.collectives.start() first" in told
+
+
 def process_ids(folder, workers):
     """The ids of the processes of a script, once all of them compute."""
     deadline = time.monotonic() + 20

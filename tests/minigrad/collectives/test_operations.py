@@ -65,6 +65,9 @@ def test_numbers_and_trees():
     assert on_ranks(lambda r: float(all_sum(r + 0.5)), 3) == [4.5] * 3
     assert on_ranks(lambda r: all_sum([r, {"one": 1.5}]), 2) == [[1, {"one": 3.0}]] * 2
     assert on_ranks(lambda r: all_gather(r).tolist(), 2) == [[0, 1]] * 2
+    assert on_ranks(lambda r: broadcast({"a": [r, -0.0 if r else 1.0]}, 1), 2) == [{"a": [1, 0.0]}] * 2
+    assert on_ranks(lambda r: [np.signbit(x) for x in broadcast([-0.0, 0.0], r // 3)], 3) == [[True, False]] * 3
+    assert on_ranks(lambda r: all_gather([r])[0].tolist(), 2) == [[0, 1]] * 2
     assert replicate(2) == own(2) == 2
 
 

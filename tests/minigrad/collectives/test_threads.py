@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 
 import numpy as np
@@ -122,3 +124,25 @@ def test_stop_reports_and_stops_the_others():
         return current().stop(1, None, told.append)
 
     assert on_ranks(f, 2) == [3, 1] and told == ["full disk"]
+
+
+def test_ctrl_c_stops_the_threads():
+    """The main thread waits for them; they stop at their next exchange."""
+    stopped = []
+
+    def work():
+        try:
+            while True:
+                all_sum(1.0)
+                if rank() == 0 and not stopped:
+                    stopped.append("asked")
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        except PeerError:
+            stopped.append(rank())
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in_threads(work, 2)
+    deadline = time.monotonic() + 10
+    while len(stopped) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(map(str, stopped)) == ["0", "1", "asked"]
