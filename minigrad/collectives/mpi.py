@@ -6,6 +6,7 @@ that blocks inside the MPI library could be left neither by Ctrl-C nor when a me
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import pickle
@@ -24,7 +25,7 @@ from minigrad.interrupts import defer_signals
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # set by MPICH, Open MPI and Slurm
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
-STOPPED = 1  # tag of messages
+STOPPED, ENDED = 1, 2  # tags of messages
 PATIENCE = 10.0  # seconds until processes that do not answer are ended
 READING = 0.3  # seconds for the launcher to read what a process wrote, before all are ended
 EAGER = 1000  # tests of a request in a row, a millisecond or so, before other processes may use the core
@@ -62,8 +63,8 @@ def start() -> Group:
     """The group of the processes that mpiexec or Slurm started; a group of one if they started none or one.
 
     All of them must call it; a signal waits until they have. After it, an error that nobody catches ends all processes,
-    since the others might wait for this one for ever. Raises GroupError if mpi4py is missing, has no MPI library, or
-    belongs to another MPI than the launcher.
+    since the others might wait for this one for ever; if this one just ends, they get a PeerError instead. Raises
+    GroupError if mpi4py is missing, has no MPI library, or belongs to another MPI than the launcher.
     """
     if launched_size() == 1:
         return ALONE
@@ -90,6 +91,7 @@ def _start(count: int) -> MpiGroup:
         )
     group = MpiGroup(MPI)
     sys.excepthook = partial(_abort_on_error, group)
+    atexit.register(group.leave)
     return group
 
 
@@ -119,10 +121,10 @@ class MpiGroup:
         host = {r: received[r] if backend.device == "cpu" else backend.to_host(received[r]) for r in others}
         incoming = {r: _as_bytes(array) for r, array in host.items()}
         byte = self._mpi.BYTE
-        requests = [self._data.Irecv([a, byte], source=r) for r, a in incoming.items() if a.size]
-        requests += [self._data.Isend([a, byte], dest=r) for r, a in outgoing.items() if a.size]
-        self._pending = [requests, outgoing, incoming]
-        self._wait(requests)
+        receiving = {r: self._data.Irecv([a, byte], source=r) for r, a in incoming.items() if a.size}
+        sending = [self._data.Isend([a, byte], dest=r) for r, a in outgoing.items() if a.size]
+        self._pending = [receiving, sending, outgoing, incoming]
+        self._wait(receiving, sending)
         self._pending = []
         if backend.device != "cpu":
             for r in others:
@@ -142,9 +144,9 @@ class MpiGroup:
         self.exchange(host, [data] * self.size, found)
         return [pickle.loads(each) for each in found]
 
-    def _wait(self, requests: list[Any]) -> None:
-        """Wait until requests are complete. Raises PeerError if another process stops meanwhile."""
-        tests = 0
+    def _wait(self, receiving: dict[int, Any], sending: list[Any]) -> None:
+        """Wait until requests are complete. Raises PeerError if another process stops or ends meanwhile."""
+        requests, tests = [*receiving.values(), *sending], 0
         try:
             while not self._mpi.Request.Testall(requests):
                 tests += 1
@@ -152,6 +154,7 @@ class MpiGroup:
                     os.sched_yield()
                 if tests % 16 == 0:
                     self._look_for_stop()
+                    self._look_for_end(receiving)
         except self._mpi.Exception as error:
             raise PeerError(f"the connection to another process failed: {error}") from None
 
@@ -161,6 +164,21 @@ class MpiGroup:
         """Raise PeerError if another process has stopped."""
         if self._control.Iprobe(tag=STOPPED):
             raise PeerError("another process has stopped")
+
+    def _look_for_end(self, receiving: dict[int, Any]) -> None:
+        """Raise PeerError if a process has ended that is to send something: what it did send is here by now."""
+        for r, request in receiving.items():
+            if self._control.Iprobe(source=r, tag=ENDED) and not request.Test():
+                raise PeerError(f"process {r} has ended")
+
+    def leave(self) -> None:
+        """At the end of the program: tell the others, and wait until they end, too."""
+        others = [r for r in range(self.size) if r != self.rank]
+        self._pending += [self._control.isend(None, dest=r, tag=ENDED) for r in others]
+        for r in others:
+            while not self._control.Iprobe(source=r, tag=ENDED):
+                time.sleep(0.001)
+            self._control.recv(source=r, tag=ENDED)
 
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
         """Stop together: tell the others, wait until they stop as well, and return the exit code.

@@ -204,6 +204,30 @@ def test_an_error_that_nobody_catches_ends_all(launch):
     assert told.startswith("Traceback") and told.endswith("ZeroDivisionError: a bug\n") and told.count("Traceback") == 1
 
 
+END = """
+import sys
+import numpy as np
+from minigrad.collectives import *
+with join(start()):
+    all_sum(np.ones(3))
+    if rank() == 1:
+        sys.exit(int(sys.argv[2]))
+    for _ in range(1000 if sys.argv[3] == "others wait" else 0):
+        all_sum(np.ones(3))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_others_do_not_wait_for_a_process_that_has_ended(code, launch):
+    result, out, told = finish(launch(3, END, str(code), "others wait"))
+    assert (result, out) == (1, "") and told.endswith("PeerError: process 1 has ended\n")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_processes_may_end_one_after_the_other(code, launch):
+    assert finish(launch(3, END, str(code), "nobody waits")) == (code, "", "")
+
+
 def process_ids(folder, workers):
     """The ids of the processes of a script, once all of them compute."""
     deadline = time.monotonic() + 20
