@@ -24,7 +24,7 @@ from minigrad.collectives.group import current
 from minigrad.collectives.shards import Node, add_up, divide
 from minigrad.collectives.sums import sum_over
 from minigrad.core.arguments import integer
-from minigrad.core.arrays import describe, shape_of
+from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.checkpoint import Segment, find_shared
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import Eval, Interpreter, Primitive, Tracer, primitive
@@ -199,7 +199,8 @@ def broadcast(x: Any, root: int = 0) -> Any:
     root = integer(root, "broadcast: the root")
     if not 0 <= root < current().size:
         raise OperandError(f"broadcast: there is no process {root} among {current().size}")
-    return all_sum_p(where_p(current().rank == root, x, 0), shards=None)
+    nothing = dtype_of(x).type(-0.0)  # unlike 0.0, it leaves −0.0 as it is
+    return all_sum_p(where_p(current().rank == root, x, nothing), shards=None)
 
 
 def sum_shards(parts: Sequence[Any], shards: int) -> Any:

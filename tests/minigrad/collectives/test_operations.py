@@ -80,6 +80,18 @@ def test_invalid_arguments():
         broadcast(1.0, 0.5)
 
 
+@pytest.mark.parametrize(
+    "x", [np.array([True, False]), np.array([-0.0, 1.0]), np.float32(-0.0), np.int8(-3), np.uint8(3)]
+)
+def test_broadcast_keeps_dtype_and_signs_of_zero(x):
+    for found in on_ranks(lambda r: broadcast(x if r == 1 else np.zeros_like(x), 1), 3):
+        assert found.dtype == x.dtype and found.tobytes() == x.tobytes()
+    with pytest.raises(ValueError, match="this process owns 1 nodes of 4 shards, got 2"):
+        sum_shards([1.0, 2.0], 4)
+    with pytest.raises(ValueError, match="3 processes cannot share 2 shards"):
+        on_ranks(lambda r: owned_nodes(2), 3)
+
+
 # Derivatives of (w·x)²
 
 
