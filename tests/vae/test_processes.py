@@ -139,6 +139,7 @@ def ancestors(process: int) -> list[int]:
         ([(3, "train", "--batch", 0)], "argument --batch: must be a whole number"),
         ([(3, "train", "--shards", 2)], "3 processes cannot share the 2 shards of a batch: start fewer"),
         ([(1, "train", "--batch", 64), (1, "train")], "the processes disagree: batch is not given on process 1 and 64"),
+        ([(1, "train"), (1, "check")], "the processes disagree: command is check on process 1 and train on process 0"),
         ([(1, "train"), (1, "train", "--batch", 0)], "process 1: python -m vae train: argument --batch"),
         ([(2, "sample", "--checkpoint", "x")], "sample uses one process, not 2: start it without mpiexec"),
         ([(2, "evaluate", "--checkpoint", "x")], "no checkpoint at x"),
