@@ -179,6 +179,40 @@ def test_a_full_disk_stops_all_processes(tmp_path, images, limits):
         assert re.fullmatch(r"python -m vae: cannot write run/checkpoint.safetensors: .*\n", done.stderr)
 
 
+def test_a_process_that_cannot_start_stops_the_others(tmp_path, images):
+    words = ["train", "--data", images, *SMALL, "--out", "run"]
+    command = [
+        MPIEXEC,
+        "-n",
+        1,
+        sys.executable,
+        "-m",
+        "vae",
+        *words,
+        ":",
+        "-n",
+        1,
+        sys.executable,
+        "-c",
+        MISSING,
+        *words,
+    ]
+    done = subprocess.run(
+        list(map(str, command)), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=QUICK
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "python -m vae: process 1: missing packages rich: pip install '.[vae]'\n",
+    )
+
+
+MISSING = """
+import importlib.util, runpy
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "rich" else find(name, *more)
+runpy.run_module("vae", run_name="__main__")
+"""
+
 LIMITED = """
 import resource, sys
 from minigrad import collectives
