@@ -129,7 +129,8 @@ class MpiGroup:
 
     def exchange(self, backend: Backend, sent: Sequence[Any], received: Sequence[Any]) -> None:
         if self.launches(backend):
-            self._look_for_stop()
+            if stopped := self._look_for_stop():
+                raise PeerError(stopped)
             self._between[backend.device](sent, received)
             return
         others = [r for r in range(self.size) if r != self.rank]
@@ -175,7 +176,7 @@ class MpiGroup:
 
         Raises PeerError if another process stops meanwhile, OperandError if one sends something else than is wanted.
         """
-        done, broken, tests, end = False, "", 0, math.inf
+        done, broken, stopped, tests, end = False, "", "", 0, math.inf
         while not done and time.monotonic() < end:
             try:
                 done = self._mpi.Request.Testall(requests)
@@ -185,7 +186,7 @@ class MpiGroup:
             tests += 1
             if tests > EAGER:
                 os.sched_yield()
-            if tests % 16 == 0 and end == math.inf and self._control.Iprobe(tag=STOPPED):
+            if tests % 16 == 0 and end == math.inf and (stopped := self._look_for_stop()):
                 end = time.monotonic() + GRACE
         for r, array in told.items():
             if array.any() and not np.array_equal(array, wanted[r]):
@@ -194,14 +195,14 @@ class MpiGroup:
                     f"{_text(wanted[r])}; all must call the same operations, in one order, on equal shapes and dtypes"
                 )
         if broken or not done:
-            raise PeerError(broken or "another process has stopped")
+            raise PeerError(broken or stopped)
 
     # Stopping
 
-    def _look_for_stop(self) -> None:
-        """Raise PeerError if another process has stopped."""
-        if self._control.Iprobe(tag=STOPPED):
-            raise PeerError("another process has stopped")
+    def _look_for_stop(self) -> str:
+        """Which other process has stopped; empty if none has."""
+        status = self._mpi.Status()
+        return f"process {status.source} has stopped" if self._control.Iprobe(tag=STOPPED, status=status) else ""
 
     def stop(self, code: int, message: str | None, report: Callable[[str], None]) -> int:
         """Stop together: tell the others, wait until they stop as well, and return the exit code.

@@ -34,7 +34,7 @@ from minigrad.core.interpreter import current as interpreter
 from minigrad.core.reverse import Reverse, ReverseTracer
 from minigrad.core.rules import linear
 from minigrad.core.traits import along_any_axis, traits
-from minigrad.core.vectors import concatenate_p, negative_p, reshape_p, where_p, zeros_like_p
+from minigrad.core.vectors import concatenate_p, reshape_p, where_p
 
 
 class ShareError(OperandError):
@@ -209,7 +209,12 @@ def broadcast(x: Any, root: int = 0) -> Any:
     if not 0 <= root < current().size:
         raise OperandError(f"broadcast: there is no process {root} among {current().size}")
     here = current().rank == root
-    return all_sum(tree.map(lambda leaf: where_p(here, leaf, negative_p(zeros_like_p(leaf))), x))  # x + −0.0 is x
+
+    def keep(leaf: Any) -> Any:
+        """The leaf here, and elsewhere −0.0, to which any number can be added without changing its bits."""
+        return where_p(here, leaf, dtype_of(leaf).type(-0.0))
+
+    return all_sum(tree.map(keep, x))
 
 
 def sum_shards(parts: Sequence[Any], shards: int) -> Any:

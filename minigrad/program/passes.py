@@ -56,20 +56,19 @@ def share_subexpressions(graph: Graph) -> Graph:
 
 
 def remove_dead_code(graph: Graph) -> Graph:
-    """Remove instructions that no output depends on; what waited for one waits for what that one waited for."""
+    """Remove instructions that no output depends on; nothing waits for them any more. Operations between processes are
+    kept: the output of another process may depend on them."""
     needed = {output for output in graph.outputs if isinstance(output, int)}
-    for instruction in reversed(graph.instructions):
-        if instruction.result in needed:
-            needed.update(instruction.reads())
     kept: list[Instruction] = []
-    removed: dict[int, tuple[int | Constant, ...]] = {}  # what removed instructions waited for
-    for instruction in graph.instructions:
-        awaits = tuple(dict.fromkeys(y for x in instruction.awaits for y in removed.get(x, (x,))))
-        if instruction.result in needed:
-            kept.append(instruction._replace(awaits=awaits))
-        else:
-            removed[instruction.result] = awaits
-    return replace(graph, instructions=tuple(kept))
+    for instruction in reversed(graph.instructions):
+        if instruction.result in needed or instruction.primitive.traits.collective:
+            kept.append(instruction)
+            needed.update(instruction.reads())
+    there = {*graph.inputs, *(instruction.result for instruction in kept)}
+    for i, instruction in enumerate(kept):
+        awaits = tuple(x for x in instruction.awaits if isinstance(x, Constant) or x in there)
+        kept[i] = instruction._replace(awaits=awaits)
+    return replace(graph, instructions=tuple(reversed(kept)))
 
 
 def _substitute_in(instruction: Instruction, known: Mapping[int, int | Constant]) -> Instruction:

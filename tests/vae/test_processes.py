@@ -139,6 +139,7 @@ def ancestors(process: int) -> list[int]:
         ([(3, "train", "--batch", 0)], "argument --batch: must be a whole number"),
         ([(3, "train", "--shards", 2)], "3 processes cannot share the 2 shards of a batch: start fewer"),
         ([(1, "train", "--batch", 64), (1, "train")], "the processes disagree: batch is not given on process 1 and 64"),
+        ([(1, "train"), (1, "check")], "the processes disagree: command is check on process 1 and train on process 0"),
         ([(1, "train"), (1, "train", "--batch", 0)], "process 1: python -m vae train: argument --batch"),
         ([(2, "sample", "--checkpoint", "x")], "sample uses one process, not 2: start it without mpiexec"),
         ([(2, "evaluate", "--checkpoint", "x")], "no checkpoint at x"),
@@ -177,6 +178,40 @@ def test_a_full_disk_stops_all_processes(tmp_path, images, limits):
         assert done.returncode == 2
         assert re.fullmatch(r"python -m vae: cannot write run/checkpoint.safetensors: .*\n", done.stderr)
 
+
+def test_a_process_that_cannot_start_stops_the_others(tmp_path, images):
+    words = ["train", "--data", images, *SMALL, "--out", "run"]
+    command = [
+        MPIEXEC,
+        "-n",
+        1,
+        sys.executable,
+        "-m",
+        "vae",
+        *words,
+        ":",
+        "-n",
+        1,
+        sys.executable,
+        "-c",
+        MISSING,
+        *words,
+    ]
+    done = subprocess.run(
+        list(map(str, command)), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=QUICK
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "python -m vae: process 1: missing packages rich: pip install '.[vae]'\n",
+    )
+
+
+MISSING = """
+import importlib.util, runpy
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "rich" else find(name, *more)
+runpy.run_module("vae", run_name="__main__")
+"""
 
 LIMITED = """
 import resource, sys

@@ -34,6 +34,7 @@ from vae.terminal import note
 COMMANDS = (check, train, lecture, evaluate, sample, reconstruct)  # in the order of --help
 PRINTED = "printed"  # why a command failed, if the parser has printed it
 SHARED = (check, train, evaluate)  # those that several processes can share
+FREE = ("run", "out", "printed", "shared")  # options on which processes need not agree, or which the command decides
 
 
 def make_parser() -> Parser:
@@ -90,7 +91,7 @@ def _run(arguments: list[str] | None, options: argparse.Namespace) -> tuple[int,
         options.seed = given.get("seed", 0)
         if not options.shared:
             processes.require_one(options.command)
-        processes.agree(**{name: value for name, value in vars(options).items() if name not in ("run", "out")})
+        processes.agree(**{name: value for name, value in vars(options).items() if name not in FREE})
         with ExitStack() as options.held:  # locks on the folders that the command writes to
             return options.run(options, given), ""
     except PeerError:

@@ -236,8 +236,8 @@ all_sum(1.0)
         ),
         ("length", "the processes disagree: process 1 sends 4 × float64 where this one expects 3 × float64"),
         ("long", "the processes disagree: process 1 sends 25000 × float64 where this one expects 25"),
-        ("exit", "PeerError: another process has stopped"),
-        ("return", "PeerError: another process has stopped"),
+        ("exit", "PeerError: process 1 has stopped"),
+        ("return", "PeerError: process 1 has stopped"),
     ],
 )
 def test_processes_that_do_different_things_end_with_an_error(case, message, launch):
@@ -251,6 +251,30 @@ def test_a_process_that_has_not_started_is_warned(launch):
     code, _, told = finish(launch(2, alone))
     assert code == 1
     assert "this is one of 2 processes, but it computes alone: call mg.collectives.start() first" in told
+
+
+END = """
+import sys
+import numpy as np
+from minigrad.collectives import *
+with join(start()):
+    all_sum(np.ones(3))
+    if rank() == 1:
+        sys.exit(int(sys.argv[2]))
+    for _ in range(1000 if sys.argv[3] == "others wait" else 0):
+        all_sum(np.ones(3))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_others_do_not_wait_for_a_process_that_has_ended(code, launch):
+    result, out, told = finish(launch(3, END, str(code), "others wait"))
+    assert (result, out) == (1, "") and told.endswith("PeerError: process 1 has stopped\n")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_processes_may_end_one_after_the_other(code, launch):
+    assert finish(launch(3, END, str(code), "nobody waits")) == (code, "", "")
 
 
 def process_ids(folder, workers):
