@@ -140,7 +140,8 @@ def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, An
 
 def advance_state(advance: Callable, state: State, batch: Batch, gradient: Any = None) -> tuple[State, Any]:
     """The state after one more batch, and its loss."""
-    loss, parameters, optimiser, total = advance(state.parameters, state.optimiser, state.total, batch, gradient)
+    more = () if gradient is None else (gradient,)
+    loss, parameters, optimiser, total = advance(state.parameters, state.optimiser, state.total, batch, *more)
     return state._replace(parameters=parameters, optimiser=optimiser, step=state.step + 1, total=total), loss
 
 
@@ -192,11 +193,7 @@ def _find_nan(trainer: Trainer, state: State, batch: Batch) -> str:
 
     Operations that wait for other processes are not checked: one process would stop there, and the others wait for it.
     """
-    arguments, sharded, several = (
-        (state.parameters, state.optimiser, state.total),
-        trainer.sharded,
-        collectives.size() > 1,
-    )
+    arguments, sharded = (state.parameters, state.optimiser, state.total), trainer.sharded
 
     def first(function: Callable, *args: Any) -> tuple[Any, str]:
         try:
@@ -205,7 +202,7 @@ def _find_nan(trainer: Trainer, state: State, batch: Batch) -> str:
         except mg.checks.NanError as error:
             return None, str(error)
 
-    if not several:
+    if collectives.size() == 1:
         return first(make_whole_step(trainer), *arguments, batch)[1]
     gradient, measured = sharded.gradient, sharded.measure(state.parameters, batch)
     parts, found = first(gradient.parts, state.parameters, batch, measured)

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
             except PeerError:
                 code, why = 2, None
             except SystemExit as stop:  # from the parser, which has printed why
-                if not stop.code:
+                if not stop.code or group.size == 1:
                     raise
                 code, why = int(stop.code), sys.stderr.getvalue() if isinstance(sys.stderr, StringIO) else PRINTED
             if why != "":

@@ -13,11 +13,14 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from minigrad.interrupts import defer_signals
+
 
 @functools.cache
 def _libraries() -> list[Any]:
     """The BLAS libraries of this process. To ask and set only these takes 5–9 µs; a limit of threadpoolctl takes 15."""
-    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    with defer_signals():  # it reads files
+        return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
 
 def _counts() -> list[int]:

@@ -330,12 +330,12 @@ def test_mpi_exchanges_arrays_on_gpus_through_the_backend():
     calls = []
     backend = replace(BACKEND, connect=lambda rank, size, share: lambda *given: calls.append((rank, size, given)))
     world = World()
-    group = MpiGroup(SimpleNamespace(COMM_WORLD=world))
+    group = MpiGroup(SimpleNamespace(COMM_WORLD=world, Status=lambda: SimpleNamespace(source=1)))
     assert group.launches(backend)
     group.exchange(backend, [None, 1], [None, 2])
     assert calls == [(0, 2, ([None, 1], [None, 2]))]
     world.stopped = True
-    with pytest.raises(PeerError, match="another process has stopped"):
+    with pytest.raises(PeerError, match="process 1 has stopped"):
         group.exchange(backend, [None, 1], [None, 2])
     assert len(calls) == 1
 
