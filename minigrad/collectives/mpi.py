@@ -31,6 +31,7 @@ STOPPED, DATA, DESCRIPTION = 1, 2, 3  # tags of messages
 PATIENCE = 10.0  # seconds until processes that do not answer are ended
 GRACE = 0.3  # seconds for messages that a process sent before it stopped
 READING = 0.3  # seconds for the launcher to read what a process wrote, before all are ended
+YIELD = getattr(os, "sched_yield", partial(time.sleep, 0))  # Windows has none
 EAGER = 1000  # tests of a request in a row, a millisecond or so, before other processes may use the core
 
 
@@ -185,7 +186,7 @@ class MpiGroup:
                 requests = requests[: len(told)]
             tests += 1
             if tests > EAGER:
-                os.sched_yield()
+                YIELD()
             if tests % 16 == 0 and end == math.inf and (stopped := self._look_for_stop()):
                 end = time.monotonic() + GRACE
         for r, array in told.items():

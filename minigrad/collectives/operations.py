@@ -164,9 +164,10 @@ def all_sum(x: Any) -> Any:
     """Σ over processes of x, which each has its own: a shared value of the shape and dtype of x, or a tree of them.
 
     Terms are added in one order, so the result has the same bits on every process. x must have the same shape and dtype
-    on all of them, which is not checked. The transpose is `replicate`.
+    on all of them. The transpose is `replicate`.
 
-    Raises ShareError in reverse mode if x depends on a shared value to which `replicate` was not applied.
+    Raises ShareError in reverse mode if x depends on a shared value to which `replicate` was not applied, ValueError if
+    MPI processes pass another number of elements or another dtype, PeerError if another process has stopped.
     """
     return _sum_trees([x], None)
 
