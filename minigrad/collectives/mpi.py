@@ -91,6 +91,12 @@ def start() -> Group:
 def _start(count: int) -> MpiGroup:
     this = f"this is one of {count} processes"
     try:
+        import mpi4py
+
+        mpi4py.rc.initialize, mpi4py.rc.finalize = (
+            False,
+            True,
+        )  # MPI may end the process if it does not fit the launcher
         from mpi4py import MPI
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError):
@@ -98,17 +104,26 @@ def _start(count: int) -> MpiGroup:
         raise GroupError(f"{this}, but mpi4py cannot be loaded ({error}): install it again") from None
     except RuntimeError as error:  # mpi4py without an MPI library
         raise GroupError(f"{this}, but mpi4py finds no MPI library ({error}): pip install mpich, or load one") from None
-    if MPI.COMM_WORLD.size != count:
+    fits = _fits_launcher(MPI.get_vendor()[0])
+    if fits and not MPI.Is_initialized():
+        MPI.Init_thread()
+    if not fits or MPI.COMM_WORLD.size != count:
         library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
         raise GroupError(
-            f"{this}, but mpi4py sees {MPI.COMM_WORLD.size}: it uses another MPI ({library}) than the launcher; start "
-            "with the mpiexec that belongs to it, or install mpi4py for this MPI"
+            f"{this}, but mpi4py uses another MPI ({library}) than the launcher: start with the mpiexec that belongs to "
+            "it, or install mpi4py for this MPI"
         )
     group = MpiGroup(MPI)
     sys.excepthook = partial(_abort_on_error, group)
     atexit.register(group.end)  # before MPI ends, which mpi4py registered first
     use_everywhere(group)
     return group
+
+
+def _fits_launcher(vendor: str) -> bool:
+    """Whether this MPI may have been started by the launcher, as far as environment variables tell."""
+    by_open_mpi, by_other = "OMPI_COMM_WORLD_SIZE" in os.environ, "PMI_SIZE" in os.environ
+    return not (by_open_mpi or by_other) or by_open_mpi == (vendor == "Open MPI")
 
 
 def _abort_on_error(group: MpiGroup, *error: Any) -> None:
