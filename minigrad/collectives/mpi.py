@@ -110,8 +110,8 @@ def _start(count: int) -> MpiGroup:
     if not fits or MPI.COMM_WORLD.size != count:
         library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
         raise GroupError(
-            f"{this}, but mpi4py uses another MPI ({library}) than the launcher: start with the mpiexec that belongs to "
-            "it, or install mpi4py for this MPI"
+            f"{this}, but mpi4py uses another MPI ({library}) than the launcher: start with the mpiexec that belongs "
+            "to it, or install mpi4py for this MPI"
         )
     group = MpiGroup(MPI)
     sys.excepthook = partial(_abort_on_error, group)
