@@ -18,7 +18,7 @@ from minigrad import collectives
 from minigrad.collectives.shards import Node, add_up, count, divide, halves
 from minigrad.core import tree
 from minigrad.program.cpu import threads
-from minigrad.program.tuning import Tuning
+from minigrad.program.tuning import DEFAULT, Tuning
 from vae.optimisers import Optimiser
 from vae.steps import Batch
 
@@ -32,13 +32,14 @@ class ShardSum:
     def __init__(self, f: Callable, zero: Callable[[Any], Any], shards: int, latent: int, threaded: bool):
         self._f, self._zero, self._shards, self._latent, self._threaded = f, zero, shards, latent, threaded
         self._programs: list[Callable] = []  # f on each thread, since a program runs once at a time
+        self._tuning = Tuning(threads=1, worth_compiling=DEFAULT.worth_compiling // shards)  # as for the whole batch
 
     def parts(self, parameters: Any, batch: Batch, *more: Any) -> list[Any]:
         """The sums over the nodes of shards that this process owns."""
         nodes = collectives.owned_nodes(self._shards)
         shares = [share for share in divide(nodes, threads.count() if self._threaded else 1) if share]
         while len(self._programs) < len(shares):
-            self._programs.append(mg.jit(self._f, tuning=Tuning(threads=1)))
+            self._programs.append(mg.jit(self._f, tuning=self._tuning))
         known: dict[Node, Any] = {}
 
         def work(program: Callable, share: Sequence[Node]) -> None:
@@ -50,7 +51,7 @@ class ShardSum:
 
     def add_up(self, parts: Sequence[Any]) -> Any:
         """The sum over all shards, given the parts of each process."""
-        return collectives.sum_shards(parts, self._shards)
+        return parts[0] if collectives.size() == 1 else collectives.sum_shards(parts, self._shards)
 
     def __call__(self, parameters: Any, batch: Batch, *more: Any) -> Any:
         """The sum over all shards."""
