@@ -80,8 +80,8 @@ class MinigradProcess:
 
     def _step(self) -> float:
         batch = self._next_batch()
-        gradient = self._gradient(self._state.parameters, batch)
-        self._state, loss = advance_state(self._advance, self._state, batch, gradient)
+        self._kept = self._gradient(self._state.parameters, batch)  # until the next one is there, as in training
+        self._state, loss = advance_state(self._advance, self._state, batch, self._kept)
         return float(loss)
 
     def burst(self, steps: int) -> float:
