@@ -96,6 +96,17 @@ def test_a_stopped_run_goes_on_with_another_number_of_processes(tmp_path, images
     assert read_outcome(tmp_path / "run")[0::2] == read_outcome(tmp_path / "whole")[0::2]
 
 
+def test_a_process_that_is_stopped_alone_stops_all_and_the_first_says_how_to_go_on(tmp_path, images):
+    child = start((2, "train", "--data", images, *SMALL[:-1], 5000, "--out", "run"), cwd=tmp_path)
+    while "epoch   1:" not in child.stdout.readline():
+        assert child.poll() is None
+    os.kill(find_process(child.pid, "1"), signal.SIGINT)
+    out, err = child.communicate(timeout=QUICK)
+    assert (child.returncode, err) == (130, "python -m vae: process 1: stopped\n")
+    assert "stopped; continue with: python -m vae train --out run --resume\n" in out
+    assert run((1, "train", "--out", "run", "--resume", "--epochs", 1), cwd=tmp_path)[0] == 2  # it is beyond
+
+
 def test_killing_a_process_ends_the_others_and_keeps_the_last_epoch(tmp_path, images):
     for victim in ("0", "1"):
         out = tmp_path / f"run-{victim}"

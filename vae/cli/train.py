@@ -114,7 +114,7 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
             folders.clear(out)  # only now, when the new run is known to be valid
     try:
         state = _train_with_progress(console, trainer, data, out, state)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, collectives.PeerError):
         if (out / CHECKPOINT).exists():
             place = f"./{out}" if str(out)[0] in "-~" else str(out)
             again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
