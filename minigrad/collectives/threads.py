@@ -84,9 +84,9 @@ def run_in_threads(f: Callable[[], Any], size: int) -> list[Any]:
             board.barrier.abort()
 
     members = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(size)]
-    for member in members:
-        member.start()
     try:
+        for member in members:
+            member.start()
         for member in members:
             member.join()
     except BaseException:  # Ctrl-C

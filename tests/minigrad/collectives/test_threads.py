@@ -128,11 +128,11 @@ def test_stop_reports_and_stops_the_others():
 
 def test_ctrl_c_stops_the_threads():
     """The main thread waits for them; they stop at their next exchange."""
-    stopped = []
+    stopped, deadline = [], time.monotonic() + 10
 
     def work():
         try:
-            while True:
+            while time.monotonic() < deadline:
                 all_sum(1.0)
                 if rank() == 0 and not stopped:
                     stopped.append("asked")
@@ -142,7 +142,6 @@ def test_ctrl_c_stops_the_threads():
 
     with pytest.raises(KeyboardInterrupt):
         run_in_threads(work, 2)
-    deadline = time.monotonic() + 10
     while len(stopped) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert sorted(map(str, stopped)) == ["0", "1", "asked"]
