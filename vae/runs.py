@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minigrad import collectives
 from minigrad.backends.libraries import describe_libraries
 from vae import checkpoints, files
 from vae.config import Config
@@ -58,6 +59,11 @@ def load_config(out: Path) -> tuple[Config, tuple[int, int, int]]:
     except (KeyError, TypeError, UserError) as error:
         raise CheckpointError(f"{path} has no valid configuration: {error}") from None
     return config, shape
+
+
+def load_everywhere(trainer: Trainer, out: Path) -> State:
+    """`load_state` of the first process, the only one that reads the file, on every process."""
+    return collectives.from_first(lambda: load_state(trainer, out))
 
 
 def load_state(trainer: Trainer, out: Path) -> State:

@@ -25,7 +25,7 @@ from vae.errors import TrainingError
 from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Parameters
 from vae.processes import agree, is_first, require_shards
-from vae.runs import load_state, save
+from vae.runs import load_everywhere, save
 from vae.sharded import add_elbo
 from vae.steps import Batch, Epoch, shuffle
 from vae.trainer import NOISE, ORDER, TEST, State, Trainer, make_key
@@ -90,11 +90,6 @@ def _save(out: Path, trainer: Trainer, state: State) -> None:
     """Save the state, on the first process."""
     if is_first():
         save(out, trainer, state)
-
-
-def _load(trainer: Trainer, out: Path) -> State:
-    """The state that the first process has saved, on all processes."""
-    return collectives.from_first(lambda: load_state(trainer, out))
 
 
 def _copy_state(state: State) -> State:
@@ -177,7 +172,7 @@ def _diagnose(trainer: Trainer, epoch: Epoch, out: Path, state: State, value: fl
     """
     state, value = _find_failure(trainer, epoch, out, state, value)
     found = "no operation produced a NaN: the numbers overflowed"
-    before, prepare, advance = _load(trainer, out), make_gradient(trainer), make_whole_step(trainer)
+    before, prepare, advance = load_everywhere(trainer, out), make_gradient(trainer), make_whole_step(trainer)
     while before.step < state.step:
         batch = epoch.batch(before.step)
         if before.step >= state.step - 2 and (nan := _find_nan(trainer, before, batch)):
@@ -216,7 +211,7 @@ def _find_failure(trainer: Trainer, epoch: Epoch, out: Path, state: State, value
     not read every loss."""
     if not trainer.asynchronous or math.isfinite(value):
         return state, value
-    before, advance = _load(trainer, out), make_whole_step(trainer)
+    before, advance = load_everywhere(trainer, out), make_whole_step(trainer)
     while before.step < state.step:
         before, loss = advance_state(advance, before, epoch.batch(before.step))
         if not math.isfinite(float(loss)):

@@ -16,6 +16,7 @@ from vae.config import Config
 from vae.errors import TrainingError, UserError
 from vae.evaluation import mean_elbo_sums, mean_importance_bound, profile_log_sigma
 from vae.objectives import elbo
+from vae.runs import load_everywhere
 from vae.trainer import make_trainer
 from vae.training import train
 
@@ -104,7 +105,7 @@ def test_a_run_stopped_on_four_processes_goes_on_with_one_or_three(tmp_path):
 
         def resumed(out=out):
             trainer = make_trainer(config, (4, 4, 1))
-            train(trainer, DATA, out, training._load(trainer, out))
+            train(trainer, DATA, out, load_everywhere(trainer, out))
 
         collectives.run_in_threads(resumed, size)
         assert read_outcome(out)[0::2] == read_outcome(tmp_path / "whole")[0::2]

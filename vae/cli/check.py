@@ -20,13 +20,13 @@ from vae import files, gradients, terminal
 from vae.autoencoder import Autoencoder
 from vae.cli.options import add_device, add_model, count, path, picture, seed
 from vae.cli.output import try_drawing
-from vae.cli.runs import choose_device, load_saved, merge_settings
+from vae.cli.runs import choose_device, merge_settings
 from vae.config import Config
 from vae.data import load
 from vae.errors import UserError
 from vae.gradient_report import ADJOINT_TOLERANCE, COARSE, TOLERANCE, GradientReport
 from vae.processes import is_first
-from vae.runs import load_config
+from vae.runs import load_config, load_everywhere
 from vae.trainer import make_trainer
 
 ABOUT = "Compare reverse mode with finite differences for every parameter tensor."
@@ -55,7 +55,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     if options.checkpoint is not None:
         trainer = make_trainer(*from_first(lambda: load_config(options.checkpoint)))
         config = merge_settings(trainer.config, given, free=("seed",))
-        trained = trainer.autoencoder(load_saved(trainer, options.checkpoint).parameters)
+        trained = trainer.autoencoder(load_everywhere(trainer, options.checkpoint).parameters)
     else:
         config, trained = Config(**given), None
     if options.images < collectives.size():

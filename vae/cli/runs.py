@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import minigrad as mg
@@ -14,19 +13,14 @@ from vae.config import Config
 from vae.data import NAMES, Dataset, drop_trained, load
 from vae.errors import UserError
 from vae.models import Model
-from vae.runs import load_config, load_state
+from vae.runs import load_config, load_everywhere
 from vae.trainer import State, Trainer, make_trainer
 
 
 def load_run(options: Namespace) -> tuple[Trainer, State]:
     """The trainer and the state of a run, with its arrays on the device asked for."""
     trainer = make_trainer(*from_first(lambda: load_config(options.checkpoint)), choose_device(options.device))
-    return trainer, load_saved(trainer, options.checkpoint)
-
-
-def load_saved(trainer: Trainer, out: Path) -> State:
-    """The state in a run's folder, which only the first process reads."""
-    return from_first(lambda: load_state(trainer, out))
+    return trainer, load_everywhere(trainer, options.checkpoint)
 
 
 def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> Dataset:

@@ -19,14 +19,14 @@ from minigrad.commandline import Parser
 from vae import evaluation, folders, terminal, training
 from vae.cli.options import DEFAULTS, add_data, add_device, add_model, add_out, count, positive_number, seed
 from vae.cli.output import drop_alpha, list_files, try_drawing
-from vae.cli.runs import choose_device, load_images, load_saved, make_absolute, merge_settings, require_image_shape
+from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_image_shape
 from vae.config import Config
 from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
 from vae.explain import describe_elbo, explain_loss
 from vae.optimisers import OPTIMISERS
 from vae.processes import is_first, require_shards
-from vae.runs import CHECKPOINT, changed_libraries, load_config
+from vae.runs import CHECKPOINT, changed_libraries, load_config, load_everywhere
 from vae.trainer import State, Trainer, make_trainer
 
 ABOUT = "Train a model; writes config, metrics, a checkpoint and pictures."
@@ -83,7 +83,7 @@ def _resume(
     require_shards(config.shards)
     trainer, data = make_trainer(config, shape, device), load_images(config)
     require_image_shape(trainer.model, data)
-    state = load_saved(trainer, out)
+    state = load_everywhere(trainer, out)
     if (state.epoch, state.step) > (config.epochs, 0):
         raise UserError(f"{out} is already beyond {config.epochs} epochs: ask for more, or train again")
     if state.epoch == config.epochs:
