@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import minigrad as mg
 from vae.likelihoods import Likelihood
 from vae.models import Model, Parameters
 
@@ -31,6 +32,10 @@ class Autoencoder:
     def decode(self, z: Any) -> Any:
         """The decoder's output (N, H, W, C) for z (N, latent): the input of the likelihood."""
         return self.model.decode(self.parameters.decoder, z)
+
+    def distance(self, y: Any, noise: Any) -> Any:
+        """The distances (N, H, W, C) of images from those decoded from z = μ + σ·ε: a profiled σ follows from them."""
+        return self.likelihood.distance(y, self.decode(mg.gaussian_sample(*self.encode(y), noise)))
 
     def mean(self, z: Any) -> Any:
         """The expected images ŷ(z), (N, H, W, C), in [0, 1]."""

@@ -123,8 +123,7 @@ def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any, size: int
 
     def compute(piece: slice) -> tuple[float, int]:
         y = images[piece]
-        z = mg.gaussian_sample(*autoencoder.encode(y), _noise(autoencoder, key, piece, y.dtype))
-        distance = autoencoder.likelihood.distance(y, autoencoder.decode(z))
+        distance = autoencoder.distance(y, _noise(autoencoder, key, piece, y.dtype))
         return _total(distance), distance.size
 
     total, count = _sums(images, size, compute)

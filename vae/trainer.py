@@ -74,9 +74,7 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
 
     def distance(parameters: Parameters, y: Any, noise: Any) -> Any:
         """What a profiled σ follows from. At the optimum the derivative in σ is 0, so σ counts as a constant."""
-        autoencoder = Autoencoder(model, likelihood, parameters)
-        z = mg.gaussian_sample(*autoencoder.encode(y), noise)
-        return mg.sum(likelihood.distance(y, autoencoder.decode(z)))
+        return mg.sum(Autoencoder(model, likelihood, parameters).distance(y, noise))
 
     def initial() -> State:
         try:
