@@ -31,7 +31,8 @@ class Group(Protocol):
         """Send `sent[r]` to every other process r, and fill `received[r]` with what it sends.
 
         All are contiguous arrays of the backend; what r receives has the size and dtype of what is sent to it. The
-        entries at this process's own rank are not used. Raises PeerError if a process has stopped.
+        entries at this process's own rank are not used. Raises PeerError if a process has stopped, and ValueError if
+        an MPI process sends another size or dtype.
         """
 
     def launches(self, backend: Backend) -> bool:

@@ -105,7 +105,7 @@ def test_addresses_must_be_in_memory_of_the_device():
     host, device = np.zeros(9, np.uint8), zeros(9)
     for place, count in ((host.ctypes.data, 9), (device.data.ptr, 10), (device.data.ptr - 1, 1)):
         with pytest.raises(nccl.NcclError, match="an address that is not in memory of the device"):
-            run_in_threads(lambda: send(place, count), 2)  # noqa: B023
+            run_in_threads(lambda: send(place, count), 2)  # noqa: B023 (all threads end in this call)
 
 
 def test_the_stream_must_be_the_current_one():

@@ -113,7 +113,8 @@ def test_a_run_stopped_on_four_processes_goes_on_with_one_or_three(tmp_path):
 
 @pytest.mark.host
 def test_a_process_that_is_stopped_alone_stops_the_others_and_nothing_is_lost(tmp_path):
-    """The first one saves where it is; the others had no chance to say why they stop."""
+    """The first one saves where it is: after the step that all took, or before it if the other stopped while the first
+    was still in the exchange of that step."""
     config = SHARDED["mlp"]
 
     def work():
