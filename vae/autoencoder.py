@@ -30,11 +30,15 @@ class Autoencoder:
         return self.model.encode(self.parameters.encoder, y)
 
     def decode(self, z: Any) -> Any:
-        """The decoder's output (N, H, W, C) for z (N, latent): the input of the likelihood."""
-        return self.model.decode(self.parameters.decoder, z)
+        """The decoder's output (…, H, W, outputs) for z (…, latent): the input of the likelihood."""
+        if z.ndim == 2:
+            return self.model.decode(self.parameters.decoder, z)
+        output = self.model.decode(self.parameters.decoder, mg.reshape(z, (-1, z.shape[-1])))
+        return mg.reshape(output, (*z.shape[:-1], *output.shape[1:]))
 
     def distance(self, y: Any, noise: Any) -> Any:
-        """The distances (N, H, W, C) of images from those decoded from z = μ + σ·ε: a profiled σ follows from them."""
+        """The distances (…, N, H, W, C) of images from those decoded from z = μ + σ·ε, for noise ε (…, N, latent): a
+        profiled σ follows from them."""
         return self.likelihood.distance(y, self.decode(mg.gaussian_sample(*self.encode(y), noise)))
 
     def mean(self, z: Any) -> Any:

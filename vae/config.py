@@ -6,14 +6,36 @@ import dataclasses
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from vae import schedules
 from vae.errors import UserError
+from vae.estimators import OBJECTIVES
 from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Likelihood, Sigma
-from vae.models import MODELS, Model, clamp_variance
+from vae.models import ACTIVATIONS, MODELS, Model, clamp_variance
 from vae.numbers import to_float, to_int
 from vae.objectives import FORMS, REDUCTIONS, Weights
-from vae.optimisers import OPTIMISERS, Optimiser
+from vae.optimisers import OPTIMISERS, Optimiser, average, clip_norm
+from vae.schedules import Schedule
+
+CHOICES = {  # by setting
+    "model": tuple(MODELS),
+    "activation": tuple(ACTIVATIONS),
+    "output_bias": ("random", "data"),
+    "binarise": ("none", "static", "dynamic"),
+    "decoder": tuple(LIKELIHOODS),
+    "objective": tuple(OBJECTIVES),
+    "form": FORMS,
+    "reduction": REDUCTIONS,
+    "optimiser": tuple(OPTIMISERS),
+    "schedule": ("constant", "cosine", "step", "iwae"),
+    "keep": ("last", "best"),
+}
+LATER = (  # settings that older runs lack
+    *("valid_size", "binarise", "features", "activation", "output_bias", "objective", "samples", "warm_up", "keep"),
+    *("weight_decay", "schedule", "final_rate", "milestones", "decay", "clip", "average", "patience"),
+)
 
 
 @dataclass(frozen=True)
@@ -24,21 +46,38 @@ class Config:
     data_dir: str | None = None
     train_size: int | None = None  # images; None: all of them
     test_size: int | None = None
+    valid_size: int | None = None  # images to validate on, from the data's own validation part or the training images
+    binarise: str = "none"  # "static": once; "dynamic": training images anew in every epoch
     model: str = "mlp"
     latent: int = 20
-    hidden: int = 400  # of the mlp
+    hidden: tuple[int, ...] = (400,)  # widths of the mlp's layers
+    features: tuple[int, ...] = (32, 64)  # of the convolutions
+    activation: str = "relu"
+    output_bias: str = "random"  # "data": so that the mean training image comes out if nothing else does
     decoder: str = "bernoulli"
     sigma: str = "1"  # a number, "learned" or "profiled"
-    form: str = "closed"
+    objective: str = "elbo"
+    samples: int = 1  # of each image
+    form: str | None = None  # None: closed where the objective allows it
     reduction: str = "sum"  # over the pixels, in the loss
     beta: float = 1.0  # weight of the KL in the loss
-    clamp: float | None = None  # bound on the encoder's |ln σ²|; None: unbounded
+    warm_up: float = 0.0  # epochs in which the weight of the KL rises from 0 to beta
+    clamp: tuple[float, ...] | None = None  # bounds on the encoder's ln σ², or one for both signs; None: unbounded
     epochs: int = 10
     batch: int = 128
     shards: int | None = None  # of a batch; None: 8, or fewer, of 16 images or more. They are added up in a fixed order
     optimiser: str = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.9  # of sgd
+    weight_decay: float = 0.01  # of adamw
+    schedule: str = "constant"  # of the learning rate
+    final_rate: float = 0.0  # of the cosine schedule: the learning rate at the end
+    milestones: tuple[float, ...] = ()  # of the step schedule, in epochs
+    decay: float = 0.1  # of the step schedule: the factor at each milestone
+    clip: float | None = None  # largest norm of a gradient
+    average: float | None = None  # decay of the mean of the parameters over the steps; None: the last ones are used
+    keep: str = "last"  # "best": the parameters with the best bound on the validation part
+    patience: int | None = None  # epochs without a better one after which training stops
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,25 +85,13 @@ class Config:
             object.__setattr__(self, name, value)
         if self.shards is None:
             object.__setattr__(self, "shards", max(1, min(8, self.batch // 16)))
-        if self.shards > self.batch:
-            raise UserError(f"a batch of {self.batch} images cannot be cut into {self.shards} shards")
-        for name, choices in (
-            ("model", MODELS),
-            ("decoder", LIKELIHOODS),
-            ("form", FORMS),
-            ("reduction", REDUCTIONS),
-            ("optimiser", OPTIMISERS),
-        ):
+        if self.form is None:
+            object.__setattr__(self, "form", "closed" if self.objective == "elbo" else "sampled")
+        for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise UserError(f"unknown {name} {getattr(self, name)!r}: use {', '.join(choices)}")
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"momentum must lie in [0, 1), got {self.momentum}")
-        if not (self.beta == 0 or 1e-9 <= self.beta <= 1e9):
-            raise UserError(f"beta must be 0 or lie in 1e-9 … 1e9, got {self.beta}")
-        if self.clamp is not None and not 0.001 <= self.clamp <= 80:
-            raise UserError(f"clamp must lie in 0.001 … 80 (e^89 overflows float32), got {self.clamp}")
-        if self.seed >= 2**64:
-            raise UserError(f"seed must lie in 0 … 2**64 − 1, got {self.seed}")
+                raise UserError(f"unknown {name.replace('_', ' ')} {getattr(self, name)!r}: use {', '.join(choices)}")
+        self._check_numbers()
+        self._check_combinations()
         try:
             self.make_likelihood()
             self.make_optimiser()
@@ -73,6 +100,56 @@ class Config:
         except ValueError as error:
             raise UserError(str(error)) from None
 
+    def _check_numbers(self) -> None:
+        """Raises UserError for a number out of its range."""
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"momentum must lie in [0, 1), got {self.momentum}")
+        if not (self.beta == 0 or 1e-9 <= self.beta <= 1e9):
+            raise UserError(f"beta must be 0 or lie in 1e-9 … 1e9, got {self.beta}")
+        if self.clamp is not None:
+            low, high = self.clamp if len(self.clamp) == 2 else (-self.clamp[0], self.clamp[-1])
+            if len(self.clamp) > 2 or not (0.001 <= high <= 80 and 0.001 <= -low <= 80):
+                raise UserError(
+                    f"clamp must be a number in 0.001 … 80, or one of −80 … −0.001 and one of 0.001 … 80 (e^89 overflows "
+                    f"float32), got {' '.join(f'{x:g}' for x in self.clamp)}"
+                )
+        for name in ("warm_up", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"{name.replace('_', ' ')} must be 0 or positive, got {getattr(self, name)}")
+        if not 0 < self.decay <= 1:
+            raise UserError(f"decay must lie in (0, 1], got {self.decay}")
+        if not 0 <= self.final_rate <= self.learning_rate:
+            raise UserError(
+                f"the final rate must lie between 0 and the learning rate {self.learning_rate:g}, got {self.final_rate:g}"
+            )
+        if self.seed >= 2**64:
+            raise UserError(f"seed must lie in 0 … 2**64 − 1, got {self.seed}")
+
+    def _check_combinations(self) -> None:
+        """Raises UserError for settings that do not go together."""
+        if self.shards > self.batch:
+            raise UserError(f"a batch of {self.batch} images cannot be cut into {self.shards} shards")
+        importance = OBJECTIVES[self.objective].importance
+        if self.objective != "elbo" and self.form == "closed":
+            raise UserError(
+                f"the objective {self.objective} needs samples of ln P(z|y), so it has no closed form: leave out --form, "
+                "or use --objective elbo"
+            )
+        if importance and self.reduction == "mean":
+            raise UserError(f"the objective {self.objective} weights samples by their likelihood: use --reduction sum")
+        if importance and self.sigma == "profiled":
+            raise UserError(f"the objective {self.objective} has no profiled σ: use a number or learned")
+        if self.schedule == "step" and not self.milestones:
+            raise UserError("the schedule step needs --milestones, the epochs at which the learning rate falls")
+        if self.schedule != "step" and self.milestones:
+            raise UserError(f"--milestones belong to the schedule step, not to {self.schedule}")
+        if any(a >= b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False)):
+            raise UserError(f"milestones must rise from above 0, got {' '.join(f'{m:g}' for m in self.milestones)}")
+        if self.milestones and self.milestones[-1] >= self.epochs:
+            raise UserError(f"the milestone {self.milestones[-1]:g} is not before the last of {self.epochs} epochs")
+        if self.warm_up > self.epochs:
+            raise UserError(f"a warm-up of {self.warm_up:g} epochs is longer than the training of {self.epochs}")
+
     def _to_plain(self) -> dict[str, Any]:
         """Paths as strings and numbers as Python numbers, by field, for JSON. Raises UserError for wrong types."""
         found: dict[str, Any] = {}
@@ -80,7 +157,11 @@ class Config:
             name, value, what = field.name, getattr(self, field.name), field.name.replace("_", " ")
             if value is None and "None" in field.type:
                 continue
-            if field.type.startswith("int"):
+            if field.type.startswith("tuple"):
+                convert = partial(to_int, least=1) if "int" in field.type else to_float
+                values = value if isinstance(value, (tuple, list)) else (value,)
+                found[name] = tuple(convert(x, what) for x in values)
+            elif field.type.startswith("int"):
                 found[name] = to_int(value, what, 0 if name == "seed" else 1)
             elif field.type.startswith("float"):
                 found[name] = to_float(value, what)
@@ -92,12 +173,17 @@ class Config:
 
     def make_model(self, image_shape: tuple[int, int, int]) -> Model:
         """The model for images of this shape (H, W, C)."""
-        sizes = {"hidden": self.hidden} if self.model == "mlp" else {}
+        sizes = {"mlp": self.hidden, "conv": self.features}[self.model]
         try:
-            model = MODELS[self.model](image_shape, self.latent, **sizes)
+            model = MODELS[self.model](image_shape, self.latent, sizes, self.activation)
         except ValueError as error:
             raise UserError(str(error)) from None
-        return model if self.clamp is None else clamp_variance(model, self.clamp)
+        return model if self.clamp is None else clamp_variance(model, *self.clamp)
+
+    def describe_sizes(self) -> str:
+        """The options that set the size of the model."""
+        name, sizes = ("hidden", self.hidden) if self.model == "mlp" else ("features", self.features)
+        return f"--latent {self.latent} and --{name} {' '.join(map(str, sizes))}"
 
     def make_likelihood(self) -> Likelihood:
         """The likelihood Q(y|z)."""
@@ -121,9 +207,27 @@ class Config:
 
     def make_optimiser(self) -> Optimiser:
         """The optimiser with its settings."""
-        if self.optimiser == "sgd":
-            return OPTIMISERS["sgd"](self.learning_rate, self.momentum)
-        return OPTIMISERS["adam"](self.learning_rate)
+        own = {"sgd": {"momentum": self.momentum}, "adamw": {"weight_decay": self.weight_decay}}.get(self.optimiser, {})
+        optimiser = OPTIMISERS[self.optimiser](self.learning_rate, **own)
+        optimiser = optimiser if self.clip is None else clip_norm(optimiser, self.clip)
+        return optimiser if self.average is None else average(optimiser, self.average)
+
+    def make_schedule(self) -> Schedule | None:
+        """The factor of the learning rate; None if it is constant."""
+        if self.schedule == "cosine":
+            return schedules.cosine(self.epochs, self.final_rate / self.learning_rate)
+        if self.schedule == "step":
+            return schedules.step(self.milestones, self.decay)
+        return schedules.iwae() if self.schedule == "iwae" else None
+
+    def make_warm_up(self) -> Schedule | None:
+        """The factor of the KL's weight; None if it is constant."""
+        return schedules.warm_up(self.warm_up) if self.warm_up else None
+
+    @property
+    def score(self) -> str:
+        """What the trained bound is called in metrics: elbo, or bound if it is importance-weighted."""
+        return "bound" if OBJECTIVES[self.objective].importance else "elbo"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -131,10 +235,11 @@ class Config:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Config:
-        """The inverse of `to_dict`. Raises UserError for unknown or missing settings. Runs saved without `shards` had
-        one."""
+        """The inverse of `to_dict`. Raises UserError for unknown or missing settings. Runs saved before there were some
+        of the settings did what their defaults do now; they had one shard."""
         known = {f.name for f in dataclasses.fields(Config)}
-        values = {"shards": 1, **values} if isinstance(values, dict) else values
+        if isinstance(values, dict):
+            values = {**{name: getattr(Config(), name) for name in LATER}, "shards": 1, **values}
         if not isinstance(values, dict) or set(values) != known:
             raise UserError(f"a configuration must have the settings {', '.join(sorted(known))}")
         return Config(**values)

@@ -8,7 +8,7 @@ divided.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import minigrad as mg
 from minigrad import collectives
 from minigrad.program.cpu import threads
 from vae.autoencoder import Autoencoder
-from vae.objectives import elbo_sums, importance_bound
+from vae.objectives import elbo, elbo_sums
 
 PIECE = 500  # images at a time
 GENERATED = 100  # the same, in `generate`
@@ -101,21 +101,16 @@ def mean_importance_bound(
     """
 
     def compute(piece: slice) -> tuple[float]:
-        y = images[piece]
-        shape = (len(y), autoencoder.model.latent)
-        noise = _draw_samples(mg.random.fold_in(key, piece.start), samples, shape, y.dtype, on_images)
-        return (_total(importance_bound(autoencoder, y, noise, log_sigma)),)
+        y, shape = images[piece], (piece.stop - piece.start, autoencoder.model.latent)
+        own, bound = mg.random.fold_in(key, piece.start), None
+        for i in range(samples):
+            noise = mg.random.normal(own, shape, y.dtype, offset=i * math.prod(shape))
+            weight = elbo(autoencoder, y, noise, "sampled", log_sigma)
+            bound = weight if bound is None else mg.logaddexp(bound, weight)
+            on_images(shape[0])
+        return (_total(bound) - shape[0] * math.log(samples),)
 
     return _sums(images, size, compute)[0] / len(images)
-
-
-def _draw_samples(
-    key: Any, samples: int, shape: tuple[int, int], dtype: np.dtype, on_images: Callable[[int], None]
-) -> Iterator[Any]:
-    """Yield the samples of mg.random.normal(key, (samples, *shape), dtype) one by one."""
-    for i in range(samples):
-        yield mg.random.normal(key, shape, dtype, offset=i * math.prod(shape))
-        on_images(shape[0])
 
 
 def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any, size: int = PIECE) -> float:

@@ -15,6 +15,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
+import numpy as np
+
 import minigrad as mg
 
 LN_2PI = math.log(2 * math.pi)
@@ -63,6 +65,11 @@ class Likelihood(ABC):
     @abstractmethod
     def mean(self, pixels: Any) -> Any:
         """The expected image ŷ, in [0, 1]."""
+
+    def output_for(self, mean: Any) -> Any:
+        """The decoder's output whose expected image is `mean`, kept within 0.001 … 0.999: the inverse of `mean`."""
+        p = np.clip(np.asarray(mean, np.float64), 0.001, 0.999)
+        return np.log(p / (1 - p))
 
     @abstractmethod
     def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:

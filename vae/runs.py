@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad import collectives
 from minigrad.backends.libraries import describe_libraries
+from minigrad.core import tree
 from vae import checkpoints, files
 from vae.config import Config
 from vae.errors import CheckpointError, UserError
@@ -31,6 +32,8 @@ def save(out: Path, trainer: Trainer, state: State) -> None:
         "libraries": {"device": trainer.device, **describe_libraries()},
     }
     trees = {"parameters": state.parameters, "optimiser": state.optimiser, "trained": state.trained}
+    if state.best is not None:
+        trees["best"] = state.best
     checkpoints.save(out / CHECKPOINT, trees, record)
     files.write_json(out / CONFIG, trainer.config.to_dict())
     files.write_lines(out / METRICS, list(state.history))
@@ -78,6 +81,7 @@ def load_state(trainer: Trainer, out: Path) -> State:
         raise CheckpointError(f"{path} lacks part of the training state; train again") from None
     parameters = checkpoints.fill(fresh.parameters, "parameters", arrays, path)
     optimiser = checkpoints.fill(fresh.optimiser, "optimiser", arrays, path)
-    if hasattr(optimiser, "step"):
-        optimiser = optimiser._replace(step=np.int64(optimiser.step))
+    optimiser = tree.map(lambda like, leaf: leaf if np.ndim(like) else leaf[()], fresh.optimiser, optimiser)
+    if any(name.startswith("best.") for name in arrays):
+        rest["best"] = checkpoints.fill(fresh.parameters, "best", arrays, path)
     return place(State(parameters, optimiser, **rest), trainer.device, trainer.asynchronous)

@@ -20,17 +20,18 @@ from minigrad.core import tree
 from minigrad.program.cpu import threads
 from minigrad.program.tuning import DEFAULT, Tuning
 from vae.optimisers import Optimiser
+from vae.schedules import Schedule
 from vae.steps import Batch
 
 
 class ShardSum:
     """A sum over shards of f(parameters, images, noise, count, *more), a tree; `zero(parameters)` is that of no images.
 
-    Each process computes the `parts` that it owns, on several threads if `threaded`, and `add_up` adds up all of them.
+    `draw(batch, first, last)` gives the images and the noise of some images of a batch. Each process computes the `parts` that it owns, on several threads if `threaded`, and `add_up` adds up all of them.
     """
 
-    def __init__(self, f: Callable, zero: Callable[[Any], Any], shards: int, latent: int, threaded: bool):
-        self._f, self._zero, self._shards, self._latent, self._threaded = f, zero, shards, latent, threaded
+    def __init__(self, f: Callable, zero: Callable[[Any], Any], shards: int, draw: Callable, threaded: bool):
+        self._f, self._zero, self._shards, self._draw, self._threaded = f, zero, shards, draw, threaded
         self._programs: list[Callable] = []  # f on each thread, since a program runs once at a time
         self._tuning = Tuning(threads=1, worth_compiling=DEFAULT.worth_compiling // shards)  # as for the whole batch
 
@@ -65,7 +66,7 @@ class ShardSum:
     def _sum(self, f: Callable, node: Node, parameters: Any, batch: Batch, *more: Any) -> Any:
         """The sum over a node of shards, whose images are drawn together."""
         begin, end = (batch.count * shard // self._shards for shard in node)
-        images, noise = batch.draw(self._latent, begin, end)
+        images, noise = self._draw(batch, begin, end)
 
         def add(node: Node) -> Any:
             if count(node) > 1:
@@ -73,7 +74,7 @@ class ShardSum:
             first, last = (batch.count * shard // self._shards - begin for shard in node)
             if first == last:
                 return self._zero(parameters)
-            return f(parameters, images[first:last], noise[first:last], batch.count, *more)
+            return f(parameters, images[first:last], noise[..., first:last, :], batch.count, *more)
 
         return add(node)
 
@@ -81,24 +82,25 @@ class ShardSum:
 class ShardedStep:
     """A training step on `shards` shards of a batch.
 
-    `loss(parameters, images, noise, count, measured)` returns what these images contribute to the loss of a batch of
-    `count`, and to the value to report. `measured` is the sum of `measure(parameters, images, noise)` over the batch,
-    for a loss that needs one. It is taken as a constant, so the loss must not depend on it to first order, as at an
-    optimum.
+    `gradient(parameters, images, noise, time, count, measured)` returns what these images contribute, in a batch of
+    `count`, to the value to report and to the gradient of the loss. `measured` is the sum of
+    `measure(parameters, images, noise)` over the batch, for a loss that needs one. It is taken as a constant, so the
+    loss must not depend on it to first order, as at an optimum. `schedule`, a function of the batch's time, multiplies
+    the learning rate.
     """
 
     def __init__(
         self,
-        loss: Callable[..., tuple[Any, Any]],
+        gradient: Callable[..., tuple[Any, Any]],
         measure: Callable | None,
         optimiser: Optimiser,
+        schedule: Schedule | None,
         shards: int,
-        latent: int,
+        draw: Callable,
         threaded: bool,
     ):
-        def gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any) -> Any:
-            (_, reported), slopes = mg.value_and_grad(loss, has_aux=True)(parameters, images, noise, count, measured)
-            return reported, slopes
+        def some_gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any, time: Any) -> Any:
+            return gradient(parameters, images, noise, time, count, measured)
 
         def no_gradient(parameters: Any) -> Any:
             return no_number(parameters), tree.map(mg.zeros_like, parameters)
@@ -109,30 +111,32 @@ class ShardedStep:
         def number(parameters: Any, images: Any, noise: Any, count: int) -> Any:
             return measure(parameters, images, noise)
 
-        self._optimiser = optimiser
-        self._measured = None if measure is None else ShardSum(number, no_number, shards, latent, threaded)
-        self.gradient = ShardSum(gradient, no_gradient, shards, latent, threaded)  # with the value to report
+        self._optimiser, self._schedule = optimiser, schedule
+        self._measured = None if measure is None else ShardSum(number, no_number, shards, draw, threaded)
+        self._gradient = ShardSum(some_gradient, no_gradient, shards, draw, threaded)  # with the value to report
         self._captured_update = mg.jit(self._update, donate=(0, 1, 2))
 
-    def measure(self, parameters: Any, batch: Batch) -> Any:
-        """The sum that the loss needs; None if it needs none."""
-        return None if self._measured is None else self._measured(parameters, batch)
+    def gradient(self, parameters: Any, batch: Batch) -> Any:
+        """The value to report, and the gradient."""
+        measured = None if self._measured is None else self._measured(parameters, batch)
+        return self._gradient(parameters, batch, measured, batch.time)
 
     def update(self, parameters: Any, state: Any, total: Any, batch: Batch, gradient: Any) -> tuple[Any, Any, Any, Any]:
         """The step, given the gradient: (loss, parameters, state, Σ ELBO), in the memory of the old ones."""
-        return self._captured_update(parameters, state, total, gradient, batch.number, batch.count)
+        return self._captured_update(parameters, state, total, gradient, batch.number, batch.time, batch.count)
 
     def traced(self, parameters: Any, state: Any, total: Any, batch: Batch) -> tuple[Any, Any, Any, Any]:
         """The whole step, to be captured as a program."""
         measured = None if self._measured is None else self._measured.traced(parameters, batch)
-        gradient = self.gradient.traced(parameters, batch, measured)
-        return self._update(parameters, state, total, gradient, batch.number, batch.count)
+        gradient = self._gradient.traced(parameters, batch, measured, batch.time)
+        return self._update(parameters, state, total, gradient, batch.number, batch.time, batch.count)
 
     def _update(
-        self, parameters: Any, state: Any, total: Any, gradient: tuple[Any, Any], number: Any, count: int
+        self, parameters: Any, state: Any, total: Any, gradient: tuple[Any, Any], number: Any, time: Any, count: int
     ) -> tuple[Any, Any, Any, Any]:
         reported, slopes = gradient
-        parameters, state = self._optimiser.update(parameters, slopes, state)
+        factor = 1.0 if self._schedule is None else self._schedule(time)
+        parameters, state = self._optimiser.update(parameters, slopes, state, factor)
         return reported, parameters, state, add_elbo(total, reported, number, count)
 
 

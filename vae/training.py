@@ -20,15 +20,19 @@ import minigrad as mg
 from minigrad import collectives
 from minigrad.core import tree
 from minigrad.interrupts import defer_signals
+from vae.autoencoder import Autoencoder
+from vae.config import Config
 from vae.data import Dataset, checksum_of, digests, place, select
-from vae.errors import TrainingError
-from vae.evaluation import mean_elbo, profile_log_sigma
+from vae.data.blocks import blocks_of
+from vae.errors import TrainingError, UserError
+from vae.estimators import OBJECTIVES
+from vae.evaluation import mean_elbo, mean_importance_bound, profile_log_sigma
 from vae.models import Parameters
 from vae.processes import agree, is_first, require_shards
 from vae.runs import load_everywhere, save
 from vae.sharded import add_elbo
 from vae.steps import Batch, Epoch, shuffle
-from vae.trainer import NOISE, ORDER, TEST, State, Trainer, make_key
+from vae.trainer import NOISE, ORDER, PARTS, PIXELS, TEST, State, Trainer, make_key
 
 READ_EVERY = 32  # steps between reads of the loss if the host runs ahead of the device: each read waits for it
 ADVICE = "lower the learning rate or choose another decoder (the last checkpoint is kept)"
@@ -53,17 +57,20 @@ def train(
     config, checksum = trainer.config, checksum_of(data.train, data.test)
     require_shards(config.shards)
     agree(images=checksum, **config.to_dict())
-    state = trainer.initial() if state is None else _copy_state(state)
+    state = trainer.initial(mean_image(data.train)) if state is None else _copy_state(state)
     if state.step + state.epoch and state.images != checksum:
         raise TrainingError(f"{data.name}: these are not the images of the run, so it cannot be resumed; train again")
     state = state._replace(images=checksum, trained=np.unique(digests(data.train)))
-    images, test = place(data.train, trainer.device), place(data.test, trainer.device)
+    if data.valid is None and (config.keep == "best" or config.patience):
+        raise UserError(f"{data.name} has no validation part, which --keep best and --patience need: use --valid-size")
+    parts = {part: place(trainer.seen(x, part), trainer.device) for part in PARTS if (x := getattr(data, part)) is not None}
+    images = parts["train"]
     steps, every = -(-len(images) // config.batch), READ_EVERY if trainer.asynchronous else 1
     prepare, advance, loss = make_gradient(trainer), make_whole_step(trainer), math.nan
     _save(out, trainer, state)
     try:
         with np.errstate(all="ignore"):  # NaNs are diagnosed below
-            while state.epoch < config.epochs:
+            while state.epoch < config.epochs and not is_finished(config, state):
                 epoch, began = shuffle_for(trainer, images, state.epoch), time.perf_counter() - state.seconds
                 for batch in epoch.batches(state.step):
                     gradient = prepare(state.parameters, batch)
@@ -75,7 +82,7 @@ def train(
                         if not math.isfinite(loss) or (state.step == steps and not _is_finite(state.parameters)):
                             raise TrainingError(_diagnose(trainer, epoch, out, state, loss))
                     on_step(state, steps, loss)
-                state = _close_epoch(trainer, images, test, state)
+                state = _close_epoch(trainer, parts, state)
                 _save(out, trainer, state)
                 on_epoch(state.history[-1])
     except (KeyboardInterrupt, collectives.PeerError):
@@ -102,7 +109,8 @@ def _copy_state(state: State) -> State:
 def shuffle_for(trainer: Trainer, images: Any, epoch: int) -> Epoch:
     """The batches of an epoch: their order and their ε follow from the seed and the epoch."""
     config = trainer.config
-    return shuffle(images, config.batch, make_key(config, ORDER, epoch), make_key(config, NOISE, epoch))
+    order, noise, pixels = (make_key(config, purpose, epoch) for purpose in (ORDER, NOISE, PIXELS))
+    return shuffle(images, config.batch, order, noise, epoch, pixels if config.binarise == "dynamic" else None)
 
 
 def make_gradient(trainer: Trainer) -> Callable[[Parameters, Batch], Any]:
@@ -111,7 +119,7 @@ def make_gradient(trainer: Trainer) -> Callable[[Parameters, Batch], Any]:
     sharded = trainer.sharded
     if trainer.config.shards == 1 or trainer.asynchronous:
         return lambda parameters, batch: None
-    return lambda parameters, batch: sharded.gradient(parameters, batch, sharded.measure(parameters, batch))
+    return sharded.gradient
 
 
 def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, Any, Any]]:
@@ -127,7 +135,7 @@ def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, An
             return sharded.update(parameters, optimiser, total, batch, gradient)
         if trainer.config.shards > 1:
             return sharded.traced(parameters, optimiser, total, batch)
-        loss, parameters, optimiser = trainer.step(parameters, optimiser, *batch.draw(trainer.model.latent))
+        loss, parameters, optimiser = trainer.step(parameters, optimiser, *trainer.draw(batch), batch.time)
         return loss, parameters, optimiser, add_elbo(total, loss, batch.number, batch.count)
 
     return mg.jit(step, donate=(0, 1, 2)) if trainer.asynchronous else step
@@ -140,25 +148,53 @@ def advance_state(advance: Callable, state: State, batch: Batch, gradient: Any =
     return state._replace(parameters=parameters, optimiser=optimiser, step=state.step + 1, total=total), loss
 
 
-def _close_epoch(trainer: Trainer, images: Any, test: Any, state: State) -> State:
+def _close_epoch(trainer: Trainer, parts: dict[str, Any], state: State) -> State:
     """Evaluate, and return the state at the start of the next epoch."""
-    config, autoencoder = trainer.config, trainer.autoencoder(state.parameters)
+    config, autoencoder, images = trainer.config, trainer.after_epoch(state), parts["train"]
     key = mg.to_device(make_key(config, TEST, state.epoch), trainer.device)
     log_sigma = None
     if trainer.likelihood.profiled:
         some = slice(None, None, -(-len(images) // 2000))  # spread over the set, which may be sorted by class
         log_sigma = profile_log_sigma(autoencoder, select(images, some), mg.random.fold_in(key, 1))
-    record = {
-        "epoch": state.epoch + 1,
-        "train_elbo": float(state.total) / len(images),
-        "test_elbo": mean_elbo(autoencoder, test, key, config.form, log_sigma),
-        "seconds": round(state.seconds, 3),
-    }
-    if not math.isfinite(record["test_elbo"]):
-        raise TrainingError(f"the test ELBO became {record['test_elbo']} after epoch {record['epoch']}; {ADVICE}")
-    history = (*state.history, record)
+    record = {"epoch": state.epoch + 1, f"train_{config.score}": float(state.total) / len(images)}
+    if "valid" in parts:  # always with the same noise, since epochs are compared
+        same = mg.to_device(make_key(config, TEST, 0), trainer.device)
+        record[f"valid_{config.score}"] = _objective(config, autoencoder, parts["valid"], same, log_sigma)
+    record["test_elbo"] = mean_elbo(autoencoder, parts["test"], key, config.form, log_sigma)
+    record["seconds"] = round(state.seconds, 3)
+    for name, value in record.items():
+        if not math.isfinite(value):
+            about = name.replace("_elbo", " ELBO").replace("_", " ")
+            raise TrainingError(f"the {about} became {value} after epoch {record['epoch']}; {ADVICE}")
+    history, best = (*state.history, record), state.best
+    if config.keep == "best" and best_epoch(config, history) == record["epoch"]:
+        best = tree.map(lambda leaf: leaf.copy(), autoencoder.parameters)
     fresh = State(state.parameters, state.optimiser, state.epoch + 1, total=state.total)
-    return fresh._replace(log_sigma=log_sigma, images=state.images, trained=state.trained, history=history)
+    return fresh._replace(log_sigma=log_sigma, images=state.images, trained=state.trained, best=best, history=history)
+
+
+def _objective(config: Config, autoencoder: Autoencoder, images: Any, key: Any, log_sigma: float | None) -> float:
+    """The bound that is trained, with KL weight 1 and noise that belongs to `key`: its mean over images, in nats."""
+    if OBJECTIVES[config.objective].importance:
+        return mean_importance_bound(autoencoder, images, key, config.samples, log_sigma)
+    return mean_elbo(autoencoder, images, key, config.form, log_sigma)
+
+
+def best_epoch(config: Config, history: tuple[dict, ...]) -> int:
+    """The first epoch with the best bound on the validation part, from 1."""
+    return max(history, key=lambda record: record[f"valid_{config.score}"])["epoch"]
+
+
+def is_finished(config: Config, state: State) -> bool:
+    """Whether training stops early: the bound on the validation part has not improved for `patience` epochs."""
+    if config.patience is None or not state.history or state.step:
+        return False
+    return state.epoch - best_epoch(config, state.history) >= config.patience
+
+
+def mean_image(images: Any) -> Any:
+    """The mean of images (N, H, W, C), float64."""
+    return sum(np.sum(images[rows], axis=0, dtype=np.float64) for rows in blocks_of(images)) / len(images)
 
 
 def _is_finite(parameters: Any) -> bool:

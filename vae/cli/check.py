@@ -55,7 +55,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     if options.checkpoint is not None:
         trainer = make_trainer(*from_first(lambda: load_config(options.checkpoint)))
         config = merge_settings(trainer.config, given, free=("seed",))
-        trained = trainer.autoencoder(load_everywhere(trainer, options.checkpoint).parameters)
+        trained = trainer.trained(load_everywhere(trainer, options.checkpoint))
     else:
         config, trained = Config(**given), None
     if options.images < collectives.size():

@@ -66,7 +66,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
 
 def _compute_scores(trainer: Trainer, state: State, images: Any, key: Any, samples: int) -> dict[str, float]:
     """Compute every bound, by name, in nats per image, with a progress bar on stderr."""
-    common = (trainer.autoencoder(state.parameters), images, key)
+    common = (trainer.trained(state), images, key)
     with terminal.progress(terminal.console(stderr=True)) as progress:
         passes = len(objectives.FORMS) + samples
         total = len(images) * passes // collectives.size()  # the others are not shown

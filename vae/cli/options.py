@@ -7,12 +7,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from vae.config import Config
+from vae.config import CHOICES, Config
 from vae.data import NAMES, DataError
 from vae.data.places import expand_home
-from vae.likelihoods import LIKELIHOODS
 from vae.models import MODELS
-from vae.objectives import FORMS, REDUCTIONS
+from vae.objectives import FORMS
 
 DEFAULTS = Config()
 FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")  # of pictures
@@ -77,13 +76,48 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Options of the model and the loss."""
     parser.add_argument("--model", choices=list(MODELS), help=f"architecture ({DEFAULTS.model})")
     parser.add_argument("--latent", type=count, help=f"latent dimensions ({DEFAULTS.latent})")
-    parser.add_argument("--hidden", type=count, help=f"hidden units of the mlp ({DEFAULTS.hidden})")
-    parser.add_argument("--decoder", choices=list(LIKELIHOODS), help=f"Q(y|z) ({DEFAULTS.decoder})")
+    parser.add_argument("--hidden", type=count, nargs="+", metavar="N", help="widths of the mlp's layers (400)")
+    parser.add_argument("--features", type=count, nargs="+", metavar="N", help="of the convolutions (32 64)")
+    _add_choice(parser, "activation", "of the hidden layers")
+    _add_choice(parser, "output_bias", "the decoder's at first; data: from the mean image")
+    _add_choice(parser, "decoder", "Q(y|z)")
     parser.add_argument("--sigma", help="σ of gaussian or laplace: a number, learned or profiled (1)")
-    parser.add_argument("--form", choices=FORMS, help=f"closed KL, or sampled entropy ({DEFAULTS.form})")
-    parser.add_argument("--reduction", choices=REDUCTIONS, help=f"of pixels, in the loss ({DEFAULTS.reduction})")
+    _add_choice(parser, "objective", "what is maximised, and how its gradient is estimated")
+    parser.add_argument("--samples", type=count, metavar="K", help=f"of z for each image ({DEFAULTS.samples})")
+    parser.add_argument("--form", choices=FORMS, help="closed KL, or sampled entropy (closed if the objective is elbo)")
+    _add_choice(parser, "reduction", "of pixels, in the loss")
     parser.add_argument("--beta", type=float, help=f"weight of the KL in the loss ({DEFAULTS.beta:g})")
-    parser.add_argument("--clamp", type=float, metavar="C", help="keep the encoder's ln σ² within ±C (unbounded)")
+    clamp = "keep the encoder's ln σ² within ±C, or between two numbers (unbounded)"
+    parser.add_argument("--clamp", type=float, nargs="+", metavar="C", help=clamp)
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Options of the training."""
+    parser.add_argument("--epochs", type=count, help=f"passes over the data ({DEFAULTS.epochs})")
+    parser.add_argument("--batch", type=count, help=f"images per step ({DEFAULTS.batch})")
+    parser.add_argument("--shards", type=count, help="parts of a batch that processes may share (8; fewer if small)")
+    parser.add_argument("--warm-up", type=float, metavar="E", help="epochs in which the KL's weight rises from 0 (0)")
+    _add_choice(parser, "optimiser", "optimiser")
+    parser.add_argument("--learning-rate", type=positive_number, help=f"learning rate ({DEFAULTS.learning_rate})")
+    parser.add_argument("--momentum", type=float, help=f"of sgd ({DEFAULTS.momentum})")
+    parser.add_argument("--weight-decay", type=float, help=f"of adamw ({DEFAULTS.weight_decay})")
+    _add_choice(parser, "schedule", "of the learning rate; iwae: that of the paper")
+    parser.add_argument("--final-rate", type=float, metavar="R", help="the last learning rate of cosine (0)")
+    milestones = "epochs at which the learning rate falls (step)"
+    parser.add_argument("--milestones", type=float, nargs="+", metavar="E", help=milestones)
+    parser.add_argument("--decay", type=float, help=f"the factor at each of them ({DEFAULTS.decay})")
+    parser.add_argument("--clip", type=positive_number, metavar="NORM", help="largest norm of a gradient (none)")
+    about = "decay of the mean of the weights over steps, which is used if it is given"
+    parser.add_argument("--average", type=float, metavar="D", help=about)
+    _add_choice(parser, "keep", "the weights of the last epoch, or those best on the validation part")
+    patience = "stop after so many epochs that are no better on the validation part"
+    parser.add_argument("--patience", type=count, metavar="E", help=patience)
+
+
+def _add_choice(parser: argparse.ArgumentParser, name: str, about: str) -> None:
+    """An option for one of the settings with a fixed list of choices."""
+    option = "--" + name.replace("_", "-")
+    parser.add_argument(option, choices=CHOICES[name], help=f"{about} ({getattr(DEFAULTS, name)})")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +128,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=name_or_path, metavar="DIR", help="folder that holds a named data set")
     parser.add_argument("--train-size", type=count, metavar="N", help="use N training images")
     parser.add_argument("--test-size", type=count, metavar="N", help="use N test images")
+    parser.add_argument("--valid-size", type=count, metavar="N", help="hold out N training images to validate on")
+    _add_choice(parser, "binarise", "draw binary pixels; dynamic: training images anew in every epoch")
 
 
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:
@@ -124,4 +160,5 @@ def add_picture(parser: argparse.ArgumentParser, name: str, count: int) -> None:
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """The settings of a run that were given on the command line."""
     names = {field.name for field in dataclasses.fields(Config)}
-    return {name: value for name, value in vars(options).items() if name in names}
+    given = {name: value for name, value in vars(options).items() if name in names}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}

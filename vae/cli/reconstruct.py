@@ -28,7 +28,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     images = load_test_images(trainer, state, given).test[: options.count]
     images, key = mg.to_device((images, mg.random.key(options.seed)), trainer.device)
     noise = mg.random.normal(key, (len(images), trainer.model.latent))
-    rebuilt = evaluation.reconstruct(trainer.autoencoder(state.parameters), images, noise)
+    rebuilt = evaluation.reconstruct(trainer.trained(state), images, noise)
     path = options.out or options.checkpoint / "reconstructions.png"
     files.make_folder(path.parent)
     title = f"{len(images)} test images"

@@ -26,7 +26,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     trainer, state = load_run(options)
     key = mg.to_device(mg.random.key(options.seed), trainer.device)
     z = mg.random.normal(key, (options.count, trainer.model.latent))
-    images = drop_alpha(evaluation.generate(trainer.autoencoder(state.parameters), z))
+    images = drop_alpha(evaluation.generate(trainer.trained(state), z))
     path = options.out or options.checkpoint / "samples.png"
     files.make_folder(path.parent)
     terminal.console().print(str(draw_picture("samples", path, images, f"{options.count} samples, z ~ N(0, I)")))

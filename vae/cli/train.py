@@ -17,14 +17,13 @@ from minigrad import collectives
 from minigrad.collectives import from_first
 from minigrad.commandline import Parser
 from vae import evaluation, folders, terminal, training
-from vae.cli.options import DEFAULTS, add_data, add_device, add_model, add_out, count, positive_number, seed
+from vae.cli.options import add_data, add_device, add_model, add_out, add_training, seed
 from vae.cli.output import drop_alpha, list_files, try_drawing
 from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_image_shape
 from vae.config import Config
 from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
 from vae.explain import describe_elbo, explain_loss
-from vae.optimisers import OPTIMISERS
 from vae.processes import is_first, require_shards
 from vae.runs import CHECKPOINT, changed_libraries, load_config, load_everywhere
 from vae.trainer import State, Trainer, make_trainer
@@ -38,12 +37,7 @@ def add_options(parser: Parser) -> None:
     """The options of the command."""
     add_model(parser)
     add_data(parser)
-    parser.add_argument("--epochs", type=count, help=f"passes over the data ({DEFAULTS.epochs})")
-    parser.add_argument("--batch", type=count, help=f"images per step ({DEFAULTS.batch})")
-    parser.add_argument("--shards", type=count, help="parts of a batch that processes may share (8; fewer if small)")
-    parser.add_argument("--optimiser", choices=list(OPTIMISERS), help=f"optimiser ({DEFAULTS.optimiser})")
-    parser.add_argument("--learning-rate", type=positive_number, help=f"learning rate ({DEFAULTS.learning_rate})")
-    parser.add_argument("--momentum", type=float, help=f"of sgd ({DEFAULTS.momentum})")
+    add_training(parser)
     parser.add_argument("--seed", type=seed, help="seed of everything random (0)")
     parser.add_argument("--resume", action="store_true", default=False, help="continue the run in --out, bit for bit")
     add_out(parser, "runs/train")
@@ -79,7 +73,8 @@ def _resume(
     if is_first() and os.path.isdir(out):
         options.held.enter_context(folders.lock(out))
     saved, shape = from_first(lambda: load_config(out))
-    config = merge_settings(saved, make_absolute(given), free=("epochs", "data", "data_dir"))
+    free = ("epochs", "data", "data_dir") if saved.schedule != "cosine" else ("data", "data_dir")  # it ends at the last
+    config = merge_settings(saved, make_absolute(given), free)
     require_shards(config.shards)
     trainer, data = make_trainer(config, shape, device), load_images(config)
     require_image_shape(trainer.model, data)
@@ -107,9 +102,8 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
     if collectives.size() > 1:
         console.print(f"{collectives.size()} processes share the {config.shards} shards of each batch")
     pixels = int(np.prod(trainer.model.image_shape))
-    console.print(f"reported: {describe_elbo(trainer.likelihood, data.binary, pixels)}")
+    console.print(f"reported: {describe_elbo(trainer.likelihood, data.binary or config.binarise != 'none', pixels)}")
     if state is None:
-        state = trainer.initial()
         if is_first():
             folders.clear(out)  # only now, when the new run is known to be valid
     try:
@@ -125,7 +119,7 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
     return state
 
 
-def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out: Path, state: State) -> State:
+def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out: Path, state: State | None) -> State:
     epochs = trainer.config.epochs
     with terminal.progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
         bar = progress.add_task("", loss=float("nan"))
@@ -135,10 +129,9 @@ def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out:
             progress.update(bar, completed=state.step, total=steps, description=epoch, loss=loss)
 
         def on_epoch(record: dict) -> None:
-            console.print(
-                f"epoch {record['epoch']:3d}: train −ELBO {-record['train_elbo']:.2f}, "
-                f"test −ELBO {-record['test_elbo']:.2f} nats, {record['seconds']:.1f} s"
-            )
+            bounds = {name: f"{name.replace('_', ' −').replace('elbo', 'ELBO')} {-record[name]:.2f}" for name in record}
+            shown = [bounds[name] for name in record if name not in ("epoch", "seconds")]
+            console.print(f"epoch {record['epoch']:3d}: {', '.join(shown)} nats, {record['seconds']:.1f} s")
 
         return training.train(trainer, data, out, state, on_step, on_epoch)
 
@@ -146,7 +139,8 @@ def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out:
 def _draw_pictures(trainer: Trainer, state: State, data: Dataset, out: Path) -> None:
     """Draw the pictures of a finished run."""
     config, latent = trainer.config, trainer.model.latent
-    autoencoder = trainer.autoencoder(mg.to_device(state.parameters, "cpu"))
+    chosen = trainer.trained(state)
+    autoencoder = chosen.with_parameters(mg.to_device(chosen.parameters, "cpu"))
     name = f"{config.model}, {latent} latents, {config.decoder} decoder, {data.name}"
     key = mg.random.fold_in(mg.random.key(config.seed), 99)
 
@@ -154,7 +148,7 @@ def _draw_pictures(trainer: Trainer, state: State, data: Dataset, out: Path) -> 
         z = np.asarray(z, np.float32)
         return drop_alpha(evaluation.generate(autoencoder, z))
 
-    shown = data.test[:SHOWN]
+    shown = trainer.seen(data.test[:SHOWN], "test")
     rebuilt = evaluation.reconstruct(autoencoder, shown, mg.random.normal(key, (len(shown), latent)))
     try_drawing("curves", out / "curves.png", list(state.history), name)
     try_drawing("reconstructions", out / "reconstructions.png", drop_alpha(shown), drop_alpha(rebuilt), name)

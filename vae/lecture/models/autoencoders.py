@@ -23,7 +23,7 @@ from vae.lecture.claims import Setting
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, log_normal
 from vae.optimisers import adam
-from vae.steps import make_step
+from vae.steps import gradient_of, make_step
 
 HIDDEN, STEPS = 16, 300
 
@@ -97,7 +97,7 @@ def train(setting: Setting, name: str, noise: np.ndarray, terms: Callable[[Plane
     encoder, decoder = (init_layers(setting, f"{name} {part}", size) for part, size in (("enc", 2), ("dec", 1)))
     net = PlaneNet(encoder, decoder, np.array(-1.0), np.zeros(2))
     optimiser = adam(0.03)
-    step, state = make_step(loss, optimiser), optimiser.init(net)
+    step, state = make_step(gradient_of(loss), optimiser), optimiser.init(net)
     for eps in noise:
         _, net, state = step(net, state, eps)
     return net

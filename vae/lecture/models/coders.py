@@ -29,7 +29,7 @@ from vae.lecture.models.exact import log_normal
 from vae.lecture.models.trained import IMAGES, batches, to_float64
 from vae.models import Model, Parameters, mlp
 from vae.optimisers import adam
-from vae.steps import make_step
+from vae.steps import gradient_of, make_step
 
 HIDDEN, LATENT, EPOCHS, BATCH, RATE = 128, 16, 30, 64, 2e-3
 PRICE_RATE = 0.05  # how fast the price follows the rate, at the start of training
@@ -109,7 +109,7 @@ def _train(setting: Setting, kind: str, nats: float) -> PricedCoder:
         return -mg.mean(bound) * price, mg.mean(log_p - log_prior)
 
     optimiser, coder, price = adam(RATE), priced.coder, priced.price
-    step, state = make_step(loss, optimiser), optimiser.init(coder)
+    step, state = make_step(gradient_of(loss), optimiser), optimiser.init(coder)
     for epoch in range(EPOCHS):
         for batch in batches(setting, epoch, images, BATCH):
             rate, coder, state = step(coder, state, np.float32(price), *batch.draw(LATENT))

@@ -1,0 +1,103 @@
+"""The objectives of training, and estimators of their gradients from K samples of each image.
+
+With z_k = μ + σ·ε_k ~ P(z|y) and log weights ℓ_k = ln Q(z_k, y) − ln P(z_k|y), the objectives are bounds on ln Q(y):
+
+    elbo, stl     L = (1/K) Σ ℓ_k              the ELBO
+    iwae, dreg    L = ln (1/K) Σ exp ℓ_k       the importance-weighted bound (Burda et al. 2015)
+
+ℓ_k depends on the decoder θ, and on the encoder ψ in two ways: through z_k, and through μ and σ in ln P(z_k|y), whose
+derivative there is the *score*. For K samples, with v_k = exp ℓ_k / Σ exp ℓ_j, the gradients are
+
+             ∂θ             ∂ψ through z      score
+    elbo    1/K · ∂θ ℓ_k    1/K · ∂z ℓ_k      1/K      the derivative of L
+    stl     1/K             1/K               –        "sticking the landing" (Roeder, Wu and Duvenaud 2017)
+    iwae    v_k             v_k               v_k      the derivative of L
+    dreg    v_k             v_k²              –        doubly reparameterised (Tucker et al. 2018)
+
+each summed over k. `stl` has the mean of `elbo`, since the score has mean 0, and `dreg` that of `iwae`; both have no
+noise where P(z|y) is the posterior. For K = 1 `iwae` is `elbo` and `dreg` is `stl`, to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import minigrad as mg
+from vae.autoencoder import Autoencoder
+from vae.models import Parameters
+from vae.objectives import UNWEIGHTED, Weights, check_shapes, log_mean, sum_terms, terms_at
+
+
+class Objective(NamedTuple):
+    """An objective and the estimator of its gradient: a row of the table above."""
+
+    importance: bool  # whether samples count by their weight v_k, or all alike
+    score: bool  # whether the derivative of ln P(z|y) in μ and σ is kept
+
+
+OBJECTIVES = {
+    "elbo": Objective(importance=False, score=True),
+    "iwae": Objective(importance=True, score=True),
+    "stl": Objective(importance=False, score=False),
+    "dreg": Objective(importance=True, score=False),
+}
+
+
+def bound_and_gradient(
+    autoencoder: Autoencoder,
+    y: Any,
+    noise: Any,
+    objective: str = "elbo",
+    form: str = "sampled",
+    weights: Weights = UNWEIGHTED,
+    log_sigma: Any = None,
+    scale: float = 1.0,
+) -> tuple[Any, Parameters]:
+    """The bound L of each image, (N,), in nats, and `scale` times the estimated gradient of its sum over the images.
+
+    Images y are (N, H, W, C), noise ε is (N, latent) or (K, N, latent). The gradient is that of the bound whose log
+    weights are `weights.pixels`·ln Q(y|z) + `weights.latents`·(ln Q(z) − ln P(z|y)); the returned bound always has
+    weights 1. `form` "closed" replaces ln Q(z) − ln P(z|y) by −KL, which only `elbo` allows. Raises ValueError for an
+    unknown form, for shapes that do not fit, and for a form that does not go with the objective.
+    """
+    check_shapes(autoencoder, y, noise, form)
+    importance, score = OBJECTIVES[objective]
+    if form == "closed" and objective != "elbo":
+        raise ValueError(f"the objective {objective} is made of samples of ln P(z|y): it needs the form sampled")
+    encoder, decoder, own_sigma = autoencoder.parameters
+
+    def sample(encoder: Any) -> tuple[Any, Any, Any]:
+        mean, log_std = autoencoder.model.encode(encoder, y)
+        return mg.gaussian_sample(mean, log_std, noise), mean, log_std
+
+    def terms(decoder: Any, own_sigma: Any, z: Any, mean: Any, log_std: Any) -> tuple[Any, Any]:
+        now = autoencoder.with_parameters(Parameters(encoder, decoder, own_sigma))
+        return sum_terms(*terms_at(now, y, z, mean, log_std, form, log_sigma))
+
+    encoded, pull_sample = mg.vjp(sample, encoder)
+    (pixels, latents), pull_terms = mg.vjp(terms, decoder, own_sigma, *encoded)
+    share = _share(weights.pixels * pixels + weights.latents * latents, importance)
+    of_latents = share if latents.ndim == share.ndim else mg.sum(share, axis=0)  # −KL is the same for all samples
+    cotangents = scale * weights.pixels * share, scale * weights.latents * of_latents
+    decoder_bar, sigma_bar, z_bar, mean_bar, std_bar = pull_terms(cotangents)
+    if not score:
+        mean_bar, std_bar = mg.zeros_like(mean_bar), mg.zeros_like(std_bar)
+        z_bar = share[..., None] * z_bar if importance else z_bar
+    (encoder_bar,) = pull_sample((z_bar, mean_bar, std_bar))
+    return _bound(pixels + latents, importance), Parameters(encoder_bar, decoder_bar, sigma_bar)
+
+
+def _share(log_weights: Any, importance: bool) -> Any:
+    """How much each sample counts, in the shape of the log weights ([K,] N): 1/K, or v_k."""
+    if log_weights.ndim == 1:
+        return mg.ones_like(log_weights)
+    if importance:
+        return mg.exp(log_weights - mg.logsumexp(log_weights, axis=0))
+    return mg.ones_like(log_weights) / len(log_weights)
+
+
+def _bound(log_weights: Any, importance: bool) -> Any:
+    """L of each image, (N,)."""
+    if log_weights.ndim == 1:
+        return log_weights
+    return log_mean(log_weights) if importance else mg.mean(log_weights, axis=0)
