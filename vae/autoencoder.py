@@ -30,7 +30,7 @@ class Autoencoder:
         return self.model.encode(self.parameters.encoder, y)
 
     def decode(self, z: Any) -> Any:
-        """The decoder's output (N, H, W, C) for z (N, latent): the input of the likelihood."""
+        """The decoder's output (N, H, W, C·outputs) for z (N, latent): the input of the likelihood."""
         return self.model.decode(self.parameters.decoder, z)
 
     def distance(self, y: Any, noise: Any) -> Any:

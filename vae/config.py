@@ -94,7 +94,7 @@ class Config:
         """The model for images of this shape (H, W, C)."""
         sizes = {"hidden": self.hidden} if self.model == "mlp" else {}
         try:
-            model = MODELS[self.model](image_shape, self.latent, **sizes)
+            model = MODELS[self.model](image_shape, self.latent, outputs=LIKELIHOODS[self.decoder].outputs, **sizes)
         except ValueError as error:
             raise UserError(str(error)) from None
         return model if self.clamp is None else clamp_variance(model, self.clamp)

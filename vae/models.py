@@ -1,7 +1,8 @@
 """Two encoder–decoder pairs as plain functions of parameters and inputs.
 
 A `Model` is three functions: `init(key)` creates the parameters, `encode(encoder, y)` gives μ and ln σ of P(z|y), and
-`decode(decoder, z)` gives one number per pixel, which the likelihood (`vae.likelihoods`) turns into a distribution.
+`decode(decoder, z)` gives `outputs` numbers per pixel and channel, (N, H, W, C·outputs), which the likelihood
+(`vae.likelihoods`) turns into a distribution.
 Images are (N, H, W, C); parameters are NamedTuples of arrays, float32 unless asked otherwise.
 """
 
@@ -79,7 +80,9 @@ def _check_sizes(image_shape: tuple[int, ...], latent: int) -> tuple[tuple[int, 
     return tuple(to_int(n, "a side of the images", 1) for n in image_shape), to_int(latent, "latent", 1)
 
 
-def mlp(image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, hidden: int = 400) -> Model:
+def mlp(
+    image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, hidden: int = 400, outputs: int = 1
+) -> Model:
     """D-400-20-400-D with ReLU, the network of Kingma and Welling as in PyTorch's examples."""
     (image_shape, latent), hidden = _check_sizes(image_shape, latent), to_int(hidden, "hidden", 1)
     pixels = math.prod(image_shape)
@@ -93,7 +96,9 @@ def mlp(image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, hidde
         )
         return Parameters(
             encoder,
-            Decoder((_init_affine(k[3], (latent, hidden), dtype),), _init_affine(k[4], (hidden, pixels), dtype)),
+            Decoder(
+                (_init_affine(k[3], (latent, hidden), dtype),), _init_affine(k[4], (hidden, pixels * outputs), dtype)
+            ),
         )
 
     def encode(encoder: Encoder, y: Any) -> tuple[Any, Any]:
@@ -106,13 +111,16 @@ def mlp(image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, hidde
         h = z
         for layer in decoder.hidden:
             h = mg.relu(_dense(layer, h))
-        return mg.reshape(_dense(decoder.pixels, h), (-1, *image_shape))
+        return mg.reshape(_dense(decoder.pixels, h), (-1, *image_shape[:2], image_shape[2] * outputs))
 
     return Model("mlp", tuple(image_shape), latent, init, encode, decode)
 
 
 def conv(
-    image_shape: tuple[int, int, int] = (28, 28, 1), latent: int = 20, features: tuple[int, int] = (32, 64)
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+    latent: int = 20,
+    features: tuple[int, int] = (32, 64),
+    outputs: int = 1,
 ) -> Model:
     """The lecture's network for images (slides 15 and 16): two stride-2 convolutions down, two deconvolutions up.
 
@@ -135,7 +143,7 @@ def conv(
             _init_affine(k[3], (flat, latent), dtype),
         )
         up = (_init_affine(k[4], (latent, flat), dtype), _init_affine(k[5], (3, 3, second, 4 * first), dtype))
-        return Parameters(encoder, Decoder(up, _init_affine(k[6], (3, 3, first, 4 * channels), dtype)))
+        return Parameters(encoder, Decoder(up, _init_affine(k[6], (3, 3, first, 4 * channels * outputs), dtype)))
 
     def encode(encoder: Encoder, y: Any) -> tuple[Any, Any]:
         h = y

@@ -33,6 +33,7 @@ ROOMS = {
         ("__init__",),
     ),
     "vae": (
+        ("discretised",),
         ("differences", "errors", "gradient_report", "likelihoods", "locks", "optimisers", "signals", "terminal"),
         ("files", "numbers", "processes", "steps"),
         ("checkpoints", "folders", "models", "pictures", "sharded"),
