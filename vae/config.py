@@ -110,8 +110,8 @@ class Config:
             low, high = self.clamp if len(self.clamp) == 2 else (-self.clamp[0], self.clamp[-1])
             if len(self.clamp) > 2 or not (0.001 <= high <= 80 and 0.001 <= -low <= 80):
                 raise UserError(
-                    f"clamp must be a number in 0.001 … 80, or one of −80 … −0.001 and one of 0.001 … 80 (e^89 overflows "
-                    f"float32), got {' '.join(f'{x:g}' for x in self.clamp)}"
+                    "clamp must lie in 0.001 … 80 (e^89 overflows float32), or be two such numbers, the first with a "
+                    f"minus, got {' '.join(map(str, self.clamp))}"
                 )
         for name in ("warm_up", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
@@ -158,9 +158,9 @@ class Config:
             if value is None and "None" in field.type:
                 continue
             if field.type.startswith("tuple"):
-                convert = partial(to_int, least=1) if "int" in field.type else to_float
                 values = value if isinstance(value, (tuple, list)) else (value,)
-                found[name] = tuple(convert(x, what) for x in values)
+                to_number = partial(to_int, least=1) if "int" in field.type else to_float
+                found[name] = tuple(to_number(x, what) for x in values)
             elif field.type.startswith("int"):
                 found[name] = to_int(value, what, 0 if name == "seed" else 1)
             elif field.type.startswith("float"):
@@ -175,7 +175,8 @@ class Config:
         """The model for images of this shape (H, W, C)."""
         sizes = {"mlp": self.hidden, "conv": self.features}[self.model]
         try:
-            model = MODELS[self.model](image_shape, self.latent, sizes, self.activation)
+            outputs = LIKELIHOODS[self.decoder].outputs
+            model = MODELS[self.model](image_shape, self.latent, sizes, self.activation, outputs)
         except ValueError as error:
             raise UserError(str(error)) from None
         return model if self.clamp is None else clamp_variance(model, *self.clamp)
@@ -231,7 +232,8 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Config:

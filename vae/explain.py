@@ -30,6 +30,13 @@ relative to R:
     images of one pixel, −loss/s exceeds ln Q(y) for every w. Evaluation uses one σ for all images; its numbers are
     bounds.
 
+6.  An importance-weighted objective of K > 1 samples is ln (1/K) Σ exp(−R − w·(ln P(z|y) − ln Q(z))). For w = 1 the
+    mean of exp(…) over ε is Q(y), so by Jensen's inequality it is a bound. For w ≠ 1 that mean is another number, and w
+    cannot be absorbed by σ, since it does not multiply the whole objective.
+
+With K samples, the sum over them is averaged in rules 1 to 5. The estimators `stl` and `dreg` change the noise of the
+gradient, not its mean. A warm-up changes the weight only for a time.
+
 A clamp on the encoder's ln σ² only restricts the choice of P(z|y); the bounds hold for every P(z|y).
 """
 
@@ -39,6 +46,7 @@ import math
 from dataclasses import dataclass
 
 from vae.config import Config
+from vae.estimators import OBJECTIVES
 from vae.likelihoods import Likelihood, write_factor
 
 
@@ -74,14 +82,18 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
     weight = beta / s
     if math.isclose(weight, 1, rel_tol=1e-12):  # 1/D is rounded
         weight = 1.0
+    importance = OBJECTIVES[config.objective].importance and config.samples > 1
     implied, effective, scale, offset = likelihood, weight, s, 0.0
-    absorbed = likelihood.absorb(weight) if beta > 0 else None
+    absorbed = likelihood.absorb(weight) if beta > 0 and not importance else None
     if absorbed is not None:  # rules 2 and 3
         implied, effective, scale = absorbed, 1.0, beta
         offset = pixels * (s * likelihood.log_normaliser() - beta * absorbed.log_normaliser())
     is_bound = effective >= 1 and not likelihood.profiled
     if likelihood.profiled:
         why = "σ is chosen after seeing the batch and its noise; with one σ for all test images it is a bound"
+    elif importance:
+        is_bound = effective == 1
+        why = f"importance-weighted, of {config.samples} samples" if is_bound else "importance weights need β = 1"
     elif effective < 1:
         why = f"if P(z|y) is the posterior, it equals ln Q(y) + {write_factor(1 - effective)}KL"
     elif effective > 1:
@@ -91,7 +103,8 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
     else:
         why = "the ELBO itself"
     sentence = (
-        f"loss = {_write_loss(config, likelihood)}: {'' if scale == 1 else f'{scale:.4g} × '}−ELBO of a {implied.name} "
+        f"loss = {_write_loss(config, likelihood, importance)}: {'' if scale == 1 else f'{scale:.4g} × '}"
+        f"−{'L' if importance else 'ELBO'} of a {implied.name} "
         f"decoder{', ' if implied.has_sigma else ' of '}{implied.qualify()}, β = {effective:.4g}: "
         f"{'a' if is_bound else 'no'} bound on ln Q(y) ({why})"
     )
@@ -99,14 +112,26 @@ def explain_loss(config: Config, image_shape: tuple[int, int, int] = (28, 28, 1)
     return Explanation(None if sigma is None else sigma**2, effective, scale, offset, is_bound, why, sentence)
 
 
-def _write_loss(config: Config, likelihood: Likelihood) -> str:
+def _write_loss(config: Config, likelihood: Likelihood, importance: bool) -> str:
     """The formula of the loss of one image."""
     latents = "KL" if config.form == "closed" else "(ln P(z|y) − ln Q(z))"
     parts = [f"{config.reduction} over pixels of {likelihood.write_term()}"]
     parts += [f"{write_factor(config.beta)}{latents}"] * (config.beta > 0)
     parts += ["constant"] * (likelihood.fixed_sigma is not None)
-    clamp = "" if config.clamp is None else f", with the encoder's ln σ² within ±{config.clamp:g}"
-    return " + ".join(parts) + clamp
+    loss, more = " + ".join(parts), []
+    if importance:
+        loss = f"−ln of the mean of e^−({loss}) over {config.samples} samples"
+    elif config.samples > 1:
+        more.append(f"averaged over {config.samples} samples")
+    if not OBJECTIVES[config.objective].score:
+        more.append(f"with the gradient estimated by {config.objective}")
+    if config.warm_up:
+        more.append(f"the weight of {latents} rising from 0 in {config.warm_up:g} epochs")
+    if config.clamp is not None:
+        low, high = config.clamp[0], config.clamp[-1]
+        limits = f"within ±{high:g}" if len(config.clamp) == 1 else f"between {low:g} and {high:g}".replace("-", "−")
+        more.append(f"with the encoder's ln σ² {limits}")
+    return ", ".join([loss, *more])
 
 
 def describe_elbo(likelihood: Likelihood, binary: bool, pixels: int) -> str:

@@ -3,6 +3,7 @@
     bernoulli   the output is a logit; no σ
     gaussian    N(ŷ, σ²) with ŷ = sigmoid(output): slide 14's L2 decoder, with its normaliser
     laplace     e^(−|y−ŷ|/σ) / 2σ, the L1 decoder; here σ is the scale, the standard deviation is √2·σ
+    logistic    a probability for each of the 256 values of an 8-bit pixel; two outputs per pixel and channel, no σ
 
 A class holds every formula and every text that depends on its decoder. To add a decoder, write its class and add it to
 `LIKELIHOODS`, which also lists the choices of `--decoder`.
@@ -18,6 +19,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 import minigrad as mg
+from vae.discretised import bound_log_scale, clipped_mean, log_mass
 
 LN_2PI = math.log(2 * math.pi)
 SOURCES = ("fixed", "learned", "profiled")
@@ -48,11 +50,14 @@ LEARNED, PROFILED = Sigma(source="learned"), Sigma(source="profiled")
 class Likelihood(ABC):
     """A distribution over the value of each pixel, given the decoder's output.
 
+    The output is called `pixels` and has `outputs` numbers per pixel and channel: (N, H, W, C·outputs).
     Raises ValueError if the decoder has no σ and one is given.
     """
 
     name: ClassVar[str]
     has_sigma: ClassVar[bool] = True
+    outputs: ClassVar[int] = 1
+    eight_bit: ClassVar[bool] = False  # whether Q(y) is a probability of 8-bit images, for bits per dimension
     sigma: Sigma = Sigma()
 
     def __post_init__(self) -> None:
@@ -233,7 +238,56 @@ class Laplace(Likelihood):
         return describe_density(self, f"scale {self.sigma.value:g} fixed, variance {2 * self.sigma.value**2:g}")
 
 
-LIKELIHOODS: dict[str, type[Likelihood]] = {kind.name: kind for kind in (Bernoulli, Gaussian, Laplace)}
+@final
+class Logistic(Likelihood):
+    """ln Q(y|z) of the 256 values y = v/255 under a discretised logistic (see `vae.discretised`).
+
+    Of the output (N, H, W, 2C), the first C channels are locations m, in units of y and not restricted to [0, 1]; the
+    last C are log scales ln s, before they are bounded. Other values of y are rounded to the nearest of the 256;
+    the encoder sees them as they are, which is no matter to the bound: it holds for any P(z|y).
+    """
+
+    name, has_sigma, outputs, eight_bit = "logistic", False, 2, True
+
+    def mean(self, pixels: Any) -> Any:
+        """ŷ of the pixels before they are rounded to 8 bits: within 1/510 of the expected image."""
+        return clipped_mean(*self._split(pixels))
+
+    def output_for(self, mean: Any) -> Any:
+        """m is the mean image; ln s is −2 before it is bounded, about the spread of grey pixels."""
+        return np.concatenate([mean, np.full_like(mean, -2.0)], axis=-1)
+
+    def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        return log_mass(y, *self._split(pixels))
+
+    def _split(self, pixels: Any) -> tuple[Any, Any]:
+        """m and ln s, (N, H, W, C) each."""
+        channels = pixels.shape[-1] // 2
+        return pixels[..., :channels], bound_log_scale(pixels[..., channels:])
+
+    def distance(self, y: Any, pixels: Any) -> Any:
+        return -self.log_prob(y, pixels)
+
+    def best_log_sigma(self, mean_distance: float) -> Any:
+        raise ValueError("the logistic decoder has no σ")
+
+    def absorb(self, weight: float) -> None:
+        return None
+
+    def qualify(self) -> str:
+        return "8-bit pixels"
+
+    def write_term(self) -> str:
+        return "(−ln(sigmoid((y+1/510−m)/s) − sigmoid((y−1/510−m)/s)))"
+
+    def describe_bound(self, binary: bool) -> str:
+        """The same for binary pixels, which are the values 0 and 255."""
+        return (
+            "pixels rounded to 8 bits, a bound on −ln Q(y), where Q(y) is a probability of such images, not a density"
+        )
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {kind.name: kind for kind in (Bernoulli, Gaussian, Laplace, Logistic)}
 
 
 def exp(x: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad as mg
 from vae.config import Config
 from vae.errors import UserError
 from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Sigma
@@ -49,10 +50,18 @@ def test_a_configuration_survives_json(config):
 
 def test_defaults():
     config = Config()
-    assert (config.model, config.hidden, config.latent) == ("mlp", 400, 20)
+    assert (config.model, config.hidden, config.latent) == ("mlp", (400,), 20)
     assert config.make_likelihood() == Bernoulli()
     model = config.make_model((28, 28, 1))
     assert (model.name, model.image_shape, model.latent) == ("mlp", (28, 28, 1), 20)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_has_as_many_outputs_as_the_likelihood_takes(name):
+    for decoder, outputs in (("bernoulli", 1), ("logistic", 2)):
+        model = Config(model=name, decoder=decoder, latent=2).make_model((4, 8, 3))
+        pixels = model.decode(model.init(mg.random.key(0)).decoder, np.zeros((5, 2), np.float32))
+        assert pixels.shape == (5, 4, 8, 3 * outputs)
 
 
 def test_the_loss_is_the_elbo_unless_configured_otherwise():
@@ -79,9 +88,9 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
     ("settings", "said"),
     [
         ({"model": "transformer"}, "unknown model 'transformer': use mlp, conv"),
-        ({"decoder": "poisson"}, "unknown decoder 'poisson': use bernoulli, gaussian, laplace"),
+        ({"decoder": "poisson"}, "unknown decoder 'poisson': use bernoulli, gaussian, laplace, logistic"),
         ({"form": "open"}, "unknown form 'open': use closed, sampled"),
-        ({"optimiser": "lion"}, "unknown optimiser 'lion': use adam, sgd"),
+        ({"optimiser": "lion"}, "unknown optimiser 'lion': use adam, adamw, sgd"),
         ({"latent": 0}, "latent must be a whole number of at least 1, got 0"),
         ({"hidden": -3}, "hidden must be a whole number of at least 1, got -3"),
         ({"epochs": True}, "epochs must be a whole number of at least 1, got True"),
@@ -105,6 +114,7 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
         *[({"beta": b}, f"beta must be 0 or lie in 1e-9 … 1e9, got {b}") for b in (-1.0, 1e-10, math.nan, math.inf)],
         *[({"clamp": c}, rf"clamp must lie in 0\.001 … 80 .*, got {c}") for c in (0.0, -5.0, 81.0, math.nan)],
         ({"sigma": "learned"}, "the bernoulli decoder has no σ"),
+        ({"decoder": "logistic", "sigma": "0.5"}, "the logistic decoder has no σ"),
         ({"sigma": "0.5"}, "the bernoulli decoder has no σ"),
     ],
 )

@@ -21,15 +21,17 @@ from tests.support.vae.settings import loss
 from vae.config import Config
 from vae.errors import UserError
 from vae.explain import describe_elbo, explain_loss
-from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
+from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Logistic, Sigma
 from vae.objectives import FORMS, REDUCTIONS
 from vae.trainer import make_trainer
 
 SHAPE = (4, 8, 1)
 SIGMAS = ["learned", "profiled", "0.05", "0.7071", "1", "3"]
 CONFIGS = st.builds(
-    lambda decoder, sigma, **more: Config(decoder=decoder, sigma="1" if decoder == "bernoulli" else sigma, **more),
-    decoder=st.sampled_from(["bernoulli", "gaussian", "laplace"]),
+    lambda decoder, sigma, **more: Config(
+        decoder=decoder, sigma=sigma if LIKELIHOODS[decoder].has_sigma else "1", **more
+    ),
+    decoder=st.sampled_from(list(LIKELIHOODS)),
     sigma=st.sampled_from(SIGMAS),
     form=st.sampled_from(FORMS),
     reduction=st.sampled_from(REDUCTIONS),
@@ -190,6 +192,12 @@ def test_a_kl_weight_of_one_over_the_pixels_is_beta_one_despite_rounding(height,
             "a bound on ln Q(y) (the ELBO itself)",
         ),
         (
+            {"decoder": "logistic", "beta": 0.5},
+            "loss = sum over pixels of (−ln(sigmoid((y+1/510−m)/s) − sigmoid((y−1/510−m)/s))) + 0.5·KL: −ELBO of a "
+            "logistic decoder of 8-bit pixels, β = 0.5: no bound on ln Q(y) (if P(z|y) is the posterior, it equals "
+            "ln Q(y) + 0.5·KL)",
+        ),
+        (
             {"decoder": "gaussian", "sigma": "profiled", "beta": 0.0},
             "loss = sum over pixels of ((y−ŷ)²/2σ² + ½ ln 2πσ²): −ELBO of a gaussian decoder, σ profiled, β = 0: "
             "no bound on ln Q(y) (σ is chosen after seeing the batch and its noise; with one σ for all test "
@@ -211,6 +219,7 @@ def test_the_sentence(settings, line):
         (Gaussian(Sigma(0.5)), False, ["σ² = 0.25 fixed", "normaliser included", "density"]),
         (Laplace(Sigma(0.5)), False, ["scale 0.5 fixed", "variance 0.5"]),
         (Gaussian(LEARNED), False, ["σ learned"]),
+        (Logistic(), False, ["rounded to 8 bits", "bound on −ln Q(y)", "probability of such images, not a density"]),
         (Laplace(PROFILED), False, ["σ profiled per batch, then kept for evaluation"]),
     ],
 )
@@ -233,12 +242,12 @@ def test_docstring_examples_run():
     assert (failed, tried) == (0, 1)
 
 
-@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
+@pytest.mark.parametrize("decoder", LIKELIHOODS)
 @pytest.mark.parametrize("beta", [1e-9, 1e9])
 @pytest.mark.parametrize("sigma", ["1e-9", "1e9"])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_extreme_settings_give_finite_numbers(decoder, beta, sigma, reduction):
-    sigma = "1" if decoder == "bernoulli" else sigma
+    sigma = sigma if LIKELIHOODS[decoder].has_sigma else "1"
     said = explain_loss(Config(decoder=decoder, beta=beta, sigma=sigma, reduction=reduction), (1024, 1024, 4))
     assert all(map(math.isfinite, (said.sigma_squared or 0.0, said.beta, said.scale, said.offset)))
 

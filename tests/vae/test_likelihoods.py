@@ -25,6 +25,7 @@ from vae.likelihoods import (
     Gaussian,
     Laplace,
     Likelihood,
+    Logistic,
     Sigma,
     describe_density,
     exp,
@@ -99,7 +100,7 @@ def test_bernoulli_is_linear_in_grey_pixels(y, x):
 @EVERY_LIKELIHOOD
 def test_log_prob_agrees_with_plain_numpy(likelihood):
     random = np.random.default_rng(1)
-    y, x = random.random((2, 3, 4, 5, 1))
+    y, x = random.random((3, 4, 5, 1)), random.random((3, 4, 5, likelihood.outputs))
     log_sigma = np.float64(-0.3) if likelihood.sigma.source == "learned" else None
     assert_close(likelihood.log_prob(y, x, log_sigma), truth.log_prob(likelihood, y, x, log_sigma))
 
@@ -172,6 +173,7 @@ def test_gradient_of_the_learned_log_sigma(seed, log_sigma):
         (lambda: Gaussian(Sigma(source="guessed")), "unknown σ mode 'guessed'"),
         (lambda: Bernoulli(LEARNED), "bernoulli decoder has no σ"),
         (lambda: Bernoulli(Sigma(0.5)), "bernoulli decoder has no σ"),
+        (lambda: Logistic(LEARNED), "logistic decoder has no σ to set, learn or profile: use gaussian or laplace"),
         (lambda: Gaussian(Sigma(0.0)), "σ must be a positive number, got 0.0"),
         (lambda: Gaussian(Sigma(math.nan)), "σ must be a positive number, got nan"),
         (lambda: Gaussian(Sigma(math.inf)), "σ must be a positive number, got inf"),
@@ -187,17 +189,20 @@ def test_every_decoder_is_tested_here():
 
 
 def test_an_unknown_decoder_is_refused():
-    with pytest.raises(UserError, match="unknown decoder 'poisson': use bernoulli, gaussian, laplace"):
+    with pytest.raises(UserError, match="unknown decoder 'poisson': use bernoulli, gaussian, laplace, logistic"):
         Config(decoder="poisson")
 
 
-# A fourth decoder, defined outside the package
+# Another decoder, defined outside the package
 
 
-class Logistic(Likelihood):
-    """ln Q(y|z) = −t − 2 ln(1 + e^(−t)) − ln σ, t = |y−ŷ|/σ; the best σ is approximated from the standard deviation."""
+class SmoothLaplace(Likelihood):
+    """The logistic density: ln Q(y|z) = −t − 2 ln(1 + e^(−t)) − ln σ, t = |y−ŷ|/σ.
 
-    name = "logistic"
+    The best σ is approximated from the standard deviation.
+    """
+
+    name = "smooth-laplace"
 
     def mean(self, pixels):
         return mg.sigmoid(pixels)
@@ -228,34 +233,36 @@ class Logistic(Likelihood):
 
 
 @pytest.fixture
-def fourth(monkeypatch):
-    """The logistic decoder, registered."""
-    monkeypatch.setitem(LIKELIHOODS, Logistic.name, Logistic)
+def another(monkeypatch):
+    """That decoder, registered."""
+    monkeypatch.setitem(LIKELIHOODS, SmoothLaplace.name, SmoothLaplace)
 
 
 @pytest.mark.parametrize("sigma", ["0.3", "learned", "profiled"])
-def test_a_fourth_decoder_is_one_class(fourth, vae, images, tmp_path, sigma):
+def test_another_decoder_is_one_class(another, vae, images, tmp_path, sigma):
     """The command line trains two steps with it, evaluates, checks every gradient, and says what its loss is."""
-    options = ["--decoder", "logistic", "--sigma", sigma]
+    options = ["--decoder", "smooth-laplace", "--sigma", sigma]
     small = ["--hidden", "8", "--latent", "2"]
     code, out, err = vae("train", "--data", images, *small, *options, "--epochs", "1", "--batch", "25", "--out", "run")
     assert code == 0, err
     said = " ".join(out.split())
     constant = " + constant" if sigma == "0.3" else ""
-    assert f"loss = sum over pixels of (2 ln cosh((y−ŷ)/2σ) + ln 4σ) + KL{constant}: −ELBO of a logistic dec" in said
-    assert "reported: logistic: " + (f"scale {sigma} fixed" if constant else f"σ {sigma}") in said
+    assert (
+        f"loss = sum over pixels of (2 ln cosh((y−ŷ)/2σ) + ln 4σ) + KL{constant}: −ELBO of a smooth-laplace dec" in said
+    )
+    assert "reported: smooth-laplace: " + (f"scale {sigma} fixed" if constant else f"σ {sigma}") in said
     code, out, err = vae("evaluate", "--checkpoint", "run", "--json")
     assert code == 0 and math.isfinite(json.loads(out)["negative_elbo_closed"]), err
     code, out, err = vae("check", "--checkpoint", "run", "--coordinates", "5", "--json")
     assert code == 0 and json.loads(out)["passed"], err
 
 
-def test_the_fourth_decoder_is_the_logistic_density():
+def test_that_decoder_is_the_logistic_density():
     """Against the textbook formula e^(−t)/σ(1 + e^(−t))²."""
     y, x = np.random.default_rng(0).random((2, 3, 4, 4, 1))
     t = (y - truth.sigmoid(x)) / 0.3
     expected = np.log(np.exp(-t) / (0.3 * (1 + np.exp(-t)) ** 2))
-    assert_close(Logistic(Sigma(0.3)).log_prob(y, x), expected)
+    assert_close(SmoothLaplace(Sigma(0.3)).log_prob(y, x), expected)
 
 
 def test_no_other_file_names_a_decoder():

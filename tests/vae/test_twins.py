@@ -40,9 +40,9 @@ class Setting:
 
 
 IMAGES = (3, 8, 12, 3)  # all sides differ, and channels would show a wrong order
-SETTINGS = [  # JAX compiles derivatives of convolutions slowly: three likelihoods are enough there
-    *[Setting(truth.small_model("mlp", IMAGES[1:]), likelihood) for likelihood in TRIED],
-    *[Setting(truth.small_model("conv", IMAGES[1:]), TRIED[i]) for i in (0, 2, 6)],
+SETTINGS = [  # JAX compiles derivatives of convolutions slowly: four likelihoods are enough there
+    *[Setting(truth.small_model("mlp", IMAGES[1:], outputs=x.outputs), x) for x in TRIED],
+    *[Setting(truth.small_model("conv", IMAGES[1:], outputs=TRIED[i].outputs), TRIED[i]) for i in (0, 2, 6, 7)],
 ]
 
 
@@ -51,6 +51,11 @@ def sigma(likelihood: Likelihood, error: Any, log_sigma: Any, exp: Callable) -> 
     if likelihood.sigma.source == "profiled":
         return (error**2).mean() ** 0.5 if likelihood.name == "gaussian" else abs(error).mean()
     return exp(log_sigma) if likelihood.sigma.source == "learned" else likelihood.sigma.value
+
+
+def log_scale(x: Any, arctan: Callable) -> Any:
+    """ln s of the logistic decoder, within ±10, from its output."""
+    return 20 * arctan(x * np.pi / 20) / np.pi
 
 
 # A twin is a pair: our parameters → the peer's list of arrays, and the objective as a function of that list
@@ -77,10 +82,24 @@ def torch_twin_of(
         kind = D.Normal if likelihood.name == "gaussian" else D.Laplace
         return kind(mean, sigma(likelihood, images - mean, log_sigma, torch.exp))
 
+    def log_density(x: Any, log_sigma: Any) -> Any:
+        if likelihood.name != "logistic":
+            return density(x, log_sigma).log_prob(images)
+        by_pixel = x.reshape(len(x), -1, 2, IMAGES[3]) if setting.model.name == "mlp" else x.reshape(len(x), 2, -1)
+        m, s = by_pixel.unbind(2 if setting.model.name == "mlp" else 1)
+        m, s, v = m.flatten(1), torch.exp(log_scale(s.flatten(1), torch.arctan)), torch.round(255 * images.flatten(1))
+        logistic = D.TransformedDistribution(
+            D.Uniform(torch.zeros_like(m), torch.ones_like(m), validate_args=False),
+            [D.SigmoidTransform().inv, D.AffineTransform(m, s)],
+            validate_args=False,
+        )
+        above = torch.where(v < 255, logistic.cdf((v + 0.5) / 255), 1)
+        return torch.log(above - torch.where(v > 0, logistic.cdf((v - 0.5) / 255), 0))
+
     def objective(*weights: Any) -> Any:
         weights, log_sigma = (weights[:-1], weights[-1]) if learned else (weights, None)
         mean, log_std, x = twin.network(weights, images, eps)
-        pixels = density(x, log_sigma).log_prob(images).flatten(1).sum(1)
+        pixels = log_density(x, log_sigma).flatten(1).sum(1)
         posterior = D.Normal(mean, torch.exp(log_std))
         prior = D.Normal(torch.zeros_like(mean), torch.ones_like(mean))
         z = mean + torch.exp(log_std) * eps
@@ -92,7 +111,7 @@ def torch_twin_of(
 
 def jax_network(jax: ModuleType, model: Model, p: Parameters, y: Any, eps: Any) -> tuple:
     """μ and ln σ of the posterior, and the decoder's output before the sigmoid."""
-    relu, (height, width, channels) = jax.nn.relu, model.image_shape
+    relu, (height, width, _) = jax.nn.relu, model.image_shape
 
     def dense(layer: Any, h: Any) -> Any:
         return h @ layer.w + layer.b
@@ -114,7 +133,7 @@ def jax_network(jax: ModuleType, model: Model, p: Parameters, y: Any, eps: Any) 
     first, *others = p.decoder.hidden
     h = relu(dense(first, mean + jax.numpy.exp(log_std) * eps))
     if model.name == "mlp":
-        return mean, log_std, dense(p.decoder.pixels, h).reshape(-1, height, width, channels)
+        return mean, log_std, dense(p.decoder.pixels, h).reshape(len(y), height, width, -1)
     h = h.reshape(-1, height // 4, width // 4, p.encoder.hidden[-1].b.size)
     for layer in others:
         h = relu(up(layer, h))
@@ -128,6 +147,11 @@ def jax_twin_of(jax: ModuleType, setting: Setting, parameters: Parameters, y: np
     def log_density(x: Any, log_sigma: Any) -> Any:
         if likelihood.name == "bernoulli":
             return y * jax.nn.log_sigmoid(x) + (1 - y) * jax.nn.log_sigmoid(-x)
+        if likelihood.name == "logistic":
+            m, s = jax.numpy.split(x, 2, -1)
+            s, v = exp(log_scale(s, jax.numpy.arctan)), np.round(255 * y)
+            above = jax.numpy.where(v < 255, stats.logistic.cdf((v + 0.5) / 255, m, s), 1)
+            return jax.numpy.log(above - jax.numpy.where(v > 0, stats.logistic.cdf((v - 0.5) / 255, m, s), 0))
         mean = jax.nn.sigmoid(x)
         kind = stats.norm if likelihood.name == "gaussian" else stats.laplace
         return kind.logpdf(y, mean, sigma(likelihood, y - mean, log_sigma, exp))

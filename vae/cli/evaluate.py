@@ -45,8 +45,10 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     scores = _compute_scores(trainer, state, images, key, options.importance)
     if not all(map(math.isfinite, scores.values())):
         raise UserError(f"the bounds are not finite on these images ({scores}): train again with a lower learning rate")
+    pixels = int(np.prod(trainer.model.image_shape))
+    bits = _to_bits_per_dimension(scores, pixels) if trainer.likelihood.eight_bit else {}
     if options.json:
-        print(json.dumps({"images": len(data.test), **scores}))
+        print(json.dumps({"images": len(data.test), **scores, **({"bits_per_dimension": bits} if bits else {})}))
         return 0
     about = {
         "negative_elbo_closed": "−ELBO, closed KL",
@@ -54,14 +56,20 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         "rate": "  rate KL(P(z|y), Q(z))",
         "negative_elbo_sampled": "−ELBO, sampled entropy",
     }
-    table = Table("bound on −ln Q(y)", "nats per image", title=f"{len(data.test)} test images of {data.name}")
+    units = ("nats per image", "bits per dimension") if bits else ("nats per image",)
+    table = Table("bound on −ln Q(y)", *units, title=f"{len(data.test)} test images of {data.name}")
     for name, value in scores.items():
-        table.add_row(about.get(name, f"−importance bound, K = {options.importance}"), f"{value:.3f}")
+        numbers = (f"{value:.3f}", f"{bits[name]:.4f}") if bits else (f"{value:.3f}",)
+        table.add_row(about.get(name, f"−importance bound, K = {options.importance}"), *numbers)
     console = terminal.console()
     terminal.print_table(console, table)
-    pixels = int(np.prod(trainer.model.image_shape))
     console.print(describe_elbo(trainer.likelihood, data.binary, pixels))
     return 0
+
+
+def _to_bits_per_dimension(scores: dict[str, float], pixels: int) -> dict[str, float]:
+    """Nats per image as bits per pixel and channel; `pixels` is H·W·C."""
+    return {name: nats / (math.log(2) * pixels) for name, nats in scores.items()}
 
 
 def _compute_scores(trainer: Trainer, state: State, images: Any, key: Any, samples: int) -> dict[str, float]:

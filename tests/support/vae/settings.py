@@ -5,10 +5,10 @@ import pytest
 
 from tests.support.vae import truth
 from vae.autoencoder import Autoencoder
-from vae.likelihoods import SOURCES, Bernoulli, Gaussian, Laplace, Likelihood, Sigma
+from vae.likelihoods import SOURCES, Bernoulli, Gaussian, Laplace, Likelihood, Logistic, Sigma
 from vae.objectives import FORMS, elbo_sums
 
-TRIED = [Bernoulli(), *[kind(Sigma(0.7, source)) for kind in (Gaussian, Laplace) for source in SOURCES]]
+TRIED = [Bernoulli(), *[kind(Sigma(0.7, source)) for kind in (Gaussian, Laplace) for source in SOURCES], Logistic()]
 EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", TRIED, ids=lambda x: f"{x.name}-{x.sigma.source}")
 EVERY_FORM = pytest.mark.parametrize("form", FORMS)
 EVERY_MODEL = pytest.mark.parametrize("name", ["mlp", "conv"])
@@ -17,7 +17,7 @@ EVERY_MODEL = pytest.mark.parametrize("name", ["mlp", "conv"])
 def setting(name: str, likelihood: Likelihood, count: int = 3, seed: int = 0):
     """(autoencoder, images, noise) in float64, all random."""
     random = np.random.default_rng(seed)
-    model = truth.small_model(name)
+    model = truth.small_model(name, outputs=likelihood.outputs)
     parameters = truth.lively_parameters(model, seed)
     if likelihood.sigma.source == "learned":
         parameters = parameters._replace(log_sigma=np.float64(-0.8))

@@ -58,11 +58,12 @@ def encode(name, encoder, y):
 
 
 def decode(name, decoder, z, image_shape):
-    height, width, channels = image_shape
+    """The decoder's output, (N, H, W, C·outputs)."""
+    height, width, _ = image_shape
     if name == "mlp":
         (hidden,) = decoder.hidden
         h = relu(z @ hidden.w + hidden.b)
-        return (h @ decoder.pixels.w + decoder.pixels.b).reshape(-1, height, width, channels)
+        return (h @ decoder.pixels.w + decoder.pixels.b).reshape(len(z), height, width, -1)
     dense, middle = decoder.hidden
     h = relu(z @ dense.w + dense.b).reshape(len(z), height // 4, width // 4, -1)
     h = relu(depth_to_space(convolve(h, middle, 1)))
@@ -76,6 +77,8 @@ def log_prob(likelihood, y, x, log_sigma=None):
     """ln Q(y|z) of each pixel from the decoder's output x; `log_sigma` is the learned ln σ."""
     if likelihood.name == "bernoulli":
         return y * np.log(sigmoid(x)) + (1 - y) * np.log(1 - sigmoid(x))
+    if likelihood.name == "logistic":
+        return log_mass(np.rint(255 * np.asarray(y, float)), *split(x))
     error = y - sigmoid(x)
     error = np.where(np.real(error) > 0, error, -error)
     power = 2 if likelihood.name == "gaussian" else 1
@@ -87,6 +90,19 @@ def log_prob(likelihood, y, x, log_sigma=None):
     if likelihood.name == "gaussian":
         return -(error**2) / (2 * sigma**2) - np.log(np.sqrt(2 * np.pi * sigma**2))  # no exp, which may underflow
     return -error / sigma - np.log(2 * sigma)
+
+
+def split(x):
+    """m and s of a discretised logistic, both in grey levels, from the decoder's output (…, 2C): |ln s/255| ≤ 10."""
+    location, log_scale = np.split(x, 2, axis=-1)
+    return 255 * location, 255 * np.exp(20 / np.pi * np.arctan(np.pi / 20 * log_scale))
+
+
+def log_mass(v, m, s):
+    """The logistic's density integrated over (v−½, v+½): sinh(1/2s) / (2 cosh(a/2) cosh(b/2)); to ∓∞ at 0 and 255."""
+    a, b = (v + 0.5 - m) / s, (v - 0.5 - m) / s
+    inside = np.sinh(1 / (2 * s)) / (2 * np.cosh(a / 2) * np.cosh(b / 2))
+    return np.log(np.where(v == 0, sigmoid(a), np.where(v == 255, sigmoid(-b), inside)))
 
 
 def normal_density(z, mean, std):
@@ -114,8 +130,10 @@ def along(parameters, direction):
 # Small models, parameters and data
 
 
-def small_model(name: str, image_shape=(4, 8, 1), latent: int = 2):
-    return mlp(image_shape, latent, hidden=5) if name == "mlp" else conv(image_shape, latent, features=(3, 4))
+def small_model(name: str, image_shape=(4, 8, 1), latent: int = 2, outputs: int = 1):
+    if name == "mlp":
+        return mlp(image_shape, latent, hidden=5, outputs=outputs)
+    return conv(image_shape, latent, features=(3, 4), outputs=outputs)
 
 
 def lively_parameters(model, seed: int = 0):

@@ -43,7 +43,7 @@ def test_check_of_a_trained_run(vae, trained):
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace"])
+@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "laplace", "logistic"])
 def test_check_takes_the_options_of_the_loss(vae, decoder):
     small = ["--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "5"]
     code, out, _ = vae("check", *small, "--decoder", decoder, "--reduction", "mean", "--beta", "0.01", "--clamp", "4")

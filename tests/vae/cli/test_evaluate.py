@@ -45,6 +45,41 @@ def test_evaluate_measures_the_whole_test_set_of_the_run(vae, trained, images):
         assert abs(scores[f"negative_elbo_{form}"] - expected) <= 1e-5 * expected  # float32, some dozen operations
 
 
+@pytest.fixture(scope="module")
+def eight_bit(tmp_path_factory, images, run_command):
+    """The folder of a finished run with the logistic decoder."""
+    out = tmp_path_factory.mktemp("runs") / "eight-bit"
+    assert run_command("train", "--data", images, *SMALL, "--decoder", "logistic", "--out", out) == 0
+    return out
+
+
+def test_evaluate_gives_bits_per_dimension_of_8_bit_images(vae, eight_bit, images):
+    """−log₂ Q per pixel and channel, 16 here, beside plain NumPy on images rounded to 8 bits for the likelihood."""
+    code, out, err = vae("evaluate", "--checkpoint", eight_bit, "--importance", "3", "--json")
+    assert (code, err) == (0, "")
+    scores = json.loads(out, parse_constant=pytest.fail)
+    bits = scores.pop("bits_per_dimension")
+    assert set(bits) == set(scores) - {"images"}
+    for name, value in bits.items():
+        assert abs(value - scores[name] * np.log2(np.e) / 16) <= 1e-12
+    state = load_state(load_trainer(eight_bit), eight_bit)
+    parameters = tree.map(lambda x: x.astype(np.float64), mg.to_device(state.parameters, "cpu"))
+    y = np.load(images)["test"].astype(np.float64)
+    noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
+    likelihood = Config(decoder="logistic").make_likelihood()
+    expected = -np.mean(truth.elbo("mlp", likelihood, parameters, y, noise, "closed")) / (16 * np.log(2))
+    assert abs(bits["negative_elbo_closed"] - expected) <= 1e-5 * expected  # float32, some dozen operations
+
+
+def test_the_table_has_bits_per_dimension_only_for_8_bit_images(vae, trained, eight_bit):
+    bits = json.loads(vae("evaluate", "--checkpoint", eight_bit, "--json")[1])["bits_per_dimension"]
+    _, out, _ = vae("evaluate", "--checkpoint", eight_bit)
+    assert "bits per dimension" in " ".join(out.split())
+    assert f"{bits['negative_elbo_closed']:.4f}" in out
+    assert "rounded to 8 bits" in " ".join(out.split())
+    assert "bits per" not in vae("evaluate", "--checkpoint", trained)[1]
+
+
 def test_evaluate_gives_rate_and_distortion_apart(vae, trained, images):
     """Against the textbook's formulas on the run's own parameters and noise."""
     scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
