@@ -1,16 +1,14 @@
 """Omniglot at 28×28: Burda's matrices in chardata.mat, or the published pictures (omniglot_pictures.py).
 
-Published bounds on ln Q(y) are of the matrices: 24,345 + 8,070 images, with every alphabet in both parts. The pictures
-are split by alphabet, so their numbers are others. If both are there, the matrices are read.
+Published bounds on ln Q(y) are of the matrices: 24,345 + 8,070 images. The pictures are split by alphabet, 19,280 +
+13,180, so their numbers are not comparable. If both are there, the matrices are read.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import NDArray
 
@@ -18,6 +16,7 @@ from minigrad.interrupts import defer_signals
 
 from .assemble import assemble, move_rows
 from .dataset import DataError, Dataset
+from .matlab import NUMERIC, Headers, read_matlab
 from .pixels import SLACK, to_images
 from .places import cache_root, expand_home
 from .split import TEST, TRAIN, shuffle_rows
@@ -28,7 +27,6 @@ MATRICES = "chardata.mat"
 ARRAYS = {"train": ("data", "target"), "test": ("testdata", "testtarget")}  # images and one-hot alphabets
 PICTURES = {"train": "images_background", "test": "images_evaluation"}  # folders, or .zip files
 MATRIX_COUNTS, PICTURE_COUNTS = {"train": 24345, "test": 8070}, {"train": 19280, "test": 13180}
-NUMERIC = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 MOST, MOST_CLASSES = 1 << 17, 1000  # of a matrix, so that a damaged or made-up header cannot fill the memory
 ADVICE = (
     f"put {MATRICES} (from github.com/yburda/iwae, datasets/OMNIGLOT) there, or {PICTURES['train']}.zip and "
@@ -87,7 +85,8 @@ def _load_pictures(paths: dict[str, Path], seed: int) -> Dataset:
 
 
 def _load_matrices(path: Path, seed: int) -> Dataset:
-    arrays, images, labels, notes = _read_matrices(path), {}, {}, []
+    arrays = read_matlab(path, lambda headers: _choose_matrices(headers, path))
+    images, labels, notes = {}, {}, []
     for part, (name, target) in ARRAYS.items():
         x = arrays.pop(name)  # (784, N)
         low, high = x.min(), x.max()
@@ -123,44 +122,13 @@ def _shuffle(
     return assemble("omniglot", images, labels, f"{source}, shuffled by seed {seed}", notes, seed, file)
 
 
-# MATLAB files
-
-
-def _read_matrices(path: Path) -> dict[str, NDArray]:
-    """The arrays named in ARRAYS: images (784, N) and, if they are there, targets (K, N). Raises DataError."""
-    try:
-        with defer_signals():
-            from scipy.io import loadmat, whosmat
-    except ImportError:
-        raise DataError(f"{path} is a MATLAB file, which needs SciPy: pip install 'minigrad[omniglot]'") from None
-    try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", UserWarning)  # SciPy only warns of an array that it cannot read
-            names = _check_headers(whosmat(file), path)
-            file.seek(0)
-            arrays = loadmat(file, variable_names=names)
-    except DataError:
-        raise
-    except MemoryError as error:
-        raise DataError(f"{path} is damaged, or does not fit into memory: {error}") from None
-    except Exception as error:  # SciPy, zlib and struct raise their own kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path} is not a MATLAB 5 file, or is damaged: {reason}") from None
-    for name in names:
-        if arrays[name].dtype.kind not in "biuf":
-            raise DataError(f"{path}: {name} has dtype {arrays[name].dtype}, expected real numbers")
-    return {name: arrays[name] for name in names}
-
-
-def _check_headers(headers: list[tuple[str, tuple[int, ...], Any]], path: Path) -> list[str]:
-    """The names of the arrays to read. Raises DataError unless all have the right kinds and shapes."""
-    seen = {name: (tuple(map(int, shape)), kind) for name, shape, kind in headers}
+def _choose_matrices(headers: Headers, path: Path) -> list[str]:
+    """The names of the arrays to read. Raises DataError unless all have the right classes and shapes."""
     names = []
     for name, target in ARRAYS.values():
-        if name not in seen:
-            raise DataError(f"{path} has no array {name}, it has {', '.join(sorted(seen)) or 'none'}")
-        shape, kind = seen[name]
+        if name not in headers:
+            raise DataError(f"{path} has no array {name}, it has {', '.join(map(repr, sorted(headers))) or 'none'}")
+        shape, kind = headers[name]
         if kind not in NUMERIC or len(shape) != 2 or shape[0] != SIDE**2 or not 0 < shape[1] <= MOST:
             hint = ": transpose it, each column is an image" if shape[1:] == (SIDE**2,) else ""
             raise DataError(
@@ -168,9 +136,9 @@ def _check_headers(headers: list[tuple[str, tuple[int, ...], Any]], path: Path) 
                 f"expected numbers of shape 784×N with N from 1 to {MOST}{hint}"
             )
         names.append(name)
-        if target not in seen:
+        if target not in headers:
             continue
-        classes, kind = seen[target]
+        classes, kind = headers[target]
         if kind not in NUMERIC or len(classes) != 2 or classes[1] != shape[1] or classes[0] > MOST_CLASSES:
             raise DataError(
                 f"{path}: {target} is an array {'×'.join(map(str, classes))} of type {kind}, "

@@ -1,14 +1,10 @@
 """vae/data/omniglot.py: Burda's matrices, written by SciPy with images that are not symmetrical; the files to read."""
 
-import functools
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.io import savemat
 
 import vae.data.omniglot
@@ -39,13 +35,6 @@ def write(folder: Path, compressed: bool = False, **changes: object) -> Path:
     kept = {name: x for name, x in (arrays | changes).items() if x is not None}
     savemat(folder / "chardata.mat", kept, do_compression=compressed)
     return folder
-
-
-@functools.cache
-def written(compressed: bool) -> bytes:
-    """The content of chardata.mat."""
-    with tempfile.TemporaryDirectory() as folder:
-        return (write(Path(folder), compressed) / "chardata.mat").read_bytes()
 
 
 def columns(part: str, changed: float) -> np.ndarray:
@@ -110,14 +99,17 @@ def test_targets_that_are_not_one_hot_are_left_out_with_a_note(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"testdata": None}, r"has no array testdata, it has data, target, targetchar, testtarget, testtargetchar"),
+        (
+            {"testdata": None},
+            "has no array testdata, it has 'data', 'target', 'targetchar', 'testtarget', 'testtargetchar'",
+        ),
         ({"data": np.zeros((5, 784))}, r"data is an array 5×784 of type double.*784×N.*transpose it, each column is"),
         ({"data": np.zeros((28, 28, 5))}, r"data is an array 28×28×5 of type double"),
         ({"data": np.zeros((783, 5))}, r"data is an array 783×5 of type double"),
         ({"testdata": np.zeros((784, 0))}, r"testdata is an array 784×0"),
         ({"data": np.full((784, 5), "x")}, "data is an array .* of type char, expected numbers"),
         ({"data": {"field": 1.0}}, "data is an array 1×1 of type struct, expected numbers"),
-        ({"data": np.full((784, 5), 0.5 + 1j)}, "data has dtype complex128, expected real numbers"),
+        ({"data": np.full((784, 5), 0.5 + 1j)}, "damaged: it holds complex numbers"),
         ({"data": columns("train", 1.01)}, "data has values from 0.5 to 1.01, expected 0 to 1"),
         ({"testdata": columns("test", -0.1)}, "testdata has values from -0.1 to 0.5, expected 0 to 1"),
         ({"data": columns("train", np.nan)}, "data has values from nan to nan, expected 0 to 1"),
@@ -139,27 +131,6 @@ def test_a_matrix_that_would_fill_the_memory_is_refused_by_its_header(tmp_path: 
     assert content.count(dims) == 1
     path.write_bytes(content.replace(dims, np.array([784, 2**30], np.int32).tobytes()))
     refuses(tmp_path, r"data is an array 784×1073741824 of type double, expected .* N from 1 to 131072")
-
-
-@pytest.mark.parametrize("compressed", [False, True])
-@given(share=st.floats(0, 0.8))  # the last fifth may be all of the array testtarget, without which a file is complete
-def test_a_file_cut_short_is_refused(tmp_path_factory: pytest.TempPathFactory, compressed: bool, share: float) -> None:
-    folder = tmp_path_factory.mktemp("cut")
-    content = written(compressed)
-    (folder / "chardata.mat").write_bytes(content[: int(share * len(content))])
-    refuses(folder, r"chardata\.mat (is not a MATLAB 5 file, or is damaged: .|has no array )")
-
-
-@pytest.mark.parametrize("content", [b"", b"\0" * 200, b"not a matrix, but some text " * 20, b"PK\3\4" + b"\1" * 300])
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "chardata.mat").write_bytes(content)
-    refuses(tmp_path, r"chardata\.mat (is not a MATLAB 5 file, or is damaged: .|has no array data)")
-
-
-def test_without_scipy_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path)
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    refuses(tmp_path, r"chardata\.mat is a MATLAB file, which needs SciPy: pip install 'minigrad\[omniglot\]'")
 
 
 # Which files are read
