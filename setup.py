@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 VAE = ["matplotlib>=3.8", "pillow>=11", "rich>=13", "safetensors>=0.4"]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mpmath>=1.3", "packaging>=23", "ruff>=0.5"]
+OMNIGLOT = ["scipy>=1.13"]
 MPI = ["mpi4py>=4", "mpich>=4"]
 
 setup(
@@ -27,11 +28,12 @@ setup(
     install_requires=["numpy>=2.0", "threadpoolctl>=3.1"],
     extras_require={
         "vae": VAE,
-        "test": [*VAE, *MPI, *TEST],
+        "test": [*VAE, *OMNIGLOT, *MPI, *TEST],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
         "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # for tests of CUDA kernels without a GPU
         "mpi": MPI,
+        "omniglot": OMNIGLOT,  # only for Burda's chardata.mat, a MATLAB file
         "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6", "mygrad>=2.3", *VAE],
     },
 )

@@ -3,6 +3,17 @@
 from .catalogue import NAMES, load
 from .dataset import DataError, Dataset
 from .mapped import place, select
-from .split import checksum_of, digests, drop_trained
+from .split import checksum_of, digests, drop_trained, hold_valid
 
-__all__ = ["NAMES", "DataError", "Dataset", "checksum_of", "digests", "drop_trained", "load", "place", "select"]
+__all__ = [
+    "NAMES",
+    "DataError",
+    "Dataset",
+    "checksum_of",
+    "digests",
+    "drop_trained",
+    "hold_valid",
+    "load",
+    "place",
+    "select",
+]

@@ -12,10 +12,11 @@ from vae.numbers import to_int
 from .arrays import IDX, load_arrays, load_binarized_mnist
 from .dataset import DataError, Dataset, find_oddities
 from .mnist import PUBLISHED, load_published
+from .omniglot import load_omniglot
 from .places import expand_home
 from .split import Size, check_size, sample
 
-NAMES = ("digits", "mnist", "fashion-mnist", "binarized-mnist")
+NAMES = ("digits", "mnist", "fashion-mnist", "binarized-mnist", "omniglot")
 ARRAY_SUFFIXES = (".npy", ".npz")
 
 
@@ -32,16 +33,19 @@ def load(
     mnist             60,000 + 10,000 grey 28×28 digits
     fashion-mnist     60,000 + 10,000 grey 28×28 garments
     binarized-mnist   50,000 + 10,000 + 10,000 (valid) black and white 28×28 digits
+    omniglot          24,345 + 8,070 grey 28×28 characters of 50 alphabets in Burda's split, from chardata.mat (needs
+                      SciPy); or 19,280 + 13,180 in the split by alphabet, from images_background.zip and
+                      images_evaluation.zip, or both unzipped
 
     a file            see arrays.load_arrays for the accepted names, shapes, dtypes and labels; the images of a large
                       .npy file stay in it, as mapped.MappedImages
     a folder          see folder.load_folder; folders in it are classes, or train and test
 
-    data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist or
-        binarized_mnist that has them, or torchvision's MNIST/raw. Without it mnist and
+    data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist,
+        binarized_mnist or omniglot that has them, or torchvision's MNIST/raw. Without it mnist and
         fashion-mnist are downloaded once into cache_dir, or else the folder in the environment
-        variable VAE_DATA, or else ~/.cache/minigrad-vae; binarized-mnist is looked for there but
-        never downloaded.
+        variable VAE_DATA, or else ~/.cache/minigrad-vae; binarized-mnist and omniglot are looked
+        for there but never downloaded.
     size: numbers of (train, test) images, None for all. From files these are a random sample by
         seed, never a prefix; digits are generated. A larger set begins with the smaller one.
     seed: also determines the digits, and the test part of files that have none.
@@ -80,6 +84,8 @@ def _load_files(
         return load_published(name, PUBLISHED[name], data_dir, cache_dir)
     if name == "binarized-mnist":
         return load_binarized_mnist(data_dir, seed, cache_dir)
+    if name == "omniglot":
+        return load_omniglot(data_dir, seed, cache_dir)
     places = [Path(expand_home(name))]
     if data_dir is not None:
         places.append(Path(expand_home(data_dir), name))

@@ -30,7 +30,8 @@ class Dataset:
     notes: sentences on what a loader changed, left out, or found unusual in the images.
     classes: the name of each label, if the source has names: label i is classes[i].
     factors: for the built-in digits, the factors each image was drawn from: `factors["train"]` and
-        `factors["test"]` are structured arrays, one row per image (see digits.FACTORS).
+        `factors["test"]` are structured arrays, one row per image (see digits.FACTORS); so is
+        `factors["valid"]` if images were held out for validation (split.hold_valid).
 
     >>> images = np.zeros((3, 8, 8, 1), np.float32)
     >>> Dataset("blank", images, images[:1])

@@ -1,7 +1,7 @@
-"""Hold out a test part of a data set, or take a smaller random sample of it.
+"""Hold out a test or a validation part of a data set, or take a smaller random sample of it.
 
-Both choose at random by seed, never a prefix, since files are often sorted by class. Whether an image is held out
-depends on its own pixels, so that a training image stays one when others are added, removed or renamed.
+All choose at random by seed, never a prefix, since files are often sorted by class. Whether an image is held out for
+the test part depends on its own pixels, so that a training image stays one when others are added, removed or renamed.
 """
 
 from __future__ import annotations
@@ -70,6 +70,56 @@ def hold_out(images: NDArray | MappedImages, seed: int, file: str) -> tuple[NDAr
     test = hashes[rows] < HELD_OUT
     test = (test | (hashes[rows] == first)) & (hashes[rows] != last)
     return rows[~test], rows[test]
+
+
+def hold_valid(dataset: Dataset, size: int, seed: int) -> Dataset:
+    """A dataset with a validation part of `size` images, in random order, which are no longer in train.
+
+    They are chosen at random by seed; the other images stay in train, in their order. Copies of an image stay together
+    if at least `size` images have no copy; else those of one image may be divided. Labels and factors of train lose the
+    same rows; the factors go to factors["valid"], the labels are dropped (a Dataset has none for valid). A set that
+    already has a validation part keeps its train; valid becomes a random sample of `size` of its images, or stays as it
+    is if it has just as many. Raises DataError if there are too few images, or if size is below 1.
+    """
+    size, seed = to_int(size, "size of the validation part", 1, DataError), to_int(seed, "seed", error=DataError)
+    images = dataset.train if dataset.valid is None else dataset.valid
+    if dataset.valid is not None:
+        if size > len(images):
+            raise DataError(f"{dataset.name} has {len(images)} validation images, {size} were asked for")
+        if size == len(images):
+            return dataset
+        return replace(dataset, valid=select(images, shuffle_rows(len(images), seed, VALID)[:size]))
+    if size >= len(images):
+        raise DataError(
+            f"{dataset.name} has {len(images)} training images: with {size} for validation, none is left to train on"
+        )
+    rows = _choose_groups(_hash(digests(images), hashlib.blake2b(f"valid {seed}".encode()).digest()), size)
+    kept = np.ones(len(images), bool)
+    kept[rows] = False
+    labels, factors = dataset.train_labels, dataset.factors
+    if factors is not None and "train" in factors:
+        factors = {**factors, "train": factors["train"][kept], "valid": factors["train"][rows]}
+    return replace(
+        dataset,
+        train=select(images, kept),
+        valid=select(images, rows),
+        train_labels=None if labels is None else labels[kept],
+        factors=factors,
+        notes=(*dataset.notes, f"Validation part: {size} of {len(images)} training images, chosen with seed {seed}."),
+    )
+
+
+def _choose_groups(hashes: NDArray[np.uint64], size: int) -> NDArray[np.int64]:
+    """`size` row numbers in order of their hashes: all rows of a hash or none, as long as they fit."""
+    order = np.argsort(hashes, kind="stable")
+    _, first = np.unique(hashes[order], return_index=True)
+    chosen, passed, left = [], [], size
+    for group in np.split(order, first[1:]):
+        (chosen if len(group) <= left else passed).append(group)
+        left -= len(group) if len(group) <= left else 0
+        if not left:
+            break
+    return np.concatenate([*chosen, *passed])[:size]
 
 
 def _hash(parts: Iterable[Any], key: bytes = b"") -> NDArray[np.uint64]:
