@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,16 +20,16 @@ from vae.objectives import FORMS, REDUCTIONS, Weights
 from vae.optimisers import OPTIMISERS, Optimiser, average, clip_norm
 from vae.schedules import Schedule
 
-CHOICES = {  # by setting
-    "model": tuple(MODELS),
-    "activation": tuple(ACTIVATIONS),
+CHOICES: dict[str, Collection[str]] = {  # by setting
+    "model": MODELS,
+    "activation": ACTIVATIONS,
     "output_bias": ("random", "data"),
     "binarise": ("none", "static", "dynamic"),
-    "decoder": tuple(LIKELIHOODS),
-    "objective": tuple(OBJECTIVES),
+    "decoder": LIKELIHOODS,
+    "objective": OBJECTIVES,
     "form": FORMS,
     "reduction": REDUCTIONS,
-    "optimiser": tuple(OPTIMISERS),
+    "optimiser": OPTIMISERS,
     "schedule": ("constant", "cosine", "step", "iwae"),
     "keep": ("last", "best"),
 }

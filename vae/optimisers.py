@@ -64,8 +64,8 @@ def adam(
     _require_positive(learning_rate=learning_rate, epsilon=epsilon)
     if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
         raise ValueError(f"adam: β₁ and β₂ must lie in [0, 1), got {beta1} and {beta2}")
-    if not 0 <= weight_decay * learning_rate < 1:
-        raise ValueError(f"adam: weight decay must lie in [0, 1/learning rate), got {weight_decay}")
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"adam: weight decay must be 0 or positive, got {weight_decay}")
 
     def init(parameters: Any) -> AdamState:
         return AdamState(np.int64(0), tree.map(mg.zeros_like, parameters), tree.map(mg.zeros_like, parameters))

@@ -99,7 +99,7 @@ class ShardedStep:
         draw: Callable,
         threaded: bool,
     ):
-        def some_gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any, time: Any) -> Any:
+        def some_gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any = None, time: Any = None) -> Any:
             return gradient(parameters, images, noise, time, count, measured)
 
         def no_gradient(parameters: Any) -> Any:
@@ -113,13 +113,13 @@ class ShardedStep:
 
         self._optimiser, self._schedule = optimiser, schedule
         self._measured = None if measure is None else ShardSum(number, no_number, shards, draw, threaded)
-        self._gradient = ShardSum(some_gradient, no_gradient, shards, draw, threaded)  # with the value to report
+        self.gradient = ShardSum(some_gradient, no_gradient, shards, draw, threaded)
+        """(parameters, batch, measured, batch.time) -> (value to report, gradient)."""
         self._captured_update = mg.jit(self._update, donate=(0, 1, 2))
 
-    def gradient(self, parameters: Any, batch: Batch) -> Any:
-        """The value to report, and the gradient."""
-        measured = None if self._measured is None else self._measured(parameters, batch)
-        return self._gradient(parameters, batch, measured, batch.time)
+    def measure(self, parameters: Any, batch: Batch) -> Any:
+        """The sum that the loss needs; None if it needs none."""
+        return None if self._measured is None else self._measured(parameters, batch)
 
     def update(self, parameters: Any, state: Any, total: Any, batch: Batch, gradient: Any) -> tuple[Any, Any, Any, Any]:
         """The step, given the gradient: (loss, parameters, state, Σ ELBO), in the memory of the old ones."""
@@ -128,7 +128,7 @@ class ShardedStep:
     def traced(self, parameters: Any, state: Any, total: Any, batch: Batch) -> tuple[Any, Any, Any, Any]:
         """The whole step, to be captured as a program."""
         measured = None if self._measured is None else self._measured.traced(parameters, batch)
-        gradient = self._gradient.traced(parameters, batch, measured, batch.time)
+        gradient = self.gradient.traced(parameters, batch, measured, batch.time)
         return self._update(parameters, state, total, gradient, batch.number, batch.time, batch.count)
 
     def _update(

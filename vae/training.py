@@ -119,7 +119,9 @@ def make_gradient(trainer: Trainer) -> Callable[[Parameters, Batch], Any]:
     sharded = trainer.sharded
     if trainer.config.shards == 1 or trainer.asynchronous:
         return lambda parameters, batch: None
-    return sharded.gradient
+    return lambda parameters, batch: sharded.gradient(
+        parameters, batch, sharded.measure(parameters, batch), batch.time
+    )
 
 
 def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, Any, Any]]:
@@ -236,7 +238,7 @@ def _find_nan(trainer: Trainer, state: State, batch: Batch) -> str:
     if collectives.size() == 1:
         return first(make_whole_step(trainer), *arguments, batch)[1]
     gradient, measured = sharded.gradient, sharded.measure(state.parameters, batch)
-    parts, found = first(gradient.parts, state.parameters, batch, measured)
+    parts, found = first(gradient.parts, state.parameters, batch, measured, batch.time)
     if found := next(filter(None, collectives.current().share(found)), ""):
         return found
     return first(sharded.update, *arguments, batch, gradient.add_up(parts))[1]

@@ -127,7 +127,7 @@ def test_records_with_missing_or_unknown_settings_are_refused():
     values = Config().to_dict()
     for wrong in ({**values, "more": 1}, {k: v for k, v in values.items() if k != "seed"}, {}, None, [1]):
         with pytest.raises(
-            UserError, match=r"a configuration must have the settings batch, beta, clamp, data, .*train_size"
+            UserError, match=r"a configuration must have the settings activation, average, batch, beta, .*warm_up, weight_decay"
         ):
             Config.from_dict(wrong)
 
@@ -145,14 +145,16 @@ def test_a_config_is_frozen():
 @pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint8, np.array], ids=lambda k: k.__name__)
 def test_numpy_numbers_are_stored_as_python_numbers(kind, tmp_path):
     """A configuration is written as JSON, which has no NumPy types."""
-    names = ("train_size", "test_size", "latent", "hidden", "epochs", "batch", "seed")
+    names = ("train_size", "test_size", "latent", "epochs", "batch", "seed")
     config = Config(
         **{name: kind(3) for name in names},
+        hidden=(kind(3), kind(4)),
         beta=np.float32(0.5),
         decoder="gaussian",
         sigma=np.float64(0.25),
         data=tmp_path,
     )
+    assert config.hidden == (3, 4) and all(type(n) is int for n in config.hidden)
     assert all(type(getattr(config, name)) is int for name in names)
-    assert config == Config(**dict.fromkeys(names, 3), beta=0.5, decoder="gaussian", sigma="0.25", data=str(tmp_path))
+    assert config == Config(**dict.fromkeys(names, 3), hidden=[3, 4], beta=0.5, decoder="gaussian", sigma="0.25", data=str(tmp_path))
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config

@@ -46,7 +46,8 @@ def loss_parts(config, parameters, y, noise, likelihood):
     """In plain NumPy: −ln Q(y|z) of each pixel under a likelihood, and the KL term of each image."""
     mean, log_std = truth.encode("mlp", parameters.encoder, y)
     if config.clamp is not None:
-        log_std = config.clamp / math.pi * np.arctan(math.pi * log_std / config.clamp)
+        (limit,) = config.clamp
+        log_std = limit / math.pi * np.arctan(math.pi * log_std / limit)
     std = np.exp(log_std)
     z = mean + std * noise
     x = truth.decode("mlp", parameters.decoder, z, y.shape[1:])

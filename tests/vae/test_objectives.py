@@ -305,13 +305,15 @@ def test_a_constant_decoder_makes_every_bound_the_evidence():
         ((1, 4, 8, 2), (2, 2)),  # two channels, which would pass for two images
         ((3, 4, 8, 1), (1, 2)),  # one ε for all
         ((3, 4, 8, 1), (3, 1)),
-        ((1, 4, 8, 1), (5, 1, 2)),  # as the importance bound takes it
+        ((3, 4, 8, 1), (5, 1, 2)),  # one ε for all, five samples
+        ((3, 4, 8, 1), (0, 3, 2)),  # no sample
+        ((3, 4, 8, 1), (1, 5, 3, 2)),
         ((3, 4, 8, 1), ()),
     ],
 )
 def test_images_and_noise_of_another_shape_are_refused(images, noise):
     autoencoder, *_ = setting("mlp", Bernoulli())
-    with pytest.raises(ValueError, match=r"takes images \(N, 4, 8, 1\) and noise \(N, 2\), got \(.*\) and \("):
+    with pytest.raises(ValueError, match=r"takes images \(N, 4, 8, 1\) and noise \(N, 2\) or \(K, N, 2\), got \(.*\) and \("):
         elbo(autoencoder, np.zeros(images), np.zeros(noise))
 
 

@@ -72,9 +72,9 @@ def test_training_raises_the_test_elbo(name, tmp_path, train_run):
 def record_steps(trainer, seen: list):
     """The trainer with steps that append their images and noise to `seen`; on the CPU, where steps are not captured."""
 
-    def step(parameters, state, y, noise):
+    def step(parameters, state, y, noise, time):
         seen.append((y.copy(), noise.copy()))
-        return trainer.step(parameters, state, y, noise)
+        return trainer.step(parameters, state, y, noise, time)
 
     return trainer._replace(step=step)
 

@@ -21,9 +21,9 @@ def change_step(trainer, at: int, change):
     """The trainer whose step number `at` (from 1) returns change(loss, parameters, state)."""
     count = [0]
 
-    def step(parameters, state, y, noise):
+    def step(parameters, state, y, noise, time):
         count[0] += 1
-        found = trainer.step(parameters, state, y, noise)
+        found = trainer.step(parameters, state, y, noise, time)
         return change(*found) if count[0] == at else found
 
     return trainer._replace(step=step)
@@ -61,7 +61,7 @@ def plant_hidden_nan(trainer, at: int):
     model, likelihood = trainer.model, trainer.likelihood
     optimiser = trainer.config.make_optimiser()
 
-    def step(parameters, state, y, noise):
+    def step(parameters, state, y, noise, time):
         trap = state.step + 1 >= at
 
         def loss(p):

@@ -117,7 +117,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 def _add_choice(parser: argparse.ArgumentParser, name: str, about: str) -> None:
     """An option for one of the settings with a fixed list of choices."""
     option = "--" + name.replace("_", "-")
-    parser.add_argument(option, choices=CHOICES[name], help=f"{about} ({getattr(DEFAULTS, name)})")
+    parser.add_argument(option, choices=list(CHOICES[name]), help=f"{about} ({getattr(DEFAULTS, name)})")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

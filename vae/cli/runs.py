@@ -10,7 +10,7 @@ import minigrad as mg
 from minigrad.collectives import from_first
 from vae import terminal
 from vae.config import Config
-from vae.data import NAMES, Dataset, drop_trained, load
+from vae.data import NAMES, Dataset, drop_trained, hold_valid, load
 from vae.errors import UserError
 from vae.models import Model
 from vae.runs import load_config, load_everywhere
@@ -58,7 +58,8 @@ def require_image_shape(model: Model, data: Dataset) -> None:
 def load_images(config: Config) -> Dataset:
     """The images of a configuration. Raises DataError."""
     size = None if config.train_size is None and config.test_size is None else (config.train_size, config.test_size)
-    return load(config.data, data_dir=config.data_dir, size=size, seed=config.seed)
+    data = load(config.data, data_dir=config.data_dir, size=size, seed=config.seed)
+    return data if config.valid_size is None else hold_valid(data, config.valid_size, config.seed)
 
 
 def merge_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] = ()) -> Config:
