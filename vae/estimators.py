@@ -20,6 +20,7 @@ noise where P(z|y) is the posterior. For K = 1 `iwae` is `elbo` and `dreg` is `s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import minigrad as mg
@@ -43,6 +44,36 @@ OBJECTIVES = {
 }
 
 
+def estimate(
+    objective: str,
+    sample: Callable[[Any], tuple[Any, Any, Any]],
+    encoder: Any,
+    terms: Callable[[Any, Any, Any, Any], tuple[Any, Any]],
+    decoder: Any,
+    weights: Weights = UNWEIGHTED,
+    scale: float = 1.0,
+) -> tuple[Any, Any, Any]:
+    """The bound L of each image, (N,), in nats, and `scale` times the estimated gradients of its sum over the images in
+    `encoder` and in `decoder`, which are trees.
+
+    `sample(encoder)` returns z ([K,] N, latent), μ and ln σ; `terms(decoder, z, μ, ln σ)` returns two parts of ℓ,
+    ([K,] N) each: ln Q(y|z), and ln Q(z) − ln P(z|y) or, for `elbo` alone, −KL (N,). The gradient is that of the bound
+    with these parts multiplied by `weights`; the bound itself is returned without them.
+    """
+    importance, score = OBJECTIVES[objective]
+    encoded, pull_sample = mg.vjp(sample, encoder)
+    (pixels, latents), pull_terms = mg.vjp(terms, decoder, *encoded)
+    share = _share(weights.pixels * pixels + weights.latents * latents, importance)
+    of_latents = share if latents.ndim == share.ndim else mg.sum(share, axis=0)  # −KL is the same for all samples
+    cotangents = scale * weights.pixels * share, scale * weights.latents * of_latents
+    decoder_bar, z_bar, mean_bar, std_bar = pull_terms(cotangents)
+    if not score:
+        mean_bar, std_bar = mg.zeros_like(mean_bar), mg.zeros_like(std_bar)
+        z_bar = share[..., None] * z_bar if importance else z_bar
+    (encoder_bar,) = pull_sample((z_bar, mean_bar, std_bar))
+    return _bound(pixels + latents, importance), encoder_bar, decoder_bar
+
+
 def bound_and_gradient(
     autoencoder: Autoencoder,
     y: Any,
@@ -55,36 +86,72 @@ def bound_and_gradient(
 ) -> tuple[Any, Parameters]:
     """The bound L of each image, (N,), in nats, and `scale` times the estimated gradient of its sum over the images.
 
-    Images y are (N, H, W, C), noise ε is (N, latent) or (K, N, latent). The gradient is that of the bound whose log
-    weights are `weights.pixels`·ln Q(y|z) + `weights.latents`·(ln Q(z) − ln P(z|y)); the returned bound always has
-    weights 1. `form` "closed" replaces ln Q(z) − ln P(z|y) by −KL, which only `elbo` allows. Raises ValueError for an
-    unknown form, for shapes that do not fit, and for a form that does not go with the objective.
+    Images y are (N, H, W, C), noise ε is (N, latent) or (K, N, latent). See `estimate` for the weights; `form` "closed"
+    is that of `vae.objectives`. Raises ValueError for an unknown form, for shapes that do not fit, and for a form that
+    does not go with the objective.
     """
-    check_shapes(autoencoder, y, noise, form)
-    importance, score = OBJECTIVES[objective]
-    if form == "closed" and objective != "elbo":
-        raise ValueError(f"the objective {objective} is made of samples of ln P(z|y): it needs the form sampled")
+    _check(autoencoder, y, noise, objective, form)
     encoder, decoder, own_sigma = autoencoder.parameters
 
     def sample(encoder: Any) -> tuple[Any, Any, Any]:
         mean, log_std = autoencoder.model.encode(encoder, y)
         return mg.gaussian_sample(mean, log_std, noise), mean, log_std
 
-    def terms(decoder: Any, own_sigma: Any, z: Any, mean: Any, log_std: Any) -> tuple[Any, Any]:
-        now = autoencoder.with_parameters(Parameters(encoder, decoder, own_sigma))
+    def terms(rest: Any, z: Any, mean: Any, log_std: Any) -> tuple[Any, Any]:
+        now = autoencoder.with_parameters(Parameters(encoder, *rest))
         return sum_terms(*terms_at(now, y, z, mean, log_std, form, log_sigma))
 
-    encoded, pull_sample = mg.vjp(sample, encoder)
-    (pixels, latents), pull_terms = mg.vjp(terms, decoder, own_sigma, *encoded)
-    share = _share(weights.pixels * pixels + weights.latents * latents, importance)
-    of_latents = share if latents.ndim == share.ndim else mg.sum(share, axis=0)  # −KL is the same for all samples
-    cotangents = scale * weights.pixels * share, scale * weights.latents * of_latents
-    decoder_bar, sigma_bar, z_bar, mean_bar, std_bar = pull_terms(cotangents)
-    if not score:
-        mean_bar, std_bar = mg.zeros_like(mean_bar), mg.zeros_like(std_bar)
-        z_bar = share[..., None] * z_bar if importance else z_bar
-    (encoder_bar,) = pull_sample((z_bar, mean_bar, std_bar))
-    return _bound(pixels + latents, importance), Parameters(encoder_bar, decoder_bar, sigma_bar)
+    bound, encoder_bar, rest = estimate(objective, sample, encoder, terms, (decoder, own_sigma), weights, scale)
+    return bound, Parameters(encoder_bar, *rest)
+
+
+def make_surrogate(
+    autoencoder: Autoencoder,
+    y: Any,
+    noise: Any,
+    objective: str = "elbo",
+    form: str = "sampled",
+    weights: Weights = UNWEIGHTED,
+) -> Callable[[Parameters], tuple[Any, ...]]:
+    """A function of the parameters that returns arrays of terms, and of whose sum the estimate is the derivative at the
+    autoencoder's own parameters. Finite differences of it check the estimate.
+
+    For `elbo` and `iwae` its sum is the bound. For the other two, what the estimate takes as constant is constant here:
+    μ̄ and σ̄ in ln P(z|y), and v̄_k. As `dreg` weights samples in two ways, its terms count twice, with v̄_k for the
+    decoder and with v̄_k² for the encoder.
+    """
+    _check(autoencoder, y, noise, objective, form)
+    importance, score = OBJECTIVES[objective]
+    importance, samples = importance and noise.ndim == 3, len(noise) if noise.ndim == 3 else 1
+    mean, log_std = autoencoder.encode(y)
+    z = mg.gaussian_sample(mean, log_std, noise)
+
+    def parts(decoder: Parameters, z: Any, *encoded: Any) -> tuple[Any, Any]:
+        pixels, latents = terms_at(autoencoder.with_parameters(decoder), y, z, *encoded, form)
+        return weights.pixels * pixels, weights.latents * latents
+
+    share = _share(sum(sum_terms(*parts(autoencoder.parameters, z, mean, log_std))), importance)
+
+    def surrogate(parameters: Parameters) -> tuple[Any, ...]:
+        now = autoencoder.with_parameters(parameters).encode(y)
+        moved, encoded = mg.gaussian_sample(*now, noise), now if score else (mean, log_std)
+        if not importance:
+            pixels, latents = parts(parameters, moved, *encoded)
+            return (1 / samples) * pixels, (1 if form == "closed" else 1 / samples) * latents
+        if score:
+            return (log_mean(sum(sum_terms(*parts(parameters, moved, *encoded)))),)
+        of_decoder = sum(sum_terms(*parts(parameters, z, *encoded)))
+        of_encoder = sum(sum_terms(*parts(autoencoder.parameters, moved, *encoded)))
+        return share * of_decoder, share * share * of_encoder
+
+    return surrogate
+
+
+def _check(autoencoder: Autoencoder, y: Any, noise: Any, objective: str, form: str) -> None:
+    """Raises ValueError for an unknown form, wrong shapes, and a form that does not go with the objective."""
+    check_shapes(autoencoder, y, noise, form)
+    if form == "closed" and objective != "elbo":
+        raise ValueError(f"the objective {objective} is made of samples of ln P(z|y): it needs the form sampled")
 
 
 def _share(log_weights: Any, importance: bool) -> Any:

@@ -7,8 +7,9 @@ largest gradient entry of the tensor; and with J the Jacobian of the per-image E
 The networks keep their ReLUs, which have kinks. If the stencil of an entry straddles one, smaller steps are tried,
 until rounding would dominate the difference; then another entry takes its place. The report counts both.
 
-On several processes (`minigrad.collectives`), reverse mode goes through the sum over processes, each with its own part
-of the images, and the differences are those of the whole loss, which every process computes by itself.
+The gradient is the one that training uses, `vae.estimators.bound_and_gradient`. On several processes
+(`minigrad.collectives`) it is the sum over processes, each with its own part of the images, and the differences are
+those of the whole loss, which every process computes by itself.
 
 A difference has an error of its own: truncation, and rounding of the loss divided by the step. Both are estimated. If
 no step brings them below the tolerance (because the entry hardly changes a huge loss), the entry counts as undecided,
@@ -29,9 +30,10 @@ from minigrad.checks import Difference
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.differences import differentiate, measure_rounding
+from vae.estimators import bound_and_gradient, make_surrogate
 from vae.gradient_report import COARSE, TOLERANCE, Coordinate, GradientReport, TensorReport, find_worst
 from vae.models import Parameters
-from vae.objectives import UNWEIGHTED, Weights, elbo_sums, elbo_terms
+from vae.objectives import UNWEIGHTED, Weights
 
 
 def check(
@@ -40,36 +42,41 @@ def check(
     noise: Any,
     form: str = "closed",
     weights: Weights = UNWEIGHTED,
+    objective: str = "elbo",
     coordinates: int = 30,
     directions: int = 5,
     seed: int = 0,
     on_tensor: Callable[[TensorReport], None] = lambda tensor: None,
     device: str = "cpu",
 ) -> GradientReport:
-    """Check the gradient of −mean ELBO in all parameters, for images (N, H, W, C) and frozen noise (N, latent).
+    """Check the gradient of −mean ELBO in all parameters, for images (N, H, W, C) and frozen noise ([K,] N, latent).
 
-    Other `weights` give the gradient of another loss. Everything is computed in float64, the model and its gradients on
+    Other `weights` and another `objective` give the gradient of another loss, or an estimate of it, which is the
+    derivative of `vae.estimators.make_surrogate`. Everything is computed in float64, the model and its gradients on
     `device`. Each tensor is checked in its largest gradient entry and in randomly drawn ones, `coordinates` in all, or
     in every entry if it has fewer.
     """
     parameters, images, noise = tree.map(lambda x: np.asarray(x, np.float64), (autoencoder.parameters, images, noise))
     images, noise = mg.to_device((images, noise), device)
 
-    def per_image(p: Parameters, rows: slice = slice(None)) -> Any:
-        pixels, latents = elbo_sums(autoencoder.with_parameters(p), images[rows], noise[rows], form)
-        return weights.pixels * pixels + weights.latents * latents
-
-    def loss(p: Parameters) -> Any:
-        """The loss, of which each process computes the part of its own images."""
+    def own_gradient() -> Parameters:
+        """That of the loss of this process's images."""
         rank, size = collectives.rank(), collectives.size()
         rows = slice(len(images) * rank // size, len(images) * (rank + 1) // size)
-        own = mg.sum(per_image(collectives.replicate(p), rows))
-        return -collectives.all_sum(own) / len(images)
+        given = images[rows], noise[..., rows, :], objective, form, weights
+        return bound_and_gradient(at, *given, scale=-1 / len(images))[1]
+
+    def per_image(p: Parameters) -> Any:
+        return sum(mg.sum(part, axis=image_axes(part)) for part in surrogate(p))
+
+    def image_axes(part: Any) -> tuple[int, ...]:
+        """All axes of an array of terms but that of the images."""
+        first = noise.ndim - 2 if part.shape[: noise.ndim - 1] == noise.shape[:-1] else 0
+        return tuple(axis for axis in range(part.ndim) if axis != first)
 
     def terms_on_device(p: Parameters) -> Any:
         """The terms of the loss; differences are taken term by term and then added, which reduces rounding error."""
-        parts = elbo_terms(autoencoder.with_parameters(p), images, noise, form)
-        return mg.concatenate([mg.ravel(part) * (-w / len(images)) for part, w in zip(parts, weights, strict=True)])
+        return mg.concatenate([mg.ravel(part) * (-1 / len(images)) for part in surrogate(p)])
 
     def terms(p: Parameters) -> Any:
         return terms_on_device(mg.to_device(p, device))
@@ -82,7 +89,9 @@ def check(
         return mg.to_device(values[slopes != 0], "cpu")
 
     on_device = mg.to_device(parameters, device)
-    gradient = mg.to_device(mg.grad(loss)(on_device), "cpu")
+    at = autoencoder.with_parameters(on_device)
+    surrogate = make_surrogate(at, images, noise, objective, form, weights)
+    gradient = mg.to_device(collectives.all_sum(own_gradient()), "cpu")
     leaves, structure = tree.flatten(parameters)
     gradients, names = tree.flatten(gradient)[0], tree.names(parameters)
     keys = mg.random.split(mg.random.key(seed), len(leaves) + 2)

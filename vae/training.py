@@ -61,9 +61,9 @@ def train(
     if state.step + state.epoch and state.images != checksum:
         raise TrainingError(f"{data.name}: these are not the images of the run, so it cannot be resumed; train again")
     state = state._replace(images=checksum, trained=np.unique(digests(data.train)))
-    if data.valid is None and (config.keep == "best" or config.patience):
-        raise UserError(f"{data.name} has no validation part, which --keep best and --patience need: use --valid-size")
-    parts = {part: place(trainer.seen(x, part), trainer.device) for part in PARTS if (x := getattr(data, part)) is not None}
+    require_validation(config, data)
+    given = {part: getattr(data, part) for part in PARTS if getattr(data, part) is not None}
+    parts = {part: place(trainer.seen(images, part), trainer.device) for part, images in given.items()}
     images = parts["train"]
     steps, every = -(-len(images) // config.batch), READ_EVERY if trainer.asynchronous else 1
     prepare, advance, loss = make_gradient(trainer), make_whole_step(trainer), math.nan
@@ -192,6 +192,12 @@ def is_finished(config: Config, state: State) -> bool:
     if config.patience is None or not state.history or state.step:
         return False
     return state.epoch - best_epoch(config, state.history) >= config.patience
+
+
+def require_validation(config: Config, data: Dataset) -> None:
+    """Raises UserError if the configuration needs a validation part and the data have none."""
+    if data.valid is None and (config.keep == "best" or config.patience):
+        raise UserError(f"{data.name} has no validation part, which --keep best and --patience need: use --valid-size")
 
 
 def mean_image(images: Any) -> Any:

@@ -171,7 +171,7 @@ def gradient_of(name, likelihood, form) -> tuple[np.ndarray, set]:
     autoencoder, y, noise = setting(name, likelihood, count=2)
     with Recorder() as recorder:
         _, pullback = mg.vjp(
-            lambda p: -mg.mean(elbo(autoencoder.with_parameters(p), y, noise, form)), autoencoder.parameters
+            lambda p: -0.5 * mg.sum(elbo(autoencoder.with_parameters(p), y, noise, form)), autoencoder.parameters
         )
     return np.concatenate([g.ravel() for g in tree.flatten(pullback(np.float64(1)))[0]]), recorder.seen
 

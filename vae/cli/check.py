@@ -89,7 +89,8 @@ def make_report(
         y = load("digits", size=(1, images), seed=seed).test
     else:
         y = mg.random.uniform(mg.random.key(seed), (images, *model.image_shape), np.float64)
-    noise = mg.random.normal(mg.random.fold_in(mg.random.key(seed), 1), (images, model.latent), np.float64)
+    shape = (images, model.latent) if config.samples == 1 else (config.samples, images, model.latent)
+    noise = mg.random.normal(mg.random.fold_in(mg.random.key(seed), 1), shape, np.float64)
     weights = config.make_weights(model.image_shape)
     return gradients.check(
         trained,
@@ -97,6 +98,7 @@ def make_report(
         noise,
         config.form,
         weights,
+        config.objective,
         coordinates=coordinates,
         seed=seed,
         device=device,

@@ -66,9 +66,16 @@ def merge_settings(config: Config, given: dict[str, Any], free: tuple[str, ...] 
     """The saved settings, with the `free` ones replaced. Raises UserError if another given one differs."""
     for name, value in given.items():
         if name not in free and (saved := getattr(config, name)) != value:
-            option, saved = "--" + name.replace("_", "-"), "left out" if saved is None else saved
-            raise UserError(f"the run has {option} {saved}, not {value}: leave it out, or train again")
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"the run has {option} {_write(saved)}, not {_write(value)}: leave it out, or train again")
     return Config(**{**config.to_dict(), **{name: given[name] for name in free if name in given}})
+
+
+def _write(value: Any) -> str:
+    """A setting as on the command line."""
+    if value is None or value == ():
+        return "left out"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def choose_device(name: str) -> str:

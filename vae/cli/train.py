@@ -54,6 +54,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         config, state = Config(**make_absolute(given)), None
         require_shards(config.shards)
         data, out = load_images(config), options.out or DEFAULT_OUT
+        training.require_validation(config, data)
         make_trainer(config, data.train.shape[1:]).initial()  # a model that is too large raises now
         if is_first():
             out = options.held.enter_context(folders.claim(options.out, DEFAULT_OUT, options.force))

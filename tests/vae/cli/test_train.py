@@ -41,7 +41,7 @@ def test_training_begins_with_what_its_loss_says(vae, images, tmp_path):
     assert (code, err) == (0, "")
     first = out.split("epoch")[0]
     config = Config(**json.loads((tmp_path / "run/config.json").read_text()))
-    assert (config.reduction, config.beta, config.clamp) == ("mean", 0.05, 9.0)
+    assert (config.reduction, config.beta, config.clamp) == ("mean", 0.05, (9.0,))
     assert f"{explain_loss(config, (4, 4, 1))}\n" in first
     assert "mean over pixels of (y−ŷ)² + 0.05·KL" in first
     assert "σ² = 0.4, β = 1: a bound on ln Q(y)" in first
