@@ -233,6 +233,8 @@ def annealed_bounds(
 ) -> Estimate:
     """Lower bounds on ln Q(y) of images (N, H, W, C), `size` at a time; also upper bounds, if the images were drawn
     from the model with z (N, latent) (see `simulate`). `on_images(count)` is called after each group of images."""
+    if z is not None and len(z) != len(images):
+        raise ValueError(f"upper bounds need as many z as images, got {len(z)} and {len(images)}")
     annealer, found = make_annealer(autoencoder, settings, log_sigma), []
     for first in range(0, len(images), size):
         y, keys = images[first : first + size], mg.random.split(mg.random.fold_in(key, first), 3)

@@ -35,10 +35,10 @@ ROOMS = {
     "vae": (
         ("differences", "errors", "gradient_report", "likelihoods", "locks", "optimisers", "signals", "terminal"),
         ("files", "numbers", "processes", "steps"),
-        ("checkpoints", "folders", "models", "pictures", "sharded"),
-        ("autoencoder", "data"),
+        ("checkpoints", "folders", "hamiltonian", "models", "pictures", "sharded"),
+        ("autoencoder", "data", "latent_pictures"),
         ("objectives",),
-        ("config", "evaluation", "gradients"),
+        ("annealing", "config", "evaluation", "gradients", "latents"),
         ("explain", "trainer"),
         ("runs",),
         ("training",),
