@@ -21,7 +21,6 @@ Chains move in u = (z − m)/s, where P₀(z) = N(m, s²), so that P₀ is N(0, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ import numpy as np
 import minigrad as mg
 from vae.autoencoder import Autoencoder
 from vae.hamiltonian import Moves, make_moves
+from vae.likelihoods import exp
 from vae.numbers import to_int
 from vae.objectives import log_mean, log_normal
 
@@ -100,9 +100,9 @@ class Annealer:
 
         The step sizes must not depend on z: use those that `tune` found for y.
         """
-        if z.shape != (len(y), self.autoencoder.model.latent):
-            raise ValueError(f"the images {y.shape} need the z they were drawn from, {self._shape(y)}, got {z.shape}")
         data = self._data(y)
+        if z.shape != data[1].shape:
+            raise ValueError(f"the images {y.shape} need the z they were drawn from, {data[1].shape}, got {z.shape}")
         _, mean, log_std = data
         u = (z - mean) * mg.exp(-log_std)
         point = self.moves.start(mg.copy(mg.broadcast_to(u, (self.settings.chains, *u.shape))), *data)
@@ -110,13 +110,11 @@ class Annealer:
         log_weights, acceptance = self._run(point, down, steps[::-1], key, data)
         return Annealed(-log_mean(log_weights), acceptance)
 
-    def _shape(self, y: Any) -> tuple[int, int]:
-        return len(y), self.autoencoder.model.latent
-
     def _data(self, y: Any) -> tuple[Any, Any, Any]:
         """The images, and m and ln s of P₀, (N, latent) each."""
         if y.ndim != 4 or y.shape[1:] != self.autoencoder.model.image_shape or not len(y):
-            raise ValueError(f"the model takes images (N, *{self.autoencoder.model.image_shape}), N ≥ 1, got {y.shape}")
+            shape = ", ".join(map(str, self.autoencoder.model.image_shape))
+            raise ValueError(f"the model takes images (N, {shape}), N ≥ 1, got {y.shape}")
         mean, log_std = self.autoencoder.encode(y)
         if self.settings.start == "encoder":
             return y, mean, log_std
@@ -125,7 +123,7 @@ class Annealer:
     def _start(self, y: Any, key: Any) -> tuple[Any, tuple]:
         """The state of chains at z ~ P₀."""
         data, (_, own) = self._data(y), mg.random.split(key)
-        u = mg.random.normal(own, (self.settings.chains, *self._shape(y)), data[1].dtype)
+        u = mg.random.normal(own, (self.settings.chains, *data[1].shape), data[1].dtype)
         return self.moves.start(u, *data), data
 
     def _run(self, point: Any, betas: np.ndarray, steps: list[Any], key: Any, data: tuple) -> tuple[Any, Any]:
@@ -174,7 +172,9 @@ def _resolve(autoencoder: Autoencoder, log_sigma: Any) -> Any:
     """The ln σ to evaluate with; None where the likelihood has it, or has none."""
     log_sigma = autoencoder.parameters.log_sigma if log_sigma is None else log_sigma
     if log_sigma is None and autoencoder.likelihood.profiled:
-        raise ValueError("a profiled σ must be fixed to anneal: give log_sigma, such as profile_log_sigma of the images")
+        raise ValueError(
+            "a profiled σ must be fixed to anneal: give log_sigma, such as profile_log_sigma of the images"
+        )
     return log_sigma
 
 
@@ -189,8 +189,8 @@ def simulate(autoencoder: Autoencoder, count: int, key: Any, log_sigma: Any = No
     of_z, of_y = mg.random.split(key)
     dtype = autoencoder.parameters.decoder.pixels.w.dtype
     z = mg.random.normal(of_z, (to_int(count, "simulate: count", 1), autoencoder.model.latent), dtype)
-    scale = 0.0 if not likelihood.has_sigma else math.log(likelihood.sigma.value) if log_sigma is None else log_sigma
-    return z, DRAWS[likelihood.name](of_y, autoencoder.mean(z), mg.exp(np.asarray(scale, dtype)))
+    sigma = likelihood.sigma.value if log_sigma is None else exp(log_sigma)
+    return z, DRAWS[likelihood.name](of_y, autoencoder.mean(z), sigma)
 
 
 def _draw_bernoulli(key: Any, mean: Any, sigma: Any) -> Any:

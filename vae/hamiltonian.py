@@ -62,7 +62,7 @@ def make_moves(ratio: Callable[..., Any], leapfrog: int) -> Moves:
         shape, dtype = point.u.shape, point.u.dtype
         of_momentum, of_step, of_choice = mg.random.split(key, 3)
         jitter = 1 + JITTER * (2 * mg.random.uniform(of_step, shape[:2], dtype) - 1)
-        size, at = (step * jitter)[..., None], np.asarray(beta, dtype)  # (chains, N, 1), ()
+        size, at = (step * jitter)[..., None], dtype.type(beta)  # (chains, N, 1), ()
         momentum = mg.random.normal(of_momentum, shape, dtype)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # diverged trajectories are rejected
             before, proposed = _energy(point, momentum, at), point

@@ -158,13 +158,18 @@ def test_constant_factors_and_codes_have_no_information():
 @given(seeds, st.permutations(range(3)), st.floats(0.1, 10), st.floats(-5, 5))
 def test_information_ignores_order_scale_and_shift(seed, order, scale, shift):
     random = np.random.default_rng(seed)
-    codes, factors = random.integers(0, 40, (60, 3)).astype(float), table(a=random.random(60), b=random.integers(3, size=60))
+    codes, factors = (
+        random.integers(0, 40, (60, 3)).astype(float),
+        table(a=random.random(60), b=random.integers(3, size=60)),
+    )
     found = measure_information(codes, factors, bins=6)
     moved = measure_information(scale * codes[:, order] + shift, factors, bins=6)
     np.testing.assert_allclose(moved.information, found.information[order], atol=1e-12)
     np.testing.assert_allclose(moved.gap, found.gap, atol=1e-12)
     rows = random.permutation(60)
-    np.testing.assert_allclose(measure_information(codes[rows], factors[rows], 6).information, found.information, atol=1e-12)
+    np.testing.assert_allclose(
+        measure_information(codes[rows], factors[rows], 6).information, found.information, atol=1e-12
+    )
 
 
 # The linear probe
