@@ -50,7 +50,7 @@ def annealing_bounds(
 
 @default_style()
 def latent_rates(path: str | Path, rates: Any, active: Any, title: str) -> Path:
-    """KL(P(z_u|y), Q(z_u)) of each latent as bars, the largest first; rates (latent,) in nats, active (latent,) bool."""
+    """KL(P(z_u|y), Q(z_u)) of each latent as bars, sorted; rates (latent,) in nats, active (latent,) bool."""
     rates, active = _to_numbers(rates, 1, "rates"), np.asarray(_to_host(active))
     if active.shape != rates.shape or active.dtype != bool:
         raise ValueError(f"rates {rates.shape} need one bool per latent, got {active.dtype}{active.shape}")
