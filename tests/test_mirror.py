@@ -55,6 +55,7 @@ ELSEWHERE = {
     "vae/autoencoder.py": "vae/test_objectives.py",
     "vae/errors.py": "vae/cli/test_main.py",
     "vae/numbers.py": "vae/test_config.py",
+    "vae/requirements.py": "vae/test_config.py",
     "vae/runs.py": "vae/test_training_resume.py",
     "vae/trainer.py": "vae/test_training.py",
     "vae/data/glyphs.py": "vae/data/test_digits.py",

@@ -18,6 +18,7 @@ from vae.models import ACTIVATIONS, MODELS, Model, clamp_variance
 from vae.numbers import to_float, to_int
 from vae.objectives import FORMS, REDUCTIONS, Weights
 from vae.optimisers import OPTIMISERS, Optimiser, average, clip_norm
+from vae.requirements import check_combinations, check_ranges
 from vae.schedules import Schedule
 
 CHOICES: dict[str, Collection[str]] = {  # by setting
@@ -91,8 +92,8 @@ class Config:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UserError(f"unknown {name.replace('_', ' ')} {getattr(self, name)!r}: use {', '.join(choices)}")
-        self._check_numbers()
-        self._check_combinations()
+        check_ranges(self)
+        check_combinations(self)
         try:
             self.make_likelihood()
             self.make_optimiser()
@@ -100,56 +101,6 @@ class Config:
             raise
         except ValueError as error:
             raise UserError(str(error)) from None
-
-    def _check_numbers(self) -> None:
-        """Raises UserError for a number out of its range."""
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"momentum must lie in [0, 1), got {self.momentum}")
-        if not (self.beta == 0 or 1e-9 <= self.beta <= 1e9):
-            raise UserError(f"beta must be 0 or lie in 1e-9 … 1e9, got {self.beta}")
-        if self.clamp is not None:
-            low, high = self.clamp if len(self.clamp) == 2 else (-self.clamp[0], self.clamp[-1])
-            if len(self.clamp) > 2 or not (0.001 <= high <= 80 and 0.001 <= -low <= 80):
-                raise UserError(
-                    "clamp must lie in 0.001 … 80 (e^89 overflows float32), or be two such numbers, the first with a "
-                    f"minus, got {' '.join(map(str, self.clamp))}"
-                )
-        for name in ("warm_up", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name.replace('_', ' ')} must be 0 or positive, got {getattr(self, name)}")
-        if not 0 < self.decay <= 1:
-            raise UserError(f"decay must lie in (0, 1], got {self.decay}")
-        if not 0 <= self.final_rate <= self.learning_rate:
-            raise UserError(
-                f"the final rate must lie between 0 and the learning rate {self.learning_rate:g}, got {self.final_rate:g}"
-            )
-        if self.seed >= 2**64:
-            raise UserError(f"seed must lie in 0 … 2**64 − 1, got {self.seed}")
-
-    def _check_combinations(self) -> None:
-        """Raises UserError for settings that do not go together."""
-        if self.shards > self.batch:
-            raise UserError(f"a batch of {self.batch} images cannot be cut into {self.shards} shards")
-        importance = OBJECTIVES[self.objective].importance
-        if self.objective != "elbo" and self.form == "closed":
-            raise UserError(
-                f"the objective {self.objective} needs samples of ln P(z|y), so it has no closed form: leave out --form, "
-                "or use --objective elbo"
-            )
-        if importance and self.reduction == "mean":
-            raise UserError(f"the objective {self.objective} weights samples by their likelihood: use --reduction sum")
-        if importance and self.sigma == "profiled":
-            raise UserError(f"the objective {self.objective} has no profiled σ: use a number or learned")
-        if self.schedule == "step" and not self.milestones:
-            raise UserError("the schedule step needs --milestones, the epochs at which the learning rate falls")
-        if self.schedule != "step" and self.milestones:
-            raise UserError(f"--milestones belong to the schedule step, not to {self.schedule}")
-        if any(a >= b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False)):
-            raise UserError(f"milestones must rise from above 0, got {' '.join(f'{m:g}' for m in self.milestones)}")
-        if self.milestones and self.milestones[-1] >= self.epochs:
-            raise UserError(f"the milestone {self.milestones[-1]:g} is not before the last of {self.epochs} epochs")
-        if self.warm_up > self.epochs:
-            raise UserError(f"a warm-up of {self.warm_up:g} epochs is longer than the training of {self.epochs}")
 
     def _to_plain(self) -> dict[str, Any]:
         """Paths as strings and numbers as Python numbers, by field, for JSON. Raises UserError for wrong types."""

@@ -41,6 +41,7 @@ ROOMS = {
         ("autoencoder", "data", "latent_pictures"),
         ("objectives", "steps"),
         ("annealing", "estimators", "evaluation", "latents", "sharded"),
+        ("requirements",),
         ("config", "gradients"),
         ("explain", "trainer"),
         ("runs",),

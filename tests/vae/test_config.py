@@ -127,7 +127,8 @@ def test_records_with_missing_or_unknown_settings_are_refused():
     values = Config().to_dict()
     for wrong in ({**values, "more": 1}, {k: v for k, v in values.items() if k != "seed"}, {}, None, [1]):
         with pytest.raises(
-            UserError, match=r"a configuration must have the settings activation, average, batch, beta, .*warm_up, weight_decay"
+            UserError,
+            match=r"a configuration must have the settings activation, average, batch, beta, .*warm_up, weight_decay",
         ):
             Config.from_dict(wrong)
 
@@ -156,5 +157,7 @@ def test_numpy_numbers_are_stored_as_python_numbers(kind, tmp_path):
     )
     assert config.hidden == (3, 4) and all(type(n) is int for n in config.hidden)
     assert all(type(getattr(config, name)) is int for name in names)
-    assert config == Config(**dict.fromkeys(names, 3), hidden=[3, 4], beta=0.5, decoder="gaussian", sigma="0.25", data=str(tmp_path))
+    assert config == Config(
+        **dict.fromkeys(names, 3), hidden=[3, 4], beta=0.5, decoder="gaussian", sigma="0.25", data=str(tmp_path)
+    )
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
