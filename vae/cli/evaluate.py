@@ -67,24 +67,23 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     data = load_test_images(trainer, state, given)
     if trainer.likelihood.profiled and state.log_sigma is None:
         raise UserError(f"{options.checkpoint} has no σ yet, because it stopped in its first epoch: resume it first")
+    if options.picture is not None and is_first():
+        files.make_folder(options.picture.parent)  # now: an error should come before the computation
     how = given.get("binarise", trainer.config.binarise)
     require_draws(options.draws, how, data.binary)
     agree(images=checksum_of(data.test))
     scores = summarise(_compute_draws(trainer, state, data.test, how, options, samples))
     if bad := {name: score.estimate.mean for name, score in scores.items() if not math.isfinite(score.estimate.mean)}:
         raise UserError(f"the bounds are not finite on these images ({bad}): train again with a lower learning rate")
-    path = _draw(options, samples, scores, f"{len(data.test)} test images of {data.name}")
     if options.json:
         about = {"images": len(data.test), "binarise": how, "draws": options.draws}
-        print(
-            json.dumps(
-                {**about, "weights": weights_of(trainer, state), "epoch": _epoch_of(trainer, state)} | to_record(scores)
-            )
-        )
+        about |= {"weights": weights_of(trainer, state), "epoch": _epoch_of(trainer, state)}
+        print(json.dumps({**about, **to_record(scores)}))
     else:
         _print_scores(trainer, state, data, how, options.draws, scores)
-        if path is not None:
-            terminal.console().print(str(path))
+    path = options.picture or options.checkpoint / "bounds.png"
+    if len(samples) > 1 and _draw(path, samples, scores, data) and not options.json:
+        terminal.console().print(str(path))
     return 0
 
 
@@ -161,15 +160,18 @@ def _print_scores(
     trainer: Trainer, state: State, data: Dataset, how: str, draws: int, scores: dict[str, Score]
 ) -> None:
     """Print the table of bounds, and what they are of."""
-    binarised = {"none": "", "static": ", binarised once", "dynamic": f", binarised in {draws} random draws"}[how]
-    binarised = ", binarised in a random draw" if how == "dynamic" and draws == 1 else binarised
     columns = ["bound on −ln Q(y)", "nats per image", *["spread of draws"] * (draws > 1)]
-    table = Table(*columns, title=f"{len(data.test)} test images of {data.name}{binarised}")
+    table = Table(*columns, title=f"{len(data.test)} test images of {data.name}")
     for name, (estimate, spread) in scores.items():
         label = ROWS.get(name, f"−importance bound, K = {name.removeprefix(IMPORTANCE)}")
         table.add_row(label, write_estimate(estimate), *([] if spread is None else [f"{spread:.3f}"]))
     console = terminal.console()
     terminal.print_table(console, table)
+    if how != "none" and not data.binary:
+        drawn = (
+            "once, as in training" if how == "static" else "at random" if draws == 1 else f"at random, {draws} times"
+        )
+        console.print(f"the images are binarised {drawn}")
     console.print("±: one standard error over images" + (", of their means over draws" if draws > 1 else ""))
     if sum(name.startswith(IMPORTANCE) for name in scores) > 1:
         console.print("smaller K: the mean over disjoint groups of the samples of the largest")
@@ -198,14 +200,10 @@ def describe_weights(trainer: Trainer, state: State) -> str:
     return f"the parameters after epoch {state.epoch}{step}{averaged}"
 
 
-def _draw(options: Namespace, samples: list[int], scores: dict[str, Score], images: str) -> Path | None:
-    """Draw the bounds of several numbers of samples; the path of the picture, if there is one."""
-    estimates = [scores[f"{IMPORTANCE}{k}"].estimate for k in samples]
-    if len(samples) < 2 or not is_first():
-        return None
-    values, errors = [e.mean for e in estimates], [e.standard_error or 0.0 for e in estimates]
-    given = samples, values, errors, f"Importance-weighted bounds, {images}"
-    path = options.picture or options.checkpoint / "bounds.png"
-    files.make_folder(path.parent)
-    try_drawing("bounds", path, *given)
-    return path
+def _draw(path: Path, samples: list[int], scores: dict[str, Score], data: Dataset) -> bool:
+    """Draw the bounds of several numbers of samples, on the first process; whether that was possible."""
+    if not is_first():
+        return False
+    values, errors = zip(*[scores[f"{IMPORTANCE}{k}"].estimate for k in samples], strict=True)
+    title = f"Importance-weighted bounds, {len(data.test)} test images of {data.name}"
+    return try_drawing("bounds", path, samples, values, [error or 0.0 for error in errors], title)
