@@ -38,6 +38,7 @@ ROOMS = {
         ("checkpoints", "folders", "models", "pictures", "sharded"),
         ("autoencoder", "data"),
         ("objectives",),
+        ("importance",),
         ("config", "evaluation", "gradients"),
         ("explain", "trainer"),
         ("runs",),
