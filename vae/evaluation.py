@@ -1,16 +1,17 @@
 """Bounds, reconstructions and samples of a trained model, computed for `size` images at a time.
 
-Means over many images are computed group by group, and the groups are divided between processes and threads. Each is
-computed alike wherever that is, and their sums are added up in order, so a mean has the same bits however they are
-divided.
+Numbers of many images are computed group by group, and the groups are divided between processes and threads. Each is
+computed alike wherever that is, and all are put back in the order of the images, so the numbers and their means have
+the same bits however they are divided.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,35 +19,50 @@ import minigrad as mg
 from minigrad import collectives
 from minigrad.program.cpu import threads
 from vae.autoencoder import Autoencoder
-from vae.objectives import elbo, elbo_sums
+from vae.importance import BLOCK, GroupedBound, log_weights, make_program
+from vae.objectives import elbo_sums
 
 PIECE = 500  # images at a time
 GENERATED = 100  # the same, in `generate`
+
+
+class Estimate(NamedTuple):
+    """A mean over images, and its standard error: None for a single image."""
+
+    mean: float
+    standard_error: float | None
+
+    @classmethod
+    def of(cls, values: Any) -> Estimate:
+        """The estimate from one number per image, (N,): std/√N with the sample's std."""
+        count = len(values)
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else None)
 
 
 def _pieces(count: int, length: int) -> list[slice]:
     return [slice(i, min(i + length, count)) for i in range(0, count, length)]
 
 
-def _sums(images: Any, size: int, compute: Callable[[slice], tuple[float, ...]]) -> list[float]:
-    """Σ of what `compute` returns for every group of `size` images, number by number."""
+def _together(images: Any) -> int:
+    """How many groups of images are computed at the same time."""
+    return 1 if mg.device.is_asynchronous(mg.device_of(images[:1])) else threads.count()
+
+
+def _per_image(images: Any, size: int, compute: Callable[[slice], Any]) -> np.ndarray:
+    """What `compute` returns for every group of `size` images, numbers (…, group) on any device, for all images:
+    (…, N), in float64."""
     group, pieces = collectives.current(), _pieces(len(images), size)
     mine, found = pieces[group.rank :: group.size], {}
 
     def work(piece: slice) -> None:
-        found[piece.start] = compute(piece)
+        found[piece.start] = np.asarray(mg.to_device(compute(piece), "cpu"), np.float64)
 
-    together = 1 if mg.device.is_asynchronous(mg.device_of(images[:1])) else threads.count()
+    together = _together(images)
     with threads.single_blas:
         for i in range(0, len(mine), together):
             threads.run_all([partial(work, piece) for piece in mine[i : i + together]])
-    everywhere = {start: sums for some in group.share(found) for start, sums in some.items()}
-    return np.sum([everywhere[piece.start] for piece in pieces], axis=0, dtype=np.float64).tolist()
-
-
-def _total(x: Any) -> float:
-    """Σ of an array on any device, in float64."""
-    return float(np.sum(mg.to_device(x, "cpu"), dtype=np.float64))
+    everywhere = {start: values for some in group.share(found) for start, values in some.items()}
+    return np.concatenate([everywhere[piece.start] for piece in pieces], axis=-1)
 
 
 def _noise(autoencoder: Autoencoder, key: Any, piece: slice, dtype: np.dtype) -> Any:
@@ -55,7 +71,7 @@ def _noise(autoencoder: Autoencoder, key: Any, piece: slice, dtype: np.dtype) ->
     return mg.random.normal(key, (piece.stop - piece.start, latent), dtype, offset=piece.start * latent)
 
 
-def mean_elbo_sums(
+def elbo_sums_per_image(
     autoencoder: Autoencoder,
     images: Any,
     key: Any,
@@ -63,22 +79,27 @@ def mean_elbo_sums(
     log_sigma: Any = None,
     on_images: Callable[[int], None] = lambda count: None,
     size: int = PIECE,
-) -> tuple[float, float]:
-    """The sums of the one-sample ELBO over pixels and over latents (see `elbo_terms`), each averaged over all images
-    (N, H, W, C), in nats. The sample is z ~ P(z|y), never its mean.
+) -> np.ndarray:
+    """The sums of the one-sample ELBO over pixels and over latents (see `elbo_terms`) of all images (N, H, W, C), in
+    nats: (2, N). The sample is z ~ P(z|y), never its mean.
 
     In the closed form they are minus the distortion E −ln Q(y|z) and minus the rate KL(P(z|y), Q(z)).
     `on_images(count)` is called after each group of `size` images, for progress bars.
     """
 
-    def compute(piece: slice) -> tuple[float, ...]:
+    def compute(piece: slice) -> Any:
         y = images[piece]
         sums = elbo_sums(autoencoder, y, _noise(autoencoder, key, piece, y.dtype), form, log_sigma)
         on_images(len(y))
-        return tuple(map(_total, sums))
+        return mg.stack(sums)
 
-    pixels, latents = _sums(images, size, compute)
-    return pixels / len(images), latents / len(images)
+    return _per_image(images, size, compute)
+
+
+def mean_elbo_sums(*args: Any, **options: Any) -> tuple[float, float]:
+    """The two `elbo_sums_per_image`, each averaged over all images."""
+    pixels, latents = elbo_sums_per_image(*args, **options).mean(axis=1)
+    return float(pixels), float(latents)
 
 
 def mean_elbo(*args: Any, **options: Any) -> float:
@@ -86,43 +107,58 @@ def mean_elbo(*args: Any, **options: Any) -> float:
     return sum(mean_elbo_sums(*args, **options))
 
 
-def mean_importance_bound(
+def importance_bounds_per_image(
     autoencoder: Autoencoder,
     images: Any,
     key: Any,
-    samples: int,
+    samples: Sequence[int],
     log_sigma: Any = None,
     on_images: Callable[[int], None] = lambda count: None,
-    size: int = PIECE,
-) -> float:
-    """The importance-weighted bound of `samples` draws in nats, averaged over all images.
+    size: int | None = None,
+) -> np.ndarray:
+    """The importance-weighted bound L_k of each image in nats, for every k in `samples`: (len(samples), N), float64.
 
-    `on_images(count)` is called after each draw for a group of images, for progress bars.
+    All are estimated from the same K = max(samples) samples: L_k is the mean over ⌊K/k⌋ disjoint groups of k of them,
+    so each has the right mean, and they differ by less than they scatter. Memory does not grow with K. The result
+    does not depend on `size`, the images at a time, but for rounding. `on_images(count)` is called after each block of
+    samples for a group of images with the images decoded, for progress bars.
     """
+    most = max(samples)
+    size = max(1, PIECE // min(most, BLOCK)) if size is None else size
+    programs: SimpleQueue[Callable] = SimpleQueue()
+    for _ in range(_together(images)):
+        programs.put(make_program(autoencoder, log_sigma))
 
-    def compute(piece: slice) -> tuple[float]:
-        y, shape = images[piece], (piece.stop - piece.start, autoencoder.model.latent)
-        own, bound = mg.random.fold_in(key, piece.start), None
-        for i in range(samples):
-            noise = mg.random.normal(own, shape, y.dtype, offset=i * math.prod(shape))
-            weight = elbo(autoencoder, y, noise, "sampled", log_sigma)
-            bound = weight if bound is None else mg.logaddexp(bound, weight)
-            on_images(shape[0])
-        return (_total(bound) - shape[0] * math.log(samples),)
+    def compute(piece: slice) -> Any:
+        y, program = images[piece], programs.get()
+        bounds = [GroupedBound(k, len(y)) for k in samples]
+        for weights in log_weights(program, autoencoder, y, key, piece.start, most):
+            for bound in bounds:
+                bound.add(weights)
+            on_images(weights.size)
+        programs.put(program)
+        return np.stack([bound.mean() for bound in bounds])
 
-    return _sums(images, size, compute)[0] / len(images)
+    return _per_image(images, size, compute)
+
+
+def mean_importance_bound(
+    autoencoder: Autoencoder, images: Any, key: Any, samples: int, *args: Any, **options: Any
+) -> float:
+    """The importance-weighted bound of `samples` draws in nats, averaged over all images."""
+    return float(importance_bounds_per_image(autoencoder, images, key, [samples], *args, **options).mean())
 
 
 def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any, size: int = PIECE) -> float:
     """The best ln σ for these images: the optimum for the mean distance over all their pixels, with sampled z."""
 
-    def compute(piece: slice) -> tuple[float, int]:
+    def compute(piece: slice) -> Any:
         y = images[piece]
         distance = autoencoder.distance(y, _noise(autoencoder, key, piece, y.dtype))
-        return _total(distance), distance.size
+        return np.mean(mg.to_device(distance, "cpu"), axis=(1, 2, 3), dtype=np.float64)
 
-    total, count = _sums(images, size, compute)
-    return float(autoencoder.likelihood.best_log_sigma(max(total / count, 1e-12)))
+    mean = _per_image(images, size, compute).mean()
+    return float(autoencoder.likelihood.best_log_sigma(max(mean, 1e-12)))
 
 
 def posterior_means(autoencoder: Autoencoder, images: Any, size: int = PIECE) -> Any:

@@ -157,6 +157,27 @@ def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
 
 
 @default_style()
+def bounds(path: str | Path, samples: Any, values: Any, errors: Any, title: str) -> Path:
+    """−L_k in nats per image against the number of samples k: all (n,), with the standard errors over images."""
+    k, loss, error = arrays = [np.asarray(_to_host(a), float) for a in (samples, values, errors)]
+    if k.ndim != 1 or not k.size or any(a.shape != k.shape or not np.isfinite(a).all() for a in arrays):
+        raise ValueError(f"bounds need three finite arrays of one shape (n,), n ≥ 1, got {[a.shape for a in arrays]}")
+    if not (k.min() >= 1 and (np.diff(k) > 0).all() and error.min() >= 0):
+        raise ValueError(
+            f"the numbers of samples must rise from at least 1, and errors be at least 0, got {k}, {error}"
+        )
+    note = "lower is better; bars are standard errors over images, which all k share, so differences are far smaller"
+    (axes,) = _make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=0.5)
+    _style(axes, xlabel="samples k", ylabel="−L_k (nats per image)", xscale="log", xlim=(k[0] / 1.6, 1.6 * k[-1]))
+    axes.set_xticks(k, [f"{x:,.0f}" for x in k])
+    axes.errorbar(k, loss, error, color=BLUE, ecolor=GREY, lw=1.8, elinewidth=1, capsize=3, marker="o", ms=4)
+    for x, y in zip(k, loss, strict=True):
+        text = f"{y:,.2f}".replace("-", "−")
+        axes.annotate(text, (x, y), (5, 4), textcoords="offset points", color=BLUE, size=8.5)
+    return _save(axes, path)
+
+
+@default_style()
 def agreement(
     path: str | Path, reverse: Any, difference: Any, names: Any, tolerance: float, title: str, *, relative: Any
 ) -> Path:

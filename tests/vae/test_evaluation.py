@@ -11,6 +11,8 @@ from tests.support.oracles import EPS, ROUNDINGS, assert_close
 from tests.support.vae import truth
 from tests.support.vae.settings import EVERY_FORM, EVERY_LIKELIHOOD, setting
 from vae.evaluation import (
+    Estimate,
+    elbo_sums_per_image,
     generate,
     mean_elbo,
     mean_importance_bound,
@@ -66,19 +68,32 @@ def test_a_short_last_batch_counts_by_its_images(batch):
     assert_close(both, one + value(last) - value(y[8:]))
 
 
-@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("samples", [1, 13])
 def test_mean_importance_bound_agrees_with_plain_numpy(batch, samples):
+    """ε of sample s of image i: block s // 10 has a key of its own, in which each image has ten samples."""
     autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
     got = mean_importance_bound(autoencoder, y, KEY, samples, size=batch)
-    total = 0.0
-    for start in range(0, COUNT, batch):
-        part = y[start : start + batch]
-        noise = mg.random.normal(
-            mg.random.fold_in(KEY, start), (samples, len(part), autoencoder.model.latent), np.float64
-        )
-        logs = [truth.elbo("mlp", Bernoulli(), autoencoder.parameters, part, e, "sampled") for e in noise]
-        total += np.sum(np.log(np.mean(np.exp(logs), axis=0)))
-    assert_close(got, total / COUNT)
+    keys = [mg.random.fold_in(mg.random.fold_in(KEY, 0), block) for block in (0, 1)]
+    shape = (COUNT, 10, autoencoder.model.latent)
+    noise = np.concatenate([mg.random.normal(key, shape, np.float64).swapaxes(0, 1) for key in keys])[:samples]
+    logs = [truth.elbo("mlp", Bernoulli(), autoencoder.parameters, y, e, "sampled") for e in noise]
+    assert_close(got, np.mean(np.log(np.mean(np.exp(logs), axis=0))))
+
+
+@EVERY_FORM
+def test_the_elbo_of_each_image(batch, form):
+    """And its mean and standard error, over the square root of the number of images."""
+    autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
+    noise = mg.random.normal(KEY, (COUNT, autoencoder.model.latent), np.float64)
+    expected = truth.elbo("mlp", Bernoulli(), autoencoder.parameters, y, noise, form)
+    found = elbo_sums_per_image(autoencoder, y, KEY, form, size=batch).sum(axis=0)
+    assert_close(found, expected)
+    variance = sum((x - sum(expected) / COUNT) ** 2 for x in expected) / (COUNT - 1)
+    assert_close(Estimate.of(found), (sum(expected) / COUNT, math.sqrt(variance / COUNT)))
+
+
+def test_a_single_image_has_no_standard_error():
+    assert Estimate.of(np.array([3.0])) == (3.0, None)
 
 
 def test_float32_images_give_a_float64_mean():

@@ -61,6 +61,7 @@ def draw_everything(folder: Path) -> list[Path]:
         pictures.plane_encoding(folder / "d.png", random_images(9, 2), np.arange(9), "plane"),
         pictures.plane_encoding(folder / "e.png", random_images(9, 2), None, "plane"),
         pictures.curves(folder / "f.png", records, "curves"),
+        pictures.bounds(folder / "h.png", [1, 5, 50], [90.0, 88.5, 87.0], [0.4, 0.4, 0.4], "bounds"),
         pictures.agreement(folder / "g.png", slope, slope, ["a.w", "a.w", "b"], 1e-6, "check", relative=[0, 1e-9, 1]),
     ]
 
@@ -208,6 +209,34 @@ def test_curves_are_minus_the_elbo_with_the_last_values_written_out(tmp_path, sa
     ]
     assert "nats per image" in axes.get_ylabel()
     assert "2 epochs in 75 s" in [text.get_text() for text in axes.figure.texts]
+
+
+def test_bounds_are_drawn_with_their_errors_and_written_out(tmp_path, saved_axes) -> None:
+    pictures.bounds(tmp_path / "x.png", [1, 50, 5000], [-3.25, 88.5, 87.1234], [0.5, 0.25, 0.0], "bounds")
+    (axes,) = saved_axes
+    ((line, _, (bars,)),) = axes.containers
+    assert [*line.get_xdata()] == [1, 50, 5000] and [*line.get_ydata()] == [-3.25, 88.5, 87.1234]
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, [[-3.75, -2.75], [88.25, 88.75], [87.1234, 87.1234]])
+    assert [text.get_text() for text in axes.texts] == ["−3.25", "88.50", "87.12"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "50", "5,000"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "values", "errors", "said"),
+    [
+        ([], [], [], "n ≥ 1"),
+        ([1, 2], [3.0], [0.1, 0.1], "one shape"),
+        ([1, 2], [3.0, np.nan], [0.1, 0.1], "finite"),
+        ([2, 2], [3.0, 3.0], [0.1, 0.1], "must rise"),
+        ([0, 2], [3.0, 3.0], [0.1, 0.1], "at least 1"),
+        ([1, 2], [3.0, 3.0], [0.1, -0.1], "at least 0"),
+    ],
+)
+def test_bounds_that_cannot_be_drawn_are_refused(tmp_path, samples, values, errors, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        pictures.bounds(tmp_path / "x.png", samples, values, errors, "bounds")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from minigrad.commandline import Parser
 from minigrad.interrupts import defer_signals
 from vae import files, folders, terminal
-from vae.cli.options import add_data, add_out, count, seed
+from vae.cli.options import add_images, add_out, count, seed
 from vae.errors import UserError
 
 ABOUT = "Compute both sides of every claim of the lecture; write a page."
@@ -24,7 +24,7 @@ def add_options(parser: Parser) -> None:
     parser.add_argument("--exact", action="store_true", default=False, help="only claims that need no images")
     parser.add_argument("--json", action="store_true", default=False, help="print the claims as JSON")
     parser.add_argument("--seed", type=seed, help="seed of models, noise and images (0)")
-    add_data(parser)
+    add_images(parser)
     add_out(parser, "runs/lecture")
 
 

@@ -120,16 +120,28 @@ def _add_choice(parser: argparse.ArgumentParser, name: str, about: str) -> None:
     parser.add_argument(option, choices=list(CHOICES[name]), help=f"{about} ({getattr(DEFAULTS, name)})")
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Options of the images."""
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Options of which images to use."""
     known = ", ".join(NAMES)
     about = f"{known}, an .npy, .npz or IDX file, a folder of images"
     parser.add_argument("--data", type=name_or_path, metavar="NAME|PATH", help=about)
     parser.add_argument("--data-dir", type=name_or_path, metavar="DIR", help="folder that holds a named data set")
     parser.add_argument("--train-size", type=count, metavar="N", help="use N training images")
     parser.add_argument("--test-size", type=count, metavar="N", help="use N test images")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Options of the images to train on."""
+    add_images(parser)
     parser.add_argument("--valid-size", type=count, metavar="N", help="hold out N training images to validate on")
     _add_choice(parser, "binarise", "draw binary pixels; dynamic: training images anew in every epoch")
+
+
+def add_test_images(parser: argparse.ArgumentParser) -> None:
+    """Options of the test images of a run."""
+    add_images(parser)
+    about = "draw binary pixels; static: as the run's seed says, dynamic: as --seed says (as in training)"
+    parser.add_argument("--binarise", choices=CHOICES["binarise"], help=about)
 
 
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:

@@ -30,12 +30,16 @@ def draw_picture(kind: str, path: Path, *given: Any, **look: Any) -> Path:
         raise UserError(f"{path} cannot be drawn: {type(error).__name__}: {error}") from error
 
 
-def try_drawing(kind: str, path: Path, *given: Any, **look: Any) -> None:
-    """Draw a picture that the command can do without: if it fails, print a line on stderr."""
+def try_drawing(kind: str, path: Path, *given: Any, **look: Any) -> bool:
+    """Draw a picture that the command can do without: if it fails, print a line on stderr.
+
+    Returns whether it is drawn."""
     try:
         draw_picture(kind, path, *given, **look)
     except (UserError, ImportError) as error:
         terminal.note(str(error) if isinstance(error, UserError) else f"{path} cannot be drawn: {error}")
+        return False
+    return True
 
 
 def list_files(console: Console, out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from dataclasses import replace
 from typing import Any
 
 import minigrad as mg
@@ -11,10 +12,13 @@ from minigrad.collectives import from_first
 from vae import terminal
 from vae.config import Config
 from vae.data import NAMES, Dataset, drop_trained, hold_valid, load
+from vae.data.binarise import binarise
 from vae.errors import UserError
 from vae.models import Model
 from vae.runs import load_config, load_everywhere
 from vae.trainer import State, Trainer, make_trainer
+
+PIXELS = 1  # derives the keys of binary test images from the seed; 0 is `vae.importance.STREAM`
 
 
 def load_run(options: Namespace) -> tuple[Trainer, State]:
@@ -29,6 +33,7 @@ def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> D
     A line on stderr says how many were dropped. Raises UserError if the images do not have the model's shape.
     """
     asked = {name: given.get(name) for name in ("train_size", "test_size")}  # all images unless sizes are given
+    asked["valid_size"] = None
     places = {name: given[name] for name in ("data", "data_dir") if name in given}
     config = Config(**{**trainer.config.to_dict(), **asked, **make_absolute(places)})
     data = load_images(config)
@@ -38,6 +43,15 @@ def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> D
         if note:
             terminal.note(note)
     return data
+
+
+def binarise_test(trainer: Trainer, images: Any, how: str, seed: int, draw: int = 0) -> Any:
+    """Test images as the model is to see them: "none", as they are; "static", binary as training with this setting sees
+    them, whatever the seed; "dynamic", binary in draw number `draw` of this seed. Raises DataError for images that
+    cannot be binarised."""
+    if how == "dynamic":
+        return binarise(images, mg.random.fold_in(mg.random.fold_in(mg.random.key(seed), PIXELS), draw))
+    return trainer._replace(config=replace(trainer.config, binarise=how)).seen(images, "test")
 
 
 def make_absolute(given: dict[str, Any]) -> dict[str, Any]:

@@ -126,8 +126,8 @@ def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out:
         bar = progress.add_task("", loss=float("nan"))
 
         def on_step(state: State, steps: int, loss: float) -> None:
-            epoch = f"epoch {state.epoch + 1}/{epochs}"
-            progress.update(bar, completed=state.step, total=steps, description=epoch, loss=loss)
+            epoch, done = f"epoch {state.epoch + 1}/{epochs}", state.epoch * steps + state.step
+            progress.update(bar, completed=done, total=epochs * steps, description=epoch, loss=loss)
 
         def on_epoch(record: dict) -> None:
             bounds = {name: f"{name.replace('_', ' −').replace('elbo', 'ELBO')} {-record[name]:.2f}" for name in record}

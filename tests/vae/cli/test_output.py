@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.vae.small_runs import SMALL, assert_refused, environment, process
 from vae import pictures
+from vae.cli.evaluate import write_estimate
+from vae.evaluation import Estimate
 
 pytestmark = pytest.mark.host
 
@@ -75,7 +77,8 @@ def test_tables_keep_their_numbers_however_narrow(vae, trained, monkeypatch, col
     monkeypatch.setenv("COLUMNS", columns)
     scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
     out = vae("evaluate", "--checkpoint", trained)[1]
-    assert f" {scores['rate']:.3f} " in out and "…" not in out
+    rate = write_estimate(Estimate(scores["rate"], scores["rate_standard_error"]))
+    assert f" {rate} " in out and "…" not in out
     check = ["check", "--hidden", "4", "--latent", "2", "--images", "2"]
     report, out = json.loads(vae(*check, "--json")[1]), vae(*check)[1]
     rows = [line for line in out.splitlines() if line[0] in "┏┃┡│└"]
