@@ -14,7 +14,7 @@ from vae.files import make_folder
 from vae.locks import LOCK, lock_folder
 
 WRITTEN = (
-    *("checkpoint.safetensors", "config.json", "metrics.jsonl"),
+    *("checkpoint.safetensors", "config.json", "metrics.jsonl", "result.json", "bounds.png"),
     *("curves.png", "reconstructions.png", "samples.png", "latent-plane.png", "latent-means.png"),
     *("gradients-mlp.png", "gradients-conv.png"),  # of the main job
     *("lecture.html", "slide-[0-9][0-9]-*.png"),

@@ -33,7 +33,7 @@ ROOMS = {
         ("__init__",),
     ),
     "vae": (
-        ("discretised",),
+        ("discretised", "recipes"),
         ("differences", "errors", "gradient_report", "likelihoods", "locks", "signals", "terminal"),
         ("optimisers", "schedules"),
         ("files", "numbers", "processes"),

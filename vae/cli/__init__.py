@@ -24,14 +24,14 @@ from minigrad.collectives import GroupError, PeerError, start
 from minigrad.collectives.mpi import launched_rank
 from minigrad.commandline import Parser, finish
 from vae import processes
-from vae.cli import check, evaluate, lecture, main_job, reconstruct, sample, train
+from vae.cli import check, evaluate, lecture, main_job, reconstruct, reproduce, sample, train
 from vae.cli.options import settings_of
 from vae.data import DataError
 from vae.errors import UserError
 from vae.signals import exit_code, raise_on_signals
 from vae.terminal import note
 
-COMMANDS = (check, train, lecture, evaluate, sample, reconstruct)  # in the order of --help
+COMMANDS = (check, train, lecture, evaluate, sample, reconstruct, reproduce)  # in the order of --help
 PRINTED = "printed"  # why a command failed, if the parser has printed it
 SHARED = (check, train, evaluate)  # those that several processes can share
 FREE = ("run", "out", "printed", "shared")  # options on which processes need not agree, or which the command decides

@@ -72,7 +72,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     how = given.get("binarise", trainer.config.binarise)
     require_draws(options.draws, how, data.binary)
     agree(images=checksum_of(data.test))
-    scores = summarise(_compute_draws(trainer, state, data.test, how, options, samples))
+    scores = compute_scores(trainer, state, data.test, how, samples, options.seed, options.draws)
     if bad := {name: score.estimate.mean for name, score in scores.items() if not math.isfinite(score.estimate.mean)}:
         raise UserError(f"the bounds are not finite on these images ({bad}): train again with a lower learning rate")
     if options.json:
@@ -94,22 +94,23 @@ def require_draws(draws: int, how: str, binary: bool) -> None:
         raise UserError(f"--draws {draws} has nothing to draw, because {why}: only --binarise dynamic draws grey ones")
 
 
-def _compute_draws(
-    trainer: Trainer, state: State, grey: Any, how: str, options: Namespace, samples: list[int]
-) -> dict[str, np.ndarray]:
-    """Every bound, by name, of each draw and image, (draws, N), in nats, with a progress bar on stderr."""
+def compute_scores(
+    trainer: Trainer, state: State, grey: Any, how: str, samples: list[int], seed: int = 0, draws: int = 1
+) -> dict[str, Score]:
+    """Every bound, by name, with a progress bar on stderr, of images (N, H, W, C) that are binarised as `how` says
+    (see `vae.cli.runs.binarise_test`)."""
     found: list[dict[str, np.ndarray]] = []
     with terminal.progress(terminal.console(stderr=True)) as progress:
-        passes = (len(objectives.FORMS) + max(samples, default=0)) * options.draws
+        passes = (len(objectives.FORMS) + max(samples, default=0)) * draws
         bar = progress.add_task("evaluating", total=len(grey) * passes // collectives.size())  # of this process
-        for draw in range(options.draws):
-            images = place(binarise_test(trainer, grey, how, options.seed, draw), trainer.device)
-            key = mg.random.key(options.seed)
+        for draw in range(draws):
+            images = place(binarise_test(trainer, grey, how, seed, draw), trainer.device)
+            key = mg.random.key(seed)
             key = mg.random.fold_in(mg.random.fold_in(key, NOISE), draw) if draw else key
             common = trainer.trained(state), images, mg.to_device(key, trainer.device)
             rest = {"log_sigma": state.log_sigma, "on_images": lambda count: progress.update(bar, advance=count)}
             found.append(_compute_scores(common, samples, rest))
-    return {name: np.stack([scores[name] for scores in found]) for name in found[0]}
+    return summarise({name: np.stack([scores[name] for scores in found]) for name in found[0]})
 
 
 def _compute_scores(common: tuple, samples: list[int], rest: dict[str, Any]) -> dict[str, np.ndarray]:
