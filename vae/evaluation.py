@@ -118,10 +118,10 @@ def importance_bounds_per_image(
 ) -> np.ndarray:
     """The importance-weighted bound L_k of each image in nats, for every k in `samples`: (len(samples), N), float64.
 
-    All are estimated from the same K = max(samples) samples: L_k is the mean over ⌊K/k⌋ disjoint groups of k of them,
-    so each has the right mean, and they differ by less than they scatter. Memory does not grow with K. The result
-    does not depend on `size`, the images at a time, but for rounding. `on_images(count)` is called after each block of
-    samples for a group of images with the images decoded, for progress bars.
+    All are estimated from the same K = max(samples) samples: L_k is the mean over ⌊K/k⌋ disjoint groups of k,
+    and so unbiased. Memory does not grow with K. But for rounding, the result does not depend on `size`, the images at
+    a time. `on_images(count)` is called after each block of samples of a group of images, with the number of images
+    decoded, for progress bars.
     """
     most = max(samples)
     size = max(1, PIECE // min(most, BLOCK)) if size is None else size

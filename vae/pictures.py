@@ -166,7 +166,7 @@ def bounds(path: str | Path, samples: Any, values: Any, errors: Any, title: str)
         raise ValueError(
             f"the numbers of samples must rise from at least 1, and errors be at least 0, got {k}, {error}"
         )
-    note = "lower is better; bars are standard errors over images, which all k share, so differences are far smaller"
+    note = "lower is better; bars are standard errors over images"
     (axes,) = _make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=0.5)
     _style(axes, xlabel="samples k", ylabel="−L_k (nats per image)", xscale="log", xlim=(k[0] / 1.6, 1.6 * k[-1]))
     axes.set_xticks(k, [f"{x:,.0f}" for x in k])

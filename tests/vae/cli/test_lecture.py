@@ -46,6 +46,7 @@ def test_a_claim_that_fails_is_exit_code_1(tmp_path, capsys, monkeypatch):
             "at least 1000 training and 200 test images, digits has 50 and 10",
         ),
         (["--data", "nowhere"], "nowhere"),
+        (["--binarise", "static"], "--binarise"),  # it would be ignored
     ],
 )
 def test_wrong_input_gets_one_sentence_and_writes_nothing(arguments, sentence, tmp_path, capsys):
