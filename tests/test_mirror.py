@@ -53,6 +53,7 @@ ELSEWHERE = {
     "vae/gradient_report.py": "vae/test_gradients.py",
     # training and evaluation are tested by whole runs, the lecture's models by the claims they support
     "vae/autoencoder.py": "vae/test_objectives.py",
+    "vae/drawing.py": "vae/test_pictures.py",
     "vae/errors.py": "vae/cli/test_main.py",
     "vae/numbers.py": "vae/test_config.py",
     "vae/requirements.py": "vae/test_config.py",

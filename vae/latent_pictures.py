@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from vae.pictures import BLUE, GREY, INK, VERMILION, _make_axes, _save, _style, _to_host, default_style
+from vae.drawing import BLUE, GREY, INK, VERMILION, default_style, make_axes, save, style, to_host, write_beside
 
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", BLUE, "#00304d"])
 MOST_NUMBERS = 40  # latents whose numbers are written into the cells of a matrix, or below bars
@@ -32,8 +32,8 @@ def annealing_bounds(
         raise ValueError(f"bounds need T > 0 (k,) and (k, N), N ≥ 2, got {x.shape} and {[y.shape for y in bounds]}")
     middle, count = np.mean([y[-1] for y in bounds], axis=0), bounds[0].shape[1]
     note = f"means over {count} images; bars: standard errors of differences from the last bounds, image by image"
-    (axes,) = _make_axes(4.4, 2.9, title, note, left=0.85, bottom=0.5, right=1.9)
-    _style(axes, xlabel="temperatures T", ylabel="bounds on −ln Q(y) (nats per image)", xscale="log")
+    (axes,) = make_axes(4.4, 2.9, title, note, left=0.85, bottom=0.5, right=1.9)
+    style(axes, xlabel="temperatures T", ylabel="bounds on −ln Q(y) (nats per image)", xscale="log")
     labels = []
     looks = ("upper bound (forward)", BLUE, "o"), ("lower bound (backward)", VERMILION, "s")
     for y, (name, colour, marker) in zip(bounds, looks):
@@ -44,20 +44,20 @@ def annealing_bounds(
         axes.axhline(-value, color=GREY, lw=0.9, ls="--", zorder=1)
         labels.append((-value, f"{name}\n{-value:,.2f}", GREY))
     axes.set_xticks(x, [f"{t:g}" for t in x])
-    _write_beside(axes, labels)
-    return _save(axes, path)
+    write_beside(axes, labels)
+    return save(axes, path)
 
 
 @default_style()
 def latent_rates(path: str | Path, rates: Any, active: Any, title: str) -> Path:
     """KL(P(z_u|y), Q(z_u)) of each latent as bars, sorted; rates (latent,) in nats, active (latent,) bool."""
-    rates, active = _to_numbers(rates, 1, "rates"), np.asarray(_to_host(active))
+    rates, active = _to_numbers(rates, 1, "rates"), np.asarray(to_host(active))
     if active.shape != rates.shape or active.dtype != bool:
         raise ValueError(f"rates {rates.shape} need one bool per latent, got {active.dtype}{active.shape}")
     order = np.argsort(-rates, kind="stable")
     note = f"{rates.sum():,.2f} nats in all; active: the posterior mean varies between images"
-    (axes,) = _make_axes(max(3.4, min(7.0, 0.26 * len(rates))), 2.5, title, note, left=0.7, bottom=0.5)
-    _style(axes, xlabel="latent u, the largest first", ylabel="mean KL (nats)", xlim=(-0.7, len(rates) - 0.3))
+    (axes,) = make_axes(max(3.4, min(7.0, 0.26 * len(rates))), 2.5, title, note, left=0.7, bottom=0.5)
+    style(axes, xlabel="latent u, the largest first", ylabel="mean KL (nats)", xlim=(-0.7, len(rates) - 0.3))
     axes.grid(visible=False, axis="x")
     colours, rest = [BLUE if used else "#c8c8c8" for used in active[order]], [((~active).sum(), "not active", GREY)]
     axes.bar(np.arange(len(rates)), rates[order], color=colours, width=0.75)
@@ -67,7 +67,7 @@ def latent_rates(path: str | Path, rates: Any, active: Any, title: str) -> Path:
     kinds = [(f"{n} {name}", colour) for n, name, colour in ((active.sum(), "active", BLUE), *rest) if n]
     for i, (text, colour) in enumerate(kinds):
         axes.text(0.99, 0.97 - 0.08 * i, text, color=colour, size=9, ha="right", va="top", transform=axes.transAxes)
-    return _save(axes, path)
+    return save(axes, path)
 
 
 @default_style()
@@ -89,7 +89,7 @@ def information_matrix(
     note = "I(μᵤ; v)/H(v): the share of factor v that latent u tells, in %"
     numbers = latents <= MOST_NUMBERS
     width, height = max(2.5, 0.62 * factors), max(0.8, 0.2 * latents) if numbers else 8.0
-    (axes,) = _make_axes(width, height, title, note, left=0.65, bottom=0.62 if gap is None else 0.75)
+    (axes,) = make_axes(width, height, title, note, left=0.65, bottom=0.62 if gap is None else 0.75)
     axes.imshow(share[order], cmap=SHADES, vmin=0, vmax=1, aspect="auto", interpolation="none")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8.5, color=GREY)
@@ -108,21 +108,11 @@ def information_matrix(
     for (row, column), value in np.ndenumerate(share[order] if numbers else np.empty((0, 0))):
         colour = "white" if value > 0.4 else INK
         axes.text(column, row, f"{100 * value:.0f}", size=7.5, ha="center", va="center", color=colour)
-    return _save(axes, path)
-
-
-def _write_beside(axes: Any, labels: list[tuple[float, str, str]]) -> None:
-    """Labels (height, text, colour) right of the axes, pushed apart where they would overlap."""
-    low, high = axes.get_ylim()
-    heights, gap = [], 0.15 * (high - low)
-    for height, text, colour in sorted(labels):
-        heights.append(max([height, *(heights[-1:] and [heights[-1] + gap])]))
-        place = (1.02, (heights[-1] - low) / (high - low))
-        axes.text(*place, text, color=colour, size=8.5, va="center", transform=axes.transAxes, linespacing=1.2)
+    return save(axes, path)
 
 
 def _to_numbers(values: Any, dimensions: int, what: str) -> np.ndarray:
-    numbers = np.asarray(_to_host(values), float)
+    numbers = np.asarray(to_host(values), float)
     if numbers.ndim != dimensions or not numbers.size or not np.isfinite(numbers).all():
         raise ValueError(f"a picture needs finite {what} of {dimensions} dimensions, got shape {numbers.shape}")
     return numbers

@@ -1,48 +1,41 @@
 """Pictures of a VAE: each function draws one figure to a file, in the format of its suffix (.png, .jpg, .pdf, …), and
 returns the path.
 
-Figures are drawn off-screen, each on its own canvas. The folder must exist; the file is replaced atomically when the
+The folder must exist; the file is replaced atomically when the
 drawing is done. Arrays may be on any device. Raises ValueError for wrong shapes and values, and for unwritable paths.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
-from warnings import catch_warnings, filterwarnings
 
 import numpy as np
-from matplotlib import rc_context, rcdefaults
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from minigrad import to_device
-from vae.files import write_bytes
+from vae.drawing import (
+    BLUE,
+    COLOURS,
+    DPI,
+    GREY,
+    INK,
+    MARKERS,
+    VERMILION,
+    default_style,
+    make_axes,
+    save,
+    style,
+    to_host,
+    write_beside,
+)
 from vae.numbers import to_int
 
-DPI = 200
-INK, GREY, BLUE, VERMILION = "#222222", "#707070", "#0072b2", "#d55e00"  # Okabe and Ito
-COLOURS = "#332288 #56b4e9 #44aa99 #117733 #999933 #e69f00 #cc6677 #882255 #aa4499 #777777".split()  # after Paul Tol
-MARKERS = "o^sDv<>P"
 PAD = 2  # image pixels between two images
-
-
-@contextmanager
-def default_style() -> Iterator[None]:
-    """Matplotlib's default settings instead of the user's, so that pictures look the same everywhere."""
-    with rc_context(), catch_warnings():
-        rcdefaults()
-        filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # such characters are drawn as boxes
-        yield
 
 
 def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
@@ -53,7 +46,7 @@ def grid(images: Any, columns: int, pad: int = 0) -> np.ndarray:
            [1., 1., 1., 1., 1.],
            [0., 0., 1., 1., 1.]])
     """
-    images, columns, pad = _to_host(images), to_int(columns, "grid: columns", 1), to_int(pad, "grid: pad")
+    images, columns, pad = to_host(images), to_int(columns, "grid: columns", 1), to_int(pad, "grid: pad")
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"grid takes (n, H, W, C), got {images.shape}")
     n, height, width, channels = images.shape
@@ -79,7 +72,7 @@ def reconstructions(path: str | Path, images: Any, reconstructed: Any, title: st
         middle = i // 2 * (2 * height + 5 * pad) + i % 2 * (height + pad) + height / 2
         label = ("input\ny", "reconstruction\nŷ(z)")[i % 2]
         axes.annotate(label, (0, middle), (-6, 0), textcoords="offset points", size=9, ha="right", va="center")
-    return _save(axes, path)
+    return save(axes, path)
 
 
 @default_style()
@@ -88,7 +81,7 @@ def samples(path: str | Path, images: Any, title: str) -> Path:
     images = _to_images(images)
     sheet = grid(images, math.isqrt(len(images) - 1) + 1, PAD)
     note = "decoder means ŷ(z) of z ~ N(0, I); no encoder involved"
-    return _save(_draw_image(sheet, max(images.shape[1:3]), title, note), path)
+    return save(_draw_image(sheet, max(images.shape[1:3]), title, note), path)
 
 
 @default_style()
@@ -110,23 +103,23 @@ def latent_plane(path: str | Path, decode: Callable, side: int = 20, title: str 
     axes.set_xticks(at * sheet.shape[1] - 0.5, labels)
     axes.set_yticks((1 - at) * sheet.shape[0] - 0.5, labels)
     axes.set(xlabel="z₁", ylabel="z₂")
-    return _save(axes, path)
+    return save(axes, path)
 
 
 @default_style()
 def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Path:
     """Posterior means μ(y), (n, 2), of images, coloured by their integer labels (n,), if given."""
-    means, labels = _to_host(means), None if labels is None else _to_host(labels)
+    means, labels = to_host(means), None if labels is None else to_host(labels)
     if means.ndim != 2 or means.shape[1] != 2 or not len(means) or not np.isfinite(means).all():
         raise ValueError(f"the plane needs finite means (n, 2), n ≥ 1, got shape {means.shape}")
     if labels is not None and (labels.shape != means.shape[:1] or labels.dtype.kind not in "iu"):
         raise ValueError(f"means {means.shape} need integer labels ({len(means)},), got {labels.dtype}{labels.shape}")
     note = "posterior means μ(y); the dashed circle holds 95 % of the prior N(0, I)"
-    (axes,) = _make_axes(4.7, 4.7, title, note, left=0.6, bottom=0.5, right=0.15 if labels is None else 0.7)
+    (axes,) = make_axes(4.7, 4.7, title, note, left=0.6, bottom=0.5, right=0.15 if labels is None else 0.7)
     radius, turn = math.sqrt(-2 * math.log(0.05)), np.linspace(0, 2 * math.pi, 200)  # P(‖z‖ > r) = e^(−r²/2)
     low, high = np.minimum(means.min(0), -radius), np.maximum(means.max(0), radius)
     (x, y), reach = (low + high) / 2, 0.53 * (high - low).max()
-    _style(axes, xlabel="μ₁", ylabel="μ₂", xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
+    style(axes, xlabel="μ₁", ylabel="μ₂", xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), aspect="equal")
     axes.plot(radius * np.cos(turn), radius * np.sin(turn), "--", color=INK, lw=0.8)
     marks, kinds = {}, np.zeros(len(means), int) if labels is None else labels
     for i, kind in enumerate(np.unique(kinds)):
@@ -134,32 +127,41 @@ def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Pat
         axes.plot(*means[kinds == kind].T, ls="", marker=marker, color=colour, ms=4.7, mew=0.4, alpha=0.75)
     if labels is not None and len(marks) <= 24:  # a longer legend would not fit
         _add_legend(axes, marks, "label")
-    return _save(axes, path)
+    return save(axes, path)
 
 
 @default_style()
 def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
-    """−ELBO in nats per image against the epoch: records with epoch, train_elbo, test_elbo, and the epoch's seconds."""
-    keys = ("epoch", "train_elbo", "test_elbo", "seconds")
-    epoch, train, test, seconds = values = np.array([[record.get(key) for record in records] for key in keys], float)
+    """−ELBO in nats per image against the epoch.
+
+    Records have epoch, train_elbo (or train_bound, of an importance-weighted objective), test_elbo, perhaps the
+    validation part's valid_elbo or valid_bound, and the epoch's seconds.
+    """
+    first = records[0] if records else {}
+    score = "bound" if "train_bound" in first else "elbo"
+    parts = {"train": f"train_{score}", "test": "test_elbo", "valid": f"valid_{score}"}
+    keys = ["epoch", "seconds", *(key for part, key in parts.items() if part != "valid" or key in first)]
+    values = np.array([[record.get(key) for record in records] for key in keys], float)
     if not (values.size and np.isfinite(values).all()):
         raise ValueError(f"learning curves need at least one record, each with finite {', '.join(keys)}")
+    epoch, seconds, *bounds = values
     note = f"{len(records)} epochs in {seconds.sum():,.0f} s" if len(records) > 1 else f"1 epoch in {seconds[0]:.1f} s"
-    (axes,) = _make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.05)
-    _style(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
+    (axes,) = make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.3)
+    style(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    sides = ("top", "bottom") if train[-1] >= test[-1] else ("bottom", "top")  # the two labels never overlap
-    for name, loss, colour, side in zip(("train", "test"), (-train, -test), (BLUE, VERMILION), sides):
-        axes.plot(epoch, loss, color=colour, lw=1.8, marker="o", ms=3 if len(records) <= 40 else 0)
-        text, end = f"{name} {loss[-1]:,.1f}".replace("-", "−"), (epoch[-1], loss[-1])
-        axes.annotate(text, end, (7, 0), textcoords="offset points", color=colour, size=9, va=side)
-    return _save(axes, path)
+    labels = []
+    for part, bound, colour in zip(parts, bounds, (BLUE, VERMILION, GREY), strict=False):
+        axes.plot(epoch, -bound, color=colour, lw=1.8, marker="o", ms=3 if len(records) <= 40 else 0)
+        name = "train, weighted" if parts[part] == "train_bound" else part
+        labels.append((-bound[-1], f"{name} {-bound[-1]:,.1f}".replace("-", "−"), colour))
+    write_beside(axes, labels, gap=0.09)
+    return save(axes, path)
 
 
 @default_style()
 def bounds(path: str | Path, samples: Any, values: Any, errors: Any, title: str) -> Path:
     """−L_k in nats per image against the number of samples k: all (n,), with the standard errors over images."""
-    k, loss, error = arrays = [np.asarray(_to_host(a), float) for a in (samples, values, errors)]
+    k, loss, error = arrays = [np.asarray(to_host(a), float) for a in (samples, values, errors)]
     if k.ndim != 1 or not k.size or any(a.shape != k.shape or not np.isfinite(a).all() for a in arrays):
         raise ValueError(f"bounds need three finite arrays of one shape (n,), n ≥ 1, got {[a.shape for a in arrays]}")
     if not (k.min() >= 1 and (np.diff(k) > 0).all() and error.min() >= 0):
@@ -167,14 +169,14 @@ def bounds(path: str | Path, samples: Any, values: Any, errors: Any, title: str)
             f"the numbers of samples must rise from at least 1, and errors be at least 0, got {k}, {error}"
         )
     note = "lower is better; bars are standard errors over images"
-    (axes,) = _make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=0.5)
-    _style(axes, xlabel="samples k", ylabel="−L_k (nats per image)", xscale="log", xlim=(k[0] / 1.6, 1.6 * k[-1]))
+    (axes,) = make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=0.5)
+    style(axes, xlabel="samples k", ylabel="−L_k (nats per image)", xscale="log", xlim=(k[0] / 1.6, 1.6 * k[-1]))
     axes.set_xticks(k, [f"{x:,.0f}" for x in k])
     axes.errorbar(k, loss, error, color=BLUE, ecolor=GREY, lw=1.8, elinewidth=1, capsize=3, marker="o", ms=4)
     for x, y in zip(k, loss, strict=True):
         text = f"{y:,.2f}".replace("-", "−")
         axes.annotate(text, (x, y), (5, 4), textcoords="offset points", color=BLUE, size=8.5)
-    return _save(axes, path)
+    return save(axes, path)
 
 
 @default_style()
@@ -186,7 +188,7 @@ def agreement(
     names: the parameter tensor; the part before the last dot sets the colour, the part after it the marker.
     relative: |reverse − difference| over the largest gradient entry of the tensor. Zeros are drawn at the axis floor.
     """
-    y, x, relative = arrays = [np.asarray(_to_host(a), float) for a in (reverse, difference, relative)]
+    y, x, relative = arrays = [np.asarray(to_host(a), float) for a in (reverse, difference, relative)]
     names = np.array(names, str)
     if names.ndim != 1 or not names.size or any(a.shape != names.shape for a in arrays):
         raise ValueError(f"all four arrays need one shape (n,), n ≥ 1, got {[a.shape for a in (*arrays, names)]}")
@@ -198,13 +200,13 @@ def agreement(
         f"the axis floor: {zeros[0]:,} in reverse mode, {zeros[1]:,} in differences, {zeros[2]:,} in errors"
     )
     margins = dict(left=0.8, bottom=0.5, right=0.4 + 0.068 * max(20, *map(len, names)))
-    above, below = _make_axes(4.7, 5.1, title, note, parts=((1.8, 3.3), (0, 1.6)), **margins)
+    above, below = make_axes(4.7, 5.1, title, note, parts=((1.8, 3.3), (0, 1.6)), **margins)
     opposite = np.sign(x) * np.sign(y) < 0
     (x, y), span = _fit_log_axis(abs(x), abs(y))
     (relative, _), limits = _fit_log_axis(relative, np.array([tolerance]))
     look = dict(xscale="log", yscale="log", xlim=span)
-    _style(above, ylabel="|reverse mode| (nats)", ylim=span, **look)
-    _style(below, xlabel="|five-point difference| (nats)", ylabel="relative error", ylim=limits, **look)
+    style(above, ylabel="|reverse mode| (nats)", ylim=span, **look)
+    style(below, xlabel="|five-point difference| (nats)", ylabel="relative error", ylim=limits, **look)
     above.tick_params(labelbottom=False)
     above.plot(span, span, color=GREY, lw=0.8, zorder=1)
     below.axhline(tolerance, color=VERMILION, lw=1, ls="--", zorder=1)
@@ -222,15 +224,11 @@ def agreement(
         above.plot(x[opposite], y[opposite], "x", color=VERMILION, ms=7, mew=1.2)
         marks[f"opposite signs ({opposite.sum():,})"] = (VERMILION, "x")
     _add_legend(above, marks, "tensor")
-    return _save(above, path)
-
-
-def _to_host(values: Any) -> np.ndarray:
-    return np.asarray(to_device(values, "cpu"))
+    return save(above, path)
 
 
 def _to_images(values: Any) -> np.ndarray:
-    images = np.asarray(_to_host(values), np.float32)
+    images = np.asarray(to_host(values), np.float32)
     if images.ndim != 4 or 0 in images.shape or images.shape[3] not in (1, 3):
         raise ValueError(f"a picture takes non-empty images (n, H, W, C) with C = 1 or 3, got shape {images.shape}")
     if not (images.min() >= 0 and images.max() <= 1):
@@ -245,51 +243,17 @@ def _fit_log_axis(*values: np.ndarray) -> tuple[list[np.ndarray], tuple[float, f
     return [np.maximum(x, floor) for x in values], (floor / 2, max(3 * every.max(), 1e4 * floor))
 
 
-def _make_axes(width, height, title, note="", left=0.15, bottom=0.15, right=0.15, parts=None) -> list[Axes]:
-    """Axes in an area of width × height inches below the title: one, or one per part (bottom, height)."""
-    title = title.encode(errors="replace").decode()  # a path may hold undecodable bytes
-    whole = max(left + width + right, 4.0)
-    lines = textwrap.wrap(title, int(whole / 0.11)), textwrap.wrap(note, int(whole / 0.072))
-    under = bottom + height + 0.08 + 0.16 * len(lines[1])
-    top = under + 0.21 * len(lines[0]) + 0.1
-    figure = Figure((whole, top), DPI, facecolor="white", layout="none")
-    look = dict(va="top", linespacing=1.15, parse_math=False)
-    figure.text(0.15 / whole, 1 - 0.1 / top, "\n".join(lines[0]), size=12, weight="bold", color=INK, **look)
-    figure.text(0.15 / whole, under / top, "\n".join(lines[1]), size=8.5, color=GREY, **look)
-    rows = parts or [(0, height)]
-    return [figure.add_axes((left / whole, (bottom + y) / top, width / whole, h / top)) for y, h in rows]
-
-
 def _draw_image(picture: np.ndarray, cell: float, title: str, note: str = "", **margins: float) -> Axes:
     """Axes that show only a picture (H, W, C). Each of its pixels becomes k × k pixels of the file, with k such that
     `cell` pixels fill about half an inch, or smaller to save memory for large pictures."""
     inches = max(1, round(min(112 / cell, 2000 / max(picture.shape)))) / DPI
-    (axes,) = _make_axes(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
+    (axes,) = make_axes(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
     axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)), aspect="auto", interpolation="none", origin="upper")
     axes.set(frame_on=False, xticks=[], yticks=[])
     return axes
-
-
-def _style(axes: Axes, **look: Any) -> None:
-    axes.set(axisbelow=True, **look)
-    axes.minorticks_off()
-    axes.grid(color="#e6e6e6", lw=0.6)
-    axes.tick_params(labelsize=8.5, color=GREY)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
 
 
 def _add_legend(axes: Axes, marks: dict[str, tuple[str, str]], title: str) -> None:
     handles = [Line2D([], [], ls="", marker=marker, color=colour, ms=5) for colour, marker in marks.values()]
     look = dict(fontsize=8, title_fontsize=8.5, frameon=False, handletextpad=0.1, alignment="left", borderaxespad=0)
     axes.legend(handles, list(marks), title=title, loc="upper left", bbox_to_anchor=(1.03, 1), **look)
-
-
-def _save(axes: Axes, path: str | Path) -> Path:
-    path, content = Path(path), io.BytesIO()
-    kind = path.suffix[1:].lower() or "png"
-    date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)  # left out, so that equal pictures give equal files
-    with rc_context({"svg.hashsalt": "vae"}):
-        FigureCanvasAgg(axes.figure).print_figure(content, DPI, format=kind, metadata={date: None} if date else None)
-    write_bytes(path, content.getvalue())
-    return path

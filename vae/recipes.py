@@ -1,7 +1,7 @@
 """Set-ups of published models, and the numbers to compare with: −ln Q(y) or its bound, nats per image.
 
-The architecture and the data of a recipe are those of its source. How it is trained is ours: an hour on two cores, where
-the sources took hours or days on a GPU.
+The architecture and the data of a recipe are those of its source. How it is trained is ours: an hour on two cores,
+where the sources took hours or days on a GPU.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from vae.latent_pictures import annealing_bounds, information_matrix, latent_rat
 def saved_axes(monkeypatch: pytest.MonkeyPatch) -> list:
     """The axes of each saved figure."""
     seen: list = []
-    save = latent_pictures._save
-    monkeypatch.setattr(latent_pictures, "_save", lambda axes, path: seen.append(axes) or save(axes, path))
+    save = latent_pictures.save
+    monkeypatch.setattr(latent_pictures, "save", lambda axes, path: seen.append(axes) or save(axes, path))
     return seen
 
 

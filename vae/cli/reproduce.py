@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from argparse import Namespace
@@ -17,7 +16,7 @@ from rich.table import Table
 
 import minigrad as mg
 from minigrad.commandline import Parser
-from vae import files, folders, terminal
+from vae import files, terminal
 from vae.cli import train
 from vae.cli.evaluate import IMPORTANCE, compute_scores
 from vae.cli.options import add_device, name_or_path, path, seed

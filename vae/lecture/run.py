@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from vae.drawing import default_style
 from vae.lecture.claims import Claim, Setting, Sides
-from vae.pictures import default_style
 
 SIZE, DPI, COLOURS = (5.6, 3.2), 144, 96
 

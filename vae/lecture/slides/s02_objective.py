@@ -21,9 +21,9 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.drawing import BLUE, COLOURS, GREY, INK, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.exact import PPCA, BeliefNet, Mixture, gradient, random_mixture, random_net, random_ppca
-from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 SIGMAS = (0.1, 0.2, 0.4, 0.8, 1.6)
 STEP = 1 / 128

@@ -20,9 +20,9 @@ import numpy as np
 from matplotlib.patches import Circle
 
 import minigrad as mg
+from vae.drawing import COLOURS, GREY, INK, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.exact import Mixture, gradient, posterior, random_mixture, random_net
-from vae.pictures import COLOURS, GREY, INK, VERMILION
 
 
 @claim(

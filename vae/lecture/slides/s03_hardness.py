@@ -23,10 +23,10 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.drawing import BLUE, COLOURS, GREY, INK, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, mean_of_draws
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import BeliefNet, log_bernoulli, posterior, random_net
-from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 BITS = tuple(range(1, 13))
 SURE = 100.0  # a logit of ±50 is a probability of 1 − 2e-22 or 2e-22

@@ -21,13 +21,13 @@ import numpy as np
 
 import minigrad as mg
 from vae.autoencoder import Autoencoder
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import PPCA, log_normal, random_ppca
 from vae.lecture.models.trained import show_rows, test_images, train
 from vae.objectives import kl_to_prior
 from vae.optimisers import adam
-from vae.pictures import BLUE, GREY, VERMILION
 
 LATENT, HIDDEN, EPOCHS = 8, 128, 20
 IMAGES, DRAWS, FRESH = 32, 16, 256  # test images, draws of ε per step, draws for the comparison

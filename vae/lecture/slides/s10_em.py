@@ -22,10 +22,10 @@ from matplotlib.patches import Circle
 
 import minigrad as mg
 from minigrad.core import tree
+from vae.drawing import BLUE, COLOURS, GREY, INK, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import Mixture, gradient, posterior, random_mixture
-from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 PALETTE = [COLOURS[i] for i in (0, 5, 3, 1, 6, 4, 2, 7)]  # of the components; neighbours differ clearly
 EVERYTHING = ("logits", "means", "log_sigmas")

@@ -22,13 +22,13 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
+from vae.drawing import BLUE, GREY, INK, VERMILION
 from vae.gradient_report import TOLERANCE
 from vae.gradients import check
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, mean_of_draws
 from vae.likelihoods import Gaussian, Sigma
 from vae.models import conv
 from vae.objectives import elbo, log_normal
-from vae.pictures import BLUE, GREY, INK, VERMILION
 
 IMAGES, LATENT = 3, 2
 GAUSSIAN = Gaussian(Sigma(0.5))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, at_most, claim, equal, mean_of_draws, within_errors
 from vae.lecture.slides.s11_reparameterisation import (
     normal_nodes,
@@ -30,7 +31,6 @@ from vae.lecture.slides.s11_reparameterisation import (
     score_gradient,
     squared_norm,
 )
-from vae.pictures import BLUE, GREY, VERMILION
 
 DRAWS = 2**17
 STD = np.array([[0.5], [0.7], [1.0], [1.4], [2.0]])  # values of σ, each with its own draws

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad as mg
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import EPS, Setting, Sides, Slider, at_most, claim, equal, within_errors
 from vae.objectives import log_normal
-from vae.pictures import BLUE, GREY, VERMILION
 
 
 class Gaussians(NamedTuple):

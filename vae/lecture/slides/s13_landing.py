@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.drawing import BLUE, GREY, INK, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, variance_of_draws
 from vae.lecture.slides.s11_reparameterisation import grad_per_draw
 from vae.objectives import kl_to_prior, log_normal
-from vae.pictures import BLUE, GREY, INK, VERMILION
 
 DRAWS = 2**17
 TAU2 = (0.1, 0.3, 1.0, 3.0, 10.0)

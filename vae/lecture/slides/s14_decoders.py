@@ -21,11 +21,11 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.likelihoods import LEARNED, PROFILED, Gaussian, Sigma
 from vae.models import mlp
 from vae.objectives import elbo, log_normal
-from vae.pictures import BLUE, GREY, VERMILION
 
 IMAGES, SHAPE, LATENT = 5, (3, 4, 1), 2
 D = math.prod(SHAPE)  # pixels

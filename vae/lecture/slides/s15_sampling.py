@@ -25,6 +25,7 @@ import minigrad as mg
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.data.blocks import blocks_of
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.evaluation import generate
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.models.exact import log_normal
@@ -32,7 +33,7 @@ from vae.lecture.models.trained import show_rows, test_images, train
 from vae.lecture.slides.s06_elbo import plot_parts
 from vae.models import Parameters
 from vae.objectives import elbo
-from vae.pictures import BLUE, GREY, VERMILION, grid
+from vae.pictures import grid
 
 LATENT, EPOCHS, BATCH, RATE, IMAGES = 12, 12, 64, 1e-3, 200
 DRAWS, FEW = 64, 100  # draws of ε and images for comparing the two forms of the bound

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.drawing import BLUE, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
-from vae.pictures import BLUE, VERMILION
 
 SIZES = (1, 3, 5)  # k
 HEIGHT, WIDTH, CHANNELS, FEATURES = 4, 5, 2, 3  # of the small image

@@ -23,10 +23,10 @@ import numpy as np
 import minigrad as mg
 from minigrad.core import tree
 from vae import objectives
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.models.exact import PPCA, LinearEncoder, random_ppca
 from vae.lecture.slides.s14_decoders import flatten
-from vae.pictures import BLUE, GREY, VERMILION
 
 IMAGES, SIZE, LATENT = 20, 5, 2  # N, D, d
 TENS = 2.0**8 * 32  # roundings, where terms of some tens of nats cancel

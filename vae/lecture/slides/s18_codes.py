@@ -25,10 +25,10 @@ import numpy as np
 
 import minigrad as mg
 from vae.autoencoder import Autoencoder
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal, mean_of_draws
 from vae.lecture.slides.s14_decoders import flatten, slide_17_objective, small_vae, squared_error
 from vae.objectives import kl_to_prior, log_normal
-from vae.pictures import BLUE, GREY, VERMILION
 
 LN_2 = math.log(2)
 QUANTILE = NormalDist().inv_cdf

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.drawing import BLUE, GREY, INK, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.exact import PPCA, LinearEncoder
 from vae.lecture.slides.s18_rate_distortion import eigenvectors, objective, rate, shannon
-from vae.pictures import BLUE, GREY, INK, VERMILION
 
 
 def maximise(evaluate: Callable, start: np.ndarray) -> np.ndarray:

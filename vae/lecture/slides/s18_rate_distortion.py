@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.exact import PPCA, LinearEncoder
 from vae.lecture.slides.s14_decoders import flatten
-from vae.pictures import BLUE, GREY, VERMILION
 
 EIGENVALUES = np.array([4.0, 2.0, 1.0, 0.5, 0.2])  # λ
 LEVELS = (0.1, 0.3, 0.7, 1.5, 3.0, 5.0)  # σ²

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae.drawing import BLUE, GREY, INK, VERMILION
 from vae.lecture.claims import EPS, Setting, Sides, Slider, claim, equal
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, Mixture, posterior
@@ -32,7 +33,6 @@ from vae.lecture.slides.s10_em import (
     mix_colours,
     set_plane,
 )
-from vae.pictures import BLUE, GREY, INK, VERMILION
 
 K, ROUNDS = 6, 8
 SIGMAS = (0.01, 0.1, 1.0, 10.0, 100.0)

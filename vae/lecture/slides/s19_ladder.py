@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import colormaps
 
+from vae.drawing import BLUE, COLOURS, GREY, INK, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.autoencoders import (
     PlaneNet,
@@ -38,7 +39,6 @@ from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import LN_2PI, Mixture
 from vae.lecture.slides.s10_em import EVERYTHING, PALETTE, HalfRound, alternate, e_step, mix_colours, set_plane
 from vae.lecture.slides.s19_hard_em import distances, hard_e_step
-from vae.pictures import BLUE, COLOURS, GREY, INK, VERMILION
 
 K, ROUNDS, SIGMA = 8, 15, 0.4
 CLIMB = (  # rung, learned parameters, E step

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vae.autoencoder import Autoencoder
+from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.coders import LATENT, PricedCoder, decode, elbo_terms, encode, reconstruct, train_coder
@@ -24,7 +25,6 @@ from vae.lecture.models.trained import show_rows, test_images
 from vae.lecture.slides.s19_ladder import code_length
 from vae.likelihoods import Gaussian, Sigma
 from vae.objectives import elbo as training_objective
-from vae.pictures import BLUE, GREY, VERMILION
 
 BITS, IMAGES = (10, 20, 40), 100
 NAMES = {"L2": "VAE", "quantised z": "rate–distortion"}

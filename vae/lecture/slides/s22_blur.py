@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from vae.drawing import BLUE, COLOURS, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, at_most, claim, equal
 from vae.lecture.models.coders import KINDS, reconstruct, train_coder
 from vae.lecture.models.trained import show_rows, test_images
-from vae.pictures import BLUE, COLOURS, GREY, VERMILION
 
 PIXELS, SHARE = 41, 0.6  # values of one pixel (odd, so that the median is one of them); share of bright ones
 DARK, BRIGHT, SIGMA = 0.1, 0.8, 0.1
