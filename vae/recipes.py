@@ -14,11 +14,12 @@ from typing import Any
 class Recipe:
     """The settings of a run (`vae.config.Config`), what to measure on all its test images, and the published number.
 
-    `samples` is the K of the importance bound; 0 stands for −ELBO.
+    `images` is the number of training images; `samples` is the K of the importance bound, 0 stands for −ELBO.
     """
 
     about: str
     settings: dict[str, Any]
+    images: int
     samples: int
     published: float
     error: float | None  # of the published number, as its source states it
@@ -41,6 +42,7 @@ RECIPES = {
     "mnist": Recipe(
         "grey MNIST, 784-400-20-400-784, 10 epochs",
         {"data": "mnist", "shards": 1},
+        60_000,
         0,
         105.59,
         None,
@@ -49,6 +51,7 @@ RECIPES = {
     "dynamic-mnist": Recipe(
         "dynamic MNIST, two gated layers of 300, z = 40",
         _gated("mnist", epochs=400),
+        50_000,
         5000,
         84.45,
         0.12,
@@ -58,6 +61,7 @@ RECIPES = {
     "dynamic-mnist-dreg": Recipe(
         "the same, importance-weighted (DReG, K = 10)",
         _gated("mnist", epochs=200, objective="dreg", samples=10),
+        50_000,
         5000,
         84.32,
         None,
@@ -71,6 +75,7 @@ RECIPES = {
             **{"hidden": (400,), "latent": 40, "batch": 100, "epochs": 500, "learning_rate": 1e-4, "shards": 1},
             **{"schedule": "step", "milestones": (200, 350), "decay": 10**-0.2, "keep": "best"},
         },
+        50_000,
         200,
         89.78,
         None,
@@ -79,6 +84,7 @@ RECIPES = {
     "fashion-mnist": Recipe(
         "dynamic Fashion-MNIST, two gated layers of 300, z = 40",
         _gated("fashion-mnist", epochs=400),
+        50_000,
         5000,
         228.70,
         None,
@@ -87,6 +93,7 @@ RECIPES = {
     "omniglot": Recipe(
         "dynamic Omniglot, two gated layers of 300, z = 40",
         _gated("omniglot", epochs=900, valid_size=1345),
+        23_000,
         5000,
         108.34,
         None,

@@ -22,7 +22,7 @@ from vae.cli.evaluate import IMPORTANCE, compute_scores
 from vae.cli.options import add_device, name_or_path, path, seed
 from vae.cli.runs import choose_device, load_test_images, make_absolute
 from vae.config import Config
-from vae.data import DataError, load
+from vae.data import load
 from vae.errors import UserError
 from vae.recipes import QUICK, QUICK_SAMPLES, RECIPES, Recipe
 from vae.runs import CHECKPOINT, load_config, load_state
@@ -55,13 +55,12 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         raise UserError(f"unknown recipe {unknown[0]!r}: use {', '.join(RECIPES)}")
     console = terminal.console()
     if options.list:
-        terminal.print_table(console, _list(names, given, choose_device(options.device)))
+        terminal.print_table(console, _list(names, choose_device(options.device)))
         return 0
     out = options.out or (Path(f"{DEFAULT_OUT}-quick") if options.quick else DEFAULT_OUT)
     recipes = {name: _shorten(RECIPES[name]) if options.quick else RECIPES[name] for name in names}
-    for recipe in recipes.values():  # what is missing should be known before hours of training
-        if recipe.settings["data"] != "digits":
-            load(recipe.settings["data"], given.get("data_dir"))
+    for data in {recipe.settings["data"] for recipe in recipes.values()} - {"digits"}:
+        load(data, given.get("data_dir"))  # what is missing should be known before hours of training
     results = []
     for name, recipe in recipes.items():
         results.append(_reproduce(options, recipe, out / name, given))
@@ -78,13 +77,15 @@ def _shorten(recipe: Recipe) -> Recipe:
 
 def _reproduce(options: Namespace, recipe: Recipe, out: Path, given: dict[str, Any]) -> dict[str, Any]:
     """Train, or go on training, evaluate, and return the result for JSON."""
-    settings = {**recipe.settings, **({} if recipe.settings["data"] == "digits" else given)}
+    if recipe.settings["data"] == "digits":
+        given = {name: value for name, value in given.items() if name != "data_dir"}
     more = {"out": out, "resume": (out / CHECKPOINT).exists(), "force": False}
-    train.run(Namespace(**{**vars(options), **more}), settings)
+    train.run(Namespace(**{**vars(options), **more}), {**recipe.settings, **given})
     config, shape = load_config(out)
     trainer = make_trainer(config, shape, choose_device(options.device))
     state = load_state(trainer, out)
-    data = load_test_images(trainer, state, given if recipe.settings["data"] != "digits" else {})
+    sizes = {name: recipe.settings.get(name) for name in ("train_size", "test_size")}
+    data = load_test_images(trainer, state, {**given, **sizes})
     scores = compute_scores(trainer, state, data.test, config.binarise, [recipe.samples] if recipe.samples else [])
     found = scores[f"{IMPORTANCE}{recipe.samples}" if recipe.samples else "negative_elbo_closed"].estimate
     return {
@@ -130,22 +131,18 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _list(names: Sequence[str], given: dict[str, Any], device: str) -> Table:
-    """The recipes, where their data are, and how long each would train here, from the time of a few steps."""
+def _list(names: Sequence[str], device: str) -> Table:
+    """The recipes, and how long each would train here, from the time of a few steps."""
     table = Table("name", "set-up", "published", "source", "data", "training here", title="recipes")
     for name in names:
         recipe = RECIPES[name]
-        try:
-            count = len(load(recipe.settings["data"], given.get("data_dir")).train)
-            data, takes = "found", _minutes(_predict(recipe, count - (recipe.settings.get("valid_size") or 0), device))
-        except DataError as error:
-            data, takes = str(error).partition(":")[0], "–"
-        table.add_row(name, recipe.about, f"{recipe.published:.2f}", recipe.source, data, takes)
+        numbers = f"{recipe.published:.2f}", recipe.source, recipe.settings["data"]
+        table.add_row(name, recipe.about, *numbers, _minutes(_predict(recipe, device)))
     return table
 
 
-def _predict(recipe: Recipe, images: int, device: str) -> float:
-    """Seconds to train on so many images of 28×28 pixels, without evaluations: the median time of a few steps."""
+def _predict(recipe: Recipe, device: str) -> float:
+    """Seconds to train on images of 28×28 pixels, without evaluations, from the median time of a few steps."""
     config = Config(**recipe.settings)
     trainer = make_trainer(config, (28, 28, 1), device)
     some = mg.random.uniform(mg.random.key(0), (config.batch * STEPS, 28, 28, 1))
@@ -158,4 +155,4 @@ def _predict(recipe: Recipe, images: int, device: str) -> float:
         state, loss = advance_state(advance, state, batch, prepare(state.parameters, batch))
         float(loss)
         taken.append(time.perf_counter() - began)
-    return float(np.median(taken[3:])) * -(-images // config.batch) * config.epochs
+    return float(np.median(taken[3:])) * -(-recipe.images // config.batch) * config.epochs
