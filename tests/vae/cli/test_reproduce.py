@@ -1,4 +1,4 @@
-"""python -m vae reproduce: every recipe runs in its quick form, stops and goes on, and is judged by the right number."""
+"""python -m vae reproduce: every recipe runs in its quick form, stops, goes on, and is judged by the right number."""
 
 import json
 
