@@ -12,6 +12,8 @@ from minigrad.core import tree
 from vae.lecture import Setting
 from vae.lecture.models.bound import elbo
 from vae.lecture.models.exact import PPCA, BeliefNet, LinearEncoder, Mixture, posterior
+from vae.lecture.slides.s13_importance import expected_bound, random_gaussians
+from vae.lecture.slides.s13_signal import both_moments
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 
@@ -136,3 +138,13 @@ def test_elbo_of_a_point_mass_has_no_entropy_and_ignores_impossible_z():
 def test_elbo_with_equal_weights_is_the_mean_over_draws():
     log_joint, log_p = Setting(0).normal("joint", 2, 5), Setting(0).normal("p", 2, 5)
     assert_allclose(elbo(log_joint, log_p, np.full(5, 0.2)), (log_joint - log_p).mean(1), rtol=1e-14)
+
+
+@SEEDS
+@pytest.mark.parametrize("k", [1, 3, 64])
+def test_mean_of_the_importance_weighted_gradient_is_the_slope_of_the_expected_bound(seed, k):
+    model, h = random_gaussians(Setting(seed)), 1e-3
+    by_mean = [expected_bound(model._replace(mean=model.mean + i * h), k) for i in (-2, -1, 1, 2)]
+    by_log_std = [expected_bound(model._replace(std=model.std * math.exp(i * h)), k) for i in (-2, -1, 1, 2)]
+    slope = np.stack([by_mean, by_log_std]) @ [1, -8, 8, -1] / (12 * h)
+    assert_allclose(both_moments(model, k)[0], [slope, slope], rtol=0, atol=1e-10)

@@ -11,6 +11,7 @@ from vae.lecture.slides import (  # noqa: F401 (each registers its claims)
     s13_estimators,
     s13_importance,
     s13_landing,
+    s13_signal,
     s14_decoders,
     s15_sampling,
     s16_deconvolution,

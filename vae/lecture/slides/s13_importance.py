@@ -11,7 +11,7 @@ because r(δ) = −∫₀^δ u³/(1 + u) du lies between 0 and −δ⁴/4 for δ
 error terms fall like 1/k². So few draws suffice where Var(w) is small; it is infinite where P is too narrow.
 
 E L_k is known for two models. For one bit of z it is a sum over the number of draws that are 1. For Gaussians it
-follows from ln x = ∫₀^∞ (e^{−t} − e^{−tx}) dt/t (Frullani), whose mean needs only (E e^{−tw/k})^k.
+follows from ln x = ∫₀^{∞} (e^{−t} − e^{−tx}) dt/t (Frullani), whose mean needs only (E e^{−tw/k})^k.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ and s² = τ²/(1 + τ²). Let P be that posterior. The ELBO is then ln Q(y), bu
     ln Q(y|z) − KL(P, Q(z))     ε(s − 1/s)
     ln Q(z, y) − ln P̄(z|y)      −ε/s + ε/s = 0: μ and σ of P̄ are held fixed, which drops the score, whose mean is 0
 
-Only the third is 0 for every single draw ("sticking the landing": Roeder, Wu and Duvenaud 2017).
+Only the third is 0 for every single draw ("sticking the landing": Roeder, Wu and Duvenaud 2017). All three are computed
+by the code that trains: `--objective elbo`, with either form of the entropy, and `--objective stl`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,18 @@ import numpy as np
 
 import minigrad as mg
 from vae.drawing import BLUE, GREY, INK, VERMILION
+from vae.estimators import estimate
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, variance_of_draws
-from vae.lecture.slides.s11_reparameterisation import grad_per_draw
+from vae.lecture.slides.s13_importance import Gaussians
 from vae.objectives import kl_to_prior, log_normal
 
 DRAWS = 2**17
 TAU2 = (0.1, 0.3, 1.0, 3.0, 10.0)
+ESTIMATORS = {  # the objective of training, and the form of its entropy
+    "sampled entropy": ("elbo", "sampled"),
+    "analytic KL": ("elbo", "closed"),
+    "sticking the landing": ("stl", "sampled"),
+}
 
 
 def posterior(y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -34,21 +41,28 @@ def posterior(y: Any) -> tuple[np.ndarray, np.ndarray]:
     return y / (1 + tau2), tau2 / (1 + tau2)
 
 
+def estimates(objective: str, model: Gaussians, noise: np.ndarray, form: str = "sampled") -> np.ndarray:
+    """∂μ and ∂ln σ, (2, N), of N estimates from ε ([K,] N), by the code of training. The model may have arrays (N,)."""
+    y, tau, mean, std = (np.broadcast_to(x, noise.shape[-1:])[:, None] for x in model)  # (N, 1): one latent
+
+    def sample(encoder: Any) -> tuple[Any, Any, Any]:
+        return mg.gaussian_sample(*encoder, noise[..., None]), *encoder
+
+    def terms(log_tau: Any, z: Any, m: Any, log_s: Any) -> tuple[Any, Any]:
+        latents = -kl_to_prior(m, log_s) if form == "closed" else log_normal(z) - log_normal(z, m, log_s)
+        return log_normal(y, z, log_tau)[..., 0], latents[..., 0]
+
+    gradients = estimate(objective, sample, (mean.copy(), np.log(std)), terms, np.log(tau))[1]
+    return np.concatenate(gradients, axis=1).T
+
+
 def elbo_gradients(form: str, setting: Setting) -> np.ndarray:
     """∂μ and ∂ln σ of the one-sample ELBO at the posterior, (2, draws, 5)."""
     y, noise = 1 + setting.uniform("y"), setting.normal("noise", DRAWS, len(TAU2))
     mean, variance = posterior(y)
-
-    def bound(m: Any, log_s: Any) -> Any:
-        z = mg.gaussian_sample(m, log_s, noise)
-        log_likelihood = log_normal(y, z, 0.5 * np.log(TAU2))
-        if form == "analytic KL":
-            return log_likelihood - kl_to_prior(m, log_s)
-        if form == "sticking the landing":
-            m, log_s = mg.stop_gradient(m), mg.stop_gradient(log_s)
-        return log_likelihood + log_normal(z) - log_normal(z, m, log_s)
-
-    return grad_per_draw(bound, noise.shape, mean, 0.5 * np.log(variance))
+    model = Gaussians(y, *(np.tile(x, DRAWS) for x in (np.sqrt(TAU2), mean, np.sqrt(variance))))
+    objective, entropy = ESTIMATORS[form]
+    return estimates(objective, model, noise.ravel(), entropy).reshape(2, *noise.shape)
 
 
 @claim(13, "At the posterior, the gradient with sampled entropy is noisy.", "Var ∂μ [ln Q(z, y) − ln P(z|y)] = 1/s²")
