@@ -14,8 +14,12 @@ derivative there is the *score*. For K samples, with v_k = exp ℓ_k / Σ exp �
     iwae    v_k             v_k               v_k      the derivative of L
     dreg    v_k             v_k²              –        doubly reparameterised (Tucker et al. 2018)
 
-each summed over k. `stl` has the mean of `elbo`, since the score has mean 0, and `dreg` that of `iwae`; both have no
-noise where P(z|y) is the posterior. For K = 1 `iwae` is `elbo` and `dreg` is `stl`, to the bit.
+each summed over k. `stl` has the mean of `elbo`, since the score has mean 0, and `dreg` that of `iwae`, since
+
+    E Σ v_k·score_k = E Σ ∂v_k/∂z_k · ∂ψ z_k = E Σ (v_k − v_k²)·∂z ℓ_k · ∂ψ z_k.
+
+For both, ∂ψ has no noise where P(z|y) is the posterior. If ln P(z|y) has weight β in ℓ_k, the score has, too, and
+`dreg` needs (1 − β)·v_k + β·v_k². For K = 1 `iwae` is `elbo` and `dreg` is `stl`, to the bit.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ def estimate(
     decoder_bar, z_bar, mean_bar, std_bar = pull_terms(cotangents)
     if not score:
         mean_bar, std_bar = mg.zeros_like(mean_bar), mg.zeros_like(std_bar)
-        z_bar = share[..., None] * z_bar if importance else z_bar
+        z_bar = _landing_weight(share, weights)[..., None] * z_bar if importance else z_bar
     (encoder_bar,) = pull_sample((z_bar, mean_bar, std_bar))
     return _bound(pixels + latents, importance), encoder_bar, decoder_bar
 
@@ -117,8 +121,8 @@ def make_surrogate(
     autoencoder's own parameters. Finite differences of it check the estimate.
 
     For `elbo` and `iwae` its sum is the bound. For the other two, what the estimate takes as constant is constant here:
-    μ̄ and σ̄ in ln P(z|y), and v̄_k. As `dreg` weights samples in two ways, its terms count twice, with v̄_k for the
-    decoder and with v̄_k² for the encoder.
+    μ̄ and σ̄ in ln P(z|y), and v̄_k. As `dreg` weights samples in two ways, its terms count twice, with one weight for
+    the decoder and with the other for the encoder.
     """
     _check(autoencoder, y, noise, objective, form)
     importance, score = OBJECTIVES[objective]
@@ -142,7 +146,7 @@ def make_surrogate(
             return (log_mean(sum(sum_terms(*parts(parameters, moved, *encoded)))),)
         of_decoder = sum(sum_terms(*parts(parameters, z, *encoded)))
         of_encoder = sum(sum_terms(*parts(autoencoder.parameters, moved, *encoded)))
-        return share * of_decoder, share * share * of_encoder
+        return share * of_decoder, share * _landing_weight(share, weights) * of_encoder
 
     return surrogate
 
@@ -161,6 +165,11 @@ def _share(log_weights: Any, importance: bool) -> Any:
     if importance:
         return mg.exp(log_weights - mg.logsumexp(log_weights, axis=0))
     return mg.ones_like(log_weights) / len(log_weights)
+
+
+def _landing_weight(share: Any, weights: Weights) -> Any:
+    """What `dreg` multiplies v_k by in ∂ψ: v_k, or 1 − β + β·v_k if ln P(z|y) has weight β."""
+    return 1 - weights.latents + weights.latents * share
 
 
 def _bound(log_weights: Any, importance: bool) -> Any:

@@ -23,6 +23,7 @@ from minigrad.interrupts import defer_signals
 from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import Dataset, checksum_of, digests, place, select
+from vae.data.binarise import draw_pixels
 from vae.data.blocks import blocks_of
 from vae.errors import TrainingError, UserError
 from vae.estimators import OBJECTIVES
@@ -154,8 +155,10 @@ def _close_epoch(trainer: Trainer, parts: dict[str, Any], state: State) -> State
     key = mg.to_device(make_key(config, TEST, state.epoch), trainer.device)
     log_sigma = None
     if trainer.likelihood.profiled:
-        some = slice(None, None, -(-len(images) // 2000))  # spread over the set, which may be sorted by class
-        log_sigma = profile_log_sigma(autoencoder, select(images, some), mg.random.fold_in(key, 1))
+        some = select(images, slice(None, None, -(-len(images) // 2000)))  # spread over a set that may be sorted
+        if config.binarise == "dynamic":
+            some = draw_pixels(mg.random.fold_in(key, 2), some)
+        log_sigma = profile_log_sigma(autoencoder, some, mg.random.fold_in(key, 1))
     record = {"epoch": state.epoch + 1, f"train_{config.score}": float(state.total) / len(images)}
     if "valid" in parts:  # always with the same noise, since epochs are compared
         same = mg.to_device(make_key(config, TEST, 0), trainer.device)
