@@ -146,14 +146,20 @@ def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
         raise ValueError(f"learning curves need at least one record, each with finite {', '.join(keys)}")
     epoch, seconds, *bounds = values
     note = f"{len(records)} epochs in {seconds.sum():,.0f} s" if len(records) > 1 else f"1 epoch in {seconds[0]:.1f} s"
-    (axes,) = make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.3)
+    early = len(records) // 20  # epochs that would hide what happens later
+    if early:
+        note += f"; the first {early} may lie above"
+    (axes,) = make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.5 if score == "bound" else 1.05)
     style(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     labels = []
     for part, bound, colour in zip(parts, bounds, (BLUE, VERMILION, GREY), strict=False):
         axes.plot(epoch, -bound, color=colour, lw=1.8, marker="o", ms=3 if len(records) <= 40 else 0)
-        name = "train, weighted" if parts[part] == "train_bound" else part
+        name = part if parts[part].endswith("elbo") else f"{part}, weighted"
         labels.append((-bound[-1], f"{name} {-bound[-1]:,.1f}".replace("-", "−"), colour))
+    if early:
+        late = -np.stack(bounds)[:, early:]
+        axes.set_ylim(late.min() - 0.05 * np.ptp(late), late.max() + 0.05 * np.ptp(late))
     write_beside(axes, labels, gap=0.09)
     return save(axes, path)
 
