@@ -144,7 +144,7 @@ class Config:
             raise UserError("the schedule step needs --milestones, the epochs at which the learning rate falls")
         if self.schedule != "step" and self.milestones:
             raise UserError(f"--milestones belong to the schedule step, not to {self.schedule}")
-        if any(a >= b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False)):
+        if not all(a < b for a, b in zip((0.0, *self.milestones), self.milestones, strict=False)):
             raise UserError(f"milestones must rise from above 0, got {' '.join(f'{m:g}' for m in self.milestones)}")
         if self.milestones and self.milestones[-1] >= self.epochs:
             raise UserError(f"the milestone {self.milestones[-1]:g} is not before the last of {self.epochs} epochs")

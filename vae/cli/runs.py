@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from dataclasses import replace
 from typing import Any
 
 import minigrad as mg
@@ -25,18 +26,21 @@ def load_run(options: Namespace) -> tuple[Trainer, State]:
 
 def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> Dataset:
     """Load the data set of the run, or the one given instead, without test images that the run was trained on.
+    The test images are binary if the run binarises its images, or as `given` asks.
 
     A line on stderr says how many were dropped. Raises UserError if the images do not have the model's shape.
     """
-    asked = {name: given.get(name) for name in ("train_size", "test_size")}  # all images unless sizes are given
-    places = {name: given[name] for name in ("data", "data_dir") if name in given}
-    config = Config(**{**trainer.config.to_dict(), **asked, **make_absolute(places)})
+    asked = {name: given.get(name) for name in ("train_size", "test_size", "valid_size")}  # all images unless given
+    others = {name: given[name] for name in ("data", "data_dir", "binarise") if name in given}
+    config = Config(**{**trainer.config.to_dict(), **asked, **make_absolute(others)})
     data = load_images(config)
     require_image_shape(trainer.model, data)
     data, dropped = drop_trained(data, state.trained)
     for note in (*data.notes, dropped):
         if note:
             terminal.note(note)
+    if config.binarise != "none":
+        data = replace(data, test=trainer._replace(config=config).seen(data.test, "test"), binary=True)
     return data
 
 
