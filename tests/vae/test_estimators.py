@@ -131,9 +131,14 @@ def test_one_sample_may_have_no_axis_of_its_own(objective, form):
 def test_a_given_sigma_takes_the_place_of_the_likelihoods():
     """As for a profiled σ, which counts as a constant."""
     autoencoder, y, _ = setting("mlp", Gaussian(PROFILED))
-    fixed, noise = Autoencoder(autoencoder.model, Gaussian(Sigma(0.4)), autoencoder.parameters), draw_noise(2, autoencoder)
+    fixed, noise = (
+        Autoencoder(autoencoder.model, Gaussian(Sigma(0.4)), autoencoder.parameters),
+        draw_noise(2, autoencoder),
+    )
     got = bound_and_gradient(autoencoder, y, noise, "elbo", "closed", log_sigma=math.log(0.4))
-    for a, b in zip(*(tree.flatten(x)[0] for x in (got, bound_and_gradient(fixed, y, noise, form="closed"))), strict=True):
+    for a, b in zip(
+        *(tree.flatten(x)[0] for x in (got, bound_and_gradient(fixed, y, noise, form="closed"))), strict=True
+    ):
         assert_close(a, b)
 
 
@@ -359,7 +364,9 @@ def test_what_does_not_fit_is_refused(function):
     autoencoder, y, _ = setting("mlp", Bernoulli())
     noise = draw_noise(2, autoencoder)
     for objective in ("iwae", "stl", "dreg"):
-        with pytest.raises(ValueError, match=f"the objective {objective} is made of samples .*: it needs the form sampled"):
+        with pytest.raises(
+            ValueError, match=f"the objective {objective} is made of samples .*: it needs the form sampled"
+        ):
             function(autoencoder, y, noise, objective, "closed")
     with pytest.raises(ValueError, match="unknown form 'open' of the objective: use closed or sampled"):
         function(autoencoder, y, noise, "elbo", "open")
