@@ -32,7 +32,7 @@ class State(NamedTuple):
     epoch: int = 0
     step: int = 0
     total: Any = 0.0  # sum of the ELBO of the images seen in this epoch, in nats; its first batch resets it
-    log_sigma: float | None = None  # profiled ln σ of the last epoch
+    log_sigma: float | None = None  # profiled ln σ of the last epoch, or of the best if its parameters are kept
     seconds: float = 0.0  # spent in this epoch so far
     images: int = 0  # checksum of the images, which must be the same when a run is resumed
     trained: Any = ()  # sorted digests of the training images, which `evaluate` removes from test images

@@ -169,8 +169,11 @@ def _close_epoch(trainer: Trainer, parts: dict[str, Any], state: State) -> State
             about = name.replace("_elbo", " ELBO").replace("_", " ")
             raise TrainingError(f"the {about} became {value} after epoch {record['epoch']}; {ADVICE}")
     history, best = (*state.history, record), state.best
-    if config.keep == "best" and best_epoch(config, history) == record["epoch"]:
-        best = tree.map(lambda leaf: leaf.copy(), autoencoder.parameters)
+    if config.keep == "best":
+        if best_epoch(config, history) == record["epoch"]:
+            best = tree.map(lambda leaf: leaf.copy(), autoencoder.parameters)
+        else:
+            log_sigma = state.log_sigma  # that of the best parameters
     fresh = State(state.parameters, state.optimiser, state.epoch + 1, total=state.total)
     return fresh._replace(log_sigma=log_sigma, images=state.images, trained=state.trained, best=best, history=history)
 
