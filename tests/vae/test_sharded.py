@@ -14,8 +14,9 @@ from tests.support.vae.training_runs import read_outcome
 from vae import training
 from vae.config import Config
 from vae.errors import TrainingError, UserError
+from vae.estimators import bound_and_gradient
 from vae.evaluation import mean_elbo_sums, mean_importance_bound, profile_log_sigma
-from vae.objectives import elbo
+from vae.objectives import Weights, elbo
 from vae.runs import load_everywhere
 from vae.trainer import make_trainer
 from vae.training import train
@@ -26,6 +27,11 @@ SHARDED = {
     "conv": Config(model="conv", latent=2, epochs=1, batch=40, shards=8, optimiser="sgd", form="sampled"),
     "profiled": Config(latent=2, hidden=8, epochs=2, batch=30, shards=5, decoder="gaussian", sigma="profiled"),
     "learned": Config(latent=2, hidden=8, epochs=1, batch=70, shards=7, decoder="laplace", sigma="learned"),
+    "dreg": Config(
+        **{"latent": 2, "hidden": (8, 6), "epochs": 1, "batch": 30, "shards": 5, "objective": "dreg", "samples": 3},
+        **{"warm_up": 1.0, "schedule": "cosine", "clip": 0.5, "average": 0.9, "optimiser": "adamw"},
+        **{"binarise": "dynamic", "output_bias": "data"},
+    ),
 }
 
 
@@ -41,12 +47,19 @@ def test_the_sum_over_shards_is_the_gradient_of_the_batch(name):
     for number in (0, len(epoch.order) - 1):
         batch = epoch.batch(number)
         found = training.make_gradient(trainer)(state.parameters, batch)
-        images, noise = batch.draw(trainer.model.latent)
+        images, noise = trainer.draw(batch)
 
         def loss(p, images=images, noise=noise):
             return -mg.mean(elbo(trainer.autoencoder(p), images, noise, trainer.config.form))
 
-        value, gradient = mg.value_and_grad(loss)(state.parameters)
+        if name == "dreg":  # batch j of 3 in the epoch in which the weight of the KL rises
+            assert noise.shape == (3, len(images), 2) and set(np.unique(images)) == {0, 1}
+            weights = Weights(latents=number / 3)
+            common = trainer.autoencoder(state.parameters), images, noise, "dreg", "sampled"
+            value, gradient = bound_and_gradient(*common, weights, scale=-1 / len(images))
+            value = -mg.mean(value)
+        else:
+            value, gradient = mg.value_and_grad(loss)(state.parameters)
         assert found[0] == pytest.approx(float(value), rel=2e-6)
         want = flat(gradient)
         np.testing.assert_allclose(flat(found[1]), want, rtol=0, atol=3e-6 * np.abs(want).max())

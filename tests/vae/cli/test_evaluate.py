@@ -259,7 +259,7 @@ def test_other_images_are_evaluated_whatever_part_the_run_held_out(vae, images, 
 
 @pytest.mark.parametrize(
     "more",
-    [["--average", "0.9", "--learning-rate", "0.05"], ["--keep", "best", "--valid-size", "20", "--learning-rate", "3"]],
+    [["--average", "0.9", "--learning-rate", "0.2"], ["--keep", "best", "--valid-size", "20", "--learning-rate", "3"]],
 )
 def test_the_averaged_or_best_weights_are_evaluated(vae, images, tmp_path, more):
     """With such a learning rate the last weights are worse than the first."""
