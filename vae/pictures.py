@@ -139,17 +139,21 @@ def plane_encoding(path: str | Path, means: Any, labels: Any, title: str) -> Pat
 
 @default_style()
 def curves(path: str | Path, records: Sequence[dict], title: str) -> Path:
-    """−ELBO in nats per image against the epoch: records with epoch, train_elbo, test_elbo, and the epoch's seconds."""
-    keys = ("epoch", "train_elbo", "test_elbo", "seconds")
+    """−ELBO in nats per image against the epoch: records with epoch, train_elbo, test_elbo, and the epoch's seconds.
+
+    Runs that train an importance-weighted bound have train_bound instead of train_elbo."""
+    weighted = any("train_bound" in record for record in records)
+    keys = ("epoch", "train_bound" if weighted else "train_elbo", "test_elbo", "seconds")
     epoch, train, test, seconds = values = np.array([[record.get(key) for record in records] for key in keys], float)
     if not (values.size and np.isfinite(values).all()):
         raise ValueError(f"learning curves need at least one record, each with finite {', '.join(keys)}")
     note = f"{len(records)} epochs in {seconds.sum():,.0f} s" if len(records) > 1 else f"1 epoch in {seconds[0]:.1f} s"
-    (axes,) = _make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.05)
-    _style(axes, xlabel="epoch", ylabel="−ELBO (nats per image)")
+    names = ("train bound", "test ELBO") if weighted else ("train", "test")
+    (axes,) = _make_axes(4.8, 2.7, title, note, left=0.85, bottom=0.5, right=1.55 if weighted else 1.05)
+    _style(axes, xlabel="epoch", ylabel=f"−{'bound' if weighted else 'ELBO'} (nats per image)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     sides = ("top", "bottom") if train[-1] >= test[-1] else ("bottom", "top")  # the two labels never overlap
-    for name, loss, colour, side in zip(("train", "test"), (-train, -test), (BLUE, VERMILION), sides):
+    for name, loss, colour, side in zip(names, (-train, -test), (BLUE, VERMILION), sides):
         axes.plot(epoch, loss, color=colour, lw=1.8, marker="o", ms=3 if len(records) <= 40 else 0)
         text, end = f"{name} {loss[-1]:,.1f}".replace("-", "−"), (epoch[-1], loss[-1])
         axes.annotate(text, end, (7, 0), textcoords="offset points", color=colour, size=9, va=side)

@@ -210,6 +210,21 @@ def test_curves_are_minus_the_elbo_with_the_last_values_written_out(tmp_path, sa
     assert "2 epochs in 75 s" in [text.get_text() for text in axes.figure.texts]
 
 
+def test_curves_of_an_importance_weighted_bound_name_what_was_trained(tmp_path, saved_axes) -> None:
+    """The training bound and the test ELBO are different bounds."""
+    records = [
+        {"epoch": i, "train_bound": -200.0 / i, "valid_bound": -1.0, "test_elbo": -190.0 / i, "seconds": 4.0}
+        for i in (1, 2)
+    ]
+    pictures.curves(tmp_path / "curves.png", records, "curves")
+    axes = saved_axes[0]
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[200.0, 100.0], [190.0, 95.0]]
+    assert [text.get_text() for text in axes.texts] == ["train bound 100.0", "test ELBO 95.0"]
+    assert axes.get_ylabel() == "−bound (nats per image)"
+    canvas, box = axes.figure.canvas, axes.figure.bbox
+    assert all(text.get_window_extent(canvas.get_renderer()).x1 <= box.x1 for text in axes.texts)
+
+
 @pytest.fixture
 def rows() -> dict:
     """Arguments of `agreement`: 300 gradient entries, three of them wrong and some of them zero."""
