@@ -117,5 +117,6 @@ def test_the_time_of_a_batch_is_its_part_of_the_epochs(count, size, number):
     epoch = epoch_of(count, size, number)
     batches, n = list(epoch.batches()), -(-count // size)
     assert [float(batch.time) for batch in batches] == [number + j / n for j in range(n)]
+    assert all(isinstance(batch.time, np.ndarray) for batch in batches)
     assert all(batch.time.shape == () and batch.time.dtype == np.float64 for batch in batches)
     assert [float(b.time) for b in epoch.batches(n - 1)] == [number + (n - 1) / n]
