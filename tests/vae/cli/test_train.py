@@ -343,7 +343,7 @@ def test_every_new_option_makes_its_setting(vae, images, tmp_path):
     assert (code, err) == (0, "")
     assert "38 training and 20 test images" in out
     assert "Validation part: 12 of 50 training images, chosen with seed 0." in " ".join(out.split())
-    assert "binary pixels" in out.split("epoch")[0]
+    assert "binary pixels" in " ".join(out.split("epoch   1")[0].split())
     lines = re.findall(r"epoch +\d: .*", out)
     assert all(re.search(r"train −bound \S+, valid −bound \S+, test −ELBO \S+ nats", line) for line in lines)
     config = Config(**json.loads((tmp_path / "run/config.json").read_text()))
