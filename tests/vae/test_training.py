@@ -357,7 +357,13 @@ def test_training_images_are_binarised_anew_and_others_once(tmp_path, make_train
     seen, found = [], {}
     config = dataclasses.replace(CONFIGS["mlp"], binarise="dynamic")
     trainer = record_steps(make_trainer(config, (4, 4, 1), "cpu"), seen)
-    train(trainer, VALIDATED, tmp_path)
+    state = train(trainer, VALIDATED, tmp_path)
+    for part, epoch in (("valid", 0), ("test", 1)):  # the validation part has the noise of the first epoch
+        y = trainer.seen(getattr(VALIDATED, part), part)
+        noise = mg.random.normal(make_key(config, TEST, epoch), (len(y), 2))
+        wide = tree.map(lambda x: np.asarray(x, np.float64), (state.parameters, y, noise))
+        expected = np.mean(truth.elbo("mlp", trainer.likelihood, *wide, "closed"))
+        assert_close(state.history[-1][f"{part}_elbo"], expected, rounding(np.float32))
     assert all(set(np.unique(y)) == {0, 1} for y, _ in seen)
     epochs = [np.concatenate([y for y, _ in seen[i : i + STEPS]]) for i in (0, STEPS)]
     assert len({y.tobytes() for epoch in epochs for y in epoch}) > 90  # of 100 images of 16 pixels
