@@ -121,7 +121,8 @@ class Config:
             raise UserError(f"decay must lie in (0, 1], got {self.decay}")
         if not 0 <= self.final_rate <= self.learning_rate:
             raise UserError(
-                f"the final rate must lie between 0 and the learning rate {self.learning_rate:g}, got {self.final_rate:g}"
+                f"the final rate must lie between 0 and the learning rate {self.learning_rate:g}, "
+                f"got {self.final_rate:g}"
             )
         if self.seed >= 2**64:
             raise UserError(f"seed must lie in 0 … 2**64 − 1, got {self.seed}")
@@ -133,8 +134,8 @@ class Config:
         importance = OBJECTIVES[self.objective].importance
         if self.objective != "elbo" and self.form == "closed":
             raise UserError(
-                f"the objective {self.objective} needs samples of ln P(z|y), so it has no closed form: leave out --form, "
-                "or use --objective elbo"
+                f"the objective {self.objective} needs samples of ln P(z|y), so it has no closed form: leave out "
+                "--form, or use --objective elbo"
             )
         if importance and self.reduction == "mean":
             raise UserError(f"the objective {self.objective} weights samples by their likelihood: use --reduction sum")

@@ -148,7 +148,7 @@ def make_surrogate(
 
 
 def _check(autoencoder: Autoencoder, y: Any, noise: Any, objective: str, form: str) -> None:
-    """Raises ValueError for an unknown objective or form, wrong shapes, and a form that does not go with the objective."""
+    """Raises ValueError for an unknown objective or form, wrong shapes, or a form that does not fit the objective."""
     check_shapes(autoencoder, y, noise, form)
     if objective not in OBJECTIVES:
         *most, last = OBJECTIVES

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,7 +133,7 @@ def mlp(
     output_shape = (*image_shape[:2], image_shape[2] * outputs)
 
     def shapes(sizes: Sequence[int]) -> list[tuple[int, int]]:
-        return [(m, factor * n) for m, n in zip(sizes, sizes[1:], strict=False)]
+        return [(m, factor * n) for m, n in pairwise(sizes)]
 
     back = widths[::-1]
     last = (back[-1], math.prod(output_shape))

@@ -27,7 +27,8 @@ from vae.steps import Batch
 class ShardSum:
     """A sum over shards of f(parameters, images, noise, count, *more), a tree; `zero(parameters)` is that of no images.
 
-    `draw(batch, first, last)` gives the images and the noise of some images of a batch. Each process computes the `parts` that it owns, on several threads if `threaded`, and `add_up` adds up all of them.
+    `draw(batch, first, last)` gives the images and the noise of some images of a batch. Each process computes the
+    `parts` that it owns, on several threads if `threaded`, and `add_up` adds up all of them.
     """
 
     def __init__(self, f: Callable, zero: Callable[[Any], Any], shards: int, draw: Callable, threaded: bool):
@@ -99,7 +100,9 @@ class ShardedStep:
         draw: Callable,
         threaded: bool,
     ):
-        def some_gradient(parameters: Any, images: Any, noise: Any, count: int, measured: Any = None, time: Any = None) -> Any:
+        def some_gradient(
+            parameters: Any, images: Any, noise: Any, count: int, measured: Any = None, time: Any = None
+        ) -> Any:
             return gradient(parameters, images, noise, time, count, measured)
 
         def no_gradient(parameters: Any) -> Any:

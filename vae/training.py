@@ -119,9 +119,7 @@ def make_gradient(trainer: Trainer) -> Callable[[Parameters, Batch], Any]:
     sharded = trainer.sharded
     if trainer.config.shards == 1 or trainer.asynchronous:
         return lambda parameters, batch: None
-    return lambda parameters, batch: sharded.gradient(
-        parameters, batch, sharded.measure(parameters, batch), batch.time
-    )
+    return lambda parameters, batch: sharded.gradient(parameters, batch, sharded.measure(parameters, batch), batch.time)
 
 
 def make_whole_step(trainer: Trainer) -> Callable[..., tuple[Any, Parameters, Any, Any]]:
