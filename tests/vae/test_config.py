@@ -86,7 +86,15 @@ def test_settings_that_older_runs_lack_are_what_they_did():
     old = {
         **{"data": "digits", "data_dir": None, "train_size": None, "test_size": 100, "model": "conv", "latent": 3},
         **{"hidden": 50, "decoder": "gaussian", "sigma": "0.5", "form": "closed", "reduction": "sum", "beta": 2.0},
-        **{"clamp": 9.0, "epochs": 4, "batch": 64, "optimiser": "sgd", "learning_rate": 0.01, "momentum": 0.5, "seed": 7},
+        **{
+            "clamp": 9.0,
+            "epochs": 4,
+            "batch": 64,
+            "optimiser": "sgd",
+            "learning_rate": 0.01,
+            "momentum": 0.5,
+            "seed": 7,
+        },
     }
     config = Config.from_dict(old)
     assert (config.hidden, config.features, config.clamp, config.shards) == ((50,), (32, 64), (9.0,), 1)
@@ -259,7 +267,8 @@ def test_records_with_missing_or_unknown_settings_are_refused():
     values = Config().to_dict()
     for wrong in ({**values, "more": 1}, {k: v for k, v in values.items() if k != "seed"}, {}, None, [1]):
         with pytest.raises(
-            UserError, match=r"a configuration must have the settings activation, average, batch, beta, .*warm_up, weight_decay"
+            UserError,
+            match=r"a configuration must have the settings activation, average, batch, beta, .*warm_up, weight_decay",
         ):
             Config.from_dict(wrong)
 
@@ -288,5 +297,7 @@ def test_numpy_numbers_are_stored_as_python_numbers(kind, tmp_path):
     )
     assert config.hidden == (3, 4) and all(type(n) is int for n in config.hidden)
     assert all(type(getattr(config, name)) is int for name in names)
-    assert config == Config(**dict.fromkeys(names, 3), hidden=[3, 4], beta=0.5, decoder="gaussian", sigma="0.25", data=str(tmp_path))
+    assert config == Config(
+        **dict.fromkeys(names, 3), hidden=[3, 4], beta=0.5, decoder="gaussian", sigma="0.25", data=str(tmp_path)
+    )
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config

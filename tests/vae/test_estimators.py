@@ -33,11 +33,10 @@ def draw_noise(samples: int, autoencoder: Autoencoder, count: int = 3, seed: int
 # The definitions in NumPy
 
 
-def log_weights(name, likelihood, parameters, y, noise, form, weights=UNWEIGHTED, held=None, z=None):
-    """ℓ (K, N), its two sums multiplied by the weights. ln P(z|y) has μ and ln σ of `held` if they are given, and the
-    samples are z (K, N, latent) if they are given; both then do not depend on the parameters."""
+def log_weights(name, likelihood, parameters, y, noise, form, weights=UNWEIGHTED, held=None):
+    """ℓ (K, N), its two sums multiplied by the weights. ln P(z|y) has μ and ln σ of `held` if given."""
     mean, log_std = truth.encode(name, parameters.encoder, y)
-    z = mean + np.exp(log_std) * noise if z is None else z
+    z = mean + np.exp(log_std) * noise
     images = np.tile(y, (len(noise), 1, 1, 1))
     decoded = truth.decode(name, parameters.decoder, z.reshape(len(images), -1), y.shape[1:])
     pixels = truth.log_prob(likelihood, images, decoded, parameters.log_sigma).sum(axis=(1, 2, 3)).reshape(-1, len(y))
@@ -61,7 +60,7 @@ def bound_of(objective, logs):
 
 
 def slope_by_definition(objective, arguments, y, noise, form, weights, direction, encoder: bool):
-    """The derivative of Σ L, or its estimate by the papers, along a direction through the encoder or through the decoder
+    """The derivative of Σ L, or its estimate by the papers, along a direction through the encoder or the decoder
     alone: from derivatives of single terms, by complex steps."""
     name, likelihood, parameters = arguments
     moved = truth.along(parameters, direction)
@@ -145,7 +144,7 @@ def test_a_given_sigma_takes_the_place_of_the_likelihoods():
 @pytest.mark.parametrize("samples", [1, 3])
 @SAMPLED
 def test_gradients_agree_with_pytorch_where_what_is_constant_is_detached(objective, samples):
-    """As others write it: for dreg with a hook that multiplies the gradient of z by v once more (Tucker et al. 2018)."""
+    """As others write it: for dreg with a hook that multiplies the gradient of z by v again (Tucker et al. 2018)."""
     torch = optional("torch", extra="bench")
     autoencoder, y, _ = setting("mlp", Gaussian(LEARNED))
     noise, weights = draw_noise(samples, autoencoder), Weights(0.3, 1.7)
@@ -300,7 +299,7 @@ def test_the_estimate_is_the_derivative_of_its_surrogate(objective, form, likeli
         autoencoder, y, _ = setting(name, likelihood)
         given = y, draw_noise(samples, autoencoder), objective, form, Weights(0.3, 1.7)
         surrogate, p = make_surrogate(autoencoder, *given), autoencoder.parameters
-        total = lambda p: sum(mg.sum(part) for part in surrogate(p))
+        total = lambda p, surrogate=surrogate: sum(mg.sum(part) for part in surrogate(p))
         _, slopes = bound_and_gradient(autoencoder, *given)
         for a, b in zip(*(tree.flatten(g)[0] for g in (slopes, mg.grad(total)(p))), strict=True):
             assert_close(a, b)

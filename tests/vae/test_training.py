@@ -268,7 +268,9 @@ def plant(monkeypatch, bounds):
 
 
 @pytest.mark.parametrize("more", [{}, {"average": 0.9}], ids=["last", "average"])
-def test_training_stops_early_and_keeps_the_first_of_the_best_epochs(tmp_path, monkeypatch, more, train_run, make_trainer):
+def test_training_stops_early_and_keeps_the_first_of_the_best_epochs(
+    tmp_path, monkeypatch, more, train_run, make_trainer
+):
     config = dataclasses.replace(KEPT, **more)
     plant(monkeypatch, PLANTED)
     state = train_run(config, tmp_path / "kept")
@@ -282,7 +284,9 @@ def test_training_stops_early_and_keeps_the_first_of_the_best_epochs(tmp_path, m
         for a, b in zip(*(tree.flatten(mg.to_device(p, "cpu"))[0] for p in (found, expected)), strict=True):
             assert np.array_equal(a, b)
     last = trainer.after_epoch(state).parameters
-    assert not np.array_equal(mg.to_device(last, "cpu").decoder.pixels.w, mg.to_device(state.best, "cpu").decoder.pixels.w)
+    assert not np.array_equal(
+        mg.to_device(last, "cpu").decoder.pixels.w, mg.to_device(state.best, "cpu").decoder.pixels.w
+    )
 
 
 def test_a_run_that_stopped_early_stays_as_it_is_and_an_interrupted_one_stops_there(
@@ -312,7 +316,9 @@ def test_without_patience_all_epochs_are_trained(tmp_path, monkeypatch, train_ru
 
 
 def test_a_profiled_sigma_is_that_of_the_parameters_that_are_kept(tmp_path, monkeypatch, train_run, load_trainer):
-    config = dataclasses.replace(KEPT, epochs=1, decoder="gaussian", sigma="profiled", patience=None, learning_rate=0.05)
+    config = dataclasses.replace(
+        KEPT, epochs=1, decoder="gaussian", sigma="profiled", patience=None, learning_rate=0.05
+    )
     plant(monkeypatch, [-1.0])
     first = train_run(config, tmp_path / "one")
     plant(monkeypatch, [-1.0, -2.0, -3.0])
@@ -370,11 +376,32 @@ def test_training_images_are_binarised_anew_and_others_once(tmp_path, make_train
     for part in ("train", "valid", "test"):
         images = getattr(VALIDATED, part)
         for binarise in ("none", "static", "dynamic"):
-            found[part, binarise] = trainer._replace(config=dataclasses.replace(config, binarise=binarise)).seen(images, part)
+            found[part, binarise] = trainer._replace(config=dataclasses.replace(config, binarise=binarise)).seen(
+                images, part
+            )
         assert found[part, "none"] is images
         assert set(np.unique(found[part, "static"])) == {0, 1}
     assert found["train", "dynamic"] is VALIDATED.train
     for part in ("valid", "test"):
         assert np.array_equal(found[part, "static"], found[part, "dynamic"])
-    same = [trainer._replace(config=dataclasses.replace(config, binarise="static")).seen(DATA.test, p) for p in ("test", "valid")]
+    same = [
+        trainer._replace(config=dataclasses.replace(config, binarise="static")).seen(DATA.test, p)
+        for p in ("test", "valid")
+    ]
     assert not np.array_equal(*same)  # each part has its own pixels
+
+
+def test_every_step_gets_the_time_and_every_epoch_has_keys_of_its_own(tmp_path, make_trainer):
+    """t = e + j/4 for the four batches of epoch e: schedules and warm-ups go on where the last epoch ended."""
+    config = dataclasses.replace(CONFIGS["mlp"], binarise="dynamic", epochs=3)
+    trainer, times = make_trainer(config, (4, 4, 1), "cpu"), []
+
+    def step(*given):
+        times.append(float(given[-1]))
+        return trainer.step(*given)
+
+    train(trainer._replace(step=step), DATA, tmp_path)
+    assert times == [i / STEPS for i in range(3 * STEPS)]
+    epochs = [training.shuffle_for(trainer, DATA.train, number) for number in range(3)]
+    keys = [key.tobytes() for epoch in epochs for key in (epoch.key, epoch.pixel_key)]
+    assert len(set(keys)) == 6

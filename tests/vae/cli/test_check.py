@@ -107,7 +107,10 @@ def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
         (["check", "--images", "-4"], ["--images"]),
         (["check", "--checkpoint", "nowhere"], ["no checkpoint at nowhere/checkpoint.safetensors"]),
         (["check", "--picture", "/proc/vae/x.png"], ["cannot write to the folder /proc/vae"]),
-        (["check", "--model", "conv", "--latent", "1000000000"], ["--latent 1000000000 and --features 32 64 do not fit"]),
+        (
+            ["check", "--model", "conv", "--latent", "1000000000"],
+            ["--latent 1000000000 and --features 32 64 do not fit"],
+        ),
         (["check", "--checkpoint", "TRAINED", "--model", "conv"], ["the run has --model mlp, not conv"]),
         (["check", "--checkpoint", "TRAINED", "--reduction", "mean"], ["the run has --reduction sum, not mean"]),
     ],

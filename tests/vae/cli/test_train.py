@@ -241,7 +241,10 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
         (["train", "--reduction", "max"], ["invalid choice: 'max'", "sum", "mean"]),
         *[([*NEW, f"--beta={v}"], ["beta must be 0 or lie in 1e-9 … 1e9", v]) for v in ("-1.0", "nan", "inf")],
         *[([*NEW, f"--clamp={v}"], ["clamp must lie in 0.001 … 80", v]) for v in ("0.0", "-1.0", "nan", "inf")],
-        *[([*NEW, "--objective", o, "--form", "closed"], [f"the objective {o}", "no closed form"]) for o in ("stl", "dreg")],
+        *[
+            ([*NEW, "--objective", o, "--form", "closed"], [f"the objective {o}", "no closed form"])
+            for o in ("stl", "dreg")
+        ],
         ([*NEW, "--objective", "iwae", "--reduction", "mean"], ["the objective iwae", "use --reduction sum"]),
         (
             [*NEW, "--objective", "dreg", "--decoder", "gaussian", "--sigma", "profiled"],
@@ -254,7 +257,10 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
             ([*NEW, "--schedule", "step", "--milestones", *m], ["milestones must rise from above 0", " ".join(m)])
             for m in (["1.5", "1"], ["1", "1"], ["0"], ["nan"])
         ],
-        ([*NEW, "--schedule", "step", "--milestones", "1", "2"], ["the milestone 2 is not before the last of 2 epochs"]),
+        (
+            [*NEW, "--schedule", "step", "--milestones", "1", "2"],
+            ["the milestone 2 is not before the last of 2 epochs"],
+        ),
         ([*NEW, "--final-rate", "0.01"], ["the final rate must lie between 0 and the learning rate 0.001, got 0.01"]),
         *[([*NEW, "--decay", v], ["decay must lie in (0, 1]", v]) for v in ("0", "1.5", "nan")],
         *[(["train", "--clip", v], ["--clip", "must be a positive number"]) for v in ("0", "inf", "nan")],
@@ -336,9 +342,9 @@ def test_without_a_validation_part_an_old_run_is_not_replaced(vae, images, tmp_p
 
 
 def test_every_new_option_makes_its_setting(vae, images, tmp_path):
-    options = """--hidden 8 6 --latent 2 --activation gated --output-bias data --objective dreg --samples 3 --warm-up 1.5
-        --clamp -9 3 --valid-size 12 --binarise dynamic --optimiser adamw --weight-decay 0.02 --schedule step
-        --milestones 0.5 1.5 --decay 0.2 --clip 5 --average 0.9 --keep best --patience 4 --epochs 2 --batch 16"""
+    options = """--hidden 8 6 --latent 2 --activation gated --output-bias data --objective dreg --samples 3
+        --warm-up 1.5 --clamp -9 3 --valid-size 12 --binarise dynamic --optimiser adamw --weight-decay 0.02
+        --schedule step --milestones 0.5 1.5 --decay 0.2 --clip 5 --average 0.9 --keep best --patience 4 --epochs 2 --batch 16"""
     code, out, err = vae("train", "--data", images, *options.split(), "--out", "run")
     assert (code, err) == (0, "")
     assert "38 training and 20 test images" in out
@@ -362,7 +368,9 @@ def test_every_new_option_makes_its_setting(vae, images, tmp_path):
 
 def test_a_cosine_schedule_ends_with_the_run(vae, images, tmp_path):
     """Other epochs would be another schedule from the beginning on; the same number may be given."""
-    assert vae("train", "--data", images, *SMALL, "--schedule", "cosine", "--final-rate", "1e-5", "--out", "run")[0] == 0
+    assert (
+        vae("train", "--data", images, *SMALL, "--schedule", "cosine", "--final-rate", "1e-5", "--out", "run")[0] == 0
+    )
     before = snapshot(tmp_path)
     for epochs in ("1", "3"):
         said = f"the run has --epochs 2, not {epochs}: leave it out, or train again"
