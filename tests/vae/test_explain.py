@@ -223,8 +223,8 @@ def test_a_kl_weight_of_one_over_the_pixels_is_beta_one_despite_rounding(height,
         (
             {"objective": "stl", "samples": 3, "clamp": (-9.0, 3.0)},
             "loss = sum over pixels of (−y ln ŷ − (1−y) ln(1−ŷ)) + (ln P(z|y) − ln Q(z)), averaged over 3 samples, "
-            "with the gradient estimated by stl, with the encoder's ln σ² between −9 and 3: −ELBO of a bernoulli decoder "
-            "of binary pixels, β = 1: a bound on ln Q(y) (the ELBO itself)",
+            "with the gradient estimated by stl, with the encoder's ln σ² between −9 and 3: −ELBO of a bernoulli "
+            "decoder of binary pixels, β = 1: a bound on ln Q(y) (the ELBO itself)",
         ),
         (
             {"decoder": "gaussian", "sigma": "profiled", "beta": 0.0},

@@ -269,7 +269,7 @@ def plant(monkeypatch, bounds):
 
 @pytest.mark.parametrize("more", [{}, {"average": 0.9}], ids=["last", "average"])
 def test_training_stops_early_and_keeps_the_first_of_the_best_epochs(
-    tmp_path, monkeypatch, more, train_run, make_trainer
+    tmp_path, monkeypatch, more, train_run, make_trainer, load_trainer
 ):
     config = dataclasses.replace(KEPT, **more)
     plant(monkeypatch, PLANTED)
@@ -283,6 +283,9 @@ def test_training_stops_early_and_keeps_the_first_of_the_best_epochs(
     for found in (state.best, trainer.trained(state).parameters):
         for a, b in zip(*(tree.flatten(mg.to_device(p, "cpu"))[0] for p in (found, expected)), strict=True):
             assert np.array_equal(a, b)
+    saved = load_state(load_trainer(tmp_path / "kept"), tmp_path / "kept").best
+    for a, b in zip(*(tree.flatten(mg.to_device(p, "cpu"))[0] for p in (saved, expected)), strict=True):
+        assert np.array_equal(a, b)
     last = trainer.after_epoch(state).parameters
     assert not np.array_equal(
         mg.to_device(last, "cpu").decoder.pixels.w, mg.to_device(state.best, "cpu").decoder.pixels.w

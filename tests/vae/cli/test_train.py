@@ -344,7 +344,8 @@ def test_without_a_validation_part_an_old_run_is_not_replaced(vae, images, tmp_p
 def test_every_new_option_makes_its_setting(vae, images, tmp_path):
     options = """--hidden 8 6 --latent 2 --activation gated --output-bias data --objective dreg --samples 3
         --warm-up 1.5 --clamp -9 3 --valid-size 12 --binarise dynamic --optimiser adamw --weight-decay 0.02
-        --schedule step --milestones 0.5 1.5 --decay 0.2 --clip 5 --average 0.9 --keep best --patience 4 --epochs 2 --batch 16"""
+        --schedule step --milestones 0.5 1.5 --decay 0.2 --clip 5 --average 0.9 --keep best --patience 4
+        --epochs 2 --batch 16"""
     code, out, err = vae("train", "--data", images, *options.split(), "--out", "run")
     assert (code, err) == (0, "")
     assert "38 training and 20 test images" in out
