@@ -89,9 +89,11 @@ def test_a_run_has_the_same_bits_on_any_number_of_processes(tmp_path, name):
 
 
 @pytest.mark.host
-def test_another_number_of_shards_changes_only_the_last_bits(tmp_path):
+@pytest.mark.parametrize("name", ["mlp", "dreg"])
+def test_another_number_of_shards_changes_only_the_last_bits(tmp_path, name):
+    """One shard is another program, which draws, weighs and schedules by itself."""
     one, eight = (
-        run_on(1, dataclasses.replace(SHARDED["mlp"], shards=shards), tmp_path / str(shards))[0] for shards in (1, 8)
+        run_on(1, dataclasses.replace(SHARDED[name], shards=shards), tmp_path / str(shards))[0] for shards in (1, 8)
     )
     a, b = flat(one.parameters), flat(eight.parameters)
     assert not np.array_equal(a, b)
@@ -208,7 +210,7 @@ def test_runs_saved_without_shards_had_one():
     assert Config.from_dict(saved).shards == 1
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "dreg"])
 def test_a_device_trains_on_shards_as_the_cpu_does(tmp_path, name, train_run, backend):
     """Captured as one program where the host runs ahead."""
     config = dataclasses.replace(SHARDED[name], epochs=1)
