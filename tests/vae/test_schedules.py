@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from tests.support.environment import optional
 from tests.support.oracles import EPS
 from vae import schedules
 from vae.config import Config
@@ -40,7 +41,7 @@ def test_cosine_falls_from_one_to_the_last_factor(epochs, last, part):
 
 
 def test_cosine_agrees_with_pytorch():
-    torch = pytest.importorskip("torch")
+    torch = optional("torch", extra="bench")
     parameter = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.SGD([parameter], lr=1.0)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=10, eta_min=0.1)
