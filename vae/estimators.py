@@ -91,8 +91,8 @@ def bound_and_gradient(
     """The bound L of each image, (N,), in nats, and `scale` times the estimated gradient of its sum over the images.
 
     Images y are (N, H, W, C), noise ε is (N, latent) or (K, N, latent). See `estimate` for the weights; `form` "closed"
-    is that of `vae.objectives`. Raises ValueError for an unknown form, for shapes that do not fit, and for a form that
-    does not go with the objective.
+    is that of `vae.objectives`. Raises ValueError for an unknown objective or form, for shapes that do not fit, and for
+    a form that does not go with the objective.
     """
     _check(autoencoder, y, noise, objective, form)
     encoder, decoder, own_sigma = autoencoder.parameters
@@ -152,8 +152,11 @@ def make_surrogate(
 
 
 def _check(autoencoder: Autoencoder, y: Any, noise: Any, objective: str, form: str) -> None:
-    """Raises ValueError for an unknown form, wrong shapes, and a form that does not go with the objective."""
+    """Raises ValueError for an unknown objective or form, wrong shapes, or a form that does not fit the objective."""
     check_shapes(autoencoder, y, noise, form)
+    if objective not in OBJECTIVES:
+        *most, last = OBJECTIVES
+        raise ValueError(f"unknown objective {objective!r}: use {', '.join(most)} or {last}")
     if form == "closed" and objective != "elbo":
         raise ValueError(f"the objective {objective} is made of samples of ln P(z|y): it needs the form sampled")
 

@@ -56,7 +56,7 @@ def check_combinations(config: Any) -> None:
         raise UserError("the schedule step needs --milestones, the epochs at which the learning rate falls")
     if config.schedule != "step" and config.milestones:
         raise UserError(f"--milestones belong to the schedule step, not to {config.schedule}")
-    if any(a >= b for a, b in zip((0.0, *config.milestones), config.milestones, strict=False)):
+    if not all(a < b for a, b in zip((0.0, *config.milestones), config.milestones, strict=False)):
         raise UserError(f"milestones must rise from above 0, got {' '.join(f'{m:g}' for m in config.milestones)}")
     if config.milestones and config.milestones[-1] >= config.epochs:
         raise UserError(f"the milestone {config.milestones[-1]:g} is not before the last of {config.epochs} epochs")

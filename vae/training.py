@@ -174,7 +174,7 @@ def _close_epoch(trainer: Trainer, parts: dict[str, Any], state: State) -> State
         if best_epoch(config, history) == record["epoch"]:
             best = tree.map(lambda leaf: leaf.copy(), autoencoder.parameters)
         else:
-            log_sigma = state.log_sigma
+            log_sigma = state.log_sigma  # that of the best parameters
     fresh = State(state.parameters, state.optimiser, state.epoch + 1, total=state.total)
     return fresh._replace(log_sigma=log_sigma, images=state.images, trained=state.trained, best=best, history=history)
 

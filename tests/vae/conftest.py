@@ -14,7 +14,7 @@ import minigrad as mg
 from minigrad import backends
 from tests.support import stand_in
 from tests.support.vae.small_runs import SMALL, assert_refused, save_images, snapshot
-from tests.support.vae.training_runs import CONFIGS, DATA, read_outcome
+from tests.support.vae.training_runs import CONFIGS, data_for, read_outcome
 from vae import cli, gradients, runs, trainer
 from vae.config import Config
 from vae.data import Dataset
@@ -125,8 +125,9 @@ def refuse(vae, images, trained, tmp_path):
 def train_run(make_trainer):
     """Trains a configuration in a folder; returns the final state with its parameters on the host."""
 
-    def call(config: Config, out, data: Dataset = DATA, **more) -> State:
+    def call(config: Config, out, data: Dataset | None = None, **more) -> State:
         out.mkdir(exist_ok=True)
+        data = data_for(config) if data is None else data
         state = train(make_trainer(config, data.train.shape[1:]), data, out, **more)
         return state._replace(parameters=mg.to_device(state.parameters, "cpu"))
 
@@ -137,8 +138,9 @@ def train_run(make_trainer):
 def resume_run(load_trainer, make_trainer):
     """Resumes the run in a folder, with some settings changed; returns the final state."""
 
-    def call(out, data: Dataset = DATA, **changes) -> State:
+    def call(out, data: Dataset | None = None, **changes) -> State:
         trainer = load_trainer(out)
+        data = data_for(trainer.config) if data is None else data
         trainer = make_trainer(dataclasses.replace(trainer.config, **changes), trainer.model.image_shape)
         return train(trainer, data, out, load_state(trainer, out))
 

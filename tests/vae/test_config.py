@@ -39,6 +39,17 @@ CONFIGS = st.builds(
     optimiser=st.sampled_from(list(OPTIMISERS)),
     learning_rate=st.floats(1e-9, 1e9),
     momentum=st.floats(0, 0.999),
+    valid_size=st.none() | SIZES,
+    binarise=st.sampled_from(["none", "static", "dynamic"]),
+    features=st.lists(st.integers(1, 64), min_size=1, max_size=3).map(tuple),
+    activation=st.sampled_from(["relu", "tanh", "gated"]),
+    output_bias=st.sampled_from(["random", "data"]),
+    samples=SIZES,
+    weight_decay=st.floats(0, 1),
+    clip=st.none() | st.floats(1e-3, 1e3),
+    average=st.none() | st.floats(0.001, 0.999),
+    keep=st.sampled_from(["last", "best"]),
+    patience=st.none() | SIZES,
     seed=st.integers(0, 2**64 - 1),
 )
 
@@ -46,6 +57,72 @@ CONFIGS = st.builds(
 @given(CONFIGS)
 def test_a_configuration_survives_json(config):
     assert Config.from_dict(json.loads(json.dumps(config.to_dict(), allow_nan=False))) == config
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "dreg", "samples": 5, "warm_up": 2.5, "schedule": "step", "milestones": (1, 2.5), "decay": 0.5},
+        {"objective": "stl", "reduction": "mean", "schedule": "cosine", "final_rate": 1e-5, "clamp": (-10, 3)},
+        {"objective": "iwae", "schedule": "iwae", "hidden": (200, 100), "decoder": "gaussian", "sigma": "learned"},
+    ],
+    ids=lambda settings: settings["objective"],
+)
+def test_settings_of_the_training_survive_json(settings):
+    config = Config(**settings)
+    assert config.form == "sampled"
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict(), allow_nan=False))) == config
+
+
+def test_the_form_follows_from_the_objective_unless_given():
+    forms = {name: Config(objective=name).form for name in ("elbo", "iwae", "stl", "dreg")}
+    assert forms == {"elbo": "closed", "iwae": "sampled", "stl": "sampled", "dreg": "sampled"}
+    assert Config(form="sampled").form == "sampled"
+    assert [Config(objective=name).score for name in forms] == ["elbo", "bound", "elbo", "bound"]
+
+
+def test_settings_that_older_runs_lack_are_what_they_did():
+    """A configuration of the first version, in full, as its config.json had it."""
+    old = {
+        **{"data": "digits", "data_dir": None, "train_size": None, "test_size": 100, "model": "conv", "latent": 3},
+        **{"hidden": 50, "decoder": "gaussian", "sigma": "0.5", "form": "closed", "reduction": "sum", "beta": 2.0},
+        **{
+            "clamp": 9.0,
+            "epochs": 4,
+            "batch": 64,
+            "optimiser": "sgd",
+            "learning_rate": 0.01,
+            "momentum": 0.5,
+            "seed": 7,
+        },
+    }
+    config = Config.from_dict(old)
+    assert (config.hidden, config.features, config.clamp, config.shards) == ((50,), (32, 64), (9.0,), 1)
+    assert (config.objective, config.samples, config.warm_up, config.activation) == ("elbo", 1, 0.0, "relu")
+    assert (config.schedule, config.clip, config.average, config.keep) == ("constant", None, None, "last")
+    assert (config.binarise, config.output_bias, config.valid_size, config.patience) == ("none", "random", None, None)
+    plain = {name: value for name, value in old.items() if name not in ("hidden", "clamp")}
+    assert config == Config(**plain, hidden=(50,), clamp=(9.0,), shards=1)
+
+
+def test_the_optimiser_is_the_configured_one():
+    """Steps on one parameter with gradient 3 then −1: AdamW with its decay, clipped, and averaged."""
+    config = Config(optimiser="adamw", learning_rate=0.1, weight_decay=0.5, clip=2.0, average=0.6)
+    optimiser, p = config.make_optimiser(), [np.array([4.0])]
+    state, expected, mean = optimiser.init(p), 4.0, 4.0
+    first = second = 0.0
+    for t, g in enumerate((3.0, -1.0), start=1):
+        p, state = optimiser.update(p, [np.array([g])], state)
+        g = max(-2.0, min(2.0, g))
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g * g
+        step = first / (1 - 0.9**t) / (math.sqrt(second / (1 - 0.999**t)) + 1e-8)
+        expected = expected * (1 - 0.1 * 0.5) - 0.1 * step
+        d = min(0.6, t / (9 + t))
+        mean = d * mean + (1 - d) * expected
+        assert abs(p[0][0] - expected) <= 1e-12 and abs(state.mean[0][0] - mean) <= 1e-12
+    plain = Config(optimiser="adam", learning_rate=0.1).make_optimiser()
+    (found,), _ = plain.update([np.array([4.0])], [np.array([3.0])], plain.init([np.array([4.0])]))
+    assert abs(found[0] - 3.9) <= 1e-8  # adam does not decay
 
 
 def test_defaults():
@@ -113,6 +190,69 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
         ({"reduction": "max"}, "unknown reduction 'max': use sum, mean"),
         *[({"beta": b}, f"beta must be 0 or lie in 1e-9 … 1e9, got {b}") for b in (-1.0, 1e-10, math.nan, math.inf)],
         *[({"clamp": c}, rf"clamp must lie in 0\.001 … 80 .*, got {c}") for c in (0.0, -5.0, 81.0, math.nan)],
+        *[
+            ({name: "other"}, f"unknown {name.replace('_', ' ')} 'other': use {use}")
+            for name, use in (
+                ("activation", "relu, tanh, gated"),
+                ("output_bias", "random, data"),
+                ("binarise", "none, static, dynamic"),
+                ("objective", "elbo, iwae, stl, dreg"),
+                ("schedule", "constant, cosine, step, iwae"),
+                ("keep", "last, best"),
+            )
+        ],
+        *[
+            ({"objective": o, "form": "closed"}, f"the objective {o} needs samples of .*: leave out --form")
+            for o in ("iwae", "stl", "dreg")
+        ],
+        *[
+            ({"objective": o, "reduction": "mean"}, f"the objective {o} weights samples .*: use --reduction sum")
+            for o in ("iwae", "dreg")
+        ],
+        *[
+            ({"objective": o, "decoder": "laplace", "sigma": "profiled"}, f"the objective {o} has no profiled σ")
+            for o in ("iwae", "dreg")
+        ],
+        *[({"samples": n}, f"samples must be a whole number of at least 1, got {n}") for n in (0, -1, 1.5)],
+        ({"hidden": (8, 0)}, "hidden must be a whole number of at least 1, got 0"),
+        ({"features": (8, 1.5)}, "features must be a whole number of at least 1, got 1.5"),
+        ({"schedule": "step"}, "the schedule step needs --milestones"),
+        ({"milestones": (2.0,)}, "--milestones belong to the schedule step, not to constant"),
+        ({"schedule": "cosine", "milestones": (2.0,)}, "--milestones belong to the schedule step, not to cosine"),
+        *[
+            ({"schedule": "step", "milestones": m}, f"milestones must rise from above 0, got {said}")
+            for m, said in (
+                ((3.0, 2.0), "3 2"),
+                ((2.0, 2.0), "2 2"),
+                ((0.0, 2.0), "0 2"),
+                ((-1.0,), "-1"),
+                ((math.nan,), "nan"),
+                ((2.0, math.nan), "2 nan"),
+            )
+        ],
+        *[
+            ({"schedule": "step", "milestones": (1.0, m)}, f"the milestone {m:g} is not before the last of 10 epochs")
+            for m in (10.0, 11.5, math.inf)
+        ],
+        *[
+            ({"final_rate": r}, f"the final rate must lie between 0 and the learning rate 0.001, got {r:g}")
+            for r in (0.0011, -1e-4, math.nan)
+        ],
+        *[({"decay": d}, rf"decay must lie in \(0, 1\], got {d}") for d in (0.0, 1.1, -0.5, math.nan)],
+        *[({"clip": c}, f"clip must be a positive number, got {c}") for c in (0.0, -1.0, math.nan, math.inf)],
+        *[({"average": a}, f"average must lie between 0 and 1, got {a}") for a in (0.0, 1.0, -0.5, math.nan)],
+        *[
+            ({name: v}, f"{name.replace('_', ' ')} must be 0 or positive, got {v}")
+            for name in ("warm_up", "weight_decay")
+            for v in (-0.5, math.nan, math.inf)
+        ],
+        ({"warm_up": 10.5}, "a warm-up of 10.5 epochs is longer than the training of 10"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
+        ({"valid_size": 0}, "valid size must be a whole number of at least 1, got 0"),
+        *[
+            ({"clamp": c}, "clamp must lie in 0.001 … 80 .*or be two such numbers, the first with a minus")
+            for c in ((3.0, 9.0), (-3.0, -1.0), (-3.0, 81.0), (-81.0, 3.0), (-1.0, 1.0, 2.0), (-9.0, math.nan))
+        ],
         ({"sigma": "learned"}, "the bernoulli decoder has no σ"),
         ({"decoder": "logistic", "sigma": "0.5"}, "the logistic decoder has no σ"),
         ({"sigma": "0.5"}, "the bernoulli decoder has no σ"),

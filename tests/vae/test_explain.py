@@ -37,6 +37,7 @@ CONFIGS = st.builds(
     reduction=st.sampled_from(REDUCTIONS),
     beta=st.sampled_from([0.0, 1.0, 1 / 32]) | st.floats(1e-4, 1e3),
     clamp=st.none() | st.floats(0.5, 20),
+    warm_up=st.sampled_from([0.0, 2.5]),
     latent=st.just(2),
     hidden=st.just(5),
 )
@@ -151,6 +152,15 @@ def test_a_training_step_descends_that_loss_and_reports_the_elbo(config):
         ({"decoder": "laplace", "sigma": "learned", "beta": 0.9}, (28, 28, 1), (None, 0.9, 1, False)),
         ({"decoder": "gaussian", "sigma": "profiled"}, (28, 28, 1), (None, 1, 1, False)),
         ({"clamp": 5.0}, (28, 28, 1), (None, 1, 1, True)),
+        ({"objective": "iwae", "samples": 5}, (28, 28, 1), (None, 1, 1, True)),
+        ({"objective": "dreg", "samples": 5, "beta": 4.0}, (28, 28, 1), (None, 4, 1, False)),
+        ({"objective": "iwae", "samples": 1, "beta": 4.0}, (28, 28, 1), (None, 4, 1, True)),
+        (
+            {"objective": "iwae", "samples": 5, "decoder": "gaussian", "sigma": "0.5", "beta": 2.0},
+            (28, 28, 1),
+            (0.25, 2, 1, False),
+        ),
+        ({"objective": "stl", "samples": 5, "reduction": "mean"}, (28, 28, 1), (None, 784, 1 / 784, True)),
     ],
 )
 def test_sigma_beta_and_verdict(settings, shape, expected):
@@ -197,6 +207,24 @@ def test_a_kl_weight_of_one_over_the_pixels_is_beta_one_despite_rounding(height,
             "loss = sum over pixels of (−ln(sigmoid((y+1/510−m)/s) − sigmoid((y−1/510−m)/s))) + 0.5·KL: −ELBO of a "
             "logistic decoder of 8-bit pixels, β = 0.5: no bound on ln Q(y) (if P(z|y) is the posterior, it equals "
             "ln Q(y) + 0.5·KL)",
+        ),
+        (
+            {"objective": "iwae", "samples": 5},
+            "loss = −ln of the mean of e^−(sum over pixels of (−y ln ŷ − (1−y) ln(1−ŷ)) + (ln P(z|y) − ln Q(z))) over "
+            "5 samples: −L of a bernoulli decoder of binary pixels, β = 1: a bound on ln Q(y) (importance-weighted, of "
+            "5 samples)",
+        ),
+        (
+            {"objective": "dreg", "samples": 5, "beta": 2.0, "warm_up": 2.5, "decoder": "gaussian", "sigma": "0.5"},
+            "loss = −ln of the mean of e^−(sum over pixels of 2·(y−ŷ)² + 2·(ln P(z|y) − ln Q(z)) + constant) over 5 "
+            "samples, with the gradient estimated by dreg, the weight of (ln P(z|y) − ln Q(z)) rising from 0 in 2.5 "
+            "epochs: −L of a gaussian decoder, σ² = 0.25, β = 2: no bound on ln Q(y) (importance weights need β = 1)",
+        ),
+        (
+            {"objective": "stl", "samples": 3, "clamp": (-9.0, 3.0)},
+            "loss = sum over pixels of (−y ln ŷ − (1−y) ln(1−ŷ)) + (ln P(z|y) − ln Q(z)), averaged over 3 samples, "
+            "with the gradient estimated by stl, with the encoder's ln σ² between −9 and 3: −ELBO of a bernoulli "
+            "decoder of binary pixels, β = 1: a bound on ln Q(y) (the ELBO itself)",
         ),
         (
             {"decoder": "gaussian", "sigma": "profiled", "beta": 0.0},

@@ -11,10 +11,11 @@ import minigrad as mg
 from tests.support.oracles import EPS, ROUNDINGS, assert_close
 from tests.support.vae import ppca, truth
 from tests.support.vae.settings import loss
+from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.explain import explain_loss
 from vae.models import Affine, Decoder, Encoder, Model, Parameters
-from vae.objectives import FORMS, REDUCTIONS
+from vae.objectives import FORMS, REDUCTIONS, elbo_sums
 
 PIXELS, LATENT, IMAGE = 6, 2, (2, 3, 1)
 
@@ -167,3 +168,66 @@ def test_with_a_bernoulli_decoder_a_weight_below_one_gives_no_bound(beta, is_bou
         assert value(mean + random.standard_normal(), std * math.exp(random.standard_normal())) <= evidence
     if beta == 1:
         assert value(mean, std) > evidence - 0.05  # the bound is tight, not merely low
+
+
+# Importance-weighted objectives
+
+
+def importance_value(config, parameters, y, nodes=24):
+    """(offset − loss)/scale of each image for K samples of one latent, averaged over ε exactly enough (checked with
+    other nodes): the loss is −ln of the mean of e^(weighted sums)."""
+    said, samples = explain_loss(config, y.shape[1:]), config.samples
+    autoencoder = Autoencoder(ppca.linear_model(y.shape[1:], 1), config.make_likelihood(), parameters)
+    weights = config.make_weights(y.shape[1:])
+
+    def loss(images, noise):
+        pixels, latents = elbo_sums(autoencoder, images, noise.T[..., None], "sampled")
+        logs = np.asarray(weights.pixels * pixels + weights.latents * latents)
+        return -np.log(np.mean(np.exp(logs - logs.max(0)), axis=0)) - logs.max(0)
+
+    mean = ppca.average(loss, y, samples, nodes)
+    assert_close(mean, ppca.average(loss, y, samples, nodes - 4), 1e-6)
+    return said, (said.offset - mean) / said.scale
+
+
+@pytest.mark.parametrize("objective", ["iwae", "dreg"])
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_an_importance_weighted_objective_is_a_bound_for_a_weight_of_one_alone(objective, samples):
+    """For β = 1 it equals ln Q(y) at the posterior, and no other encoder exceeds it. For other weights and K > 1 the
+    posterior itself exceeds ln Q(y): with t = ln Q(z) − ln P(z|y) by ln (1/K) Σ e^((β−1)·t_k), whose mean is positive
+    for β < 1 (by Jensen's inequality) and, where the posterior is near the prior, for large β, to second order by
+    ((β−1)²·(1−1/K) − (β−1))·KL."""
+    random, sigma = np.random.default_rng(0), 0.05
+    w = ppca.orthogonal(random, 2, 1, 0.03)
+    y = np.full((3, 1, 2, 1), ppca.CENTRE) + 0.02 * random.standard_normal((3, 1, 2, 1))
+    v, std = ppca.posterior(w, sigma)
+    exact, evidence = ppca.make_parameters(w, v, std), ppca.log_evidence(y, w, sigma)
+    make = lambda beta: Config(
+        objective=objective, samples=samples, decoder="gaussian", sigma=repr(sigma), beta=beta, latent=1
+    )
+    said, tight = importance_value(make(1.0), exact, y)
+    assert said.is_bound and (said.beta, said.scale, said.offset) == (1, 1, 0)
+    assert_close(tight, evidence, 1e-9)
+    for _ in range(10):
+        other = ppca.make_parameters(w, v + 3 * random.standard_normal(v.shape), std * random.uniform(0.8, 1.2))
+        found = importance_value(make(1.0), other, y)[1]
+        assert np.all(found <= evidence + 1e-9)
+    assert np.all(found < evidence - 1e-3)
+    for beta in (0.5, 6.0):
+        said, found = importance_value(make(beta), exact, y)
+        if samples == 1:  # the ELBO of another σ
+            assert said.is_bound
+            assert np.all(found <= ppca.log_evidence(y, w, math.sqrt(said.sigma_squared)) + 1e-9)
+        else:
+            assert (said.is_bound, said.beta, said.sigma_squared) == (False, beta, sigma**2)
+            assert np.all(found > evidence + 1e-4)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_many_samples_bound_what_one_does_if_they_are_only_averaged(beta):
+    """So do estimators without the score; a warm-up changes the weight for a time only."""
+    one = explain_loss(Config(beta=beta), IMAGE)
+    for more in ({"samples": 5}, {"objective": "stl"}, {"objective": "stl", "samples": 5}, {"warm_up": 3.0}):
+        other = explain_loss(Config(beta=beta, **more), IMAGE)
+        assert (other.beta, other.scale, other.offset, other.is_bound) == (beta, 1, 0, beta >= 1)
+        assert other.why == one.why

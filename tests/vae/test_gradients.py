@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import checks
+from minigrad import checks, collectives
 from minigrad.core import tree
 from minigrad.core.interpreter import Interpreter, primitives
 from tests.support.vae import truth
@@ -18,6 +18,7 @@ from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.data import load
 from vae.differences import STEPS, measure_rounding
+from vae.estimators import bound_and_gradient
 from vae.gradient_report import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, TensorReport
 from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
 from vae.models import clamp_variance, mlp
@@ -71,6 +72,57 @@ def test_right_gradients_of_other_losses_pass(name, likelihood, check):
     )
     for row in report.coordinates:
         assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-12, abs_tol=1e-15)
+
+
+ESTIMATED = [("elbo", "closed"), ("elbo", "sampled"), ("iwae", "sampled"), ("stl", "sampled"), ("dreg", "sampled")]
+
+
+@pytest.mark.parametrize(("objective", "form"), ESTIMATED)
+@pytest.mark.parametrize(
+    ("name", "samples"), [("mlp", 1), ("mlp", 2), ("mlp", 3), pytest.param("conv", 2, marks=pytest.mark.large)]
+)
+def test_right_estimates_pass_and_are_those_of_training(name, objective, form, samples, check):
+    """For as many samples as latents and as images, too, whose axes must not be taken for each other."""
+    autoencoder, y, _ = setting(name, Gaussian(LEARNED))
+    noise = np.random.default_rng(1).standard_normal((samples, 3, 2))
+    weights = Weights(1 / 32, 0.3)
+    report = check(autoencoder, y, noise, form, weights, objective, **FEW)
+    assert report.passed
+    assert report.adjoint_gap <= ADJOINT_TOLERANCE
+    _, slopes = bound_and_gradient(autoencoder, y, noise, objective, form, weights, scale=-1 / 3)
+    gradient = dict(zip(tree.names(autoencoder.parameters), tree.flatten(slopes)[0], strict=True))
+    for row in report.coordinates:
+        assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-9, abs_tol=1e-13)
+
+
+@pytest.mark.parametrize(("objective", "taken"), [("dreg", "iwae"), ("stl", "elbo"), ("dreg", "stl"), ("iwae", "dreg")])
+def test_another_estimate_than_the_stated_one_does_not_pass(monkeypatch, objective, taken, check):
+    """They differ in the encoder alone, or by their weights."""
+    autoencoder, y, _ = setting("mlp", Bernoulli())
+    noise = np.random.default_rng(1).standard_normal((3, 3, 2))
+    wrong = lambda at, y, noise, _, *more, **options: bound_and_gradient(at, y, noise, taken, *more, **options)
+    monkeypatch.setattr(gradients, "bound_and_gradient", wrong)
+    report = check(autoencoder, y, noise, "sampled", UNWEIGHTED, objective, **FEW)
+    assert not report.passed
+    failed = {row.name.split(".")[0] for row in report.coordinates if row.wrong}
+    assert "encoder" in failed
+    assert ("decoder" in failed) == (objective == "dreg" and taken == "stl")
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("objective", ["elbo", "dreg"])
+def test_processes_share_the_images_and_not_the_samples(objective):
+    autoencoder, y, _ = setting("mlp", Bernoulli())
+    noise = np.random.default_rng(1).standard_normal((2, 3, 2))
+
+    def work():
+        return gradients.check(autoencoder, y, noise, "sampled", UNWEIGHTED, objective, **FEW)
+
+    one, *others = (report for size in (1, 3) for report in collectives.run_in_threads(work, size))
+    assert one.passed and all(other.passed for other in others)
+    for other in others:
+        for a, b in zip(one.coordinates, other.coordinates, strict=True):
+            assert math.isclose(a.reverse, b.reverse, rel_tol=1e-9, abs_tol=1e-13)
 
 
 def test_every_coordinate_agrees_with_the_complex_step(check):

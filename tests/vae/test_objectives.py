@@ -313,9 +313,8 @@ def test_a_constant_decoder_makes_every_bound_the_evidence():
 )
 def test_images_and_noise_of_another_shape_are_refused(images, noise):
     autoencoder, *_ = setting("mlp", Bernoulli())
-    with pytest.raises(
-        ValueError, match=r"takes images \(N, 4, 8, 1\) and noise \(N, 2\) or \(K, N, 2\), got \(.*\) and \("
-    ):
+    said = r"takes images \(N, 4, 8, 1\) and noise \(N, 2\) or \(K, N, 2\), got \(.*\) and \("
+    with pytest.raises(ValueError, match=said):
         elbo(autoencoder, np.zeros(images), np.zeros(noise))
 
 

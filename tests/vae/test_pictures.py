@@ -236,6 +236,20 @@ def test_bounds_that_cannot_be_drawn_are_refused(tmp_path, samples, values, erro
     assert not any(tmp_path.iterdir())
 
 
+def test_curves_of_an_importance_weighted_bound_name_what_was_trained(tmp_path, saved_axes) -> None:
+    """The training bound and the test ELBO are different bounds."""
+    records = [
+        {"epoch": i, "train_bound": -200.0 / i, "valid_bound": -1.0, "test_elbo": -190.0 / i, "seconds": 4.0}
+        for i in (1, 2)
+    ]
+    pictures.curves(tmp_path / "curves.png", records, "curves")
+    axes = saved_axes[0]
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[200.0, 100.0], [190.0, 95.0], [1.0, 1.0]]
+    assert [text.get_text() for text in axes.texts] == ["valid, weighted 1.0", "test 95.0", "train, weighted 100.0"]
+    canvas, box = axes.figure.canvas, axes.figure.bbox
+    assert all(text.get_window_extent(canvas.get_renderer()).x1 <= box.x1 for text in axes.texts)
+
+
 @pytest.fixture
 def rows() -> dict:
     """Arguments of `agreement`: 300 gradient entries, three of them wrong and some of them zero."""

@@ -14,8 +14,9 @@ from tests.support.vae.training_runs import read_outcome
 from vae import training
 from vae.config import Config
 from vae.errors import TrainingError, UserError
+from vae.estimators import bound_and_gradient
 from vae.evaluation import mean_elbo_sums, mean_importance_bound, profile_log_sigma
-from vae.objectives import elbo
+from vae.objectives import Weights, elbo
 from vae.runs import load_everywhere
 from vae.trainer import make_trainer
 from vae.training import train
@@ -26,6 +27,11 @@ SHARDED = {
     "conv": Config(model="conv", latent=2, epochs=1, batch=40, shards=8, optimiser="sgd", form="sampled"),
     "profiled": Config(latent=2, hidden=8, epochs=2, batch=30, shards=5, decoder="gaussian", sigma="profiled"),
     "learned": Config(latent=2, hidden=8, epochs=1, batch=70, shards=7, decoder="laplace", sigma="learned"),
+    "dreg": Config(
+        **{"latent": 2, "hidden": (8, 6), "epochs": 1, "batch": 30, "shards": 5, "objective": "dreg", "samples": 3},
+        **{"warm_up": 1.0, "schedule": "cosine", "clip": 0.5, "average": 0.9, "optimiser": "adamw"},
+        **{"binarise": "dynamic", "output_bias": "data"},
+    ),
 }
 
 
@@ -41,12 +47,19 @@ def test_the_sum_over_shards_is_the_gradient_of_the_batch(name):
     for number in (0, len(epoch.order) - 1):
         batch = epoch.batch(number)
         found = training.make_gradient(trainer)(state.parameters, batch)
-        images, noise = batch.draw(trainer.model.latent)
+        images, noise = trainer.draw(batch)
 
         def loss(p, images=images, noise=noise):
             return -mg.mean(elbo(trainer.autoencoder(p), images, noise, trainer.config.form))
 
-        value, gradient = mg.value_and_grad(loss)(state.parameters)
+        if name == "dreg":  # batch j of 3 in the epoch in which the weight of the KL rises
+            assert noise.shape == (3, len(images), 2) and set(np.unique(images)) == {0, 1}
+            weights = Weights(latents=number / 3)
+            common = trainer.autoencoder(state.parameters), images, noise, "dreg", "sampled"
+            value, gradient = bound_and_gradient(*common, weights, scale=-1 / len(images))
+            value = -mg.mean(value)
+        else:
+            value, gradient = mg.value_and_grad(loss)(state.parameters)
         assert found[0] == pytest.approx(float(value), rel=2e-6)
         want = flat(gradient)
         np.testing.assert_allclose(flat(found[1]), want, rtol=0, atol=3e-6 * np.abs(want).max())
@@ -76,9 +89,11 @@ def test_a_run_has_the_same_bits_on_any_number_of_processes(tmp_path, name):
 
 
 @pytest.mark.host
-def test_another_number_of_shards_changes_only_the_last_bits(tmp_path):
+@pytest.mark.parametrize("name", ["mlp", "dreg"])
+def test_another_number_of_shards_changes_only_the_last_bits(tmp_path, name):
+    """One shard is another program, which draws, weighs and schedules by itself."""
     one, eight = (
-        run_on(1, dataclasses.replace(SHARDED["mlp"], shards=shards), tmp_path / str(shards))[0] for shards in (1, 8)
+        run_on(1, dataclasses.replace(SHARDED[name], shards=shards), tmp_path / str(shards))[0] for shards in (1, 8)
     )
     a, b = flat(one.parameters), flat(eight.parameters)
     assert not np.array_equal(a, b)
@@ -195,7 +210,7 @@ def test_runs_saved_without_shards_had_one():
     assert Config.from_dict(saved).shards == 1
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv"])
+@pytest.mark.parametrize("name", ["mlp", "conv", "dreg"])
 def test_a_device_trains_on_shards_as_the_cpu_does(tmp_path, name, train_run, backend):
     """Captured as one program where the host runs ahead."""
     config = dataclasses.replace(SHARDED[name], epochs=1)

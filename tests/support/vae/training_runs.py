@@ -1,5 +1,6 @@
 """Small training runs: configurations, their images, and everything that a run writes."""
 
+import dataclasses
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from vae.config import Config
 from vae.runs import CHECKPOINT, CONFIG, METRICS
 
 DATA = truth.small_data()  # 50 + 20 images: with batches of 16, three whole ones and one of two
+VALIDATED = dataclasses.replace(DATA, valid=truth.small_data(1, 15, seed=2).test)
 STEPS = 4
 CONFIGS = {
     "mlp": Config(latent=2, hidden=8, epochs=2, batch=16),
@@ -17,8 +19,23 @@ CONFIGS = {
     "profiled": Config(latent=2, hidden=8, epochs=2, batch=16, decoder="gaussian", sigma="profiled"),
     "learned": Config(latent=2, hidden=8, epochs=2, batch=16, decoder="laplace", sigma="learned"),
     "weighted": Config(latent=2, hidden=8, epochs=2, batch=16, reduction="mean", beta=0.1, clamp=3.0),
+    "dreg": Config(
+        **{"latent": 2, "hidden": (8, 6), "activation": "gated", "epochs": 2, "batch": 16, "output_bias": "data"},
+        **{"binarise": "dynamic", "objective": "dreg", "samples": 3, "warm_up": 1.0, "clip": 0.5, "average": 0.9},
+        **{"optimiser": "adamw", "schedule": "step", "milestones": (0.5,), "keep": "best"},
+    ),
+    "iwae": Config(
+        **{"model": "conv", "features": (2, 3), "activation": "tanh", "latent": 2, "epochs": 2, "batch": 16},
+        **{"objective": "iwae", "samples": 2, "decoder": "gaussian", "sigma": "learned", "clamp": (-9.0, 3.0)},
+        **{"optimiser": "sgd", "schedule": "cosine", "final_rate": 1e-4, "patience": 1, "binarise": "static"},
+    ),
 }
 EVERY_CONFIG = pytest.mark.parametrize("name", CONFIGS)
+
+
+def data_for(config: Config):
+    """The images, with a validation part if the configuration needs one."""
+    return VALIDATED if config.keep == "best" or config.patience else DATA
 
 
 def drop_seconds(value):

@@ -101,8 +101,9 @@ def split(x):
 def log_mass(v, m, s):
     """The logistic's density integrated over (v−½, v+½): sinh(1/2s) / (2 cosh(a/2) cosh(b/2)); to ∓∞ at 0 and 255."""
     a, b = (v + 0.5 - m) / s, (v - 0.5 - m) / s
-    inside = np.sinh(1 / (2 * s)) / (2 * np.cosh(a / 2) * np.cosh(b / 2))
-    return np.log(np.where(v == 0, sigmoid(a), np.where(v == 255, sigmoid(-b), inside)))
+    inside = np.log(np.sinh(1 / (2 * s)) / 2) - np.log(np.cosh(a / 2)) - np.log(np.cosh(b / 2))  # a product underflows
+    edge = np.log(np.where(v == 0, sigmoid(a), np.where(v == 255, sigmoid(-b), 1)))
+    return np.where((v > 0) & (v < 255), inside, edge)
 
 
 def normal_density(z, mean, std):

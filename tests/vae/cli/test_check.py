@@ -5,6 +5,7 @@ import json
 import pytest
 
 from minigrad.core.interpreter import primitives
+from vae import gradients
 
 
 def test_check_as_json(vae):
@@ -51,6 +52,26 @@ def test_check_takes_the_options_of_the_loss(vae, decoder):
     assert "passed: largest error" in out
 
 
+@pytest.mark.host
+@pytest.mark.parametrize("objective", ["elbo", "iwae", "stl", "dreg"])
+def test_check_takes_the_objective_and_its_samples(vae, monkeypatch, objective):
+    """The noise has an axis of samples; layers and activations are those asked for."""
+    seen, check = [], gradients.check
+    monkeypatch.setattr(gradients, "check", lambda *given, **more: seen.append(given) or check(*given, **more))
+    layers = "--hidden 4 3 --activation gated --latent 2 --clamp -9 3".split()
+    small = ["--images", "2", "--coordinates", "3", "--objective", objective, "--samples", "4", "--json"]
+    code, out, _ = vae("check", *layers, *small)
+    assert code == 0
+    report = json.loads(out)
+    ((_, _, noise, form, weights, given),) = seen
+    assert (noise.shape, form, tuple(weights)) == ((4, 2, 2), "closed" if objective == "elbo" else "sampled", (1, 1))
+    assert given == objective
+    assert [p["shape"] for p in report["parameters"] if p["name"].startswith("encoder.hidden")] == [
+        *([784, 8], [8]),
+        *([4, 6], [6]),
+    ]
+
+
 @pytest.mark.parametrize("factor", [1.001, float("nan")])
 def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
     """Exit code 1, no traceback, JSON that parses, and a picture of the entries that are numbers."""
@@ -80,6 +101,9 @@ def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
     [
         (["check", "--clamp", "0"], ["clamp must lie in 0.001 … 80"]),
         (["check", "--coordinates", "0"], ["--coordinates"]),
+        (["check", "--objective", "dreg", "--form", "closed"], ["the objective dreg", "no closed form"]),
+        (["check", "--objective", "iwae", "--reduction", "mean"], ["the objective iwae", "use --reduction sum"]),
+        (["check", "--samples", "0"], ["--samples", "must be a whole number from 1"]),
         (["check", "--images", "-4"], ["--images"]),
         (["check", "--checkpoint", "nowhere"], ["no checkpoint at nowhere/checkpoint.safetensors"]),
         (["check", "--picture", "/proc/vae/x.png"], ["cannot write to the folder /proc/vae"]),

@@ -10,7 +10,7 @@ from PIL import Image
 import minigrad as mg
 from minigrad.core import tree
 from tests.support.vae import truth
-from tests.support.vae.small_runs import SMALL, assert_refused
+from tests.support.vae.small_runs import SMALL, assert_refused, save_images
 from vae import evaluation, runs, training
 from vae.cli.evaluate import describe_weights, summarise, weights_of, write_estimate
 from vae.config import Config
@@ -391,3 +391,53 @@ def test_which_parameters_are_evaluated_is_said(vae, trained):
 )
 def test_wrong_input_gets_one_sentence_and_writes_nothing(refuse, arguments, said):
     refuse(arguments, said)
+
+
+def test_a_run_on_binary_pixels_is_evaluated_on_binary_pixels(vae, images, tmp_path):
+    """On the test images that training reports, unless asked otherwise."""
+    assert vae("train", "--data", images, *SMALL, "--binarise", "dynamic", "--out", "run")[0] == 0
+    trainer = load_trainer(tmp_path / "run")
+    state = load_state(trainer, tmp_path / "run")
+    with np.load(images) as arrays:
+        grey = arrays["test"]
+    binary = trainer.seen(grey, "test")
+    noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
+    found = {}
+    for name, y, more in (("run", binary, []), ("grey", grey, ["--binarise", "none"])):
+        parameters, y = tree.map(lambda x: np.asarray(x, np.float64), (state.parameters, y))
+        expected = -np.mean(truth.elbo("mlp", trainer.likelihood, parameters, y, noise, "closed"))
+        found[name] = json.loads(vae("evaluate", "--checkpoint", "run", "--json", *more)[1])["negative_elbo_closed"]
+        assert abs(found[name] - expected) <= 1e-5 * expected  # float32
+    assert abs(found["run"] - found["grey"]) > 1e-3
+    assert "binary pixels" in vae("evaluate", "--checkpoint", "run")[1]
+    assert vae("reconstruct", "--checkpoint", "run", "--count", "3")[0] == 0
+
+
+def test_other_images_are_evaluated_whatever_part_the_run_held_out(vae, images, tmp_path):
+    assert vae("train", "--data", images, *SMALL, "--valid-size", "40", "--out", "run")[0] == 0
+    save_images(tmp_path / "few.npz", count=10)
+    code, out, err = vae("evaluate", "--checkpoint", "run", "--data", "few.npz", "--json")
+    assert code == 0, err
+    assert json.loads(out)["images"] > 10
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["--average", "0.9", "--learning-rate", "0.2"], ["--keep", "best", "--valid-size", "20", "--learning-rate", "3"]],
+)
+def test_the_averaged_or_best_weights_are_evaluated(vae, images, tmp_path, more):
+    """With such a learning rate the last weights are worse than the first."""
+    assert vae("train", "--data", images, *SMALL, *more, "--epochs", "4", "--out", "run")[0] == 0
+    trainer = load_trainer(tmp_path / "run")
+    state = load_state(trainer, tmp_path / "run")
+    used = state.optimiser.mean if more[0] == "--average" else state.best
+    with np.load(images) as arrays:
+        y = arrays["test"].astype(np.float64)
+    noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
+    scores = json.loads(vae("evaluate", "--checkpoint", "run", "--json")[1])
+    numbers = []
+    for each in (used, state.parameters):
+        wide = tree.map(lambda x: np.asarray(x, np.float64), each)
+        numbers.append(-np.mean(truth.elbo("mlp", trainer.likelihood, wide, y, noise, "closed")))
+    assert abs(scores["negative_elbo_closed"] - numbers[0]) <= 1e-5 * abs(numbers[0])
+    assert abs(numbers[0] - numbers[1]) > 1e-3

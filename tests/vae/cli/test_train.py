@@ -241,6 +241,50 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
         (["train", "--reduction", "max"], ["invalid choice: 'max'", "sum", "mean"]),
         *[([*NEW, f"--beta={v}"], ["beta must be 0 or lie in 1e-9 … 1e9", v]) for v in ("-1.0", "nan", "inf")],
         *[([*NEW, f"--clamp={v}"], ["clamp must lie in 0.001 … 80", v]) for v in ("0.0", "-1.0", "nan", "inf")],
+        *[
+            ([*NEW, "--objective", o, "--form", "closed"], [f"the objective {o}", "no closed form"])
+            for o in ("stl", "dreg")
+        ],
+        ([*NEW, "--objective", "iwae", "--reduction", "mean"], ["the objective iwae", "use --reduction sum"]),
+        (
+            [*NEW, "--objective", "dreg", "--decoder", "gaussian", "--sigma", "profiled"],
+            ["the objective dreg has no profiled σ"],
+        ),
+        (["train", "--samples", "0"], ["--samples", "must be a whole number from 1"]),
+        ([*NEW, "--schedule", "step"], ["the schedule step needs --milestones"]),
+        ([*NEW, "--milestones", "1"], ["--milestones belong to the schedule step"]),
+        *[
+            ([*NEW, "--schedule", "step", "--milestones", *m], ["milestones must rise from above 0", " ".join(m)])
+            for m in (["1.5", "1"], ["1", "1"], ["0"], ["nan"])
+        ],
+        (
+            [*NEW, "--schedule", "step", "--milestones", "1", "2"],
+            ["the milestone 2 is not before the last of 2 epochs"],
+        ),
+        ([*NEW, "--final-rate", "0.01"], ["the final rate must lie between 0 and the learning rate 0.001, got 0.01"]),
+        *[([*NEW, "--decay", v], ["decay must lie in (0, 1]", v]) for v in ("0", "1.5", "nan")],
+        *[(["train", "--clip", v], ["--clip", "must be a positive number"]) for v in ("0", "inf", "nan")],
+        *[([*NEW, "--average", v], ["average must lie between 0 and 1", v]) for v in ("0", "1", "nan")],
+        *[([*NEW, "--weight-decay", v], ["weight decay must be 0 or positive", v]) for v in ("inf", "nan")],
+        ([*NEW, "--warm-up", "2.5"], ["a warm-up of 2.5 epochs is longer than the training of 2"]),
+        *[
+            ([*NEW, *option], ["images has no validation part", "use --valid-size"])
+            for option in (["--keep", "best"], ["--patience", "3"])
+        ],
+        ([*NEW, "--valid-size", "50"], ["images has 50 training images: with 50 for validation, none is left"]),
+        (["train", "--valid-size", "0"], ["--valid-size", "must be a whole number from 1"]),
+        *[
+            (["train", f"--{name}", "other"], [f"--{name}", "invalid choice: 'other'"])
+            for name in ("activation", "output-bias", "binarise", "objective", "optimiser", "schedule", "keep")
+        ],
+        ([*NEW, "--clamp", "-3", "-1"], ["clamp must lie in", "-3.0 -1.0"]),
+        ([*NEW, "--model", "conv", "--features", "2", "2", "2"], ["halves images 3 times: 4×4 is not divisible by 8"]),
+        (["train", "--out", "TRAINED", "--resume", "--samples", "2"], ["the run has --samples 1, not 2"]),
+        (
+            ["train", "--out", "TRAINED", "--resume", "--hidden", "8", "4"],
+            ["the run has --hidden 8, not 8 4: leave it out, or train again"],
+        ),
+        (["train", "--out", "TRAINED", "--resume", "--keep", "best"], ["the run has --keep last, not best"]),
         (["train", "--beta", "small"], ["--beta", "small"]),
         ([*NEW, "--sigma", "learned"], ["the bernoulli decoder has no σ"]),
         ([*NEW, "--sigma", "0.5"], ["the bernoulli decoder has no σ"]),
@@ -279,3 +323,59 @@ def test_a_file_where_a_folder_should_be(vae, images, tmp_path):
     assert_refused(vae("check", "--picture", "file/x.png"), "cannot write to the folder file: ")
     assert_refused(vae("evaluate", "--checkpoint", "file"), "no checkpoint at file/checkpoint.safetensors")
     assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_without_a_validation_part_an_old_run_is_not_replaced(vae, images, tmp_path):
+    """--force deletes what is in the folder only when the new run is known to be valid."""
+    assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")[0] == 0
+    before = snapshot(tmp_path)
+    new = ["train", "--data", images, *SMALL, "--out", "run", "--force"]
+    for more, said in (
+        (["--keep", "best"], "has no validation part"),
+        (["--patience", "1"], "has no validation part"),
+        (["--valid-size", "50"], "none is left to train on"),
+        (["--warm-up", "3"], "a warm-up of 3 epochs is longer"),
+    ):
+        assert_refused(vae(*new, *more), said)
+        assert snapshot(tmp_path) == before
+    assert vae(*new, "--valid-size", "10", "--keep", "best")[0] == 0
+
+
+def test_every_new_option_makes_its_setting(vae, images, tmp_path):
+    options = """--hidden 8 6 --latent 2 --activation gated --output-bias data --objective dreg --samples 3
+        --warm-up 1.5 --clamp -9 3 --valid-size 12 --binarise dynamic --optimiser adamw --weight-decay 0.02
+        --schedule step --milestones 0.5 1.5 --decay 0.2 --clip 5 --average 0.9 --keep best --patience 4
+        --epochs 2 --batch 16"""
+    code, out, err = vae("train", "--data", images, *options.split(), "--out", "run")
+    assert (code, err) == (0, "")
+    assert "38 training and 20 test images" in out
+    assert "Validation part: 12 of 50 training images, chosen with seed 0." in " ".join(out.split())
+    assert "binary pixels" in " ".join(out.split("epoch   1")[0].split())
+    lines = re.findall(r"epoch +\d: .*", out)
+    assert all(re.search(r"train −bound \S+, valid −bound \S+, test −ELBO \S+ nats", line) for line in lines)
+    config = Config(**json.loads((tmp_path / "run/config.json").read_text()))
+    expected = Config(
+        **{"data": images, "hidden": (8, 6), "latent": 2, "activation": "gated", "output_bias": "data"},
+        **{"objective": "dreg", "samples": 3, "warm_up": 1.5, "clamp": (-9.0, 3.0), "valid_size": 12, "epochs": 2},
+        **{"binarise": "dynamic", "optimiser": "adamw", "weight_decay": 0.02, "schedule": "step", "batch": 16},
+        **{"milestones": (0.5, 1.5), "decay": 0.2, "clip": 5.0, "average": 0.9, "keep": "best", "patience": 4},
+    )
+    assert config == expected
+    assert f"{explain_loss(config, (4, 4, 1))}\n" in out
+    for command in (["evaluate", "--checkpoint"], ["sample", "--checkpoint"], ["train", "--resume", "--out"]):
+        assert vae(*command, "run")[::2] == (0, ""), command
+    assert vae("check", "--checkpoint", "run", "--coordinates", "2", "--images", "2")[0] == 0
+
+
+def test_a_cosine_schedule_ends_with_the_run(vae, images, tmp_path):
+    """Other epochs would be another schedule from the beginning on; the same number may be given."""
+    assert (
+        vae("train", "--data", images, *SMALL, "--schedule", "cosine", "--final-rate", "1e-5", "--out", "run")[0] == 0
+    )
+    before = snapshot(tmp_path)
+    for epochs in ("1", "3"):
+        said = f"the run has --epochs 2, not {epochs}: leave it out, or train again"
+        assert_refused(vae("train", "--out", "run", "--resume", "--epochs", epochs), said)
+        assert snapshot(tmp_path) == before
+    code, out, _ = vae("train", "--out", "run", "--resume", "--epochs", "2")
+    assert code == 0 and "all 2 epochs of run are done" in out
