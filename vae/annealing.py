@@ -22,15 +22,16 @@ Chains move in u = (z − m)/s, where P₀(z) = N(m, s²), so that P₀ is N(0, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
 from vae.autoencoder import Autoencoder
-from vae.hamiltonian import Moves, make_moves
-from vae.likelihoods import exp
+from vae.groups import per_image, together
+from vae.hamiltonian import Moves, Point, make_moves
 from vae.numbers import to_int
 from vae.objectives import log_mean, log_normal
 
@@ -38,7 +39,7 @@ STARTS = ("prior", "encoder")
 ACCEPTANCE, RATE = 0.65, 0.3  # what `tune` aims at, and how fast it adapts ln h
 FIRST_STEP, LARGEST_STEP = 0.5, 1.0
 SHARPNESS = 4.0  # of the schedule
-PIECE = 100  # images at a time
+PIECE = 25  # images at a time: a group is one thread's work
 
 
 @dataclass(frozen=True)
@@ -184,30 +185,10 @@ def _resolve(autoencoder: Autoencoder, log_sigma: Any) -> Any:
 def simulate(autoencoder: Autoencoder, count: int, key: Any, log_sigma: Any = None) -> tuple[Any, Any]:
     """z ~ Q(z), (N, latent), and y ~ Q(y|z), (N, H, W, C), for N = `count` images, in the parameters' dtype."""
     likelihood, log_sigma = autoencoder.likelihood, _resolve(autoencoder, log_sigma)
-    if likelihood.name not in DRAWS:
-        raise ValueError(f"images of a {likelihood.name} decoder cannot be drawn yet: use {', '.join(DRAWS)}")
     of_z, of_y = mg.random.split(key)
     dtype = autoencoder.parameters.decoder.pixels.w.dtype
     z = mg.random.normal(of_z, (to_int(count, "simulate: count", 1), autoencoder.model.latent), dtype)
-    sigma = likelihood.sigma.value if log_sigma is None else exp(log_sigma)
-    return z, DRAWS[likelihood.name](of_y, autoencoder.mean(z), sigma)
-
-
-def _draw_bernoulli(key: Any, mean: Any, sigma: Any) -> Any:
-    return mg.astype(mg.random.uniform(key, mean.shape, mean.dtype) < mean, mean.dtype)
-
-
-def _draw_gaussian(key: Any, mean: Any, sigma: Any) -> Any:
-    return mean + sigma * mg.random.normal(key, mean.shape, mean.dtype)
-
-
-def _draw_laplace(key: Any, mean: Any, sigma: Any) -> Any:
-    """ŷ + σ (E − E'), E and E' exponential: their difference is a Laplace variable."""
-    one, two = (mg.random.uniform(k, mean.shape, mean.dtype) for k in mg.random.split(key))
-    return mean + sigma * (mg.log1p(-two) - mg.log1p(-one))
-
-
-DRAWS = {"bernoulli": _draw_bernoulli, "gaussian": _draw_gaussian, "laplace": _draw_laplace}
+    return z, likelihood.draw(of_y, autoencoder.decode(z), log_sigma)
 
 
 # Means over many images
@@ -228,22 +209,49 @@ def annealed_bounds(
     settings: Annealing,
     log_sigma: Any = None,
     z: Any = None,
-    on_images: Callable[[int], None] = lambda count: None,
+    on_moves: Callable[[int], None] = lambda count: None,
     size: int = PIECE,
 ) -> Estimate:
-    """Lower bounds on ln Q(y) of images (N, H, W, C), `size` at a time; also upper bounds, if the images were drawn
-    from the model with z (N, latent) (see `simulate`). `on_images(count)` is called after each group of images."""
+    """Lower bounds on ln Q(y) of images (N, H, W, C); also upper bounds, if the images were drawn from the model with
+    z (N, latent) (see `simulate`).
+
+    Groups of `size` images, each with its own key, are divided between processes and threads (see `vae.groups`), which
+    does not change a bit. `on_moves(count)` is called after each move with the number of images that moved: in all, N
+    times `count_moves`.
+    """
     if z is not None and len(z) != len(images):
         raise ValueError(f"upper bounds need as many z as images, got {len(z)} and {len(images)}")
-    annealer, found = make_annealer(autoencoder, settings, log_sigma), []
-    for first in range(0, len(images), size):
-        y, keys = images[first : first + size], mg.random.split(mg.random.fold_in(key, first), 3)
-        steps = annealer.tune(y, keys[0])
-        both = [annealer.forward(y, keys[1], steps)]
-        if z is not None:
-            both.append(annealer.backward(y, z[first : first + size], keys[2], steps))
-        found.append([np.stack([mg.to_device(part, "cpu") for part in annealed]) for annealed in both])
-        on_images(len(y))
-    lower, *upper = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))  # (2, N) each
-    acceptance = float(np.mean([lower[1], *(part[1] for part in upper)]))
-    return Estimate(lower[0], upper[0][0] if upper else None, acceptance)
+    annealers: SimpleQueue[Annealer] = SimpleQueue()
+    for _ in range(together(images)):  # a captured program runs once at a time
+        annealers.put(_watch(make_annealer(autoencoder, settings, log_sigma), on_moves))
+
+    def compute(piece: slice) -> Any:
+        y, keys = images[piece], mg.random.split(mg.random.fold_in(key, piece.start), 3)
+        annealer = annealers.get()
+        try:
+            steps = annealer.tune(y, keys[0])
+            parts = [*annealer.forward(y, keys[1], steps)]
+            if z is not None:
+                parts += annealer.backward(y, z[piece], keys[2], steps)
+        finally:
+            annealers.put(annealer)
+        return np.stack([mg.to_device(part, "cpu") for part in parts])
+
+    parts = per_image(images, size, compute)  # (2 or 4, N): bounds and acceptances
+    return Estimate(parts[0], parts[2] if z is not None else None, float(parts[1::2].mean()))
+
+
+def count_moves(settings: Annealing, upper: bool = False) -> int:
+    """The moves of each image in `annealed_bounds`: of `tune`, `forward` and, for the upper bound, `backward`."""
+    return (3 if upper else 2) * (settings.temperatures - 1)
+
+
+def _watch(annealer: Annealer, on_moves: Callable[[int], None]) -> Annealer:
+    """The annealer that calls `on_moves` after each move of N images, with N."""
+
+    def move(point: Point, *given: Any) -> tuple[Point, Any]:
+        moved = annealer.moves.move(point, *given)
+        on_moves(point.u.shape[1])
+        return moved
+
+    return replace(annealer, moves=annealer.moves._replace(move=move))

@@ -13,13 +13,14 @@ from typing import Any
 from vae import schedules
 from vae.errors import UserError
 from vae.estimators import OBJECTIVES
-from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Likelihood, Sigma
+from vae.likelihoods import LIKELIHOODS, Likelihood
 from vae.models import ACTIVATIONS, MODELS, Model, clamp_variance
 from vae.numbers import to_float, to_int
 from vae.objectives import FORMS, REDUCTIONS, Weights
 from vae.optimisers import OPTIMISERS, Optimiser, average, clip_norm
 from vae.requirements import check_combinations, check_ranges
 from vae.schedules import Schedule
+from vae.sigma import LEARNED, PROFILED, Sigma
 
 CHOICES: dict[str, Collection[str]] = {  # by setting
     "model": MODELS,

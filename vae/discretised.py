@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 import minigrad as mg
 
 WHITE = 255  # the largest of the values 0, …, 255 of a pixel
@@ -41,6 +43,17 @@ def log_mass(y: Any, location: Any, log_scale: Any) -> Any:
     below_white = mg.where(v < WHITE, mg.log_sigmoid((centre + 0.5) * w), 0)
     above_black = mg.where(v > 0, mg.log_sigmoid((0.5 - centre) * w), 0)
     return below_white + above_black + mg.where((v > 0) & (v < WHITE), mg.log(-mg.expm1(-w)), 0)
+
+
+def draw_levels(key: Any, location: Any, log_scale: Any) -> Any:
+    """Pixels v/255 of this distribution: m + s·ln(u/(1−u)), u uniform, is logistic; rounded and clipped to a level v.
+
+    A u of 0 counts as half the distance of the numbers that u can be, so that its logarithm is finite.
+    """
+    u = mg.random.uniform(key, location.shape, location.dtype)
+    u = mg.maximum(u, np.finfo(location.dtype).eps / 4)
+    x = location + mg.exp(log_scale) * (mg.log(u) - mg.log1p(-u))
+    return mg.clip(mg.rint(WHITE * x), 0, WHITE) / WHITE
 
 
 def clipped_mean(location: Any, log_scale: Any) -> Any:

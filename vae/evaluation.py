@@ -1,29 +1,21 @@
-"""Bounds, reconstructions and samples of a trained model, computed for `size` images at a time.
-
-Numbers of many images are computed group by group, and the groups are divided between processes and threads. Each is
-computed alike wherever that is, and all are put back in the order of the images, so the numbers and their means have
-the same bits however they are divided.
-"""
+"""Bounds, reconstructions and samples of a trained model, computed for `size` images at a time (see `vae.groups`)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import collectives
-from minigrad.program.cpu import threads
 from vae.autoencoder import Autoencoder
+from vae.groups import PIECE, per_image, pieces_of, together
 from vae.importance import BLOCK, GroupedBound, log_weights, make_program
 from vae.objectives import elbo_sums
 
-PIECE = 500  # images at a time
-GENERATED = 100  # the same, in `generate`
+GENERATED = 100  # images at a time, in `generate`
 
 
 class Estimate(NamedTuple):
@@ -37,32 +29,6 @@ class Estimate(NamedTuple):
         """The estimate from one number per image, (N,): std/√N with the sample's std."""
         count = len(values)
         return cls(float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else None)
-
-
-def _pieces(count: int, length: int) -> list[slice]:
-    return [slice(i, min(i + length, count)) for i in range(0, count, length)]
-
-
-def _together(images: Any) -> int:
-    """How many groups of images are computed at the same time."""
-    return 1 if mg.device.is_asynchronous(mg.device_of(images[:1])) else threads.count()
-
-
-def _per_image(images: Any, size: int, compute: Callable[[slice], Any]) -> np.ndarray:
-    """What `compute` returns for every group of `size` images, numbers (…, group) on any device, for all images:
-    (…, N), in float64."""
-    group, pieces = collectives.current(), _pieces(len(images), size)
-    mine, found = pieces[group.rank :: group.size], {}
-
-    def work(piece: slice) -> None:
-        found[piece.start] = np.asarray(mg.to_device(compute(piece), "cpu"), np.float64)
-
-    together = _together(images)
-    with threads.single_blas:
-        for i in range(0, len(mine), together):
-            threads.run_all([partial(work, piece) for piece in mine[i : i + together]])
-    everywhere = {start: values for some in group.share(found) for start, values in some.items()}
-    return np.concatenate([everywhere[piece.start] for piece in pieces], axis=-1)
 
 
 def _noise(autoencoder: Autoencoder, key: Any, piece: slice, dtype: np.dtype) -> Any:
@@ -93,7 +59,7 @@ def elbo_sums_per_image(
         on_images(len(y))
         return mg.stack(sums)
 
-    return _per_image(images, size, compute)
+    return per_image(images, size, compute)
 
 
 def mean_elbo_sums(*args: Any, **options: Any) -> tuple[float, float]:
@@ -126,7 +92,7 @@ def importance_bounds_per_image(
     most = max(samples)
     size = max(1, PIECE // min(most, BLOCK)) if size is None else size
     programs: SimpleQueue[Callable] = SimpleQueue()
-    for _ in range(_together(images)):
+    for _ in range(together(images)):
         programs.put(make_program(autoencoder, log_sigma))
 
     def compute(piece: slice) -> Any:
@@ -139,7 +105,7 @@ def importance_bounds_per_image(
         programs.put(program)
         return np.stack([bound.mean() for bound in bounds])
 
-    return _per_image(images, size, compute)
+    return per_image(images, size, compute)
 
 
 def mean_importance_bound(
@@ -157,13 +123,23 @@ def profile_log_sigma(autoencoder: Autoencoder, images: Any, key: Any, size: int
         distance = autoencoder.distance(y, _noise(autoencoder, key, piece, y.dtype))
         return np.mean(mg.to_device(distance, "cpu"), axis=(1, 2, 3), dtype=np.float64)
 
-    mean = _per_image(images, size, compute).mean()
+    mean = per_image(images, size, compute).mean()
     return float(autoencoder.likelihood.best_log_sigma(max(mean, 1e-12)))
+
+
+def posteriors(autoencoder: Autoencoder, images: Any, size: int = PIECE) -> tuple[np.ndarray, np.ndarray]:
+    """μ(y) and ln σ(y) of each image, (N, latent) each, in float64 on the host."""
+
+    def compute(piece: slice) -> Any:
+        return mg.stack([mg.transpose(part) for part in autoencoder.encode(images[piece])])
+
+    mean, log_std = per_image(images, size, compute)  # (latent, N) each
+    return np.ascontiguousarray(mean.T), np.ascontiguousarray(log_std.T)
 
 
 def posterior_means(autoencoder: Autoencoder, images: Any, size: int = PIECE) -> Any:
     """μ(y) of each image, (N, latent)."""
-    return mg.concatenate([autoencoder.encode(images[p])[0] for p in _pieces(len(images), size)])
+    return mg.concatenate([autoencoder.encode(images[p])[0] for p in pieces_of(len(images), size)])
 
 
 def reconstruct(autoencoder: Autoencoder, images: Any, noise: Any) -> Any:
@@ -173,4 +149,4 @@ def reconstruct(autoencoder: Autoencoder, images: Any, noise: Any) -> Any:
 
 def generate(autoencoder: Autoencoder, z: Any) -> Any:
     """ŷ(z), (N, H, W, C), for z (N, latent): images from the decoder alone (slide 20)."""
-    return mg.concatenate([autoencoder.mean(z[p]) for p in _pieces(len(z), GENERATED)])
+    return mg.concatenate([autoencoder.mean(z[p]) for p in pieces_of(len(z), GENERATED)])

@@ -47,7 +47,8 @@ from dataclasses import dataclass
 
 from vae.config import Config
 from vae.estimators import OBJECTIVES
-from vae.likelihoods import Likelihood, write_factor
+from vae.likelihoods import Likelihood
+from vae.numbers import write_factor
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vae.locks import LOCK, lock_folder
 
 WRITTEN = (
     *("checkpoint.safetensors", "config.json", "metrics.jsonl", "result.json", "bounds.png"),
+    *("annealing.png", "latents.png", "information.png"),  # of evaluate, as bounds.png
     *("curves.png", "reconstructions.png", "samples.png", "latent-plane.png", "latent-means.png"),
     *("gradients-mlp.png", "gradients-conv.png"),  # of the main job
     *("lecture.html", "slide-[0-9][0-9]-*.png"),

@@ -72,11 +72,18 @@ def latent_rates(path: str | Path, rates: Any, active: Any, title: str) -> Path:
 
 @default_style()
 def information_matrix(
-    path: str | Path, information: Any, entropy: Any, names: Sequence[str], title: str, gap: Any = None
+    path: str | Path,
+    information: Any,
+    entropy: Any,
+    names: Sequence[str],
+    title: str,
+    gap: Any = None,
+    chance: Any = None,
 ) -> Path:
     """I(μᵤ; v)/H(v) of latents and factors as shades; information (latent, factors) and entropy H (factors,) in nats.
 
     Rows are latents, from the most to the least informative. With MIG(v), gap (factors,), a line below says it.
+    With the information that is found where there is none, chance (factors,), a line above says how much that is.
     """
     information, entropy = _to_numbers(information, 2, "information"), _to_numbers(entropy, 1, "entropies")
     latents, factors = information.shape
@@ -87,6 +94,12 @@ def information_matrix(
     share = information / np.where(entropy > 0, entropy, 1)
     order = np.argsort(-share.max(axis=1), kind="stable")
     note = "I(μᵤ; v)/H(v): the share of factor v that latent u tells, in %"
+    if chance is not None:
+        chance = _to_numbers(chance, 1, "chances")
+        if chance.shape != (factors,):
+            raise ValueError(f"information {information.shape} needs {factors} chances, got {len(chance)} chances")
+        least = 100 * chance / np.where(entropy > 0, entropy, 1)
+        note += f", by chance {least.min():.0f} to {least.max():.0f}"
     numbers = latents <= MOST_NUMBERS
     width, height = max(2.5, 0.62 * factors), max(0.8, 0.2 * latents) if numbers else 8.0
     (axes,) = make_axes(width, height, title, note, left=0.65, bottom=0.62 if gap is None else 0.75)

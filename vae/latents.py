@@ -101,12 +101,16 @@ def log_aggregate(z: Any, mean: Any, log_std: Any) -> np.ndarray:
 
 
 class Information(NamedTuple):
-    """I(μ_u; v) of each latent and factor, (latent, factors), H(v) and MIG(v), (factors,); information in nats."""
+    """I(μ_u; v) of each latent and factor, (latent, factors), H(v) and MIG(v), (factors,); information in nats.
+
+    `chance` (factors,): about the I(μ_u; v) that is found of a latent that says nothing about v.
+    """
 
     names: tuple[str, ...]
     information: np.ndarray
     entropy: np.ndarray
     gap: np.ndarray
+    chance: np.ndarray
 
     @property
     def mig(self) -> float:
@@ -120,18 +124,21 @@ def measure_information(mean: Any, factors: np.ndarray, bins: int = BINS) -> Inf
     Latents and continuous factors are cut into `bins` classes with equally many images each (equal values stay
     together), integer factors are classes already; I and H are those of the frequencies of the classes. So an
     increasing map of a latent or of a continuous factor changes nothing. A latent that says nothing about v gets about
-    (bins − 1)(classes − 1)/2N nats instead of 0: the bias of frequencies. A factor with one value has MIG 0.
+    (bins − 1)(classes − 1)/2N nats instead of 0, but at most H(v): the bias of frequencies. A factor with one value has
+    MIG 0.
     """
     codes = _to_codes(mean, "the mutual information")
     names = _check_factors(codes, factors)
     bins = to_int(bins, "the bins of the mutual information", 2)
     latents = np.stack([_to_classes(column, bins) for column in codes.T])  # (latent, N)
-    pairs = [_information(latents, _to_classes(factors[name], bins)) for name in names]
+    classes = [_to_classes(factors[name], bins) for name in names]
+    pairs = [_information(latents, each) for each in classes]
     information = np.stack([of_latents for of_latents, _ in pairs], axis=1)
     entropy = np.array([own for _, own in pairs])
     ordered = np.sort(np.concatenate([np.zeros((2, len(names))), information]), axis=0)  # 0 where there is one latent
     gap = (ordered[-1] - ordered[-2]) / np.where(entropy > 0, entropy, 1)
-    return Information(names, information, entropy, gap)
+    chance = np.array([latents.max() * each.max() / (2 * len(each)) for each in classes])
+    return Information(names, information, entropy, gap, np.minimum(chance, entropy))
 
 
 def probe(
@@ -188,7 +195,8 @@ def _information(codes: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, flo
     index = (np.arange(latent)[:, None] * kinds + codes) * classes + factor
     joint = np.bincount(index.ravel(), minlength=latent * kinds * classes).reshape(latent, kinds, classes) / count
     own = _entropy(joint[0].sum(axis=0))
-    return np.maximum(_entropy(joint.sum(axis=2)) + own - _entropy(joint.reshape(latent, -1)), 0), float(own)
+    information = _entropy(joint.sum(axis=2)) + own - _entropy(joint.reshape(latent, -1))
+    return np.maximum(information, 0), max(float(own), 0.0)  # not −1e-16
 
 
 def _entropy(p: np.ndarray) -> Any:

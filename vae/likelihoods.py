@@ -19,31 +19,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 import minigrad as mg
-from vae.discretised import bound_log_scale, clipped_mean, log_mass
+from vae.discretised import bound_log_scale, clipped_mean, draw_levels, log_mass
+from vae.numbers import write_factor
+from vae.sigma import UNIT, Sigma, exp
 
 LN_2PI = math.log(2 * math.pi)
-SOURCES = ("fixed", "learned", "profiled")
-
-
-@dataclass(frozen=True)
-class Sigma:
-    """How the σ of a decoder is set.
-
-    `fixed` at `value`; `learned`, as the parameter ln σ; or `profiled`: the optimum for each batch, with gradients
-    through it. Raises ValueError for another source, and for a value that is not positive.
-    """
-
-    value: float = 1.0
-    source: str = "fixed"
-
-    def __post_init__(self) -> None:
-        if self.source not in SOURCES:
-            raise ValueError(f"unknown σ mode {self.source!r}: use {', '.join(SOURCES)}")
-        if not (math.isfinite(self.value) and self.value > 0):
-            raise ValueError(f"σ must be a positive number, got {self.value}")
-
-
-LEARNED, PROFILED = Sigma(source="learned"), Sigma(source="profiled")
 
 
 @dataclass(frozen=True)
@@ -58,10 +38,10 @@ class Likelihood(ABC):
     has_sigma: ClassVar[bool] = True
     outputs: ClassVar[int] = 1
     eight_bit: ClassVar[bool] = False  # whether Q(y) is a probability of 8-bit images, for bits per dimension
-    sigma: Sigma = Sigma()
+    sigma: Sigma = UNIT
 
     def __post_init__(self) -> None:
-        if not self.has_sigma and self.sigma != Sigma():
+        if not self.has_sigma and self.sigma != UNIT:
             others = " or ".join(name for name, kind in LIKELIHOODS.items() if kind.has_sigma)
             raise ValueError(f"the {self.name} decoder has no σ to set, learn or profile: use {others}")
 
@@ -79,6 +59,10 @@ class Likelihood(ABC):
     @abstractmethod
     def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
         """ln Q(y|z) of each pixel, (N, H, W, C), in nats. `log_sigma`, if given, overrides `sigma`."""
+
+    @abstractmethod
+    def draw(self, key: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        """y ~ Q(y|z), (N, H, W, C), in the output's dtype. A profiled σ must be given, as `log_sigma`."""
 
     @abstractmethod
     def distance(self, y: Any, pixels: Any) -> Any:
@@ -128,6 +112,10 @@ class Likelihood(ABC):
         """−ln Q(y|z) of a pixel with ŷ = y under a fixed σ, in nats."""
         return -float(self.log_prob(self.mean(0.0), 0.0))
 
+    def sigma_of(self, log_sigma: Any) -> Any:
+        """σ, the fixed one if `log_sigma` is None."""
+        return self.sigma.value if log_sigma is None else exp(log_sigma)
+
     def log_sigma(self, distance: Any) -> Any:
         """The fixed ln σ, or the profiled one for a batch with these distances, (N, H, W, C)."""
         return self.best_log_sigma(mg.mean(distance)) if self.profiled else math.log(self.sigma.value)
@@ -144,6 +132,9 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
         return y * pixels - mg.softplus(pixels)
+
+    def draw(self, key: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        return mg.astype(mg.random.uniform(key, pixels.shape, pixels.dtype) < self.mean(pixels), pixels.dtype)
 
     def distance(self, y: Any, pixels: Any) -> Any:
         return -self.log_prob(y, pixels)
@@ -179,6 +170,9 @@ class Gaussian(Likelihood):
         distance = self.distance(y, pixels)
         log_sigma = self.log_sigma(distance) if log_sigma is None else log_sigma
         return -0.5 * (distance * exp(-2 * log_sigma) + (2 * log_sigma + LN_2PI))
+
+    def draw(self, key: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        return self.mean(pixels) + self.sigma_of(log_sigma) * mg.random.normal(key, pixels.shape, pixels.dtype)
 
     def distance(self, y: Any, pixels: Any) -> Any:
         return mg.square(y - self.mean(pixels))
@@ -216,6 +210,11 @@ class Laplace(Likelihood):
         distance = self.distance(y, pixels)
         log_sigma = self.log_sigma(distance) if log_sigma is None else log_sigma
         return -(distance * exp(-log_sigma) + (log_sigma + math.log(2)))
+
+    def draw(self, key: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        """ŷ + σ (E − E'), E and E' exponential: their difference is a Laplace variable."""
+        one, two = (mg.random.uniform(k, pixels.shape, pixels.dtype) for k in mg.random.split(key))
+        return self.mean(pixels) + self.sigma_of(log_sigma) * (mg.log1p(-two) - mg.log1p(-one))
 
     def distance(self, y: Any, pixels: Any) -> Any:
         return mg.abs(y - self.mean(pixels))
@@ -260,6 +259,9 @@ class Logistic(Likelihood):
     def log_prob(self, y: Any, pixels: Any, log_sigma: Any = None) -> Any:
         return log_mass(y, *self._split(pixels))
 
+    def draw(self, key: Any, pixels: Any, log_sigma: Any = None) -> Any:
+        return draw_levels(key, *self._split(pixels))
+
     def _split(self, pixels: Any) -> tuple[Any, Any]:
         """m and ln s, (N, H, W, C) each."""
         channels = pixels.shape[-1] // 2
@@ -282,22 +284,11 @@ class Logistic(Likelihood):
 
     def describe_bound(self, binary: bool) -> str:
         """The same for binary pixels, which are the values 0 and 255."""
-        return (
-            "pixels rounded to 8 bits, a bound on −ln Q(y), where Q(y) is a probability of such images, not a density"
-        )
+        what = "where Q(y) is a probability of such images, not a density"
+        return f"pixels rounded to 8 bits, a bound on −ln Q(y), {what}"
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {kind.name: kind for kind in (Bernoulli, Gaussian, Laplace, Logistic)}
-
-
-def exp(x: Any) -> Any:
-    """e^x; a Python number stays a Python number, which does not promote float32 arrays."""
-    return math.exp(x) if isinstance(x, (int, float)) else mg.exp(x)
-
-
-def write_factor(factor: float) -> str:
-    """A factor before a formula: `0.5·`, and nothing for 1."""
-    return "" if f"{factor:.4g}" == "1" else f"{factor:.4g}·"
 
 
 def describe_density(likelihood: Likelihood, fixed: str) -> str:

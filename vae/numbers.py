@@ -1,4 +1,5 @@
-"""Check numbers that users give, Python's or NumPy's, and convert them to Python's, for shapes and JSON."""
+"""Check numbers that users give, Python's or NumPy's, and convert them to Python's, for shapes and JSON;
+write factors of formulas."""
 
 from __future__ import annotations
 
@@ -25,3 +26,8 @@ def to_float(x: Any, name: str) -> float:
     if isinstance(x, bool) or not isinstance(x, Real):
         raise UserError(f"{name} must be a number, got {x!r}")
     return float(x)
+
+
+def write_factor(factor: float) -> str:
+    """A factor before a formula: `0.5·`, and nothing for 1."""
+    return "" if f"{factor:.4g}" == "1" else f"{factor:.4g}·"

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import minigrad as mg
 from vae.autoencoder import Autoencoder
-from vae.likelihoods import LN_2PI, exp
+from vae.likelihoods import LN_2PI
+from vae.sigma import exp
 
 FORMS = ("closed", "sampled")
 REDUCTIONS = ("sum", "mean")

@@ -9,10 +9,11 @@ import minigrad as mg
 from minigrad.core import tree
 from tests.support.vae import ppca
 from tests.support.vae.settings import EVERY_LIKELIHOOD, setting
-from vae.annealing import STARTS, Annealing, annealed_bounds, make_annealer, schedule, simulate
+from vae.annealing import STARTS, Annealing, annealed_bounds, count_moves, make_annealer, schedule, simulate
 from vae.autoencoder import Autoencoder
-from vae.likelihoods import PROFILED, Bernoulli, Gaussian, Laplace, Sigma
+from vae.likelihoods import Bernoulli, Gaussian, Laplace
 from vae.models import mlp
+from vae.sigma import PROFILED, Sigma
 
 KEY = mg.random.key(7)
 QUICK = Annealing(temperatures=4, chains=2, leapfrog=2)
@@ -134,12 +135,13 @@ def test_results_depend_on_the_key_alone(start):
     z, y = simulate(autoencoder, 5, KEY)
     settings, groups = Annealing(5, 3, 2, start), []
     first, again, other = (
-        annealed_bounds(autoencoder, y, key, settings, z=z, size=3, on_images=groups.append)
+        annealed_bounds(autoencoder, y, key, settings, z=z, size=3, on_moves=groups.append)
         for key in (KEY, KEY, mg.random.key(8))
     )
     assert (first.lower == again.lower).all() and (first.upper == again.upper).all()
     assert (first.lower != other.lower).all() and (first.upper != other.upper).all()
-    assert groups == [3, 2] * 3
+    assert sorted(groups) == [2] * 36 + [3] * 36  # 4 moves of each of 3 passes of 3 runs
+    assert sum(groups[:24]) == 5 * count_moves(settings, upper=True)
 
 
 def test_the_schedule_is_symmetric_and_increasing():

@@ -19,8 +19,9 @@ from vae import evaluation
 from vae.autoencoder import Autoencoder
 from vae.config import Config
 from vae.explain import explain_loss
-from vae.likelihoods import Gaussian, Sigma
+from vae.likelihoods import Gaussian
 from vae.objectives import FORMS, elbo, elbo_sums, importance_bound
+from vae.sigma import Sigma
 
 GAUSSIAN = Gaussian(Sigma(SIGMA))
 KEY = mg.random.key(11)

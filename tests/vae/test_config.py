@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 import minigrad as mg
 from vae.config import Config
 from vae.errors import UserError
-from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Sigma
+from vae.likelihoods import Bernoulli, Gaussian
 from vae.models import MODELS
 from vae.objectives import FORMS, REDUCTIONS
 from vae.optimisers import OPTIMISERS
+from vae.sigma import LEARNED, PROFILED, Sigma
 
 SIZES = st.integers(1, 10**6)
 SIGMAS = st.sampled_from(["learned", "profiled"]) | st.floats(1e-6, 1e6).map(repr)

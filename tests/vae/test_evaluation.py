@@ -20,8 +20,9 @@ from vae.evaluation import (
     profile_log_sigma,
     reconstruct,
 )
-from vae.likelihoods import LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Sigma
+from vae.likelihoods import LIKELIHOODS, Bernoulli, Gaussian
 from vae.objectives import elbo
+from vae.sigma import PROFILED, Sigma
 
 KEY = mg.random.key(5)
 COUNT = 11

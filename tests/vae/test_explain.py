@@ -21,8 +21,9 @@ from tests.support.vae.settings import loss
 from vae.config import Config
 from vae.errors import UserError
 from vae.explain import describe_elbo, explain_loss
-from vae.likelihoods import LEARNED, LIKELIHOODS, PROFILED, Bernoulli, Gaussian, Laplace, Logistic, Sigma
+from vae.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Laplace, Logistic
 from vae.objectives import FORMS, REDUCTIONS
+from vae.sigma import LEARNED, PROFILED, Sigma
 from vae.trainer import make_trainer
 
 SHAPE = (4, 8, 1)

@@ -20,9 +20,10 @@ from vae.data import load
 from vae.differences import STEPS, measure_rounding
 from vae.estimators import bound_and_gradient
 from vae.gradient_report import ADJOINT_TOLERANCE, TOLERANCE, GradientReport, TensorReport
-from vae.likelihoods import LEARNED, PROFILED, Bernoulli, Gaussian, Laplace, Sigma
+from vae.likelihoods import Bernoulli, Gaussian, Laplace
 from vae.models import clamp_variance, mlp
 from vae.objectives import UNWEIGHTED, Weights, elbo, elbo_sums
+from vae.sigma import LEARNED, PROFILED, Sigma
 
 FEW = {"coordinates": 6, "directions": 2}
 

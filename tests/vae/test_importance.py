@@ -20,9 +20,10 @@ from tests.support.vae.settings import EVERY_MODEL, setting
 from vae.autoencoder import Autoencoder
 from vae.evaluation import importance_bounds_per_image
 from vae.importance import BLOCK, STREAM, GroupedBound, log_weights, make_program
-from vae.likelihoods import Bernoulli, Gaussian, Sigma
+from vae.likelihoods import Bernoulli, Gaussian
 from vae.models import mlp
 from vae.objectives import elbo
+from vae.sigma import Sigma
 
 KEY = mg.random.key(5)
 GAUSSIAN = Gaussian(Sigma(SIGMA))

@@ -66,6 +66,14 @@ def test_the_matrix_shows_shares_of_the_entropy(tmp_path, saved_axes, gap):
     assert below == (["dx", "dy"] if gap is None else ["dx\n0.250", "dy\n0.000"])
 
 
+def test_the_matrix_says_what_chance_shows(tmp_path, saved_axes):
+    given = np.ones((2, 2)), [2.0, 4.0], ("dx", "dy"), "matrix"
+    information_matrix(tmp_path / "a.png", *given, chance=[0.5, 0.4])
+    assert "by chance 10 to 25" in " ".join(text.get_text() for text in saved_axes[0].figure.texts)
+    with pytest.raises(ValueError, match="3 chances"):
+        information_matrix(tmp_path / "b.png", *given, chance=[0.5, 0.4, 0.1])
+
+
 def test_many_latents_are_drawn_without_numbers(tmp_path, saved_axes):
     information_matrix(tmp_path / "a.png", np.zeros((200, 2)), np.ones(2), "ab", "matrix")
     latent_rates(tmp_path / "b.png", np.zeros(200), np.zeros(200, bool), "rates")

@@ -150,6 +150,17 @@ def test_information_of_a_small_table_by_hand():
     assert found.mig == pytest.approx(1 - 0.5 * math.log(2) / entropy, rel=1e-14)
 
 
+def test_chance_is_what_unrelated_codes_show():
+    random = np.random.default_rng(0)
+    codes = random.standard_normal((1500, 200))
+    factors = np.empty(1500, [("kind", int), ("size", float), ("same", int)])
+    factors["kind"], factors["size"], factors["same"] = random.integers(10, size=1500), random.random(1500), 3
+    found = measure_information(codes, factors)
+    np.testing.assert_allclose(found.information.mean(axis=0)[:2], found.chance[:2], rtol=0.1)
+    assert found.chance[2] == 0
+    assert measure_information(codes[:3], factors[:3]).chance[1] <= math.log(3) + 1e-9
+
+
 def test_constant_factors_and_codes_have_no_information():
     found = measure_information(np.ones((50, 2)), table(a=np.arange(50.0), b=np.full(50, 3)))
     assert (found.information == 0).all() and found.entropy[1] == 0 and found.mig == 0

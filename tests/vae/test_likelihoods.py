@@ -17,19 +17,8 @@ from tests.support.vae.settings import EVERY_LIKELIHOOD, TRIED
 from vae import likelihoods
 from vae.config import Config
 from vae.errors import UserError
-from vae.likelihoods import (
-    LEARNED,
-    LIKELIHOODS,
-    PROFILED,
-    Bernoulli,
-    Gaussian,
-    Laplace,
-    Likelihood,
-    Logistic,
-    Sigma,
-    describe_density,
-    exp,
-)
+from vae.likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Laplace, Likelihood, Logistic, describe_density
+from vae.sigma import LEARNED, PROFILED, Sigma, exp
 
 log_sigmas = st.floats(-4, 2)
 pixels = st.floats(-6, 6)
@@ -193,6 +182,42 @@ def test_an_unknown_decoder_is_refused():
         Config(decoder="poisson")
 
 
+# Drawing pixels
+
+
+def cumulative(likelihood, output, log_sigma):
+    """Values y and P(pixel ≤ y), from the log density on a fine grid, or on all values of a discrete pixel."""
+    discrete = 2 if likelihood.name == "bernoulli" else 256 if likelihood.eight_bit else 0
+    y = np.linspace(0, 1, discrete) if discrete else np.linspace(-15, 16, 40_001)
+    outputs = np.broadcast_to(output, (len(y), 1, 1, len(output)))
+    p = np.exp(np.ravel(likelihood.log_prob(y.reshape(-1, 1, 1, 1), outputs, log_sigma)))
+    return y, np.cumsum(p * (1 if discrete else y[1] - y[0]))
+
+
+@EVERY_LIKELIHOOD
+@pytest.mark.parametrize("output", [[-1.2, -2.5], [0.4, -1.0], [0.1, -30.0], [1.3, 30.0]])
+def test_pixels_are_drawn_with_the_density(likelihood, output):
+    """The largest distance between both cumulative distributions, beside that of Kolmogorov at 1 in 10,000."""
+    output, count = np.array(output[: likelihood.outputs]), 20_000
+    log_sigma = None if likelihood.fixed_sigma or not likelihood.has_sigma else -0.9
+    outputs = np.broadcast_to(output, (count, 1, 1, len(output)))
+    drawn = np.asarray(likelihood.draw(mg.random.key(3), outputs, log_sigma))
+    assert drawn.shape == (count, 1, 1, 1)
+    y, expected = cumulative(likelihood, output, log_sigma)
+    found = np.searchsorted(np.sort(drawn, axis=None), y + 1e-9, side="right") / count
+    assert abs(expected[-1] - 1) < 1e-3
+    assert np.abs(found - expected).max() < 2.23 / math.sqrt(count) + 1e-3
+
+
+@EVERY_LIKELIHOOD
+def test_a_draw_depends_on_the_key_alone(likelihood):
+    log_sigma, shape = -0.9 if likelihood.sigma.source != "fixed" else None, (50, 2, 2, likelihood.outputs)
+    for dtype in (np.float32, np.float64):
+        output = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+        first, again, other = (likelihood.draw(mg.random.key(k), output, log_sigma) for k in (1, 1, 2))
+        assert first.dtype == dtype and (first == again).all() and (first != other).any()
+
+
 # Another decoder, defined outside the package
 
 
@@ -212,6 +237,10 @@ class SmoothLaplace(Likelihood):
         log_sigma = self.log_sigma(distance) if log_sigma is None else log_sigma
         t = (y - self.mean(pixels)) * exp(-log_sigma)
         return -(mg.softplus(t) + mg.softplus(-t) + log_sigma)
+
+    def draw(self, key, pixels, log_sigma=None):
+        u = mg.random.uniform(key, pixels.shape, pixels.dtype)
+        return self.mean(pixels) + self.sigma_of(log_sigma) * (mg.log(u) - mg.log1p(-u))
 
     def distance(self, y, pixels):
         return mg.square(y - self.mean(pixels))

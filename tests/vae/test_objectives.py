@@ -13,7 +13,7 @@ from tests.support.oracles import EPS, ROUNDINGS, assert_close, rounding
 from tests.support.vae import truth
 from tests.support.vae.settings import EVERY_FORM, EVERY_LIKELIHOOD, EVERY_MODEL, TRIED, setting
 from vae.autoencoder import Autoencoder
-from vae.likelihoods import Bernoulli, Gaussian, Sigma
+from vae.likelihoods import Bernoulli, Gaussian
 from vae.models import Affine, Decoder, Encoder, Parameters, mlp
 from vae.objectives import (
     FORMS,
@@ -23,6 +23,7 @@ from vae.objectives import (
     kl_to_prior,
     log_normal,
 )
+from vae.sigma import Sigma
 
 means = st.floats(-4, 4)
 log_sigmas = st.floats(-4, 2)

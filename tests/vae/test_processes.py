@@ -68,7 +68,19 @@ def test_a_run_has_the_same_bits_on_one_two_and_four_processes(runs):
 
 
 def test_evaluate_and_check_give_the_same_numbers(runs):
-    words = ("evaluate", "--checkpoint", "on-2", "--importance", 3, "--json")
+    words = (
+        "evaluate",
+        "--checkpoint",
+        "on-2",
+        "--importance",
+        3,
+        "--annealing",
+        4,
+        "--chains",
+        2,
+        "--latents",
+        "--json",
+    )
     found = [run((size, *words), cwd=runs) for size in (1, 2)]
     assert found[0] == found[1]
     assert found[0][0] == 0

@@ -10,7 +10,7 @@ from minigrad.commandline import Parser
 from vae import evaluation, files, terminal
 from vae.cli.options import add_picture, add_run, add_test_images
 from vae.cli.output import draw_picture, drop_alpha
-from vae.cli.runs import binarise_test, load_run, load_test_images
+from vae.cli.runs import binarise_images, load_run, load_test_images
 
 ABOUT = "Draw test images beside their reconstructions."
 
@@ -26,7 +26,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     """Draw test images beside their reconstructions."""
     trainer, state = load_run(options)
     images = load_test_images(trainer, state, given).test[: options.count]
-    images = binarise_test(trainer, images, given.get("binarise", trainer.config.binarise), options.seed)
+    images = binarise_images(trainer, images, given.get("binarise", trainer.config.binarise), options.seed)
     images, key = mg.to_device((images, mg.random.key(options.seed)), trainer.device)
     noise = mg.random.normal(key, (len(images), trainer.model.latent))
     rebuilt = evaluation.reconstruct(trainer.trained(state), images, noise)

@@ -18,7 +18,7 @@ import minigrad as mg
 from minigrad.commandline import Parser
 from vae import files, terminal
 from vae.cli import train
-from vae.cli.evaluate import IMPORTANCE, compute_scores
+from vae.cli.bounds import IMPORTANCE, compute_scores
 from vae.cli.options import add_device, name_or_path, path, seed
 from vae.cli.runs import choose_device, load_test_images, make_absolute
 from vae.config import Config

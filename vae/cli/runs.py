@@ -16,7 +16,7 @@ from vae.data.binarise import binarise
 from vae.errors import UserError
 from vae.models import Model
 from vae.runs import load_config, load_everywhere
-from vae.trainer import State, Trainer, make_trainer
+from vae.trainer import PARTS, State, Trainer, make_trainer
 
 PIXELS = 1  # derives the keys of binary test images from the seed; 0 is `vae.importance.STREAM`
 
@@ -45,13 +45,14 @@ def load_test_images(trainer: Trainer, state: State, given: dict[str, Any]) -> D
     return data
 
 
-def binarise_test(trainer: Trainer, images: Any, how: str, seed: int, draw: int = 0) -> Any:
-    """Test images as the model is to see them: "none", as they are; "static", binary as training with this setting sees
-    them, whatever the seed; "dynamic", binary in draw number `draw` of this seed. Raises DataError for images that
+def binarise_images(trainer: Trainer, images: Any, how: str, seed: int, draw: int = 0, part: str = "test") -> Any:
+    """Images of a part as the model is to see them: "none", as they are; "static", binary as training with this setting
+    sees them, whatever the seed; "dynamic", binary in draw number `draw` of this seed. Raises DataError for images that
     cannot be binarised."""
     if how == "dynamic":
-        return binarise(images, mg.random.fold_in(mg.random.fold_in(mg.random.key(seed), PIXELS), draw))
-    return trainer._replace(config=replace(trainer.config, binarise=how)).seen(images, "test")
+        key = mg.random.fold_in(mg.random.fold_in(mg.random.key(seed), PIXELS), draw)
+        return binarise(images, key if part == "test" else mg.random.fold_in(key, PARTS.index(part)))
+    return trainer._replace(config=replace(trainer.config, binarise=how)).seen(images, part)
 
 
 def make_absolute(given: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,10 @@ class Dataset:
             if labels.shape != (count,):
                 raise DataError(f"{self.name}: {part} has {count} images but labels of shape {labels.shape}")
             object.__setattr__(self, f"{part}_labels", _freeze(labels, np.int64))
+        for part, factors in (self.factors or {}).items():
+            count = len(getattr(self, part))
+            if factors.shape != (count,):
+                raise DataError(f"{self.name}: {part} has {count} images but factors of shape {factors.shape}")
 
     def __repr__(self) -> str:
         """Name and shapes: the images themselves would fill the screen."""

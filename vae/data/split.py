@@ -88,7 +88,8 @@ def hold_valid(dataset: Dataset, size: int, seed: int) -> Dataset:
             raise DataError(f"{dataset.name} has {len(images)} validation images, {size} were asked for")
         if size == len(images):
             return dataset
-        return replace(dataset, valid=select(images, shuffle_rows(len(images), seed, VALID)[:size]))
+        rows = shuffle_rows(len(images), seed, VALID)[:size]
+        return replace(dataset, valid=select(images, rows), factors=_keep_rows(dataset.factors, "valid", rows))
     if size >= len(images):
         raise DataError(
             f"{dataset.name} has {len(images)} training images: with {size} for validation, none is left to train on"
@@ -142,8 +143,14 @@ def drop_trained(dataset: Dataset, trained: NDArray[np.uint64]) -> tuple[Dataset
     if seen.all():
         raise DataError(f"the model was trained on all {of[3:]}: name other images with --data")
     labels = None if dataset.test_labels is None else dataset.test_labels[~seen]
-    rest = replace(dataset, test=select(dataset.test, ~seen), test_labels=labels)
+    factors = _keep_rows(dataset.factors, "test", ~seen)
+    rest = replace(dataset, test=select(dataset.test, ~seen), test_labels=labels, factors=factors)
     return rest, f"{count} {of} are left out: the model was trained on them"
+
+
+def _keep_rows(factors: dict[str, NDArray] | None, part: str, rows: NDArray) -> dict[str, NDArray] | None:
+    """The factors with those of a part that keeps only these rows."""
+    return factors if factors is None or part not in factors else {**factors, part: factors[part][rows]}
 
 
 def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
@@ -154,7 +161,7 @@ def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
     """
     if size is None:
         return dataset
-    changes = {}
+    changes, factors = {}, dataset.factors
     for part, stream, wanted in (("train", TRAIN, size[0]), ("test", TEST, size[1])):
         images, labels = getattr(dataset, part), getattr(dataset, f"{part}_labels")
         if wanted is None:
@@ -162,12 +169,13 @@ def sample(dataset: Dataset, size: Size | None, seed: int) -> Dataset:
         if wanted > len(images):
             raise DataError(f"{dataset.name} has {len(images)} {part} images, {wanted} were asked for")
         rows = shuffle_rows(len(images), seed, stream)[:wanted]
-        changes[part] = select(images, rows)
+        changes[part], factors = select(images, rows), _keep_rows(factors, part, rows)
         if labels is not None:
             changes[f"{part}_labels"] = labels[rows]
     if dataset.valid is not None and size[1] is not None:
-        changes["valid"] = select(dataset.valid, shuffle_rows(len(dataset.valid), seed, VALID)[: size[1]])
-    return replace(dataset, **changes)
+        rows = shuffle_rows(len(dataset.valid), seed, VALID)[: size[1]]
+        changes["valid"], factors = select(dataset.valid, rows), _keep_rows(factors, "valid", rows)
+    return replace(dataset, **changes, factors=factors)
 
 
 def check_size(size: Size | None) -> Size | None:

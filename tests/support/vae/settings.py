@@ -5,8 +5,9 @@ import pytest
 
 from tests.support.vae import truth
 from vae.autoencoder import Autoencoder
-from vae.likelihoods import SOURCES, Bernoulli, Gaussian, Laplace, Likelihood, Logistic, Sigma
+from vae.likelihoods import Bernoulli, Gaussian, Laplace, Likelihood, Logistic
 from vae.objectives import FORMS, elbo_sums
+from vae.sigma import SOURCES, Sigma
 
 TRIED = [Bernoulli(), *[kind(Sigma(0.7, source)) for kind in (Gaussian, Laplace) for source in SOURCES], Logistic()]
 EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", TRIED, ids=lambda x: f"{x.name}-{x.sigma.source}")

@@ -12,7 +12,9 @@ from minigrad.core import tree
 from tests.support.vae import truth
 from tests.support.vae.small_runs import SMALL, assert_refused, save_images
 from vae import evaluation, runs, training
-from vae.cli.evaluate import describe_weights, summarise, weights_of, write_estimate
+from vae.cli.bounds import summarise
+from vae.cli.evaluate import describe_weights, weights_of
+from vae.cli.output import write_estimate
 from vae.config import Config
 from vae.data import load
 from vae.evaluation import Estimate

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.vae.small_runs import SMALL, assert_refused, environment, process
 from vae import pictures
-from vae.cli.evaluate import write_estimate
+from vae.cli.output import write_estimate
 from vae.evaluation import Estimate
 
 pytestmark = pytest.mark.host
@@ -20,7 +20,7 @@ def test_a_picture_that_cannot_be_drawn_costs_one_line(vae, images, trained, mon
     def fail(*args, **kwargs):
         raise RuntimeError("no font\nhas this")
 
-    monkeypatch.setattr(pictures, "_make_axes", fail)
+    monkeypatch.setattr(pictures, "make_axes", fail)
     code, out, err = vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")
     assert code == 0
     assert "run/checkpoint.safetensors" in out

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vae.data import DataError, Dataset
 from vae.data.mapped import MappedImages
-from vae.data.split import check_size, digests, hold_out, hold_valid, sample
+from vae.data.split import check_size, digests, drop_trained, hold_out, hold_valid, sample
 
 
 def numbered_dataset(train: int, test: int, valid: int | None = None) -> Dataset:
@@ -166,6 +166,22 @@ def test_validation_images_leave_the_training_part(count: int, data, seed: int, 
     assert found.test_labels.tolist() == found.factors["test"]["row"].tolist() == numbers_of(found.test) == [*range(5)]
     assert found.notes == ("a note", f"Validation part: {size} of {count} training images, chosen with seed {seed}.")
     assert (len(ds.train), ds.valid, len(ds.factors["train"])) == (count, None, count)  # unchanged
+
+
+def test_factors_stay_with_their_images() -> None:
+    """In samples, in a sample of a published validation part, and where trained images are left out."""
+    dtype, parts = [("row", int)], {"train": 9, "test": 7, "valid": 6}
+    factors = {part: np.arange(count).astype(dtype) for part, count in parts.items()}
+    ds = numbered_dataset(9, 7)
+    ds = replace(ds, valid=numbered_dataset(6, 1).train, factors=factors)
+    for found in (sample(ds, (5, 4), 0), sample(ds, (None, 3), 1), hold_valid(ds, 2, 0)):
+        for part in parts:
+            assert found.factors[part]["row"].tolist() == numbers_of(getattr(found, part))
+    gone = ds.test[[1, 4]]
+    rest, said = drop_trained(ds, np.append(digests(gone), np.uint64(7)))
+    assert rest.factors["test"]["row"].tolist() == numbers_of(rest.test) == [0, 2, 3, 5, 6] and "2 of 7" in said
+    with pytest.raises(DataError, match="test has 7 images but factors of shape"):
+        replace(ds, factors={"test": factors["train"]})
 
 
 def test_a_set_without_labels_and_factors_gets_a_validation_part() -> None:

@@ -26,9 +26,10 @@ from vae.drawing import BLUE, GREY, INK, VERMILION
 from vae.gradient_report import TOLERANCE
 from vae.gradients import check
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal, mean_of_draws
-from vae.likelihoods import Gaussian, Sigma
+from vae.likelihoods import Gaussian
 from vae.models import conv
 from vae.objectives import elbo, log_normal
+from vae.sigma import Sigma
 
 IMAGES, LATENT = 3, 2
 GAUSSIAN = Gaussian(Sigma(0.5))

@@ -23,9 +23,10 @@ from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.drawing import BLUE, GREY, VERMILION
 from vae.lecture.claims import Setting, Sides, Slider, claim, equal
-from vae.likelihoods import LEARNED, PROFILED, Gaussian, Sigma
+from vae.likelihoods import Gaussian
 from vae.models import mlp
 from vae.objectives import elbo, log_normal
+from vae.sigma import LEARNED, PROFILED, Sigma
 
 IMAGES, SHAPE, LATENT = 5, (3, 4, 1), 2
 D = math.prod(SHAPE)  # pixels

@@ -23,8 +23,9 @@ from vae.lecture.models.coders import LATENT, PricedCoder, decode, elbo_terms, e
 from vae.lecture.models.exact import LN_2PI
 from vae.lecture.models.trained import show_rows, test_images
 from vae.lecture.slides.s19_ladder import code_length
-from vae.likelihoods import Gaussian, Sigma
+from vae.likelihoods import Gaussian
 from vae.objectives import elbo as training_objective
+from vae.sigma import Sigma
 
 BITS, IMAGES = (10, 20, 40), 100
 NAMES = {"L2": "VAE", "quantised z": "rate–distortion"}
