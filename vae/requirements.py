@@ -29,7 +29,7 @@ def check_ranges(config: Any) -> None:
         raise UserError(f"decay must lie in (0, 1], got {config.decay}")
     if not 0 <= config.final_rate <= config.learning_rate:
         raise UserError(
-            f"the final rate must lie between 0 and the learning rate, {config.learning_rate:g}, got "
+            f"the final rate must lie between 0 and the learning rate {config.learning_rate:g}, got "
             f"{config.final_rate:g}"
         )
     if config.seed >= 2**64:

@@ -20,6 +20,7 @@ from vae.config import Config
 from vae.data import Dataset, digests
 from vae.errors import UserError
 from vae.estimators import bound_and_gradient
+from vae.importance import BLOCK, block_key
 from vae.objectives import Weights
 from vae.runs import CHECKPOINT, CONFIG, METRICS, load_state
 from vae.trainer import TEST, make_key
@@ -344,7 +345,8 @@ def test_validation_measures_what_is_trained_with_the_same_noise_in_every_epoch(
     key, y = make_key(config, TEST, 0), VALIDATED.valid
     draws = [mg.random.normal(key, (15, 2))]
     if name == "iwae":
-        draws = [mg.random.normal(mg.random.fold_in(key, 0), (15, 2), offset=30 * i) for i in range(3)]
+        block = mg.random.normal(block_key(key, 0), (15, BLOCK, 2))
+        draws = [block[:, i] for i in range(3)]
     parameters, y, draws = tree.map(lambda x: np.asarray(x, np.float64), (state.parameters, y, draws))
     logs = [truth.elbo("mlp", config.make_likelihood(), parameters, y, e, config.form) for e in draws]
     expected = np.mean(np.log(np.mean(np.exp(logs), axis=0)))

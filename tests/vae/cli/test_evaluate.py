@@ -395,26 +395,6 @@ def test_wrong_input_gets_one_sentence_and_writes_nothing(refuse, arguments, sai
     refuse(arguments, said)
 
 
-def test_a_run_on_binary_pixels_is_evaluated_on_binary_pixels(vae, images, tmp_path):
-    """On the test images that training reports, unless asked otherwise."""
-    assert vae("train", "--data", images, *SMALL, "--binarise", "dynamic", "--out", "run")[0] == 0
-    trainer = load_trainer(tmp_path / "run")
-    state = load_state(trainer, tmp_path / "run")
-    with np.load(images) as arrays:
-        grey = arrays["test"]
-    binary = trainer.seen(grey, "test")
-    noise = mg.random.normal(mg.random.key(0), (20, 2)).astype(np.float64)
-    found = {}
-    for name, y, more in (("run", binary, []), ("grey", grey, ["--binarise", "none"])):
-        parameters, y = tree.map(lambda x: np.asarray(x, np.float64), (state.parameters, y))
-        expected = -np.mean(truth.elbo("mlp", trainer.likelihood, parameters, y, noise, "closed"))
-        found[name] = json.loads(vae("evaluate", "--checkpoint", "run", "--json", *more)[1])["negative_elbo_closed"]
-        assert abs(found[name] - expected) <= 1e-5 * expected  # float32
-    assert abs(found["run"] - found["grey"]) > 1e-3
-    assert "binary pixels" in vae("evaluate", "--checkpoint", "run")[1]
-    assert vae("reconstruct", "--checkpoint", "run", "--count", "3")[0] == 0
-
-
 def test_other_images_are_evaluated_whatever_part_the_run_held_out(vae, images, tmp_path):
     assert vae("train", "--data", images, *SMALL, "--valid-size", "40", "--out", "run")[0] == 0
     save_images(tmp_path / "few.npz", count=10)
