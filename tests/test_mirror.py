@@ -61,6 +61,7 @@ ELSEWHERE = {
     "vae/runs.py": "vae/test_training_resume.py",
     "vae/sigma.py": "vae/test_likelihoods.py",
     "vae/trainer.py": "vae/test_training.py",
+    "vae/validation.py": "vae/test_training.py",
     "vae/data/glyphs.py": "vae/data/test_digits.py",
     "vae/data/places.py": "vae/cli/test_options.py",
     "vae/lecture/run.py": "vae/lecture/test_page.py",

@@ -20,20 +20,18 @@ import minigrad as mg
 from minigrad import collectives
 from minigrad.core import tree
 from minigrad.interrupts import defer_signals
-from vae.autoencoder import Autoencoder
-from vae.config import Config
 from vae.data import Dataset, checksum_of, digests, place, select
 from vae.data.binarise import draw_pixels
 from vae.data.blocks import blocks_of
-from vae.errors import TrainingError, UserError
-from vae.estimators import OBJECTIVES
-from vae.evaluation import mean_elbo, mean_importance_bound, profile_log_sigma
+from vae.errors import TrainingError
+from vae.evaluation import mean_elbo, profile_log_sigma
 from vae.models import Parameters
 from vae.processes import agree, is_first, require_shards
 from vae.runs import load_everywhere, save
 from vae.sharded import add_elbo
 from vae.steps import Batch, Epoch, shuffle
 from vae.trainer import NOISE, ORDER, PARTS, PIXELS, TEST, State, Trainer, make_key
+from vae.validation import best_epoch, is_finished, measure_objective, require_validation
 
 READ_EVERY = 32  # steps between reads of the loss if the host runs ahead of the device: each read waits for it
 ADVICE = "lower the learning rate or choose another decoder (the last checkpoint is kept)"
@@ -162,7 +160,7 @@ def _close_epoch(trainer: Trainer, parts: dict[str, Any], state: State) -> State
     record = {"epoch": state.epoch + 1, f"train_{config.score}": float(state.total) / len(images)}
     if "valid" in parts:  # always with the same noise, since epochs are compared
         same = mg.to_device(make_key(config, TEST, 0), trainer.device)
-        record[f"valid_{config.score}"] = _objective(config, autoencoder, parts["valid"], same, log_sigma)
+        record[f"valid_{config.score}"] = measure_objective(config, autoencoder, parts["valid"], same, log_sigma)
     record["test_elbo"] = mean_elbo(autoencoder, parts["test"], key, config.form, log_sigma)
     record["seconds"] = round(state.seconds, 3)
     for name, value in record.items():
@@ -177,31 +175,6 @@ def _close_epoch(trainer: Trainer, parts: dict[str, Any], state: State) -> State
             log_sigma = state.log_sigma  # that of the best parameters
     fresh = State(state.parameters, state.optimiser, state.epoch + 1, total=state.total)
     return fresh._replace(log_sigma=log_sigma, images=state.images, trained=state.trained, best=best, history=history)
-
-
-def _objective(config: Config, autoencoder: Autoencoder, images: Any, key: Any, log_sigma: float | None) -> float:
-    """The bound that is trained, with KL weight 1 and noise that belongs to `key`: its mean over images, in nats."""
-    if OBJECTIVES[config.objective].importance:
-        return mean_importance_bound(autoencoder, images, key, config.samples, log_sigma)
-    return mean_elbo(autoencoder, images, key, config.form, log_sigma)
-
-
-def best_epoch(config: Config, history: tuple[dict, ...]) -> int:
-    """The first epoch with the best bound on the validation part, from 1."""
-    return max(history, key=lambda record: record[f"valid_{config.score}"])["epoch"]
-
-
-def is_finished(config: Config, state: State) -> bool:
-    """Whether training stops early: the bound on the validation part has not improved for `patience` epochs."""
-    if config.patience is None or not state.history or state.step:
-        return False
-    return state.epoch - best_epoch(config, state.history) >= config.patience
-
-
-def require_validation(config: Config, data: Dataset) -> None:
-    """Raises UserError if the configuration needs a validation part and the data have none."""
-    if data.valid is None and (config.keep == "best" or config.patience):
-        raise UserError(f"{data.name} has no validation part, which --keep best and --patience need: use --valid-size")
 
 
 def mean_image(images: Any) -> Any:

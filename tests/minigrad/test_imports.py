@@ -45,7 +45,7 @@ ROOMS = {
         ("evaluation", "requirements"),
         ("config", "gradients"),
         ("explain", "trainer"),
-        ("runs",),
+        ("runs", "validation"),
         ("training",),
         ("lecture",),
         ("__init__",),

@@ -25,6 +25,7 @@ from vae.objectives import Weights
 from vae.runs import CHECKPOINT, CONFIG, METRICS, load_state
 from vae.trainer import TEST, make_key
 from vae.training import train
+from vae.validation import best_epoch
 
 # What a run writes
 
@@ -265,7 +266,7 @@ PLANTED = [-5.0, -3.0, -4.0, -3.0, -1.0]  # epoch 4 is as good as the second, bu
 def plant(monkeypatch, bounds):
     """Makes validation report these bounds, one an epoch."""
     left = list(bounds)
-    monkeypatch.setattr(training, "_objective", lambda *given: left.pop(0))
+    monkeypatch.setattr(training, "measure_objective", lambda *given: left.pop(0))
 
 
 @pytest.mark.parametrize("more", [{}, {"average": 0.9}], ids=["last", "average"])
@@ -316,7 +317,7 @@ def test_a_run_that_stopped_early_stays_as_it_is_and_an_interrupted_one_stops_th
 def test_without_patience_all_epochs_are_trained(tmp_path, monkeypatch, train_run):
     plant(monkeypatch, [-1.0, -2.0, -3.0, -2.5])
     state = train_run(dataclasses.replace(KEPT, epochs=4, patience=None), tmp_path)
-    assert state.epoch == 4 and training.best_epoch(KEPT, state.history) == 1
+    assert state.epoch == 4 and best_epoch(KEPT, state.history) == 1
 
 
 def test_a_profiled_sigma_is_that_of_the_parameters_that_are_kept(tmp_path, monkeypatch, train_run, load_trainer):

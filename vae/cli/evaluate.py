@@ -21,7 +21,7 @@ from vae.errors import UserError
 from vae.explain import describe_elbo
 from vae.processes import agree, is_first
 from vae.trainer import State, Trainer
-from vae.training import best_epoch
+from vae.validation import best_epoch
 
 ABOUT = "Bounds on −ln Q(y) of test images, in nats per image."
 

@@ -27,6 +27,7 @@ from vae.explain import describe_elbo, explain_loss
 from vae.processes import is_first, require_shards
 from vae.runs import CHECKPOINT, changed_libraries, load_config, load_everywhere
 from vae.trainer import State, Trainer, make_trainer
+from vae.validation import best_epoch, is_finished, require_validation
 
 ABOUT = "Train a model; writes config, metrics, a checkpoint and pictures."
 DEFAULT_OUT = Path("runs/train")
@@ -54,7 +55,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         config, state = Config(**make_absolute(given)), None
         require_shards(config.shards)
         data, out = load_images(config), options.out or DEFAULT_OUT
-        training.require_validation(config, data)
+        require_validation(config, data)
         make_trainer(config, data.train.shape[1:]).initial()  # a model that is too large raises now
         if is_first():
             out = options.held.enter_context(folders.claim(options.out, DEFAULT_OUT, options.force))
@@ -94,7 +95,8 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
     """Train with a progress bar, then draw the pictures."""
     trainer = make_trainer(config, data.train.shape[1:], device)
     console.rule(f"{config.model}, {config.latent} latents, {config.decoder} decoder", align="left")
-    console.print(f"{data.name}: {len(data.train)} training and {len(data.test)} test images; {data.source}")
+    held_out = "" if data.valid is None else f", {len(data.valid)} validation"
+    console.print(f"{data.name}: {len(data.train)} training{held_out} and {len(data.test)} test images; {data.source}")
     for note in data.notes:
         console.print(note)
     if copies := drop_trained(data, digests(data.train))[1]:
@@ -104,9 +106,8 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
         console.print(f"{collectives.size()} processes share the {config.shards} shards of each batch")
     pixels = int(np.prod(trainer.model.image_shape))
     console.print(f"reported: {describe_elbo(trainer.likelihood, data.binary or config.binarise != 'none', pixels)}")
-    if state is None:
-        if is_first():
-            folders.clear(out)  # only now, when the new run is known to be valid
+    if state is None and is_first():
+        folders.clear(out)  # only now, when the new run is known to be valid
     try:
         state = _train_with_progress(console, trainer, data, out, state)
     except (KeyboardInterrupt, collectives.PeerError):
@@ -115,6 +116,14 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
             again = shlex.join(["python", "-m", "vae", "train", "--out", place, "--resume"])
             print(f"stopped; continue with: {again}")  # not by the console, which would expand tabs in the path
         raise
+    if is_finished(config, state) and state.epoch < config.epochs:
+        console.print(
+            f"stopped after {state.epoch} epochs: none of the last {config.patience} was better on validation"
+        )
+    if config.keep == "best":
+        console.print(
+            f"the parameters after epoch {best_epoch(config, state.history)} are kept: the best on validation"
+        )
     if is_first():
         _draw_pictures(trainer, state, data, out)
     return state

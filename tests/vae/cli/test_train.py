@@ -348,7 +348,7 @@ def test_every_new_option_makes_its_setting(vae, images, tmp_path):
         --epochs 2 --batch 16"""
     code, out, err = vae("train", "--data", images, *options.split(), "--out", "run")
     assert (code, err) == (0, "")
-    assert "38 training and 20 test images" in out
+    assert "38 training, 12 validation and 20 test images" in out
     assert "Validation part: 12 of 50 training images, chosen with seed 0." in " ".join(out.split())
     assert "binary pixels" in " ".join(out.split("epoch   1")[0].split())
     lines = re.findall(r"epoch +\d: .*", out)
