@@ -126,7 +126,7 @@ def _write_loss(config: Config, likelihood: Likelihood, importance: bool) -> str
         more.append(f"averaged over {config.samples} samples")
     if not OBJECTIVES[config.objective].score:
         more.append(f"with the gradient estimated by {config.objective}")
-    if config.warm_up:
+    if config.warm_up and config.beta > 0:
         more.append(f"the weight of {latents} rising from 0 in {config.warm_up:g} epochs")
     if config.clamp is not None:
         low, high = config.clamp[0], config.clamp[-1]

@@ -49,7 +49,7 @@ def claim(out: Path | None, default: Path, force: bool) -> Iterator[Path]:
         raise UserError(f"{out} is a file, not a folder")
     make_folder(out)
     with lock(out):
-        if not force and any(map(_is_content, out.rglob("*"))):
+        if not force and holds_files(out):
             raise UserError(f"{out} already holds files: choose another --out, or use --force to overwrite them")
         yield out
 
@@ -72,6 +72,11 @@ def _create_new(default: Path) -> Path:
 def is_run_file(name: str) -> bool:
     """Whether commands write files of this name."""
     return any(fnmatchcase(name, pattern) for pattern in WRITTEN)
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether anything is in the folder or below that a new run must not mix with."""
+    return any(map(_is_content, folder.rglob("*")))
 
 
 def _is_content(path: Path) -> bool:

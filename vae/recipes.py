@@ -102,6 +102,6 @@ RECIPES = {
 }
 QUICK = {  # instead of a recipe's own settings: a minute on built-in data, which shows that everything works
     **{"data": "digits", "train_size": 1000, "test_size": 200, "valid_size": None, "epochs": 2, "keep": "last"},
-    **{"milestones": (), "schedule": "constant", "final_rate": 0.0, "warm_up": 0.0},
+    **{"milestones": (), "decay": 0.1, "schedule": "constant", "final_rate": 0.0, "warm_up": 0.0},
 }
 QUICK_SAMPLES = 20  # at most

@@ -317,3 +317,7 @@ def test_float32_losses_stay_float32():
         got = loss(config, model, *narrow)
         assert got.dtype == np.float32
         assert_close(got, loss(config, model, parameters, y, noise), rounding(np.float32))
+
+
+def test_a_loss_without_kl_has_no_warm_up():
+    assert "rising" not in str(explain_loss(Config(beta=0.0, warm_up=2.0)))

@@ -10,10 +10,16 @@ from typing import Any
 from vae.config import CHOICES, Config
 from vae.data import NAMES, DataError
 from vae.data.places import expand_home
+from vae.errors import UserError
 from vae.models import MODELS
 from vae.objectives import FORMS
 
 DEFAULTS = Config()
+OWNERS = {  # of settings that have no effect without another: its name and the value that they need
+    "weight_decay": ("optimiser", "adamw"),
+    "decay": ("schedule", "step"),
+    "features": ("model", "conv"),
+}
 FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")  # of pictures
 
 
@@ -174,3 +180,12 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     names = {field.name for field in dataclasses.fields(Config)}
     given = {name: value for name, value in vars(options).items() if name in names}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def require_used(config: Config, given: dict[str, Any]) -> None:
+    """Raises UserError for a given setting that would have no effect; its default is always accepted."""
+    for name, (owner, value) in OWNERS.items():
+        if given.get(name, getattr(DEFAULTS, name)) != getattr(DEFAULTS, name) and getattr(config, owner) != value:
+            raise UserError(
+                f"--{name.replace('_', '-')} belongs to the {owner} {value}, not to {getattr(config, owner)}"
+            )

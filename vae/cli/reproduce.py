@@ -16,7 +16,7 @@ from rich.table import Table
 
 import minigrad as mg
 from minigrad.commandline import Parser
-from vae import files, terminal
+from vae import files, folders, terminal
 from vae.cli import train
 from vae.cli.bounds import IMPORTANCE, compute_scores
 from vae.cli.options import add_device, name_or_path, path, seed
@@ -79,7 +79,10 @@ def _reproduce(options: Namespace, recipe: Recipe, out: Path, given: dict[str, A
     """Train, or go on training, evaluate, and return the result for JSON."""
     if recipe.settings["data"] == "digits":
         given = {name: value for name, value in given.items() if name != "data_dir"}
-    more = {"out": out, "resume": (out / CHECKPOINT).exists(), "force": False}
+    resume = (out / CHECKPOINT).exists()
+    if not resume and out.is_dir() and folders.holds_files(out):
+        raise UserError(f"{out} holds files, but no run to continue: choose another --out")
+    more = {"out": out, "resume": resume, "force": False}
     train.run(Namespace(**{**vars(options), **more}), {**recipe.settings, **given})
     config, shape = load_config(out)
     trainer = make_trainer(config, shape, choose_device(options.device))

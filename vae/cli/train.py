@@ -17,7 +17,7 @@ from minigrad import collectives
 from minigrad.collectives import from_first
 from minigrad.commandline import Parser
 from vae import evaluation, folders, terminal, training
-from vae.cli.options import add_data, add_device, add_model, add_out, add_training, seed
+from vae.cli.options import add_data, add_device, add_model, add_out, add_training, require_used, seed
 from vae.cli.output import drop_alpha, list_files, try_drawing
 from vae.cli.runs import choose_device, load_images, make_absolute, merge_settings, require_image_shape
 from vae.config import Config
@@ -53,6 +53,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         config, data, out, state = _resume(console, options, given, device)
     else:
         config, state = Config(**make_absolute(given)), None
+        require_used(config, given)
         require_shards(config.shards)
         data, out = load_images(config), options.out or DEFAULT_OUT
         require_validation(config, data)
@@ -130,8 +131,8 @@ def train_run(console: Console, config: Config, data: Dataset, out: Path, state:
 
 
 def _train_with_progress(console: Console, trainer: Trainer, data: Dataset, out: Path, state: State | None) -> State:
-    epochs = trainer.config.epochs
-    with terminal.progress(console, TextColumn("−ELBO {task.fields[loss]:.2f} nats")) as progress:
+    epochs, name = trainer.config.epochs, trainer.config.score.replace("elbo", "ELBO")
+    with terminal.progress(console, TextColumn(f"−{name} {{task.fields[loss]:.2f}} nats")) as progress:
         bar = progress.add_task("", loss=float("nan"))
 
         def on_step(state: State, steps: int, loss: float) -> None:

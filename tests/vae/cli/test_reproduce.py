@@ -88,6 +88,16 @@ def test_wrong_input_gets_one_sentence_and_writes_nothing(vae, tmp_path, words, 
     assert not any(tmp_path.iterdir())
 
 
+def test_a_folder_with_other_files_is_left_alone(vae, tmp_path):
+    """There is no --force, so the message must not speak of it."""
+    (tmp_path / "out" / "mnist").mkdir(parents=True)
+    (tmp_path / "out" / "mnist" / "notes.txt").write_text("mine")
+    code, out, err = vae("reproduce", "--quick", "mnist", "--out", "out")
+    assert (code, out) == (2, "")
+    assert "holds files, but no run to continue: choose another --out" in err
+    assert [p.name for p in (tmp_path / "out" / "mnist").iterdir()] == ["notes.txt"]
+
+
 @pytest.mark.parametrize(
     ("ours", "error", "published_error", "verdict"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.progress import TextColumn
 
 from tests.support.vae.small_runs import NEW, SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
 from vae import checkpoints, runs, training
@@ -278,6 +279,9 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
             for name in ("activation", "output-bias", "binarise", "objective", "optimiser", "schedule", "keep")
         ],
         ([*NEW, "--clamp", "-3", "-1"], ["clamp must lie in", "-3.0 -1.0"]),
+        ([*NEW, "--decay", "0.5"], ["--decay belongs to the schedule step, not to constant"]),
+        ([*NEW, "--weight-decay", "0.1"], ["--weight-decay belongs to the optimiser adamw, not to adam"]),
+        ([*NEW, "--features", "2"], ["--features belongs to the model conv, not to mlp"]),
         ([*NEW, "--model", "conv", "--features", "2", "2", "2"], ["halves images 3 times: 4×4 is not divisible by 8"]),
         (["train", "--out", "TRAINED", "--resume", "--samples", "2"], ["the run has --samples 1, not 2"]),
         (
@@ -379,3 +383,11 @@ def test_a_cosine_schedule_ends_with_the_run(vae, images, tmp_path):
         assert snapshot(tmp_path) == before
     code, out, _ = vae("train", "--out", "run", "--resume", "--epochs", "2")
     assert code == 0 and "all 2 epochs of run are done" in out
+
+
+@pytest.mark.parametrize(("objective", "name"), [("elbo", "ELBO"), ("dreg", "bound")])
+def test_the_progress_bar_names_the_bound_that_is_trained(vae, images, monkeypatch, objective, name):
+    seen = []
+    monkeypatch.setattr("vae.cli.train.TextColumn", lambda text: seen.append(text) or TextColumn(text))
+    assert vae("train", "--data", images, *SMALL, "--objective", objective, "--out", "run")[0] == 0
+    assert seen == [f"−{name} {{task.fields[loss]:.2f}} nats"]
