@@ -24,7 +24,7 @@ def check_ranges(config: Any) -> None:
             )
     for name in ("warm_up", "weight_decay"):
         if not 0 <= getattr(config, name) < math.inf:
-            raise UserError(f"{name.replace('_', ' ')} must be 0 or positive, got {getattr(config, name)}")
+            raise UserError(f"{name.replace('_', ' ')} must be 0 or a positive number, got {getattr(config, name)}")
     if not 0 < config.decay <= 1:
         raise UserError(f"decay must lie in (0, 1], got {config.decay}")
     if not 0 <= config.final_rate <= config.learning_rate:

@@ -243,7 +243,7 @@ def test_sigma_is_a_standard_deviation_or_a_word(sigma, expected):
         *[({"clip": c}, f"clip must be a positive number, got {c}") for c in (0.0, -1.0, math.nan, math.inf)],
         *[({"average": a}, f"average must lie between 0 and 1, got {a}") for a in (0.0, 1.0, -0.5, math.nan)],
         *[
-            ({name: v}, f"{name.replace('_', ' ')} must be 0 or positive, got {v}")
+            ({name: v}, f"{name.replace('_', ' ')} must be 0 or a positive number, got {v}")
             for name in ("warm_up", "weight_decay")
             for v in (-0.5, math.nan, math.inf)
         ],

@@ -123,7 +123,8 @@ def describe(data: Dataset, how: str, draws: int, scores: dict[str, Score]) -> l
     if how != "none" and not data.binary:
         times = "at random" if draws == 1 else f"at random, {draws} times"
         lines.append(f"the images are binarised {'once, as in training' if how == 'static' else times}")
-    lines.append("±: one standard error over images" + (", of their means over draws" if draws > 1 else ""))
+    over = ", of their means over draws" if draws > 1 else ""
+    lines.append(f"±: one standard error over images{over}; the ELBO is that of one sample for each")
     if sum(name.startswith(IMPORTANCE) for name in scores) > 1:
         lines.append("smaller K: the mean over disjoint groups of the samples of the largest")
     return lines

@@ -19,6 +19,7 @@ OWNERS = {  # of settings that have no effect without another: its name and the 
     "weight_decay": ("optimiser", "adamw"),
     "decay": ("schedule", "step"),
     "features": ("model", "conv"),
+    "momentum": ("optimiser", "sgd"),
 }
 FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")  # of pictures
 

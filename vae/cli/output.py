@@ -55,9 +55,9 @@ def write_estimate(estimate: Estimate) -> str:
     """
     error = estimate.standard_error
     if error is None:
-        return f"{estimate.mean:.3f}"
+        return f"{estimate.mean:.3f}".replace("-", "−")
     decimals = min(8, max(2, 1 - math.floor(math.log10(error)))) if error > 0 else 3
-    return f"{estimate.mean:.{decimals}f} ± {error:.{decimals}f}"
+    return f"{estimate.mean:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
 
 
 def list_files(console: Console, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from argparse import Namespace
@@ -24,6 +25,7 @@ from vae.config import Config
 from vae.data import Dataset, digests, drop_trained
 from vae.errors import UserError
 from vae.explain import describe_elbo, explain_loss
+from vae.likelihoods import LIKELIHOODS
 from vae.processes import is_first, require_shards
 from vae.runs import CHECKPOINT, changed_libraries, load_config, load_everywhere
 from vae.trainer import State, Trainer, make_trainer
@@ -57,6 +59,7 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         require_shards(config.shards)
         data, out = load_images(config), options.out or DEFAULT_OUT
         require_validation(config, data)
+        require_memory(config, data)
         make_trainer(config, data.train.shape[1:]).initial()  # a model that is too large raises now
         if is_first():
             out = options.held.enter_context(folders.claim(options.out, DEFAULT_OUT, options.force))
@@ -64,6 +67,20 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
     if is_first():
         list_files(console, out)
     return 0
+
+
+def require_memory(config: Config, data: Dataset) -> None:
+    """Raises UserError if the decoded samples of a shard are more than this machine's memory: a system may end a
+    process that tries instead of telling it."""
+    images = -(-min(config.batch, len(data.train)) // config.shards)
+    outputs = math.prod(data.train.shape[1:]) * LIKELIHOODS[config.decoder].outputs
+    needed = 8 * config.samples * images * outputs  # bytes: the decoder's output and its cotangent, in float32
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+    if needed > memory:
+        raise UserError(
+            f"{config.samples:,} samples of {images:,} images need more than {needed / 2**30:,.0f} GiB, this machine has "
+            f"{memory / 2**30:,.0f}: use fewer --samples, a smaller --batch or more --shards"
+        )
 
 
 def _resume(

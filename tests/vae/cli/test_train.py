@@ -266,7 +266,9 @@ def test_a_loss_that_is_no_number_leaves_a_run_that_loads(vae, images, tmp_path)
         *[([*NEW, "--decay", v], ["decay must lie in (0, 1]", v]) for v in ("0", "1.5", "nan")],
         *[(["train", "--clip", v], ["--clip", "must be a positive number"]) for v in ("0", "inf", "nan")],
         *[([*NEW, "--average", v], ["average must lie between 0 and 1", v]) for v in ("0", "1", "nan")],
-        *[([*NEW, "--weight-decay", v], ["weight decay must be 0 or positive", v]) for v in ("inf", "nan")],
+        ([*NEW, "--objective", "iwae", "--samples", "1000000000"], ["1,000,000,000 samples of", "use fewer --samples"]),
+        ([*NEW, "--momentum", "0.5"], ["--momentum belongs to the optimiser sgd, not to adam"]),
+        *[([*NEW, "--weight-decay", v], ["weight decay must be 0 or a positive number", v]) for v in ("inf", "nan")],
         ([*NEW, "--warm-up", "2.5"], ["a warm-up of 2.5 epochs is longer than the training of 2"]),
         *[
             ([*NEW, *option], ["images has no validation part", "use --valid-size"])
