@@ -78,8 +78,8 @@ def require_memory(config: Config, data: Dataset) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if needed > memory:
         raise UserError(
-            f"{config.samples:,} samples of {images:,} images need more than {needed / 2**30:,.0f} GiB, this machine has "
-            f"{memory / 2**30:,.0f}: use fewer --samples, a smaller --batch or more --shards"
+            f"{config.samples:,} samples of {images:,} images need more than {needed / 2**30:,.0f} GiB, of which "
+            f"this machine has {memory / 2**30:,.0f}: use fewer --samples, a smaller --batch or more --shards"
         )
 
 
