@@ -29,9 +29,7 @@ def reported(tmp_path_factory, make_trainer):
     in_order = test.y[np.argsort(-test.evidence)]
     data = Dataset("pPCA", images.astype(np.float32), in_order.astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            MODELS, "mlp", lambda shape, latent, hidden, outputs: ppca.linear_model(shape, latent, parameters)
-        )
+        patch.setitem(MODELS, "mlp", lambda shape, latent, *rest: ppca.linear_model(shape, latent, parameters))
         config = Config(
             latent=LATENT, epochs=1, decoder="gaussian", sigma=repr(SIGMA), learning_rate=1e-12, optimiser="sgd"
         )

@@ -21,9 +21,11 @@ def test_scores_are_means_over_draws_with_the_error_over_images():
 
 def test_lines_say_what_the_numbers_are_of():
     one, several = ({f"{IMPORTANCE}{k}": Score(Estimate(1.0, 0.1), None) for k in ks} for ks in ((5,), (5, 10)))
-    assert bounds.describe(DATA, "none", 1, one) == ["±: one standard error over images"]
+    assert bounds.describe(DATA, "none", 1, one) == [
+        "±: one standard error over images; the ELBO is that of one sample for each"
+    ]
     binarised, error, groups = bounds.describe(DATA, "dynamic", 3, several)
-    assert binarised.endswith("at random, 3 times") and error.endswith("means over draws") and "disjoint" in groups
+    assert binarised.endswith("at random, 3 times") and "of their means over draws;" in error and "disjoint" in groups
     assert bounds.describe(DATA, "static", 1, one)[0].endswith("once, as in training")
 
 
