@@ -60,7 +60,7 @@ RECIPES = {
     ),
     "dynamic-mnist-dreg": Recipe(
         "the same, importance-weighted (DReG, K = 10)",
-        _gated("mnist", epochs=200, objective="dreg", samples=10),
+        _gated("mnist", epochs=250, objective="dreg", samples=10, shards=2),
         50_000,
         5000,
         84.32,
