@@ -22,7 +22,7 @@ from vae.runs import load_state
 from vae.trainer import State
 from vae.training import train
 
-COMPUTING = ("check", "train", "evaluate", "sample", "reconstruct")  # the commands that take --device
+COMPUTING = ("check", "train", "evaluate", "sample", "reconstruct", "reproduce")  # the commands that take --device
 
 
 @pytest.fixture(scope="session")
