@@ -2,7 +2,7 @@
 
 With ε frozen the ELBO is an ordinary function of the parameters (slides 11–13). In float64, for single entries and
 along random directions through all parameters, five-point differences must agree with reverse mode to 1e-7 of the
-largest gradient entry of the tensor; and with J the Jacobian of the per-image ELBO, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩ to 1e-12.
+largest gradient entry of the tensor; and with J the Jacobian of its terms, ⟨Jv, u⟩ = ⟨v, Jᵀu⟩ to 1e-12.
 
 The networks keep their ReLUs, which have kinks. If the stencil of an entry straddles one, smaller steps are tried,
 until rounding would dominate the difference; then another entry takes its place. The report counts both.
@@ -66,14 +66,6 @@ def check(
         given = images[rows], noise[..., rows, :], objective, form, weights
         return bound_and_gradient(at, *given, scale=-1 / len(images))[1]
 
-    def per_image(p: Parameters) -> Any:
-        return sum(mg.sum(part, axis=image_axes(part)) for part in surrogate(p))
-
-    def image_axes(part: Any) -> tuple[int, ...]:
-        """All axes of an array of terms but that of the images."""
-        first = noise.ndim - 2 if part.shape[: noise.ndim - 1] == noise.shape[:-1] else 0
-        return tuple(axis for axis in range(part.ndim) if axis != first)
-
     def terms_on_device(p: Parameters) -> Any:
         """The terms of the loss; differences are taken term by term and then added, which reduces rounding error."""
         return mg.concatenate([mg.ravel(part) * (-1 / len(images)) for part in surrogate(p)])
@@ -110,7 +102,9 @@ def check(
         on_tensor(tensor)
     rounding = measure_rounding(terms, parameters, keys[-2], mg.to_device(terms(parameters), "cpu"))
     directional = _check_directions(terms, parameters, gradient, rounding, keys[-1], directions)
-    return GradientReport(tuple(tensors), directional, checks.adjoint_gap(per_image, (on_device,), seed), tuple(found))
+    return GradientReport(
+        tuple(tensors), directional, checks.adjoint_gap(terms_on_device, (on_device,), seed), tuple(found)
+    )
 
 
 def _check_tensor(
