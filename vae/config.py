@@ -194,7 +194,8 @@ class Config:
         of the settings did what their defaults do now; they had one shard."""
         known = {f.name for f in dataclasses.fields(Config)}
         if isinstance(values, dict):
-            values = {**{name: getattr(Config(), name) for name in LATER}, "shards": 1, **values}
+            default = Config()
+            values = {**{name: getattr(default, name) for name in LATER}, "shards": 1, **values}
         if not isinstance(values, dict) or set(values) != known:
             raise UserError(f"a configuration must have the settings {', '.join(sorted(known))}")
         return Config(**values)

@@ -52,6 +52,7 @@ class Trainer(NamedTuple):
     """(parameters, optimiser's state, images, noise, time in epochs) -> (−bound, next parameters, next state), in the
     memory of the old ones, which must not be used again. Without a schedule, the time may be left out."""
     sharded: ShardedStep  # the step on the shards of a batch, if there are several
+    draw: Callable[..., tuple[Any, Any]]  # (batch, first, last) -> the images and the noise of some of its images
     initial: Callable[..., State]  # an optional argument: the mean training image (H, W, C), for the output's bias
 
     def autoencoder(self, parameters: Parameters) -> Autoencoder:
@@ -65,10 +66,6 @@ class Trainer(NamedTuple):
     def after_epoch(self, state: State) -> Autoencoder:
         """The autoencoder after the last step: with the averaged parameters if they are averaged."""
         return self.autoencoder(state.parameters if self.config.average is None else state.optimiser.mean)
-
-    def draw(self, batch: Batch, first: int = 0, last: int | None = None) -> tuple[Any, Any]:
-        """Images and noise of some images of a batch."""
-        return batch.draw(self.model.latent, first, last, self.config.samples)
 
     def seen(self, images: Any, part: str) -> Any:
         """The images of a part of the data as the model sees them: binary, if they are binarised. Training images that
@@ -119,13 +116,13 @@ def make_trainer(config: Config, image_shape: tuple[int, int, int], device: str 
             parameters = _set_output(parameters, model.output_bias(likelihood.output_for(mean_image)))
         return place(State(parameters, optimiser.init(parameters)), device, asynchronous)
 
-    def draw(batch: Batch, first: int, last: int) -> tuple[Any, Any]:
+    def draw(batch: Batch, first: int = 0, last: int | None = None) -> tuple[Any, Any]:
         return batch.draw(model.latent, first, last, config.samples)
 
     measure = distance if likelihood.profiled else None
     sharded = ShardedStep(gradient, measure, optimiser, schedule, config.shards, draw, threaded=not asynchronous)
     step = make_step(gradient, optimiser, schedule)
-    return Trainer(config, model, likelihood, device, asynchronous, step, sharded, initial)
+    return Trainer(config, model, likelihood, device, asynchronous, step, sharded, draw, initial)
 
 
 def _set_output(parameters: Parameters, bias: Any) -> Parameters:
