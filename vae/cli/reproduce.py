@@ -66,6 +66,9 @@ def run(options: Namespace, given: dict[str, Any]) -> int:
         results.append(_reproduce(options, recipe, out / name, given))
         files.write_json(out / name / RESULT, results[-1])
     terminal.print_table(console, _compare(results))
+    for recipe in recipes.values():
+        for value, source in recipe.others:
+            console.print(f"also published for {recipe.about}: {value:.2f} ({source})")
     console.print(f"ours ± one standard error over the test images; everything is in {out}")
     return 0
 

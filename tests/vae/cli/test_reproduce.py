@@ -36,6 +36,7 @@ def test_a_recipe_trains_evaluates_and_compares(vae, tmp_path, tiny, name):
     assert result["ours"] == scores[measured]
     assert result["standard_error"] == scores[f"{measured}_standard_error"]
     assert f"{result['ours']:.2f}" in out and f"{recipe.published:.2f}" in out
+    assert all(f"{value:.2f} ({source})" in out for value, source in recipe.others)
 
 
 def test_without_names_all_are_run_and_a_second_call_trains_no_further(vae, tmp_path, tiny, monkeypatch):
