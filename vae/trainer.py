@@ -12,7 +12,7 @@ import minigrad as mg
 from minigrad.core import tree
 from vae.autoencoder import Autoencoder
 from vae.config import Config
-from vae.data.binarise import binarise
+from vae.data.binarise import binarise, require_probabilities
 from vae.errors import UserError
 from vae.estimators import bound_and_gradient
 from vae.likelihoods import Likelihood
@@ -70,7 +70,10 @@ class Trainer(NamedTuple):
     def seen(self, images: Any, part: str) -> Any:
         """The images of a part of the data as the model sees them: binary, if they are binarised. Training images that
         are binarised anew in every epoch stay as they are."""
-        if self.config.binarise == "none" or (self.config.binarise == "dynamic" and part == "train"):
+        if self.config.binarise == "none":
+            return images
+        if self.config.binarise == "dynamic" and part == "train":
+            require_probabilities(images)
             return images
         return binarise(images, make_key(self.config, FIXED_PIXELS, PARTS.index(part)))
 

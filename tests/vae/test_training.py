@@ -17,7 +17,7 @@ from tests.support.vae import truth
 from tests.support.vae.training_runs import CONFIGS, DATA, EVERY_CONFIG, STEPS, VALIDATED, drop_seconds, read_outcome
 from vae import checkpoints, evaluation, training
 from vae.config import Config
-from vae.data import Dataset, digests
+from vae.data import DataError, Dataset, digests
 from vae.errors import UserError
 from vae.estimators import bound_and_gradient
 from vae.importance import BLOCK, block_key
@@ -362,6 +362,13 @@ def test_without_a_validation_part_nothing_is_begun(tmp_path, more, train_run):
 
 
 # Binary pixels
+
+
+def test_training_images_that_are_no_probabilities_are_refused(tmp_path, train_run):
+    wrong = dataclasses.replace(DATA, train=DATA.train * 1.5)
+    for how in ("static", "dynamic"):
+        with pytest.raises(DataError, match=r"only images in \[0, 1\] can be binarised"):
+            train_run(dataclasses.replace(CONFIGS["mlp"], binarise=how), tmp_path, wrong)
 
 
 def test_training_images_are_binarised_anew_and_others_once(tmp_path, make_trainer):

@@ -26,7 +26,15 @@ def draw_pixels(key: Any, images: Any, place: Any = 0) -> Any:
 
 def binarise(images: Any, key: Any) -> np.ndarray:
     """The whole set as binary images (N, H, W, C), in memory. Raises DataError unless all values lie in [0, 1]."""
+    require_probabilities(images)
     found = np.empty(images.shape, np.float32)
+    for rows in blocks_of(images):
+        found[rows] = draw_pixels(key, np.asarray(images[rows]), rows.start)
+    return found
+
+
+def require_probabilities(images: Any) -> None:
+    """Raises DataError unless all values of the images lie in [0, 1]."""
     for rows in blocks_of(images):
         block = np.asarray(images[rows])
         if not (block.min() >= 0 and block.max() <= 1):  # also for NaN
@@ -34,5 +42,3 @@ def binarise(images: Any, key: Any) -> np.ndarray:
                 f"only images in [0, 1] can be binarised: a pixel is 1 with its grey value as probability, got "
                 f"{block.min():g} to {block.max():g}"
             )
-        found[rows] = draw_pixels(key, block, rows.start)
-    return found
