@@ -17,16 +17,14 @@ MOST_NUMBERS = 40  # latents whose numbers are written into the cells of a matri
 
 
 @default_style()
-def annealing_bounds(
-    path: str | Path, temperatures: Any, lower: Any, upper: Any, title: str, others: dict[str, float] | None = None
-) -> Path:
+def annealing_bounds(path: str | Path, temperatures: Any, lower: Any, upper: Any, title: str) -> Path:
     """Bounds on −ln Q(y) against the number T of temperatures, averaged over the same images.
 
     temperatures: (k,). lower, upper: bounds on ln Q(y) of each image, (k, N), N ≥ 2, in nats; upper may be None.
-    others: bounds on ln Q(y) to compare with, by name, drawn as horizontal lines. Bars are standard errors of the
-    difference, image by image, from the middle of the bounds of the last T: images differ by far more than bounds.
+    Bars are standard errors of the difference, image by image, from the middle of the bounds of the last T: images
+    differ by far more than bounds.
     """
-    x, others = _to_numbers(temperatures, 1, "temperatures"), others or {}
+    x = _to_numbers(temperatures, 1, "temperatures")
     bounds = [-_to_numbers(bound, 2, "bounds") for bound in (lower, upper) if bound is not None]  # on −ln Q(y)
     if not (x > 0).all() or any(y.shape != (len(x), bounds[0].shape[1]) or y.shape[1] < 2 for y in bounds):
         raise ValueError(f"bounds need T > 0 (k,) and (k, N), N ≥ 2, got {x.shape} and {[y.shape for y in bounds]}")
@@ -40,9 +38,6 @@ def annealing_bounds(
         mean, error = y.mean(axis=1), (y - middle).std(axis=1, ddof=1) / np.sqrt(count)
         axes.errorbar(x, mean, error, color=colour, marker=marker, ms=4, lw=1.6, elinewidth=0.9, capsize=2)
         labels.append((mean[-1], f"{name}\n{mean[-1]:,.2f}", colour))
-    for name, value in others.items():
-        axes.axhline(-value, color=GREY, lw=0.9, ls="--", zorder=1)
-        labels.append((-value, f"{name}\n{-value:,.2f}", GREY))
     axes.set_xticks(x, [f"{t:g}" for t in x])
     write_beside(axes, labels)
     return save(axes, path)
