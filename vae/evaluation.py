@@ -137,6 +137,11 @@ def posteriors(autoencoder: Autoencoder, images: Any, size: int = PIECE) -> tupl
     return np.ascontiguousarray(mean.T), np.ascontiguousarray(log_std.T)
 
 
+def posterior_means(autoencoder: Autoencoder, images: Any, size: int = PIECE) -> Any:
+    """μ(y) of each image, (N, latent), by this process alone: others need not take part, as they do in `posteriors`."""
+    return mg.concatenate([autoencoder.encode(images[p])[0] for p in pieces_of(len(images), size)])
+
+
 def reconstruct(autoencoder: Autoencoder, images: Any, noise: Any) -> Any:
     """ŷ(z(y, ε)) for images (N, H, W, C) and noise (N, latent)."""
     return autoencoder.mean(mg.gaussian_sample(*autoencoder.encode(images), noise))

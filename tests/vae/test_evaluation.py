@@ -16,7 +16,7 @@ from vae.evaluation import (
     generate,
     mean_elbo,
     mean_importance_bound,
-    posteriors,
+    posterior_means,
     profile_log_sigma,
     reconstruct,
 )
@@ -149,7 +149,7 @@ def test_generating_uses_the_decoder_alone():
 
 def test_posterior_means_of_all_images(batch):
     autoencoder, y, _ = setting("mlp", Bernoulli(), COUNT)
-    assert_close(posteriors(autoencoder, y, batch)[0], truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
+    assert_close(posterior_means(autoencoder, y, batch), truth.encode("mlp", autoencoder.parameters.encoder, y)[0])
 
 
 def test_more_importance_samples_give_a_tighter_bound_on_average():

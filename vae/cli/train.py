@@ -182,6 +182,6 @@ def _draw_pictures(trainer: Trainer, state: State, data: Dataset, out: Path) -> 
     try_drawing("reconstructions", out / "reconstructions.png", drop_alpha(shown), drop_alpha(rebuilt), name)
     try_drawing("samples", out / "samples.png", decode(mg.random.normal(mg.random.fold_in(key, 1), (64, latent))), name)
     if latent == 2:
-        means = evaluation.posteriors(autoencoder, trainer.seen(data.test, "test"))[0]
+        means = evaluation.posterior_means(autoencoder, trainer.seen(data.test, "test"))
         try_drawing("latent_plane", out / "latent-plane.png", decode, title=name)
         try_drawing("plane_encoding", out / "latent-means.png", means, data.test_labels, name)
