@@ -43,7 +43,8 @@ custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
 )
 
 
-def _check_square(x, operation, real=False):
+def check_square(x, operation, real=False):
+    """Raise unless x has square matrices in its last two axes, and real ones if `real`."""
     if len(shape_of(x)) < 2 or shape_of(x)[-1] != shape_of(x)[-2]:
         raise OperandError(f"{operation}: needs square matrices in the last two axes, got {describe(x)}")
     if real and dtype_of(x).kind == "c":
@@ -52,13 +53,13 @@ def _check_square(x, operation, real=False):
 
 def inv(a):
     """A⁻¹ of each matrix. Raises LinAlgError if one is singular."""
-    _check_square(a, "inv")
+    check_square(a, "inv")
     return inv_p(a)
 
 
 def solve(a, b):
     """A⁻¹b of each matrix; a 1-d b is a vector. Raises LinAlgError if one is singular."""
-    _check_square(a, "solve")
+    check_square(a, "solve")
     if len(shape_of(b)) == 1:
         return squeeze(solve_p(a, expand_dims(b, 1)), -1)
     return solve_p(a, b)
@@ -99,7 +100,7 @@ def cholesky(a, /, *, upper=False):
     With `upper`, the upper triangular U with UᵀU = A, read from the upper triangle. Raises LinAlgError if a matrix is
     not positive definite.
     """
-    _check_square(a, "cholesky", real=True)
+    check_square(a, "cholesky", real=True)
     return mT(cholesky_p(mT(a))) if upper else cholesky_p(a)
 
 
@@ -123,7 +124,7 @@ custom(  # ẏ = y·tr(A⁻¹Ȧ)
 
 def det(a):
     """The determinant of each matrix. Its derivative needs the inverse and raises LinAlgError at a singular matrix."""
-    _check_square(a, "det")
+    check_square(a, "det")
     return det_p(a)
 
 
@@ -153,5 +154,5 @@ custom(  # ẏ = tr(A⁻¹Ȧ)
 
 def slogdet(a):
     """(sign, ln|det A|) of each real matrix."""
-    _check_square(a, "slogdet", real=True)
+    check_square(a, "slogdet", real=True)
     return SlogdetResult(det_sign_p(a), logabsdet_p(a))
