@@ -44,7 +44,7 @@ from minigrad.core.rules import constant, custom
 from minigrad.ops.arrange import concatenate, tril, triu
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import getitem
-from minigrad.ops.inverses import check_square
+from minigrad.ops.inverses import check_square, complete, fold_to_lower
 from minigrad.ops.linalg import matmul_p, mT
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import expand_dims, pad_p
@@ -113,15 +113,15 @@ def eigenvectors_p(b, x, values, vectors, out=None):
 
 def _along(v, t):
     """The diagonal of VᵀȦV."""
-    return sum_(v * matmul_p(t, v), -2)
+    return sum_(v * matmul_p(complete(t), v), -2)
 
 
 def _scale(v, g):
-    """V·diag(g)·Vᵀ."""
-    return matmul_p(v * _row(g), mT(v))
+    """V·diag(g)·Vᵀ, folded."""
+    return fold_to_lower(matmul_p(v * _row(g), mT(v)))
 
 
-custom(  # A = V·diag(λ)·Vᵀ: λ̇ᵢ = (VᵀȦV)ᵢᵢ
+custom(  # A = V·diag(λ)·Vᵀ, of which the lower triangle is read: λ̇ᵢ = (VᵀȦV)ᵢᵢ
     eigenvalues_p,
     x=(
         lambda t, x, values, vectors: _along(eigenvectors_p(x, values, vectors), t),
@@ -135,12 +135,12 @@ custom(  # A = V·diag(λ)·Vᵀ: λ̇ᵢ = (VᵀȦV)ᵢᵢ
 def _eigenvectors_jvp(t, y, x, values, vectors):
     """V̇ = V·(F∘VᵀȦV)."""
     gaps = inverse_gaps_p(eigenvalues_p(x, values, vectors))
-    return matmul_p(y, gaps * matmul_p(mT(y), matmul_p(t, y)))
+    return matmul_p(y, gaps * matmul_p(mT(y), matmul_p(complete(t), y)))
 
 
 def _eigenvectors_vjp(g, y, x, values, vectors):
     gaps = inverse_gaps_p(eigenvalues_p(x, values, vectors))
-    return matmul_p(matmul_p(y, gaps * matmul_p(mT(y), g)), mT(y))
+    return fold_to_lower(matmul_p(matmul_p(y, gaps * matmul_p(mT(y), g)), mT(y)))
 
 
 custom(eigenvectors_p, x=(_eigenvectors_jvp, _eigenvectors_vjp), values=None, vectors=None)
@@ -166,21 +166,20 @@ def eigh(a, UPLO="L"):
     array([[0., 0.],
            [0., 1.]])
     """
-    x = _complete(a, UPLO, "eigh")
+    x = _turn(a, UPLO, "eigh")
     computed = eigh_p(x)
     values, vectors = computed[..., 0, :], computed[..., 1:, :]
     return EighResult(eigenvalues_p(x, values, vectors), eigenvectors_p(x, values, vectors))
 
 
-def _complete(a, triangle, operation):
-    """The symmetric matrix with this triangle of a."""
+def _turn(a, triangle, operation):
+    """The matrix whose lower triangle is this one of a."""
     check_square(a, operation, real=True)
     if triangle not in ("L", "U", "l", "u"):
         raise OperandError(
-            f"{operation}: UPLO={triangle!r} is unknown; use 'L' for the lower triangle, 'U' for the upper"
+            f"{operation}: UPLO={triangle!r} is unknown: use 'L' (the lower triangle) or 'U' (the upper)"
         )
-    x = a if triangle in "Ll" else mT(a)
-    return tril(x) + mT(tril(x, -1))
+    return a if triangle in "Ll" else mT(a)
 
 
 @primitive("eigvalsh")
@@ -200,7 +199,7 @@ def eigvalsh(a, UPLO="L"):
     The derivative computes eigenvectors. It is exact at equal eigenvalues for functions that are symmetric in these;
     for others it belongs to the eigenvectors that LAPACK chooses. A second derivative raises LinAlgError there.
     """
-    return eigvalsh_p(_complete(a, UPLO, "eigvalsh"))
+    return eigvalsh_p(_turn(a, UPLO, "eigvalsh"))
 
 
 # Singular values

@@ -78,8 +78,8 @@ def _half(x):
 custom(  # A = LLᵀ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᵀ)
     cholesky_p,
     x=(
-        lambda t, y: matmul_p(y, _half(_solve_both_sides(y, tril(t) + mT(tril(t, -1))))),
-        lambda g, y: _fold_to_lower(_solve_both_sides(mT(y), _half(matmul_p(mT(y), g)))),
+        lambda t, y: matmul_p(y, _half(_solve_both_sides(y, complete(t)))),
+        lambda g, y: fold_to_lower(_solve_both_sides(mT(y), _half(matmul_p(mT(y), g)))),
     ),
 )
 
@@ -89,8 +89,13 @@ def _solve_both_sides(l, a):
     return mT(solve_p(l, mT(solve_p(l, a))))
 
 
-def _fold_to_lower(s):
-    """S folded onto its lower triangle: the transpose of completing a lower triangle to a symmetric matrix."""
+def complete(a):
+    """The symmetric matrix with the lower triangle of A."""
+    return tril(a) + mT(tril(a, -1))
+
+
+def fold_to_lower(s):
+    """S folded onto its lower triangle: the transpose of `complete`."""
     return tril(s) + tril(mT(s), -1)
 
 

@@ -55,12 +55,12 @@ def _pinv_vjp(g, y, x):
 custom(pinv_p, x=(_pinv_jvp, _pinv_vjp), computed=None)
 
 
-def _pseudoinverse(a, rcond):
-    """(the pseudoinverse, the singular values, which of them count) of matrices that are not wide."""
-    u, s, v = compute_svd(a)
+def _pseudoinverse(a, svd, rcond):
+    """(the pseudoinverse, which singular values count) of matrices that are not wide, from their U, s and V."""
+    u, s, v = svd
     counted = s > rcond * s[..., :1]
     inverse = where(counted, 1 / where(counted, s, 1), 0)
-    return pinv_p(a, matmul_p(v * expand_dims(inverse, -2), mT(u))), singular_values_p(a, u, s, v), counted
+    return pinv_p(a, matmul_p(v * expand_dims(inverse, -2), mT(u))), counted
 
 
 def _is_wide(a):
@@ -88,7 +88,9 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=_UNSET):
         raise OperandError("pinv: give either rcond or rtol, not both")
     if rcond is None:
         rcond = 1e-15 if rtol is _UNSET else _rounding(a) if rtol is None else rtol
-    return mT(_pseudoinverse(mT(a), rcond)[0]) if _is_wide(a) else _pseudoinverse(a, rcond)[0]
+    tall = mT(a) if _is_wide(a) else a
+    y, _ = _pseudoinverse(tall, compute_svd(tall), rcond)
+    return mT(y) if _is_wide(a) else y
 
 
 def _rounding(a):
@@ -120,13 +122,15 @@ def lstsq(a, b, rcond=None):
     dtype = np.result_type(*[dtype_of(x) if is_inexact(x) else np.float64 for x in (a, b)])  # of integers, as in NumPy
     a, b = astype(a, dtype, copy=False), astype(b, dtype, copy=False)
     rcond = _rounding(a) if rcond is None else rcond
-    y, s, counted = _pseudoinverse(mT(a) if _is_wide(a) else a, rcond)
+    tall = mT(a) if _is_wide(a) else a
+    svd = compute_svd(tall)
+    y, counted = _pseudoinverse(tall, svd, rcond)
     right = expand_dims(b, 1) if len(shape_of(b)) == 1 else b
     x = matmul_p(mT(y) if _is_wide(a) else y, right)
     residuals = sum_(square(matmul_p(a, x) - right), -2)
     residuals = residuals if shape_of(a)[-2] > shape_of(a)[-1] else residuals[..., :0]
     rank = astype(count_nonzero(counted, -1), np.int32)
-    return LstsqResult(squeeze(x, -1) if len(shape_of(b)) == 1 else x, residuals, rank, s)
+    return LstsqResult(squeeze(x, -1) if len(shape_of(b)) == 1 else x, residuals, rank, singular_values_p(tall, *svd))
 
 
 # Powers
