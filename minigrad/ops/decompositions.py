@@ -38,6 +38,7 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import batched
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import constant, custom
@@ -63,6 +64,7 @@ def _row(x):
     return expand_dims(x, -2)
 
 
+@batched
 @primitive("inverse_gaps")
 def inverse_gaps_p(b, x, out=None):
     """Fᵢⱼ = 1/(xⱼ − xᵢ), and 0 for i = j. Raises LinAlgError if two numbers are equal to rounding."""
@@ -93,6 +95,7 @@ custom(
 # Eigenvalues
 
 
+@batched
 @constant
 @primitive("eigh")
 def eigh_p(b, x, out=None):
@@ -101,11 +104,13 @@ def eigh_p(b, x, out=None):
     return b.xp.concatenate([values[..., None, :], vectors], -2, out=out)
 
 
+@batched
 @primitive("eigenvalues")
 def eigenvalues_p(b, x, values, vectors, out=None):
     return store(values.copy(), out)
 
 
+@batched
 @primitive("eigenvectors")
 def eigenvectors_p(b, x, values, vectors, out=None):
     return store(vectors.copy(), out)
@@ -182,6 +187,7 @@ def _turn(a, triangle, operation):
     return a if triangle in "Ll" else mT(a)
 
 
+@batched
 @primitive("eigvalsh")
 def eigvalsh_p(b, x, out=None):
     return store(b.xp.linalg.eigvalsh(x), out)
@@ -205,6 +211,7 @@ def eigvalsh(a, UPLO="L"):
 # Singular values
 
 
+@batched
 @constant
 @primitive("svd")
 def svd_p(b, x, out=None):
@@ -219,11 +226,13 @@ def compute_svd(x):
     return computed[..., :m, :], computed[..., m, :], computed[..., m + 1 :, :]
 
 
+@batched
 @primitive("singular_values")
 def singular_values_p(b, x, u, s, v, out=None):
     return store(s.copy(), out)
 
 
+@batched
 @primitive("left_vectors")
 def left_vectors_p(b, x, u, s, v, out=None):
     """U. As Aᵀ = V·diag(s)·Uᵀ, the right vectors are left_vectors(Aᵀ, v, s, u)."""
@@ -305,6 +314,7 @@ def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
     return SVDResult(left_vectors_p(a, u, s, v), singular_values_p(a, u, s, v), mT(left_vectors_p(mT(a), v, s, u)))
 
 
+@batched
 @primitive("svdvals")
 def svdvals_p(b, x, out=None):
     return store(b.xp.linalg.svd(x, compute_uv=False), out)
@@ -338,6 +348,7 @@ def svdvals(x, /):
 # QR
 
 
+@batched
 @constant
 @primitive("qr")
 def qr_p(b, x, out=None):
@@ -346,16 +357,19 @@ def qr_p(b, x, out=None):
     return b.xp.concatenate([q, r.swapaxes(-1, -2)], -2, out=out)
 
 
+@batched
 @primitive("orthogonal_factor")
 def orthogonal_factor_p(b, x, q, r, out=None):
     return store(q.copy(), out)
 
 
+@batched
 @primitive("triangular_factor")
 def triangular_factor_p(b, x, q, r, out=None):
     return store(r.copy(), out)
 
 
+@batched
 @primitive("inverse_triangle")
 def inverse_triangle_p(b, x, out=None):
     """R⁻¹. Raises LinAlgError if a column depends on those before it, to rounding."""

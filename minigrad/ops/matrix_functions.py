@@ -15,6 +15,7 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.core.arguments import check_options, integer
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.batching import batched
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import custom
@@ -32,6 +33,7 @@ from minigrad.ops.shape import astype, expand_dims, squeeze, zeros_like
 # Pseudoinverse and least squares
 
 
+@batched
 @primitive("pinv")
 def pinv_p(b, x, computed, out=None):
     """The pseudoinverse of x, which has been computed."""
@@ -157,6 +159,7 @@ _PADE = [math.comb(13, k) / (math.comb(26, k) * math.factorial(k)) for k in rang
 """The coefficients of the numerator of the diagonal Padé approximant of eˣ of degree 13."""
 
 
+@batched
 @primitive("expm")
 def expm_p(b, x, out=None):
     """Scaling and squaring: the Padé approximant of degree 13 of A/2ˢ, whose error is below ε if ‖A/2ˢ‖₁ ≤ 5.37."""

@@ -220,7 +220,9 @@ def test_the_error_between_close_eigenvalues(gap, on_device):
     values = np.array([1.0, 1.0 + gap, 3.0])
     a = (q * values) @ q.T
     u = normal((3, 3))
-    gradient = to_host(mg.grad(lambda a: mg.sum(on_device(u) * sum_of_outer(mg, *mg.eigh(a)[::-1])))(on_device((a + a.T) / 2)))
+    gradient = to_host(
+        mg.grad(lambda a: mg.sum(on_device(u) * sum_of_outer(mg, *mg.eigh(a)[::-1])))(on_device((a + a.T) / 2))
+    )
     values, v = np.linalg.eigh((a + a.T) / 2)  # Daletskii and Krein: divided differences of sin
     mean, half = (values[:, None] + values) / 2, (values[:, None] - values) / 2
     divided = np.cos(mean) * np.sinc(half / np.pi)
