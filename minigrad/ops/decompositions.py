@@ -297,10 +297,10 @@ def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
     raises, as the other columns are any basis of what is left, which has no derivative.
 
     The sign of each pair of vectors is LAPACK's. The derivative of vectors raises LinAlgError where two singular values
-    of a matrix differ by k·ε·max s or less, and for matrices that are not square where one is 0. That of singular
-    values is exact for symmetric functions of equal ones. At a singular value 0, where it has a kink as |x|, the
-    derivative follows the sign of the vectors, and is exact for even functions. Forward mode differentiates all
-    results: use `svdvals` where only singular values matter.
+    of a matrix are equal to rounding, and for matrices that are not square where one is 0; that of singular values does
+    not. At 0 a singular value has a kink, as |x| has; its derivative there is that of a value which changes sign with
+    its vectors, and so exact for even functions. Forward mode differentiates all results: use `svdvals` where only
+    singular values matter.
     """
     check_options("svd", hermitian=hermitian)
     if not compute_uv:
@@ -373,9 +373,8 @@ def triangular_factor_p(b, x, q, r, out=None):
 @primitive("inverse_triangle")
 def inverse_triangle_p(b, x, out=None):
     """R⁻¹. Raises LinAlgError if a column depends on those before it, to rounding."""
-    xp, n = b.xp, x.shape[-1]
-    sizes = xp.sqrt(xp.sum(x * x, axis=-2))
-    if bool(xp.any(xp.abs(xp.diagonal(x, 0, -2, -1)) <= n * np.finfo(x.dtype).eps * sizes)):
+    xp, rounding = b.xp, x.shape[-1] * np.finfo(x.dtype).eps
+    if bool(xp.any(xp.abs(xp.diagonal(x, 0, -2, -1)) <= rounding * xp.sum(xp.abs(x), axis=-2))):
         raise np.linalg.LinAlgError(
             "the QR factors of a matrix have no derivative where its first columns are linearly dependent"
         )
@@ -435,7 +434,7 @@ def qr(a, mode="reduced"):
     """Q of shape (…, m, k) and R (…, k, n) of each real matrix, k = min(m, n). Signs are LAPACK's.
 
     The derivative raises LinAlgError where the first k columns of a matrix are linearly dependent to rounding, that is,
-    |Rⱼⱼ| is at most k·ε times the norm of column j. Modes other than "reduced" raise TypeError.
+    |Rⱼⱼ| is at most k·ε·Σᵢ|Rᵢⱼ|. Modes other than "reduced" raise TypeError.
     """
     check_matrices(a, "qr")
     if mode != "reduced":

@@ -213,6 +213,73 @@ def sum_of_outer_log(values, vectors):
     return mg.matmul(vectors * mg.log(values)[..., None, :], mg.swapaxes(vectors, -1, -2))
 
 
+def test_the_largest_of_equal_eigenvalues_gets_a_generalised_gradient(on_device):
+    """v·vᵀ for a unit vector v of the space of the largest eigenvalue: trace 1, no negative eigenvalue."""
+    a = degenerate()
+    gradient = to_host(mg.grad(lambda a: mg.eigvalsh(a)[-1])(on_device(a)))
+    gradient = (gradient + gradient.T) / 2
+    assert_close(np.linalg.eigvalsh(gradient), [0, 0, 0, 1])
+    assert_close(a @ gradient, 2 * gradient)
+    gradient = to_host(mg.grad(lambda a: mg.norm(a, 2))(on_device(np.eye(3))))
+    assert_close(np.linalg.svdvals(gradient), [1, 0, 0])
+    assert_close(np.trace(gradient), 1)
+
+
+SPECIAL = {
+    "zero": np.zeros((3, 3)),
+    "identity": np.eye(3),
+    "opposite": np.diag([1.0, -1.0, 0.0]),
+    "ones": np.ones((3, 3)),
+    "equal to rounding": degenerate(3),
+    "nilpotent": np.triu(np.ones((3, 3)), 1),
+    "tall zero": np.zeros((3, 2)),
+    "tall orthogonal": np.eye(3)[:, :2],
+    "tall of rank 1": np.outer([1.0, 2.0, 3.0], [1.0, -1.0]),
+    "wide of rank 1": np.outer([1.0, -1.0], [1.0, 2.0, 3.0]),
+    "number zero": np.zeros((1, 1)),
+    "column zero": np.zeros((3, 1)),
+    "empty": np.zeros((0, 0)),
+    "no rows": np.zeros((0, 3)),
+    "no columns": np.zeros((3, 0)),
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_no_derivative_is_nan(name, on_device):
+    """Derivatives of every result at special matrices, in both modes to second order: finite, or LinAlgError."""
+    a = SPECIAL[name]
+    square = a.shape[0] == a.shape[1]
+    functions = [
+        *[lambda a, i=i: mg.svd(a, full_matrices=False)[i] for i in range(3)],
+        *[lambda a, i=i: mg.qr(a)[i] for i in range(2)],
+        *[lambda a, i=i: mg.eigh(a)[i] for i in range(2) if square],
+        *[lambda a, n=n: mg.matrix_power(a, n) for n in (0, 2) if square],
+        *[f for f in (mg.eigvalsh, mg.expm) if square],
+        *[lambda a, order=order: mg.norm(a, order) for order in ("nuc", 2, -2) if a.size],
+        *[lambda a, i=i: mg.lstsq(a, mg.ones_like(a[:, :1]) if a.shape[1] else a)[i] for i in (0, 1, 3) if a.shape[1]],
+        *[mg.svdvals, mg.pinv],
+    ]
+    moved, t = on_device(a), on_device(normal(a.shape))
+    finite = 0
+    for f in functions:
+        u = on_device(normal(np.shape(f(moved))))
+        gradient = lambda a, f=f, u=u: mg.vjp(f, a)[1](u)[0]
+        along = lambda a, f=f: mg.jvp(f, (a,), (t,))[1]
+        for derive in (
+            gradient,
+            along,
+            lambda a, g=gradient: mg.jvp(g, (a,), (t,))[1],
+            lambda a, g=along: mg.jvp(g, (a,), (t,))[1],
+        ):
+            try:
+                found = to_host(derive(moved))
+            except np.linalg.LinAlgError:
+                continue
+            assert np.isfinite(found).all()
+            finite += 1
+    assert finite > 8
+
+
 @pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-9, 1e-12])
 def test_the_error_between_close_eigenvalues(gap, on_device):
     """V·sin λ·Vᵀ is smooth; through V its gradient has the relative error ε·max|λ|/gap, as promised."""
