@@ -17,12 +17,13 @@ of vectors that keep their sign, so they are right for every function that does 
 
 **Equal eigenvalues.** Vectors of equal eigenvalues (or singular values) may be any basis of their space, and are no
 differentiable function of A. A derivative of *vectors* raises LinAlgError where two eigenvalues of a matrix are equal
-to rounding, that is, differ by n·ε·max|λ| or less. To leave out the infinite terms instead would be wrong even for
-functions that do not depend on the basis: the gradient of V·f(λ)·Vᵀ needs f′ within the space, which the cotangents of
-V and λ do not contain. Derivatives of *values* exist. They are exact for functions that are symmetric in equal values
-(Σλᵢ, Σσᵢ²); for others they belong to the vectors that the library chose, and give an element of the generalised
-gradient (of max λ, for example). The second derivative of values needs the first one of vectors, and raises. Between
-eigenvalues that are close, the derivative of vectors is large; its relative error is about ε·max|λ| / |λᵢ − λⱼ|.
+to rounding, that is, differ by 8n·ε·max|λ| or less, so that no digit would be certain. To leave out the infinite terms
+instead would be wrong even for functions that do not depend on the basis: the gradient of V·f(λ)·Vᵀ needs f′ within the
+space, which the cotangents of V and λ do not contain. Derivatives of *values* exist. They are exact for functions that
+are symmetric in equal values (Σλᵢ, Σσᵢ²); for others they belong to the vectors that the library chose, and give an
+element of the generalised gradient (of max λ, for example). The second derivative of values needs the first one of
+vectors, and raises. Between eigenvalues that are close, the derivative of vectors is large; its relative error is about
+ε·max|λ| / |λᵢ − λⱼ|.
 
 Sources: M. B. Giles (2008), see `minigrad.ops.inverses`, for eigenvalues; J. Townsend, "Differentiating the singular
 value decomposition" (2016); S. F. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra functions"
@@ -50,6 +51,8 @@ from minigrad.ops.linalg import matmul_p, mT
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import expand_dims, pad_p
 
+UNCERTAIN = 8  # numbers that differ by 8n·ε or less may be equal: LAPACK's errors and those of the matrix are n·ε or so
+
 
 def check_matrices(x, operation):
     """Raise unless x has real matrices in its last two axes."""
@@ -72,7 +75,7 @@ def inverse_gaps_p(b, x, out=None):
     gaps, same = x[..., None, :] - x[..., :, None], b.from_host(np.eye(n, dtype=bool))
     if n < 2:
         return store(xp.zeros_like(gaps), out)
-    rounding = n * np.finfo(x.dtype).eps * xp.max(xp.abs(x), -1)
+    rounding = UNCERTAIN * n * np.finfo(x.dtype).eps * xp.max(xp.abs(x), -1)
     if bool(xp.any((xp.abs(gaps) <= rounding[..., None, None]) & ~same)):
         raise np.linalg.LinAlgError(
             "eigenvectors of equal eigenvalues have no derivative, nor have singular vectors of equal singular values, "
@@ -101,7 +104,7 @@ custom(
 def eigh_p(b, x, out=None):
     """(…, 1 + n, n): the eigenvalues λ, and below them the matrix V of eigenvectors."""
     values, vectors = b.xp.linalg.eigh(x)
-    return b.xp.concatenate([values[..., None, :], vectors], -2, out=out)
+    return b.xp.concatenate([values[..., None, :], vectors], x.ndim - 2, out=out)
 
 
 @batched
@@ -163,7 +166,7 @@ def eigh(a, UPLO="L"):
 
     Only the lower triangle is read (the upper one with UPLO="U"), so only it gets a derivative. Signs of eigenvectors
     are LAPACK's. The derivative of eigenvectors raises LinAlgError where two eigenvalues of a matrix differ by
-    n·ε·max|λ| or less; that of eigenvalues does not. Forward mode differentiates both: use `eigvalsh` where only
+    8n·ε·max|λ| or less; that of eigenvalues does not. Forward mode differentiates both: use `eigvalsh` where only
     eigenvalues matter.
 
     >>> import minigrad as mg, numpy as np
@@ -217,7 +220,7 @@ def eigvalsh(a, UPLO="L"):
 def svd_p(b, x, out=None):
     """(…, m + 1 + n, k) for m×n matrices, k = min(m, n): the matrix U, then the singular values s, then V."""
     u, s, vh = b.xp.linalg.svd(x, full_matrices=False)
-    return b.xp.concatenate([u, s[..., None, :], vh.swapaxes(-1, -2)], -2, out=out)
+    return b.xp.concatenate([u, s[..., None, :], vh.swapaxes(-1, -2)], x.ndim - 2, out=out)
 
 
 def compute_svd(x):
@@ -354,7 +357,7 @@ def svdvals(x, /):
 def qr_p(b, x, out=None):
     """(…, m + n, n) for m×n matrices, m ≥ n: the matrix Q, and below it Rᵀ."""
     q, r = b.xp.linalg.qr(x)
-    return b.xp.concatenate([q, r.swapaxes(-1, -2)], -2, out=out)
+    return b.xp.concatenate([q, r.swapaxes(-1, -2)], x.ndim - 2, out=out)
 
 
 @batched
@@ -373,7 +376,7 @@ def triangular_factor_p(b, x, q, r, out=None):
 @primitive("inverse_triangle")
 def inverse_triangle_p(b, x, out=None):
     """R⁻¹. Raises LinAlgError if a column depends on those before it, to rounding."""
-    xp, rounding = b.xp, x.shape[-1] * np.finfo(x.dtype).eps
+    xp, rounding = b.xp, UNCERTAIN * x.shape[-1] * np.finfo(x.dtype).eps
     if bool(xp.any(xp.abs(xp.diagonal(x, 0, -2, -1)) <= rounding * xp.sum(xp.abs(x), axis=-2))):
         raise np.linalg.LinAlgError(
             "the QR factors of a matrix have no derivative where its first columns are linearly dependent"
@@ -434,7 +437,7 @@ def qr(a, mode="reduced"):
     """Q of shape (…, m, k) and R (…, k, n) of each real matrix, k = min(m, n). Signs are LAPACK's.
 
     The derivative raises LinAlgError where the first k columns of a matrix are linearly dependent to rounding, that is,
-    |Rⱼⱼ| is at most k·ε·Σᵢ|Rᵢⱼ|. Modes other than "reduced" raise TypeError.
+    |Rⱼⱼ| is at most 8k·ε·Σᵢ|Rᵢⱼ|. Modes other than "reduced" raise TypeError.
     """
     check_matrices(a, "qr")
     if mode != "reduced":

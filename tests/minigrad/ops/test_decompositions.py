@@ -202,6 +202,24 @@ def test_vectors_of_equal_values_have_no_derivative(f, dtype, on_device):
         mg.jvp(f, (mg.stack([a + a[0], a]),), (mg.stack([t, t]),))
 
 
+@given(n=st.integers(2, 8), more=st.integers(0, 3), seed=st.integers(0, 2**16))
+def test_values_that_are_equal_to_rounding_are_found(n, more, seed, on_device):
+    """In matrices with two equal values in random directions, and among columns of which one depends on others."""
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal(n)
+    values[0] = values[1]
+    left, right = (np.linalg.qr(rng.standard_normal((m, n)))[0] for m in (n + more, n))
+    even, dependent = (right * values) @ right.T, rng.standard_normal((n + more, n))
+    dependent[:, -1] = dependent[:, :-1] @ rng.standard_normal(n - 1)
+    for f, a in (
+        (lambda a: mg.eigh(a)[1], (even + even.T) / 2),
+        (lambda a: mg.svd(a, full_matrices=False)[0], (left * values) @ right.T),
+        (lambda a: mg.qr(a)[0], dependent),
+    ):
+        with pytest.raises(np.linalg.LinAlgError, match=r"have no derivative"):
+            mg.jvp(f, (on_device(a),), (on_device(normal(a.shape)),))
+
+
 def test_leaving_out_the_terms_of_equal_eigenvalues_would_be_wrong(monkeypatch):
     """V·log λ·Vᵀ is well defined at I, where its derivative is the identity; no cotangent of V or λ tells."""
     f = lambda a: mg.sum(normal((2, 2)) * sum_of_outer_log(*mg.eigh(a + mg.swapaxes(a, 0, 1))))
