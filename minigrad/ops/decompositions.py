@@ -46,7 +46,7 @@ from minigrad.core.rules import constant, custom
 from minigrad.ops.arrange import concatenate, tril, triu
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import getitem
-from minigrad.ops.inverses import check_square, complete, fold_to_lower
+from minigrad.ops.inverses import INVERSE, check_square, complete, fold_to_lower
 from minigrad.ops.linalg import matmul_p, mT
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import expand_dims, pad_p
@@ -242,11 +242,25 @@ def left_vectors_p(b, x, u, s, v, out=None):
     return store(u.copy(), out)
 
 
-custom(  # ṡᵢ = (UᵀȦV)ᵢᵢ
+def _pair(x, u, s, v):
+    """(U, V)."""
+    return left_vectors_p(x, u, s, v), left_vectors_p(mT(x), v, s, u)
+
+
+def _values_jvp(t, u, v):
+    """ṡᵢ = (UᵀȦV)ᵢᵢ."""
+    return sum_(u * matmul_p(t, v), -2)
+
+
+def _values_vjp(g, u, v):
+    return matmul_p(u * _row(g), mT(v))
+
+
+custom(
     singular_values_p,
     x=(
-        lambda t, x, u, s, v: sum_(left_vectors_p(x, u, s, v) * matmul_p(t, left_vectors_p(mT(x), v, s, u)), -2),
-        lambda g, x, u, s, v: matmul_p(left_vectors_p(x, u, s, v) * _row(g), mT(left_vectors_p(mT(x), v, s, u))),
+        lambda t, x, u, s, v: _values_jvp(t, *_pair(x, u, s, v)),
+        lambda g, x, u, s, v: _values_vjp(g, *_pair(x, u, s, v)),
     ),
     **dict.fromkeys("usv"),
 )
@@ -313,8 +327,9 @@ def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
         raise OperandTypeError(
             f"svd: full_matrices=True of {describe(a)}, which is not square: use full_matrices=False"
         )
-    u, s, v = compute_svd(a)
-    return SVDResult(left_vectors_p(a, u, s, v), singular_values_p(a, u, s, v), mT(left_vectors_p(mT(a), v, s, u)))
+    computed = compute_svd(a)
+    u, v = _pair(a, *computed)
+    return SVDResult(u, singular_values_p(a, *computed), mT(v))
 
 
 @batched
@@ -323,23 +338,13 @@ def svdvals_p(b, x, out=None):
     return store(b.xp.linalg.svd(x, compute_uv=False), out)
 
 
-def _vectors(x):
-    """(U, Vᵀ)."""
-    u, s, v = compute_svd(x)
-    return left_vectors_p(x, u, s, v), mT(left_vectors_p(mT(x), v, s, u))
-
-
-def _svdvals_jvp(t, x):
-    u, vh = _vectors(x)
-    return sum_(u * matmul_p(t, mT(vh)), -2)
-
-
-def _svdvals_vjp(g, x):
-    u, vh = _vectors(x)
-    return matmul_p(u * _row(g), vh)
-
-
-custom(svdvals_p, x=(_svdvals_jvp, _svdvals_vjp))
+custom(
+    svdvals_p,
+    x=(
+        lambda t, x: _values_jvp(t, *_pair(x, *compute_svd(x))),
+        lambda g, x: _values_vjp(g, *_pair(x, *compute_svd(x))),
+    ),
+)
 
 
 def svdvals(x, /):
@@ -384,10 +389,7 @@ def inverse_triangle_p(b, x, out=None):
     return store(xp.linalg.inv(x), out)
 
 
-custom(
-    inverse_triangle_p,
-    x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))),
-)
+custom(inverse_triangle_p, x=INVERSE)
 
 
 def _to_upper(c):

@@ -26,7 +26,9 @@ def inv_p(b, x, out=None):
     return store(b.xp.linalg.inv(x), out)
 
 
-custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))))
+INVERSE = (lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y)))
+"""The rule of y = A⁻¹."""
+custom(inv_p, x=INVERSE)
 batched(inv_p)
 
 
