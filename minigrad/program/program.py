@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -135,6 +136,10 @@ class Program:
     def run(self, arrays: Sequence[Any]) -> Any:
         """The results. `arrays` are the arrays among the arguments, already checked; none of them is traced."""
         return self._build(self._executor.run(arrays))
+
+    def hold(self) -> AbstractContextManager:
+        """What the executor's `hold` yields: arrays for inputs and outputs, and a function that computes the latter."""
+        return self._executor.hold()
 
     @cached_property
     def _build(self) -> Callable[[list], Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -44,6 +45,10 @@ class Body:
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         """The same for plain arrays, by a program."""
         return self._program.run(leaves)
+
+    def hold(self) -> AbstractContextManager:
+        """Arrays for inputs and outputs, and a function that computes the outputs from the inputs."""
+        return self._program.hold()
 
     @property
     def kinds(self) -> list[Kind]:

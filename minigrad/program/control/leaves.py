@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.core.arrays import describe
 from minigrad.core.batching import Batch, repeat
 from minigrad.core.errors import OperandError
@@ -63,3 +65,15 @@ def check_state(operation: str, before: Sequence, after: Sequence[Kind], names: 
                 f"{operation}: the state{name and f' {name!r}'} begins as {describe(x)}, and the function returns "
                 f"{kind}: begin with that kind"
             )
+
+
+def write(places: Sequence, values: Sequence) -> None:
+    """Write values to the first of these arrays."""
+    for place, value in zip(places, values):
+        place[...] = value
+
+
+def separate(outputs: Sequence, state: Sequence) -> Callable[[], list]:
+    """A function that returns the outputs, in copies where they show memory of the state that they are written to."""
+    shared = [any(isinstance(y, np.ndarray) and np.may_share_memory(y, x) for x in state) for y in outputs]
+    return lambda: [y.copy() if copy else y for y, copy in zip(outputs, shared)]

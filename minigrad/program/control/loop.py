@@ -19,7 +19,17 @@ from minigrad.core.vectors import add_p, zeros_like_p
 from minigrad.ops.comparisons import stop_gradient, where
 from minigrad.ops.reduce import any as any_
 from minigrad.program.control.bodies import Body, capture_body, record
-from minigrad.program.control.leaves import as_array, check_state, fill, find_inexact, lift, settle, unify
+from minigrad.program.control.leaves import (
+    as_array,
+    check_state,
+    fill,
+    find_inexact,
+    lift,
+    separate,
+    settle,
+    unify,
+    write,
+)
 from minigrad.program.control.scan import scan
 from minigrad.program.graph import Kind
 
@@ -108,9 +118,18 @@ class While(Call):
     def forward(self, leaves: Sequence) -> list:
         """The results for plain arrays, by programs."""
         asked, outside, state = self.split(leaves)
-        while self.test.run([*asked, *state])[0]:
-            state = self.body.run([*outside, *state])
-        return state
+        with self.test.hold() as (tested, (goes_on,), check), self.body.hold() as (inputs, outputs, step):
+            write(tested, asked)
+            write(inputs, [*outside, *state])
+            tested, state = tested[len(asked) :], inputs[len(outside) :]
+            after = separate(outputs, state)
+            while True:
+                write(tested, state)
+                check()
+                if not goes_on:
+                    return [x.copy() for x in state]
+                step()
+                write(state, after())
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The results and their tangents: a loop whose steps push tangents."""

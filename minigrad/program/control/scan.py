@@ -18,7 +18,17 @@ from minigrad.ops.arrange import stack
 from minigrad.ops.comparisons import stop_gradient
 from minigrad.ops.indexing import getitem
 from minigrad.program.control.bodies import Body, capture_body, record
-from minigrad.program.control.leaves import as_array, check_state, fill, find_inexact, lift, settle, unify
+from minigrad.program.control.leaves import (
+    as_array,
+    check_state,
+    fill,
+    find_inexact,
+    lift,
+    separate,
+    settle,
+    unify,
+    write,
+)
 from minigrad.program.graph import Kind
 
 
@@ -129,12 +139,17 @@ class Scan(Call):
         outside, state, columns = self.split(leaves)
         xp = self.body.graph.backend.xp
         ys = [xp.empty(*kind) for kind in self.kinds[self.states :]]
-        for i in reversed(range(self.length)) if self.reverse else range(self.length):
-            found = self.body.run([*outside, *state, *[x[i] for x in columns]])
-            state = found[: self.states]
-            for y, row in zip(ys, found[self.states :], strict=True):
-                y[i] = row
-        return [*state, *ys]
+        with self.body.hold() as (inputs, outputs, step):
+            write(inputs, [*outside, *state])
+            _, state, rows = self.split(inputs)
+            after, results = separate(outputs[: self.states], state), outputs[self.states :]
+            for i in reversed(range(self.length)) if self.reverse else range(self.length):
+                write(rows, [x[i] for x in columns])
+                step()
+                for y, row in zip(ys, results):
+                    y[i] = row
+                write(state, after())
+            return [*[x.copy() for x in state], *ys]
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The results and their tangents: a scan whose steps push tangents."""

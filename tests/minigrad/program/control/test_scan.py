@@ -218,3 +218,29 @@ def test_nested_loops():
 def test_wrong_calls(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_state_whose_parts_change_places():
+    """Results that are views of the state itself."""
+    f = mg.jit(lambda a, b, x: mg.scan(lambda s, x: ((s[1][::-1], s[0], s[2] + x), s[1]), (a, b, 0.0), x))
+    a, b = normal((3,)), normal((3,), 1)
+    for x in (np.arange(5.0), np.arange(5.0) + 1):
+        (p, q, total), rows = f(a, b, x)
+        c, d, expected = a, b, []
+        for _ in x:
+            expected.append(d)
+            c, d = d[::-1], c
+        assert np.array_equal(p, c) and np.array_equal(q, d) and total == x.sum()
+        assert np.array_equal(rows, np.stack(expected))
+
+
+def test_threads_can_share_a_program_with_a_loop():
+    from concurrent.futures import ThreadPoolExecutor
+
+    f = mg.jit(mg.grad(looped, 3))
+    f(*ARGS)
+    inputs = [normal(X.shape, seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: f(W, U, H, x), inputs))
+    for x, mine in zip(inputs, found):
+        assert_close(mine, mg.grad(unrolled, 3)(W, U, H, x))
