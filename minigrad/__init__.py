@@ -115,6 +115,7 @@ from minigrad.ops.shape import (
 )
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
 from minigrad.ops.statistics import mean, norm, std, var
+from minigrad.ops.updates import at
 from minigrad.program import CaptureError, Program, jit, release_memory, trace
 from minigrad.show.draw import draw
 

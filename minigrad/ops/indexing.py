@@ -42,7 +42,7 @@ traits(slice_p, formula=CONVERSION)
 traits(unslice_p, flops=no_flops, recordable=True)
 
 
-def _positions(indices, axes):
+def positions(indices, axes):
     """The index tuple that picks `indices[j]` on axis `axes[j]` and everything on the others."""
     full = [slice(None)] * (max(axes) + 1)
     for j, axis in enumerate(axes):
@@ -53,7 +53,7 @@ def _positions(indices, axes):
 @primitive("gather")
 def gather_p(b, x, indices, *, axes, out=None):
     """The elements of x at `indices` along `axes`: integers of shape (len(axes), …), a row for each axis."""
-    return store(x[_positions(indices, axes)], out)
+    return store(x[positions(indices, axes)], out)
 
 
 @primitive("scatter_add")
@@ -62,7 +62,7 @@ def scatter_add_p(b, x, indices, *, axes, shape, out=None):
     y = b.xp.zeros(shape, x.dtype) if out is None else out
     if out is not None:
         y[...] = 0
-    b.add_at(y, _positions(indices, axes), x)
+    b.add_at(y, positions(indices, axes), x)
     return y
 
 
@@ -94,19 +94,25 @@ linear(add_along_p, x=lambda g, indices, axis: take_along_p(g, indices, axis=axi
 
 def getitem(x, index):
     """x[index] as in NumPy: integers, slices, None, Ellipsis, integer and boolean arrays."""
+    basic, *gathered = resolve(x, index)
+    x = x if basic is None else slice_p(x, index=basic)
+    return _gather(x, *gathered) if gathered else x
+
+
+def resolve(x, index):
+    """The steps of x[index]: the index of the slice step, or None; if there is a gather step, its integer arrays, their
+    axes, and whether the new axes replace the first of these (else they come first)."""
     index = index if isinstance(index, tuple) else (index,)
     index = [np.asarray(i) if isinstance(i, (list, tuple, range)) else i for i in index]
     if not any(_is_array(i) for i in index):
-        return slice_p(x, index=tuple(_make_static(i) for i in index))
+        return (tuple(_make_static(i) for i in index),)
     places = [k for k, i in enumerate(index) if _is_gathered(i)]
     together = places[-1] - places[0] == len(places) - 1
     index = _expand_ellipsis(x, index)
     index = _expand_masks(x, index)
     axes = tuple(k for k, i in enumerate(index) if _is_gathered(i))
     basic = tuple(slice(None) if k in axes else _make_static(i) for k, i in enumerate(index))
-    if any(i != slice(None) for i in basic):
-        x = slice_p(x, index=basic)
-    return _gather(x, [index[k] for k in axes], axes, together)
+    return basic if any(i != slice(None) for i in basic) else None, [index[k] for k in axes], axes, together
 
 
 def _stack(b, picks):
@@ -120,6 +126,12 @@ def _stack(b, picks):
 
 def _gather(x, picks, axes, together=True):
     """Gather with integer arrays along axes. The new axes replace the first of these if `together`, else come first."""
+    order, indices, axes = locate(x, picks, axes, together)
+    return gather_p(x if order is None else transpose_p(x, axes=order), indices, axes=axes)
+
+
+def locate(x, picks, axes, together=True):
+    """An order of the axes of x (None: as they are), and then the `indices` and `axes` with which gather_p picks."""
     b = find_backend(x)
     picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_copy_index(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
@@ -130,10 +142,10 @@ def _gather(x, picks, axes, together=True):
         shapes = ", ".join(str(pick.shape) for pick in picks)
         raise OperandIndexError(f"index arrays of shapes {shapes} do not broadcast together") from None
     count = len(axes)
-    if not together or axes != tuple(range(axes[0], axes[0] + count)):  # NumPy puts the new axes in front
-        others = tuple(a for a in range(len(shape_of(x))) if a not in axes)
-        x, axes = transpose_p(x, axes=(*axes, *others)), tuple(range(count))
-    return gather_p(x, indices, axes=axes)
+    if together and axes == tuple(range(axes[0], axes[0] + count)):
+        return None, indices, axes
+    others = tuple(a for a in range(len(shape_of(x))) if a not in axes)  # NumPy puts the new axes in front
+    return (*axes, *others), indices, tuple(range(count))
 
 
 def _copy_index(i):
