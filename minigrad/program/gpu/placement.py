@@ -1,8 +1,8 @@
 """Placement: where a recorded program stores what it computes.
 
-An output is written over a donated argument if all reads of the argument come before, but for its own if it is a copy
-in which elements change. Such a copy lies in the buffer of its operand if nobody else reads that any more. The other slots are stored in one
-block of memory, whose parts are reused; lifetimes are counted in levels of the schedule.
+An output is written over a donated argument if all reads of the argument come before, but not its own if it is a copy
+with changed elements. Such a copy lies in the buffer of its operand where nobody else reads that any more. The other
+slots are stored in one block of memory, whose parts are reused; lifetimes are counted in levels of the schedule.
 """
 
 from __future__ import annotations
