@@ -82,7 +82,7 @@ def _batch_gather(size, args, is_batched, *, axes):
         return move_axis(gather_p(x, move_axis(indices, 0, 1), axes=axes), axes[0], 0)
     axes, count = shift_axes(axes, size), len(shape_of(indices)) - 2  # of axes in the place of those gathered
     y = gather_p(
-        moveaxis(x, axes, range(1, len(axes) + 1)), _with_example(indices, size), axes=tuple(range(len(axes) + 1))
+        moveaxis(x, axes, range(1, len(axes) + 1)), with_example(indices, size), axes=tuple(range(len(axes) + 1))
     )
     return moveaxis(y, range(1, count + 1), range(axes[0], axes[0] + count))
 
@@ -96,11 +96,11 @@ def _batch_scatter_add(size, args, is_batched, *, axes, shape):
     count, first = len(shape_of(indices)) - 2, tuple(range(len(axes) + 1))
     x = moveaxis(x, range(axes[0], axes[0] + count), range(1, count + 1))
     front = (size, *[shape[a] for a in axes], *[n for a, n in enumerate(shape) if a and a not in axes])
-    y = scatter_add_p(x, _with_example(indices, size), axes=first, shape=front)
+    y = scatter_add_p(x, with_example(indices, size), axes=first, shape=front)
     return moveaxis(y, first[1:], axes)
 
 
-def _with_example(indices, size):
+def with_example(indices, size):
     """Indices (size, axes, …) as (1 + axes, size, …): the first row is the number of the example."""
     rows = move_axis(indices, 0, 1)
     number = find_backend(indices).xp.arange(size).reshape(1, size, *(1,) * (len(shape_of(rows)) - 2))

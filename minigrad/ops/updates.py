@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import batched, insert_axes, repeat, shift_axes, shift_index
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Tracer, find_backend, primitive
 from minigrad.core.rules import constant, linear
@@ -29,8 +30,8 @@ from minigrad.core.vectors import (
 from minigrad.ops.arithmetic import add, divide, maximum, minimum, multiply, negative
 from minigrad.ops.extremes import argsort
 from minigrad.ops.functions import power
-from minigrad.ops.indexing import gather_p, getitem, locate, positions, resolve, slice_p, take
-from minigrad.ops.shape import astype
+from minigrad.ops.indexing import gather_p, getitem, locate, positions, resolve, slice_p, take, with_example
+from minigrad.ops.shape import astype, moveaxis
 
 
 def _copy_to(b, x, out):
@@ -44,7 +45,7 @@ def _copy_to(b, x, out):
 
 @primitive("update")
 def update_p(b, x, v, *, index, out=None):
-    """x with v, a number or an array of the same shape, in place of x[index], a slice."""
+    """x with v, which broadcasts, in place of x[index], a slice."""
     y = _copy_to(b, x, out)
     y[index] = v
     return y
@@ -55,21 +56,32 @@ linear(
     x=lambda g, index: update_p(g, 0, index=index),
     v=lambda g, v, index: sum_back(slice_p(g, index=index), v.shape),
 )
+
+
+def _batch_update(size, args, is_batched, *, index):
+    x, v = repeat(size, args[:1], is_batched[:1])[0], args[1]
+    index = shift_index(index, size)
+    v = insert_axes(v, len(shape_of(slice_p(x, index=index))) - 1) if is_batched[1] else v
+    return update_p(x, v, index=index)
+
+
+batched(update_p, _batch_update)
 traits(update_p, flops=no_flops, recordable=True, edits=0)
 
 
 @primitive("put")
 def put_p(b, x, v, indices, *, axes, add=False, out=None):
-    """x with v, a number or an array, in place of the elements that gather picks, or added to them. Of repeated
-    positions the last v stays; with `add`, they accumulate."""
+    """x with v, which broadcasts, in place of the elements that gather picks, or added to them. Of repeated positions
+    the last v stays; with `add`, they accumulate."""
     y = _copy_to(b, x, out)
     if add:
         b.add_at(y, positions(indices, axes), v)
         return y
     if indices[0].size > 1 and np.ndim(v):  # neither NumPy nor CuPy says in which order they write
         last = _find_last(b.xp, indices, [x.shape[axis] for axis in axes])
-        rows = v.reshape(*v.shape[: axes[0]], len(last), *v.shape[axes[0] + indices.ndim - 1 :])
-        v = b.xp.take(rows, last, axis=axes[0]).reshape(v.shape)
+        lead, rest = x.shape[: axes[0]], x.shape[axes[-1] + 1 :]
+        v = b.xp.broadcast_to(v, (*lead, *indices.shape[1:], *rest)).reshape(*lead, len(last), *rest)
+        v = b.xp.take(v, last, axis=axes[0]).reshape(*lead, *indices.shape[1:], *rest)
     y[positions(indices, axes)] = v
     return y
 
@@ -109,6 +121,29 @@ linear(
     x=lambda g, indices, axes, add: g if add else put_p(g, 0, indices, axes=axes),
     v=_pull_put,
     indices=None,
+)
+
+
+def _batch_put(size, args, is_batched, *, axes, add=False):
+    x, v, indices = args
+    (x,) = repeat(size, [x], is_batched[:1])
+    axes, count = shift_axes(axes, size), len(shape_of(indices)) - 1 - is_batched[2]
+    if is_batched[1]:
+        v = insert_axes(v, len(shape_of(x)) - 1 - len(axes) + count)
+    if not is_batched[2]:
+        return put_p(x, v, indices, axes=axes, add=add)
+    if shape_of(v):
+        v = repeat(size, [v], is_batched[1:2])[0]
+        v = moveaxis(v, range(axes[0], axes[0] + count), range(1, count + 1))
+    first = tuple(range(len(axes) + 1))
+    y = put_p(moveaxis(x, axes, first[1:]), v, with_example(indices, size), axes=first, add=add)
+    return moveaxis(y, first[1:], axes)
+
+
+batched(put_p, _batch_put)
+batched(
+    is_last_p,
+    lambda size, args, is_batched, lengths: is_last_p(with_example(args[0], size), lengths=(size, *lengths)),
 )
 traits(put_p, flops=no_flops, edits=0)
 

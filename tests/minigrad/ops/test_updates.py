@@ -155,3 +155,27 @@ def test_traced_indices_in_a_program(method, on_device):
     one = mg.jit(lambda x, k: getattr(mg.at(x)[k], method)(2.0))
     k = on_device(np.array(1))
     assert np.array_equal(to_host(one(x, k)), to_host(getattr(mg.at(x)[1], method)(2.0)))
+
+
+# vmap
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("own", ["xvi", "x", "v", "i", "vi"])
+def test_each_example_has_its_own_update(method, own, on_device):
+    """x, v and i, or only some of them, differ between examples; so do gradients."""
+    x, v, i = 1 + normal((5, 2, 3, 2)) ** 2, 1 + normal((5, 2, 4, 1)) ** 2, np.arange(20).reshape(5, 4) % 7 % 3
+    axes = tuple(0 if name in own else None for name in "xvi")
+    args = [on_device(a if axis == 0 else a[0]) for a, axis in zip((x, v, i), axes)]
+    for f in (
+        lambda x, v, i: getattr(mg.at(x)[:, i], method)(v),
+        lambda x, v, i: getattr(mg.at(x)[1, i], method)(v[0, 0, 0]),
+        lambda x, v, i: getattr(mg.at(x)[i[0] - 1, 1:, i[:2] - 1], method)(v[1, :2]),
+        lambda x, v, i: getattr(mg.at(x)[1, ::-2], method)(v[1, 0, 0]) * i[0],
+    ):
+        g = mg.grad(lambda x, v, i, f=f: mg.sum(mg.sin(f(x, v, i))), (0, 1))
+        examples = [[a[k] if axis == 0 else a for a, axis in zip(args, axes)] for k in range(5)]
+        for function in (lambda *xs, f=f: (f(*xs),), g):
+            found = mg.vmap(function, axes)(*args)
+            for batch, *each in zip(found, *[function(*one) for one in examples], strict=True):
+                np.testing.assert_allclose(to_host(batch), np.stack(list(map(to_host, each))), rtol=1e-12, atol=1e-12)
