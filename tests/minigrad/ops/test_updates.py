@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, note, settings
 
 import minigrad as mg
+from minigrad.testing import normal
 from tests.support.calls import CALLS
 from tests.support.peers import Derivatives, disagreements
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 METHODS = "set add subtract multiply divide power max min".split()
