@@ -72,7 +72,7 @@ _METHODS = {
     "flatten": shape.ravel,
 }
 _SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
-_UNLIKE = ("linalg.trace", "linalg.diagonal")  # NumPy functions that differ from ours of the same name
+_UNLIKE = ("linalg.trace", "linalg.diagonal", "linalg.cond")  # NumPy functions that differ from ours of the same name
 
 
 def install(package: ModuleType) -> None:
