@@ -119,6 +119,7 @@ from minigrad.ops.shape import (
 )
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
 from minigrad.ops.statistics import matrix_norm, mean, norm, std, var
+from minigrad.ops.updates import at
 from minigrad.program import CaptureError, Program, cond, jit, release_memory, scan, trace, while_loop
 from minigrad.show.draw import draw
 

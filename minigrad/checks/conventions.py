@@ -48,6 +48,9 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
         ("sort(x)[0]", lambda x: mg.sort(x)[0], ([1.0, 1.0],)),
         ("sort(x)[1]", lambda x: mg.sort(x)[1], ([1.0, 1.0],)),
     ],
+    "at set": [
+        ("at(x)[[0, 0]].set(v)[0]", lambda x, v: mg.at(x)[[0, 0]].set(v)[0], ([1.0, 2.0], [3.0, 4.0])),
+    ],
     "sqrt": [("sqrt(x)", mg.sqrt, (0.0,))],
     "power": [
         ("power(x₁, x₂)", mg.power, (0.0, 2.0)),

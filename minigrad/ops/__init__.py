@@ -7,6 +7,7 @@
     gaussian          a normal sample from its noise
     shape             reshape, transpose, pad, astype, copy
     indexing          x[i], take, diagonal
+    updates           copies with changed elements, at(x)[index].set(v)
     arrange           concatenate, stack, split, roll, pad with other modes, tile
     reduce            sums and counts
     extremes          max, min, argmax, sort
@@ -34,6 +35,7 @@ CONVENTIONS = {
     "clip": "1 to x at both bounds, 0 to the bounds there",
     "where": "0 to the branch not taken, even where its value is NaN (but an infinite derivative in it gives 0·∞)",
     "sort": "ties keep their order",
+    "at set": "0 to the values of a repeated position, but for the last, which stays",
     "sqrt": "+∞ at 0, its limit",
     "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; for the base, 0·0⁻¹ is taken as 0",
     "hypot, arctan2, norm, std": "0 at the tip of the cone, to every order",

@@ -23,6 +23,7 @@ from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries wh
     reduce,
     scan,
     shape,
+    updates,
 )
 from minigrad.checks.catalogue.operation import OPERATIONS, Case
 

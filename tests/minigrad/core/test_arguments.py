@@ -13,6 +13,7 @@ import minigrad as mg
 from minigrad.core import tree
 from minigrad.core.interpreter import Tracer
 from minigrad.ops import inplace
+from minigrad.testing import arrays, reduced_axes, shapes
 from tests.support.numpy_calls import (
     BINARY,
     BITS,
@@ -27,7 +28,6 @@ from tests.support.numpy_calls import (
     UNTRACED,
     X,
 )
-from tests.support.strategies import arrays, reduced_axes, shapes
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

@@ -76,6 +76,12 @@ def check_sort(xp):
     assert np.array_equal(to_host(mg.jacobian(mg.sort, mode="forward")(x)), expected)
 
 
+def check_at_set(xp):
+    """Of a repeated position, the last value stays and has the derivative."""
+    v, weights = xp.asarray([1.0, 2.0, 3.0]), xp.asarray([4.0, 5.0, 6.0])
+    assert gradient(lambda v: mg.sum(mg.at(mg.zeros_like(v))[[1, 1, 0]].set(v) * weights), v) == [0, 5, 4]
+
+
 def check_sqrt(xp):
     with np.errstate(divide="ignore"):
         assert gradients(mg.sqrt, *at(xp, 0)) == gradients(mg.sqrt, *at(xp, -0.0)) == [INF]

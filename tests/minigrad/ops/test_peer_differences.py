@@ -41,6 +41,7 @@ class Point:
     order: int  # of the derivative: 0 is the value; the second is along ones
 
 
+AT_SET = [0.0] * 4 + [16.0, 32, 64, 128] + [0.0] * 4 + [0.0] * 8 + [256.0, 512, 1024, 2048] + [1.0, 2, 4, 8]
 POINTS: list[Point] = []
 COMPARED = {case.name: case for entry in OPERATIONS.values() for case in entry.compared}
 
@@ -65,6 +66,7 @@ def point(
 
 # Conventions at kinks and ties
 
+point("at set", "at/set, repeated", "of ones", [np.ones((3, 4)), np.ones((4, 4))], AT_SET)
 point("abs, sign", "absolute", "at 0", [0], [0], jax=[1])
 point("abs, sign", "sign/times x", "at 0", [0], [0])
 point("relu", "relu", "at 0", [0], [0], autograd=[0.5])  # for autograd, maximum(x, 0)
