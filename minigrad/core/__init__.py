@@ -7,7 +7,7 @@
     traits.py          76        6    what schedulers, kernel generators and gradient checks know about an operation
     interpreter.py    230       25    primitives, traced values, and the interpreters that run them
     vectors.py        197       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
-    rules.py          310       35    four ways to state a derivative once, for both modes
+    rules.py          321       35    four ways to state a derivative once, for both modes
     forward.py         61        8    forward mode: a value and its tangent
     containers.py     187       12    how to flatten and rebuild one tuple, list, dict or dataclass
     tree.py           214       15    nested containers with arrays at the leaves
@@ -17,7 +17,7 @@
     arguments.py      104        5    integers, dtypes, and NumPy options that are not supported
     leaves.py          61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py     178       20    grad, vjp, jvp
-    matrices.py        95        8    jacobian, hessian, hvp
+    matrices.py       114        9    jacobian, hessian, hvp
     printing.py        12        1    the function through which `minigrad/show/` prints tapes and programs
     tape.py            85        6    mg.Tape
 

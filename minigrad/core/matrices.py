@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.core import tree
 from minigrad.core.arguments import integer
-from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import find_backend
 from minigrad.core.transforms import grad, jvp, replace, select, vjp
@@ -19,7 +19,9 @@ from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p, tran
 def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
     """The Jacobian ∂y[i…]/∂x[j…] of an array function y of an array x: shape y.shape + x.shape.
 
-    Reverse mode takes one backward pass per element of y, forward mode one forward pass per element of x.
+    Reverse mode takes one backward pass per element of y, forward mode one forward pass per element of x. A function of
+    a complex x with a complex y must be holomorphic; if only one of them is complex, only one mode can compute ∂y/∂x,
+    and the other raises TypeError.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
@@ -40,12 +42,12 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
 
         if mode == "reverse":
             y, pullback = vjp(of_x, x)
-            _check_array(y)
+            _check_result(y, x, mode)
             rows = [pullback(basis)[0] for basis in _basis(y)]
             return _stack(rows, y, x, (*shape_of(y), *shape_of(x)))
         columns = [jvp(of_x, (x,), (basis,)) for basis in _basis(x)] or [(of_x(x), None)]
         y = columns[0][0]
-        _check_array(y)
+        _check_result(y, x, mode)
         shape = (*shape_of(x), *shape_of(y))
         stacked = _stack([t for _, t in columns if t is not None], x, y, shape)
         n = len(shape_of(x))
@@ -55,7 +57,7 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
 
 
 def hessian(f: Callable, argnums: int = 0) -> Callable:
-    """The Hessian of a scalar function of an array x, by forward over reverse mode: shape x.shape + x.shape.
+    """The Hessian of a scalar function of a real array x, by forward over reverse mode: shape x.shape + x.shape.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 3.0]))
@@ -63,7 +65,17 @@ def hessian(f: Callable, argnums: int = 0) -> Callable:
            [6., 2.]])
     """
     position = integer(argnums, "hessian: argnums")
-    return jacobian(grad(f, position), position, mode="forward")
+    of_gradient = jacobian(grad(f, position), position, mode="forward")
+
+    def hessian_of(*args: Any, **kwargs: Any) -> Any:
+        (x,) = select(args, (position,), "hessian")
+        if dtype_of(x).kind == "c":
+            raise OperandTypeError(
+                f"hessian: real arrays only, got {describe(x)}: use mg.hvp, or stack real and imaginary parts"
+            )
+        return of_gradient(*args, **kwargs)
+
+    return hessian_of
 
 
 def hvp(f: Callable, x: Any, v: Any) -> Any:
@@ -76,9 +88,15 @@ def hvp(f: Callable, x: Any, v: Any) -> Any:
     return jvp(grad(f), (x,), (v,))[1]
 
 
-def _check_array(y: Any) -> None:
+def _check_result(y: Any, x: Any, mode: str) -> None:
     if tree.flatten(y)[1] != tree.LEAF:
         raise OperandTypeError("jacobian: the function must return one array, not a tree")
+    given, result = (x, y) if mode == "forward" else (y, x)  # what a pass is given, and what it gives
+    if dtype_of(given).kind == "c" and dtype_of(result).kind != "c":
+        raise OperandTypeError(
+            f"jacobian: for x of {describe(x)} and y of {describe(y)}, {mode} mode gives only the real part of ∂y/∂x: "
+            f"use mode='{'reverse' if mode == 'forward' else 'forward'}'"
+        )
 
 
 def _basis(x: Any) -> Iterator[Any]:

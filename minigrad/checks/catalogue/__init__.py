@@ -12,9 +12,11 @@ as the complex step requires.
 from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries when imported)
     arrange,
     collectives,
+    complex,
     constants,
     conv,
     elementwise,
+    fft,
     indexing,
     linalg,
     random,
