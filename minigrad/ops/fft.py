@@ -20,6 +20,7 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.core.arguments import check_options, integer, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import batched, shift_axes, shift_axis
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
 from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import linear
@@ -99,6 +100,9 @@ def _flops(operands, result, params):
 
 for _p in (fft_p, rfft_p, irfft_p):
     traits(_p, cuts=_cuts_along_other_axes, flops=_flops)
+batched(fft_p, axes=shift_axes)
+batched(rfft_p, axis=shift_axis)
+batched(irfft_p, axis=shift_axis)
 
 # Sizes, axes and norms
 

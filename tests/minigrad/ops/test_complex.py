@@ -173,6 +173,18 @@ def test_hvp_of_a_complex_argument(on_device):
     assert_close(to_host(found), 8 * np.real(z * t.conj()) * z.conj() + 4 * np.abs(z) ** 2 * t.conj())
 
 
+@pytest.mark.parametrize("kind", DTYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_linearize_and_vmap(name, kind, on_device):
+    """The transpose of the pullback is J; a batch of examples gives what each gives alone."""
+    spell, z, t = calls(name, DTYPES[kind])
+    f, given, moved = spell(mg), on_device(z), on_device(t)
+    truth = to_host(mg.jvp(f, (given,), (moved,))[1])
+    assert_close(to_host(mg.linearize(f, given)[1](moved)), truth)
+    both = mg.vmap(lambda z, t: mg.jvp(f, (z,), (t,))[1])(on_device(np.stack([z, t])), on_device(np.stack([t, z])))
+    assert_close(to_host(both), np.stack([truth, to_host(mg.jvp(f, (moved,), (given,))[1])]))
+
+
 # Values, dtypes and programs
 
 
