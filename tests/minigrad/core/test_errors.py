@@ -142,6 +142,7 @@ OPERATIONS = {
         r"astype: complex128\[2, 3\] has imaginary parts",
     ),
     "norm of complex": (lambda: mg.norm(X * 1j), TypeError, r"norm: real arrays only, got complex128\[2, 3\]"),
+    "sign of complex": (lambda: mg.sign(X * 1j), TypeError, r"sign\(complex128\[2, 3\]\): .* divide them by mg.abs"),
     "var of complex": (lambda: mg.var(X * 1j), TypeError, r"var: real arrays only, got complex128\[2, 3\]"),
     "erf of complex": (lambda: mg.erf(X * 1j), TypeError, r"erf\(complex128\[2, 3\]\): .*real"),
     "cholesky of complex": (lambda: mg.cholesky(np.eye(2) * 1j), TypeError, "cholesky: real matrices only"),
