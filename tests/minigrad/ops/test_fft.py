@@ -236,8 +236,8 @@ def loss(xp, name, params):
 @pytest.mark.parametrize("real", [False, True], ids=["complex", "real"])
 @each
 def test_derivatives_are_those_of_jax(name, params, real):
-    if params and params[0] and -1 in np.atleast_1d(params[0]):
-        return  # JAX takes no −1 for a size
+    if (real and name in OF_REAL) or (params and params[0] and -1 in np.atleast_1d(params[0])):
+        return  # the same call again, or a size of −1, which JAX refuses
     with PEERS["jax"]() as jax:
         x = array_for(name)
         x = x.real.copy() if real else x
