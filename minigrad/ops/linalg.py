@@ -26,9 +26,12 @@ def matmul_p(b, x1, x2, out=None):
     return b.matmul(x1, x2, out=out)
 
 
-def mT(x):
+def matrix_transpose(x, /):
     """x with its last two axes exchanged: each matrix transposed."""
     return swapaxes(x, -1, -2)
+
+
+mT = matrix_transpose
 
 
 def fit(g, x):

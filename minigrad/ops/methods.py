@@ -17,12 +17,13 @@ from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, read_value
 from minigrad.ops import extremes, indexing, inplace, linalg, reduce, scan, shape, statistics
-from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, subtract
+from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, remainder, subtract
 from minigrad.ops.comparisons import (
     bitwise_and,
     bitwise_or,
     bitwise_xor,
     equal,
+    floor_divide,
     greater,
     greater_equal,
     invert,
@@ -31,6 +32,7 @@ from minigrad.ops.comparisons import (
     not_equal,
 )
 from minigrad.ops.functions import power
+from minigrad.ops.refused import REFUSED, advise
 from minigrad.ops.shape import reshape
 
 _OPERATORS = {
@@ -40,12 +42,12 @@ _OPERATORS = {
     "truediv": divide,
     "pow": power,
     "matmul": linalg.matmul,
+    "mod": remainder,
+    "floordiv": floor_divide,
 }
 _BITS = {"and": bitwise_and, "or": bitwise_or, "xor": bitwise_xor}
 _UNSUPPORTED = {
-    "floordiv": ("x // y", "mg.floor(x / y)"),
-    "mod": ("x % y", "x - y * mg.floor(x / y)"),
-    "divmod": ("divmod(x, y)", "mg.floor(x / y)"),
+    "divmod": ("divmod(x, y)", "x // y and x % y"),
     "lshift": ("x << y", "x * 2**y"),
     "rshift": ("x >> y", "mg.floor(x / 2**y)"),
 }
@@ -72,7 +74,6 @@ _METHODS = {
     "flatten": shape.ravel,
 }
 _SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
-_UNLIKE = ("linalg.trace", "linalg.diagonal")  # NumPy functions that differ from ours of the same name
 
 
 def install(package: ModuleType) -> None:
@@ -196,7 +197,7 @@ def _make_array_ufunc(package: ModuleType) -> Callable:
         function = getattr(package, ufunc.__name__, None)
         if function is None or method != "__call__":
             call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise OperandTypeError(f"{call} is not supported for traced values")
+            raise OperandTypeError(f"{call} is not supported for traced values{advise(ufunc.__name__)}")
         return function(*inputs, **kwargs)
 
     return __array_ufunc__
@@ -212,8 +213,8 @@ def _make_array_function(package: ModuleType) -> Callable:
         ours = linalg.trace if ours is package.trace else ours  # mg.trace is the one that captures programs
         if name in _SIZES and len(args) == 1 and not kwargs:
             return getattr(self, name)
-        if ours is None or not callable(ours) or name in _UNLIKE:
-            raise OperandTypeError(f"{function.__module__}.{function.__name__} is not supported for traced values")
+        if ours is None or not callable(ours) or name in REFUSED:
+            raise OperandTypeError(f"numpy.{name} is not supported for traced values{advise(name)}")
         return ours(*args, **kwargs)
 
     return __array_function__

@@ -11,16 +11,22 @@ as the complex step requires.
 
 from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries when imported)
     arrange,
+    calculus,
     collectives,
     constants,
     conv,
     elementwise,
     indexing,
     linalg,
+    nans,
+    order_statistics,
+    products,
     random,
+    ranges,
     reduce,
     scan,
     shape,
+    stacking,
 )
 from minigrad.checks.catalogue.operation import OPERATIONS, Case
 
