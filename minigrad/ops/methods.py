@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core import tree
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, read_value
@@ -32,7 +33,7 @@ from minigrad.ops.comparisons import (
     not_equal,
 )
 from minigrad.ops.functions import power
-from minigrad.ops.refused import REFUSED, advise
+from minigrad.ops.refused import NO_DERIVATIVE, REFUSED, advise
 from minigrad.ops.shape import reshape
 
 _OPERATORS = {
@@ -194,6 +195,8 @@ def _make_array_ufunc(package: ModuleType) -> Callable:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if kwargs.get("out") is not None or method == "at":
             inplace.refuse_out(ufunc.__name__)
+        if ufunc.__name__ in NO_DERIVATIVE and method == "__call__":
+            return ufunc(*[read_value(x, f"np.{ufunc.__name__}(x)") for x in inputs], **kwargs)
         function = getattr(package, ufunc.__name__, None)
         if function is None or method != "__call__":
             call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
@@ -209,6 +212,9 @@ def _make_array_function(package: ModuleType) -> Callable:
         name = f"{module}.{function.__name__}".lstrip(".")
         if name in inplace.WRITERS:
             inplace.refuse_assignment(*args[:2])
+        if name in NO_DERIVATIVE:
+            args, kwargs = tree.map(lambda x: read_value(x, f"np.{name}(x)"), (tuple(args), kwargs))
+            return function(*args, **kwargs)
         ours = getattr(package, function.__name__, None) if module in ("", "linalg", "lib") else None
         ours = linalg.trace if ours is package.trace else ours  # mg.trace is the one that captures programs
         if name in _SIZES and len(args) == 1 and not kwargs:

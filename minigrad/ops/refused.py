@@ -19,6 +19,8 @@ _ADVICE = {
     "divmod": "x1 // x2 and x1 % x2",
     "modf": "x - mg.trunc(x) and mg.trunc(x)",
     "frexp": "mg.floor(mg.log2(mg.abs(x))) for the exponent",
+    "nextafter": "x1, from which it differs by rounding",
+    "spacing": "np.spacing(x.value)",
     "unwrap": "x - 2π · mg.cumsum of the jumps in mg.rint(mg.diff(x) / 2π)",
     "i0": "a custom operation with its rule: README.md shows one",
     "angle conj conjugate imag real real_if_close": "real arrays: operations on complex ones are holomorphic",
@@ -44,7 +46,9 @@ _ADVICE = {
     "nanargmin": "mg.argmin(mg.where(mg.isnan(x), np.inf, x))",
     "bincount": "mg.sum(mg.where(x[:, None] == np.arange(n), weights[:, None], 0), 0)",
     "histogram histogram2d histogramdd": "smooth weights of the bins, since counts have no derivative",
-    "unique unique_values union1d": "mg.sort, since the shape would depend on the values",
+    "unique unique_all unique_counts unique_inverse unique_values": "mg.sort: the shape would depend on the values",
+    "intersect1d setdiff1d setxor1d union1d": "mg.sort: the shape would depend on the values",
+    "histogram_bin_edges": "mg.linspace(mg.min(x), mg.max(x), bins + 1)",
     "sort_complex": "mg.sort, of real arrays",
     "argpartition": "mg.argsort",
     # polynomials
@@ -78,15 +82,15 @@ REFUSED: dict[str, str] = {name: advice for names, advice in _ADVICE.items() for
 """Functions that could have a derivative, with what to use instead."""
 
 NO_DERIVATIVE = frozenset(
-    # truth values and comparisons
+    # truth values
     "allclose array_equal array_equiv isclose isin isneginf isposinf isreal iscomplex signbit "
-    # positions, orders and sets
-    "argwhere flatnonzero lexsort digitize unravel_index ravel_multi_index histogram_bin_edges "
-    "unique_all unique_counts unique_inverse intersect1d setdiff1d setxor1d "
-    # integers, bits and neighbouring floating-point numbers
-    "gcd lcm bitwise_count packbits unpackbits nextafter spacing linalg.matrix_rank".split()
+    # positions and orders
+    "argwhere flatnonzero lexsort digitize unravel_index ravel_multi_index "
+    # integers and bits
+    "gcd lcm bitwise_count packbits unpackbits linalg.matrix_rank".split()
 )
-"""Functions of arrays whose results change in steps, if at all; call them with plain arrays."""
+"""Functions of arrays whose results change in steps, if at all: outside of programs, NumPy computes them for traced
+values from the plain arrays."""
 
 NO_ARRAY_FUNCTION = frozenset(
     # new arrays and indices
@@ -110,6 +114,4 @@ NO_ARRAY_FUNCTION = frozenset(
 
 def advise(name: str) -> str:
     """What to write instead of a NumPy function that is not offered, to follow an error message; "" if unknown."""
-    if name in REFUSED:
-        return f": use {REFUSED[name]}"
-    return ": its result has no derivative, so call it with x.value" if name in NO_DERIVATIVE else ""
+    return f": use {REFUSED[name]}" if name in REFUSED else ""

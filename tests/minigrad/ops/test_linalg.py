@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 import minigrad as mg
 from tests.support.oracles import assert_close
@@ -63,3 +64,14 @@ def test_the_likelihood_of_a_gaussian_process(on_device):
     assert_close(to_host(mg.grad(loss)(s)), first)
     assert_close(to_host(mg.grad(mg.grad(loss))(s)), second)
     assert_close(to_host(mg.hvp(loss, s, on_device(np.array(1.0)))), second)
+
+
+@pytest.mark.parametrize("axes", [([0, 1], [1, 2], [0, 2]), ([0, 1], [1, 2]), ([3, ...], [2, ...], [..., 2, 3])])
+def test_einsum_with_lists_of_axes(axes, on_device):
+    def ours(x, w):
+        return mg.einsum(x, axes[0], w, *axes[1:])
+
+    def numpys(x, w):
+        return np.einsum(x, axes[0], w, *axes[1:])
+
+    check(ours, numpys, [normal((2, 3)), normal((3, 4) if 1 in axes[0] else (4, 3))], on_device)
