@@ -54,17 +54,17 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
         ("nansum(x)", mg.nansum, ([1.0, NAN, 3.0],)),
         ("nan_to_num(x)", mg.nan_to_num, (NAN,)),
     ],
-    "remainder, fmod": [
-        ("remainder(x₁, x₂)", mg.remainder, (-6.0, 2.0)),
-        ("fmod(x₁, x₂)", mg.fmod, (-5.0, 2.0)),
-    ],
-    "interp": [("interp(x, [0, 1, 2], [0, 1, 5])", _interpolate, (x,)) for x in (1.0, 2.0, 3.0)],
     "sort, partition, median, quantile": [
         ("median(x)", mg.median, ([1.0, 3.0, 3.0, 3.0, 4.0],)),
         ("quantile([0, 1, 5], q)", lambda q: mg.quantile(np.array([0.0, 1.0, 5.0]), q), (0.5,)),
         ("sort(x)[0]", lambda x: mg.sort(x)[0], ([1.0, 1.0],)),
         ("sort(x)[1]", lambda x: mg.sort(x)[1], ([1.0, 1.0],)),
     ],
+    "remainder, fmod": [
+        ("remainder(x₁, x₂)", mg.remainder, (-6.0, 2.0)),
+        ("fmod(x₁, x₂)", mg.fmod, (-5.0, 2.0)),
+    ],
+    "interp": [("interp(x, [0, 1, 2], [0, 1, 5])", _interpolate, (x,)) for x in (1.0, 2.0, 3.0)],
     "sqrt, cbrt": [("sqrt(x)", mg.sqrt, (0.0,)), ("cbrt(x)", mg.cbrt, (0.0,))],
     "power": [
         ("power(x₁, x₂)", mg.power, (0.0, 2.0)),
