@@ -14,6 +14,7 @@ from minigrad import checks, collectives, core, random
 from minigrad.backends import DeviceError, OutOfMemoryError
 from minigrad.core import tree
 from minigrad.core.checkpoint import checkpoint
+from minigrad.core.custom import custom_derivative
 from minigrad.core.errors import (
     EscapedTracerError,
     MissingRuleError,
@@ -23,9 +24,10 @@ from minigrad.core.errors import (
     OperandTypeError,
 )
 from minigrad.core.interpreter import Tracer
-from minigrad.core.matrices import hessian, hvp, jacobian
+from minigrad.core.matrices import hessian, hvp, jacobian, linearize
 from minigrad.core.tape import Tape
 from minigrad.core.transforms import grad, jvp, value_and_grad, vjp
+from minigrad.core.vmap import vmap
 from minigrad.device import asarray, device_of, from_dlpack, to_device
 from minigrad.ops import CONVENTIONS
 from minigrad.ops.activations import elu, gelu, leaky_relu, log_sigmoid, logaddexp, logaddexp2, relu, sigmoid, softplus
@@ -191,7 +193,7 @@ from minigrad.ops.stacking import (
     vstack,
 )
 from minigrad.ops.statistics import average, mean, norm, std, var
-from minigrad.program import CaptureError, Program, jit, release_memory, trace
+from minigrad.program import CaptureError, Program, cond, jit, release_memory, scan, trace, while_loop
 from minigrad.show.draw import draw
 
 # NumPy's second names

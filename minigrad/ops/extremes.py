@@ -9,12 +9,14 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import batched, repeat, shift_axes, shift_axis
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
 from minigrad.core.traits import traits
 from minigrad.core.vectors import reshape_p
 from minigrad.ops.arithmetic import subtract
+from minigrad.ops.comparisons import less, less_equal
 from minigrad.ops.indexing import take, take_along_axis
 from minigrad.ops.reduce import (
     along_kept_axes,
@@ -38,6 +40,7 @@ def share_p(b, x, y, *, axes, out=None):
     return store(b.xp.where(b.xp.isnan(y), y, share), out)
 
 
+batched(share_p, axes=shift_axes)
 traits(share_p, recordable=True)
 
 
@@ -73,6 +76,7 @@ for _extreme in (max_p, min_p):
             lambda g, x, y, axes: share_p(x, y, axes=axes) * spread(g, x, axes),
         ),
     )
+    batched(_extreme, axes=shift_axes)
 
 
 def max(a, axis=None, out=None, keepdims=False, initial=None, where=None):
@@ -93,6 +97,7 @@ def argmax_p(b, x, *, axis, out=None):
     return store(b.xp.argmax(x, axis=axis), out)
 
 
+batched(argmax_p, axis=shift_axis)
 traits(argmax_p, kink=lambda x, axis: np.argmax(x, axis=axis))
 
 
@@ -102,6 +107,7 @@ def argmin_p(b, x, *, axis, out=None):
     return store(b.xp.argmin(x, axis=axis), out)
 
 
+batched(argmin_p, axis=shift_axis)
 traits(argmin_p, kink=lambda x, axis: np.argmin(x, axis=axis))
 
 
@@ -111,6 +117,7 @@ def argsort_p(b, x, *, axis, out=None):
     return store(b.xp.argsort(x, axis=axis, kind="stable"), out)
 
 
+batched(argsort_p, axis=shift_axis)
 traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
 
 
@@ -155,6 +162,19 @@ def searchsorted_p(b, a, v, *, side="left", out=None):
 
 
 traits(searchsorted_p, kink=lambda a, v, side: np.searchsorted(a, v, side))
+
+
+def _batch_searchsorted(size, args, is_batched, *, side="left"):
+    """With one vector per example, as many elements as are smaller (or, on the right, not larger)."""
+    if not is_batched[0]:
+        return searchsorted_p(*args, side=side)
+    a, v = repeat(size, args, is_batched)
+    a = reshape_p(a, shape=(size, *(1,) * (len(shape_of(v)) - 1), shape_of(a)[1]))
+    v = reshape_p(v, shape=(*shape_of(v), 1))
+    return sum_p((less if side == "left" else less_equal)(a, v), axes=(len(shape_of(v)) - 1,))
+
+
+batched(searchsorted_p, _batch_searchsorted)
 
 
 def searchsorted(a, v, side="left", sorter=None):

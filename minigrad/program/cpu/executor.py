@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -64,6 +64,7 @@ class CpuExecutor:
         self._bindings: list[Binding] = []  # the last ones used, the latest last
         self._overwritten: tuple[dict, dict[int, int]] = ({}, {})  # spans of inputs, and what is overwritten there
         self._has_run = False
+        self._held: Any = None  # what `hold` yields
         products = any(instruction.primitive.traits.blas for instruction in graph.instructions)
         self._limits = threads.single_blas if products else nullcontext()
 
@@ -110,12 +111,35 @@ class CpuExecutor:
                 self._has_run = True
                 return self._results(binding, own)
 
+    @contextmanager
+    def hold(self) -> Iterator[tuple[list[Any], list[Any], Callable[[], None]]]:
+        """Arrays for inputs and outputs, and a function that computes the outputs from the inputs: for loops, whose
+        steps are short. The program must run on one thread; nobody else can run it meanwhile."""
+        with self._lock, self._limits:
+            if self._held is None:
+                self._held = self._bind_own()
+            yield self._held
+
+    def _bind_own(self) -> tuple[list[Any], list[Any], Callable[[], None]]:
+        """The calls bound to inputs and outputs in memory of their own."""
+        empty, kinds = self.backend.xp.empty, self.graph.kinds
+        inputs = {s: self._scalars[s] if s in self._scalars else empty(*kinds[s]) for s in self.graph.inputs}
+        own = {output: empty(*kinds[output]) for output in self.plan.fresh}
+        placed = {slot: array for slot, array in (inputs | own).items() if slot not in self._scalars}
+        addresses = {slot: self.backend.address(array) for slot, array in placed.items()}
+        arrays = Arrays(self.graph, self.views, self.plan, self._block, self._scratch)
+        binding = Binding(self.graph, self.views, self.plan, arrays, self._accelerated, self._kernels, addresses)
+        calls = [call for lists in binding.phases for some in lists for call in some]
+        outputs = [own[o] if isinstance(o, int) and o in own else binding.array(o) for o in self.graph.outputs]
+        return list(inputs.values()), outputs, partial(run_calls, calls)
+
     def release(self) -> None:
         """Give back the memory that is kept for the next results, unless a run is going on: that may be on this very
         thread, interrupted by a signal handler or a finaliser, so to wait for it could take for ever."""
         if self._lock.acquire(blocking=False):
             try:
                 self._bindings.clear()
+                self._held = None
                 self._pool.release()
             finally:
                 self._lock.release()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
@@ -100,6 +101,19 @@ class GpuExecutor:
                 segment()
             self._runs += 1
             return self._results()
+
+    @contextmanager
+    def hold(self) -> Iterator[tuple[list[Any], list[Any], Callable[[], None]]]:
+        """Arrays for inputs and outputs, and a function that computes the outputs from the inputs, for loops."""
+        empty, kinds = self.backend.xp.empty, self.graph.kinds
+        inputs = [empty(*kinds[slot]) for slot in self.graph.inputs]
+        outputs = [empty(*self.graph.kind(output)) for output in self.graph.outputs]
+
+        def step() -> None:
+            for out, y in zip(outputs, self.run(inputs), strict=True):
+                out[...] = y
+
+        yield inputs, outputs, step
 
     def _results(self) -> list[Any]:
         """The outputs. Those that are not written over donated arguments are copied."""
