@@ -37,7 +37,10 @@ def numpys(name):
     return getattr(np, name, None) or getattr(np.linalg, name, None)
 
 
-SHARED = sorted(n for n in vars(mg) if not n.startswith("_") and callable(getattr(mg, n)) and callable(numpys(n)))
+OTHERS = {"cond"}  # `mg.cond` chooses between functions; NumPy's is the condition number of a matrix
+SHARED = sorted(
+    n for n in {*vars(mg)} - OTHERS if not n.startswith("_") and callable(getattr(mg, n)) and callable(numpys(n))
+)
 SHARED_METHODS = sorted(
     name
     for name in dir(Tracer)

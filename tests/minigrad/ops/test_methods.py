@@ -153,7 +153,7 @@ def test_numpy_functions_that_are_not_offered_raise():
         mg.grad(lambda x: mg.sum(np.polyval(x, x)))(np.ones(2))
 
 
-@pytest.mark.parametrize("function", [np.linalg.trace, np.linalg.diagonal], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", [np.linalg.trace, np.linalg.diagonal, np.linalg.cond], ids=lambda f: f.__name__)
 def test_functions_that_share_a_name_but_differ_are_refused(function):
     """np.linalg.trace takes the last two axes, np.trace the first two."""
     with pytest.raises(TypeError, match=r"numpy.linalg.* is not supported"):
