@@ -29,8 +29,11 @@ def atleast_3d(*arys):
 
 
 def _view_each(arrays, wider):
-    """Each array reshaped by the function for its number of axes, if there is one."""
-    found = [reshape(x, wider.get(len(s := shape_of(x)), lambda shape: shape)(s)) for x in arrays]
+    """Each array in the shape that `wider` gives for its number of axes; unchanged if there is none."""
+    found = []
+    for x in arrays:
+        widen = wider.get(len(shape_of(x)))
+        found.append(reshape(x, widen(shape_of(x)) if widen else shape_of(x)))
     return found[0] if len(found) == 1 else tuple(found)
 
 
