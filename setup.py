@@ -5,7 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 VAE = ["matplotlib>=3.8", "pillow>=11", "rich>=13", "safetensors>=0.4"]
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "mpmath>=1.3", "packaging>=23", "ruff>=0.5"]
+TESTING = ["hypothesis>=6.100"]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", *TESTING, "mpmath>=1.3", "packaging>=23", "ruff>=0.5"]
 OMNIGLOT = ["scipy>=1.13"]
 MPI = ["mpi4py>=4", "mpich>=4"]
 
@@ -28,6 +29,7 @@ setup(
     install_requires=["numpy>=2.0", "threadpoolctl>=3.1"],
     extras_require={
         "vae": VAE,
+        "testing": TESTING,  # for minigrad.testing, which tests rules and functions of yours
         "test": [*VAE, *OMNIGLOT, *MPI, *TEST],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],

@@ -99,6 +99,7 @@ from minigrad.ops.comparisons import (
 )
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
 from minigrad.ops.covariance import corrcoef, cov
+from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
 from minigrad.ops.extremes import argmax, argmin, argsort, max, min, ptp, searchsorted, sort
 from minigrad.ops.functions import (
     arccos,
@@ -133,7 +134,8 @@ from minigrad.ops.functions import (
 from minigrad.ops.gaussian import gaussian_sample
 from minigrad.ops.indexing import diag, diagonal, nonzero, take, take_along_axis
 from minigrad.ops.inverses import cholesky, det, inv, slogdet, solve
-from minigrad.ops.linalg import dot, einsum, matmul, matrix_transpose, outer, tensordot
+from minigrad.ops.linalg import dot, einsum, matmul, matrix_transpose, multi_dot, outer, tensordot
+from minigrad.ops.matrix_functions import expm, lstsq, matrix_power, pinv
 from minigrad.ops.methods import install as _install
 from minigrad.ops.nans import (
     nan_to_num,
@@ -192,7 +194,8 @@ from minigrad.ops.stacking import (
     vsplit,
     vstack,
 )
-from minigrad.ops.statistics import average, mean, norm, std, var
+from minigrad.ops.statistics import average, matrix_norm, mean, norm, std, var
+from minigrad.ops.updates import at
 from minigrad.program import CaptureError, Program, cond, jit, release_memory, scan, trace, while_loop
 from minigrad.show.draw import draw
 

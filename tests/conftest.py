@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from minigrad import backends, core, to_device
-from minigrad.core import rules, tree
+from minigrad import backends, to_device
+from minigrad.core import tree
+from minigrad.testing.fixtures import make_primitive, no_interpreter_left_behind, registry  # noqa: F401
 from tests.support import environment, ids, stand_in
 from tests.support.cuda_shim import GXX
 from tests.support.programs import WAYS
@@ -145,30 +146,6 @@ def agree(device):
             np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol, equal_nan=True)
 
     return check
-
-
-@pytest.fixture
-def make_primitive():
-    """A function that makes primitives of one argument x, with a (jvp, vjp); they are unregistered after the test."""
-    before = set(core.primitives)
-
-    def make(forward, jvp=None, vjp=None, **kwargs):
-        primitive = core.Primitive(f"made_{len(core.primitives)}", forward, **kwargs)
-        return primitive if jvp is None else rules.custom(primitive, x=(jvp, vjp))
-
-    yield make
-    for name in set(core.primitives) - before:
-        del core.primitives[name]
-
-
-@pytest.fixture(autouse=True)
-def no_interpreter_left_behind():
-    """Fail a test that does not restore the current interpreter."""
-    from minigrad.core.interpreter import current
-
-    before = current()
-    yield
-    assert current() is before
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@
     gaussian          a normal sample from its noise
     shape             reshape, transpose, pad, astype, copy
     indexing          x[i], take, diagonal
+    updates           copies with changed elements, at(x)[index].set(v)
     arrange           concatenate, stack, split, roll, pad with other modes, tile
     stacking          vstack, hsplit and the like
     reduce            sums and counts
@@ -19,6 +20,8 @@
     linalg            products of matrices, einsum
     products          inner, Kronecker and cross products
     inverses          inverses, linear equations, Cholesky factors, determinants
+    decompositions    eigenvalues, singular values, QR
+    matrix_functions  pseudoinverse, least squares, powers, exponential
     scan              cumulative sums and products
     ranges            linspace, meshgrid, full
     calculus          differences, gradients, integrals, interpolation, convolution of sequences
@@ -44,10 +47,12 @@ CONVENTIONS = {
     "sort, partition, median, quantile": "ties keep their order; q has the slope on its right",
     "remainder, fmod": "of the piece whose value is taken: 1 to x₁, minus the whole quotient to x₂",
     "interp": "of the piece on the right of a knot, at the last knot on its left; 0 beyond the knots",
+    "at set": "0 to the values of a repeated position, but for the last, which stays",
     "sqrt, cbrt": "+∞ at 0, its limit",
     "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; for the base, 0·0⁻¹ is taken as 0",
     "hypot, arctan2, norm, std": "0 at the tip of the cone, to every order",
     "logaddexp, logsumexp": "0 where every argument is −∞",
+    "eigvalsh, svdvals": "of equal values exact for functions symmetric in them; derivatives of vectors raise there",
     "cholesky": "only the lower triangle is read, so only it gets a derivative",
     "sign, floor, ceil, trunc, rint, step, comparisons": "no derivative (a constant)",
 }

@@ -45,7 +45,7 @@ traits(slice_p, formula=CONVERSION)
 traits(unslice_p, flops=no_flops, recordable=True)
 
 
-def _positions(indices, axes):
+def positions(indices, axes):
     """The index tuple that picks `indices[j]` on axis `axes[j]` and everything on the others."""
     full = [slice(None)] * (max(axes) + 1)
     for j, axis in enumerate(axes):
@@ -56,7 +56,7 @@ def _positions(indices, axes):
 @primitive("gather")
 def gather_p(b, x, indices, *, axes, out=None):
     """The elements of x at `indices` along `axes`: integers of shape (len(axes), …), a row for each axis."""
-    return store(x[_positions(indices, axes)], out)
+    return store(x[positions(indices, axes)], out)
 
 
 @primitive("scatter_add")
@@ -65,7 +65,7 @@ def scatter_add_p(b, x, indices, *, axes, shape, out=None):
     y = b.xp.zeros(shape, x.dtype) if out is None else out
     if out is not None:
         y[...] = 0
-    b.add_at(y, _positions(indices, axes), x)
+    b.add_at(y, positions(indices, axes), x)
     return y
 
 
@@ -82,7 +82,7 @@ def _batch_gather(size, args, is_batched, *, axes):
         return move_axis(gather_p(x, move_axis(indices, 0, 1), axes=axes), axes[0], 0)
     axes, count = shift_axes(axes, size), len(shape_of(indices)) - 2  # of axes in the place of those gathered
     y = gather_p(
-        moveaxis(x, axes, range(1, len(axes) + 1)), _with_example(indices, size), axes=tuple(range(len(axes) + 1))
+        moveaxis(x, axes, range(1, len(axes) + 1)), with_example(indices, size), axes=tuple(range(len(axes) + 1))
     )
     return moveaxis(y, range(1, count + 1), range(axes[0], axes[0] + count))
 
@@ -96,11 +96,11 @@ def _batch_scatter_add(size, args, is_batched, *, axes, shape):
     count, first = len(shape_of(indices)) - 2, tuple(range(len(axes) + 1))
     x = moveaxis(x, range(axes[0], axes[0] + count), range(1, count + 1))
     front = (size, *[shape[a] for a in axes], *[n for a, n in enumerate(shape) if a and a not in axes])
-    y = scatter_add_p(x, _with_example(indices, size), axes=first, shape=front)
+    y = scatter_add_p(x, with_example(indices, size), axes=first, shape=front)
     return moveaxis(y, first[1:], axes)
 
 
-def _with_example(indices, size):
+def with_example(indices, size):
     """Indices (size, axes, …) as (1 + axes, size, …): the first row is the number of the example."""
     rows = move_axis(indices, 0, 1)
     number = find_backend(indices).xp.arange(size).reshape(1, size, *(1,) * (len(shape_of(rows)) - 2))
@@ -136,19 +136,25 @@ batched(add_along_p, axis=shift_axis, shape=shift_shape)
 
 def getitem(x, index):
     """x[index] as in NumPy: integers, slices, None, Ellipsis, integer and boolean arrays."""
+    basic, *gathered = resolve(x, index)
+    x = x if basic is None else slice_p(x, index=basic)
+    return _gather(x, *gathered) if gathered else x
+
+
+def resolve(x, index):
+    """The steps of x[index]: the index of the slice step, or None; if there is a gather step, its integer arrays, their
+    axes, and whether the new axes replace the first of these (else they come first)."""
     index = index if isinstance(index, tuple) else (index,)
     index = [np.asarray(i) if isinstance(i, (list, tuple, range)) else i for i in index]
     if not any(_is_array(i) for i in index):
-        return slice_p(x, index=tuple(_make_static(i) for i in index))
+        return (tuple(_make_static(i) for i in index),)
     places = [k for k, i in enumerate(index) if _is_gathered(i)]
     together = places[-1] - places[0] == len(places) - 1
     index = _expand_ellipsis(x, index)
     index = _expand_masks(x, index)
     axes = tuple(k for k, i in enumerate(index) if _is_gathered(i))
     basic = tuple(slice(None) if k in axes else _make_static(i) for k, i in enumerate(index))
-    if any(i != slice(None) for i in basic):
-        x = slice_p(x, index=basic)
-    return _gather(x, [index[k] for k in axes], axes, together)
+    return basic if any(i != slice(None) for i in basic) else None, [index[k] for k in axes], axes, together
 
 
 def _stack(b, picks):
@@ -162,6 +168,12 @@ def _stack(b, picks):
 
 def _gather(x, picks, axes, together=True):
     """Gather with integer arrays along axes. The new axes replace the first of these if `together`, else come first."""
+    order, indices, axes = locate(x, picks, axes, together)
+    return gather_p(x if order is None else transpose_p(x, axes=order), indices, axes=axes)
+
+
+def locate(x, picks, axes, together=True):
+    """An order of the axes of x (None: as they are), and then the `indices` and `axes` with which gather_p picks."""
     b = find_backend(x)
     picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_copy_index(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
@@ -172,10 +184,10 @@ def _gather(x, picks, axes, together=True):
         shapes = ", ".join(str(pick.shape) for pick in picks)
         raise OperandIndexError(f"index arrays of shapes {shapes} do not broadcast together") from None
     count = len(axes)
-    if not together or axes != tuple(range(axes[0], axes[0] + count)):  # NumPy puts the new axes in front
-        others = tuple(a for a in range(len(shape_of(x))) if a not in axes)
-        x, axes = transpose_p(x, axes=(*axes, *others)), tuple(range(count))
-    return gather_p(x, indices, axes=axes)
+    if together and axes == tuple(range(axes[0], axes[0] + count)):
+        return None, indices, axes
+    others = tuple(a for a in range(len(shape_of(x))) if a not in axes)  # NumPy puts the new axes in front
+    return (*axes, *others), indices, tuple(range(count))
 
 
 def _copy_index(i):

@@ -16,7 +16,7 @@ from minigrad.core.interpreter import Tracer
 WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
 """NumPy functions that write into their first argument."""
 
-BUILD = "build the result with mg.where, mg.concatenate or mg.stack"
+BUILD = "write x = mg.at(x)[index].set(value), or build the result with mg.where or mg.stack"
 
 _AUGMENTED = {
     "add": "+",

@@ -39,6 +39,18 @@ def lifetimes(
     return {slot: Life(kinds[slot].bytes, time, dies[slot]) for slot, time in born.items()}
 
 
+def share_buffers(lives: dict[int, Life], edits: Iterable[tuple[int, int]]) -> tuple[dict[int, Life], dict[int, int]]:
+    """Lifetimes in which results take over the buffers of operands that they alone read last, and the slot whose buffer
+    each of these results lies in; `edits` are pairs of result and operand, in the order in which they run."""
+    lives, homes = dict(lives), {}
+    for result, operand in edits:
+        home = homes.get(operand, operand)
+        if home in lives and result in lives and lives[home].dies == lives[result].born:
+            lives[home] = lives[home]._replace(dies=lives.pop(result).dies)
+            homes[result] = home
+    return lives, homes
+
+
 # Offsets into the block
 
 

@@ -72,6 +72,16 @@ class Views:
         root = self.shown[slot].root
         return root if isinstance(root, int) else slot
 
+    def edited(self, instruction: Instruction) -> int | None:
+        """The slot in whose memory the result of an instruction may lie if nobody else reads it: a copy of it in which
+        only elements change. None if there is none, or if another operand shows the same memory."""
+        place = instruction.primitive.traits.edits
+        operands = instruction.operands
+        if place is None or not isinstance(operands[place], int) or operands[place] in self.slots:
+            return None
+        others = self.roots_of([*operands[:place], *operands[place + 1 :]])
+        return None if operands[place] in others else operands[place]
+
     def roots_of(self, operands: Iterable[int | Constant]) -> set[int]:
         """The slots whose memory operands show."""
         roots = [self.shown[operand].root for operand in operands if isinstance(operand, int)]

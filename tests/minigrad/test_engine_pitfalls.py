@@ -18,9 +18,8 @@ import pytest
 import minigrad as mg
 from minigrad.checks import check_grads
 from minigrad.core.interpreter import current
-from tests.support.derivatives import forward_derivative
+from minigrad.testing import forward_derivative, normal
 from tests.support.oracles import assert_close
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 MODES = {"reverse": mg.grad, "forward": forward_derivative}

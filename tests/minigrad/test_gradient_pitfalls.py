@@ -11,8 +11,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.checks import GradientError, check_grads
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 

@@ -14,7 +14,7 @@ import pytest
 from numpy.polynomial import Polynomial
 
 import minigrad as mg
-from tests.support.derivatives import forward_derivative
+from minigrad.testing import forward_derivative
 from tests.support.oracles import assert_close, rounding
 from tests.support.transfer import to_host
 

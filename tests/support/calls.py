@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minigrad.checks.catalogue import OPERATIONS, Case
-from tests.support import strategies
-from tests.support.layouts import KEEPING, LAYOUTS
+from minigrad.testing import KEEPING, LAYOUTS, strategies
 
 DTYPES = ("float64", "float64", "float32", "mixed", "complex128")
 

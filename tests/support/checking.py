@@ -71,7 +71,8 @@ def check_value(case: Case, move, args, exact=False) -> None:
     y, formula = to_host(function_of(case, move)(*map(move, args))), formula_of(case)
     same_dtype = np.asarray(formula(*args))
     expected = same_dtype if exact else np.asarray(formula(*map(to_double, args)))
-    dtype = np.result_type(*args) if case.float32 and not case.discrete else same_dtype.dtype
+    of_arguments = case.float32 and not (case.discrete or case.like_first)
+    dtype = np.result_type(*args) if of_arguments else same_dtype.dtype
     assert y.dtype == dtype, f"{case.name}: {y.dtype}, expected {dtype}"
     assert_close(y, expected, 0 if exact else roundoff(args), case.name)
 

@@ -21,6 +21,7 @@ from minigrad.ops.functions import tanh
 from minigrad.ops.indexing import slice_p
 from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
+from minigrad.ops.updates import update_p
 from minigrad.program.cpu.executor import CpuExecutor
 from minigrad.program.graph import Constant, Graph, Instruction, kind_of
 
@@ -78,7 +79,7 @@ def graphs(draw):
     for _ in range(draw(st.integers(1, 14))):
         a, b = (draw(st.sampled_from(slots)) for _ in range(2))
         same = g.values[a].shape == g.values[b].shape
-        kind = draw(st.sampled_from("add multiply tanh sum product turn flip repeat copy number".split()))
+        kind = draw(st.sampled_from("add multiply tanh sum product turn flip repeat copy number update".split()))
         if kind in ("add", "multiply") and same:
             slots.append(g.add(add_p if kind == "add" else multiply_p, a, b))
         elif kind == "product":
@@ -94,6 +95,8 @@ def graphs(draw):
             slots.append(g.add(transpose_p, a, axes=(1, 0)))
         elif kind == "flip":
             slots.append(g.add(slice_p, a, index=(slice(None, None, -1), slice(None))))
+        elif kind == "update":
+            slots.append(g.add(update_p, a, g.add(slice_p, b, index=(0, 1)), index=(slice(1, None), -1)))
         elif kind == "copy":
             slots.append(g.add(reshape_p, a, shape=g.values[a].shape[::-1]))
         elif kind == "number":

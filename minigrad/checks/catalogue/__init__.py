@@ -15,9 +15,11 @@ from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries wh
     collectives,
     constants,
     conv,
+    decompositions,
     elementwise,
     indexing,
     linalg,
+    matrix_functions,
     nans,
     order_statistics,
     products,
@@ -27,6 +29,7 @@ from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries wh
     scan,
     shape,
     stacking,
+    updates,
 )
 from minigrad.checks.catalogue.operation import OPERATIONS, Case
 

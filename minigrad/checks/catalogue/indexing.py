@@ -84,8 +84,8 @@ def any_advanced(choose: Choose, shape: tuple[int, ...]) -> tuple:
     return tuple(entries)
 
 
-def any_getitem(choose: Choose) -> Example:
-    """A call with any index that NumPy allows; the gradients of repeated positions add up."""
+def any_item(choose: Choose) -> tuple[tuple[int, ...], tuple]:
+    """A shape, and any index with arrays or masks that NumPy allows; positions may be repeated."""
     if choose.boolean():
         shape = choose.shape(1, 3, max_side=3)  # a mask of several axes
         before = choose.integer(0, len(shape) - 1)
@@ -96,13 +96,26 @@ def any_getitem(choose: Choose) -> Example:
     else:
         shape = choose.shape(1, 4, min_side=1, max_side=3)
         index = any_advanced(choose, shape)
+    return shape, index
+
+
+def any_getitem(choose: Choose) -> Example:
+    """A call with any index; the gradients of repeated positions add up."""
+    shape, index = any_item(choose)
     arrays = tuple(i for i in index if isinstance(i, np.ndarray))
 
     def pick(xp: Any, x: Any, *arrays: Any) -> Any:
-        left = iter(arrays)
-        return x[tuple(next(left) if isinstance(i, np.ndarray) else i for i in index)]
+        return x[with_arrays(index, arrays)]
 
     return at(str(index), shape, spelled=pick, constants=arrays)
+
+
+def with_arrays(index: Any, arrays: tuple) -> Any:
+    """An index in which other arrays, such as those of a device, take the place of NumPy's, in this order."""
+    if not isinstance(index, tuple):
+        return arrays[0] if isinstance(index, np.ndarray) else index
+    left = iter(arrays)
+    return tuple(next(left) if isinstance(i, np.ndarray) else i for i in index)
 
 
 REPEATED = np.array([0, 0, 2, 0])

@@ -56,6 +56,7 @@ class Case:
     ties: bool = True  # whether arguments may have equal rows
     float16: bool = True  # whether it takes float16, which LAPACK does not
     float32: bool = True  # whether float32 arguments give float32 results
+    like_first: bool = False  # whether the result has the dtype of the first argument, which the others must fit
     spelling: Spelling = None  # for peers that are not in `own`
     own: dict[str, Spelling] = field(default_factory=dict)
     backward_only: tuple[str, ...] = ()  # peers without forward mode for it

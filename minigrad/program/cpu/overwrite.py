@@ -46,10 +46,11 @@ def plan_overwrites(regions: Sequence[Region], graph: Graph, views: Views) -> di
             step = RegionStep(region, number)
             if cut is None or cut.result is not None:
                 writers |= dict.fromkeys(work.results, step)
-            for operand, axis in zip(work.operands, cut.operands if cut else [None] * len(work.operands)):
+            for place, operand in enumerate(work.operands):
+                axis = cut.operands[place] if cut else None
                 root = views.root_of(operand) if isinstance(operand, int) else None
                 if root in readers:
-                    readers[root].append(Reader(step, operand == root, axis, _is_in_place(work, root)))
+                    readers[root].append(Reader(step, operand == root, axis, _is_in_place(work, place)))
 
     def is_done(argument: int, output: int) -> bool:
         axis = row_axis(graph.kinds[output].shape)
@@ -58,9 +59,11 @@ def plan_overwrites(regions: Sequence[Region], graph: Graph, views: Views) -> di
     return find_overwrites(graph.kinds, [output for output in outputs if output in writers], donated, is_done)
 
 
-def _is_in_place(work: Instruction | Chain, slot: int) -> bool:
-    """Whether a step reads an element of a slot before it writes a result there."""
-    return slot in work.in_order if isinstance(work, Chain) else work.primitive.traits.in_place
+def _is_in_place(work: Instruction | Chain, place: int) -> bool:
+    """Whether a step reads an element of an operand before it writes a result there."""
+    if isinstance(work, Chain):
+        return work.operands[place] in work.in_order
+    return work.primitive.traits.in_place or work.primitive.traits.edits == place
 
 
 def _has_read(reader: Reader, writer: RegionStep, axis: int | None) -> bool:

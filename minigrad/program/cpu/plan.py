@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from minigrad.program.buffers import FOREVER, Life, fit, lifetimes
+from minigrad.program.buffers import FOREVER, Life, fit, lifetimes, share_buffers
 from minigrad.program.cpu.chains import find_chains
 from minigrad.program.cpu.overwrite import plan_overwrites
 from minigrad.program.cpu.parts import Part, divide, find_grouped
 from minigrad.program.cpu.schedule import Place, Region, find_regions
 from minigrad.program.cpu.scratch import plan_scratch
-from minigrad.program.graph import Graph
+from minigrad.program.graph import Graph, Instruction
 from minigrad.program.tuning import Tuning
 from minigrad.program.views import Views
 
@@ -67,8 +67,11 @@ def make_plan(graph: Graph, views: Views, tuning: Tuning, threads: int, compiled
     numbers = {slot: Life(kinds[slot].bytes, -1, FOREVER) for slot in graph.inputs if not kinds[slot].shape}
     own = {*fresh, *overwrites}
     lives = {slot: life for slot, life in lives.items() if slot not in own}
+    whole_steps = [work for region in regions if region.rows is None for work, _ in region.steps]
+    edits = [(work.result, views.edited(work)) for work in whole_steps if isinstance(work, Instruction)]
+    lives, homes = share_buffers(lives, edits)
     places_in_block, block_bytes = fit(lives | numbers | terms, tuning)
-    offsets = {slot: places_in_block[slot] for slot in (*lives, *numbers)}
+    offsets = {slot: places_in_block[homes.get(slot, slot)] for slot in (*lives, *numbers, *homes)}
     terms_at = {slot: places_in_block["terms", slot] for _, slot in terms}
     scratch, scratch_bytes = [], 0
     for region, some in zip(regions, parts):

@@ -11,7 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad.checks import GradientError, KinkError, check_grads
 from minigrad.core.rules import custom
-from tests.support.strategies import normal
+from minigrad.testing import normal
 
 INF, NAN = math.inf, math.nan
 

@@ -13,6 +13,7 @@ import minigrad as mg
 from minigrad.core import tree
 from minigrad.core.interpreter import Tracer
 from minigrad.ops import inplace
+from minigrad.testing import arrays, reduced_axes, shapes
 from tests.support.numpy_calls import (
     BINARY,
     BITS,
@@ -27,7 +28,6 @@ from tests.support.numpy_calls import (
     UNTRACED,
     X,
 )
-from tests.support.strategies import arrays, reduced_axes, shapes
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -298,7 +298,7 @@ VALUES = {
 }
 OFFERED = {
     **{name: {"axis", "keepdims", "dtype"} for name in "sum prod mean std var cumsum cumprod".split()},
-    **{name: {"axis", "keepdims"} for name in "any all count_nonzero max min argmax argmin norm".split()},
+    **{name: {"axis", "keepdims"} for name in "any all count_nonzero max min argmax argmin norm matrix_norm".split()},
     **{name: {"axis"} for name in "argsort sort concatenate stack expand_dims flip repeat roll split squeeze".split()},
     **{name: {"axis"} for name in "take take_along_axis".split()},
     **{name: {"axis", "keepdims", "dtype"} for name in "nansum nanprod nanmean nanvar nanstd".split()},

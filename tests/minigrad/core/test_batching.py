@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.core import Primitive, batched, linear, primitives
 from minigrad.core.batching import Batch, shift_axis
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 

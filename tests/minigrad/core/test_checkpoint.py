@@ -10,9 +10,9 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
 from tests.support.programs import agree
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 

@@ -10,9 +10,9 @@ import pytest
 
 import minigrad as mg
 from minigrad.checks import GradientError, check_grads
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
 from tests.support.peers import PEERS
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 X = normal((4,))

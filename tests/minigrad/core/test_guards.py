@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.strategies import normal
+from minigrad.testing import normal
 from tests.support.transfer import to_host
 
 

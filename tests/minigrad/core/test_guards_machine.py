@@ -36,8 +36,8 @@ from minigrad.core.guards import Guards
 from minigrad.core.interpreter import Tracer, concrete
 from minigrad.core.reverse import Reverse
 from minigrad.core.rules import Rule
-from tests.support.strategies import arrays as eighths
-from tests.support.strategies import normal
+from minigrad.testing import arrays as eighths
+from minigrad.testing import normal
 from tests.support.transfer import to_host
 
 SHAPES = [(2, 3), (3, 2), (2, 2), (1, 3), (3,), ()]

@@ -19,8 +19,8 @@ import pytest
 import minigrad as mg
 from minigrad.core.interpreter import Interpreter, Primitive, current, primitives
 from minigrad.core.rules import custom
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.strategies import normal
+from minigrad.testing import normal
 
 
 def layer(x, w):

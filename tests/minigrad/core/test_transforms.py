@@ -11,9 +11,8 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import tree
-from tests.support.derivatives import forward_derivative
+from minigrad.testing import forward_derivative, normal
 from tests.support.oracles import assert_close, rounding
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 MODES = {"reverse": mg.grad, "forward": forward_derivative}

@@ -11,8 +11,8 @@ import minigrad as mg
 from minigrad.core import vectors
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.reverse import Reverse
+from minigrad.testing import broadcasting, normal
 from tests.support.oracles import assert_close
-from tests.support.strategies import broadcasting, normal
 from tests.support.transfer import to_host
 
 

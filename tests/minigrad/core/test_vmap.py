@@ -9,9 +9,9 @@ import pytest
 
 import minigrad as mg
 from minigrad import random
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
 from tests.support.peers import PEERS
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 X, W, B = normal((5, 4)), normal((4, 3), 1), normal((3,), 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.derivatives import derivatives
+from minigrad.testing import derivatives
 from tests.support.oracles import rounding
 from tests.support.transfer import to_host
 

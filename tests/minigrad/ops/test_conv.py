@@ -18,10 +18,10 @@ from minigrad.checks.catalogue.formulas import (
     unshuffle,
 )
 from minigrad.core.interpreter import Interpreter, primitives
+from minigrad.testing import normal
 from tests.support.calls import draw_choices
 from tests.support.environment import optional
 from tests.support.oracles import assert_close, inner, rounding
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 

@@ -104,6 +104,12 @@ def check_sort_partition_median_quantile(xp):
     assert np.array_equal(to_host(mg.jacobian(mg.sort, mode="forward")(x)), expected)
 
 
+def check_at_set(xp):
+    """Of a repeated position, the last value stays and has the derivative."""
+    v, weights = xp.asarray([1.0, 2.0, 3.0]), xp.asarray([4.0, 5.0, 6.0])
+    assert gradient(lambda v: mg.sum(mg.at(mg.zeros_like(v))[[1, 1, 0]].set(v) * weights), v) == [0, 5, 4]
+
+
 def check_sqrt_cbrt(xp):
     with np.errstate(divide="ignore"):
         assert gradients(mg.sqrt, *at(xp, 0)) == gradients(mg.sqrt, *at(xp, -0.0)) == [INF]
@@ -129,11 +135,26 @@ def check_hypot_arctan2_norm_std(xp):
         assert gradient(f, x) == [0, 0, 0]
         assert not to_host(mg.hessian(f)(x)).any()
         assert not to_host(mg.jacobian(mg.hessian(f))(x)).any()
+    for f in (lambda x: mg.norm(x, "nuc"), lambda x: mg.norm(x, 2)):
+        assert not to_host(mg.grad(f)(xp.zeros((2, 3)))).any()
 
 
 def check_logaddexp_logsumexp(xp):
     assert gradients(mg.logaddexp, *at(xp, -INF, -INF)) == [0, 0]
     assert gradient(mg.logsumexp, xp.asarray([-INF, -INF])) == [0, 0]
+
+
+def check_eigvalsh_svdvals(xp):
+    a = 3 * xp.eye(3)
+    for f in (lambda a: mg.sum(mg.eigvalsh(a) ** 2), lambda a: mg.sum(mg.svdvals(a) ** 2)):
+        assert np.array_equal(to_host(mg.grad(f)(a)), 6 * np.eye(3))
+        with pytest.raises(np.linalg.LinAlgError, match="equal"):
+            mg.hessian(f)(a)
+    for vectors in (lambda a: mg.eigh(a)[1], lambda a: mg.svd(a)[0], lambda a: mg.svd(a)[2]):
+        with pytest.raises(np.linalg.LinAlgError, match="equal"):
+            mg.vjp(vectors, a)[1](a)
+        with pytest.raises(np.linalg.LinAlgError, match="equal"):
+            mg.jvp(vectors, (a,), (a,))
 
 
 def check_cholesky(xp):

@@ -14,6 +14,7 @@ import minigrad as mg
 from minigrad.checks.catalogue import CASES
 from minigrad.core.interpreter import Interpreter, Tracer, primitives
 from minigrad.core.rules import Elementwise
+from minigrad.testing import LAYOUTS
 from tests.support import oracles
 from tests.support.checking import (
     check_constant,
@@ -26,7 +27,6 @@ from tests.support.checking import (
     our_primitives,
     true_derivative,
 )
-from tests.support.layouts import LAYOUTS
 from tests.support.oracles import assert_close, inner, rounding
 from tests.support.transfer import to_host
 

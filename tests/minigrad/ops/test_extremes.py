@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.support.strategies import arrays, axes, normal, shapes
+from minigrad.testing import arrays, axes, normal, shapes
 from tests.support.transfer import to_host
 
 INF = math.inf

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.core import primitives
-from tests.support.derivatives import derivatives
+from minigrad.testing import derivatives
 from tests.support.oracles import assert_close
 from tests.support.transfer import to_host
 

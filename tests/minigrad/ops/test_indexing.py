@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.strategies import normal, transpose
+from minigrad.testing import normal, transpose
 from tests.support.transfer import to_host
 
 

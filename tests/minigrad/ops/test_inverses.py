@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.checks.catalogue.draws import definite, regular
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 

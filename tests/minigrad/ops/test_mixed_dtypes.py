@@ -36,7 +36,8 @@ def mixtures(case: Case) -> list[tuple]:
     """Tuples of kinds for all arguments, at least one with a derivative; every pair of kinds occurs."""
     pairs = itertools.product(range(COUNT), repeat=2)
     found = [tuple(KINDS[k % COUNT] for k in (i, j, i + j)[: len(case.shapes)]) for i, j in pairs]
-    return [m for m in found if any(map(has_derivative, m)) and all(suits(case, kind) for kind in m)]
+    found = [m for m in found if any(map(has_derivative, m)) and all(suits(case, kind) for kind in m)]
+    return [m for m in found if not case.like_first or np.can_cast(m[1], m[0], "same_kind")]
 
 
 def has_derivative(kind) -> bool:
@@ -116,8 +117,10 @@ def check_mixture(case: Case, kinds: tuple) -> None:
 
 def case_dtype(case: Case, args):
     """The dtype of NumPy's result for these arguments."""
+    if case.operation == "lstsq":  # as all functions of np.linalg
+        return np.linalg.solve(np.eye(1, dtype=args[0].dtype), np.eye(1, dtype=args[1].dtype)).dtype
     own = {"solve": np.linalg.solve, "clip": np.clip}.get(case.operation)
-    return own(*args).dtype if own else np.result_type(*args)
+    return own(*args).dtype if own else np.result_type(*args[: 1 if case.like_first else None])
 
 
 SEVERAL = [c for c in CASES if len(c.shapes) > 1 and not c.discrete and all(0 not in s for s in c.shapes)]

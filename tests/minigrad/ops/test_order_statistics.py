@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.testing import arrays, shapes
 from tests.support.oracles import assert_close
-from tests.support.strategies import arrays, shapes
 from tests.support.transfer import to_host
 
 INF, NAN = math.inf, math.nan

@@ -36,7 +36,7 @@ def test_derivatives_agree(peer, row, ours):
 
 def test_every_operation_is_compared():
     """A new operation needs compared cases, or an entry in CONSTANT."""
-    elsewhere = {"getitem", "trace"}  # `x[...]`, and a name that also captures programs
+    elsewhere = {"getitem", "at", "trace"}  # `x[...]`, a class, and a name that also captures programs
     compared = {entry.name for entry in OPERATIONS.values() if entry.compared}
     assert compared == array_functions() - CONSTANT | elsewhere
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.core.interpreter import primitives
+from minigrad.testing import special_arrays, special_values
 from tests.support import special_values as limits
 from tests.support.calls import CALLS, arguments_of
 from tests.support.checking import (
@@ -54,13 +55,6 @@ def move(backend, on_device):
     if backend.name == "cupy":
         pytest.skip("CUDA's functions differ from NumPy's in the last bits, and it flushes float32 subnormals to zero")
     return on_device
-
-
-def special(dtype):
-    """0, ±∞, NaN, the smallest, the largest and ordinary numbers; combinations of them contain ties."""
-    info = np.finfo(dtype)
-    sizes = [0.0, 0.5, 1.0, 3.0, 1e4, math.inf, info.smallest_subnormal, info.smallest_normal, info.max]
-    return np.array([*sizes, *[-s for s in sizes], 40, -300, math.nan], dtype)
 
 
 NUMPYS = {"relu": lambda x: np.maximum(x, 0)}
@@ -103,7 +97,7 @@ def by_convention(name, i, at):
 def test_elementwise_at_special_values(name, move):
     """All special values, and all combinations for several arguments."""
     for dtype in (np.float16, np.float32, np.float64):
-        values = special(dtype)
+        values = special_values(dtype)
         ordinary = np.array([v for v in values if v == 0 or 0.1 < abs(v) < 10 or np.isnan(v)])
         several = [values]
         if name in limits.TWO:  # the slope x₂·x₁^(x₂−1) needs exponents that differ from x₂ − 1
@@ -186,7 +180,7 @@ COMPOSED = ("var", "std", "softmax", "log_softmax", "cumprod")  # the modes meet
 @given(data=st.data())
 def test_reduction_at_special_values(name, data, move):
     dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
-    x = np.array(data.draw(st.lists(st.sampled_from(special(dtype).tolist()), min_size=1, max_size=3)), dtype)
+    x = data.draw(special_arrays((data.draw(st.integers(1, 3)),), dtype))
     check_reduction(name, x, move)
 
 

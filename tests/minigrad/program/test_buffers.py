@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigrad.backends.numpy.backend import BACKEND
-from minigrad.program.buffers import FOREVER, Life, Memory, allocate, array_at, find_overwrites, fit, lifetimes, span
+from minigrad.program.buffers import (
+    FOREVER,
+    Life,
+    Memory,
+    allocate,
+    array_at,
+    find_overwrites,
+    fit,
+    lifetimes,
+    share_buffers,
+    span,
+)
 from minigrad.program.graph import Kind
 from minigrad.program.tuning import Tuning
 
@@ -21,6 +32,13 @@ KINDS = [Kind((n,), F8) for n in (1, 2, 3, 3)]
 def test_a_buffer_lives_until_its_last_reader_or_forever():
     lives = lifetimes(KINDS, {1: 0, 2: 1, 3: 4}, reads=[(1, 3), (1, 1), (2, 4), (0, 9)], results=[3, 0])
     assert lives == {1: Life(16, 0, 3), 2: Life(24, 1, 4), 3: Life(24, 4, FOREVER)}
+
+
+def test_a_result_takes_over_the_buffer_of_an_operand_that_it_alone_reads_last():
+    lives = {1: Life(8, 0, 1), 2: Life(8, 1, 3), 3: Life(8, 3, FOREVER), 4: Life(8, 2, 4)}
+    shared, homes = share_buffers(lives, [(2, 1), (4, 2), (3, 2), (5, 3), (3, 0)])
+    assert shared == {1: Life(8, 0, FOREVER), 4: Life(8, 2, 4)}  # 4 is computed while 2 is still needed
+    assert homes == {2: 1, 3: 1}
 
 
 def test_an_unread_buffer_lives_while_it_is_computed():

@@ -149,3 +149,53 @@ def test_a_donated_array_cannot_be_used_after_an_error_either():
         jitted(w, np.zeros((2, 2)))
     with pytest.raises(ValueError, match="donated to an earlier call"):
         jitted(w, np.eye(2))
+
+
+# Functional updates
+
+UPDATES = [
+    lambda x: mg.at(x)[1:, 2].add(1.0),
+    lambda x: mg.at(x)[[3, 1, 3]].set(mg.tanh(x[5])),
+    lambda x: mg.at(mg.at(x)[::2].multiply(2.0))[[0, 0]].add(1.0),
+]
+
+
+@pytest.mark.parametrize("f", UPDATES)
+def test_a_donated_array_is_updated_in_its_own_memory(f, way):
+    x = np.random.default_rng(0).normal(size=(64, 64))
+    given = x.copy()
+    y = mg.jit(f, donate=0, tuning=way)(given)
+    assert y.ctypes.data == given.ctypes.data and agree(y, f(x), way)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: mg.at(x)[1:].set(x[:-1]),
+        lambda x: mg.at(x)[:].set(x.T),
+        lambda x: (mg.at(x)[0].set(0.0), mg.at(x)[0].set(1.0)),
+        lambda x: (mg.at(x)[0].set(0.0), mg.sum(x)),
+        lambda x: (mg.at(x * 2)[0].set(0.0), mg.at(x * 2)[1].add(x[0]), x * 2),
+        lambda x: mg.at(mg.cumsum(x, 0))[mg.argsort(x[0])].set(mg.cumsum(x, 0)),
+    ],
+)
+@pytest.mark.parametrize("donate", [(), 0], ids=["", "donated"])
+def test_what_is_still_read_is_not_updated_in_place(f, donate, way):
+    x = np.random.default_rng(0).normal(size=(64, 64))
+    assert agree(mg.jit(f, donate=donate, tuning=way)(x.copy()), f(x), way)
+
+
+def test_a_chain_of_updates_of_an_intermediate_value_takes_one_buffer():
+    """Four updates of a value that nobody else reads take no more memory than one."""
+
+    def f(x, count):
+        y = mg.cumsum(x, 0)
+        for i in range(count):
+            y = mg.at(y)[i].multiply(x[i]) if i % 2 else mg.at(y)[[i, i + 1, i]].set(x[:3])
+        return mg.sum(mg.cumsum(y, 1))
+
+    x = np.random.default_rng(0).normal(size=(64, 64))
+    one, four = (mg.jit(lambda x, n=n: f(x, n)) for n in (1, 4))
+    assert four(x) == f(x, 4)
+    plan = four.program(x)._executor.plan
+    assert plan.block_bytes <= one.program(x)._executor.plan.block_bytes + 8 * x[0].nbytes < 3 * x.nbytes

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.testing import normal
 from tests.support.pictures import check_geometry, format_number, read, words_of
-from tests.support.strategies import normal
 
 UNARY = {"sin": mg.sin, "exp": mg.exp, "square": mg.square, "sum": mg.sum, "flip": mg.flip, "tanh": mg.tanh}
 BINARY = {"add": mg.add, "multiply": mg.multiply, "subtract": mg.subtract, "maximum": mg.maximum}

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
+from minigrad.testing import normal
 from tests.support.pictures import format_number, read, words_of
-from tests.support.strategies import normal
 
 
 def test_x_bar_is_written_as_the_sum_over_its_edges():

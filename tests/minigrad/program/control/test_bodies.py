@@ -9,7 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.program.control.bodies import capture_body
-from tests.support.strategies import normal
+from minigrad.testing import normal
 
 
 def test_what_a_function_uses_from_outside_is_an_input():

@@ -7,9 +7,9 @@ import pytest
 
 import minigrad as mg
 from minigrad.checks import check_grads
+from minigrad.testing import normal
 from tests.support.oracles import assert_close
 from tests.support.peers import PEERS
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 W, U, H, X = 0.5 * normal((3, 3)), normal((2, 3), 1), normal((3,), 2), normal((7, 2), 3)

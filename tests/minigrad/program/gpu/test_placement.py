@@ -9,6 +9,7 @@ import pytest
 from minigrad.core.vectors import add_p, transpose_p
 from minigrad.ops.functions import exp, tanh
 from minigrad.ops.linalg import matmul_p
+from minigrad.ops.updates import update_p
 from minigrad.program.fusion import fuse
 from minigrad.program.gpu.placement import Placement, place
 from minigrad.program.graph import Constant
@@ -108,3 +109,16 @@ def test_values_computed_inline_have_no_buffer():
     between = g.add(add_p, x, Constant(1.0))
     result = g.add(add_p, between, Constant(2.0))
     assert set(place_graph(g.graph(result)).offsets) == {result}
+
+
+def test_an_update_lies_in_the_memory_of_its_operand():
+    """Also in that of a donated argument; not if another launch of its level reads the operand."""
+    g = GraphBuilder()
+    x, m = g.input((4, 4)), g.input((4, 4))
+    y = g.add(update_p, x, g.add(matmul_p, m, m), index=(slice(None),))
+    first = g.add(update_p, g.add(matmul_p, y, m), Constant(1.0), index=(0,))
+    second = g.add(update_p, first, Constant(2.0), index=(1,))
+    third, product = g.add(update_p, second, Constant(3.0), index=(2,)), g.add(matmul_p, second, m)
+    placement = place_graph(g.graph(y, third, product, donated=(x,)))
+    assert placement.overwrites == {y: x}
+    assert placement.offsets[first] == placement.offsets[second] != placement.offsets[third]
