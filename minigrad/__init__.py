@@ -30,22 +30,45 @@ from minigrad.core.transforms import grad, jvp, value_and_grad, vjp
 from minigrad.core.vmap import vmap
 from minigrad.device import asarray, device_of, from_dlpack, to_device
 from minigrad.ops import CONVENTIONS, fft
-from minigrad.ops.activations import elu, gelu, leaky_relu, log_sigmoid, logaddexp, relu, sigmoid, softplus
+from minigrad.ops.activations import elu, gelu, leaky_relu, log_sigmoid, logaddexp, logaddexp2, relu, sigmoid, softplus
 from minigrad.ops.arithmetic import (
     abs,
     absolute,
     add,
     clip,
     divide,
+    fabs,
+    fmax,
+    fmin,
+    fmod,
     maximum,
     minimum,
     multiply,
     negative,
+    positive,
     reciprocal,
+    remainder,
+    round,
     square,
     subtract,
 )
-from minigrad.ops.arrange import concatenate, flip, pad, repeat, roll, split, stack, tile, tril, triu
+from minigrad.ops.arrange import (
+    concatenate,
+    delete,
+    flip,
+    fliplr,
+    flipud,
+    pad,
+    repeat,
+    roll,
+    rot90,
+    split,
+    stack,
+    tile,
+    tril,
+    triu,
+)
+from minigrad.ops.calculus import convolve, correlate, diff, ediff1d, gradient, interp, trapezoid
 from minigrad.ops.comparisons import (
     bitwise_and,
     bitwise_or,
@@ -53,6 +76,7 @@ from minigrad.ops.comparisons import (
     ceil,
     equal,
     floor,
+    floor_divide,
     greater,
     greater_equal,
     invert,
@@ -67,31 +91,43 @@ from minigrad.ops.comparisons import (
     logical_xor,
     not_equal,
     rint,
+    select,
     sign,
     stop_gradient,
+    trunc,
     where,
 )
 from minigrad.ops.complex import conj, conjugate, imag, real
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
+from minigrad.ops.covariance import corrcoef, cov
 from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
-from minigrad.ops.extremes import argmax, argmin, argsort, max, min, sort
+from minigrad.ops.extremes import argmax, argmin, argsort, max, min, ptp, searchsorted, sort
 from minigrad.ops.functions import (
     angle,
     arccos,
+    arccosh,
     arcsin,
+    arcsinh,
     arctan,
     arctan2,
+    arctanh,
+    cbrt,
     cos,
     cosh,
+    degrees,
     erf,
     exp,
+    exp2,
     expm1,
     hypot,
     log,
     log1p,
     log2,
+    log10,
     power,
+    radians,
     sin,
+    sinc,
     sinh,
     sqrt,
     tan,
@@ -100,9 +136,32 @@ from minigrad.ops.functions import (
 from minigrad.ops.gaussian import gaussian_sample
 from minigrad.ops.indexing import diag, diagonal, nonzero, take, take_along_axis
 from minigrad.ops.inverses import cholesky, det, inv, slogdet, solve
-from minigrad.ops.linalg import dot, einsum, matmul, multi_dot, outer, tensordot
+from minigrad.ops.linalg import dot, einsum, matmul, matrix_transpose, multi_dot, outer, tensordot
 from minigrad.ops.matrix_functions import expm, lstsq, matrix_power, pinv
 from minigrad.ops.methods import install as _install
+from minigrad.ops.nans import (
+    nan_to_num,
+    nancumprod,
+    nancumsum,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+)
+from minigrad.ops.order_statistics import (
+    median,
+    nanmedian,
+    nanpercentile,
+    nanquantile,
+    partition,
+    percentile,
+    quantile,
+)
+from minigrad.ops.products import cross, inner, kron, matvec, vdot, vecdot, vecmat
+from minigrad.ops.ranges import full, full_like, geomspace, linspace, logspace, meshgrid
 from minigrad.ops.reduce import all, any, count_nonzero, sum
 from minigrad.ops.scan import cumprod, cumsum, prod
 from minigrad.ops.shape import (
@@ -114,16 +173,39 @@ from minigrad.ops.shape import (
     ones_like,
     ravel,
     reshape,
+    rollaxis,
     squeeze,
     swapaxes,
     transpose,
     zeros_like,
 )
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
-from minigrad.ops.statistics import matrix_norm, mean, norm, std, var
+from minigrad.ops.stacking import (
+    append,
+    array_split,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block,
+    column_stack,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    unstack,
+    vsplit,
+    vstack,
+)
+from minigrad.ops.statistics import average, matrix_norm, mean, norm, std, var
 from minigrad.ops.updates import at
 from minigrad.program import CaptureError, Program, cond, jit, release_memory, scan, trace, while_loop
 from minigrad.show.draw import draw
+
+# NumPy's second names
+acos, acosh, asin, asinh, atan, atan2, atanh = arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh
+amax, amin, around, concat, permute_dims, pow = max, min, round, concatenate, transpose, power
+bitwise_invert = bitwise_not = invert
+deg2rad, mod, rad2deg, true_divide = radians, remainder, degrees, divide
 
 __version__ = "0.1.0"
 

@@ -11,11 +11,13 @@ import json
 import math
 import sys
 from difflib import get_close_matches
+from textwrap import fill
 from typing import Any
 
 from minigrad import DeviceError, OutOfMemoryError, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
+from minigrad.checks.numpy_names import STATUSES, Row, compare_names
 from minigrad.checks.table import format_table
 from minigrad.commandline import Parser, finish, run
 
@@ -36,6 +38,7 @@ def make_parser() -> Parser:
     parser.add_argument("--backend", choices=DEVICES, default="numpy", help="the array library (numpy by default)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--conventions", action="store_true", help="print the derivatives at kinks and ties")
+    parser.add_argument("--numpy", action="store_true", help="print NumPy's functions: here, refused, …")
     return parser
 
 
@@ -47,11 +50,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(parser: Parser, arguments: list[str] | None) -> int:
     options = parser.parse_args(arguments)
-    if options.conventions and options.op:
-        parser.error("--conventions prints all of them: leave --op out")
+    for option in ("conventions", "numpy"):
+        if getattr(options, option) and options.op:
+            parser.error(f"--{option} prints all of them: leave --op out")
     if options.conventions:
         print(json.dumps([row._asdict() for row in conventions()]) if options.json else _format_conventions())
         return 0
+    if options.numpy:
+        rows = compare_names()
+        print(json.dumps([row._asdict() for row in rows]) if options.json else _format_names(rows))
+        return 1 if any(row.status == "unknown" for row in rows) else 0
     known = suite.operations()
     for name in options.op or ():
         if name not in known:
@@ -114,6 +122,17 @@ def _to_json(finding: suite.Finding) -> dict[str, Any]:
         if v is not None
     }
     return {"name": finding.name, "cases": finding.cases, "oracles": verdicts, "passed": finding.passed}
+
+
+def _format_names(rows: list[Row]) -> str:
+    """The refused functions with advice as a table, and the names of all others by status."""
+    refused = [[f"np.{row.name}", row.advice] for row in rows if row.status == "refused"]
+    paragraphs = [format_table(["refused", "use instead"], refused)]
+    for status in STATUSES:
+        names = [row.name for row in rows if row.status == status]
+        if names and status != "refused":
+            paragraphs.append(fill(f"{status} ({len(names)}): {' '.join(names)}", 120, break_on_hyphens=False))
+    return "\n\n".join(paragraphs)
 
 
 def _format_conventions() -> str:

@@ -29,6 +29,10 @@ def _comparison(x: Any) -> Any:
     return 1.0 * (x > 1)
 
 
+def _interpolate(x: Any) -> Any:
+    return mg.interp(x, np.arange(3.0), np.array([0.0, 1.0, 5.0]))
+
+
 EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
     "abs, sign": [("abs(x)", mg.abs, (0.0,)), ("sign(x)", mg.sign, (0.0,))],
     "relu": [("relu(x)", mg.relu, (0.0,))],
@@ -44,14 +48,27 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
         ("clip(x, low, high)", mg.clip, (0.0, 1.0, 2.0)),
     ],
     "where": [("where(True, x₁, x₂)", lambda a, b: mg.where(True, a, b), (1.0, NAN))],
-    "sort": [
+    "fmax, fmin": [("fmax(x₁, x₂)", mg.fmax, (2.0, NAN)), ("fmin(x₁, x₂)", mg.fmin, (2.0, 2.0))],
+    "nanmax, nansum, nan_to_num": [
+        ("nanmax(x)", mg.nanmax, ([1.0, NAN, 3.0],)),
+        ("nansum(x)", mg.nansum, ([1.0, NAN, 3.0],)),
+        ("nan_to_num(x)", mg.nan_to_num, (NAN,)),
+    ],
+    "sort, partition, median, quantile": [
+        ("median(x)", mg.median, ([1.0, 3.0, 3.0, 3.0, 4.0],)),
+        ("quantile([0, 1, 5], q)", lambda q: mg.quantile(np.array([0.0, 1.0, 5.0]), q), (0.5,)),
         ("sort(x)[0]", lambda x: mg.sort(x)[0], ([1.0, 1.0],)),
         ("sort(x)[1]", lambda x: mg.sort(x)[1], ([1.0, 1.0],)),
     ],
+    "remainder, fmod": [
+        ("remainder(x₁, x₂)", mg.remainder, (-6.0, 2.0)),
+        ("fmod(x₁, x₂)", mg.fmod, (-5.0, 2.0)),
+    ],
+    "interp": [("interp(x, [0, 1, 2], [0, 1, 5])", _interpolate, (x,)) for x in (1.0, 2.0, 3.0)],
     "at set": [
         ("at(x)[[0, 0]].set(v)[0]", lambda x, v: mg.at(x)[[0, 0]].set(v)[0], ([1.0, 2.0], [3.0, 4.0])),
     ],
-    "sqrt": [("sqrt(x)", mg.sqrt, (0.0,))],
+    "sqrt, cbrt": [("sqrt(x)", mg.sqrt, (0.0,)), ("cbrt(x)", mg.cbrt, (0.0,))],
     "power": [
         ("power(x₁, x₂)", mg.power, (0.0, 2.0)),
         ("power(x₁, x₂)", mg.power, (0.0, 1.0)),
@@ -73,8 +90,9 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
         ("prod(svdvals(x))", lambda x: mg.prod(mg.svdvals(x)), ([[3.0, 0.0], [0.0, 3.0]],)),
     ],
     "cholesky": [("sum(cholesky(x))", lambda x: mg.sum(mg.cholesky(x)), ([[4.0, 0.0], [0.0, 4.0]],))],
-    "sign, floor, ceil, rint, step, comparisons": [
+    "sign, floor, ceil, trunc, rint, step, comparisons": [
         ("floor(x)", mg.floor, (1.5,)),
+        ("trunc(x)", mg.trunc, (1.5,)),
         ("ceil(x)", mg.ceil, (1.5,)),
         ("rint(x)", mg.rint, (1.5,)),
         ("step(x, 1)", lambda x: primitives["step"](x, 1.0), (1.5,)),

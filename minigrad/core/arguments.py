@@ -28,6 +28,7 @@ _OPTIONS: dict[str, tuple[tuple, str]] = {
     "copy": ((), "memory is shared where possible, so leave it out, or use mg.copy"),
     "hermitian": ((False,), "for symmetric matrices use mg.eigh"),
     "mode": (("raise",), "indices must be in range, so clip them with mg.clip first"),
+    "weights": ((), "repeat elements with mg.repeat instead"),
     "optimize": ((True, False, "greedy", "optimal"), "the order of products cannot be chosen, so leave it out"),
     "like": ((), "the result is a NumPy or CuPy array, so leave it out"),
     "signature": ((), "the dtype follows the arguments, so convert them with mg.astype"),

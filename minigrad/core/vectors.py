@@ -178,6 +178,13 @@ def promote(x: Any, dtype: np.dtype) -> Any:
     return (astype_p if is_inexact(x) else astype_discrete_p)(x, dtype=dtype)
 
 
+def promote_together(*arrays: Any) -> list:
+    """Arrays converted to their common dtype, so that no step computes in a narrower one; Python numbers stay."""
+    weak = [type(concrete(x)) in (bool, int, float, complex) for x in arrays]
+    dtype = np.result_type(*[concrete(x) if number else dtype_of(x) for x, number in zip(arrays, weak)])
+    return [promote(x, dtype) for x in arrays]
+
+
 def ones(x: Any) -> Any:
     """An array of ones like x."""
     return add_p(zeros_like_p(x), 1)

@@ -7,10 +7,10 @@ import math
 from minigrad.backends import store
 from minigrad.backends.formulas import reals
 from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.vectors import LARGE, zeros_like_p
+from minigrad.core.vectors import LARGE, promote_together, zeros_like_p
 from minigrad.ops.arithmetic import clip
 from minigrad.ops.comparisons import equal, greater, less_equal, logical_and, where
-from minigrad.ops.define import binary, unary
+from minigrad.ops.define import binary, unary, wrap_binary
 from minigrad.ops.functions import expm1, tanh
 
 # Sigmoid, softplus and logaddexp
@@ -99,6 +99,14 @@ logaddexp = binary(
     lambda x1, x2: sigmoid(_gap(x2, x1)),
     formula=reals("a == b ? a + (real)0.6931471805599453 : (a > b ? a : b) + log1p(exp(-fabs(a - b)))"),
 )
+
+
+def _logaddexp2(x1, x2):
+    x1, x2 = promote_together(x1, x2)
+    return logaddexp(x1 * math.log(2), x2 * math.log(2)) * (1 / math.log(2))
+
+
+logaddexp2 = wrap_binary(_logaddexp2, "log₂(2^x₁ + 2^x₂)", "logaddexp2")
 
 # Rectifiers
 

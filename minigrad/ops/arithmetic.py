@@ -1,4 +1,4 @@
-"""Arithmetic, absolute values, maximum, minimum and clip: each statement gives a formula and its derivative.
+"""Arithmetic, remainders, absolute values, maximum, minimum, clip: each statement gives a formula and its derivative.
 
 The parameter names of a derivative say what it is passed: an argument by its name, `y` the result, `t` the tangent or
 cotangent (see `minigrad.core.rules`). `minigrad.ops.CONVENTIONS` lists the derivatives at kinks and ties.
@@ -6,26 +6,30 @@ cotangent (see `minigrad.core.rules`). `minigrad.ops.CONVENTIONS` lists the deri
 
 from __future__ import annotations
 
+import builtins
 import math
 
 import numpy as np
 
 from minigrad.backends.formulas import numbers, reals
-from minigrad.core.arguments import check_options
-from minigrad.core.arrays import dtype_of
+from minigrad.core.arguments import check_options, integer
+from minigrad.core.arrays import dtype_of, is_inexact
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import partials
 from minigrad.core.traits import traits
-from minigrad.core.vectors import add_p, multiply_p, negative_p
+from minigrad.core.vectors import add_p, copy_p, multiply_p, negative_p, promote
 from minigrad.ops.comparisons import (
     equal,
+    floor_divide,
     greater,
     greater_equal,
+    isnan,
     less,
     less_equal,
     logical_and,
     logical_or,
+    rint,
     sign,
     step,
     where,
@@ -56,6 +60,39 @@ reciprocal = unary(
     formula=reals("1 / a"),
 )
 square = unary("square", "x²", lambda x: 2 * x, formula=numbers("a * a", "(natural)a * (natural)a"), in_place=True)
+
+positive = wrap_unary(copy_p, "+x, a copy of x", "positive")
+
+# Remainders: of the quotient, only the fraction has a derivative
+
+remainder = binary(
+    "remainder",
+    "x₁ − x₂·⌊x₁ / x₂⌋, with the sign of x₂",
+    1,
+    lambda x1, x2: -floor_divide(x1, x2),
+    recordable=True,
+    kink=np.floor_divide,
+)
+fmod = binary(
+    "fmod",
+    "the remainder of x₁ / x₂ with the sign of x₁",
+    1,
+    lambda x1, x2, y: -rint(divide(x1 - y, x2)),
+    recordable=True,
+    kink=lambda x1, x2: np.trunc(np.divide(x1, x2)),
+)
+
+
+def round(a, decimals=0, out=None):
+    """a rounded to this many decimals, to the even neighbour at a tie; without a derivative."""
+    check_options("round", out=out)
+    scale = 10.0 ** builtins.abs(integer(decimals, "round: decimals"))
+    if not is_inexact(a):
+        return copy_p(a) if decimals >= 0 else promote(rint(a / scale) * scale, dtype_of(a))
+    if decimals == 0:
+        return rint(a)
+    return divide(rint(multiply(a, scale)), scale) if decimals > 0 else multiply(rint(divide(a, scale)), scale)
+
 
 # Absolute value, maximum, minimum, clip
 
@@ -91,6 +128,25 @@ minimum = binary(
     lambda x1, x2: step(x1, x2),
     formula=reals("smaller(a, b)", costly=False),
     kink=np.greater,
+)
+
+
+def _fabs(x):
+    if dtype_of(x).kind == "c":
+        raise OperandTypeError("fabs: real arrays only; use mg.abs")
+    return absolute(x if is_inexact(x) else multiply(x, 1.0))
+
+
+fabs = wrap_unary(_fabs, "|x|, a floating-point number", "fabs")
+fmax = wrap_binary(
+    lambda x1, x2: maximum(where(isnan(x1), x2, x1), where(isnan(x2), x1, x2)),
+    "the larger of x₁ and x₂, or the other one where one is NaN",
+    "fmax",
+)
+fmin = wrap_binary(
+    lambda x1, x2: minimum(where(isnan(x1), x2, x1), where(isnan(x2), x1, x2)),
+    "the smaller of x₁ and x₂, or the other one where one is NaN",
+    "fmin",
 )
 
 

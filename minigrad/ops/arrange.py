@@ -13,7 +13,7 @@ from minigrad.core.interpreter import find_backend
 from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p
 from minigrad.ops.comparisons import where
 from minigrad.ops.indexing import getitem, take
-from minigrad.ops.shape import expand_dims, normalise_axes, normalise_axis, pad_p, ravel
+from minigrad.ops.shape import expand_dims, normalise_axes, normalise_axis, pad_p, ravel, swapaxes
 
 
 def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
@@ -55,6 +55,26 @@ def flip(m, axis=None):
     """m reversed along these axes (all by default)."""
     axes = normalise_axes(axis, len(shape_of(m)), "flip")
     return getitem(m, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(shape_of(m)))))
+
+
+def flipud(m):
+    """m with its first axis reversed."""
+    return flip(m, 0)
+
+
+def fliplr(m):
+    """m with its second axis reversed."""
+    return flip(m, 1)
+
+
+def rot90(m, k=1, axes=(0, 1)):
+    """m rotated by k quarter turns in the plane of two axes, from the first towards the second."""
+    first, second = (normalise_axis(axis, len(shape_of(m)), "rot90") for axis in axes)
+    if first == second:
+        raise OperandError(f"rot90: axes {axes} of {describe(m)} must differ")
+    turns = integer(k, "rot90: k") % 4
+    m = swapaxes(m, first, second) if turns % 2 else m
+    return flip(m, [(), first, (first, second), second][turns])
 
 
 def roll(a, shift, axis=None):
@@ -114,6 +134,13 @@ def repeat(a, repeats, axis=None):
             f"{describe(x)}, got {repeats!r}"
         ) from None
     return take(x, picks, axis)
+
+
+def delete(arr, obj, axis=None):
+    """arr without the slices at `obj` (indices, a slice or a mask) of an axis, or of the raveled arr by default."""
+    x, axis = (ravel(arr), 0) if axis is None else (arr, axis)
+    axis = normalise_axis(axis, len(shape_of(x)), "delete")
+    return take(x, np.delete(np.arange(shape_of(x)[axis]), obj), axis)
 
 
 def tile(A, reps):

@@ -12,11 +12,11 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.backends.formulas import bits, reals, truth
 from minigrad.core.arrays import dtype_of
-from minigrad.core.errors import OperandTypeError
+from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant
 from minigrad.core.traits import along_any_axis, traits
-from minigrad.core.vectors import where_p
+from minigrad.core.vectors import promote_together, where_p
 from minigrad.ops.define import binary, unary
 
 
@@ -67,6 +67,8 @@ sign = unary(
 )
 floor = unary("floor", "⌊x⌋", None, formula=reals("floor(a)"), kink=np.floor)
 ceil = unary("ceil", "⌈x⌉", None, formula=reals("ceil(a)"), kink=np.ceil)
+trunc = unary("trunc", "x without its fraction", None, formula=reals("trunc(a)"), kink=np.trunc)
+floor_divide = binary("floor_divide", "⌊x₁ / x₂⌋", None, None, recordable=True, kink=np.floor_divide)
 rint = unary("rint", "the nearest integer", None, formula=reals("rint(a)"), kink=np.rint)
 
 
@@ -103,6 +105,16 @@ def where(condition, x=None, y=None, /):
     if x is None or y is None:
         raise OperandTypeError("where: give both x and y; for the positions of true elements use mg.nonzero")
     return where_p(condition, x, y)
+
+
+def select(condlist, choicelist, default=0):
+    """For each element the first choice whose condition holds, else `default`."""
+    if len(condlist) != len(choicelist) or not condlist:
+        raise OperandError(f"select: needs as many conditions as choices, got {len(condlist)} and {len(choicelist)}")
+    y, *choices = promote_together(default, *choicelist)
+    for condition, choice in zip(reversed(condlist), reversed(choices)):
+        y = where(condition, choice, y)
+    return y
 
 
 def stop_gradient(x):

@@ -4,6 +4,10 @@
 
 registers the primitive `sin`, computed by NumPy's `sin`, with its rule and traits, and returns the public function
 `mg.sin`. Arguments broadcast as in NumPy; a Python number takes the dtype of the other argument.
+
+    degrees = wrap_unary(lambda x: multiply(x, 180 / math.pi), "x radians in degrees", "degrees")
+
+gives the public face of an elementwise function to a formula composed of other operations, which needs no rule.
 """
 
 from __future__ import annotations
@@ -44,30 +48,32 @@ def binary(name: str, description: str, x1: Any, x2: Any, forward: Callable | No
     return wrap_binary(partials(primitive, x1=x1, x2=x2) if has_derivative else constant(primitive), description)
 
 
-def wrap_unary(primitive: Primitive, description: str) -> Callable:
-    """The public function of a primitive of one array."""
+def wrap_unary(primitive: Callable, description: str, name: str = "") -> Callable:
+    """The public function of a primitive of one array, or, with a `name`, of a formula composed of operations."""
+    name = name or primitive.name
 
     def function(x, /, out=None, **options):
         if out is not None or options:
-            check_options(primitive.name, out=out, **options)
+            check_options(name, out=out, **options)
         return primitive(x)
 
-    return _name(function, primitive, description)
+    return _name(function, primitive, name, description)
 
 
-def wrap_binary(primitive: Primitive, description: str) -> Callable:
-    """The public function of a primitive of two arrays."""
+def wrap_binary(primitive: Callable, description: str, name: str = "") -> Callable:
+    """The public function of a primitive of two arrays, or, with a `name`, of a formula composed of operations."""
+    name = name or primitive.name
 
     def function(x1, x2, /, out=None, **options):
         if out is not None or options:
-            check_options(primitive.name, out=out, **options)
+            check_options(name, out=out, **options)
         return primitive(x1, x2)
 
-    return _name(function, primitive, description)
+    return _name(function, primitive, name, description)
 
 
-def _name(function: Callable, primitive: Primitive, description: str) -> Callable:
-    function.__name__ = function.__qualname__ = primitive.name
+def _name(function: Callable, primitive: Callable, name: str, description: str) -> Callable:
+    function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{description}, elementwise."
     function.__module__ = _find_calling_module()
     function.primitive = primitive

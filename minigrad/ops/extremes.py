@@ -1,4 +1,4 @@
-"""Maxima, minima and sorting. The elements that attain an extreme share its derivative equally."""
+"""Maxima, minima, sorting and searching. The elements that attain an extreme share its derivative equally."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 
 from minigrad.backends import store
 from minigrad.core.arguments import check_options
-from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.batching import batched, shift_axes, shift_axis
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import batched, repeat, shift_axes, shift_axis
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
 from minigrad.core.traits import traits
 from minigrad.core.vectors import reshape_p
-from minigrad.ops.indexing import take_along_axis
+from minigrad.ops.arithmetic import subtract
+from minigrad.ops.comparisons import less, less_equal
+from minigrad.ops.indexing import take, take_along_axis
 from minigrad.ops.reduce import (
     along_kept_axes,
     keep_axes,
@@ -141,19 +143,54 @@ def _find_index(argextreme, a, axis, keepdims):
 
 def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
     """The indices that sort a along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
-    _check_kind("argsort", kind, order)
+    check_kind("argsort", kind, order)
     a, axis = resolve_axis(a, axis, "argsort")
     return argsort_p(a, axis=axis)
 
 
 def sort(a, axis=-1, kind=None, order=None, *, stable=None):
     """a in increasing order along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
-    _check_kind("sort", kind, order)
+    check_kind("sort", kind, order)
     a, axis = resolve_axis(a, axis, "sort")
     return take_along_axis(a, argsort_p(a, axis=axis), axis)
 
 
-def _check_kind(operation, kind, order):
+@constant
+@primitive("searchsorted")
+def searchsorted_p(b, a, v, *, side="left", out=None):
+    return store(b.xp.searchsorted(a, v, side=side), out)
+
+
+traits(searchsorted_p, kink=lambda a, v, side: np.searchsorted(a, v, side))
+
+
+def _batch_searchsorted(size, args, is_batched, *, side="left"):
+    """With one vector per example, as many elements as are smaller (or, on the right, not larger)."""
+    if not is_batched[0]:
+        return searchsorted_p(*args, side=side)
+    a, v = repeat(size, args, is_batched)
+    a = reshape_p(a, shape=(size, *(1,) * (len(shape_of(v)) - 1), shape_of(a)[1]))
+    v = reshape_p(v, shape=(*shape_of(v), 1))
+    return sum_p((less if side == "left" else less_equal)(a, v), axes=(len(shape_of(v)) - 1,))
+
+
+batched(searchsorted_p, _batch_searchsorted)
+
+
+def searchsorted(a, v, side="left", sorter=None):
+    """The index at which each v fits into the sorted vector a, before equal elements or, with side "right", after."""
+    if len(shape_of(a)) != 1 or side not in ("left", "right"):
+        raise OperandError(f"searchsorted: needs a vector and side 'left' or 'right', got {describe(a)} and {side!r}")
+    return searchsorted_p(a if sorter is None else take(a, sorter), v, side=side)
+
+
+def ptp(a, axis=None, out=None, keepdims=False):
+    """The largest element minus the smallest."""
+    check_options("ptp", out=out)
+    return subtract(max(a, axis, keepdims=keepdims), min(a, axis, keepdims=keepdims))
+
+
+def check_kind(operation, kind, order):
     if kind not in (None, "stable", "mergesort", "quicksort", "heapsort"):  # a stable sort serves all of them
         raise OperandError(f"{operation}: kind {kind!r} is unknown; leave it out, since every sort is stable")
     if order is not None:

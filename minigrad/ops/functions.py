@@ -1,4 +1,4 @@
-"""Powers, exponentials and logarithms, trigonometric and hyperbolic functions, and the error function.
+"""Powers, exponentials and logarithms, trigonometric and hyperbolic functions, sinc and the error function.
 
 Derivatives may use the result y, which often gives a more stable form: ẏ = (1−y²)·t for tanh.
 """
@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 
+from minigrad.backends import store
 from minigrad.backends.formulas import reals
 from minigrad.core.arrays import dtype_of
-from minigrad.ops.arithmetic import divide
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import partials
+from minigrad.core.traits import along_any_axis, traits
+from minigrad.ops.arithmetic import divide, multiply
 from minigrad.ops.comparisons import equal, logical_and, where
 from minigrad.ops.complex import imag, is_complex, real
-from minigrad.ops.define import binary, unary
+from minigrad.ops.define import binary, unary, wrap_unary
 
 # Powers
 
@@ -44,6 +48,8 @@ def _power_exponent(x1, y):
 
 power = binary("power", "x₁ to the x₂", _power_base, _power_exponent, formula=reals("pow(a, b)"))
 
+cbrt = unary("cbrt", "∛x", lambda t, y: divide(t, 3 * y * y), formula=reals("cbrt(a)"))
+
 # Exponentials and logarithms
 
 exp = unary("exp", "eˣ", lambda y: y, formula=reals("exp(a)"), in_place=True)
@@ -51,6 +57,8 @@ expm1 = unary("expm1", "eˣ − 1, accurate near 0", lambda x: exp(x), formula=r
 log = unary("log", "ln x", lambda t, x: divide(t, _plus_zero(x)), formula=reals("log(a)"))
 log1p = unary("log1p", "ln(1 + x), accurate near 0", lambda t, x: divide(t, 1 + x), formula=reals("log1p(a)"))
 log2 = unary("log2", "log₂ x", lambda t, x: divide(t, _plus_zero(x)) * (1 / math.log(2)), formula=reals("log2(a)"))
+log10 = unary("log10", "log₁₀ x", lambda t, x: divide(t, _plus_zero(x)) * (1 / math.log(10)), formula=reals("log10(a)"))
+exp2 = unary("exp2", "2ˣ", lambda y: math.log(2) * y, formula=reals("exp2(a)"))
 
 # Trigonometric and hyperbolic
 
@@ -94,11 +102,66 @@ arctan2 = binary(
     formula=reals("atan2(a, b)"),
 )
 
+arcsinh = unary("arcsinh", "arsinh x", lambda t, x: divide(t, _hypotenuse(x)), formula=reals("asinh(a)"))
+arccosh = unary("arccosh", "arcosh x", lambda t, x: divide(t, sqrt(x - 1) * sqrt(x + 1)), formula=reals("acosh(a)"))
+arctanh = unary("arctanh", "artanh x", lambda t, x: divide(t, (1 - x) * (1 + x)), formula=reals("atanh(a)"))
+
+
+def _hypotenuse(x):
+    """√(1 + x²), for real x without overflow."""
+    return sqrt(1 + x * x) if dtype_of(x).kind == "c" else hypot(1, x)
+
+
+degrees = wrap_unary(lambda x: multiply(x, 180 / math.pi), "x radians in degrees", "degrees")
+radians = wrap_unary(lambda x: multiply(x, math.pi / 180), "x degrees in radians", "radians")
+
+# The angle of complex numbers
+
 
 def angle(z, deg=False):
     """The angle of complex numbers (0 or π for real ones) in radians, or in degrees with `deg`; constant 0 at 0."""
     radians = arctan2(imag(z), real(z)) if is_complex(z) else arctan2(0, z)
     return 180 / math.pi * radians if deg else radians
+
+
+# sin πx / πx
+
+
+@primitive("sinc")
+def sinc_p(b, x, *, order=0, out=None):
+    """πⁿ s⁽ⁿ⁾(πx) for n = `order`, where s(u) = sin u / u and s(0) = 1.
+
+    s⁽ⁿ⁾(u) = (sin⁽ⁿ⁾(u) − n s⁽ⁿ⁻¹⁾(u)) / u, which cancels near 0: there a power series takes its place.
+    """
+    xp, u = b.xp, b.xp.multiply(x, math.pi)
+    divisor = xp.where(u == 0, 1, u)
+    y = xp.where(u == 0, 1, xp.sin(u) / divisor)
+    for n in range(1, order + 1):
+        y = ((xp.sin, xp.cos)[n % 2](u) * (-1) ** (n // 2) - n * y) / divisor
+    if order:
+        near = xp.abs(u) < SINC_SERIES
+        y = xp.where(near, _sum_sinc_series(xp.where(near, u, 0), order), y) * math.pi**order
+    return store(xp.asarray(y, u.dtype)[()], out)
+
+
+SINC_SERIES = 2.0
+
+
+def _sum_sinc_series(u, order):
+    """Σₖ (−1)ᵏ u²ᵏ⁻ⁿ / ((2k+1) (2k−n)!), which is s⁽ⁿ⁾(u), by Horner's rule; for |u| < 2 to double precision."""
+    first, total = (order + 1) // 2, 0 * u
+    for k in range(first + 13, first - 1, -1):
+        total = total * (u * u) + (-1) ** k / ((2 * k + 1) * math.factorial(2 * k - order))
+    return total * u if order % 2 else total
+
+
+partials(sinc_p, x=lambda x, order: sinc_p(x, order=order + 1))
+traits(sinc_p, cuts=along_any_axis, recordable=True)
+
+
+def sinc(x):
+    """sin πx / πx, elementwise; 1 at 0. Its derivatives of every order are exact at and near 0."""
+    return sinc_p(x)
 
 
 # The error function

@@ -25,6 +25,8 @@ _AUGMENTED = {
     "truediv": "/",
     "pow": "**",
     "matmul": "@",
+    "mod": "%",
+    "floordiv": "//",
     "and": "&",
     "or": "|",
     "xor": "^",

@@ -31,9 +31,12 @@ def matmul_p(b, x1, x2, out=None):
     return b.matmul(x1, x2, out=out)
 
 
-def mT(x):
+def matrix_transpose(x, /):
     """x with its last two axes exchanged: each matrix transposed."""
     return swapaxes(x, -1, -2)
+
+
+mT = matrix_transpose
 
 
 def fit(g, x):
@@ -217,9 +220,13 @@ batched(einsum_p, _batch_einsum)
 
 
 def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe", optimize=False):
-    """numpy.einsum with a subscripts string, which may have repeated letters, ellipses and broadcasting axes."""
+    """numpy.einsum with a subscripts string, which may have repeated letters, ellipses and broadcasting axes; or with
+    lists of axis numbers, einsum(a, [0, 1], b, [1, 2], [0, 2]).
+    """
     check_options("einsum", out=out, dtype=dtype, order=order, optimize=optimize)
     check_options("einsum", casting=None if casting == "safe" else casting)
+    if not isinstance(subscripts, str):
+        subscripts, operands = _read_axis_numbers((subscripts, *operands))
     terms, output = _parse(subscripts, operands)
     common = np.result_type(*map(dtype_of, operands))
     # Cast first, so that no pair is multiplied in a narrower dtype
@@ -251,10 +258,24 @@ def _appears_elsewhere(letter, i, terms):
     return any(letter in term for j, term in enumerate(terms) if j != i)
 
 
+def _read_axis_numbers(arguments):
+    """(subscripts string, operands) from operands, each followed by its axis numbers, and maybe those of the result."""
+
+    def spell(axes):
+        if not is_several(axes):
+            raise OperandError("einsum: needs a subscripts string such as 'ij,jk->ik', or a list of axes per operand")
+        return "".join("..." if axis is Ellipsis else LETTERS[integer(axis, "einsum: an axis")] for axis in axes)
+
+    lists = [spell(axes) for axes in arguments[1::2]]
+    arrow = f"->{spell(arguments[-1])}" if len(arguments) % 2 else ""
+    return ",".join(lists) + arrow, arguments[: 2 * len(lists) : 2]
+
+
+LETTERS = string.ascii_uppercase + string.ascii_lowercase
+
+
 def _parse(subscripts, operands):
     """(letters of each operand, letters of the result), with ellipses spelled out. Raises OperandError."""
-    if not isinstance(subscripts, str):
-        raise OperandError("einsum: the first argument must be a subscripts string such as 'ij,jk->ik'")
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):

@@ -13,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.core import tree
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, read_value
 from minigrad.ops import extremes, indexing, inplace, linalg, reduce, scan, shape, statistics
-from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, subtract
+from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, remainder, subtract
 from minigrad.ops.comparisons import (
     bitwise_and,
     bitwise_or,
     bitwise_xor,
     equal,
+    floor_divide,
     greater,
     greater_equal,
     invert,
@@ -32,6 +34,7 @@ from minigrad.ops.comparisons import (
 )
 from minigrad.ops.complex import conjugate, imag, real
 from minigrad.ops.functions import power
+from minigrad.ops.refused import NO_DERIVATIVE, REFUSED, advise
 from minigrad.ops.shape import reshape
 
 _OPERATORS = {
@@ -41,12 +44,12 @@ _OPERATORS = {
     "truediv": divide,
     "pow": power,
     "matmul": linalg.matmul,
+    "mod": remainder,
+    "floordiv": floor_divide,
 }
 _BITS = {"and": bitwise_and, "or": bitwise_or, "xor": bitwise_xor}
 _UNSUPPORTED = {
-    "floordiv": ("x // y", "mg.floor(x / y)"),
-    "mod": ("x % y", "x - y * mg.floor(x / y)"),
-    "divmod": ("divmod(x, y)", "mg.floor(x / y)"),
+    "divmod": ("divmod(x, y)", "x // y and x % y"),
     "lshift": ("x << y", "x * 2**y"),
     "rshift": ("x >> y", "mg.floor(x / 2**y)"),
 }
@@ -73,7 +76,6 @@ _METHODS = {
     "flatten": shape.ravel,
 }
 _SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
-_UNLIKE = ("linalg.trace", "linalg.diagonal", "linalg.cond")  # NumPy functions that differ from ours of the same name
 
 
 def install(package: ModuleType) -> None:
@@ -202,10 +204,12 @@ def _make_array_ufunc(package: ModuleType) -> Callable:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if kwargs.get("out") is not None or method == "at":
             inplace.refuse_out(ufunc.__name__)
+        if ufunc.__name__ in NO_DERIVATIVE and method == "__call__":
+            return ufunc(*[read_value(x, f"np.{ufunc.__name__}(x)") for x in inputs], **kwargs)
         function = getattr(package, ufunc.__name__, None)
         if function is None or method != "__call__":
             call = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else "")
-            raise OperandTypeError(f"{call} is not supported for traced values")
+            raise OperandTypeError(f"{call} is not supported for traced values{advise(ufunc.__name__)}")
         return function(*inputs, **kwargs)
 
     return __array_ufunc__
@@ -217,13 +221,16 @@ def _make_array_function(package: ModuleType) -> Callable:
         name = f"{module}.{function.__name__}".lstrip(".")
         if name in inplace.WRITERS:
             inplace.refuse_assignment(*args[:2])
+        if name in NO_DERIVATIVE:
+            args, kwargs = tree.map(lambda x: read_value(x, f"np.{name}(x)"), (tuple(args), kwargs))
+            return function(*args, **kwargs)
         home = {"": package, "lib": package, "linalg": package, "fft": package.fft}.get(module)
         ours = getattr(home, function.__name__, None)
         ours = linalg.trace if ours is package.trace else ours  # mg.trace is the one that captures programs
         if name in _SIZES and len(args) == 1 and not kwargs:
             return getattr(self, name)
-        if ours is None or not callable(ours) or name in _UNLIKE:
-            raise OperandTypeError(f"{function.__module__}.{function.__name__} is not supported for traced values")
+        if ours is None or not callable(ours) or name in REFUSED:
+            raise OperandTypeError(f"numpy.{name} is not supported for traced values{advise(name)}")
         return ours(*args, **kwargs)
 
     return __array_function__

@@ -144,6 +144,14 @@ def moveaxis(a, source, destination):
     return transpose_p(a, axes=tuple(order))
 
 
+def rollaxis(a, axis, start=0):
+    """An axis moved to the position before the axis `start`."""
+    ndim = len(shape_of(a))
+    axis = normalise_axis(axis, ndim, "rollaxis")
+    start = ndim if start == ndim else normalise_axis(start, ndim, "rollaxis")
+    return moveaxis(a, axis, start - 1 if axis < start else start)
+
+
 def expand_dims(a, axis):
     """Insert axes of length 1 at these positions of the result."""
     shape = list(shape_of(a))

@@ -1,4 +1,4 @@
-"""Means, variances, norms of vectors and matrices."""
+"""Means, averages, variances, norms of vectors and matrices."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from numbers import Real
 
 import numpy as np
 
-from minigrad.core.arguments import check_options, dtype_from
+from minigrad.core.arguments import check_options, dtype_from, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.ops.arithmetic import abs, divide, square
+from minigrad.core.vectors import promote_together
+from minigrad.ops.arithmetic import abs, divide, multiply, square
 from minigrad.ops.comparisons import equal, stop_gradient, where
 from minigrad.ops.decompositions import svdvals
 from minigrad.ops.extremes import max, min
@@ -21,19 +22,30 @@ from minigrad.ops.reduce import (
     make_inexact,
     sum,
 )
-from minigrad.ops.shape import astype, expand_dims, moveaxis, normalise_axes, squeeze
+from minigrad.ops.shape import (
+    astype,
+    broadcast_to,
+    expand_dims,
+    moveaxis,
+    normalise_axes,
+    normalise_axis,
+    ones_like,
+    reshape,
+    squeeze,
+    transpose,
+)
 
 
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     """Mean over axes (all by default), in `dtype`. float16 is summed in float32, as in NumPy."""
     check_options("mean", out=out, where=where)
-    wide, result = _widen(a, dtype, "mean")
+    wide, result = widen(a, dtype, "mean")
     count = _count(a, axis, "mean")
     y = divide(sum(wide, axis, dtype, keepdims=keepdims), count)
     return y if result is None else astype(y, result)
 
 
-def _widen(a, dtype, operation):
+def widen(a, dtype, operation):
     """(a in the dtype to compute in, the dtype of the result or None if it needs no cast)."""
     if dtype is None and dtype_of(a) == np.float16:
         return astype(a, np.float32), np.dtype(np.float16)
@@ -41,7 +53,39 @@ def _widen(a, dtype, operation):
 
 
 def _count(x, axis, operation):
+    """The number of elements that a reduction over these axes takes together."""
     return math.prod(shape_of(x)[a] for a in normalise_axes(axis, len(shape_of(x)), operation))
+
+
+def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
+    """Mean over axes, Σ wᵢaᵢ / Σ wᵢ with `weights` w: of the shape of a, or of its reduced axes in their order.
+
+    With `returned`, the result is (average, Σ wᵢ).
+    """
+    if weights is None:
+        y = mean(a, axis, keepdims=keepdims)
+        total = multiply(ones_like(y), _count(a, axis, "average"))
+    else:
+        a, weights = promote_together(a, _align_weights(a, axis, weights))
+        total = sum(broadcast_to(weights, shape_of(a)), axis, keepdims=keepdims)
+        y = divide(sum(multiply(a, weights), axis, keepdims=keepdims), total)
+    return (y, total) if returned else y
+
+
+def _align_weights(a, axis, weights):
+    """Weights for the reduced axes alone, reshaped so that they broadcast to a."""
+    if shape_of(weights) == shape_of(a):
+        return weights
+    shape = shape_of(a)
+    axes = () if axis is None else axis if is_several(axis) else (axis,)
+    given = [normalise_axis(i, len(shape), "average") for i in axes]
+    if shape_of(weights) != tuple(shape[i] for i in given):
+        raise OperandError(
+            f"average: weights must have the shape of the array or of its reduced axes, got {describe(weights)} for "
+            f"{describe(a)} and axis={axis}"
+        )
+    ordered = transpose(weights, tuple(builtins.sorted(range(len(given)), key=given.__getitem__)))
+    return reshape(ordered, tuple(n if i in given else 1 for i, n in enumerate(shape)))
 
 
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
@@ -59,22 +103,28 @@ def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
     return _variance("std", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
-def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
+def prepare_variance(operation, a, dtype, ddof, correction):
+    """(a in the dtype to compute in, the dtype of the result or None, what to subtract from the number of elements)."""
     if correction is not None and ddof != 0:
         raise OperandError(f"{operation}: give either ddof or correction, not both (got {ddof} and {correction})")
-    wide, result = _widen(a, dtype, operation)
+    wide, result = widen(a, dtype, operation)
     if dtype_of(wide).kind == "c":
         raise OperandTypeError(f"{operation}: real arrays only, got {describe(wide)}")
     if result is not None and result.kind != "f":
         raise OperandTypeError(f"{operation}: dtype={result} is not supported: use a floating-point dtype")
-    degrees = builtins.max(_count(a, axis, operation) - (ddof if correction is None else correction), 0)
+    return wide, result, ddof if correction is None else correction
+
+
+def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
+    wide, result, ddof = prepare_variance(operation, a, dtype, ddof, correction)
+    degrees = builtins.max(_count(a, axis, operation) - ddof, 0)
     deviation = wide - (mean(wide, axis, keepdims=True) if centre is None else centre)
     y = divide(sum(square(deviation), axis, keepdims=keepdims), degrees)
-    y = _root(y) if operation == "std" else y  # before rounding to float16, whose largest number is 65504
+    y = root(y) if operation == "std" else y  # before rounding to float16, whose largest number is 65504
     return y if result is None else astype(y, result)
 
 
-def _root(v):
+def root(v):
     """√v for a sum of squares v; at the kink v = 0 its derivatives are defined as 0."""
     zero = equal(v, 0)
     return where(zero, 0, sqrt(where(zero, 1, v)))
@@ -100,7 +150,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         y = _matrix_norm(moveaxis(x, axes if axis is None else axis, range(-len(axes), 0)), ord)
         return expand_dims(y, axes) if keepdims else y
     if ord in (None, 2, "fro"):
-        return _root(sum(square(x), axis, keepdims=keepdims))
+        return root(sum(square(x), axis, keepdims=keepdims))
     if ord == math.inf:
         return max(abs(x), axis, keepdims=keepdims)
     if ord == -math.inf:

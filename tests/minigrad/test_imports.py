@@ -57,7 +57,10 @@ ROOMS = {
 """From the bottom layer up: files and folders import from rows above theirs, and from their own folder."""
 
 USERS = (
-    *(ROOT / "minigrad" / "checks" / name for name in ("catalogue", "conventions.py", "suite.py", "__main__.py")),
+    *(
+        ROOT / "minigrad" / "checks" / name
+        for name in ("catalogue", "conventions.py", "numpy_names.py", "suite.py", "__main__.py")
+    ),
     ROOT / "minigrad" / "testing",
 )
 """Nothing else in the package imports these, so they may use it as users do: `import minigrad as mg`."""

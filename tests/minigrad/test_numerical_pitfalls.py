@@ -184,18 +184,17 @@ def test_arctan2_at_the_origin_has_zero_derivatives(xp):
     assert not to_host(mg.grad(f)(origin)).any() and not to_host(mg.hessian(f)(origin)).any()
 
 
-def test_sinc_is_refused_and_its_formula_with_where_has_slope_zero_at_zero(xp):
-    """HIPS/autograd: NaN at sinc(0). We do not offer sinc; the formula with a masked argument is right."""
-    with pytest.raises(TypeError, match=r"sinc is not supported"):
-        mg.grad(lambda x: np.sinc(x))(1.0)
+def test_sinc_at_zero_has_all_its_derivatives(xp):
+    """HIPS/autograd: NaN at sinc(0). The formula with a masked argument has slope 0 there, but no second derivative."""
 
-    def sinc(x):
+    def masked(x):
         zero = x == 0
         safe = math.pi * mg.where(zero, 1.0, x)
         return mg.where(zero, 1.0, mg.sin(safe) / safe)
 
-    assert derivatives(sinc, xp.asarray(0.0), 1) == [0]
-    assert derivatives(sinc, xp.asarray(1.0), 1) == pytest.approx([-1])  # cos π / 1 − sin π / π
+    assert derivatives(masked, xp.asarray(0.0), 2) == [0, 0]
+    assert derivatives(mg.sinc, xp.asarray(0.0), 2) == pytest.approx([0, -(math.pi**2) / 3])
+    assert derivatives(mg.sinc, xp.asarray(1.0), 1) == pytest.approx([-1])  # cos π / 1 − sin π / π
 
 
 # Ties and edges

@@ -25,10 +25,16 @@ SIGNATURES = {
     "concatenate": "arrays, /, axis=0, out=None, *, dtype=None, casting='same_kind'",
     "dot": "a, b, out=None",
     "einsum": "subscripts, *operands, out=None, dtype=None, order='K', casting='safe', optimize=False",
+    "concat": "arrays, /, axis=0, out=None, *, dtype=None, casting='same_kind'",
     "from_dlpack": "x, /, *, device=None, copy=None",
     "matmul": f"{BINARY}, axes=None, axis=None, keepdims=False",
     "pad": "array, pad_width, mode='constant', *, constant_values=None, end_values=None, stat_length=None, "
     "reflect_type=None",
+    "inner": "a, b, /",
+    "matvec": f"{BINARY}, axes=None, axis=None, keepdims=False",
+    "vdot": "a, b, /",
+    "vecdot": f"{BINARY}, axes=None, axis=None, keepdims=False",
+    "vecmat": f"{BINARY}, axes=None, axis=None, keepdims=False",
     "where": "condition, x=None, y=None, /",
 }
 """As documented: built-in functions have a signature only from NumPy 2.4 on, functions with **kwargs never do."""
@@ -74,6 +80,7 @@ SCANS = [(), (1,), (-1, F32), (0, F64, None), (None, F32)]
 PLACES = [(), (1,), (-1, None)]
 SORTS = [(), (0,), (None,), (1, "stable"), (-1, "quicksort", None)]
 DIAGONALS = [(), (1,), (-1, 1, 2), (0, 2, 0)]
+QUANTILES = [(), (1,), ((0, 2), None), (1, None, False, "lower"), (0, None, False, "linear", True)]
 TAKES = [(), (1,), (-1, None), (0, None, "raise")]
 
 METHODS = {
@@ -193,9 +200,78 @@ FUNCTIONS = {
     "zeros_like": ((X,), [(), (F32,), (np.int8, "K"), (bool, "K", True, None)]),
 }
 
+FUNCTIONS |= {
+    **{name: ((X,), [()]) for name in "exp2 cbrt arcsinh degrees radians sinc fabs positive fliplr flipud".split()},
+    **{name: ((X,), [()]) for name in "trunc unstack matrix_transpose rad2deg deg2rad asinh atan".split()},
+    **{name: ((SMALL,), [()]) for name in "arctanh asin acos atanh".split()},
+    **{name: ((1 + POSITIVE,), [()]) for name in "arccosh acosh log10".split()},
+    **{name: ((X, Y), [()]) for name in "logaddexp2 fmax fmin remainder fmod mod floor_divide true_divide".split()},
+    **{name: ((X, Y), [()]) for name in "atan2 vecdot".split()},
+    **{name: ((V,), [()]) for name in "atleast_1d atleast_2d atleast_3d ediff1d".split()},
+    **{name: (((X, Y),), [()]) for name in "vstack hstack dstack column_stack".split()},
+    **{name: ((X, parts), [()]) for name, parts in {"vsplit": 2, "hsplit": 3, "dsplit": [1, 3]}.items()},
+    **{name: ((X,), EXTREMES) for name in "amax amin ptp nanmax nanmin".split()},
+    **{name: ((X,), SUMS) for name in "nansum nanprod".split()},
+    **{name: ((X,), SCANS) for name in "nancumsum nancumprod".split()},
+    **{name: ((X,), SPREADS) for name in "nanvar nanstd".split()},
+    **{name: ((X,), [(), (1,), (1, None, False, True)]) for name in "median nanmedian".split()},
+    **{name: ((X, 0.3), QUANTILES) for name in "quantile nanquantile".split()},
+    **{name: ((X, 30.0), QUANTILES) for name in "percentile nanpercentile".split()},
+    **{name: ((X,), [(), (1,), (-1, None)]) for name in "round around".split()},
+    **{name: ((V, M[0]), [(), ("same",), ("full",), ("valid",)]) for name in "convolve correlate".split()},
+    **{name: ((X > 0,), [()]) for name in "bitwise_invert bitwise_not".split()},
+    "append": ((X, V), [(), (None,)]),
+    "array_split": ((X, 2), [(), (1,)]),
+    "average": ((X,), [(), (1,), (1, POSITIVE), (0, POSITIVE, True)]),
+    "block": ((M,), [()]),
+    "concat": (((X, Y),), [(), (1,), (None,), (-1, None)]),
+    "corrcoef": ((M,), [(), (M[:1],), (None, False)]),
+    "cov": ((M,), [(), (M[0],), (None, False), (None, True, True), (None, True, False, 0)]),
+    "cross": ((A, M[:, 1:]), [(), (0, 1, 0), (1, 1, 1, 0)]),
+    "delete": ((X, [0]), [(), (1,)]),
+    "diff": ((X,), [(), (2,), (1, 0), (1, -1, X, Y)]),
+    "full": (((2, 5), V), [(), (F32,), (None, "C")]),
+    "full_like": ((X, 2.0), [(), (F32,), (np.int8, "K"), (None, "K", True, None)]),
+    "geomspace": ((POSITIVE, 1 + POSITIVE), [(), (5,), (4, False), (4, True, F32), (4, True, None, -1)]),
+    "gradient": ((X[:, :, :2],), [(), (2.0,), (0.5, 1.0, 2.0)]),
+    "inner": ((X, M), [()]),
+    "interp": ((V, np.linspace(-2, 2, 6), Y.ravel()[:6]), [(), (0.5, -1.0), (None, None, 3.0)]),
+    "kron": ((M, V), [()]),
+    "linspace": ((V, V[::-1]), [(), (5,), (4, False, True), (4, True, False, F32), (4, True, False, None, -1)]),
+    "logspace": ((V, V[::-1]), [(), (5,), (4, False), (4, True, 2.0), (4, True, 2.0, F32, -1)]),
+    "matvec": ((X, M[0]), [()]),
+    "meshgrid": ((V, M[0]), [()]),
+    "nan_to_num": ((X,), [(), (True,), (True, 0.5, 2.0, -2.0)]),
+    "nanmean": ((X,), MEANS),
+    "partition": ((X, (0, 1, 2, 3)), [(), (-1,), (2, "introselect", None)]),
+    "permute_dims": ((X,), [(), ((1, 0, 2),)]),
+    "pow": ((POSITIVE, Y), [()]),
+    "rollaxis": ((X, 2), [(), (1,)]),
+    "rot90": ((X,), [(), (2,), (-1, (1, 2))]),
+    "searchsorted": ((np.sort(V), X), [(), ("right",), ("left", None)]),
+    "select": (((X > 0, X < -0.5), (X, Y)), [(), (0.5,)]),
+    "trapezoid": ((X,), [(), (M[0],), (None, 0.5), (Y, 1.0, 1)]),
+    "vdot": ((X, Y), [()]),
+    "vecmat": ((M[:, 0], M), [()]),
+}
+
 CONSTANT = set("sign floor ceil rint isnan isinf isfinite logical_not equal not_equal less less_equal greater".split())
 CONSTANT |= {"greater_equal", "logical_and", "logical_or", "argmax", "argmin", "argsort", "zeros_like", "ones_like"}
 CONSTANT |= {"logical_xor", "all", "any", "count_nonzero", "imag"}
-BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}  # integers and booleans only
+CONSTANT |= {"trunc", "floor_divide", "round", "around", "searchsorted", "full_like"}
+BITS = {
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "invert",
+    "bitwise_invert",
+    "bitwise_not",
+}  # integers and booleans only
 UNTRACED = {"from_dlpack", "nonzero"}  # arrays of other libraries; results of unknown shape
-NOT_HANDED_OVER = {"asarray", "astype", "from_dlpack", "nonzero"}  # NumPy does not dispatch these to traced values
+NOT_HANDED_OVER = {
+    "asarray",
+    "astype",
+    "from_dlpack",
+    "full",
+    "nonzero",
+}  # NumPy does not dispatch these to traced values

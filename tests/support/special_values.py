@@ -43,6 +43,14 @@ def gelu(x):
     return x * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))) / 2
 
 
+def sinc(x):
+    return mp.sin(mp.pi * x) / (mp.pi * x) if x else mp.mpf(1)
+
+
+def remainder(x, y):
+    return x - y * mp.floor(x / y)
+
+
 ONE: dict[str, Callable] = {
     "negative": lambda x: -x,
     "reciprocal": lambda x: 1 / x,
@@ -53,6 +61,9 @@ ONE: dict[str, Callable] = {
     "log": mp.log,
     "log1p": mp.log1p,
     "log2": lambda x: mp.log(x) / mp.log(2),
+    "log10": mp.log10,
+    "exp2": lambda x: exp(x * mp.log(2)),
+    "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)),
     "sin": mp.sin,
     "cos": mp.cos,
     "tan": mp.tan,
@@ -62,6 +73,11 @@ ONE: dict[str, Callable] = {
     "sinh": lambda x: mp.sinh(x) if abs(x) < 1 else (exp(x) - exp(-x)) / 2,
     "cosh": lambda x: (exp(x) + exp(-x)) / 2,
     "tanh": mp.tanh,
+    "arcsinh": lambda x: mp.sign(x) * mp.asinh(abs(x)),
+    "arccosh": lambda x: mp.acosh(x) if x >= 1 else mp.nan,
+    "arctanh": lambda x: mp.atanh(x) if abs(x) <= 1 else mp.nan,
+    "sinc": sinc,
+    "fabs": abs,
     "sigmoid": sigmoid,
     "softplus": softplus,
     "log_sigmoid": lambda x: -softplus(-x),
@@ -83,6 +99,10 @@ TWO: dict[str, Callable] = {
     "arctan2": mp.atan2,
     "maximum": max,
     "minimum": min,
+    "fmax": max,
+    "fmin": min,
+    "remainder": remainder,
+    "fmod": lambda x, y: mp.sign(x) * remainder(abs(x), abs(y)),
 }
 THREE: dict[str, Callable] = {
     "clip": lambda x, low, high: min(max(x, low), high),

@@ -11,6 +11,7 @@ as the complex step requires.
 
 from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries when imported)
     arrange,
+    calculus,
     collectives,
     complex,
     constants,
@@ -21,10 +22,15 @@ from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries wh
     indexing,
     linalg,
     matrix_functions,
+    nans,
+    order_statistics,
+    products,
     random,
+    ranges,
     reduce,
     scan,
     shape,
+    stacking,
     updates,
 )
 from minigrad.checks.catalogue.operation import OPERATIONS, Case

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from minigrad.checks.catalogue.choose import Choose
 from minigrad.checks.catalogue.operation import Example, at, call, movement
 
@@ -91,6 +93,22 @@ movement(
 )
 
 
+def any_rot90(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=2, max_side=3)
+    return call(shape, choose.integer(-4, 5), tuple(choose.order(range(len(shape)))[:2]))
+
+
+movement(
+    "rot90",
+    any_rot90,
+    at("", (2, 3)),
+    at("backwards", (2, 3, 2), params=(-1, (2, 0))),
+    compared=(at("", torch=lambda torch, x: torch.rot90(x)), at("backwards", autograd=None)),
+)
+for _name, _least in {"flipud": 1, "fliplr": 2}.items():
+    movement(_name, lambda choose, least=_least: at("", choose.shape(min_dims=least)), at("", (2, 3)), compared=("",))
+
+
 def any_roll(choose: Choose) -> Example:
     shape = choose.shape(min_dims=1)
     some = tuple(choose.axis(len(shape)) for _ in range(choose.integer(1, 2)))
@@ -135,6 +153,24 @@ def any_tile(choose: Choose) -> Example:
 
 movement(
     "tile", any_tile, at("", (2, 3), params=(2,)), at("new axis", (2, 3), params=((2, 1, 3),)), compared=("new axis",)
+)
+
+
+def any_delete(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1, min_side=1)
+    axis = choose.axis(len(shape))
+    which = choose.one_of([0, -1, [0], [shape[axis] - 1, 0], slice(None, None, 2)])
+    return call(shape, which, axis)
+
+
+movement(
+    "delete",
+    any_delete,
+    at("", (2, 3), params=(1, 1)),
+    at("raveled", (2, 3), params=([0, 2],)),
+    compared=("", at("raveled", params=(np.array([0, 2]),))),
+    torch=None,
+    autograd=None,
 )
 
 

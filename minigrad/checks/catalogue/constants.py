@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.checks.catalogue.choose import Choose, Shape
 from minigrad.checks.catalogue.draws import halves, numbers, signed, zeros
-from minigrad.checks.catalogue.operation import Example, any_array, any_pair, at, constant
+from minigrad.checks.catalogue.operation import Example, any_array, any_pair, at, call, constant
 from minigrad.checks.catalogue.reduce import any_along, fill_empty_axes
 from minigrad.core.interpreter import primitives
 
@@ -48,6 +48,30 @@ constant(
     any_pair,
     at("", *PAIR, draws=(halves, zeros)),
     formula=lambda x1, x2: ((x1 > x2) + 0.5 * (x1 == x2)).astype(np.result_type(x1, x2)),
+)
+
+constant("trunc", any_array, at("", (3, 4)), compared=(times_x("trunc", autograd=None),))
+constant("floor_divide", any_pair, at("", *PAIR, draws=(halves, signed)), draws=(halves, signed))
+constant(
+    "round",
+    lambda choose: call(choose.any_shape(), choose.integer(-1, 2)),
+    at("", (3, 4)),
+    at("decimals", (3, 4), params=(1,), draws=signed),
+    compared=(times_x("round", autograd=None),),
+)
+
+
+def any_search(choose: Choose) -> Example:
+    return at("", (choose.side(),), choose.any_shape(), named={"side": choose.one_of(["left", "right"])})
+
+
+constant(
+    "searchsorted",
+    any_search,
+    at("", (5,), (3, 2)),
+    at("right", (5,), (), named={"side": "right"}),
+    at("unsorted", (5,), (3,), spelled=lambda xp, a, v: xp.searchsorted(a, v, sorter=xp.argsort(a))),
+    spelled=lambda xp, a, v, **how: xp.searchsorted(xp.sort(a), v, **how),
 )
 
 # Bits

@@ -11,7 +11,7 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks.catalogue.choose import Choose
 from minigrad.checks.catalogue.complex import OPTIONS, PARTS, any_parts, join
-from minigrad.checks.catalogue.draws import apart, between, signed, zeros
+from minigrad.checks.catalogue.draws import apart, between, numbers, signed, zeros
 from minigrad.checks.catalogue.operation import Example, any_array, at, call, movement, operation
 
 REAL = {"holomorphic": False}
@@ -34,12 +34,37 @@ def softplus(x):
     return np.log1p(np.exp(x))
 
 
-for _name in "negative square exp expm1 sin cos arctan sinh cosh tanh".split():
+for _name in "negative square exp exp2 expm1 sin cos arctan sinh cosh tanh arcsinh".split():
     unary(_name)
-for _name in "sqrt log log2".split():
+for _name in "sqrt log log2 log10".split():
     unary(_name, between(0.6, 3))
-for _name in "arcsin arccos".split():
+for _name in "arcsin arccos arctanh".split():
     unary(_name, between(-0.4, 0.4))
+unary("arccosh", between(1.4, 3))
+unary(
+    "cbrt",
+    formula=lambda x: np.where(is_positive(x), 1, -1) * np.where(is_positive(x), x, -x) ** (1 / 3),
+    torch=None,
+    autograd=None,
+    **REAL,
+)
+unary("degrees", formula=lambda x: x * (180 / math.pi), torch="rad2deg")
+unary("radians", formula=lambda x: x * (math.pi / 180), torch="deg2rad")
+
+
+def sinc_series(x):
+    """Σ (−1)ᵏ (πx)²ᵏ / (2k+1)!, whose complex step does not cancel."""
+    return sum((-1) ** k * (math.pi * x) ** (2 * k) / math.factorial(2 * k + 1) for k in range(16))
+
+
+operation(
+    "sinc",
+    any_array,
+    *ONE,
+    at("near 0", (5,), draws=numbers([1e-9, -1e-3, 0.03, 0.4, 0.7]), third=True, formula=sinc_series),
+    compared=("", at("near 0", (5,), draws=numbers([0.02, -0.1, 0.3, 0.4, 0.7]))),
+)
+movement("positive", any_array, *ONE, compared=("",), autograd=None)
 unary("tan", between(-1, 1))
 unary("log1p", between(-0.4, 2))
 unary("reciprocal", formula=lambda x: 1 / x)
@@ -90,6 +115,21 @@ operation(
     ),
     compared=("", at("abs", (3, 4), spelled="abs"), "of complex numbers"),
     formula=lambda x: np.where(is_positive(x), x, -x),
+    **REAL,
+)
+unary(
+    "fabs",
+    formula=lambda x: np.where(is_positive(x), x, -x),
+    torch="abs",
+    **REAL,
+)
+movement(
+    "nan_to_num",
+    any_array,
+    *ONE,
+    at("numbers", (3, 2), params=(True, 0.5, 2, -2)),
+    compared=("",),
+    formula=lambda x, *how: x,
     **REAL,
 )
 unary(
@@ -230,6 +270,39 @@ binary(
     **REAL,
 )
 
+binary(
+    "logaddexp2",
+    at("number", (3, 2), function=lambda x: mg.logaddexp2(0, x), formula=lambda x: np.log2(1 + 2**x)),
+    formula=lambda x1, x2: np.log2(2**x1 + 2**x2),
+    **REAL,
+)
+for _name in ("fmax", "fmin"):
+    binary(
+        _name,
+        draws=(apart(0), apart(0.14)),
+        numbers=(0.07,),
+        formula=lambda x1, x2, less=_name == "fmin": np.where((np.real(x1) < np.real(x2)) == less, x1, x2),
+        **REAL,
+    )
+
+
+def near(*values: float) -> Callable:
+    """Draws numbers of either sign, at most 0.03 from these."""
+    return lambda rng, shape: (
+        rng.choice([-1.0, 1.0], shape) * (rng.choice(values, shape) + rng.uniform(-0.03, 0.03, shape))
+    )
+
+
+for _name, _round in {"remainder": np.floor, "fmod": np.trunc}.items():
+    binary(
+        _name,
+        draws=(near(0.3, 0.7, 1.3, 2.6), near(1, 2)),  # the fractions of all quotients are between 0.1 and 0.9
+        numbers=(1.7,),
+        formula=lambda x1, x2, round=_round: x1 - x2 * round(np.real(x1) / np.real(x2)),
+        **({"autograd": None} if _name == "fmod" else {}),
+        **REAL,
+    )
+
 # Of three arrays
 
 
@@ -313,6 +386,16 @@ def any_where(choose: Choose) -> Example:
     return at(which, several[0], constants=constants, **how)
 
 
+movement(
+    "select",
+    any_where,
+    at("", (3, 2), (3, 2), constants=CHECKERS),
+    at("default", (3, 2), constants=CHECKERS, spelled=lambda xp, x, c: xp.select([c, ~c], [x, 2 * x], 0.5)),
+    spelled=lambda xp, x1, x2, condition: xp.select([condition, ~condition], [x1, x2]),
+    compared=("",),
+    torch=None,
+    autograd=None,
+)
 movement(
     "where",
     any_where,

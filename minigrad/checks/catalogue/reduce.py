@@ -106,6 +106,17 @@ operation(
     **REAL,
 )
 operation(
+    "ptp",
+    lambda choose: any_reduction(choose, ties=False),
+    at("", CUBE),
+    at("axis", CUBE, params=(1,), named={"keepdims": True}),
+    draws=apart(0),
+    formula=lambda x, *how, **named: extreme(x, *how, **named) - smallest(x, *how, **named),
+    compared=(at("", torch=None, autograd=None),),
+    ties=False,
+    **REAL,
+)
+operation(
     "logsumexp",
     any_reduction,
     *REDUCED,

@@ -92,6 +92,27 @@ movement(
 )
 
 
+def any_rollaxis(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1)
+    return call(shape, choose.axis(len(shape)), choose.integer(-len(shape), len(shape)))
+
+
+movement(
+    "rollaxis",
+    any_rollaxis,
+    at("", (2, 3, 4), params=(2,)),
+    at("towards the end", (2, 3, 4), params=(0, -1)),
+    compared=("", at("towards the end", autograd=None)),
+    torch=None,
+)
+movement(
+    "matrix_transpose",
+    lambda choose: at("", choose.shape(min_dims=2)),
+    at("", (2, 3, 4)),
+    compared=(at("", torch=lambda torch, x: x.mT, autograd=None),),
+)
+
+
 def any_expand_dims(choose: Choose) -> Example:
     shape, count = choose.any_shape(), choose.integer(1, 2)
     if count == 1 and choose.boolean():

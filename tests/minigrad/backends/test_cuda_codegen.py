@@ -143,9 +143,9 @@ ULPS = {
     **dict.fromkeys(
         "add subtract multiply negative square divide reciprocal sqrt absolute maximum minimum".split(), 0.5
     ),
-    **dict.fromkeys("clip relu sign floor ceil rint step".split(), 0),
-    **dict.fromkeys("exp log log1p log2 expm1 sin cos arctan cosh tanh erf".split(), 2),
-    **dict.fromkeys("arcsin arccos sinh hypot arctan2 arctan".split(), 4),
+    **dict.fromkeys("clip relu sign floor ceil trunc rint step".split(), 0),
+    **dict.fromkeys("exp exp2 log log1p log2 log10 expm1 cbrt sin cos arctan cosh tanh erf".split(), 2),
+    **dict.fromkeys("arcsin arccos sinh arcsinh arccosh arctanh hypot arctan2 arctan".split(), 4),
     **dict.fromkeys("tan power".split(), 4),
     "sigmoid": 4,  # exp, +, /
     "softplus": 5,  # exp, log1p, +
@@ -156,8 +156,11 @@ ULPS = {
 RANGES = {
     "arcsin": (-1, 1),
     "arccos": (-1, 1),
+    "arccosh": (1, 50),
+    "arctanh": (-1, 1),
     "log": (1e-6, 50),
     "log2": (1e-6, 50),
+    "log10": (1e-6, 50),
     "sqrt": (0, 50),
     "log1p": (-0.99, 50),
     "power": (0.01, 8),

@@ -69,7 +69,35 @@ def check_where(xp):
     assert gradients(lambda a, b: mg.where(False, a, b), *at(xp, NAN, 1)) == [0, 1]
 
 
-def check_sort(xp):
+def check_fmax_fmin(xp):
+    for f in (mg.fmax, mg.fmin):
+        assert gradients(f, *at(xp, 2, NAN)) == [1, 0] and gradients(f, *at(xp, NAN, 2)) == [0, 1]
+        assert gradients(f, *at(xp, 2, 2)) == [0.5, 0.5]
+
+
+def check_nanmax_nansum_nan_to_num(xp):
+    x = xp.asarray([1.0, NAN, 3.0])
+    assert gradient(mg.nanmax, x) == [0, 0, 1] and gradient(mg.nanmin, x) == [1, 0, 0]
+    assert gradient(mg.nansum, x) == [1, 0, 1] and gradient(mg.nanmean, x) == [0.5, 0, 0.5]
+    assert gradients(mg.nan_to_num, *at(xp, NAN)) == gradients(mg.nan_to_num, *at(xp, INF)) == [0]
+
+
+def check_remainder_fmod(xp):
+    assert gradients(mg.remainder, *at(xp, -6, 2)) == [1, 3] and gradients(mg.fmod, *at(xp, -5, 2)) == [1, 2]
+
+
+def check_interp(xp):
+    knots, values = xp.asarray([0.0, 1.0, 2.0]), xp.asarray([0.0, 1.0, 5.0])
+    slopes = [gradients(lambda x: mg.interp(x, knots, values), *at(xp, x))[0] for x in (-1, 0, 0.5, 1, 2, 3)]
+    assert slopes == [0, 1, 1, 4, 4, 0]
+
+
+def check_sort_partition_median_quantile(xp):
+    x = xp.asarray([3.0, 1.0, 3.0, 3.0, 4.0])
+    assert gradient(mg.median, x) == [0, 0, 1, 0, 0]
+    assert gradient(lambda x: mg.partition(x, 2)[2], x) == [0, 0, 1, 0, 0]
+    assert gradient(lambda x: mg.quantile(x, 0.375), x) == [0.5, 0, 0.5, 0, 0]
+    assert gradients(lambda q: mg.quantile(xp.asarray([0.0, 1.0, 5.0]), q), *at(xp, 0.5)) == [8]
     x = xp.asarray([2.0, 1.0, 2.0, 1.0])
     expected = np.eye(4)[[1, 3, 0, 2]]
     assert np.array_equal(to_host(mg.jacobian(mg.sort)(x)), expected)
@@ -82,9 +110,10 @@ def check_at_set(xp):
     assert gradient(lambda v: mg.sum(mg.at(mg.zeros_like(v))[[1, 1, 0]].set(v) * weights), v) == [0, 5, 4]
 
 
-def check_sqrt(xp):
+def check_sqrt_cbrt(xp):
     with np.errstate(divide="ignore"):
         assert gradients(mg.sqrt, *at(xp, 0)) == gradients(mg.sqrt, *at(xp, -0.0)) == [INF]
+        assert gradients(mg.cbrt, *at(xp, 0)) == gradients(mg.cbrt, *at(xp, -0.0)) == [INF]
 
 
 def check_power(xp):
@@ -135,12 +164,13 @@ def check_cholesky(xp):
     assert np.array_equal(jacobian[..., 0, 1], to_host(mg.jacobian(mg.cholesky, mode="forward")(a))[..., 0, 1])
 
 
-def check_sign_floor_ceil_rint_step_comparisons(xp):
+def check_sign_floor_ceil_trunc_rint_step_comparisons(xp):
     step = primitives["step"]
     for f in (
         mg.sign,
         mg.floor,
         mg.ceil,
+        mg.trunc,
         mg.rint,
         lambda x: step(x, 1.0),
         lambda x: 1.0 * (x > 1),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import mpmath as mp
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.core import primitives
 from minigrad.testing import derivatives
 from tests.support.oracles import assert_close
 from tests.support.transfer import to_host
@@ -117,3 +119,30 @@ def test_a_negative_base_to_a_complex_power(on_device):
     slope = to_host(mg.jvp(lambda p: mg.power(base, p), (exponent,), (mg.ones_like(exponent),))[1])
     log = np.array([math.log(2) + 1j * math.pi, -math.log(2) + 1j * math.pi])
     assert_close(slope, np.exp(to_host(exponent) * log) * log)
+
+
+def test_sinc_at_zero(xp):
+    """The Taylor coefficients of sin πx / πx, to fourth order."""
+    expected = [0, -(math.pi**2) / 3, 0, math.pi**4 / 5]
+    np.testing.assert_allclose(derivatives(mg.sinc, 0.0, 4, xp), expected, rtol=1e-15)
+    assert float(mg.sinc(xp.asarray(0.0))) == 1
+
+
+@pytest.mark.parametrize("x", [1e-9, -1e-4, 0.3, 2 / math.pi - 1e-9, 2 / math.pi + 1e-9, 1.0, 7.25, -40.5])
+def test_derivatives_of_sinc_do_not_cancel(x):
+    """Against 60 digits; (cos πx − sinc x) / x would lose all of them near 0."""
+    with mp.workdps(60):
+        truth = [float(math.factorial(n) * c) for n, c in enumerate(mp.taylor(mp.sincpi, mp.mpf(x), 4))]
+    for n in range(1, 5):
+        size = math.pi**n / (n + 1) * (min(1, abs(x)) if n % 2 else 1)  # odd derivatives vanish at 0
+        assert abs(primitives["sinc"](np.float64(x), order=n) - truth[n]) <= 1e-14 * size
+
+
+@pytest.mark.parametrize("x", [1.5, -30.0, 1e200, -1e200])
+def test_the_slope_of_arcsinh_does_not_overflow(x, xp):
+    assert derivatives(mg.arcsinh, x, 1, xp) == pytest.approx([1 / math.hypot(1, x)], rel=1e-15)
+
+
+def test_slopes_of_inverse_hyperbolic_functions_at_the_ends_of_their_domains(xp):
+    with np.errstate(divide="ignore"):
+        assert derivatives(mg.arccosh, 1.0, 1, xp) == derivatives(mg.arctanh, 1.0, 1, xp) == [INF]

@@ -70,6 +70,17 @@ def test_the_likelihood_of_a_gaussian_process(on_device):
     assert_close(to_host(mg.hvp(loss, s, on_device(np.array(1.0)))), second)
 
 
+@pytest.mark.parametrize("axes", [([0, 1], [1, 2], [0, 2]), ([0, 1], [1, 2]), ([3, ...], [2, ...], [..., 2, 3])])
+def test_einsum_with_lists_of_axes(axes, on_device):
+    def ours(x, w):
+        return mg.einsum(x, axes[0], w, *axes[1:])
+
+    def numpys(x, w):
+        return np.einsum(x, axes[0], w, *axes[1:])
+
+    check(ours, numpys, [normal((2, 3)), normal((3, 4) if 1 in axes[0] else (4, 3))], on_device)
+
+
 @given(st.lists(st.integers(1, 4), min_size=3, max_size=6), st.booleans(), st.booleans(), st.integers(0, 9))
 def test_multi_dot_against_a_loop(sides, row, column, seed):
     """Values and gradients of a product from left to right; and no order of brackets takes fewer multiplications."""

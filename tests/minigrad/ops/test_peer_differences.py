@@ -92,8 +92,38 @@ point("clip", "clip", "at the lower edge", [1, 1, 2], [1, 0, 0], jax=[0.5, 0.5, 
 point("clip", "clip", "with its edges crossed", [3, 2, 1], [0, 0, 1])
 point("where", lambda xp, x1, x2: xp.where(x1 > 0, x1, x2), "a NaN not taken by where", [1, NAN], [1, 0])
 point("where", lambda xp, x: xp.where(x > 0, xp.sqrt(x), 0 * x), "√0 not taken by where", [0], [NAN])
-point("sort", "sort/vector", "with ties", [[2, 1, 2, 1]], [4, 1, 8, 2])
-point("sqrt", "sqrt", "at 0", [0], [INF])
+point("fmax, fmin", "fmax", "of a number and NaN", [2, NAN], [1, 0])
+point("fmax, fmin", "fmin", "of equals", [2, 2], [0.5, 0.5], torch=[1, 0], jax=[0, 1])
+NO_TORCH, JAX_ONLY = {"torch": None}, {"torch": None, "autograd": None}
+SKIPPED = "nanmax, nansum, nan_to_num"
+point(SKIPPED, lambda xp, x: xp.nansum(x), "nansum with NaN", [[1, NAN, 3]], [1, 0, 1], own={"autograd": None})
+point(SKIPPED, lambda xp, x: xp.nanmax(x), "nanmax with NaN and a tie", [[3, NAN, 3]], [0.5, 0, 0.5], own=JAX_ONLY)
+point(SKIPPED, "nan_to_num", "of NaN", [NAN], [0])
+MIDDLE = "sort, partition, median, quantile"
+point(MIDDLE, "sort/vector", "with ties", [[2, 1, 2, 1]], [4, 1, 8, 2])
+point(
+    MIDDLE,
+    lambda xp, x: xp.median(x),
+    "median with ties",
+    [[1, 3, 3, 3, 4]],
+    [0, 0, 1, 0, 0],
+    own={"torch": lambda torch, x: torch.quantile(x, 0.5), "autograd": None},
+)
+point(
+    MIDDLE,
+    lambda xp, x, q: xp.quantile(x, q),
+    "quantile at an element",
+    [[0, 1, 5], 0.5],
+    [0, 1, 0, 8],
+    own=JAX_ONLY,
+    jax=[0, 1, 0, 0],
+)
+point("remainder, fmod", "remainder", "of a multiple", [-6, 2], [1, 3])
+point("remainder, fmod", "fmod", "of a multiple", [-6, 2], [1, 3])
+point("interp", "interp", "at a knot", [[1], [0, 1, 2], [0, 1, 5]], [4, 0, -4, 0, 0, 1, 0])
+point("interp", "interp", "at the last knot", [[2], [0, 1, 2], [0, 1, 5]], [4, 0, 0, -4, 0, 0, 1])
+point("sqrt, cbrt", "sqrt", "at 0", [0], [INF])
+point("sqrt, cbrt", "cbrt", "at 0", [0], [INF])
 point("power", "power", "0⁰", [0, 0], [0, 0], jax=[NAN, 0])
 point("power", "power", "0¹", [0, 1], [1, 0])
 point("power", "power", "0²", [0, 2], [0, 0])
@@ -126,8 +156,8 @@ point(
     jax=[0.75, -1, -1, 4],
     autograd=[0.75, -1, -1, 4],
 )
-for _name in "floor ceil rint".split():
-    point("sign, floor, ceil, rint, step, comparisons", f"{_name}/times x", "at 2", [2], [2])
+for _name in "floor ceil trunc rint".split():
+    point("sign, floor, ceil, trunc, rint, step, comparisons", f"{_name}/times x", "at 2", [2], [2])
 
 # Defaults
 
@@ -149,6 +179,8 @@ point(
 point("accuracy", "expm1", "at −40", [-40], [math.exp(-40)], torch=[0], jax=[0], autograd=[0])
 point("accuracy", "softplus", "at 21", [21], [1 / (1 + math.exp(-21))], torch=[1])  # it is linear from 20 on
 point("accuracy", "prod", "with a zero", [[2, 0, 3]], [0, 6, 0], autograd=[0, NAN, 0])
+point("accuracy", "sinc", "at 0, second derivative", [0], [-(math.pi**2) / 3], order=2, torch=[NAN], autograd=[NAN])
+point("accuracy", "sinc", "near 0", [1e-9], [-(math.pi**2) / 3 * 1e-9], torch=[0], jax=[0], autograd=[0])
 point("accuracy", "hypot", "far out", [3e200, 4e200], [0.6, 0.8], jax=[0.6, 1.25])
 point("accuracy", "arctan2", "far out", [1e200, 1e200], [5e-201, -5e-201], torch=[0, 0], jax=[0, 0], autograd=[0, 0])
 point("accuracy", "divide", "close to 0", [1e-200, 1e-200], [1e200, -1e200], jax=[1e200, -INF], autograd=[1e200, -INF])
@@ -188,6 +220,15 @@ point(
     [SQUARE],
     [1 + 4, 2 + 8, 16 + 64, 32 + 128],
     autograd=[1 + 16, 2 + 32, 4 + 64, 8 + 128],
+)
+point(
+    "accuracy",
+    lambda xp, x: xp.full((2, 2), x),
+    "full of a vector",
+    [[1, 2]],
+    [1 + 4, 2 + 8],
+    own=NO_TORCH,
+    autograd=[1 + 2 + 4 + 8] * 2,
 )
 
 

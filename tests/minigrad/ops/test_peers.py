@@ -15,7 +15,8 @@ from tests.support.peers import Derivatives, disagreements, with_each_peer
 
 CONSTANT = set(
     "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isnan isinf "
-    "isfinite bitwise_and bitwise_or bitwise_xor invert any all count_nonzero argmax argmin argsort".split()
+    "isfinite bitwise_and bitwise_or bitwise_xor invert any all count_nonzero argmax argmin argsort floor_divide "
+    "searchsorted".split()
 )
 
 

@@ -81,6 +81,7 @@ BEYOND = {  # arguments whose slope has an intermediate overflow: ∞/∞, 0·�
     "arctan": lambda largest, x: x * x > largest and largest < 1e5,  # in float16, 1/x² is no more than 2⁻¹⁶ there
     "hypot": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
     "arctan2": lambda largest, x1, x2: math.hypot(x1, x2) > largest,
+    **{name: lambda largest, x1, x2: abs(x1) > 1e20 * abs(x2) for name in ("remainder", "fmod")},  # dense jumps
     "power": lambda largest, x1, x2: math.isinf(x1) or (x2 == 0 and 0 < abs(x1) < 1 / largest),
 }
 

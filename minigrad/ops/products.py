@@ -1,0 +1,92 @@
+"""Products of vectors: inner, Kronecker and cross products, composed of matrix products and multiplications.
+
+Real arrays only where NumPy takes complex conjugates (vdot, vecdot, vecmat), because conjugation has no complex
+derivative.
+"""
+
+from __future__ import annotations
+
+import math
+
+from minigrad.core.arguments import check_options
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.vectors import reshape_p
+from minigrad.ops.arithmetic import multiply, subtract
+from minigrad.ops.arrange import stack
+from minigrad.ops.indexing import getitem
+from minigrad.ops.linalg import matmul, tensordot
+from minigrad.ops.shape import expand_dims, moveaxis, ravel, squeeze
+
+
+def inner(a, b, /):
+    """Sum of products over the last axes: y[…, …] = Σₖ a[…, k]·b[…, k]; the product if one is a number."""
+    if not shape_of(a) or not shape_of(b):
+        return multiply(a, b)
+    return tensordot(a, b, axes=((-1,), (-1,)))
+
+
+def vdot(a, b, /):
+    """The sum of all products of corresponding elements of a and b, raveled. Real arrays only."""
+    _require_real("vdot", a)
+    return tensordot(ravel(a), ravel(b), axes=1)
+
+
+def vecdot(x1, x2, /, out=None, *, axis=-1, keepdims=False, **options):
+    """Sum of products along an axis; the others broadcast. Real arrays only."""
+    check_options("vecdot", out=out, **options)
+    _require_real("vecdot", x1)
+    if axis != -1:
+        x1, x2 = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
+    if not shape_of(x1) or not shape_of(x2) or shape_of(x1)[-1] != shape_of(x2)[-1]:
+        raise OperandError(f"vecdot: {describe(x1)} and {describe(x2)} differ in length along axis {axis}")
+    y = squeeze(matmul(expand_dims(x1, -2), expand_dims(x2, -1)), -1)  # (…, 1, n) @ (…, n, 1)
+    return moveaxis(y, -1, axis) if keepdims else squeeze(y, -1)
+
+
+def matvec(x1, x2, /, out=None, **options):
+    """Matrices (…, m, n) times vectors (…, n); the other axes broadcast."""
+    check_options("matvec", out=out, **options)
+    return squeeze(matmul(x1, expand_dims(x2, -1)), -1)  # (…, m, n) @ (…, n, 1)
+
+
+def vecmat(x1, x2, /, out=None, **options):
+    """Vectors (…, m) times matrices (…, m, n); the other axes broadcast. Real arrays only."""
+    check_options("vecmat", out=out, **options)
+    _require_real("vecmat", x1)
+    return squeeze(matmul(expand_dims(x1, -2), x2), -2)  # (…, 1, m) @ (…, m, n)
+
+
+def kron(a, b):
+    """The Kronecker product: blocks a[i, j, …]·b in place of the elements of a; missing axes come first."""
+    ndim = max(len(shape_of(a)), len(shape_of(b)))
+    shape1, shape2 = ((1,) * (ndim - len(shape_of(x))) + shape_of(x) for x in (a, b))
+    apart = multiply(
+        reshape_p(a, shape=tuple(n for m in shape1 for n in (m, 1))),
+        reshape_p(b, shape=tuple(n for m in shape2 for n in (1, m))),
+    )
+    return reshape_p(apart, shape=tuple(math.prod(pair) for pair in zip(shape1, shape2)))
+
+
+def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    """The cross product of vectors of three components along the given axes; the other axes broadcast."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    (a1, a2, a3), (b1, b2, b3) = _components(a, axisa), _components(b, axisb)
+    factors = (a2, b3, a3, b2), (a3, b1, a1, b3), (a1, b2, a2, b1)
+    return moveaxis(stack([subtract(multiply(p, q), multiply(r, s)) for p, q, r, s in factors]), 0, axisc)
+
+
+def _components(x, axis):
+    front = moveaxis(x, axis, 0) if shape_of(x) else x
+    if shape_of(front)[:1] != (3,):
+        raise OperandError(f"cross: needs vectors of 3 components along axis {axis}, got {describe(x)}")
+    return [getitem(front, i) for i in range(3)]
+
+
+def _require_real(operation, x):
+    if dtype_of(x).kind == "c":
+        raise OperandTypeError(
+            f"{operation}: NumPy takes the complex conjugate of the first array, which has no complex derivative, so "
+            f"only real arrays are supported, got {describe(x)}; use mg.matmul or mg.tensordot"
+        )

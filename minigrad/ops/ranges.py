@@ -1,0 +1,89 @@
+"""Arrays of evenly spaced numbers, grids and filled arrays, whose ends and values may be traced."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.core.arguments import check_options, dtype_from, integer, integers
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandError
+from minigrad.core.interpreter import find_backend
+from minigrad.core.vectors import broadcast_to_p, copy_p, promote_together
+from minigrad.ops.arithmetic import add, multiply, subtract
+from minigrad.ops.comparisons import floor, sign
+from minigrad.ops.functions import exp, log, power
+from minigrad.ops.reduce import make_inexact
+from minigrad.ops.shape import astype, broadcast_to, moveaxis, reshape, zeros_like
+
+
+def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, device=None):
+    """`num` evenly spaced numbers from start to stop, along a new axis: (1−t)·start + t·stop for t from 0 to 1.
+
+    Without `endpoint`, t ends one step before 1. With `retstep`, the result is (numbers, step). An integer `dtype`
+    rounds down, and has no derivative.
+    """
+    check_options("linspace", device=device)
+    num = integer(num, "linspace: num")
+    if num < 0:
+        raise OperandError(f"linspace: the number of samples must not be negative, got {num}")
+    gap = make_inexact(subtract(stop, start))
+    steps = num - 1 if endpoint else num
+    t = np.arange(num) / max(steps, 1)
+    t = find_backend(gap).from_host(t.astype(np.real(np.zeros(0, dtype_of(gap))).dtype))
+    t = reshape(t, (num, *(1,) * len(shape_of(gap))))
+    y = add(multiply(1 - t, start), multiply(t, stop))
+    if dtype is not None:
+        dtype = dtype_from(dtype, "linspace")
+        y = astype(floor(y) if dtype.kind in "iu" else y, dtype)
+    y = moveaxis(y, 0, axis)
+    return (y, multiply(gap, 1 / steps if steps else np.nan)) if retstep else y
+
+
+def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
+    """base to the power of evenly spaced exponents from start to stop; `base` is a number, or an array of no axes."""
+    if shape_of(base):
+        raise OperandError(
+            f"logspace: base must be one number, got {describe(base)}; use mg.power(base, mg.linspace(…))"
+        )
+    y = power(base, linspace(start, stop, num, endpoint, axis=axis))
+    return y if dtype is None else astype(y, dtype)
+
+
+def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
+    """`num` numbers from start to stop with equal ratios; the ends are real, of the same sign and not 0."""
+    start, stop = promote_together(start, stop)
+    side = sign(start)
+    exponents = linspace(log(multiply(side, start)), log(multiply(side, stop)), num, endpoint)
+    y = moveaxis(multiply(side, exp(exponents)), 0, axis)
+    return y if dtype is None else astype(y, dtype)
+
+
+def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
+    """The coordinates of a grid, one array for each vector: the i-th varies along axis i, or, with indexing "xy", the
+    first along axis 1 and the second along axis 0. With `sparse`, their other axes have length 1.
+    """
+    if indexing not in ("xy", "ij"):
+        raise OperandError(f"meshgrid: indexing={indexing!r} is unknown; use 'xy' or 'ij'")
+    count = len(xi)
+    order = [1, 0, *range(2, count)] if indexing == "xy" and count > 1 else range(count)
+    grid = [reshape(x, shape=tuple(-1 if i == axis else 1 for i in range(count))) for axis, x in zip(order, xi)]
+    shape = np.broadcast_shapes(*map(shape_of, grid))
+    return tuple((copy_p if copy else _same)(x if sparse else broadcast_to_p(x, shape=shape)) for x in grid)
+
+
+def _same(x):
+    return x
+
+
+def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
+    """An array of this shape filled with a value that broadcasts to it, on the device of that value."""
+    check_options("full", order=None if order == "C" else order, device=device, like=like)
+    y = copy_p(broadcast_to(fill_value, integers(shape, "full: an entry of the shape")), order="C")
+    return y if dtype is None else astype(y, dtype_from(dtype, "full"), copy=False)
+
+
+def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    """An array with the shape, dtype and device of a, filled with a value that broadcasts to it."""
+    check_options("full_like", order=order, subok=subok, shape=shape, device=device)
+    zeros = zeros_like(a, dtype)
+    return astype(add(zeros_like(zeros, bool) if dtype_of(zeros).kind == "b" else zeros, fill_value), dtype_of(zeros))
