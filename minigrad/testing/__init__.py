@@ -25,7 +25,7 @@ With the exponent -0.5 in the rule by mistake, the test ends with
     strategies    shapes, shapes that broadcast, axes; arrays of exact numbers, of special values, away from kinks;
                   dtypes, memory layouts, trees
     expressions   random programs: functions of arrays that are made of minigrad's operations
-    gradients     assert_gradients; derivatives of a scalar function to any order; the exact transpose of a function that moves elements
+    gradients     assert_gradients; derivatives of a scalar function to any order; exact transposes
     layouts       functions that return the same numbers with other strides
     fixtures      fixtures for a conftest.py, without a plugin: `from minigrad.testing.fixtures import make_primitive`
 """
