@@ -72,6 +72,7 @@ from minigrad.ops.comparisons import (
     where,
 )
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
+from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
 from minigrad.ops.extremes import argmax, argmin, argsort, max, min, sort
 from minigrad.ops.functions import (
     arccos,
@@ -97,7 +98,8 @@ from minigrad.ops.functions import (
 from minigrad.ops.gaussian import gaussian_sample
 from minigrad.ops.indexing import diag, diagonal, nonzero, take, take_along_axis
 from minigrad.ops.inverses import cholesky, det, inv, slogdet, solve
-from minigrad.ops.linalg import dot, einsum, matmul, outer, tensordot
+from minigrad.ops.linalg import dot, einsum, matmul, multi_dot, outer, tensordot
+from minigrad.ops.matrix_functions import expm, lstsq, matrix_power, pinv
 from minigrad.ops.methods import install as _install
 from minigrad.ops.reduce import all, any, count_nonzero, sum
 from minigrad.ops.scan import cumprod, cumsum, prod
@@ -116,7 +118,7 @@ from minigrad.ops.shape import (
     zeros_like,
 )
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
-from minigrad.ops.statistics import mean, norm, std, var
+from minigrad.ops.statistics import matrix_norm, mean, norm, std, var
 from minigrad.ops.updates import at
 from minigrad.program import CaptureError, Program, cond, jit, release_memory, scan, trace, while_loop
 from minigrad.show.draw import draw

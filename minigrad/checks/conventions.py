@@ -61,11 +61,16 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
         ("hypot(x₁, x₂)", mg.hypot, (0.0, 0.0)),
         ("arctan2(x₁, x₂)", mg.arctan2, (0.0, 0.0)),
         ("norm(x)", mg.norm, ([0.0, 0.0],)),
+        ("norm(x, 'nuc')", lambda x: mg.norm(x, "nuc"), ([[1.0, 0.0], [0.0, 0.0]],)),
         ("std(x)", mg.std, ([1.0, 1.0],)),
     ],
     "logaddexp, logsumexp": [
         ("logaddexp(x₁, x₂)", mg.logaddexp, (-INF, -INF)),
         ("logsumexp(x)", mg.logsumexp, ([-INF, -INF],)),
+    ],
+    "eigvalsh, svdvals": [
+        ("sum(eigvalsh(x)²)", lambda x: mg.sum(mg.eigvalsh(x) ** 2), ([[3.0, 0.0], [0.0, 3.0]],)),
+        ("prod(svdvals(x))", lambda x: mg.prod(mg.svdvals(x)), ([[3.0, 0.0], [0.0, 3.0]],)),
     ],
     "cholesky": [("sum(cholesky(x))", lambda x: mg.sum(mg.cholesky(x)), ([[4.0, 0.0], [0.0, 4.0]],))],
     "sign, floor, ceil, rint, step, comparisons": [

@@ -54,7 +54,7 @@ def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:
             worst = max([_relative(e, d) for e, d in zip(errors, values)], default=0.0)
             if not found.kink and worst < smallest:
                 best, smallest = found, worst
-            if smallest < 1e-9:
+            if smallest < 1e-11:
                 break
     return best
 

@@ -26,6 +26,7 @@ _OPTIONS: dict[str, tuple[tuple, str]] = {
     "subok": ((True, False), "only True and False are accepted, and neither has an effect"),
     "casting": (("same_kind",), "convert with mg.astype"),
     "copy": ((), "memory is shared where possible, so leave it out, or use mg.copy"),
+    "hermitian": ((False,), "for symmetric matrices use mg.eigh"),
     "mode": (("raise",), "indices must be in range, so clip them with mg.clip first"),
     "optimize": ((True, False, "greedy", "optimal"), "the order of products cannot be chosen, so leave it out"),
     "like": ((), "the result is a NumPy or CuPy array, so leave it out"),

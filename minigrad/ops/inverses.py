@@ -26,7 +26,9 @@ def inv_p(b, x, out=None):
     return store(b.xp.linalg.inv(x), out)
 
 
-custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))))
+INVERSE = (lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y)))
+"""The rule of y = A⁻¹."""
+custom(inv_p, x=INVERSE)
 batched(inv_p)
 
 
@@ -46,7 +48,8 @@ custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
 batched(solve_p, elementwise(solve_p))  # the leading axes broadcast
 
 
-def _check_square(x, operation, real=False):
+def check_square(x, operation, real=False):
+    """Raise unless x has square matrices in its last two axes, and real ones if `real`."""
     if len(shape_of(x)) < 2 or shape_of(x)[-1] != shape_of(x)[-2]:
         raise OperandError(f"{operation}: needs square matrices in the last two axes, got {describe(x)}")
     if real and dtype_of(x).kind == "c":
@@ -55,13 +58,13 @@ def _check_square(x, operation, real=False):
 
 def inv(a):
     """A⁻¹ of each matrix. Raises LinAlgError if one is singular."""
-    _check_square(a, "inv")
+    check_square(a, "inv")
     return inv_p(a)
 
 
 def solve(a, b):
     """A⁻¹b of each matrix; a 1-d b is a vector. Raises LinAlgError if one is singular."""
-    _check_square(a, "solve")
+    check_square(a, "solve")
     if len(shape_of(b)) == 1:
         return squeeze(solve_p(a, expand_dims(b, 1)), -1)
     return solve_p(a, b)
@@ -80,8 +83,8 @@ def _half(x):
 custom(  # A = LLᵀ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᵀ)
     cholesky_p,
     x=(
-        lambda t, y: matmul_p(y, _half(_solve_both_sides(y, tril(t) + mT(tril(t, -1))))),
-        lambda g, y: _fold_to_lower(_solve_both_sides(mT(y), _half(matmul_p(mT(y), g)))),
+        lambda t, y: matmul_p(y, _half(_solve_both_sides(y, complete(t)))),
+        lambda g, y: fold_to_lower(_solve_both_sides(mT(y), _half(matmul_p(mT(y), g)))),
     ),
 )
 batched(cholesky_p)
@@ -92,8 +95,13 @@ def _solve_both_sides(l, a):
     return mT(solve_p(l, mT(solve_p(l, a))))
 
 
-def _fold_to_lower(s):
-    """S folded onto its lower triangle: the transpose of completing a lower triangle to a symmetric matrix."""
+def complete(a):
+    """The symmetric matrix with the lower triangle of A."""
+    return tril(a) + mT(tril(a, -1))
+
+
+def fold_to_lower(s):
+    """S folded onto its lower triangle: the transpose of `complete`."""
     return tril(s) + tril(mT(s), -1)
 
 
@@ -103,7 +111,7 @@ def cholesky(a, /, *, upper=False):
     With `upper`, the upper triangular U with UᵀU = A, read from the upper triangle. Raises LinAlgError if a matrix is
     not positive definite.
     """
-    _check_square(a, "cholesky", real=True)
+    check_square(a, "cholesky", real=True)
     return mT(cholesky_p(mT(a))) if upper else cholesky_p(a)
 
 
@@ -128,7 +136,7 @@ batched(det_p)
 
 def det(a):
     """The determinant of each matrix. Its derivative needs the inverse and raises LinAlgError at a singular matrix."""
-    _check_square(a, "det")
+    check_square(a, "det")
     return det_p(a)
 
 
@@ -162,5 +170,5 @@ batched(logabsdet_p)
 
 def slogdet(a):
     """(sign, ln|det A|) of each real matrix."""
-    _check_square(a, "slogdet", real=True)
+    check_square(a, "slogdet", real=True)
     return SlogdetResult(det_sign_p(a), logabsdet_p(a))

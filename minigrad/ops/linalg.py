@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import string
 from collections import Counter
+from functools import cache
 
 import numpy as np
 
@@ -139,6 +140,38 @@ def tensordot(a, b, axes=2):
     left = reshape_p(transpose(a, free1 + first), shape=(math.prod(rows), summed))
     right = reshape_p(transpose(b, second + free2), shape=(summed, math.prod(columns)))
     return reshape_p(matmul_p(left, right), shape=(*rows, *columns))
+
+
+def multi_dot(arrays, *, out=None):
+    """The product of two or more matrices, in the order that takes the fewest multiplications.
+
+    The first array may be a vector, as a row, and the last one too, as a column.
+    """
+    check_options("multi_dot", out=out)
+    arrays = list(arrays)
+    shapes = [shape_of(x) for x in arrays]
+    if len(arrays) < 2 or any(len(s) != 2 for s in shapes[1:-1]) or {len(shapes[0]), len(shapes[-1])} - {1, 2}:
+        raise OperandError(
+            "multi_dot: needs two or more matrices, of which the first and the last may be vectors, got "
+            f"{', '.join(map(describe, arrays)) or 'none'}"
+        )
+    sides = [1 if len(shapes[0]) == 1 else shapes[0][0], *[shape[0] for shape in shapes[1:]]]
+    sides.append(1 if len(shapes[-1]) == 1 else shapes[-1][-1])
+
+    @cache
+    def best(first, last):
+        """(multiplications, where to split) of the product from one array to another."""
+        splits = [
+            (best(first, k)[0] + best(k + 1, last)[0] + sides[first] * sides[k + 1] * sides[last + 1], k)
+            for k in range(first, last)
+        ]
+        return min(splits, default=(0, first))
+
+    def product(first, last):
+        split = best(first, last)[1]
+        return arrays[first] if first == last else matmul(product(first, split), product(split + 1, last))
+
+    return product(0, len(arrays) - 1)
 
 
 def outer(a, b, out=None):

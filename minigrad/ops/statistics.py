@@ -1,4 +1,4 @@
-"""Means, variances and norms."""
+"""Means, variances, norms of vectors and matrices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.ops.arithmetic import abs, divide, square
-from minigrad.ops.comparisons import equal, where
+from minigrad.ops.comparisons import equal, stop_gradient, where
+from minigrad.ops.decompositions import svdvals
 from minigrad.ops.extremes import max, min
 from minigrad.ops.functions import power, sqrt
 from minigrad.ops.reduce import (
@@ -20,7 +21,7 @@ from minigrad.ops.reduce import (
     make_inexact,
     sum,
 )
-from minigrad.ops.shape import astype, normalise_axes, squeeze
+from minigrad.ops.shape import astype, expand_dims, moveaxis, normalise_axes, squeeze
 
 
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
@@ -82,16 +83,22 @@ def _root(v):
 def norm(x, ord=None, axis=None, keepdims=False):
     """Vector norm: √Σx² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
 
-    Over all elements by default. At x = 0 the derivatives are defined as 0. Matrix norms (over two axes) other than
-    'fro' are not supported and raise ValueError.
+    Over all elements by default. At x = 0 the derivatives are defined as 0.
+
+    Over two axes, a norm of matrices for any ord but None and 'fro': the sum of singular values for 'nuc', the largest
+    for 2, the smallest for -2; the largest sum of |x| over a column for 1, over a row for inf, the smallest for -1 and
+    -inf. A singular value that is 0 to rounding gets derivative 0; of several largest ones, one gets it all.
     """
     if dtype_of(x).kind == "c":
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
     if dtype_of(x) == np.float16:  # squares of float16 overflow from 256 on and underflow below 0.0002
         return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
-    if ord not in (None, "fro") and len(normalise_axes(axis, len(shape_of(x)), "norm")) > 1:
-        raise OperandError(f"norm: ord={ord!r} of a matrix is not supported; give one axis, or use ord='fro'")
-    x = make_inexact(x)
+    axes, x = normalise_axes(axis, len(shape_of(x)), "norm"), make_inexact(x)
+    if ord not in (None, "fro") and len(axes) > 1:
+        if len(axes) > 2:
+            raise OperandError(f"norm: ord={ord!r} needs one axis or two, got {len(axes)}; or use ord=None")
+        y = _matrix_norm(moveaxis(x, axes if axis is None else axis, range(-len(axes), 0)), ord)
+        return expand_dims(y, axes) if keepdims else y
     if ord in (None, 2, "fro"):
         return _root(sum(square(x), axis, keepdims=keepdims))
     if ord == math.inf:
@@ -111,3 +118,20 @@ def norm(x, ord=None, axis=None, keepdims=False):
         powers = power(where(zero, 1, size), ord)
     y = where(zero, 0, power(sum(powers, axis, keepdims=True), 1 / ord))
     return y if keepdims else squeeze(y, axis)
+
+
+def _matrix_norm(x, ord):
+    """The norm of each matrix in the last two axes."""
+    if ord in ("nuc", 2, -2):
+        s = svdvals(x)
+        zero = s <= builtins.max(shape_of(x)[-2:]) * float(np.finfo(dtype_of(s)).eps) * s[..., :1]
+        s = where(zero, stop_gradient(s), s)
+        return sum(s, -1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
+    if ord not in (1, -1, math.inf, -math.inf):
+        raise OperandError(f"norm: ord={ord!r} of a matrix is not supported; use None, 'fro', 'nuc', ±1, ±2 or ±inf")
+    return (max if ord > 0 else min)(sum(abs(x), -2 if ord in (1, -1) else -1), -1)
+
+
+def matrix_norm(x, /, *, keepdims=False, ord="fro"):
+    """The norm of each matrix in the last two axes; see `norm`."""
+    return norm(x, ord, (-2, -1), keepdims)

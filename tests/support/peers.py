@@ -197,7 +197,7 @@ def _torch() -> Iterator[Torch]:
 
 @contextmanager
 def _jax() -> Iterator[Jax]:
-    jax = optional("jax", "jax.numpy", "jax.scipy.special", "jax.scipy.stats", extra="bench")
+    jax = optional("jax", "jax.numpy", "jax.scipy.linalg", "jax.scipy.special", "jax.scipy.stats", extra="bench")
     settings = {"jax_enable_x64": True, "jax_platforms": "cpu"}
     before = {name: getattr(jax.config, name) for name in settings}
     try:

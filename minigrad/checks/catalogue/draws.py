@@ -85,3 +85,22 @@ def dominant(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     a = rng.uniform(-0.5, 0.5, shape) / max(1, n) * (1 - np.eye(n))
     a = a + np.eye(n) * (rng.uniform(1.25, 1.75, shape[:-1]) * rng.choice([-1, 1], shape[:-1]))[..., None]
     return a[..., rng.permutation(n), :]
+
+
+def _orthonormal(rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int) -> np.ndarray:
+    """n×k matrices with orthonormal columns."""
+    return np.linalg.qr(rng.standard_normal((*batch, n, k)))[0]
+
+
+def spaced(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Matrices with the singular values 1, 2, 3, …."""
+    *batch, m, n = shape
+    k = min(m, n)
+    left, right = (_orthonormal(rng, tuple(batch), side, k) for side in (m, n))
+    return (left * (1 + np.arange(k))) @ np.swapaxes(right, -1, -2)
+
+
+def symmetric(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Symmetric matrices with eigenvalues of either sign, 2 apart: -2, 0 and 2, for example."""
+    vectors = _orthonormal(rng, shape[:-2], *shape[-2:])
+    return (vectors * (2 * np.arange(shape[-1]) - shape[-1] + 1)) @ np.swapaxes(vectors, -1, -2)

@@ -18,6 +18,72 @@ def cholesky(a):
     return low
 
 
+def transpose(a):
+    """Each matrix transposed, without conjugation."""
+    return np.swapaxes(a, -1, -2)
+
+
+def eigen(a, vectors):
+    """(λ, V) of symmetric A from approximate vectors, refined by Newton's method on AV = Vλ, VᵀV = I.
+
+    T. Ogita and K. Aishima, "Iterative refinement for symmetric eigenvalue decomposition" (2018). Each step squares
+    the error, so three steps are exact for the imaginary part of a complex step, too.
+    """
+    eye = np.eye(a.shape[-1], dtype=bool)
+    for _ in range(3):
+        excess = eye - transpose(vectors) @ vectors
+        rotated = transpose(vectors) @ a @ vectors
+        diagonal = [np.einsum("...ii->...i", x) for x in (rotated, excess)]
+        values = diagonal[0] / (1 - diagonal[1])
+        row = values[..., None, :]
+        gaps = np.where(eye, 1, row - values[..., :, None])
+        vectors = vectors + vectors @ np.where(eye, excess / 2, (rotated + row * excess) / gaps)
+    return values, vectors
+
+
+def eigh(a):
+    """(λ, V) from the lower triangle of A; λ in ascending order and the signs of V as in NumPy."""
+    a = np.tril(a) + transpose(np.tril(a, -1))
+    return eigen(a, np.linalg.eigh(np.real(a))[1])
+
+
+def svd(a):
+    """(U, s, V) from the eigenvalues of AᵀA or AAᵀ; the signs as in NumPy."""
+    u, _, vh = np.linalg.svd(np.real(a), full_matrices=False)
+    if a.shape[-2] >= a.shape[-1]:
+        squares, v = eigen(transpose(a) @ a, transpose(vh))
+        return a @ v / np.sqrt(squares)[..., None, :], np.sqrt(squares), v
+    squares, u = eigen(a @ transpose(a), u)
+    return u, np.sqrt(squares), transpose(a) @ u / np.sqrt(squares)[..., None, :]
+
+
+def qr(a):
+    """(Q, R) from RᵀR = AᵀA for the first columns; the signs as in NumPy."""
+    first = a[..., : min(a.shape[-2:])]
+    signs = np.sign(np.einsum("...ii->...i", np.linalg.qr(np.real(first))[1]))
+    r = signs[..., None] * transpose(cholesky(transpose(first) @ first))
+    q = first @ np.linalg.inv(r)
+    return q, np.concatenate([r, transpose(q) @ a[..., first.shape[-1] :]], -1)
+
+
+def pinv(a):
+    """(AᵀA)⁻¹Aᵀ or Aᵀ(AAᵀ)⁻¹, for matrices of full rank."""
+    if a.shape[-2] >= a.shape[-1]:
+        return np.linalg.solve(transpose(a) @ a, transpose(a))
+    return transpose(np.linalg.solve(a @ transpose(a), a))
+
+
+def expm(a):
+    """The Taylor series of exp(A/64), squared six times."""
+    y = term = np.eye(a.shape[-1]) + 0 * a
+    for k in range(1, 16):
+        term = term @ a / (64 * k)
+        y = y + term
+    for _ in range(6):
+        y = y @ y
+    return y
+
+
 def convolve(x, w, stride, pads):
     """y[n,i,j,f] = Σ w[Δi,Δj,c,f]·x[n, s·i+Δi−t, s·j+Δj−l, c], one output pixel at a time."""
     x = np.pad(x, ((0, 0), *pads, (0, 0)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import string
 from collections.abc import Callable
 from typing import Any
@@ -63,6 +65,29 @@ operation(
     at("", (2, 3), (4, 3, 2)),
     at("number", (), (2, 3)),
     compared=(at("vectors", (4,), (4,)), at("matrices", (3, 4), (4, 2), torch="mm")),
+)
+
+
+def any_chain(choose: Choose) -> Example:
+    sides = [choose.side() for _ in range(choose.integer(3, 5))]
+    shapes = list(itertools.pairwise(sides))
+    shapes[0] = choose.one_of([shapes[0], shapes[0][1:]])
+    shapes[-1] = choose.one_of([shapes[-1], shapes[-1][:1]])
+    return at("", *shapes)
+
+
+operation(
+    "multi_dot",
+    any_chain,
+    at("", (2, 4), (4, 1), (1, 3), third=True),
+    at("vectors", (3,), (3, 2), (2,)),
+    at("two", (2, 3), (3, 2)),
+    function=lambda *xs: mg.multi_dot(xs),
+    formula=lambda *xs: functools.reduce(np.matmul, xs),
+    compared=("", "vectors"),
+    torch=lambda torch, *xs: torch.linalg.multi_dot(xs),
+    jax=lambda jax, *xs: jax.numpy.linalg.multi_dot(xs),
+    autograd=None,
 )
 operation(
     "outer",
@@ -211,18 +236,23 @@ operation(
 )
 
 
-def factor_symmetric(linalg: Any, xp: Any, a: Any) -> Any:
-    """The Cholesky factor of A + Aᵀ: peers agree on its derivative only if the matrix is symmetric by construction."""
-    return linalg.cholesky(a + xp.swapaxes(a, -1, -2))
+def everywhere(function: Callable) -> Example:
+    """The spelling of a function (linalg, xp, a) in all libraries."""
+    return {
+        "spelled": lambda mg, *xs: function(mg, mg, *xs),
+        "formula": lambda *xs: function(np.linalg, np, *xs),
+        "torch": lambda torch, *xs: function(torch.linalg, torch, *xs),
+        "jax": lambda jax, *xs: function(jax.numpy.linalg, jax.numpy, *xs),
+        "autograd": lambda autograd, *xs: function(autograd.numpy.linalg, autograd.numpy, *xs),
+    }
 
 
-SYMMETRIC = {
-    "spelled": lambda mg, a: factor_symmetric(mg, mg, a),
-    "formula": lambda a: factor_symmetric(np.linalg, np, a),
-    "torch": lambda torch, a: factor_symmetric(torch.linalg, torch, a),
-    "jax": lambda jax, a: factor_symmetric(jax.numpy.linalg, jax.numpy, a),
-    "autograd": lambda autograd, a: factor_symmetric(autograd.numpy.linalg, autograd.numpy, a),
-}
+def double(xp: Any, a: Any) -> Any:
+    """A + Aᵀ: peers agree on a derivative only if the matrix is symmetric by construction."""
+    return a + xp.swapaxes(a, -1, -2)
+
+
+SYMMETRIC = everywhere(lambda linalg, xp, a: linalg.cholesky(double(xp, a)))
 operation(
     "cholesky",
     lambda choose: any_matrices(choose, definite),

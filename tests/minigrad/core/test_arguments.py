@@ -298,7 +298,7 @@ VALUES = {
 }
 OFFERED = {
     **{name: {"axis", "keepdims", "dtype"} for name in "sum prod mean std var cumsum cumprod".split()},
-    **{name: {"axis", "keepdims"} for name in "any all count_nonzero max min argmax argmin norm".split()},
+    **{name: {"axis", "keepdims"} for name in "any all count_nonzero max min argmax argmin norm matrix_norm".split()},
     **{name: {"axis"} for name in "argsort sort concatenate stack expand_dims flip repeat roll split squeeze".split()},
     **{name: {"axis"} for name in "take take_along_axis".split()},
     **{name: {"order"} for name in "ravel reshape flatten".split()},

@@ -106,11 +106,26 @@ def check_hypot_arctan2_norm_std(xp):
         assert gradient(f, x) == [0, 0, 0]
         assert not to_host(mg.hessian(f)(x)).any()
         assert not to_host(mg.jacobian(mg.hessian(f))(x)).any()
+    for f in (lambda x: mg.norm(x, "nuc"), lambda x: mg.norm(x, 2)):
+        assert not to_host(mg.grad(f)(xp.zeros((2, 3)))).any()
 
 
 def check_logaddexp_logsumexp(xp):
     assert gradients(mg.logaddexp, *at(xp, -INF, -INF)) == [0, 0]
     assert gradient(mg.logsumexp, xp.asarray([-INF, -INF])) == [0, 0]
+
+
+def check_eigvalsh_svdvals(xp):
+    a = 3 * xp.eye(3)
+    for f in (lambda a: mg.sum(mg.eigvalsh(a) ** 2), lambda a: mg.sum(mg.svdvals(a) ** 2)):
+        assert np.array_equal(to_host(mg.grad(f)(a)), 6 * np.eye(3))
+        with pytest.raises(np.linalg.LinAlgError, match="equal"):
+            mg.hessian(f)(a)
+    for vectors in (lambda a: mg.eigh(a)[1], lambda a: mg.svd(a)[0], lambda a: mg.svd(a)[2]):
+        with pytest.raises(np.linalg.LinAlgError, match="equal"):
+            mg.vjp(vectors, a)[1](a)
+        with pytest.raises(np.linalg.LinAlgError, match="equal"):
+            mg.jvp(vectors, (a,), (a,))
 
 
 def check_cholesky(xp):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
+from itertools import pairwise
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.testing import normal
@@ -63,3 +68,36 @@ def test_the_likelihood_of_a_gaussian_process(on_device):
     assert_close(to_host(mg.grad(loss)(s)), first)
     assert_close(to_host(mg.grad(mg.grad(loss))(s)), second)
     assert_close(to_host(mg.hvp(loss, s, on_device(np.array(1.0)))), second)
+
+
+@given(st.lists(st.integers(1, 4), min_size=3, max_size=6), st.booleans(), st.booleans(), st.integers(0, 9))
+def test_multi_dot_against_a_loop(sides, row, column, seed):
+    """Values and gradients of a product from left to right; and no order of brackets takes fewer multiplications."""
+    shapes = list(pairwise(sides))
+    xs = [normal(shape, seed) for shape in shapes]
+    xs[0] = xs[0][0] if row else xs[0]
+    xs[-1] = xs[-1][:, 0] if column else xs[-1]
+    check(lambda *xs: mg.multi_dot(xs), lambda *xs: reduce(np.matmul, xs), xs, lambda x: x)
+    found, recorded = 0, mg.trace(lambda xs: mg.multi_dot(xs))(xs)
+    for instruction in recorded.instructions:
+        if instruction.primitive.name == "matmul":
+            left, right = (recorded.graph.kind(x).shape for x in instruction.operands)
+            found += left[0] * left[1] * right[1]
+    ends = [1 if row else sides[0], *sides[1:-1], 1 if column else sides[-1]]
+    assert found == fewest(ends, 0, len(ends) - 1)
+
+
+def fewest(sides, first, last):
+    """The fewest multiplications of a product, over all ways to set brackets."""
+    cost = lambda k: fewest(sides, first, k) + fewest(sides, k, last) + sides[first] * sides[k] * sides[last]
+    return min(map(cost, range(first + 1, last)), default=0)
+
+
+@pytest.mark.parametrize(
+    "arrays", [[], [np.eye(2)], [np.eye(2), np.ones(2), np.eye(2)], [np.ones((1, 2, 2)), np.eye(2)]]
+)
+def test_multi_dot_of_anything_else_is_refused(arrays):
+    with pytest.raises(ValueError, match="multi_dot: needs two or more matrices"):
+        mg.multi_dot(arrays)
+    with pytest.raises(ValueError, match=r"matmul: the last axis of float64\[2, 3\]"):
+        mg.multi_dot([np.ones((2, 3)), np.ones((2, 3))])

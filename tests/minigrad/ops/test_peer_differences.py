@@ -16,6 +16,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.checks.catalogue import OPERATIONS, Case
+from minigrad.checks.catalogue.linalg import everywhere
 from minigrad.checks.catalogue.operation import Spelling, make_case
 from tests.support.oracles import assert_close
 from tests.support.peers import Library, with_each_peer
@@ -191,7 +192,8 @@ point(
 
 
 def test_every_convention_has_a_point():
-    assert {point.about for point in POINTS} == {*mg.CONVENTIONS, "default", "accuracy"}
+    apart = {"eigvalsh, svdvals"}  # whose second derivatives raise: see `test_equal_eigenvalues_and_singular_values`
+    assert {point.about for point in POINTS} | apart == {*mg.CONVENTIONS, "default", "accuracy"}
 
 
 # Comparing the table with the libraries
@@ -246,6 +248,33 @@ def test_det_of_a_singular_matrix(peer, row, ours):
                 at(singular, library, np.ones(()))
         else:
             assert_same(at(singular, library, np.ones(()))[1], [4, -2, -2, 1])
+
+
+SQUARES = [
+    make_case(
+        "", {}, {"what": name, **everywhere(lambda linalg, xp, a, name=name: xp.sum(values(linalg, name, a) ** 2))}
+    )
+    for name in ("eigh", "svd")
+]
+
+
+def values(linalg, name: str, a):
+    """Eigenvalues or singular values, next to vectors that are not used."""
+    return linalg.eigh(a)[0] if name == "eigh" else linalg.svd(a, full_matrices=False)[1]
+
+
+@with_each_peer(SQUARES)
+def test_equal_eigenvalues_and_singular_values(peer, row, ours):
+    """The gradient of the sum of squared values at 3·I is 6·I. Of the Hessian, minigrad raises, and peers make NaN."""
+    skip_other_versions(peer)
+    a = 3 * np.eye(2)
+    assert_same([to_host(mg.grad(ours.function(row))(ours.array(a)))], [6, 0, 0, 6])
+    with pytest.raises(np.linalg.LinAlgError, match="equal"):
+        mg.hessian(ours.function(row))(ours.array(a))
+    with np.errstate(all="ignore"):
+        found = peer.derivatives(peer.function(row), [a], np.ones(()), [a], forward=False)
+    assert_same(found.vjp, [NAN] * 4 if peer.name == "autograd" and row.name == "/svd" else [6, 0, 0, 6])
+    assert_same(found.second, [NAN] * 4)
 
 
 @pytest.mark.parametrize("name", ["repeat", "tile"])

@@ -94,3 +94,40 @@ def test_norms_below_two_keep_float32(p, xp):
     x = xp.asarray([3.0, 0.0, -4.0], np.float32)
     y, pullback = mg.vjp(lambda x: mg.norm(x, p), x)
     assert y.dtype == pullback(y)[0].dtype == np.float32
+
+
+# Norms of matrices
+
+
+@pytest.mark.parametrize("order", ["nuc", 2, -2, 1, -1, INF, -INF])
+@given(data=st.data())
+def test_norms_of_matrices_against_numpy(order, data, on_device):
+    x = data.draw(arrays(data.draw(shapes(2, 3, min_side=1))))
+    first, second = data.draw(st.permutations(range(x.ndim)))[:2]
+    axes = (first, data.draw(st.sampled_from([second, second - x.ndim])))
+    for keepdims in (False, True):
+        found = mg.norm(on_device(x), order, axes, keepdims)
+        assert_close(to_host(found), np.linalg.norm(x, order, axes, keepdims))
+        found = mg.matrix_norm(on_device(x), ord=order, keepdims=keepdims)
+        assert_close(to_host(found), np.linalg.matrix_norm(x, ord=order, keepdims=keepdims))
+    if x.ndim == 2:
+        assert_close(to_host(mg.norm(on_device(x), order)), np.linalg.norm(x, order))
+
+
+def test_gradients_of_norms_of_a_matrix_of_low_rank(on_device):
+    """The sum of singular values of a = s·u·vᵀ has the gradient u·vᵀ, its smallest subgradient; so has the largest."""
+    u, v = np.array([0.6, 0.0, 0.8]), np.array([0.28, -0.96])
+    a = on_device(3 * np.outer(u, v))
+    for order, expected in (("nuc", np.outer(u, v)), (2, np.outer(u, v)), (-2, np.zeros((3, 2)))):
+        assert_close(to_host(mg.grad(lambda a, order=order: mg.norm(a, order))(a)), expected)
+    assert_close(to_host(mg.grad(lambda a: mg.norm(a, 1))(a)), np.sign(to_host(a)) * [0, 1])
+    assert mg.matrix_norm(np.ones((2, 2), np.float16), ord=2).dtype == np.float16
+
+
+def test_norms_that_are_not_supported_are_refused():
+    with pytest.raises(ValueError, match="norm: ord=3 of a matrix is not supported; use None, 'fro', 'nuc', ±1, ±2"):
+        mg.norm(np.eye(2), 3)
+    with pytest.raises(ValueError, match="norm: ord=2 needs one axis or two, got 3"):
+        mg.norm(np.ones((2, 2, 2)), 2)
+    with pytest.raises(ValueError, match="norm: ord='nuc' is not supported"):
+        mg.norm(np.ones(2), "nuc")
