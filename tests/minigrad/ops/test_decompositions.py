@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.checks.catalogue.draws import spaced, symmetric
 from minigrad.core import primitives
+from minigrad.testing import normal
 from tests.support.environment import optional
 from tests.support.oracles import EPS, ROUNDINGS, assert_close, rounding
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 BATCHES = st.sampled_from([(), (2,), (2, 1)])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.checks import complex_step
 from minigrad.checks.catalogue.draws import regular, spaced
+from minigrad.testing import normal
 from tests.support.environment import optional
 from tests.support.oracles import assert_close
-from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
 # Pseudoinverse and least squares
