@@ -29,7 +29,7 @@ from minigrad.core.tape import Tape
 from minigrad.core.transforms import grad, jvp, value_and_grad, vjp
 from minigrad.core.vmap import vmap
 from minigrad.device import asarray, device_of, from_dlpack, to_device
-from minigrad.ops import CONVENTIONS
+from minigrad.ops import CONVENTIONS, fft
 from minigrad.ops.activations import elu, gelu, leaky_relu, log_sigmoid, logaddexp, relu, sigmoid, softplus
 from minigrad.ops.arithmetic import (
     abs,
@@ -71,10 +71,12 @@ from minigrad.ops.comparisons import (
     stop_gradient,
     where,
 )
+from minigrad.ops.complex import conj, conjugate, imag, real
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
 from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
 from minigrad.ops.extremes import argmax, argmin, argsort, max, min, sort
 from minigrad.ops.functions import (
+    angle,
     arccos,
     arcsin,
     arctan,

@@ -7,7 +7,7 @@
     traits.py          81        6    what schedulers, kernel generators and gradient checks know about an operation
     interpreter.py    244       25    primitives, traced values, and the interpreters that run them
     vectors.py        197       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
-    rules.py          310       32    four ways to state a derivative once, for both modes
+    rules.py          321       32    four ways to state a derivative once, for both modes
     forward.py         70        8    forward mode: a value and its tangent
     batching.py       259       13    one call for many examples: how primitives take one more axis
     containers.py     187       12    how to flatten and rebuild one tuple, list, dict or dataclass
@@ -19,7 +19,7 @@
     leaves.py          61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py     179       18    grad, vjp, jvp
     vmap.py            93        5    mg.vmap
-    matrices.py       141        8    jacobian, hessian, hvp, linearize
+    matrices.py       167        8    jacobian, hessian, hvp, linearize
     custom.py         201       10    a derivative of one's own for one function
     printing.py        12        1    the function through which `minigrad/show/` prints tapes and programs
     tape.py            85        6    mg.Tape

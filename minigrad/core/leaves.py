@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import NEUTRAL, backend_of
-from minigrad.core.arrays import describe, is_inexact, shape_of
+from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Tracer, find_backend
 from minigrad.core.vectors import copy_p, zeros_like_p
@@ -32,7 +32,7 @@ def check_inexact(x: Any, name: str, instead: str = "exclude it with argnums") -
 def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, like: str) -> None:
     """Raise OperandError unless a tangent or cotangent (`what`) fits the value with this shape and dtype (`like`)."""
     try:
-        fits = shape_of(given) == shape
+        fits = shape_of(given) == shape and (dtype.kind == "c" or dtype_of(given).kind != "c")
         inexact = is_inexact(given) or dtype.kind not in "fc"
     except (TypeError, ValueError):
         fits = inexact = False

@@ -13,8 +13,8 @@ from typing import Any
 
 from minigrad.core import tree
 from minigrad.core.arguments import integers, is_several
-from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.errors import OperandError
+from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import find_backend
 from minigrad.core.leaves import check_fits, check_inexact
 from minigrad.core.transforms import grad, jvp, replace, select, vjp
@@ -29,7 +29,10 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0, mode: str = "reverse
     trees. `mode` "reverse" takes one backward pass for a batch of all elements of y, "forward" one forward pass for a
     batch of all elements of x; their number multiplies the memory.
 
-    Raises TypeError for arguments or results that are not floating-point, ValueError for another mode.
+    Where x and y are complex, f must be holomorphic. Where one of them is, only one mode gives ∂y/∂x.
+
+    Raises TypeError for arguments or results that are not floating-point, or if the other mode is needed, ValueError
+    for another mode.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
@@ -54,6 +57,7 @@ def _pull_rows(f: Callable, args: tuple) -> tuple[tree.Structure, list[list]]:
     """The structure of y = f(*args), and ∂yᵢ/∂xⱼ for the leaves of y and args: all rows in one backward pass."""
     y, pullback = vjp(f, *args)
     (xs, _), (ys, structure) = tree.flatten(args), tree.flatten(y)
+    _check_complex(ys, xs, "reverse", "forward")
     rows, _ = tree.flatten(vmap(lambda units: pullback(tree.unflatten(structure, units)))(_units(ys)))
     return structure, [
         [reshape_p(some[part], shape=(*shape_of(y), *shape_of(x))) for some, x in zip(rows, xs, strict=True)]
@@ -67,10 +71,22 @@ def _push_columns(f: Callable, args: tuple) -> tuple[tree.Structure, list[list]]
     push = vmap(lambda units: jvp(f, args, tree.unflatten(structure, units)), out_axes=(None, -1))
     y, y_dot = push(_units(xs))
     (ys, structure), (columns, _) = tree.flatten(y), tree.flatten(y_dot)
+    _check_complex(xs, ys, "forward", "reverse")
     return structure, [
         [reshape_p(some[..., part], shape=(*shape_of(y), *shape_of(x))) for x, part in zip(xs, _parts(xs), strict=True)]
         for y, some in zip(ys, columns, strict=True)
     ]
+
+
+def _check_complex(given: Sequence, results: Sequence, mode: str, other: str) -> None:
+    """Raise OperandTypeError if a pass from complex units gives real numbers: the real parts of a derivative."""
+    starts = [x for x in given if dtype_of(x).kind == "c"]
+    ends = [x for x in results if dtype_of(x).kind != "c"]
+    if starts and ends:
+        raise OperandTypeError(
+            f"jacobian: {mode} mode, from {describe(starts[0])} to {describe(ends[0])}, gives only the real part of "
+            f"∂y/∂x: use mode={other!r}"
+        )
 
 
 def _units(leaves: Sequence) -> list:
@@ -95,7 +111,7 @@ def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """The Hessian of a scalar function of x, by forward over reverse mode: shape x.shape + x.shape.
 
     Of a tree x, it is a tree like x with a tree like x at each leaf; for a tuple of positions, a tuple of tuples of
-    trees.
+    trees. Raises TypeError for complex arrays, of which no array is the Hessian.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 3.0]))
@@ -103,8 +119,18 @@ def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
            [6., 2.]])
     """
     positions = integers(argnums, "hessian: argnums")
-    positions = positions if is_several(argnums) else positions[0]
-    return jacobian(grad(f, positions), positions, mode="forward")
+    argnums = positions if is_several(argnums) else positions[0]
+    of_gradient = jacobian(grad(f, argnums), argnums, mode="forward")
+
+    def hessian_of(*args: Any, **kwargs: Any) -> Any:
+        for x in tree.flatten(select(args, positions, "hessian"))[0]:
+            if dtype_of(x).kind == "c":
+                raise OperandTypeError(
+                    f"hessian: real arrays only, got {describe(x)}: use mg.hvp, or stack real and imaginary parts"
+                )
+        return of_gradient(*args, **kwargs)
+
+    return hessian_of
 
 
 def hvp(f: Callable, x: Any, v: Any) -> Any:

@@ -16,6 +16,15 @@ needs only shape and dtype, it receives a `Shaped`. Partial derivatives receive 
 so that they are not computed in a narrower one; the other forms combine arguments with g or t, which promotes them.
 None states that an argument has no derivative; a primitive without a rule raises MissingRuleError. Statements are
 written with operations, so they can be differentiated themselves.
+
+Complex numbers: derivatives are linear over the reals, and a cotangent is paired with a tangent by Re Σ g·t, without a
+conjugate, as in JAX. So
+
+    y = f(x) holomorphic      ẏ = f′·t                  x̄ = f′·g     the plain transpose
+    y complex, x real         ẏ = ∂·t                   x̄ = Re ∂·g   `cast` takes the real part
+    y real, x complex         ẏ = Re ∂·t (`cast` too)   x̄ = ∂·g      for |x|, ∂ is the conjugate of x/|x|
+
+and the gradient of a real y with respect to x = a + ib is ∂y/∂a − i ∂y/∂b; y grows fastest along its conjugate.
 """
 
 from __future__ import annotations
@@ -39,6 +48,7 @@ from minigrad.core.vectors import (
     multiply_p,
     negative_p,
     promote,
+    real_p,
     reshape_p,
     sum_back,
     sum_to_p,
@@ -295,6 +305,7 @@ constant(zeros_like_p)
 linear(broadcast_to_p, x=lambda g, x: sum_to_p(g, shape=x.shape))
 linear(sum_to_p, x=lambda g, x: broadcast_to_p(g, shape=x.shape))
 linear(astype_p, x=lambda g, x: cast(g, x))
+linear(real_p, x=lambda g, x: cast(g, x))  # Re(g·Re t) = Re(g·t)
 constant(astype_discrete_p)
 linear(copy_p, x=lambda g: g)
 linear(reshape_p, x=lambda g, x: reshape_p(g, shape=x.shape))

@@ -27,7 +27,8 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
 
     `argnums` are the positions of the arguments to differentiate (trees of floating-point arrays); for a tuple of
     positions the result is a tuple of gradients. With `has_aux`, f returns (scalar, aux) and the result is (gradient,
-    aux). A gradient has the tree structure, shapes and dtypes of its argument and shares memory with no other array.
+    aux). A gradient has the tree structure, shapes and dtypes of its argument and shares memory with no other array;
+    for a complex argument a + ib it is ∂f/∂a − i ∂f/∂b, so that descent subtracts its conjugate.
     Raises TypeError for integer arguments, ValueError for a result that is not a scalar, MutationError if f changes
     arrays it used.
 
@@ -73,7 +74,8 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
 def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     """(f(*primals), pullback), where pullback(g) returns a tuple with the cotangent gᵀ·J of each primal.
 
-    g has the structure, shapes and dtypes of the result. The pullback may be called any number of times. It raises
+    g has the structure, shapes and dtypes of the result, and is not conjugated where it is complex
+    (`minigrad.core.rules`). The pullback may be called any number of times. It raises
     TreeError or ValueError if g does not fit, MutationError if an array it needs was changed in the meantime.
 
     >>> import minigrad as mg, numpy as np

@@ -15,7 +15,6 @@ import numpy as np
 from minigrad.backends import NEUTRAL, store
 from minigrad.backends.formulas import CONVERSION, Formula, numbers
 from minigrad.core.arrays import dtype_of, is_inexact, shape_of
-from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Primitive, concrete, primitive
 from minigrad.core.traits import Cut, along_any_axis, no_flops, traits
 
@@ -107,6 +106,11 @@ astype_p = Primitive("astype", _astype)  # between floating dtypes
 astype_discrete_p = Primitive("astype_discrete", _astype)  # from or to integers and booleans
 
 
+@primitive("real")
+def real_p(b, x, out=None):
+    return b.xp.positive(b.xp.real(x), out=out)  # a copy: memory is shared in elements of one dtype only
+
+
 @primitive("copy")
 def copy_p(b, x, *, order="K", out=None):
     return b.xp.array(x, copy=True, order=order) if out is None else store(x, out)
@@ -114,6 +118,7 @@ def copy_p(b, x, *, order="K", out=None):
 
 traits(astype_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
 traits(astype_discrete_p, cuts=along_any_axis, formula=CONVERSION, kink=lambda x, dtype: x.astype(dtype))
+traits(real_p, cuts=along_any_axis, flops=no_flops, recordable=True)
 traits(copy_p, cuts=along_any_axis, formula=CONVERSION, flops=no_flops)
 
 # Reshape and concatenate
@@ -155,16 +160,12 @@ traits(concatenate_p, flops=no_flops, recordable=True)
 
 
 def cast(derivative: Any, like: Any) -> Any:
-    """A tangent or cotangent converted to the dtype of `like`. Raises TypeError for complex to real."""
+    """A tangent or cotangent converted to the dtype of `like`: a real value keeps the real part of a complex one, as
+    `minigrad.core.rules` explains."""
     dtype = dtype_of(like)
-    if dtype_of(derivative) == dtype:
-        return derivative
     if dtype_of(derivative).kind == "c" and dtype.kind != "c":
-        raise OperandTypeError(
-            f"a complex derivative reached a real value of dtype {dtype}: only holomorphic functions of complex "
-            "inputs can be differentiated; make the input complex with mg.astype(x, 'complex128')"
-        )
-    return astype_p(derivative, dtype=dtype)
+        derivative = real_p(derivative)
+    return derivative if dtype_of(derivative) == dtype else astype_p(derivative, dtype=dtype)
 
 
 def promote(x: Any, dtype: np.dtype) -> Any:
@@ -172,7 +173,7 @@ def promote(x: Any, dtype: np.dtype) -> Any:
     if getattr(x, "dtype", None) == dtype or type(concrete(x)) in (bool, int, float, complex):
         return x
     found = dtype_of(x)
-    if found.kind == "c" and dtype.kind != "c":  # stays complex, so that its rule can refuse it
+    if found.kind == "c" and dtype.kind != "c":  # as in |x|, whose derivative needs all of x
         return x
     return (astype_p if is_inexact(x) else astype_discrete_p)(x, dtype=dtype)
 

@@ -2,7 +2,8 @@
 
     comparisons       comparisons, logic, rounding, where
     arithmetic        + − · /, squares, |x|, maximum, minimum, clip
-    functions         powers, exponentials, logarithms, trigonometric and hyperbolic functions, erf
+    complex           real and imaginary parts, conjugates
+    functions         powers, exponentials, logarithms, trigonometric and hyperbolic functions, angles, erf
     activations       sigmoid, softplus, relu, gelu and the like
     gaussian          a normal sample from its noise
     shape             reshape, transpose, pad, astype, copy
@@ -19,6 +20,7 @@
     matrix_functions  pseudoinverse, least squares, powers, exponential
     scan              cumulative sums and products
     conv              convolution, deconvolution, depth to space
+    fft               Fourier transforms
     methods           operators and methods of traced values, and NumPy's protocols
     inplace           in-place operations, which raise on traced values
 

@@ -18,7 +18,19 @@ from minigrad.core.interpreter import primitive
 from minigrad.core.rules import partials
 from minigrad.core.traits import traits
 from minigrad.core.vectors import add_p, multiply_p, negative_p
-from minigrad.ops.comparisons import greater, greater_equal, less, less_equal, logical_and, logical_or, sign, step
+from minigrad.ops.comparisons import (
+    equal,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_or,
+    sign,
+    step,
+    where,
+)
+from minigrad.ops.complex import conjugate, is_complex
 from minigrad.ops.define import binary, unary, wrap_binary, wrap_unary
 
 add = wrap_binary(add_p, "x₁ + x₂")
@@ -48,14 +60,21 @@ square = unary("square", "x²", lambda x: 2 * x, formula=numbers("a * a", "(natu
 # Absolute value, maximum, minimum, clip
 
 
-def _real_sign(x):
-    if dtype_of(x).kind == "c":
-        raise OperandTypeError("absolute: |x| of a complex x is not holomorphic, so it has no complex derivative")
-    return sign(x)
+def _slope_of_abs(x):
+    """The sign of x; for a complex x the conjugate of x/|x|, and 0 at 0."""
+    if not is_complex(x):
+        return sign(x)
+    size = absolute(x)
+    zero = equal(size, 0)
+    return where(zero, 0, divide(conjugate(x), where(zero, 1, size)))
 
 
 abs = absolute = unary(
-    "absolute", "|x|", lambda x: _real_sign(x), formula=reals("fabs(a)", costly=False), kink=lambda x: x > 0
+    "absolute",
+    "|x|",
+    lambda x: _slope_of_abs(x),
+    formula=reals("fabs(a)", costly=False),
+    kink=lambda x: x == 0 if is_complex(x) else x > 0,
 )
 maximum = binary(
     "maximum",

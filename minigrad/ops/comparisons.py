@@ -53,7 +53,7 @@ isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinit
 
 def _sign(b, x, out=None):
     if dtype_of(x).kind == "c":
-        raise TypeError("sign: the sign of a complex number is not holomorphic, so complex arrays are not supported")
+        raise TypeError("sign: complex numbers are not supported: divide them by mg.abs(x)")
     return b.xp.sign(x, out=out)
 
 

@@ -11,6 +11,7 @@ from minigrad.backends.formulas import reals
 from minigrad.core.arrays import dtype_of
 from minigrad.ops.arithmetic import divide
 from minigrad.ops.comparisons import equal, logical_and, where
+from minigrad.ops.complex import imag, is_complex, real
 from minigrad.ops.define import binary, unary
 
 # Powers
@@ -92,6 +93,13 @@ arctan2 = binary(
     lambda x1, x2: -_arctan2_slope(x1, x1, x2),
     formula=reals("atan2(a, b)"),
 )
+
+
+def angle(z, deg=False):
+    """The angle of complex numbers (0 or π for real ones) in radians, or in degrees with `deg`; constant 0 at 0."""
+    radians = arctan2(imag(z), real(z)) if is_complex(z) else arctan2(0, z)
+    return 180 / math.pi * radians if deg else radians
+
 
 # The error function
 

@@ -30,6 +30,7 @@ from minigrad.ops.comparisons import (
     less_equal,
     not_equal,
 )
+from minigrad.ops.complex import conjugate, imag, real
 from minigrad.ops.functions import power
 from minigrad.ops.shape import reshape
 
@@ -112,11 +113,15 @@ def install(package: ModuleType) -> None:
         "__copy__": lambda x: x,
         "__deepcopy__": lambda x, memo: x,
         "__hash__": object.__hash__,
+        "real": property(real),
+        "imag": property(imag),
         "T": property(shape.transpose),
         "mT": property(linalg.mT),
         "transpose": _transpose,
         "reshape": _reshape,
         "clip": _clip,
+        "conj": _conjugate,
+        "conjugate": _conjugate,
         "copy": _copy,
         "astype": _astype,
         "__array_ufunc__": _make_array_ufunc(package),
@@ -154,6 +159,10 @@ def _reshape(x, /, *shape, order="C", copy=None):
 
 def _clip(x, /, min=None, max=None, out=None, **options):
     return clip(x, None, None, out, min=min, max=max, **options)
+
+
+def _conjugate(x, /):
+    return conjugate(x)
 
 
 def _copy(x, /, order="C"):
@@ -208,7 +217,8 @@ def _make_array_function(package: ModuleType) -> Callable:
         name = f"{module}.{function.__name__}".lstrip(".")
         if name in inplace.WRITERS:
             inplace.refuse_assignment(*args[:2])
-        ours = getattr(package, function.__name__, None) if module in ("", "linalg", "lib") else None
+        home = {"": package, "lib": package, "linalg": package, "fft": package.fft}.get(module)
+        ours = getattr(home, function.__name__, None)
         ours = linalg.trace if ours is package.trace else ours  # mg.trace is the one that captures programs
         if name in _SIZES and len(args) == 1 and not kwargs:
             return getattr(self, name)

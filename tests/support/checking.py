@@ -26,14 +26,14 @@ def our_primitives() -> set[str]:
 
 
 def array_functions() -> set[str]:
-    """Names of the public array functions, except nonzero: a program cannot have a result of unknown shape."""
+    """Names of the public functions of arrays, except nonzero: a program cannot have a result of unknown shape."""
+    functions = [getattr(mg, name) for name in dir(mg) if not name.startswith("_")]
+    functions += [getattr(mg.fft, name) for name in mg.fft.__all__]
     return {
         function.__name__
-        for name in dir(mg)
-        if isinstance(function := getattr(mg, name), types.FunctionType)
-        and function.__module__.startswith("minigrad.ops.")
-        and not name.startswith("_")
-    } - {"nonzero"}
+        for function in functions
+        if isinstance(function, types.FunctionType) and function.__module__.startswith("minigrad.ops.")
+    } - {"nonzero", "fftfreq", "rfftfreq"}
 
 
 def function_of(case: Case, move):

@@ -41,6 +41,8 @@ METHOD_SIGNATURES = {
     "argsort": "axis=-1, kind=None, order=None, *, stable=None",
     "astype": "dtype, order='K', casting='unsafe', subok=True, copy=True",
     "clip": "min=None, max=None, out=None",
+    "conj": "",
+    "conjugate": "",
     "copy": "order='C'",
     "cumprod": "axis=None, dtype=None, out=None",
     "cumsum": "axis=None, dtype=None, out=None",
@@ -82,6 +84,8 @@ METHODS = {
     "argsort": ((), [*SORTS[:2], (1, "stable"), (-1, "stable", None)]),
     "astype": ((F32,), [(), ("K",), ("K", "same_kind"), ("K", "unsafe", False), ("K", "unsafe", True, False)]),
     "clip": ((), [(-0.5,), (None, 0.5), (-0.5, 0.5, None)]),
+    "conj": ((), [()]),
+    "conjugate": ((), [()]),
     "copy": ((), [(), ("C",), ("F",), ("A",), ("K",)]),
     "cumprod": ((), SCANS),
     "cumsum": ((), SCANS),
@@ -107,6 +111,7 @@ METHODS = {
 
 FUNCTIONS = {
     **{name: ((X,), [()]) for name in "abs absolute exp expm1 negative sin cos tan sinh cosh tanh square".split()},
+    **{name: ((X,), [()]) for name in "real imag conj conjugate".split()},
     **{name: ((X,), [()]) for name in "sign floor ceil rint isnan isinf isfinite logical_not arctan".split()},
     **{name: ((SMALL,), [()]) for name in "arcsin arccos log1p".split()},
     **{name: ((POSITIVE,), [()]) for name in "sqrt log log2 reciprocal".split()},
@@ -116,6 +121,7 @@ FUNCTIONS = {
     **{name: ((X > 0, Y > 0), [()]) for name in "bitwise_and bitwise_or bitwise_xor".split()},
     "invert": ((X > 0,), [()]),
     "all": ((X,), EXTREMES),
+    "angle": ((X,), [(), (True,)]),
     "any": ((X,), EXTREMES),
     "count_nonzero": ((X,), [(), (1,), ((0, 2),), (None,)]),
     "nonzero": ((X,), [()]),
@@ -189,7 +195,7 @@ FUNCTIONS = {
 
 CONSTANT = set("sign floor ceil rint isnan isinf isfinite logical_not equal not_equal less less_equal greater".split())
 CONSTANT |= {"greater_equal", "logical_and", "logical_or", "argmax", "argmin", "argsort", "zeros_like", "ones_like"}
-CONSTANT |= {"logical_xor", "all", "any", "count_nonzero"}
+CONSTANT |= {"logical_xor", "all", "any", "count_nonzero", "imag"}
 BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "invert"}  # integers and booleans only
 UNTRACED = {"from_dlpack", "nonzero"}  # arrays of other libraries; results of unknown shape
 NOT_HANDED_OVER = {"asarray", "astype", "from_dlpack", "nonzero"}  # NumPy does not dispatch these to traced values

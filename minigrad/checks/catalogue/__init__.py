@@ -12,10 +12,12 @@ as the complex step requires.
 from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries when imported)
     arrange,
     collectives,
+    complex,
     constants,
     conv,
     decompositions,
     elementwise,
+    fft,
     indexing,
     linalg,
     matrix_functions,

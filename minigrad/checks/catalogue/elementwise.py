@@ -10,6 +10,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.checks.catalogue.choose import Choose
+from minigrad.checks.catalogue.complex import OPTIONS, PARTS, any_parts, join
 from minigrad.checks.catalogue.draws import apart, between, signed, zeros
 from minigrad.checks.catalogue.operation import Example, any_array, at, call, movement, operation
 
@@ -75,9 +76,19 @@ operation(
 
 # Of one array, with a kink
 
-unary(
+operation(
     "absolute",
-    compared=("", at("abs", (3, 4), spelled="abs")),
+    any_array,
+    *ONE,
+    at(
+        "of complex numbers",
+        (2, 3, 4),
+        spelled=lambda xp, x: xp.abs(join(x)),
+        formula=lambda x: np.sqrt(x[0] * x[0] + x[1] * x[1]),
+        third=True,
+        float16=False,
+    ),
+    compared=("", at("abs", (3, 4), spelled="abs"), "of complex numbers"),
     formula=lambda x: np.where(is_positive(x), x, -x),
     **REAL,
 )
@@ -187,6 +198,22 @@ binary(
     "hypot", at("number", (3, 2), params=(2,)), formula=lambda x1, x2: np.sqrt(x1 * x1 + x2 * x2), **REAL, **BACKWARD
 )
 binary("arctan2", at("number", (3, 2), params=(2.0,)), formula=arctan2, **REAL)
+operation(
+    "angle",
+    any_parts,
+    *[part | {"third": part["what"] == ""} for part in PARTS],
+    at("in degrees", (2, 3), named={"deg": True}),
+    at(
+        "of real numbers",
+        (5,),
+        function=lambda x: x * mg.angle(x),
+        formula=lambda x: np.where(is_positive(x), 0, np.pi * x),
+    ),
+    spelled=lambda xp, x, **named: xp.angle(join(x), **named),
+    formula=lambda x, deg=False: arctan2(x[1], x[0]) * (180 / np.pi if deg else 1),
+    compared=("",),
+    **OPTIONS,
+)
 binary(
     "maximum",
     at("number", (3, 2), params=(0.1,), draws=signed),

@@ -164,3 +164,25 @@ def phases_to_kernel(w, k):
                 for j in range(-q, q + 1):
                     whole[ri + (k - 1) - 2 * i, rj + (k - 1) - 2 * j] = phase[q + i, q + j]
     return whole
+
+
+def fourier(re, im, n, axis, sign):
+    """The real and imaginary parts of Σ_j (re_j + i·im_j)·e^(sign·2πi·jk/n) for k < n; points beyond n are left out."""
+    re, im = (np.moveaxis(part, axis, -1)[..., :n] for part in (re, im))
+    turn = sign * 2 * np.pi / n * (np.outer(np.arange(re.shape[-1]), np.arange(n)) % n)
+    c, s = np.cos(turn), np.sin(turn)
+    return tuple(np.moveaxis(part, -1, axis) for part in (re @ c - im @ s, re @ s + im @ c))
+
+
+def complete_bins(re, im, n, axis):
+    """All n bins of the transform of a real signal, from bins 0, …, n//2: bin n − k is the conjugate of bin k."""
+    shape = [n if i == axis % re.ndim else length for i, length in enumerate(re.shape)]
+    full = np.zeros((2, *shape), np.result_type(re, im))
+    for k in range(min(n // 2 + 1, re.shape[axis])):
+        at = (slice(None),) * (axis % re.ndim) + (k,)
+        back = (*at[:-1], -k % n)
+        if k == -k % n:  # a real bin
+            full[0][at] = re[at]
+        else:
+            full[0][at], full[1][at], full[0][back], full[1][back] = re[at], im[at], re[at], -im[at]
+    return full

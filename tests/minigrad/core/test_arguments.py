@@ -337,7 +337,7 @@ def check_refused(call, signature, given, option, operation):
 @pytest.mark.parametrize(("name", "option"), missing_options((n, numpys_signature(n)) for n in SHARED))
 def test_a_missing_option_of_a_function_raises_with_its_name(name, option):
     required = FUNCTIONS[name][0]
-    operation = "absolute" if name == "abs" else name
+    operation = {"abs": "absolute", "conj": "conjugate"}.get(name, name)
     check_refused(getattr(mg, name), numpys_signature(name), required, option, operation)
 
 

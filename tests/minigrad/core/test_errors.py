@@ -142,11 +142,11 @@ OPERATIONS = {
         r"astype: complex128\[2, 3\] has imaginary parts",
     ),
     "norm of complex": (lambda: mg.norm(X * 1j), TypeError, r"norm: real arrays only, got complex128\[2, 3\]"),
+    "sign of complex": (lambda: mg.sign(X * 1j), TypeError, r"sign\(complex128\[2, 3\]\): .* divide them by mg.abs"),
     "var of complex": (lambda: mg.var(X * 1j), TypeError, r"var: real arrays only, got complex128\[2, 3\]"),
     "erf of complex": (lambda: mg.erf(X * 1j), TypeError, r"erf\(complex128\[2, 3\]\): .*real"),
     "cholesky of complex": (lambda: mg.cholesky(np.eye(2) * 1j), TypeError, "cholesky: real matrices only"),
     "slogdet of complex": (lambda: mg.slogdet(np.eye(2) * 1j), TypeError, "slogdet: real matrices only"),
-    "abs of complex": (lambda: mg.vjp(mg.abs, X * 1j)[1](X), TypeError, "absolute: .* not holomorphic"),
     "norm of a matrix": (lambda: mg.norm(X, "nuc"), ValueError, "norm: ord='nuc' of a matrix is not supported"),
     "norm over two axes": (lambda: mg.norm(X, 1, axis=(0, 1)), ValueError, "norm: ord=1 of a matrix is not supported"),
     "norm 0": (lambda: mg.norm(np.ones(2), 0), ValueError, "norm: ord=0 is not supported; use None"),
@@ -295,8 +295,28 @@ TRANSFORMS = {
     ),
     "complex cotangent": (
         lambda: mg.vjp(mg.sin, X)[1](X * 1j),
+        ValueError,
+        rf"a cotangent must be {F} like the result, got complex128\[2, 3\]",
+    ),
+    "complex tangent": (
+        lambda: mg.jvp(mg.sin, (X,), (X * 1j,)),
+        ValueError,
+        rf"a tangent must be {F} like its argument, got complex128\[2, 3\]",
+    ),
+    "complex jacobian in reverse mode": (
+        lambda: mg.jacobian(lambda x: x * 1j)(X),
         TypeError,
-        "complex derivative reached a real value of dtype float64",
+        rf"jacobian: reverse mode, from complex128\[2, 3\] to {F}, gives only the real part .* use mode='forward'",
+    ),
+    "complex jacobian in forward mode": (
+        lambda: mg.jacobian(mg.abs, mode="forward")(X * 1j),
+        TypeError,
+        rf"jacobian: forward mode, from complex128\[2, 3\] to {F}, gives only .* use mode='reverse'",
+    ),
+    "hessian of complex": (
+        lambda: mg.hessian(lambda z: mg.sum(mg.abs(z)))(X * 1j),
+        TypeError,
+        r"hessian: real arrays only, got complex128\[2, 3\]",
     ),
     "tangent shape": (
         lambda: mg.jvp(mg.sin, (X,), (np.ones(3),)),

@@ -1,0 +1,46 @@
+"""Real and imaginary parts and conjugates of complex numbers: linear over the reals (see `minigrad.core.rules`)."""
+
+from __future__ import annotations
+
+from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.interpreter import primitive
+from minigrad.core.rules import linear
+from minigrad.core.traits import along_any_axis, no_flops, traits
+from minigrad.core.vectors import real_p, reshape_p, zeros_like_p
+from minigrad.ops.define import wrap_unary
+
+
+@primitive("imag")
+def imag_p(b, x, out=None):
+    return b.xp.positive(b.xp.imag(x), out=out)  # a copy, as in `real`
+
+
+linear(imag_p, x=lambda g: -1j * g)  # g·Im t = Re(−ig·t)
+traits(imag_p, cuts=along_any_axis, flops=no_flops, recordable=True)
+
+
+@primitive("conjugate")
+def conjugate_p(b, x, out=None):
+    return b.xp.conjugate(x, out=out)
+
+
+linear(conjugate_p, x=lambda g: conjugate_p(g))  # Re(g·t̄) = Re(ḡ·t)
+traits(conjugate_p, cuts=along_any_axis, in_place=True, exact=True, recordable=True)
+
+
+def is_complex(x):
+    """Whether x is a complex number or array."""
+    return dtype_of(x).kind == "c"
+
+
+def real(val):
+    """The real part; a real array as it is."""
+    return real_p(val) if is_complex(val) else reshape_p(val, shape=shape_of(val))
+
+
+def imag(val):
+    """The imaginary part; of a real array, zeros without a derivative."""
+    return imag_p(val) if is_complex(val) else zeros_like_p(val)
+
+
+conj = conjugate = wrap_unary(conjugate_p, "the complex conjugate x̄")
