@@ -4,7 +4,7 @@
     arrays.py          53        3    shape and dtype of an array, and how messages print them
     errors.py          27        2    the errors that operations and derivatives raise
     origin.py          58        4    the operation and the line of user code that produced a value
-    traits.py          80        6    what schedulers, kernel generators and gradient checks know about an operation
+    traits.py          81        6    what schedulers, kernel generators and gradient checks know about an operation
     interpreter.py    244       25    primitives, traced values, and the interpreters that run them
     vectors.py        197       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
     rules.py          321       32    four ways to state a derivative once, for both modes

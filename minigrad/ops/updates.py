@@ -1,7 +1,7 @@
 """Functional updates: mg.at(x)[index].set(v), .add(v), … are copies of x in which the elements x[index] are changed.
 
-Both primitives are linear in x and v together. `update` replaces a slice, `put` what integer arrays pick; every other
-operation is applied to x[index] before that. A program writes the result over x if nobody needs x any more.
+`update` replaces a slice, and `put` replaces what integer arrays pick, or adds to it; both are linear in x and v
+together. Every other operation is applied to x[index] before that.
 """
 
 from __future__ import annotations
@@ -160,8 +160,11 @@ class at:
     boolean arrays. v broadcasts to the shape of x[index]. The result has the dtype of x, to which v is cast; as with
     NumPy's x += v, a v of another kind (a float for an integer x) is an OperandTypeError.
 
-    Integer arrays may repeat a position. Then `set` keeps the last v, and the others get no derivative; all others
-    apply every v, as np.add.at does: `divide` and `power` divide by, and raise to, the product of the v of a position.
+    Integer arrays may repeat a position. Then `set` keeps the last v, and those before it get no derivative. All other
+    methods apply every v, as np.add.at does: `divide` divides by the product of the v of a position, `power` raises to
+    it. At a tie, `max` and `min` share the derivative as mg.maximum does, pair by pair.
+
+    A program of `mg.jit` writes the result over x if x is donated, or an intermediate value that nobody else needs.
 
     Raises OperandError if v does not broadcast, OperandIndexError for an index that x[index] does not take.
 

@@ -25,7 +25,7 @@ With the exponent -0.5 in the rule by mistake, the test ends with
     strategies    shapes, shapes that broadcast, axes; arrays of exact numbers, of special values, away from kinks;
                   dtypes, memory layouts, trees
     expressions   random programs: functions of arrays that are made of minigrad's operations
-    gradients     assert_gradients; derivatives of a scalar function to any order; the exact transpose of a movement
+    gradients     assert_gradients; derivatives of a scalar function to any order; exact transposes
     layouts       functions that return the same numbers with other strides
     fixtures      fixtures for a conftest.py, without a plugin: `from minigrad.testing.fixtures import make_primitive`
 """
@@ -38,7 +38,7 @@ except ModuleNotFoundError:
     ) from None
 
 from minigrad.testing.expressions import Expression, expressions
-from minigrad.testing.gradients import assert_gradients, derivatives, forward_derivative, transpose
+from minigrad.testing.gradients import assert_gradients, derivatives, exact_transpose, forward_derivative
 from minigrad.testing.layouts import KEEPING, LAYOUTS
 from minigrad.testing.strategies import (
     any_layout,
@@ -68,6 +68,7 @@ __all__ = [
     "broadcasting",
     "derivatives",
     "dtypes",
+    "exact_transpose",
     "expressions",
     "forward_derivative",
     "normal",
@@ -76,6 +77,5 @@ __all__ = [
     "sides",
     "special_arrays",
     "special_values",
-    "transpose",
     "trees",
 ]

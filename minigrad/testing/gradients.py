@@ -182,7 +182,7 @@ def forward_derivative(f: Callable) -> Callable:
 # Exact transposes
 
 
-def transpose(rearrange: Callable, shape: tuple[int, ...], g: np.ndarray) -> np.ndarray:
+def exact_transpose(rearrange: Callable, shape: tuple[int, ...], g: np.ndarray) -> np.ndarray:
     """The exact transpose, applied to g, of a NumPy function that only rearranges, repeats or drops elements (or pads
     with zeros). Applied to 1, 2, 3, … the function shows where each element of its result comes from.
     """

@@ -26,7 +26,6 @@ OTHER_THINGS = {
     "core": {"where", "copy", "astype"},  # options of NumPy functions, and an array method
     "program": {"conv", "matmul", "relu"},  # names of kernels, and an option of an epilogue
     "show": {"where"},  # a CSS class
-    "testing": {"transpose"},  # the name of a layout
 }
 """Strings, by package, that happen to be names of primitives."""
 

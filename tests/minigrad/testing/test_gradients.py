@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.checks import GradientError, KinkError
-from minigrad.testing import arrays, assert_gradients, derivatives, forward_derivative, normal, transpose
+from minigrad.testing import arrays, assert_gradients, derivatives, exact_transpose, forward_derivative, normal
 
 NUMBER = r"(-?[\d.e-]+|nan)"
 
@@ -100,7 +100,7 @@ def test_derivatives_of_any_order(cube):
 
 def test_the_transpose_of_a_movement_adds_up_repeats():
     g = np.array([[1.0, 2.0], [4.0, 8.0]])
-    assert transpose(lambda x: x[[0, 0]], (3, 2), g).tolist() == [[5, 10], [0, 0], [0, 0]]
-    assert transpose(lambda x: np.pad(x, 1)[:2, :2], (1, 1), g).tolist() == [[8]]
+    assert exact_transpose(lambda x: x[[0, 0]], (3, 2), g).tolist() == [[5, 10], [0, 0], [0, 0]]
+    assert exact_transpose(lambda x: np.pad(x, 1)[:2, :2], (1, 1), g).tolist() == [[8]]
     with pytest.raises(AssertionError):
-        transpose(lambda x: x.T, (3, 2), g)
+        exact_transpose(lambda x: x.T, (3, 2), g)
