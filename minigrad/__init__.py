@@ -14,7 +14,7 @@ from minigrad import checks, collectives, core, random
 from minigrad.backends import DeviceError, OutOfMemoryError
 from minigrad.core import tree
 from minigrad.core.checkpoint import checkpoint
-from minigrad.core.custom import custom_derivative
+from minigrad.core.custom_derivative import custom_derivative
 from minigrad.core.errors import (
     EscapedTracerError,
     MissingRuleError,

@@ -1,4 +1,4 @@
-"""minigrad/core/custom.py: functions with a derivative of their own."""
+"""minigrad/core/custom_derivative.py: functions with a derivative of their own."""
 
 from __future__ import annotations
 
