@@ -10,14 +10,14 @@
     rules.py          310       35    four ways to state a derivative once, for both modes
     forward.py         61        8    forward mode: a value and its tangent
     containers.py     187       12    how to flatten and rebuild one tuple, list, dict or dataclass
-    tree.py           214       15    nested containers with arrays at the leaves
+    tree.py           215       15    nested containers with arrays at the leaves
     guards.py          69        6    detecting arrays that were changed before their derivative was computed
     reverse.py        216       25    reverse mode: the tape and the backward pass
     checkpoint.py     187       20    calls that run again in the backward pass, to save memory
     arguments.py      104        5    integers, dtypes, and NumPy options that are not supported
     leaves.py          61        5    checks of what enters a derivative, copies of what leaves it
-    transforms.py     178       20    grad, vjp, jvp
-    matrices.py        95        8    jacobian, hessian, hvp
+    transforms.py     205       20    grad, vjp, jvp
+    matrices.py       100        8    jacobian, hessian, hvp
     printing.py        12        1    the function through which `minigrad/show/` prints tapes and programs
     tape.py            85        6    mg.Tape
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,13 @@ from minigrad.core.interpreter import find_backend
 from minigrad.core.transforms import grad, jvp, replace, select, vjp
 from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p, transpose_p, zeros_like_p
 
+P = ParamSpec("P")
+X = TypeVar("X", bound=Any)
 
-def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
+
+def jacobian(
+    f: Callable[P, Any], argnums: int = 0, mode: Literal["reverse", "forward"] = "reverse"
+) -> Callable[P, Any]:
     """The Jacobian ∂y[i…]/∂x[j…] of an array function y of an array x: shape y.shape + x.shape.
 
     Reverse mode takes one backward pass per element of y, forward mode one forward pass per element of x.
@@ -54,7 +59,7 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "reverse") -> Callable:
     return jacobian_of
 
 
-def hessian(f: Callable, argnums: int = 0) -> Callable:
+def hessian(f: Callable[P, Any], argnums: int = 0) -> Callable[P, Any]:
     """The Hessian of a scalar function of an array x, by forward over reverse mode: shape x.shape + x.shape.
 
     >>> import minigrad as mg, numpy as np
@@ -66,7 +71,7 @@ def hessian(f: Callable, argnums: int = 0) -> Callable:
     return jacobian(grad(f, position), position, mode="forward")
 
 
-def hvp(f: Callable, x: Any, v: Any) -> Any:
+def hvp(f: Callable[[X], Any], x: X, v: X) -> X:
     """The Hessian of a scalar function at x times v, by forward over reverse mode, without forming the Hessian.
 
     >>> import minigrad as mg, numpy as np

@@ -7,6 +7,7 @@ cotangent (see `minigrad.core.rules`). `minigrad.ops.CONVENTIONS` lists the deri
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,9 @@ traits(
 )
 
 
-def clip(a, a_min=None, a_max=None, out=None, *, min=None, max=None, **options):
+def clip(
+    a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None, **options: Any
+) -> Any:
     """a limited to [a_min, a_max], or [min, max]; its derivative is 1 inside and at both bounds, 0 outside."""
     check_options("clip", out=out, **options)
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from minigrad.ops.indexing import getitem, take
 from minigrad.ops.shape import expand_dims, normalise_axes, normalise_axis, pad_p, ravel
 
 
-def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
+def concatenate(arrays: Any, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays joined along an existing axis (axis=None joins them raveled)."""
     check_options("concatenate", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
@@ -27,7 +28,7 @@ def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     return concatenate_p(*arrays, axis=normalise_axis(axis, len(shape_of(arrays[0])), "concatenate"))
 
 
-def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
+def stack(arrays: Any, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays of the same shape joined along a new axis."""
     check_options("stack", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
@@ -37,7 +38,7 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
-def split(ary, indices_or_sections, axis=0):
+def split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
     """A list of consecutive pieces along an axis: a number of equal pieces, or pieces cut at the given indices."""
     axis = normalise_axis(axis, len(shape_of(ary)), "split")
     length = shape_of(ary)[axis]
@@ -51,13 +52,13 @@ def split(ary, indices_or_sections, axis=0):
     return [getitem(ary, (slice(None),) * axis + (slice(i, j),)) for i, j in zip([0, *cuts], [*cuts, length])]
 
 
-def flip(m, axis=None):
+def flip(m: Any, axis: Any = None) -> Any:
     """m reversed along these axes (all by default)."""
     axes = normalise_axes(axis, len(shape_of(m)), "flip")
     return getitem(m, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(shape_of(m)))))
 
 
-def roll(a, shift, axis=None):
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """a shifted cyclically along axes; axis=None rolls the raveled array."""
     if axis is None:
         return reshape_p(roll(ravel(a), shift, 0), shape=shape_of(a))
@@ -76,7 +77,7 @@ def roll(a, shift, axis=None):
     return a
 
 
-def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = None, **options: Any) -> Any:
     """The array with borders: mode 'constant', 'edge', 'reflect', 'symmetric' or 'wrap'. Widths as in numpy.pad."""
     x, shape = array, shape_of(array)
     check_options("pad", constant_values=None if mode == "constant" else constant_values, **options)
@@ -102,7 +103,7 @@ def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
     return x
 
 
-def repeat(a, repeats, axis=None):
+def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     """Each element repeated along an axis (of the raveled a by default); `repeats` is a number, or one per element."""
     x, axis = (ravel(a), 0) if axis is None else (a, axis)
     axis = normalise_axis(axis, len(shape_of(x)), "repeat")
@@ -116,7 +117,7 @@ def repeat(a, repeats, axis=None):
     return take(x, picks, axis)
 
 
-def tile(A, reps):
+def tile(A: Any, reps: Any) -> Any:
     """A repeated as a whole `reps` times along each axis."""
     reps = integers(reps, "tile: a number of repetitions")
     shape = shape_of(A)
@@ -127,12 +128,12 @@ def tile(A, reps):
     return reshape_p(spread, shape=tuple(r * s for r, s in zip(reps, shape)))
 
 
-def tril(m, k=0):
+def tril(m: Any, k: int = 0) -> Any:
     """The lower triangle: zero above the k-th diagonal of the last two axes."""
     return where(_triangle(m, integer(k, "tril: k")), m, False if dtype_of(m).kind == "b" else 0)
 
 
-def triu(m, k=0):
+def triu(m: Any, k: int = 0) -> Any:
     """The upper triangle: zero below the k-th diagonal of the last two axes."""
     return where(~_triangle(m, integer(k, "triu: k") - 1), m, False if dtype_of(m).kind == "b" else 0)
 

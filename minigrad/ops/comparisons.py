@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from minigrad.core.vectors import where_p
 from minigrad.ops.define import binary, unary
 
 
-def _define_comparison(name: str, words: str, sign: str) -> Callable:
+def _define_comparison(name: str, words: str, sign: str) -> Callable[..., Any]:
     """A comparison of two arrays, written `sign` in C++."""
     return binary(name, words, None, None, formula=truth(f"a {sign} b"), kink=getattr(np, name))
 
@@ -93,7 +94,7 @@ traits(step, cuts=along_any_axis, formula=reals("a > b ? (real)1 : a == b ? (rea
 # Selection
 
 
-def where(condition, x=None, y=None, /):
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     """x where `condition` holds, else y.
 
     The branch not taken gets a zero cotangent, even where its value is NaN. But the operations that computed the branch
@@ -105,7 +106,7 @@ def where(condition, x=None, y=None, /):
     return where_p(condition, x, y)
 
 
-def stop_gradient(x):
+def stop_gradient(x: Any) -> Any:
     """x as a constant: no derivative flows through it.
 
     >>> import minigrad as mg

@@ -20,7 +20,7 @@ from minigrad.core.traits import along_any_axis, traits
 
 def unary(
     name: str, description: str, x: Callable | int | None, forward: Callable | None = None, **options: Any
-) -> Callable:
+) -> Callable[..., Any]:
     """Declare a primitive of one array and return its public function; `x` is its derivative, None if it has none.
 
     `forward` computes it; by default the function of that name in NumPy or CuPy does.
@@ -33,7 +33,9 @@ def unary(
     return wrap_unary(partials(primitive, x=x) if x is not None else constant(primitive), description)
 
 
-def binary(name: str, description: str, x1: Any, x2: Any, forward: Callable | None = None, **options: Any) -> Callable:
+def binary(
+    name: str, description: str, x1: Any, x2: Any, forward: Callable | None = None, **options: Any
+) -> Callable[..., Any]:
     """The same for two arrays that broadcast; `x1` and `x2` are the partial derivatives."""
 
     def default(b: Any, x1: Any, x2: Any, out: Any = None) -> Any:
@@ -44,7 +46,7 @@ def binary(name: str, description: str, x1: Any, x2: Any, forward: Callable | No
     return wrap_binary(partials(primitive, x1=x1, x2=x2) if has_derivative else constant(primitive), description)
 
 
-def wrap_unary(primitive: Primitive, description: str) -> Callable:
+def wrap_unary(primitive: Primitive, description: str) -> Callable[..., Any]:
     """The public function of a primitive of one array."""
 
     def function(x, /, out=None, **options):
@@ -55,7 +57,7 @@ def wrap_unary(primitive: Primitive, description: str) -> Callable:
     return _name(function, primitive, description)
 
 
-def wrap_binary(primitive: Primitive, description: str) -> Callable:
+def wrap_binary(primitive: Primitive, description: str) -> Callable[..., Any]:
     """The public function of a primitive of two arrays."""
 
     def function(x1, x2, /, out=None, **options):

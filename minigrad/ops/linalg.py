@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ traits(
 )
 
 
-def matmul(x1, x2, /, out=None, **options):
+def matmul(x1: Any, x2: Any, /, out: None = None, **options: Any) -> Any:
     """Matrix product over the last two axes; the others broadcast. A 1-d x1 is a row, a 1-d x2 a column."""
     if out is not None or options:
         check_options("matmul", out=out, **options)
@@ -87,7 +88,7 @@ def matmul(x1, x2, /, out=None, **options):
     return matmul_p(x1, x2)
 
 
-def dot(a, b, out=None):
+def dot(a: Any, b: Any, out: None = None) -> Any:
     """NumPy's dot: the sum of products over the last axis of a and the second-to-last (or only) axis of b."""
     check_options("dot", out=out)
     n1, n2 = len(shape_of(a)), len(shape_of(b))
@@ -96,7 +97,7 @@ def dot(a, b, out=None):
     return tensordot(a, b, axes=((n1 - 1,), (max(n2 - 2, 0),)))
 
 
-def tensordot(a, b, axes=2):
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sum of products over pairs of axes: the last `axes` of a and the first of b, or two lists of axes."""
     shape1, shape2 = shape_of(a), shape_of(b)
     n1, n2 = len(shape1), len(shape2)
@@ -120,7 +121,7 @@ def tensordot(a, b, axes=2):
     return reshape_p(matmul_p(left, right), shape=(*rows, *columns))
 
 
-def outer(a, b, out=None):
+def outer(a: Any, b: Any, out: None = None) -> Any:
     """The outer product aᵢ·bⱼ of a and b, both raveled."""
     check_options("outer", out=out)
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
@@ -151,7 +152,15 @@ def _einsum_transpose(g, i, xs, *, subscripts):
 bilinear(einsum_p, _einsum_transpose)
 
 
-def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe", optimize=False):
+def einsum(
+    subscripts: str,
+    *operands: Any,
+    out: None = None,
+    dtype: Any = None,
+    order: Any = "K",
+    casting: str = "safe",
+    optimize: Any = False,
+) -> Any:
     """numpy.einsum with a subscripts string, which may have repeated letters, ellipses and broadcasting axes."""
     check_options("einsum", out=out, dtype=dtype, order=order, optimize=optimize)
     check_options("einsum", casting=None if casting == "safe" else casting)

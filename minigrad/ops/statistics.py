@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,9 @@ from minigrad.ops.reduce import (
 from minigrad.ops.shape import astype, normalise_axes, squeeze
 
 
-def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
+def mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
     """Mean over axes (all by default), in `dtype`. float16 is summed in float32, as in NumPy."""
     check_options("mean", out=out, where=where)
     wide, result = _widen(a, dtype, "mean")
@@ -43,7 +46,18 @@ def _count(x, axis, operation):
     return math.prod(shape_of(x)[a] for a in normalise_axes(axis, len(shape_of(x)), operation))
 
 
-def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """Mean squared deviation from the mean, in `dtype`; divides by n − ddof (or `correction`). Real arrays only.
 
     `mean`: the mean if it is already known, computed with keepdims=True.
@@ -52,7 +66,18 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
     return _variance("var", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
-def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+def std(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """√var; where all elements are equal, its derivatives of every order are defined as 0."""
     check_options("std", out=out, where=where)
     return _variance("std", a, axis, dtype, ddof, keepdims, mean, correction)
@@ -79,7 +104,7 @@ def _root(v):
     return where(zero, 0, sqrt(where(zero, 1, v)))
 
 
-def norm(x, ord=None, axis=None, keepdims=False):
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Vector norm: √Σx² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
 
     Over all elements by default. At x = 0 the derivatives are defined as 0. Matrix norms (over two axes) other than
