@@ -13,7 +13,7 @@ import sys
 from difflib import get_close_matches
 from typing import Any
 
-from minigrad import DeviceError, OutOfMemoryError, to_device
+from minigrad import DeviceError, OutOfMemoryError, __version__, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
 from minigrad.checks.table import format_table
@@ -36,6 +36,7 @@ def make_parser() -> Parser:
     parser.add_argument("--backend", choices=DEVICES, default="numpy", help="the array library (numpy by default)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--conventions", action="store_true", help="print the derivatives at kinks and ties")
+    parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     return parser
 
 
