@@ -69,6 +69,7 @@ def test_the_wheel_holds_every_file_of_the_packages(source: Path) -> None:
     files = {name for name in repository_files() if name.startswith(("minigrad/", "vae/"))}
     assert packed == files, "package_data in setup.py and the packages' files differ"
     assert (metadata["Name"], metadata["Version"]) == ("minigrad-autodiff", mg.__version__)
+    assert f"\nversion: {mg.__version__}\n" in (ROOT / ".github" / "CITATION.cff").read_text(encoding="utf-8")
     commands = configparser.ConfigParser()
     commands.read_string(scripts)
     assert dict(commands["console_scripts"]) == {
