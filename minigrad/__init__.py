@@ -14,6 +14,7 @@ from minigrad import checks, collectives, core, random
 from minigrad.backends import DeviceError, OutOfMemoryError
 from minigrad.core import tree
 from minigrad.core.checkpoint import checkpoint
+from minigrad.core.custom import custom_derivative
 from minigrad.core.errors import (
     EscapedTracerError,
     MissingRuleError,
@@ -23,9 +24,10 @@ from minigrad.core.errors import (
     OperandTypeError,
 )
 from minigrad.core.interpreter import Tracer
-from minigrad.core.matrices import hessian, hvp, jacobian
+from minigrad.core.matrices import hessian, hvp, jacobian, linearize
 from minigrad.core.tape import Tape
 from minigrad.core.transforms import grad, jvp, value_and_grad, vjp
+from minigrad.core.vmap import vmap
 from minigrad.device import asarray, device_of, from_dlpack, to_device
 from minigrad.ops import CONVENTIONS
 from minigrad.ops.activations import elu, gelu, leaky_relu, log_sigmoid, logaddexp, relu, sigmoid, softplus
@@ -125,17 +127,17 @@ __all__ = [
     "absolute", "add", "all", "any", "arccos", "arcsin", "arctan", "arctan2", "argmax", "argmin", "argsort", "asarray",
     "astype", "bitwise_and", "bitwise_or", "bitwise_xor", "broadcast_to", "ceil", "checkpoint", "checks", "cholesky",
     "clip", "collectives", "concatenate", "conv2d", "copy", "core", "cos", "cosh", "count_nonzero", "cumprod", "cumsum",
-    "deconv2d", "depth_to_space", "det", "device_of", "diag", "diagonal", "divide", "dot", "draw", "einsum", "elu",
-    "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "from_dlpack", "gaussian_sample", "gelu", "grad",
-    "greater", "greater_equal", "hessian", "hvp", "hypot", "inv", "invert", "isfinite", "isinf", "isnan", "jacobian",
-    "jit", "jvp", "leaky_relu", "less", "less_equal", "log", "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "moveaxis", "multiply", "negative", "nonzero", "norm", "not_equal", "ones_like", "outer", "pad", "power",
-    "prod", "random", "ravel", "reciprocal", "release_memory", "relu", "repeat", "reshape", "rint", "roll", "sigmoid",
-    "sign", "sin", "sinh", "slogdet", "softmax", "softplus", "solve", "sort", "space_to_depth", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take", "take_along_axis",
-    "tan", "tanh", "tensordot", "tile", "to_device", "trace", "transpose", "tree", "tril", "triu", "value_and_grad",
-    "var", "vjp", "where", "zeros_like",
+    "custom_derivative", "deconv2d", "depth_to_space", "det", "device_of", "diag", "diagonal", "divide", "dot", "draw",
+    "einsum", "elu", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "from_dlpack", "gaussian_sample",
+    "gelu", "grad", "greater", "greater_equal", "hessian", "hvp", "hypot", "inv", "invert", "isfinite", "isinf",
+    "isnan", "jacobian", "jit", "jvp", "leaky_relu", "less", "less_equal", "linearize", "log", "log1p", "log2",
+    "log_sigmoid", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp",
+    "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "nonzero", "norm",
+    "not_equal", "ones_like", "outer", "pad", "power", "prod", "random", "ravel", "reciprocal", "release_memory",
+    "relu", "repeat", "reshape", "rint", "roll", "sigmoid", "sign", "sin", "sinh", "slogdet", "softmax", "softplus",
+    "solve", "sort", "space_to_depth", "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient",
+    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_device", "trace",
+    "transpose", "tree", "tril", "triu", "value_and_grad", "var", "vjp", "vmap", "where", "zeros_like",
 ]
 # fmt: on
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import NEUTRAL, store
-from minigrad.backends.streams import FOLD_IN, SPLIT
+from minigrad.backends.streams import DRAW, FOLD_IN, SPLIT
 from minigrad.core.arguments import integer, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import batched, repeat
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant
 from minigrad.core.traits import Cut, traits
+from minigrad.core.vectors import reshape_p
 from minigrad.ops.comparisons import less
+from minigrad.ops.shape import astype
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
 
@@ -67,6 +71,44 @@ traits(split_p, recordable=True)
 traits(fold_in_p, recordable=True)
 
 
+@constant
+@primitive("random_rows")
+def rows_p(b, keys, starts, *, draw, shape, dtype, offset, lane, out=None):
+    """For each key, what `draw` (bits, uniform or normal) gives from its start on: (keys, *shape)."""
+    rows = b.xp.empty((len(keys), math.prod(shape)), dtype)
+    lane = {"lane": lane} if draw == "bits" else {}
+    getattr(b, f"random_{draw}")(keys, rows, offset, b.xp.asarray(starts, np.int64), **lane)
+    return store(rows.reshape(len(keys), *shape), out)
+
+
+def _draw_rows(size: int, args: Any, is_batched: Any, **params: Any) -> Any:
+    """A draw with a key or a start for each example. They may themselves lack the axes of an outer vmap."""
+    keys, starts = repeat(size, args, is_batched)
+    return rows_p(keys, starts, **params)
+
+
+@partial(batched, rows_p)
+def _batch_rows(size: int, args: Any, is_batched: Any, **params: Any) -> Any:
+    keys, starts = repeat(size, args, is_batched)
+    count = shape_of(keys)[1]
+    rows = rows_p(reshape_p(keys, shape=(size * count, 2)), reshape_p(starts, shape=(size * count,)), **params)
+    return reshape_p(rows, shape=(size, count, *shape_of(rows)[1:]))
+
+
+_KEYS = {"draw": "bits", "dtype": np.dtype(np.uint32), "offset": 0}
+
+
+@partial(batched, split_p)
+def _batch_split(size: int, args: Any, is_batched: Any, *, count: int) -> Any:
+    return _draw_rows(size, (args[0], 0), (True, False), shape=(count, 2), lane=SPLIT, **_KEYS)
+
+
+@partial(batched, fold_in_p)
+def _batch_fold_in(size: int, args: Any, is_batched: Any) -> Any:
+    keys, numbers = args
+    return _draw_rows(size, (keys, 4 * astype(numbers, np.int64)), is_batched, shape=(2,), lane=FOLD_IN, **_KEYS)
+
+
 def split(key: Any, n: int = 2) -> Any:
     """n new keys, uint32[n, 2], independent of each other and of `key`."""
     n = integer(n, "random.split: the number of keys")
@@ -96,6 +138,7 @@ def _define_draw(name: str) -> Any:
         draw = getattr(b, f"random_{name}")
         return _fill(b, shape, dtype, out, lambda numbers: draw(key, numbers, offset, start))
 
+    batched(draw_p, partial(_draw_rows, draw=name, lane=DRAW))
     return traits(draw_p, cuts=_cuts_of_draw, part=_rows_of_draw, recordable=True)
 
 

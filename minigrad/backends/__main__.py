@@ -10,7 +10,7 @@ import platform
 import sys
 from types import ModuleType
 
-from minigrad import __version__, backends
+from minigrad import backends
 from minigrad.backends.cuda import machine
 from minigrad.backends.libraries import describe_libraries
 from minigrad.backends.memory import amount
@@ -57,7 +57,6 @@ def _gpus(cupy: ModuleType) -> dict[str, str]:
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m minigrad.backends", description="Show this machine's devices.", allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     options = parser.parse_args(arguments)
     found = facts()
     if options.json:

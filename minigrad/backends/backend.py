@@ -50,7 +50,8 @@ class Backend:
     where: Callable  # where(condition, x1, x2, out=None)
     erf: Callable  # erf(x, out=None)
     add_at: Callable  # add_at(target, index, values): repeated indices accumulate
-    random_bits: Callable  # random_bits(key, out, offset=0, start=0, lane=0): fills a flat `out` from offset + start on
+    # The draws fill a flat `out` from offset + start on; with (n, 2) keys and (n,) starts, each row of `out`
+    random_bits: Callable  # random_bits(key, out, offset=0, start=0, lane=0)
     random_uniform: Callable  # random_uniform(key, out, offset=0, start=0); start may be an array of one integer
     random_normal: Callable  # random_normal(key, out, offset=0, start=0)
     matmul: Callable  # matmul(x1, x2, out=None)

@@ -21,6 +21,10 @@ class _Calls(Watch):
     def observe(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
         self.calls.append((primitive, list(args), params, Origin(primitive.name)))
 
+    def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        self.calls.append((call, [self.lower(x) for x in leaves], {}, Origin(call.name)))
+        return super().call(call, leaves)
+
 
 def blame(f: Callable, args: tuple, agrees: Callable[[Callable, tuple], bool]) -> str:
     """A clause that names the first operation of f that fails on its own: `agrees(operation, arguments)` is false.
@@ -39,7 +43,7 @@ def blame(f: Callable, args: tuple, agrees: Callable[[Callable, tuple], bool]) -
             return p(*operands, **kw)
 
         own = tuple(values[i] for i in positions)
-        if positions and is_inexact(alone(*own)) and not agrees(alone, own):
+        if positions and any(map(is_inexact, tree.flatten(alone(*own))[0])) and not agrees(alone, own):
             return f"the operation to blame is {origin}"
     return (
         "every operation is right on its own, so the function must take a value out of the trace "

@@ -33,13 +33,17 @@ class Watch(Interpreter):
         """x wrapped, so that this interpreter processes the operations on it."""
         return _WatchedTracer(x, self.level, Origin("input"))
 
+    def lower(self, x: Any) -> Any:
+        """The value that this interpreter wraps in x, if it does."""
+        return x._value if isinstance(x, _WatchedTracer) and x.level is self.level else x
+
     def observe(self, primitive: Any, args: Sequence[Any], params: dict[str, Any], y: Any) -> None:
         """Called after each primitive with its arguments and result, unwrapped by one level."""
         raise NotImplementedError
 
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         mine = [isinstance(a, _WatchedTracer) and a.level is self.level for a in args]
-        values = [a._value if m else a for a, m in zip(args, mine)]
+        values = list(map(self.lower, args))
         y = self.parent.process(primitive, values, params)
         self.observe(primitive, values, params, y)
         constant = primitive.rule is None or primitive.rule.constant

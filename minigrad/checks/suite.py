@@ -153,6 +153,33 @@ def second_order(subject: _Subject) -> Verdict:
     return _require_at_most(oracles.second_order_gap(subject.f, subject.args), ROUNDING)
 
 
+def vmap(subject: _Subject) -> Verdict | None:
+    """Values and pullbacks of three examples at once against one after the other: with all arguments batched along the
+    first axis, and with each argument alone along the last."""
+    f, case, count = subject.f, subject.case, len(subject.host_args)
+    if not count:
+        return None
+    rng, error = case.generator("examples"), 0.0
+    drawn = [[np.asarray(d(rng, shape), np.float64) for d, shape in zip(case.draws, case.shapes)] for _ in range(3)]
+
+    def pull(g: Any, *xs: Any) -> tuple:
+        return mg.vjp(f, *xs)[1](g)
+
+    for axes in {(0,) * count, *(tuple(-1 if i == j else None for j in range(count)) for i in range(count))}:
+        examples = [[drawn[0][i] if axes[i] is None else one[i] for i in range(count)] for one in drawn]
+        columns = zip(zip(*examples), axes)
+        args = subject.move(tuple(x[0] if axis is None else np.stack(x, axis) for x, axis in columns))
+        values = np.stack([to_host(f(*subject.move(tuple(one)))) for one in examples])
+        error = max(error, _relative_error(mg.vmap(f, axes)(*args), values))
+        if not case.discrete:
+            (u,) = case.like([values], "cotangents")
+            found = mg.vmap(pull, (0, *axes))(subject.move(u), *args)
+            truth = [pull(subject.move(g), *subject.move(tuple(one))) for g, one in zip(u, examples)]
+            for mine, theirs in zip(found, zip(*truth)):
+                error = max(error, _relative_error(mine, np.stack([to_host(g) for g in theirs])))
+    return _require_at_most(error, ROUNDING)
+
+
 def float32(subject: _Subject) -> Verdict | None:
     """float32 against float64, in ulps."""
     return _require_at_most(oracles.float32_ulps(subject.f, subject.args), ULPS) if subject.case.float32 else None
@@ -160,6 +187,7 @@ def float32(subject: _Subject) -> Verdict | None:
 
 ORACLES: dict[str, Callable[[_Subject], Verdict | None]] = {
     "value": value,
+    "vmap": vmap,
     "complex step": complex_step,
     "differences": five_point,
     "adjoint": adjoint,
@@ -169,7 +197,7 @@ ORACLES: dict[str, Callable[[_Subject], Verdict | None]] = {
     "float32": float32,
     "constant": no_derivative,
 }
-"""By name. Operations without a derivative get only the first and the last."""
+"""By name. Operations without a derivative get only the first two and the last."""
 
 
 def operations() -> list[str]:
@@ -191,7 +219,7 @@ def examine(name: str, device: str = "cpu") -> Finding:
     for case in cases:
         subject = _Subject(case, device)
         for oracle, check in ORACLES.items():
-            if (oracle == "constant") != case.discrete and oracle != "value":
+            if (oracle == "constant") != case.discrete and oracle not in ("value", "vmap"):
                 continue
             verdict = check(subject)
             before = worst[oracle]

@@ -27,10 +27,12 @@ from minigrad.collectives.sums import sum_over
 from minigrad.core import tree
 from minigrad.core.arguments import integer
 from minigrad.core.arrays import describe, dtype_of, shape_of
-from minigrad.core.checkpoint import Segment, find_shared
+from minigrad.core.batching import batched, move_axis
+from minigrad.core.checkpoint import find_shared
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import Eval, Interpreter, Primitive, Tracer, primitive
 from minigrad.core.interpreter import current as interpreter
+from minigrad.core.reverse import Node as TapeNode
 from minigrad.core.reverse import Reverse, ReverseTracer
 from minigrad.core.rules import linear
 from minigrad.core.traits import along_any_axis, traits
@@ -78,7 +80,7 @@ def _levels() -> Iterator[Interpreter]:
 
 
 def _name(entry: Any) -> str:
-    if isinstance(entry, Segment):
+    if not isinstance(entry, TapeNode):
         return f"a value made in {entry.origin}"
     if entry.primitive is not None:
         return f"the result of {entry.origin}"
@@ -151,6 +153,9 @@ linear(all_gather_p, x=lambda g: replicate_p(g)[current().rank])
 linear(reduce_scatter_p, x=lambda g: replicate_p(all_gather_p(g)))
 linear(replicate_p, x=lambda g: all_sum_p(g, shards=None))
 linear(own_p, x=lambda g: g)
+batched(all_sum_p)
+batched(all_gather_p, lambda size, args, is_batched: move_axis(all_gather_p(args[0]), 1, 0))
+batched(reduce_scatter_p, lambda size, args, is_batched: reduce_scatter_p(move_axis(args[0], 0, 1)))
 for _between, _own in ((all_sum_p, False), (all_gather_p, False), (reduce_scatter_p, True)):
     traits(_between, collective=True, own=_own, recordable=True)
 for _within in (replicate_p, own_p):

@@ -3,21 +3,24 @@
     file            lines  minutes
     arrays.py          53        3    shape and dtype of an array, and how messages print them
     errors.py          27        2    the errors that operations and derivatives raise
-    origin.py          57        4    the operation and the line of user code that produced a value
-    traits.py          76        6    what schedulers, kernel generators and gradient checks know about an operation
-    interpreter.py    230       25    primitives, traced values, and the interpreters that run them
+    origin.py          58        4    the operation and the line of user code that produced a value
+    traits.py          80        6    what schedulers, kernel generators and gradient checks know about an operation
+    interpreter.py    244       25    primitives, traced values, and the interpreters that run them
     vectors.py        197       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
-    rules.py          310       35    four ways to state a derivative once, for both modes
-    forward.py         61        8    forward mode: a value and its tangent
+    rules.py          314       32    four ways to state a derivative once, for both modes
+    forward.py         70        8    forward mode: a value and its tangent
+    batching.py       226       12    one call for many examples: how primitives take one more axis
     containers.py     187       12    how to flatten and rebuild one tuple, list, dict or dataclass
-    tree.py           215       15    nested containers with arrays at the leaves
+    tree.py           235       15    nested containers with arrays at the leaves
     guards.py          69        6    detecting arrays that were changed before their derivative was computed
-    reverse.py        216       25    reverse mode: the tape and the backward pass
-    checkpoint.py     187       20    calls that run again in the backward pass, to save memory
+    reverse.py        278       25    reverse mode: the tape and the backward pass
+    checkpoint.py     195       17    calls that run again in the backward pass, to save memory
     arguments.py      104        5    integers, dtypes, and NumPy options that are not supported
     leaves.py          61        5    checks of what enters a derivative, copies of what leaves it
-    transforms.py     205       20    grad, vjp, jvp
-    matrices.py       100        8    jacobian, hessian, hvp
+    transforms.py     205       18    grad, vjp, jvp
+    vmap.py            93        5    mg.vmap
+    matrices.py       148        8    jacobian, hessian, hvp, linearize
+    custom.py         203       10    a derivative of one's own for one function
     printing.py        12        1    the function through which `minigrad/show/` prints tapes and programs
     tape.py            85        6    mg.Tape
 
@@ -25,8 +28,8 @@ Where do I …
 
     find the rule of conv2d   in `minigrad/ops/conv.py`: every rule is below its formula (the rules of the operations in
                               vectors.py are at the end of rules.py)
-    add an operation          in a file of `minigrad/ops/`: formula, rule and traits, as README.md shows; then add an
-                              entry to `minigrad/checks/catalogue/`, so that it is checked
+    add an operation          in a file of `minigrad/ops/`: formula, rule, batching and traits, as README.md shows;
+                              then add an entry to `minigrad/checks/catalogue/`, so that it is checked
     add a kernel              in `minigrad/backends/cuda/`, in the file with the same name as its NumPy counterpart in
                               `minigrad/backends/numpy/`
     add a decoder             in `vae/likelihoods.py`, one class
@@ -37,6 +40,7 @@ Where do I …
 Code outside this package defines operations with the names below.
 """
 
+from minigrad.core.batching import batched
 from minigrad.core.interpreter import (
     Eval,
     Interpreter,
@@ -55,6 +59,7 @@ __all__ = [
     "Interpreter",
     "Primitive",
     "Tracer",
+    "batched",
     "bilinear",
     "concrete",
     "constant",

@@ -84,6 +84,14 @@ class Segment(NamedTuple):
         """The values of the arguments."""
         return self.leaves
 
+    @property
+    def title(self) -> str:
+        return "checkpoint"
+
+    @property
+    def details(self) -> tuple[Callable, ...]:
+        return (self.function,)
+
     def pull(self, reverse: Reverse, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
         """Run the call again on a new tape, and pull the cotangents of its results back through it."""
         seeds = {o: cotangents[o] for o in self.outputs if o is not None and o in cotangents}

@@ -8,7 +8,7 @@ class EscapedTracerError(RuntimeError):
 
 
 class MissingRuleError(NotImplementedError):
-    """A primitive has no derivative rule for this mode."""
+    """A primitive has no derivative rule for this mode, or no batching statement for mg.vmap."""
 
 
 class MutationError(ValueError):

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad.core.arrays import shape_of
-from minigrad.core.interpreter import Interpreter, Primitive, Tracer
+from minigrad.core.arrays import is_inexact, shape_of
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer, refuse_traced
 from minigrad.core.origin import Origin
 from minigrad.core.rules import rule_of
 from minigrad.core.vectors import cast
@@ -57,3 +57,14 @@ class Forward(Interpreter):
         if shape_of(tangent) != shape_of(y):
             raise AssertionError(f"the jvp of '{primitive.name}' has shape {shape_of(tangent)}, expected {shape_of(y)}")
         return ForwardTracer(y, self.level, Origin(primitive.name), cast(tangent, y))
+
+    def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        values, tangents = zip(*map(self.lower, leaves)) if leaves else ((), ())
+        traced = any(t is not None for t in tangents)
+        results, dots = call.push(values, tangents) if traced else (self.parent.call(call, values), ())
+        refuse_traced(call, [y for y in results if self.lower(y)[1] is not None])
+        if not traced:
+            return results
+        return [
+            ForwardTracer(y, self.level, Origin(call.name), t) if is_inexact(y) else y for y, t in zip(results, dots)
+        ]

@@ -33,8 +33,8 @@ primitives: dict[str, Primitive] = {}
 
 
 class Primitive:
-    """An operation: `forward(backend, *arrays, out=None, **params)`, its derivative `rule` (None until stated) and its
-    `traits` for schedulers.
+    """An operation: `forward(backend, *arrays, out=None, **params)`, its derivative `rule` and its `batching` statement
+    (None until stated), and its `traits` for schedulers.
 
     `view_of` is the position of the argument whose memory the result may share (None: the result has new memory).
     """
@@ -44,6 +44,7 @@ class Primitive:
             raise ValueError(f"primitive {name!r} is already registered")
         self.name, self.forward, self.view_of = name, forward, view_of
         self.rule: Any = None
+        self.batching: Any = None
         self.traits = Traits()
         primitives[name] = self
 
@@ -151,6 +152,10 @@ class Interpreter:
         """The result of the primitive for these arguments."""
         raise NotImplementedError
 
+    def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        """The results of a function with a derivative of its own (`minigrad.core.custom`), here by its operations."""
+        return call.run(leaves)
+
     def __enter__(self) -> Any:
         if self.open:
             raise RuntimeError(f"this {type(self).__name__} is already active: create another one")
@@ -176,6 +181,15 @@ def _explain_item_assignment(error: ValueError) -> None:
             "out[i] = x would store a traced value in a plain array, which loses its derivative: collect the values in "
             "a list and use mg.stack, or select with mg.where"
         ).with_traceback(error.__traceback__) from None
+
+
+def refuse_traced(call: Any, found: Sequence[Tracer]) -> None:
+    """Raise EscapedTracerError for results of a function with its own derivative that it took from outside."""
+    for x in found:
+        raise EscapedTracerError(
+            f"{call.name} has a derivative of its own, but uses a traced value made by {x.origin} that is not an "
+            "argument: pass it as one"
+        )
 
 
 class Eval(Interpreter):

@@ -1,30 +1,42 @@
-"""Jacobians and Hessians, by one pass per row or column, and Hessian-vector products."""
+"""Jacobians, Hessians, products with them, and linearisation.
+
+A Jacobian is computed by one pass for a batch (`mg.vmap`): backwards from a unit cotangent for each element of the
+result, or forwards from a unit tangent for each element of the arguments.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, ParamSpec, TypeVar
-
-import numpy as np
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar, TypeVarTuple
 
 from minigrad.core import tree
-from minigrad.core.arguments import integer
+from minigrad.core.arguments import integers, is_several
 from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import find_backend
+from minigrad.core.leaves import check_fits, check_inexact
 from minigrad.core.transforms import grad, jvp, replace, select, vjp
-from minigrad.core.vectors import broadcast_to_p, concatenate_p, reshape_p, transpose_p, zeros_like_p
+from minigrad.core.vectors import cast, reshape_p, zeros_like_p
+from minigrad.core.vmap import vmap
 
 P = ParamSpec("P")
 X = TypeVar("X", bound=Any)
+Y = TypeVar("Y")
+Xs = TypeVarTuple("Xs")
 
 
 def jacobian(
-    f: Callable[P, Any], argnums: int = 0, mode: Literal["reverse", "forward"] = "reverse"
+    f: Callable[P, Any], argnums: int | Sequence[int] = 0, mode: Literal["reverse", "forward"] = "reverse"
 ) -> Callable[P, Any]:
-    """The Jacobian ∂y[i…]/∂x[j…] of an array function y of an array x: shape y.shape + x.shape.
+    """The Jacobian ∂y[i…]/∂x[j…] of y = f(x), as a function of the same arguments: shape y.shape + x.shape.
 
-    Reverse mode takes one backward pass per element of y, forward mode one forward pass per element of x.
+    Of trees, it is a tree like y with a tree like x at each leaf; for a tuple of positions `argnums`, with a tuple of
+    trees. `mode` "reverse" takes one backward pass for a batch of all elements of y, "forward" one forward pass for a
+    batch of all elements of x; their number multiplies the memory.
+
+    Raises TypeError for arguments or results that are not floating-point, ValueError for another mode.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.jacobian(lambda x: x**2)(np.array([1.0, 3.0]))
@@ -33,42 +45,73 @@ def jacobian(
     """
     if mode not in ("reverse", "forward"):
         raise OperandError(f"jacobian: mode must be 'reverse' or 'forward', got {mode!r}")
-    position = integer(argnums, "jacobian: argnums")
+    is_tuple, positions = is_several(argnums), integers(argnums, "jacobian: argnums")
+    find_blocks = _pull_rows if mode == "reverse" else _push_columns
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        (x,) = select(args, (position,), "jacobian")
-        if tree.flatten(x)[1] != tree.LEAF:
-            raise OperandTypeError("jacobian: the differentiated argument must be one array, not a tree")
-
-        def of_x(x: Any) -> Any:
-            return f(*replace(args, (position,), (x,)), **kwargs)
-
-        if mode == "reverse":
-            y, pullback = vjp(of_x, x)
-            _check_array(y)
-            rows = [pullback(basis)[0] for basis in _basis(y)]
-            return _stack(rows, y, x, (*shape_of(y), *shape_of(x)))
-        columns = [jvp(of_x, (x,), (basis,)) for basis in _basis(x)] or [(of_x(x), None)]
-        y = columns[0][0]
-        _check_array(y)
-        shape = (*shape_of(x), *shape_of(y))
-        stacked = _stack([t for _, t in columns if t is not None], x, y, shape)
-        n = len(shape_of(x))
-        return transpose_p(stacked, axes=(*range(n, len(shape)), *range(n)))
+        selected = select(args, positions, "jacobian")
+        y_structure, blocks = find_blocks(lambda *xs: f(*replace(args, positions, xs), **kwargs), selected)
+        x_structure = tree.flatten(selected if is_tuple else selected[0])[1]
+        return tree.unflatten(y_structure, [tree.unflatten(x_structure, row) for row in blocks])
 
     return jacobian_of
 
 
-def hessian(f: Callable[P, Any], argnums: int = 0) -> Callable[P, Any]:
-    """The Hessian of a scalar function of an array x, by forward over reverse mode: shape x.shape + x.shape.
+def _pull_rows(f: Callable, args: tuple) -> tuple[tree.Structure, list[list]]:
+    """The structure of y = f(*args), and ∂yᵢ/∂xⱼ for the leaves of y and args: all rows in one backward pass."""
+    y, pullback = vjp(f, *args)
+    (xs, _), (ys, structure) = tree.flatten(args), tree.flatten(y)
+    rows, _ = tree.flatten(vmap(lambda units: pullback(tree.unflatten(structure, units)))(_units(ys)))
+    return structure, [
+        [reshape_p(some[part], shape=(*shape_of(y), *shape_of(x))) for some, x in zip(rows, xs, strict=True)]
+        for y, part in zip(ys, _parts(ys), strict=True)
+    ]
+
+
+def _push_columns(f: Callable, args: tuple) -> tuple[tree.Structure, list[list]]:
+    """The same, with all columns in one forward pass."""
+    xs, structure = tree.flatten(args)
+    push = vmap(lambda units: jvp(f, args, tree.unflatten(structure, units)), out_axes=(None, -1))
+    y, y_dot = push(_units(xs))
+    (ys, structure), (columns, _) = tree.flatten(y), tree.flatten(y_dot)
+    return structure, [
+        [reshape_p(some[..., part], shape=(*shape_of(y), *shape_of(x))) for x, part in zip(xs, _parts(xs), strict=True)]
+        for y, some in zip(ys, columns, strict=True)
+    ]
+
+
+def _units(leaves: Sequence) -> list:
+    """For each element of the leaves, leaves that are 1 there and 0 elsewhere: arrays (elements, *shape)."""
+    parts, units = list(_parts(leaves)), []
+    if not parts:
+        raise OperandError("jacobian: there is no array to differentiate, or no result")
+    for x, part in zip(leaves, parts, strict=True):
+        check_inexact(x, "jacobian", "return it as part of another function")
+        eye = find_backend(x).xp.eye(parts[-1].stop, part.stop - part.start, -part.start, dtype_of(x))
+        units.append(eye.reshape(parts[-1].stop, *shape_of(x)))
+    return units
+
+
+def _parts(leaves: Sequence) -> Iterator[slice]:
+    """The elements of each leaf, numbered through."""
+    ends = [0, *itertools.accumulate(math.prod(shape_of(x)) for x in leaves)]
+    return itertools.starmap(slice, itertools.pairwise(ends))
+
+
+def hessian(f: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
+    """The Hessian of a scalar function of x, by forward over reverse mode: shape x.shape + x.shape.
+
+    Of a tree x, it is a tree like x with a tree like x at each leaf; for a tuple of positions, a tuple of tuples of
+    trees.
 
     >>> import minigrad as mg, numpy as np
     >>> mg.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 3.0]))
     array([[0., 6.],
            [6., 2.]])
     """
-    position = integer(argnums, "hessian: argnums")
-    return jacobian(grad(f, position), position, mode="forward")
+    positions = integers(argnums, "hessian: argnums")
+    positions = positions if is_several(argnums) else positions[0]
+    return jacobian(grad(f, positions), positions, mode="forward")
 
 
 def hvp(f: Callable[[X], Any], x: X, v: X) -> X:
@@ -81,20 +124,25 @@ def hvp(f: Callable[[X], Any], x: X, v: X) -> X:
     return jvp(grad(f), (x,), (v,))[1]
 
 
-def _check_array(y: Any) -> None:
-    if tree.flatten(y)[1] != tree.LEAF:
-        raise OperandTypeError("jacobian: the function must return one array, not a tree")
+def linearize(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[..., Y]]:
+    """(f(*primals), push), where push(*tangents) returns J·tangents and may be called any number of times.
 
+    f runs once. push is the transpose of the pullback, which is linear in the cotangent, so it costs about as much as
+    the pullback. Raises TreeError or ValueError if tangents do not fit, TypeError for integer primals or results.
 
-def _basis(x: Any) -> Iterator[Any]:
-    """For each element of x, an array that is 1 there and 0 elsewhere."""
-    for i in range(int(np.prod(shape_of(x), dtype=np.int64))):
-        unit = find_backend(x).xp.zeros(shape_of(x), dtype_of(x))
-        unit.reshape(-1)[i] = 1
-        yield unit
+    >>> import minigrad as mg, numpy as np
+    >>> y, push = mg.linearize(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> push(np.array([1.0, 0.0])), push(np.array([0.0, 1.0]))
+    (array([2., 0.]), array([0., 4.]))
+    """
+    y, pullback = vjp(f, *primals)
+    xs, structure = tree.flatten(primals)
+    _, push = vjp(pullback, tree.map(zeros_like_p, y))
 
+    def push_tangents(*tangents: Any) -> Any:
+        given = tree.leaves_like(structure, tangents, "linearize: the tangent")
+        for t, x in zip(given, xs, strict=True):
+            check_fits(t, shape_of(x), dtype_of(x), "tangent", "its argument")
+        return push(tree.unflatten(structure, [cast(t, x) for t, x in zip(given, xs, strict=True)]))[0]
 
-def _stack(rows: list, y: Any, x: Any, shape: tuple) -> Any:
-    if not rows:
-        return broadcast_to_p(reshape_p(zeros_like_p(x), shape=(1,) * len(shape_of(y)) + shape_of(x)), shape=shape)
-    return reshape_p(concatenate_p(*[reshape_p(row, shape=(-1,)) for row in rows], axis=0), shape=shape)
+    return y, push_tangents

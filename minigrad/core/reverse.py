@@ -12,17 +12,18 @@ are guarded against changes (`minigrad.core.guards`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from minigrad.backends import NEUTRAL
-from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
+from minigrad.core.arrays import Shaped, describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import EscapedTracerError
 from minigrad.core.guards import Guards, owner
-from minigrad.core.interpreter import Interpreter, Primitive, Tracer
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer, find_backend, refuse_traced
 from minigrad.core.origin import Origin
 from minigrad.core.rules import rule_of
 from minigrad.core.vectors import add_p, cast
@@ -46,10 +47,15 @@ class Node(NamedTuple):
 
 
 class Entry(Protocol):
-    """A tape entry that stands for several operations: a checkpointed call."""
+    """A tape entry that stands for several operations: a checkpointed call, or one with a derivative of its own."""
 
-    parents: tuple[int | None, ...]
+    leaves: tuple  # values of the arguments
+    parents: tuple[int | None, ...]  # tape index of each leaf
+    outputs: tuple[int | None, ...]  # tape index of each result; None if the call did not trace it
+    shared: dict[int, set[int]]  # what `minigrad.core.checkpoint.find_shared` finds for each result, by tape index
     origin: Origin
+    title: str  # the name of the operation, to print
+    details: tuple[Callable, ...]  # functions to print before its arguments
 
     @property
     def values(self) -> tuple:
@@ -57,6 +63,42 @@ class Entry(Protocol):
 
     def pull(self, reverse: Reverse, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
         """Replace the cotangents of its results by those of its inputs."""
+
+
+class Application(NamedTuple):
+    """The tape entry of a call of a function with its own derivative. Its results follow it on the tape."""
+
+    title: str
+    pullback: Callable[[list], list]
+    leaves: tuple  # values of the arguments
+    parents: tuple[int | None, ...]  # tape index of each leaf
+    results: tuple[Shaped, ...]
+    outputs: tuple[int | None, ...]  # tape index of each result; None if it has no derivative
+    origin: Origin
+    details: tuple = ()
+
+    @property
+    def values(self) -> tuple:
+        """The values of the arguments."""
+        return self.leaves
+
+    @property
+    def shared(self) -> dict[int, set[int]]:
+        """For each result, the tape indices that it depends on."""
+        return {o: {p for p in self.parents if p is not None} for o in self.outputs if o is not None}
+
+    def pull(self, reverse: Reverse, index: int, cotangents: dict[int, Any], wanted: set[int]) -> None:
+        """Replace the cotangents of its results by those of its arguments."""
+        seeds = {o: cotangents[o] for o in self.outputs if o is not None and o in cotangents}
+        for output in seeds.keys() - wanted:
+            del cotangents[output]
+        if not seeds:
+            return
+        xp = find_backend(self.leaves[0]).xp
+        given = [seeds[o] if o in seeds else xp.zeros(y.shape, y.dtype) for o, y in zip(self.outputs, self.results)]
+        for parent, g in zip(self.parents, self.pullback(given), strict=True):
+            if parent is not None and g is not None:
+                accumulate(cotangents, parent, g)
 
 
 class ReverseTracer(Tracer):
@@ -122,6 +164,23 @@ class Reverse(Interpreter):
         node = Node(primitive, tuple(values), parents, result, params, origin, residuals.wanted)
         source = primitive.view_of
         return self._append(node, y, source is not None and (not traced[source] or args[source].reachable))
+
+    def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        values, parents = zip(*map(self.lower, leaves)) if leaves else ((), ())
+        traced = any(p is not None for p in parents)
+        results, pullback = call.pull(values) if traced else (self.parent.call(call, values), None)
+        refuse_traced(call, [y for y in results if self.lower(y)[1] is not None])
+        if not traced:
+            return results
+        origin, index = Origin(call.name), self.start + len(self.tape)
+        for value in values:
+            self.guards.add(value, origin)
+        numbers = itertools.count(index + 1)
+        outputs = tuple(next(numbers) if is_inexact(y) else None for y in results)
+        kinds = tuple(map(_as_shaped, results))
+        self.tape.append(Application(call.name, pullback, values, parents, kinds, outputs, origin))
+        nodes = [Node(None, (), (index,), self._drop_value(y), {}, origin) for y in results]
+        return [y if o is None else self._append(n, y, True) for y, o, n in zip(results, outputs, nodes)]
 
     def append_result(self, x: ReverseTracer, call: int) -> ReverseTracer:
         """Append an entry for a result of the checkpointed call at index `call`."""

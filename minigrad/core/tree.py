@@ -199,6 +199,26 @@ def _match(structure: Structure, other: Structure, first: int) -> list[int] | No
     return positions
 
 
+def spread(entry: Any, structure: Structure, what: str) -> list[int | None]:
+    """An integer or None for each leaf of a structure, given as a tree of them like the structure or its upper part.
+
+    Raises TreeError, naming `what`, if it has other containers.
+
+    >>> spread((0, None), flatten(({"w": 1.0, "b": 2.0}, 3.0))[1], "axes")
+    [0, 0, None]
+    """
+    if entry is None or type(entry) is int:
+        return [entry] * structure.leaves
+    container = container_of(type(entry))
+    if container is None:
+        raise TreeError(f"{what} must be an integer, None, or a tree of these, got {entry!r}")
+    keys, children, _ = container.flatten(entry)
+    entries = dict(zip(keys, children))
+    if type(entry) is not structure.kind or entries.keys() != set(structure.keys):
+        raise TreeError(f"{what} has structure {flatten(entry)[1]}, which is not the upper part of {structure}")
+    return [x for key, child in zip(structure.keys, structure.children) for x in spread(entries[key], child, what)]
+
+
 def names(tree: Any) -> list[str]:
     """A dotted name for each leaf.
 

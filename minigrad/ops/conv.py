@@ -13,6 +13,7 @@ All three are matrix products with a matrix of windows (im2col), which NumPy wri
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -21,11 +22,16 @@ import numpy as np
 from minigrad.backends.convolution import Pads, out_size
 from minigrad.core.arguments import integer, integers, is_several, ndim_of
 from minigrad.core.arrays import describe, shape_of
+from minigrad.core.batching import batched, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import bilinear
 from minigrad.core.traits import Cut, traits
-from minigrad.core.vectors import reshape_p, transpose_p
+from minigrad.core.vectors import add_p, reshape_p, transpose_p
+from minigrad.ops.arrange import stack
+from minigrad.ops.indexing import slice_p, unslice_p
+from minigrad.ops.linalg import matmul, mT
+from minigrad.ops.shape import pad_p
 
 
 @primitive("conv")
@@ -61,6 +67,91 @@ bilinear(
     x=lambda g, x, d, stride, pads: conv_input_p(d, g, stride=stride, pads=pads, size=x.shape[1:3]),
     d=lambda g, x, stride, pads: conv_p(x, g, stride=stride, pads=pads),
 )
+
+
+# Batching. Where the examples share an operand, they are further images or channels of one convolution. Where each has
+# its own images and its own kernel, a convolution is a sum of matrix products over the taps of the kernel.
+
+
+def _batch_conv(n, args, is_batched, *, stride, pads):
+    x, w = args
+    if is_batched == (True, False):
+        return _split(conv_p(_merge(x, 0), w, stride=stride, pads=pads), 0, n)
+    if is_batched == (False, True):
+        return _split(conv_p(x, _merge(w, 3), stride=stride, pads=pads), 3, n)
+    taps, out = _taps(shape_of(x)[2:4], shape_of(w)[1:3], stride, pads)
+    x = _pad(x, pads)
+    products = [matmul(_rows(slice_p(x, index=window)), slice_p(w, index=tap)) for tap, window in taps]
+    return reshape_p(functools.reduce(add_p, products), shape=(*shape_of(x)[:2], *out, shape_of(w)[4]))
+
+
+def _batch_conv_input(n, args, is_batched, *, stride, pads, size):
+    d, w = args
+    if is_batched == (True, False):
+        return _split(conv_input_p(_merge(d, 0), w, stride=stride, pads=pads, size=size), 0, n)
+    if is_batched == (False, True):
+        return _split(conv_input_p(d, _merge(w, 2), stride=stride, pads=pads, size=size), 3, n)
+    taps, out = _taps(size, shape_of(w)[1:3], stride, pads)
+    images, channels = shape_of(d)[:2], shape_of(w)[3]
+    padded = (*images, *[m + sum(pad) for m, pad in zip(size, pads)], channels)
+    terms = []
+    for tap, window in taps:
+        product = reshape_p(matmul(_rows(d), mT(slice_p(w, index=tap))), shape=(*images, *out, channels))
+        terms.append(unslice_p(product, index=window, shape=padded))
+    inside = tuple(slice(before, before + m) for m, (before, _) in zip(size, pads))
+    return slice_p(functools.reduce(add_p, terms), index=(slice(None), slice(None), *inside))
+
+
+def _batch_conv_kernel(n, args, is_batched, *, stride, pads, kernel):
+    x, d = args
+    if is_batched == (True, False):
+        return _split(conv_kernel_p(_merge(x, 3), d, stride=stride, pads=pads, kernel=kernel), 2, n)
+    if is_batched == (False, True):
+        return _split(conv_kernel_p(x, _merge(d, 3), stride=stride, pads=pads, kernel=kernel), 3, n)
+    taps, _ = _taps(shape_of(x)[2:4], kernel, stride, pads)
+    x, d = _pad(x, pads), _rows(d)
+    products = [matmul(mT(_rows(slice_p(x, index=window))), d) for _, window in taps]
+    return reshape_p(stack(products, 1), shape=(n, *kernel, *shape_of(products[0])[1:]))
+
+
+def _merge(x, axis):
+    """The examples, the first axis, merged with this axis of each."""
+    x = move_axis(x, 0, axis)
+    shape = shape_of(x)
+    return reshape_p(x, shape=(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
+
+
+def _split(x, axis, n):
+    """The inverse: the examples are the first axis again."""
+    shape = shape_of(x)
+    return move_axis(reshape_p(x, shape=(*shape[:axis], n, shape[axis] // n, *shape[axis + 1 :])), axis, 0)
+
+
+def _pad(x, pads):
+    return pad_p(x, widths=((0, 0), (0, 0), *pads, (0, 0)))
+
+
+def _rows(x):
+    """(n, N, H, W, C) as matrices (n, N·H·W, C)."""
+    shape = shape_of(x)
+    return reshape_p(x, shape=(shape[0], math.prod(shape[1:4]), shape[4]))
+
+
+def _taps(size, kernel, stride, pads):
+    """For each tap of a kernel, its index and that of the pixels of padded images that it meets; and the size of the
+    result. Both indices are for arrays with the axis of examples in front.
+    """
+    out = out_size(size, kernel, stride, pads)
+    found, every = [], slice(None)
+    for i, j in np.ndindex(*kernel):
+        window = [slice(k, k + s * (m - 1) + 1, s) for k, s, m in zip((i, j), stride, out)]
+        found.append(((every, i, j), (every, every, *window)))
+    return found, out
+
+
+batched(conv_p, _batch_conv)
+batched(conv_input_p, _batch_conv_input)
+batched(conv_kernel_p, _batch_conv_kernel)
 
 
 def _has_kernel(dtype):

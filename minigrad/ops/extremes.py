@@ -10,6 +10,7 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.batching import batched, shift_axes, shift_axis
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
@@ -38,6 +39,7 @@ def share_p(b, x, y, *, axes, out=None):
     return store(b.xp.where(b.xp.isnan(y), y, share), out)
 
 
+batched(share_p, axes=shift_axes)
 traits(share_p, recordable=True)
 
 
@@ -73,6 +75,7 @@ for _extreme in (max_p, min_p):
             lambda g, x, y, axes: share_p(x, y, axes=axes) * spread(g, x, axes),
         ),
     )
+    batched(_extreme, axes=shift_axes)
 
 
 def max(
@@ -97,6 +100,7 @@ def argmax_p(b, x, *, axis, out=None):
     return store(b.xp.argmax(x, axis=axis), out)
 
 
+batched(argmax_p, axis=shift_axis)
 traits(argmax_p, kink=lambda x, axis: np.argmax(x, axis=axis))
 
 
@@ -106,6 +110,7 @@ def argmin_p(b, x, *, axis, out=None):
     return store(b.xp.argmin(x, axis=axis), out)
 
 
+batched(argmin_p, axis=shift_axis)
 traits(argmin_p, kink=lambda x, axis: np.argmin(x, axis=axis))
 
 
@@ -115,6 +120,7 @@ def argsort_p(b, x, *, axis, out=None):
     return store(b.xp.argsort(x, axis=axis, kind="stable"), out)
 
 
+batched(argsort_p, axis=shift_axis)
 traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
 
 

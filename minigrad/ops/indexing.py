@@ -15,6 +15,7 @@ from minigrad.backends import store
 from minigrad.backends.formulas import CONVERSION
 from minigrad.core.arguments import check_options, integer
 from minigrad.core.arrays import describe, shape_of
+from minigrad.core.batching import batched, move_axis, repeat, shift_axes, shift_axis, shift_index, shift_shape
 from minigrad.core.errors import OperandError, OperandIndexError
 from minigrad.core.interpreter import Tracer, find_backend, primitive, read_value
 from minigrad.core.rules import linear
@@ -40,6 +41,8 @@ def unslice_p(b, x, *, index, shape, out=None):
 
 linear(slice_p, x=lambda g, x, index: unslice_p(g, index=index, shape=x.shape))
 linear(unslice_p, x=lambda g, index: slice_p(g, index=index))
+batched(slice_p, index=shift_index)
+batched(unslice_p, index=shift_index, shape=shift_shape)
 traits(slice_p, formula=CONVERSION)
 traits(unslice_p, flops=no_flops, recordable=True)
 
@@ -73,6 +76,43 @@ traits(gather_p, flops=no_flops, recordable=True)
 linear(scatter_add_p, x=lambda g, indices, axes: gather_p(g, indices, axes=axes), indices=None)
 
 
+def _batch_gather(size, args, is_batched, *, axes):
+    x, indices = args
+    if is_batched == (True, False):
+        return gather_p(x, indices, axes=shift_axes(axes, size))
+    if is_batched == (False, True):
+        return move_axis(gather_p(x, move_axis(indices, 0, 1), axes=axes), axes[0], 0)
+    axes, count = shift_axes(axes, size), len(shape_of(indices)) - 2  # of axes in the place of those gathered
+    y = gather_p(
+        moveaxis(x, axes, range(1, len(axes) + 1)), _with_example(indices, size), axes=tuple(range(len(axes) + 1))
+    )
+    return moveaxis(y, range(1, count + 1), range(axes[0], axes[0] + count))
+
+
+def _batch_scatter_add(size, args, is_batched, *, axes, shape):
+    indices = args[1]
+    (x,) = repeat(size, args[:1], is_batched[:1])
+    axes, shape = shift_axes(axes, size), shift_shape(shape, size)
+    if not is_batched[1]:
+        return scatter_add_p(x, indices, axes=axes, shape=shape)
+    count, first = len(shape_of(indices)) - 2, tuple(range(len(axes) + 1))
+    x = moveaxis(x, range(axes[0], axes[0] + count), range(1, count + 1))
+    front = (size, *[shape[a] for a in axes], *[n for a, n in enumerate(shape) if a and a not in axes])
+    y = scatter_add_p(x, _with_example(indices, size), axes=first, shape=front)
+    return moveaxis(y, first[1:], axes)
+
+
+def _with_example(indices, size):
+    """Indices (size, axes, …) as (1 + axes, size, …): the first row is the number of the example."""
+    rows = move_axis(indices, 0, 1)
+    number = find_backend(indices).xp.arange(size).reshape(1, size, *(1,) * (len(shape_of(rows)) - 2))
+    return concatenate_p(broadcast_to(number, (1, *shape_of(rows)[1:])), rows, axis=0)
+
+
+batched(gather_p, _batch_gather)
+batched(scatter_add_p, _batch_scatter_add)
+
+
 @primitive("take_along_axis")
 def take_along_p(b, x, indices, *, axis, out=None):
     return store(b.xp.take_along_axis(x, indices, axis), out)
@@ -92,6 +132,8 @@ def add_along_p(b, x, indices, *, axis, shape, out=None):
 
 linear(take_along_p, x=lambda g, x, indices, axis: add_along_p(g, indices, axis=axis, shape=x.shape), indices=None)
 linear(add_along_p, x=lambda g, indices, axis: take_along_p(g, indices, axis=axis), indices=None)
+batched(take_along_p, axis=shift_axis)
+batched(add_along_p, axis=shift_axis, shape=shift_shape)
 
 
 def getitem(x, index):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from minigrad.backends import store
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import batched, elementwise
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
@@ -26,6 +27,7 @@ def inv_p(b, x, out=None):
 
 
 custom(inv_p, x=(lambda t, y: -matmul_p(matmul_p(y, t), y), lambda g, y: -matmul_p(matmul_p(mT(y), g), mT(y))))
+batched(inv_p)
 
 
 @primitive("solve")
@@ -41,6 +43,7 @@ custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
     ),
     x=(lambda t, a: solve_p(a, t), lambda g, a, x: fit(solve_p(mT(a), g), x)),
 )
+batched(solve_p, elementwise(solve_p))  # the leading axes broadcast
 
 
 def _check_square(x, operation, real=False):
@@ -81,6 +84,7 @@ custom(  # A = LLᵀ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᵀ)
         lambda g, y: _fold_to_lower(_solve_both_sides(mT(y), _half(matmul_p(mT(y), g)))),
     ),
 )
+batched(cholesky_p)
 
 
 def _solve_both_sides(l, a):
@@ -119,6 +123,7 @@ custom(  # ẏ = y·tr(A⁻¹Ȧ)
         lambda g, x, y: expand_dims(g, (-1, -2)) * _scaled_inverse(y, x),
     ),
 )
+batched(det_p)
 
 
 def det(a: Any) -> Any:
@@ -140,6 +145,9 @@ def det_sign_p(b, x, out=None):
     return store(b.xp.linalg.slogdet(x)[0], out)
 
 
+batched(det_sign_p)
+
+
 @primitive("logabsdet")
 def logabsdet_p(b, x, out=None):
     return store(b.xp.linalg.slogdet(x)[1], out)
@@ -149,6 +157,7 @@ custom(  # ẏ = tr(A⁻¹Ȧ)
     logabsdet_p,
     x=(lambda t, x: sum_(mT(inv_p(x)) * t, (-1, -2)), lambda g, x: expand_dims(g, (-1, -2)) * mT(inv_p(x))),
 )
+batched(logabsdet_p)
 
 
 def slogdet(a: Any) -> Any:

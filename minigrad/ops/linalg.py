@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.core.arguments import check_options, integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import align, batched, move_axis
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import bilinear
@@ -20,6 +22,8 @@ from minigrad.ops.arithmetic import multiply
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import astype, expand_dims, normalise_axis, ravel, squeeze, swapaxes, transpose
+
+LETTERS = string.ascii_uppercase + string.ascii_lowercase  # of einsum
 
 
 @primitive("matmul")
@@ -50,6 +54,23 @@ bilinear(
     x1=lambda g, x1, x2: _left(g, x1, x2),
     x2=lambda g, x1, x2: fit(matmul_p(mT(x1), g), x2),  # (…, k, n) @ (…, n, m)
 )
+
+
+def _batch_matmul(size, args, is_batched):
+    """With one matrix for all examples, one large product; an outer product for each example is a multiplication."""
+    x1, x2 = args
+    if is_batched == (True, False) and len(shape_of(x2)) == 2:
+        return matmul(x1, x2)
+    if is_batched == (False, True) and len(shape_of(x1)) == 2:
+        if shape_of(x2)[-1] == 1:
+            return expand_dims(matmul(squeeze(x2, -1), mT(x1)), -1)
+        product = tensordot(x1, x2, axes=((1,), (-2,)))
+        return move_axis(product, 0, len(shape_of(product)) - 2)
+    x1, x2 = align(args, is_batched)
+    return multiply(x1, x2) if shape_of(x1)[-1] == 1 else matmul_p(x1, x2)
+
+
+batched(matmul_p, _batch_matmul)
 
 
 def _cuts_of_product(operands, result, params):
@@ -152,6 +173,17 @@ def _einsum_transpose(g, i, xs, *, subscripts):
 bilinear(einsum_p, _einsum_transpose)
 
 
+def _batch_einsum(size, args, is_batched, *, subscripts):
+    """The examples are one more letter."""
+    letter = next(c for c in LETTERS if c not in subscripts)
+    inputs, output = subscripts.split("->")
+    terms = [letter * b + term for b, term in zip(is_batched, inputs.split(","))]
+    return einsum_p(*args, subscripts=f"{','.join(terms)}->{letter}{output}")
+
+
+batched(einsum_p, _batch_einsum)
+
+
 def einsum(
     subscripts: str,
     *operands: Any,
@@ -203,7 +235,7 @@ def _parse(subscripts, operands):
     terms = inputs.split(",")
     if len(terms) != len(operands):
         raise OperandError(f"einsum: '{subscripts}' needs {len(terms)} operands, got {len(operands)}")
-    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
+    spare = [c for c in LETTERS if c not in subscripts]
     widest = 0
     for k, (term, x) in enumerate(zip(terms, operands, strict=True)):
         if "..." in term:

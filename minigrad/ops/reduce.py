@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import dtype_of, is_inexact, shape_of
+from minigrad.core.batching import batched, shift_axes
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import linear
 from minigrad.core.traits import Cut, traits
@@ -65,6 +66,7 @@ def _along_all(operands, result, params):
 
 
 linear(sum_p, x=lambda g, x, axes: spread(g, x, axes))
+batched(sum_p, axes=shift_axes)
 traits(sum_p, cuts=_along_all, recordable=True)
 
 

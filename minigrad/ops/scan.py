@@ -13,6 +13,7 @@ import numpy as np
 from minigrad.backends import store
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import shape_of
+from minigrad.core.batching import align, batched, repeat, shift_axes, shift_axis
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import custom, linear
 from minigrad.core.vectors import concatenate_p, reshape_p, zeros_like_p
@@ -33,6 +34,7 @@ def cumsum_p(b, x, *, axis, reverse=False, out=None):
 
 
 linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not reverse))
+batched(cumsum_p, axis=shift_axis)
 
 
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
@@ -94,6 +96,12 @@ custom(
         lambda g, a, axis, reverse: _run_adjoint(g, a, axis, reverse),
     ),
 )
+batched(
+    recurrence_p,
+    lambda size, args, is_batched, *, axis, reverse: recurrence_p(
+        *align(repeat(size, args, is_batched), (True, True)), axis=axis + 1, reverse=reverse
+    ),
+)
 
 
 @primitive("cumprod")
@@ -108,6 +116,7 @@ custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
         lambda g, x, y, axis: _run_adjoint(g, x, axis, False) * _shift(y, axis, False, 1),
     ),
 )
+batched(cumprod_p, axis=shift_axis)
 
 
 def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
@@ -146,6 +155,7 @@ custom(
         lambda g, x, axes: _multiply_others(x, axes) * spread(g, x, axes),
     ),
 )
+batched(prod_p, axes=shift_axes)
 
 
 def prod(

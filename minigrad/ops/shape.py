@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad.core.arguments import check_options, dtype_from, integer, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.batching import batched
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import linear
@@ -47,6 +48,7 @@ def _inner_slices(widths, shape):
 
 
 linear(pad_p, x=lambda g, x, widths: g[_inner_slices(widths, x.shape)])
+batched(pad_p, widths=lambda widths, size: ((0, 0), *widths))
 traits(pad_p, flops=no_flops, recordable=True)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.backends import store
 from minigrad.core.arrays import dtype_of, shape_of
+from minigrad.core.batching import batched, shift_axes
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
 from minigrad.core.traits import traits
@@ -56,6 +57,7 @@ custom(
         lambda g, x, y, axes: _weights(x, y, axes) * spread(g, x, axes),
     ),
 )
+batched(logsumexp_p, axes=shift_axes)
 traits(logsumexp_p, cuts=along_kept_axes, recordable=True)
 
 
@@ -71,6 +73,7 @@ def top_p(b, x, *, axes, out=None):
     return b.xp.max(b.xp.real(x), axis=axes, keepdims=True, out=out)
 
 
+batched(top_p, axes=shift_axes)
 traits(top_p, recordable=True)
 
 

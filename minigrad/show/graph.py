@@ -16,12 +16,11 @@ import numpy as np
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arrays import describe, is_inexact, shape_of
-from minigrad.core.checkpoint import Segment
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Tracer, concrete
 from minigrad.core.leaves import check_inexact
 from minigrad.core.origin import Origin
-from minigrad.core.reverse import Node, Reverse, accumulate, pull_back
+from minigrad.core.reverse import Entry, Node, Reverse, accumulate, pull_back
 from minigrad.core.rules import Bilinear, Elementwise, Linear
 from minigrad.core.vectors import ones
 from minigrad.show.text import function_name, parameters, summary
@@ -123,7 +122,7 @@ def _check_results(reverse: Reverse, names: list[str], results: list, lowered: l
             )
     if all(index is None for _, index in lowered):
         raise OperandError("draw: no result depends on the arguments, so there is nothing to draw")
-    operations = sum(isinstance(e, Segment) or e.primitive is not None for e in reverse.tape)
+    operations = sum(not isinstance(e, Node) or e.primitive is not None for e in reverse.tape)
     if operations > MAX_OPERATIONS:
         raise OperandError(
             f"draw: {operations:,} operations are too many to read, the limit is {MAX_OPERATIONS}: draw a part of the "
@@ -150,8 +149,8 @@ class _DrawingBuilder:
         self.places: dict[int, tuple[int, int]] = {}  # tape entry → its box, index of its quantity
         self.reverse, self.cotangents = reverse, cotangents
         for index, entry in enumerate(reverse.tape):
-            if isinstance(entry, Segment):
-                self.add_checkpoint(index, entry)
+            if not isinstance(entry, Node):
+                self.add_call(index, entry)
             elif entry.primitive is not None:
                 self.add_operation(index, entry)
             elif not entry.parents:
@@ -187,21 +186,22 @@ class _DrawingBuilder:
         params = parameters(node.params)
         self.add_box(Box(OPERATION, node.primitive.name, [self.quantity(index)], (index,), params, node.origin), uses)
 
-    def add_checkpoint(self, index: int, segment: Segment) -> None:
+    def add_call(self, index: int, call: Entry) -> None:
         """Add one box for the call and all its results; all uses of one value are one edge."""
-        outputs = [output for output in segment.outputs if output is not None]
+        outputs = [output for output in call.outputs if output is not None]
         sent = {output: self.cotangents[output] for output in outputs if self.cotangents[output] is not None}
-        segment.pull(self.reverse, index, sent, set())
-        arguments = list(zip(segment.parents, segment.leaves))
-        arguments += [(parent, None) for parent in sorted(sent.keys() - set(segment.parents))]  # from a closure
+        call.pull(self.reverse, index, sent, set())
+        label = "run again" if call.title == "checkpoint" else "own derivative"
+        arguments = list(zip(call.parents, call.leaves))
+        arguments += [(parent, None) for parent in sorted(sent.keys() - set(call.parents))]  # from a closure
         uses, seen = [], set()
         for parent, leaf in arguments:
             if parent is None or parent not in seen:
                 g = sent.get(parent)
-                uses.append((self.locate(parent, leaf), "", g, "" if g is None else "run again"))
+                uses.append((self.locate(parent, leaf), "", g, "" if g is None else label))
             seen.add(parent)
-        quantities, params = [self.quantity(o) for o in outputs], [function_name(segment.function)]
-        self.add_box(Box(OPERATION, "checkpoint", quantities, (*outputs, index), params, segment.origin), uses)
+        quantities, params = [self.quantity(o) for o in outputs], [*map(function_name, call.details)]
+        self.add_box(Box(OPERATION, call.title, quantities, (*outputs, index), params, call.origin), uses)
 
     def add_result(self, name: str, value: Any, index: int | None) -> None:
         place = self.locate(index, value)

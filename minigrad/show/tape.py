@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.core.arrays import Shaped
-from minigrad.core.checkpoint import Segment
 from minigrad.core.printing import as_text
-from minigrad.core.reverse import Node
+from minigrad.core.reverse import Entry, Node
 from minigrad.core.tape import Tape
 from minigrad.show.text import constant, function_name, kind, parameters, place, summary
 
@@ -39,11 +38,11 @@ def tape_text(tape: Tape) -> str:
     return "\n".join(lines)
 
 
-def _find_kept_values(entries: Sequence[Node | Segment]) -> dict[int, Any]:
+def _find_kept_values(entries: Sequence[Node | Entry]) -> dict[int, Any]:
     """The values that the tape holds, by entry: as its result or as an argument of another entry."""
     kept: dict[int, Any] = {}
     for index, entry in enumerate(entries):
-        values = entry.leaves if isinstance(entry, Segment) else entry.args
+        values = entry.args if isinstance(entry, Node) else entry.leaves
         for parent, value in zip(entry.parents, values):
             if parent is not None and not isinstance(value, Shaped):
                 kept[parent] = value
@@ -52,10 +51,11 @@ def _find_kept_values(entries: Sequence[Node | Segment]) -> dict[int, Any]:
     return kept
 
 
-def _call(entry: Node | Segment) -> str:
+def _call(entry: Node | Entry) -> str:
     """`multiply(%0, 2, axis=1)`."""
-    if isinstance(entry, Segment):
-        return f"checkpoint({', '.join([function_name(entry.function), *_arguments(entry.parents, entry.leaves)])})"
+    if not isinstance(entry, Node):
+        functions = map(function_name, entry.details)
+        return f"{entry.title}({', '.join([*functions, *_arguments(entry.parents, entry.leaves)])})"
     if entry.primitive is None:
         return f"result(%{entry.parents[0]})" if entry.parents else f"input({_printable(entry.params.get('name', ''))})"
     return f"{entry.primitive.name}({', '.join(_arguments(entry.parents, entry.args) + parameters(entry.params))})"
@@ -69,8 +69,8 @@ def _arguments(parents: Sequence[int | None], values: Sequence[Any]) -> list[str
     return [constant(value) if parent is None else f"%{parent}" for parent, value in zip(parents, values)]
 
 
-def _result(entry: Node | Segment, value: Any) -> tuple[str, str]:
+def _result(entry: Node | Entry, value: Any) -> tuple[str, str]:
     """The last columns: dtype and shape, and the value if it is kept."""
-    if isinstance(entry, Segment):
+    if not isinstance(entry, Node):
         return "", ""
     return f": {kind(entry.result)}", "" if value is None else summary(value)

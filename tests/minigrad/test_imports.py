@@ -31,6 +31,7 @@ ROOMS = {
         ("checks",),
         ("show",),
         ("__init__",),
+        ("__main__",),
     ),
     "vae": (
         ("discretised", "errors", "recipes", "sigma"),

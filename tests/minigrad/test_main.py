@@ -12,10 +12,9 @@ import pytest
 import minigrad as mg
 import vae.cli
 from minigrad import __main__ as top
-from minigrad.backends.__main__ import main as show_devices
 from minigrad.checks.__main__ import main as check
 
-COMMANDS = {"minigrad": top.main, "minigrad.backends": show_devices, "minigrad.checks": check, "vae": vae.cli.main}
+COMMANDS = {"minigrad": top.main, "minigrad.checks": check, "vae": vae.cli.main}
 
 
 def test_it_prints_versions_and_where_to_start(capsys):

@@ -35,6 +35,17 @@ def double(x: Array) -> Array:
     return 2 * x
 
 
+@mg.custom_derivative
+def logistic(x: float, scale: float) -> Any:
+    return mg.log(1 + mg.exp(scale * x))
+
+
+@logistic.jvp
+def _(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    (x, scale), (t, s) = primals, tangents
+    return logistic(x, scale), (t * scale + s * x) * mg.sigmoid(scale * x)
+
+
 p = Params(np.ones((3, 2)), np.zeros(2))
 x: Array = np.ones((4, 3))
 
@@ -66,6 +77,11 @@ assert_type(pullback(np.float64(1.0)), tuple[Params, Array])
 assert_type(mg.jvp(double, (x,), (x,)), tuple[Array, Array])
 assert_type(mg.jacobian(double)(x[0]), Any)
 assert_type(mg.hessian(mg.checkpoint(total), 1)(p, x), Any)
+y2, push = mg.linearize(double, x)
+assert_type(push(x), Array)
+assert_type(mg.vmap(mg.grad(loss), in_axes=(None, 0))(p, x), Any)
+assert_type(mg.grad(logistic, 1)(2.0, 1.0), Any)
+assert_type(mg.grad(logistic)(2.0, 1.0), float)
 assert_type(mg.hvp(lambda x: mg.sum(x**3), x, x), Array)
 assert_type(mg.grad(mg.checkpoint(loss))(p, x), Params)
 

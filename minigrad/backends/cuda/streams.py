@@ -29,6 +29,10 @@ def random_normal(kernels: Kernels, key: Array, out: Array, offset: int = 0, sta
 def _draw(kernels: Kernels, name: str, key: Array, out: Array, offset: int, start: Any, lane: int) -> None:
     if not out.size:
         return
+    if key.ndim == 2:  # a stream for each row
+        for row in range(len(key)):
+            _draw(kernels, name, key[row], out[row], offset, start[row], lane)
+        return
     if isinstance(start, NEUTRAL):
         offset, start = offset + int(start), kernels.zero
     counters = out.size // (16 // out.dtype.itemsize) + 2  # + 2: a draw may begin and end inside a counter

@@ -21,20 +21,21 @@ def _freeze(x: Any) -> Any:
     return view
 
 
-def _position(offset: int, start: Any) -> int:
-    """Where in its stream a draw begins. Raises ValueError for a negative position."""
-    if offset + int(start) < 0:
-        raise ValueError(f"a draw cannot begin at position {offset + int(start)} of its stream: the first is 0")
-    return offset + int(start)
+def _position(offset: int, start: Any) -> Any:
+    """Where in its stream a draw begins, or each of several draws. Raises ValueError for a negative position."""
+    position = offset + start if np.ndim(start) else offset + int(start)
+    if np.min(position, initial=0) < 0:
+        raise ValueError(f"a draw cannot begin at position {np.min(position)} of its stream: the first is 0")
+    return position
 
 
 def _random_bits(key: np.ndarray, out: np.ndarray, offset: int = 0, start: Any = 0, lane: int = 0) -> None:
-    streams.random_bits(np, key, out.size, _position(offset, start), lane=lane, out=out)
+    streams.random_bits(np, key, out.shape[-1], _position(offset, start), lane=lane, out=out)
 
 
 def _make_fill(draw: Callable) -> Callable:
     def fill(key: np.ndarray, out: np.ndarray, offset: int = 0, start: Any = 0) -> None:
-        draw(np, key, out.size, out.dtype, _position(offset, start), out=out)
+        draw(np, key, out.shape[-1], out.dtype, _position(offset, start), out=out)
 
     return fill
 

@@ -28,7 +28,8 @@ LOW = 0xFFFFFFFF  # the low half of a 64-bit lane
 def philox(xp: ModuleType, key: Array, c0: Array, c1: Array, c2: Array, c3: Array, scratch: Array = None) -> Array:
     """Philox4x32-10 of n counters: uint32 (4n,), four words per counter.
 
-    `key` is uint32 (2,), `c0` uint64 (n,) of numbers below 2³², the other counter words likewise or one number each.
+    `key` is uint32 (2,), or (2, n) with one for each counter, `c0` uint64 (n,) of numbers below 2³², the other counter
+    words likewise or one number each.
     `scratch`, uint64 (ROWS, n), is overwritten and holds the result in its last two rows. One round is
 
         hi0:lo0 = 0xD2511F53·c0    hi1:lo1 = 0xCD9E8D57·c2    (c0, c1, c2, c3) ← (hi1^c1^k0, lo1, hi0^c3^k1, lo0)
@@ -41,7 +42,7 @@ def philox(xp: ModuleType, key: Array, c0: Array, c1: Array, c2: Array, c3: Arra
     even, odd, product, words = scratch[0:2], scratch[2:4], scratch[4:6], scratch[-2:].reshape(n, 2)
     even[0], odd[0], even[1], odd[1] = c0, c1, c2, c3
     c0, c2 = even
-    rounds = xp.arange(10, dtype=xp.uint64)
+    rounds = xp.arange(10, dtype=xp.uint64).reshape(10, *key.shape[1:] and (1,))
     for k0, k1 in zip((key[0] + rounds * 0x9E3779B9) & LOW, (key[1] + rounds * 0xBB67AE85) & LOW):
         xp.multiply(c2, 0xCD9E8D57, out=product[0])
         xp.multiply(c0, 0xD2511F53, out=product[1])
@@ -56,13 +57,15 @@ def philox(xp: ModuleType, key: Array, c0: Array, c1: Array, c2: Array, c3: Arra
     return words.reshape(-1).view(xp.uint32)
 
 
-def _draw(xp: ModuleType, key: Array, out: Array, offset: int, block: int, lane: int, numbers_of: Numbers) -> Array:
+def _draw(xp: ModuleType, key: Array, out: Array, offset: Any, block: int, lane: int, numbers_of: Numbers) -> Array:
     """Fill `out` with numbers offset, offset + 1, … of a stream, in blocks of equal length.
 
     The first counter may begin before `offset` and the last block may run past the end; surplus numbers are dropped.
     """
     if out.size == 0:
         return out
+    if key.ndim == 2:
+        return _draw_rows(xp, key, out, offset, block, lane, numbers_of)
     each, end = 16 // out.itemsize, offset + out.size  # numbers per counter; the position after the last number
     first, last = offset // each, -(-end // each)
     blocks = -(-(last - first) // block)
@@ -77,6 +80,26 @@ def _draw(xp: ModuleType, key: Array, out: Array, offset: int, block: int, lane:
     return out
 
 
+def _draw_rows(
+    xp: ModuleType, keys: Array, out: Array, offsets: Array, block: int, lane: int, numbers_of: Numbers
+) -> Array:
+    """Fill each row of `out` from the stream of its own key and offset, many short rows at once."""
+    rows, size = out.shape
+    each = 16 // out.itemsize
+    n = (size - 1) // each + 2  # counters in a row, which may begin inside the first
+    together = max(1, block // n)
+    steps, scratch = xp.arange(n, dtype=xp.uint64), xp.empty((ROWS, together * n), xp.uint64)
+    for first in range(0, rows, together):
+        part = slice(first, min(first + together, rows))
+        begin, skip = xp.divmod(offsets[part, None], each)
+        counter, count = (steps + begin.astype(xp.uint64)).reshape(-1), (part.stop - first) * n
+        key = xp.repeat(keys[part].T, n, axis=1)
+        used = scratch.reshape(-1)[: ROWS * count].reshape(ROWS, count)
+        numbers = numbers_of(philox(xp, key, counter & LOW, counter >> 32, 0, lane, used), used).reshape(-1, n * each)
+        out[part] = xp.take_along_axis(numbers, skip + xp.arange(size), axis=1)
+    return out
+
+
 def _output(xp: ModuleType, size: int, dtype: Any, out: Array | None) -> Array:
     return xp.empty(size, dtype) if out is None else out
 
@@ -88,7 +111,8 @@ def random_bits(
 
     `offset` may be up to 2⁶², and a draw equals the same slice of every longer draw; both hold for the two functions
     below too. `block` is the number of counters computed at once: as many as fit in cache, or in memory on a GPU. It
-    affects the speed, never the numbers. `out`, if given, is filled and returned.
+    affects the speed, never the numbers. `out`, if given, is filled and returned. With (n, 2) keys and (n,) offsets it
+    is (n, size), with a stream in each row.
     """
     return _draw(xp, key, _output(xp, size, xp.uint32, out), offset, block, lane, lambda words, scratch: words)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minigrad.backends.numpy import streams
-from minigrad.backends.streams import FOLD_IN, SPLIT
+from minigrad.backends.streams import DRAW, FOLD_IN, SPLIT
 from minigrad.checks.catalogue.choose import Choose
 from minigrad.checks.catalogue.operation import Example, at, constant
 
@@ -35,18 +35,39 @@ def slice_stream(stream: Callable) -> Callable:
     return formula
 
 
-for _name, _dtypes in {
-    "random_bits": ("uint32",),
-    "random_uniform": ("float64", "float32"),
-    "random_normal": ("float64", "float32"),
-}.items():
+_DRAWS = {"bits": ("uint32",), "uniform": ("float64", "float32"), "normal": ("float64", "float32")}
+for _name, _dtypes in _DRAWS.items():
     constant(
-        _name,
+        f"random_{_name}",
         lambda choose, dtypes=_dtypes: any_part(choose, *dtypes),
         at("", params=(2,), named={"shape": (2, 3), "dtype": np.dtype(_dtypes[0]), "offset": 1}),
-        formula=slice_stream(getattr(streams, _name)),
+        formula=slice_stream(getattr(streams, f"random_{_name}")),
         constants=(KEY,),
     )
+
+
+def any_rows(choose: Choose) -> Example:
+    draw = choose.one_of([*_DRAWS])
+    named = {"shape": choose.shape(), "dtype": np.dtype(choose.one_of(_DRAWS[draw])), "offset": choose.integer(0, 9)}
+    rows = choose.integer(1, 4)
+    keys = np.array([any_key(choose)[0] for _ in range(rows)])
+    starts = np.array([choose.integer(0, 9) for _ in range(rows)])
+    return at("", constants=(keys, starts), named={"draw": draw, **named, "lane": DRAW})
+
+
+def slice_streams(keys, starts, draw, lane, **named):
+    """The formula of draws with several keys: one after the other."""
+    one = slice_stream(getattr(streams, f"random_{draw}"))
+    return np.stack([one(key, start, **named) for key, start in zip(keys, starts)])
+
+
+constant(
+    "random_rows",
+    any_rows,
+    at("", named={"draw": "normal", "shape": (2, 3), "dtype": np.dtype("float32"), "offset": 1, "lane": DRAW}),
+    formula=slice_streams,
+    constants=(np.array([KEY, KEY + 1, KEY], np.uint32), np.array([0, 2, 5])),
+)
 
 
 def any_split(choose: Choose) -> Example:

@@ -30,7 +30,7 @@ def test_every_operation_passes_every_oracle(capsys):
             expected = {"value", "differences", "adjoint", "Taylor 1", "Taylor 2", "second order"}
             assert expected <= set(record["oracles"]), record["name"]
         else:
-            assert set(record["oracles"]) == {"value", "constant"}
+            assert set(record["oracles"]) - {"vmap"} == {"value", "constant"}
     with_complex_step = {record["name"] for record in printed["primitives"] if "complex step" in record["oracles"]}
     smooth = {record["name"] for record in printed["primitives"] if "adjoint" in record["oracles"]}
     assert smooth - with_complex_step == {"erf"}  # NumPy has no complex erf

@@ -7,6 +7,7 @@ import pytest
 
 import minigrad as mg
 from tests.support.oracles import assert_close
+from tests.support.peers import PEERS
 from tests.support.strategies import normal
 from tests.support.transfer import to_host
 
@@ -73,3 +74,48 @@ def test_hvp_on_a_tree(on_device):
 def test_hessian_of_another_argument(xp):
     x, y = xp.asarray([1.0, 2.0]), xp.asarray([3.0])
     assert to_host(mg.hessian(lambda x, y: mg.sum(x) * mg.sum(y**3), argnums=1)(x, y)).tolist() == [[54]]
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_jacobians_and_hessians_of_trees_beside_jax(mode):
+    p, x = {"w": normal((2, 3)), "b": [normal((2,), 1)]}, normal((3,), 2)
+    f = lambda xp: lambda p, x: {"y": xp.sin(p["w"] @ x) * p["b"][0], "z": (xp.sum(x**2) * p["b"][0][0],)}
+    scalar = lambda xp: lambda p, x: f(xp)(p, x)["z"][0] ** 2 + xp.sum(f(xp)(p, x)["y"])
+    found = mg.jacobian(f(mg), (0, 1), mode)(p, x)
+    hessian = mg.hessian(scalar(mg), (0, 1))(p, x)
+    alone = mg.jacobian(f(mg), 1, mode)(p, x)
+    with PEERS["jax"]() as peer:
+        jax = peer.top
+        expected = jax.jacrev(f(peer.numpy), (0, 1))(p, x)
+        mg.tree.map(assert_close, found, jax.tree.map(np.asarray, expected))
+        mg.tree.map(assert_close, alone, jax.tree.map(np.asarray, jax.jacfwd(f(peer.numpy), 1)(p, x)))
+        truth = jax.tree.map(np.asarray, jax.hessian(scalar(peer.numpy), (0, 1))(p, x))
+        mg.tree.map(assert_close, hessian, truth)
+
+
+def test_linearize(on_device):
+    p = {"a": normal((3,)), "b": normal((3,), 1)}
+    calls = []
+    f = lambda p: calls.append(1) or (mg.sin(p["a"]) * p["b"], mg.sum(p["a"]))
+    (y, _), push = mg.linearize(f, on_device(p))
+    assert_close(to_host(y), np.sin(p["a"]) * p["b"])
+    for seed in (2, 3):
+        t = {"a": normal((3,), seed), "b": normal((3,), seed + 5)}
+        for found, expected in zip(push(on_device(t)), mg.jvp(f, (p,), (t,))[1]):
+            assert_close(to_host(found), expected)
+    assert len(calls) == 3  # once for linearize, twice for jvp
+    third = mg.linearize(lambda x: x**3, 2.0)[1]
+    assert mg.grad(lambda t: third(t) ** 2)(1.0) == 2 * 12**2
+    assert mg.grad(lambda x: mg.linearize(lambda x: x**3, x)[1](1.0))(2.0) == 12
+    assert_close(mg.vmap(mg.linearize(mg.sin, p["a"])[1])(np.eye(3)), np.diag(np.cos(p["a"])))
+    with pytest.raises(ValueError, match=r"a tangent must be float64.3. like its argument, got float64.2."):
+        push({"a": np.ones(2), "b": np.ones(3)})
+    with pytest.raises(ValueError, match="linearize: the tangent has structure"):
+        push(np.ones(3))
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_jacobian_calls_the_function_once(mode):
+    calls = []
+    mg.jacobian(lambda x: calls.append(1) or x**2, mode=mode)(np.ones(50))
+    assert len(calls) == 1

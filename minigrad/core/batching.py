@@ -1,0 +1,228 @@
+"""Batching: a function of one example runs on many at once, without a loop.
+
+A batched value holds the values of all examples in one array, whose first axis counts them; its own shape lacks that
+axis. `Batch` runs each primitive one level down by a *batching statement*, which stands beside the rule:
+
+    (none)                        elementwise: axes of length 1 are inserted, so that each example broadcasts alone
+    batched(f, axis=shift_axis)   the same primitive of arrays with one more axis in front, and changed parameters
+    batched(f, statement)         everything else: statement(size, args, is_batched, **params) returns the result of all
+                                  `size` examples, given arguments of which some have the axis in front
+
+Statements are written with operations, so every interpreter below sees those: vmap nests with derivatives and programs
+in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.errors import MissingRuleError, OperandTypeError
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer
+from minigrad.core.origin import Origin
+from minigrad.core.rules import Elementwise
+from minigrad.core.traits import along_any_axis
+from minigrad.core.vectors import (
+    broadcast_to_p,
+    concatenate_p,
+    copy_p,
+    reshape_p,
+    sum_to_p,
+    transpose_p,
+    zeros_like_p,
+)
+
+
+class BatchTracer(Tracer):
+    """The values of all examples, in one array whose first axis counts them."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return shape_of(self._value)[1:]
+
+    def read_value(self, use: str) -> Any:
+        raise OperandTypeError(
+            f"{use} of a value made by {self.origin} inside mg.vmap: each example has a value of its own; select with "
+            "mg.where, or loop over the examples"
+        )
+
+
+class Batch(Interpreter):
+    """Runs each primitive one level down for `size` examples at once."""
+
+    def __init__(self, size: int, level: object | None = None) -> None:
+        self.level, self.size = level or object(), size
+
+    def lift(self, value: Any) -> BatchTracer:
+        """A traced input, given the values of all examples along the first axis."""
+        return BatchTracer(value, self.level, Origin("input"))
+
+    def is_batched(self, x: Any) -> bool:
+        """Whether each example has its own x."""
+        return type(x) is BatchTracer and x.level is self.level
+
+    def lower(self, x: Any) -> tuple[Any, bool]:
+        """(value, whether it has an axis of examples in front) of x."""
+        return (x._value, True) if self.is_batched(x) else (x, False)
+
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        if not any(map(self.is_batched, args)):
+            return self.parent.process(primitive, args, params)
+        values, is_batched = zip(*map(self.lower, args))
+        y = _statement_of(primitive)(self.size, values, is_batched, **params)
+        if shape_of(y)[:1] != (self.size,):
+            raise AssertionError(f"the batching of '{primitive.name}' gave {describe(y)} for {self.size} examples")
+        return BatchTracer(y, self.level, Origin(primitive.name))
+
+    def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        values, is_batched = zip(*map(self.lower, leaves)) if leaves else ((), ())
+        if not any(is_batched):
+            return self.parent.call(call, values)
+        return [self.lift(y) for y in self.parent.call(_BatchedCall(call, self, is_batched), values)]
+
+
+class _BatchedCall:
+    """A call of a function with its own derivative for all examples at once: a call one level down."""
+
+    def __init__(self, call: Any, batch: Batch, is_batched: Sequence[bool]):
+        self._call, self._size, self._level, self._is_batched = call, batch.size, batch.level, is_batched
+        self.name = call.name
+
+    def run(self, leaves: Sequence) -> list:
+        with Batch(self._size, self._level) as batch:
+            return self._lower(batch, self._call.run(self._lift(batch, leaves)))
+
+    def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
+        with Batch(self._size, self._level) as batch:
+            results, dots = self._call.push(self._lift(batch, leaves), self._lift(batch, tangents))
+            return self._lower(batch, results), self._lower(batch, dots)
+
+    def pull(self, leaves: Sequence) -> tuple[list, Callable]:
+        with Batch(self._size, self._level) as batch:
+            results, pullback = self._call.pull(self._lift(batch, leaves))
+            results = self._lower(batch, results)
+
+        def pull_all(cotangents: Sequence) -> list:
+            with Batch(self._size, self._level) as batch:
+                pulled = pullback([batch.lift(g) for g in cotangents])
+                found = [None if g is None else self._lower(batch, [g])[0] for g in pulled]
+            return [
+                g if g is None or own else reshape_p(sum_to_p(g, shape=(1, *shape_of(g)[1:])), shape=shape_of(g)[1:])
+                for g, own in zip(found, self._is_batched, strict=True)
+            ]
+
+        return results, pull_all
+
+    def _lift(self, batch: Batch, values: Sequence) -> list:
+        return [batch.lift(x) if own and x is not None else x for x, own in zip(values, self._is_batched)]
+
+    def _lower(self, batch: Batch, results: Sequence) -> list:
+        """The results for all examples, with the axis of examples in front."""
+        return repeat(self._size, *zip(*map(batch.lower, results))) if results else []
+
+
+def batched(
+    primitive: Primitive, statement: Callable[..., Any] | None = None, /, **changes: Callable[..., Any]
+) -> Primitive:
+    """State how a primitive is batched: by a statement, or by parameters changed for one more axis in front."""
+    primitive.batching = statement or _make_shifted(primitive, changes)
+    return primitive
+
+
+def _statement_of(primitive: Primitive) -> Callable[..., Any]:
+    """The batching statement of a primitive. Raises MissingRuleError if it has none and is not elementwise."""
+    if primitive.batching is None:
+        if not (isinstance(primitive.rule, Elementwise) or primitive.traits.cuts is along_any_axis):
+            raise MissingRuleError(
+                f"'{primitive.name}' has no batching statement, so mg.vmap cannot pass through it: state one with "
+                "minigrad.core.batched, or loop over the examples"
+            )
+        primitive.batching = elementwise(primitive)
+    return primitive.batching
+
+
+def elementwise(primitive: Primitive) -> Callable:
+    """The statement of a primitive whose arguments broadcast, all or those axes in front."""
+
+    def statement(size: int, args: Sequence, is_batched: Sequence[bool], /, **params: Any) -> Any:
+        return primitive(*align(args, is_batched), **params)
+
+    return statement
+
+
+def _make_shifted(primitive: Primitive, changes: dict[str, Callable]) -> Callable:
+    """The statement of a primitive that treats one more axis in front as it treats the others."""
+
+    def statement(size: int, args: Sequence, is_batched: Sequence[bool], /, **params: Any) -> Any:
+        changed = {name: change(params[name], size) for name, change in changes.items()}
+        return primitive(*repeat(size, args, is_batched), **{**params, **changed})
+
+    return statement
+
+
+# Functions for statements
+
+
+def align(args: Sequence, is_batched: Sequence[bool]) -> list:
+    """The arguments with axes of length 1 after that of the examples, so that each example broadcasts alone."""
+    ndim = max(len(shape_of(x)) - b for x, b in zip(args, is_batched))
+    return [insert_axes(x, ndim) if b else x for x, b in zip(args, is_batched)]
+
+
+def insert_axes(x: Any, ndim: int) -> Any:
+    """x, with the axis of examples in front, with axes of length 1 inserted after it, so that an example has `ndim`."""
+    shape = shape_of(x)
+    missing = ndim + 1 - len(shape)
+    return reshape_p(x, shape=(shape[0], *(1,) * missing, *shape[1:])) if missing > 0 else x
+
+
+def repeat(size: int, args: Sequence, is_batched: Sequence[bool]) -> list:
+    """The arguments, all with the axis of examples in front: what all examples share is repeated, as a view."""
+    return [x if b else broadcast_to_p(x, shape=(size, *shape_of(x))) for x, b in zip(args, is_batched)]
+
+
+def move_axis(x: Any, source: int, target: int) -> Any:
+    """x with one axis moved to another place."""
+    axes = list(range(len(shape_of(x))))
+    axes.insert(target, axes.pop(source))
+    return transpose_p(x, axes=tuple(axes)) if source != target else x
+
+
+def shift_axis(axis: int, size: int) -> int:
+    return axis + 1
+
+
+def shift_axes(axes: Sequence[int], size: int) -> tuple[int, ...]:
+    return tuple(axis + 1 for axis in axes)
+
+
+def shift_shape(shape: Sequence[int], size: int) -> tuple[int, ...]:
+    return (size, *shape)
+
+
+def shift_index(index: tuple, size: int) -> tuple:
+    return (slice(None), *index)
+
+
+# Batching of the operations in `minigrad.core.vectors`; the others there are elementwise
+
+
+def _batch_broadcast_to(size: int, args: Sequence, is_batched: Sequence[bool], *, shape: tuple[int, ...]) -> Any:
+    return broadcast_to_p(insert_axes(args[0], len(shape)), shape=(size, *shape))
+
+
+def _batch_sum_to(size: int, args: Sequence, is_batched: Sequence[bool], *, shape: tuple[int, ...]) -> Any:
+    leading = len(shape_of(args[0])) - 1 - len(shape)
+    return reshape_p(sum_to_p(args[0], shape=(size, *(1,) * leading, *shape)), shape=(size, *shape))
+
+
+batched(broadcast_to_p, _batch_broadcast_to)
+batched(sum_to_p, _batch_sum_to)
+batched(zeros_like_p)
+batched(copy_p)
+batched(reshape_p, shape=shift_shape)
+batched(transpose_p, axes=lambda axes, size: (0, *shift_axes(axes, size)))
+batched(concatenate_p, axis=shift_axis)
