@@ -58,7 +58,7 @@ setup(
     extras_require={
         "vae": VAE,
         "test": [*VAE, *OMNIGLOT, *MPI, *TEST, *TYPES, *DOCS, "setuptools>=77"],
-        "docs": DOCS,
+        "docs": [*VAE, *DOCS],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
         "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # for tests of CUDA kernels without a GPU
