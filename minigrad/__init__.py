@@ -117,7 +117,7 @@ from minigrad.ops.shape import (
 )
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
 from minigrad.ops.statistics import mean, norm, std, var
-from minigrad.program import CaptureError, Program, jit, release_memory, trace
+from minigrad.program import CaptureError, Program, cond, jit, release_memory, scan, trace, while_loop
 from minigrad.show.draw import draw
 
 # fmt: off
@@ -126,18 +126,19 @@ __all__ = [
     "OperandError", "OperandIndexError", "OperandTypeError", "OutOfMemoryError", "Program", "Tape", "Tracer", "abs",
     "absolute", "add", "all", "any", "arccos", "arcsin", "arctan", "arctan2", "argmax", "argmin", "argsort", "asarray",
     "astype", "bitwise_and", "bitwise_or", "bitwise_xor", "broadcast_to", "ceil", "checkpoint", "checks", "cholesky",
-    "clip", "collectives", "concatenate", "conv2d", "copy", "core", "cos", "cosh", "count_nonzero", "cumprod", "cumsum",
-    "custom_derivative", "deconv2d", "depth_to_space", "det", "device_of", "diag", "diagonal", "divide", "dot", "draw",
-    "einsum", "elu", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "from_dlpack", "gaussian_sample",
-    "gelu", "grad", "greater", "greater_equal", "hessian", "hvp", "hypot", "inv", "invert", "isfinite", "isinf",
-    "isnan", "jacobian", "jit", "jvp", "leaky_relu", "less", "less_equal", "linearize", "log", "log1p", "log2",
-    "log_sigmoid", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp",
-    "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "negative", "nonzero", "norm",
-    "not_equal", "ones_like", "outer", "pad", "power", "prod", "random", "ravel", "reciprocal", "release_memory",
-    "relu", "repeat", "reshape", "rint", "roll", "sigmoid", "sign", "sin", "sinh", "slogdet", "softmax", "softplus",
-    "solve", "sort", "space_to_depth", "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient",
-    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_device", "trace",
-    "transpose", "tree", "tril", "triu", "value_and_grad", "var", "vjp", "vmap", "where", "zeros_like",
+    "clip", "collectives", "concatenate", "cond", "conv2d", "copy", "core", "cos", "cosh", "count_nonzero", "cumprod",
+    "cumsum", "custom_derivative", "deconv2d", "depth_to_space", "det", "device_of", "diag", "diagonal", "divide",
+    "dot", "draw", "einsum", "elu", "equal", "erf", "exp", "expand_dims", "expm1", "flip", "floor", "from_dlpack",
+    "gaussian_sample", "gelu", "grad", "greater", "greater_equal", "hessian", "hvp", "hypot", "inv", "invert",
+    "isfinite", "isinf", "isnan", "jacobian", "jit", "jvp", "leaky_relu", "less", "less_equal", "linearize", "log",
+    "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "multiply",
+    "negative", "nonzero", "norm", "not_equal", "ones_like", "outer", "pad", "power", "prod", "random", "ravel",
+    "reciprocal", "release_memory", "relu", "repeat", "reshape", "rint", "roll", "scan", "sigmoid", "sign", "sin",
+    "sinh", "slogdet", "softmax", "softplus", "solve", "sort", "space_to_depth", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh",
+    "tensordot", "tile", "to_device", "trace", "transpose", "tree", "tril", "triu", "value_and_grad", "var", "vjp",
+    "vmap", "where", "while_loop", "zeros_like",
 ]
 # fmt: on
 

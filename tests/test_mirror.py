@@ -41,6 +41,7 @@ ELSEWHERE = {
     "minigrad/backends/loops.py": "minigrad/backends/test_native_codegen.py",
     "minigrad/backends/cuda/elementwise.py": "minigrad/backends/test_cuda_codegen.py",
     "minigrad/backends/cuda/epilogue.py": "minigrad/program/gpu/test_epilogues.py",
+    "minigrad/program/control/leaves.py": "minigrad/program/control/test_scan.py",
     # the output of the checker is tested with the checker
     "minigrad/checks/conventions.py": "minigrad/checks/test_suite.py",
     "minigrad/checks/report.py": "minigrad/checks/test_suite.py",

@@ -207,9 +207,14 @@ def operations() -> list[str]:
 
 
 def list_uncovered() -> list[str]:
-    """Primitives of this package without a case in the catalogue."""
-    own = {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
-    return sorted(own - {case.operation for case in CASES})
+    """Operations of this package without a case in the catalogue."""
+    return sorted(own_operations() - {case.operation for case in CASES})
+
+
+def own_operations() -> set[str]:
+    """The primitives of this package, without those that only programs use."""
+    modules = {name: p.forward.__module__ for name, p in primitives.items()}
+    return {n for n, m in modules.items() if m.startswith("minigrad.") and not m.startswith("minigrad.program.")}
 
 
 def examine(name: str, device: str = "cpu") -> Finding:

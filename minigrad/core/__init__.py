@@ -9,18 +9,18 @@
     vectors.py        197       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
     rules.py          314       32    four ways to state a derivative once, for both modes
     forward.py         70        8    forward mode: a value and its tangent
-    batching.py       226       12    one call for many examples: how primitives take one more axis
+    batching.py       259       13    one call for many examples: how primitives take one more axis
     containers.py     187       12    how to flatten and rebuild one tuple, list, dict or dataclass
     tree.py           235       15    nested containers with arrays at the leaves
     guards.py          69        6    detecting arrays that were changed before their derivative was computed
-    reverse.py        278       25    reverse mode: the tape and the backward pass
-    checkpoint.py     195       17    calls that run again in the backward pass, to save memory
+    reverse.py        285       24    reverse mode: the tape and the backward pass
+    checkpoint.py     192       17    calls that run again in the backward pass, to save memory
     arguments.py      104        5    integers, dtypes, and NumPy options that are not supported
     leaves.py          61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py     205       18    grad, vjp, jvp
     vmap.py            93        5    mg.vmap
     matrices.py       148        8    jacobian, hessian, hvp, linearize
-    custom.py         203       10    a derivative of one's own for one function
+    custom.py         201       10    a derivative of one's own for one function
     printing.py        12        1    the function through which `minigrad/show/` prints tapes and programs
     tape.py            85        6    mg.Tape
 

@@ -81,32 +81,65 @@ class Batch(Interpreter):
         values, is_batched = zip(*map(self.lower, leaves)) if leaves else ((), ())
         if not any(is_batched):
             return self.parent.call(call, values)
-        return [self.lift(y) for y in self.parent.call(_BatchedCall(call, self, is_batched), values)]
+        return call.batch(self, values, is_batched)
+
+    def again(self) -> Batch:
+        """An interpreter for the same batched values, to continue with them later."""
+        return Batch(self.size, self.level)
 
 
-class _BatchedCall:
-    """A call of a function with its own derivative for all examples at once: a call one level down."""
+class Call:
+    """What `Interpreter.call` is given: a function of leaves that interpreters see as a whole. `name` is printed.
 
-    def __init__(self, call: Any, batch: Batch, is_batched: Sequence[bool]):
-        self._call, self._size, self._level, self._is_batched = call, batch.size, batch.level, is_batched
+    `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for a tangent
+    of zero, and pull(leaves, wanted) -> (results, pullback), whose pullback takes a list of cotangents and returns
+    another, with None for zero or for leaves that are not `wanted`.
+    """
+
+    name: str
+
+    def run(self, leaves: Sequence) -> list:
+        """The results, by operations."""
+        raise NotImplementedError
+
+    def record(self, interpreter: Interpreter, leaves: Sequence) -> list:
+        """The results as a part of a program that the interpreter captures."""
+        return self.run(leaves)
+
+    def batch(self, batch: Batch, leaves: Sequence, is_batched: Sequence[bool]) -> list:
+        """The results for all examples as batched values, given leaves of which some have the axis in front."""
+        return [batch.lift(y) for y in batch.parent.call(_BatchedCall(self, batch, is_batched), leaves)]
+
+    def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
+        raise NotImplementedError
+
+    def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
+        raise NotImplementedError
+
+
+class _BatchedCall(Call):
+    """A call for all examples at once, as a call one level down."""
+
+    def __init__(self, call: Call, batch: Batch, is_batched: Sequence[bool]):
+        self._call, self._batch, self._is_batched = call, batch, is_batched
         self.name = call.name
 
     def run(self, leaves: Sequence) -> list:
-        with Batch(self._size, self._level) as batch:
+        with self._batch.again() as batch:
             return self._lower(batch, self._call.run(self._lift(batch, leaves)))
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
-        with Batch(self._size, self._level) as batch:
+        with self._batch.again() as batch:
             results, dots = self._call.push(self._lift(batch, leaves), self._lift(batch, tangents))
             return self._lower(batch, results), self._lower(batch, dots)
 
-    def pull(self, leaves: Sequence) -> tuple[list, Callable]:
-        with Batch(self._size, self._level) as batch:
-            results, pullback = self._call.pull(self._lift(batch, leaves))
+    def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
+        with self._batch.again() as batch:
+            results, pullback = self._call.pull(self._lift(batch, leaves), wanted)
             results = self._lower(batch, results)
 
         def pull_all(cotangents: Sequence) -> list:
-            with Batch(self._size, self._level) as batch:
+            with self._batch.again() as batch:
                 pulled = pullback([batch.lift(g) for g in cotangents])
                 found = [None if g is None else self._lower(batch, [g])[0] for g in pulled]
             return [
@@ -121,7 +154,7 @@ class _BatchedCall:
 
     def _lower(self, batch: Batch, results: Sequence) -> list:
         """The results for all examples, with the axis of examples in front."""
-        return repeat(self._size, *zip(*map(batch.lower, results))) if results else []
+        return repeat(batch.size, *zip(*map(batch.lower, results))) if results else []
 
 
 def batched(

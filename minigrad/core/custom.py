@@ -17,6 +17,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from minigrad.core import tree
 from minigrad.core.arrays import describe, is_inexact, shape_of
+from minigrad.core.batching import Call
 from minigrad.core.errors import MissingRuleError, OperandError, OperandTypeError
 from minigrad.core.interpreter import current
 from minigrad.core.transforms import vjp
@@ -67,12 +68,12 @@ class custom_derivative(Generic[P, Y]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Y:
         leaves, structure = tree.flatten(args)
-        call = Call(self, structure, kwargs)
+        call = CustomCall(self, structure, kwargs)
         results = current().call(call, leaves)
         return tree.unflatten(call.result_structure, results)
 
 
-class Call:
+class CustomCall(Call):
     """A call of a function with its own derivative, on the leaves of its arguments, for `Interpreter.call`."""
 
     def __init__(self, custom: custom_derivative, structure: tree.Structure, options: dict[str, Any]):
@@ -99,7 +100,7 @@ class Call:
         filled = [zero_tangent(x) if t is None else t for x, t in zip(leaves, tangents)]
         return self._push(leaves, filled)
 
-    def pull(self, leaves: Sequence) -> tuple[list, Callable]:
+    def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         """The leaves of the result, and the pullback of a list of cotangents, with None for zero in its result."""
         self._check_stated()
         if self.custom.pull_rule is None:
@@ -139,7 +140,7 @@ class Call:
 
     def _push_by_transposition(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The pullback is linear in the cotangents: its transpose pushes tangents."""
-        results, pullback = self.pull(leaves)
+        results, pullback = self.pull(leaves, [True] * len(leaves))
         zeros = [zeros_like_p(y) for y in results]
         given = [i for i, t in enumerate(tangents) if t is not None]
 

@@ -153,7 +153,7 @@ class Interpreter:
         raise NotImplementedError
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
-        """The results of a function with a derivative of its own (`minigrad.core.custom`), here by its operations."""
+        """The results of a `minigrad.core.batching.Call`, by its operations unless an interpreter does better."""
         return call.run(leaves)
 
     def __enter__(self) -> Any:

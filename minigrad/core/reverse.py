@@ -52,6 +52,7 @@ class Entry(Protocol):
     leaves: tuple  # values of the arguments
     parents: tuple[int | None, ...]  # tape index of each leaf
     outputs: tuple[int | None, ...]  # tape index of each result; None if the call did not trace it
+    reads: list[int]  # fingerprints of what its derivative reads besides guarded arrays
     shared: dict[int, set[int]]  # what `minigrad.core.checkpoint.find_shared` finds for each result, by tape index
     origin: Origin
     title: str  # the name of the operation, to print
@@ -81,6 +82,11 @@ class Application(NamedTuple):
     def values(self) -> tuple:
         """The values of the arguments."""
         return self.leaves
+
+    @property
+    def reads(self) -> list[int]:
+        """No fingerprints: its derivative reads its arguments, which are guarded."""
+        return []
 
     @property
     def shared(self) -> dict[int, set[int]]:
@@ -167,8 +173,9 @@ class Reverse(Interpreter):
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         values, parents = zip(*map(self.lower, leaves)) if leaves else ((), ())
-        traced = any(p is not None for p in parents)
-        results, pullback = call.pull(values) if traced else (self.parent.call(call, values), None)
+        wanted = [p is not None for p in parents]
+        traced = any(wanted)
+        results, pullback = call.pull(values, wanted) if traced else (self.parent.call(call, values), None)
         refuse_traced(call, [y for y in results if self.lower(y)[1] is not None])
         if not traced:
             return results

@@ -27,7 +27,7 @@ sqrt = unary("sqrt", "√x", lambda y: divide(0.5, _plus_zero(y)), formula=reals
 def _power_base(x1, x2):
     """∂x₁^x₂/∂x₁ = x₂·x₁^(x₂−1), with 0·0⁻¹ read as 0."""
     if isinstance(x2, (int, float)):
-        return x2 * power(x1, x2 - 1) if x2 else 0.0
+        return float(x2) if x2 in (0, 1) else x2 * (x1 if x2 == 2 else power(x1, x2 - 1))
     undefined = logical_and(equal(x1, 0), equal(x2, 0))
     return x2 * power(where(undefined, 1, x1), x2 - 1)
 

@@ -9,6 +9,10 @@ In reading order. What a program is:
     program      the object that a user prints, calls and pickles
     jit          a program for each kind of arguments
 
+Loops and choices as one instruction:
+
+    control/     scan, while_loop and cond, whose derivatives are loops and choices again
+
 What both executors use:
 
     views        the memory that a slot shows, with strides and an offset
@@ -47,7 +51,8 @@ depend on programs.
 """
 
 from minigrad.program.capture import CaptureError, trace
+from minigrad.program.control import cond, scan, while_loop
 from minigrad.program.jit import jit
 from minigrad.program.program import Program, release_memory
 
-__all__ = ["CaptureError", "Program", "jit", "release_memory", "trace"]
+__all__ = ["CaptureError", "Program", "cond", "jit", "release_memory", "scan", "trace", "while_loop"]

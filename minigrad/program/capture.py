@@ -37,8 +37,9 @@ class CaptureTracer(Tracer):
 
     def read_value(self, use: str) -> Any:
         raise CaptureError(
-            f"{use} of a value made by {self.origin} inside mg.jit or mg.trace: a program cannot depend on the values "
-            "of its arguments; select with mg.where, build with mg.stack, or pass the deciding value as a Python number"
+            f"{use} of a value made by {self.origin} inside mg.jit, mg.trace or a loop: a program cannot depend on the "
+            "values of its arguments; select with mg.where, build with mg.stack, or pass the deciding value as a "
+            "Python number"
         )
 
 
@@ -86,8 +87,7 @@ class Capture(Interpreter):
             self.outside.setdefault(id(x), Outside(x, fingerprint(x), Origin(primitive.name))).check()
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        values = [x._value if self.slot_of(x) is not None else x for x in args]
-        collective = primitive.traits.collective
+        values, collective = self.values_of(args), primitive.traits.collective
         quiet = np.errstate(all="ignore") if self.last else nullcontext()  # of values that were not really sent
         with rehearse() if collective else nullcontext(), quiet:
             y = self.parent.process(primitive, values, params)
@@ -97,9 +97,17 @@ class Capture(Interpreter):
                 if id(x) not in self.folded:
                     self.note(x, primitive)
             return y
+        return self.append(primitive, args, params, y)
+
+    def values_of(self, args: Sequence[Any]) -> list[Any]:
+        """The arguments, without what this interpreter wraps around them."""
+        return [x._value if self.slot_of(x) is not None else x for x in args]
+
+    def append(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], y: Any) -> CaptureTracer:
+        """Append an instruction whose result is y."""
         for x in args:
             self.note(x, primitive)
-        origin = Origin(primitive.name)
+        origin, collective = Origin(primitive.name), primitive.traits.collective
         operands = tuple(map(self.operand, args))
         result = self.lift(y, origin)
         awaits = tuple(map(self.operand, map(self.lower, (*awaited(), *(self.last if collective else ())))))
@@ -107,6 +115,13 @@ class Capture(Interpreter):
             self.last = (result,)
         self.instructions.append(Instruction(primitive, operands, params, result.slot, origin, awaits))
         return result
+
+    def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        if any(self.slot_of(x) is not None for x in leaves):
+            return call.record(self, leaves)
+        results = self.parent.call(call, leaves)
+        self.folded |= {id(y): y for y in results}
+        return results
 
 
 def capture(f: Callable, args: tuple, kwargs: dict[str, Any], tuning: Tuning) -> Program:

@@ -29,6 +29,20 @@ def release_memory() -> None:
     backends.release_memory()
 
 
+def apply(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
+    """The results, computed primitive by primitive in the current interpreter, so that programs have derivatives."""
+    values: dict[int, Any] = dict(zip(graph.inputs, arrays, strict=True))
+
+    def value_of(operand: int | Constant) -> Any:
+        return operand.value if isinstance(operand, Constant) else values[operand]
+
+    for instruction in graph.instructions:
+        operands = map(value_of, instruction.operands)
+        with awaiting(map(value_of, instruction.awaits)):
+            values[instruction.result] = instruction.primitive(*operands, **instruction.params)
+    return list(map(value_of, graph.outputs))
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Everything a function computes, from its arguments to its results. Print it; call it; pickle it.
@@ -111,7 +125,7 @@ class Program:
         self.check()
         if isinstance(current(), Eval) and not any(isinstance(array, Tracer) for array in arrays):
             return self.run(arrays)
-        return tree.unflatten(self.structure, self._apply(arrays))
+        return tree.unflatten(self.structure, apply(self.graph, arrays))
 
     def check(self) -> None:
         """Raise MutationError if an array that it took from outside has changed."""
@@ -121,20 +135,6 @@ class Program:
     def run(self, arrays: Sequence[Any]) -> Any:
         """The results. `arrays` are the arrays among the arguments, already checked; none of them is traced."""
         return self._build(self._executor.run(arrays))
-
-    def _apply(self, arrays: Sequence[Any]) -> list[Any]:
-        """The results as leaves, computed primitive by primitive in the current interpreter, so that programs have
-        derivatives."""
-        values: dict[int, Any] = dict(zip(self.inputs, arrays, strict=True))
-
-        def value_of(operand: int | Constant) -> Any:
-            return operand.value if isinstance(operand, Constant) else values[operand]
-
-        for instruction in self.instructions:
-            operands = map(value_of, instruction.operands)
-            with awaiting(map(value_of, instruction.awaits)):
-                values[instruction.result] = instruction.primitive(*operands, **instruction.params)
-        return list(map(value_of, self.outputs))
 
     @cached_property
     def _build(self) -> Callable[[list], Any]:

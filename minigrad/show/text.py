@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL
 from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.batching import Call
 from minigrad.core.interpreter import concrete, find_backend
 from minigrad.core.origin import Origin
 
@@ -95,6 +96,8 @@ def _parameter(value: Any) -> str:
         return np.dtype(value).name
     if isinstance(value, str):
         return repr(value)
+    if isinstance(value, Call):
+        return str(value)
     return str(value) if isinstance(value, NEUTRAL) else describe(value)
 
 

@@ -40,7 +40,7 @@ def words(tree: ast.Module, names: set[str]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
             apart.add(id(node.value))
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("primitive", "Primitive") and node.args:
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "").lower().endswith("primitive") and node.args:
             apart.add(id(node.args[0]))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in apart:

@@ -12,17 +12,17 @@ import types
 import numpy as np
 
 import minigrad as mg
-from minigrad.checks import complex_step
+from minigrad.checks import complex_step, suite
 from minigrad.checks.catalogue import Case
-from minigrad.core.interpreter import Tracer, primitives
+from minigrad.core.interpreter import Tracer
 from tests.support import oracles
 from tests.support.oracles import assert_close, difference, inner, rounding
 from tests.support.transfer import to_host
 
 
 def our_primitives() -> set[str]:
-    """Names of all primitives except those registered by tests."""
-    return {name for name, p in primitives.items() if p.forward.__module__.startswith("minigrad.")}
+    """Names of all operations except those registered by tests."""
+    return suite.own_operations()
 
 
 def array_functions() -> set[str]:

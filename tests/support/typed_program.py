@@ -35,6 +35,10 @@ def double(x: Array) -> Array:
     return 2 * x
 
 
+def add(state: Array, row: Array) -> tuple[Array, Array]:
+    return state + row, state
+
+
 @mg.custom_derivative
 def logistic(x: float, scale: float) -> Any:
     return mg.log(1 + mg.exp(scale * x))
@@ -98,6 +102,9 @@ assert_type(update.program(p, x), mg.Program)
 assert_type(mg.trace(loss)(p, x), mg.Program)
 assert_type(mg.trace(x[:, :3]), Any)
 assert_type(mg.grad(mg.jit(loss))(p, x), Params)
+assert_type(mg.scan(add, x, x), tuple[Array, Any])
+assert_type(mg.while_loop(lambda x: mg.sum(x) < 100, double, x), Array)
+assert_type(mg.cond(True, double, double, x), Array)
 step = mg.jit(mg.grad(loss), donate=0)
 assert_type(step(Params(np.ones((3, 2)), np.zeros(2)), x), Params)
 

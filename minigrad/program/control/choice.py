@@ -1,0 +1,164 @@
+"""cond: one of two functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, TypeVarTuple
+
+from minigrad.core import tree
+from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.batching import Batch, Call
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import current, read_value
+from minigrad.core.transforms import jvp, vjp
+from minigrad.ops.comparisons import stop_gradient, where
+from minigrad.program.control.bodies import Body, capture_branch, record
+from minigrad.program.control.leaves import as_array, fill, find_inexact, lift, unify
+from minigrad.program.graph import Kind
+
+Y = TypeVar("Y")
+Xs = TypeVarTuple("Xs")
+
+
+def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands: *Xs) -> Y:
+    """f(*operands) if the predicate, one boolean, is true, else g(*operands). Only that function runs.
+
+    A program has one instruction for both. Under `mg.vmap`, with a predicate for each example, both functions run, and
+    `mg.where` selects. Where the value of the predicate is known, this is Python's `if`.
+
+    Raises ValueError or TreeError if f and g return results of different kinds, TypeError for another predicate.
+
+    >>> import minigrad as mg
+    >>> float(mg.grad(lambda x: mg.cond(x > 0, mg.sin, mg.exp, x))(0.0))
+    1.0
+    """
+    if shape_of(predicate) != () or dtype_of(predicate).kind != "b":
+        raise OperandTypeError(f"cond: the predicate must be one boolean, got {describe(predicate)}")
+    if not _depends_on_run(predicate):
+        return (f if read_value(predicate, "cond") else g)(*operands)
+    leaves, structure = tree.flatten(operands)
+    leaves = [as_array(x, leaves) for x in leaves]
+    examples = [stop_gradient(x) for x in leaves]
+    bodies = [capture_branch(lambda *xs, h=h: h(*tree.unflatten(structure, list(xs))), examples) for h in (f, g)]
+    if bodies[0].structure != bodies[1].structure or bodies[0].kinds != bodies[1].kinds:
+        shown = [f"{body.structure} of {', '.join(map(str, body.kinds))}" for body in bodies]
+        raise OperandError(f"cond: the functions return different kinds: {shown[0]}, and {shown[1]}")
+    call = Cond(*bodies)
+    outside = [*bodies[0].outside, *bodies[1].outside]
+    return tree.unflatten(bodies[0].structure, current().call(call, [predicate, *outside, *leaves]))
+
+
+def _depends_on_run(x: Any) -> bool:
+    """Whether the value of x differs by example, or by run of a program."""
+    try:
+        read_value(x, "cond")
+    except OperandTypeError:
+        return True
+    return False
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cond(Call):
+    """A choice as a call. Its leaves are the predicate, those of `f.outside`, of `g.outside`, and of the operands."""
+
+    f: Body
+    g: Body
+    name = "cond"
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return self.f.kinds
+
+    @property
+    def flops(self) -> int:
+        """Those of the function with more."""
+        return max(self.f.flops, self.g.flops)
+
+    def __str__(self) -> str:
+        return f"cond of {len(self.f.graph.instructions)} or {len(self.g.graph.instructions)} instructions"
+
+    def places(self) -> tuple[range, range]:
+        """The positions of the leaves that come from outside, for f and for g."""
+        first = 1 + len(self.f.outside)
+        return range(1, first), range(first, first + len(self.g.outside))
+
+    def arguments(self, leaves: Sequence) -> tuple[list, list]:
+        """The arguments of f and of g."""
+        ours, theirs = self.places()
+        operands = leaves[theirs.stop :]
+        return [*leaves[ours.start : ours.stop], *operands], [*leaves[theirs.start : theirs.stop], *operands]
+
+    def record(self, interpreter: Any, leaves: Sequence) -> list:
+        return record(interpreter, self, leaves)
+
+    def run(self, leaves: Sequence) -> list:
+        ours, theirs = self.arguments(leaves)
+        return self.f(ours) if read_value(leaves[0], "the predicate of mg.cond") else self.g(theirs)
+
+    def forward(self, leaves: Sequence) -> list:
+        """The results for plain arrays, by a program."""
+        ours, theirs = self.arguments(leaves)
+        return self.f.run(ours) if leaves[0] else self.g.run(theirs)
+
+    def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
+        """The results and their tangents: a choice between functions that push tangents."""
+        places = [i for i, t in enumerate(tangents) if t is not None]
+
+        def pusher(body: Body, select: Callable) -> Callable:
+            def push(*dots: Any) -> tuple:
+                move = lambda *moved: body(select(fill(leaves, places, moved)))  # noqa: E731
+                return jvp(move, tuple(leaves[i] for i in places), dots)
+
+            return push
+
+        return cond(leaves[0], *self._with_each(pusher), *[tangents[i] for i in places])
+
+    def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
+        """The results, and the pullback: a choice between pullbacks."""
+        places = [i for i, want in enumerate(wanted) if want and is_inexact(leaves[i])]
+        moving = find_inexact(self.kinds)
+
+        def puller(body: Body, select: Callable) -> Callable:
+            def pull(*cotangents: Any) -> tuple:
+                def move(*moved: Any) -> list:
+                    found = body(select(fill(leaves, places, moved)))
+                    return [found[i] for i in moving]
+
+                return vjp(move, *[leaves[i] for i in places])[1](list(cotangents))
+
+            return pull
+
+        def pull_leaves(cotangents: Sequence) -> list:
+            pulled = cond(leaves[0], *self._with_each(puller), *[cotangents[i] for i in moving])
+            return fill([None] * len(leaves), places, pulled)
+
+        return current().call(self, leaves), pull_leaves
+
+    def batch(self, batch: Batch, leaves: Sequence, is_batched: Sequence[bool]) -> list:
+        """The results for all examples: of both functions, if each example has its own predicate."""
+
+        def run(values: Sequence, body: Body, select: Callable) -> list[tuple[Any, bool]]:
+            with batch.again() as level:
+                return list(map(level.lower, body(select(lift(level, values, is_batched)))))
+
+        if is_batched[0]:
+            results = [run(leaves, *one) for one in self._each()]
+            with batch.again() as level:
+                chosen = [[level.lift(y) if own else y for y, own in one] for one in results]
+                return [where(level.lift(leaves[0]), a, b) for a, b in zip(*chosen, strict=True)]
+        examples = [stop_gradient(x) for x in leaves]
+        flags = [[own for _, own in run(examples, *one)] for one in self._each()]
+        own = [a or b for a, b in zip(*flags, strict=True)]
+
+        def unified(body: Body, select: Callable) -> Callable:
+            return lambda *values: unify(batch, *zip(*run(values, body, select)), own) if own else []
+
+        return lift(batch, cond(leaves[0], *self._with_each(unified), *leaves), own)
+
+    def _with_each(self, make: Callable) -> list[Callable]:
+        """make(body, function that selects its arguments from the leaves), for f and for g."""
+        return [make(body, select) for body, select in self._each()]
+
+    def _each(self) -> list[tuple[Body, Callable]]:
+        return [(body, lambda leaves, i=i: self.arguments(leaves)[i]) for i, body in enumerate((self.f, self.g))]

@@ -1,0 +1,65 @@
+"""What scan, while_loop and cond do to the leaves of their states, arguments and results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigrad.core.arrays import describe
+from minigrad.core.batching import Batch, repeat
+from minigrad.core.errors import OperandError
+from minigrad.core.interpreter import find_backend
+from minigrad.ops.comparisons import stop_gradient
+from minigrad.program.graph import Kind, kind_of
+
+
+def settle(step: Callable, batch: Batch, state: Sequence, own: Sequence[bool]) -> tuple[list[bool], list[bool]]:
+    """Which leaves of a state some step makes each example's own, and which of its results are, given those that are so
+    at first: step(state, flags) returns the flags of its results."""
+    state, own = [stop_gradient(x) for x in state], list(own)
+    while True:
+        found = step(state, own)
+        after = [a or b for a, b in zip(own, found)]
+        if after == own:
+            return own, found
+        state, own = unify(batch, state, own, after), after
+
+
+def unify(batch: Batch, values: Sequence, is_batched: Sequence[bool], own: Sequence[bool]) -> list:
+    """The values, with the axis of examples in front of those that are `own` and lack it."""
+    return [
+        repeat(batch.size, [x], [False])[0] if want and not has else x for x, has, want in zip(values, is_batched, own)
+    ]
+
+
+def lift(level: Batch, values: Sequence, is_batched: Sequence[bool]) -> list:
+    return [level.lift(x) if own else x for x, own in zip(values, is_batched)]
+
+
+def find_inexact(kinds: Sequence[Kind]) -> list[int]:
+    """The positions of the results that have a derivative."""
+    return [i for i, kind in enumerate(kinds) if kind.dtype.kind in "fc"]
+
+
+def fill(row: Sequence, places: Sequence[int], values: Sequence) -> list:
+    """The row with these values at these places."""
+    filled = list(row)
+    for place, value in zip(places, values, strict=True):
+        filled[place] = value
+    return filled
+
+
+def as_array(x: Any, others: Sequence) -> Any:
+    """A Python number as an array on the device of the others."""
+    backend = find_backend(next((o for o in others if not isinstance(o, (bool, int, float, complex))), 0.0))
+    return backend.xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
+
+
+def check_state(operation: str, before: Sequence, after: Sequence[Kind], names: Sequence[str]) -> None:
+    """Raise OperandError if a step changes the shape or dtype of a leaf of the state."""
+    for name, x, kind in zip(names, before, after, strict=False):
+        if kind_of(x) != kind:
+            raise OperandError(
+                f"{operation}: the state{name and f' {name!r}'} begins as {describe(x)}, and the function returns "
+                f"{kind}: begin with that kind"
+            )

@@ -1,0 +1,190 @@
+"""while_loop: a loop that ends when a condition no longer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minigrad.core import tree
+from minigrad.core.arguments import integer
+from minigrad.core.arrays import is_inexact, shape_of
+from minigrad.core.batching import Batch, Call
+from minigrad.core.errors import OperandTypeError
+from minigrad.core.interpreter import current, read_value
+from minigrad.core.transforms import jvp, vjp
+from minigrad.core.vectors import add_p, zeros_like_p
+from minigrad.ops.comparisons import stop_gradient, where
+from minigrad.ops.reduce import any as any_
+from minigrad.program.control.bodies import Body, capture_body, record
+from minigrad.program.control.leaves import as_array, check_state, fill, find_inexact, lift, settle, unify
+from minigrad.program.control.scan import scan
+from minigrad.program.graph import Kind
+
+X = TypeVar("X", bound=Any)
+
+
+def while_loop(condition: Callable[[X], Any], f: Callable[[X], X], init: X, max_steps: int | None = None) -> X:
+    """The last state of: state = init; while condition(state): state = f(state).
+
+    The state is a tree. Both functions are captured once; a program has one instruction for the loop. Reverse mode
+    keeps every state, in a list, which a program cannot. With `max_steps`, the loop is a scan of so many steps, of
+    which those after the last change nothing, and reverse mode works in programs and under `mg.vmap`, too.
+
+    Raises ValueError or TreeError if f changes the kind of the state, TypeError for a condition that is not one
+    boolean, or where reverse mode needs `max_steps`.
+
+    >>> import minigrad as mg
+    >>> float(mg.while_loop(lambda x: x < 100.0, lambda x: x * x, 3.0))
+    6561.0
+    """
+    state, structure = tree.flatten(init)
+    state = [as_array(x, state) for x in state]
+    if max_steps is not None:
+        return _scan_while(condition, f, tree.unflatten(structure, state), integer(max_steps, "while_loop: max_steps"))
+    examples = [stop_gradient(x) for x in state]
+    test = capture_body(lambda *s: condition(tree.unflatten(structure, list(s))), examples)
+    if [tuple(kind) for kind in test.kinds] != [((), np.dtype(bool))]:
+        raise OperandTypeError(
+            f"while_loop: the condition must return one boolean, got {', '.join(map(str, test.kinds)) or 'nothing'}"
+        )
+    what = "while_loop: the state that the function returns"
+    body = capture_body(lambda *s: tree.leaves_like(structure, f(tree.unflatten(structure, list(s))), what), examples)
+    check_state("while_loop", state, body.kinds, tree.names(init))
+    loop = While(test, body)
+    return tree.unflatten(structure, current().call(loop, [*test.outside, *body.outside, *state]))
+
+
+def _scan_while(condition: Callable, f: Callable, init: Any, steps: int) -> Any:
+    def step(state: Any, _: None) -> tuple:
+        going = condition(state)
+        return tree.map(lambda old, new: where(going, new, old), state, f(state)), None
+
+    return scan(step, init, None, steps)[0]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class While(Call):
+    """A while loop as a call. Its leaves are those of `test.outside`, of `body.outside`, and of the state."""
+
+    test: Body
+    body: Body
+    name = "while_loop"
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return self.body.kinds
+
+    @property
+    def flops(self) -> int:
+        """Those of one step."""
+        return self.test.flops + self.body.flops
+
+    def __str__(self) -> str:
+        return f"while_loop of {len(self.body.graph.instructions)} instructions"
+
+    def split(self, leaves: Sequence) -> tuple[list, list, list]:
+        """The leaves of the condition from outside, of the function from outside, and of the state."""
+        first = len(self.test.outside)
+        second = first + len(self.body.outside)
+        return list(leaves[:first]), list(leaves[first:second]), list(leaves[second:])
+
+    def record(self, interpreter: Any, leaves: Sequence) -> list:
+        return record(interpreter, self, leaves)
+
+    def iterate(self, leaves: Sequence) -> Iterator[list]:
+        """The states, from the first to the last."""
+        asked, outside, state = self.split(leaves)
+        yield state
+        while read_value(self.test([*asked, *state])[0], "the condition of mg.while_loop"):
+            state = self.body([*outside, *state])
+            yield state
+
+    def run(self, leaves: Sequence) -> list:
+        for state in self.iterate(leaves):
+            last = state
+        return last
+
+    def forward(self, leaves: Sequence) -> list:
+        """The results for plain arrays, by programs."""
+        asked, outside, state = self.split(leaves)
+        while self.test.run([*asked, *state])[0]:
+            state = self.body.run([*outside, *state])
+        return state
+
+    def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
+        """The results and their tangents: a loop whose steps push tangents."""
+        (asked, outside, state), (_, fixed, first) = self.split(leaves), self.split(tangents)
+        given = [i for i, t in enumerate(fixed) if t is not None]
+        inexact = [i for i, x in enumerate(state) if is_inexact(x)]
+        places = [*given, *[len(outside) + i for i in inexact]]
+
+        def step(both: tuple) -> tuple:
+            s, ds = both
+            values = [*outside, *s]
+            move = lambda *moved: self.body(fill(values, places, moved))  # noqa: E731
+            y, dots = jvp(move, tuple(values[i] for i in places), (*[fixed[i] for i in given], *ds))
+            return y, [dots[i] for i in inexact]
+
+        zeros = [zeros_like_p(state[i]) if first[i] is None else first[i] for i in inexact]
+        s, ds = while_loop(lambda both: self.test([*asked, *both[0]])[0], step, (state, zeros))
+        return s, fill([0.0] * len(s), inexact, ds)
+
+    def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
+        """The results, and the pullback through the steps, from the last to the first."""
+        (_, outside, _), (_, asked, _) = self.split(leaves), self.split(wanted)
+        try:
+            *states, last = self.iterate(leaves)
+        except OperandTypeError:
+            raise OperandTypeError(
+                "while_loop: reverse mode keeps a list of states, which neither a program nor mg.vmap can: give "
+                "max_steps, the largest number of steps"
+            ) from None
+        moving = find_inexact(self.body.kinds)
+        fixed = [i for i, want in enumerate(asked) if want and is_inexact(outside[i])]
+        places = [*fixed, *[len(outside) + i for i in moving]]
+
+        def pull_leaves(cotangents: Sequence) -> list:
+            g_state, g_fixed = [cotangents[i] for i in moving], [zeros_like_p(outside[i]) for i in fixed]
+            for state in reversed(states):
+                values = [*outside, *state]
+
+                def move(*moved: Any, values: list = values) -> list:
+                    found = self.body(fill(values, places, moved))
+                    return [found[i] for i in moving]
+
+                pulled = vjp(move, *[values[i] for i in places])[1](g_state)
+                g_state = list(pulled[len(fixed) :])
+                g_fixed = [add_p(a, b) for a, b in zip(g_fixed, pulled)]
+            first = len(self.test.outside)
+            return fill([None] * len(leaves), [first + i for i in places], [*g_fixed, *g_state])
+
+        return last, pull_leaves
+
+    def batch(self, batch: Batch, leaves: Sequence, is_batched: Sequence[bool]) -> list:
+        """The results for all examples: a loop until none goes on, in which those that are done keep their state."""
+        (asked, outside, state), (asked_own, fixed_own, first) = self.split(leaves), self.split(is_batched)
+
+        def run(s: Sequence, own: Sequence[bool]) -> tuple[Any, list, list[bool]]:
+            """Whether it goes on, the next state, and which of its leaves each example has for itself."""
+            with batch.again() as level:
+                old = lift(level, s, own)
+                goes_on = self.test([*lift(level, asked, asked_own), *old])[0]
+                new = self.body([*lift(level, outside, fixed_own), *old])
+                if level.is_batched(goes_on):
+                    new = [where(goes_on, a, b) for a, b in zip(new, old, strict=True)]
+                return level.lower(goes_on)[0], [level.lower(y)[0] for y in new], [level.is_batched(y) for y in new]
+
+        own, _ = settle(lambda s, flags: run(s, flags)[2], batch, state, first)
+
+        def goes_on(s: list) -> Any:
+            found = run(s, own)[0]
+            return any_(found) if shape_of(found) else found
+
+        def step(s: list) -> list:
+            _, values, flags = run(s, own)
+            return unify(batch, values, flags, own)
+
+        return lift(batch, while_loop(goes_on, step, unify(batch, state, first, own)), own)

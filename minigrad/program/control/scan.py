@@ -1,0 +1,238 @@
+"""scan: a loop with a state, and its derivatives, which are scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from minigrad.core import tree
+from minigrad.core.arguments import integer
+from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.batching import Batch, Call, move_axis
+from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.interpreter import current, find_backend
+from minigrad.core.transforms import jvp, vjp
+from minigrad.core.vectors import zeros_like_p
+from minigrad.ops.arrange import stack
+from minigrad.ops.comparisons import stop_gradient
+from minigrad.ops.indexing import getitem
+from minigrad.program.control.bodies import Body, capture_body, record
+from minigrad.program.control.leaves import as_array, check_state, fill, find_inexact, lift, settle, unify
+from minigrad.program.graph import Kind
+
+X = TypeVar("X", bound=Any)
+
+
+def scan(
+    f: Callable[[X, Any], tuple[X, Any]],
+    init: X,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    checkpoint: int | None = None,
+) -> tuple[X, Any]:
+    """A loop with a state: (state, y) = f(state, x) for each x along the first axis of xs. Returns (last state, ys).
+
+        state = init
+        for x in xs:
+            state, y = f(state, x)        ys are stacked along a first axis
+
+    Trees are allowed everywhere; `length` is needed if there are no xs. With `reverse`, it goes from the last x to the
+    first. f is captured once, so it may not branch on values. A program has one instruction for the loop.
+
+    Reverse mode keeps the state before every step, and runs each step again. With `checkpoint`, a divisor of the
+    length, it keeps the state before every so many steps only, and runs the steps between them once more: about
+    √length needs the least memory.
+
+    Raises ValueError or TreeError if the state that f returns is not of the kind of `init`, or the xs differ in length.
+
+    >>> import minigrad as mg, numpy as np
+    >>> total, sums = mg.scan(lambda s, x: (s + x, s + x), 0.0, np.array([1.0, 2.0, 3.0]))
+    >>> float(total), sums
+    (6.0, array([1., 3., 6.]))
+    """
+    carry, carry_structure = tree.flatten(init)
+    columns, structure = tree.flatten(xs)
+    carry = [as_array(x, [*carry, *columns]) for x in carry]
+    length = _check_length(columns, length)
+    if checkpoint is not None:
+        return _scan_in_parts(f, init, xs, length, reverse, integer(checkpoint, "scan: checkpoint"))
+
+    def step(*leaves: Any) -> Any:
+        state = tree.unflatten(carry_structure, list(leaves[: len(carry)]))
+        found = f(state, tree.unflatten(structure, list(leaves[len(carry) :])))
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise OperandTypeError(f"scan: the function must return (state, y), got {describe(found)}")
+        return tree.leaves_like(carry_structure, found[0], "scan: the state that the function returns"), found[1]
+
+    examples = [stop_gradient(x) for x in [*carry, *map(_row, columns)]]
+    body = capture_body(step, examples)
+    check_state("scan", carry, body.kinds, tree.names(init))
+    loop = Scan(body, len(carry), length, reverse)
+    results = current().call(loop, [*body.outside, *carry, *columns])
+    state = tree.unflatten(carry_structure, results[: len(carry)])
+    return state, tree.unflatten(body.structure.children[1], results[len(carry) :])
+
+
+def _scan_in_parts(f: Callable, init: Any, xs: Any, length: int, reverse: bool, part: int) -> tuple[Any, Any]:
+    """A scan over parts, each of them a scan: reverse mode keeps the states before parts, and runs a part again."""
+    if part < 1 or length % part:
+        raise OperandError(f"scan: checkpoint must divide the {length} steps, got {part}")
+    count = length // part
+    parts = tree.map(lambda x: x.reshape(count, part, *shape_of(x)[1:]), xs)
+    state, ys = scan(lambda s, x: scan(f, s, x, part, reverse), init, parts, count, reverse)
+    return state, tree.map(lambda y: y.reshape(length, *shape_of(y)[2:]), ys)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scan(Call):
+    """A scan as a call. Its leaves are those of `body.outside`, of the state, and of the xs."""
+
+    body: Body
+    states: int  # leaves of the state
+    length: int
+    reverse: bool
+    name = "scan"
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Shapes and dtypes of the results."""
+        first, rest = self.body.kinds[: self.states], self.body.kinds[self.states :]
+        return first + [Kind((self.length, *kind.shape), kind.dtype) for kind in rest]
+
+    @property
+    def flops(self) -> int:
+        return self.length * self.body.flops
+
+    def __str__(self) -> str:
+        return f"scan of {self.length} × {len(self.body.graph.instructions)} instructions"
+
+    def split(self, leaves: Sequence) -> tuple[list, list, list]:
+        """The leaves from outside, of the state, and of the xs."""
+        first = len(self.body.outside)
+        return list(leaves[:first]), list(leaves[first : first + self.states]), list(leaves[first + self.states :])
+
+    def record(self, interpreter: Any, leaves: Sequence) -> list:
+        return record(interpreter, self, leaves)
+
+    def run(self, leaves: Sequence) -> list:
+        outside, state, columns = self.split(leaves)
+        rows: list = [None] * self.length
+        for i in reversed(range(self.length)) if self.reverse else range(self.length):
+            found = self.body([*outside, *state, *[getitem(x, i) for x in columns]])
+            state, rows[i] = found[: self.states], found[self.states :]
+        xp = find_backend([*leaves, 0.0][0]).xp
+        empty = [xp.zeros(*kind) for kind in self.kinds[self.states :]]
+        return [*state, *([stack(column) for column in zip(*rows)] if rows else empty)]
+
+    def forward(self, leaves: Sequence) -> list:
+        """The results for plain arrays, by a program."""
+        outside, state, columns = self.split(leaves)
+        xp = self.body.graph.backend.xp
+        ys = [xp.empty(*kind) for kind in self.kinds[self.states :]]
+        for i in reversed(range(self.length)) if self.reverse else range(self.length):
+            found = self.body.run([*outside, *state, *[x[i] for x in columns]])
+            state = found[: self.states]
+            for y, row in zip(ys, found[self.states :], strict=True):
+                y[i] = row
+        return [*state, *ys]
+
+    def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
+        """The results and their tangents: a scan whose steps push tangents."""
+        (outside, state, columns), (fixed, first, moving) = self.split(leaves), self.split(tangents)
+        given = [i for i, t in enumerate(fixed) if t is not None]
+        inexact = [i for i, x in enumerate(state) if is_inexact(x)]
+        rows = [i for i, t in enumerate(moving) if t is not None]
+
+        def step(both: tuple, x: tuple) -> tuple:
+            (s, ds), (row, drow) = both, x
+            places = [*given, *[len(outside) + i for i in inexact], *[len(outside) + len(s) + i for i in rows]]
+            values = [*outside, *s, *row]
+
+            def move(*moved: Any) -> list:
+                return self.body(fill(values, places, moved))
+
+            y, dots = jvp(move, tuple(values[i] for i in places), (*[fixed[i] for i in given], *ds, *drow))
+            n = self.states
+            return (y[:n], [dots[i] for i in inexact]), (y[n:], dots[n:])
+
+        zeros = [zeros_like_p(state[i]) if first[i] is None else first[i] for i in inexact]
+        (s, ds), (ys, dys) = scan(step, (state, zeros), (columns, [moving[i] for i in rows]), self.length, self.reverse)
+        return [*s, *ys], [*fill([0.0] * len(s), inexact, ds), *dys]
+
+    def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
+        """The results, from a scan that also returns the states, and their pullback, a scan the other way."""
+        outside, state, columns = self.split(leaves)
+        asked, _, moving = self.split(wanted)
+        fixed = [i for i, want in enumerate(asked) if want and is_inexact(outside[i])]
+        inexact = [i for i, x in enumerate(state) if is_inexact(x)]
+        rows = [i for i, want in enumerate(moving) if want and is_inexact(columns[i])]
+        n, results = self.states, find_inexact(self.body.kinds)
+
+        def keep(s: list, x: list) -> tuple:
+            found = self.body([*outside, *s, *x])
+            return found[:n], (found[n:], s)
+
+        last, (ys, states) = scan(keep, state, columns, self.length, self.reverse)
+        places = [*fixed, *[len(outside) + i for i in inexact], *[len(outside) + n + i for i in rows]]
+
+        def pull_step(both: tuple, x: tuple) -> tuple:
+            (g_state, g_fixed), (row, s, g_ys) = both, x
+            values = [*outside, *s, *row]
+
+            def move(*moved: Any) -> list:
+                found = self.body(fill(values, places, moved))
+                return [found[i] for i in results]
+
+            _, pullback = vjp(move, *[values[i] for i in places])
+            pulled = pullback([*g_state, *[g_ys[i - n] for i in results if i >= n]])
+            k, m = len(fixed), len(fixed) + len(inexact)
+            return (list(pulled[k:m]), [a + b for a, b in zip(g_fixed, pulled[:k])]), list(pulled[m:])
+
+        def pull_leaves(cotangents: Sequence) -> list:
+            zeros = [zeros_like_p(outside[i]) for i in fixed]
+            start = ([cotangents[i] for i in inexact], zeros)
+            inputs = (columns, states, list(cotangents[n:]))
+            (g_state, g_fixed), g_rows = scan(pull_step, start, inputs, self.length, not self.reverse)
+            return fill([None] * len(leaves), places, [*g_fixed, *g_state, *g_rows])
+
+        return [*last, *ys], pull_leaves
+
+    def batch(self, batch: Batch, leaves: Sequence, is_batched: Sequence[bool]) -> list:
+        """The results for all examples: a scan of batched steps."""
+        outside, state, columns = self.split(leaves)
+        fixed, first, moving = self.split(is_batched)
+        columns = [move_axis(x, 0, 1) if b else x for x, b in zip(columns, moving)]
+
+        def run(s: Sequence, s_own: Sequence[bool], x: Sequence) -> tuple[list, list[bool]]:
+            with batch.again() as level:
+                found = self.body(lift(level, [*outside, *s, *x], [*fixed, *s_own, *moving]))
+                return [level.lower(y)[0] for y in found], [level.is_batched(y) for y in found]
+
+        rows = [stop_gradient(_row(x)) for x in columns]
+        own, found = settle(lambda s, flags: run(s, flags, rows)[1], batch, state, first)
+
+        def step(s: list, x: list) -> tuple:
+            values, flags = run(s, own, x)
+            return unify(batch, values[: self.states], flags, own), values[self.states :]
+
+        s, ys = scan(step, unify(batch, state, first, own), columns, self.length, self.reverse)
+        after = [move_axis(y, 1, 0) if b else y for y, b in zip(ys, found[self.states :])]
+        return lift(batch, [*s, *after], [*own, *found[self.states :]])
+
+
+def _row(x: Any) -> Any:
+    """The first row, or one of zeros if there is none."""
+    return getitem(x, 0) if shape_of(x)[0] else find_backend(x).xp.zeros(shape_of(x)[1:], dtype_of(x))
+
+
+def _check_length(columns: Sequence, length: int | None) -> int:
+    """The number of steps. Raises OperandError if the xs differ in it, or nothing says how many there are."""
+    if any(not shape_of(x) for x in columns):
+        raise OperandError(f"scan: xs need a first axis to loop over, got {', '.join(map(describe, columns))}")
+    lengths = {shape_of(x)[0] for x in columns} | (set() if length is None else {integer(length, "scan: length")})
+    if len(lengths) != 1 or min(lengths) < 0:
+        shown = ", ".join(map(describe, columns)) or "none"
+        raise OperandError(f"scan: needs xs of one length, or a length ≥ 0; got xs {shown} and length {length}")
+    return lengths.pop()

@@ -1,0 +1,88 @@
+"""minigrad/program/control/choice.py: one of two functions, beside mg.where, which computes both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.support.oracles import assert_close
+from tests.support.strategies import normal
+from tests.support.transfer import to_host
+
+W, X = normal((2, 2)), normal((2,), 1)
+BATCH, FLAGS = normal((3, 2), 2), np.array([True, False, True])
+
+
+def chosen(p, x, w):
+    """Both functions take w from outside."""
+    return mg.cond(p, lambda x: {"y": mg.sin(x @ w)}, lambda x: {"y": mg.exp(x) * w[0]}, x)["y"]
+
+
+def selected(p, x, w):
+    return mg.where(p, mg.sin(x @ w), mg.exp(x) * w[0])
+
+
+def of(f):
+    loss = lambda p, x, w: mg.sum(f(p, x, w) ** 2)
+    return {
+        "value": lambda p: f(p, X, W),
+        "gradient": lambda p: mg.grad(loss, (1, 2))(p, X, W),
+        "jvp": lambda p: mg.jvp(lambda x, w: loss(p, x, w), (X, W), (2 * X, W))[1],
+        "hessian": lambda p: mg.hessian(loss, (1, 2))(p, X, W),
+        "third": lambda p: mg.jacobian(mg.hessian(loss, 1), 1)(p, X, W),
+        "vmap": lambda p: mg.vmap(lambda x: f(p, x, W))(BATCH),
+        "vmap of gradient": lambda p: mg.vmap(mg.grad(loss, (1, 2)), (None, 0, None))(p, BATCH, W),
+        "gradient of vmap": lambda p: mg.grad(lambda w: mg.sum(mg.vmap(lambda x: loss(p, x, w))(BATCH)))(W),
+        "own predicates": lambda p: mg.vmap(lambda q, x: f(q, x, W))(FLAGS, BATCH),
+        "gradients of own predicates": lambda p: mg.vmap(mg.grad(loss, 1), (0, 0, None))(FLAGS, BATCH, W),
+    }
+
+
+@pytest.mark.parametrize("name", of(None))
+@pytest.mark.parametrize("p", [True, False])
+def test_a_choice_equals_a_selection(name, p):
+    expected = mg.tree.flatten(of(selected)[name](np.bool_(p)))[0]
+    for compute in (of(chosen)[name], mg.jit(of(chosen)[name])):
+        for mine, truth in zip(mg.tree.flatten(compute(np.bool_(p)))[0], expected, strict=True):
+            assert_close(mine, truth)
+
+
+def test_one_program_for_both(on_device):
+    f = mg.jit(lambda p, x, w: mg.grad(lambda x: mg.sum(chosen(p, x, w)))(x))
+    for p in (True, False, True, False):
+        found = f(on_device(np.asarray(p)), on_device(X), on_device(W))
+        assert_close(to_host(found), mg.grad(lambda x, p: mg.sum(selected(p, x, W)))(X, p))
+    assert "cond of " in str(f.program(np.bool_(True), X, W))
+
+
+def test_only_the_chosen_function_runs():
+    """Where the other one would give NaN, its derivative is not multiplied by zero."""
+    f = lambda p, x: mg.cond(p, lambda x: mg.sqrt(x), lambda x: 2 * x, x)
+    for gradient in (mg.grad(f, 1), mg.jit(mg.grad(f, 1))):
+        assert gradient(np.bool_(False), np.float64(0.0)) == 2.0
+    ran = []
+    mg.cond(True, lambda: ran.append("f"), lambda: ran.append("g"))
+    assert ran == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: mg.cond(1, mg.sin, mg.cos, 1.0), TypeError, "the predicate must be one boolean, got 1"),
+        (lambda: mg.cond(FLAGS, mg.sin, mg.cos, 1.0), TypeError, r"one boolean, got bool\[3\]"),
+        (
+            lambda: mg.jit(lambda p: mg.cond(p, lambda x: x, lambda x: (x, x), 1.0))(np.bool_(True)),
+            ValueError,
+            "the functions return different kinds",
+        ),
+        (
+            lambda: mg.jit(lambda p: mg.cond(p, lambda x: x, lambda x: X, 1.0))(np.bool_(True)),
+            ValueError,
+            r"of float64\[\], and \* of float64\[2\]",
+        ),
+    ],
+)
+def test_wrong_calls(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

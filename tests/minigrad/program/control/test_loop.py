@@ -1,0 +1,92 @@
+"""minigrad/program/control/loop.py: loops that end when a condition no longer holds, with Newton's square root."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.support.oracles import assert_close
+from tests.support.transfer import to_host
+
+A = np.array([2.0, 3.0, 50.0])
+
+
+def root(a, **options):
+    """(√a, the number of steps)."""
+    going = lambda s: mg.abs(s[0] * s[0] - a) > 1e-12 * mg.abs(a)
+    return mg.while_loop(going, lambda s: ((s[0] + a / s[0]) / 2, s[1] + 1), (1.0, 0), **options)
+
+
+def python_root(a):
+    x, steps = 1.0, 0
+    while abs(x * x - a) > 1e-12 * abs(a):
+        x, steps = (x + a / x) / 2, steps + 1
+    return x, steps
+
+
+@pytest.mark.parametrize("options", [{}, {"max_steps": 30}], ids=["list", "scan"])
+def test_values_and_derivatives(options):
+    for a in A:
+        assert tuple(map(float, root(a, **options))) == python_root(a)
+        assert_close(mg.grad(lambda a: root(a, **options)[0])(a), 0.5 / a**0.5)
+        assert_close(mg.jvp(lambda a: root(a, **options)[0], (a,), (3.0,))[1], 1.5 / a**0.5)
+        hessian = mg.hessian(lambda a: root(a, **options)[0])(a)
+        assert abs(hessian + 0.25 / a**1.5) < 1e-6  # the iteration stops when the value has converged
+
+
+def test_programs(on_device):
+    f = mg.jit(lambda a: (root(a), mg.jvp(lambda a: root(a)[0], (a,), (mg.ones_like(a),))[1]))
+    for a in A:
+        (x, steps), slope = f(on_device(np.asarray(a)))
+        assert (to_host(x), int(steps)) == python_root(a)
+        assert_close(to_host(slope), 0.5 / a**0.5)
+    gradient = mg.jit(mg.grad(lambda a: root(a, max_steps=30)[0]))
+    assert_close(to_host(gradient(on_device(np.asarray(3.0)))), 0.5 / 3**0.5)
+    assert "while_loop of " in str(mg.jit(root).program(np.float64(2.0)))
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.jit], ids=["eager", "jit"])
+def test_each_example_ends_for_itself(wrap):
+    x, steps = wrap(mg.vmap(root))(A)
+    expected = [python_root(a) for a in A]
+    assert x.tolist() == [one for one, _ in expected] and steps.tolist() == [n for _, n in expected]
+    assert_close(wrap(mg.vmap(mg.grad(lambda a: root(a, max_steps=30)[0])))(A), 0.5 / A**0.5)
+    assert_close(wrap(mg.vmap(lambda a: mg.jvp(lambda a: root(a)[0], (a,), (1.0,))[1]))(A), 0.5 / A**0.5)
+    total = lambda a: mg.sum(mg.vmap(lambda a: root(a, max_steps=30)[0])(a) ** 3)
+    assert_close(wrap(mg.grad(total))(A), 1.5 * A**0.5)
+
+
+def test_a_part_of_the_state_that_examples_share():
+    """The number of steps is shared, so the condition is one for all."""
+    f = lambda x: mg.while_loop(lambda s: s[0] < 5, lambda s: (s[0] + 1, s[1] * x), (0, 1.0))
+    n, y = mg.vmap(f, out_axes=(None, 0))(A)
+    assert n == 5
+    assert_close(y, A**5)
+    assert_close(mg.vmap(mg.grad(lambda x: f(x)[1]))(A), 5 * A**4)
+
+
+def test_reverse_mode_in_a_program_or_under_vmap_needs_a_bound():
+    gradient = mg.grad(lambda a: root(a)[0])
+    for call in (lambda: mg.jit(gradient)(np.float64(2.0)), lambda: mg.vmap(gradient)(A)):
+        with pytest.raises(TypeError, match=r"neither a program nor mg.vmap can: give max_steps"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: mg.while_loop(lambda s: s, lambda s: s, 1.0), TypeError, r"must return one boolean, got float64\[\]"),
+        (lambda: mg.while_loop(lambda s: (), lambda s: s, 1.0), TypeError, "one boolean, got nothing"),
+        (
+            lambda: mg.while_loop(lambda s: s < 3, lambda s: (s, s), 1.0),
+            ValueError,
+            "the function returns has structure",
+        ),
+        (lambda: mg.while_loop(lambda s: s < 3, lambda s: s + A, 1.0), ValueError, "the function returns float64.3."),
+        (lambda: mg.while_loop(lambda s: s < 3, lambda s: s, 1.0, 2.5), TypeError, "max_steps must be an integer"),
+    ],
+)
+def test_wrong_calls(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
