@@ -20,6 +20,7 @@ FILES = sorted(
 OPERATIONS = "minigrad/ops/test_properties.py"  # every operation at random arguments and at special values
 ELSEWHERE = {
     # tests of the command lines
+    "minigrad/__main__.py": "minigrad/test_main.py",
     "minigrad/checks/__main__.py": "minigrad/checks/test_suite.py",
     "minigrad/backends/__main__.py": "minigrad/backends/test_main.py",
     # operations and their traits are tested through the catalogue

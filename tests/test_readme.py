@@ -53,6 +53,14 @@ def test_every_link_within_the_readme_has_its_heading() -> None:
     assert linked and set(linked) <= anchors
 
 
+def test_the_places_that_contributors_are_sent_to_exist() -> None:
+    page = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    places = re.findall(r"\b(?:minigrad|vae|tests|benchmarks)/[\w./]*", page)
+    assert len(places) > 10 and all((ROOT / place).exists() for place in places)
+    sections = re.findall(r"README\.md,\s+section ([\w ]+?)[,.]", page)
+    assert sections and all(f"# {section}\n" in README for section in sections)
+
+
 def test_the_tape_in_the_readme_is_what_is_printed() -> None:
     (shown,) = [text for language, text in BLOCKS if language == "text" and text.startswith("%0")]
     source = next(text for language, text in BLOCKS if "tape.watch" in text)

@@ -1,6 +1,25 @@
-"""A variational autoencoder on minigrad, with a check of its gradients. `python -m vae --help` lists its commands."""
+"""A variational autoencoder on minigrad, with a check of its gradients.
+
+`python -m vae --help` lists its commands. `explain_loss` is documented in `vae.explain`.
+"""
 
 from typing import Any
+
+__all__ = [
+    "annealing",
+    "config",
+    "data",
+    "estimators",
+    "evaluation",
+    "explain",
+    "explain_loss",
+    "latents",
+    "likelihoods",
+    "models",
+    "objectives",
+    "optimisers",
+    "training",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""python -m vae: check installed packages and the memory limit, then run the command line."""
+"""python -m vae, installed as the command `vae` too: check the packages and the memory limit, run the command line."""
 
 import os
 import signal
@@ -46,7 +46,8 @@ def fail(why: str) -> NoReturn:
     sys.exit(code)
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The command `vae`."""
     if missing := missing_libraries():
         fail(f"missing packages {', '.join(missing)}: pip install '.[vae]'")
     if memory_limit() < MIN_MEMORY:
@@ -64,3 +65,7 @@ if __name__ == "__main__":
         sys.exit(start().stop(130, "stopped", lambda why: print("python -m vae:", why, file=sys.stderr)))
     except (ImportError, MemoryError, OSError) as error:  # too little memory can raise any of them
         fail(" ".join(str(error).split()) or "there is not enough memory")
+
+
+if __name__ == "__main__":
+    command()

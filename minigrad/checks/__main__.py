@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from textwrap import fill
 from typing import Any
 
-from minigrad import DeviceError, OutOfMemoryError, to_device
+from minigrad import DeviceError, OutOfMemoryError, __version__, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
 from minigrad.checks.numpy_names import STATUSES, Row, compare_names
@@ -39,6 +39,7 @@ def make_parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--conventions", action="store_true", help="print the derivatives at kinks and ties")
     parser.add_argument("--numpy", action="store_true", help="print NumPy's functions: here, refused, …")
+    parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     return parser
 
 

@@ -35,8 +35,8 @@ class KinkError(GradientError):
 
 
 def check_grads(
-    f: Callable,
-    args: tuple,
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
     order: int = 2,
     modes: Sequence[str] = ("forward", "reverse"),
     tolerance: float = 1e-6,

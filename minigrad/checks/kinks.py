@@ -65,7 +65,7 @@ class _Decisions(Watch):
                 self.digest.update(np.ascontiguousarray(side).tobytes())
 
 
-def decisions(f: Callable, *args: Any) -> tuple[Any, bytes]:
+def decisions(f: Callable[..., Any], *args: Any) -> tuple[Any, bytes]:
     """f(*args) as a tree of host arrays, and a digest of every comparison, kink and selection inside f."""
     with _Decisions() as watch:
         y = f(*args)

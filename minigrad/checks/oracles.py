@@ -37,7 +37,7 @@ EPS = float(np.finfo(np.float64).eps)
 # Derivatives from values
 
 
-def differences(f: Callable, args: tuple, tangents: tuple) -> Difference | None:
+def differences(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Difference | None:
     """The derivative of f at float64 `args` along `tangents` by `five_point`, with the best of nine steps.
 
     The first step is max(1, largest |argument|)·ε^(1/7), where truncation, O(h⁶), and rounding, ε/h, are about equal;
@@ -69,7 +69,9 @@ def _relative(error: np.ndarray, value: np.ndarray) -> float:
     return float(np.max(error, initial=0.0)) / (float(np.max(np.abs(value), initial=0.0)) or 1.0)
 
 
-def complex_step(formula: Callable, args: Sequence, tangents: Sequence, step: float = 1e-20) -> np.ndarray:
+def complex_step(
+    formula: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any], step: float = 1e-20
+) -> np.ndarray:
     """The derivative of a holomorphic NumPy formula along tangents, exact up to rounding: nothing is subtracted.
 
     f(x + i·h·v) = f(x) + i·h·Df(x)·v + O(h²), so for h = 1e-20 the imaginary part over h is the derivative (Squire and
@@ -81,7 +83,7 @@ def complex_step(formula: Callable, args: Sequence, tangents: Sequence, step: fl
 # Relations between derivatives
 
 
-def adjoint_gap(f: Callable, args: tuple, seed: int = 0) -> float:
+def adjoint_gap(f: Callable[..., Any], args: tuple[Any, ...], seed: int = 0) -> float:
     """|⟨Jv, u⟩ − ⟨v, Jᵀu⟩| relative to the larger of the two, for random v and u; it needs no step size.
 
     Real arguments and results only.
@@ -94,7 +96,9 @@ def adjoint_gap(f: Callable, args: tuple, seed: int = 0) -> float:
     return abs(left - right) / (max(abs(left), abs(right)) or 1.0)
 
 
-def taylor_slopes(f: Callable, args: tuple, tangents: tuple, first: float = 2.0**-7) -> tuple[float, float]:
+def taylor_slopes(
+    f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...], first: float = 2.0**-7
+) -> tuple[float, float]:
     """Convergence orders of the first and second Taylor remainder: the powers of the step with which they fall.
 
     r₁(h) = ‖f(x+hv) − f(x) − h·Df[v]‖ falls with h², and r₂, which also subtracts h²/2·D²f[v, v], with h³; with a wrong
@@ -123,7 +127,7 @@ def _slope(steps: np.ndarray, remainders: np.ndarray) -> float:
     return float(np.polyfit(np.log(steps), np.log(remainders), 1)[0])
 
 
-def second_order_gap(f: Callable, args: tuple, seed: int = 0) -> float:
+def second_order_gap(f: Callable[..., Any], args: tuple[Any, ...], seed: int = 0) -> float:
     """The largest difference between ⟨u, D²f[v, w]⟩ by every combination of two modes, and with v and w exchanged.
 
     Forward over reverse, reverse over reverse and reverse over forward give the Hessian of ⟨u, f⟩ times w; forward over
@@ -152,7 +156,7 @@ def second_order_gap(f: Callable, args: tuple, seed: int = 0) -> float:
     return (max(values) - min(values)) / max(1.0, size)
 
 
-def float32_ulps(f: Callable, args: tuple, seed: int = 0) -> float:
+def float32_ulps(f: Callable[..., Any], args: tuple[Any, ...], seed: int = 0) -> float:
     """The largest error of values, tangents and gradients in float32, in units of float32's ε times the largest entry.
 
     The reference is the same computation in float64 at the same (rounded) arguments, tangents and cotangents.

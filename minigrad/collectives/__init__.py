@@ -30,8 +30,8 @@ Start and end
 -------------
 
 `start()` makes this process a member of the group of those that mpiexec or Slurm started (with mpi4py, `pip install
-'minigrad[mpi]'`). Before it, and without a launcher, a process is alone: `rank()` is 0, `size()` is 1, and nothing is
-added up. `run_in_threads(train, 2)` has threads play the processes, for instance in a notebook.
+'minigrad-autodiff[mpi]'`). Before it, and without a launcher, a process is alone: `rank()` is 0, `size()` is 1, and
+nothing is added up. `run_in_threads(train, 2)` has threads play the processes, for instance in a notebook.
 
 All processes must call the same operations in the same order, on arrays of the same shapes and dtypes; arrays of other
 sizes or dtypes raise an error. After `start()`, an error that nobody catches, Ctrl-C included, ends all processes. If

@@ -100,7 +100,7 @@ def _start(count: int) -> MpiGroup:
         from mpi4py import MPI
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError):
-            raise GroupError(f"{this}, but mpi4py is not installed: pip install 'minigrad[mpi]'") from None
+            raise GroupError(f"{this}, but mpi4py is not installed: pip install 'minigrad-autodiff[mpi]'") from None
         raise GroupError(f"{this}, but mpi4py cannot be loaded ({error}): install it again") from None
     except RuntimeError as error:  # mpi4py without an MPI library
         raise GroupError(f"{this}, but mpi4py finds no MPI library ({error}): pip install mpich, or load one") from None

@@ -17,7 +17,7 @@
     checkpoint.py          192       17    calls that run again in the backward pass, to save memory
     arguments.py           104        5    integers, dtypes, and NumPy options that are not supported
     leaves.py               61        5    checks of what enters a derivative, copies of what leaves it
-    transforms.py          179       18    grad, vjp, jvp
+    transforms.py          207       18    grad, vjp, jvp
     vmap.py                 93        5    mg.vmap
     matrices.py            167        8    jacobian, hessian, hvp, linearize
     custom_derivative.py   201       10    a derivative of one's own for one function

@@ -157,13 +157,15 @@ class _BatchedCall(Call):
         return repeat(batch.size, *zip(*map(batch.lower, results))) if results else []
 
 
-def batched(primitive: Primitive, statement: Callable | None = None, /, **changes: Callable) -> Primitive:
+def batched(
+    primitive: Primitive, statement: Callable[..., Any] | None = None, /, **changes: Callable[..., Any]
+) -> Primitive:
     """State how a primitive is batched: by a statement, or by parameters changed for one more axis in front."""
     primitive.batching = statement or _make_shifted(primitive, changes)
     return primitive
 
 
-def _statement_of(primitive: Primitive) -> Callable:
+def _statement_of(primitive: Primitive) -> Callable[..., Any]:
     """The batching statement of a primitive. Raises MissingRuleError if it has none and is not elementwise."""
     if primitive.batching is None:
         if not (isinstance(primitive.rule, Elementwise) or primitive.traits.cuts is along_any_axis):

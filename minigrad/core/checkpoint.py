@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from minigrad.backends import NEUTRAL
 from minigrad.core.errors import MutationError
@@ -26,8 +26,11 @@ from minigrad.core.origin import Origin
 from minigrad.core.reverse import Node, Reverse, ReverseTracer, accumulate
 from minigrad.core.tree import Structure, flatten, unflatten
 
+P = ParamSpec("P")
+Y = TypeVar("Y")
 
-def checkpoint(f: Callable) -> Callable:
+
+def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
     """f, but reverse mode keeps only its arguments and runs it again in the backward pass.
 
     This saves memory and costs one more evaluation, also in a program (`mg.jit`). It has an effect only if reverse mode

@@ -29,7 +29,9 @@ class Container(NamedTuple):
     unflatten: Callable[[tuple, list, tuple], Any]
 
 
-def register(kind: type, flatten: Callable[[Any], tuple[Iterable, Any]], unflatten: Callable[[Any, list], Any]) -> None:
+def register(
+    kind: type[Any], flatten: Callable[[Any], tuple[Iterable[Any], Any]], unflatten: Callable[[Any, list[Any]], Any]
+) -> None:
     """Make a class a container: `flatten(x)` returns (children, static), `unflatten(static, children)` rebuilds x.
 
     Children are trees; `static` is everything else, hashable and comparable with ==. Subclasses are not included.

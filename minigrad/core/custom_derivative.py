@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from minigrad.core import tree
 from minigrad.core.arrays import describe, is_inexact, shape_of
@@ -23,8 +23,11 @@ from minigrad.core.interpreter import current
 from minigrad.core.transforms import vjp
 from minigrad.core.vectors import cast, zero_tangent, zeros_like_p
 
+P = ParamSpec("P")
+Y = TypeVar("Y")
 
-class custom_derivative:
+
+class custom_derivative(Generic[P, Y]):
     """A function with a derivative of its own, stated by decorators `jvp`, `vjp` or both.
 
     `@f.jvp` takes (primals, tangents), two tuples, and returns (y, y_dot), like `mg.jvp`. `@f.vjp` takes the arguments
@@ -47,23 +50,23 @@ class custom_derivative:
     (0.5, 1.0)
     """
 
-    def __init__(self, f: Callable):
+    def __init__(self, f: Callable[P, Y]):
         if not callable(f):
             raise OperandTypeError(f"custom_derivative: needs a function, got {describe(f)}")
         functools.update_wrapper(self, f)
         self.function, self.push_rule, self.pull_rule = f, None, None
 
-    def jvp(self, rule: Callable) -> Callable:
+    def jvp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """State the derivative for forward mode: rule(primals, tangents) -> (y, y_dot)."""
         self.push_rule = rule
         return rule
 
-    def vjp(self, rule: Callable) -> Callable:
+    def vjp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """State the derivative for reverse mode: rule(*primals) -> (y, pullback)."""
         self.pull_rule = rule
         return rule
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Y:
         leaves, structure = tree.flatten(args)
         call = CustomCall(self, structure, kwargs)
         results = current().call(call, leaves)

@@ -66,7 +66,7 @@ def find_primitive(name: str) -> Primitive:
     return primitives[name]
 
 
-def primitive(name: str, view_of: int | None = None) -> Callable[[Callable], Primitive]:
+def primitive(name: str, view_of: int | None = None) -> Callable[[Callable[..., Any]], Primitive]:
     """Decorator: turn a forward formula into a registered primitive."""
     return lambda forward: Primitive(name, forward, view_of)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar, TypeVarTuple
 
 from minigrad.core import tree
 from minigrad.core.arguments import integers, is_several
@@ -21,8 +21,15 @@ from minigrad.core.transforms import grad, jvp, replace, select, vjp
 from minigrad.core.vectors import cast, reshape_p, zeros_like_p
 from minigrad.core.vmap import vmap
 
+P = ParamSpec("P")
+X = TypeVar("X", bound=Any)
+Y = TypeVar("Y")
+Xs = TypeVarTuple("Xs")
 
-def jacobian(f: Callable, argnums: int | Sequence[int] = 0, mode: str = "reverse") -> Callable:
+
+def jacobian(
+    f: Callable[P, Any], argnums: int | Sequence[int] = 0, mode: Literal["reverse", "forward"] = "reverse"
+) -> Callable[P, Any]:
     """The Jacobian ∂y[i…]/∂x[j…] of y = f(x), as a function of the same arguments: shape y.shape + x.shape.
 
     Of trees, it is a tree like y with a tree like x at each leaf; for a tuple of positions `argnums`, with a tuple of
@@ -107,7 +114,7 @@ def _parts(leaves: Sequence) -> Iterator[slice]:
     return itertools.starmap(slice, itertools.pairwise(ends))
 
 
-def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
+def hessian(f: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
     """The Hessian of a scalar function of x, by forward over reverse mode: shape x.shape + x.shape.
 
     Of a tree x, it is a tree like x with a tree like x at each leaf; for a tuple of positions, a tuple of tuples of
@@ -133,7 +140,7 @@ def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     return hessian_of
 
 
-def hvp(f: Callable, x: Any, v: Any) -> Any:
+def hvp(f: Callable[[X], Any], x: X, v: X) -> X:
     """The Hessian of a scalar function at x times v, by forward over reverse mode, without forming the Hessian.
 
     >>> import minigrad as mg, numpy as np
@@ -143,7 +150,7 @@ def hvp(f: Callable, x: Any, v: Any) -> Any:
     return jvp(grad(f), (x,), (v,))[1]
 
 
-def linearize(f: Callable, *primals: Any) -> tuple[Any, Callable]:
+def linearize(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[..., Y]]:
     """(f(*primals), push), where push(*tangents) returns J·tangents and may be called any number of times.
 
     f runs once. push is the transpose of the pullback, which is linear in the cotangent, so it costs about as much as

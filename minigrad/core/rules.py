@@ -252,25 +252,29 @@ def rule_of(primitive: Primitive, mode: str) -> Rule:
     return primitive.rule
 
 
-def partials(primitive: Primitive, **statements: Callable | int | None) -> Primitive:
+def partials(primitive: Primitive, **statements: Callable[..., Any] | int | None) -> Primitive:
     """State the partial derivative for each argument of an elementwise primitive: a function, 1, -1 or None."""
     primitive.rule = Elementwise(primitive, statements)
     return primitive
 
 
-def linear(primitive: Primitive, transpose: Callable | None = None, /, **statements: Callable | None) -> Primitive:
+def linear(
+    primitive: Primitive, transpose: Callable[..., Any] | None = None, /, **statements: Callable[..., Any] | None
+) -> Primitive:
     """State the transpose for each argument of a linear primitive, or one for any number of arguments."""
     primitive.rule = LinearVariadic(primitive, transpose) if transpose else Linear(primitive, statements)
     return primitive
 
 
-def bilinear(primitive: Primitive, transpose: Callable | None = None, /, **statements: Callable | None) -> Primitive:
+def bilinear(
+    primitive: Primitive, transpose: Callable[..., Any] | None = None, /, **statements: Callable[..., Any] | None
+) -> Primitive:
     """State the transpose for each argument of a bilinear primitive, or one for any number of arguments."""
     primitive.rule = BilinearVariadic(primitive, transpose) if transpose else Bilinear(primitive, statements)
     return primitive
 
 
-def custom(primitive: Primitive, **pairs: tuple[Callable, Callable] | None) -> Primitive:
+def custom(primitive: Primitive, **pairs: tuple[Callable[..., Any], Callable[..., Any]] | None) -> Primitive:
     """State (jvp, vjp) or None for each argument."""
     primitive.rule = Custom(primitive, pairs)
     return primitive

@@ -8,7 +8,7 @@ parallel threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, TypeVarTuple, overload
 
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
@@ -21,7 +21,25 @@ from minigrad.core.leaves import as_array, check_fits, check_inexact, copy_if_sh
 from minigrad.core.reverse import Reverse
 from minigrad.core.vectors import add_p, cast, ones, zeros_like_p
 
+# For type checkers: a transform of f takes the arguments of f, and a gradient has the type of its argument. The bound
+# makes the argument of a lambda `Any`.
+P = ParamSpec("P")
+X = TypeVar("X", bound=Any)
+Y = TypeVar("Y")
+Aux = TypeVar("Aux")
+Xs = TypeVarTuple("Xs")
 
+
+@overload
+def grad(
+    f: Callable[Concatenate[X, P], Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False
+) -> Callable[Concatenate[X, P], X]: ...
+@overload
+def grad(
+    f: Callable[Concatenate[X, P], tuple[Any, Aux]], argnums: Literal[0] = 0, *, has_aux: Literal[True]
+) -> Callable[Concatenate[X, P], tuple[X, Aux]]: ...
+@overload
+def grad(f: Callable[P, Any], argnums: int | Sequence[int], has_aux: bool = False) -> Callable[P, Any]: ...
 def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
     """The gradient of a scalar function, as a function of the same arguments.
 
@@ -45,6 +63,14 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
     return gradient
 
 
+@overload
+def value_and_grad(
+    f: Callable[Concatenate[X, P], Y], argnums: Literal[0] = 0, has_aux: bool = False
+) -> Callable[Concatenate[X, P], tuple[Y, X]]: ...
+@overload
+def value_and_grad(
+    f: Callable[P, Y], argnums: int | Sequence[int], has_aux: bool = False
+) -> Callable[P, tuple[Y, Any]]: ...
 def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
     """Like `grad`, but returns (value, gradient), or ((value, aux), gradient).
 
@@ -71,7 +97,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     return value_and_gradient
 
 
-def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
+def vjp(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[[Any], tuple[*Xs]]]:
     """(f(*primals), pullback), where pullback(g) returns a tuple with the cotangent gᵀ·J of each primal.
 
     g has the structure, shapes and dtypes of the result, and is not conjugated where it is complex
@@ -104,7 +130,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     return tree.unflatten(structure, results), pullback
 
 
-def jvp(f: Callable, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+def jvp(f: Callable[[*Xs], Y], primals: tuple[*Xs], tangents: tuple[*Xs]) -> tuple[Y, Y]:
     """(f(*primals), J·tangents): the value and the directional derivative, in one forward pass.
 
     Raises TreeError or ValueError if the tangents do not fit the primals, TypeError for integer primals.

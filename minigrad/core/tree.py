@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from minigrad.core.containers import TreeError, container_of
-from minigrad.core.containers import register as register
+from minigrad.core.containers import TreeError, container_of, register
+
+__all__ = ["Structure", "TreeError", "flatten", "map", "names", "register", "unflatten"]
 
 
 class Structure(NamedTuple):
@@ -39,7 +40,7 @@ class Structure(NamedTuple):
 LEAF = Structure(None, (), ())
 
 
-def flatten(tree: Any) -> tuple[list, Structure]:
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """The leaves of a tree from left to right, and its structure.
 
     Raises TreeError for a container that cannot be rebuilt or that contains itself.
@@ -64,7 +65,7 @@ def _flatten(tree: Any, leaves: list) -> Structure:
     return Structure(type(tree), keys, tuple(_flatten(child, leaves) for child in children), static)
 
 
-def unflatten(structure: Structure, leaves: list) -> Any:
+def unflatten(structure: Structure, leaves: list[Any]) -> Any:
     """The tree with this structure and these leaves: the inverse of `flatten`. Raises TreeError for a wrong count."""
     remaining = iter(leaves)
     try:
@@ -104,7 +105,7 @@ def _is_flat(structure: Structure) -> bool:
     return all(child.kind is None for child in structure.children)
 
 
-def make_flattener(structure: Structure) -> Callable[[Any, list], bool]:
+def make_flattener(structure: Structure) -> Callable[[Any, list[Any]], bool]:
     """A faster `flatten` for one known structure: a function (tree, leaves) that appends the tree's leaves.
 
     It returns whether the tree's containers are those of `structure`; the caller must check that the leaves are leaves.
@@ -134,7 +135,7 @@ def _append_leaf(tree: Any, leaves: list) -> bool:
     return True
 
 
-def make_unflattener(structure: Structure, first: int = 0) -> Callable[[list], Any]:
+def make_unflattener(structure: Structure, first: int = 0) -> Callable[[list[Any]], Any]:
     """A faster `unflatten` for one structure: a function of leaves, of which it uses those from `first` on."""
     if structure.kind is None:
         return operator.itemgetter(first)
@@ -148,7 +149,7 @@ def make_unflattener(structure: Structure, first: int = 0) -> Callable[[list], A
     return lambda leaves: unflatten_node(keys, [build(leaves) for build in unflatten_children], static)
 
 
-def map(function: Callable, tree: Any, *others: Any) -> Any:
+def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """Apply `function` to corresponding leaves of trees with the same structure. Raises TreeError if they differ.
 
     Dicts are matched by key, in any order; the result has the order of the first tree.
@@ -161,7 +162,7 @@ def map(function: Callable, tree: Any, *others: Any) -> Any:
     return unflatten(structure, [function(*row) for row in zip(*columns, strict=True)])
 
 
-def leaves_like(structure: Structure, tree: Any, what: str = "the second tree") -> list:
+def leaves_like(structure: Structure, tree: Any, what: str = "the second tree") -> list[Any]:
     """The leaves of `tree` in the order of `structure`.
 
     Raises TreeError, printing both structures, if they differ in more than the order of dict keys.

@@ -16,7 +16,7 @@ from minigrad.core.vectors import broadcast_to_p
 Axes = Any  # an axis, None, or a tree of them
 
 
-def vmap(f: Callable, in_axes: Axes = 0, out_axes: Axes = 0) -> Callable:
+def vmap(f: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Callable[..., Any]:
     """f for many examples at once, as a function of the same arguments with one more axis each.
 
     `in_axes` says along which axis of the arguments the examples lie: an integer for all; or a tuple with one entry for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from minigrad.backends import store
 from minigrad.backends.formulas import reals
@@ -129,18 +130,18 @@ relu = unary(
 )
 
 
-def leaky_relu(x, slope=0.01):
+def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     """x where x > 0, else slope·x."""
     return where(greater(x, 0), x, slope * x)
 
 
-def elu(x, alpha=1.0):
+def elu(x: Any, alpha: Any = 1.0) -> Any:
     """x where x > 0, else α(eˣ − 1)."""
     positive = greater(x, 0)
     return where(positive, x, alpha * expm1(where(positive, 0, x)))
 
 
-def gelu(x):
+def gelu(x: Any) -> Any:
     """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
     s = clip(x, -20, 20)  # beyond ±20 tanh is ±1, x³ may overflow, and −∞·0 is NaN
     return where(less_equal(x, 20), 0.5 * s * (1 + tanh(math.sqrt(2 / math.pi) * (s + 0.044715 * (s * s * s)))), x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ fmod = binary(
 )
 
 
-def round(a, decimals=0, out=None):
+def round(a: Any, decimals: Any = 0, out: None = None) -> Any:
     """a rounded to this many decimals, to the even neighbour at a tie; without a derivative."""
     check_options("round", out=out)
     scale = 10.0 ** builtins.abs(integer(decimals, "round: decimals"))
@@ -168,7 +169,9 @@ traits(
 )
 
 
-def clip(a, a_min=None, a_max=None, out=None, *, min=None, max=None, **options):
+def clip(
+    a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None, **options: Any
+) -> Any:
     """a limited to [a_min, a_max], or [min, max]; its derivative is 1 inside and at both bounds, 0 outside."""
     check_options("clip", out=out, **options)
     if (a_min is not None or a_max is not None) and (min is not None or max is not None):

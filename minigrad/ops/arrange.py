@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from minigrad.ops.indexing import getitem, take
 from minigrad.ops.shape import expand_dims, normalise_axes, normalise_axis, pad_p, ravel, swapaxes
 
 
-def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
+def concatenate(arrays: Any, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays joined along an existing axis (axis=None joins them raveled)."""
     check_options("concatenate", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
@@ -27,7 +28,7 @@ def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     return concatenate_p(*arrays, axis=normalise_axis(axis, len(shape_of(arrays[0])), "concatenate"))
 
 
-def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
+def stack(arrays: Any, axis: Any = 0, out: None = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """Arrays of the same shape joined along a new axis."""
     check_options("stack", out=out, dtype=dtype, casting=casting)
     arrays = list(arrays)
@@ -37,7 +38,7 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
-def split(ary, indices_or_sections, axis=0):
+def split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
     """A list of consecutive pieces along an axis: a number of equal pieces, or pieces cut at the given indices."""
     axis = normalise_axis(axis, len(shape_of(ary)), "split")
     length = shape_of(ary)[axis]
@@ -51,23 +52,23 @@ def split(ary, indices_or_sections, axis=0):
     return [getitem(ary, (slice(None),) * axis + (slice(i, j),)) for i, j in zip([0, *cuts], [*cuts, length])]
 
 
-def flip(m, axis=None):
+def flip(m: Any, axis: Any = None) -> Any:
     """m reversed along these axes (all by default)."""
     axes = normalise_axes(axis, len(shape_of(m)), "flip")
     return getitem(m, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(shape_of(m)))))
 
 
-def flipud(m):
+def flipud(m: Any) -> Any:
     """m with its first axis reversed."""
     return flip(m, 0)
 
 
-def fliplr(m):
+def fliplr(m: Any) -> Any:
     """m with its second axis reversed."""
     return flip(m, 1)
 
 
-def rot90(m, k=1, axes=(0, 1)):
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     """m rotated by k quarter turns in the plane of two axes, from the first towards the second."""
     first, second = (normalise_axis(axis, len(shape_of(m)), "rot90") for axis in axes)
     if first == second:
@@ -77,7 +78,7 @@ def rot90(m, k=1, axes=(0, 1)):
     return flip(m, [(), first, (first, second), second][turns])
 
 
-def roll(a, shift, axis=None):
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """a shifted cyclically along axes; axis=None rolls the raveled array."""
     if axis is None:
         return reshape_p(roll(ravel(a), shift, 0), shape=shape_of(a))
@@ -96,7 +97,7 @@ def roll(a, shift, axis=None):
     return a
 
 
-def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = None, **options: Any) -> Any:
     """The array with borders: mode 'constant', 'edge', 'reflect', 'symmetric' or 'wrap'. Widths as in numpy.pad."""
     x, shape = array, shape_of(array)
     check_options("pad", constant_values=None if mode == "constant" else constant_values, **options)
@@ -122,7 +123,7 @@ def pad(array, pad_width, mode="constant", *, constant_values=None, **options):
     return x
 
 
-def repeat(a, repeats, axis=None):
+def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     """Each element repeated along an axis (of the raveled a by default); `repeats` is a number, or one per element."""
     x, axis = (ravel(a), 0) if axis is None else (a, axis)
     axis = normalise_axis(axis, len(shape_of(x)), "repeat")
@@ -136,14 +137,14 @@ def repeat(a, repeats, axis=None):
     return take(x, picks, axis)
 
 
-def delete(arr, obj, axis=None):
+def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     """arr without the slices at `obj` (indices, a slice or a mask) of an axis, or of the raveled arr by default."""
     x, axis = (ravel(arr), 0) if axis is None else (arr, axis)
     axis = normalise_axis(axis, len(shape_of(x)), "delete")
     return take(x, np.delete(np.arange(shape_of(x)[axis]), obj), axis)
 
 
-def tile(A, reps):
+def tile(A: Any, reps: Any) -> Any:
     """A repeated as a whole `reps` times along each axis."""
     reps = integers(reps, "tile: a number of repetitions")
     shape = shape_of(A)
@@ -154,12 +155,12 @@ def tile(A, reps):
     return reshape_p(spread, shape=tuple(r * s for r, s in zip(reps, shape)))
 
 
-def tril(m, k=0):
+def tril(m: Any, k: int = 0) -> Any:
     """The lower triangle: zero above the k-th diagonal of the last two axes."""
     return where(_triangle(m, integer(k, "tril: k")), m, False if dtype_of(m).kind == "b" else 0)
 
 
-def triu(m, k=0):
+def triu(m: Any, k: int = 0) -> Any:
     """The upper triangle: zero below the k-th diagonal of the last two axes."""
     return where(~_triangle(m, integer(k, "triu: k") - 1), m, False if dtype_of(m).kind == "b" else 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minigrad.core.arguments import integer, is_several
@@ -27,7 +29,7 @@ def _part(x, axis, begin, end=None, step=None):
 # Differences and integrals
 
 
-def diff(a, n=1, axis=-1, prepend=None, append=None):
+def diff(a: Any, n: Any = 1, axis: Any = -1, prepend: Any = None, append: Any = None) -> Any:
     """The n-th differences a[i+1] − a[i] along an axis, which becomes shorter by n; of booleans, whether they differ.
 
     `prepend` and `append` are joined to the ends first: arrays, or a number for a slice of length 1.
@@ -52,14 +54,14 @@ def _fill(number, shape, like):
     return find_backend(like).from_host(np.full(shape, number)) if plain else broadcast_to_p(number, shape=shape)
 
 
-def ediff1d(ary, to_end=None, to_begin=None):
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """The differences of neighbours in the raveled array, between the numbers to_begin and to_end."""
     ary, *ends = promote_together(ary, *[x for x in (to_begin, to_end) if x is not None])
     pieces = [*ends[: to_begin is not None], diff(ravel(ary)), *ends[to_begin is not None :]]
     return concatenate([ravel(piece) for piece in pieces], 0)
 
 
-def trapezoid(y, x=None, dx=1.0, axis=-1):
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Any:
     """The integral of y along an axis by the trapezoidal rule, at positions x (a vector, or an array as y), or at
     equal distances dx.
     """
@@ -72,7 +74,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     return sum(multiply(dx, (_part(y, axis, 1) + _part(y, axis, None, -1)) / 2), axis)
 
 
-def gradient(f, *varargs, axis=None, edge_order=1):
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: Any = 1) -> Any:
     """Second-order central differences of f along each axis (or along `axis`); at the ends one-sided ones, of first or
     second order. The result is one array, or a tuple with one for each of several axes.
 
@@ -122,7 +124,7 @@ def _slope(f, spacing, axis, edge_order):
 # Interpolation
 
 
-def interp(x, xp, fp, left=None, right=None, period=None):
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """Piecewise linear interpolation at x of the values fp at increasing knots xp; beyond them `left` and `right`, by
     default fp[0] and fp[-1]. With `period`, knots are taken modulo it, in any order.
 
@@ -158,7 +160,7 @@ def _make_periodic(x, xp, fp, period):
 # Convolution of sequences
 
 
-def convolve(a, v, mode="full"):
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """Σⱼ a[j]·v[k−j] of two vectors: where they overlap at all ("full"), completely ("valid"), or the middle of "full"
     as long as the longer one ("same").
     """
@@ -167,7 +169,7 @@ def convolve(a, v, mode="full"):
     return _slide("convolve", long, flip(short), mode)
 
 
-def correlate(a, v, mode="valid"):
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Σⱼ a[j+k]·v[j] of two vectors, with the modes of `convolve`. Real v only: NumPy takes its complex conjugate."""
     if dtype_of(v).kind == "c":
         raise OperandTypeError(f"correlate: the conjugate of {describe(v)} has no complex derivative; use mg.convolve")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from minigrad.core.vectors import promote_together, where_p
 from minigrad.ops.define import binary, unary
 
 
-def _define_comparison(name: str, words: str, sign: str) -> Callable:
+def _define_comparison(name: str, words: str, sign: str) -> Callable[..., Any]:
     """A comparison of two arrays, written `sign` in C++."""
     return binary(name, words, None, None, formula=truth(f"a {sign} b"), kink=getattr(np, name))
 
@@ -95,7 +96,7 @@ traits(step, cuts=along_any_axis, formula=reals("a > b ? (real)1 : a == b ? (rea
 # Selection
 
 
-def where(condition, x=None, y=None, /):
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     """x where `condition` holds, else y.
 
     The branch not taken gets a zero cotangent, even where its value is NaN. But the operations that computed the branch
@@ -107,7 +108,7 @@ def where(condition, x=None, y=None, /):
     return where_p(condition, x, y)
 
 
-def select(condlist, choicelist, default=0):
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """For each element the first choice whose condition holds, else `default`."""
     if len(condlist) != len(choicelist) or not condlist:
         raise OperandError(f"select: needs as many conditions as choices, got {len(condlist)} and {len(choicelist)}")
@@ -117,7 +118,7 @@ def select(condlist, choicelist, default=0):
     return y
 
 
-def stop_gradient(x):
+def stop_gradient(x: Any) -> Any:
     """x as a constant: no derivative flows through it.
 
     >>> import minigrad as mg

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import linear
@@ -33,12 +35,12 @@ def is_complex(x):
     return dtype_of(x).kind == "c"
 
 
-def real(val):
+def real(val: Any) -> Any:
     """The real part; a real array as it is."""
     return real_p(val) if is_complex(val) else reshape_p(val, shape=shape_of(val))
 
 
-def imag(val):
+def imag(val: Any) -> Any:
     """The imaginary part; of a real array, zeros without a derivative."""
     return imag_p(val) if is_complex(val) else zeros_like_p(val)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -178,7 +179,7 @@ traits(
 )
 
 
-def conv2d(x, w, stride=1, padding="same"):
+def conv2d(x: Any, w: Any, stride: Any = 1, padding: Any = "same") -> Any:
     """Images (N, H, W, C) * kernels (k, k, C, F): y[i,j,f] = Σ w[Δi,Δj,c,f]·x[s·i+Δi, s·j+Δj, c] (slide 16).
 
     `padding` is "same" (⌈H/s⌉ rows out; an odd row of padding goes to the bottom), "valid" (no padding), an integer, or
@@ -219,7 +220,7 @@ def _parse_padding(padding, size, kernel, stride) -> Pads:
     )
 
 
-def depth_to_space(x, factor=2):
+def depth_to_space(x: Any, factor: int = 2) -> Any:
     """Rearrange the channels of each pixel into factor×factor pixels.
 
     Channel (factor·r_i + r_j)·C + c of pixel (i, j) becomes channel c of pixel (factor·i + r_i, factor·j + r_j), so
@@ -236,7 +237,7 @@ def depth_to_space(x, factor=2):
     )
 
 
-def space_to_depth(x, factor=2):
+def space_to_depth(x: Any, factor: int = 2) -> Any:
     """Rearrange factor×factor pixels into channels of one pixel: the inverse and transpose of depth_to_space."""
     shape, factor = shape_of(x), integer(factor, "space_to_depth: factor")
     if len(shape) != 4 or factor < 1 or shape[1] % factor or shape[2] % factor:
@@ -246,7 +247,7 @@ def space_to_depth(x, factor=2):
     return reshape_p(transpose_p(split, axes=(0, 1, 3, 2, 4, 5)), shape=(n, h // factor, w // factor, factor**2 * c))
 
 
-def deconv2d(x, w, factor=2):
+def deconv2d(x: Any, w: Any, factor: int = 2) -> Any:
     """The lecture's deconvolution (slide 16): a stride-1 "same" convolution to factor²·F channels, then depth_to_space.
 
     Images (N, H, W, C) and kernels (k, k, C, factor²·F) give (N, factor·H, factor·W, F).

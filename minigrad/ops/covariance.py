@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.vectors import promote_together
@@ -16,7 +18,17 @@ from minigrad.ops.stacking import atleast_2d
 from minigrad.ops.statistics import average
 
 
-def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None, *, dtype=None):
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: Any = True,
+    bias: Any = False,
+    ddof: Any = None,
+    fweights: Any = None,
+    aweights: Any = None,
+    *,
+    dtype: Any = None,
+) -> Any:
     """The covariance matrix of variables in rows (in columns without `rowvar`), divided by n − ddof; ddof is 1 by
     default, 0 with `bias`. `fweights` counts repetitions of an observation, `aweights` weighs them. Real arrays only.
     """
@@ -36,7 +48,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     return squeeze(products)
 
 
-def corrcoef(x, y=None, rowvar=True, *, dtype=None):
+def corrcoef(x: Any, y: Any = None, rowvar: Any = True, *, dtype: Any = None) -> Any:
     """The correlation coefficients cov(x)ᵢⱼ / √(cov(x)ᵢᵢ cov(x)ⱼⱼ), which rounding may move beyond ±1."""
     c = cov(x, y, rowvar, dtype=dtype)
     if not shape_of(c):

@@ -32,7 +32,7 @@ value decomposition" (2016); S. F. Walter and L. Lehmann, "Algorithmic different
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -161,7 +161,7 @@ class EighResult(NamedTuple):
     eigenvectors: object
 
 
-def eigh(a, UPLO="L"):
+def eigh(a: Any, UPLO: str = "L") -> Any:
     """Eigenvalues, ascending, and eigenvectors (columns) of each real symmetric matrix.
 
     Only the lower triangle is read (the upper one with UPLO="U"), so only it gets a derivative. Signs of eigenvectors
@@ -202,7 +202,7 @@ custom(
 )
 
 
-def eigvalsh(a, UPLO="L"):
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     """The eigenvalues of each real symmetric matrix, ascending; reads one triangle as `eigh` does.
 
     The derivative computes eigenvectors. It is exact at equal eigenvalues for functions that are symmetric in these;
@@ -307,7 +307,7 @@ class SVDResult(NamedTuple):
     Vh: object
 
 
-def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """Singular vectors and values, descending, of each real matrix: U of shape (…, m, k), S (…, k), Vh (…, k, n).
 
     k = min(m, n); with compute_uv=False, S alone. The default full_matrices=True is for square matrices: for others it
@@ -347,7 +347,7 @@ custom(
 )
 
 
-def svdvals(x, /):
+def svdvals(x: Any, /) -> Any:
     """The singular values of each real matrix, descending. The derivative computes singular vectors; see `svd`."""
     check_matrices(x, "svdvals")
     return svdvals_p(x)
@@ -435,7 +435,7 @@ class QRResult(NamedTuple):
     R: object
 
 
-def qr(a, mode="reduced"):
+def qr(a: Any, mode: str = "reduced") -> Any:
     """Q of shape (…, m, k) and R (…, k, n) of each real matrix, k = min(m, n). Signs are LAPACK's.
 
     The derivative raises LinAlgError where the first k columns of a matrix are linearly dependent to rounding, that is,

@@ -24,7 +24,7 @@ from minigrad.core.traits import along_any_axis, traits
 
 def unary(
     name: str, description: str, x: Callable | int | None, forward: Callable | None = None, **options: Any
-) -> Callable:
+) -> Callable[..., Any]:
     """Declare a primitive of one array and return its public function; `x` is its derivative, None if it has none.
 
     `forward` computes it; by default the function of that name in NumPy or CuPy does.
@@ -37,7 +37,9 @@ def unary(
     return wrap_unary(partials(primitive, x=x) if x is not None else constant(primitive), description)
 
 
-def binary(name: str, description: str, x1: Any, x2: Any, forward: Callable | None = None, **options: Any) -> Callable:
+def binary(
+    name: str, description: str, x1: Any, x2: Any, forward: Callable | None = None, **options: Any
+) -> Callable[..., Any]:
     """The same for two arrays that broadcast; `x1` and `x2` are the partial derivatives."""
 
     def default(b: Any, x1: Any, x2: Any, out: Any = None) -> Any:
@@ -48,7 +50,7 @@ def binary(name: str, description: str, x1: Any, x2: Any, forward: Callable | No
     return wrap_binary(partials(primitive, x1=x1, x2=x2) if has_derivative else constant(primitive), description)
 
 
-def wrap_unary(primitive: Callable, description: str, name: str = "") -> Callable:
+def wrap_unary(primitive: Callable, description: str, name: str = "") -> Callable[..., Any]:
     """The public function of a primitive of one array, or, with a `name`, of a formula composed of operations."""
     name = name or primitive.name
 
@@ -60,7 +62,7 @@ def wrap_unary(primitive: Callable, description: str, name: str = "") -> Callabl
     return _name(function, primitive, name, description)
 
 
-def wrap_binary(primitive: Callable, description: str, name: str = "") -> Callable:
+def wrap_binary(primitive: Callable, description: str, name: str = "") -> Callable[..., Any]:
     """The public function of a primitive of two arrays, or, with a `name`, of a formula composed of operations."""
     name = name or primitive.name
 
@@ -72,7 +74,7 @@ def wrap_binary(primitive: Callable, description: str, name: str = "") -> Callab
     return _name(function, primitive, name, description)
 
 
-def _name(function: Callable, primitive: Callable, name: str, description: str) -> Callable:
+def _name(function: Callable, primitive: Callable, name: str, description: str) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{description}, elementwise."
     function.__module__ = _find_calling_module()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 import numpy as np
 
@@ -79,13 +80,17 @@ for _extreme in (max_p, min_p):
     batched(_extreme, axes=shift_axes)
 
 
-def max(a, axis=None, out=None, keepdims=False, initial=None, where=None):
+def max(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: None = None, where: Any = None
+) -> Any:
     """The largest element; ties share the derivative equally."""
     check_options("max", out=out, initial=initial, where=where)
     return reduce_axes(max_p, a, axis, keepdims)
 
 
-def min(a, axis=None, out=None, keepdims=False, initial=None, where=None):
+def min(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: None = None, where: Any = None
+) -> Any:
     """The smallest element; ties share the derivative equally."""
     check_options("min", out=out, initial=initial, where=where)
     return reduce_axes(min_p, a, axis, keepdims)
@@ -121,13 +126,13 @@ batched(argsort_p, axis=shift_axis)
 traits(argsort_p, kink=lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
 
 
-def argmax(a, axis=None, out=None, *, keepdims=False):
+def argmax(a: Any, axis: Any = None, out: None = None, *, keepdims: bool = False) -> Any:
     """The index of the largest element (the first at a tie) along an axis, or in the raveled a by default."""
     check_options("argmax", out=out)
     return _find_index(argmax_p, a, axis, keepdims)
 
 
-def argmin(a, axis=None, out=None, *, keepdims=False):
+def argmin(a: Any, axis: Any = None, out: None = None, *, keepdims: bool = False) -> Any:
     """The index of the smallest element (the first at a tie) along an axis, or in the raveled a by default."""
     check_options("argmin", out=out)
     return _find_index(argmin_p, a, axis, keepdims)
@@ -141,14 +146,14 @@ def _find_index(argextreme, a, axis, keepdims):
     return reshape_p(y, shape=keep_axes(shape_of(a), axes)) if keepdims else y
 
 
-def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
+def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """The indices that sort a along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
     check_kind("argsort", kind, order)
     a, axis = resolve_axis(a, axis, "argsort")
     return argsort_p(a, axis=axis)
 
 
-def sort(a, axis=-1, kind=None, order=None, *, stable=None):
+def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """a in increasing order along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
     check_kind("sort", kind, order)
     a, axis = resolve_axis(a, axis, "sort")
@@ -177,14 +182,14 @@ def _batch_searchsorted(size, args, is_batched, *, side="left"):
 batched(searchsorted_p, _batch_searchsorted)
 
 
-def searchsorted(a, v, side="left", sorter=None):
+def searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Any:
     """The index at which each v fits into the sorted vector a, before equal elements or, with side "right", after."""
     if len(shape_of(a)) != 1 or side not in ("left", "right"):
         raise OperandError(f"searchsorted: needs a vector and side 'left' or 'right', got {describe(a)} and {side!r}")
     return searchsorted_p(a if sorter is None else take(a, sorter), v, side=side)
 
 
-def ptp(a, axis=None, out=None, keepdims=False):
+def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
     """The largest element minus the smallest."""
     check_options("ptp", out=out)
     return subtract(max(a, axis, keepdims=keepdims), min(a, axis, keepdims=keepdims))

@@ -6,6 +6,7 @@ Derivatives may use the result y, which often gives a more stable form: ẏ = (1
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from minigrad.backends import store
 from minigrad.backends.formulas import reals
@@ -118,7 +119,7 @@ radians = wrap_unary(lambda x: multiply(x, math.pi / 180), "x degrees in radians
 # The angle of complex numbers
 
 
-def angle(z, deg=False):
+def angle(z: Any, deg: Any = False) -> Any:
     """The angle of complex numbers (0 or π for real ones) in radians, or in degrees with `deg`; constant 0 at 0."""
     radians = arctan2(imag(z), real(z)) if is_complex(z) else arctan2(0, z)
     return 180 / math.pi * radians if deg else radians
@@ -159,7 +160,7 @@ partials(sinc_p, x=lambda x, order: sinc_p(x, order=order + 1))
 traits(sinc_p, cuts=along_any_axis, recordable=True)
 
 
-def sinc(x):
+def sinc(x: Any) -> Any:
     """sin πx / πx, elementwise; 1 at 0. Its derivatives of every order are exact at and near 0."""
     return sinc_p(x)
 

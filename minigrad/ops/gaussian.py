@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minigrad.backends.formulas import reals
@@ -30,7 +32,7 @@ partials(
 traits(gaussian_sample_p, formula=reals("a + exp(b) * c"))
 
 
-def gaussian_sample(mean, log_std, noise):
+def gaussian_sample(mean: Any, log_std: Any, noise: Any) -> Any:
     """z[i] = μ[i] + σ[i]·ε[i] for standard normal noise ε (slide 13); `log_std` is ln σ, not ln σ².
 
     All three broadcast. The caller passes the noise, so that for a fixed ε the sample is an ordinary function of μ and

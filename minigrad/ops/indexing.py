@@ -7,6 +7,8 @@ array stands for its true positions. The transpose of a gather adds up the cotan
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minigrad.backends import store
@@ -244,7 +246,7 @@ def _expand_masks(x, index):
     return parts
 
 
-def nonzero(a):
+def nonzero(a: Any) -> Any:
     """The indices of the nonzero elements, one integer array for each axis; constants without a derivative."""
     b, a = find_backend(a), read_value(a, "nonzero(x)")
     return b.xp.nonzero(b.xp.asarray(_copy_index(a)))
@@ -261,7 +263,7 @@ def _true_positions(x, mask, axis):
     return list(b.xp.nonzero(b.xp.asarray(_copy_index(mask))))
 
 
-def take(a, indices, axis=None, out=None, mode="raise"):
+def take(a: Any, indices: Any, axis: Any = None, out: None = None, mode: str = "raise") -> Any:
     """The elements of a at `indices` along an axis (of the raveled a by default)."""
     check_options("take", out=out, mode=mode)
     if axis is None:
@@ -270,7 +272,7 @@ def take(a, indices, axis=None, out=None, mode="raise"):
     return _gather(a, [indices], (axis,))
 
 
-def take_along_axis(arr, indices, axis=-1):
+def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     """Index each 1-d slice of arr along an axis with the matching slice of indices; axis=None ravels arr."""
     if axis is None:
         arr, axis = ravel(arr), 0
@@ -279,7 +281,7 @@ def take_along_axis(arr, indices, axis=-1):
     return take_along_p(arr, indices, axis=normalise_axis(axis, len(shape_of(arr)), "take_along_axis"))
 
 
-def diagonal(a, offset=0, axis1=0, axis2=1):
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The diagonal over two axes, as the last axis of the result."""
     x, offset = a, integer(offset, "diagonal: offset")
     first, second = (normalise_axis(axis, len(shape_of(x)), "diagonal") for axis in (axis1, axis2))
@@ -293,7 +295,7 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
     return gather_p(x, positions, axes=(len(lead), len(lead) + 1))
 
 
-def diag(v, k=0):
+def diag(v: Any, k: int = 0) -> Any:
     """A matrix with the vector v on its k-th diagonal, or the k-th diagonal of the matrix v."""
     ndim, k = len(shape_of(v)), integer(k, "diag: k")
     if ndim == 2:

@@ -46,7 +46,7 @@ def refuse_assignment(x: Tracer, index: Any, value: Any = None) -> None:
     raise OperandTypeError(f"cannot assign to elements of a traced value: {BUILD}")
 
 
-def _refuse_augmented(sign: str) -> Callable:
+def _refuse_augmented(sign: str) -> Callable[..., Any]:
     def refuse(self: Tracer, other: Any) -> Any:
         if not self.shape:
             return NotImplemented  # so that Python evaluates self + other and rebinds the name
@@ -55,7 +55,7 @@ def _refuse_augmented(sign: str) -> Callable:
     return refuse
 
 
-def _refuse_method(name: str, instead: str) -> Callable:
+def _refuse_method(name: str, instead: str) -> Callable[..., Any]:
     def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
         raise OperandTypeError(f"x.{name}() would change a traced value in place: {instead}")
 

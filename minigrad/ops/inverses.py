@@ -7,7 +7,7 @@ also of complex matrices, whose derivatives are holomorphic.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigrad.backends import store
 from minigrad.core.arrays import describe, dtype_of, shape_of
@@ -56,13 +56,13 @@ def check_square(x, operation, real=False):
         raise OperandTypeError(f"{operation}: real matrices only, got {describe(x)}")
 
 
-def inv(a):
+def inv(a: Any) -> Any:
     """A⁻¹ of each matrix. Raises LinAlgError if one is singular."""
     check_square(a, "inv")
     return inv_p(a)
 
 
-def solve(a, b):
+def solve(a: Any, b: Any) -> Any:
     """A⁻¹b of each matrix; a 1-d b is a vector. Raises LinAlgError if one is singular."""
     check_square(a, "solve")
     if len(shape_of(b)) == 1:
@@ -105,7 +105,7 @@ def fold_to_lower(s):
     return tril(s) + tril(mT(s), -1)
 
 
-def cholesky(a, /, *, upper=False):
+def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """The lower triangular L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
 
     With `upper`, the upper triangular U with UᵀU = A, read from the upper triangle. Raises LinAlgError if a matrix is
@@ -134,7 +134,7 @@ custom(  # ẏ = y·tr(A⁻¹Ȧ)
 batched(det_p)
 
 
-def det(a):
+def det(a: Any) -> Any:
     """The determinant of each matrix. Its derivative needs the inverse and raises LinAlgError at a singular matrix."""
     check_square(a, "det")
     return det_p(a)
@@ -168,7 +168,7 @@ custom(  # ẏ = tr(A⁻¹Ȧ)
 batched(logabsdet_p)
 
 
-def slogdet(a):
+def slogdet(a: Any) -> Any:
     """(sign, ln|det A|) of each real matrix."""
     check_square(a, "slogdet", real=True)
     return SlogdetResult(det_sign_p(a), logabsdet_p(a))

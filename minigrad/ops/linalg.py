@@ -6,6 +6,7 @@ import math
 import string
 from collections import Counter
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def matmul_p(b, x1, x2, out=None):
     return b.matmul(x1, x2, out=out)
 
 
-def matrix_transpose(x, /):
+def matrix_transpose(x: Any, /) -> Any:
     """x with its last two axes exchanged: each matrix transposed."""
     return swapaxes(x, -1, -2)
 
@@ -92,7 +93,7 @@ traits(
 )
 
 
-def matmul(x1, x2, /, out=None, **options):
+def matmul(x1: Any, x2: Any, /, out: None = None, **options: Any) -> Any:
     """Matrix product over the last two axes; the others broadcast. A 1-d x1 is a row, a 1-d x2 a column."""
     if out is not None or options:
         check_options("matmul", out=out, **options)
@@ -112,7 +113,7 @@ def matmul(x1, x2, /, out=None, **options):
     return matmul_p(x1, x2)
 
 
-def dot(a, b, out=None):
+def dot(a: Any, b: Any, out: None = None) -> Any:
     """NumPy's dot: the sum of products over the last axis of a and the second-to-last (or only) axis of b."""
     check_options("dot", out=out)
     n1, n2 = len(shape_of(a)), len(shape_of(b))
@@ -121,7 +122,7 @@ def dot(a, b, out=None):
     return tensordot(a, b, axes=((n1 - 1,), (max(n2 - 2, 0),)))
 
 
-def tensordot(a, b, axes=2):
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sum of products over pairs of axes: the last `axes` of a and the first of b, or two lists of axes."""
     shape1, shape2 = shape_of(a), shape_of(b)
     n1, n2 = len(shape1), len(shape2)
@@ -145,7 +146,7 @@ def tensordot(a, b, axes=2):
     return reshape_p(matmul_p(left, right), shape=(*rows, *columns))
 
 
-def multi_dot(arrays, *, out=None):
+def multi_dot(arrays: Any, *, out: None = None) -> Any:
     """The product of two or more matrices, in the order that takes the fewest multiplications.
 
     The first array may be a vector, as a row, and the last one too, as a column.
@@ -177,7 +178,7 @@ def multi_dot(arrays, *, out=None):
     return product(0, len(arrays) - 1)
 
 
-def outer(a, b, out=None):
+def outer(a: Any, b: Any, out: None = None) -> Any:
     """The outer product aᵢ·bⱼ of a and b, both raveled."""
     check_options("outer", out=out)
     return multiply(expand_dims(ravel(a), 1), expand_dims(ravel(b), 0))
@@ -219,7 +220,15 @@ def _batch_einsum(size, args, is_batched, *, subscripts):
 batched(einsum_p, _batch_einsum)
 
 
-def einsum(subscripts, *operands, out=None, dtype=None, order="K", casting="safe", optimize=False):
+def einsum(
+    subscripts: str,
+    *operands: Any,
+    out: None = None,
+    dtype: Any = None,
+    order: Any = "K",
+    casting: str = "safe",
+    optimize: Any = False,
+) -> Any:
     """numpy.einsum with a subscripts string, which may have repeated letters, ellipses and broadcasting axes; or with
     lists of axis numbers, einsum(a, [0, 1], b, [1, 2], [0, 2]).
     """

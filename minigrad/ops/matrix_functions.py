@@ -8,7 +8,7 @@ A. H. Al-Mohy and N. J. Higham, "Computing the Fréchet derivative of the matrix
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def _is_wide(a):
 _UNSET = object()
 
 
-def pinv(a, rcond=None, hermitian=False, *, rtol=_UNSET):
+def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _UNSET) -> Any:
     """The Moore–Penrose pseudoinverse of each real matrix.
 
     Singular values up to `rcond` times the largest count as 0. It is 1e-15 by default; `rtol` is another name for it,
@@ -110,7 +110,7 @@ class LstsqResult(NamedTuple):
     s: object
 
 
-def lstsq(a, b, rcond=None):
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """The x of least norm that minimises |a·x − b|², for each real matrix; a 1-d b is a vector.
 
     Singular values up to `rcond` times the largest count as 0; max(m, n)·ε by default. Returns (x, residuals, rank, s)
@@ -138,7 +138,7 @@ def lstsq(a, b, rcond=None):
 # Powers
 
 
-def matrix_power(a, n):
+def matrix_power(a: Any, n: Any) -> Any:
     """Each matrix multiplied n times by itself; the identity for n = 0, powers of the inverse for n < 0."""
     check_square(a, "matrix_power")
     n = integer(n, "matrix_power: n")
@@ -198,7 +198,7 @@ def _derivative(x, t):
 custom(expm_p, x=(lambda t, x: _derivative(x, t), lambda g, x: _derivative(mT(x), g)))  # the transpose is L(Aᵀ, ·)
 
 
-def expm(a):
+def expm(a: Any) -> Any:
     """The exponential I + A + A²/2! + … of each square matrix, real or complex. float32 and float64.
 
     A derivative takes one exponential of twice the size, and each further order doubles the size again.

@@ -134,12 +134,12 @@ def install(package: ModuleType) -> None:
         setattr(Tracer, name, member)
 
 
-def _binary(function: Callable) -> Callable:
+def _binary(function: Callable) -> Callable[..., Any]:
     function = getattr(function, "primitive", function)
     return lambda self, other: function(self, other) if _is_operand(other) else NotImplemented
 
 
-def _reflect(function: Callable) -> Callable:
+def _reflect(function: Callable) -> Callable[..., Any]:
     function = getattr(function, "primitive", function)
     return lambda self, other: function(other, self) if _is_operand(other) else NotImplemented
 
@@ -185,14 +185,14 @@ def _get_length(x: Tracer) -> int:
     return x.shape[0]
 
 
-def _refuse_operator(written: str, instead: str) -> Callable:
+def _refuse_operator(written: str, instead: str) -> Callable[..., Any]:
     def refuse(self: Tracer, other: Any) -> None:
         raise OperandTypeError(f"{written} is not supported for traced values: use {instead}")
 
     return refuse
 
 
-def _refuse(what: str, instead: str) -> Callable:
+def _refuse(what: str, instead: str) -> Callable[..., Any]:
     def refuse(self: Tracer, *args: Any, **kwargs: Any) -> None:
         read_value(self, what)  # raises during capture, where stop_gradient would not help either
         raise OperandTypeError(f"{what} of a traced value would lose its derivative: {instead}")
@@ -200,7 +200,7 @@ def _refuse(what: str, instead: str) -> Callable:
     return refuse
 
 
-def _make_array_ufunc(package: ModuleType) -> Callable:
+def _make_array_ufunc(package: ModuleType) -> Callable[..., Any]:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if kwargs.get("out") is not None or method == "at":
             inplace.refuse_out(ufunc.__name__)
@@ -215,7 +215,7 @@ def _make_array_ufunc(package: ModuleType) -> Callable:
     return __array_ufunc__
 
 
-def _make_array_function(package: ModuleType) -> Callable:
+def _make_array_function(package: ModuleType) -> Callable[..., Any]:
     def __array_function__(self, function, types, args, kwargs):
         module = function.__module__.removeprefix("numpy").lstrip(".")
         name = f"{module}.{function.__name__}".lstrip(".")

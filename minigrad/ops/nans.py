@@ -6,6 +6,7 @@ A skipped NaN gets derivative 0, and the derivatives of the other elements are t
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from minigrad.ops.shape import astype
 from minigrad.ops.statistics import prepare_variance, root, widen
 
 
-def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
+def nan_to_num(x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """x with NaN, ∞ and −∞ replaced by numbers (0 and the largest and smallest of the dtype by default), which get the
     derivative of a constant.
     """
@@ -47,25 +48,41 @@ def _count(a, axis, keepdims=False):
 # Sums and products
 
 
-def nansum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
+def nansum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: None = None,
+    where: Any = None,
+) -> Any:
     """Sum over axes, with NaN as 0."""
     check_options("nansum", out=out, initial=initial, where=where)
     return reduce.sum(_fill(a, 0), axis, dtype, keepdims=keepdims)
 
 
-def nanprod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
+def nanprod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: None = None,
+    where: Any = None,
+) -> Any:
     """Product over axes, with NaN as 1."""
     check_options("nanprod", out=out, initial=initial, where=where)
     return scan.prod(_fill(a, 1), axis, dtype, keepdims=keepdims)
 
 
-def nancumsum(a, axis=None, dtype=None, out=None):
+def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
     """Running sums, with NaN as 0."""
     check_options("nancumsum", out=out)
     return scan.cumsum(_fill(a, 0), axis, dtype)
 
 
-def nancumprod(a, axis=None, dtype=None, out=None):
+def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
     """Running products, with NaN as 1."""
     check_options("nancumprod", out=out)
     return scan.cumprod(_fill(a, 1), axis, dtype)
@@ -74,13 +91,17 @@ def nancumprod(a, axis=None, dtype=None, out=None):
 # Extremes
 
 
-def nanmax(a, axis=None, out=None, keepdims=False, initial=None, where=None):
+def nanmax(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: None = None, where: Any = None
+) -> Any:
     """The largest element that is not NaN, or NaN if there is none; ties share the derivative equally."""
     check_options("nanmax", out=out, initial=initial, where=where)
     return _find_extreme(extremes.max, a, -math.inf, axis, keepdims)
 
 
-def nanmin(a, axis=None, out=None, keepdims=False, initial=None, where=None):
+def nanmin(
+    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: None = None, where: Any = None
+) -> Any:
     """The smallest element that is not NaN, or NaN if there is none; ties share the derivative equally."""
     check_options("nanmin", out=out, initial=initial, where=where)
     return _find_extreme(extremes.min, a, math.inf, axis, keepdims)
@@ -96,7 +117,9 @@ def _find_extreme(extreme, a, fill, axis, keepdims):
 # Means and variances
 
 
-def nanmean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
+def nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
     """Mean of the elements that are not NaN, in `dtype`; NaN if there is none."""
     check_options("nanmean", out=out, where=where)
     wide, result = widen(a, dtype, "nanmean")
@@ -105,13 +128,35 @@ def nanmean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
     return y if result is None else astype(y, result)
 
 
-def nanvar(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+def nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """Variance of the n elements that are not NaN, divided by n − ddof; NaN where that is not positive."""
     check_options("nanvar", out=out, where=where)
     return _variance("nanvar", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
-def nanstd(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+def nanstd(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """√nanvar; where all elements are equal, its derivatives of every order are defined as 0."""
     check_options("nanstd", out=out, where=where)
     return _variance("nanstd", a, axis, dtype, ddof, keepdims, mean, correction)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from minigrad.ops.reduce import count_nonzero, keep_axes, make_inexact, resolve_
 from minigrad.ops.shape import astype, moveaxis, normalise_axes, reshape
 
 
-def partition(a, kth, axis=-1, kind="introselect", order=None):
+def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None) -> Any:
     """a with the kth smallest elements in their sorted places, smaller ones before and larger ones after them.
 
     The others are sorted too, which is one of the orders that NumPy leaves open.
@@ -39,13 +40,23 @@ def partition(a, kth, axis=-1, kind="introselect", order=None):
 # Quantiles
 
 
-def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
+def median(a: Any, axis: Any = None, out: None = None, overwrite_input: Any = False, keepdims: bool = False) -> Any:
     """The middle element over axes, or the mean of the middle two; NaN if there is a NaN."""
     check_options("median", out=out)
     return _find_quantile("median", a, 0.5, axis, "linear", keepdims)
 
 
-def quantile(a, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False, *, weights=None):
+def quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: Any = False,
+    method: Any = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Any:
     """The elements below which a fraction q of the others lies, interpolated; the axes of q come first in the result.
 
     With n elements, `method` says how the elements around h = q·(n−1) give the result: 'linear', 'lower', 'higher',
@@ -55,25 +66,55 @@ def quantile(a, q, axis=None, out=None, overwrite_input=False, method="linear", 
     return _find_quantile("quantile", a, q, axis, method, keepdims)
 
 
-def percentile(a, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False, *, weights=None):
+def percentile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: Any = False,
+    method: Any = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Any:
     """`quantile` for q in percent."""
     check_options("percentile", out=out, weights=weights)
     return _find_quantile("percentile", a, _from_percent(q), axis, method, keepdims)
 
 
-def nanmedian(a, axis=None, out=None, overwrite_input=False, keepdims=False):
+def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: Any = False, keepdims: bool = False) -> Any:
     """The median of the elements that are not NaN; NaN if there is none."""
     check_options("nanmedian", out=out)
     return _find_quantile("nanmedian", a, 0.5, axis, "linear", keepdims)
 
 
-def nanquantile(a, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False, *, weights=None):
+def nanquantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: Any = False,
+    method: Any = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Any:
     """The quantiles of the elements that are not NaN; NaN if there is none."""
     check_options("nanquantile", out=out, weights=weights)
     return _find_quantile("nanquantile", a, q, axis, method, keepdims)
 
 
-def nanpercentile(a, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False, *, weights=None):
+def nanpercentile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: None = None,
+    overwrite_input: Any = False,
+    method: Any = "linear",
+    keepdims: bool = False,
+    *,
+    weights: Any = None,
+) -> Any:
     """`nanquantile` for q in percent."""
     check_options("nanpercentile", out=out, weights=weights)
     return _find_quantile("nanpercentile", a, _from_percent(q), axis, method, keepdims)

@@ -7,6 +7,7 @@ derivative.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import describe, dtype_of, shape_of
@@ -19,20 +20,20 @@ from minigrad.ops.linalg import matmul, tensordot
 from minigrad.ops.shape import expand_dims, moveaxis, ravel, squeeze
 
 
-def inner(a, b, /):
+def inner(a: Any, b: Any, /) -> Any:
     """Sum of products over the last axes: y[…, …] = Σₖ a[…, k]·b[…, k]; the product if one is a number."""
     if not shape_of(a) or not shape_of(b):
         return multiply(a, b)
     return tensordot(a, b, axes=((-1,), (-1,)))
 
 
-def vdot(a, b, /):
+def vdot(a: Any, b: Any, /) -> Any:
     """The sum of all products of corresponding elements of a and b, raveled. Real arrays only."""
     _require_real("vdot", a)
     return tensordot(ravel(a), ravel(b), axes=1)
 
 
-def vecdot(x1, x2, /, out=None, *, axis=-1, keepdims=False, **options):
+def vecdot(x1: Any, x2: Any, /, out: None = None, *, axis: Any = -1, keepdims: bool = False, **options: Any) -> Any:
     """Sum of products along an axis; the others broadcast. Real arrays only."""
     check_options("vecdot", out=out, **options)
     _require_real("vecdot", x1)
@@ -44,20 +45,20 @@ def vecdot(x1, x2, /, out=None, *, axis=-1, keepdims=False, **options):
     return moveaxis(y, -1, axis) if keepdims else squeeze(y, -1)
 
 
-def matvec(x1, x2, /, out=None, **options):
+def matvec(x1: Any, x2: Any, /, out: None = None, **options: Any) -> Any:
     """Matrices (…, m, n) times vectors (…, n); the other axes broadcast."""
     check_options("matvec", out=out, **options)
     return squeeze(matmul(x1, expand_dims(x2, -1)), -1)  # (…, m, n) @ (…, n, 1)
 
 
-def vecmat(x1, x2, /, out=None, **options):
+def vecmat(x1: Any, x2: Any, /, out: None = None, **options: Any) -> Any:
     """Vectors (…, m) times matrices (…, m, n); the other axes broadcast. Real arrays only."""
     check_options("vecmat", out=out, **options)
     _require_real("vecmat", x1)
     return squeeze(matmul(expand_dims(x1, -2), x2), -2)  # (…, 1, m) @ (…, m, n)
 
 
-def kron(a, b):
+def kron(a: Any, b: Any) -> Any:
     """The Kronecker product: blocks a[i, j, …]·b in place of the elements of a; missing axes come first."""
     ndim = max(len(shape_of(a)), len(shape_of(b)))
     shape1, shape2 = ((1,) * (ndim - len(shape_of(x))) + shape_of(x) for x in (a, b))
@@ -68,7 +69,7 @@ def kron(a, b):
     return reshape_p(apart, shape=tuple(math.prod(pair) for pair in zip(shape1, shape2)))
 
 
-def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+def cross(a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axis: Any = None) -> Any:
     """The cross product of vectors of three components along the given axes; the other axes broadcast."""
     if axis is not None:
         axisa = axisb = axisc = axis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minigrad.core.arguments import check_options, dtype_from, integer, integers
@@ -16,7 +18,17 @@ from minigrad.ops.reduce import make_inexact
 from minigrad.ops.shape import astype, broadcast_to, moveaxis, reshape, zeros_like
 
 
-def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, device=None):
+def linspace(
+    start: Any,
+    stop: Any,
+    num: Any = 50,
+    endpoint: bool = True,
+    retstep: Any = False,
+    dtype: Any = None,
+    axis: Any = 0,
+    *,
+    device: None = None,
+) -> Any:
     """`num` evenly spaced numbers from start to stop, along a new axis: (1−t)·start + t·stop for t from 0 to 1.
 
     Without `endpoint`, t ends one step before 1. With `retstep`, the result is (numbers, step). An integer `dtype`
@@ -39,7 +51,9 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     return (y, multiply(gap, 1 / steps if steps else np.nan)) if retstep else y
 
 
-def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
+def logspace(
+    start: Any, stop: Any, num: Any = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: Any = 0
+) -> Any:
     """base to the power of evenly spaced exponents from start to stop; `base` is a number, or an array of no axes."""
     if shape_of(base):
         raise OperandError(
@@ -49,7 +63,7 @@ def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
     return y if dtype is None else astype(y, dtype)
 
 
-def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
+def geomspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, axis: Any = 0) -> Any:
     """`num` numbers from start to stop with equal ratios; the ends are real, of the same sign and not 0."""
     start, stop = promote_together(start, stop)
     side = sign(start)
@@ -58,7 +72,7 @@ def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
     return y if dtype is None else astype(y, dtype)
 
 
-def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
+def meshgrid(*xi: Any, copy: Any = True, sparse: Any = False, indexing: Any = "xy") -> Any:
     """The coordinates of a grid, one array for each vector: the i-th varies along axis i, or, with indexing "xy", the
     first along axis 1 and the second along axis 0. With `sparse`, their other axes have length 1.
     """
@@ -75,14 +89,25 @@ def _same(x):
     return x
 
 
-def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: None = None, like: Any = None
+) -> Any:
     """An array of this shape filled with a value that broadcasts to it, on the device of that value."""
     check_options("full", order=None if order == "C" else order, device=device, like=like)
     y = copy_p(broadcast_to(fill_value, integers(shape, "full: an entry of the shape")), order="C")
     return y if dtype is None else astype(y, dtype_from(dtype, "full"), copy=False)
 
 
-def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
+def full_like(
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: None = None,
+) -> Any:
     """An array with the shape, dtype and device of a, filled with a value that broadcasts to it."""
     check_options("full_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like(a, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import dtype_of, is_inexact, shape_of
@@ -69,7 +70,15 @@ batched(sum_p, axes=shift_axes)
 traits(sum_p, cuts=_along_all, recordable=True)
 
 
-def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
+def sum(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: None = None,
+    where: Any = None,
+) -> Any:
     """Sum over axes (all by default), in `dtype`."""
     check_options("sum", out=out, initial=initial, where=where)
     y = reduce_axes(sum_p, convert_operand(a, dtype, "sum"), axis, keepdims)
@@ -94,18 +103,18 @@ def _to_bool(a):
     return a if dtype_of(a).kind == "b" else not_equal(a, 0)
 
 
-def count_nonzero(a, axis=None, *, keepdims=False):
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The number of nonzero elements over axes (all by default)."""
     return sum(_to_bool(a), axis, keepdims=keepdims)
 
 
-def any(a, axis=None, out=None, keepdims=False, *, where=None):
+def any(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """Whether any element is true, over axes (all by default)."""
     check_options("any", out=out, where=where)
     return not_equal(count_nonzero(a, axis, keepdims=keepdims), 0)
 
 
-def all(a, axis=None, out=None, keepdims=False, *, where=None):
+def all(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
     """Whether every element is true, over axes (all by default)."""
     check_options("all", out=out, where=where)
     return equal(sum(logical_not(a), axis, keepdims=keepdims), 0)

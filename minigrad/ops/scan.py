@@ -6,6 +6,7 @@ Derivatives of products of any order are exact where factors are zero, because n
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ linear(cumsum_p, x=lambda g, axis, reverse: cumsum_p(g, axis=axis, reverse=not r
 batched(cumsum_p, axis=shift_axis)
 
 
-def cumsum(a, axis=None, dtype=None, out=None):
+def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
     """Running sums along an axis (of the raveled a by default), in `dtype`."""
     check_options("cumsum", out=out)
     a, axis = resolve_axis(a, axis, "cumsum")
@@ -118,7 +119,7 @@ custom(  # y_k = x_k·y_{k−1}, so ẏ_k = x_k·ẏ_{k−1} + t_k·y_{k−1}
 batched(cumprod_p, axis=shift_axis)
 
 
-def cumprod(a, axis=None, dtype=None, out=None):
+def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
     """Running products along an axis (of the raveled a by default), in `dtype`."""
     check_options("cumprod", out=out)
     a, axis = resolve_axis(a, axis, "cumprod")
@@ -157,7 +158,15 @@ custom(
 batched(prod_p, axes=shift_axes)
 
 
-def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):
+def prod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: None = None,
+    where: Any = None,
+) -> Any:
     """Product over axes (all by default), in `dtype`."""
     check_options("prod", out=out, initial=initial, where=where)
     y = reduce_axes(prod_p, convert_operand(a, dtype, "prod"), axis, keepdims)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def normalise_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) 
     return tuple(builtins.sorted(axes))
 
 
-def reshape(a, shape, order="C", *, copy=None):
+def reshape(a: Any, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
     """a in another shape, of which one entry may be -1; `order` "C" reads and writes by rows, "F" by columns."""
     shape = integers(shape, "reshape: an entry of the shape")
     if copy is not True:
@@ -103,13 +104,13 @@ def is_row_major(order, operation):
     return order != "F"
 
 
-def ravel(a, order="C"):
+def ravel(a: Any, order: Any = "C") -> Any:
     """a flattened to one axis, row by row (`order` "C") or column by column ("F")."""
     a = a if is_row_major(order, "ravel") else transpose(a)
     return reshape_p(a, shape=(math.prod(shape_of(a)),))
 
 
-def transpose(a, axes=None):
+def transpose(a: Any, axes: Any = None) -> Any:
     """Axes in the given order; reversed by default."""
     ndim = len(shape_of(a))
     if axes is None:
@@ -120,7 +121,7 @@ def transpose(a, axes=None):
     return transpose_p(a, axes=tuple(normalise_axis(axis, ndim, "transpose") for axis in axes))
 
 
-def swapaxes(a, axis1, axis2):
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     """Exchange two axes."""
     ndim = len(shape_of(a))
     axes = list(range(ndim))
@@ -129,7 +130,7 @@ def swapaxes(a, axis1, axis2):
     return transpose_p(a, axes=tuple(axes))
 
 
-def moveaxis(a, source, destination):
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     """Move axes to new positions; the others keep their order."""
     ndim = len(shape_of(a))
     sources, destinations = (
@@ -144,7 +145,7 @@ def moveaxis(a, source, destination):
     return transpose_p(a, axes=tuple(order))
 
 
-def rollaxis(a, axis, start=0):
+def rollaxis(a: Any, axis: Any, start: Any = 0) -> Any:
     """An axis moved to the position before the axis `start`."""
     ndim = len(shape_of(a))
     axis = normalise_axis(axis, ndim, "rollaxis")
@@ -152,7 +153,7 @@ def rollaxis(a, axis, start=0):
     return moveaxis(a, axis, start - 1 if axis < start else start)
 
 
-def expand_dims(a, axis):
+def expand_dims(a: Any, axis: Any) -> Any:
     """Insert axes of length 1 at these positions of the result."""
     shape = list(shape_of(a))
     count = len(axis) if is_several(axis) else 1
@@ -161,7 +162,7 @@ def expand_dims(a, axis):
     return reshape_p(a, shape=tuple(shape))
 
 
-def squeeze(a, axis=None):
+def squeeze(a: Any, axis: Any = None) -> Any:
     """Drop axes of length 1 (all of them by default)."""
     shape = shape_of(a)
     axes = [i for i, n in enumerate(shape) if n == 1] if axis is None else normalise_axes(axis, len(shape), "squeeze")
@@ -170,7 +171,7 @@ def squeeze(a, axis=None):
     return reshape_p(a, shape=tuple(n for i, n in enumerate(shape) if i not in axes))
 
 
-def broadcast_to(array, shape, subok=False):
+def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """The array repeated along new and length-1 axes, as a read-only view."""
     check_options("broadcast_to", subok=subok)
     return broadcast_to_p(array, shape=integers(shape, "broadcast_to: an entry of the shape"))
@@ -179,7 +180,7 @@ def broadcast_to(array, shape, subok=False):
 # Casting and copying
 
 
-def astype(x, dtype, *, copy=True, device=None):
+def astype(x: Any, dtype: Any, *, copy: Any = True, device: None = None) -> Any:
     """x cast to `dtype` (with copy=False x itself if it has that dtype); differentiable between inexact dtypes."""
     check_options("astype", device=device)
     dtype = dtype_from(dtype, "astype")
@@ -192,7 +193,7 @@ def astype(x, dtype, *, copy=True, device=None):
     return astype_discrete_p(x, dtype=dtype)
 
 
-def copy(a, order="K", subok=False):
+def copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
     """A copy of a, laid out as a is ("K", "A"), row by row ("C") or column by column ("F")."""
     check_options("copy", subok=subok)
     if order not in ("K", "A", "C", "F", None):
@@ -200,14 +201,18 @@ def copy(a, order="K", subok=False):
     return copy_p(a) if order in ("K", None) else copy_p(a, order=order)
 
 
-def zeros_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
+def zeros_like(
+    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: None = None
+) -> Any:
     """Zeros with the shape and device of a, in its dtype or in `dtype`."""
     check_options("zeros_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like_p(a)
     return zeros if dtype is None else astype(zeros, dtype_from(dtype, "zeros_like"))
 
 
-def ones_like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
+def ones_like(
+    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: None = None
+) -> Any:
     """Ones with the shape and device of a, in its dtype or in `dtype`."""
     check_options("ones_like", order=order, subok=subok, shape=shape, device=device)
     zeros = zeros_like(a, dtype)

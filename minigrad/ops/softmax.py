@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ batched(logsumexp_p, axes=shift_axes)
 traits(logsumexp_p, cuts=along_kept_axes, recordable=True)
 
 
-def logsumexp(x, axis=None, keepdims=False):
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """ln Σ eˣ over axes (all by default), computed relative to the largest x."""
     return reduce_axes(logsumexp_p, make_inexact(x), axis, keepdims)
 
@@ -76,13 +77,13 @@ batched(top_p, axes=shift_axes)
 traits(top_p, recordable=True)
 
 
-def softmax(x, axis=-1):
+def softmax(x: Any, axis: Any = -1) -> Any:
     """eˣ / Σ eˣ along an axis."""
     y = exp(_subtract_top(x, axis))
     return y / sum(y, axis, keepdims=True)
 
 
-def log_softmax(x, axis=-1):
+def log_softmax(x: Any, axis: Any = -1) -> Any:
     """x − ln Σ eˣ along an axis."""
     x = _subtract_top(x, axis)
     return x - logsumexp(x, axis, keepdims=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,9 @@ from minigrad.ops.shape import (
 )
 
 
-def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None):
+def mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
     """Mean over axes (all by default), in `dtype`. float16 is summed in float32, as in NumPy."""
     check_options("mean", out=out, where=where)
     wide, result = widen(a, dtype, "mean")
@@ -57,7 +60,7 @@ def _count(x, axis, operation):
     return math.prod(shape_of(x)[a] for a in normalise_axes(axis, len(shape_of(x)), operation))
 
 
-def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
+def average(a: Any, axis: Any = None, weights: Any = None, returned: Any = False, *, keepdims: bool = False) -> Any:
     """Mean over axes, Σ wᵢaᵢ / Σ wᵢ with `weights` w: of the shape of a, or of its reduced axes in their order.
 
     With `returned`, the result is (average, Σ wᵢ).
@@ -88,7 +91,18 @@ def _align_weights(a, axis, weights):
     return reshape(ordered, tuple(n if i in given else 1 for i, n in enumerate(shape)))
 
 
-def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """Mean squared deviation from the mean, in `dtype`; divides by n − ddof (or `correction`). Real arrays only.
 
     `mean`: the mean if it is already known, computed with keepdims=True.
@@ -97,7 +111,18 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=Non
     return _variance("var", a, axis, dtype, ddof, keepdims, mean, correction)
 
 
-def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None):
+def std(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: Any = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """√var; where all elements are equal, its derivatives of every order are defined as 0."""
     check_options("std", out=out, where=where)
     return _variance("std", a, axis, dtype, ddof, keepdims, mean, correction)
@@ -130,7 +155,7 @@ def root(v):
     return where(zero, 0, sqrt(where(zero, 1, v)))
 
 
-def norm(x, ord=None, axis=None, keepdims=False):
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Vector norm: √Σx² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
 
     Over all elements by default. At x = 0 the derivatives are defined as 0.
@@ -182,6 +207,6 @@ def _matrix_norm(x, ord):
     return (max if ord > 0 else min)(sum(abs(x), -2 if ord in (1, -1) else -1), -1)
 
 
-def matrix_norm(x, /, *, keepdims=False, ord="fro"):
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of each matrix in the last two axes; see `norm`."""
     return norm(x, ord, (-2, -1), keepdims)

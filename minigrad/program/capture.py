@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ParamSpec, overload
 
 import numpy as np
 
@@ -144,6 +144,13 @@ def capture(f: Callable, args: tuple, kwargs: dict[str, Any], tuning: Tuning) ->
     return Program(graph, signature, result_structure, outside, tuning)
 
 
+P = ParamSpec("P")
+
+
+@overload
+def trace(f: Callable[P, Any], *, tuning: Tuning = DEFAULT) -> Callable[P, Program]: ...
+@overload
+def trace(f: np.ndarray | Tracer | Sequence[Any], *rest: Any, **options: Any) -> Any: ...
 def trace(f: Any, *rest: Any, tuning: Tuning = DEFAULT, **options: Any) -> Any:
     """`trace(f)(*args)` is the program of everything f does with these arguments; print it.
 

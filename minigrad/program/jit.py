@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from minigrad.backends import NEUTRAL
 from minigrad.collectives.group import rank, size
@@ -25,11 +25,23 @@ from minigrad.program.tuning import DEFAULT, Tuning
 
 NUMBERS = (int, float, complex)
 FEW = 4  # values of a Python number that are captured without a warning
+P = ParamSpec("P")
+Y = TypeVar("Y", covariant=True)
+
+
+class Jitted(Protocol[P, Y]):
+    """A function that `jit` returned."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Y: ...
+
+    def program(self, *args: P.args, **kwargs: P.kwargs) -> Program:
+        """The program that a call with these arguments runs."""
+        ...
 
 
 def jit(
-    f: Callable, donate: int | Sequence[int] = (), *, compiler: str | None = "auto", tuning: Tuning = DEFAULT
-) -> Callable:
+    f: Callable[P, Y], donate: int | Sequence[int] = (), *, compiler: str | None = "auto", tuning: Tuning = DEFAULT
+) -> Jitted[P, Y]:
     """f, captured on the first call with each kind of arguments, and replayed without allocating from the second on.
 
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves

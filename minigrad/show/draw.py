@@ -25,7 +25,7 @@ class Picture(str):
         return str(self)
 
 
-def draw(f: Callable, *args: Any, path: str | os.PathLike | None = None) -> Picture:
+def draw(f: Callable[..., Any], *args: Any, path: str | os.PathLike[str] | None = None) -> Picture:
     """Draw the graph of f(*args) and of its derivative: return it as SVG text, and write it to `path` if given.
 
     Arguments and results are trees of floating arrays. Every box shows the value v of an operation and its cotangent v̄,

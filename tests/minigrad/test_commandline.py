@@ -9,7 +9,12 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
-PRINTING = [["minigrad.backends"], ["minigrad.checks", "--op", "tanh"], ["minigrad.checks", "--op", "tanh", "--json"]]
+PRINTING = [
+    ["minigrad"],
+    ["minigrad.backends"],
+    ["minigrad.checks", "--op", "tanh"],
+    ["minigrad.checks", "--op", "tanh", "--json"],
+]
 FULL = "cannot write the output: No space left on device"
 MUCH = "print('x' * 1_000_000)"
 

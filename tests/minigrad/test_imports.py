@@ -32,6 +32,7 @@ ROOMS = {
         ("show",),
         ("testing",),
         ("__init__",),
+        ("__main__",),
     ),
     "vae": (
         ("discretised", "errors", "recipes", "sigma"),

@@ -11,8 +11,8 @@ from minigrad.core import primitives
 
 PACKAGE = Path(mg.__file__).parent
 
-ABOUT_OPERATIONS = ("ops", "collectives/operations.py", "checks/catalogue", "checks/conventions.py")
-"""The definitions of operations, their test cases, and the conventions for derivatives at kinks."""
+ABOUT_OPERATIONS = ("__init__.py", "ops", "collectives/operations.py", "checks/catalogue", "checks/conventions.py")
+"""The public names, the definitions of operations, their test cases, and the conventions for derivatives at kinks."""
 
 OTHER_THINGS = {
     "backends": {

@@ -19,7 +19,7 @@ import sys
 from contextlib import ExitStack, redirect_stderr
 from io import StringIO
 
-from minigrad import DeviceError, OutOfMemoryError
+from minigrad import DeviceError, OutOfMemoryError, __version__
 from minigrad.collectives import GroupError, PeerError, start
 from minigrad.collectives.mpi import launched_rank
 from minigrad.commandline import Parser, finish
@@ -41,6 +41,7 @@ def make_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(prog="python -m vae", description=main_job.ABOUT, argument_default=argparse.SUPPRESS)
     main_job.add_options(parser)
+    parser.add_argument("--version", action="version", version=f"vae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         name, about = command.__name__.rpartition(".")[2], command.ABOUT

@@ -29,26 +29,26 @@ def load(
 ) -> Dataset:
     """Load a dataset by name (see NAMES), or from a path to an .npy, .npz or IDX file or a folder of pictures.
 
-    digits            built in: 10,000 + 2,000 grey 28×28 digits, or as many as size says
-    mnist             60,000 + 10,000 grey 28×28 digits
-    fashion-mnist     60,000 + 10,000 grey 28×28 garments
-    binarized-mnist   50,000 + 10,000 + 10,000 (valid) black and white 28×28 digits
-    omniglot          24,345 + 8,070 grey 28×28 characters of 50 alphabets in Burda's split, from chardata.mat (needs
-                      SciPy); or 19,280 + 13,180 in the split by alphabet, from images_background.zip and
-                      images_evaluation.zip, or both unzipped
+        digits            built in: 10,000 + 2,000 grey 28×28 digits, or as many as size says
+        mnist             60,000 + 10,000 grey 28×28 digits
+        fashion-mnist     60,000 + 10,000 grey 28×28 garments
+        binarized-mnist   50,000 + 10,000 + 10,000 (valid) black and white 28×28 digits
+        omniglot          24,345 + 8,070 grey 28×28 characters of 50 alphabets in Burda's split,
+                          from chardata.mat (needs SciPy); or 19,280 + 13,180 in the split by
+                          alphabet, from images_background.zip and images_evaluation.zip, or both
+                          unzipped
 
-    a file            see arrays.load_arrays for the accepted names, shapes, dtypes and labels; the images of a large
-                      .npy file stay in it, as mapped.MappedImages
-    a folder          see folder.load_folder; folders in it are classes, or train and test
+        a file            see arrays.load_arrays for the accepted names, shapes, dtypes and labels;
+                          the images of a large .npy file stay in it, as mapped.MappedImages
+        a folder          see folder.load_folder; folders in it are classes, or train and test
 
-    data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist,
-        binarized_mnist or omniglot that has them, or torchvision's MNIST/raw. Without it mnist and
-        fashion-mnist are downloaded once into cache_dir, or else the folder in the environment
-        variable VAE_DATA, or else ~/.cache/minigrad-vae; binarized-mnist and omniglot are looked
-        for there but never downloaded.
-    size: numbers of (train, test) images, None for all. From files these are a random sample by
-        seed, never a prefix; digits are generated. A larger set begins with the smaller one.
-    seed: also determines the digits, and the test part of files that have none.
+    - data_dir: the folder with the set's files, or with a subfolder mnist, fashion-mnist, binarized_mnist or omniglot
+      that has them, or torchvision's MNIST/raw. Without it mnist and fashion-mnist are downloaded once into cache_dir,
+      or else the folder in the environment variable VAE_DATA, or else ~/.cache/minigrad-vae; binarized-mnist and
+      omniglot are looked for there but never downloaded.
+    - size: numbers of (train, test) images, None for all. From files these are a random sample by seed, never a prefix;
+      digits are generated. A larger set begins with the smaller one.
+    - seed: also determines the digits, and the test part of files that have none.
 
     `Dataset.notes` says what was changed, left out, or unusual in the images.
 

@@ -21,17 +21,17 @@ class DataError(ValueError):
 class Dataset:
     """Images split into two (or three) parts. Immutable, and so are its arrays.
 
-    train, test, valid: float32 in [0, 1], shape (N, H, W, C), C-contiguous, read-only; or MappedImages, which are used
-        like such an array and stay in their file.
-    train_labels, test_labels: int64, shape (N,), or None if the source has no labels.
-    binary: every pixel is exactly 0 or 1 (statically binarised), so a Bernoulli likelihood is
-        a likelihood of the data and not only a bound.
-    source: one sentence saying where the images came from.
-    notes: sentences on what a loader changed, left out, or found unusual in the images.
-    classes: the name of each label, if the source has names: label i is classes[i].
-    factors: for the built-in digits, the factors each image was drawn from: `factors["train"]` and
-        `factors["test"]` are structured arrays, one row per image (see digits.FACTORS); so is
-        `factors["valid"]` if images were held out for validation (split.hold_valid).
+    - train, test, valid: float32 in [0, 1], shape (N, H, W, C), C-contiguous, read-only; or MappedImages, which are
+      used like such an array and stay in their file.
+    - train_labels, test_labels: int64, shape (N,), or None if the source has no labels.
+    - binary: every pixel is exactly 0 or 1 (statically binarised), so a Bernoulli likelihood is a likelihood of the
+      data and not only a bound.
+    - source: one sentence saying where the images came from.
+    - notes: sentences on what a loader changed, left out, or found unusual in the images.
+    - classes: the name of each label, if the source has names: label i is classes[i].
+    - factors: for the built-in digits, the factors each image was drawn from: `factors["train"]` and `factors["test"]`
+      are structured arrays, one row per image (see digits.FACTORS); so is `factors["valid"]` if images were held out
+      for validation (split.hold_valid).
 
     >>> images = np.zeros((3, 8, 8, 1), np.float32)
     >>> Dataset("blank", images, images[:1])

@@ -39,7 +39,8 @@ def read_matlab(path: Path, choose: Callable[[Headers], list[str]]) -> dict[str,
         with defer_signals():  # a signal during the import would look like a broken module
             from scipy.io import loadmat, whosmat
     except ImportError:
-        raise DataError(f"{path} is a MATLAB file, which needs SciPy: pip install 'minigrad[omniglot]'") from None
+        install = "pip install 'minigrad-autodiff[omniglot]'"
+        raise DataError(f"{path} is a MATLAB file, which needs SciPy: {install}") from None
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from minigrad.core import tree
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
@@ -17,8 +17,11 @@ from minigrad.program.control.bodies import Body, capture_branch, record
 from minigrad.program.control.leaves import as_array, fill, find_inexact, lift, unify
 from minigrad.program.graph import Kind
 
+Y = TypeVar("Y")
+Xs = TypeVarTuple("Xs")
 
-def cond(predicate: Any, f: Callable, g: Callable, *operands: Any) -> Any:
+
+def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands: *Xs) -> Y:
     """f(*operands) if the predicate, one boolean, is true, else g(*operands). Only that function runs.
 
     A program has one instruction for both. Under `mg.vmap`, with a predicate for each example, both functions run, and

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,8 +33,10 @@ from minigrad.program.control.leaves import (
 from minigrad.program.control.scan import scan
 from minigrad.program.graph import Kind
 
+X = TypeVar("X", bound=Any)
 
-def while_loop(condition: Callable, f: Callable, init: Any, max_steps: int | None = None) -> Any:
+
+def while_loop(condition: Callable[[X], Any], f: Callable[[X], X], init: X, max_steps: int | None = None) -> X:
     """The last state of: state = init; while condition(state): state = f(state).
 
     The state is a tree. Both functions are captured once; a program has one instruction for the loop. Reverse mode

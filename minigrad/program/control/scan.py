@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from minigrad.core import tree
 from minigrad.core.arguments import integer
@@ -31,15 +31,17 @@ from minigrad.program.control.leaves import (
 )
 from minigrad.program.graph import Kind
 
+X = TypeVar("X", bound=Any)
+
 
 def scan(
-    f: Callable,
-    init: Any,
+    f: Callable[[X, Any], tuple[X, Any]],
+    init: X,
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
     checkpoint: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[X, Any]:
     """A loop with a state: (state, y) = f(state, x) for each x along the first axis of xs. Returns (last state, ys).
 
         state = init

@@ -146,5 +146,7 @@ def test_a_missing_file_and_a_missing_array_are_refused(tmp_path: Path) -> None:
 
 def test_without_scipy_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(DataError, match=r"is a MATLAB file, which needs SciPy: pip install 'minigrad\[omniglot\]'"):
+    with pytest.raises(
+        DataError, match=r"is a MATLAB file, which needs SciPy: pip install 'minigrad-autodiff\[omniglot\]'"
+    ):
         read(written(True))
