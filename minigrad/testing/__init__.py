@@ -1,7 +1,8 @@
 """Tests of your own rules and functions: random arrays, trees and programs for hypothesis, and a check of gradients.
 
-This needs hypothesis: `pip install 'minigrad[testing]'`. Nothing else in minigrad imports it. Here is a rule of one's
-own and its test, which pytest runs with arrays of any shape and memory layout; it reports the smallest that fails:
+This needs hypothesis: `pip install 'minigrad-autodiff[testing]'`. Nothing else in minigrad imports it. Here is a rule
+of one's own and its test, which pytest runs with arrays of any shape and memory layout; it reports the smallest that
+fails:
 
     import minigrad as mg
     from hypothesis import given
@@ -34,7 +35,8 @@ try:
     import hypothesis as _hypothesis  # noqa: F401
 except ModuleNotFoundError:
     raise ModuleNotFoundError(
-        "minigrad.testing needs hypothesis, which is not installed: pip install 'minigrad[testing]'", name="hypothesis"
+        "minigrad.testing needs hypothesis, which is not installed: pip install 'minigrad-autodiff[testing]'",
+        name="hypothesis",
     ) from None
 
 from minigrad.testing.expressions import Expression, expressions

@@ -16,6 +16,7 @@ SMALLEST = {
     "conv": ("--batch", "2", *ALONE),
     "overhead": ALONE,
     "scaling": ("--small", *ALONE),
+    "transforms": ALONE,
 }
 
 

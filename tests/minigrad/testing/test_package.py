@@ -46,7 +46,7 @@ except ModuleNotFoundError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    told = "minigrad.testing needs hypothesis, which is not installed: pip install 'minigrad[testing]'\n"
+    told = "minigrad.testing needs hypothesis, which is not installed: pip install 'minigrad-autodiff[testing]'\n"
     assert done.stdout == told, done.stdout + done.stderr
 
 
