@@ -158,12 +158,12 @@ def _as_float64(leaf: Any) -> Any:
 # Derivatives of any order
 
 
-def derivatives(f: Callable, x: float, order: int, xp: Any = np) -> list[float]:
+def derivatives(f: Callable, x: float, order: int, xp: Any = None) -> list[float]:
     """[f′(x), f″(x), …] of a scalar function, computed in reverse and in forward mode, which must agree to rounding.
 
-    Raises AssertionError if they do not. `xp` is NumPy or CuPy.
+    Raises AssertionError if they do not. `xp` is NumPy (the default) or CuPy.
     """
-    found = []
+    found, xp = [], xp or np
     reverse = forward = f
     for _ in range(order):
         reverse, forward = grad(reverse), forward_derivative(forward)
