@@ -9,7 +9,8 @@ keyword-only, so traced values can only be positional arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -155,6 +156,16 @@ class Interpreter:
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         """The results of a `minigrad.core.batching.Call`, by its operations unless an interpreter does better."""
         return call.run(leaves)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Makes the interpreter below current, so that this one does not see the operations by which others below run
+        a primitive or a call."""
+        token = _current.set(self.parent)
+        try:
+            yield
+        finally:
+            _current.reset(token)
 
     def __enter__(self) -> Any:
         if self.open:

@@ -80,7 +80,9 @@ class _InnerCapture(Capture):
         return self.taken.setdefault(id(x), (x, self.lift(x)))[1]
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        return super().process(primitive, [self.take(x) for x in args], params)
+        taken = [self.take(x) for x in args]
+        with self.hidden():  # or it would take what the interpreters below compute
+            return super().process(primitive, taken, params)
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         return super().call(call, [self.take(x) for x in leaves])
@@ -173,7 +175,8 @@ def _lay_out(kinds: Sequence[Kind]) -> tuple[list[int], int]:
 
 def record(capture: Capture, call: Any, leaves: Sequence[Any]) -> list[Any]:
     """The results of a call, as one instruction and copies of its results."""
-    results = capture.parent.call(call, capture.values_of(leaves))
+    with capture.hidden():
+        results = capture.parent.call(call, capture.values_of(leaves))
     begins, size = _lay_out(call.kinds)
     block = capture.append(control_p, leaves, {"call": call}, np.broadcast_to(np.uint8(0), (size,)))
     return [
