@@ -22,7 +22,7 @@ from minigrad.core.traits import no_flops, traits
 from minigrad.program.capture import Capture, CaptureTracer
 from minigrad.program.cost import total_cost
 from minigrad.program.graph import Constant, Graph, Kind
-from minigrad.program.passes import simplify
+from minigrad.program.passes import remove_dead_code, simplify
 from minigrad.program.program import Program, apply
 from minigrad.program.signature import Signature
 from minigrad.program.tuning import DEFAULT
@@ -66,7 +66,11 @@ class Body:
         return Program(simplify(self.graph, tuning), Signature(tree.LEAF, ()), structure, (), tuning)
 
 
-class _InnerCapture(Capture):
+class BodyCapture(Capture):
+    """Captures a function that may not run, and not on these values."""
+
+
+class _InnerCapture(BodyCapture):
     """Records operations on values from outside, too, instead of having them computed before the body runs."""
 
     def __init__(self) -> None:
@@ -93,7 +97,7 @@ def capture_body(f: Callable, examples: Sequence[Any]) -> Body:
 
     What depends on nothing but values from outside is computed once, before a loop runs.
     """
-    return _capture(Capture(), f, examples)
+    return _capture(BodyCapture(), f, examples)
 
 
 def capture_branch(f: Callable, examples: Sequence[Any]) -> Body:
@@ -101,7 +105,7 @@ def capture_branch(f: Callable, examples: Sequence[Any]) -> Body:
     return _capture(_InnerCapture(), f, examples)
 
 
-def _capture(level: Capture, f: Callable, examples: Sequence[Any]) -> Body:
+def _capture(level: BodyCapture, f: Callable, examples: Sequence[Any]) -> Body:
     with level, np.errstate(all="ignore"):  # the values of leaves do not matter
         inputs = [level.lift(x) for x in examples]
         results, structure = tree.flatten(f(*inputs))
@@ -123,7 +127,7 @@ def _capture(level: Capture, f: Callable, examples: Sequence[Any]) -> Body:
     backend = find_backend([*examples, *outside, 0.0][0])
     first = (*slots.values(), *[x.slot for x in inputs])
     graph = Graph(backend, tuple(level.kinds), first, tuple(instructions), outputs)
-    return Body(graph, tuple(outside), structure)
+    return Body(remove_dead_code(graph), tuple(outside), structure)
 
 
 # The instruction
@@ -173,10 +177,11 @@ def _lay_out(kinds: Sequence[Kind]) -> tuple[list[int], int]:
     return ends[:-1], max(ends[-1], 1)
 
 
-def record(capture: Capture, call: Any, leaves: Sequence[Any]) -> list[Any]:
-    """The results of a call, as one instruction and copies of its results."""
+def record(capture: Capture, call: Any, leaves: Sequence[Any], examples: Sequence[Any] | None = None) -> list[Any]:
+    """The results of a call, as one instruction and copies of its results. The call runs unless `examples` of its
+    results are given."""
     with capture.hidden():
-        results = capture.parent.call(call, capture.values_of(leaves))
+        results = examples or capture.parent.call(call, capture.values_of(leaves))
     begins, size = _lay_out(call.kinds)
     block = capture.append(control_p, leaves, {"call": call}, np.broadcast_to(np.uint8(0), (size,)))
     return [
