@@ -86,6 +86,7 @@ class While(Call):
     test: Body
     body: Body
     name = "while_loop"
+    reads_results = True  # a part of the last state may be a part of one before
 
     @property
     def kinds(self) -> list[Kind]:

@@ -73,6 +73,14 @@ def test_reverse_mode_in_a_program_or_under_vmap_needs_a_bound():
             call()
 
 
+def test_a_part_of_the_last_state_that_was_one_before_is_guarded():
+    f = lambda x: mg.while_loop(lambda s: s[2] < 3, lambda s: (s[1], s[1] ** 2, s[2] + 1), (x, x, 0))[:2]
+    (before, _), pullback = mg.vjp(f, A)
+    before *= 2
+    with pytest.raises(mg.MutationError, match="used by 'while_loop' at"):
+        pullback((A, A))
+
+
 def test_a_bounded_loop_has_no_derivative_of_steps_after_the_last():
     """f(5) = √(√4 − 1) = 1, where the slope of the next step, of √0, would be infinite."""
     f = lambda x: mg.while_loop(lambda s: s > 1, lambda s: mg.sqrt(s - 1), x, max_steps=5)
