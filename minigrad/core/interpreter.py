@@ -194,11 +194,12 @@ def _explain_item_assignment(error: ValueError) -> None:
         ).with_traceback(error.__traceback__) from None
 
 
-def refuse_traced(call: Any, found: Sequence[Tracer]) -> None:
-    """Raise EscapedTracerError for results of a function with its own derivative that it took from outside."""
-    for x in found:
+def refuse_traced(call: Any, origins: Sequence[Origin]) -> None:
+    """Raise EscapedTracerError for values with these origins, which a function with its own derivative took from
+    outside."""
+    for origin in origins:
         raise EscapedTracerError(
-            f"{call.name} has a derivative of its own, but uses a traced value made by {x.origin} that is not an "
+            f"{call.name} has a derivative of its own, but uses a traced value made by {origin} that is not an "
             "argument: pass it as one"
         )
 

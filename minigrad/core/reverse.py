@@ -178,7 +178,7 @@ class Reverse(Interpreter):
         wanted = [p is not None for p in parents]
         traced = any(wanted)
         results, pullback = call.pull(values, wanted) if traced else (self.parent.call(call, values), None)
-        refuse_traced(call, [y for y in results if self.lower(y)[1] is not None])
+        refuse_traced(call, [y.origin for y in results if self.lower(y)[1] is not None])
         if not traced:
             return results
         origin, index = Origin(call.name), self.start + len(self.tape)

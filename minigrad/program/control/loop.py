@@ -62,7 +62,7 @@ def while_loop(condition: Callable, f: Callable, init: Any, max_steps: int | Non
     check_state("while_loop", state, body.kinds, tree.names(init))
     if max_steps is not None:
         return tree.unflatten(structure, _scan_while(test, body, state, max_steps))
-    loop = While(test, body)
+    loop = While(test.forget(), body.forget())
     return tree.unflatten(structure, current().call(loop, [*test.outside, *body.outside, *state]))
 
 
