@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.backends import NEUTRAL, store
 from minigrad.core import tree
+from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.batching import Call
 from minigrad.core.errors import EscapedTracerError
 from minigrad.core.interpreter import Primitive, Tracer, current, find_backend, refuse_traced
@@ -81,6 +82,13 @@ class BodyCapture(Capture):
     """Captures a function that may not run, and not on these values. Calls of functions with their own derivative stay
     calls."""
 
+    def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        try:
+            return super().process(primitive, args, params)
+        except np.linalg.LinAlgError:
+            example = self.parent.process(primitive, [_identity(x) for x in args], params)
+            return self.append(primitive, args, params, example)
+
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         places = [i for i, x in enumerate(leaves) if is_dynamic(x)]
         if type(call).record is not Call.record or all(self.slot_of(leaves[i]) is None for i in places):
@@ -112,6 +120,13 @@ class _InnerCapture(BodyCapture):
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         return super().call(call, [self.take(x) for x in leaves])
+
+
+def _identity(x: Any) -> Any:
+    """Identity matrices of the shape of x, as an example that every matrix function takes; ones if it is smaller."""
+    xp, shape = find_backend(x).xp, shape_of(x)
+    one = xp.eye(*shape[-2:], dtype=dtype_of(x)) if len(shape) > 1 else xp.ones((), dtype_of(x))
+    return xp.broadcast_to(one, shape)
 
 
 def capture_body(f: Callable, examples: Sequence[Any]) -> Body:

@@ -77,6 +77,18 @@ def test_only_the_chosen_function_runs():
     assert ran == ["f"]
 
 
+@pytest.mark.parametrize("f", [mg.inv, mg.cholesky, lambda a: mg.solve(a, a[0])], ids=["inv", "cholesky", "solve"])
+def test_a_program_is_captured_with_values_that_one_function_does_not_take(f):
+    guarded = lambda a: mg.cond(mg.det(a) > 0, lambda a: mg.sum(f(a) ** 2), lambda a: mg.sum(a), a)
+    program, gradient = mg.jit(guarded), mg.jit(mg.grad(guarded))
+    singular, regular = np.ones((2, 2)), np.array([[2.0, 0.5], [0.5, 1.0]])
+    assert program(singular) == 4.0
+    assert np.array_equal(gradient(singular), np.ones((2, 2)))
+    assert_close(program(regular), np.sum(f(regular) ** 2))
+    assert_close(gradient(regular), mg.grad(lambda a: mg.sum(f(a) ** 2))(regular))
+    assert np.array_equal(mg.while_loop(lambda a: mg.det(a) > 0, lambda a: f(a) * a, singular), singular)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
