@@ -91,12 +91,15 @@ class Batch(Interpreter):
 class Call:
     """What `Interpreter.call` is given: a function of leaves that interpreters see as a whole. `name` is printed.
 
+    `reads_results` is true if the pullback may read the results, which are then guarded against changes.
+
     `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for a tangent
     of zero, and pull(leaves, wanted) -> (results, pullback), whose pullback takes a list of cotangents and returns
     another, with None for zero or for leaves that are not `wanted`.
     """
 
     name: str
+    reads_results = False
 
     def run(self, leaves: Sequence) -> list:
         """The results, by operations."""
@@ -122,7 +125,7 @@ class _BatchedCall(Call):
 
     def __init__(self, call: Call, batch: Batch, is_batched: Sequence[bool]):
         self._call, self._batch, self._is_batched = call, batch, is_batched
-        self.name = call.name
+        self.name, self.reads_results = call.name, call.reads_results
 
     def run(self, leaves: Sequence) -> list:
         with self._batch.again() as batch:

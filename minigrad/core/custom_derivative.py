@@ -84,6 +84,10 @@ class CustomCall(Call):
     def name(self) -> str:
         return getattr(self.custom, "__name__", type(self.custom.function).__name__)
 
+    @property
+    def reads_results(self) -> bool:
+        return self.custom.pull_rule is not None
+
     def __call__(self, *leaves: Any) -> list:
         """The results that have a derivative, like an operation on the leaves."""
         return [y for y in current().call(self, leaves) if is_inexact(y)]

@@ -62,7 +62,7 @@ class Forward(Interpreter):
         values, tangents = zip(*map(self.lower, leaves)) if leaves else ((), ())
         traced = any(t is not None for t in tangents)
         results, dots = call.push(values, tangents) if traced else (self.parent.call(call, values), ())
-        refuse_traced(call, [y for y in results if self.lower(y)[1] is not None])
+        refuse_traced(call, [y.origin for y in results if self.lower(y)[1] is not None])
         if not traced:
             return results
         return [

@@ -9,7 +9,8 @@ keyword-only, so traced values can only be positional arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -156,6 +157,16 @@ class Interpreter:
         """The results of a `minigrad.core.batching.Call`, by its operations unless an interpreter does better."""
         return call.run(leaves)
 
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Makes the interpreter below current, so that this one does not see the operations by which others below run
+        a primitive or a call."""
+        token = _current.set(self.parent)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
     def __enter__(self) -> Any:
         if self.open:
             raise RuntimeError(f"this {type(self).__name__} is already active: create another one")
@@ -183,11 +194,12 @@ def _explain_item_assignment(error: ValueError) -> None:
         ).with_traceback(error.__traceback__) from None
 
 
-def refuse_traced(call: Any, found: Sequence[Tracer]) -> None:
-    """Raise EscapedTracerError for results of a function with its own derivative that it took from outside."""
-    for x in found:
+def refuse_traced(call: Any, origins: Sequence[Origin]) -> None:
+    """Raise EscapedTracerError for values with these origins, which a function with its own derivative took from
+    outside."""
+    for origin in origins:
         raise EscapedTracerError(
-            f"{call.name} has a derivative of its own, but uses a traced value made by {x.origin} that is not an "
+            f"{call.name} has a derivative of its own, but uses a traced value made by {origin} that is not an "
             "argument: pass it as one"
         )
 

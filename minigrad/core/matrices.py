@@ -78,6 +78,8 @@ def _push_columns(f: Callable, args: tuple) -> tuple[tree.Structure, list[list]]
     push = vmap(lambda units: jvp(f, args, tree.unflatten(structure, units)), out_axes=(None, -1))
     y, y_dot = push(_units(xs))
     (ys, structure), (columns, _) = tree.flatten(y), tree.flatten(y_dot)
+    for y in ys:
+        check_inexact(y, "jacobian", "return it as part of another function")
     _check_complex(xs, ys, "forward", "reverse")
     return structure, [
         [reshape_p(some[..., part], shape=(*shape_of(y), *shape_of(x))) for x, part in zip(xs, _parts(xs), strict=True)]

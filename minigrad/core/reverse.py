@@ -13,6 +13,7 @@ are guarded against changes (`minigrad.core.guards`).
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
@@ -130,6 +131,7 @@ class Reverse(Interpreter):
         self.tape: list[Node | Entry] = []
         self.entry: Node | Entry | None = None  # the entry that is being pulled back
         self.guards = Guards()
+        self.results: list[tuple[Any, Origin]] = []  # weak references to arrays that a pullback may read
         self.has_removed_entries = False  # whether a traced value may have lost its entry
 
     def watch(self, value: Any, name: str = "") -> ReverseTracer:
@@ -176,12 +178,14 @@ class Reverse(Interpreter):
         wanted = [p is not None for p in parents]
         traced = any(wanted)
         results, pullback = call.pull(values, wanted) if traced else (self.parent.call(call, values), None)
-        refuse_traced(call, [y for y in results if self.lower(y)[1] is not None])
+        refuse_traced(call, [y.origin for y in results if self.lower(y)[1] is not None])
         if not traced:
             return results
         origin, index = Origin(call.name), self.start + len(self.tape)
         for value in values:
             self.guards.add(value, origin)
+        if call.reads_results:
+            self.results += [(weakref.ref(y), origin) for y in results if not isinstance(y, (Tracer, *NEUTRAL))]
         numbers = itertools.count(index + 1)
         outputs = tuple(next(numbers) if is_inexact(y) else None for y in results)
         kinds = tuple(map(_as_shaped, results))
@@ -217,6 +221,10 @@ class Reverse(Interpreter):
             for value in entry.values:
                 if not isinstance(value, (Shaped, Tracer, *NEUTRAL)) and id(owner(value)) in owners:
                     self.guards.add(value, entry.origin)
+        for reference, origin in self.results:
+            value = reference()
+            if value is not None and id(owner(value)) in owners:
+                self.guards.add(value, origin)
 
     # The backward pass
 

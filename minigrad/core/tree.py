@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from minigrad.core.containers import TreeError, container_of, register
@@ -207,7 +208,7 @@ def spread(entry: Any, structure: Structure, what: str) -> list[int | None]:
     >>> spread((0, None), flatten(({"w": 1.0, "b": 2.0}, 3.0))[1], "axes")
     [0, 0, None]
     """
-    if entry is None or type(entry) is int:
+    if entry is None or (isinstance(entry, Integral) and not isinstance(entry, bool)):
         return [entry] * structure.leaves
     container = container_of(type(entry))
     if container is None:

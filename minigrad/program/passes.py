@@ -32,7 +32,7 @@ def fold_constants(graph: Graph, tuning: Tuning) -> Graph:
             kept.append(instruction)
         else:
             known[instruction.result] = Constant(value)
-    return replace(graph, instructions=tuple(kept), outputs=_substitute(graph.outputs, known))
+    return replace(graph, instructions=tuple(kept), outputs=substitute(graph.outputs, known))
 
 
 def share_subexpressions(graph: Graph) -> Graph:
@@ -52,7 +52,7 @@ def share_subexpressions(graph: Graph) -> Graph:
         else:
             seen[key] = instruction.result
             kept.append(instruction)
-    return replace(graph, instructions=tuple(kept), outputs=_substitute(graph.outputs, same))
+    return replace(graph, instructions=tuple(kept), outputs=substitute(graph.outputs, same))
 
 
 def remove_dead_code(graph: Graph) -> Graph:
@@ -73,11 +73,11 @@ def remove_dead_code(graph: Graph) -> Graph:
 
 def _substitute_in(instruction: Instruction, known: Mapping[int, int | Constant]) -> Instruction:
     """An instruction, in which slots are replaced by what they are known to equal."""
-    operands, awaits = _substitute(instruction.operands, known), _substitute(instruction.awaits, known)
+    operands, awaits = substitute(instruction.operands, known), substitute(instruction.awaits, known)
     return instruction._replace(operands=operands, awaits=awaits)
 
 
-def _substitute(operands: Iterable[int | Constant], known: Mapping[int, int | Constant]) -> tuple[int | Constant, ...]:
+def substitute(operands: Iterable[int | Constant], known: Mapping[int, int | Constant]) -> tuple[int | Constant, ...]:
     """Operands, in which slots are replaced by what they are known to equal."""
     return tuple(known.get(o, o) if isinstance(o, int) else o for o in operands)
 

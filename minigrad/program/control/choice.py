@@ -44,7 +44,7 @@ def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands
     if bodies[0].structure != bodies[1].structure or bodies[0].kinds != bodies[1].kinds:
         shown = [f"{body.structure} of {', '.join(map(str, body.kinds))}" for body in bodies]
         raise OperandError(f"cond: the functions return different kinds: {shown[0]}, and {shown[1]}")
-    call = Cond(*bodies)
+    call = Cond(*[body.forget() for body in bodies])
     outside = [*bodies[0].outside, *bodies[1].outside]
     return tree.unflatten(bodies[0].structure, current().call(call, [predicate, *outside, *leaves]))
 

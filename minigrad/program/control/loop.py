@@ -12,13 +12,14 @@ from minigrad.core import tree
 from minigrad.core.arguments import integer
 from minigrad.core.arrays import is_inexact, shape_of
 from minigrad.core.batching import Batch, Call
-from minigrad.core.errors import OperandTypeError
+from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
 from minigrad.core.transforms import jvp, vjp
 from minigrad.core.vectors import add_p, zeros_like_p
 from minigrad.ops.comparisons import stop_gradient, where
 from minigrad.ops.reduce import any as any_
-from minigrad.program.control.bodies import Body, capture_body, record
+from minigrad.program.control.bodies import Body, BodyCapture, capture_body, record
+from minigrad.program.control.choice import cond
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
@@ -52,8 +53,6 @@ def while_loop(condition: Callable[[X], Any], f: Callable[[X], X], init: X, max_
     """
     state, structure = tree.flatten(init)
     state = [as_array(x, state) for x in state]
-    if max_steps is not None:
-        return _scan_while(condition, f, tree.unflatten(structure, state), integer(max_steps, "while_loop: max_steps"))
     examples = [stop_gradient(x) for x in state]
     test = capture_body(lambda *s: condition(tree.unflatten(structure, list(s))), examples)
     if [tuple(kind) for kind in test.kinds] != [((), np.dtype(bool))]:
@@ -63,16 +62,23 @@ def while_loop(condition: Callable[[X], Any], f: Callable[[X], X], init: X, max_
     what = "while_loop: the state that the function returns"
     body = capture_body(lambda *s: tree.leaves_like(structure, f(tree.unflatten(structure, list(s))), what), examples)
     check_state("while_loop", state, body.kinds, tree.names(init))
-    loop = While(test, body)
+    if max_steps is not None:
+        return tree.unflatten(structure, _scan_while(test, body, state, max_steps))
+    loop = While(test.forget(), body.forget())
     return tree.unflatten(structure, current().call(loop, [*test.outside, *body.outside, *state]))
 
 
-def _scan_while(condition: Callable, f: Callable, init: Any, steps: int) -> Any:
-    def step(state: Any, _: None) -> tuple:
-        going = condition(state)
-        return tree.map(lambda old, new: where(going, new, old), state, f(state)), None
+def _scan_while(test: Body, body: Body, state: list, max_steps: int) -> list:
+    """The last state, by a scan. Steps after the last are not computed: their derivative may be infinite."""
+    steps = integer(max_steps, "while_loop: max_steps")
+    if steps < 0:
+        raise OperandError(f"while_loop: max_steps must be an integer ≥ 0, got {steps}")
 
-    return scan(step, init, None, steps)[0]
+    def step(s: list, _: None) -> tuple:
+        goes_on = test([*test.outside, *s])[0]
+        return cond(goes_on, lambda s: body([*body.outside, *s]), lambda s: s, s), None
+
+    return scan(step, state, None, steps)[0]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,6 +88,7 @@ class While(Call):
     test: Body
     body: Body
     name = "while_loop"
+    reads_results = True  # a part of the last state may be a part of one before
 
     @property
     def kinds(self) -> list[Kind]:
@@ -102,7 +109,9 @@ class While(Call):
         return list(leaves[:first]), list(leaves[first:second]), list(leaves[second:])
 
     def record(self, interpreter: Any, leaves: Sequence) -> list:
-        return record(interpreter, self, leaves)
+        """An instruction. In a function that may not run, the loop might never end: its first state is an example."""
+        examples = self.split(interpreter.values_of(leaves))[2] if isinstance(interpreter, BodyCapture) else None
+        return record(interpreter, self, leaves, examples)
 
     def iterate(self, leaves: Sequence) -> Iterator[list]:
         """The states, from the first to the last."""

@@ -79,7 +79,7 @@ def scan(
     examples = [stop_gradient(x) for x in [*carry, *map(_row, columns)]]
     body = capture_body(step, examples)
     check_state("scan", carry, body.kinds, tree.names(init))
-    loop = Scan(body, len(carry), length, reverse)
+    loop = Scan(body.forget(), len(carry), length, reverse)
     results = current().call(loop, [*body.outside, *carry, *columns])
     state = tree.unflatten(carry_structure, results[: len(carry)])
     return state, tree.unflatten(body.structure.children[1], results[len(carry) :])

@@ -131,6 +131,27 @@ def test_a_tape_and_a_drawing_show_the_call():
     assert "wave" in str(mg.draw(f, 1.3, X))
 
 
+def test_a_result_that_the_pullback_reads_is_guarded():
+    @mg.custom_derivative
+    def exp(x):
+        return mg.exp(x)
+
+    @exp.vjp
+    def _(x):
+        y = mg.exp(x)
+        return y, lambda g: (g * y,)
+
+    for f, x in ((exp, X), (mg.vmap(exp), BATCH), (lambda x: mg.exp(x) + exp(x)[0], X)):
+        y, pullback = mg.vjp(f, x)
+        gradient = pullback(y)[0]
+        assert_close(mg.vjp(f, x)[1](y)[0], gradient)
+    for f, x in ((exp, X), (mg.vmap(exp), BATCH), (lambda x: exp(x)[1:], X)):
+        y, pullback = mg.vjp(f, x)
+        y *= 2
+        with pytest.raises(mg.MutationError, match=r"used by 'exp' at .*, was changed in place"):
+            pullback(y)
+
+
 def test_nothing_global_is_kept():
     f = make(vjp=True)
     mg.grad(f, 1)(1.3, X)

@@ -119,3 +119,9 @@ def test_a_jacobian_calls_the_function_once(mode):
     calls = []
     mg.jacobian(lambda x: calls.append(1) or x**2, mode=mode)(np.ones(50))
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_jacobian_of_integers_is_refused(mode):
+    with pytest.raises(TypeError, match=r"jacobian: derivatives need floating-point arguments, got int64\[\]"):
+        mg.jacobian(lambda x: (x, mg.argmax(x)), mode=mode)(np.ones(3))

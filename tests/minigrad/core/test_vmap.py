@@ -50,7 +50,8 @@ def test_trees_and_shared_arguments():
     found = mg.vmap(f, (Layer(0, None), 0), {"loss": 0, "x": -1})(layers, X, scale=2.0)
     assert_close(found["loss"], stack(2 * loss(Layer(w, B), x) for w, x in zip(layers.w, X)))
     assert np.array_equal(found["x"], X.T)
-    assert np.array_equal(mg.vmap(lambda p, q: p["a"] + q[0], [{"a": 0}, None])({"a": B}, (1.0, "text")), B + 1)
+    for axis in (0, np.int64(0)):
+        assert np.array_equal(mg.vmap(lambda p, q: p["a"] + q[0], [{"a": axis}, None])({"a": B}, (1.0, "text")), B + 1)
 
 
 def test_results_that_all_examples_share():

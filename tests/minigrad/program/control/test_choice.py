@@ -56,6 +56,17 @@ def test_one_program_for_both(on_device):
     assert "cond of " in str(f.program(np.bool_(True), X, W))
 
 
+def test_a_program_of_batches_of_derivatives_of_a_choice_in_a_loop():
+    """A function that is captured to be chosen later does not record what the interpreters around it compute."""
+    choose = lambda s: mg.cond(s > 0, lambda s: s * s, lambda s: s + 1.0, s)
+    loop, steps = lambda s: mg.scan(lambda s, _: (choose(s), None), s, None, 2)[0], lambda s: choose(choose(s))
+    rows = lambda f: mg.vmap(mg.vmap(lambda t, s: mg.hvp(f, s, t), (0, None)))
+    s, t = np.array([1.5, -0.5]), normal((2, 3))
+    expected = [[mg.hvp(steps, x, y) for y in row] for x, row in zip(s, t)]
+    assert_close(rows(loop)(t, s), np.array(expected))
+    assert_close(mg.jit(rows(loop))(t, s), np.array(expected))
+
+
 def test_only_the_chosen_function_runs():
     """Where the other one would give NaN, its derivative is not multiplied by zero."""
     f = lambda p, x: mg.cond(p, lambda x: mg.sqrt(x), lambda x: 2 * x, x)
@@ -64,6 +75,18 @@ def test_only_the_chosen_function_runs():
     ran = []
     mg.cond(True, lambda: ran.append("f"), lambda: ran.append("g"))
     assert ran == ["f"]
+
+
+@pytest.mark.parametrize("f", [mg.inv, mg.cholesky, lambda a: mg.solve(a, a[0])], ids=["inv", "cholesky", "solve"])
+def test_a_program_is_captured_with_values_that_one_function_does_not_take(f):
+    guarded = lambda a: mg.cond(mg.det(a) > 0, lambda a: mg.sum(f(a) ** 2), lambda a: mg.sum(a), a)
+    program, gradient = mg.jit(guarded), mg.jit(mg.grad(guarded))
+    singular, regular = np.ones((2, 2)), np.array([[2.0, 0.5], [0.5, 1.0]])
+    assert program(singular) == 4.0
+    assert np.array_equal(gradient(singular), np.ones((2, 2)))
+    assert_close(program(regular), np.sum(f(regular) ** 2))
+    assert_close(gradient(regular), mg.grad(lambda a: mg.sum(f(a) ** 2))(regular))
+    assert np.array_equal(mg.while_loop(lambda a: mg.det(a) > 0, lambda a: f(a) * a, singular), singular)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,30 @@ def test_reverse_mode_in_a_program_or_under_vmap_needs_a_bound():
             call()
 
 
+def test_a_part_of_the_last_state_that_was_one_before_is_guarded():
+    f = lambda x: mg.while_loop(lambda s: s[2] < 3, lambda s: (s[1], s[1] ** 2, s[2] + 1), (x, x, 0))[:2]
+    (before, _), pullback = mg.vjp(f, A)
+    before *= 2
+    with pytest.raises(mg.MutationError, match="used by 'while_loop' at"):
+        pullback((A, A))
+
+
+def test_a_bounded_loop_has_no_derivative_of_steps_after_the_last():
+    """f(5) = √(√4 − 1) = 1, where the slope of the next step, of √0, would be infinite."""
+    f = lambda x: mg.while_loop(lambda s: s > 1, lambda s: mg.sqrt(s - 1), x, max_steps=5)
+    for gradient in (mg.grad(f), mg.jit(mg.grad(f))):
+        assert gradient(np.float64(5.0)) == 0.125
+
+
+def test_a_loop_without_end_in_a_function_that_does_not_run():
+    """It does not run while a program is captured, either; the loop inside another one would not end at first."""
+    grow = lambda x: mg.while_loop(lambda s: mg.abs(s) < 10, lambda s: s * (1 + x), 1.0)
+    f = mg.jit(lambda x: mg.cond(x > 0, grow, lambda x: x, x))
+    assert (f(np.float64(0.0)), f(np.float64(1.0))) == (0.0, 16.0)
+    outer = lambda x: mg.while_loop(lambda s: (s > 0) & (s < 100), lambda s: grow(s) + s, x)
+    assert (mg.jit(outer)(np.float64(0.0)), mg.jit(outer)(np.float64(1.0))) == (0.0, outer(1.0))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -85,6 +109,8 @@ def test_reverse_mode_in_a_program_or_under_vmap_needs_a_bound():
         ),
         (lambda: mg.while_loop(lambda s: s < 3, lambda s: s + A, 1.0), ValueError, "the function returns float64.3."),
         (lambda: mg.while_loop(lambda s: s < 3, lambda s: s, 1.0, 2.5), TypeError, "max_steps must be an integer"),
+        (lambda: mg.while_loop(lambda s: s < 3, lambda s: s, 1.0, -1), ValueError, "max_steps must be an integer ≥ 0"),
+        (lambda: mg.while_loop(lambda s: s < 3, lambda s: s, A, 2), TypeError, r"one boolean, got bool\[3\]"),
     ],
 )
 def test_wrong_calls(call, error, message):
