@@ -84,6 +84,12 @@ def integers(x: Any, what: str) -> tuple[int, ...]:
     return tuple(integer(n, what) for n in (x if is_several(x) else (x,)))
 
 
+def check_callable(f: Any, operation: str) -> None:
+    """Raise OperandTypeError unless f can be called."""
+    if not callable(f):
+        raise OperandTypeError(f"{operation}: needs a function, got {describe(f)}")
+
+
 def is_several(x: Any) -> bool:
     """Whether x is a sequence or a vector, as opposed to one number."""
     return isinstance(x, (tuple, list, range)) or ndim_of(x) == 1

@@ -15,7 +15,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from minigrad.backends import NEUTRAL
 from minigrad.core import tree
+from minigrad.core.arguments import check_callable
 from minigrad.core.arrays import describe, is_inexact, shape_of
 from minigrad.core.batching import Call
 from minigrad.core.errors import MissingRuleError, OperandError, OperandTypeError
@@ -36,7 +38,9 @@ class custom_derivative(Generic[P, Y]):
     `mg.checks.check_grads` checks the derivative against differences, and one mode against the other.
 
     Traced values must be arguments: those that the function takes from outside have no derivative and raise
-    EscapedTracerError. A missing derivative raises MissingRuleError, one that does not fit ValueError or TreeError.
+    EscapedTracerError. Arguments and results are guarded against changes before the derivative is computed; a plain
+    array from outside that a pullback reads is not, so do not change it. A missing derivative raises MissingRuleError,
+    one that does not fit ValueError or TreeError.
 
     >>> import minigrad as mg
     >>> @mg.custom_derivative
@@ -51,8 +55,7 @@ class custom_derivative(Generic[P, Y]):
     """
 
     def __init__(self, f: Callable[P, Y]):
-        if not callable(f):
-            raise OperandTypeError(f"custom_derivative: needs a function, got {describe(f)}")
+        check_callable(f, "custom_derivative")
         functools.update_wrapper(self, f)
         self.function, self.push_rule, self.pull_rule = f, None, None
 
@@ -69,6 +72,12 @@ class custom_derivative(Generic[P, Y]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Y:
         leaves, structure = tree.flatten(args)
         call = CustomCall(self, structure, kwargs)
+        for x in leaves:
+            if not isinstance(x, NEUTRAL) and not hasattr(x, "dtype"):
+                raise OperandTypeError(
+                    f"{call.name}: a positional argument contains {describe(x)}, which is not an array: pass it by "
+                    "keyword"
+                )
         results = current().call(call, leaves)
         return tree.unflatten(call.result_structure, results)
 

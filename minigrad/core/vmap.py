@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minigrad.core import tree
+from minigrad.core.arguments import check_callable
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.batching import Batch, move_axis
 from minigrad.core.errors import OperandError, OperandIndexError
@@ -38,6 +39,8 @@ def vmap(f: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Callab
     >>> mg.vmap(mg.grad(loss), in_axes=(None, 0))(w, x).shape  # the gradient of each example
     (3, 2)
     """
+
+    check_callable(f, "vmap")
 
     @functools.wraps(f)
     def mapped(*args: Any, **kwargs: Any) -> Any:

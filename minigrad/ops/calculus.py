@@ -8,12 +8,13 @@ import numpy as np
 
 from minigrad.core.arguments import integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
-from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import find_backend
 from minigrad.core.vectors import broadcast_to_p, promote_together
 from minigrad.ops.arithmetic import clip, divide, multiply, remainder, subtract
 from minigrad.ops.arrange import concatenate, flip
 from minigrad.ops.comparisons import equal, greater, less, not_equal, where
+from minigrad.ops.complex import conjugate_if_complex
 from minigrad.ops.conv import conv_p
 from minigrad.ops.extremes import argsort, searchsorted
 from minigrad.ops.indexing import getitem, take
@@ -170,10 +171,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
 
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    """Σⱼ a[j+k]·v[j] of two vectors, with the modes of `convolve`. Real v only: NumPy takes its complex conjugate."""
-    if dtype_of(v).kind == "c":
-        raise OperandTypeError(f"correlate: the conjugate of {describe(v)} has no complex derivative; use mg.convolve")
-    a, v = (_as_vector("correlate", x) for x in (a, v))
+    """Σⱼ a[j+k]·conj(v[j]) of two vectors, with the modes of `convolve`."""
+    a, v = (_as_vector("correlate", x) for x in (a, conjugate_if_complex(v)))
     return _slide("correlate", a, v, mode) if shape_of(a) >= shape_of(v) else flip(_slide("correlate", v, a, mode))
 
 

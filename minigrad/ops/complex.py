@@ -46,3 +46,8 @@ def imag(val: Any) -> Any:
 
 
 conj = conjugate = wrap_unary(conjugate_p, "the complex conjugate x̄")
+
+
+def conjugate_if_complex(x):
+    """The conjugate of complex numbers; real ones as they are, without a copy."""
+    return conjugate(x) if is_complex(x) else x

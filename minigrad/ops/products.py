@@ -1,7 +1,6 @@
 """Products of vectors: inner, Kronecker and cross products, composed of matrix products and multiplications.
 
-Real arrays only where NumPy takes complex conjugates (vdot, vecdot, vecmat), because conjugation has no complex
-derivative.
+As in NumPy, vdot, vecdot and vecmat take the complex conjugate of their first argument.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ import math
 from typing import Any
 
 from minigrad.core.arguments import check_options
-from minigrad.core.arrays import describe, dtype_of, shape_of
-from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.errors import OperandError
 from minigrad.core.vectors import reshape_p
 from minigrad.ops.arithmetic import multiply, subtract
 from minigrad.ops.arrange import stack
+from minigrad.ops.complex import conjugate_if_complex
 from minigrad.ops.indexing import getitem
 from minigrad.ops.linalg import matmul, tensordot
 from minigrad.ops.shape import expand_dims, moveaxis, ravel, squeeze
@@ -28,20 +28,18 @@ def inner(a: Any, b: Any, /) -> Any:
 
 
 def vdot(a: Any, b: Any, /) -> Any:
-    """The sum of all products of corresponding elements of a and b, raveled. Real arrays only."""
-    _require_real("vdot", a)
-    return tensordot(ravel(a), ravel(b), axes=1)
+    """The sum of all products of corresponding elements of conj(a) and b, raveled."""
+    return tensordot(conjugate_if_complex(ravel(a)), ravel(b), axes=1)
 
 
 def vecdot(x1: Any, x2: Any, /, out: None = None, *, axis: Any = -1, keepdims: bool = False, **options: Any) -> Any:
-    """Sum of products along an axis; the others broadcast. Real arrays only."""
+    """Sum of products of conj(x₁) and x₂ along an axis; the others broadcast."""
     check_options("vecdot", out=out, **options)
-    _require_real("vecdot", x1)
     if axis != -1:
         x1, x2 = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
     if not shape_of(x1) or not shape_of(x2) or shape_of(x1)[-1] != shape_of(x2)[-1]:
         raise OperandError(f"vecdot: {describe(x1)} and {describe(x2)} differ in length along axis {axis}")
-    y = squeeze(matmul(expand_dims(x1, -2), expand_dims(x2, -1)), -1)  # (…, 1, n) @ (…, n, 1)
+    y = squeeze(matmul(expand_dims(conjugate_if_complex(x1), -2), expand_dims(x2, -1)), -1)  # (…, 1, n) @ (…, n, 1)
     return moveaxis(y, -1, axis) if keepdims else squeeze(y, -1)
 
 
@@ -52,10 +50,9 @@ def matvec(x1: Any, x2: Any, /, out: None = None, **options: Any) -> Any:
 
 
 def vecmat(x1: Any, x2: Any, /, out: None = None, **options: Any) -> Any:
-    """Vectors (…, m) times matrices (…, m, n); the other axes broadcast. Real arrays only."""
+    """Conjugates of vectors (…, m) times matrices (…, m, n); the other axes broadcast."""
     check_options("vecmat", out=out, **options)
-    _require_real("vecmat", x1)
-    return squeeze(matmul(expand_dims(x1, -2), x2), -2)  # (…, 1, m) @ (…, m, n)
+    return squeeze(matmul(expand_dims(conjugate_if_complex(x1), -2), x2), -2)  # (…, 1, m) @ (…, m, n)
 
 
 def kron(a: Any, b: Any) -> Any:
@@ -83,11 +80,3 @@ def _components(x, axis):
     if shape_of(front)[:1] != (3,):
         raise OperandError(f"cross: needs vectors of 3 components along axis {axis}, got {describe(x)}")
     return [getitem(front, i) for i in range(3)]
-
-
-def _require_real(operation, x):
-    if dtype_of(x).kind == "c":
-        raise OperandTypeError(
-            f"{operation}: NumPy takes the complex conjugate of the first array, which has no complex derivative, so "
-            f"only real arrays are supported, got {describe(x)}; use mg.matmul or mg.tensordot"
-        )

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from minigrad.backends import NEUTRAL
 from minigrad.collectives.group import rank, size
 from minigrad.core import tree
-from minigrad.core.arguments import integers
+from minigrad.core.arguments import check_callable, integers
 from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Eval, Tracer, current
@@ -78,8 +78,7 @@ def jit(
     >>> step(np.array([0.0, 1.0]))
     array([0.        , 0.63970001])
     """
-    if not callable(f):
-        raise OperandTypeError(f"jit: needs a function, got {describe(f)}")
+    check_callable(f, "jit")
     if compiler not in ("auto", None):
         raise OperandError(f'jit: compiler must be "auto" or None, got {compiler!r}')
     if compiler is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple
 
 from minigrad.core import tree
+from minigrad.core.arguments import check_callable
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.batching import Batch, Call
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -33,6 +34,8 @@ def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands
     >>> float(mg.grad(lambda x: mg.cond(x > 0, mg.sin, mg.exp, x))(0.0))
     1.0
     """
+    check_callable(f, "cond")
+    check_callable(g, "cond")
     if shape_of(predicate) != () or dtype_of(predicate).kind != "b":
         raise OperandTypeError(f"cond: the predicate must be one boolean, got {describe(predicate)}")
     if not _depends_on_run(predicate):

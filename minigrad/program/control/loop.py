@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.core import tree
-from minigrad.core.arguments import integer
+from minigrad.core.arguments import check_callable, integer
 from minigrad.core.arrays import is_inexact, shape_of
 from minigrad.core.batching import Batch, Call
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -51,6 +51,8 @@ def while_loop(condition: Callable[[X], Any], f: Callable[[X], X], init: X, max_
     >>> float(mg.while_loop(lambda x: x < 100.0, lambda x: x * x, 3.0))
     6561.0
     """
+    check_callable(condition, "while_loop")
+    check_callable(f, "while_loop")
     state, structure = tree.flatten(init)
     state = [as_array(x, state) for x in state]
     examples = [stop_gradient(x) for x in state]

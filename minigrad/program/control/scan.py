@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from minigrad.core import tree
-from minigrad.core.arguments import integer
+from minigrad.core.arguments import check_callable, integer
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.batching import Batch, Call, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -62,6 +62,7 @@ def scan(
     >>> float(total), sums
     (6.0, array([1., 3., 6.]))
     """
+    check_callable(f, "scan")
     carry, carry_structure = tree.flatten(init)
     columns, structure = tree.flatten(xs)
     carry = [as_array(x, [*carry, *columns]) for x in carry]

@@ -180,6 +180,11 @@ def outside(s):
     [
         (lambda: mg.grad(mg.custom_derivative(float))(1.0), mg.MissingRuleError, "float has no derivative: state one"),
         (lambda: mg.custom_derivative(3), TypeError, "needs a function, got 3"),
+        (
+            lambda: mg.custom_derivative(lambda x, how: x)(X, "up"),
+            TypeError,
+            "contains str 'up', .* by keyword",
+        ),
         (broken(lambda x: x), TypeError, r"f: its vjp must return \(y, pullback\), got float64.4."),
         (broken(lambda x: (x, lambda g: g)), TypeError, "a tuple with one cotangent for each of 1 arguments"),
         (broken(lambda x: (x, lambda g: (g[:2],))), ValueError, "cotangent float64.2. for its argument float64.4."),

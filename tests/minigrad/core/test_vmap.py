@@ -126,6 +126,7 @@ def test_per_example_gradients_of_a_convolution_beside_pytorch():
             ValueError,
             "differ in the number of examples: 5 in argument 0, 4 in argument 1",
         ),
+        (lambda: mg.vmap(3), TypeError, "vmap: needs a function, got 3"),
         (lambda: mg.vmap(mg.sin, 2)(X), IndexError, "in_axes names axis 2, and float64.5, 4. has 2"),
         (lambda: mg.vmap(mg.sin, out_axes=-3)(X), IndexError, "out_axes names axis -3"),
         (lambda: mg.vmap(mg.sin)(1.0), IndexError, "in_axes names axis 0, and 1.0 has 0; give None"),

@@ -204,6 +204,7 @@ def test_nested_loops():
     ("call", "error", "message"),
     [
         (lambda: mg.scan(lambda s, x: (s, x), 0.0, X, checkpoint=5), ValueError, "checkpoint must divide the 7 steps"),
+        (lambda: mg.scan(3, 0.0, X), TypeError, "scan: needs a function, got 3"),
         (lambda: mg.scan(lambda s, x: s, 0.0, X), TypeError, r"must return \(state, y\), got float64"),
         (lambda: mg.scan(lambda s, x: (x, x), 0.0, X), ValueError, r"begins as float64\[\], and the function"),
         (lambda: mg.scan(lambda s, x: ((s, s), x), 0.0, X), ValueError, "the state that the function returns has"),
