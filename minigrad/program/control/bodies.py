@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, store
+from minigrad.backends import NEUTRAL, backend_of, store
 from minigrad.core import tree
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.batching import Call
 from minigrad.core.errors import EscapedTracerError
-from minigrad.core.interpreter import Primitive, Tracer, current, find_backend, refuse_traced
+from minigrad.core.interpreter import Primitive, Tracer, concrete, current, find_backend, refuse_traced
 from minigrad.core.origin import Origin
 from minigrad.core.traits import no_flops, traits
 from minigrad.program.capture import Capture, CaptureTracer
@@ -161,7 +161,7 @@ def _capture(level: BodyCapture, f: Callable, examples: Sequence[Any]) -> Body:
 
     instructions = [i._replace(operands=tuple(map(to_slot, i.operands)), awaits=()) for i in level.instructions]
     outputs = tuple(map(to_slot, outputs))
-    backend = find_backend([*examples, *outside, 0.0][0])
+    backend = backend_of(list(map(concrete, [*examples, *outside])))
     first = (*slots.values(), *[x.slot for x in inputs])
     graph = Graph(backend, tuple(level.kinds), first, tuple(instructions), outputs)
     return Body(remove_dead_code(graph), tuple(outside), structure)

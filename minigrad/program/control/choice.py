@@ -41,7 +41,7 @@ def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands
     if not _depends_on_run(predicate):
         return (f if read_value(predicate, "cond") else g)(*operands)
     leaves, structure = tree.flatten(operands)
-    leaves = [as_array(x, leaves) for x in leaves]
+    leaves = [as_array(x) for x in leaves]
     examples = [stop_gradient(x) for x in leaves]
     bodies = [capture_branch(lambda *xs, h=h: h(*tree.unflatten(structure, list(xs))), examples) for h in (f, g)]
     if bodies[0].structure != bodies[1].structure or bodies[0].kinds != bodies[1].kinds:

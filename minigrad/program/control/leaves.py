@@ -10,7 +10,6 @@ import numpy as np
 from minigrad.core.arrays import describe
 from minigrad.core.batching import Batch, repeat
 from minigrad.core.errors import OperandError
-from minigrad.core.interpreter import find_backend
 from minigrad.ops.comparisons import stop_gradient
 from minigrad.program.graph import Kind, kind_of
 
@@ -51,10 +50,9 @@ def fill(row: Sequence, places: Sequence[int], values: Sequence) -> list:
     return filled
 
 
-def as_array(x: Any, others: Sequence) -> Any:
-    """A Python number as an array on the device of the others."""
-    backend = find_backend(next((o for o in others if not isinstance(o, (bool, int, float, complex))), 0.0))
-    return backend.xp.asarray(x) if isinstance(x, (bool, int, float, complex)) else x
+def as_array(x: Any) -> Any:
+    """A Python number as one of NumPy's, which has a dtype and is at home on every device; anything else unchanged."""
+    return np.asarray(x)[()] if isinstance(x, (bool, int, float, complex)) else x
 
 
 def check_state(operation: str, before: Sequence, after: Sequence[Kind], names: Sequence[str]) -> None:

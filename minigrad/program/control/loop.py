@@ -15,7 +15,7 @@ from minigrad.core.batching import Batch, Call
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
 from minigrad.core.transforms import jvp, vjp
-from minigrad.core.vectors import add_p, zeros_like_p
+from minigrad.core.vectors import add_p, zero_tangent, zeros_like_p
 from minigrad.ops.comparisons import stop_gradient, where
 from minigrad.ops.reduce import any as any_
 from minigrad.program.control.bodies import Body, BodyCapture, capture_body, record
@@ -54,7 +54,7 @@ def while_loop(condition: Callable[[X], Any], f: Callable[[X], X], init: X, max_
     check_callable(condition, "while_loop")
     check_callable(f, "while_loop")
     state, structure = tree.flatten(init)
-    state = [as_array(x, state) for x in state]
+    state = [as_array(x) for x in state]
     examples = [stop_gradient(x) for x in state]
     test = capture_body(lambda *s: condition(tree.unflatten(structure, list(s))), examples)
     if [tuple(kind) for kind in test.kinds] != [((), np.dtype(bool))]:
@@ -158,7 +158,7 @@ class While(Call):
             y, dots = jvp(move, tuple(values[i] for i in places), (*[fixed[i] for i in given], *ds))
             return y, [dots[i] for i in inexact]
 
-        zeros = [zeros_like_p(state[i]) if first[i] is None else first[i] for i in inexact]
+        zeros = [zero_tangent(state[i]) if first[i] is None else first[i] for i in inexact]
         s, ds = while_loop(lambda both: self.test([*asked, *both[0]])[0], step, (state, zeros))
         return s, fill([0.0] * len(s), inexact, ds)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
@@ -13,7 +14,7 @@ from minigrad.core.batching import Batch, Call, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, find_backend
 from minigrad.core.transforms import jvp, vjp
-from minigrad.core.vectors import zeros_like_p
+from minigrad.core.vectors import zero_tangent, zeros_like_p
 from minigrad.ops.arrange import stack
 from minigrad.ops.comparisons import stop_gradient
 from minigrad.ops.indexing import getitem
@@ -65,7 +66,7 @@ def scan(
     check_callable(f, "scan")
     carry, carry_structure = tree.flatten(init)
     columns, structure = tree.flatten(xs)
-    carry = [as_array(x, [*carry, *columns]) for x in carry]
+    carry = [as_array(x) for x in carry]
     length = _check_length(columns, length)
     if checkpoint is not None:
         return _scan_in_parts(f, init, xs, length, reverse, integer(checkpoint, "scan: checkpoint"))
@@ -129,11 +130,11 @@ class Scan(Call):
 
     def run(self, leaves: Sequence) -> list:
         outside, state, columns = self.split(leaves)
-        rows: list = [None] * self.length
+        xp, rows = self.body.graph.backend.xp, [None] * self.length
         for i in reversed(range(self.length)) if self.reverse else range(self.length):
             found = self.body([*outside, *state, *[getitem(x, i) for x in columns]])
-            state, rows[i] = found[: self.states], found[self.states :]
-        xp = find_backend([*leaves, 0.0][0]).xp
+            state = found[: self.states]
+            rows[i] = [xp.asarray(y) if isinstance(y, NEUTRAL) else y for y in found[self.states :]]
         empty = [xp.zeros(*kind) for kind in self.kinds[self.states :]]
         return [*state, *([stack(column) for column in zip(*rows)] if rows else empty)]
 
@@ -173,7 +174,7 @@ class Scan(Call):
             n = self.states
             return (y[:n], [dots[i] for i in inexact]), (y[n:], dots[n:])
 
-        zeros = [zeros_like_p(state[i]) if first[i] is None else first[i] for i in inexact]
+        zeros = [zero_tangent(state[i]) if first[i] is None else first[i] for i in inexact]
         (s, ds), (ys, dys) = scan(step, (state, zeros), (columns, [moving[i] for i in rows]), self.length, self.reverse)
         return [*s, *ys], [*fill([0.0] * len(s), inexact, ds), *dys]
 

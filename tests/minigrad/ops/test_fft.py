@@ -17,6 +17,8 @@ from tests.support.peers import PEERS
 from tests.support.programs import cut_everything
 from tests.support.transfer import to_host
 
+pytestmark = pytest.mark.large  # on the stand-in, NumPy computes these, too
+
 TRANSFORMS = [name for name in mg.fft.__all__ if "shift" not in name and "freq" not in name]
 OF_REAL = ("rfft", "ihfft", "rfft2", "rfftn")
 CALLS = {  # of an array of shape (3, 4, 5)

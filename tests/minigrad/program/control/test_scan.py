@@ -206,7 +206,7 @@ def test_nested_loops():
         (lambda: mg.scan(lambda s, x: (s, x), 0.0, X, checkpoint=5), ValueError, "checkpoint must divide the 7 steps"),
         (lambda: mg.scan(3, 0.0, X), TypeError, "scan: needs a function, got 3"),
         (lambda: mg.scan(lambda s, x: s, 0.0, X), TypeError, r"must return \(state, y\), got float64"),
-        (lambda: mg.scan(lambda s, x: (x, x), 0.0, X), ValueError, r"begins as float64\[\], and the function"),
+        (lambda: mg.scan(lambda s, x: (x, x), 0.0, X), ValueError, r"begins as np.float64\(0.0\), and the function"),
         (lambda: mg.scan(lambda s, x: ((s, s), x), 0.0, X), ValueError, "the state that the function returns has"),
         (lambda: mg.scan(lambda s, x: (s, x), 0.0), ValueError, "needs xs of one length, or a length ≥ 0; got xs none"),
         (lambda: mg.scan(lambda s, x: (s, x), 0.0, X, 3), ValueError, r"got xs float64\[7, 2\] and length 3"),
