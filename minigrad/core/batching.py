@@ -220,6 +220,14 @@ def repeat(size: int, args: Sequence, is_batched: Sequence[bool]) -> list:
     return [x if b else broadcast_to_p(x, shape=(size, *shape_of(x))) for x, b in zip(args, is_batched)]
 
 
+def fill(row: Sequence, places: Sequence[int], values: Sequence) -> list:
+    """The row with these values at these places."""
+    filled = list(row)
+    for place, value in zip(places, values, strict=True):
+        filled[place] = value
+    return filled
+
+
 def move_axis(x: Any, source: int, target: int) -> Any:
     """x with one axis moved to another place."""
     axes = list(range(len(shape_of(x))))

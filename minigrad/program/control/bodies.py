@@ -18,13 +18,12 @@ import numpy as np
 from minigrad.backends import NEUTRAL, backend_of, store
 from minigrad.core import tree
 from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.batching import Call
+from minigrad.core.batching import Call, fill
 from minigrad.core.errors import EscapedTracerError
 from minigrad.core.interpreter import Primitive, Tracer, concrete, current, find_backend, refuse_traced
 from minigrad.core.origin import Origin
 from minigrad.core.traits import no_flops, traits
 from minigrad.program.capture import Capture, CaptureTracer
-from minigrad.program.control.leaves import fill
 from minigrad.program.cost import total_cost
 from minigrad.program.graph import Constant, Graph, Kind, is_dynamic
 from minigrad.program.passes import remove_dead_code, simplify, substitute

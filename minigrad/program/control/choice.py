@@ -9,13 +9,13 @@ from typing import Any, TypeVar, TypeVarTuple
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
-from minigrad.core.batching import Batch, Call
+from minigrad.core.batching import Batch, Call, fill
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
 from minigrad.core.transforms import jvp, vjp
 from minigrad.ops.comparisons import stop_gradient, where
 from minigrad.program.control.bodies import Body, capture_branch, record
-from minigrad.program.control.leaves import as_array, fill, find_inexact, lift, unify
+from minigrad.program.control.leaves import as_array, find_inexact, lift, unify
 from minigrad.program.graph import Kind
 
 Y = TypeVar("Y")
@@ -110,7 +110,9 @@ class Cond(Call):
 
         def pusher(body: Body, select: Callable) -> Callable:
             def push(*dots: Any) -> tuple:
-                move = lambda *moved: body(select(fill(leaves, places, moved)))  # noqa: E731
+                def move(*moved: Any) -> list:
+                    return body(select(fill(leaves, places, moved)))
+
                 return jvp(move, tuple(leaves[i] for i in places), dots)
 
             return push

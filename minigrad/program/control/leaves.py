@@ -42,14 +42,6 @@ def find_inexact(kinds: Sequence[Kind]) -> list[int]:
     return [i for i, kind in enumerate(kinds) if kind.dtype.kind in "fc"]
 
 
-def fill(row: Sequence, places: Sequence[int], values: Sequence) -> list:
-    """The row with these values at these places."""
-    filled = list(row)
-    for place, value in zip(places, values, strict=True):
-        filled[place] = value
-    return filled
-
-
 def as_array(x: Any) -> Any:
     """A Python number as one of NumPy's, which has a dtype and is at home on every device; anything else unchanged."""
     return np.asarray(x)[()] if isinstance(x, (bool, int, float, complex)) else x

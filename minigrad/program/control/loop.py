@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
 from minigrad.core.arrays import is_inexact, shape_of
-from minigrad.core.batching import Batch, Call
+from minigrad.core.batching import Batch, Call, fill
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
 from minigrad.core.transforms import jvp, vjp
@@ -23,7 +23,6 @@ from minigrad.program.control.choice import cond
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
-    fill,
     find_inexact,
     lift,
     separate,
@@ -154,7 +153,10 @@ class While(Call):
         def step(both: tuple) -> tuple:
             s, ds = both
             values = [*outside, *s]
-            move = lambda *moved: self.body(fill(values, places, moved))  # noqa: E731
+
+            def move(*moved: Any) -> list:
+                return self.body(fill(values, places, moved))
+
             y, dots = jvp(move, tuple(values[i] for i in places), (*[fixed[i] for i in given], *ds))
             return y, [dots[i] for i in inexact]
 

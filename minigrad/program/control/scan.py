@@ -10,7 +10,7 @@ from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
-from minigrad.core.batching import Batch, Call, move_axis
+from minigrad.core.batching import Batch, Call, fill, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, find_backend
 from minigrad.core.transforms import jvp, vjp
@@ -22,7 +22,6 @@ from minigrad.program.control.bodies import Body, capture_body, record
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
-    fill,
     find_inexact,
     lift,
     separate,
