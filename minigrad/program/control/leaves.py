@@ -7,11 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.core.arrays import describe
-from minigrad.core.batching import Batch, repeat
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.batching import Batch, insert_axes, repeat
 from minigrad.core.errors import OperandError
-from minigrad.ops.comparisons import stop_gradient
+from minigrad.ops.comparisons import stop_gradient, where
+from minigrad.ops.extremes import argmax
+from minigrad.ops.indexing import take
+from minigrad.program.control.bodies import capture_branch
 from minigrad.program.graph import Kind, kind_of
+
+
+def find_flags(run: Callable, values: Sequence) -> list[bool]:
+    """The flags that run(values) returns, captured: it may not be meant to run on these values."""
+    found: list[bool] = []
+    capture_branch(lambda *xs: found.extend(run(xs)) or [], values)
+    return found
+
+
+def borrow(taken: Any, values: Sequence, own: Sequence[bool]) -> list:
+    """The values of all examples, of which those that are not `taken`, one boolean an example, have those of the first
+    that is: a function computes for them what it computes anyway, so that neither its results nor its derivative have
+    an infinity or a warning that no loop over the examples would have. The results for them are not used."""
+    first = argmax(taken)
+    return [
+        where(insert_axes(taken, len(shape_of(x)) - 1), x, take(x, first, axis=0)) if has else x
+        for x, has in zip(values, own, strict=True)
+    ]
 
 
 def settle(step: Callable, batch: Batch, state: Sequence, own: Sequence[bool]) -> tuple[list[bool], list[bool]]:
@@ -19,7 +40,7 @@ def settle(step: Callable, batch: Batch, state: Sequence, own: Sequence[bool]) -
     at first: step(state, flags) returns the flags of its results."""
     state, own = [stop_gradient(x) for x in state], list(own)
     while True:
-        found = step(state, own)
+        found = find_flags(lambda s, own=own: step(s, own), state)
         after = [a or b for a, b in zip(own, found)]
         if after == own:
             return own, found

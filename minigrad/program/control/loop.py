@@ -22,6 +22,7 @@ from minigrad.program.control.bodies import Body, BodyCapture, capture_body, rec
 from minigrad.program.control.choice import cond
 from minigrad.program.control.leaves import (
     as_array,
+    borrow,
     check_state,
     find_inexact,
     lift,
@@ -204,9 +205,12 @@ class While(Call):
             with batch.again() as level:
                 old = lift(level, s, own)
                 goes_on = self.test([*lift(level, asked, asked_own), *old])[0]
-                new = self.body([*lift(level, outside, fixed_own), *old])
                 if level.is_batched(goes_on):
+                    given = borrow(level.lower(goes_on)[0], [*outside, *s], [*fixed_own, *own])
+                    new = self.body(lift(level, given, [*fixed_own, *own]))
                     new = [where(goes_on, a, b) for a, b in zip(new, old, strict=True)]
+                else:
+                    new = self.body([*lift(level, outside, fixed_own), *old])
                 return level.lower(goes_on)[0], [level.lower(y)[0] for y in new], [level.is_batched(y) for y in new]
 
         own, _ = settle(lambda s, flags: run(s, flags)[2], batch, state, first)
