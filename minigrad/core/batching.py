@@ -46,7 +46,7 @@ class BatchTracer(Tracer):
     def read_value(self, use: str) -> Any:
         raise OperandTypeError(
             f"{use} of a value made by {self.origin} inside mg.vmap: each example has a value of its own; select with "
-            "mg.where, or loop over the examples"
+            "mg.where, index with mg.take, or loop over the examples"
         )
 
 
