@@ -158,7 +158,10 @@ def _capture(level: BodyCapture, f: Callable, examples: Sequence[Any]) -> Body:
             outside.append(operand.value)
         return slots[id(operand.value)]
 
-    instructions = [i._replace(operands=tuple(map(to_slot, i.operands)), awaits=()) for i in level.instructions]
+    instructions = [
+        i._replace(operands=tuple(map(to_slot, i.operands)), awaits=tuple(x for x in i.awaits if isinstance(x, int)))
+        for i in level.instructions
+    ]
     outputs = tuple(map(to_slot, outputs))
     backend = backend_of(list(map(concrete, [*examples, *outside])))
     first = (*slots.values(), *[x.slot for x in inputs])
@@ -257,7 +260,7 @@ def _inline(graph: Graph) -> Graph:
         elif i.primitive is unpack_p and i.operands[0] in blocks:
             known[i.result] = blocks[i.operands[0]][i.params["index"]]
         else:
-            instructions.append(i._replace(operands=operands))
+            instructions.append(i._replace(operands=operands, awaits=substitute(i.awaits, known)))
     outputs = substitute(graph.outputs, known)
     return replace(graph, kinds=tuple(kinds), instructions=tuple(instructions), outputs=outputs)
 
