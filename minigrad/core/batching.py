@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import MissingRuleError, OperandTypeError
-from minigrad.core.interpreter import Interpreter, Primitive, Tracer
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer, example_of
 from minigrad.core.origin import Origin
 from minigrad.core.rules import Elementwise
 from minigrad.core.traits import along_any_axis
@@ -42,6 +44,10 @@ class BatchTracer(Tracer):
     @property
     def shape(self) -> tuple[int, ...]:
         return shape_of(self._value)[1:]
+
+    def example(self) -> Any:
+        values = example_of(self._value)
+        return values[0] if len(values) else np.zeros_like(values, shape=self.shape)
 
     def read_value(self, use: str) -> Any:
         raise OperandTypeError(

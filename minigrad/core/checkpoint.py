@@ -52,7 +52,7 @@ def _run(interpreter: Interpreter, function: Callable, args: tuple) -> Any:
         return _record(interpreter, function, args)
     if isinstance(interpreter, Batch):
         return _run_batch(interpreter, function, args)
-    return function(*args)
+    return interpreter.checkpoint(function, args)
 
 
 def _run_batch(batch: Batch, function: Callable, args: tuple) -> Any:

@@ -51,6 +51,8 @@ class Capture(Interpreter):
     other processes may have captured this kind of arguments before.
     """
 
+    is_body = False  # whether the function may not run, or not on these values
+
     def __init__(self) -> None:
         self.level = object()
         self.kinds: list[Kind] = []
@@ -115,6 +117,11 @@ class Capture(Interpreter):
             self.last = (result,)
         self.instructions.append(Instruction(primitive, operands, params, result.slot, origin, awaits))
         return result
+
+    def results_of(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        """The results of a call, computed one level down."""
+        with self.hidden():
+            return self.parent.call(call, self.values_of(leaves))
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         if any(self.slot_of(x) is not None for x in leaves):

@@ -13,10 +13,11 @@ from minigrad.core.batching import Batch, Call, fill, insert_axes
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
 from minigrad.core.transforms import jvp, vjp
-from minigrad.ops.comparisons import logical_not, stop_gradient, where
+from minigrad.ops.comparisons import logical_not, where
 from minigrad.ops.reduce import all as all_
 from minigrad.ops.reduce import any as any_
-from minigrad.program.control.bodies import Body, capture_branch, record
+from minigrad.program.control.bodies import Body, capture_branch
+from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import as_array, borrow, find_flags, find_inexact, lift, unify
 from minigrad.program.graph import Kind
 
@@ -45,8 +46,7 @@ def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands
         return (f if read_value(predicate, "cond") else g)(*operands)
     leaves, structure = tree.flatten(operands)
     leaves = [as_array(x) for x in leaves]
-    examples = [stop_gradient(x) for x in leaves]
-    bodies = [capture_branch(lambda *xs, h=h: h(*tree.unflatten(structure, list(xs))), examples) for h in (f, g)]
+    bodies = [capture_branch(lambda *xs, h=h: h(*tree.unflatten(structure, list(xs))), leaves) for h in (f, g)]
     if bodies[0].structure != bodies[1].structure or bodies[0].kinds != bodies[1].kinds:
         shown = [f"{body.structure} of {', '.join(map(str, body.kinds))}" for body in bodies]
         raise OperandError(f"cond: the functions return different kinds: {shown[0]}, and {shown[1]}")
@@ -165,8 +165,7 @@ class Cond(Call):
         if is_batched[0]:
             own = [True] * len(self.kinds)
             return lift(batch, cond(all_(leaves[0]), one[0], rest, *leaves), own)
-        examples = [stop_gradient(x) for x in leaves]
-        flags = [find_flags(lambda xs, each=each: [y[1] for y in run(xs, *each)], examples) for each in self._each()]
+        flags = [find_flags(lambda xs, each=each: [y[1] for y in run(xs, *each)], leaves) for each in self._each()]
         own = [a or b for a, b in zip(*flags, strict=True)]
         return lift(batch, cond(leaves[0], *one, *leaves), own)
 

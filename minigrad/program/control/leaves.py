@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.batching import Batch, insert_axes, repeat
 from minigrad.core.errors import OperandError
-from minigrad.ops.comparisons import stop_gradient, where
+from minigrad.ops.comparisons import where
 from minigrad.ops.extremes import argmax
 from minigrad.ops.indexing import take
 from minigrad.program.control.bodies import capture_branch
@@ -38,7 +38,7 @@ def borrow(taken: Any, values: Sequence, own: Sequence[bool]) -> list:
 def settle(step: Callable, batch: Batch, state: Sequence, own: Sequence[bool]) -> tuple[list[bool], list[bool]]:
     """Which leaves of a state some step makes each example's own, and which of its results are, given those that are so
     at first: step(state, flags) returns the flags of its results."""
-    state, own = [stop_gradient(x) for x in state], list(own)
+    own = list(own)
     while True:
         found = find_flags(lambda s, own=own: step(s, own), state)
         after = [a or b for a, b in zip(own, found)]

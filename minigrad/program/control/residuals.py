@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minigrad.core.batching import fill
-from minigrad.core.transforms import vjp
-from minigrad.core.vectors import zeros_like_p
 from minigrad.program.control.bodies import Body, capture_body
 from minigrad.program.control.leaves import find_inexact
 from minigrad.program.graph import Graph
@@ -45,8 +42,8 @@ def cut_derivative(body: Body, examples: Sequence, places: Sequence[int], states
 
     def step(*leaves: Any) -> list:
         values, cotangents = leaves[: len(examples)], leaves[len(examples) :]
-        y, pullback = vjp(lambda *moved: body(fill(values, places, moved)), *[values[i] for i in places])
-        return [*y, *pullback(fill([zeros_like_p(x) for x in y], moving, cotangents))]
+        y, pullback = body.pull(values, places)
+        return [*y, *pullback(cotangents)]
 
     whole = capture_body(step, [*examples, *[xp.zeros(*body.kinds[i]) for i in moving]])
     graph, fixed = whole.graph, len(whole.outside) + len(body.outside)

@@ -9,16 +9,15 @@ from typing import Any, TypeVar
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
-from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
+from minigrad.core.arrays import describe, is_inexact, shape_of
 from minigrad.core.batching import Batch, Call, fill, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import current, find_backend
-from minigrad.core.transforms import jvp
+from minigrad.core.interpreter import current, example_of, find_backend
 from minigrad.core.vectors import zero_tangent, zeros_like_p
 from minigrad.ops.arrange import stack
-from minigrad.ops.comparisons import stop_gradient
 from minigrad.ops.indexing import getitem
-from minigrad.program.control.bodies import Body, capture_body, record
+from minigrad.program.control.bodies import Body, capture_body
+from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
@@ -82,8 +81,7 @@ def _scan(f: Callable, init: Any, xs: Any, length: int, reverse: bool, rerun: bo
             raise OperandTypeError(f"scan: the function must return (state, y), got {describe(found)}")
         return tree.leaves_like(carry_structure, found[0], "scan: the state that the function returns"), found[1]
 
-    examples = [stop_gradient(x) for x in [*carry, *map(_row, columns)]]
-    body = capture_body(step, examples)
+    body = capture_body(step, [*carry, *map(_row, columns)])
     check_state("scan", carry, body.kinds, tree.names(init))
     loop = Scan(body.forget(), len(carry), length, reverse, rerun)
     results = current().call(loop, [*body.outside, *carry, *columns])
@@ -176,10 +174,7 @@ class Scan(Call):
             places = [*given, *[len(outside) + i for i in inexact], *[len(outside) + len(s) + i for i in rows]]
             values = [*outside, *s, *row]
 
-            def move(*moved: Any) -> list:
-                return self.body(fill(values, places, moved))
-
-            y, dots = jvp(move, tuple(values[i] for i in places), (*[fixed[i] for i in given], *ds, *drow))
+            y, dots = self.body.push(values, places, [*[fixed[i] for i in given], *ds, *drow])
             n = self.states
             return (y[:n], [dots[i] for i in inexact]), (y[n:], dots[n:])
 
@@ -195,7 +190,7 @@ class Scan(Call):
         inexact = [len(outside) + i for i, x in enumerate(state) if is_inexact(x)]
         rows = [i for i, want in enumerate(moving) if want and is_inexact(columns[i])]
         places = [*fixed, *inexact, *[len(outside) + len(state) + i for i in rows]]
-        examples = [stop_gradient(x) for x in [*outside, *state, *map(_row, columns)]]
+        examples = [*outside, *state, *map(_row, columns)]
         halves, n = cut_derivative(self.body, examples, places, len(state), self.rerun), len(self.body.kinds)
         results = find_inexact(self.body.kinds)
 
@@ -232,7 +227,7 @@ class Scan(Call):
                 found = self.body(lift(level, [*outside, *s, *x], [*fixed, *s_own, *moving]))
                 return [level.lower(y)[0] for y in found], [level.is_batched(y) for y in found]
 
-        rows = [stop_gradient(_row(x)) for x in columns]
+        rows = [_row(x) for x in columns]
         own, found = settle(lambda s, flags: run(s, flags, rows)[1], batch, state, first)
 
         def step(s: list, x: list) -> tuple:
@@ -245,8 +240,9 @@ class Scan(Call):
 
 
 def _row(x: Any) -> Any:
-    """The first row, or one of zeros if there is none."""
-    return getitem(x, 0) if shape_of(x)[0] else find_backend(x).xp.zeros(shape_of(x)[1:], dtype_of(x))
+    """A plain array like a row of x."""
+    x = example_of(x)
+    return x[0] if len(x) else find_backend(x).xp.zeros(x.shape[1:], x.dtype)
 
 
 def _check_length(columns: Sequence, length: int | None) -> int:
