@@ -79,6 +79,16 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_collection_finish(session):
     """Exempt the thousands of collected tests from garbage collection, whose time is proportional to what exists."""
+    _exempt_what_exists()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects_to_collect():
+    """The same for what the modules before this one left, peers above all."""
+    _exempt_what_exists()
+
+
+def _exempt_what_exists():
     gc.collect()
     gc.freeze()
 
