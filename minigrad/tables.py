@@ -12,9 +12,11 @@ WIDEST = 60  # cells with more characters do not widen their column of the text
 STYLE = """
 .minigrad-table { overflow-x: auto; }
 .minigrad-table table { margin: 0; border-collapse: collapse; border: 0; color: inherit; background: none; }
-.minigrad-table caption { caption-side: top; padding: 0.3em 0.7em; text-align: left; font-weight: 600; color: inherit; }
+.minigrad-table caption { caption-side: top; padding: 0.3em 0.7em; text-align: left; white-space: nowrap;
+  font-weight: 600; color: inherit; }
 .minigrad-table table th, .minigrad-table table td { padding: 0.25em 0.7em; border: 0; text-align: left;
-  vertical-align: baseline; white-space: pre-wrap; border-bottom: 1px solid rgba(128, 128, 128, 0.25); }
+  vertical-align: baseline; white-space: pre-wrap;
+  border-bottom: 1px solid rgba(128, 128, 128, 0.25); }
 .minigrad-table table th { font-weight: 600; border-bottom-color: rgba(128, 128, 128, 0.75); }
 .minigrad-table table .number { text-align: right; white-space: pre; font-variant-numeric: tabular-nums; }
 .minigrad-table table .code { max-width: 60ch; overflow-wrap: anywhere; font-size: 0.92em;

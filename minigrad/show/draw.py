@@ -12,6 +12,7 @@ from typing import Any
 
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.files import replace_file
+from minigrad.show.folds import fold
 from minigrad.show.graph import make_drawing
 from minigrad.show.svg import svg_text
 
@@ -22,6 +23,10 @@ class Picture(str):
     __slots__ = ()
 
     def _repr_svg_(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """The same within the page, where clicks and tooltips work; notebooks show SVG as an image, without them."""
         return str(self)
 
 
@@ -39,7 +44,7 @@ def draw(f: Callable[..., Any], *args: Any, path: str | os.PathLike[str] | None 
     """
     if path is not None:
         path = _check_path(path)
-    picture = Picture(svg_text(make_drawing(f, args)))
+    picture = Picture(svg_text(fold(make_drawing(f, args))))
     if path is not None:
         _write(path, picture)
     return picture

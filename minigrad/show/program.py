@@ -49,7 +49,7 @@ def _make_table(program: Program, shown: Sequence[int | str]) -> Table:
 def _summary(program: Program) -> str:
     cost = total_cost(program.graph)
     words = f"Program: {len(program):,} instructions, {_short(cost.flops)}FLOP, {_short(cost.bytes)}B read and written"
-    return f"{words}, {_short(program.memory().total)}B of memory besides the arguments" if program.is_planned else words
+    return words + (f", {_short(program.memory().total)}B besides the arguments" if program.is_planned else "")
 
 
 @as_text.register
