@@ -95,7 +95,7 @@ def _simplify(items: list[int | Group], boxes: Sequence[Box]) -> list[int | Grou
                 continue
             if len(steps) == 1 and isinstance(steps[0], Group):
                 names = [g.name for g in (item, *steps) if g.call.of_user]
-                names = [name for name in names if name != "lambda"] or names[:1]
+                names = [name for name in dict.fromkeys(names) if name != "lambda"] or ["lambda"]
                 item = replace(item, name=" › ".join(names), items=steps[0].items)
         found.append(item)
     return found
@@ -160,8 +160,8 @@ class _Folder:
         name = self.name(self.group, value) or outside
         last = name.rpartition(".")[2]
         symbol = last if last.isidentifier() else quantity.symbol
-        params = [] if name == outside else [f"outside: {outside}"]
-        return Box(INPUT, name, [Quantity(symbol, quantity.value, sent)], params=params)
+        note = "" if name == outside else f"outside: {outside}"
+        return Box(INPUT, name, [Quantity(symbol, quantity.value, sent)], note=note)
 
     def make_call(self, group: Group) -> Box:
         inside = [self.flat.boxes[i] for i in group.boxes]
@@ -169,7 +169,7 @@ class _Folder:
         entries = tuple(sorted(entry for box in inside for entry in box.entries))
         quantities = [replace(self.quantity(value), cotangent=sent) for value, sent in self.left[group].items()]
         note = f"▸ {count} operation{'s' * (count > 1)}"
-        return Box(CALL, group.name, quantities, entries, [note], group.call.place, opens=group.number)
+        return Box(CALL, group.name, quantities, entries, [], group.call.place, note=note, opens=group.number)
 
     def add_edges(self) -> None:
         """Add the uses of values; those by a call are one edge for each value."""

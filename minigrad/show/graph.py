@@ -52,6 +52,7 @@ class Box:
     params: list[str] = field(default_factory=list)
     origin: Origin | Place | None = None
     calls: tuple[Call, ...] = ()  # in which it was made, from the outermost
+    note: str = ""
     opens: int = 0  # the drawing of what is inside a call
 
 

@@ -92,6 +92,8 @@ def lines_of(drawing: Drawing, i: int, edges: list[Edge]) -> list[Line]:
     lines: list[Line] = [(title, Text(kind(box.quantities[0].value), "kind")) if one else (title,)]
     if box.params:
         lines.append((Text(_truncate(", ".join(box.params)), "kind"),))
+    if box.note:
+        lines.append((Text(_truncate(box.note), "kind"),))
     for j, quantity in enumerate(box.quantities):
         if quantity.symbol:
             right = () if one else (Text(kind(quantity.value), "kind"),)
@@ -149,7 +151,7 @@ def _code_line(origin: Origin | Place) -> str:
 
 def tooltip_of_box(box: Box) -> str:
     """The tooltip of a box: its text, not truncated."""
-    lines = [box.title + (f"({', '.join(box.params)})" if box.params else "")]
+    lines = [box.title + (f"({', '.join(box.params)})" if box.params else ""), *filter(None, [box.note])]
     for q in box.quantities:
         lines.append(
             f"{q.symbol} {_minus(summary(q.value))}, {kind(q.value)}" if _is_numeric(q.value) else describe(q.value)

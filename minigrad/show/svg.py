@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minigrad.show.graph import CALL, OPERATION, Box, Drawing, Edge
+from minigrad.show.graph import CALL, Box, Drawing, Edge
 from minigrad.show.labels import (
     FONTS,
     Line,
@@ -180,9 +180,9 @@ def _size(lines: list[Line], labels: list[list[Text]]) -> Size:
 
 
 def _align(size: Size, i: int, drawing: Drawing) -> Size:
-    """The size of a call whose results leave below its first computed argument: a chain of calls is straight."""
-    computed = [drawing.boxes[edge.source].role in (OPERATION, CALL) for edge in drawing.edges if edge.target == i]
-    return size._replace(exit=size.ports[computed.index(True) if any(computed) else 0]) if computed else size
+    """The size of a call whose results leave below the first argument from another call: their chain is straight."""
+    calls = [drawing.boxes[edge.source].role == CALL for edge in drawing.edges if edge.target == i]
+    return size._replace(exit=size.ports[calls.index(True) if any(calls) else 0]) if calls else size
 
 
 def _box(box: Box, i: int, lines: list[Line], size: Size, corner: Point) -> str:
