@@ -159,7 +159,8 @@ def _path_line(path: list[tuple[int, Text]]) -> list[str]:
 def _button(number: int, x: float, y: float, size: Size, tooltip: str) -> str:
     """An invisible radio button that shows a drawing."""
     place = f'x="{x:.1f}" y="{y:.1f}" width="{size.width:.1f}" height="{size.height:.1f}"'
-    what = f'type="radio" name="{NAME}" value="{number}" title="{_escape(tooltip)}"'
+    title = _escape(tooltip).replace("\n", "&#10;")  # in an attribute, a plain line break is a space
+    what = f'type="radio" name="{NAME}" value="{number}" title="{title}"'
     return f'<foreignObject {place}><input xmlns="http://www.w3.org/1999/xhtml" {what}/></foreignObject>'
 
 

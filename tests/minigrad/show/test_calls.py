@@ -63,7 +63,7 @@ def test_recursive_calls_are_calls_of_their_own():
 
 
 def test_functions_of_every_kind_have_names():
-    triple = lambda x: 3 * x  # noqa: E731
+    triple = lambda x: 3 * x
     layer = Layer()
     jitted = mg.jit(double)
 
