@@ -129,7 +129,7 @@ def _view(drawing: Drawing) -> View:
     layout = arrange(sizes, [(edge.source, edge.target) for edge in edges])
     from_left = [edge for _, edge in sorted(zip(layout.routes, edges), key=lambda pair: pair[0][0])]
     path, legend = path_of(drawing), heading(drawing)
-    above = LINE if path else 0
+    above = LINE + 4 if path else 0
     width = max([layout.width, sum(text.width for _, text in path), *[text.width for text in legend]]) + 2 * MARGIN
     top = 2 * MARGIN + LINE * len(legend) + above
     height = top + layout.height + MARGIN
