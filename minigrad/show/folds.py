@@ -166,7 +166,7 @@ class _Folder:
     def make_call(self, group: Group) -> Box:
         inside = [self.flat.boxes[i] for i in group.boxes]
         count = sum(box.role == OPERATION for box in inside)
-        entries = tuple(sorted(entry for box in inside for entry in box.entries))
+        entries = tuple(entry for box in inside for entry in box.entries)
         quantities = [replace(self.quantity(value), cotangent=sent) for value, sent in self.left[group].items()]
         note = f"▸ {count} operation{'s' * (count > 1)}"
         return Box(CALL, group.name, quantities, entries, [], group.call.place, note=note, opens=group.number)

@@ -130,8 +130,8 @@ def test_arguments_have_the_names_of_parameters_and_of_tree_paths():
 
 
 def test_arguments_inside_of_a_derivative_are_found():
-    found = record(lambda x: mg.grad(double)(x) * x, 1.0)
-    assert found[0][0].arguments == {0: "x"}
+    found = record(lambda x, y: mg.grad(double)(y) * x * y, 1.0, 2.0)
+    assert found[0][0].arguments == {1: "x"}
 
 
 def test_a_call_has_the_line_that_calls_it():
