@@ -47,7 +47,6 @@ ELSEWHERE = {
     # the output of the checker is tested with the checker
     "minigrad/checks/conventions.py": "minigrad/checks/test_suite.py",
     "minigrad/checks/report.py": "minigrad/checks/test_suite.py",
-    "minigrad/checks/table.py": "minigrad/checks/test_suite.py",
     "minigrad/checks/blame.py": "minigrad/checks/test_checker.py",
     "minigrad/checks/kinks.py": "minigrad/checks/test_checker.py",
     "minigrad/core/origin.py": "minigrad/core/test_errors.py",

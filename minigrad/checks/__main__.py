@@ -10,16 +10,16 @@ import argparse
 import json
 import math
 import sys
-from difflib import get_close_matches
 from textwrap import fill
 from typing import Any
 
 from minigrad import DeviceError, OutOfMemoryError, __version__, to_device
 from minigrad.checks import suite
 from minigrad.checks.conventions import conventions
+from minigrad.checks.findings import SLOPES, Finding, Findings
 from minigrad.checks.numpy_names import STATUSES, Row, compare_names
-from minigrad.checks.table import format_table
 from minigrad.commandline import Parser, finish, run
+from minigrad.tables import Column, Table
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 
@@ -61,31 +61,29 @@ def _run(parser: Parser, arguments: list[str] | None) -> int:
         rows = compare_names()
         print(json.dumps([row._asdict() for row in rows]) if options.json else _format_names(rows))
         return 1 if any(row.status == "unknown" for row in rows) else 0
-    known = suite.operations()
-    for name in options.op or ():
-        if name not in known:
-            near = get_close_matches(name, known, 3)
-            parser.error(f"there is no operation '{name}'" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    try:
+        suite.check_names(options.op or ())
+    except ValueError as error:
+        parser.error(str(error))
     try:
         to_device(0.0, DEVICES[options.backend])
-        findings = _examine(options.op or known, options)
+        findings = _examine(options.op or suite.operations(), options)
     except (DeviceError, OutOfMemoryError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: stopped\n")
     missing = [] if options.op else suite.list_uncovered()
-    passed = all(finding.passed for finding in findings) and not missing
+    passed = findings.passed and not missing
     if options.json:
         print(json.dumps({"primitives": [_to_json(f) for f in findings], "without_case": missing, "passed": passed}))
     else:
-        failed = [finding.name for finding in findings if not finding.passed]
         for name in missing:
             print(f"{name}: no case in the catalogue, so it was not checked")
-        print(f"{len(findings)} operations, {len(failed)} failed" + (f": {', '.join(failed)}" if failed else ""))
+        print(findings.summary)
     return 0 if passed else 1
 
 
-def _examine(names: list[str], options: argparse.Namespace) -> list[suite.Finding]:
+def _examine(names: list[str], options: argparse.Namespace) -> Findings:
     """Check the operations and print the table unless --json; on a terminal, show the progress meanwhile."""
     findings = []
     on_terminal = sys.stderr.isatty()
@@ -96,29 +94,18 @@ def _examine(names: list[str], options: argparse.Namespace) -> list[suite.Findin
     if on_terminal:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if not options.json:
-        headings = ["operation", "cases", *suite.ORACLES, ""]
-        rows = [[f.name, str(f.cases), *map(_format_verdict, f.oracles.values())] for f in findings]
-        print(format_table(headings, [[*row, "agree" if f.passed else "FAILED"] for row, f in zip(rows, findings)]))
-    return findings
+        print(Findings(findings))
+    return Findings(findings)
 
 
-def _format_verdict(verdict: suite.Verdict | None) -> str:
-    if verdict is None:
-        return "–"
-    mark = "" if verdict.passed else "!"
-    if verdict.bound in suite.SLOPES:
-        return "exact" if math.isinf(verdict.value) else f"{verdict.value:.2f}{mark}"
-    return f"{verdict.value:.1f}{mark}" if verdict.bound == suite.ULPS else f"{verdict.value:.1e}{mark}"
-
-
-def _to_json(finding: suite.Finding) -> dict[str, Any]:
+def _to_json(finding: Finding) -> dict[str, Any]:
     """A finding as JSON, which has no ∞: the infinite slope of an exact Taylor expansion becomes null."""
 
     def number(x: float) -> float | None:
         return x if math.isfinite(x) else None
 
     verdicts = {
-        oracle: {"slope" if v.bound in suite.SLOPES else "error": number(v.value), "bound": v.bound, "passed": v.passed}
+        oracle: {"slope" if v.bound in SLOPES else "error": number(v.value), "bound": v.bound, "passed": v.passed}
         for oracle, v in finding.oracles.items()
         if v is not None
     }
@@ -128,7 +115,7 @@ def _to_json(finding: suite.Finding) -> dict[str, Any]:
 def _format_names(rows: list[Row]) -> str:
     """The refused functions with advice as a table, and the names of all others by status."""
     refused = [[f"np.{row.name}", row.advice] for row in rows if row.status == "refused"]
-    paragraphs = [format_table(["refused", "use instead"], refused)]
+    paragraphs = [Table("", [Column("refused"), Column("use instead")], refused).text()]
     for status in STATUSES:
         names = [row.name for row in rows if row.status == status]
         if names and status != "refused":
@@ -137,7 +124,8 @@ def _format_names(rows: list[Row]) -> str:
 
 
 def _format_conventions() -> str:
-    return format_table(["function", "at", "derivative", "convention"], [list(row)[1:] for row in conventions()])
+    columns = [Column(heading) for heading in ("function", "at", "derivative", "convention")]
+    return Table("", columns, [row[1:] for row in conventions()]).text()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,11 @@ BETWEEN_MODES = 1e-10  # tolerance of forward against reverse mode, which differ
 
 
 class GradientError(AssertionError):
-    """A derivative and its oracle disagree."""
+    """A derivative and its oracle disagree; `report`, if known, has all comparisons."""
+
+    def __init__(self, message: str, report: Report | None = None):
+        super().__init__(message)
+        self.report = report
 
 
 class KinkError(GradientError):
@@ -51,7 +55,8 @@ def check_grads(
     ⟨u, J v⟩ from differences for random signed u; then the derivatives are checked the same way, up to `order`.
     `tolerance` is relative to the largest entry of the result's derivative (for ⟨v, Jᵀu⟩, to the root of the sum of the
     squared terms, which does not grow with the number of entries); the estimated error of the difference is added. The
-    error names the worst entry, both values, and the operation whose rule is to blame. `quiet` omits the table.
+    error names the worst entry, both values, and the operation whose rule is to blame, and its `report` is what a call
+    that agrees returns. `quiet` omits the table, which a notebook shows for a report.
 
     Raises KinkError where f is not differentiable, TypeError or ValueError for an unsuitable function or arguments.
 
@@ -82,9 +87,11 @@ def check_grads(
     if not report.passed:
         row = report.worst
         if math.isnan(row.found):
-            raise GradientError(f"{explain(row)}; mg.checks.debug_nans() names the operation that produced the NaN")
-        alone = plan._replace(order=row.order)
-        raise GradientError(f"{explain(row)}; {blame(f, precise, lambda g, at: _agrees(g, at, alone))}")
+            advice = "mg.checks.debug_nans() names the operation that produced the NaN"
+        else:
+            alone = plan._replace(order=row.order)
+            advice = blame(f, precise, lambda g, at: _agrees(g, at, alone))
+        raise GradientError(f"{explain(row)}; {advice}", report)
     return report
 
 

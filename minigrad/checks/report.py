@@ -1,4 +1,4 @@
-"""Results of check_grads, as a table and as a sentence."""
+"""Results of check_grads, as a table (in text or in a notebook) and as a sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minigrad.checks.table import format_table
+from minigrad.tables import Column, Failed, Table
+
+MOST = 10  # failed comparisons that the table shows besides the worst, for each combination of modes
+COLUMNS = (
+    Column("order", number=True),
+    Column("derivative"),
+    Column("error", number=True),
+    Column("allowed", number=True),
+    Column("worst at", code=True),
+    Column("found", number=True),
+    Column("expected", number=True),
+    Column(),
+)
 
 
 class Row(NamedTuple):
@@ -42,24 +54,34 @@ class Report:
         failed = [row for row in self.rows if not row.passed] or list(self.rows)
         return max(failed, key=lambda row: (-row.order, bool(row.entry), _excess(row)))
 
+    def table(self) -> Table:
+        """The worst comparison for each order and combination of modes, and those that failed."""
+        rows: list[list[str] | str] = []
+        for way in dict.fromkeys((row.order, row.what) for row in self.rows):
+            worst, *others = sorted((r for r in self.rows if (r.order, r.what) == way), key=_excess, reverse=True)
+            failed = [row for row in others if not row.passed]
+            rows += [_cells(row) for row in [worst, *failed[:MOST]]]
+            if len(failed) > MOST:
+                rows.append(f"… {len(failed) - MOST:,} more of {worst.what} differ …")
+        failed = sum(not row.passed for row in self.rows)
+        title = f"Gradients: {failed} of {len(self.rows)} comparisons differ"
+        return Table(title if failed else f"Gradients: all {len(self.rows)} comparisons agree", COLUMNS, rows)
+
     def __str__(self) -> str:
-        """A table with the worst comparison for each order and combination of modes."""
-        ways = dict.fromkeys((row.order, row.what) for row in self.rows)
-        worst = [max((r for r in self.rows if (r.order, r.what) == way), key=_excess) for way in ways]
-        lines = [
-            [str(r.order), r.what, _format(r.error), _format(r.allowed), (r.result + " " + r.entry).strip()]
-            + [f"{r.found:.9g}", f"{r.expected:.9g}", "agree" if r.passed else "DIFFER"]
-            for r in worst
-        ]
-        return format_table(["order", "derivative", "error", "allowed", "worst at", "found", "expected", ""], lines)
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+
+def _cells(row: Row) -> list[str]:
+    place = f"{row.result} {row.entry}".strip()
+    numbers = [f"{row.error:.1e}", f"{row.allowed:.1e}", place, f"{row.found:.9g}", f"{row.expected:.9g}"]
+    return [str(row.order), row.what, *numbers, "agree" if row.passed else Failed("DIFFER")]
 
 
 def _excess(row: Row) -> float:
     return math.inf if math.isnan(row.error) else row.error / (row.allowed or 1.0)
-
-
-def _format(x: float) -> str:
-    return f"{x:.1e}"
 
 
 def explain(row: Row) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad.checks import oracles
 from minigrad.checks.catalogue import CASES, Case
+from minigrad.checks.findings import SLOPES, ULPS, Finding, Findings, Verdict
 from minigrad.checks.kinks import flatten_numbers, to_host
+from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import Tracer, primitives
 
 # The arguments keep condition numbers below about ten, and a derivative takes some dozens of roundings.
@@ -19,28 +22,6 @@ ROUNDING = 2.0**8 * oracles.EPS
 # The relative errors of extrapolated differences are h⁶f⁽⁷⁾/f′ and ε|f|/(hf′); with h = ε^(1/7) both are ε^(6/7) times
 # ratios below 2¹⁰.
 DIFFERENCE = 2.0**10 * oracles.EPS ** (6 / 7)
-ULPS = 2.0**8
-SLOPES = (1.9, 2.9)
-
-
-class Verdict(NamedTuple):
-    """The result of an oracle: an error and the largest allowed, or a slope and the smallest allowed."""
-
-    value: float
-    bound: float
-    passed: bool
-
-
-class Finding(NamedTuple):
-    """The results of an operation: the worst verdict of each oracle over its cases."""
-
-    name: str
-    cases: int
-    oracles: dict[str, Verdict | None]  # None: the oracle does not apply
-
-    @property
-    def passed(self) -> bool:
-        return all(verdict is None or verdict.passed for verdict in self.oracles.values())
 
 
 def _require_at_most(error: float, bound: float) -> Verdict:
@@ -245,3 +226,25 @@ def examine_all(names: Sequence[str], device: str = "cpu") -> Iterator[Finding]:
     """Yield the finding of each operation."""
     for name in names:
         yield examine(name, device)
+
+
+def check_operations(*names: str, device: str = "cpu") -> Findings:
+    """Check these operations, by default all, with every oracle; print the result or show it in a notebook.
+
+    Raises ValueError for a name that is no operation.
+
+    >>> check_operations("tanh", "matmul").passed
+    True
+    """
+    check_names(names)
+    return Findings(examine_all(names or operations(), device))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise OperandError unless these are names of operations."""
+    known = operations()
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 3)
+            also = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise OperandError(f"there is no operation '{name}'{also}")

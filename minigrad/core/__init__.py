@@ -21,8 +21,8 @@
     vmap.py                 93        5    mg.vmap
     matrices.py            167        8    jacobian, hessian, hvp, linearize
     custom_derivative.py   201       10    a derivative of one's own for one function
-    printing.py             12        1    the function through which `minigrad/show/` prints tapes and programs
-    tape.py                 85        6    mg.Tape
+    printing.py             18        1    the functions through which `minigrad/show/` prints tapes and programs
+    tape.py                 89        6    mg.Tape
 
 Where do I …
 

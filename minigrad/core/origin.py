@@ -19,7 +19,7 @@ class Origin:
     def __init__(self, operation: str, inside: int = 1):
         """`inside`: how many of the innermost frames are known to be of this package."""
         frame = sys._getframe(inside)
-        while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
             frame = frame.f_back
         self.operation, self._code, self._instruction = operation, frame.f_code, frame.f_lasti
 
@@ -55,4 +55,4 @@ def _restore_origin(operation: str, file: str, line: int) -> Origin:
     return origin
 
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

@@ -1,4 +1,4 @@
-"""Printing: the hook through which `minigrad.show`, a layer above, defines how tapes and programs are printed."""
+"""Printing: the hooks through which `minigrad.show`, a layer above, defines how tapes and programs are shown."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ from typing import Any
 def as_text(x: Any) -> str:
     """x as text with one line per entry. `minigrad.show` registers a function for each class."""
     return object.__repr__(x)
+
+
+@singledispatch
+def as_html(x: Any) -> str:
+    """The same as HTML, for notebooks."""
+    raise NotImplementedError(type(x).__name__)

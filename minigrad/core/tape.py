@@ -9,7 +9,7 @@ from minigrad.core import tree
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.leaves import as_array, check_fits, check_inexact, separate
-from minigrad.core.printing import as_text
+from minigrad.core.printing import as_html, as_text
 from minigrad.core.reverse import Entry, Node, Reverse
 from minigrad.core.vectors import cast, ones
 
@@ -83,3 +83,7 @@ class Tape:
     def __str__(self) -> str:
         """One line per entry."""
         return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for notebooks."""
+        return as_html(self)

@@ -13,7 +13,7 @@ from minigrad.backends import Backend, DeviceError, backend_of
 from minigrad.core import tree
 from minigrad.core.checkpoint import awaiting
 from minigrad.core.interpreter import Eval, Tracer, current
-from minigrad.core.printing import as_text
+from minigrad.core.printing import as_html, as_text
 from minigrad.program.buffers import Memory
 from minigrad.program.cost import total_cost
 from minigrad.program.cpu.executor import CpuExecutor, release_results
@@ -91,12 +91,21 @@ class Program:
         """Bytes that a run holds besides its arguments; print it."""
         return self._executor.memory
 
+    @property
+    def is_planned(self) -> bool:
+        """Whether its memory is planned: the first run and `memory()` do that."""
+        return "_executor" in self.__dict__
+
     def __len__(self) -> int:
         return len(self.instructions)
 
     def __str__(self) -> str:
         """One instruction a line (`minigrad.show.program`)."""
         return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for notebooks."""
+        return as_html(self)
 
     def __copy__(self) -> Program:
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,16 @@ from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Tracer, concrete
 from minigrad.core.leaves import check_inexact
 from minigrad.core.origin import Origin
-from minigrad.core.reverse import Entry, Node, Reverse, accumulate, pull_back
+from minigrad.core.reverse import Entry, Node, accumulate, pull_back
 from minigrad.core.rules import Bilinear, Elementwise, Linear
 from minigrad.core.vectors import ones
+from minigrad.show.calls import Call, CallRecorder, Place
 from minigrad.show.text import function_name, parameters, summary
 
-MAX_OPERATIONS = 150  # most operations in a picture
+MAX_OPERATIONS = 1000  # most operations in a file
 BROADCAST = "Σ ∂·v̄"  # written beside the edge of an argument that was broadcast
 LABEL = 4, 24  # most numbers and characters beside an edge
-INPUT, OPERATION, CONSTANT, RESULT = "input", "operation", "constant", "result"
+INPUT, OPERATION, CONSTANT, RESULT, CALL = "input", "operation", "constant", "result", "call"
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,17 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Box:
-    """An input, an operation, a constant or a result."""
+    """An input, an operation, a constant, a result, or a call of a function that is folded (`minigrad.show.folds`)."""
 
     role: str
     title: str
-    quantities: list[Quantity]  # several only for a checkpointed call
+    quantities: list[Quantity]  # several only for a call
     entries: tuple[int, ...] = ()  # of the tape, which the box stands for
     params: list[str] = field(default_factory=list)
-    origin: Origin | None = None
+    origin: Origin | Place | None = None
+    calls: tuple[Call, ...] = ()  # in which it was made, from the outermost
+    note: str = ""
+    opens: int = 0  # the drawing of what is inside a call
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Drawing:
     note: str
     boxes: list[Box]
     edges: list[Edge]
+    path: tuple[tuple[int, str], ...] = ()  # inside a call: numbers and titles of the drawings around it
 
 
 def make_drawing(f: Callable, args: tuple) -> Drawing:
@@ -81,7 +86,7 @@ def make_drawing(f: Callable, args: tuple) -> Drawing:
     names = [".".join(filter(None, [a, n])) for a, arg in zip(arguments, args) for n in tree.names(arg)]
     for leaf in leaves:
         check_inexact(leaf, "draw")
-    with Reverse(keep_all=True) as reverse:
+    with CallRecorder() as reverse:
         watched = [reverse.watch(concrete(leaf), name) for leaf, name in zip(leaves, names)]
         results = f(*tree.unflatten(structure, watched))
     result_names, results = tree.names(results), tree.flatten(results)[0]
@@ -109,7 +114,7 @@ def _argument_names(f: Callable, count: int) -> list[str]:
     return arguments + (["x"] if (count, arguments) == (1, []) else [f"x{i}" for i in range(len(arguments), count)])
 
 
-def _check_results(reverse: Reverse, names: list[str], results: list, lowered: list) -> None:
+def _check_results(reverse: CallRecorder, names: list[str], results: list, lowered: list) -> None:
     if not results:
         raise OperandTypeError("draw: the function returned nothing; return its result")
     for name, leaf in zip(names, results):
@@ -122,11 +127,16 @@ def _check_results(reverse: Reverse, names: list[str], results: list, lowered: l
             )
     if all(index is None for _, index in lowered):
         raise OperandError("draw: no result depends on the arguments, so there is nothing to draw")
-    operations = sum(not isinstance(e, Node) or e.primitive is not None for e in reverse.tape)
-    if operations > MAX_OPERATIONS:
+    check_count(sum(not isinstance(e, Node) or e.primitive is not None for e in reverse.tape), MAX_OPERATIONS)
+
+
+def check_count(operations: int, limit: int, where: str = "") -> None:
+    """Raise OperandError if these are too many operations to draw."""
+    if operations > limit:
         raise OperandError(
-            f"draw: {operations:,} operations are too many to read, the limit is {MAX_OPERATIONS}: draw a part of the "
-            "function, shorten its loops (layers, steps), or put parts under mg.checkpoint, which is drawn as one box"
+            f"draw: {operations:,} operations{where} are too many to read, the limit is {limit:,}: draw a part of the "
+            "function, shorten its loops (layers, steps), or put parts into functions of their own, whose calls are "
+            "drawn as one box, or under mg.checkpoint, which leaves their inside out"
         )
 
 
@@ -143,12 +153,13 @@ def _start_note(values: list[Any]) -> str:
 class _DrawingBuilder:
     """Turns the entries of a tape into boxes and edges."""
 
-    def __init__(self, reverse: Reverse, cotangents: list[Any]):
+    def __init__(self, reverse: CallRecorder, cotangents: list[Any]):
         self.boxes: list[Box] = []
         self.edges: list[Edge] = []
         self.places: dict[int, tuple[int, int]] = {}  # tape entry → its box, index of its quantity
         self.reverse, self.cotangents = reverse, cotangents
         for index, entry in enumerate(reverse.tape):
+            self.calls = reverse.calls_of(index)
             if not isinstance(entry, Node):
                 self.add_call(index, entry)
             elif entry.primitive is not None:
@@ -157,11 +168,12 @@ class _DrawingBuilder:
                 name = entry.params["name"]
                 last = name.rpartition(".")[2]
                 self.add_box(Box(INPUT, name, [self.quantity(index, last if last.isidentifier() else name)], (index,)))
+        self.calls = ()
 
     def add_box(self, box: Box, uses: Sequence[tuple] = ()) -> None:
         """Add a box and the edges that enter it; a use is (place of the source, *fields of Edge after `target`)."""
         number = len(self.boxes)
-        self.boxes.append(box)
+        self.boxes.append(replace(box, calls=self.calls))
         self.edges += [Edge(*place, number, *rest) for place, *rest in uses]
         self.places |= {entry: (number, i) for i, entry in enumerate(box.entries)}
 

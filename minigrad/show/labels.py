@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 from minigrad.backends import NEUTRAL
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.origin import Origin
-from minigrad.show.graph import BROADCAST, CONSTANT, LABEL, Box, Drawing, Edge, Quantity
+from minigrad.show.calls import Place
+from minigrad.show.graph import BROADCAST, CALL, CONSTANT, LABEL, Box, Drawing, Edge, Quantity
 from minigrad.show.text import kind, number, summary
 
 ADVANCE = 0.62  # width / font size of SF Mono; 0.60 for DejaVu Sans Mono, Menlo and Liberation Mono
 COLUMNS, WIDE = 42, 46  # most characters in a line of code, and of numbers
 FONTS = {  # sizes in pixels, by class
+    "path": 12,
     "heading": 17,
     "title": 13,
     "note": 12,
@@ -66,7 +68,18 @@ def heading(drawing: Drawing) -> list[Text]:
         head.append(Text(f"{BROADCAST}  the same, summed over the axes that were broadcast", "note"))
     if any(slope.endswith("ᵀ") for slope in slopes):
         head.append(Text("fᵀ  the transpose of a linear operation f: its edge carries fᵀ(v̄)", "note"))
+    if any(box.role == CALL for box in drawing.boxes):
+        head.append(Text("▸  a call of a function: click it to see what is inside", "note"))
     return head
+
+
+def path_of(drawing: Drawing) -> list[tuple[int, Text]]:
+    """Numbers and titles of the drawings around one inside a call; of many, the first and the last two."""
+    path = drawing.path if len(drawing.path) < 4 else (drawing.path[0], *drawing.path[-2:])
+    marks = ["‹ ", *["› "] * (len(path) - 1)]
+    if path != drawing.path:
+        marks[1] = "› … › "
+    return [(number, Text(mark + _truncate(title, 24), "path")) for mark, (number, title) in zip(marks, path)]
 
 
 def lines_of(drawing: Drawing, i: int, edges: list[Edge]) -> list[Line]:
@@ -79,6 +92,8 @@ def lines_of(drawing: Drawing, i: int, edges: list[Edge]) -> list[Line]:
     lines: list[Line] = [(title, Text(kind(box.quantities[0].value), "kind")) if one else (title,)]
     if box.params:
         lines.append((Text(_truncate(", ".join(box.params)), "kind"),))
+    if box.note:
+        lines.append((Text(_truncate(box.note), "kind"),))
     for j, quantity in enumerate(box.quantities):
         if quantity.symbol:
             right = () if one else (Text(kind(quantity.value), "kind"),)
@@ -127,7 +142,7 @@ def _cotangent_lines(quantity: Quantity, terms: list[Any]) -> list[Line]:
     return _number_lines(f"{bar} ", quantity.cotangent, "bar", right)
 
 
-def _code_line(origin: Origin) -> str:
+def _code_line(origin: Origin | Place) -> str:
     """`file.py:3  the code there`."""
     linecache.checkcache(origin.file)
     code = linecache.getline(origin.file, origin.line).strip()
@@ -136,7 +151,7 @@ def _code_line(origin: Origin) -> str:
 
 def tooltip_of_box(box: Box) -> str:
     """The tooltip of a box: its text, not truncated."""
-    lines = [box.title + (f"({', '.join(box.params)})" if box.params else "")]
+    lines = [box.title + (f"({', '.join(box.params)})" if box.params else ""), *filter(None, [box.note])]
     for q in box.quantities:
         lines.append(
             f"{q.symbol} {_minus(summary(q.value))}, {kind(q.value)}" if _is_numeric(q.value) else describe(q.value)

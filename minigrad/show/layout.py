@@ -28,6 +28,7 @@ class Size(NamedTuple):
     ports: tuple[float, ...] = ()  # where edges enter, from the left
     above: float = 0  # room for their labels
     beside: float = 0  # by how much these extend past the right side
+    exit: float | None = None  # around which place edges leave, from the left; in the middle by default
 
 
 class Layout(NamedTuple):
@@ -167,10 +168,19 @@ def _exits(rows: list[list[int]], links: list[Link], sizes: Sequence[Size]) -> l
         links_of.setdefault(link.upper, []).append(i)
     for upper, several in links_of.items():
         several.sort(key=lambda i: position[links[i].lower] + links[i].place)
+        step = middle = 0.0
+        if upper < len(sizes):
+            step, middle = _spread_exits(sizes[upper], len(several))
         for place, i in enumerate(several):
-            step = min(SPREAD, sizes[upper].width / len(several)) if upper < len(sizes) else 0.0
-            exits[i] = step * (place - (len(several) - 1) / 2)
+            exits[i] = middle + step * (place - (len(several) - 1) / 2)
     return exits
+
+
+def _spread_exits(size: Size, count: int) -> Point:
+    """The distance between the exits of a box, and their middle relative to its centre."""
+    step = min(SPREAD, size.width / count)
+    free = max(0.0, (size.width - step * (count - 1)) / 2 - BEND)
+    return step, max(-free, min(free, 0.0 if size.exit is None else size.exit - size.width / 2))
 
 
 def _extent(item: int, sizes: Sequence[Size]) -> Point:

@@ -1,6 +1,6 @@
-"""A tape as text: one entry a line.
+"""A tape as a table, in text or in a notebook: one entry a row.
 
-A line has the operation and its operands, the dtype and shape of the result, its value if the tape keeps it (because a
+A row has the operation and its operands, the dtype and shape of the result, its value if the tape keeps it (because a
 rule reads it), and the line of the user's program.
 """
 
@@ -10,32 +10,42 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.core.arrays import Shaped
-from minigrad.core.printing import as_text
+from minigrad.core.printing import as_html, as_text
 from minigrad.core.reverse import Entry, Node
 from minigrad.core.tape import Tape
 from minigrad.show.text import constant, function_name, kind, parameters, place, summary
+from minigrad.tables import Column, Table, both_ends
 
-LONGEST, ENDS = 200, 50  # a tape longer than LONGEST shows this many lines of each end
-COLUMN = 60  # wider cells do not widen their column
+COLUMNS = (
+    Column("", number=True, code=True),
+    Column("operation", code=True, before=" = "),
+    Column("result", code=True, before=" : "),
+    Column("kept value", code=True),
+    Column("line", code=True),
+)
 
 
 @as_text.register
 def tape_text(tape: Tape) -> str:
     """Aligned columns, one line an entry; a long tape shows both ends and how many lines are left out."""
+    return _make_table(tape).text(headings=False)
+
+
+@as_html.register
+def tape_html(tape: Tape) -> str:
+    """The same columns, with headings."""
+    return _make_table(tape).html()
+
+
+def _make_table(tape: Tape) -> Table:
     entries = tape.entries
-    shown = list(range(len(entries)))
-    if len(entries) > LONGEST:
-        shown = shown[:ENDS] + shown[-ENDS:]
     kept = _find_kept_values(entries)
-    rows = [(f"%{i}", _call(entries[i]), *_result(entries[i], kept.get(i)), place(entries[i].origin)) for i in shown]
-    widths = [max([len(row[c]) for row in rows if len(row[c]) <= COLUMN], default=0) for c in range(4)]
-    lines = []
-    for index, call, dtype, value, where in rows:
-        line = f"{index:>{widths[0]}} = {call:<{widths[1]}} {dtype:<{widths[2]}}  {value:<{widths[3]}}"
-        lines.append(f"{line}  {where}" if widths[3] else f"{line.rstrip()}  {where}")
-    if len(entries) > LONGEST:
-        lines.insert(ENDS, f"… {len(entries) - 2 * ENDS:,} entries left out …")
-    return "\n".join(lines)
+
+    def cells(i: int) -> tuple[str, ...]:
+        return f"%{i}", _call(entries[i]), *_result(entries[i], kept.get(i)), place(entries[i].origin)
+
+    shown = both_ends(len(entries), "entries")
+    return Table(f"Tape: {len(entries):,} entries", COLUMNS, [i if isinstance(i, str) else cells(i) for i in shown])
 
 
 def _find_kept_values(entries: Sequence[Node | Entry]) -> dict[int, Any]:
@@ -73,4 +83,4 @@ def _result(entry: Node | Entry, value: Any) -> tuple[str, str]:
     """The last columns: dtype and shape, and the value if it is kept."""
     if not isinstance(entry, Node):
         return "", ""
-    return f": {kind(entry.result)}", "" if value is None else summary(value)
+    return kind(entry.result), "" if value is None else summary(value)

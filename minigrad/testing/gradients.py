@@ -52,7 +52,7 @@ def assert_gradients(
         raise
     except GradientError as error:
         worst = _find_worst(f, args, order, modes, tolerance, seed)
-        raise GradientError(f"{worst}\n{error}" if worst else str(error)) from None
+        raise GradientError(f"{worst}\n{error}" if worst else str(error), error.report) from None
     if set(modes) == {"forward", "reverse"}:
         precise = tree.map(_as_float64, args)
         gap = min(adjoint_gap(f, precise, seed + i) for i in range(3))

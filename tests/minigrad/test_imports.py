@@ -21,7 +21,7 @@ ROOT = Path(mg.__file__).parent.parent
 
 ROOMS = {
     "minigrad": (
-        ("commandline", "files", "interrupts"),
+        ("commandline", "files", "interrupts", "tables"),
         ("backends",),
         ("core",),
         ("ops",),

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-SVG = "{http://www.w3.org/2000/svg}"
+SVG, HTML = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xhtml}"
 
 
 class Rectangle(NamedTuple):
@@ -27,6 +27,7 @@ class Box(NamedTuple):
     entries: tuple[int, ...]
     rectangle: Rectangle
     texts: list  # of (words, rectangle)
+    opens: int  # the number of the picture that a click shows; 0 if there is none
 
     @property
     def words(self):
@@ -43,8 +44,17 @@ class Picture(NamedTuple):
 
 
 def read(svg):
-    """The picture in this SVG text."""
+    """The picture in this SVG text; of several, the one that is visible before any click."""
+    return read_all(svg)[0]
+
+
+def read_all(svg):
+    """The picture in this SVG text, and those that clicks show."""
     root = ElementTree.fromstring(svg)
+    return [_read(view) for view in root.findall(f"{SVG}svg") or [root]]
+
+
+def _read(root):
     (drawing,) = root.findall(f"{SVG}g")
     groups = [(g, g.get("class").split()) for g in drawing.findall(f"{SVG}g")]
     boxes = []
@@ -54,7 +64,8 @@ def read(svg):
         x, y, w, h = (float(r.get(name)) for name in ("x", "y", "width", "height"))
         entries = tuple(map(int, g.get("data-entries", "").split()))
         texts = [text(t) for t in g.findall(f"{SVG}text")]
-        boxes.append(Box(g.get("class").split()[1], entries, Rectangle(x, y, x + w, y + h), texts))
+        opens = [int(button.get("value")) for button in g.iter(f"{HTML}input")]
+        boxes.append(Box(g.get("class").split()[1], entries, Rectangle(x, y, x + w, y + h), texts, *opens or [0]))
     edges = [g for g, kinds in groups if "edge" in kinds]
     ends = [(int(g.get("data-source")), int(g.get("data-target"))) for g in edges]
     paths = [p.get("d") for g in edges for p in g.findall(f"{SVG}path") if not p.get("class").startswith("tip")]

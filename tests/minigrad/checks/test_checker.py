@@ -12,7 +12,9 @@ import pytest
 
 import minigrad as mg
 from minigrad import checks
+from minigrad.checks.report import Report, Row
 from minigrad.core.interpreter import primitives
+from tests.support.pages import read_table
 
 
 @pytest.fixture
@@ -225,6 +227,32 @@ def test_the_table_has_a_line_for_every_order_and_combination_of_modes(capsys) -
     assert len(printed.splitlines()) == 2 + len(ways)
     assert checks.check_grads(mg.sin, (1.0,), quiet=True).passed
     assert capsys.readouterr().out == ""
+
+
+def test_a_notebook_shows_the_report(damage_rule: Callable) -> None:
+    x = np.array([0.3, 2.0])
+    report = checks.check_grads(lambda x: mg.sin(x) * x, (x,), quiet=True)
+    table = read_table(report._repr_html_())
+    assert table.title == f"Gradients: all {len(report.rows)} comparisons agree"
+    assert table.headings == "order,derivative,error,allowed,worst at,found,expected,".split(",")
+    assert [line.split() for line in str(report).splitlines()[2:]] == [" ".join(row).split() for row in table.rows]
+    assert {row[-1] for row in table.rows} == {"agree"}
+    damage_rule("sin", "x", lambda slope: 1.5 * slope)
+    with pytest.raises(checks.GradientError) as caught:
+        checks.check_grads(lambda p: mg.sin(p["<w>"]), ({"<w>": x},), quiet=True)
+    failed = [row for row in caught.value.report.rows if not row.passed]
+    html = caught.value.report._repr_html_()
+    table = read_table(html)
+    assert table.title == f"Gradients: {len(failed)} of {len(caught.value.report.rows)} comparisons differ"
+    assert [row[-1] for row in table.rows].count("DIFFER") == len(failed) == html.count("<strong>DIFFER</strong>")
+    assert "argument 0.<w>[0]" in {row[4] for row in table.rows}
+
+
+def test_a_long_report_says_how_many_rows_it_leaves_out() -> None:
+    rows = tuple(Row(1, "forward", f"y{i}", i * 1e-3, 1e-6, "", 1.0, 2.0) for i in range(40))
+    lines = str(Report(rows)).splitlines()
+    assert len(lines) == 2 + 11 + 1 and "y39" in lines[2] and lines[-1] == "… 28 more of forward differ …"
+    assert read_table(Report(rows)._repr_html_()).rows[-1] == ["… 28 more of forward differ …"]
 
 
 def _change_one_entry(statement, index: tuple, change: float) -> Callable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def test_classes_and_constants_are_no_functions():
 def test_the_table_is_printed_as_text_and_as_json(capsys):
     assert main(["--numpy"]) == 0
     text = capsys.readouterr().out
-    assert "np.float_power  mg.power(mg.astype(x1, 'float64'), x2)" in text and "unknown" not in text
+    assert re.search(r"^np\.float_power +mg\.power\(mg\.astype\(x1, 'float64'\), x2\)$", text, re.MULTILINE)
+    assert "unknown" not in text
     for status in ("here", "no derivative", "no array function"):
         assert f"{status} (" in text
     assert main(["--numpy", "--json"]) == 0

@@ -115,3 +115,14 @@ def test_edges_are_straight_where_they_can_be():
 )
 def test_edges_do_not_cross_where_an_order_avoids_it(edges):
     assert count_crossings(arrange_boxes(edges, [100.0] * (max(map(max, edges)) + 1))) == 0
+
+
+def test_edges_leave_around_the_exit_of_a_box():
+    edges = [(0, 1), (1, 2), (0, 3), (3, 2)]
+    for exit, expected in ((None, 100.0), (30.0, 30.0), (0.0, 7.0), (200.0, 193.0)):
+        sizes = [Size(80.0, 30.0), Size(200.0, 30.0, (40.0,), exit=exit), Size(90.0, 30.0, (20.0, 70.0))]
+        layout = arrange([*sizes, Size(60.0, 30.0, (30.0,))], edges)
+        assert math.isclose(layout.routes[1][0][0] - layout.corners[1][0], expected)
+    wide = arrange([Size(100.0, 30.0, exit=10.0), *[Size(60.0, 30.0, (30.0,))] * 3], [(0, 1), (0, 2), (0, 3)])
+    leaving = sorted(route[0][0] - wide.corners[0][0] for route in wide.routes)
+    assert 0 < leaving[0] < leaving[1] < leaving[2] < 100  # all inside of the box

@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 import minigrad as mg
+from tests.support.pages import read_table
 
 
 def lines_of(f, *args):
@@ -118,3 +119,34 @@ def test_a_name_with_a_line_break_stays_on_its_line():
     lines = str(tape).splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(r"%0 = input(a\nb)") and lines[1].startswith("%1 = input(ä<)")
+
+
+def test_a_notebook_shows_the_same_cells_as_text():
+    with mg.Tape() as tape:
+        x = tape.watch({"<b>&": np.array([1.0, np.nan, -np.inf]), "z": 1 + 2j})
+        (x["<b>&"] * x["<b>&"])[1:] * 3
+        x["z"] * x["z"]
+    table = read_table(tape._repr_html_())
+    assert table.title == "Tape: 6 entries"
+    assert table.headings == ["", "operation", "result", "kept value", "line"]
+    assert table.rows[0][1:4] == ["input(<b>&)", "float64[3]", "= [1, nan, -inf]"]
+    assert table.rows[1][1:4] == ["input(z)", "complex128[]", "= 1+2j"]
+    for row, line in zip(table.rows, str(tape).splitlines(), strict=True):
+        assert " ".join(line.split()) == f"{row[0]} = {row[1]} : {' '.join(filter(None, row[2:]))}"
+
+
+def test_a_notebook_shows_both_ends_of_a_long_tape_and_nothing_of_an_empty_one():
+    with mg.Tape() as tape:
+        x = tape.watch(1.0)
+        for _ in range(1234):
+            x = mg.sin(x)
+    rows = read_table(tape._repr_html_()).rows
+    assert len(rows) == 101 and rows[50] == ["… 1,135 entries left out …"]
+    assert [row[0] for row in rows[:2] + rows[-1:]] == ["%0", "%1", "%1234"]
+    assert read_table(mg.Tape()._repr_html_())[:3] == ("Tape: 0 entries", [], [])
+
+
+def test_calls_that_are_one_entry_have_a_row():
+    with mg.Tape() as tape:
+        mg.checkpoint(mg.sin)(tape.watch(1.0))
+    assert read_table(tape._repr_html_()).rows[1][:3] == ["%1", "checkpoint(sin, %0)", ""]

@@ -54,6 +54,7 @@ def test_the_worst_element_is_named(wrong, x):
     pattern = rf"argument x\[{place[0]}, {place[1]}\]: reverse mode gives {NUMBER}, .* give {NUMBER} "
     found, expected = map(float, re.match(pattern, str(caught.value)).groups())
     assert math.isclose(found, 2 * expected, rel_tol=1e-6)
+    assert not caught.value.report.passed
 
 
 def test_modes_orders_and_nan_are_named(cube):
