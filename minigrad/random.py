@@ -214,7 +214,7 @@ def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int
     if drawn.shape != numbers.shape:
         raise OperandError(f"random.bernoulli: p {describe(p)} does not broadcast to the shape {shape}")
     dtype = dtype_from(dtype, "random.bernoulli")
-    return drawn if dtype == bool else drawn.astype(dtype)
+    return drawn if dtype.kind == "b" else drawn.astype(dtype)
 
 
 def _check_float(dtype: Any, operation: str) -> np.dtype:

@@ -74,13 +74,15 @@ def result_type(*operands: Any) -> np.dtype:
     narrow = [d is not None and is_bfloat16(d) for d in dtypes]
     if True not in narrow:
         return np.result_type(*operands)
-    found = np.result_type(*[FLOAT32 if short else x for x, short in zip(operands, narrow)])
-    return dtypes[narrow.index(True)] if _stays(found, dtypes) else found
+    return narrow_dtype(np.result_type(*[FLOAT32 if short else x for x, short in zip(operands, narrow)]), dtypes)
 
 
-def _stays(found: np.dtype, dtypes: Sequence[np.dtype | None]) -> bool:
-    """Whether bfloat16 operands, which gave `found` as float32, give bfloat16: if they are the only inexact arrays."""
-    return found.kind == "f" and all(d is None or d.kind not in "fc" for d in dtypes)
+def narrow_dtype(found: np.dtype, dtypes: Sequence[np.dtype | None]) -> np.dtype:
+    """The dtype of an operation on these dtypes (None for Python numbers) that gave `found` with float32 in place of
+    bfloat16: bfloat16 where nothing else is floating-point."""
+    if found.kind != "f" or any(d is not None and d.kind in "fc" for d in dtypes):
+        return found
+    return next(d for d in dtypes if d is not None and is_bfloat16(d))
 
 
 # Computing
@@ -88,16 +90,13 @@ def _stays(found: np.dtype, dtypes: Sequence[np.dtype | None]) -> bool:
 
 def needs_float32(arrays: Sequence[Any]) -> bool:
     """Whether one of these arrays and numbers is bfloat16. Raises TypeError for ml_dtypes' other dtypes."""
-    if "ml_dtypes" not in modules:
-        return False
     found = False
     for x in arrays:
-        dtype = getattr(x, "dtype", None)
-        if dtype is not None and dtype.kind == "V":
-            if is_bfloat16(dtype):
-                found = True
-            elif dtype.type.__module__ == "ml_dtypes":
-                raise TypeError(f"{dtype} is not supported: convert with x.astype(np.float32)")
+        dtype = getattr(x, "dtype", FLOAT32)
+        if dtype.kind == "V":
+            found = found or is_bfloat16(dtype)
+            if dtype.type.__module__ == "ml_dtypes" and not is_bfloat16(dtype):
+                raise TypeError(f"{dtype} is not supported: convert it with x.astype(np.float32)")
     return found
 
 
@@ -107,6 +106,4 @@ def compute(forward: Callable, backend: Any, args: Sequence[Any], params: dict[s
     narrow = [dtype is not None and is_bfloat16(dtype) for dtype in dtypes]
     wide = [x.astype(FLOAT32) if short else x for x, short in zip(args, narrow)]
     y = forward(backend, *wide, **params)
-    if "dtype" in params or not _stays(y.dtype, dtypes):
-        return y
-    return y.astype(dtypes[narrow.index(True)])
+    return y if "dtype" in params else y.astype(narrow_dtype(y.dtype, dtypes), copy=False)

@@ -207,7 +207,7 @@ def refuse_traced(call: Any, origins: Sequence[Origin]) -> None:
 
 
 def runs_in_float32(primitive: Primitive, args: Sequence[Any]) -> bool:
-    """Whether the formula of a primitive gets these arguments in float32: if it computes with some that are bfloat16."""
+    """Whether the formula of a primitive gets bfloat16 arguments in float32: if it computes with some of these."""
     return needs_float32(args) and primitive.view_of is None and not primitive.traits.any_dtype
 
 
@@ -225,9 +225,10 @@ class Eval(Interpreter):
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         try:
-            if "ml_dtypes" in modules:  # or there is no bfloat16
-                return evaluate(primitive, backend_of(args), args, params)
-            return primitive.forward(backend_of(args), *args, **params)
+            backend = backend_of(args)
+            if "ml_dtypes" in modules and needs_float32(args):  # without ml_dtypes, no array is bfloat16
+                return evaluate(primitive, backend, args, params)
+            return primitive.forward(backend, *args, **params)
         except NotAnArrayError as error:
             if not any(isinstance(arg, (list, tuple)) for arg in args):
                 raise explain_error(error, primitive, args, params) from None

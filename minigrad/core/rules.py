@@ -13,9 +13,10 @@ fits:
 A *statement* is a function whose parameter names select its inputs: arguments and parameters of the forward formula,
 `y` for the result, `g` or `t`. The tape keeps only the values that statements select in reverse mode. Where a transpose
 needs only shape and dtype, it receives a `Shaped`. Partial derivatives receive arguments converted to the dtype of y,
-so that they are not computed in a narrower one (of bfloat16 to float32); the other forms combine arguments with g or t, which promotes them.
-None states that an argument has no derivative; a primitive without a rule raises MissingRuleError. Statements are
-written with operations, so they can be differentiated themselves.
+so that they are not computed in a narrower one; the other forms combine arguments with g or t, which promotes them. If
+y is bfloat16, partial derivatives and custom statements compute in float32. None states that an argument has no
+derivative; a primitive without a rule raises MissingRuleError. Statements are written with operations, so they can be
+differentiated themselves.
 
 Complex numbers: derivatives are linear over the reals, and a cotangent is paired with a tangent by Re Σ g·t, without a
 conjugate, as in JAX. So

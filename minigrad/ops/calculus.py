@@ -10,7 +10,7 @@ from minigrad.core.arguments import integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import find_backend
-from minigrad.core.vectors import broadcast_to_p, promote_together
+from minigrad.core.vectors import broadcast_to_p, in_float32, promote_together
 from minigrad.ops.arithmetic import clip, divide, multiply, remainder, subtract
 from minigrad.ops.arrange import concatenate, flip
 from minigrad.ops.comparisons import equal, greater, less, not_equal, where
@@ -125,6 +125,7 @@ def _slope(f, spacing, axis, edge_order):
 # Interpolation
 
 
+@in_float32
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """Piecewise linear interpolation at x of the values fp at increasing knots xp; beyond them `left` and `right`, by
     default fp[0] and fp[-1]. With `period`, knots are taken modulo it, in any order.

@@ -6,7 +6,7 @@ from typing import Any
 
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
-from minigrad.core.vectors import promote_together
+from minigrad.core.vectors import in_float32, promote_together
 from minigrad.ops.arithmetic import divide, multiply, subtract
 from minigrad.ops.arrange import concatenate
 from minigrad.ops.functions import sqrt
@@ -18,6 +18,7 @@ from minigrad.ops.stacking import atleast_2d
 from minigrad.ops.statistics import average
 
 
+@in_float32
 def cov(
     m: Any,
     y: Any = None,
@@ -48,6 +49,7 @@ def cov(
     return squeeze(products)
 
 
+@in_float32
 def corrcoef(x: Any, y: Any = None, rowvar: Any = True, *, dtype: Any = None) -> Any:
     """The correlation coefficients cov(x)ᵢⱼ / √(cov(x)ᵢᵢ cov(x)ⱼⱼ), which rounding may move beyond ±1."""
     c = cov(x, y, rowvar, dtype=dtype)

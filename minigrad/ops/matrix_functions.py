@@ -122,7 +122,8 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     check_matrices(a, "lstsq")
     if not shape_of(b) or shape_of(a)[-2] != shape_of(b)[0 if len(shape_of(b)) == 1 else -2]:
         raise OperandError(f"lstsq: {describe(a)} and {describe(b)} must have the same number of rows")
-    dtype = result_type(*[dtype_of(x) if is_inexact(x) else np.dtype(np.float64) for x in (a, b)])  # of integers, as in NumPy
+    dtypes = [dtype_of(x) if is_inexact(x) else np.dtype(np.float64) for x in (a, b)]  # of integers, as in NumPy
+    dtype = result_type(*dtypes)
     a, b = astype(a, dtype, copy=False), astype(b, dtype, copy=False)
     rcond = _rounding(a) if rcond is None else rcond
     tall = mT(a) if _is_wide(a) else a

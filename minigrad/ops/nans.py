@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from minigrad.backends.dtypes import finfo
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import dtype_of, is_inexact

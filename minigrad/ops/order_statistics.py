@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends.dtypes import FLOAT32, result_type
 from minigrad.core.arguments import check_options, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
+from minigrad.core.vectors import in_float32
 from minigrad.ops import comparisons
 from minigrad.ops.arithmetic import divide, maximum, minimum
 from minigrad.ops.comparisons import equal, floor, isinf, isnan, logical_and, where
@@ -134,6 +134,7 @@ METHODS: dict[str, Callable] = {  # the position instead of h; of NumPy's functi
 }
 
 
+@in_float32
 def _find_quantile(operation, a, q, axis, method, keepdims):
     if method not in METHODS:
         raise OperandError(f"{operation}: method={method!r} is not supported; use one of {', '.join(METHODS)}")
@@ -147,11 +148,11 @@ def _find_quantile(operation, a, q, axis, method, keepdims):
         raise OperandError(f"{operation}: {describe(a)} has no elements along axes {axes}")
     rows = reshape(moveaxis(a, axes, tuple(range(len(kept), len(shape)))), (*kept, count))
     rows = sort(rows, -1)  # NaN comes last
-    dtype = dtype_of(rows) if isinstance(q, (int, float)) else result_type(dtype_of(rows), dtype_of(q))
+    dtype = dtype_of(rows) if isinstance(q, (int, float)) else np.result_type(dtype_of(rows), dtype_of(q))
     skip, last = operation.startswith("nan"), count - 1
     if skip:  # the last position in each row
         last = maximum(last - count_nonzero(isnan(rows), -1, keepdims=True), 0)
-        last = astype(last, result_type(dtype, FLOAT32))
+        last = astype(last, np.result_type(dtype, np.float32))
     h = (reshape(q, (-1,)) if several else q) * last
     y = _interpolate(rows, METHODS[method](np if isinstance(h, (int, float)) else comparisons, h), last, dtype)
     if not skip:

@@ -13,7 +13,7 @@ from minigrad.backends.dtypes import finfo, is_half, is_real
 from minigrad.core.arguments import check_options, dtype_from, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.vectors import promote_together
+from minigrad.core.vectors import in_float32, promote_together
 from minigrad.ops.arithmetic import abs, divide, multiply, square
 from minigrad.ops.comparisons import equal, stop_gradient, where
 from minigrad.ops.decompositions import svdvals
@@ -61,6 +61,7 @@ def _count(x, axis, operation):
     return math.prod(shape_of(x)[a] for a in normalise_axes(axis, len(shape_of(x)), operation))
 
 
+@in_float32
 def average(a: Any, axis: Any = None, weights: Any = None, returned: Any = False, *, keepdims: bool = False) -> Any:
     """Mean over axes, Σ wᵢaᵢ / Σ wᵢ with `weights` w: of the shape of a, or of its reduced axes in their order.
 
