@@ -122,28 +122,22 @@ def test_derivatives_of_operation(case):
 
 # Beside JAX
 
-ELEMENTWISE = {
-    # name: number of arguments
-    **dict.fromkeys(
-        "negative abs sign square exp expm1 sin cos tan tanh sinh cosh arcsinh arctan floor ceil rint trunc isnan".split(),
-        1,
-    ),
-    **dict.fromkeys("add subtract multiply divide maximum minimum hypot arctan2 logaddexp less equal".split(), 2),
-    **dict.fromkeys("log log2 log10 log1p sqrt cbrt reciprocal".split(), 0),  # of positive numbers
-}
+ONE = "negative abs sign square exp expm1 sin cos tan tanh sinh cosh arcsinh arctan floor ceil rint trunc isnan".split()
+POSITIVE = "log log1p sqrt cbrt reciprocal".split()
+TWO = "add subtract multiply divide maximum minimum arctan2 less equal".split()
+STEPS = ["log2", "log10", "hypot", "logaddexp"]  # JAX composes them of several operations, each of which rounds
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", [*ONE, *POSITIVE, *TWO, *STEPS])
 def test_elementwise_beside_jax(name):
-    count = ELEMENTWISE[name]
-    xs = [draw(40, 25, seed=i) for i in range(max(count, 1))]
-    xs = xs if count else [np.abs(xs[0])]
+    xs = [draw(40, 25), draw(40, 25, seed=1)] if name in [*TWO, "hypot", "logaddexp"] else [draw(40, 25)]
+    xs = [np.abs(x) for x in xs] if name in [*POSITIVE, *STEPS] else xs
     with PEERS["jax"]() as jax:
         found, truth = getattr(mg, name)(*xs), np.asarray(getattr(jax.numpy, name)(*map(jax.numpy.asarray, xs)))
     if found.dtype == bool:
         assert_same(found, truth)
     else:
-        assert count_units(found, truth) <= 1
+        assert count_units(found, truth) <= (3 if name in STEPS else 1)
 
 
 OTHERS = {
@@ -164,9 +158,6 @@ OTHERS = {
     "clip": lambda xp, x, w: xp.clip(x, -0.3, 0.7),
     "concatenate": lambda xp, x, w: xp.concatenate([x, w.T], 0),
     "pad": lambda xp, x, w: xp.pad(x, 1),
-    "square root of weak numbers": lambda xp, x, w: (
-        0.3 * xp.sqrt(xp.abs(x)) if xp is not mg else mg.multiply(0.3, mg.sqrt(mg.abs(x)))
-    ),
 }
 
 
@@ -261,7 +252,7 @@ def test_special_numbers():
     assert_same(mg.multiply(x[4:6], 2), np.array([2.0**-132, -6 * 2.0**-133], BFLOAT16))
     assert_same(mg.maximum(x, 1), np.array([np.nan, np.inf, 1, 1, 1, 1, 3.3e38], BFLOAT16))
     assert_same(mg.logsumexp(np.array([-np.inf, -np.inf], BFLOAT16)), np.array(-np.inf, BFLOAT16))
-    assert_same(mg.softmax(np.array([300, 301], BFLOAT16)), mg.softmax(np.array([0, 1], BFLOAT16)))
+    assert_same(mg.softmax(np.array([300, 302], BFLOAT16)), mg.softmax(np.array([0, 2], BFLOAT16)))
     assert_same(mg.grad(mg.softplus)(BFLOAT16.type(1000)), np.array(1, BFLOAT16))
     with np.errstate(over="ignore"):
         assert mg.multiply(x[6], 2) == np.inf
@@ -303,8 +294,8 @@ def test_loops_and_choices():
     assert_same(mg.jit(lambda s, x: mg.scan(step, s, x))(start, x)[1], rows)
     slope = mg.grad(lambda s: mg.scan(step, s, x)[0])
     assert slope(start).dtype == BFLOAT16
-    assert_near(slope(start), slope(np.float32(start)) if False else slope_in_float32(step, start, x), 6)
-    assert_same(mg.while_loop(lambda s: s < 100, lambda s: s * 1.5, start), np.array(129.0 if False else grow(start)))
+    assert_near(slope(start), slope_in_float32(step, start, x), 6)
+    assert_same(mg.while_loop(lambda s: s < 100, lambda s: s * 1.5, start), grow(start))
     assert_same(mg.cond(np.bool_(True), mg.sin, mg.cos, x), mg.sin(x))
 
 
@@ -335,7 +326,7 @@ def test_tape_checkpoint_and_custom_derivative():
 
 def test_check_grads_computes_in_float64(capsys):
     report = mg.checks.check_grads(lambda x: mg.sum(mg.tanh(x)), (draw(3),), quiet=True)
-    assert report.passed and all(row.allowed < 1e-5 for row in report)
+    assert report.passed and all(row.allowed < 1e-5 for row in report.rows)
 
 
 def test_the_result_of_an_operation_is_no_view_of_its_argument():
@@ -345,7 +336,7 @@ def test_the_result_of_an_operation_is_no_view_of_its_argument():
 
 
 def test_donated_arguments_are_overwritten():
-    step = mg.jit(lambda p, g: p - 0.5 * g, donate_argnums=0)
+    step = mg.jit(lambda p, g: p - 0.5 * g, donate=0)
     p, g = draw(300, 5), draw(300, 5, seed=1)
     truth = mg.subtract(p, mg.multiply(0.5, g))
     assert_same(step(p, g), truth)
@@ -356,18 +347,15 @@ def test_donated_arguments_are_overwritten():
 
 def test_conversions():
     x = draw(5)
-    for dtype in ("float16", "float32", "float64", "int32", "bool", "complex64"):
+    for dtype in ("float16", "float32", "float64", "int32", "bool"):
+        numbers = np.arange(5).astype(dtype)
         assert_same(mg.astype(x, dtype), x.astype(dtype))
-        assert_same(mg.astype(np.arange(5).astype(dtype), "bfloat16"), np.arange(5).astype(dtype).astype(BFLOAT16)) if (
-            dtype != "complex64"
-        ) else None
+        assert_same(mg.astype(numbers, "bfloat16"), numbers.astype(BFLOAT16))
+    assert_same(mg.astype(x, complex), x.astype(complex))
     assert_same(mg.asarray([1, 2.5], "bfloat16"), np.array([1, 2.5], BFLOAT16))
     assert mg.asarray(x) is x and mg.sum(np.ones(3), dtype="bfloat16").dtype == BFLOAT16
-    assert (
-        mg.sum(x, dtype=np.float32).dtype
-        == np.float32
-        == mg.grad(lambda y: mg.sum(mg.astype(y, BFLOAT16)))(np.ones(3, np.float32)).dtype
-    )
+    assert mg.sum(x, dtype=np.float32).dtype == np.float32
+    assert mg.grad(lambda y: mg.sum(mg.astype(y, BFLOAT16)))(np.ones(3, np.float32)).dtype == np.float32
     assert mg.cov(draw(3, 4), dtype=np.float64).dtype == mg.linspace(x[0], x[1], 3, dtype=float).dtype == np.float64
     assert mg.average(x, weights=np.ones(5, np.float32)).dtype == np.float32
     assert mg.random.bernoulli(mg.random.key(0), (3,), "bfloat16").dtype == BFLOAT16

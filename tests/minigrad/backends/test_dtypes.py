@@ -1,4 +1,4 @@
-"""Kinds of dtypes, promotion with bfloat16 as in JAX, one rounding of what is computed, and all of it without ml_dtypes."""
+"""Kinds of dtypes, promotion with bfloat16 as in JAX, computing in float32; and the same without ml_dtypes."""
 
 from __future__ import annotations
 
