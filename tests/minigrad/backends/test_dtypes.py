@@ -10,9 +10,10 @@ import pytest
 
 import minigrad as mg
 from minigrad.backends import dtypes, get
+from tests.support.environment import optional
 from tests.support.peers import PEERS
 
-ml_dtypes = pytest.importorskip("ml_dtypes")
+ml_dtypes = optional("ml_dtypes", extra="test")
 pytestmark = pytest.mark.host
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
