@@ -6,8 +6,8 @@
     origin.py               58        4    the operation and the line of user code that produced a value
     traits.py               82        6    what schedulers, kernel generators and checks know about an operation
     interpreter.py         273       25    primitives, traced values, and the interpreters that run them
-    vectors.py             244       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
-    rules.py               342       32    four ways to state a derivative once, for both modes
+    vectors.py             206       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
+    rules.py               342       31    four ways to state a derivative once, for both modes
     forward.py              70        8    forward mode: a value and its tangent
     batching.py            259       13    one call for many examples: how primitives take one more axis
     containers.py          187       12    how to flatten and rebuild one tuple, list, dict or dataclass
@@ -15,7 +15,7 @@
     guards.py               69        6    detecting arrays that were changed before their derivative was computed
     reverse.py             285       24    reverse mode: the tape and the backward pass
     checkpoint.py          192       17    calls that run again in the backward pass, to save memory
-    arguments.py           117        5    integers, dtypes, and NumPy options that are not supported
+    arguments.py           117        6    integers, dtypes, and NumPy options that are not supported
     leaves.py               61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py          207       18    grad, vjp, jvp
     vmap.py                 93        5    mg.vmap

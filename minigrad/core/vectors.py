@@ -8,16 +8,12 @@ rules are at the end of `minigrad.core.rules`, which uses them to define rules. 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import wraps
-from inspect import signature
-from sys import modules
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
 from minigrad.backends import NEUTRAL, store
-from minigrad.backends.dtypes import FLOAT32, is_bfloat16, narrow_dtype, result_type
+from minigrad.backends.dtypes import result_type
 from minigrad.backends.formulas import CONVERSION, Formula, numbers
 from minigrad.core.arrays import dtype_of, is_inexact, shape_of
 from minigrad.core.interpreter import Primitive, concrete, primitive
@@ -188,40 +184,6 @@ def promote_together(*arrays: Any) -> list:
     weak = [type(concrete(x)) in (bool, int, float, complex) for x in arrays]
     dtype = result_type(*[concrete(x) if number else dtype_of(x) for x, number in zip(arrays, weak)])
     return [promote(x, dtype) for x in arrays]
-
-
-P, Y = ParamSpec("P"), TypeVar("Y")
-
-
-def in_float32(formula: Callable[P, Y]) -> Callable[P, Y]:
-    """Decorator of a function composed of operations: it gets bfloat16 arguments in float32, and its result is rounded
-    once instead of at every step, unless the caller chooses a dtype."""
-    names = list(signature(formula).parameters)
-    place = names.index("dtype") if "dtype" in names else len(names)
-
-    @wraps(formula)
-    def function(*args: Any, **kwargs: Any) -> Any:
-        dtypes = [getattr(x, "dtype", None) for x in (*args, *kwargs.values())] if "ml_dtypes" in modules else []
-        dtypes = [d if isinstance(d, np.dtype) else None for d in dtypes]  # the class np.float64 has a `dtype`, too
-        if not any(d is not None and is_bfloat16(d) for d in dtypes):
-            return formula(*args, **kwargs)
-        wide = [_widen(x) for x in args], {name: _widen(x) for name, x in kwargs.items()}
-        y: Any = formula(*wide[0], **wide[1])
-        if kwargs.get("dtype", args[place] if place < len(args) else None) is not None:
-            return y
-        return tuple(_narrow(part, dtypes) for part in y) if isinstance(y, tuple) else _narrow(y, dtypes)
-
-    return function
-
-
-def _widen(x: Any) -> Any:
-    dtype = getattr(x, "dtype", None)
-    return astype_p(x, dtype=FLOAT32) if isinstance(dtype, np.dtype) and is_bfloat16(dtype) else x
-
-
-def _narrow(y: Any, dtypes: list) -> Any:
-    dtype = narrow_dtype(dtype_of(y), dtypes)
-    return y if dtype == dtype_of(y) else astype_p(y, dtype=dtype)
 
 
 def ones(x: Any) -> Any:

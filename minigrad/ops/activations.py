@@ -8,10 +8,10 @@ from typing import Any
 from minigrad.backends import store
 from minigrad.backends.formulas import reals
 from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.vectors import LARGE, in_float32, promote_together, zeros_like_p
+from minigrad.core.vectors import LARGE, promote_together, zeros_like_p
 from minigrad.ops.arithmetic import clip
 from minigrad.ops.comparisons import equal, greater, less_equal, logical_and, where
-from minigrad.ops.define import binary, unary, wrap_binary
+from minigrad.ops.define import binary, in_float32, unary, wrap_binary
 from minigrad.ops.functions import expm1, tanh
 
 # Sigmoid, softplus and logaddexp

@@ -10,12 +10,13 @@ from minigrad.core.arguments import integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import find_backend
-from minigrad.core.vectors import broadcast_to_p, in_float32, promote_together
+from minigrad.core.vectors import broadcast_to_p, promote_together
 from minigrad.ops.arithmetic import clip, divide, multiply, remainder, subtract
 from minigrad.ops.arrange import concatenate, flip
 from minigrad.ops.comparisons import equal, greater, less, not_equal, where
 from minigrad.ops.complex import conjugate_if_complex
 from minigrad.ops.conv import conv_p
+from minigrad.ops.define import in_float32
 from minigrad.ops.extremes import argsort, searchsorted
 from minigrad.ops.indexing import getitem, take
 from minigrad.ops.reduce import make_inexact, sum

@@ -6,9 +6,10 @@ from typing import Any
 
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
-from minigrad.core.vectors import in_float32, promote_together
+from minigrad.core.vectors import promote_together
 from minigrad.ops.arithmetic import divide, multiply, subtract
 from minigrad.ops.arrange import concatenate
+from minigrad.ops.define import in_float32
 from minigrad.ops.functions import sqrt
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.linalg import matmul

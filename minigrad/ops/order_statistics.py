@@ -15,10 +15,10 @@ import numpy as np
 from minigrad.core.arguments import check_options, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
-from minigrad.core.vectors import in_float32
 from minigrad.ops import comparisons
 from minigrad.ops.arithmetic import divide, maximum, minimum
 from minigrad.ops.comparisons import equal, floor, isinf, isnan, logical_and, where
+from minigrad.ops.define import in_float32
 from minigrad.ops.extremes import check_kind, sort
 from minigrad.ops.indexing import getitem, take, take_along_axis
 from minigrad.ops.reduce import count_nonzero, keep_axes, make_inexact, resolve_axis

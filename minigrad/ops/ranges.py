@@ -10,9 +10,10 @@ from minigrad.core.arguments import check_options, dtype_from, integer, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import find_backend
-from minigrad.core.vectors import broadcast_to_p, copy_p, in_float32, promote_together
+from minigrad.core.vectors import broadcast_to_p, copy_p, promote_together
 from minigrad.ops.arithmetic import add, multiply, subtract
 from minigrad.ops.comparisons import floor, sign
+from minigrad.ops.define import in_float32
 from minigrad.ops.functions import exp, log, power
 from minigrad.ops.reduce import make_inexact
 from minigrad.ops.shape import astype, broadcast_to, moveaxis, reshape, zeros_like

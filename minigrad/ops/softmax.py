@@ -14,8 +14,9 @@ from minigrad.core.batching import batched, shift_axes
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
 from minigrad.core.traits import traits
-from minigrad.core.vectors import in_float32, reshape_p
+from minigrad.core.vectors import reshape_p
 from minigrad.ops.comparisons import equal, where
+from minigrad.ops.define import in_float32
 from minigrad.ops.functions import exp
 from minigrad.ops.reduce import (
     along_kept_axes,

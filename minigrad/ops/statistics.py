@@ -13,10 +13,11 @@ from minigrad.backends.dtypes import finfo, is_half, is_real
 from minigrad.core.arguments import check_options, dtype_from, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.vectors import in_float32, promote_together
+from minigrad.core.vectors import promote_together
 from minigrad.ops.arithmetic import abs, divide, multiply, square
 from minigrad.ops.comparisons import equal, stop_gradient, where
 from minigrad.ops.decompositions import svdvals
+from minigrad.ops.define import in_float32
 from minigrad.ops.extremes import max, min
 from minigrad.ops.functions import power, sqrt
 from minigrad.ops.reduce import (
