@@ -176,7 +176,7 @@ class Elementwise(Rule):
         if isinstance(partial, int):
             return vector if partial == 1 else negative_p(vector)
         known["t"], dtype = vector, dtype_of(known["y"])
-        if is_bfloat16(dtype):
+        if dtype.kind == "V":  # bfloat16
             dtype, known = FLOAT32, _in_float32(known, partial.asks)
         for name in partial.asks:
             if name in self.names:
@@ -256,7 +256,7 @@ class Custom(Rule):
         return self._state(self.statements[self.names[position]], known)
 
     def _state(self, statement: Statement, known: dict) -> Any:
-        return statement(_in_float32(known, statement.asks) if is_bfloat16(dtype_of(known["y"])) else known)
+        return statement(_in_float32(known, statement.asks) if dtype_of(known["y"]).kind == "V" else known)
 
 
 def rule_of(primitive: Primitive, mode: str) -> Rule:

@@ -8,12 +8,16 @@ bfloat16 numbers: it may be the neighbour.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import backends
 from minigrad.checks.catalogue import CASES
 from minigrad.core import interpreter, tree
+from tests.support.collectives import on_ranks
 from tests.support.environment import optional
 from tests.support.peers import PEERS
 
@@ -390,3 +394,24 @@ def test_programs_tell_dtypes_apart():
     f = mg.jit(lambda x: x * 2.5)
     x = draw(3)
     assert [f(y).dtype for y in (x, x.astype(np.float32), x.astype(np.float16))] == [BFLOAT16, np.float32, np.float16]
+
+
+def test_gpus_are_said_to_have_none(monkeypatch):
+    gpu = replace(backends.get("cpu"), name="cupy", device="cuda", bfloat16=False)
+    monkeypatch.setitem(backends._by_device, "cuda", gpu)
+    with pytest.raises(
+        TypeError, match=r"to_device: cupy has no bfloat16, got bfloat16\[3\]: convert it with x.astype"
+    ):
+        mg.to_device({"w": draw(3)}, "cuda")
+    monkeypatch.setitem(backends._by_type, np.ndarray, gpu)
+    with pytest.raises(TypeError, match=r"astype: cupy has no bfloat16, to which float64\[3\] is to be cast"):
+        mg.astype(np.ones(3), "bfloat16")
+
+
+def test_sums_over_processes_are_rounded_once():
+    terms = [np.array([n], BFLOAT16) for n in (256, 1, 1, 1)]  # pair by pair in bfloat16, their sum would be 258
+    f = lambda x: mg.sum(mg.collectives.all_sum(mg.collectives.own(x)))
+    for found in on_ranks(lambda r: (f(terms[r]), mg.jit(f)(terms[r]), mg.grad(f)(terms[r])), 4):
+        assert_same(found[0], np.array(259, np.float32).astype(BFLOAT16))
+        assert_same(found[1], found[0])
+        assert found[2].dtype == BFLOAT16
