@@ -42,6 +42,8 @@ ELSEWHERE = {
     "minigrad/backends/cuda/elementwise.py": "minigrad/backends/test_cuda_codegen.py",
     "minigrad/backends/cuda/epilogue.py": "minigrad/program/gpu/test_epilogues.py",
     "minigrad/program/control/leaves.py": "minigrad/program/control/test_scan.py",
+    "minigrad/program/control/instruction.py": "minigrad/program/control/test_bodies.py",
+    "minigrad/program/control/kept.py": "minigrad/program/control/test_bodies.py",
     # the output of the checker is tested with the checker
     "minigrad/checks/conventions.py": "minigrad/checks/test_suite.py",
     "minigrad/checks/report.py": "minigrad/checks/test_suite.py",

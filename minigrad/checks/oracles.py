@@ -37,11 +37,14 @@ EPS = float(np.finfo(np.float64).eps)
 # Derivatives from values
 
 
-def differences(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...]) -> Difference | None:
+def differences(
+    f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...], enough: float = 1e-9
+) -> Difference | None:
     """The derivative of f at float64 `args` along `tangents` by `five_point`, with the best of nine steps.
 
     The first step is max(1, largest |argument|)·ε^(1/7), where truncation, O(h⁶), and rounding, ε/h, are about equal;
-    smaller steps suit functions that change faster. Returns None if every step crosses a kink.
+    smaller steps suit functions that change faster. A step whose estimated relative error is below `enough` is the last
+    that is tried. Returns None if every step crosses a kink.
     """
     sizes = [float(np.max(np.abs(to_host(leaf)), initial=0.0)) for leaf in tree.flatten(args)[0]]
     first = max([1.0, *sizes]) * EPS ** (1 / 7)
@@ -54,7 +57,7 @@ def differences(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[An
             worst = max([_relative(e, d) for e, d in zip(errors, values)], default=0.0)
             if not found.kink and worst < smallest:
                 best, smallest = found, worst
-            if smallest < 1e-11:
+            if smallest < enough:
                 break
     return best
 

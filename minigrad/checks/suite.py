@@ -107,7 +107,7 @@ def five_point(subject: _Subject) -> Verdict:
     """The same against extrapolated five-point differences of f itself, which detect its kinks."""
 
     def derivative(args: Sequence, v: Sequence) -> np.ndarray:
-        found = oracles.differences(subject.f, subject.move(tuple(args)), subject.move(tuple(v)))
+        found = oracles.differences(subject.f, subject.move(tuple(args)), subject.move(tuple(v)), DIFFERENCE / 4)
         return np.asarray(math.nan) if found is None else found.value
 
     return _require_at_most(_derivative_error(derivative, subject), DIFFERENCE)

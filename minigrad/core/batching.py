@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import MissingRuleError, OperandTypeError
-from minigrad.core.interpreter import Interpreter, Primitive, Tracer
+from minigrad.core.interpreter import Interpreter, Primitive, Tracer, example_of
 from minigrad.core.origin import Origin
 from minigrad.core.rules import Elementwise
 from minigrad.core.traits import along_any_axis
@@ -43,10 +45,14 @@ class BatchTracer(Tracer):
     def shape(self) -> tuple[int, ...]:
         return shape_of(self._value)[1:]
 
+    def example(self) -> Any:
+        values = example_of(self._value)
+        return values[0] if len(values) else np.zeros_like(values, shape=self.shape)
+
     def read_value(self, use: str) -> Any:
         raise OperandTypeError(
             f"{use} of a value made by {self.origin} inside mg.vmap: each example has a value of its own; select with "
-            "mg.where, or loop over the examples"
+            "mg.where, index with mg.take, or loop over the examples"
         )
 
 
@@ -218,6 +224,14 @@ def insert_axes(x: Any, ndim: int) -> Any:
 def repeat(size: int, args: Sequence, is_batched: Sequence[bool]) -> list:
     """The arguments, all with the axis of examples in front: what all examples share is repeated, as a view."""
     return [x if b else broadcast_to_p(x, shape=(size, *shape_of(x))) for x, b in zip(args, is_batched)]
+
+
+def fill(row: Sequence, places: Sequence[int], values: Sequence) -> list:
+    """The row with these values at these places."""
+    filled = list(row)
+    for place, value in zip(places, values, strict=True):
+        filled[place] = value
+    return filled
 
 
 def move_axis(x: Any, source: int, target: int) -> Any:

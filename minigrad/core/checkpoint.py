@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from minigrad.backends import NEUTRAL
+from minigrad.core.batching import Batch
 from minigrad.core.errors import MutationError
 from minigrad.core.guards import Guards, fingerprint
-from minigrad.core.interpreter import current
+from minigrad.core.interpreter import Interpreter, current
 from minigrad.core.origin import Origin
 from minigrad.core.reverse import Node, Reverse, ReverseTracer, accumulate
 from minigrad.core.tree import Structure, flatten, unflatten
@@ -33,18 +34,47 @@ Y = TypeVar("Y")
 def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
     """f, but reverse mode keeps only its arguments and runs it again in the backward pass.
 
-    This saves memory and costs one more evaluation, also in a program (`mg.jit`). It has an effect only if reverse mode
-    is the innermost derivative. Random draws repeat exactly, since they are functions of keys. MutationError is raised
-    if the second run gives another result than the first. Traced values may leave f only as results.
+    This saves memory and costs one more evaluation, also in a program (`mg.jit`) and under `mg.vmap`. It has an effect
+    only if reverse mode is the innermost derivative. Random draws repeat exactly, since they are functions of keys.
+    MutationError is raised if the second run gives another result than the first. Traced values may leave f only as
+    results.
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        interpreter = current()
-        if isinstance(interpreter, Reverse):
-            return _record(interpreter, partial(f, **kwargs) if kwargs else f, args)
-        return f(*args, **kwargs)
+        return _run(current(), partial(f, **kwargs) if kwargs else f, args)
 
     return call
+
+
+def _run(interpreter: Interpreter, function: Callable, args: tuple) -> Any:
+    """function(*args), recorded as one entry of a tape if the interpreter or the one under a batch has a tape."""
+    if isinstance(interpreter, Reverse):
+        return _record(interpreter, function, args)
+    if isinstance(interpreter, Batch):
+        return _run_batch(interpreter, function, args)
+    return interpreter.checkpoint(function, args)
+
+
+def _run_batch(batch: Batch, function: Callable, args: tuple) -> Any:
+    """The same for all examples of a batch, as a function of their values one level down."""
+    leaves, structure = flatten(args)
+    values, is_batched = zip(*map(batch.lower, leaves), strict=True) if leaves else ((), ())
+    found: list = []  # the structure of the result, and whether each leaf has an axis of examples
+
+    @wraps(function)
+    def run(*values: Any) -> list:
+        with batch.again() as level:
+            inputs = [level.lift(x) if own else x for x, own in zip(values, is_batched, strict=True)]
+            results, result_structure = flatten(function(*unflatten(structure, inputs)))
+            pairs = [level.lower(y) for y in results]
+        found[:] = result_structure, [own for _, own in pairs]
+        return [y for y, _ in pairs]
+
+    with batch.hidden():
+        results = _run(batch.parent, run, values)
+    result_structure, is_batched_result = found
+    pairs = zip(results, is_batched_result, strict=True)
+    return unflatten(result_structure, [batch.lift(y) if own else y for y, own in pairs])
 
 
 _awaited: ContextVar[tuple] = ContextVar("minigrad cotangents that a second run waits for", default=())

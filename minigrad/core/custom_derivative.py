@@ -19,7 +19,7 @@ from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable
 from minigrad.core.arrays import describe, is_inexact, shape_of
-from minigrad.core.batching import Call
+from minigrad.core.batching import Call, fill
 from minigrad.core.errors import MissingRuleError, OperandError, OperandTypeError
 from minigrad.core.interpreter import current
 from minigrad.core.transforms import vjp
@@ -158,23 +158,23 @@ class CustomCall(Call):
         given = [i for i, t in enumerate(tangents) if t is not None]
 
         def pull_given(cotangents: list) -> list:
-            pulled = pullback(_fill(zeros, moving, cotangents))
+            pulled = pullback(fill(zeros, moving, cotangents))
             return [zeros_like_p(leaves[i]) if pulled[i] is None else pulled[i] for i in given]
 
         moving = _find_inexact(results)
         _, push = vjp(pull_given, [zeros[i] for i in moving])
-        return results, _fill(zeros, moving, push([tangents[i] for i in given])[0])
+        return results, fill(zeros, moving, push([tangents[i] for i in given])[0])
 
     def _pull_by_transposition(self, leaves: Sequence) -> tuple[list, Callable]:
         """The tangents of the result are linear in those of the arguments: the transpose pulls cotangents back."""
         moving, zeros, results = _find_inexact(leaves), [zero_tangent(x) for x in leaves], []
 
         def push_moving(tangents: list) -> list:
-            results[:], dots = self._push(leaves, _fill(zeros, moving, tangents))
+            results[:], dots = self._push(leaves, fill(zeros, moving, tangents))
             return dots
 
         _, pullback = vjp(push_moving, [zeros_like_p(leaves[i]) for i in moving])
-        return results, lambda cotangents: _fill([None] * len(leaves), moving, pullback(list(cotangents))[0])
+        return results, lambda cotangents: fill([None] * len(leaves), moving, pullback(list(cotangents))[0])
 
     def _arguments(self, leaves: Sequence) -> tuple:
         return tree.unflatten(self.structure, list(leaves))
@@ -207,11 +207,3 @@ class CustomCall(Call):
 def _find_inexact(leaves: Sequence) -> list[int]:
     """The positions of leaves that have a derivative."""
     return [i for i, x in enumerate(leaves) if is_inexact(x)]
-
-
-def _fill(row: Sequence, places: Sequence[int], values: Sequence) -> list:
-    """The row with these values at these places."""
-    filled = list(row)
-    for place, value in zip(places, values, strict=True):
-        filled[place] = value
-    return filled

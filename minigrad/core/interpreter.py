@@ -115,6 +115,10 @@ class Tracer:
         """The plain array, where code (`use`, named in errors) needs its values. An interpreter may refuse."""
         return read_value(self._value, use)
 
+    def example(self) -> Any:
+        """A plain array of this shape and dtype."""
+        return example_of(self._value)
+
     def __repr__(self) -> str:
         return f"traced({self._value!r})"
 
@@ -130,6 +134,11 @@ def concrete(x: Any) -> Any:
     while isinstance(x, Tracer):
         x = x._value
     return x
+
+
+def example_of(x: Any) -> Any:
+    """A plain array of the shape and dtype of a traced value; anything else unchanged."""
+    return x.example() if isinstance(x, Tracer) else x
 
 
 def read_value(x: Any, use: str) -> Any:
@@ -158,6 +167,10 @@ class Interpreter:
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         """The results of a `minigrad.core.batching.Call`, by its operations unless an interpreter does better."""
         return call.run(leaves)
+
+    def checkpoint(self, function: Callable[..., Any], args: tuple) -> Any:
+        """function(*args), which a derivative shall run again; one that captures the function may keep it as a call."""
+        return function(*args)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -244,6 +257,16 @@ _current: ContextVar[Interpreter] = ContextVar("minigrad interpreter", default=_
 def current() -> Interpreter:
     """The current interpreter of this thread or task."""
     return _current.get()
+
+
+@contextmanager
+def evaluating() -> Iterator[Interpreter]:
+    """Operations run at once, unseen by the interpreters that are active: for plain arrays."""
+    token = _current.set(_BOTTOM)
+    try:
+        yield _BOTTOM
+    finally:
+        _current.reset(token)
 
 
 EXPLAINED = (ValueError, TypeError, IndexError, RuntimeError, MemoryError)

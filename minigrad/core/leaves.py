@@ -13,7 +13,7 @@ from minigrad.core.interpreter import Tracer, find_backend
 from minigrad.core.vectors import copy_p, zeros_like_p
 
 
-def check_inexact(x: Any, name: str, instead: str = "exclude it with argnums") -> None:
+def check_inexact(x: Any, name: str, instead: str = "use it through a closure: lambda x: f(x, n)") -> None:
     """Raise OperandTypeError unless x is a floating-point or complex array, number or traced value."""
     if not isinstance(x, Tracer):
         try:

@@ -53,6 +53,8 @@ def jacobian(
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         selected = select(args, positions, "jacobian")
+        for x in tree.flatten(selected)[0]:
+            check_inexact(x, "jacobian", "exclude it with argnums")
         y_structure, blocks = find_blocks(lambda *xs: f(*replace(args, positions, xs), **kwargs), selected)
         x_structure = tree.flatten(selected if is_tuple else selected[0])[1]
         return tree.unflatten(y_structure, [tree.unflatten(x_structure, row) for row in blocks])
@@ -163,8 +165,10 @@ def linearize(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[..., Y]
     >>> push(np.array([1.0, 0.0])), push(np.array([0.0, 1.0]))
     (array([2., 0.]), array([0., 4.]))
     """
-    y, pullback = vjp(f, *primals)
     xs, structure = tree.flatten(primals)
+    for x in xs:
+        check_inexact(x, "linearize")
+    y, pullback = vjp(f, *primals)
     _, push = vjp(pullback, tree.map(zeros_like_p, y))
 
     def push_tangents(*tangents: Any) -> Any:

@@ -84,7 +84,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selected = select(args, positions, "grad")
         with Reverse() as tape:
-            inputs, rebuild = _watch(tape, selected, "grad")
+            inputs, rebuild = _watch(tape, selected, "grad", "exclude it with argnums")
             result = f(*replace(args, positions, rebuild(inputs)), **kwargs)
             output, aux = _check_scalar(result, has_aux)
             value, index = tape.lower(output)
@@ -179,11 +179,11 @@ def replace(args: tuple, positions: tuple[int, ...], values: Sequence) -> list:
     return replaced
 
 
-def _watch(tape: Reverse, trees: tuple, name: str) -> tuple[list, Callable]:
+def _watch(tape: Reverse, trees: tuple, name: str, *instead: str) -> tuple[list, Callable]:
     """The leaves of some trees as traced inputs, and the function that builds such trees from new leaves."""
     leaves, structure = tree.flatten(trees)
     for leaf in leaves:
-        check_inexact(leaf, name)
+        check_inexact(leaf, name, *instead)
     return [tape.watch(leaf) for leaf in leaves], lambda new: tree.unflatten(structure, new)
 
 

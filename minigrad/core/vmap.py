@@ -68,7 +68,8 @@ def _normalise(axis: int | None, x: Any, name: str) -> int | None:
     ndim = len(shape_of(x))
     if not -ndim <= axis < ndim:
         raise OperandIndexError(
-            f"vmap: {name} names axis {axis}, and {describe(x)} has {ndim}; give None for what all examples share"
+            f"vmap: {name} gives axis {axis} for {describe(x)}, which has {ndim} axes: give None for what all examples "
+            "share"
         )
     return axis % ndim
 

@@ -181,6 +181,8 @@ class at:
 
     def __init__(self, x: Any, /):
         self._x = x if hasattr(x, "dtype") and not isinstance(x, np.generic) else np.asarray(x)
+        if dtype_of(self._x).kind not in "biufc":
+            raise OperandTypeError(f"at: x must be an array of numbers, got {describe(x)}")
 
     def __getitem__(self, index: Any) -> Place:
         return Place(self._x, index)

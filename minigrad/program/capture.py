@@ -38,8 +38,8 @@ class CaptureTracer(Tracer):
     def read_value(self, use: str) -> Any:
         raise CaptureError(
             f"{use} of a value made by {self.origin} inside mg.jit, mg.trace or a loop: a program cannot depend on the "
-            "values of its arguments; select with mg.where, build with mg.stack, or pass the deciding value as a "
-            "Python number"
+            "values of its arguments; select with mg.where, index with mg.take, build with mg.stack, or pass the "
+            "deciding value as a Python number"
         )
 
 
@@ -50,6 +50,8 @@ class Capture(Interpreter):
     processes are always recorded, each to wait for the one before it. During capture they only pretend to send, since
     other processes may have captured this kind of arguments before.
     """
+
+    is_body = False  # whether the function may not run, or not on these values
 
     def __init__(self) -> None:
         self.level = object()
@@ -115,6 +117,11 @@ class Capture(Interpreter):
             self.last = (result,)
         self.instructions.append(Instruction(primitive, operands, params, result.slot, origin, awaits))
         return result
+
+    def results_of(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        """The results of a call, computed one level down."""
+        with self.hidden():
+            return self.parent.call(call, self.values_of(leaves))
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         if any(self.slot_of(x) is not None for x in leaves):

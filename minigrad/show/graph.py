@@ -80,7 +80,7 @@ def make_drawing(f: Callable, args: tuple) -> Drawing:
     arguments = _argument_names(f, len(args))
     names = [".".join(filter(None, [a, n])) for a, arg in zip(arguments, args) for n in tree.names(arg)]
     for leaf in leaves:
-        check_inexact(leaf, "draw", "pass it in through a closure, as in mg.draw(lambda x: f(x, n), x)")
+        check_inexact(leaf, "draw")
     with Reverse(keep_all=True) as reverse:
         watched = [reverse.watch(concrete(leaf), name) for leaf, name in zip(leaves, names)]
         results = f(*tree.unflatten(structure, watched))

@@ -32,7 +32,7 @@ With the exponent -0.5 in the rule by mistake, the test ends with
 """
 
 try:
-    import hypothesis as _hypothesis  # noqa: F401
+    import hypothesis as _hypothesis  # noqa: F401  (tells whether it is installed)
 except ModuleNotFoundError:
     raise ModuleNotFoundError(
         "minigrad.testing needs hypothesis, which is not installed: pip install 'minigrad-autodiff[testing]'",

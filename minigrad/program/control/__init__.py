@@ -5,14 +5,15 @@ an operand, so it has a derivative, too. A loop is a call that interpreters see 
 transforms are loops again:
 
     jvp     a loop of steps that push tangents
-    vjp     forwards, a scan that also returns the state before each step; backwards, a scan of pullbacks from the last
-            step to the first, in which each step runs again
+    vjp     forwards, a scan that also returns what the pullback of each step needs; backwards, a scan of pullbacks,
+            from the last step to the first
     vmap    a loop of batched steps
     jit     one instruction, `control`, that replays programs of its steps
 
 Without a program, steps run one after another, operation by operation.
 
-In reading order: `bodies` (functions as graphs, and the instruction), `leaves`, `scan`, `loop`, `choice`.
+In reading order: `bodies` (functions as graphs), `instruction`, `leaves`, `scan`, `residuals` (its pullback), `loop`,
+`choice`, `kept` (functions inside with a derivative of their own).
 """
 
 from minigrad.program.control.choice import cond

@@ -1,38 +1,41 @@
-"""Bodies: the functions that control flow is made of, captured as graphs, and the instruction that runs them.
-
-An instruction has one result. `control` packs the results of a call into one block of bytes, from which `unpack` copies
-each of them.
-"""
+"""Bodies: the functions that control flow is made of, captured as graphs."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, backend_of, store
+from minigrad.backends import NEUTRAL, backend_of
+from minigrad.collectives.group import rehearse
 from minigrad.core import tree
-from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.batching import Call
-from minigrad.core.errors import EscapedTracerError
-from minigrad.core.interpreter import Primitive, Tracer, concrete, current, find_backend, refuse_traced
-from minigrad.core.origin import Origin
-from minigrad.core.traits import no_flops, traits
+from minigrad.core.arrays import dtype_of, is_inexact, shape_of
+from minigrad.core.batching import Call, fill
+from minigrad.core.interpreter import (
+    Eval,
+    Interpreter,
+    Primitive,
+    Tracer,
+    concrete,
+    evaluating,
+    example_of,
+    find_backend,
+)
+from minigrad.core.transforms import jvp, vjp
+from minigrad.core.vectors import zeros_like_p
 from minigrad.program.capture import Capture, CaptureTracer
-from minigrad.program.control.leaves import fill
+from minigrad.program.control.instruction import Inlined, control_p, unpack_p
+from minigrad.program.control.kept import Kept, Rerun
 from minigrad.program.cost import total_cost
 from minigrad.program.graph import Constant, Graph, Kind, is_dynamic
 from minigrad.program.passes import remove_dead_code, simplify, substitute
 from minigrad.program.program import Program, apply
 from minigrad.program.signature import Signature
 from minigrad.program.tuning import DEFAULT
-
-ALIGNMENT = 64  # bytes: results begin at multiples of it
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,6 +49,22 @@ class Body:
     def __call__(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves of the result, operation by operation, given those of `outside` and of the arguments."""
         return apply(self.graph, leaves)
+
+    def push(self, leaves: Sequence, places: Sequence[int], tangents: Iterable[Any]) -> tuple[list, list]:
+        """The results and their tangents, given those of the leaves at these places."""
+
+        def move(*moved: Any) -> list:
+            return self(fill(leaves, places, moved))
+
+        return jvp(move, tuple(leaves[i] for i in places), tuple(tangents))
+
+    def pull(self, leaves: Sequence, places: Sequence[int]) -> tuple[list, Callable]:
+        """The results, and the pullback of the cotangents of those that have a derivative, to the leaves at these
+        places."""
+        y, pullback = vjp(lambda *moved: self(fill(leaves, places, moved)), *[leaves[i] for i in places])
+        zeros = [None if is_inexact(x) else zeros_like_p(x) for x in y]
+        moving = [i for i, zero in enumerate(zeros) if zero is None]
+        return y, lambda cotangents: pullback(fill(zeros, moving, cotangents))
 
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         """The same for plain arrays, by a program."""
@@ -79,25 +98,51 @@ class Body:
 
 
 class BodyCapture(Capture):
-    """Captures a function that may not run, and not on these values. Calls of functions with their own derivative stay
-    calls."""
+    """Captures a function that may not run, and not on these values: operations are seen by no other interpreter. Calls
+    of functions with their own derivative stay calls."""
+
+    is_body = True
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        try:
+        if all(self.slot_of(x) is None for x in args) and not primitive.traits.collective:
             return super().process(primitive, args, params)
-        except np.linalg.LinAlgError:
-            example = self.parent.process(primitive, [_identity(x) for x in args], params)
-            return self.append(primitive, args, params, example)
+        examples = self.examples_of(args)
+        with evaluating() as interpreter, rehearse() if primitive.traits.collective else nullcontext():
+            try:
+                y = interpreter.process(primitive, examples, params)
+            except np.linalg.LinAlgError:
+                y = interpreter.process(primitive, [_identity(x) for x in examples], params)
+        return self.append(primitive, args, params, y)
+
+    def results_of(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
+        with evaluating() as interpreter:
+            return interpreter.call(call, self.examples_of(leaves))
+
+    def examples_of(self, args: Sequence[Any]) -> list[Any]:
+        """Plain arrays for traced values, except those whose interpreter has ended: no operation takes them."""
+        levels: set[object] = set()
+        interpreter: Interpreter = self
+        while not isinstance(interpreter, Eval):
+            levels.add(interpreter.level)
+            interpreter = interpreter.parent
+        return [example_of(x) if not isinstance(x, Tracer) or x.level in levels else x for x in args]
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         places = [i for i, x in enumerate(leaves) if is_dynamic(x)]
         if type(call).record is not Call.record or all(self.slot_of(leaves[i]) is None for i in places):
             return super().call(call, leaves)
         given = [leaves[i] for i in places]
-        body = capture_body(lambda *xs: call.run(fill(leaves, places, xs)), self.values_of(given))
+        body = capture_body(lambda *xs: call.run(fill(leaves, places, xs)), given)
         origins = tuple(getattr(x, "origin", None) for x in body.outside)
-        kept = _Kept(call, body.forget(), origins, tuple(None if is_dynamic(x) else x for x in leaves), tuple(places))
+        kept = Kept(body.forget(), call, origins, tuple(None if is_dynamic(x) else x for x in leaves), tuple(places))
         return kept.record(self, [*body.outside, *given])
+
+    def checkpoint(self, function: Callable, args: tuple) -> Any:
+        leaves, structure = tree.flatten(args)
+        places = [i for i, x in enumerate(leaves) if is_dynamic(x)]
+        given = [leaves[i] for i in places]
+        body = capture_body(lambda *xs: function(*tree.unflatten(structure, fill(leaves, places, xs))), given)
+        return tree.unflatten(body.structure, Rerun(body.forget()).record(self, [*body.outside, *given]))
 
 
 class _InnerCapture(BodyCapture):
@@ -144,7 +189,7 @@ def capture_branch(f: Callable, examples: Sequence[Any]) -> Body:
 
 def _capture(level: BodyCapture, f: Callable, examples: Sequence[Any]) -> Body:
     with level, np.errstate(all="ignore"):  # the values of leaves do not matter
-        inputs = [level.lift(x) for x in examples]
+        inputs = [level.lift(example_of(x)) for x in examples]
         results, structure = tree.flatten(f(*inputs))
         outputs = [level.operand(y) for y in results]
     taken = level.taken if isinstance(level, _InnerCapture) else {}
@@ -159,85 +204,15 @@ def _capture(level: BodyCapture, f: Callable, examples: Sequence[Any]) -> Body:
             outside.append(operand.value)
         return slots[id(operand.value)]
 
-    instructions = [i._replace(operands=tuple(map(to_slot, i.operands)), awaits=()) for i in level.instructions]
+    instructions = [
+        i._replace(operands=tuple(map(to_slot, i.operands)), awaits=tuple(x for x in i.awaits if isinstance(x, int)))
+        for i in level.instructions
+    ]
     outputs = tuple(map(to_slot, outputs))
     backend = backend_of(list(map(concrete, [*examples, *outside])))
     first = (*slots.values(), *[x.slot for x in inputs])
     graph = Graph(backend, tuple(level.kinds), first, tuple(instructions), outputs)
     return Body(remove_dead_code(graph), tuple(outside), structure)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Kept(Call):
-    """A call with a derivative of its own, as an instruction. Its leaves are those of `body.outside`, which have no
-    derivative, and those that are arrays. A program runs its operations."""
-
-    inner: Call
-    body: Body
-    origins: tuple[Origin | None, ...]  # of what it takes from outside
-    row: tuple[Any, ...]  # its leaves, of which some are arrays
-    places: tuple[int, ...]  # of arrays
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def reads_results(self) -> bool:
-        return self.inner.reads_results
-
-    @property
-    def kinds(self) -> list[Kind]:
-        return self.body.kinds
-
-    @property
-    def flops(self) -> int:
-        return self.body.flops
-
-    def __str__(self) -> str:
-        return self.name
-
-    def record(self, interpreter: Any, leaves: Sequence) -> list:
-        return record(interpreter, self, leaves) if isinstance(interpreter, BodyCapture) else self.run(leaves)
-
-    def run(self, leaves: Sequence) -> list:
-        return self.body(leaves)
-
-    def forward(self, leaves: Sequence) -> list:
-        return self.body.run(leaves)
-
-    def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
-        first = len(self.body.outside)
-        refuse_traced(self, [o for o, t in zip(self.origins, tangents) if t is not None])
-        row = fill([None] * len(self.row), self.places, tangents[first:])
-        with self._explain():
-            return self.inner.push(self._fill(leaves), row)
-
-    def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
-        first = len(self.body.outside)
-        refuse_traced(self, [o for o, want in zip(self.origins, wanted) if want])
-        row = fill([False] * len(self.row), self.places, wanted[first:])
-        with self._explain():
-            results, pullback = self.inner.pull(self._fill(leaves), row)
-
-        def pull_leaves(cotangents: Sequence) -> list:
-            with self._explain():
-                pulled = pullback(cotangents)
-            return [*[None] * first, *[pulled[i] for i in self.places]]
-
-        return results, pull_leaves
-
-    @contextmanager
-    def _explain(self) -> Iterator[None]:
-        """Explain the error of a rule that uses a value of the step in which the function was captured."""
-        try:
-            yield
-        except EscapedTracerError:
-            refuse_traced(self, [o for o in self.origins if o])
-            raise
-
-    def _fill(self, leaves: Sequence) -> list:
-        return fill(self.row, self.places, leaves[len(self.body.outside) :])
 
 
 def _inline(graph: Graph) -> Graph:
@@ -247,7 +222,7 @@ def _inline(graph: Graph) -> Graph:
     blocks: dict[int, list[int | Constant]] = {}  # the results of a call, by the slot of its block
     for i in graph.instructions:
         operands = substitute(i.operands, known)
-        if i.primitive is control_p and isinstance(i.params["call"], _Kept):
+        if i.primitive is control_p and isinstance(i.params["call"], Inlined):
             inner = _inline(i.params["call"].body.graph)
             names: dict[int, int | Constant] = dict(zip(inner.inputs, operands, strict=True))
             for j in inner.instructions:
@@ -258,66 +233,6 @@ def _inline(graph: Graph) -> Graph:
         elif i.primitive is unpack_p and i.operands[0] in blocks:
             known[i.result] = blocks[i.operands[0]][i.params["index"]]
         else:
-            instructions.append(i._replace(operands=operands))
+            instructions.append(i._replace(operands=operands, awaits=substitute(i.awaits, known)))
     outputs = substitute(graph.outputs, known)
     return replace(graph, kinds=tuple(kinds), instructions=tuple(instructions), outputs=outputs)
-
-
-# The instruction
-
-
-class _ControlPrimitive(Primitive):
-    """Where a graph is applied in another interpreter, the call gives its results instead of a block."""
-
-    def __call__(self, *leaves: Any, call: Any) -> Any:
-        return current().call(call, leaves)
-
-
-class _UnpackPrimitive(Primitive):
-    def __call__(self, results: Any, *, index: int, begin: int, kind: Kind) -> Any:
-        return results[index]
-
-
-def _control(b, *leaves, call, out=None):
-    """The results of a call, packed into one block of bytes."""
-    results = call.forward([b.xp.asarray(x) for x in leaves])
-    begins, size = _lay_out(call.kinds)
-    block = b.xp.empty(size, np.uint8) if out is None else out
-    for y, begin, kind in zip(results, begins, call.kinds, strict=True):
-        _part(block, begin, kind)[...] = y
-    return block
-
-
-def _unpack(b, block, *, index, begin, kind, out=None):
-    """A copy of one result."""
-    part = _part(block, begin, kind)
-    return part.copy() if out is None else store(part, out)
-
-
-control_p = _ControlPrimitive("control", _control)
-unpack_p = _UnpackPrimitive("unpack", _unpack)
-traits(control_p, any_dtype=True, flops=lambda operands, result, params: params["call"].flops)
-traits(unpack_p, flops=no_flops)
-
-
-def _part(block: Any, begin: int, kind: Kind) -> Any:
-    return block[begin : begin + kind.bytes].view(kind.dtype).reshape(kind.shape)
-
-
-def _lay_out(kinds: Sequence[Kind]) -> tuple[list[int], int]:
-    """Where each result begins in a block, and the size of the block, in bytes."""
-    ends = [0, *itertools.accumulate(-(-kind.bytes // ALIGNMENT) * ALIGNMENT for kind in kinds)]
-    return ends[:-1], max(ends[-1], 1)
-
-
-def record(capture: Capture, call: Any, leaves: Sequence[Any], examples: Sequence[Any] | None = None) -> list[Any]:
-    """The results of a call, as one instruction and copies of its results. The call runs unless `examples` of its
-    results are given."""
-    with capture.hidden():
-        results = examples or capture.parent.call(call, capture.values_of(leaves))
-    begins, size = _lay_out(call.kinds)
-    block = capture.append(control_p, leaves, {"call": call}, np.broadcast_to(np.uint8(0), (size,)))
-    return [
-        capture.append(unpack_p, (block,), {"index": i, "begin": begin, "kind": kind}, y)
-        for i, (begin, kind, y) in enumerate(zip(begins, call.kinds, results, strict=True))
-    ]

@@ -9,13 +9,16 @@ from typing import Any, TypeVar, TypeVarTuple
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
-from minigrad.core.batching import Batch, Call
+from minigrad.core.batching import Batch, Call, fill, insert_axes
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
 from minigrad.core.transforms import jvp, vjp
-from minigrad.ops.comparisons import stop_gradient, where
-from minigrad.program.control.bodies import Body, capture_branch, record
-from minigrad.program.control.leaves import as_array, fill, find_inexact, lift, unify
+from minigrad.ops.comparisons import logical_not, where
+from minigrad.ops.reduce import all as all_
+from minigrad.ops.reduce import any as any_
+from minigrad.program.control.bodies import Body, capture_branch
+from minigrad.program.control.instruction import record
+from minigrad.program.control.leaves import as_array, borrow, find_flags, find_inexact, lift, unify
 from minigrad.program.graph import Kind
 
 Y = TypeVar("Y")
@@ -25,8 +28,9 @@ Xs = TypeVarTuple("Xs")
 def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands: *Xs) -> Y:
     """f(*operands) if the predicate, one boolean, is true, else g(*operands). Only that function runs.
 
-    A program has one instruction for both. Under `mg.vmap`, with a predicate for each example, both functions run, and
-    `mg.where` selects. Where the value of the predicate is known, this is Python's `if`.
+    A program has one instruction for both. Under `mg.vmap`, with a predicate for each example, both functions run
+    unless all examples choose the same, each on the arguments of examples that choose it, and `mg.where` selects.
+    Where the value of the predicate is known, this is Python's `if`.
 
     Raises ValueError or TreeError if f and g return results of different kinds, TypeError for another predicate.
 
@@ -42,8 +46,7 @@ def cond(predicate: Any, f: Callable[[*Xs], Y], g: Callable[[*Xs], Y], *operands
         return (f if read_value(predicate, "cond") else g)(*operands)
     leaves, structure = tree.flatten(operands)
     leaves = [as_array(x) for x in leaves]
-    examples = [stop_gradient(x) for x in leaves]
-    bodies = [capture_branch(lambda *xs, h=h: h(*tree.unflatten(structure, list(xs))), examples) for h in (f, g)]
+    bodies = [capture_branch(lambda *xs, h=h: h(*tree.unflatten(structure, list(xs))), leaves) for h in (f, g)]
     if bodies[0].structure != bodies[1].structure or bodies[0].kinds != bodies[1].kinds:
         shown = [f"{body.structure} of {', '.join(map(str, body.kinds))}" for body in bodies]
         raise OperandError(f"cond: the functions return different kinds: {shown[0]}, and {shown[1]}")
@@ -110,7 +113,9 @@ class Cond(Call):
 
         def pusher(body: Body, select: Callable) -> Callable:
             def push(*dots: Any) -> tuple:
-                move = lambda *moved: body(select(fill(leaves, places, moved)))  # noqa: E731
+                def move(*moved: Any) -> list:
+                    return body(select(fill(leaves, places, moved)))
+
                 return jvp(move, tuple(leaves[i] for i in places), dots)
 
             return push
@@ -139,25 +144,30 @@ class Cond(Call):
         return current().call(self, leaves), pull_leaves
 
     def batch(self, batch: Batch, leaves: Sequence, is_batched: Sequence[bool]) -> list:
-        """The results for all examples: of both functions, if each example has its own predicate."""
+        """The results for all examples: of both functions, unless all examples choose the same."""
 
         def run(values: Sequence, body: Body, select: Callable) -> list[tuple[Any, bool]]:
             with batch.again() as level:
                 return list(map(level.lower, body(select(lift(level, values, is_batched)))))
 
-        if is_batched[0]:
-            results = [run(leaves, *one) for one in self._each()]
-            with batch.again() as level:
-                chosen = [[level.lift(y) if own else y for y, own in one] for one in results]
-                return [where(level.lift(leaves[0]), a, b) for a, b in zip(*chosen, strict=True)]
-        examples = [stop_gradient(x) for x in leaves]
-        flags = [[own for _, own in run(examples, *one)] for one in self._each()]
-        own = [a or b for a, b in zip(*flags, strict=True)]
-
         def unified(body: Body, select: Callable) -> Callable:
             return lambda *values: unify(batch, *zip(*run(values, body, select)), own) if own else []
 
-        return lift(batch, cond(leaves[0], *self._with_each(unified), *leaves), own)
+        def both(*values: Any) -> list:
+            takers = (values[0], logical_not(values[0]))
+            chosen = [f(*borrow(taken, values, is_batched)) for f, taken in zip(one, takers, strict=True)]
+            return [where(insert_axes(values[0], len(shape_of(a)) - 1), a, b) for a, b in zip(*chosen, strict=True)]
+
+        def rest(*values: Any) -> list:
+            return cond(any_(values[0]), both, one[1], *values)
+
+        one = self._with_each(unified)
+        if is_batched[0]:
+            own = [True] * len(self.kinds)
+            return lift(batch, cond(all_(leaves[0]), one[0], rest, *leaves), own)
+        flags = [find_flags(lambda xs, each=each: [y[1] for y in run(xs, *each)], leaves) for each in self._each()]
+        own = [a or b for a, b in zip(*flags, strict=True)]
+        return lift(batch, cond(leaves[0], *one, *leaves), own)
 
     def _with_each(self, make: Callable) -> list[Callable]:
         """make(body, function that selects its arguments from the leaves), for f and for g."""

@@ -8,19 +8,40 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends.dtypes import is_inexact
-from minigrad.core.arrays import describe
-from minigrad.core.batching import Batch, repeat
+from minigrad.core.arrays import describe, shape_of
+from minigrad.core.batching import Batch, insert_axes, repeat
 from minigrad.core.errors import OperandError
-from minigrad.ops.comparisons import stop_gradient
+from minigrad.ops.comparisons import where
+from minigrad.ops.extremes import argmax
+from minigrad.ops.indexing import take
+from minigrad.program.control.bodies import capture_branch
 from minigrad.program.graph import Kind, kind_of
+
+
+def find_flags(run: Callable, values: Sequence) -> list[bool]:
+    """The flags that run(values) returns, captured: it may not be meant to run on these values."""
+    found: list[bool] = []
+    capture_branch(lambda *xs: found.extend(run(xs)) or [], values)
+    return found
+
+
+def borrow(taken: Any, values: Sequence, own: Sequence[bool]) -> list:
+    """The values of all examples, of which those that are not `taken`, one boolean an example, have those of the first
+    that is: a function computes for them what it computes anyway, so that neither its results nor its derivative have
+    an infinity or a warning that no loop over the examples would have. The results for them are not used."""
+    first = argmax(taken)
+    return [
+        where(insert_axes(taken, len(shape_of(x)) - 1), x, take(x, first, axis=0)) if has else x
+        for x, has in zip(values, own, strict=True)
+    ]
 
 
 def settle(step: Callable, batch: Batch, state: Sequence, own: Sequence[bool]) -> tuple[list[bool], list[bool]]:
     """Which leaves of a state some step makes each example's own, and which of its results are, given those that are so
     at first: step(state, flags) returns the flags of its results."""
-    state, own = [stop_gradient(x) for x in state], list(own)
+    own = list(own)
     while True:
-        found = step(state, own)
+        found = find_flags(lambda s, own=own: step(s, own), state)
         after = [a or b for a, b in zip(own, found)]
         if after == own:
             return own, found
@@ -41,14 +62,6 @@ def lift(level: Batch, values: Sequence, is_batched: Sequence[bool]) -> list:
 def find_inexact(kinds: Sequence[Kind]) -> list[int]:
     """The positions of the results that have a derivative."""
     return [i for i, kind in enumerate(kinds) if is_inexact(kind.dtype)]
-
-
-def fill(row: Sequence, places: Sequence[int], values: Sequence) -> list:
-    """The row with these values at these places."""
-    filled = list(row)
-    for place, value in zip(places, values, strict=True):
-        filled[place] = value
-    return filled
 
 
 def as_array(x: Any) -> Any:

@@ -11,19 +11,19 @@ import numpy as np
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
 from minigrad.core.arrays import is_inexact, shape_of
-from minigrad.core.batching import Batch, Call
+from minigrad.core.batching import Batch, Call, fill
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import current, read_value
-from minigrad.core.transforms import jvp, vjp
+from minigrad.core.interpreter import current, example_of, read_value
 from minigrad.core.vectors import add_p, zero_tangent, zeros_like_p
-from minigrad.ops.comparisons import stop_gradient, where
+from minigrad.ops.comparisons import where
 from minigrad.ops.reduce import any as any_
-from minigrad.program.control.bodies import Body, BodyCapture, capture_body, record
+from minigrad.program.control.bodies import Body, capture_body
 from minigrad.program.control.choice import cond
+from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import (
     as_array,
+    borrow,
     check_state,
-    fill,
     find_inexact,
     lift,
     separate,
@@ -55,14 +55,13 @@ def while_loop(condition: Callable[[X], Any], f: Callable[[X], X], init: X, max_
     check_callable(f, "while_loop")
     state, structure = tree.flatten(init)
     state = [as_array(x) for x in state]
-    examples = [stop_gradient(x) for x in state]
-    test = capture_body(lambda *s: condition(tree.unflatten(structure, list(s))), examples)
+    test = capture_body(lambda *s: condition(tree.unflatten(structure, list(s))), state)
     if [tuple(kind) for kind in test.kinds] != [((), np.dtype(bool))]:
         raise OperandTypeError(
             f"while_loop: the condition must return one boolean, got {', '.join(map(str, test.kinds)) or 'nothing'}"
         )
     what = "while_loop: the state that the function returns"
-    body = capture_body(lambda *s: tree.leaves_like(structure, f(tree.unflatten(structure, list(s))), what), examples)
+    body = capture_body(lambda *s: tree.leaves_like(structure, f(tree.unflatten(structure, list(s))), what), state)
     check_state("while_loop", state, body.kinds, tree.names(init))
     if max_steps is not None:
         return tree.unflatten(structure, _scan_while(test, body, state, max_steps))
@@ -112,7 +111,7 @@ class While(Call):
 
     def record(self, interpreter: Any, leaves: Sequence) -> list:
         """An instruction. In a function that may not run, the loop might never end: its first state is an example."""
-        examples = self.split(interpreter.values_of(leaves))[2] if isinstance(interpreter, BodyCapture) else None
+        examples = [example_of(x) for x in self.split(leaves)[2]] if interpreter.is_body else None
         return record(interpreter, self, leaves, examples)
 
     def iterate(self, leaves: Sequence) -> Iterator[list]:
@@ -153,9 +152,7 @@ class While(Call):
 
         def step(both: tuple) -> tuple:
             s, ds = both
-            values = [*outside, *s]
-            move = lambda *moved: self.body(fill(values, places, moved))  # noqa: E731
-            y, dots = jvp(move, tuple(values[i] for i in places), (*[fixed[i] for i in given], *ds))
+            y, dots = self.body.push([*outside, *s], places, [*[fixed[i] for i in given], *ds])
             return y, [dots[i] for i in inexact]
 
         zeros = [zero_tangent(state[i]) if first[i] is None else first[i] for i in inexact]
@@ -179,13 +176,7 @@ class While(Call):
         def pull_leaves(cotangents: Sequence) -> list:
             g_state, g_fixed = [cotangents[i] for i in moving], [zeros_like_p(outside[i]) for i in fixed]
             for state in reversed(states):
-                values = [*outside, *state]
-
-                def move(*moved: Any, values: list = values) -> list:
-                    found = self.body(fill(values, places, moved))
-                    return [found[i] for i in moving]
-
-                pulled = vjp(move, *[values[i] for i in places])[1](g_state)
+                pulled = self.body.pull([*outside, *state], places)[1](g_state)
                 g_state = list(pulled[len(fixed) :])
                 g_fixed = [add_p(a, b) for a, b in zip(g_fixed, pulled)]
             first = len(self.test.outside)
@@ -202,9 +193,12 @@ class While(Call):
             with batch.again() as level:
                 old = lift(level, s, own)
                 goes_on = self.test([*lift(level, asked, asked_own), *old])[0]
-                new = self.body([*lift(level, outside, fixed_own), *old])
                 if level.is_batched(goes_on):
+                    given = borrow(level.lower(goes_on)[0], [*outside, *s], [*fixed_own, *own])
+                    new = self.body(lift(level, given, [*fixed_own, *own]))
                     new = [where(goes_on, a, b) for a, b in zip(new, old, strict=True)]
+                else:
+                    new = self.body([*lift(level, outside, fixed_own), *old])
                 return level.lower(goes_on)[0], [level.lower(y)[0] for y in new], [level.is_batched(y) for y in new]
 
         own, _ = settle(lambda s, flags: run(s, flags)[2], batch, state, first)

@@ -9,20 +9,18 @@ from typing import Any, TypeVar
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
-from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
-from minigrad.core.batching import Batch, Call, move_axis
+from minigrad.core.arrays import describe, is_inexact, shape_of
+from minigrad.core.batching import Batch, Call, fill, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import current, find_backend
-from minigrad.core.transforms import jvp, vjp
+from minigrad.core.interpreter import current, example_of, find_backend
 from minigrad.core.vectors import zero_tangent, zeros_like_p
 from minigrad.ops.arrange import stack
-from minigrad.ops.comparisons import stop_gradient
 from minigrad.ops.indexing import getitem
-from minigrad.program.control.bodies import Body, capture_body, record
+from minigrad.program.control.bodies import Body, capture_body
+from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
-    fill,
     find_inexact,
     lift,
     separate,
@@ -30,6 +28,7 @@ from minigrad.program.control.leaves import (
     unify,
     write,
 )
+from minigrad.program.control.residuals import cut_derivative
 from minigrad.program.graph import Kind
 
 X = TypeVar("X", bound=Any)
@@ -52,9 +51,8 @@ def scan(
     Trees are allowed everywhere; `length` is needed if there are no xs. With `reverse`, it goes from the last x to the
     first. f is captured once, so it may not branch on values. A program has one instruction for the loop.
 
-    Reverse mode keeps the state before every step, and runs each step again. With `checkpoint`, a divisor of the
-    length, it keeps the state before every so many steps only, and runs the steps between them once more: about
-    √length needs the least memory.
+    Reverse mode keeps what it needs of every step. With `checkpoint`, a divisor of the length, it keeps the state
+    before every so many steps only, and runs the steps between them again: about √length needs the least memory.
 
     Raises ValueError or TreeError if the state that f returns is not of the kind of `init`, or the xs differ in length.
 
@@ -64,12 +62,17 @@ def scan(
     (6.0, array([1., 3., 6.]))
     """
     check_callable(f, "scan")
+    length = _check_length(tree.flatten(xs)[0], length)
+    if checkpoint is not None:
+        return _scan_in_parts(f, init, xs, length, reverse, integer(checkpoint, "scan: checkpoint"))
+    return _scan(f, init, xs, length, reverse)
+
+
+def _scan(f: Callable, init: Any, xs: Any, length: int, reverse: bool, rerun: bool = False) -> tuple[Any, Any]:
+    """The same; with `rerun`, reverse mode keeps the states alone."""
     carry, carry_structure = tree.flatten(init)
     columns, structure = tree.flatten(xs)
     carry = [as_array(x) for x in carry]
-    length = _check_length(columns, length)
-    if checkpoint is not None:
-        return _scan_in_parts(f, init, xs, length, reverse, integer(checkpoint, "scan: checkpoint"))
 
     def step(*leaves: Any) -> Any:
         state = tree.unflatten(carry_structure, list(leaves[: len(carry)]))
@@ -78,10 +81,9 @@ def scan(
             raise OperandTypeError(f"scan: the function must return (state, y), got {describe(found)}")
         return tree.leaves_like(carry_structure, found[0], "scan: the state that the function returns"), found[1]
 
-    examples = [stop_gradient(x) for x in [*carry, *map(_row, columns)]]
-    body = capture_body(step, examples)
+    body = capture_body(step, [*carry, *map(_row, columns)])
     check_state("scan", carry, body.kinds, tree.names(init))
-    loop = Scan(body.forget(), len(carry), length, reverse)
+    loop = Scan(body.forget(), len(carry), length, reverse, rerun)
     results = current().call(loop, [*body.outside, *carry, *columns])
     state = tree.unflatten(carry_structure, results[: len(carry)])
     return state, tree.unflatten(body.structure.children[1], results[len(carry) :])
@@ -93,7 +95,7 @@ def _scan_in_parts(f: Callable, init: Any, xs: Any, length: int, reverse: bool, 
         raise OperandError(f"scan: checkpoint must divide the {length} steps, got {part}")
     count = length // part
     parts = tree.map(lambda x: x.reshape(count, part, *shape_of(x)[1:]), xs)
-    state, ys = scan(lambda s, x: scan(f, s, x, part, reverse), init, parts, count, reverse)
+    state, ys = _scan(lambda s, x: _scan(f, s, x, part, reverse), init, parts, count, reverse, rerun=True)
     return state, tree.map(lambda y: y.reshape(length, *shape_of(y)[2:]), ys)
 
 
@@ -105,6 +107,7 @@ class Scan(Call):
     states: int  # leaves of the state
     length: int
     reverse: bool
+    rerun: bool  # whether reverse mode runs each step again, and keeps nothing of it but the state before
     name = "scan"
 
     @property
@@ -155,6 +158,10 @@ class Scan(Call):
                 write(state, after())
             return [*[x.copy() for x in state], *ys]
 
+    def loop(self, step: Callable, init: Any, xs: Any, backward: bool = False) -> tuple[Any, Any]:
+        """A scan of another step, as this one goes, or the other way."""
+        return _scan(step, init, xs, self.length, self.reverse != backward, self.rerun)
+
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The results and their tangents: a scan whose steps push tangents."""
         (outside, state, columns), (fixed, first, moving) = self.split(leaves), self.split(tangents)
@@ -167,51 +174,44 @@ class Scan(Call):
             places = [*given, *[len(outside) + i for i in inexact], *[len(outside) + len(s) + i for i in rows]]
             values = [*outside, *s, *row]
 
-            def move(*moved: Any) -> list:
-                return self.body(fill(values, places, moved))
-
-            y, dots = jvp(move, tuple(values[i] for i in places), (*[fixed[i] for i in given], *ds, *drow))
+            y, dots = self.body.push(values, places, [*[fixed[i] for i in given], *ds, *drow])
             n = self.states
             return (y[:n], [dots[i] for i in inexact]), (y[n:], dots[n:])
 
         zeros = [zero_tangent(state[i]) if first[i] is None else first[i] for i in inexact]
-        (s, ds), (ys, dys) = scan(step, (state, zeros), (columns, [moving[i] for i in rows]), self.length, self.reverse)
+        (s, ds), (ys, dys) = self.loop(step, (state, zeros), (columns, [moving[i] for i in rows]))
         return [*s, *ys], [*fill([0.0] * len(s), inexact, ds), *dys]
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
-        """The results, from a scan that also returns the states, and their pullback, a scan the other way."""
+        """The results, from a scan that also returns residuals, and their pullback, a scan the other way."""
         outside, state, columns = self.split(leaves)
         asked, _, moving = self.split(wanted)
         fixed = [i for i, want in enumerate(asked) if want and is_inexact(outside[i])]
-        inexact = [i for i, x in enumerate(state) if is_inexact(x)]
+        inexact = [len(outside) + i for i, x in enumerate(state) if is_inexact(x)]
         rows = [i for i, want in enumerate(moving) if want and is_inexact(columns[i])]
-        n, results = self.states, find_inexact(self.body.kinds)
+        places = [*fixed, *inexact, *[len(outside) + len(state) + i for i in rows]]
+        examples = [*outside, *state, *map(_row, columns)]
+        halves, n = cut_derivative(self.body, examples, places, len(state), self.rerun), len(self.body.kinds)
+        results = find_inexact(self.body.kinds)
 
         def keep(s: list, x: list) -> tuple:
-            found = self.body([*outside, *s, *x])
-            return found[:n], (found[n:], s)
+            found = halves.before([*outside, *s, *x])
+            return found[: len(s)], found[len(s) :]
 
-        last, (ys, states) = scan(keep, state, columns, self.length, self.reverse)
-        places = [*fixed, *[len(outside) + i for i in inexact], *[len(outside) + n + i for i in rows]]
+        last, ys = self.loop(keep, state, columns)
+        ys, residuals = ys[: n - len(state)], ys[n - len(state) :]
 
         def pull_step(both: tuple, x: tuple) -> tuple:
-            (g_state, g_fixed), (row, s, g_ys) = both, x
-            values = [*outside, *s, *row]
-
-            def move(*moved: Any) -> list:
-                found = self.body(fill(values, places, moved))
-                return [found[i] for i in results]
-
-            _, pullback = vjp(move, *[values[i] for i in places])
-            pulled = pullback([*g_state, *[g_ys[i - n] for i in results if i >= n]])
+            (g_state, g_fixed), (row, kept, g_ys) = both, x
+            pulled = halves.after([*outside, *row, *kept, *g_state, *g_ys])
             k, m = len(fixed), len(fixed) + len(inexact)
             return (list(pulled[k:m]), [a + b for a, b in zip(g_fixed, pulled[:k])]), list(pulled[m:])
 
         def pull_leaves(cotangents: Sequence) -> list:
             zeros = [zeros_like_p(outside[i]) for i in fixed]
-            start = ([cotangents[i] for i in inexact], zeros)
-            inputs = (columns, states, list(cotangents[n:]))
-            (g_state, g_fixed), g_rows = scan(pull_step, start, inputs, self.length, not self.reverse)
+            g_state, g_ys = ([cotangents[i] for i in results if (i < len(state)) == first] for first in (True, False))
+            inputs = (columns, residuals, g_ys)
+            (g_state, g_fixed), g_rows = self.loop(pull_step, (g_state, zeros), inputs, backward=True)
             return fill([None] * len(leaves), places, [*g_fixed, *g_state, *g_rows])
 
         return [*last, *ys], pull_leaves
@@ -227,21 +227,22 @@ class Scan(Call):
                 found = self.body(lift(level, [*outside, *s, *x], [*fixed, *s_own, *moving]))
                 return [level.lower(y)[0] for y in found], [level.is_batched(y) for y in found]
 
-        rows = [stop_gradient(_row(x)) for x in columns]
+        rows = [_row(x) for x in columns]
         own, found = settle(lambda s, flags: run(s, flags, rows)[1], batch, state, first)
 
         def step(s: list, x: list) -> tuple:
             values, flags = run(s, own, x)
             return unify(batch, values[: self.states], flags, own), values[self.states :]
 
-        s, ys = scan(step, unify(batch, state, first, own), columns, self.length, self.reverse)
+        s, ys = self.loop(step, unify(batch, state, first, own), columns)
         after = [move_axis(y, 1, 0) if b else y for y, b in zip(ys, found[self.states :])]
         return lift(batch, [*s, *after], [*own, *found[self.states :]])
 
 
 def _row(x: Any) -> Any:
-    """The first row, or one of zeros if there is none."""
-    return getitem(x, 0) if shape_of(x)[0] else find_backend(x).xp.zeros(shape_of(x)[1:], dtype_of(x))
+    """A plain array like a row of x."""
+    x = example_of(x)
+    return x[0] if len(x) else find_backend(x).xp.zeros(x.shape[1:], x.dtype)
 
 
 def _check_length(columns: Sequence, length: int | None) -> int:

@@ -65,6 +65,41 @@ def test_checkpoint_closing_over_traced_values(on_device):
     assert_close(to_host(nested(mg.checkpoint)), to_host(nested(lambda g: g)))
 
 
+def test_checkpoint_under_vmap_is_one_entry_of_the_tape(on_device):
+    """The function of an example runs twice for all of them; weights and scales come from outside of it."""
+    runs = []
+
+    def f(x, w):
+        runs.append(x.shape)
+        for _ in range(4):
+            x = mg.tanh(w @ x)
+        return {"state": x, "shared": w * w, "number": 2}
+
+    def loss(w, x, wrap):
+        scale = mg.sum(w)
+
+        def example(x, b):
+            y = wrap(lambda x: f(x * b, w * scale))(x)
+            return mg.sum(y["state"] * y["number"]) + mg.sum(y["shared"])
+
+        return mg.sum(mg.vmap(example)(x, x[:, :1]) ** 2)
+
+    w, x, t = on_device((0.5 * normal((3, 3)), normal((5, 3), 1), normal((3, 3), 2)))
+    plain, saved = (lambda w, wrap=wrap: loss(w, x, wrap) for wrap in (lambda f: f, mg.checkpoint))
+    expected = to_host(mg.grad(plain)(w))
+    runs.clear()
+    assert np.array_equal(to_host(mg.grad(saved)(w)), expected)
+    assert runs == [(3,), (3,)]
+    assert_close(to_host(mg.jit(mg.grad(saved))(w)), expected)
+    assert_close(to_host(mg.hvp(saved, w, t)), to_host(mg.hvp(plain, w, t)))
+    nested = mg.vmap(lambda x: mg.grad(lambda w: loss(w, x, mg.checkpoint))(w))(mg.stack([x, 2 * x]))
+    assert_close(to_host(nested[0]), expected)
+    with mg.Tape() as tape:
+        loss(tape.watch(w), x, mg.checkpoint)
+    assert [entry.title for entry in tape.entries if hasattr(entry, "title")] == ["checkpoint"]
+    assert "tanh" not in str(tape)
+
+
 def test_checkpoint_without_arguments(xp):
     x = xp.asarray([1.0, 2.0])
     assert to_host(mg.grad(lambda x: mg.sum(mg.checkpoint(lambda: x * x)()))(x)).tolist() == [2, 4]

@@ -214,7 +214,16 @@ TRANSFORMS = {
         TypeError,
         "jvp: derivatives need floating-point arguments",
     ),
-    "jacobian of integers": (lambda: mg.jacobian(mg.sin)(I), TypeError, "derivatives need floating-point arguments"),
+    "jacobian of integers": (
+        lambda: mg.jacobian(mg.sin)(I),
+        TypeError,
+        "jacobian: derivatives need .*or exclude it with argnums",
+    ),
+    "linearize at an integer": (
+        lambda: mg.linearize(mg.sin, 3),
+        TypeError,
+        "linearize: derivatives need floating-point arguments, got 3: .*or use it through a closure",
+    ),
     "watching integers": (
         lambda: mg.Tape().watch(3),
         TypeError,

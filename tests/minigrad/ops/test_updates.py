@@ -123,6 +123,7 @@ def test_the_result_has_the_dtype_of_x(xp):
         (lambda x: mg.at(x)[0.5].set(1), mg.OperandIndexError, "only integers, slices"),
         (lambda x: mg.at(x)[[0.5]].multiply(1), mg.OperandIndexError, "integer or boolean"),
         (lambda x: mg.at(x)[[[0, 1], [0, 1]], [0, 1, 0]].min(1), mg.OperandIndexError, "do not broadcast"),
+        (lambda x: mg.at("a")[0].set(1), mg.OperandTypeError, "at: x must be an array of numbers, got str 'a'"),
     ],
 )
 def test_errors_say_what_does_not_fit(change, error, text):

@@ -67,6 +67,29 @@ def test_a_program_of_batches_of_derivatives_of_a_choice_in_a_loop():
     assert_close(mg.jit(rows(loop))(t, s), np.array(expected))
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("x", [[4.0, 0.0, -1.0], [4.0, 9.0, 1.0], [0.0, -1.0, -4.0]], ids=["some", "all", "none"])
+def test_examples_do_not_run_what_they_do_not_choose(x, wrap):
+    """√x has an infinite slope at 0 and warns below, where examples choose another function (warnings are errors)."""
+    root = lambda x: mg.cond(x > 0, mg.sqrt, lambda x: 3 * x, x)
+    x = np.array(x)
+    taken = np.where(x > 0, x, 1.0)
+    slope = np.where(x > 0, 0.5 / np.sqrt(taken), 3.0)
+    assert_close(wrap(mg.vmap(root))(x), np.where(x > 0, np.sqrt(taken), 3 * x))
+    assert_close(wrap(mg.vmap(mg.grad(root)))(x), slope)
+    assert_close(wrap(mg.grad(lambda x: mg.sum(x * mg.vmap(root)(x))))(x), np.where(x > 0, 1.5 * np.sqrt(taken), 6 * x))
+    assert_close(wrap(lambda x: mg.jvp(mg.vmap(root), (x,), (x,))[1])(x), slope * x)
+    assert_close(wrap(mg.vmap(mg.grad(mg.grad(root))))(x), np.where(x > 0, -0.25 * taken**-1.5, 0.0))
+
+
+def test_examples_do_not_factorise_what_they_do_not_choose():
+    """The second matrix has no Cholesky factor: its own example does not ask for one."""
+    matrices = np.stack([np.eye(2) * 4, -np.eye(2)])
+    f = lambda a: mg.cond(a[0, 0] > 0, mg.cholesky, mg.abs, a)
+    assert_close(mg.vmap(f)(matrices), np.stack([np.eye(2) * 2, np.eye(2)]))
+    assert_close(mg.grad(lambda a: mg.sum(mg.vmap(f)(a)))(matrices)[:, 0, 0], [0.25, -1.0])
+
+
 def test_only_the_chosen_function_runs():
     """Where the other one would give NaN, its derivative is not multiplied by zero."""
     f = lambda p, x: mg.cond(p, lambda x: mg.sqrt(x), lambda x: 2 * x, x)

@@ -57,6 +57,32 @@ def test_each_example_ends_for_itself(wrap):
     assert_close(wrap(mg.grad(total))(A), 1.5 * A**0.5)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("starts", [[1.0, 10.0, 100.0], [0.0, 10.0, 3.0], [0.0, 0.0, 0.0]])
+def test_examples_that_are_done_compute_nothing_of_their_own(starts, wrap):
+    """A step has no value below 1, where examples stop, after different numbers of steps (warnings are errors)."""
+
+    def f(x, c, **options):
+        return mg.while_loop(lambda s: s > 1, lambda s: c * mg.sqrt(s - 1) - 1 / (s - 1), x, **options)
+
+    def loop(x, c):
+        """The last state and its derivative in x, by a Python loop."""
+        dx = 1.0
+        while x > 1:
+            dx *= 0.5 * c / np.sqrt(x - 1) + 1 / (x - 1) ** 2
+            x = c * np.sqrt(x - 1) - 1 / (x - 1)
+        return x, dx
+
+    x, c = np.array(starts), np.array([0.9, 0.8, 1.1])
+    values, slopes = np.transpose([loop(*pair) for pair in zip(x, c)])
+    bounded = lambda x, c: f(x, c, max_steps=20)
+    for g in (f, bounded):
+        assert_close(wrap(mg.vmap(g))(x, c), values)
+        assert_close(wrap(mg.vmap(lambda x, c, g=g: mg.jvp(lambda x: g(x, c), (x,), (1.0,))[1]))(x, c), slopes)
+    assert_close(wrap(mg.vmap(mg.grad(bounded)))(x, c), slopes)
+    assert_close(wrap(mg.grad(lambda x: mg.sum(mg.vmap(bounded)(x, c))))(x), slopes)
+
+
 def test_a_part_of_the_state_that_examples_share():
     """The number of steps is shared, so the condition is one for all."""
     f = lambda x: mg.while_loop(lambda s: s[0] < 5, lambda s: (s[0] + 1, s[1] * x), (0, 1.0))
