@@ -14,7 +14,7 @@
     tree.py                234       15    nested containers with arrays at the leaves
     guards.py               69        6    detecting arrays that were changed before their derivative was computed
     reverse.py             285       24    reverse mode: the tape and the backward pass
-    checkpoint.py          192       17    calls that run again in the backward pass, to save memory
+    checkpoint.py          225       17    calls that run again in the backward pass, to save memory
     arguments.py           117        6    integers, dtypes, and NumPy options that are not supported
     leaves.py               61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py          207       18    grad, vjp, jvp

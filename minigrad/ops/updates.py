@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends.dtypes import result_type
+from minigrad.backends.dtypes import is_numeric, result_type
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import batched, insert_axes, repeat, shift_axes, shift_index
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -181,7 +181,7 @@ class at:
 
     def __init__(self, x: Any, /):
         self._x = x if hasattr(x, "dtype") and not isinstance(x, np.generic) else np.asarray(x)
-        if dtype_of(self._x).kind not in "biufc":
+        if not is_numeric(dtype_of(self._x)):
             raise OperandTypeError(f"at: x must be an array of numbers, got {describe(x)}")
 
     def __getitem__(self, index: Any) -> Place:
