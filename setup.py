@@ -19,6 +19,7 @@ TYPES = ["mypy>=1.15", "pyright>=1.1.408"]
 DOCS = ["pdoc>=15"]
 OMNIGLOT = ["scipy>=1.13"]
 MPI = ["mpi4py>=4", "mpich>=4"]
+BFLOAT16 = ["ml_dtypes>=0.5"]
 
 setup(
     name="minigrad-autodiff",
@@ -59,12 +60,13 @@ setup(
     extras_require={
         "vae": VAE,
         "testing": TESTING,  # for minigrad.testing, which tests rules and functions of yours
-        "test": [*VAE, *OMNIGLOT, *MPI, *TEST, *TYPES, *DOCS, "setuptools>=77"],
+        "test": [*VAE, *OMNIGLOT, *MPI, *BFLOAT16, *TEST, *TYPES, *DOCS, "setuptools>=77"],
         "docs": [*VAE, *DOCS],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
         "kernels": ["cuda-bindings==13.5.0", "nvidia-cuda-nvrtc==13.5.37"],  # for tests of CUDA kernels without a GPU
         "mpi": MPI,
+        "bfloat16": BFLOAT16,  # a dtype for NumPy
         "omniglot": OMNIGLOT,  # only for Burda's chardata.mat, a MATLAB file
         "bench": ["torch>=2.2", "autograd>=1.7", "jax>=0.6", "mygrad>=2.3", *VAE],
     },

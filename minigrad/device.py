@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backends
+from minigrad.backends.dtypes import is_bfloat16, is_numeric
 from minigrad.core import tree
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import describe
@@ -33,7 +34,7 @@ def to_device(values: Any, device: str) -> Any:
     """The tree with its arrays on "cpu" or "cuda"; arrays that are already there are not copied.
 
     Raises DeviceError, saying what to install, if there is no usable GPU; OutOfMemoryError; TypeError for a traced
-    value.
+    value, and for a bfloat16 array on its way to a GPU, which has none.
     """
     target = backends.get(device)
 
@@ -43,6 +44,10 @@ def to_device(values: Any, device: str) -> Any:
         source = backends.backend_of((x,))
         if source is target or isinstance(x, backends.NEUTRAL):
             return x
+        if is_bfloat16(x.dtype) and not target.bfloat16:
+            raise OperandTypeError(
+                f"to_device: {target.name} has no bfloat16, got {describe(x)}: convert it with x.astype(np.float32)"
+            )
         try:
             return target.from_host(source.to_host(x))
         except (MemoryError, RuntimeError) as error:
@@ -55,7 +60,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     """The array of another library (PyTorch, JAX, …) as a NumPy or CuPy array, sharing its memory where possible.
 
     In the other direction, pass a NumPy or CuPy array to the other library, as in torch.from_dlpack(array). Raises
-    TypeError for objects that do not support DLPack or are on other devices.
+    TypeError for objects that do not support DLPack, are on other devices or hold bfloat16.
     """
     check_options("from_dlpack", device=device, copy=copy)
     if not hasattr(x, "__dlpack_device__"):
@@ -63,6 +68,11 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     kind = int(x.__dlpack_device__()[0])
     if kind not in (1, 2):  # kDLCPU, kDLCUDA
         raise OperandTypeError(f"from_dlpack: DLPack device type {kind} is neither CPU (1) nor CUDA (2)")
+    if str(getattr(x, "dtype", "")).endswith("bfloat16"):
+        raise OperandTypeError(
+            f"from_dlpack: {type(x).__name__} holds bfloat16, which NumPy and CuPy do not take: convert it to float32 "
+            "there, and back with mg.astype(x, 'bfloat16') here"
+        )
     return backends.get("cpu" if kind == 1 else "cuda").xp.from_dlpack(x)
 
 
@@ -91,7 +101,7 @@ def _array(x: Any) -> Any:
             array = np.asarray(x)
         except ValueError:
             array = None
-        if array is None or array.dtype.kind not in "biufc":
+        if array is None or not is_numeric(array.dtype):
             raise OperandTypeError(f"asarray: {type(x).__name__} {x!r} is not an array of numbers") from None
         return array
     return np.asarray(x) if isinstance(x, backends.NEUTRAL) else x

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import NEUTRAL, store
+from minigrad.backends.dtypes import is_bfloat16
 from minigrad.backends.streams import DRAW, FOLD_IN, SPLIT
-from minigrad.core.arguments import integer, integers
+from minigrad.core.arguments import dtype_from, integer, integers
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import batched, repeat
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -24,7 +25,7 @@ from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant
 from minigrad.core.traits import Cut, traits
 from minigrad.core.vectors import reshape_p
-from minigrad.ops.comparisons import less
+from minigrad.ops.comparisons import floor, less
 from minigrad.ops.shape import astype
 
 __all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "split", "uniform"]
@@ -178,14 +179,20 @@ def bits(key: Any, shape: Any, dtype: Any = np.uint32, offset: int = 0) -> Any:
 
 
 def uniform(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
-    """Uniform numbers in [0, 1), with 24 random bits for float32 and 53 for float64."""
-    return _draw(uniform_p, key, shape, _check_float(dtype, "uniform"), offset, "uniform")
+    """Uniform numbers in [0, 1), with 24 random bits for float32, of which bfloat16 has the first 8, and 53 for
+    float64.
+    """
+    dtype = _check_float(dtype, "uniform")
+    if is_bfloat16(dtype):
+        return astype(floor(uniform(key, shape, np.float32, offset) * 256) * (1 / 256), dtype)
+    return _draw(uniform_p, key, shape, dtype, offset, "uniform")
 
 
 def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> Any:
     """Standard normal numbers from position `offset` of the stream on, so that a batch can be drawn in parts.
 
     `offset` may be a zero-dimensional integer array, so that a captured program can start elsewhere in every run.
+    bfloat16 numbers are the float32 numbers, rounded.
 
     >>> import numpy as np
     >>> from minigrad import random
@@ -194,7 +201,10 @@ def normal(key: Any, shape: Any, dtype: Any = np.float32, offset: int = 0) -> An
     >>> bool(np.array_equal(whole[2:], random.normal(k, (2, 3), offset=6)))
     True
     """
-    return _draw(normal_p, key, shape, _check_float(dtype, "normal"), offset, "normal")
+    dtype = _check_float(dtype, "normal")
+    if is_bfloat16(dtype):
+        return astype(normal(key, shape, np.float32, offset), dtype)
+    return _draw(normal_p, key, shape, dtype, offset, "normal")
 
 
 def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int = 0) -> Any:
@@ -203,11 +213,12 @@ def bernoulli(key: Any, shape: Any, dtype: Any = bool, p: Any = 0.5, offset: int
     drawn = less(numbers, p)
     if drawn.shape != numbers.shape:
         raise OperandError(f"random.bernoulli: p {describe(p)} does not broadcast to the shape {shape}")
-    return drawn if np.dtype(dtype) == bool else drawn.astype(dtype)
+    dtype = dtype_from(dtype, "random.bernoulli")
+    return drawn if dtype.kind == "b" else drawn.astype(dtype)
 
 
 def _check_float(dtype: Any, operation: str) -> np.dtype:
-    dtype = np.dtype(dtype)
-    if dtype not in (np.float32, np.float64):
-        raise OperandTypeError(f"random.{operation}: the dtype must be float32 or float64, got {dtype}")
+    dtype = dtype_from(dtype, f"random.{operation}")
+    if dtype not in (np.float32, np.float64) and not is_bfloat16(dtype):
+        raise OperandTypeError(f"random.{operation}: the dtype must be float32, float64 or bfloat16, got {dtype}")
     return dtype

@@ -46,6 +46,7 @@ class Backend:
     array_type: type
     block_bytes: int  # size of the pieces that kernels work on (to fit a cache); large means "all at once"
     threaded: bool  # whether work may be divided over host threads
+    bfloat16: bool  # whether its arrays may hold bfloat16
     asynchronous: bool  # whether operations return before they finish; reading a value waits for all of them
     where: Callable  # where(condition, x1, x2, out=None)
     erf: Callable  # erf(x, out=None)

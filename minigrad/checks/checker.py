@@ -16,7 +16,7 @@ from minigrad.checks.report import Report, Row, explain
 from minigrad.checks.stencil import Difference
 from minigrad.core import tree
 from minigrad.core.arguments import integer
-from minigrad.core.arrays import describe, dtype_of
+from minigrad.core.arrays import describe, is_real
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import find_backend
 from minigrad.core.transforms import jvp, vjp
@@ -149,7 +149,7 @@ def check_result(leaf: Any) -> Any:
     """A leaf of the result of f. Raises TypeError unless it is real and floating-point."""
     if leaf is None:
         raise OperandTypeError("check_grads: the function returned nothing (None); return its result")
-    if (not hasattr(leaf, "dtype") and not isinstance(leaf, float)) or dtype_of(leaf).kind != "f":
+    if (not hasattr(leaf, "dtype") and not isinstance(leaf, float)) or not is_real(leaf):
         raise OperandTypeError(
             f"check_grads: the function returned {describe(leaf)}, which has no real derivative; "
             "return real floating-point numbers"

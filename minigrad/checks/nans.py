@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.core.arrays import is_inexact
 from minigrad.core.interpreter import Interpreter, concrete, find_backend
 from minigrad.core.origin import Origin
 from minigrad.core.reverse import current_entry
@@ -23,7 +24,7 @@ class debug_nans(Interpreter):
     def process(self, primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> Any:
         y = self.parent.process(primitive, args, params)
         value = concrete(y)
-        if getattr(value, "dtype", None) is not None and value.dtype.kind in "fc":
+        if hasattr(value, "dtype") and is_inexact(value):
             if bool(find_backend(value).xp.isnan(value).any()):
                 entry = current_entry()
                 if entry is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends.dtypes import find_dtype, is_numeric
 from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import read_value
@@ -101,12 +102,16 @@ def ndim_of(x: Any) -> int:
 
 
 def dtype_from(dtype: Any, operation: str) -> np.dtype:
-    """The dtype that `dtype` names. Raises OperandTypeError unless it is boolean or numeric."""
+    """The dtype that `dtype` names. Raises OperandTypeError unless it is boolean or numeric, or without ml_dtypes
+    for bfloat16.
+    """
     try:
-        found = np.dtype(dtype)
+        found = find_dtype(dtype)
     except (TypeError, ValueError):
         found = None
-    if found is None or found.kind not in "biufc":
+    except ModuleNotFoundError as error:
+        raise OperandTypeError(f"{operation}: {error}") from None
+    if found is None or not is_numeric(found):
         shown = f"{operation}: dtype={_show(dtype)}"
         raise OperandTypeError(f"{shown} is not a numeric dtype; pass other arguments by keyword")
     return found

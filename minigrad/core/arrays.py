@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends import dtypes
+
 
 class Shaped:
     """Stands in for an array of which only the shape and dtype are needed."""
@@ -38,7 +40,12 @@ def dtype_of(x: Any) -> np.dtype:
 
 def is_inexact(x: Any) -> bool:
     """Whether x is a floating-point or complex number or array, and so can be differentiated."""
-    return dtype_of(x).kind in "fc"
+    return dtypes.is_inexact(dtype_of(x))
+
+
+def is_real(x: Any) -> bool:
+    """Whether x is a real floating-point number or array."""
+    return dtypes.is_real(dtype_of(x))
 
 
 def describe(x: Any) -> str:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from sys import modules
 from typing import Any
 
 import numpy as np
 
 from minigrad.backends import Backend, DeviceError, NotAnArrayError, OutOfMemoryError, backend_of, explain
+from minigrad.backends.dtypes import compute, needs_float32
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import (
     EscapedTracerError,
@@ -217,6 +219,18 @@ def refuse_traced(call: Any, origins: Sequence[Origin]) -> None:
         )
 
 
+def runs_in_float32(primitive: Primitive, args: Sequence[Any]) -> bool:
+    """Whether the formula of a primitive gets bfloat16 arguments in float32: if it computes with some of these."""
+    return needs_float32(args) and primitive.view_of is None and not primitive.traits.any_dtype
+
+
+def evaluate(primitive: Primitive, backend: Backend, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """The result of a primitive for plain arrays."""
+    if runs_in_float32(primitive, args):
+        return compute(primitive.forward, backend, args, params)
+    return primitive.forward(backend, *args, **params)
+
+
 class Eval(Interpreter):
     """The bottom level: selects the backend of the arrays and runs the forward formula."""
 
@@ -224,7 +238,10 @@ class Eval(Interpreter):
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         try:
-            return primitive.forward(backend_of(args), *args, **params)
+            backend = backend_of(args)
+            if "ml_dtypes" in modules and needs_float32(args):  # without ml_dtypes, no array is bfloat16
+                return evaluate(primitive, backend, args, params)
+            return primitive.forward(backend, *args, **params)
         except NotAnArrayError as error:
             if not any(isinstance(arg, (list, tuple)) for arg in args):
                 raise explain_error(error, primitive, args, params) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backends import NEUTRAL, backend_of
+from minigrad.backends import NEUTRAL, backend_of, dtypes
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Tracer, find_backend
@@ -33,7 +33,7 @@ def check_fits(given: Any, shape: tuple, dtype: np.dtype, what: str, like: str) 
     """Raise OperandError unless a tangent or cotangent (`what`) fits the value with this shape and dtype (`like`)."""
     try:
         fits = shape_of(given) == shape and (dtype.kind == "c" or dtype_of(given).kind != "c")
-        inexact = is_inexact(given) or dtype.kind not in "fc"
+        inexact = is_inexact(given) or not dtypes.is_inexact(dtype)
     except (TypeError, ValueError):
         fits = inexact = False
     if not fits or not (inexact or isinstance(given, int)):

@@ -13,9 +13,10 @@ fits:
 A *statement* is a function whose parameter names select its inputs: arguments and parameters of the forward formula,
 `y` for the result, `g` or `t`. The tape keeps only the values that statements select in reverse mode. Where a transpose
 needs only shape and dtype, it receives a `Shaped`. Partial derivatives receive arguments converted to the dtype of y,
-so that they are not computed in a narrower one; the other forms combine arguments with g or t, which promotes them.
-None states that an argument has no derivative; a primitive without a rule raises MissingRuleError. Statements are
-written with operations, so they can be differentiated themselves.
+so that they are not computed in a narrower one; the other forms combine arguments with g or t, which promotes them. If
+y is bfloat16, partial derivatives and custom statements compute in float32. None states that an argument has no
+derivative; a primitive without a rule raises MissingRuleError. Statements are written with operations, so they can be
+differentiated themselves.
 
 Complex numbers: derivatives are linear over the reals, and a cotangent is paired with a tangent by Re Σ g·t, without a
 conjugate, as in JAX. So
@@ -33,6 +34,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from minigrad.backends.dtypes import FLOAT32, is_bfloat16
 from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.errors import MissingRuleError
 from minigrad.core.interpreter import Primitive
@@ -153,6 +155,13 @@ class Rule:
         return self.statements[self.names[position]](known)
 
 
+def _in_float32(known: dict, asks: Sequence[str]) -> dict:
+    """The known values, with those that a statement asks for in float32 if they are bfloat16: it computes in float32,
+    and the result is rounded once."""
+    narrow = [name for name in asks if is_bfloat16(getattr(known[name], "dtype", FLOAT32))]
+    return {**known, **{name: astype_p(known[name], dtype=FLOAT32) for name in narrow}}
+
+
 class Elementwise(Rule):
     """ẏ = Σ ∂ᵢ·tᵢ; x̄ᵢ = ∂ᵢ·g, summed over the axes that were broadcast."""
 
@@ -167,6 +176,8 @@ class Elementwise(Rule):
         if isinstance(partial, int):
             return vector if partial == 1 else negative_p(vector)
         known["t"], dtype = vector, dtype_of(known["y"])
+        if dtype.kind == "V":  # bfloat16
+            dtype, known = FLOAT32, _in_float32(known, partial.asks)
         for name in partial.asks:
             if name in self.names:
                 known[name] = promote(known[name], dtype)
@@ -239,7 +250,13 @@ class Custom(Rule):
         self.pushes = {n: pair and Statement(pair[0]) for n, pair in pairs.items()}
 
     def push(self, position: int, t: Any, known: dict, args: Sequence, params: dict) -> Any:
-        return self.pushes[self.names[position]](known | {"t": t})
+        return self._state(self.pushes[self.names[position]], known | {"t": t})
+
+    def pull(self, position: int, g: Any, known: dict, args: Sequence, params: dict) -> Any:
+        return self._state(self.statements[self.names[position]], known)
+
+    def _state(self, statement: Statement, known: dict) -> Any:
+        return statement(_in_float32(known, statement.asks) if dtype_of(known["y"]).kind == "V" else known)
 
 
 def rule_of(primitive: Primitive, mode: str) -> Rule:

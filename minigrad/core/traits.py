@@ -48,6 +48,7 @@ class Traits:
     exact: bool = False  # whether the bits of an element do not depend on how many are computed at once
     flops: Callable[[Sequence[Shape], Shape, dict[str, Any]], int] | None = None  # None: one per element
     blas: bool = False  # whether it is a BLAS matrix product, which is slow for few rows
+    any_dtype: bool = False  # whether its formula takes bfloat16 as it is, because it computes nothing with it
     native: bool = False  # whether compiled programs on the CPU have a loop for it (`backends/native`)
     collective: bool = False  # whether all processes take part: each runs it, and others of its kind, in one order
     own: bool | None = None  # whether each process has its own result (or all share one); None: if an operand is own

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, TypeVarTuple, 
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import integers, is_several
-from minigrad.core.arrays import Shaped, describe, dtype_of, shape_of
+from minigrad.core.arrays import Shaped, describe, dtype_of, is_real, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.forward import Forward
 from minigrad.core.interpreter import Tracer
@@ -199,7 +199,7 @@ def _check_scalar(result: Any, has_aux: bool) -> tuple[Any, Any]:
             f"grad: the function must return one scalar, got a {type(output).__name__}"
             + ("; for extra results use has_aux=True" if isinstance(output, tuple) else "")
         )
-    if shape_of(output) != () or dtype_of(output).kind != "f":
+    if shape_of(output) != () or not is_real(output):
         raise OperandError(
             f"grad: the function must return a real floating-point scalar, got {describe(output)}; reduce it with "
             "mg.sum or mg.mean, or use mg.vjp or mg.jacobian"

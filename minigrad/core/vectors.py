@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import NEUTRAL, store
+from minigrad.backends.dtypes import result_type
 from minigrad.backends.formulas import CONVERSION, Formula, numbers
 from minigrad.core.arrays import dtype_of, is_inexact, shape_of
 from minigrad.core.interpreter import Primitive, concrete, primitive
@@ -181,7 +182,7 @@ def promote(x: Any, dtype: np.dtype) -> Any:
 def promote_together(*arrays: Any) -> list:
     """Arrays converted to their common dtype, so that no step computes in a narrower one; Python numbers stay."""
     weak = [type(concrete(x)) in (bool, int, float, complex) for x in arrays]
-    dtype = np.result_type(*[concrete(x) if number else dtype_of(x) for x, number in zip(arrays, weak)])
+    dtype = result_type(*[concrete(x) if number else dtype_of(x) for x, number in zip(arrays, weak)])
     return [promote(x, dtype) for x in arrays]
 
 

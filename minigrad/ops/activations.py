@@ -11,7 +11,7 @@ from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.vectors import LARGE, promote_together, zeros_like_p
 from minigrad.ops.arithmetic import clip
 from minigrad.ops.comparisons import equal, greater, less_equal, logical_and, where
-from minigrad.ops.define import binary, unary, wrap_binary
+from minigrad.ops.define import binary, in_float32, unary, wrap_binary
 from minigrad.ops.functions import expm1, tanh
 
 # Sigmoid, softplus and logaddexp
@@ -102,6 +102,7 @@ logaddexp = binary(
 )
 
 
+@in_float32
 def _logaddexp2(x1, x2):
     x1, x2 = promote_together(x1, x2)
     return logaddexp(x1 * math.log(2), x2 * math.log(2)) * (1 / math.log(2))
@@ -130,17 +131,20 @@ relu = unary(
 )
 
 
+@in_float32
 def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     """x where x > 0, else slope·x."""
     return where(greater(x, 0), x, slope * x)
 
 
+@in_float32
 def elu(x: Any, alpha: Any = 1.0) -> Any:
     """x where x > 0, else α(eˣ − 1)."""
     positive = greater(x, 0)
     return where(positive, x, alpha * expm1(where(positive, 0, x)))
 
 
+@in_float32
 def gelu(x: Any) -> Any:
     """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
     s = clip(x, -20, 20)  # beyond ±20 tanh is ±1, x³ may overflow, and −∞·0 is NaN

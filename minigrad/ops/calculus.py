@@ -16,6 +16,7 @@ from minigrad.ops.arrange import concatenate, flip
 from minigrad.ops.comparisons import equal, greater, less, not_equal, where
 from minigrad.ops.complex import conjugate_if_complex
 from minigrad.ops.conv import conv_p
+from minigrad.ops.define import in_float32
 from minigrad.ops.extremes import argsort, searchsorted
 from minigrad.ops.indexing import getitem, take
 from minigrad.ops.reduce import make_inexact, sum
@@ -125,6 +126,7 @@ def _slope(f, spacing, axis, edge_order):
 # Interpolation
 
 
+@in_float32
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """Piecewise linear interpolation at x of the values fp at increasing knots xp; beyond them `left` and `right`, by
     default fp[0] and fp[-1]. With `period`, knots are taken modulo it, in any order.

@@ -9,6 +9,7 @@ from minigrad.core.errors import OperandError
 from minigrad.core.vectors import promote_together
 from minigrad.ops.arithmetic import divide, multiply, subtract
 from minigrad.ops.arrange import concatenate
+from minigrad.ops.define import in_float32
 from minigrad.ops.functions import sqrt
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.linalg import matmul
@@ -18,6 +19,7 @@ from minigrad.ops.stacking import atleast_2d
 from minigrad.ops.statistics import average
 
 
+@in_float32
 def cov(
     m: Any,
     y: Any = None,
@@ -48,6 +50,7 @@ def cov(
     return squeeze(products)
 
 
+@in_float32
 def corrcoef(x: Any, y: Any = None, rowvar: Any = True, *, dtype: Any = None) -> Any:
     """The correlation coefficients cov(x)ᵢⱼ / √(cov(x)ᵢᵢ cov(x)ⱼⱼ), which rounding may move beyond ±1."""
     c = cov(x, y, rowvar, dtype=dtype)

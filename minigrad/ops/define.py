@@ -8,18 +8,27 @@ registers the primitive `sin`, computed by NumPy's `sin`, with its rule and trai
     degrees = wrap_unary(lambda x: multiply(x, 180 / math.pi), "x radians in degrees", "degrees")
 
 gives the public face of an elementwise function to a formula composed of other operations, which needs no rule.
+`in_float32` decorates composed functions that should round bfloat16 once.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from inspect import signature
+from sys import modules
+from typing import Any, TypeVar, cast
 
+import numpy as np
+
+from minigrad.backends.dtypes import FLOAT32, is_bfloat16, narrow_dtype
 from minigrad.core.arguments import check_options
+from minigrad.core.arrays import dtype_of
 from minigrad.core.interpreter import Primitive
 from minigrad.core.rules import constant, partials
 from minigrad.core.traits import along_any_axis, traits
+from minigrad.core.vectors import astype_p
 
 
 def unary(
@@ -88,3 +97,39 @@ def _find_calling_module() -> str:
     while frame.f_globals["__name__"] == __name__:
         frame = frame.f_back
     return frame.f_globals["__name__"]
+
+
+# Formulas composed of operations, of bfloat16
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def in_float32(formula: F) -> F:
+    """Decorator of a function composed of operations: it gets bfloat16 arguments in float32, and its result is rounded
+    once instead of at every step, unless the caller chooses a dtype."""
+    names = list(signature(formula).parameters)
+    place = names.index("dtype") if "dtype" in names else len(names)
+
+    @wraps(formula)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        dtypes = [getattr(x, "dtype", None) for x in (*args, *kwargs.values())] if "ml_dtypes" in modules else []
+        dtypes = [d if isinstance(d, np.dtype) else None for d in dtypes]  # the class np.float64 has a `dtype`, too
+        if not any(d is not None and is_bfloat16(d) for d in dtypes):
+            return formula(*args, **kwargs)
+        wide = [_widen(x) for x in args], {name: _widen(x) for name, x in kwargs.items()}
+        y = formula(*wide[0], **wide[1])
+        if kwargs.get("dtype", args[place] if place < len(args) else None) is not None:
+            return y
+        return tuple(_narrow(part, dtypes) for part in y) if isinstance(y, tuple) else _narrow(y, dtypes)
+
+    return cast("F", function)
+
+
+def _widen(x: Any) -> Any:
+    dtype = getattr(x, "dtype", None)
+    return astype_p(x, dtype=FLOAT32) if isinstance(dtype, np.dtype) and is_bfloat16(dtype) else x
+
+
+def _narrow(y: Any, dtypes: list) -> Any:
+    dtype = narrow_dtype(dtype_of(y), dtypes)
+    return y if dtype == dtype_of(y) else astype_p(y, dtype=dtype)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import store
+from minigrad.backends.dtypes import result_type
 from minigrad.core.arguments import check_options, integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import align, batched, move_axis
@@ -237,7 +238,7 @@ def einsum(
     if not isinstance(subscripts, str):
         subscripts, operands = _read_axis_numbers((subscripts, *operands))
     terms, output = _parse(subscripts, operands)
-    common = np.result_type(*map(dtype_of, operands))
+    common = result_type(*map(dtype_of, operands))
     # Cast first, so that no pair is multiplied in a narrower dtype
     xs = [x if dtype_of(x) == common else astype(x, common) for x in operands]
     for i, term in enumerate(terms):  # a repeated letter is a diagonal

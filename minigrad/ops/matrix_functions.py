@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import store
+from minigrad.backends.dtypes import finfo, result_type
 from minigrad.core.arguments import check_options, integer
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.batching import batched
@@ -98,7 +99,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _UNS
 def _rounding(a):
     """max(m, n)·ε."""
     dtype = dtype_of(a)
-    return max(shape_of(a)[-2:]) * float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
+    return max(shape_of(a)[-2:]) * float(finfo(dtype if is_inexact(a) else np.dtype(np.float64)).eps)
 
 
 class LstsqResult(NamedTuple):
@@ -121,7 +122,8 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     check_matrices(a, "lstsq")
     if not shape_of(b) or shape_of(a)[-2] != shape_of(b)[0 if len(shape_of(b)) == 1 else -2]:
         raise OperandError(f"lstsq: {describe(a)} and {describe(b)} must have the same number of rows")
-    dtype = np.result_type(*[dtype_of(x) if is_inexact(x) else np.float64 for x in (a, b)])  # of integers, as in NumPy
+    dtypes = [dtype_of(x) if is_inexact(x) else np.dtype(np.float64) for x in (a, b)]  # of integers, as in NumPy
+    dtype = result_type(*dtypes)
     a, b = astype(a, dtype, copy=False), astype(b, dtype, copy=False)
     rcond = _rounding(a) if rcond is None else rcond
     tall = mT(a) if _is_wide(a) else a

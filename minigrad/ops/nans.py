@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
+from minigrad.backends.dtypes import finfo
 from minigrad.core.arguments import check_options
 from minigrad.core.arrays import dtype_of, is_inexact
 from minigrad.core.vectors import copy_p
@@ -28,7 +27,7 @@ def nan_to_num(x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neg
     check_options("nan_to_num", copy=None if copy else copy)
     if not is_inexact(x):
         return copy_p(x)
-    limits = np.finfo(dtype_of(x))
+    limits = finfo(dtype_of(x))
     y = replace(isnan(x), nan, x)
     y = replace(equal(y, math.inf), float(limits.max) if posinf is None else posinf, y)
     return replace(equal(y, -math.inf), float(limits.min) if neginf is None else neginf, y)

@@ -18,6 +18,7 @@ from minigrad.core.errors import OperandError
 from minigrad.ops import comparisons
 from minigrad.ops.arithmetic import divide, maximum, minimum
 from minigrad.ops.comparisons import equal, floor, isinf, isnan, logical_and, where
+from minigrad.ops.define import in_float32
 from minigrad.ops.extremes import check_kind, sort
 from minigrad.ops.indexing import getitem, take, take_along_axis
 from minigrad.ops.reduce import count_nonzero, keep_axes, make_inexact, resolve_axis
@@ -133,6 +134,7 @@ METHODS: dict[str, Callable] = {  # the position instead of h; of NumPy's functi
 }
 
 
+@in_float32
 def _find_quantile(operation, a, q, axis, method, keepdims):
     if method not in METHODS:
         raise OperandError(f"{operation}: method={method!r} is not supported; use one of {', '.join(METHODS)}")

@@ -13,11 +13,13 @@ from minigrad.core.interpreter import find_backend
 from minigrad.core.vectors import broadcast_to_p, copy_p, promote_together
 from minigrad.ops.arithmetic import add, multiply, subtract
 from minigrad.ops.comparisons import floor, sign
+from minigrad.ops.define import in_float32
 from minigrad.ops.functions import exp, log, power
 from minigrad.ops.reduce import make_inexact
 from minigrad.ops.shape import astype, broadcast_to, moveaxis, reshape, zeros_like
 
 
+@in_float32
 def linspace(
     start: Any,
     stop: Any,
@@ -51,6 +53,7 @@ def linspace(
     return (y, multiply(gap, 1 / steps if steps else np.nan)) if retstep else y
 
 
+@in_float32
 def logspace(
     start: Any, stop: Any, num: Any = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: Any = 0
 ) -> Any:
@@ -63,6 +66,7 @@ def logspace(
     return y if dtype is None else astype(y, dtype)
 
 
+@in_float32
 def geomspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, axis: Any = 0) -> Any:
     """`num` numbers from start to stop with equal ratios; the ends are real, of the same sign and not 0."""
     start, stop = promote_together(start, stop)

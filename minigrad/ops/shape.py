@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends import dtypes
 from minigrad.core.arguments import check_options, dtype_from, integer, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.batching import batched
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
-from minigrad.core.interpreter import primitive
+from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import linear
 from minigrad.core.traits import no_flops, traits
 from minigrad.core.vectors import (
@@ -186,9 +187,11 @@ def astype(x: Any, dtype: Any, *, copy: Any = True, device: None = None) -> Any:
     dtype = dtype_from(dtype, "astype")
     if not copy and dtype_of(x) == dtype:
         return x
-    if dtype.kind == "f" and dtype_of(x).kind == "c":
+    if dtypes.is_bfloat16(dtype) and not find_backend(x).bfloat16:
+        raise OperandTypeError(f"astype: {find_backend(x).name} has no bfloat16, to which {describe(x)} is to be cast")
+    if dtypes.is_real(dtype) and dtype_of(x).kind == "c":
         raise OperandTypeError(f"astype: {describe(x)} has imaginary parts, which {dtype} cannot hold")
-    if dtype.kind in "fc" and is_inexact(x):
+    if dtypes.is_inexact(dtype) and is_inexact(x):
         return astype_p(x, dtype=dtype)
     return astype_discrete_p(x, dtype=dtype)
 

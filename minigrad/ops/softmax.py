@@ -16,6 +16,7 @@ from minigrad.core.rules import constant, custom
 from minigrad.core.traits import traits
 from minigrad.core.vectors import reshape_p
 from minigrad.ops.comparisons import equal, where
+from minigrad.ops.define import in_float32
 from minigrad.ops.functions import exp
 from minigrad.ops.reduce import (
     along_kept_axes,
@@ -77,12 +78,14 @@ batched(top_p, axes=shift_axes)
 traits(top_p, recordable=True)
 
 
+@in_float32
 def softmax(x: Any, axis: Any = -1) -> Any:
     """eˣ / Σ eˣ along an axis."""
     y = exp(_subtract_top(x, axis))
     return y / sum(y, axis, keepdims=True)
 
 
+@in_float32
 def log_softmax(x: Any, axis: Any = -1) -> Any:
     """x − ln Σ eˣ along an axis."""
     x = _subtract_top(x, axis)

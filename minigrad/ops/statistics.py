@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends.dtypes import finfo, is_half, is_real
 from minigrad.core.arguments import check_options, dtype_from, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -16,6 +17,7 @@ from minigrad.core.vectors import promote_together
 from minigrad.ops.arithmetic import abs, divide, multiply, square
 from minigrad.ops.comparisons import equal, stop_gradient, where
 from minigrad.ops.decompositions import svdvals
+from minigrad.ops.define import in_float32
 from minigrad.ops.extremes import max, min
 from minigrad.ops.functions import power, sqrt
 from minigrad.ops.reduce import (
@@ -40,7 +42,7 @@ from minigrad.ops.shape import (
 def mean(
     a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
-    """Mean over axes (all by default), in `dtype`. float16 is summed in float32, as in NumPy."""
+    """Mean over axes (all by default), in `dtype`. float16 and bfloat16 are summed in float32."""
     check_options("mean", out=out, where=where)
     wide, result = widen(a, dtype, "mean")
     count = _count(a, axis, "mean")
@@ -50,8 +52,8 @@ def mean(
 
 def widen(a, dtype, operation):
     """(a in the dtype to compute in, the dtype of the result or None if it needs no cast)."""
-    if dtype is None and dtype_of(a) == np.float16:
-        return astype(a, np.float32), np.dtype(np.float16)
+    if dtype is None and is_half(dtype_of(a)):
+        return astype(a, np.float32), dtype_of(a)
     return convert_operand(a, dtype, operation), None if dtype is None else dtype_from(dtype, operation)
 
 
@@ -60,6 +62,7 @@ def _count(x, axis, operation):
     return math.prod(shape_of(x)[a] for a in normalise_axes(axis, len(shape_of(x)), operation))
 
 
+@in_float32
 def average(a: Any, axis: Any = None, weights: Any = None, returned: Any = False, *, keepdims: bool = False) -> Any:
     """Mean over axes, Σ wᵢaᵢ / Σ wᵢ with `weights` w: of the shape of a, or of its reduced axes in their order.
 
@@ -135,7 +138,7 @@ def prepare_variance(operation, a, dtype, ddof, correction):
     wide, result = widen(a, dtype, operation)
     if dtype_of(wide).kind == "c":
         raise OperandTypeError(f"{operation}: real arrays only, got {describe(wide)}")
-    if result is not None and result.kind != "f":
+    if result is not None and not is_real(result):
         raise OperandTypeError(f"{operation}: dtype={result} is not supported: use a floating-point dtype")
     return wide, result, ddof if correction is None else correction
 
@@ -166,8 +169,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     """
     if dtype_of(x).kind == "c":
         raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
-    if dtype_of(x) == np.float16:  # squares of float16 overflow from 256 on and underflow below 0.0002
-        return astype(norm(astype(x, np.float32), ord, axis, keepdims), np.float16)
+    if is_half(dtype_of(x)):  # squares of float16 overflow from 256 on and underflow below 0.0002
+        return astype(norm(astype(x, np.float32), ord, axis, keepdims), dtype_of(x))
     axes, x = normalise_axes(axis, len(shape_of(x)), "norm"), make_inexact(x)
     if ord not in (None, "fro") and len(axes) > 1:
         if len(axes) > 2:
@@ -199,7 +202,7 @@ def _matrix_norm(x, ord):
     """The norm of each matrix in the last two axes."""
     if ord in ("nuc", 2, -2):
         s = svdvals(x)
-        zero = s <= builtins.max(shape_of(x)[-2:]) * float(np.finfo(dtype_of(s)).eps) * s[..., :1]
+        zero = s <= builtins.max(shape_of(x)[-2:]) * float(finfo(dtype_of(s)).eps) * s[..., :1]
         s = where(zero, stop_gradient(s), s)
         return sum(s, -1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
     if ord not in (1, -1, math.inf, -math.inf):

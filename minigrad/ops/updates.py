@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends.dtypes import is_numeric, result_type
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import batched, insert_axes, repeat, shift_axes, shift_index
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -180,7 +181,7 @@ class at:
 
     def __init__(self, x: Any, /):
         self._x = x if hasattr(x, "dtype") and not isinstance(x, np.generic) else np.asarray(x)
-        if dtype_of(self._x).kind not in "biufc":
+        if not is_numeric(dtype_of(self._x)):
             raise OperandTypeError(f"at: x must be an array of numbers, got {describe(x)}")
 
     def __getitem__(self, index: Any) -> Place:
@@ -257,7 +258,7 @@ def _cast(v: Any, x: Any, name: str) -> Any:
     if isinstance(v, (list, tuple)):
         v = find_backend(x).from_host(np.asarray(v))
     is_weak = type(v) in (bool, int, float, complex)
-    if not (np.result_type(dtype, v) == dtype if is_weak else np.can_cast(dtype_of(v), dtype, "same_kind")):
+    if not (result_type(dtype, v) == dtype if is_weak else np.can_cast(dtype_of(v), dtype, "same_kind")):
         raise OperandTypeError(
             f"at(x)[index].{name}: {describe(v)} does not fit into x, {describe(x)}: convert one of them with mg.astype"
         )

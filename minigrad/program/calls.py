@@ -7,9 +7,9 @@ from ctypes import c_long, c_void_p
 from functools import partial
 from typing import Any
 
-from minigrad.backends import Backend
+from minigrad.backends import Backend, store
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import EXPLAINED, Primitive, explain_error
+from minigrad.core.interpreter import EXPLAINED, Primitive, evaluate, explain_error, runs_in_float32
 from minigrad.core.vectors import reshape_p
 from minigrad.ops.reduce import sum_p
 
@@ -25,6 +25,8 @@ def bind_call(primitive: Primitive, backend: Backend, args: Sequence[Any], param
     forward = primitive.forward
     if primitive.view_of is not None:
         forward = _copy_reshaped if primitive is reshape_p else partial(_copy_view, forward)
+    elif runs_in_float32(primitive, args):
+        forward = partial(_compute, primitive)
     call = Call(forward, backend, *args, **params, out=out)
     call.primitive = primitive
     return call
@@ -57,6 +59,10 @@ def _copy_reshaped(backend: Backend, x: Any, *, shape: tuple[int, ...], out: Any
 def _copy_view(view: Callable, backend: Backend, x: Any, *, out: Any, **params: Any) -> Any:
     out[...] = view(backend, x, **params)
     return out
+
+
+def _compute(primitive: Primitive, backend: Backend, *args: Any, out: Any, **params: Any) -> Any:
+    return store(evaluate(primitive, backend, args, params), out)
 
 
 def run_calls(calls: Sequence[Call | KernelCall]) -> None:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.backends import NEUTRAL, Backend
+from minigrad.backends.dtypes import is_numeric
 from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.interpreter import EXPLAINED, Primitive, Tracer, explain_error
+from minigrad.core.interpreter import EXPLAINED, Primitive, Tracer, evaluate, explain_error
 from minigrad.core.origin import Origin
 from minigrad.core.printing import as_text
 
@@ -79,7 +80,7 @@ class Instruction(NamedTuple):
     def run(self, backend: Backend, args: Sequence[Any]) -> Any:
         """The result for these arrays. Errors name the primitive and its operands."""
         try:
-            return self.primitive.forward(backend, *args, **self.params)
+            return evaluate(self.primitive, backend, args, self.params)
         except EXPLAINED as error:
             raise explain_error(error, self.primitive, args, self.params) from error
 
@@ -114,7 +115,7 @@ def kind_of(x: Any) -> Kind:
 def is_dynamic(leaf: Any) -> bool:
     """Whether a leaf of the arguments is data (an array of numbers); Python numbers and all else belong to the code."""
     dtype = getattr(leaf, "dtype", None)
-    return isinstance(dtype, np.dtype) and dtype.kind in "biufc"
+    return isinstance(dtype, np.dtype) and is_numeric(dtype)
 
 
 def is_array(x: Any) -> bool:

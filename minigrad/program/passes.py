@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from minigrad.backends import NEUTRAL
+from minigrad.core.interpreter import evaluate
 from minigrad.core.vectors import zeros_like_p
 from minigrad.program.graph import Constant, Graph, Instruction
 from minigrad.program.tuning import Tuning
@@ -92,7 +93,7 @@ def _value_of(instruction: Instruction, graph: Graph, tuning: Tuning) -> Any:
     values = [operand.value for operand in instruction.operands]
     one = [_element_of(value) for value in values]
     if all(element is not None for element in one) and (primitive.traits.exact or primitive.view_of is not None):
-        element = one[0] if primitive.view_of is not None else primitive.forward(graph.backend, *one)
+        element = one[0] if primitive.view_of is not None else evaluate(primitive, graph.backend, one, {})
         return xp.broadcast_to(xp.asarray(element, kind.dtype), kind.shape)
     return instruction.run(graph.backend, values) if kind.bytes <= tuning.largest_constant else None
 

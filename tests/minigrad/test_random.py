@@ -173,12 +173,12 @@ def test_draws_are_constants_of_a_derivative(key, xp):
         (
             lambda k: mg.random.normal(k, (2,), dtype=int),
             TypeError,
-            "random.normal: the dtype must be float32 or float64, got int64",
+            "random.normal: the dtype must be float32, float64 or bfloat16, got int64",
         ),
         (
             lambda k: mg.random.uniform(k, (2,), "float16"),
             TypeError,
-            "random.uniform: the dtype must be float32 or float64",
+            "random.uniform: the dtype must be float32, float64 or bfloat16",
         ),
         (lambda k: mg.random.bits(k, (2,), np.int32), TypeError, "random.bits: the dtype must be uint32, got int32"),
         (

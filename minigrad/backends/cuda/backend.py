@@ -94,6 +94,7 @@ def make_backend(
         array_type=cupy.ndarray,
         block_bytes=kernels.block_bytes,
         threaded=False,
+        bfloat16=False,
         asynchronous=True,
         where=partial(elementwise.where, cupy),
         erf=lambda x, out=None: erf(x, out=out),

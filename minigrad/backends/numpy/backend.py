@@ -47,6 +47,7 @@ BACKEND = Backend(
     array_type=np.ndarray,
     block_bytes=1 << 20,
     threaded=True,
+    bfloat16=True,
     asynchronous=False,
     where=elementwise.where,
     erf=elementwise.erf,

@@ -49,7 +49,7 @@ def _unpack(b, block, *, index, begin, kind, out=None):
 
 control_p = _ControlPrimitive("control", _control)
 unpack_p = _UnpackPrimitive("unpack", _unpack)
-traits(control_p, flops=lambda operands, result, params: params["call"].flops)
+traits(control_p, any_dtype=True, flops=lambda operands, result, params: params["call"].flops)
 traits(unpack_p, flops=no_flops)
 
 

@@ -30,7 +30,7 @@ class Rerun(Inlined):
         places = [i for i, want in enumerate(wanted) if want and is_inexact(leaves[i])]
 
         def pull_leaves(cotangents: Sequence) -> list:
-            moving = [g for g, kind in zip(cotangents, self.kinds, strict=True) if kind.dtype.kind in "fc"]
+            moving = [g for g, kind in zip(cotangents, self.kinds, strict=True) if is_inexact(kind)]
             with awaiting(moving):
                 pulled = self.body.pull(leaves, places)[1](moving)
             return fill([None] * len(leaves), places, pulled)

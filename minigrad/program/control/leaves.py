@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends.dtypes import is_inexact
 from minigrad.core.arrays import describe, shape_of
 from minigrad.core.batching import Batch, insert_axes, repeat
 from minigrad.core.errors import OperandError
@@ -60,7 +61,7 @@ def lift(level: Batch, values: Sequence, is_batched: Sequence[bool]) -> list:
 
 def find_inexact(kinds: Sequence[Kind]) -> list[int]:
     """The positions of the results that have a derivative."""
-    return [i for i, kind in enumerate(kinds) if kind.dtype.kind in "fc"]
+    return [i for i, kind in enumerate(kinds) if is_inexact(kind.dtype)]
 
 
 def as_array(x: Any) -> Any:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.backends.dtypes import is_bfloat16
 from minigrad.core.rules import Elementwise
 from minigrad.core.traits import Cut, Shape, along_any_axis
 from minigrad.program.graph import Graph, Instruction
 
 
 def find_cuts(instruction: Instruction, graph: Graph) -> list[Cut]:
-    """All ways to cut an instruction along an axis of length 2 or more; many instructions have none."""
+    """All ways to cut an instruction along an axis of length 2 or more; many instructions have none, and those on
+    bfloat16 arrays run whole: terms of a sum would be rounded."""
     primitive = instruction.primitive
     ways = primitive.traits.cuts or (along_any_axis if isinstance(primitive.rule, Elementwise) else None)
-    if ways is None:
+    kinds, result = [graph.kind(operand) for operand in instruction.operands], graph.kinds[instruction.result]
+    if ways is None or any(is_bfloat16(kind.dtype) for kind in (*kinds, result)):
         return []
-    shapes = [graph.kind(operand).shape for operand in instruction.operands]
-    result = graph.kinds[instruction.result].shape
+    shapes, result = [kind.shape for kind in kinds], result.shape
     return [cut for cut in ways(shapes, result, instruction.params) if length_of(cut, shapes, result) > 1]
 
 
