@@ -97,10 +97,11 @@ from minigrad.ops.comparisons import (
     trunc,
     where,
 )
-from minigrad.ops.complex import conj, conjugate, imag, real
+from minigrad.ops.complex import conj, conjugate, imag, real, real_if_close
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
 from minigrad.ops.covariance import corrcoef, cov
 from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
+from minigrad.ops.eigenvalues import eig, eigvals
 from minigrad.ops.extremes import argmax, argmin, argsort, max, min, ptp, searchsorted, sort
 from minigrad.ops.functions import (
     angle,
@@ -219,24 +220,25 @@ __all__ = [
     "conj", "conjugate", "conv2d", "convolve", "copy", "core", "corrcoef", "correlate", "cos", "cosh", "count_nonzero",
     "cov", "cross", "cumprod", "cumsum", "custom_derivative", "deconv2d", "deg2rad", "degrees", "delete",
     "depth_to_space", "det", "device_of", "diag", "diagonal", "diff", "divide", "dot", "draw", "dsplit", "dstack",
-    "ediff1d", "eigh", "eigvalsh", "einsum", "elu", "equal", "erf", "exp", "exp2", "expand_dims", "expm", "expm1",
-    "fabs", "fft", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod", "from_dlpack", "full",
-    "full_like", "gaussian_sample", "gelu", "geomspace", "grad", "gradient", "greater", "greater_equal", "hessian",
-    "hsplit", "hstack", "hvp", "hypot", "imag", "inner", "interp", "inv", "invert", "isfinite", "isinf", "isnan",
-    "jacobian", "jit", "jvp", "kron", "leaky_relu", "less", "less_equal", "linearize", "linspace", "log", "log1p",
-    "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logspace", "logsumexp", "lstsq", "matmul", "matrix_norm", "matrix_power",
-    "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "moveaxis",
-    "multi_dot", "multiply", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
-    "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "negative", "nonzero", "norm", "not_equal",
-    "ones_like", "outer", "pad", "partition", "percentile", "permute_dims", "pinv", "positive", "pow", "power", "prod",
-    "ptp", "qr", "quantile", "rad2deg", "radians", "random", "ravel", "real", "reciprocal", "release_memory", "relu",
-    "remainder", "repeat", "reshape", "rint", "roll", "rollaxis", "rot90", "round", "scan", "searchsorted", "select",
-    "sigmoid", "sign", "sin", "sinc", "sinh", "slogdet", "softmax", "softplus", "solve", "sort", "space_to_depth",
-    "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "svd", "svdvals",
-    "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_device", "trace", "transpose",
-    "trapezoid", "tree", "tril", "triu", "true_divide", "trunc", "unstack", "value_and_grad", "var", "vdot", "vecdot",
-    "vecmat", "vjp", "vmap", "vsplit", "vstack", "where", "while_loop", "zeros_like",
+    "ediff1d", "eig", "eigh", "eigvals", "eigvalsh", "einsum", "elu", "equal", "erf", "exp", "exp2", "expand_dims",
+    "expm", "expm1", "fabs", "fft", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod",
+    "from_dlpack", "full", "full_like", "gaussian_sample", "gelu", "geomspace", "grad", "gradient", "greater",
+    "greater_equal", "hessian", "hsplit", "hstack", "hvp", "hypot", "imag", "inner", "interp", "inv", "invert",
+    "isfinite", "isinf", "isnan", "jacobian", "jit", "jvp", "kron", "leaky_relu", "less", "less_equal", "linearize",
+    "linspace", "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logspace", "logsumexp", "lstsq", "matmul", "matrix_norm",
+    "matrix_power", "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum",
+    "mod", "moveaxis", "multi_dot", "multiply", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean",
+    "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "negative",
+    "nonzero", "norm", "not_equal", "ones_like", "outer", "pad", "partition", "percentile", "permute_dims", "pinv",
+    "positive", "pow", "power", "prod", "ptp", "qr", "quantile", "rad2deg", "radians", "random", "ravel", "real",
+    "real_if_close", "reciprocal", "release_memory", "relu", "remainder", "repeat", "reshape", "rint", "roll",
+    "rollaxis", "rot90", "round", "scan", "searchsorted", "select", "sigmoid", "sign", "sin", "sinc", "sinh", "slogdet",
+    "softmax", "softplus", "solve", "sort", "space_to_depth", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "stop_gradient", "subtract", "sum", "svd", "svdvals", "swapaxes", "take", "take_along_axis", "tan", "tanh",
+    "tensordot", "tile", "to_device", "trace", "transpose", "trapezoid", "tree", "tril", "triu", "true_divide", "trunc",
+    "unstack", "value_and_grad", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit", "vstack", "where",
+    "while_loop", "zeros_like",
 ]
 # fmt: on
 

@@ -13,6 +13,7 @@ from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import describe
 from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import Tracer, find_backend
+from minigrad.ops.arrange import stack
 from minigrad.ops.shape import astype
 from minigrad.ops.shape import copy as copy_array
 
@@ -80,7 +81,12 @@ def asarray(
     a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None, like: Any = None
 ) -> Any:
     """a as an array (of `dtype`): traced values and arrays unchanged, lists and numbers converted by NumPy, arrays of
-    other libraries by DLPack; with `copy`, in new memory.
+    other libraries by DLPack; with `copy`, in new memory. Nested lists that contain traced values are stacked.
+
+    >>> import minigrad as mg
+    >>> mg.jacobian(lambda x: mg.asarray([[x, 2 * x], [1.0, x**2]]))(3.0)
+    array([[1., 2.],
+           [0., 6.]])
     """
     check_options("asarray", order=order, device=device, copy=None if copy else copy, like=like)
     array = _array(a)
@@ -89,9 +95,25 @@ def asarray(
     return copy_array(array) if copy else array
 
 
+def _find_traced(x: Any) -> Any:
+    """A traced value in nested lists or tuples, or None."""
+    if isinstance(x, Tracer):
+        return x
+    found = map(_find_traced, x) if isinstance(x, (list, tuple)) else ()
+    return next((item for item in found if item is not None), None)
+
+
+def _array_beside(x: Any, traced: Any) -> Any:
+    """x as an array; numbers and lists of them, on the device of the traced value."""
+    array, is_plain = _array(x), isinstance(x, (*backends.NEUTRAL, list, tuple))
+    return find_backend(traced).from_host(array) if is_plain and isinstance(array, np.ndarray) else array
+
+
 def _array(x: Any) -> Any:
     if isinstance(x, Tracer):
         return x
+    if (traced := _find_traced(x)) is not None:
+        return stack([_array_beside(item, traced) for item in x])
     try:
         backends.backend_of((x,))
     except TypeError:

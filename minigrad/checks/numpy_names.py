@@ -22,13 +22,17 @@ class Row(NamedTuple):
 
 
 def list_functions() -> list[str]:
-    """The public functions of the installed NumPy; classes, submodules and constants are left out."""
+    """The public functions of the installed NumPy, and r_ and c_; classes, submodules and constants are left out."""
     return [
         prefix + name
         for prefix, namespace in NAMESPACES.items()
         for name in dir(namespace)
-        if not name.startswith("_") and callable(f := getattr(namespace, name)) and not isinstance(f, type)
+        if not name.startswith("_") and _is_function(getattr(namespace, name))
     ]
+
+
+def _is_function(f: object) -> bool:
+    return (callable(f) and not isinstance(f, type)) or isinstance(f, (type(np.r_), type(np.c_)))
 
 
 def is_offered(name: str) -> bool:

@@ -38,6 +38,11 @@ def dtype_of(x: Any) -> np.dtype:
         return np.asarray(x).dtype
 
 
+def real_dtype_of(x: Any) -> np.dtype:
+    """The dtype of the real part of x."""
+    return np.empty(0, dtype_of(x)).real.dtype
+
+
 def is_inexact(x: Any) -> bool:
     """Whether x is a floating-point or complex number or array, and so can be differentiated."""
     return dtypes.is_inexact(dtype_of(x))

@@ -35,7 +35,7 @@ from minigrad.ops.comparisons import (
     step,
     where,
 )
-from minigrad.ops.complex import conjugate, is_complex
+from minigrad.ops.complex import conjugate, imag, is_complex, real
 from minigrad.ops.define import binary, unary, wrap_binary, wrap_unary
 
 add = wrap_binary(add_p, "x₁ + x₂")
@@ -114,6 +114,13 @@ abs = absolute = unary(
     formula=reals("fabs(a)", costly=False),
     kink=lambda x: x == 0 if is_complex(x) else x > 0,
 )
+
+
+def square_abs(x):
+    """|x|², which is real and has no kink."""
+    return add(square(real(x)), square(imag(x))) if is_complex(x) else square(x)
+
+
 maximum = binary(
     "maximum",
     "the larger of x₁ and x₂",

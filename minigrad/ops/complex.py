@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minigrad.core.arrays import dtype_of, shape_of
-from minigrad.core.interpreter import primitive
+from minigrad.core.interpreter import find_backend, primitive, read_value
 from minigrad.core.rules import linear
 from minigrad.core.traits import along_any_axis, no_flops, traits
-from minigrad.core.vectors import real_p, reshape_p, zeros_like_p
+from minigrad.core.vectors import copy_p, real_p, reshape_p, zeros_like_p
 from minigrad.ops.define import wrap_unary
 
 
@@ -48,6 +50,24 @@ def imag(val: Any) -> Any:
 conj = conjugate = wrap_unary(conjugate_p, "the complex conjugate x̄")
 
 
+def real_if_close(a: Any, tol: Any = 100) -> Any:
+    """The real part of complex numbers if all imaginary parts are below `tol` machine epsilons (below tol itself for
+    tol ≤ 1), or else a as it is.
+
+    The dtype of the result depends on values, so inside mg.jit, mg.trace and mg.vmap it raises: use mg.real there.
+    """
+    if not is_complex(a):
+        return real(a)
+    limit = tol * np.finfo(dtype_of(a)).eps if tol > 1 else tol
+    xp, values = find_backend(a).xp, read_value(a, "real_if_close(x)")
+    return real(a) if bool(xp.all(xp.abs(xp.imag(values)) < limit)) else copy_p(a)
+
+
 def conjugate_if_complex(x):
     """The conjugate of complex numbers; real ones as they are, without a copy."""
     return conjugate(x) if is_complex(x) else x
+
+
+def real_if_complex(x):
+    """The real part of complex numbers; real ones as they are, without a copy."""
+    return real_p(x) if is_complex(x) else x

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.arrays import describe, shape_of
 from minigrad.core.errors import OperandError
 from minigrad.core.vectors import promote_together
 from minigrad.ops.arithmetic import divide, multiply, subtract
 from minigrad.ops.arrange import concatenate
+from minigrad.ops.complex import real_if_complex
 from minigrad.ops.define import in_float32
 from minigrad.ops.functions import sqrt
 from minigrad.ops.indexing import diagonal
-from minigrad.ops.linalg import matmul
+from minigrad.ops.linalg import matmul, mH
 from minigrad.ops.reduce import convert_operand, make_inexact, sum
 from minigrad.ops.shape import expand_dims, squeeze, transpose
 from minigrad.ops.stacking import atleast_2d
@@ -32,7 +33,8 @@ def cov(
     dtype: Any = None,
 ) -> Any:
     """The covariance matrix of variables in rows (in columns without `rowvar`), divided by n − ddof; ddof is 1 by
-    default, 0 with `bias`. `fweights` counts repetitions of an observation, `aweights` weighs them. Real arrays only.
+    default, 0 with `bias`. `fweights` counts repetitions of an observation, `aweights` weighs them.
+    Of complex variables, the means of x·ȳ: a Hermitian matrix.
     """
     x = _join_variables("cov", m, y, rowvar, dtype)
     ddof = (0 if bias else 1) if ddof is None else ddof
@@ -46,17 +48,17 @@ def cov(
     spent = ddof if aweights is None else ddof * sum(weights * aweights) / total
     deviation = subtract(x, expand_dims(average(x, 1, weights), 1))
     weighted = deviation if weights is None else multiply(deviation, weights)
-    products = divide(matmul(weighted, transpose(deviation)), total - spent)
+    products = divide(matmul(weighted, mH(deviation)), total - spent)
     return squeeze(products)
 
 
 @in_float32
 def corrcoef(x: Any, y: Any = None, rowvar: Any = True, *, dtype: Any = None) -> Any:
-    """The correlation coefficients cov(x)ᵢⱼ / √(cov(x)ᵢᵢ cov(x)ⱼⱼ), which rounding may move beyond ±1."""
+    """The correlation coefficients cov(x)ᵢⱼ / √(cov(x)ᵢᵢ cov(x)ⱼⱼ), whose absolute value rounding may move beyond 1."""
     c = cov(x, y, rowvar, dtype=dtype)
     if not shape_of(c):
         return divide(c, c)
-    spread = sqrt(diagonal(c))
+    spread = sqrt(real_if_complex(diagonal(c)))
     return divide(divide(c, expand_dims(spread, 1)), expand_dims(spread, 0))
 
 
@@ -64,8 +66,8 @@ def _join_variables(operation, m, y, rowvar, dtype):
     """The variables of m and y as the rows of one floating-point matrix."""
     rows = []
     for x in (m,) if y is None else promote_together(m, y):
-        if len(shape_of(x)) > 2 or dtype_of(x).kind == "c":
-            raise OperandError(f"{operation}: needs real arrays of at most 2 dimensions, got {describe(x)}")
+        if len(shape_of(x)) > 2:
+            raise OperandError(f"{operation}: needs arrays of at most 2 dimensions, got {describe(x)}")
         rows.append(atleast_2d(convert_operand(make_inexact(x), dtype, operation)))
         if not rowvar and (shape_of(rows[-1])[0] != 1 if rows[:-1] else len(shape_of(x)) == 2):
             rows[-1] = transpose(rows[-1])

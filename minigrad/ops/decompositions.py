@@ -1,4 +1,4 @@
-"""Decompositions of real matrices: eigenvalues, singular values, QR; each result states JVP and VJP.
+"""Decompositions of matrices: eigenvalues, singular values, QR; each result states JVP and VJP.
 
 A decomposition has several results, a primitive has one. So there are two kinds of primitives:
 
@@ -12,8 +12,15 @@ the other results, and gets them from their primitives, which only copy. Derivat
 every order is right. In a program, results that nobody uses are dead code. And what has no derivative is refused only
 where it is used: eigenvalues can be differentiated where eigenvectors cannot.
 
-**Signs.** The sign of an eigenvector, or of a pair of singular vectors, is the library's choice. Derivatives are those
-of vectors that keep their sign, so they are right for every function that does not depend on it.
+**Signs and phases.** The sign of an eigenvector, or of a pair of singular vectors, is the library's choice. Derivatives
+are those of vectors that keep their sign, so they are right for every function that does not depend on it. The vectors
+of a complex matrix have a free phase instead, e^iφ. Derivatives are those of vectors that do not turn: VᴴV̇ has the
+diagonal 0 for eigenvectors, and for singular vectors UᴴU̇ + VᴴV̇ has, as their pairs may turn together. The diagonal of
+R keeps its phase. JAX does the same for eigenvectors, and lets U alone turn for singular vectors; PyTorch raises for
+losses that depend on a phase. A function that does not depend on it has the same derivative in all of them.
+
+In the rules, a VJP has the plain transpose Aᵀ where its formula has Aᴴ, and the conjugate where it has A, as cotangents
+are paired with tangents by Re Σ g·t (`minigrad.core.rules`).
 
 **Equal eigenvalues.** Vectors of equal eigenvalues (or singular values) may be any basis of their space, and are no
 differentiable function of A. A derivative of *vectors* raises LinAlgError where two eigenvalues of a matrix are equal
@@ -38,16 +45,17 @@ import numpy as np
 
 from minigrad.backends import store
 from minigrad.core.arguments import check_options
-from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.arrays import describe, shape_of
 from minigrad.core.batching import batched
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import constant, custom
-from minigrad.ops.arrange import concatenate, tril, triu
+from minigrad.ops.arrange import concatenate
 from minigrad.ops.comparisons import where
+from minigrad.ops.complex import conjugate_if_complex, is_complex, real_if_complex
 from minigrad.ops.indexing import getitem
 from minigrad.ops.inverses import INVERSE, check_square, complete, fold_to_lower
-from minigrad.ops.linalg import matmul_p, mT
+from minigrad.ops.linalg import matmul_p, mH, mT
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import expand_dims, pad_p
 
@@ -55,11 +63,9 @@ UNCERTAIN = 8  # numbers that differ by 8n·ε or less may be equal: LAPACK's er
 
 
 def check_matrices(x, operation):
-    """Raise unless x has real matrices in its last two axes."""
+    """Raise unless x has matrices in its last two axes."""
     if len(shape_of(x)) < 2:
         raise OperandError(f"{operation}: needs matrices in the last two axes, got {describe(x)}")
-    if dtype_of(x).kind == "c":
-        raise OperandTypeError(f"{operation}: real matrices only, got {describe(x)}")
 
 
 def _row(x):
@@ -79,8 +85,8 @@ def inverse_gaps_p(b, x, out=None):
     if bool(xp.any((xp.abs(gaps) <= rounding[..., None, None]) & ~same)):
         raise np.linalg.LinAlgError(
             "eigenvectors of equal eigenvalues have no derivative, nor have singular vectors of equal singular values, "
-            "or of a singular value 0 if the matrix is not square; differentiate the values alone (mg.eigvalsh, "
-            "mg.svdvals), or a function of the matrix (mg.pinv, mg.expm, mg.solve)"
+            "or of a singular value 0 if the matrix is complex or not square; differentiate the values alone "
+            "(mg.eigvalsh, mg.eigvals, mg.svdvals), or a function of the matrix (mg.pinv, mg.expm, mg.solve)"
         )
     return store(xp.where(same, 0, 1 / xp.where(same, 1, gaps)), out)
 
@@ -101,9 +107,9 @@ custom(
 @batched
 @constant
 @primitive("eigh")
-def eigh_p(b, x, out=None):
+def eigh_p(b, x, *, triangle="L", out=None):
     """(…, 1 + n, n): the eigenvalues λ, and below them the matrix V of eigenvectors."""
-    values, vectors = b.xp.linalg.eigh(x)
+    values, vectors = b.xp.linalg.eigh(x, triangle)
     return b.xp.concatenate([values[..., None, :], vectors], x.ndim - 2, out=out)
 
 
@@ -120,16 +126,16 @@ def eigenvectors_p(b, x, values, vectors, out=None):
 
 
 def _along(v, t):
-    """The diagonal of VᵀȦV."""
-    return sum_(v * matmul_p(complete(t), v), -2)
+    """The diagonal of VᴴȦV, which is real."""
+    return real_if_complex(sum_(conjugate_if_complex(v) * matmul_p(complete(t), v), -2))
 
 
 def _scale(v, g):
-    """V·diag(g)·Vᵀ, folded."""
-    return fold_to_lower(matmul_p(v * _row(g), mT(v)))
+    """V̄·diag(g)·Vᵀ, folded."""
+    return fold_to_lower(matmul_p(conjugate_if_complex(v) * _row(g), mT(v)))
 
 
-custom(  # A = V·diag(λ)·Vᵀ, of which the lower triangle is read: λ̇ᵢ = (VᵀȦV)ᵢᵢ
+custom(  # A = V·diag(λ)·Vᴴ, of which the lower triangle is read: λ̇ᵢ = (VᴴȦV)ᵢᵢ
     eigenvalues_p,
     x=(
         lambda t, x, values, vectors: _along(eigenvectors_p(x, values, vectors), t),
@@ -141,32 +147,33 @@ custom(  # A = V·diag(λ)·Vᵀ, of which the lower triangle is read: λ̇ᵢ =
 
 
 def _eigenvectors_jvp(t, y, x, values, vectors):
-    """V̇ = V·(F∘VᵀȦV)."""
+    """V̇ = V·(F∘VᴴȦV)."""
     gaps = inverse_gaps_p(eigenvalues_p(x, values, vectors))
-    return matmul_p(y, gaps * matmul_p(mT(y), matmul_p(complete(t), y)))
+    return matmul_p(y, gaps * matmul_p(mH(y), matmul_p(complete(t), y)))
 
 
 def _eigenvectors_vjp(g, y, x, values, vectors):
     gaps = inverse_gaps_p(eigenvalues_p(x, values, vectors))
-    return fold_to_lower(matmul_p(matmul_p(y, gaps * matmul_p(mT(y), g)), mT(y)))
+    return fold_to_lower(matmul_p(matmul_p(conjugate_if_complex(y), gaps * matmul_p(mT(y), g)), mT(y)))
 
 
 custom(eigenvectors_p, x=(_eigenvectors_jvp, _eigenvectors_vjp), values=None, vectors=None)
 
 
 class EighResult(NamedTuple):
-    """A = V·diag(λ)·Vᵀ with the eigenvalues λ ascending and VᵀV = I."""
+    """A = V·diag(λ)·Vᴴ with the eigenvalues λ ascending and VᴴV = I."""
 
     eigenvalues: object
     eigenvectors: object
 
 
 def eigh(a: Any, UPLO: str = "L") -> Any:
-    """Eigenvalues, ascending, and eigenvectors (columns) of each real symmetric matrix.
+    """Eigenvalues, ascending, and eigenvectors (columns) of each symmetric or Hermitian matrix.
 
-    Only the lower triangle is read (the upper one with UPLO="U"), so only it gets a derivative. Signs of eigenvectors
-    are LAPACK's. The derivative of eigenvectors raises LinAlgError where two eigenvalues of a matrix differ by
-    8n·ε·max|λ| or less; that of eigenvalues does not. Forward mode differentiates both: use `eigvalsh` where only
+    Only the lower triangle is read (the upper one with UPLO="U"), without imaginary parts of its diagonal, so only it
+    gets a derivative. Signs and phases of eigenvectors are LAPACK's; derivatives are those of vectors that keep theirs:
+    VᴴV̇ has the diagonal 0. The derivative of eigenvectors raises LinAlgError where two eigenvalues of a matrix differ
+    by 8n·ε·max|λ| or less; that of eigenvalues does not. Forward mode differentiates both: use `eigvalsh` where only
     eigenvalues matter.
 
     >>> import minigrad as mg, numpy as np
@@ -175,19 +182,19 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
            [0., 1.]])
     """
     x = _turn(a, UPLO, "eigh")
-    computed = eigh_p(x)
-    values, vectors = computed[..., 0, :], computed[..., 1:, :]
+    computed = eigh_p(a, triangle=UPLO.upper())
+    values, vectors = real_if_complex(computed[..., 0, :]), computed[..., 1:, :]
     return EighResult(eigenvalues_p(x, values, vectors), eigenvectors_p(x, values, vectors))
 
 
 def _turn(a, triangle, operation):
-    """The matrix whose lower triangle is this one of a."""
-    check_square(a, operation, real=True)
+    """The matrix whose lower triangle is this one of a, transposed and conjugated if it is the upper one."""
+    check_square(a, operation)
     if triangle not in ("L", "U", "l", "u"):
         raise OperandError(
             f"{operation}: UPLO={triangle!r} is unknown: use 'L' (the lower triangle) or 'U' (the upper)"
         )
-    return a if triangle in "Ll" else mT(a)
+    return a if triangle in "Ll" else mH(a)
 
 
 @batched
@@ -203,7 +210,7 @@ custom(
 
 
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
-    """The eigenvalues of each real symmetric matrix, ascending; reads one triangle as `eigh` does.
+    """The eigenvalues of each symmetric or Hermitian matrix, ascending; reads one triangle as `eigh` does.
 
     The derivative computes eigenvectors. It is exact at equal eigenvalues for functions that are symmetric in these;
     for others it belongs to the eigenvectors that LAPACK chooses. A second derivative raises LinAlgError there.
@@ -218,15 +225,16 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
 @constant
 @primitive("svd")
 def svd_p(b, x, out=None):
-    """(…, m + 1 + n, k) for m×n matrices, k = min(m, n): the matrix U, then the singular values s, then V."""
+    """(…, m + 1 + n, k) for m×n matrices, k = min(m, n): the matrix U, then the singular values s, then V̄."""
     u, s, vh = b.xp.linalg.svd(x, full_matrices=False)
     return b.xp.concatenate([u, s[..., None, :], vh.swapaxes(-1, -2)], x.ndim - 2, out=out)
 
 
 def compute_svd(x):
-    """(U, s, V) with A = U·diag(s)·Vᵀ, without a derivative."""
+    """(U, s, V) with A = U·diag(s)·Vᴴ, without a derivative."""
     computed, m = svd_p(x), shape_of(x)[-2]
-    return computed[..., :m, :], computed[..., m, :], computed[..., m + 1 :, :]
+    s, v = real_if_complex(computed[..., m, :]), conjugate_if_complex(computed[..., m + 1 :, :])
+    return computed[..., :m, :], s, v
 
 
 @batched
@@ -238,22 +246,22 @@ def singular_values_p(b, x, u, s, v, out=None):
 @batched
 @primitive("left_vectors")
 def left_vectors_p(b, x, u, s, v, out=None):
-    """U. As Aᵀ = V·diag(s)·Uᵀ, the right vectors are left_vectors(Aᵀ, v, s, u)."""
+    """U. As Aᴴ = V·diag(s)·Uᴴ, the right vectors are left_vectors(Aᴴ, v, s, u)."""
     return store(u.copy(), out)
 
 
 def _pair(x, u, s, v):
     """(U, V)."""
-    return left_vectors_p(x, u, s, v), left_vectors_p(mT(x), v, s, u)
+    return left_vectors_p(x, u, s, v), left_vectors_p(mH(x), v, s, u)
 
 
 def _values_jvp(t, u, v):
-    """ṡᵢ = (UᵀȦV)ᵢᵢ."""
-    return sum_(u * matmul_p(t, v), -2)
+    """ṡᵢ = Re (UᴴȦV)ᵢᵢ."""
+    return real_if_complex(sum_(conjugate_if_complex(u) * matmul_p(t, v), -2))
 
 
 def _values_vjp(g, u, v):
-    return matmul_p(u * _row(g), mT(v))
+    return matmul_p(conjugate_if_complex(u) * _row(g), mT(v))
 
 
 custom(
@@ -267,40 +275,44 @@ custom(
 
 
 def _left_vectors_jvp(t, y, x, u, s, v):
-    """U̇ = U·(F∘½(E + Eᵀ) + ½(E − Eᵀ)∘H) + (I − UUᵀ)·ȦV·diag(s)⁻¹, with E = UᵀȦV and Hᵢⱼ = 1/(sᵢ + sⱼ)."""
+    """U̇ = U·(F∘½(E + Eᴴ) + ½(E − Eᴴ)∘H) + (I − UUᴴ)·ȦV·diag(s)⁻¹, with E = UᴴȦV and Hᵢⱼ = 1/(sᵢ + sⱼ)."""
     gaps, sums, inverse = _factors(x, u, s, v)
-    moved = matmul_p(t, left_vectors_p(mT(x), v, s, u))
-    e = matmul_p(mT(y), moved)
-    inside = matmul_p(y, 0.5 * (gaps * (e + mT(e)) + sums * (e - mT(e))))
+    moved = matmul_p(t, left_vectors_p(mH(x), v, s, u))
+    e = matmul_p(mH(y), moved)
+    inside = matmul_p(y, 0.5 * (gaps * (e + mH(e)) + sums * (e - mH(e))))
     return inside if inverse is None else inside + (moved - matmul_p(y, e)) * inverse
 
 
 def _left_vectors_vjp(g, y, x, u, s, v):
     gaps, sums, inverse = _factors(x, u, s, v)
-    m = matmul_p(mT(y), g)
+    m, conjugate = matmul_p(mT(y), g), conjugate_if_complex(y)
     turn = gaps * m
-    inside = matmul_p(y, 0.5 * (turn + mT(turn) + sums * (m - mT(m))))
-    total = inside if inverse is None else inside + (g - matmul_p(y, m)) * inverse
-    return matmul_p(total, mT(left_vectors_p(mT(x), v, s, u)))
+    inside = matmul_p(conjugate, 0.5 * (turn + mH(turn) + sums * (m - mH(m))))
+    total = inside if inverse is None else inside + (g - matmul_p(conjugate, m)) * inverse
+    return matmul_p(total, mT(left_vectors_p(mH(x), v, s, u)))
 
 
 def _factors(x, u, s, v):
-    """(F, H, the row 1/s); None for 1/s if U is square, so that its columns span everything."""
+    """(F, H, the row 1/s); None for 1/s if U is square, so that its columns span everything.
+
+    The diagonal of H turns complex vectors, and is 0 for real ones.
+    """
     (rows, k), values = shape_of(u)[-2:], singular_values_p(x, u, s, v)
-    off = find_backend(values).from_host(~np.eye(k, dtype=bool))
-    if rows > k:  # vectors of the value 0 complete the basis, and 0 is one of the numbers to be apart from
+    turns = is_complex(u)
+    if rows > k or turns:  # 0 is one of the numbers to be apart from: its vectors complete the basis, or turn alone
         gaps = inverse_gaps_p(pad_p(values, widths=((0, 0),) * (len(shape_of(values)) - 1) + ((0, 1),)))
-        gaps, inverse = gaps[..., :k, :k], gaps[..., k:, :k]
+        gaps, inverse = gaps[..., :k, :k], gaps[..., k:, :k] if rows > k else None
     else:
         gaps, inverse = inverse_gaps_p(values), None
-    return gaps, where(off, 1 / where(off, expand_dims(values, -1) + _row(values), 1), 0), inverse
+    counts = find_backend(values).from_host(np.full((k, k), True) if turns else ~np.eye(k, dtype=bool))
+    return gaps, where(counts, 1 / where(counts, expand_dims(values, -1) + _row(values), 1), 0), inverse
 
 
 custom(left_vectors_p, x=(_left_vectors_jvp, _left_vectors_vjp), **dict.fromkeys("usv"))
 
 
 class SVDResult(NamedTuple):
-    """A = U·diag(S)·Vh with the singular values S descending, UᵀU = I and Vh·Vhᵀ = I."""
+    """A = U·diag(S)·Vh with the singular values S descending, UᴴU = I and Vh·Vhᴴ = I."""
 
     U: object
     S: object
@@ -308,16 +320,17 @@ class SVDResult(NamedTuple):
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    """Singular vectors and values, descending, of each real matrix: U of shape (…, m, k), S (…, k), Vh (…, k, n).
+    """Singular vectors and values, descending, of each matrix: U of shape (…, m, k), S (…, k), Vh (…, k, n).
 
     k = min(m, n); with compute_uv=False, S alone. The default full_matrices=True is for square matrices: for others it
     raises, as the other columns are any basis of what is left, which has no derivative.
 
-    The sign of each pair of vectors is LAPACK's. The derivative of vectors raises LinAlgError where two singular values
-    of a matrix are equal to rounding, and for matrices that are not square where one is 0; that of singular values does
-    not. At 0 a singular value has a kink, as |x| has; its derivative there is that of a value which changes sign with
-    its vectors, and so exact for even functions. Forward mode differentiates all results: use `svdvals` where only
-    singular values matter.
+    The sign or phase of each pair of vectors is LAPACK's; derivatives are those of pairs that keep it: UᴴU̇ + VᴴV̇ has
+    the diagonal 0. The derivative of vectors raises LinAlgError where two singular values of a matrix are equal to
+    rounding, and, for matrices that are complex or not square, where one is 0; that of singular values does not. At 0 a
+    singular value has a kink, as |x| has; its derivative there is that of a value which changes sign with its vectors,
+    and so exact for even functions. Forward mode differentiates all results: use `svdvals` where only singular values
+    matter.
     """
     check_options("svd", hermitian=hermitian)
     if not compute_uv:
@@ -329,7 +342,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         )
     computed = compute_svd(a)
     u, v = _pair(a, *computed)
-    return SVDResult(u, singular_values_p(a, *computed), mT(v))
+    return SVDResult(u, singular_values_p(a, *computed), mH(v))
 
 
 @batched
@@ -348,7 +361,7 @@ custom(
 
 
 def svdvals(x: Any, /) -> Any:
-    """The singular values of each real matrix, descending. The derivative computes singular vectors; see `svd`."""
+    """The singular values of each matrix, descending. The derivative computes singular vectors; see `svd`."""
     check_matrices(x, "svdvals")
     return svdvals_p(x)
 
@@ -393,35 +406,37 @@ custom(inverse_triangle_p, x=INVERSE)
 
 
 def _to_upper(c):
-    """The upper triangle of C plus its strict lower triangle, transposed: what of C = QᵀȦR⁻¹ changes R."""
-    return triu(c) + mT(tril(c, -1))
+    """The upper triangle of C plus its strict lower one, transposed and conjugated: what of C = QᴴȦR⁻¹ changes R. Its
+    diagonal is real, so that the phases of the diagonal of R stay.
+    """
+    return mH(fold_to_lower(c))
 
 
 def _from_upper(c):
-    """The symmetric matrix with the upper triangle of C: the transpose of `_to_upper`."""
-    return triu(c) + mT(triu(c, 1))
+    """The symmetric or Hermitian matrix with the upper triangle of C: the transpose of `_to_upper`."""
+    return complete(mH(c))
 
 
 def _orthogonal_jvp(t, y, x, q, r):
-    """Q̇ = ȦR⁻¹ − Q·up(QᵀȦR⁻¹)."""
+    """Q̇ = ȦR⁻¹ − Q·up(QᴴȦR⁻¹)."""
     moved = matmul_p(t, inverse_triangle_p(triangular_factor_p(x, q, r)))
-    return moved - matmul_p(y, _to_upper(matmul_p(mT(y), moved)))
+    return moved - matmul_p(y, _to_upper(matmul_p(mH(y), moved)))
 
 
 def _orthogonal_vjp(g, y, x, q, r):
     inverse = inverse_triangle_p(triangular_factor_p(x, q, r))
-    return matmul_p(g - matmul_p(y, _from_upper(matmul_p(mT(y), g))), mT(inverse))
+    return matmul_p(g - matmul_p(conjugate_if_complex(y), _from_upper(matmul_p(mT(y), g))), mT(inverse))
 
 
 def _triangular_jvp(t, y, x, q, r):
-    """Ṙ = up(QᵀȦR⁻¹)·R."""
+    """Ṙ = up(QᴴȦR⁻¹)·R."""
     moved = matmul_p(t, inverse_triangle_p(y))
-    return matmul_p(_to_upper(matmul_p(mT(orthogonal_factor_p(x, q, r)), moved)), y)
+    return matmul_p(_to_upper(matmul_p(mH(orthogonal_factor_p(x, q, r)), moved)), y)
 
 
 def _triangular_vjp(g, y, x, q, r):
     inside = matmul_p(_from_upper(matmul_p(g, mT(y))), mT(inverse_triangle_p(y)))
-    return matmul_p(orthogonal_factor_p(x, q, r), inside)
+    return matmul_p(conjugate_if_complex(orthogonal_factor_p(x, q, r)), inside)
 
 
 custom(orthogonal_factor_p, x=(_orthogonal_jvp, _orthogonal_vjp), q=None, r=None)
@@ -429,14 +444,15 @@ custom(triangular_factor_p, x=(_triangular_jvp, _triangular_vjp), q=None, r=None
 
 
 class QRResult(NamedTuple):
-    """A = Q·R with QᵀQ = I and R upper triangular."""
+    """A = Q·R with QᴴQ = I and R upper triangular."""
 
     Q: object
     R: object
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """Q of shape (…, m, k) and R (…, k, n) of each real matrix, k = min(m, n). Signs are LAPACK's.
+    """Q of shape (…, m, k) and R (…, k, n) of each matrix, k = min(m, n). Signs, and phases of complex columns, are
+    LAPACK's, and derivatives keep them.
 
     The derivative raises LinAlgError where the first k columns of a matrix are linearly dependent to rounding, that is,
     |Rⱼⱼ| is at most 8k·ε·Σᵢ|Rᵢⱼ|. Modes other than "reduced" raise TypeError.
@@ -449,4 +465,4 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     computed = qr_p(x)
     q, r = computed[..., : shape_of(x)[-2], :], mT(computed[..., shape_of(x)[-2] :, :])
     q, r = orthogonal_factor_p(x, q, r), triangular_factor_p(x, q, r)
-    return QRResult(q, r if x is a else concatenate([r, matmul_p(mT(q), getitem(a, (..., slice(k, None))))], -1))
+    return QRResult(q, r if x is a else concatenate([r, matmul_p(mH(q), getitem(a, (..., slice(k, None))))], -1))

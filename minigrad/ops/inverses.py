@@ -2,7 +2,7 @@
 
 Sources: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation"
 (2008) for inverse, solve and determinant; I. Murray, arXiv:1602.07527, for Cholesky. Aᵀ below is the plain transpose,
-also of complex matrices, whose derivatives are holomorphic.
+also of complex matrices, and Aᴴ the conjugate one; inverse, solve and determinant are holomorphic.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from minigrad.backends import store
-from minigrad.core.arrays import describe, dtype_of, shape_of
+from minigrad.core.arrays import describe, shape_of
 from minigrad.core.batching import batched, elementwise
-from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import constant, custom
 from minigrad.ops.arrange import tril
-from minigrad.ops.linalg import fit, matmul_p, mT
+from minigrad.ops.complex import imag, is_complex, real_if_complex
+from minigrad.ops.linalg import fit, matmul_p, mH, mT
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import expand_dims, squeeze
 
@@ -48,12 +49,10 @@ custom(  # A·y = x, so A·ẏ = ẋ − Ȧ·y
 batched(solve_p, elementwise(solve_p))  # the leading axes broadcast
 
 
-def check_square(x, operation, real=False):
-    """Raise unless x has square matrices in its last two axes, and real ones if `real`."""
+def check_square(x, operation):
+    """Raise unless x has square matrices in its last two axes."""
     if len(shape_of(x)) < 2 or shape_of(x)[-1] != shape_of(x)[-2]:
         raise OperandError(f"{operation}: needs square matrices in the last two axes, got {describe(x)}")
-    if real and dtype_of(x).kind == "c":
-        raise OperandTypeError(f"{operation}: real matrices only, got {describe(x)}")
 
 
 def inv(a: Any) -> Any:
@@ -80,7 +79,7 @@ def _half(x):
     return 0.5 * (tril(x) + tril(x, -1))
 
 
-custom(  # A = LLᵀ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᵀ)
+custom(  # A = LLᴴ read from its lower triangle: L̇ = L·Φ(L⁻¹ȦL⁻ᴴ)
     cholesky_p,
     x=(
         lambda t, y: matmul_p(y, _half(_solve_both_sides(y, complete(t)))),
@@ -91,28 +90,30 @@ batched(cholesky_p)
 
 
 def _solve_both_sides(l, a):
-    """L⁻¹·A·L⁻ᵀ."""
-    return mT(solve_p(l, mT(solve_p(l, a))))
+    """L⁻¹·A·L⁻ᴴ."""
+    return mH(solve_p(l, mH(solve_p(l, a))))
 
 
 def complete(a):
-    """The symmetric matrix with the lower triangle of A."""
-    return tril(a) + mT(tril(a, -1))
+    """The symmetric or Hermitian matrix with the lower triangle of A, and the real part of its diagonal."""
+    half = _half(a)
+    return half + mH(half)
 
 
 def fold_to_lower(s):
     """S folded onto its lower triangle: the transpose of `complete`."""
-    return tril(s) + tril(mT(s), -1)
+    return _half(s + mH(s))
 
 
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
-    """The lower triangular L with LLᵀ = A, real. Only the lower triangle of A is read, so only it gets a derivative.
+    """The lower triangular L with LLᴴ = A and a positive diagonal, for symmetric or Hermitian A.
 
-    With `upper`, the upper triangular U with UᵀU = A, read from the upper triangle. Raises LinAlgError if a matrix is
-    not positive definite.
+    Only the lower triangle of A is read, without the imaginary part of its diagonal, so only it gets a derivative. With
+    `upper`, the upper triangular U with UᴴU = A, read from the upper triangle. Raises LinAlgError if a matrix is not
+    positive definite.
     """
-    check_square(a, "cholesky", real=True)
-    return mT(cholesky_p(mT(a))) if upper else cholesky_p(a)
+    check_square(a, "cholesky")
+    return mH(cholesky_p(mH(a))) if upper else cholesky_p(a)
 
 
 @primitive("det")
@@ -156,19 +157,40 @@ def det_sign_p(b, x, out=None):
 batched(det_sign_p)
 
 
+@primitive("det_phase")
+def det_phase_p(b, x, out=None):
+    """det A / |det A| of complex matrices."""
+    return store(b.xp.linalg.slogdet(x)[0], out)
+
+
+custom(  # ẏ = y·i·Im tr(A⁻¹Ȧ), so x̄ = Im(g·y)·i·A⁻ᵀ
+    det_phase_p,
+    x=(
+        lambda t, x, y: 1j * y * imag(sum_(mT(inv_p(x)) * t, (-1, -2))),
+        lambda g, x, y: expand_dims(1j * imag(g * y), (-1, -2)) * mT(inv_p(x)),
+    ),
+)
+batched(det_phase_p)
+
+
 @primitive("logabsdet")
 def logabsdet_p(b, x, out=None):
     return store(b.xp.linalg.slogdet(x)[1], out)
 
 
-custom(  # ẏ = tr(A⁻¹Ȧ)
+custom(  # ẏ = Re tr(A⁻¹Ȧ)
     logabsdet_p,
-    x=(lambda t, x: sum_(mT(inv_p(x)) * t, (-1, -2)), lambda g, x: expand_dims(g, (-1, -2)) * mT(inv_p(x))),
+    x=(
+        lambda t, x: real_if_complex(sum_(mT(inv_p(x)) * t, (-1, -2))),
+        lambda g, x: expand_dims(g, (-1, -2)) * mT(inv_p(x)),
+    ),
 )
 batched(logabsdet_p)
 
 
 def slogdet(a: Any) -> Any:
-    """(sign, ln|det A|) of each real matrix."""
-    check_square(a, "slogdet", real=True)
-    return SlogdetResult(det_sign_p(a), logabsdet_p(a))
+    """(sign, ln|det A|) of each matrix. The sign of a complex determinant has the absolute value 1, or is 0, and has a
+    derivative.
+    """
+    check_square(a, "slogdet")
+    return SlogdetResult(det_phase_p(a) if is_complex(a) else det_sign_p(a), logabsdet_p(a))

@@ -21,6 +21,7 @@ from minigrad.core.rules import bilinear
 from minigrad.core.traits import Cut, traits
 from minigrad.core.vectors import reshape_p, sum_to_p
 from minigrad.ops.arithmetic import multiply
+from minigrad.ops.complex import conjugate_if_complex
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import astype, expand_dims, normalise_axis, ravel, squeeze, swapaxes, transpose
@@ -39,6 +40,11 @@ def matrix_transpose(x: Any, /) -> Any:
 
 
 mT = matrix_transpose
+
+
+def mH(x):
+    """Each matrix transposed and conjugated."""
+    return conjugate_if_complex(mT(x))
 
 
 def fit(g, x):

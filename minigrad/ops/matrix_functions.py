@@ -20,13 +20,14 @@ from minigrad.core.batching import batched
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import custom
-from minigrad.ops.arithmetic import abs, divide, multiply, square
+from minigrad.ops.arithmetic import abs, divide, multiply, square_abs
 from minigrad.ops.arrange import concatenate
 from minigrad.ops.comparisons import stop_gradient, where
+from minigrad.ops.complex import conjugate_if_complex
 from minigrad.ops.decompositions import check_matrices, compute_svd, singular_values_p
 from minigrad.ops.extremes import max as max_
 from minigrad.ops.inverses import check_square, inv
-from minigrad.ops.linalg import matmul_p, mT
+from minigrad.ops.linalg import matmul_p, mH, mT
 from minigrad.ops.reduce import count_nonzero
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import astype, expand_dims, squeeze, zeros_like
@@ -42,17 +43,17 @@ def pinv_p(b, x, computed, out=None):
 
 
 def _pinv_jvp(t, y, x):
-    """Ẏ = −YȦY + YYᵀȦᵀ(I − AY) + (I − YA)ȦᵀYᵀY, for a change Ȧ that keeps the rank; products of n×n first."""
+    """Ẏ = −YȦY + YYᴴȦᴴ(I − AY) + (I − YA)ȦᴴYᴴY, for a change Ȧ that keeps the rank; products of n×n first."""
     yt, yx = matmul_p(y, t), matmul_p(y, x)
-    left, right = matmul_p(matmul_p(y, mT(y)), mT(t)), matmul_p(mT(yt), y)
+    left, right = matmul_p(matmul_p(y, mH(y)), mH(t)), matmul_p(mH(yt), y)
     outside = left - matmul_p(matmul_p(left, x), y) + right - matmul_p(yx, right)
     return outside - matmul_p(yt, y)
 
 
 def _pinv_vjp(g, y, x):
-    left, right = matmul_p(mT(g), matmul_p(y, mT(y))), matmul_p(mT(y), matmul_p(y, mT(g)))
+    left, right = matmul_p(mT(g), matmul_p(y, mH(y))), matmul_p(mH(y), matmul_p(y, mT(g)))
     outside = left - matmul_p(x, matmul_p(y, left)) + right - matmul_p(right, matmul_p(y, x))
-    return outside - matmul_p(mT(y), matmul_p(g, mT(y)))
+    return conjugate_if_complex(outside) - matmul_p(mT(y), matmul_p(g, mT(y)))
 
 
 custom(pinv_p, x=(_pinv_jvp, _pinv_vjp), computed=None)
@@ -63,7 +64,7 @@ def _pseudoinverse(a, svd, rcond):
     u, s, v = svd
     counted = s > rcond * s[..., :1]
     inverse = where(counted, 1 / where(counted, s, 1), 0)
-    return pinv_p(a, matmul_p(v * expand_dims(inverse, -2), mT(u))), counted
+    return pinv_p(a, matmul_p(v * expand_dims(inverse, -2), mH(u))), counted
 
 
 def _is_wide(a):
@@ -74,7 +75,7 @@ _UNSET = object()
 
 
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _UNSET) -> Any:
-    """The Moore–Penrose pseudoinverse of each real matrix.
+    """The Moore–Penrose pseudoinverse of each matrix.
 
     Singular values up to `rcond` times the largest count as 0. It is 1e-15 by default; `rtol` is another name for it,
     with which None means max(m, n)·ε, as in NumPy. The derivative (Golub and Pereyra 1973) is that along changes of A
@@ -112,7 +113,7 @@ class LstsqResult(NamedTuple):
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
-    """The x of least norm that minimises |a·x − b|², for each real matrix; a 1-d b is a vector.
+    """The x of least norm that minimises |a·x − b|², for each matrix; a 1-d b is a vector.
 
     Singular values up to `rcond` times the largest count as 0; max(m, n)·ε by default. Returns (x, residuals, rank, s)
     as NumPy does; also for stacks of matrices. All but the rank have derivatives: x that of `pinv`, along changes of a
@@ -131,7 +132,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     y, counted = _pseudoinverse(tall, svd, rcond)
     right = expand_dims(b, 1) if len(shape_of(b)) == 1 else b
     x = matmul_p(mT(y) if _is_wide(a) else y, right)
-    residuals = sum_(square(matmul_p(a, x) - right), -2)
+    residuals = sum_(square_abs(matmul_p(a, x) - right), -2)
     residuals = residuals if shape_of(a)[-2] > shape_of(a)[-1] else residuals[..., :0]
     rank = astype(count_nonzero(counted, -1), np.int32)
     return LstsqResult(squeeze(x, -1) if len(shape_of(b)) == 1 else x, residuals, rank, singular_values_p(tall, *svd))

@@ -76,6 +76,7 @@ _METHODS = {
     "flatten": shape.ravel,
 }
 _SIZES = ("shape", "ndim", "size")  # np.shape(traced) and the like
+_KINDS = ("iscomplexobj", "isrealobj")
 
 
 def install(package: ModuleType) -> None:
@@ -106,7 +107,8 @@ def install(package: ModuleType) -> None:
         "__complex__": _refuse("complex(x)", "use mg.stop_gradient(x) first"),
         "__array__": _refuse(
             "np.asarray(x)",
-            "use the mg function of the same name, mg.stack for a list or for out[i] = x, or mg.stop_gradient(x) first",
+            "use the mg function of the same name, mg.asarray for a list or for out[i] = x, mg.concatenate for "
+            "np.r_, or mg.stop_gradient(x) first",
         ),
         "__dlpack__": _refuse("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refuse("x.item()", "use mg.stop_gradient(x) first"),
@@ -229,6 +231,8 @@ def _make_array_function(package: ModuleType) -> Callable[..., Any]:
         ours = linalg.trace if ours is package.trace else ours  # mg.trace is the one that captures programs
         if name in _SIZES and len(args) == 1 and not kwargs:
             return getattr(self, name)
+        if name in _KINDS:
+            return (args[0].dtype.kind == "c") == (name == "iscomplexobj")
         if ours is None or not callable(ours) or name in REFUSED:
             raise OperandTypeError(f"numpy.{name} is not supported for traced values{advise(name)}")
         return ours(*args, **kwargs)

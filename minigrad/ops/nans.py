@@ -10,10 +10,10 @@ from typing import Any
 
 from minigrad.backends.dtypes import finfo
 from minigrad.core.arguments import check_options
-from minigrad.core.arrays import dtype_of, is_inexact
+from minigrad.core.arrays import dtype_of, is_inexact, real_dtype_of
 from minigrad.core.vectors import copy_p
 from minigrad.ops import extremes, reduce, scan
-from minigrad.ops.arithmetic import divide, square
+from minigrad.ops.arithmetic import divide, square_abs
 from minigrad.ops.comparisons import equal, isnan, less_equal, logical_not
 from minigrad.ops.comparisons import where as replace
 from minigrad.ops.shape import astype
@@ -39,9 +39,9 @@ def _fill(a, value):
 
 
 def _count(a, axis, keepdims=False):
-    """The number of elements that are not NaN, in the dtype of a unless that holds integers."""
+    """The number of elements that are not NaN, in the dtype of the real part of a unless that holds integers."""
     count = reduce.count_nonzero(logical_not(isnan(a)), axis, keepdims=keepdims)
-    return astype(count, dtype_of(a)) if is_inexact(a) else count
+    return astype(count, real_dtype_of(a)) if is_inexact(a) else count
 
 
 # Sums and products
@@ -167,6 +167,6 @@ def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
     deviation = replace(isnan(wide), 0, wide - centre)
     degrees = _count(wide, axis, keepdims) - ddof
     degrees = replace(less_equal(degrees, 0), math.nan, degrees)
-    y = divide(reduce.sum(square(deviation), axis, keepdims=keepdims), degrees)
+    y = divide(reduce.sum(square_abs(deviation), axis, keepdims=keepdims), degrees)
     y = root(y) if operation == "nanstd" else y
     return y if result is None else astype(y, result)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.core.arguments import check_options, integers
-from minigrad.core.arrays import describe, dtype_of, shape_of
-from minigrad.core.errors import OperandError
+from minigrad.core.arrays import describe, dtype_of, real_dtype_of, shape_of
+from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.ops import comparisons
 from minigrad.ops.arithmetic import divide, maximum, minimum
 from minigrad.ops.comparisons import equal, floor, isinf, isnan, logical_and, where
@@ -140,6 +140,8 @@ def _find_quantile(operation, a, q, axis, method, keepdims):
         raise OperandError(f"{operation}: method={method!r} is not supported; use one of {', '.join(METHODS)}")
     if isinstance(q, (int, float, np.ndarray)) and not np.all((q >= 0) & (q <= 1)):
         raise OperandError(f"{operation}: q must be between 0 and {100 if 'percent' in operation else 1}")
+    if dtype_of(a).kind == "c" and "median" not in operation:
+        raise OperandTypeError(f"{operation}: real arrays only, got {describe(a)}")
     shape, several, a = shape_of(a), shape_of(q), make_inexact(a)
     axes = normalise_axes(axis, len(shape), operation)
     kept = tuple(n for i, n in enumerate(shape) if i not in axes)
@@ -152,7 +154,7 @@ def _find_quantile(operation, a, q, axis, method, keepdims):
     skip, last = operation.startswith("nan"), count - 1
     if skip:  # the last position in each row
         last = maximum(last - count_nonzero(isnan(rows), -1, keepdims=True), 0)
-        last = astype(last, np.result_type(dtype, np.float32))
+        last = astype(last, np.result_type(real_dtype_of(rows), np.float32))
     h = (reshape(q, (-1,)) if several else q) * last
     y = _interpolate(rows, METHODS[method](np if isinstance(h, (int, float)) else comparisons, h), last, dtype)
     if not skip:

@@ -23,19 +23,20 @@ _ADVICE = {
     "spacing": "np.spacing(x.value)",
     "unwrap": "x - 2π · mg.cumsum of the jumps in mg.rint(mg.diff(x) / 2π)",
     "i0": "a custom operation with its rule: README.md shows one",
-    "real_if_close": "mg.real",
     "piecewise": "mg.select",
     # shapes and selections
     "broadcast_arrays": "mg.broadcast_to for each array",
     "diagflat": "mg.diag(mg.ravel(x))",
     "row_stack": "mg.vstack",
+    "r_": "mg.concatenate, or mg.asarray for numbers",
+    "c_": "mg.column_stack, or mg.concatenate along axis -1",
     "insert": "mg.concatenate of the parts before and after",
     "resize": "mg.tile and a slice, or mg.pad",
     "trim_zeros": "a slice x[first:last], since the shape would depend on the values",
     "choose": "mg.select, or mg.take_along_axis of mg.stack(choices)",
     "compress extract": "x[mask]",
     "ascontiguousarray asfortranarray asanyarray asarray_chkfinite require": "mg.asarray",
-    "array": "mg.asarray, or mg.stack for a list of traced values",
+    "array": "mg.asarray, also of nested lists of traced values",
     "empty_like": "mg.zeros_like",
     "vander": "x[:, None] ** powers",
     "apply_along_axis apply_over_axes": "operations along an axis, or mg.stack over slices",
@@ -66,7 +67,6 @@ _ADVICE = {
     "linalg.vector_norm": "mg.norm",
     "linalg.tensorsolve linalg.tensorinv": "mg.solve or mg.inv of a reshaped to a matrix",
     "linalg.cond": "mg.norm(x) * mg.norm(mg.inv(x))",
-    "linalg.eig linalg.eigvals": "mg.eigh or mg.eigvalsh of symmetric matrices",
 }
 
 REFUSED: dict[str, str] = {name: advice for names, advice in _ADVICE.items() for name in names.split()}

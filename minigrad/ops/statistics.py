@@ -14,7 +14,7 @@ from minigrad.core.arguments import check_options, dtype_from, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.vectors import promote_together
-from minigrad.ops.arithmetic import abs, divide, multiply, square
+from minigrad.ops.arithmetic import abs, divide, multiply, square_abs
 from minigrad.ops.comparisons import equal, stop_gradient, where
 from minigrad.ops.decompositions import svdvals
 from minigrad.ops.define import in_float32
@@ -106,7 +106,7 @@ def var(
     mean: Any = None,
     correction: Any = None,
 ) -> Any:
-    """Mean squared deviation from the mean, in `dtype`; divides by n − ddof (or `correction`). Real arrays only.
+    """Σ|x − mean|² / (n − ddof), in `dtype`; real also for complex arrays. ddof may be called `correction`.
 
     `mean`: the mean if it is already known, computed with keepdims=True.
     """
@@ -136,8 +136,6 @@ def prepare_variance(operation, a, dtype, ddof, correction):
     if correction is not None and ddof != 0:
         raise OperandError(f"{operation}: give either ddof or correction, not both (got {ddof} and {correction})")
     wide, result = widen(a, dtype, operation)
-    if dtype_of(wide).kind == "c":
-        raise OperandTypeError(f"{operation}: real arrays only, got {describe(wide)}")
     if result is not None and not is_real(result):
         raise OperandTypeError(f"{operation}: dtype={result} is not supported: use a floating-point dtype")
     return wide, result, ddof if correction is None else correction
@@ -147,7 +145,7 @@ def _variance(operation, a, axis, dtype, ddof, keepdims, centre, correction):
     wide, result, ddof = prepare_variance(operation, a, dtype, ddof, correction)
     degrees = builtins.max(_count(a, axis, operation) - ddof, 0)
     deviation = wide - (mean(wide, axis, keepdims=True) if centre is None else centre)
-    y = divide(sum(square(deviation), axis, keepdims=keepdims), degrees)
+    y = divide(sum(square_abs(deviation), axis, keepdims=keepdims), degrees)
     y = root(y) if operation == "std" else y  # before rounding to float16, whose largest number is 65504
     return y if result is None else astype(y, result)
 
@@ -159,7 +157,7 @@ def root(v):
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Vector norm: √Σx² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
+    """Vector norm: √Σ|x|² by default, Σ|xᵢ|ᵖ to the 1/p for a number p, ±inf for the extremes of |x|.
 
     Over all elements by default. At x = 0 the derivatives are defined as 0.
 
@@ -167,8 +165,6 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     for 2, the smallest for -2; the largest sum of |x| over a column for 1, over a row for inf, the smallest for -1 and
     -inf. A singular value that is 0 to rounding gets derivative 0; of several largest ones, one gets it all.
     """
-    if dtype_of(x).kind == "c":
-        raise OperandTypeError(f"norm: real arrays only, got {describe(x)}")
     if is_half(dtype_of(x)):  # squares of float16 overflow from 256 on and underflow below 0.0002
         return astype(norm(astype(x, np.float32), ord, axis, keepdims), dtype_of(x))
     axes, x = normalise_axes(axis, len(shape_of(x)), "norm"), make_inexact(x)
@@ -178,7 +174,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         y = _matrix_norm(moveaxis(x, axes if axis is None else axis, range(-len(axes), 0)), ord)
         return expand_dims(y, axes) if keepdims else y
     if ord in (None, 2, "fro"):
-        return root(sum(square(x), axis, keepdims=keepdims))
+        return root(sum(square_abs(x), axis, keepdims=keepdims))
     if ord == math.inf:
         return max(abs(x), axis, keepdims=keepdims)
     if ord == -math.inf:

@@ -10,6 +10,8 @@ from tests.support import (
     stand_in,  # noqa: F401  (registers itself)
 )
 from tests.support.environment import optional
+from tests.support.oracles import assert_close
+from tests.support.transfer import to_host
 
 
 def test_to_device_moves_trees():
@@ -62,3 +64,16 @@ def test_asarray(xp):
     assert float(mg.grad(lambda x: mg.sum(mg.asarray(x)))(x)[0]) == 1
     with pytest.raises(TypeError, match="does not support DLPack"):
         mg.from_dlpack([1.0])
+
+
+def test_asarray_stacks_lists_of_traced_values(on_device):
+    """Nested lists and tuples, with numbers and arrays between traced values, as np.array does plain ones."""
+    x, g = on_device(np.array([0.5, -2.0])), np.array([[[3.0, -1], [0.5, 2]], [[4, 5], [-6, 7]]])
+    build = lambda array, x: array([[x, 3 * x], ([x[0] * x[1], 1], [2.0, 3.0])])
+    y, pullback = mg.vjp(lambda x: build(mg.asarray, x), x)
+    assert_close(to_host(y), build(np.array, to_host(x)))
+    expected = [3 + 3 * 0.5 + 4 * -2.0, -1 + 3 * 2 + 4 * 0.5]
+    assert_close(to_host(pullback(on_device(g))[0]), expected)
+    y, y_dot = mg.jvp(lambda x: mg.asarray([x[0], 2], dtype=np.float32), (x,), (x,))
+    assert y.dtype == np.float32 and to_host(y).tolist() == [0.5, 2] and to_host(y_dot).tolist() == [0.5, 0]
+    assert to_host(mg.jit(lambda x: mg.asarray([x[1], x[0], 1.0]))(x)).tolist() == [-2, 0.5, 1]

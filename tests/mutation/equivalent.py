@@ -68,8 +68,8 @@ EQUIVALENT = {
         "linalg._left: comparison: x2.ndim > 2 → x2.ndim >= 2",
         "linalg._left: constant: 2 → 3 (no. 2)",
     ],
-    "its transpose gives the same: Ȧ is symmetric, and the caller adds the transpose of the result": [
-        "inverses._solve_both_sides: call: mT(solve_p(l, mT(solve_p(l, a)))) → solve_p(l, mT(solve_p(l, a)))",
+    "its conjugate transpose gives the same: Ȧ is Hermitian, and the caller adds the transpose of the result": [
+        "inverses._solve_both_sides: call: mH(solve_p(l, mH(solve_p(l, a)))) → solve_p(l, mH(solve_p(l, a)))",
     ],
     "the number 1 broadcasts like ones": ["scan._multiply_others: term: zeros_like_p(x) + 1 → 1"],
     "it is multiplied by the zero before the first step": ["scan._run_adjoint: constant: 0 → 1"],

@@ -14,6 +14,7 @@ Y = np.random.default_rng(2).normal(size=(2, 3, 4))
 M = np.random.default_rng(3).normal(size=(3, 4))
 V = np.random.default_rng(4).normal(size=5)
 A = M @ M.T + np.eye(3)
+TURNING = np.array([[1.0, 2, 0], [-2, 1, 0.5], [0.3, 0, 2]])  # with complex eigenvalues
 SMALL = 0.3 * np.tanh(X)  # in the domain of arcsin
 POSITIVE = 0.5 + np.abs(X)
 ORDER = np.argsort(X, 1)
@@ -150,7 +151,9 @@ FUNCTIONS = {
     "diag": ((V,), [(), (1,), (-2,)]),
     "diagonal": ((X,), DIAGONALS),
     "dot": ((X, M.T), [(), (None,)]),
+    "eig": ((TURNING,), [()]),
     "eigh": ((A,), [("L",)]),
+    "eigvals": ((TURNING,), [()]),
     "eigvalsh": ((A,), [(), ("L",)]),
     "einsum": (("ijk,lk->il", X, M), [()]),
     "expand_dims": ((X, 1), [()]),
@@ -246,6 +249,7 @@ FUNCTIONS |= {
     "partition": ((X, (0, 1, 2, 3)), [(), (-1,), (2, "introselect", None)]),
     "permute_dims": ((X,), [(), ((1, 0, 2),)]),
     "pow": ((POSITIVE, Y), [()]),
+    "real_if_close": ((X,), [(), (1000,)]),
     "rollaxis": ((X, 2), [(), (1,)]),
     "rot90": ((X,), [(), (2,), (-1, (1, 2))]),
     "searchsorted": ((np.sort(V), X), [(), ("right",), ("left", None)]),
@@ -267,7 +271,8 @@ BITS = {
     "bitwise_invert",
     "bitwise_not",
 }  # integers and booleans only
-UNTRACED = {"from_dlpack", "nonzero"}  # arrays of other libraries; results of unknown shape
+UNTRACED = {"from_dlpack", "nonzero", "real_if_close", "eig"}
+"""Arrays of other libraries; results whose shape or dtype depends on values; eigenvectors that turn in NumPy."""
 NOT_HANDED_OVER = {
     "asarray",
     "astype",

@@ -17,6 +17,7 @@ from minigrad.checks.catalogue import (  # noqa: F401  (each adds its entries wh
     constants,
     conv,
     decompositions,
+    eigenvalues,
     elementwise,
     fft,
     indexing,

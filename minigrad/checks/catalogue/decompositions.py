@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,19 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks.catalogue import formulas
 from minigrad.checks.catalogue.choose import Choose, Shape
-from minigrad.checks.catalogue.draws import apart, regular, signed, spaced, symmetric
-from minigrad.checks.catalogue.linalg import MATRICES, REAL, any_matrices, double, everywhere, linalg_spellings
+from minigrad.checks.catalogue.complex import parts
+from minigrad.checks.catalogue.draws import apart, complex_spaced, hermitian, regular, signed, spaced, symmetric
+from minigrad.checks.catalogue.linalg import (
+    MATRICES,
+    REAL,
+    adjoint,
+    any_matrices,
+    double,
+    everywhere,
+    linalg_spellings,
+    of_complex,
+    of_real,
+)
 from minigrad.checks.catalogue.operation import Example, at, operation
 from minigrad.core.interpreter import primitives
 
@@ -39,6 +51,11 @@ def of_eigen(xp: Any, values: Any, vectors: Any) -> Any:
     return join(xp, vectors, values, xp.swapaxes(vectors, -1, -2))
 
 
+def of_hermitian(linalg: Any, xp: Any, a: Any, *triangle: str) -> Any:
+    values, vectors = linalg.eigh(a, *triangle)
+    return join(xp, vectors, values, adjoint(xp, vectors))
+
+
 def of_upper(a: np.ndarray) -> np.ndarray:
     return of_eigen(np, *formulas.eigh(formulas.transpose(a)))
 
@@ -48,26 +65,43 @@ operation(
     any_symmetric,
     *SQUARE,
     at("upper", (3, 3), function=lambda a: of_eigen(mg, *mg.eigh(a, "U")), formula=of_upper),
+    of_complex("complex", (3, 3), of_hermitian, draws=hermitian),
+    of_complex("complex, upper", (2, 2, 2), lambda linalg, xp, a: of_hermitian(linalg, xp, a, "U"), draws=hermitian),
     function=lambda a: of_eigen(mg, *mg.eigh(a)),
     formula=lambda a: of_eigen(np, *formulas.eigh(a)),
     compared=(
         at("of symmetric", (2, 3, 3), **everywhere(lambda linalg, xp, a: of_eigen(xp, *linalg.eigh(double(xp, a))))),
+        of_complex(
+            "of Hermitian",
+            (2, 3, 3),
+            lambda linalg, xp, a: of_hermitian(linalg, xp, a + adjoint(xp, a)),
+            draws=hermitian,
+        ),
     ),
     backward_only=("autograd",),
     **EIGEN,
 )
 
 
+HERMITIAN_VALUES = {"result": of_real, "draws": hermitian}
 operation(
     "eigvalsh",
     any_symmetric,
     *SQUARE,
+    of_complex("complex", (2, 3, 3), lambda linalg, xp, a: linalg.eigvalsh(a), **HERMITIAN_VALUES),
     formula=lambda a: formulas.eigh(a)[0],
     compared=(
         at(
             "of symmetric",
             (2, 3, 3),
             **everywhere(lambda linalg, xp, a: linalg.eigvalsh(double(xp, a))) | {"autograd": None},
+        ),
+        of_complex(
+            "of Hermitian",
+            (2, 3, 3),
+            lambda linalg, xp, a: linalg.eigvalsh(a + adjoint(xp, a)),
+            autograd=None,
+            **HERMITIAN_VALUES,
         ),
     ),
     **EIGEN,
@@ -76,6 +110,7 @@ operation(
     "eigenvalues",
     any_symmetric,
     *SQUARE,
+    of_complex("complex", (3, 3), lambda linalg, xp, a: linalg.eigh(a)[0], **HERMITIAN_VALUES),
     function=lambda a: mg.eigh(a).eigenvalues,
     formula=lambda a: formulas.eigh(a)[0],
     **EIGEN,
@@ -84,6 +119,7 @@ operation(
     "eigenvectors",
     any_symmetric,
     *SQUARE,
+    of_complex("complex", (3, 3), lambda linalg, xp, a: xp.abs(linalg.eigh(a)[1]) ** 2, **HERMITIAN_VALUES),
     function=lambda a: mg.eigh(a).eigenvectors ** 2,
     formula=lambda a: formulas.eigh(a)[1] ** 2,
     **EIGEN,
@@ -122,32 +158,57 @@ def any_spaced(choose: Choose) -> Example:
     return at("", (*batch, choose.integer(1, 4), choose.integer(1, 4)))
 
 
+COMPLEX_SHAPES = {"complex": (3, 3), "complex, tall": (3, 2), "complex, wide": (2, 2, 3)}
+
+
+def complex_cases(function: Callable, result: Callable = parts, **options: Any) -> list[Example]:
+    """A square, a tall and a wide case."""
+    return [
+        of_complex(what, shape, function, result, draws=complex_spaced, **options)
+        for what, shape in COMPLEX_SHAPES.items()
+    ]
+
+
 def plain_svd(a: np.ndarray) -> tuple:
     u, s, v = formulas.svd(a)
     return u, s, formulas.transpose(v)
+
+
+def of_svd(linalg: Any, xp: Any, a: Any) -> Any:
+    return join(xp, *linalg.svd(a, full_matrices=False))
 
 
 operation(
     "svd",
     any_spaced,
     *SHAPES,
+    *complex_cases(of_svd),
     function=lambda a: join(mg, *mg.svd(a, False)),
     formula=lambda a: join(np, *plain_svd(a)),
     compared=[
-        at(f"reduced, {what}", shape, **everywhere(lambda linalg, xp, a: join(xp, *linalg.svd(a, full_matrices=False))))
-        for what, shape in (("batch", (2, 3, 3)), ("tall", (4, 3)), ("wide", (2, 3)))
+        *[
+            at(f"reduced, {what}", shape, **everywhere(of_svd))
+            for what, shape in (("batch", (2, 3, 3)), ("tall", (4, 3)), ("wide", (2, 3)))
+        ],
+        *complex_cases(of_svd),
     ],
     backward_only=("autograd",),
     **FACTORS,
 )
 
 
+SINGULAR_VALUES = {"result": of_real, "draws": complex_spaced}
 operation(
     "svdvals",
     any_spaced,
     *SHAPES,
+    of_complex("complex", (3, 2), lambda linalg, xp, a: linalg.svdvals(a), **SINGULAR_VALUES),
     formula=lambda a: formulas.svd(a)[1],
-    compared=(at("tall", (4, 3)), at("batch", (2, 2, 3))),
+    compared=(
+        at("tall", (4, 3)),
+        at("batch", (2, 2, 3)),
+        of_complex("complex", (2, 2, 3), lambda linalg, xp, a: linalg.svdvals(a), autograd=None, **SINGULAR_VALUES),
+    ),
     **{**linalg_spellings("svdvals"), "autograd": None},
     **FACTORS,
 )
@@ -155,6 +216,7 @@ operation(
     "singular_values",
     any_spaced,
     *SHAPES,
+    of_complex("complex", (2, 3), lambda linalg, xp, a: linalg.svd(a, full_matrices=False)[1], **SINGULAR_VALUES),
     function=lambda a: mg.svd(a, False).S,
     formula=lambda a: formulas.svd(a)[1],
     **FACTORS,
@@ -164,6 +226,7 @@ operation(
     any_spaced,
     *SHAPES,
     at("right", (3, 2), function=lambda a: mg.svd(a, False).Vh ** 2, formula=lambda a: plain_svd(a)[2] ** 2),
+    *complex_cases(lambda linalg, xp, a: xp.abs(linalg.svd(a, full_matrices=False)[0]) ** 2, of_real),
     function=lambda a: mg.svd(a, False).U ** 2,
     formula=lambda a: formulas.svd(a)[0] ** 2,
     **FACTORS,
@@ -184,15 +247,23 @@ def of_qr(xp: Any, q: Any, r: Any) -> Any:
     return xp.matmul(q, xp.sin(r))
 
 
+def of_factors(linalg: Any, xp: Any, a: Any) -> Any:
+    return of_qr(xp, *linalg.qr(a))
+
+
 operation(
     "qr",
     any_spaced,
     *SHAPES,
+    *complex_cases(of_factors),
     function=lambda a: of_qr(mg, *mg.qr(a)),
     formula=lambda a: of_qr(np, *formulas.qr(a)),
     compared=[
-        at(f"{what} matrices", shape, **everywhere(lambda linalg, xp, a: of_qr(xp, *linalg.qr(a))) | {"autograd": None})
-        for what, shape in (("batch of", (2, 3, 3)), ("tall", (4, 3)), ("wide", (2, 3)))
+        *[
+            at(f"{what} matrices", shape, **everywhere(of_factors) | {"autograd": None})
+            for what, shape in (("batch of", (2, 3, 3)), ("tall", (4, 3)), ("wide", (2, 3)))
+        ],
+        *complex_cases(of_factors, autograd=None),
     ],
     **QR_FACTORS,
 )
@@ -200,6 +271,7 @@ operation(
     "orthogonal_factor",
     any_spaced,
     *SHAPES,
+    *complex_cases(lambda linalg, xp, a: linalg.qr(a)[0] ** 2),
     function=lambda a: mg.qr(a).Q ** 2,
     formula=lambda a: formulas.qr(a)[0] ** 2,
     **QR_FACTORS,
@@ -208,6 +280,7 @@ operation(
     "triangular_factor",
     any_spaced,
     *SHAPES,
+    *complex_cases(lambda linalg, xp, a: linalg.qr(a)[1] ** 2),
     function=lambda a: mg.qr(a).R ** 2,
     formula=lambda a: formulas.qr(a)[1] ** 2,
     **QR_FACTORS,

@@ -87,9 +87,12 @@ def dominant(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return a[..., rng.permutation(n), :]
 
 
-def _orthonormal(rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int) -> np.ndarray:
+def _orthonormal(
+    rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int, is_complex: bool = False
+) -> np.ndarray:
     """n×k matrices with orthonormal columns."""
-    return np.linalg.qr(rng.standard_normal((*batch, n, k)))[0]
+    a = rng.standard_normal((*batch, n, k))
+    return np.linalg.qr(a + 1j * rng.standard_normal(a.shape) if is_complex else a)[0]
 
 
 def spaced(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -104,3 +107,52 @@ def symmetric(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Symmetric matrices with eigenvalues of either sign, 2 apart: -2, 0 and 2, for example."""
     vectors = _orthonormal(rng, shape[:-2], *shape[-2:])
     return (vectors * (2 * np.arange(shape[-1]) - shape[-1] + 1)) @ np.swapaxes(vectors, -1, -2)
+
+
+def general(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Matrices with the eigenvalues 1 ± i, -2 ± 2i, 3 ± 3i, … and, for odd sizes, one real number."""
+    n = shape[-1]
+    a = np.zeros(shape)
+    for i in range(0, n, 2):
+        size = i // 2 + 1
+        real, imaginary = (-1) ** (size + 1) * size, size
+        a[..., i, i] = real
+        if i + 1 < n:
+            a[..., i + 1, i + 1], a[..., i, i + 1], a[..., i + 1, i] = real, imaginary, -imaginary
+    basis = np.eye(n) + rng.uniform(-0.2, 0.2, shape)
+    return basis @ a @ np.linalg.inv(basis)
+
+
+# Complex matrices, as their real and imaginary parts: for a shape (2, …, m, n)
+
+
+def _parts(a: np.ndarray) -> np.ndarray:
+    return np.stack([a.real, a.imag])
+
+
+def complex_spaced(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Complex matrices with the singular values 1, 2, 3, …."""
+    _, *batch, m, n = shape
+    k = min(m, n)
+    left, right = (_orthonormal(rng, tuple(batch), side, k, is_complex=True) for side in (m, n))
+    return _parts((left * (1 + np.arange(k))) @ np.swapaxes(right, -1, -2))
+
+
+def hermitian(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Hermitian matrices with eigenvalues of either sign, 2 apart."""
+    n = shape[-1]
+    vectors = _orthonormal(rng, shape[1:-2], n, n, is_complex=True)
+    return _parts((vectors * (2 * np.arange(n) - n + 1)) @ np.conj(np.swapaxes(vectors, -1, -2)))
+
+
+def complex_definite(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Positive definite Hermitian matrices."""
+    root = rng.uniform(-1, 1, shape[1:]) + 1j * rng.uniform(-1, 1, shape[1:])
+    return _parts(root @ np.conj(np.swapaxes(root, -1, -2)) + 1.5 * np.eye(shape[-1]))
+
+
+def complex_general(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Complex matrices with the eigenvalues 1, -2 + i, 3 + 2i, -4 + 3i, …."""
+    n = np.arange(shape[-1])
+    basis = np.eye(len(n)) + rng.uniform(-0.2, 0.2, shape[1:]) + 1j * rng.uniform(-0.2, 0.2, shape[1:])
+    return _parts((basis * ((n + 1) * (-1.0) ** n + 1j * n)) @ np.linalg.inv(basis))

@@ -13,7 +13,8 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks.catalogue import formulas
 from minigrad.checks.catalogue.choose import Choose, Shape
-from minigrad.checks.catalogue.draws import definite, dominant, regular, signed
+from minigrad.checks.catalogue.complex import OPTIONS, join, parts
+from minigrad.checks.catalogue.draws import complex_definite, complex_spaced, definite, dominant, regular, signed
 from minigrad.checks.catalogue.operation import Example, at, constant, operation
 
 # Products
@@ -189,6 +190,7 @@ operation(
 MATRICES = {"draws": regular, "ties": False, "float16": False}
 REAL = {"holomorphic": False}
 BACKWARD = {"backward_only": ("autograd",)}
+DEFINITE = {"draws": complex_definite, "autograd": None}  # whose derivatives of complex factors are wrong
 STACK = (2, 3, 3)
 
 
@@ -252,14 +254,34 @@ def double(xp: Any, a: Any) -> Any:
     return a + xp.swapaxes(a, -1, -2)
 
 
+def of_complex(what: str, shape: Shape, function: Callable, result: Callable = parts, **options: Any) -> Example:
+    """A case of complex matrices: function(linalg, xp, a) of a = x[0] + i·x[1], in all libraries."""
+    spelled = everywhere(lambda linalg, xp, x: result(xp, function(linalg, xp, join(x))))
+    return at(what, (2, *shape), **{**spelled, **OPTIONS, "oracle": "differences", **options})
+
+
+def of_real(xp: Any, y: Any) -> Any:
+    """A result that is real already."""
+    return y
+
+
+def adjoint(xp: Any, a: Any) -> Any:
+    """Aᴴ."""
+    return xp.conj(xp.swapaxes(a, -1, -2))
+
+
 SYMMETRIC = everywhere(lambda linalg, xp, a: linalg.cholesky(double(xp, a)))
 operation(
     "cholesky",
     lambda choose: any_matrices(choose, definite),
     at("", (3, 3), third=True),
     at("batch", (2, 2, 2)),
+    of_complex("complex", (3, 3), lambda linalg, xp, a: linalg.cholesky(a), draws=complex_definite),
     formula=formulas.cholesky,
-    compared=(at("of symmetric", STACK, **SYMMETRIC),),
+    compared=(
+        at("of symmetric", STACK, **SYMMETRIC),
+        of_complex("of Hermitian", STACK, lambda linalg, xp, a: linalg.cholesky(a + adjoint(xp, a)), **DEFINITE),
+    ),
     **REAL,
     **BACKWARD,
     **MATRICES | {"draws": definite},
@@ -288,7 +310,22 @@ operation(
     **MATRICES,
 )
 operation(
-    "logabsdet", any_matrices, *BATCHES, function=lambda a: mg.slogdet(a).logabsdet, formula=log_det, **REAL, **MATRICES
+    "logabsdet",
+    any_matrices,
+    *BATCHES,
+    of_complex("complex", (3, 3), lambda linalg, xp, a: linalg.slogdet(a)[1], of_real, draws=complex_spaced),
+    function=lambda a: mg.slogdet(a).logabsdet,
+    formula=log_det,
+    **REAL,
+    **MATRICES,
+)
+operation(
+    "det_phase",
+    lambda choose: of_complex("", (choose.integer(1, 4),) * 2, lambda linalg, xp, a: linalg.slogdet(a)[0]),
+    of_complex("", (3, 3), lambda linalg, xp, a: linalg.slogdet(a)[0]),
+    of_complex("batch", (2, 2, 2), lambda linalg, xp, a: linalg.slogdet(a)[0]),
+    draws=complex_spaced,
+    ties=False,
 )
 LOGARITHM = {
     "spelled": lambda mg, a: mg.slogdet(a)[1],
@@ -297,13 +334,24 @@ LOGARITHM = {
     "jax": lambda jax, a: jax.numpy.linalg.slogdet(a)[1],
     "autograd": lambda autograd, a: autograd.numpy.linalg.slogdet(a)[1],
 }
+
+
+def of_slogdet(linalg: Any, xp: Any, a: Any) -> Any:
+    """sign · ln|det A|."""
+    sign, logarithm = linalg.slogdet(a)
+    return sign * logarithm
+
+
 operation(
     "slogdet",
     any_matrices,
     at("", (3, 3)),
     function=lambda a: mg.slogdet(a)[0] * mg.slogdet(a)[1],
     formula=lambda a: log_det(a) * sign(a),
-    compared=(at("logarithm", STACK, **LOGARITHM),),
+    compared=(
+        at("logarithm", STACK, **LOGARITHM),
+        of_complex("complex", STACK, of_slogdet, draws=complex_spaced, autograd=None),
+    ),
     **REAL,
     **BACKWARD,
     **MATRICES,

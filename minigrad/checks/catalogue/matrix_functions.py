@@ -10,17 +10,31 @@ import numpy as np
 import minigrad as mg
 from minigrad.checks.catalogue import formulas
 from minigrad.checks.catalogue.choose import Choose, Shape
-from minigrad.checks.catalogue.decompositions import FACTORS, SHAPES, SQUARE, any_spaced
-from minigrad.checks.catalogue.draws import regular, signed, spaced
-from minigrad.checks.catalogue.linalg import MATRICES, STACK, any_matrices, linalg_spellings, thin_axes
+from minigrad.checks.catalogue.decompositions import FACTORS, SHAPES, SQUARE, any_spaced, complex_cases
+from minigrad.checks.catalogue.draws import complex_spaced, regular, signed, spaced
+from minigrad.checks.catalogue.linalg import (
+    MATRICES,
+    STACK,
+    any_matrices,
+    linalg_spellings,
+    of_complex,
+    of_real,
+    thin_axes,
+)
 from minigrad.checks.catalogue.operation import Example, at, operation
 
 operation(
     "pinv",
     any_spaced,
     *SHAPES,
+    *complex_cases(lambda linalg, xp, a: linalg.pinv(a)),
     formula=formulas.pinv,
-    compared=(at("tall", (4, 3)), at("wide", (2, 2, 3)), at("square", (3, 3))),
+    compared=(
+        at("tall", (4, 3)),
+        at("wide", (2, 2, 3)),
+        at("square", (3, 3)),
+        *complex_cases(lambda linalg, xp, a: linalg.pinv(a), autograd=None),  # which is wrong where it is not square
+    ),
     **linalg_spellings("pinv"),
     **FACTORS,
 )
@@ -42,6 +56,7 @@ def residuals(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sum((a @ solve_least_squares(a, b) - b) ** 2, -2)
 
 
+TALL = {"draws": complex_spaced}
 operation(
     "lstsq",
     any_lstsq,
@@ -51,6 +66,8 @@ operation(
     at("batch", (2, 3, 2), (2, 3, 1)),
     at("residuals", (4, 2), (4, 3), function=lambda a, b: mg.lstsq(a, b).residuals, formula=residuals),
     at("values", (4, 2), (4,), function=lambda a, b: mg.lstsq(a, b).s, formula=lambda a, b: formulas.svd(a)[1]),
+    of_complex("complex", (4, 3), lambda linalg, xp, a: linalg.lstsq(a[:, :2], a[:, 2:])[0], **TALL),
+    of_complex("complex residuals", (4, 3), lambda linalg, xp, a: linalg.lstsq(a[:, :2], a[:, 2])[1], of_real, **TALL),
     function=lambda a, b: mg.lstsq(a, b).x,
     formula=solve_least_squares,
     compared=("", at("vector", torch=None), "wide"),

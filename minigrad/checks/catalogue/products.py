@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minigrad.checks.catalogue.choose import Choose, Shape
+from minigrad.checks.catalogue.complex import OPTIONS, join, parts
 from minigrad.checks.catalogue.draws import apart, between, signed
 from minigrad.checks.catalogue.operation import Example, at, call, operation
 
@@ -157,14 +160,34 @@ def any_cov(choose: Choose) -> Example:
     return at("", shape, named={"rowvar": choose.boolean()} if variables > 1 else {})
 
 
+def scale_covariance(re: np.ndarray, im: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    spread = np.sqrt(np.diagonal(re))
+    return re / (spread[:, None] * spread), im / (spread[:, None] * spread)
+
+
+def complex_cov(name: str, scale: Callable) -> Example:
+    """Mean products x·ȳ of complex deviations; the formula multiplies real and imaginary parts."""
+
+    def formula(x):
+        re, im = x - np.mean(x, 2, keepdims=True)
+        count = x.shape[2] - 1
+        return np.stack(scale((re @ re.T + im @ im.T) / count, (im @ re.T - re @ im.T) / count))
+
+    def spelled(xp, x):
+        return parts(xp, getattr(xp, name)(join(x)))
+
+    return at("complex", (2, 2, 4), spelled=spelled, formula=formula, autograd=None, **OPTIONS)
+
+
 operation(
     "cov",
     any_cov,
     at("", (2, 4)),
     at("columns", (4, 2), named={"rowvar": False, "ddof": 0}),
     at("of two", (4,), (4,)),
+    complex_cov("cov", lambda re, im: (re, im)),
     formula=cov,
-    compared=("", at("of two", **JAX_ONLY)),
+    compared=("", at("of two", **JAX_ONLY), "complex"),
     autograd=None,
     **REAL,
 )
@@ -173,9 +196,10 @@ operation(
     lambda choose: call((choose.integer(2, 3), choose.integer(3, 4))),
     at("", (3, 5)),
     at("columns", (5, 3), named={"rowvar": False}),
+    complex_cov("corrcoef", scale_covariance),
     formula=corrcoef,
     draws=apart(0),
-    compared=("",),
+    compared=("", "complex"),
     autograd=None,
     ties=False,
     **REAL,

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.checks.catalogue.choose import Choose, Shape
+from minigrad.checks.catalogue.complex import OPTIONS, join
 from minigrad.checks.catalogue.draws import apart, signed, some_zeros, zeros_at
+from minigrad.checks.catalogue.linalg import everywhere
 from minigrad.checks.catalogue.operation import Example, at, operation
 from minigrad.core.interpreter import primitives
 
@@ -148,13 +150,26 @@ def torch_variance(name: str) -> Callable:
     return lambda torch, x, axis=None, ddof=0: getattr(torch, name)(x, axis, correction=ddof)
 
 
+def complex_variance(name: str, formula: Callable) -> Example:
+    """The variance of complex numbers is that of their real parts plus that of their imaginary parts."""
+    return at(
+        "complex",
+        (2, 3, 2),
+        spelled=lambda xp, x: getattr(xp, name)(join(x), axis=0, ddof=1),
+        formula=lambda x: formula(variance(x[0], 0, 1) + variance(x[1], 0, 1)),
+        torch=lambda torch, x: getattr(torch, name)(join(x), 0, correction=1),
+        **OPTIONS,
+    )
+
+
 operation(
     "var",
     any_variance,
     *REDUCED,
     at("ddof", (3, 2), params=(0,), named={"ddof": 1}),
+    complex_variance("var", lambda v: v),
     formula=variance,
-    compared=("", "axis", "ddof", at("ddof, all", (3, 4), named={"ddof": 1})),
+    compared=("", "axis", "ddof", at("ddof, all", (3, 4), named={"ddof": 1}), "complex"),
     torch=torch_variance("var"),
     **REAL,
 )
@@ -162,8 +177,9 @@ operation(
     "std",
     any_variance,
     at("", (2, 3), params=(-1,)),
+    complex_variance("std", np.sqrt),
     formula=lambda x, axis=None, ddof=0, keepdims=False: np.sqrt(variance(x, axis, ddof, keepdims)),
-    compared=("", at("ddof", (3, 4), named={"ddof": 1})),
+    compared=("", at("ddof", (3, 4), named={"ddof": 1}), "complex"),
     torch=torch_variance("std"),
     ties=False,
     **REAL,
@@ -187,17 +203,27 @@ def any_norm(choose: Choose) -> Example:
     return at("", shape, params=(ord, axis), named={"keepdims": keepdims}, **how)
 
 
+def complex_norm(ord: Any) -> Example:
+    """The norm of |x|."""
+    spelled = everywhere(lambda linalg, xp, x: linalg.norm(join(x), ord, 1))
+    own = {"formula": lambda x: norm(np.sqrt(np.sum(x**2, 0)), ord, 1), "autograd": None, "draws": apart(0.1)}
+    return at(f"complex, {ord}", (2, 3, 2), **{**spelled, **own, **OPTIONS})
+
+
 PEERS_NORM = {"torch": "linalg.norm", "jax": "numpy.linalg.norm", "autograd": "numpy.linalg.norm"}
 ROOTS = (2, 3, 2.5)  # the orders that HIPS/autograd supports
+COMPLEX_ORDERS = (None, 1, 3, 0.5, math.inf, -math.inf)
 operation(
     "norm",
     any_norm,
     at("", (2, 3), third=True),
     *[at(str(p), (2, 3), params=(p,), named={"axis": 1, "keepdims": True}) for p in (1, *ROOTS, -1)],
     *[at(str(p), (2, 3), params=(p, 1), draws=apart(0.1)) for p in (math.inf, -math.inf)],
+    *map(complex_norm, COMPLEX_ORDERS),
     formula=norm,
     compared=(
         "",
+        *map(complex_norm, COMPLEX_ORDERS),
         *[
             at(f"{p}, rows", (3, 4), params=(p, 1), draws=apart(0.1), **({} if p in ROOTS else {"autograd": None}))
             for p in (1, *ROOTS, -1, math.inf, -math.inf)

@@ -33,7 +33,8 @@ def test_every_operation_passes_every_oracle(capsys):
             assert set(record["oracles"]) - {"vmap"} == {"value", "constant"}
     with_complex_step = {record["name"] for record in printed["primitives"] if "complex step" in record["oracles"]}
     smooth = {record["name"] for record in printed["primitives"] if "adjoint" in record["oracles"]}
-    assert smooth - with_complex_step == {"erf"}  # NumPy has no complex erf
+    # NumPy has no complex erf, and the results of the others are complex themselves
+    assert smooth - with_complex_step == {"erf", "det_phase", "general_eigenvectors"}
 
 
 ORDER_ONE = ("complex step", "differences")

@@ -152,7 +152,7 @@ def check_call(theirs, function, x, constant, traced=True):
     for one, other in zip(y_dot, slope, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-7)
     back = tree.flatten(pullback(u)[0])[0]
-    left = sum(float(np.sum(a * b)) for a, b in zip(u, slope))
+    left = sum(float(np.sum(a * b).real) for a, b in zip(u, slope))
     right = sum(float(np.sum(a * b)) for a, b in zip(back, tree.flatten(v)[0]))
     assert left == pytest.approx(right, rel=1e-6, abs=1e-6)
 
@@ -175,7 +175,7 @@ def test_positional_call(name, required, more):
         return lambda x: function(*required[:place], x, *required[place + 1 :], *more)
 
     check_call(of(numpys(name)), of(getattr(mg, name)), required[place], name in CONSTANT, name not in UNTRACED)
-    if name not in NOT_HANDED_OVER:
+    if name not in NOT_HANDED_OVER | UNTRACED:
         check_call(of(numpys(name)), of(numpys(name)), required[place], name in CONSTANT)
 
 

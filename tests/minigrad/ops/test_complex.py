@@ -5,28 +5,16 @@ JAX has the same convention. PyTorch's gradients are conjugates of these.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.support.oracles import assert_close, difference, rounding
+from tests.support.complex_numbers import check_derivatives, compare_with_jax, normal
+from tests.support.oracles import assert_close, rounding
 from tests.support.peers import PEERS
 from tests.support.transfer import to_host
-
-RNG = np.random.default_rng(0)
-
-
-def normal(shape, dtype=np.complex128, rng=RNG):
-    """Random signed numbers, complex if the dtype is."""
-    dtype = np.dtype(dtype)
-    values = rng.normal(size=shape)
-    return np.asarray(values + 1j * rng.normal(size=shape) if dtype.kind == "c" else values).astype(dtype)
-
-
-def pair(g, t):
-    """Re Σ g·t."""
-    return float(np.sum(np.asarray(g) * np.asarray(t)).real)
-
 
 FUNCTIONS = {  # of an array of four numbers
     "real": lambda xp, z: xp.real(z),
@@ -47,64 +35,22 @@ FUNCTIONS = {  # of an array of four numbers
 DTYPES = {"of complex numbers": np.complex128, "of real numbers": np.float64}
 
 
-def calls(name, dtype):
-    """A function of the table, a point, and a tangent."""
+def points(kind):
+    """A point and a tangent."""
     rng = np.random.default_rng(7)
-    return (lambda xp: lambda z: FUNCTIONS[name](xp, z)), normal(4, dtype, rng), normal(4, dtype, rng)
+    return normal(4, DTYPES[kind], rng), normal(4, DTYPES[kind], rng)
 
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_are_linear_over_the_reals(name, kind, on_device):
-    """Tangents against differences, cotangents by ⟨g, J·t⟩ = ⟨Jᵀ·g, t⟩, for t and it; and the same of the gradient."""
-    spell, z, t = calls(name, DTYPES[kind])
-    f, formula, given = spell(mg), spell(np), on_device(z)
-    y = np.asarray(formula(z))
-    g = normal(y.shape, y.dtype)
-    value, pullback = mg.vjp(f, given)
-    assert_close(to_host(value), y)
-    gradient = to_host(pullback(on_device(g))[0])
-    assert gradient.dtype == z.dtype and gradient.shape == z.shape
-    for direction in (t, 1j * t) if z.dtype.kind == "c" else (t,):
-        y_dot = to_host(mg.jvp(f, (given,), (on_device(direction),))[1])
-        assert y_dot.dtype == y.dtype
-        assert_close(y_dot, difference(formula, (z,), (direction,)), 1e-9)
-        assert abs(pair(g, y_dot) - pair(gradient, direction)) <= rounding() * max(1, float(np.sum(np.abs(gradient))))
-
-    def slope(z):
-        return mg.vjp(f, z)[1](on_device(g))[0]
-
-    def true_slope(z):
-        units = np.eye(4, dtype=z.dtype)
-        a = [pair(g, to_host(mg.jvp(f, (on_device(z),), (on_device(unit),))[1])) for unit in units]
-        if z.dtype.kind != "c":
-            return np.array(a)
-        return a - 1j * np.array([pair(g, to_host(mg.jvp(f, (on_device(z),), (on_device(1j * u),))[1])) for u in units])
-
-    assert_close(gradient, true_slope(z))
-    twice, u = to_host(mg.jvp(slope, (given,), (on_device(t),))[1]), normal(4, z.dtype)
-    assert_close(twice, difference(true_slope, (z,), (t,)), 1e-9)
-    back = to_host(mg.vjp(slope, given)[1](on_device(u))[0])
-    assert abs(pair(u, twice) - pair(back, t)) <= rounding() * max(1, float(np.sum(np.abs(back))))
+    check_derivatives(FUNCTIONS[name], *points(kind), on_device)
 
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_are_those_of_jax(name, kind, on_device):
-    with PEERS["jax"]() as jax:
-        spell, z, t = calls(name, DTYPES[kind])
-        theirs, f, given, moved = spell(jax.numpy), spell(mg), on_device(z), on_device(t)
-        y, pull = jax.top.vjp(theirs, z)
-        g = normal(y.shape, y.dtype)
-        assert_close(to_host(mg.vjp(f, given)[1](on_device(g))[0]), pull(jax.array(g))[0])
-        assert_close(to_host(mg.jvp(f, (given,), (moved,))[1]), jax.top.jvp(theirs, (z,), (t,))[1])
-
-        def slope(library, function, g):
-            return lambda z: library.vjp(function, z)[1](g)[0]
-
-        ours, truth = slope(mg, f, on_device(g)), slope(jax.top, theirs, jax.array(g))
-        assert_close(to_host(mg.jvp(ours, (given,), (moved,))[1]), jax.top.jvp(truth, (z,), (t,))[1])
-        assert_close(to_host(mg.vjp(ours, given)[1](moved)[0]), jax.top.vjp(truth, z)[1](jax.array(t))[0])
+    compare_with_jax(FUNCTIONS[name], *points(kind), on_device)
 
 
 def test_gradients_are_conjugates_of_those_of_pytorch(on_device):
@@ -177,8 +123,8 @@ def test_hvp_of_a_complex_argument(on_device):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_linearize_and_vmap(name, kind, on_device):
     """The transpose of the pullback is J; a batch of examples gives what each gives alone."""
-    spell, z, t = calls(name, DTYPES[kind])
-    f, given, moved = spell(mg), on_device(z), on_device(t)
+    z, t = points(kind)
+    f, given, moved = partial(FUNCTIONS[name], mg), on_device(z), on_device(t)
     truth = to_host(mg.jvp(f, (given,), (moved,))[1])
     assert_close(to_host(mg.linearize(f, given)[1](moved)), truth)
     both = mg.vmap(lambda z, t: mg.jvp(f, (z,), (t,))[1])(on_device(np.stack([z, t])), on_device(np.stack([t, z])))
@@ -200,9 +146,9 @@ def test_values_and_dtypes_are_those_of_numpy(name, dtype, on_device):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_programs_of_gradients(name, on_device):
-    spell, z, _ = calls(name, np.complex128)
-    f = spell(mg)
-    g = on_device(normal(np.shape(spell(np)(z)), np.asarray(spell(np)(z)).dtype))
+    z, _ = points("of complex numbers")
+    f, y = partial(FUNCTIONS[name], mg), np.asarray(FUNCTIONS[name](np, z))
+    g = on_device(normal(y.shape, y.dtype))
     gradient = lambda z: mg.vjp(f, z)[1](g)[0]
     assert_close(to_host(mg.jit(gradient)(on_device(z))), to_host(gradient(on_device(z))))
 
@@ -215,6 +161,23 @@ def test_numpy_functions_and_properties_of_traced_values():
         assert np.array_equal(y, again) and np.array_equal(pullback(y)[0], same(y)[0])
     x = normal(3, float)
     assert np.array_equal(mg.grad(lambda x: mg.sum(x.real * x.conjugate() + x.imag))(x), 2 * x)
+
+
+def test_real_if_close(on_device):
+    z = on_device(np.array([1 + 1e-15j, -2 + 2e-15j]))
+    for tol in (100, 1e-14):
+        y, pullback = mg.vjp(lambda z, tol=tol: mg.real_if_close(z, tol), z)
+        assert y.dtype == float and to_host(y).tolist() == [1, -2]
+        assert to_host(pullback(on_device(np.array([3.0, -4.0])))[0]).tolist() == [3, -4]
+    for tol in (8, 1.5e-15):
+        y, pullback = mg.vjp(lambda z, tol=tol: mg.real_if_close(z, tol), z)
+        assert y.dtype == complex and np.array_equal(to_host(y), to_host(z)) and y is not z
+        assert to_host(pullback(on_device(np.array([3.0, 4j])))[0]).tolist() == [3, 4j]
+    assert mg.real_if_close(on_device(np.ones(2))).dtype == float
+    assert mg.vjp(np.real_if_close, np.array([2 + 0j]))[0].dtype == float
+    for wrapped in (mg.jit, mg.vmap):
+        with pytest.raises((mg.CaptureError, TypeError), match=r"real_if_close\(x\)"):
+            wrapped(lambda z: mg.real_if_close(2 * z))(z)
 
 
 def test_lists_and_numbers():

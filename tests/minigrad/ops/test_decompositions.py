@@ -360,7 +360,7 @@ def test_a_matrix_is_factorised_once(name, f, monkeypatch):
     a = spaced(np.random.default_rng(0), (4, 4))
     primitive, calls = primitives[name], []
     original = primitive.forward
-    monkeypatch.setattr(primitive, "forward", lambda b, x, out=None: calls.append(x) or original(b, x, out=out))
+    monkeypatch.setattr(primitive, "forward", lambda b, x, **how: calls.append(x) or original(b, x, **how))
     once = 2 if "lstsq" in f.__code__.co_names else 1
     mg.value_and_grad(f)(a)
     mg.hvp(f, a, a)
@@ -432,10 +432,8 @@ def test_float32_results_have_the_accuracy_of_float32(on_device):
     ("call", "message"),
     [
         (lambda: mg.eigh(np.ones((2, 3))), r"eigh: needs square matrices .*, got float64\[2, 3\]"),
-        (lambda: mg.eigvalsh(1j * np.eye(2)), r"eigvalsh: real matrices only, got complex128\[2, 2\]"),
         (lambda: mg.eigh(np.eye(2), "X"), "eigh: UPLO='X' is unknown: use 'L'"),
         (lambda: mg.svd(np.ones(3)), r"svd: needs matrices in the last two axes, got float64\[3\]"),
-        (lambda: mg.svd(1j * np.eye(2)), "svd: real matrices only"),
         (
             lambda: mg.svd(np.ones((3, 2))),
             r"svd: full_matrices=True of float64\[3, 2\], .*: use full_matrices=False",
