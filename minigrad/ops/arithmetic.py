@@ -19,7 +19,7 @@ from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import partials
 from minigrad.core.traits import traits
-from minigrad.core.vectors import add_p, copy_p, multiply_p, negative_p, promote
+from minigrad.core.vectors import add_p, copy_p, multiply_p, negative_p, promote, promote_together
 from minigrad.ops.comparisons import (
     equal,
     floor_divide,
@@ -30,8 +30,10 @@ from minigrad.ops.comparisons import (
     less_equal,
     logical_and,
     logical_or,
+    logical_xor,
     rint,
     sign,
+    signbit,
     step,
     where,
 )
@@ -94,6 +96,21 @@ def round(a: Any, decimals: Any = 0, out: None = None) -> Any:
         return rint(a)
     return divide(rint(multiply(a, scale)), scale) if decimals > 0 else multiply(rint(divide(a, scale)), scale)
 
+
+# Signs
+
+
+def _copysign(x1, x2):
+    x1, x2 = promote_together(*(x if is_inexact(x) else multiply(x, 1.0) for x in (x1, x2)))
+    return where(logical_xor(signbit(x1), signbit(x2)), -x1, x1)
+
+
+copysign = wrap_binary(
+    _copysign, "|x₁| with the sign of x₂; the derivative in x₁ is 1 where they have the same sign, else −1", "copysign"
+)
+nextafter = binary(
+    "nextafter", "the next floating-point number after x₁ towards x₂, whose derivative is that of x₁", 1, None
+)
 
 # Absolute value, maximum, minimum, clip
 

@@ -44,9 +44,12 @@ bitwise_xor = binary(
     "bitwise_xor", "x₁ ^ x₂ of booleans, or of the bits of integers", None, None, formula=bits("a ^ b")
 )
 invert = unary("invert", "~x of booleans, or of the bits of integers", None, formula=bits("a ^ (real)-1"))
+left_shift = binary("left_shift", "x₁·2^x₂ of integers", None, None, recordable=True)
+right_shift = binary("right_shift", "⌊x₁ / 2^x₂⌋ of integers", None, None, recordable=True)
 isnan = unary("isnan", "whether x is NaN", None, formula=truth("a != a", of_reals=True))
 isinf = unary("isinf", "whether x is ±∞", None, formula=truth("isinf(a)", of_reals=True))
 isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinite(a)", of_reals=True))
+signbit = unary("signbit", "whether x is negative, or −0", None, formula=truth("signbit(a)", of_reals=True))
 
 
 # Sign and rounding
