@@ -19,7 +19,7 @@ from minigrad.core.errors import OperandTypeError
 from minigrad.core.interpreter import primitive
 from minigrad.core.rules import partials
 from minigrad.core.traits import traits
-from minigrad.core.vectors import add_p, copy_p, multiply_p, negative_p, promote, promote_together
+from minigrad.core.vectors import add_p, copy_p, multiply_p, negative_p, promote
 from minigrad.ops.comparisons import (
     equal,
     floor_divide,
@@ -39,6 +39,8 @@ from minigrad.ops.comparisons import (
 )
 from minigrad.ops.complex import conjugate, is_complex
 from minigrad.ops.define import binary, unary, wrap_binary, wrap_unary
+from minigrad.ops.dtypes import result_type
+from minigrad.ops.shape import astype
 
 add = wrap_binary(add_p, "x₁ + x₂")
 subtract = binary(
@@ -101,7 +103,8 @@ def round(a: Any, decimals: Any = 0, out: None = None) -> Any:
 
 
 def _copysign(x1, x2):
-    x1, x2 = promote_together(*(x if is_inexact(x) else multiply(x, 1.0) for x in (x1, x2)))
+    dtype = result_type(x1, x2)
+    x1 = astype(x1, dtype if dtype.kind in "fc" else np.float64, copy=False)
     return where(logical_xor(signbit(x1), signbit(x2)), -x1, x1)
 
 

@@ -49,7 +49,6 @@ right_shift = binary("right_shift", "⌊x₁ / 2^x₂⌋ of integers", None, Non
 isnan = unary("isnan", "whether x is NaN", None, formula=truth("a != a", of_reals=True))
 isinf = unary("isinf", "whether x is ±∞", None, formula=truth("isinf(a)", of_reals=True))
 isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinite(a)", of_reals=True))
-signbit = unary("signbit", "whether x is negative, or −0", None, formula=truth("signbit(a)", of_reals=True))
 
 
 # Sign and rounding
@@ -57,8 +56,14 @@ signbit = unary("signbit", "whether x is negative, or −0", None, formula=truth
 
 def _sign(b, x, out=None):
     if dtype_of(x).kind == "c":
-        raise TypeError("sign: complex numbers are not supported: divide them by mg.abs(x)")
+        raise OperandTypeError("sign: complex numbers are not supported: divide them by mg.abs(x)")
     return b.xp.sign(x, out=out)
+
+
+def _signbit(b, x, out=None):
+    if dtype_of(x).kind == "c":
+        raise OperandTypeError("signbit: complex numbers have no sign: take that of mg.real(x) or mg.imag(x)")
+    return b.xp.signbit(x, out=out)
 
 
 sign = unary(
@@ -69,6 +74,7 @@ sign = unary(
     formula=reals("a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0", costly=False),  # the sign of −0 is 0, as in NumPy
     kink=np.sign,
 )
+signbit = unary("signbit", "whether x is negative, or −0", None, _signbit, formula=truth("signbit(a)", of_reals=True))
 floor = unary("floor", "⌊x⌋", None, formula=reals("floor(a)"), kink=np.floor)
 ceil = unary("ceil", "⌈x⌉", None, formula=reals("ceil(a)"), kink=np.ceil)
 trunc = unary("trunc", "x without its fraction", None, formula=reals("trunc(a)"), kink=np.trunc)

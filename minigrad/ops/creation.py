@@ -87,7 +87,7 @@ def eye(
     N: Any,
     M: Any = None,
     k: Any = 0,
-    dtype: Any = np.float64,
+    dtype: Any = float,
     order: Any = "C",
     *,
     device: str | None = None,

@@ -29,9 +29,9 @@ def finfo(dtype: Any, /) -> np.finfo:
     return np.finfo(_dtype(dtype))
 
 
-def iinfo(type: Any, /) -> np.iinfo:
+def iinfo(int_type: Any, /) -> np.iinfo:
     """The limits of an integer dtype, or that of an array."""
-    return np.iinfo(_dtype(type))
+    return np.iinfo(_dtype(int_type))
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:

@@ -25,15 +25,20 @@ def our_primitives() -> set[str]:
     return suite.own_operations()
 
 
+UNKNOWN_SHAPE = {"nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values"}
+
+
 def array_functions() -> set[str]:
-    """Names of the public functions of arrays, except nonzero: a program cannot have a result of unknown shape."""
+    """Names of the public functions of arrays, except where a program cannot have a result, of unknown shape."""
     functions = [getattr(mg, name) for name in dir(mg) if not name.startswith("_")]
-    functions += [getattr(mg.fft, name) for name in mg.fft.__all__]
+    functions += [getattr(area, name) for area in (mg.fft, mg.linalg) for name in area.__all__]
     return {
         function.__name__
         for function in functions
-        if isinstance(function, types.FunctionType) and function.__module__.startswith("minigrad.ops.")
-    } - {"nonzero", "fftfreq", "rfftfreq"}
+        if isinstance(function, types.FunctionType)
+        and function.__module__.startswith("minigrad.ops.")
+        and function.__module__ not in ("minigrad.ops.creation", "minigrad.ops.dtypes")
+    } - {*UNKNOWN_SHAPE, "fftfreq", "rfftfreq"}
 
 
 def function_of(case: Case, move):

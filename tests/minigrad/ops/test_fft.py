@@ -54,7 +54,9 @@ def pair(g, t):
 def test_every_function_of_numpy_is_here_with_its_signature():
     assert set(mg.fft.__all__) == set(np.fft.__all__)
     for name in np.fft.__all__:
-        assert inspect.signature(getattr(mg.fft, name)) == inspect.signature(getattr(np.fft, name))
+        ours, theirs = inspect.signature(getattr(mg.fft, name)), inspect.signature(getattr(np.fft, name))
+        own = {"dtype"} if name.endswith("freq") else set()  # of the array API standard
+        assert [p for p in ours.parameters.values() if p.name not in own] == [*theirs.parameters.values()]
 
 
 @each

@@ -157,7 +157,7 @@ point(
     autograd=[0.75, -1, -1, 4],
 )
 for _name in "floor ceil trunc rint".split():
-    point("sign, floor, ceil, trunc, rint, step, comparisons", f"{_name}/times x", "at 2", [2], [2])
+    point("sign, signbit, floor, ceil, trunc, rint, step, comparisons", f"{_name}/times x", "at 2", [2], [2])
 
 # Defaults
 
@@ -233,7 +233,10 @@ point(
 
 
 def test_every_convention_has_a_point():
-    apart = {"eigvalsh, svdvals"}  # whose second derivatives raise: see `test_equal_eigenvalues_and_singular_values`
+    apart = {  # no peer has the first; the second derivatives of the other raise, see `test_equal_eigenvalues_…`
+        "unique_values",
+        "eigvalsh, svdvals",
+    }
     assert {point.about for point in POINTS} | apart == {*mg.CONVENTIONS, "default", "accuracy"}
 
 
