@@ -18,7 +18,7 @@ CONSTANT = set(
     "isfinite bitwise_and bitwise_or bitwise_xor invert any all count_nonzero argmax argmin argsort floor_divide "
     "searchsorted left_shift right_shift signbit isin matrix_rank".split()
 )
-UNCOMPARED = {"nextafter"}  # PyTorch has no derivative of it, JAX that of a constant
+UNCOMPARED = {"nextafter"}  # which no peer differentiates
 
 
 @with_each_peer(case for entry in OPERATIONS.values() for case in entry.compared)
