@@ -17,13 +17,15 @@ from minigrad import backends
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 """The versions of the standard that `__array_namespace__` accepts; each contains those before it."""
 
+_INFO = np.__array_namespace_info__()
+
 
 class NamespaceInfo:
     """What `__array_namespace_info__()` returns: the capabilities, devices and dtypes of this namespace."""
 
     def capabilities(self) -> dict[str, Any]:
         """Boolean indexing, data-dependent shapes (neither inside `mg.jit` and `mg.vmap`), and the most axes."""
-        return np.__array_namespace_info__().capabilities()
+        return _INFO.capabilities()
 
     def default_device(self) -> str:
         """The device of new arrays, "cpu"."""
@@ -32,7 +34,7 @@ class NamespaceInfo:
     def default_dtypes(self, *, device: str | None = None) -> dict[str, np.dtype]:
         """The dtypes of new arrays: real floating, complex floating, integral and indexing."""
         backends.get(device or "cpu")
-        return np.__array_namespace_info__().default_dtypes()
+        return _INFO.default_dtypes()
 
     def devices(self) -> list[str]:
         """The usable devices: "cpu", and "cuda" if there is a GPU."""
@@ -44,7 +46,7 @@ class NamespaceInfo:
     def dtypes(self, *, device: str | None = None, kind: Any = None) -> dict[str, np.dtype]:
         """The dtypes of the standard by name, or those of a kind such as "real floating"."""
         backends.get(device or "cpu")
-        return np.__array_namespace_info__().dtypes(kind=kind)
+        return {name: np.dtype(found) for name, found in _INFO.dtypes(kind=kind).items()}
 
 
 def __array_namespace_info__() -> NamespaceInfo:

@@ -26,6 +26,7 @@ from minigrad.core.vectors import (
     astype_p,
     broadcast_to_p,
     copy_p,
+    real_p,
     reshape_p,
     transpose_p,
     zeros_like_p,
@@ -230,7 +231,10 @@ def zeros_like(
     """Zeros with the shape and device of a, in its dtype or in `dtype`."""
     check_options("zeros_like", order=order, subok=subok, shape=shape)
     zeros = place(zeros_like_p(a), device, "zeros_like")
-    return zeros if dtype is None else astype(zeros, dtype_from(dtype, "zeros_like"))
+    if dtype is None:
+        return zeros
+    dtype = dtype_from(dtype, "zeros_like")
+    return astype(real_p(zeros) if dtype_of(zeros).kind == "c" and dtype.kind != "c" else zeros, dtype)
 
 
 def ones_like(

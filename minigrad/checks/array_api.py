@@ -1,0 +1,30 @@
+"""Where minigrad differs from the Python array API standard, https://data-apis.org/array-api/2024.12.
+
+Everything else of that version has the standard's name, arguments and meaning, which the tests check against
+`array_api_strict`. With plain arrays, a difference is a TypeError, never another result, but for `linalg.pinv`.
+"""
+
+from __future__ import annotations
+
+_COMPLEX = "real arrays only"
+
+DIFFERENCES = {
+    # functions
+    "sign": f"{_COMPLEX}; for complex numbers, x / abs(x)",
+    "linalg.cholesky": _COMPLEX,
+    "linalg.eigh": _COMPLEX,
+    "linalg.eigvalsh": _COMPLEX,
+    "linalg.matrix_norm": _COMPLEX,
+    "linalg.matrix_rank": _COMPLEX,
+    "linalg.pinv": f"{_COMPLEX}; rtol is 1e-15 by default, as in NumPy, not max(M, N)·ε",
+    "linalg.qr": f'{_COMPLEX}; mode "reduced" only, since the other columns of Q have no derivative',
+    "linalg.slogdet": _COMPLEX,
+    "linalg.svd": f"{_COMPLEX}; full_matrices=False unless they are square, since other vectors have no derivative",
+    "linalg.svdvals": _COMPLEX,
+    # traced values
+    "x[index] = value, x += y": "raise for traced values: mg.at(x)[index].set(value), x = x + y",
+    "float(x), complex(x), x.__dlpack__()": "raise for traced values, whose derivative they would lose",
+    "x[mask], nonzero, unique_all, …": "raise inside mg.jit and mg.vmap, where the shape would depend on values",
+    "x > 0, zeros(3), …": "plain NumPy or CuPy arrays, whose own namespace is NumPy's or CuPy's",
+}
+"""By function or expression, how it differs."""
