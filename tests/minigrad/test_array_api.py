@@ -6,6 +6,7 @@ Third-party code that is written against the standard is in `test_array_api_cons
 from __future__ import annotations
 
 import inspect
+import json
 import random
 import warnings
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.checks.__main__ import main
 from minigrad.checks.array_api import DIFFERENCES
 from minigrad.core import Tracer, tree
 from tests.support.array_api_calls import DTYPES, Call, draw_call, to_strict
@@ -171,6 +173,17 @@ def test_the_default_tolerance_of_pinv_is_that_of_numpy():
     a = np.diag([1.0, 7e-16])
     assert mg.linalg.pinv(a).tolist() == np.linalg.pinv(a).tolist() == [[1, 0], [0, 0]]
     assert np.from_dlpack(strict.linalg.pinv(strict.asarray(a)))[1, 1] > 1e15
+
+
+def test_the_differences_are_printed_as_text_and_as_json(capsys):
+    assert main(["--array-api"]) == 0
+    text = capsys.readouterr().out
+    assert "version 2024.12 of the array API standard" in text.splitlines()[0]
+    assert all(name in text and about in text for name, about in DIFFERENCES.items())
+    assert main(["--array-api", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == DIFFERENCES
+    with pytest.raises(SystemExit):
+        main(["--array-api", "--op", "sin"])
 
 
 # Dtypes, shapes and devices

@@ -13,7 +13,7 @@ RANKS = np.stack([np.diag([1.0, 0.3, 0.0]), np.diag([2.0, 1e-3, 1e-9]), np.zeros
 
 
 def test_functions_of_the_top_and_of_numpy():
-    """Everything here is a function of numpy.linalg; what the top of the package has too is mostly the same function."""
+    """Everything here is a function of numpy.linalg, and most of it the same function as at the top of the package."""
     assert all(callable(getattr(np.linalg, name)) for name in mg.linalg.__all__)
     apart = {name for name in mg.linalg.__all__ if getattr(mg.linalg, name) is not getattr(mg, name, None)}
     assert apart == {"cross", "diagonal", "trace", "vector_norm", "matrix_rank"}
