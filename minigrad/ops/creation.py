@@ -69,14 +69,7 @@ def _dtype(dtype, operation):
 
 
 def empty_like(
-    prototype: Any,
-    /,
-    dtype: Any = None,
-    order: Any = "K",
-    subok: bool = True,
-    shape: Any = None,
-    *,
-    device: str | None = None,
+    prototype: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: Any = None
 ) -> Any:
     """An array with the shape and device of another, in its dtype or in `dtype`. Its elements are 0."""
     check_options("empty_like", order=order, subok=subok, shape=shape)

@@ -16,6 +16,7 @@ ABOUT_OPERATIONS = (
     "linalg.py",
     "ops",
     "collectives/operations.py",
+    "checks/array_api.py",
     "checks/catalogue",
     "checks/conventions.py",
 )
