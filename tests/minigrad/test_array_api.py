@@ -70,6 +70,12 @@ def test_the_version_and_the_names_of_the_namespace():
         mg.grad(lambda x: x.__array_namespace__(api_version="1.0").sum(x))(1.0)
 
 
+def test_traced_values_have_every_attribute_and_operator():
+    private = {"__annotations__", "__module__", "__slots__", "__weakref__", "__buffer__"}
+    theirs = {name for name in {*dir(type(strict.asarray(1.0)))} - private if name[0] != "_" or name[:2] == "__"}
+    assert {"device", "to_device", "__lshift__", "__ipow__"} < theirs <= {*dir(Tracer)}
+
+
 @pytest.mark.parametrize("name", CALLED + sorted(ABOUT_DTYPES))
 def test_a_call_that_fits_the_standard_fits_our_signature(name):
     """By position what the standard passes by position, by keyword what it passes by keyword."""

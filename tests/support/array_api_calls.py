@@ -206,8 +206,8 @@ def same_as_first(draw: Draw, parameter: inspect.Parameter) -> np.ndarray:
     return draw.array(first(draw).shape, draw.near())
 
 
-THREE = lambda draw, p: draw.array((*draw.shape(0, 2), 3))
-LAST = lambda draw, p: -1
+THREE = lambda draw, p: draw.array((3,) * draw.integer(1, 3))
+AXIS = lambda draw, p: draw.integer(-first(draw).ndim, -1)
 SPECIAL: dict[str, dict[str, Callable[[Draw, inspect.Parameter], Any]]] = {
     "argmax": {"x": lambda draw, p: draw.array(draw.shape())},
     "argmin": {"x": lambda draw, p: draw.array(draw.shape())},
@@ -229,7 +229,7 @@ SPECIAL: dict[str, dict[str, Callable[[Draw, inspect.Parameter], Any]]] = {
     "from_dlpack": {"x": lambda draw, p: draw.array(draw.shape()), "copy": lambda draw, p: None},
     "isin": {"invert": lambda draw, p: False},  # array_api_strict 2.6.1 ignores True
     "linalg.cholesky": {"x": definite},
-    "linalg.cross": {"x1": THREE, "x2": same_as_first, "axis": LAST},
+    "linalg.cross": {"x1": THREE, "x2": same_as_first, "axis": AXIS},
     **{f"linalg.{n}": {"x": lambda draw, p: draw.matrices()} for n in "det inv slogdet".split()},
     **{f"linalg.{n}": {"x": definite} for n in "eigh eigvalsh".split()},
     **{f"linalg.{n}": {"x": stacks} for n in "diagonal trace matrix_transpose".split()},
@@ -241,7 +241,7 @@ SPECIAL: dict[str, dict[str, Callable[[Draw, inspect.Parameter], Any]]] = {
     "linalg.solve": {"x1": lambda draw, p: draw.matrices(), "x2": last_axes_agree},
     **{n: {"x": stacks} for n in "tril triu matrix_transpose".split()},
     **{n: {"x1": stacks, "x2": last_axes_agree} for n in ("matmul", "linalg.matmul")},
-    **{n: {"x1": THREE, "x2": same_as_first, "axis": LAST} for n in ("vecdot", "linalg.vecdot")},
+    **{n: {"x1": THREE, "x2": same_as_first, "axis": AXIS} for n in ("vecdot", "linalg.vecdot")},
     **{
         n: {"x1": THREE, "x2": same_as_first, "axes": lambda draw, p: draw.one_of(0, first(draw).ndim, ([0], [0]))}
         for n in ("tensordot", "linalg.tensordot")
