@@ -56,13 +56,13 @@ isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinit
 
 def _sign(b, x, out=None):
     if dtype_of(x).kind == "c":
-        raise OperandTypeError("sign: complex numbers are not supported: divide them by mg.abs(x)")
+        raise TypeError("sign: complex numbers are not supported: divide them by mg.abs(x)")
     return b.xp.sign(x, out=out)
 
 
 def _signbit(b, x, out=None):
     if dtype_of(x).kind == "c":
-        raise OperandTypeError("signbit: complex numbers have no sign: take that of mg.real(x) or mg.imag(x)")
+        raise TypeError("signbit: complex numbers have no sign: take that of mg.real(x) or mg.imag(x)")
     return b.xp.signbit(x, out=out)
 
 

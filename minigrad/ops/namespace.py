@@ -17,7 +17,8 @@ from minigrad import backends
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 """The versions of the standard that `__array_namespace__` accepts; each contains those before it."""
 
-_INFO = np.__array_namespace_info__()
+DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128".split()
+DEFAULTS = {"real floating": "float64", "complex floating": "complex128", "integral": "int64", "indexing": "int64"}
 
 
 class NamespaceInfo:
@@ -25,7 +26,7 @@ class NamespaceInfo:
 
     def capabilities(self) -> dict[str, Any]:
         """Boolean indexing, data-dependent shapes (neither inside `mg.jit` and `mg.vmap`), and the most axes."""
-        return _INFO.capabilities()
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
 
     def default_device(self) -> str:
         """The device of new arrays, "cpu"."""
@@ -34,7 +35,7 @@ class NamespaceInfo:
     def default_dtypes(self, *, device: str | None = None) -> dict[str, np.dtype]:
         """The dtypes of new arrays: real floating, complex floating, integral and indexing."""
         backends.get(device or "cpu")
-        return _INFO.default_dtypes()
+        return {kind: np.dtype(name) for kind, name in DEFAULTS.items()}
 
     def devices(self) -> list[str]:
         """The usable devices: "cpu", and "cuda" if there is a GPU."""
@@ -46,7 +47,8 @@ class NamespaceInfo:
     def dtypes(self, *, device: str | None = None, kind: Any = None) -> dict[str, np.dtype]:
         """The dtypes of the standard by name, or those of a kind such as "real floating"."""
         backends.get(device or "cpu")
-        return {name: np.dtype(found) for name, found in _INFO.dtypes(kind=kind).items()}
+        dtypes = {name: np.dtype(name) for name in DTYPES}
+        return {name: dtype for name, dtype in dtypes.items() if kind is None or np.isdtype(dtype, kind)}
 
 
 def __array_namespace_info__() -> NamespaceInfo:

@@ -102,5 +102,5 @@ def test_signs_of_zeros_and_nan(on_device):
         assert np.array_equal(to_host(way(mg.signbit)(on_device(x))), np.signbit(x))
         copied = to_host(way(mg.copysign)(on_device(x), on_device(x[::-1].copy())))
         assert np.array_equal(copied.view(np.int64), np.copysign(x, x[::-1]).view(np.int64))
-    with pytest.raises(TypeError, match="signbit: complex numbers have no sign"):
+    with pytest.raises(TypeError, match=r"signbit\(complex128\[8\]\): .* have no sign"):
         mg.signbit(on_device(x + 1j))
