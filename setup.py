@@ -15,6 +15,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "minigrad" / "__init__.py")
 VAE = ["matplotlib>=3.8", "pillow>=11", "rich>=13", "safetensors>=0.4"]
 TESTING = ["hypothesis>=6.100"]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", *TESTING, "mpmath>=1.3", "packaging>=23", "ruff>=0.5"]
+ARRAY_API = ["array-api-strict>=2.6", "array-api-compat>=1.13", "array-api-extra>=0.9"]
 TYPES = ["mypy>=1.15", "pyright>=1.1.408"]
 DOCS = ["pdoc>=15"]
 OMNIGLOT = ["scipy>=1.13"]
@@ -60,7 +61,7 @@ setup(
     extras_require={
         "vae": VAE,
         "testing": TESTING,  # for minigrad.testing, which tests rules and functions of yours
-        "test": [*VAE, *OMNIGLOT, *MPI, *BFLOAT16, *TEST, *TYPES, *DOCS, "setuptools>=77"],
+        "test": [*VAE, *OMNIGLOT, *MPI, *BFLOAT16, *TEST, *ARRAY_API, *TYPES, *DOCS, "setuptools>=77"],
         "docs": [*VAE, *DOCS],
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],

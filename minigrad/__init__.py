@@ -10,7 +10,28 @@ To read the code, or to add to it, start with the docstring of `minigrad.core`.
 
 import sys as _sys
 
-from minigrad import checks, collectives, core, random
+from numpy import (
+    bool,
+    complex64,
+    complex128,
+    e,
+    float32,
+    float64,
+    inf,
+    int8,
+    int16,
+    int32,
+    int64,
+    nan,
+    newaxis,
+    pi,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+
+from minigrad import checks, collectives, core, linalg, random
 from minigrad.backends import DeviceError, OutOfMemoryError
 from minigrad.core import tree
 from minigrad.core.checkpoint import checkpoint
@@ -36,6 +57,7 @@ from minigrad.ops.arithmetic import (
     absolute,
     add,
     clip,
+    copysign,
     divide,
     fabs,
     fmax,
@@ -45,6 +67,7 @@ from minigrad.ops.arithmetic import (
     minimum,
     multiply,
     negative,
+    nextafter,
     positive,
     reciprocal,
     remainder,
@@ -83,6 +106,7 @@ from minigrad.ops.comparisons import (
     isfinite,
     isinf,
     isnan,
+    left_shift,
     less,
     less_equal,
     logical_and,
@@ -90,9 +114,11 @@ from minigrad.ops.comparisons import (
     logical_or,
     logical_xor,
     not_equal,
+    right_shift,
     rint,
     select,
     sign,
+    signbit,
     stop_gradient,
     trunc,
     where,
@@ -100,7 +126,9 @@ from minigrad.ops.comparisons import (
 from minigrad.ops.complex import conj, conjugate, imag, real, real_if_close
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
 from minigrad.ops.covariance import corrcoef, cov
+from minigrad.ops.creation import arange, empty, empty_like, eye, ones, zeros
 from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
+from minigrad.ops.dtypes import broadcast_shapes, can_cast, finfo, iinfo, isdtype, result_type
 from minigrad.ops.eigenvalues import eig, eigvals
 from minigrad.ops.extremes import argmax, argmin, argsort, max, min, ptp, searchsorted, sort
 from minigrad.ops.functions import (
@@ -140,6 +168,8 @@ from minigrad.ops.inverses import cholesky, det, inv, slogdet, solve
 from minigrad.ops.linalg import dot, einsum, matmul, matrix_transpose, multi_dot, outer, tensordot
 from minigrad.ops.matrix_functions import expm, lstsq, matrix_power, pinv
 from minigrad.ops.methods import install as _install
+from minigrad.ops.namespace import VERSIONS as _VERSIONS
+from minigrad.ops.namespace import __array_namespace_info__
 from minigrad.ops.nans import (
     nan_to_num,
     nancumprod,
@@ -164,9 +194,11 @@ from minigrad.ops.order_statistics import (
 from minigrad.ops.products import cross, inner, kron, matvec, vdot, vecdot, vecmat
 from minigrad.ops.ranges import full, full_like, geomspace, linspace, logspace, meshgrid
 from minigrad.ops.reduce import all, any, count_nonzero, sum
-from minigrad.ops.scan import cumprod, cumsum, prod
+from minigrad.ops.scan import cumprod, cumsum, cumulative_prod, cumulative_sum, prod
+from minigrad.ops.sets import isin, unique_all, unique_counts, unique_inverse, unique_values
 from minigrad.ops.shape import (
     astype,
+    broadcast_arrays,
     broadcast_to,
     copy,
     expand_dims,
@@ -206,42 +238,49 @@ from minigrad.show.draw import draw
 acos, acosh, asin, asinh, atan, atan2, atanh = arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh
 amax, amin, around, concat, permute_dims, pow = max, min, round, concatenate, transpose, power
 bitwise_invert = bitwise_not = invert
+bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
 deg2rad, mod, rad2deg, true_divide = radians, remainder, degrees, divide
 
 # fmt: off
 __all__ = [
     "CONVENTIONS", "CaptureError", "DeviceError", "EscapedTracerError", "MissingRuleError", "MutationError",
     "OperandError", "OperandIndexError", "OperandTypeError", "OutOfMemoryError", "Program", "Tape", "Tracer", "abs",
-    "absolute", "acos", "acosh", "add", "all", "amax", "amin", "angle", "any", "append", "arccos", "arccosh", "arcsin",
-    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "around", "array_split", "asarray",
-    "asin", "asinh", "astype", "at", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average",
-    "bitwise_and", "bitwise_invert", "bitwise_not", "bitwise_or", "bitwise_xor", "block", "broadcast_to", "cbrt",
-    "ceil", "checkpoint", "checks", "cholesky", "clip", "collectives", "column_stack", "concat", "concatenate", "cond",
-    "conj", "conjugate", "conv2d", "convolve", "copy", "core", "corrcoef", "correlate", "cos", "cosh", "count_nonzero",
-    "cov", "cross", "cumprod", "cumsum", "custom_derivative", "deconv2d", "deg2rad", "degrees", "delete",
-    "depth_to_space", "det", "device_of", "diag", "diagonal", "diff", "divide", "dot", "draw", "dsplit", "dstack",
-    "ediff1d", "eig", "eigh", "eigvals", "eigvalsh", "einsum", "elu", "equal", "erf", "exp", "exp2", "expand_dims",
-    "expm", "expm1", "fabs", "fft", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod",
-    "from_dlpack", "full", "full_like", "gaussian_sample", "gelu", "geomspace", "grad", "gradient", "greater",
-    "greater_equal", "hessian", "hsplit", "hstack", "hvp", "hypot", "imag", "inner", "interp", "inv", "invert",
-    "isfinite", "isinf", "isnan", "jacobian", "jit", "jvp", "kron", "leaky_relu", "less", "less_equal", "linearize",
-    "linspace", "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logspace", "logsumexp", "lstsq", "matmul", "matrix_norm",
-    "matrix_power", "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum",
-    "mod", "moveaxis", "multi_dot", "multiply", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean",
-    "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "negative",
-    "nonzero", "norm", "not_equal", "ones_like", "outer", "pad", "partition", "percentile", "permute_dims", "pinv",
-    "positive", "pow", "power", "prod", "ptp", "qr", "quantile", "rad2deg", "radians", "random", "ravel", "real",
-    "real_if_close", "reciprocal", "release_memory", "relu", "remainder", "repeat", "reshape", "rint", "roll",
-    "rollaxis", "rot90", "round", "scan", "searchsorted", "select", "sigmoid", "sign", "sin", "sinc", "sinh", "slogdet",
+    "absolute", "acos", "acosh", "add", "all", "amax", "amin", "angle", "any", "append", "arange", "arccos", "arccosh",
+    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "around", "array_split",
+    "asarray", "asin", "asinh", "astype", "at", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d",
+    "average", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "block", "bool", "broadcast_arrays", "broadcast_shapes", "broadcast_to",
+    "can_cast", "cbrt", "ceil", "checkpoint", "checks", "cholesky", "clip", "collectives", "column_stack", "complex64",
+    "complex128", "concat", "concatenate", "cond", "conj", "conjugate", "conv2d", "convolve", "copy", "copysign",
+    "core", "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cov", "cross", "cumprod", "cumsum",
+    "cumulative_prod", "cumulative_sum", "custom_derivative", "deconv2d", "deg2rad", "degrees", "delete",
+    "depth_to_space", "det", "device_of", "diag", "diagonal", "diff", "divide", "dot", "draw", "dsplit", "dstack", "e",
+    "ediff1d", "eig", "eigh", "eigvals", "eigvalsh", "einsum", "elu", "empty", "empty_like", "equal", "erf", "exp",
+    "exp2", "expand_dims", "expm", "expm1", "eye", "fabs", "fft", "finfo", "flip", "fliplr", "flipud", "float32",
+    "float64", "floor", "floor_divide", "fmax", "fmin", "fmod", "from_dlpack", "full", "full_like", "gaussian_sample",
+    "gelu", "geomspace", "grad", "gradient", "greater", "greater_equal", "hessian", "hsplit", "hstack", "hvp", "hypot",
+    "iinfo", "imag", "inf", "inner", "int8", "int16", "int32", "int64", "interp", "inv", "invert", "isdtype",
+    "isfinite", "isin", "isinf", "isnan", "jacobian", "jit", "jvp", "kron", "leaky_relu", "left_shift", "less",
+    "less_equal", "linalg", "linearize", "linspace", "log", "log1p", "log2", "log10", "log_sigmoid", "log_softmax",
+    "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "logsumexp",
+    "lstsq", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "matvec", "max", "maximum", "mean", "median",
+    "meshgrid", "min", "minimum", "mod", "moveaxis", "multi_dot", "multiply", "nan", "nan_to_num", "nancumprod",
+    "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd",
+    "nansum", "nanvar", "negative", "newaxis", "nextafter", "nonzero", "norm", "not_equal", "ones", "ones_like",
+    "outer", "pad", "partition", "percentile", "permute_dims", "pi", "pinv", "positive", "pow", "power", "prod", "ptp",
+    "qr", "quantile", "rad2deg", "radians", "random", "ravel", "real", "real_if_close", "reciprocal", "release_memory",
+    "relu", "remainder", "repeat", "reshape", "result_type", "right_shift", "rint", "roll", "rollaxis", "rot90",
+    "round", "scan", "searchsorted", "select", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slogdet",
     "softmax", "softplus", "solve", "sort", "space_to_depth", "split", "sqrt", "square", "squeeze", "stack", "std",
     "stop_gradient", "subtract", "sum", "svd", "svdvals", "swapaxes", "take", "take_along_axis", "tan", "tanh",
     "tensordot", "tile", "to_device", "trace", "transpose", "trapezoid", "tree", "tril", "triu", "true_divide", "trunc",
-    "unstack", "value_and_grad", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit", "vstack", "where",
-    "while_loop", "zeros_like",
+    "uint8", "uint16", "uint32", "uint64", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack",
+    "value_and_grad", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit", "vstack", "where", "while_loop",
+    "zeros", "zeros_like",
 ]
 # fmt: on
 
 __version__ = "0.1.0"
+__array_api_version__ = _VERSIONS[-1]
 
 _install(_sys.modules[__name__])

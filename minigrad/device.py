@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from minigrad import backends
-from minigrad.backends.dtypes import is_bfloat16, is_numeric
+from minigrad.backends.dtypes import is_numeric
 from minigrad.core import tree
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.arrays import describe
-from minigrad.core.errors import OperandTypeError
+from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import Tracer, find_backend
 from minigrad.ops.arrange import stack
+from minigrad.ops.placement import place
 from minigrad.ops.shape import astype
 from minigrad.ops.shape import copy as copy_array
 
@@ -35,35 +36,19 @@ def to_device(values: Any, device: str) -> Any:
     """The tree with its arrays on "cpu" or "cuda"; arrays that are already there are not copied.
 
     Raises DeviceError, saying what to install, if there is no usable GPU; OutOfMemoryError; TypeError for a traced
-    value, and for a bfloat16 array on its way to a GPU, which has none.
+    value that is elsewhere, and for a bfloat16 array on its way to a GPU, which has none.
     """
-    target = backends.get(device)
-
-    def move(x: Any) -> Any:
-        if isinstance(x, Tracer):
-            raise OperandTypeError("to_device: cannot move a traced value: move arrays before tracing")
-        source = backends.backend_of((x,))
-        if source is target or isinstance(x, backends.NEUTRAL):
-            return x
-        if is_bfloat16(x.dtype) and not target.bfloat16:
-            raise OperandTypeError(
-                f"to_device: {target.name} has no bfloat16, got {describe(x)}: convert it with x.astype(np.float32)"
-            )
-        try:
-            return target.from_host(source.to_host(x))
-        except (MemoryError, RuntimeError) as error:
-            raise (backends.explain(error, f"to_device({describe(x)}, {device!r})") or error) from None
-
-    return tree.map(move, values)
+    backends.get(device)
+    return tree.map(lambda x: place(x, device, "to_device"), values)
 
 
-def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
-    """The array of another library (PyTorch, JAX, …) as a NumPy or CuPy array, sharing its memory where possible.
+def from_dlpack(x: Any, /, *, device: str | None = None, copy: bool | None = None) -> Any:
+    """The array of another library (PyTorch, JAX, …) as a NumPy or CuPy array, sharing its memory where possible; with
+    `copy`, in new memory.
 
     In the other direction, pass a NumPy or CuPy array to the other library, as in torch.from_dlpack(array). Raises
     TypeError for objects that do not support DLPack, are on other devices or hold bfloat16.
     """
-    check_options("from_dlpack", device=device, copy=copy)
     if not hasattr(x, "__dlpack_device__"):
         raise OperandTypeError(f"from_dlpack: {type(x).__name__} does not support DLPack")
     kind = int(x.__dlpack_device__()[0])
@@ -74,25 +59,35 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
             f"from_dlpack: {type(x).__name__} holds bfloat16, which NumPy and CuPy do not take: convert it to float32 "
             "there, and back with mg.astype(x, 'bfloat16') here"
         )
-    return backends.get("cpu" if kind == 1 else "cuda").xp.from_dlpack(x)
+    y = place(backends.get("cpu" if kind == 1 else "cuda").xp.from_dlpack(x), device, "from_dlpack")
+    return copy_array(y) if copy else y
 
 
 def asarray(
-    a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None, like: Any = None
+    a: Any,
+    dtype: Any = None,
+    order: Any = None,
+    *,
+    device: str | None = None,
+    copy: bool | None = None,
+    like: Any = None,
 ) -> Any:
     """a as an array (of `dtype`): traced values and arrays unchanged, lists and numbers converted by NumPy, arrays of
-    other libraries by DLPack; with `copy`, in new memory. Nested lists that contain traced values are stacked.
+    other libraries by DLPack; with `copy`, in new memory; with copy=False, raises ValueError if it would be.
+    Nested lists that contain traced values are stacked.
 
     >>> import minigrad as mg
     >>> mg.jacobian(lambda x: mg.asarray([[x, 2 * x], [1.0, x**2]]))(3.0)
     array([[1., 2.],
            [0., 6.]])
     """
-    check_options("asarray", order=order, device=device, copy=None if copy else copy, like=like)
+    check_options("asarray", order=order, like=like)
     array = _array(a)
-    if dtype is not None and dtype_from(dtype, "asarray") != array.dtype:
-        return astype(array, dtype)
-    return copy_array(array) if copy else array
+    found = array if dtype is None else astype(array, dtype_from(dtype, "asarray"), copy=False)
+    found = place(found, device, "asarray")
+    if copy is False and not (found is array and hasattr(a, "__dlpack_device__")):
+        raise OperandError(f"asarray: {describe(a)} becomes {describe(found)} only as a copy: leave copy=False out")
+    return copy_array(found) if copy and found is array else found
 
 
 def _find_traced(x: Any) -> Any:

@@ -28,6 +28,9 @@ ELSEWHERE = {
     "minigrad/ops/gaussian.py": OPERATIONS,
     "minigrad/core/traits.py": "minigrad/program/cpu/test_tiling.py",
     "minigrad/ops/define.py": "minigrad/test_outside_operation.py",
+    "minigrad/ops/placement.py": "minigrad/test_device.py",
+    "minigrad/ops/namespace.py": "minigrad/test_array_api.py",
+    "minigrad/checks/array_api.py": "minigrad/test_array_api.py",
     # one test file covers both backends
     "minigrad/backends/backend.py": "minigrad/backends/test_backends.py",
     "minigrad/backends/numpy/backend.py": "minigrad/backends/test_backends.py",

@@ -13,8 +13,9 @@ import sys
 from textwrap import fill
 from typing import Any
 
-from minigrad import DeviceError, OutOfMemoryError, __version__, to_device
+from minigrad import DeviceError, OutOfMemoryError, __array_api_version__, __version__, to_device
 from minigrad.checks import suite
+from minigrad.checks.array_api import DIFFERENCES
 from minigrad.checks.conventions import conventions
 from minigrad.checks.findings import SLOPES, Finding, Findings
 from minigrad.checks.numpy_names import STATUSES, Row, compare_names
@@ -39,6 +40,7 @@ def make_parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--conventions", action="store_true", help="print the derivatives at kinks and ties")
     parser.add_argument("--numpy", action="store_true", help="print NumPy's functions: here, refused, …")
+    parser.add_argument("--array-api", action="store_true", help="print the differences from the array API standard")
     parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     return parser
 
@@ -51,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(parser: Parser, arguments: list[str] | None) -> int:
     options = parser.parse_args(arguments)
-    for option in ("conventions", "numpy"):
+    for option in ("conventions", "numpy", "array_api"):
         if getattr(options, option) and options.op:
-            parser.error(f"--{option} prints all of them: leave --op out")
+            parser.error(f"--{option.replace('_', '-')} prints all of them: leave --op out")
     if options.conventions:
         print(json.dumps([row._asdict() for row in conventions()]) if options.json else _format_conventions())
         return 0
@@ -61,6 +63,9 @@ def _run(parser: Parser, arguments: list[str] | None) -> int:
         rows = compare_names()
         print(json.dumps([row._asdict() for row in rows]) if options.json else _format_names(rows))
         return 1 if any(row.status == "unknown" for row in rows) else 0
+    if options.array_api:
+        print(json.dumps(DIFFERENCES) if options.json else _format_differences())
+        return 0
     try:
         suite.check_names(options.op or ())
     except ValueError as error:
@@ -121,6 +126,11 @@ def _format_names(rows: list[Row]) -> str:
         if names and status != "refused":
             paragraphs.append(fill(f"{status} ({len(names)}): {' '.join(names)}", 120, break_on_hyphens=False))
     return "\n\n".join(paragraphs)
+
+
+def _format_differences() -> str:
+    difference = f"difference from version {__array_api_version__} of the array API standard"
+    return Table("", [Column("function or expression"), Column(difference)], list(DIFFERENCES.items())).text()
 
 
 def _format_conventions() -> str:

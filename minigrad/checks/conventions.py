@@ -90,7 +90,10 @@ EXAMPLES: dict[str, list[tuple[str, Callable, tuple]]] = {
         ("prod(svdvals(x))", lambda x: mg.prod(mg.svdvals(x)), ([[3.0, 0.0], [0.0, 3.0]],)),
     ],
     "cholesky": [("sum(cholesky(x))", lambda x: mg.sum(mg.cholesky(x)), ([[4.0, 0.0], [0.0, 4.0]],))],
-    "sign, floor, ceil, trunc, rint, step, comparisons": [
+    "copysign": [("copysign(x₁, x₂)", mg.copysign, (x, -2.0)) for x in (0.0, -0.0)],
+    "unique_values": [("sum(unique_values(x))", lambda x: mg.sum(mg.unique_values(x)), ([2.0, 1.0, 2.0],))],
+    "nextafter": [("nextafter(x₁, x₂)", mg.nextafter, (1.5, 2.0))],
+    "sign, signbit, floor, ceil, trunc, rint, step, comparisons": [
         ("floor(x)", mg.floor, (1.5,)),
         ("trunc(x)", mg.trunc, (1.5,)),
         ("ceil(x)", mg.ceil, (1.5,)),

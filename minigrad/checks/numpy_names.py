@@ -47,7 +47,7 @@ def compare_names() -> list[Row]:
 
 
 def _find_status(name: str) -> str:
-    if name in REFUSED:  # also two functions of numpy.linalg that mean something else than ours of the same name
+    if name in REFUSED:  # also numpy.linalg.cond, which means something else than ours of the same name
         return "refused"
     if is_offered(name):
         return "here"

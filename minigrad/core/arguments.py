@@ -22,7 +22,7 @@ _OPTIONS: dict[str, tuple[tuple, str]] = {
     "initial": ((), "combine it with the result, for example by + or mg.maximum"),
     "dtype": ((), "convert with mg.astype"),
     "shape": ((), "use mg.broadcast_to"),
-    "device": ((), "move arrays with mg.to_device"),
+    "stream": ((), "minigrad orders the work of a GPU itself"),
     "order": (("K",), "the memory layout cannot be chosen, so leave it out"),
     "subok": ((True, False), "only True and False are accepted, and neither has an effect"),
     "casting": (("same_kind",), "convert with mg.astype"),

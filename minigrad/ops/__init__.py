@@ -1,5 +1,7 @@
 """Operations: each formula with its derivative rule and its traits below it. `minigrad` re-exports the public ones.
 
+    placement         the device of an array
+    dtypes            questions about dtypes and shapes
     comparisons       comparisons, logic, rounding, where
     arithmetic        + − · /, remainders, squares, |x|, maximum, minimum, clip
     complex           real and imaginary parts, conjugates
@@ -25,10 +27,13 @@
     matrix_functions  pseudoinverse, least squares, powers, exponential
     scan              cumulative sums and products
     ranges            linspace, meshgrid, full
+    creation          new arrays from numbers: arange, zeros, eye
+    sets              distinct elements, membership
     calculus          differences, gradients, integrals, interpolation, convolution of sequences
     conv              convolution, deconvolution, depth to space
     fft               Fourier transforms
     methods           operators and methods of traced values, and NumPy's protocols
+    namespace         what the array API standard asks of a namespace
     inplace           in-place operations, which raise on traced values
     refused           NumPy functions that are not offered, and what to use instead
 
@@ -56,6 +61,9 @@ CONVENTIONS = {
     "logaddexp, logsumexp": "0 where every argument is −∞",
     "eigvalsh, svdvals": "of equal values exact for functions symmetric in them; derivatives of vectors raise there",
     "cholesky": "only the lower triangle is read, so only it gets a derivative",
-    "sign, floor, ceil, trunc, rint, step, comparisons": "no derivative (a constant)",
+    "copysign": "±1 to x₁ by its sign bit, also at 0 and −0",
+    "unique_values": "1 to the first of equal elements",
+    "nextafter": "1 to x₁",
+    "sign, signbit, floor, ceil, trunc, rint, step, comparisons": "no derivative (a constant)",
 }
 """The derivative that each function has at its kinks and ties."""

@@ -30,13 +30,17 @@ from minigrad.ops.comparisons import (
     less_equal,
     logical_and,
     logical_or,
+    logical_xor,
     rint,
     sign,
+    signbit,
     step,
     where,
 )
 from minigrad.ops.complex import conjugate, imag, is_complex, real
 from minigrad.ops.define import binary, unary, wrap_binary, wrap_unary
+from minigrad.ops.dtypes import result_type
+from minigrad.ops.shape import astype
 
 add = wrap_binary(add_p, "x₁ + x₂")
 subtract = binary(
@@ -94,6 +98,22 @@ def round(a: Any, decimals: Any = 0, out: None = None) -> Any:
         return rint(a)
     return divide(rint(multiply(a, scale)), scale) if decimals > 0 else multiply(rint(divide(a, scale)), scale)
 
+
+# Signs
+
+
+def _copysign(x1, x2):
+    dtype = result_type(x1, x2)
+    x1 = astype(x1, dtype if dtype.kind in "fc" else np.float64, copy=False)
+    return where(logical_xor(signbit(x1), signbit(x2)), -x1, x1)
+
+
+copysign = wrap_binary(
+    _copysign, "|x₁| with the sign of x₂; the derivative in x₁ is 1 where they have the same sign, else −1", "copysign"
+)
+nextafter = binary(
+    "nextafter", "the next floating-point number after x₁ towards x₂, whose derivative is that of x₁", 1, None
+)
 
 # Absolute value, maximum, minimum, clip
 

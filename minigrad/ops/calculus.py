@@ -34,12 +34,14 @@ def _part(x, axis, begin, end=None, step=None):
 def diff(a: Any, n: Any = 1, axis: Any = -1, prepend: Any = None, append: Any = None) -> Any:
     """The n-th differences a[i+1] − a[i] along an axis, which becomes shorter by n; of booleans, whether they differ.
 
-    `prepend` and `append` are joined to the ends first: arrays, or a number for a slice of length 1.
+    `prepend` and `append` are joined to the ends first: arrays, or a number for a slice of length 1; not for n = 0.
     """
     n = integer(n, "diff: n")
     if n < 0:
         raise OperandError(f"diff: n must not be negative, got {n}")
     axis = normalise_axis(axis, len(shape_of(a)), "diff")
+    if n == 0:
+        return a
     edge = (*shape_of(a)[:axis], 1, *shape_of(a)[axis + 1 :])
     ends = [x if x is None or shape_of(x) else _fill(x, edge, a) for x in (prepend, append)]
     pieces = [x for x in (ends[0], a, ends[1]) if x is not None]

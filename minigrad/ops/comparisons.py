@@ -44,6 +44,8 @@ bitwise_xor = binary(
     "bitwise_xor", "x₁ ^ x₂ of booleans, or of the bits of integers", None, None, formula=bits("a ^ b")
 )
 invert = unary("invert", "~x of booleans, or of the bits of integers", None, formula=bits("a ^ (real)-1"))
+left_shift = binary("left_shift", "x₁·2^x₂ of integers", None, None, recordable=True)
+right_shift = binary("right_shift", "⌊x₁ / 2^x₂⌋ of integers", None, None, recordable=True)
 isnan = unary("isnan", "whether x is NaN", None, formula=truth("a != a", of_reals=True))
 isinf = unary("isinf", "whether x is ±∞", None, formula=truth("isinf(a)", of_reals=True))
 isfinite = unary("isfinite", "whether x is finite", None, formula=truth("isfinite(a)", of_reals=True))
@@ -58,6 +60,12 @@ def _sign(b, x, out=None):
     return b.xp.sign(x, out=out)
 
 
+def _signbit(b, x, out=None):
+    if dtype_of(x).kind == "c":
+        raise TypeError("signbit: complex numbers have no sign: take that of mg.real(x) or mg.imag(x)")
+    return b.xp.signbit(x, out=out)
+
+
 sign = unary(
     "sign",
     "the sign of x: −1, 0 or 1",
@@ -66,6 +74,7 @@ sign = unary(
     formula=reals("a > 0 ? (real)1 : a < 0 ? (real)-1 : a + 0", costly=False),  # the sign of −0 is 0, as in NumPy
     kink=np.sign,
 )
+signbit = unary("signbit", "whether x is negative, or −0", None, _signbit, formula=truth("signbit(a)", of_reals=True))
 floor = unary("floor", "⌊x⌋", None, formula=reals("floor(a)"), kink=np.floor)
 ceil = unary("ceil", "⌈x⌉", None, formula=reals("ceil(a)"), kink=np.ceil)
 trunc = unary("trunc", "x without its fraction", None, formula=reals("trunc(a)"), kink=np.trunc)

@@ -17,6 +17,7 @@ from minigrad.core.rules import constant, custom
 from minigrad.core.traits import traits
 from minigrad.core.vectors import reshape_p
 from minigrad.ops.arithmetic import subtract
+from minigrad.ops.arrange import flip
 from minigrad.ops.comparisons import less, less_equal
 from minigrad.ops.indexing import take, take_along_axis
 from minigrad.ops.reduce import (
@@ -146,18 +147,32 @@ def _find_index(argextreme, a, axis, keepdims):
     return reshape_p(y, shape=keep_axes(shape_of(a), axes)) if keepdims else y
 
 
-def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    """The indices that sort a along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
+def argsort(
+    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None, descending: bool = False
+) -> Any:
+    """The indices that sort a along an axis (or the raveled a, axis=None); ties keep their order for every `kind`, and
+    also with `descending`.
+    """
     check_kind("argsort", kind, order)
     a, axis = resolve_axis(a, axis, "argsort")
-    return argsort_p(a, axis=axis)
+    return _argsort(a, axis, descending)
 
 
-def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    """a in increasing order along an axis (or the raveled a, axis=None); ties keep their order for every `kind`."""
+def _argsort(a, axis, descending):
+    if not descending:
+        return argsort_p(a, axis=axis)
+    return subtract(shape_of(a)[axis] - 1, flip(argsort_p(flip(a, axis), axis=axis), axis))
+
+
+def sort(
+    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None, descending: bool = False
+) -> Any:
+    """a in increasing order (or `descending`) along an axis (or the raveled a, axis=None); ties keep their order for
+    every `kind`.
+    """
     check_kind("sort", kind, order)
     a, axis = resolve_axis(a, axis, "sort")
-    return take_along_axis(a, argsort_p(a, axis=axis), axis)
+    return take_along_axis(a, _argsort(a, axis, descending), axis)
 
 
 @constant

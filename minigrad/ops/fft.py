@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from minigrad.backends import store
-from minigrad.core.arguments import check_options, integer, integers, is_several
+from minigrad.core.arguments import check_options, dtype_from, integer, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import batched, shift_axes, shift_axis
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
@@ -28,6 +28,7 @@ from minigrad.core.traits import Cut, traits
 from minigrad.ops.arrange import roll
 from minigrad.ops.complex import conj, is_complex
 from minigrad.ops.indexing import getitem
+from minigrad.ops.placement import place
 from minigrad.ops.shape import normalise_axis, pad_p
 
 __all__ = [
@@ -293,13 +294,15 @@ def _roll_half(operation, x, axes, by):
     return roll(x, [by(shape_of(x)[axis]) for axis in axes], axes)
 
 
-def fftfreq(n, d=1.0, device=None):
-    """The frequencies of the n bins of `fft` for samples d apart, in cycles per unit of d: a NumPy array."""
-    check_options("fftfreq", device=device)
-    return np.fft.fftfreq(_positive(n, "fftfreq"), d)
+def fftfreq(n, d=1.0, device=None, *, dtype=None):
+    """The frequencies of the n bins of `fft` for samples d apart, in cycles per unit of d: a plain array."""
+    return _place_frequencies("fftfreq", np.fft.fftfreq(_positive(n, "fftfreq"), d), device, dtype)
 
 
-def rfftfreq(n, d=1.0, device=None):
-    """The frequencies of the n//2 + 1 bins of `rfft` for samples d apart: a NumPy array."""
-    check_options("rfftfreq", device=device)
-    return np.fft.rfftfreq(_positive(n, "rfftfreq"), d)
+def rfftfreq(n, d=1.0, device=None, *, dtype=None):
+    """The frequencies of the n//2 + 1 bins of `rfft` for samples d apart: a plain array."""
+    return _place_frequencies("rfftfreq", np.fft.rfftfreq(_positive(n, "rfftfreq"), d), device, dtype)
+
+
+def _place_frequencies(operation, y, device, dtype):
+    return place(y if dtype is None else y.astype(dtype_from(dtype, operation)), device, operation)

@@ -177,7 +177,7 @@ def _gather(x, picks, axes, together=True):
 def locate(x, picks, axes, together=True):
     """An order of the axes of x (None: as they are), and then the `indices` and `axes` with which gather_p picks."""
     b = find_backend(x)
-    picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(_copy_index(pick)) for pick in picks]
+    picks = [pick if isinstance(pick, Tracer) else b.xp.asarray(copy_index(pick)) for pick in picks]
     if any(pick.dtype.kind not in "iu" and pick.size for pick in picks):
         raise OperandIndexError(f"an index must have an integer or boolean dtype, not {[str(p.dtype) for p in picks]}")
     try:
@@ -192,7 +192,7 @@ def locate(x, picks, axes, together=True):
     return (*axes, *others), indices, tuple(range(count))
 
 
-def _copy_index(i):
+def copy_index(i):
     """An index array copied by a primitive, so that the interpreter records that the result depends on it."""
     return copy_p(i) if hasattr(i, "dtype") and np.ndim(i) and i.size else i
 
@@ -249,7 +249,7 @@ def _expand_masks(x, index):
 def nonzero(a: Any) -> Any:
     """The indices of the nonzero elements, one integer array for each axis; constants without a derivative."""
     b, a = find_backend(a), read_value(a, "nonzero(x)")
-    return b.xp.nonzero(b.xp.asarray(_copy_index(a)))
+    return b.xp.nonzero(b.xp.asarray(copy_index(a)))
 
 
 def _true_positions(x, mask, axis):
@@ -260,7 +260,7 @@ def _true_positions(x, mask, axis):
     expected = shape_of(x)[axis : axis + mask.ndim]
     if mask.shape != expected:
         raise OperandIndexError(f"boolean index of shape {mask.shape} does not match {expected} of {describe(x)}")
-    return list(b.xp.nonzero(b.xp.asarray(_copy_index(mask))))
+    return list(b.xp.nonzero(b.xp.asarray(copy_index(mask))))
 
 
 def take(a: Any, indices: Any, axis: Any = None, out: None = None, mode: str = "raise") -> Any:

@@ -30,6 +30,8 @@ _AUGMENTED = {
     "and": "&",
     "or": "|",
     "xor": "^",
+    "lshift": "<<",
+    "rshift": ">>",
 }
 _METHODS = {
     "fill": "write x = mg.zeros_like(x) + value",

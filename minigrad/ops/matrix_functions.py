@@ -22,13 +22,13 @@ from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import custom
 from minigrad.ops.arithmetic import abs, divide, multiply, square_abs
 from minigrad.ops.arrange import concatenate
-from minigrad.ops.comparisons import stop_gradient, where
+from minigrad.ops.comparisons import stop_gradient, stop_gradient_p, where
 from minigrad.ops.complex import conjugate_if_complex
-from minigrad.ops.decompositions import check_matrices, compute_svd, singular_values_p
+from minigrad.ops.decompositions import check_matrices, compute_svd, singular_values_p, svdvals
 from minigrad.ops.extremes import max as max_
 from minigrad.ops.inverses import check_square, inv
 from minigrad.ops.linalg import matmul_p, mH, mT
-from minigrad.ops.reduce import count_nonzero
+from minigrad.ops.reduce import any, count_nonzero
 from minigrad.ops.reduce import sum as sum_
 from minigrad.ops.shape import astype, expand_dims, squeeze, zeros_like
 
@@ -62,9 +62,14 @@ custom(pinv_p, x=(_pinv_jvp, _pinv_vjp), computed=None)
 def _pseudoinverse(a, svd, rcond):
     """(the pseudoinverse, which singular values count) of matrices that are not wide, from their U, s and V."""
     u, s, v = svd
-    counted = s > rcond * s[..., :1]
+    counted = s > _relative(rcond, s)
     inverse = where(counted, 1 / where(counted, s, 1), 0)
     return pinv_p(a, matmul_p(v * expand_dims(inverse, -2), mH(u))), counted
+
+
+def _relative(tolerance, s):
+    """A tolerance, or one for each matrix, times the largest singular value."""
+    return (expand_dims(tolerance, -1) if shape_of(tolerance) else tolerance) * s[..., :1]
 
 
 def _is_wide(a):
@@ -101,6 +106,21 @@ def _rounding(a):
     """max(m, n)·ε."""
     dtype = dtype_of(a)
     return max(shape_of(a)[-2:]) * float(finfo(dtype if is_inexact(a) else np.dtype(np.float64)).eps)
+
+
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
+    """The rank of each real matrix: how many singular values are above `tol`, or `rtol` times the largest; without a
+    derivative. `rtol` is max(m, n)·ε by default. The rank of a vector is 1 unless all its elements are 0.
+    """
+    check_options("matrix_rank", hermitian=hermitian)
+    if tol is not None and rtol is not None:
+        raise OperandError("matrix_rank: give either tol or rtol, not both")
+    if len(shape_of(A)) < 2:
+        return astype(any(A), np.int64)
+    s = svdvals(stop_gradient_p(A))
+    if tol is None:
+        return count_nonzero(s > _relative(_rounding(A) if rtol is None else rtol, s), -1)
+    return count_nonzero(s > (expand_dims(tol, -1) if shape_of(tol) else tol), -1)
 
 
 class LstsqResult(NamedTuple):

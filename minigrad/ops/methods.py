@@ -16,7 +16,7 @@ import numpy as np
 from minigrad.core import tree
 from minigrad.core.arguments import check_options, dtype_from
 from minigrad.core.errors import OperandTypeError
-from minigrad.core.interpreter import Tracer, read_value
+from minigrad.core.interpreter import Tracer, find_backend, read_value
 from minigrad.ops import extremes, indexing, inplace, linalg, reduce, scan, shape, statistics
 from minigrad.ops.arithmetic import abs, add, clip, divide, multiply, negative, remainder, subtract
 from minigrad.ops.comparisons import (
@@ -28,12 +28,16 @@ from minigrad.ops.comparisons import (
     greater,
     greater_equal,
     invert,
+    left_shift,
     less,
     less_equal,
     not_equal,
+    right_shift,
 )
 from minigrad.ops.complex import conjugate, imag, real
 from minigrad.ops.functions import power
+from minigrad.ops.namespace import make_array_namespace
+from minigrad.ops.placement import place
 from minigrad.ops.refused import NO_DERIVATIVE, REFUSED, advise
 from minigrad.ops.shape import reshape
 
@@ -47,12 +51,8 @@ _OPERATORS = {
     "mod": remainder,
     "floordiv": floor_divide,
 }
-_BITS = {"and": bitwise_and, "or": bitwise_or, "xor": bitwise_xor}
-_UNSUPPORTED = {
-    "divmod": ("divmod(x, y)", "x // y and x % y"),
-    "lshift": ("x << y", "x * 2**y"),
-    "rshift": ("x >> y", "mg.floor(x / 2**y)"),
-}
+_BITS = {"and": bitwise_and, "or": bitwise_or, "xor": bitwise_xor, "lshift": left_shift, "rshift": right_shift}
+_UNSUPPORTED = {"divmod": ("divmod(x, y)", "x // y and x % y")}
 """Operators that are not supported: how they are written, and what to write instead."""
 _COMPARISONS = {
     "eq": equal,
@@ -111,6 +111,7 @@ def install(package: ModuleType) -> None:
             "np.r_, or mg.stop_gradient(x) first",
         ),
         "__dlpack__": _refuse("DLPack export", "use mg.stop_gradient(x) first"),
+        "__dlpack_device__": _refuse("DLPack export", "use mg.stop_gradient(x) first"),
         "item": _refuse("x.item()", "use mg.stop_gradient(x) first"),
         "tolist": _refuse("x.tolist()", "use mg.stop_gradient(x) first"),
         "__format__": lambda x, spec: format(read_value(x, "format(x)"), spec) if spec else repr(x),
@@ -119,6 +120,8 @@ def install(package: ModuleType) -> None:
         "__hash__": object.__hash__,
         "real": property(real),
         "imag": property(imag),
+        "device": property(lambda x: find_backend(x).device),
+        "to_device": _to_device,
         "T": property(shape.transpose),
         "mT": property(linalg.mT),
         "transpose": _transpose,
@@ -128,6 +131,7 @@ def install(package: ModuleType) -> None:
         "conjugate": _conjugate,
         "copy": _copy,
         "astype": _astype,
+        "__array_namespace__": make_array_namespace(package),
         "__array_ufunc__": _make_array_ufunc(package),
         "__array_function__": _make_array_function(package),
         **inplace.MEMBERS,
@@ -181,6 +185,11 @@ def _astype(x, /, dtype, order="K", casting="unsafe", subok=True, copy=True):
     return shape.astype(x, dtype, copy=copy)
 
 
+def _to_device(x, device, /, *, stream=None):
+    check_options("to_device", stream=stream)
+    return place(x, device, "to_device")
+
+
 def _get_length(x: Tracer) -> int:
     if not x.shape:
         raise OperandTypeError("len() of a traced scalar, which has no axes")
@@ -226,7 +235,7 @@ def _make_array_function(package: ModuleType) -> Callable[..., Any]:
         if name in NO_DERIVATIVE:
             args, kwargs = tree.map(lambda x: read_value(x, f"np.{name}(x)"), (tuple(args), kwargs))
             return function(*args, **kwargs)
-        home = {"": package, "lib": package, "linalg": package, "fft": package.fft}.get(module)
+        home = {"": package, "lib": package, "linalg": package.linalg, "fft": package.fft}.get(module)
         ours = getattr(home, function.__name__, None)
         ours = linalg.trace if ours is package.trace else ours  # mg.trace is the one that captures programs
         if name in _SIZES and len(args) == 1 and not kwargs:

@@ -15,6 +15,7 @@ from minigrad.ops.arithmetic import add, multiply, subtract
 from minigrad.ops.comparisons import floor, sign
 from minigrad.ops.define import in_float32
 from minigrad.ops.functions import exp, log, power
+from minigrad.ops.placement import place
 from minigrad.ops.reduce import make_inexact
 from minigrad.ops.shape import astype, broadcast_to, moveaxis, reshape, zeros_like
 
@@ -29,14 +30,14 @@ def linspace(
     dtype: Any = None,
     axis: Any = 0,
     *,
-    device: None = None,
+    device: str | None = None,
 ) -> Any:
     """`num` evenly spaced numbers from start to stop, along a new axis: (1−t)·start + t·stop for t from 0 to 1.
 
     Without `endpoint`, t ends one step before 1. With `retstep`, the result is (numbers, step). An integer `dtype`
     rounds down, and has no derivative.
     """
-    check_options("linspace", device=device)
+    start, stop = place(start, device, "linspace"), place(stop, device, "linspace")
     num = integer(num, "linspace: num")
     if num < 0:
         raise OperandError(f"linspace: the number of samples must not be negative, got {num}")
@@ -49,7 +50,7 @@ def linspace(
     if dtype is not None:
         dtype = dtype_from(dtype, "linspace")
         y = astype(floor(y) if dtype.kind in "iu" else y, dtype)
-    y = moveaxis(y, 0, axis)
+    y = place(moveaxis(y, 0, axis), device, "linspace")
     return (y, multiply(gap, 1 / steps if steps else np.nan)) if retstep else y
 
 
@@ -94,11 +95,12 @@ def _same(x):
 
 
 def full(
-    shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: None = None, like: Any = None
+    shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: str | None = None, like: Any = None
 ) -> Any:
-    """An array of this shape filled with a value that broadcasts to it, on the device of that value."""
-    check_options("full", order=None if order == "C" else order, device=device, like=like)
+    """An array of this shape filled with a value that broadcasts to it, on the device of that value by default."""
+    check_options("full", order=None if order == "C" else order, like=like)
     y = copy_p(broadcast_to(fill_value, integers(shape, "full: an entry of the shape")), order="C")
+    y = place(y, device, "full")
     return y if dtype is None else astype(y, dtype_from(dtype, "full"), copy=False)
 
 
@@ -110,9 +112,9 @@ def full_like(
     subok: bool = True,
     shape: Any = None,
     *,
-    device: None = None,
+    device: str | None = None,
 ) -> Any:
     """An array with the shape, dtype and device of a, filled with a value that broadcasts to it."""
-    check_options("full_like", order=order, subok=subok, shape=shape, device=device)
-    zeros = zeros_like(a, dtype)
+    check_options("full_like", order=order, subok=subok, shape=shape)
+    zeros, fill_value = zeros_like(a, dtype, device=device), place(fill_value, device, "full_like")
     return astype(add(zeros_like(zeros, bool) if dtype_of(zeros).kind == "b" else zeros, fill_value), dtype_of(zeros))

@@ -12,15 +12,16 @@ import numpy as np
 
 from minigrad.backends import store
 from minigrad.core.arguments import check_options
-from minigrad.core.arrays import shape_of
+from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import align, batched, repeat, shift_axes, shift_axis
-from minigrad.core.interpreter import primitive
+from minigrad.core.errors import OperandError
+from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import custom, linear
 from minigrad.core.vectors import concatenate_p, reshape_p, zeros_like_p
 from minigrad.ops.arrange import flip
 from minigrad.ops.indexing import getitem
 from minigrad.ops.reduce import convert_operand, convert_result, reduce_axes, resolve_axis, spread, sum_p
-from minigrad.ops.shape import moveaxis
+from minigrad.ops.shape import moveaxis, normalise_axis
 
 
 @primitive("cumsum")
@@ -125,6 +126,34 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> An
     a, axis = resolve_axis(a, axis, "cumprod")
     y = cumprod_p(convert_operand(a, dtype, "cumprod"), axis=axis)
     return convert_result(y, dtype)
+
+
+def cumulative_sum(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False
+) -> Any:
+    """`cumsum` along the axis (which only a vector may leave out), after a 0 with `include_initial`."""
+    check_options("cumulative_sum", out=out)
+    return _scan_from(0, cumsum, x, axis, dtype, include_initial, "cumulative_sum")
+
+
+def cumulative_prod(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False
+) -> Any:
+    """`cumprod` along the axis (which only a vector may leave out), after a 1 with `include_initial`."""
+    check_options("cumulative_prod", out=out)
+    return _scan_from(1, cumprod, x, axis, dtype, include_initial, "cumulative_prod")
+
+
+def _scan_from(first, scan, x, axis, dtype, include_initial, operation):
+    ndim = len(shape_of(x))
+    if not ndim or (axis is None and ndim > 1):
+        raise OperandError(f"{operation}: needs a vector, or an array and an axis of it, got {describe(x)}")
+    axis = 0 if axis is None else normalise_axis(axis, ndim, operation)
+    y = scan(x, axis, dtype)
+    if not include_initial:
+        return y
+    edge = np.full([1 if i == axis else n for i, n in enumerate(shape_of(y))], first, dtype_of(y))
+    return concatenate_p(find_backend(y).from_host(edge), y, axis=axis)
 
 
 @primitive("prod")

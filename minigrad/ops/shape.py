@@ -18,7 +18,7 @@ from minigrad.core.arguments import check_options, dtype_from, integer, integers
 from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.batching import batched
 from minigrad.core.errors import OperandError, OperandIndexError, OperandTypeError
-from minigrad.core.interpreter import find_backend, primitive
+from minigrad.core.interpreter import Tracer, find_backend, primitive
 from minigrad.core.rules import linear
 from minigrad.core.traits import no_flops, traits
 from minigrad.core.vectors import (
@@ -27,11 +27,13 @@ from minigrad.core.vectors import (
     astype_p,
     broadcast_to_p,
     copy_p,
+    real_p,
     reshape_p,
     transpose_p,
     zeros_like_p,
 )
 from minigrad.ops.comparisons import logical_not
+from minigrad.ops.placement import place
 
 
 @primitive("pad")
@@ -77,13 +79,20 @@ def normalise_axes(axis: int | Sequence[int] | None, ndim: int, operation: str) 
 
 
 def reshape(a: Any, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
-    """a in another shape, of which one entry may be -1; `order` "C" reads and writes by rows, "F" by columns."""
+    """a in another shape, of which one entry may be -1; `order` "C" reads and writes by rows, "F" by columns.
+
+    With `copy`, in new memory; with copy=False, raises ValueError for a plain array that would have to be copied.
+    """
     shape = integers(shape, "reshape: an entry of the shape")
-    if copy is not True:
-        check_options("reshape", copy=copy)
+    if copy is not None:
+        y = reshape(a, shape, order)
+        if copy:
+            return copy_p(y)
+        if not isinstance(a, Tracer) and is_copied(y, a):
+            raise OperandError(f"reshape: {describe(a)} takes the shape {shape_of(y)} only as a copy: leave copy out")
+        return y
     if not is_row_major(order, "reshape"):
-        y = transpose(reshape(transpose(a), shape[::-1]))
-        return copy_p(y) if copy else y
+        return transpose(reshape(transpose(a), shape[::-1]))
     old = shape_of(a)
     if -1 in shape:
         rest = int(np.prod([n for n in shape if n != -1], dtype=np.int64))
@@ -91,8 +100,13 @@ def reshape(a: Any, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
         if builtins.sum(n == -1 for n in shape) > 1 or rest == 0 or size % rest:
             raise OperandError(f"reshape: {describe(a)} of {size} elements does not fit the shape {shape}")
         shape = tuple(size // rest if n == -1 else n for n in shape)
-    y = reshape_p(a, shape=shape)
-    return copy_p(y) if copy else y
+    return reshape_p(a, shape=shape)
+
+
+def is_copied(y, x):
+    """Whether the memory of a plain array y is not that of x."""
+    address = find_backend(y).address
+    return not hasattr(x, "dtype") or bool(math.prod(shape_of(y)) and address(y) != address(x))
 
 
 def is_row_major(order, operation):
@@ -172,6 +186,16 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     return reshape_p(a, shape=tuple(n for i, n in enumerate(shape) if i not in axes))
 
 
+def broadcast_arrays(*args: Any, subok: Any = False) -> tuple[Any, ...]:
+    """The arrays repeated to their common shape, as read-only views. Raises ValueError if there is none."""
+    check_options("broadcast_arrays", subok=subok)
+    try:
+        shape = np.broadcast_shapes(*map(shape_of, args))
+    except ValueError:
+        raise OperandError(f"broadcast_arrays: {', '.join(map(describe, args))} do not broadcast together") from None
+    return tuple(broadcast_to_p(x, shape=shape) for x in args)
+
+
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """The array repeated along new and length-1 axes, as a read-only view."""
     check_options("broadcast_to", subok=subok)
@@ -181,9 +205,9 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
 # Casting and copying
 
 
-def astype(x: Any, dtype: Any, *, copy: Any = True, device: None = None) -> Any:
+def astype(x: Any, dtype: Any, *, copy: Any = True, device: str | None = None) -> Any:
     """x cast to `dtype` (with copy=False x itself if it has that dtype); differentiable between inexact dtypes."""
-    check_options("astype", device=device)
+    x = place(x, device, "astype")
     dtype = dtype_from(dtype, "astype")
     if not copy and dtype_of(x) == dtype:
         return x
@@ -205,18 +229,21 @@ def copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
 
 
 def zeros_like(
-    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: None = None
+    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: str | None = None
 ) -> Any:
     """Zeros with the shape and device of a, in its dtype or in `dtype`."""
-    check_options("zeros_like", order=order, subok=subok, shape=shape, device=device)
-    zeros = zeros_like_p(a)
-    return zeros if dtype is None else astype(zeros, dtype_from(dtype, "zeros_like"))
+    check_options("zeros_like", order=order, subok=subok, shape=shape)
+    zeros = place(zeros_like_p(a), device, "zeros_like")
+    if dtype is None:
+        return zeros
+    dtype = dtype_from(dtype, "zeros_like")
+    return astype(real_p(zeros) if dtype_of(zeros).kind == "c" and dtype.kind != "c" else zeros, dtype)
 
 
 def ones_like(
-    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: None = None
+    a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: str | None = None
 ) -> Any:
     """Ones with the shape and device of a, in its dtype or in `dtype`."""
-    check_options("ones_like", order=order, subok=subok, shape=shape, device=device)
-    zeros = zeros_like(a, dtype)
+    check_options("ones_like", order=order, subok=subok, shape=shape)
+    zeros = zeros_like(a, dtype, device=device)
     return logical_not(zeros) if dtype_of(zeros).kind == "b" else add_p(zeros, 1)

@@ -22,6 +22,7 @@ from minigrad.ops.extremes import max, min
 from minigrad.ops.functions import power, sqrt
 from minigrad.ops.reduce import (
     convert_operand,
+    count_nonzero,
     make_inexact,
     sum,
 )
@@ -204,6 +205,21 @@ def _matrix_norm(x, ord):
     if ord not in (1, -1, math.inf, -math.inf):
         raise OperandError(f"norm: ord={ord!r} of a matrix is not supported; use None, 'fro', 'nuc', ±1, ±2 or ±inf")
     return (max if ord > 0 else min)(sum(abs(x), -2 if ord in (1, -1) else -1), -1)
+
+
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """The norm of the vectors along these axes (of all elements by default), of real or complex numbers; see `norm`.
+
+    ord=0 counts the elements that are not 0, without a derivative.
+    """
+    axes = normalise_axes(axis, len(shape_of(x)), "vector_norm")
+    size = abs(x) if dtype_of(x).kind == "c" else make_inexact(x)
+    if ord == 0:
+        y = astype(count_nonzero(x, axes), dtype_of(size))
+    else:
+        front = moveaxis(size, axes, range(len(axes)))
+        y = norm(reshape(front, (math.prod(shape_of(x)[i] for i in axes), *shape_of(front)[len(axes) :])), ord, 0)
+    return expand_dims(y, axes) if keepdims else y
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:

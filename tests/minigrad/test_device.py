@@ -29,6 +29,33 @@ def test_a_gpu_is_asynchronous_and_the_host_is_not():
         mg.device.is_asynchronous("tpu")
 
 
+def test_a_traced_value_stays_where_it_is(backend, xp):
+    def f(x):
+        assert x.device == mg.device_of(x) == backend.device
+        assert x.to_device(backend.device) is x and mg.to_device({"x": x}, backend.device)["x"] is x
+        return mg.sum(x * mg.ones(2, device=x.device))
+
+    assert mg.device_of(mg.grad(f)(xp.ones(2))) == backend.device
+    with pytest.raises(TypeError, match=r"^to_device: stream=1 is not supported"):
+        mg.grad(lambda x: x.to_device(backend.device, stream=1))(xp.ones(()))
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda x: mg.to_device(x, "stand-in"),
+        lambda x: x.to_device("stand-in"),
+        lambda x: mg.asarray(x, device="stand-in"),
+        lambda x: mg.full_like(np.ones(2), x, device="stand-in"),
+    ],
+)
+def test_a_traced_value_cannot_be_moved(move):
+    with pytest.raises(TypeError, match="cannot move a traced value from 'cpu' to 'stand-in': move arrays before trac"):
+        mg.grad(lambda x: mg.sum(move(x)))(np.ones(2))
+    with pytest.raises(ValueError, match="unknown device 'tpu'"):
+        mg.to_device(3.0, "tpu")
+
+
 def test_without_a_gpu_the_error_says_what_to_do():
     try:
         mg.to_device(np.ones(1), "cuda")
@@ -55,6 +82,9 @@ def test_dlpack_in_and_out():
     assert back.tolist() == [14, 2, 4, 6]
     back[0] = 1
     assert gradient[0] == 1
+    copied = mg.from_dlpack(theirs, copy=True)
+    copied[0] = 3
+    assert theirs[0] == 7
 
 
 def test_asarray(xp):
@@ -77,3 +107,23 @@ def test_asarray_stacks_lists_of_traced_values(on_device):
     y, y_dot = mg.jvp(lambda x: mg.asarray([x[0], 2], dtype=np.float32), (x,), (x,))
     assert y.dtype == np.float32 and to_host(y).tolist() == [0.5, 2] and to_host(y_dot).tolist() == [0.5, 0]
     assert to_host(mg.jit(lambda x: mg.asarray([x[1], x[0], 1.0]))(x)).tolist() == [-2, 0.5, 1]
+
+
+def test_asarray_copies_where_it_is_asked_to_or_must(backend, xp):
+    x = xp.ones(2)
+    for same in (mg.asarray(x, copy=False), mg.asarray(x, x.dtype, copy=False), mg.asarray(x, device=backend.device)):
+        assert backend.address(same) == backend.address(x)
+    for copy in (
+        mg.asarray(x, copy=True),
+        mg.asarray(x, copy=True, device=backend.device),
+        mg.reshape(x, (2, 1), copy=True),
+    ):
+        copy[...] = 7
+        assert float(x[0]) == 1
+    for needed in (lambda: mg.asarray([1.0], copy=False), lambda: mg.asarray(x, "float32", copy=False)):
+        with pytest.raises(ValueError, match=r"^asarray: .* becomes .* only as a copy"):
+            needed()
+    with pytest.raises(ValueError, match=r"^reshape: float64\[2, 3\] takes the shape \(6,\) only as a copy"):
+        mg.reshape(xp.ones((3, 2)).T, (6,), copy=False)
+    assert mg.reshape(xp.ones((3, 2)), (6,), copy=False).shape == (6,)
+    assert mg.grad(lambda x: mg.sum(mg.reshape(mg.asarray(x.T, copy=False), 6, copy=False)))(xp.ones((3, 2))).ndim == 2

@@ -25,7 +25,7 @@ ROOMS = {
         ("backends",),
         ("core",),
         ("ops",),
-        ("random", "device"),
+        ("random", "device", "linalg"),
         ("collectives",),
         ("program",),
         ("checks",),

@@ -11,7 +11,15 @@ from minigrad.core import primitives
 
 PACKAGE = Path(mg.__file__).parent
 
-ABOUT_OPERATIONS = ("__init__.py", "ops", "collectives/operations.py", "checks/catalogue", "checks/conventions.py")
+ABOUT_OPERATIONS = (
+    "__init__.py",
+    "linalg.py",
+    "ops",
+    "collectives/operations.py",
+    "checks/array_api.py",
+    "checks/catalogue",
+    "checks/conventions.py",
+)
 """The public names, the definitions of operations, their test cases, and the conventions for derivatives at kinks."""
 
 OTHER_THINGS = {

@@ -18,7 +18,7 @@ import vae
 from tests.support.environment import ROOT, optional
 
 PROGRAM = ROOT / "tests" / "support" / "typed_program.py"
-MODULES = (mg, mg.checks, mg.collectives, mg.core, mg.random, mg.tree)
+MODULES = (mg, mg.checks, mg.collectives, mg.core, mg.linalg, mg.random, mg.tree)
 
 
 def public_names() -> str:

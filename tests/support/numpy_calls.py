@@ -22,7 +22,13 @@ ORDER = np.argsort(X, 1)
 UNARY = "x, /, out=None, *, where=True, casting='same_kind', order='K', dtype=None, subok=True, signature=None"
 BINARY = f"x1, x2{UNARY[1:]}"
 SIGNATURES = {
+    "arange": "start_or_stop, /, stop=None, step=1, *, dtype=None, device=None, like=None",
     "asarray": "a, dtype=None, order=None, *, device=None, copy=None, like=None",
+    "can_cast": "from_, to, casting='safe'",
+    "empty": "shape, dtype=None, order='C', *, device=None, like=None",
+    "empty_like": "prototype, /, dtype=None, order='K', subok=True, shape=None, *, device=None",
+    "result_type": "*arrays_and_dtypes",
+    "zeros": "shape, dtype=None, order='C', *, device=None, like=None",
     "concatenate": "arrays, /, axis=0, out=None, *, dtype=None, casting='same_kind'",
     "dot": "a, b, out=None",
     "einsum": "subscripts, *operands, out=None, dtype=None, order='K', casting='safe', optimize=False",
@@ -68,10 +74,13 @@ METHOD_SIGNATURES = {
     "sum": "axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None",
     "swapaxes": "axis1, axis2",
     "take": "indices, axis=None, out=None, mode='raise'",
+    "to_device": "device, /, *, stream=None",
     "trace": "offset=0, axis1=0, axis2=1, dtype=None, out=None",
     "transpose": "*axes",
     "var": "axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None",
 }
+
+INTEGER = {"left_shift", "right_shift", "bitwise_left_shift", "bitwise_right_shift"}  # functions of integers only
 
 SUMS = [(), (1,), (None, F32), ((0, -1), F64), (1, F32, None), (-1, None, None, True)]
 MEANS = [(), (1,), (0, F32), (None, F64, None), ((0, -1), None, None, True)]
@@ -112,6 +121,7 @@ METHODS = {
     "sum": ((), SUMS),
     "swapaxes": ((0, 2), [()]),
     "take": (([0, 1, 1],), TAKES),
+    "to_device": (("cpu",), [()]),
     "trace": ((), [*DIAGONALS, (0, 0, 1, F32), (1, 1, 2, None, None)]),
     "transpose": ((), [(), (None,), (1, 0, 2), ((2, 0, 1),), ([0, 2, 1],)]),
     "var": ((), SPREADS),
@@ -259,6 +269,15 @@ FUNCTIONS |= {
     "vecmat": ((M[:, 0], M), [()]),
 }
 
+FUNCTIONS |= {
+    **{name: ((X, Y), [()]) for name in "copysign nextafter broadcast_arrays".split()},
+    **{name: ((V,), [()]) for name in "cumulative_sum cumulative_prod unique_values unique_all".split()},
+    **{name: ((V,), [()]) for name in "unique_counts unique_inverse".split()},
+    **{name: ((np.arange(9), np.arange(9) % 4), [()]) for name in INTEGER},
+    "isin": ((np.rint(2 * X), np.rint(Y)), [(), (False, True)]),
+    "signbit": ((X,), [()]),
+}
+
 CONSTANT = set("sign floor ceil rint isnan isinf isfinite logical_not equal not_equal less less_equal greater".split())
 CONSTANT |= {"greater_equal", "logical_and", "logical_or", "argmax", "argmin", "argsort", "zeros_like", "ones_like"}
 CONSTANT |= {"logical_xor", "all", "any", "count_nonzero", "imag"}
@@ -271,7 +290,12 @@ BITS = {
     "bitwise_invert",
     "bitwise_not",
 }  # integers and booleans only
-UNTRACED = {"from_dlpack", "nonzero", "real_if_close", "eig"}
+CONSTANT |= {"isin", "signbit", "nextafter"}  # differences of nextafter are rounding
+UNIQUE = {"unique_all", "unique_counts", "unique_inverse", "unique_values"}
+WITHOUT_ARRAYS = set(
+    "arange empty empty_like eye ones zeros broadcast_shapes can_cast finfo iinfo isdtype result_type".split()
+)
+UNTRACED = {"from_dlpack", "nonzero", "real_if_close", "eig", *UNIQUE}
 """Arrays of other libraries; results whose shape or dtype depends on values; eigenvectors that turn in NumPy."""
 NOT_HANDED_OVER = {
     "asarray",
@@ -279,4 +303,5 @@ NOT_HANDED_OVER = {
     "from_dlpack",
     "full",
     "nonzero",
+    *UNIQUE,
 }  # NumPy does not dispatch these to traced values

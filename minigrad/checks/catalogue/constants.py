@@ -16,7 +16,7 @@ PAIR = ((3, 4), (4,))
 
 for _name in "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor".split():
     constant(_name, any_pair, at("", *PAIR))
-for _name in "logical_not isnan isinf isfinite".split():
+for _name in "logical_not isnan isinf isfinite signbit".split():
     constant(_name, any_array, at("", (3, 4)))
 
 
@@ -103,6 +103,48 @@ constant(
     bitwise_call("invert", "integers", (3, 4), dtype=np.int32),
 )
 
+
+def shift_call(name: str, what: str, *shapes: Shape, dtype: type) -> Example:
+    """A shift of integers of this dtype by 0 to 3 bits."""
+
+    def function(xp, x, by, dtype):
+        return getattr(xp, name)((4 * x).astype(dtype), (2 * by % 4).astype(dtype))
+
+    return at(what, *shapes, spelled=function, params=(dtype,))
+
+
+for _name in "left_shift right_shift".split():
+    constant(
+        _name,
+        lambda choose, name=_name: shift_call(name, "", *choose.broadcast(2), dtype=choose.one_of(KINDS[1:])),
+        shift_call(_name, "", *PAIR, dtype=np.int64),
+        shift_call(_name, "int32", *PAIR, dtype=np.int32),
+    )
+
+# Membership, ranks
+
+
+constant(
+    "isin",
+    lambda choose: at("", choose.any_shape(), choose.any_shape(), named={"invert": choose.boolean()}),
+    at("", (3, 4), (5,)),
+    at("inverted", (3, 4), (2, 2), named={"invert": True}),
+)
+
+
+def any_rank(choose: Choose) -> Example:
+    return at("", choose.shape(max_side=3), named={"tol": choose.one_of([None, 0.3])})
+
+
+constant(
+    "matrix_rank",
+    any_rank,
+    at("", (4, 3)),
+    at("relative", (2, 3, 3), named={"rtol": 0.5}),
+    at("vector", (3,)),
+    spelled="linalg.matrix_rank",
+)
+
 # Along axes
 
 
@@ -132,11 +174,17 @@ for _name in "argmax argmin".split():
     constant(_name, any_place, at("", (3, 4)), at("axis", (3, 4), params=(-1,)))
 
 
+def argsort(x, axis=-1, descending=False):
+    """Ties keep their order in both directions."""
+    return np.argsort(-x if descending else x, axis, kind="stable")
+
+
 constant(
     "argsort",
     lambda choose: any_along(choose, choose.shape(min_dims=1)),
     at("", (3, 4)),
-    formula=lambda x, axis=-1: np.argsort(x, axis, kind="stable"),
+    at("descending", (3, 4), named={"axis": 0, "descending": True}),
+    formula=argsort,
 )
 
 

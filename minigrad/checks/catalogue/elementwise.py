@@ -12,7 +12,7 @@ import minigrad as mg
 from minigrad.checks.catalogue.choose import Choose
 from minigrad.checks.catalogue.complex import OPTIONS, PARTS, any_parts, join
 from minigrad.checks.catalogue.draws import apart, between, numbers, signed, zeros
-from minigrad.checks.catalogue.operation import Example, any_array, at, call, movement, operation
+from minigrad.checks.catalogue.operation import Example, any_array, any_pair, at, call, movement, operation
 
 REAL = {"holomorphic": False}
 BACKWARD = {"backward_only": ("autograd",)}
@@ -274,6 +274,20 @@ binary(
     "logaddexp2",
     at("number", (3, 2), function=lambda x: mg.logaddexp2(0, x), formula=lambda x: np.log2(1 + 2**x)),
     formula=lambda x1, x2: np.log2(2**x1 + 2**x2),
+    **REAL,
+)
+binary(
+    "copysign",
+    scalar("number", lambda xp, x: xp.copysign(x, -2.0), formula=lambda x: np.where(np.real(x) < 0, x, -x)),
+    formula=lambda x1, x2: np.where((np.real(x1) < 0) == (np.real(x2) < 0), x1, -x1),
+    autograd=None,
+    **REAL,
+)
+operation(
+    "nextafter",
+    any_pair,
+    *[at(what, *shapes) for what, shapes in BROADCAST.items()],
+    formula=lambda x1, x2: x1 + 0 * x2,  # but for rounding
     **REAL,
 )
 for _name in ("fmax", "fmin"):

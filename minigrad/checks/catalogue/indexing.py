@@ -282,6 +282,14 @@ movement(
     "diagonal",
     any_diagonal,
     at("", (3, 2, 4), params=(-1, -1, 0)),
+    at("of the last two axes", (2, 3, 4), spelled="linalg.diagonal", named={"offset": 1}),
     compared=(at("", autograd=None), at("of a matrix", (3, 3), params=(0, -1, -2))),
 )
-operation("trace", any_diagonal, at("", (3, 4, 2), params=(1,)), spelled="trace", compared=(at("of a matrix", (3, 4)),))
+operation(
+    "trace",
+    any_diagonal,
+    at("", (3, 4, 2), params=(1,)),
+    at("of the last two axes", (2, 3, 4), spelled="linalg.trace", named={"offset": -1}),
+    spelled="trace",
+    compared=(at("of a matrix", (3, 4)),),
+)

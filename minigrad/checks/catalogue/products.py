@@ -106,6 +106,7 @@ operation(
     at("", (2, 3), (2, 3)),
     at("axes", (3, 2), (2, 1, 3), named={"axisa": 0, "axisc": 0}),
     at("one axis", (3, 2), (3, 2), named={"axis": 0}),
+    at("one axis of stacks", (3, 1), (3, 2), spelled="linalg.cross", named={"axis": 0}),
     compared=(at("", torch="linalg.cross"), at("axes", **JAX_ONLY)),
 )
 

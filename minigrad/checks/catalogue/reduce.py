@@ -232,3 +232,33 @@ operation(
     **PEERS_NORM,
     **REAL,
 )
+
+
+def vector_norm(x, axis=None, keepdims=False, ord=2):
+    """The norm over several axes, of each vector of their elements."""
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    front = np.moveaxis(x, axes, range(len(axes)))
+    y = norm(front.reshape(math.prod(front.shape[: len(axes)]), *front.shape[len(axes) :]), ord, 0)
+    return np.expand_dims(y, axes) if keepdims else y
+
+
+def any_vector_norm(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1, min_side=1, max_side=3)
+    named = {"axis": choose.axes(len(shape)), "keepdims": choose.boolean(), "ord": choose.one_of([1, 2, 3, -1])}
+    return at("", shape, named=named)
+
+
+operation(
+    "vector_norm",
+    any_vector_norm,
+    at("", (2, 3)),
+    at("two axes", (2, 3, 2), named={"axis": (2, 0), "ord": 3, "keepdims": True}),
+    at("maximum", (2, 3), draws=apart(0.1), named={"axis": 1, "ord": math.inf}),
+    spelled="linalg.vector_norm",
+    formula=vector_norm,
+    compared=("", at("rows", (3, 4), named={"axis": 1, "ord": 3})),
+    torch=lambda torch, x, axis=None, ord=2: torch.linalg.vector_norm(x, ord, axis),
+    jax=lambda jax, x, axis=None, ord=2: jax.numpy.linalg.vector_norm(x, axis=axis, ord=ord),
+    autograd=None,
+    **REAL,
+)

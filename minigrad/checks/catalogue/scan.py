@@ -48,6 +48,32 @@ operation(
 )
 
 
+def any_cumulative(choose: Choose) -> Example:
+    shape = choose.shape(min_dims=1, max_side=3)
+    named = {"axis": choose.axis(len(shape)), "include_initial": choose.boolean()}
+    return at("", shape, named=named, draws=some_zeros)
+
+
+INITIAL = {"named": {"axis": 1, "include_initial": True}}
+for _name, _scan, _first in (("cumulative_sum", "cumsum", 0), ("cumulative_prod", "cumprod", 1)):
+
+    def _formula(x, axis=None, include_initial=False, scan=_scan, first=_first):
+        y = getattr(np, scan)(x, axis)
+        return np.insert(y, 0, first, -1 if axis is None else axis) if include_initial else y
+
+    operation(
+        _name,
+        any_cumulative,
+        at("", (4,)),
+        at("after the initial value", (2, 3), **INITIAL),
+        at("of nothing", (2, 0), **INITIAL),
+        formula=_formula,
+        compared=("", "after the initial value"),
+        torch=None,
+        autograd=None,
+    )
+
+
 def any_recurrence(choose: Choose) -> Example:
     shape = choose.shape(min_dims=1, max_side=4)
     named = {"axis": choose.axis(len(shape), negative=False), "reverse": choose.boolean()}
@@ -64,9 +90,9 @@ operation(
 )
 
 
-def sort(x, axis=-1):
+def sort(x, axis=-1, descending=False):
     x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
-    return np.take_along_axis(x, np.argsort(np.real(x), axis), axis)
+    return np.take_along_axis(x, np.argsort(-np.real(x) if descending else np.real(x), axis), axis)
 
 
 operation(
@@ -74,6 +100,7 @@ operation(
     lambda choose: any_along(choose, ties=False),
     at("", (2, 4)),
     at("raveled", (2, 3), params=(None,)),
+    at("descending", (2, 4), named={"axis": 0, "descending": True}),
     draws=apart(0),
     formula=sort,
     compared=(

@@ -137,6 +137,16 @@ def any_squeeze(choose: Choose) -> Example:
 movement("squeeze", any_squeeze, at("", (1, 3, 1)), at("one axis", (1, 3, 1), params=(-1,)), compared=("", "one axis"))
 
 
+movement(
+    "broadcast_arrays",
+    lambda choose: at("", *choose.broadcast(2)),
+    at("", (2, 1), (3,)),
+    spelled=lambda xp, *xs: xp.stack(xp.broadcast_arrays(*xs)),
+    torch=lambda torch, *xs: torch.stack(torch.broadcast_tensors(*xs)),
+    compared=(at("", autograd=None),),
+)
+
+
 def any_broadcast_to(choose: Choose) -> Example:
     shape = choose.shape(max_side=2)
     wide = tuple(choose.integer(0, 3) if n == 1 else n for n in shape)

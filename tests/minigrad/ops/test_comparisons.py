@@ -82,3 +82,25 @@ def test_the_result_of_stop_gradient_cannot_change_its_argument(on_device, backe
     else:
         stopped[0] = 2
         assert float(x[0]) == 1
+
+
+def test_bits_are_shifted_by_functions_and_operators(on_device):
+    x, by = np.arange(-4, 4), np.arange(8)
+    f = lambda x, by: [x << by, x >> by, 1 << by, -100 >> by, mg.left_shift(x, 2), np.right_shift(x, by)]
+    for way in (f, mg.jit(f), mg.vmap(f)):
+        for one, other in zip(way(on_device(x), on_device(by)), f(x, by), strict=True):
+            assert np.array_equal(to_host(one), other) and one.dtype == other.dtype
+    with pytest.raises(TypeError, match=r"left_shift"):
+        mg.jit(lambda x: x << 1)(on_device(np.ones(2)))
+    with pytest.raises(TypeError, match="x <<= y would change the traced"):
+        mg.jit(lambda x: x.__ilshift__(1))(on_device(x))
+
+
+def test_signs_of_zeros_and_nan(on_device):
+    x = np.array([-0.0, 0.0, -1.5, 2.0, -np.nan, np.nan, -np.inf, np.inf])
+    for way in (lambda f: f, mg.jit, mg.vmap):
+        assert np.array_equal(to_host(way(mg.signbit)(on_device(x))), np.signbit(x))
+        copied = to_host(way(mg.copysign)(on_device(x), on_device(x[::-1].copy())))
+        assert np.array_equal(copied.view(np.int64), np.copysign(x, x[::-1]).view(np.int64))
+    with pytest.raises(TypeError, match=r"signbit\(complex128\[8\]\): .* have no sign"):
+        mg.signbit(on_device(x + 1j))

@@ -164,10 +164,27 @@ def check_cholesky(xp):
     assert np.array_equal(jacobian[..., 0, 1], to_host(mg.jacobian(mg.cholesky, mode="forward")(a))[..., 0, 1])
 
 
-def check_sign_floor_ceil_trunc_rint_step_comparisons(xp):
+def check_copysign(xp):
+    for sign in (1, -1):
+        assert gradients(lambda x, sign=sign: mg.copysign(x, 2.0 * sign), *at(xp, 0)) == [sign]
+        assert gradients(lambda x, sign=sign: mg.copysign(x, 2.0 * sign), *at(xp, -0.0)) == [-sign]
+    assert gradients(mg.copysign, *at(xp, -3, 2)) == [-1, 0]
+
+
+def check_unique_values(xp):
+    x, weights = xp.asarray([2.0, 1.0, 2.0, 1.0]), xp.asarray([3.0, 5.0])
+    assert gradient(lambda x: mg.sum(mg.unique_values(x) * weights), x) == [5, 3, 0, 0]
+
+
+def check_nextafter(xp):
+    assert gradients(mg.nextafter, *at(xp, 1.5, 2)) == gradients(mg.nextafter, *at(xp, 0, -1)) == [1, 0]
+
+
+def check_sign_signbit_floor_ceil_trunc_rint_step_comparisons(xp):
     step = primitives["step"]
     for f in (
         mg.sign,
+        mg.signbit,
         mg.floor,
         mg.ceil,
         mg.trunc,

@@ -92,6 +92,17 @@ point("clip", "clip", "at the lower edge", [1, 1, 2], [1, 0, 0], jax=[0.5, 0.5, 
 point("clip", "clip", "with its edges crossed", [3, 2, 1], [0, 0, 1])
 point("where", lambda xp, x1, x2: xp.where(x1 > 0, x1, x2), "a NaN not taken by where", [1, NAN], [1, 0])
 point("where", lambda xp, x: xp.where(x > 0, xp.sqrt(x), 0 * x), "√0 not taken by where", [0], [NAN])
+for _x, _slope in ((0.0, -1), (-0.0, 1)):  # for JAX, at −0 as at 0
+    point(
+        "copysign",
+        lambda xp, x: xp.copysign(x, -2.0),
+        f"copysign of {_x}",
+        [_x],
+        [_slope],
+        own={"torch": lambda torch, x: torch.copysign(x, -2.0), "autograd": None},
+        torch=[0],
+        jax=[-1],
+    )
 point("fmax, fmin", "fmax", "of a number and NaN", [2, NAN], [1, 0])
 point("fmax, fmin", "fmin", "of equals", [2, 2], [0.5, 0.5], torch=[1, 0], jax=[0, 1])
 NO_TORCH, JAX_ONLY = {"torch": None}, {"torch": None, "autograd": None}
@@ -157,7 +168,7 @@ point(
     autograd=[0.75, -1, -1, 4],
 )
 for _name in "floor ceil trunc rint".split():
-    point("sign, floor, ceil, trunc, rint, step, comparisons", f"{_name}/times x", "at 2", [2], [2])
+    point("sign, signbit, floor, ceil, trunc, rint, step, comparisons", f"{_name}/times x", "at 2", [2], [2])
 
 # Defaults
 
@@ -233,7 +244,8 @@ point(
 
 
 def test_every_convention_has_a_point():
-    apart = {"eigvalsh, svdvals"}  # whose second derivatives raise: see `test_equal_eigenvalues_and_singular_values`
+    apart = {"unique_values", "nextafter"}  # no peer differentiates them
+    apart |= {"eigvalsh, svdvals"}  # whose second derivatives raise: see `test_equal_eigenvalues_and_singular_values`
     assert {point.about for point in POINTS} | apart == {*mg.CONVENTIONS, "default", "accuracy"}
 
 

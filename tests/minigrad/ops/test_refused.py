@@ -12,8 +12,8 @@ from minigrad.core import Tracer
 from minigrad.ops.refused import NO_ARRAY_FUNCTION, NO_DERIVATIVE, REFUSED, advise
 
 SQUARE = np.array([[2.0, 0.5], [0.5, 1.0]])
-SEVERAL = "copysign heaviside ldexp polyval".split()
-DISPATCHED = [*SEVERAL, *"cumulative_sum diagflat fix modf vander linalg.cond linalg.diagonal".split()]
+SEVERAL = "float_power heaviside ldexp polyval".split()
+DISPATCHED = [*SEVERAL, *"diagflat fix modf unique vander linalg.cond".split()]
 
 
 @pytest.mark.parametrize("name", DISPATCHED)
@@ -28,11 +28,11 @@ def test_numpy_computes_what_has_no_derivative_from_plain_arrays():
     x, seen = np.array([[2.0, 0.5], [0.5, -1.0]]), []
 
     def f(x):
-        seen.extend([np.allclose(x, x + 1), np.isclose(x, 0.5), np.signbit(x), np.digitize(x, [0.0, 1.0])])
+        seen.extend([np.allclose(x, x + 1), np.isclose(x, 0.5), np.isneginf(x), np.digitize(x, [0.0, 1.0])])
         return mg.sum(x[np.lexsort((x[:, 1], x[:, 0]))][0])
 
     assert mg.grad(f)(x).tolist() == [[0, 0], [1, 1]]
-    expected = [False, np.isclose(x, 0.5), np.signbit(x), np.digitize(x, [0.0, 1.0])]
+    expected = [False, np.isclose(x, 0.5), np.isneginf(x), np.digitize(x, [0.0, 1.0])]
     assert all(map(np.array_equal, seen, expected)) and not any(isinstance(y, Tracer) for y in seen)
     with pytest.raises(mg.CaptureError, match=r"np.isclose\(x\) of a value made by"):
         mg.jit(lambda x: mg.exp(x) * np.isclose(mg.exp(x), 0.5))(x)
@@ -46,7 +46,6 @@ def test_the_lists_do_not_overlap():
 
 X, P = np.array([0.3, -1.2, 2.0]), np.array([2.0, -1.0, 0.5])
 ALTERNATIVES = {
-    "copysign": (lambda: np.copysign(X, P), lambda: mg.abs(X) * mg.sign(P)),
     "heaviside": (lambda: np.heaviside(X, P), lambda: mg.where(X == 0, P, 1.0 * (X > 0))),
     "vander": (lambda: np.vander(X), lambda: X[:, None] ** np.array([2, 1, 0])),
     "nanargmax": (lambda: np.nanargmax(X), lambda: mg.argmax(mg.where(mg.isnan(X), -np.inf, X))),
@@ -54,7 +53,6 @@ ALTERNATIVES = {
     "polymul": (lambda: np.polymul(P, X), lambda: mg.convolve(P, X)),
     "polyder": (lambda: np.polyder(P), lambda: P[:-1] * np.arange(2, 0, -1)),
     "polyint": (lambda: np.polyint(P), lambda: mg.append(P / np.arange(3, 0, -1), 0)),
-    "linalg.trace": (lambda: np.linalg.trace(SQUARE), lambda: mg.sum(mg.diagonal(SQUARE, 0, -2, -1), -1)),
     "linalg.cond": (lambda: np.linalg.cond(SQUARE, "fro"), lambda: mg.norm(SQUARE) * mg.norm(mg.inv(SQUARE))),
 }
 
