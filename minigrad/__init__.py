@@ -127,7 +127,7 @@ from minigrad.ops.complex import conj, conjugate, imag, real, real_if_close
 from minigrad.ops.conv import conv2d, deconv2d, depth_to_space, space_to_depth
 from minigrad.ops.covariance import corrcoef, cov
 from minigrad.ops.creation import arange, empty, empty_like, eye, ones, zeros
-from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
+from minigrad.ops.decompositions import eigh, eigvalsh, svd, svdvals
 from minigrad.ops.dtypes import broadcast_shapes, can_cast, finfo, iinfo, isdtype, result_type
 from minigrad.ops.eigenvalues import eig, eigvals
 from minigrad.ops.extremes import argmax, argmin, argsort, max, min, ptp, searchsorted, sort
@@ -192,6 +192,7 @@ from minigrad.ops.order_statistics import (
     quantile,
 )
 from minigrad.ops.products import cross, inner, kron, matvec, vdot, vecdot, vecmat
+from minigrad.ops.qr import qr
 from minigrad.ops.ranges import full, full_like, geomspace, linspace, logspace, meshgrid
 from minigrad.ops.reduce import all, any, count_nonzero, sum
 from minigrad.ops.scan import cumprod, cumsum, cumulative_prod, cumulative_sum, prod

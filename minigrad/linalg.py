@@ -9,19 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad.ops import indexing, linalg, products
-from minigrad.ops.decompositions import eigh, eigvalsh, qr, svd, svdvals
+from minigrad.ops.decompositions import eigh, eigvalsh, svd, svdvals
 from minigrad.ops.eigenvalues import eig, eigvals
 from minigrad.ops.inverses import cholesky, det, inv, slogdet, solve
 from minigrad.ops.linalg import matmul, matrix_transpose, multi_dot, outer, tensordot
 from minigrad.ops.matrix_functions import lstsq, matrix_power, matrix_rank, pinv
 from minigrad.ops.products import vecdot
+from minigrad.ops.qr import qr
 from minigrad.ops.statistics import matrix_norm, norm, vector_norm
 
 # fmt: off
 __all__ = [
-    "cholesky", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matmul", "matrix_norm",
-    "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr", "slogdet", "solve",
-    "svd", "svdvals", "tensordot", "trace", "vecdot", "vector_norm",
+    "cholesky", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matmul",
+    "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
+    "slogdet", "solve", "svd", "svdvals", "tensordot", "trace", "vecdot", "vector_norm",
 ]
 # fmt: on
 

@@ -44,6 +44,7 @@ ELSEWHERE = {
     "minigrad/backends/loops.py": "minigrad/backends/test_native_codegen.py",
     "minigrad/backends/cuda/elementwise.py": "minigrad/backends/test_cuda_codegen.py",
     "minigrad/backends/cuda/epilogue.py": "minigrad/program/gpu/test_epilogues.py",
+    "minigrad/ops/qr.py": "minigrad/ops/test_decompositions.py",
     "minigrad/program/control/leaves.py": "minigrad/program/control/test_scan.py",
     "minigrad/program/control/instruction.py": "minigrad/program/control/test_bodies.py",
     "minigrad/program/control/kept.py": "minigrad/program/control/test_bodies.py",

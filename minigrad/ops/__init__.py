@@ -23,7 +23,8 @@
     linalg            products of matrices, einsum
     products          inner, Kronecker and cross products
     inverses          inverses, linear equations, Cholesky factors, determinants
-    decompositions    eigenvalues, singular values, QR
+    decompositions    eigenvalues and singular values
+    qr                QR decomposition
     matrix_functions  pseudoinverse, least squares, powers, exponential
     scan              cumulative sums and products
     ranges            linspace, meshgrid, full
