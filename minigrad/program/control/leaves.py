@@ -28,6 +28,8 @@ def borrow(taken: Any, values: Sequence, own: Sequence[bool]) -> list:
     """The values of all examples, of which those that are not `taken`, one boolean an example, have those of the first
     that is: a function computes for them what it computes anyway, so that neither its results nor its derivative have
     an infinity or a warning that no loop over the examples would have. The results for them are not used."""
+    if shape_of(taken) == (0,):
+        return list(values)
     first = argmax(taken)
     return [
         where(insert_axes(taken, len(shape_of(x)) - 1), x, take(x, first, axis=0)) if has else x
