@@ -13,7 +13,7 @@ import numpy as np
 from minigrad.backends import NEUTRAL, backend_of
 from minigrad.collectives.group import rehearse
 from minigrad.core import tree
-from minigrad.core.arrays import dtype_of, is_inexact, shape_of
+from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.batching import Call, fill
 from minigrad.core.interpreter import (
     Eval,
@@ -25,8 +25,8 @@ from minigrad.core.interpreter import (
     example_of,
     find_backend,
 )
-from minigrad.core.transforms import jvp, vjp
-from minigrad.core.vectors import zeros_like_p
+from minigrad.core.reverse import Reverse, accumulate
+from minigrad.core.transforms import jvp
 from minigrad.program.capture import Capture, CaptureTracer
 from minigrad.program.control.instruction import Inlined, control_p, unpack_p
 from minigrad.program.control.kept import Kept, Rerun
@@ -59,12 +59,8 @@ class Body:
         return jvp(move, tuple(leaves[i] for i in places), tuple(tangents))
 
     def pull(self, leaves: Sequence, places: Sequence[int]) -> tuple[list, Callable]:
-        """The results, and the pullback of the cotangents of those that have a derivative, to the leaves at these
-        places."""
-        y, pullback = vjp(lambda *moved: self(fill(leaves, places, moved)), *[leaves[i] for i in places])
-        zeros = [None if is_inexact(x) else zeros_like_p(x) for x in y]
-        moving = [i for i, zero in enumerate(zeros) if zero is None]
-        return y, lambda cotangents: pullback(fill(zeros, moving, cotangents))
+        """The results, and the pullback of their cotangents to the leaves at these places. Both are None for zero."""
+        return pull_leaves(lambda *moved: self(fill(leaves, places, moved)), [leaves[i] for i in places])
 
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         """The same for plain arrays, by a program."""
@@ -165,6 +161,23 @@ class _InnerCapture(BodyCapture):
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         return super().call(call, [self.take(x) for x in leaves])
+
+
+def pull_leaves(f: Callable, primals: Sequence) -> tuple[list, Callable]:
+    """The results of f(*primals), a list, and the pullback of a list of cotangents. Cotangents are None for zero, which
+    is not pulled back, so that no infinite derivative is multiplied by it."""
+    with Reverse() as tape:
+        inputs = [tape.watch(x) for x in primals]
+        lowered = [tape.lower(y) for y in f(*inputs)]
+
+    def pullback(cotangents: Sequence) -> list:
+        seeds: dict[int, Any] = {}
+        for g, (_, index) in zip(cotangents, lowered, strict=True):
+            if g is not None and index is not None:
+                accumulate(seeds, index, g)
+        return tape.pull(seeds, [x.index for x in inputs])
+
+    return [y for y, _ in lowered], pullback
 
 
 def _identity(x: Any) -> Any:

@@ -14,7 +14,8 @@ from minigrad.core.arrays import is_inexact, shape_of
 from minigrad.core.batching import Batch, Call, fill
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, example_of, read_value
-from minigrad.core.vectors import add_p, zero_tangent, zeros_like_p
+from minigrad.core.reverse import accumulate
+from minigrad.core.vectors import zero_tangent
 from minigrad.ops.comparisons import where
 from minigrad.ops.reduce import any as any_
 from minigrad.program.control.bodies import Body, capture_body
@@ -89,6 +90,7 @@ class While(Call):
     test: Body
     body: Body
     name = "while_loop"
+    takes_none = True
     reads_results = True  # a part of the last state may be a part of one before
 
     @property
@@ -174,13 +176,17 @@ class While(Call):
         places = [*fixed, *[len(outside) + i for i in moving]]
 
         def pull_leaves(cotangents: Sequence) -> list:
-            g_state, g_fixed = [cotangents[i] for i in moving], [zeros_like_p(outside[i]) for i in fixed]
+            found: dict[int, Any] = {}  # the sums of the cotangents of what comes from outside, by place
+            g_state = list(cotangents)
             for state in reversed(states):
                 pulled = self.body.pull([*outside, *state], places)[1](g_state)
-                g_state = list(pulled[len(fixed) :])
-                g_fixed = [add_p(a, b) for a, b in zip(g_fixed, pulled)]
+                g_state = fill([None] * len(g_state), moving, pulled[len(fixed) :])
+                for i, g in zip(fixed, pulled):
+                    if g is not None:
+                        accumulate(found, i, g)
             first = len(self.test.outside)
-            return fill([None] * len(leaves), [first + i for i in places], [*g_fixed, *g_state])
+            g_places = [*map(found.get, fixed), *[g_state[i] for i in moving]]
+            return fill([None] * len(leaves), [first + i for i in places], g_places)
 
         return last, pull_leaves
 

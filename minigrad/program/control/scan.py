@@ -21,14 +21,13 @@ from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
-    find_inexact,
     lift,
     separate,
     settle,
     unify,
     write,
 )
-from minigrad.program.control.residuals import cut_derivative
+from minigrad.program.control.residuals import Halves, cut_derivative
 from minigrad.program.graph import Kind
 
 X = TypeVar("X", bound=Any)
@@ -109,6 +108,7 @@ class Scan(Call):
     reverse: bool
     rerun: bool  # whether reverse mode runs each step again, and keeps nothing of it but the state before
     name = "scan"
+    takes_none = True
 
     @property
     def kinds(self) -> list[Kind]:
@@ -191,8 +191,10 @@ class Scan(Call):
         rows = [i for i, want in enumerate(moving) if want and is_inexact(columns[i])]
         places = [*fixed, *inexact, *[len(outside) + len(state) + i for i in rows]]
         examples = [*outside, *state, *map(_row, columns)]
-        halves, n = cut_derivative(self.body, examples, places, len(state), self.rerun), len(self.body.kinds)
-        results = find_inexact(self.body.kinds)
+        common = (self.body, examples, places, len(state), self.rerun)
+        halves, n = cut_derivative(*common), len(self.body.kinds)
+        first, second = len(fixed), len(fixed) + len(inexact)
+        moving = [i - len(outside) for i in inexact]  # leaves of the state
 
         def keep(s: list, x: list) -> tuple:
             found = halves.before([*outside, *s, *x])
@@ -201,18 +203,38 @@ class Scan(Call):
         last, ys = self.loop(keep, state, columns)
         ys, residuals = ys[: n - len(state)], ys[n - len(state) :]
 
-        def pull_step(both: tuple, x: tuple) -> tuple:
-            (g_state, g_fixed), (row, kept, g_ys) = both, x
-            pulled = halves.after([*outside, *row, *kept, *g_state, *g_ys])
-            k, m = len(fixed), len(fixed) + len(inexact)
-            return (list(pulled[k:m]), [a + b for a, b in zip(g_fixed, pulled[:k])]), list(pulled[m:])
+        def cut_for(given: list[bool]) -> Halves:
+            """The halves for these cotangents, and those of the state that some step makes of them."""
+            while True:
+                some = halves if tuple(given) == halves.given else cut_derivative(*common, given, halves.kept)
+                own = [given[i] or has for i, has in zip(moving, some.pulled[first:second], strict=True)]
+                if fill(given, moving, own) == given:
+                    return some
+                given = fill(given, moving, own)
 
         def pull_leaves(cotangents: Sequence) -> list:
-            zeros = [zeros_like_p(outside[i]) for i in fixed]
-            g_state, g_ys = ([cotangents[i] for i in results if (i < len(state)) == first] for first in (True, False))
-            inputs = (columns, residuals, g_ys)
-            (g_state, g_fixed), g_rows = self.loop(pull_step, (g_state, zeros), inputs, backward=True)
-            return fill([None] * len(leaves), places, [*g_fixed, *g_state, *g_rows])
+            some, xp = cut_for([g is not None for g in cotangents]), self.body.graph.backend.xp
+            carried = [i for i in moving if some.given[i]]
+            summed = [i for i, has in zip(fixed, some.pulled) if has]
+            pulled_places = [i for i, has in zip(places, some.pulled, strict=True) if has]
+
+            def pull_step(both: tuple, x: tuple) -> tuple:
+                (g_state, g_fixed), (row, kept, g_ys) = both, x
+                pulled = some.after([*outside, *row, *kept, *g_state, *g_ys])
+                by_place = dict(zip(pulled_places, pulled, strict=True))
+                after = [by_place.get(len(outside) + i) for i in carried]
+                after = [zeros_like_p(old) if g is None else g for g, old in zip(after, g_state, strict=True)]
+                g_fixed = [a + by_place[i] for a, i in zip(g_fixed, summed, strict=True)]
+                return (after, g_fixed), [by_place[i] for i in pulled_places if i >= len(outside) + len(state)]
+
+            kinds = self.body.kinds
+            g_state = [xp.zeros(*kinds[i]) if cotangents[i] is None else cotangents[i] for i in carried]
+            g_ys = [g for g in cotangents[len(state) :] if g is not None]
+            begin = (g_state, [zeros_like_p(outside[i]) for i in summed])
+            (g_state, g_fixed), g_rows = self.loop(pull_step, begin, (columns, residuals, g_ys), backward=True)
+            moved = [*summed, *[len(outside) + i for i in carried]]
+            moved += [i for i in pulled_places if i >= len(outside) + len(state)]
+            return fill([None] * len(leaves), moved, [*g_fixed, *g_state, *g_rows])
 
         return [*last, *ys], pull_leaves
 

@@ -99,3 +99,83 @@ def test_a_step_without_a_derivative():
     assert mg.grad(f)(2.0) == 4.0
     g = lambda x: mg.sum(mg.scan(lambda s, i: ((s[0] * x, s[1] + i), s[1]), (1.0, 0), np.arange(3))[0][0])
     assert_close(mg.grad(g)(2.0), 12.0)
+
+
+def powers(s, r):
+    """Beside the state, its root, whose derivative is infinite at 0."""
+    return s * r, mg.sqrt(s)
+
+
+def nested(s, r):
+    a, roots = mg.scan(powers, s, ROWS)
+    return a, r * roots
+
+
+ROWS = np.array([1.0, 2.0, 3.0, 4.0])
+COUNT = (lambda s: s[2] < 2, lambda s: (s[0] * 2, mg.sqrt(s[0]), s[2] + 1))
+UNUSED = {
+    "row": (lambda x: mg.scan(powers, x, ROWS)[0], 24.0),
+    "aux": (lambda x: mg.grad(lambda x: mg.scan(powers, x, ROWS), has_aux=True)(x)[0] * x, 24.0),
+    "parts": (lambda x: mg.scan(powers, x, ROWS, checkpoint=2)[0], 24.0),
+    "checkpointed step": (lambda x: mg.scan(mg.checkpoint(powers), x, ROWS)[0], 24.0),
+    "checkpoint in a step": (lambda x: mg.scan(lambda s, r: (mg.checkpoint(powers)(s, r)[0], s), x, ROWS)[0], 24.0),
+    "state": (lambda x: mg.scan(lambda s, r: (powers(s[0], r), s[0]), (x, x), ROWS)[0][0], 24.0),
+    "state of another": (
+        lambda x: mg.scan(lambda s, r: ((s[0] * r, s[0] + s[1], mg.sqrt(s[2])), None), (x, x, x), ROWS)[0][1],
+        1 + 1 + 1 + 2 + 6.0,
+    ),
+    "rows": (lambda x: mg.scan(powers, 1.0, x * ROWS)[0], 0.0),
+    "outside": (lambda x: x * mg.scan(lambda s, r: (s * r, mg.sqrt(x) * s), 1.0, ROWS)[0], 24.0),
+    "nested": (lambda x: mg.scan(nested, x, ROWS[:2])[0], 24.0 * 24.0),
+    "while": (lambda x: mg.while_loop(*COUNT, (x, x, 0))[0], 4.0),
+    "while with max_steps": (lambda x: mg.while_loop(*COUNT, (x, x, 0), max_steps=3)[0], 4.0),
+    "cond": (lambda x: mg.cond(x < 1, lambda x: (3 * x, mg.sqrt(x)), lambda x: (x, x), x)[0], 3.0),
+    "cond in a step": (
+        lambda x: mg.scan(lambda s, r: (mg.cond(r > 0, powers, lambda s, r: (s, s), s, r)[0], s), x, ROWS)[0],
+        24.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_what_is_not_used_is_not_pulled_back(name):
+    """0 times an infinite derivative is no number, and warns; the results that are used are linear in x."""
+    f, expected = UNUSED[name]
+    if name == "while":
+        assert mg.grad(f)(0.0) == expected
+        return
+    for wrap in (lambda g: g, mg.jit):
+        assert wrap(mg.grad(f))(np.array(0.0)) == expected
+        assert_close(wrap(mg.vmap(mg.grad(f)))(np.zeros(2)), [expected, expected])
+        assert_close(wrap(mg.grad(lambda x: mg.sum(mg.vmap(f)(x))))(np.zeros(2)), [expected, expected])
+
+
+def test_the_forward_pass_computes_no_derivative():
+    """That of a root at 0 would warn."""
+    last, roots = mg.vjp(lambda x: mg.scan(powers, x, ROWS), 0.0)[0]
+    assert last == 0.0 and not np.any(roots)
+    halves = halves_of(lambda w, h, x: mg.sqrt(h))
+    assert names(halves.first) == ["sqrt"] and "divide" in names(halves.second)
+
+
+def test_residuals_are_what_rules_read():
+    """Of tanh its result alone, which the next step reads, too."""
+    halves = halves_of(lambda w, h, x: mg.tanh(mg.tanh(h)))
+    assert len(halves.kept) == 2
+
+
+def test_the_halves_for_some_cotangents_read_the_same_residuals():
+    body = capture_body(lambda h, x: [mg.sin(h) * x, mg.exp(h * x)], [H, X])
+    full = cut_derivative(body, [H, X], [0, 1], 1, False)
+    results, residuals = np.split(full.before([H, X]), [2])
+    assert full.given == full.pulled == (True, True)
+    pulled = []
+    for flags in ((True, False), (False, True)):
+        some = cut_derivative(body, [H, X], [0, 1], 1, False, flags, full.kept)
+        assert some.given == flags and some.kept == full.kept
+        pulled.append(some.after([X, *residuals, G]))
+    assert_close(pulled[0], [np.cos(H) * X * G, np.sin(H) * G])
+    assert_close(pulled[1], [X * results[1] * G, H * results[1] * G])
+    assert_close(np.add(*pulled), full.after([X, *residuals, G, G]))
+    nothing = cut_derivative(body, [H, X], [0, 1], 1, False, (False, False), full.kept)
+    assert nothing.pulled == (False, False) and nothing.after([X, *residuals]) == []
