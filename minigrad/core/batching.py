@@ -100,7 +100,7 @@ class Call:
     `reads_results` is true if the pullback may read the results, which are then guarded against changes, and
     `takes_none` if the pullback takes None for a cotangent of zero, too, so that nothing is pulled back from there.
 
-    `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for a tangent
+    `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for tangents
     of zero, and pull(leaves, wanted) -> (results, pullback), whose pullback takes a list of cotangents and returns
     another, with None for zero or for leaves that are not `wanted`.
     """
@@ -142,7 +142,9 @@ class _BatchedCall(Call):
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         with self._batch.again() as batch:
             results, dots = self._call.push(self._lift(batch, leaves), self._lift(batch, tangents))
-            return self._lower(batch, results), self._lower(batch, dots)
+            moving = [i for i, t in enumerate(dots) if t is not None]
+            found = self._lower(batch, [dots[i] for i in moving])
+            return self._lower(batch, results), fill([None] * len(dots), moving, found)
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         with self._batch.again() as batch:

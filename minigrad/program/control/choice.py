@@ -12,12 +12,11 @@ from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.batching import Batch, Call, fill, insert_axes
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
-from minigrad.core.transforms import jvp
 from minigrad.core.vectors import zeros_like_p
 from minigrad.ops.comparisons import logical_not, where
 from minigrad.ops.reduce import all as all_
 from minigrad.ops.reduce import any as any_
-from minigrad.program.control.bodies import Body, capture_branch, pull_leaves
+from minigrad.program.control.bodies import Body, capture_branch, pull_leaves, push_leaves
 from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import as_array, borrow, find_flags, lift, unify
 from minigrad.program.graph import Kind
@@ -97,6 +96,11 @@ class Cond(Call):
         operands = leaves[theirs.stop :]
         return [*leaves[ours.start : ours.stop], *operands], [*leaves[theirs.start : theirs.stop], *operands]
 
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        """Which results have a derivative, given which leaves move."""
+        ours, theirs = self.arguments(leaves)
+        return [a or b for a, b in zip(self.f.move(ours), self.g.move(theirs), strict=True)]
+
     def record(self, interpreter: Any, leaves: Sequence) -> list:
         return record(interpreter, self, leaves)
 
@@ -112,17 +116,20 @@ class Cond(Call):
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The results and their tangents: a choice between functions that push tangents."""
         places = [i for i, t in enumerate(tangents) if t is not None]
+        moving: set[int] = set()  # results that move in one of the functions
 
         def pusher(body: Body, select: Callable) -> Callable:
             def push(*dots: Any) -> tuple:
-                def move(*moved: Any) -> list:
-                    return body(select(fill(leaves, places, moved)))
-
-                return jvp(move, tuple(leaves[i] for i in places), dots)
+                y, found = push_leaves(
+                    lambda *moved: body(select(fill(leaves, places, moved))), [leaves[i] for i in places], dots
+                )
+                moving.update(i for i, t in enumerate(found) if t is not None)
+                return y, [zeros_like_p(x) if t is None else t for x, t in zip(y, found, strict=True)]
 
             return push
 
-        return cond(leaves[0], *self._with_each(pusher), *[tangents[i] for i in places])
+        y, dots = cond(leaves[0], *self._with_each(pusher), *[tangents[i] for i in places])
+        return y, [t if i in moving else None for i, t in enumerate(dots)]
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         """The results, and the pullback: a choice between pullbacks."""

@@ -59,6 +59,9 @@ class Kept(Inlined):
     def takes_none(self) -> bool:
         return self.inner.takes_none
 
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        return [any(leaves)] * len(self.kinds)
+
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         first = len(self.body.outside)
         refuse_traced(self, [o for o, t in zip(self.origins, tangents) if t is not None])

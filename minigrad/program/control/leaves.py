@@ -13,7 +13,7 @@ from minigrad.core.errors import OperandError
 from minigrad.ops.comparisons import where
 from minigrad.ops.extremes import argmax
 from minigrad.ops.indexing import take
-from minigrad.program.control.bodies import capture_branch
+from minigrad.program.control.bodies import Body, capture_branch
 from minigrad.program.graph import Kind, kind_of
 
 
@@ -63,6 +63,18 @@ def lift(level: Batch, values: Sequence, is_batched: Sequence[bool]) -> list:
 def find_inexact(kinds: Sequence[Kind]) -> list[int]:
     """The positions of the results that have a derivative."""
     return [i for i, kind in enumerate(kinds) if kind.dtype.kind in "fc"]
+
+
+def find_moving(body: Body, outside: Sequence[bool], state: Sequence[bool], rows: Sequence[bool]) -> list[int]:
+    """The leaves of the state that some step makes move, given which leaves do so at first. Where nothing moves, an
+    infinite derivative is multiplied by nothing."""
+    state = list(state)
+    while True:
+        found = body.move([*outside, *state, *rows])
+        after = [(a or b) for a, b in zip(state, found)]
+        if after == state:
+            return [i for i, moves in enumerate(state) if moves]
+        state = after
 
 
 def as_array(x: Any) -> Any:

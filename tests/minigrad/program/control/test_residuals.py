@@ -179,3 +179,59 @@ def test_the_halves_for_some_cotangents_read_the_same_residuals():
     assert_close(np.add(*pulled), full.after([X, *residuals, G, G]))
     nothing = cut_derivative(body, [H, X], [0, 1], 1, False, (False, False), full.kept)
     assert nothing.pulled == (False, False) and nothing.after([X, *residuals]) == []
+
+
+def still(c, s, r):
+    """The second leaf of the state is 0 and does not move with c: its root has an infinite derivative."""
+    return (s[0] * c * r + mg.sqrt(s[1]), 2 * s[1], s[2] + 1), mg.sqrt(s[1]) + s[0]
+
+
+def scanned(c, **options):
+    last, ys = mg.scan(lambda s, r: still(c, s, r), (1.0, 0.0, 0), ROWS, **options)
+    return last[0] + mg.sum(ys)
+
+
+def in_python(c):
+    s, total = (1.0, np.float64(0.0), 0), 0.0
+    for r in ROWS:
+        s, y = still(c, s, r)
+        total = total + y
+    return s[0] + total
+
+
+def repeated(c, **options):
+    return mg.while_loop(lambda s: s[2] < 3, lambda s: still(c, s, 2.0)[0], (1.0, 0.0, 0), **options)[0]
+
+
+DERIVATIVES = {
+    "grad": mg.grad,
+    "jvp": lambda f: lambda c: mg.jvp(f, (c,), (mg.ones_like(c),))[1],
+    "hessian": mg.hessian,
+}
+
+
+@pytest.mark.parametrize("order", DERIVATIVES)
+@pytest.mark.parametrize(
+    ("loop", "same"),
+    [
+        (scanned, in_python),
+        (lambda c: scanned(c, checkpoint=2), in_python),
+        (lambda c: repeated(c, max_steps=4), lambda c: (2 * c) ** 3),
+        (repeated, lambda c: (2 * c) ** 3),
+    ],
+    ids=["scan", "parts", "bounded while", "while"],
+)
+def test_what_does_not_move_has_no_derivative(loop, same, order):
+    derivative, c = DERIVATIVES[order], np.array(1.5)
+    expected = derivative(same)(c)
+    assert_close(derivative(loop)(c), expected)
+    if loop is not repeated or order == "jvp":
+        assert_close(mg.jit(derivative(loop))(c), expected)
+        assert_close(mg.vmap(derivative(loop))(np.array([1.5, 1.5])), [expected, expected])
+
+
+def test_which_results_move():
+    body = capture_body(lambda h, x, n: [mg.sin(h) * x, h > x, n + 1, mg.cond(n > 0, mg.sin, mg.cos, x)], [H, X, 1])
+    assert body.move([True, False, False]) == [True, False, False, False]
+    assert body.move([False, True, False]) == [True, False, False, True]
+    assert body.move([False, False, True]) == [False, False, False, False]
