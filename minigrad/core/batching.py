@@ -97,15 +97,17 @@ class Batch(Interpreter):
 class Call:
     """What `Interpreter.call` is given: a function of leaves that interpreters see as a whole. `name` is printed.
 
-    `reads_results` is true if the pullback may read the results, which are then guarded against changes.
+    `reads_results` is true if the pullback may read the results, which are then guarded against changes, and
+    `takes_none` if the pullback takes None for a cotangent of zero, too, so that nothing is pulled back from there.
 
-    `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for a tangent
+    `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for tangents
     of zero, and pull(leaves, wanted) -> (results, pullback), whose pullback takes a list of cotangents and returns
     another, with None for zero or for leaves that are not `wanted`.
     """
 
     name: str
     reads_results = False
+    takes_none = False
 
     def run(self, leaves: Sequence) -> list:
         """The results, by operations."""
@@ -131,7 +133,7 @@ class _BatchedCall(Call):
 
     def __init__(self, call: Call, batch: Batch, is_batched: Sequence[bool]):
         self._call, self._batch, self._is_batched = call, batch, is_batched
-        self.name, self.reads_results = call.name, call.reads_results
+        self.name, self.reads_results, self.takes_none = call.name, call.reads_results, call.takes_none
 
     def run(self, leaves: Sequence) -> list:
         with self._batch.again() as batch:
@@ -140,7 +142,9 @@ class _BatchedCall(Call):
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         with self._batch.again() as batch:
             results, dots = self._call.push(self._lift(batch, leaves), self._lift(batch, tangents))
-            return self._lower(batch, results), self._lower(batch, dots)
+            moving = [i for i, t in enumerate(dots) if t is not None]
+            found = self._lower(batch, [dots[i] for i in moving])
+            return self._lower(batch, results), fill([None] * len(dots), moving, found)
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         with self._batch.again() as batch:
@@ -149,7 +153,7 @@ class _BatchedCall(Call):
 
         def pull_all(cotangents: Sequence) -> list:
             with self._batch.again() as batch:
-                pulled = pullback([batch.lift(g) for g in cotangents])
+                pulled = pullback([None if g is None else batch.lift(g) for g in cotangents])
                 found = [None if g is None else self._lower(batch, [g])[0] for g in pulled]
             return [
                 g if g is None or own else reshape_p(sum_to_p(g, shape=(1, *shape_of(g)[1:])), shape=shape_of(g)[1:])

@@ -66,5 +66,6 @@ class Forward(Interpreter):
         if not traced:
             return results
         return [
-            ForwardTracer(y, self.level, Origin(call.name), t) if is_inexact(y) else y for y, t in zip(results, dots)
+            y if t is None or not is_inexact(y) else ForwardTracer(y, self.level, Origin(call.name), t)
+            for y, t in zip(results, dots, strict=True)
         ]

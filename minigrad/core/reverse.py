@@ -74,7 +74,7 @@ class Application(NamedTuple):
     pullback: Callable[[list], list]
     leaves: tuple  # values of the arguments
     parents: tuple[int | None, ...]  # tape index of each leaf
-    results: tuple[Shaped, ...]
+    results: tuple[Shaped, ...] | None  # None if the pullback takes None for a cotangent of zero
     outputs: tuple[int | None, ...]  # tape index of each result; None if it has no derivative
     origin: Origin
     details: tuple = ()
@@ -101,8 +101,10 @@ class Application(NamedTuple):
             del cotangents[output]
         if not seeds:
             return
-        xp = find_backend(self.leaves[0]).xp
-        given = [seeds[o] if o in seeds else xp.zeros(y.shape, y.dtype) for o, y in zip(self.outputs, self.results)]
+        given = [seeds.get(o) for o in self.outputs]
+        if self.results is not None:
+            xp = find_backend(self.leaves[0]).xp
+            given = [xp.zeros(y.shape, y.dtype) if g is None else g for g, y in zip(given, self.results, strict=True)]
         for parent, g in zip(self.parents, self.pullback(given), strict=True):
             if parent is not None and g is not None:
                 accumulate(cotangents, parent, g)
@@ -188,7 +190,7 @@ class Reverse(Interpreter):
             self.results += [(weakref.ref(y), origin) for y in results if not isinstance(y, (Tracer, *NEUTRAL))]
         numbers = itertools.count(index + 1)
         outputs = tuple(next(numbers) if is_inexact(y) else None for y in results)
-        kinds = tuple(map(_as_shaped, results))
+        kinds = None if call.takes_none else tuple(map(_as_shaped, results))
         self.tape.append(Application(call.name, pullback, values, parents, kinds, outputs, origin))
         nodes = [Node(None, (), (index,), self._drop_value(y), {}, origin) for y in results]
         return [y if o is None else self._append(n, y, True) for y, o, n in zip(results, outputs, nodes)]

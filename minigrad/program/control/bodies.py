@@ -13,8 +13,9 @@ import numpy as np
 from minigrad.backends import NEUTRAL, backend_of
 from minigrad.collectives.group import rehearse
 from minigrad.core import tree
-from minigrad.core.arrays import dtype_of, is_inexact, shape_of
+from minigrad.core.arrays import dtype_of, shape_of
 from minigrad.core.batching import Call, fill
+from minigrad.core.forward import Forward
 from minigrad.core.interpreter import (
     Eval,
     Interpreter,
@@ -25,8 +26,7 @@ from minigrad.core.interpreter import (
     example_of,
     find_backend,
 )
-from minigrad.core.transforms import jvp, vjp
-from minigrad.core.vectors import zeros_like_p
+from minigrad.core.reverse import Reverse, accumulate
 from minigrad.program.capture import Capture, CaptureTracer
 from minigrad.program.control.instruction import Inlined, control_p, unpack_p
 from minigrad.program.control.kept import Kept, Rerun
@@ -51,20 +51,27 @@ class Body:
         return apply(self.graph, leaves)
 
     def push(self, leaves: Sequence, places: Sequence[int], tangents: Iterable[Any]) -> tuple[list, list]:
-        """The results and their tangents, given those of the leaves at these places."""
-
-        def move(*moved: Any) -> list:
-            return self(fill(leaves, places, moved))
-
-        return jvp(move, tuple(leaves[i] for i in places), tuple(tangents))
+        """The results and their tangents, None for zero, given those of the leaves at these places."""
+        return push_leaves(lambda *moved: self(fill(leaves, places, moved)), [leaves[i] for i in places], tangents)
 
     def pull(self, leaves: Sequence, places: Sequence[int]) -> tuple[list, Callable]:
-        """The results, and the pullback of the cotangents of those that have a derivative, to the leaves at these
-        places."""
-        y, pullback = vjp(lambda *moved: self(fill(leaves, places, moved)), *[leaves[i] for i in places])
-        zeros = [None if is_inexact(x) else zeros_like_p(x) for x in y]
-        moving = [i for i, zero in enumerate(zeros) if zero is None]
-        return y, lambda cotangents: pullback(fill(zeros, moving, cotangents))
+        """The results, and the pullback of their cotangents to the leaves at these places. Both are None for zero."""
+        return pull_leaves(lambda *moved: self(fill(leaves, places, moved)), [leaves[i] for i in places])
+
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        """Which results have a derivative, given which leaves move."""
+        moving = {slot for slot, moves in zip(self.graph.inputs, leaves, strict=True) if moves}
+        blocks: dict[int, list[bool]] = {}  # which results of a call have one, by the slot of its block
+        for i in self.graph.instructions:
+            if i.primitive is control_p:
+                blocks[i.result] = i.params["call"].move([isinstance(x, int) and x in moving for x in i.operands])
+            elif i.primitive is unpack_p:
+                moves = blocks[i.operands[0]][i.params["index"]]
+            else:
+                moves = bool(moving.intersection(i.reads()))
+            if i.primitive is not control_p and moves and self.graph.kinds[i.result].dtype.kind in "fc":
+                moving.add(i.result)
+        return [isinstance(output, int) and output in moving for output in self.graph.outputs]
 
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         """The same for plain arrays, by a program."""
@@ -165,6 +172,30 @@ class _InnerCapture(BodyCapture):
 
     def call(self, call: Any, leaves: Sequence[Any]) -> list[Any]:
         return super().call(call, [self.take(x) for x in leaves])
+
+
+def push_leaves(f: Callable, primals: Sequence, tangents: Iterable) -> tuple[list, list]:
+    """The results of f(*primals), a list, and their tangents, None for zero."""
+    with Forward() as level:
+        lowered = [level.lower(y) for y in f(*map(level.lift, primals, tangents))]
+    return [y for y, _ in lowered], [t for _, t in lowered]
+
+
+def pull_leaves(f: Callable, primals: Sequence) -> tuple[list, Callable]:
+    """The results of f(*primals), a list, and the pullback of a list of cotangents. Cotangents are None for zero, which
+    is not pulled back, so that no infinite derivative is multiplied by it."""
+    with Reverse() as tape:
+        inputs = [tape.watch(x) for x in primals]
+        lowered = [tape.lower(y) for y in f(*inputs)]
+
+    def pullback(cotangents: Sequence) -> list:
+        seeds: dict[int, Any] = {}
+        for g, (_, index) in zip(cotangents, lowered, strict=True):
+            if g is not None and index is not None:
+                accumulate(seeds, index, g)
+        return tape.pull(seeds, [x.index for x in inputs])
+
+    return [y for y, _ in lowered], pullback
 
 
 def _identity(x: Any) -> Any:

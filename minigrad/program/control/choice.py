@@ -12,13 +12,13 @@ from minigrad.core.arrays import describe, dtype_of, is_inexact, shape_of
 from minigrad.core.batching import Batch, Call, fill, insert_axes
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, read_value
-from minigrad.core.transforms import jvp, vjp
+from minigrad.core.vectors import zeros_like_p
 from minigrad.ops.comparisons import logical_not, where
 from minigrad.ops.reduce import all as all_
 from minigrad.ops.reduce import any as any_
-from minigrad.program.control.bodies import Body, capture_branch
+from minigrad.program.control.bodies import Body, capture_branch, pull_leaves, push_leaves
 from minigrad.program.control.instruction import record
-from minigrad.program.control.leaves import as_array, borrow, find_flags, find_inexact, lift, unify
+from minigrad.program.control.leaves import as_array, borrow, find_flags, lift, unify
 from minigrad.program.graph import Kind
 
 Y = TypeVar("Y")
@@ -71,6 +71,7 @@ class Cond(Call):
     f: Body
     g: Body
     name = "cond"
+    takes_none = True
 
     @property
     def kinds(self) -> list[Kind]:
@@ -95,6 +96,11 @@ class Cond(Call):
         operands = leaves[theirs.stop :]
         return [*leaves[ours.start : ours.stop], *operands], [*leaves[theirs.start : theirs.stop], *operands]
 
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        """Which results have a derivative, given which leaves move."""
+        ours, theirs = self.arguments(leaves)
+        return [a or b for a, b in zip(self.f.move(ours), self.g.move(theirs), strict=True)]
+
     def record(self, interpreter: Any, leaves: Sequence) -> list:
         return record(interpreter, self, leaves)
 
@@ -110,38 +116,45 @@ class Cond(Call):
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The results and their tangents: a choice between functions that push tangents."""
         places = [i for i, t in enumerate(tangents) if t is not None]
+        moving: set[int] = set()  # results that move in one of the functions
 
         def pusher(body: Body, select: Callable) -> Callable:
             def push(*dots: Any) -> tuple:
-                def move(*moved: Any) -> list:
-                    return body(select(fill(leaves, places, moved)))
-
-                return jvp(move, tuple(leaves[i] for i in places), dots)
+                y, found = push_leaves(
+                    lambda *moved: body(select(fill(leaves, places, moved))), [leaves[i] for i in places], dots
+                )
+                moving.update(i for i, t in enumerate(found) if t is not None)
+                return y, [zeros_like_p(x) if t is None else t for x, t in zip(y, found, strict=True)]
 
             return push
 
-        return cond(leaves[0], *self._with_each(pusher), *[tangents[i] for i in places])
+        y, dots = cond(leaves[0], *self._with_each(pusher), *[tangents[i] for i in places])
+        return y, [t if i in moving else None for i, t in enumerate(dots)]
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         """The results, and the pullback: a choice between pullbacks."""
         places = [i for i, want in enumerate(wanted) if want and is_inexact(leaves[i])]
-        moving = find_inexact(self.kinds)
 
-        def puller(body: Body, select: Callable) -> Callable:
-            def pull(*cotangents: Any) -> tuple:
-                def move(*moved: Any) -> list:
-                    found = body(select(fill(leaves, places, moved)))
-                    return [found[i] for i in moving]
+        def pull(cotangents: Sequence) -> list:
+            moving = [i for i, g in enumerate(cotangents) if g is not None]
+            nonzero: set[int] = set()  # places with a cotangent that is not zero in one of the functions
 
-                return vjp(move, *[leaves[i] for i in places])[1](list(cotangents))
+            def puller(body: Body, select: Callable) -> Callable:
+                def pull(*given: Any) -> list:
+                    _, pullback = pull_leaves(
+                        lambda *moved: body(select(fill(leaves, places, moved))), [leaves[i] for i in places]
+                    )
+                    pulled = pullback(fill([None] * len(cotangents), moving, given))
+                    nonzero.update(i for i, g in zip(places, pulled, strict=True) if g is not None)
+                    return [zeros_like_p(leaves[i]) if g is None else g for i, g in zip(places, pulled, strict=True)]
 
-            return pull
+                return pull
 
-        def pull_leaves(cotangents: Sequence) -> list:
             pulled = cond(leaves[0], *self._with_each(puller), *[cotangents[i] for i in moving])
-            return fill([None] * len(leaves), places, pulled)
+            found = [g if i in nonzero else None for i, g in zip(places, pulled, strict=True)]
+            return fill([None] * len(leaves), places, found)
 
-        return current().call(self, leaves), pull_leaves
+        return current().call(self, leaves), pull
 
     def batch(self, batch: Batch, leaves: Sequence, is_batched: Sequence[bool]) -> list:
         """The results for all examples: of both functions, unless all examples choose the same."""

@@ -99,5 +99,9 @@ class Inlined(Call):
     def run(self, leaves: Sequence) -> list:
         return self.body(leaves)
 
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        """Which results have a derivative, given which leaves move."""
+        return self.body.move(leaves)
+
     def forward(self, leaves: Sequence) -> list:
         return self.body.run(leaves)

@@ -21,6 +21,7 @@ class Rerun(Inlined):
     """A checkpointed call: its pullback runs the operations again."""
 
     name = "checkpoint"
+    takes_none = True
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         places = [i for i, t in enumerate(tangents) if t is not None]
@@ -30,9 +31,8 @@ class Rerun(Inlined):
         places = [i for i, want in enumerate(wanted) if want and is_inexact(leaves[i])]
 
         def pull_leaves(cotangents: Sequence) -> list:
-            moving = [g for g, kind in zip(cotangents, self.kinds, strict=True) if is_inexact(kind)]
-            with awaiting(moving):
-                pulled = self.body.pull(leaves, places)[1](moving)
+            with awaiting(g for g in cotangents if g is not None):
+                pulled = self.body.pull(leaves, places)[1](cotangents)
             return fill([None] * len(leaves), places, pulled)
 
         return self.run(leaves), pull_leaves
@@ -54,6 +54,13 @@ class Kept(Inlined):
     @property
     def reads_results(self) -> bool:
         return self.inner.reads_results
+
+    @property
+    def takes_none(self) -> bool:
+        return self.inner.takes_none
+
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        return [any(leaves)] * len(self.kinds)
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         first = len(self.body.outside)

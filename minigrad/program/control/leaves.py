@@ -14,7 +14,7 @@ from minigrad.core.errors import OperandError
 from minigrad.ops.comparisons import where
 from minigrad.ops.extremes import argmax
 from minigrad.ops.indexing import take
-from minigrad.program.control.bodies import capture_branch
+from minigrad.program.control.bodies import Body, capture_branch
 from minigrad.program.graph import Kind, kind_of
 
 
@@ -29,6 +29,8 @@ def borrow(taken: Any, values: Sequence, own: Sequence[bool]) -> list:
     """The values of all examples, of which those that are not `taken`, one boolean an example, have those of the first
     that is: a function computes for them what it computes anyway, so that neither its results nor its derivative have
     an infinity or a warning that no loop over the examples would have. The results for them are not used."""
+    if shape_of(taken) == (0,):
+        return list(values)
     first = argmax(taken)
     return [
         where(insert_axes(taken, len(shape_of(x)) - 1), x, take(x, first, axis=0)) if has else x
@@ -62,6 +64,18 @@ def lift(level: Batch, values: Sequence, is_batched: Sequence[bool]) -> list:
 def find_inexact(kinds: Sequence[Kind]) -> list[int]:
     """The positions of the results that have a derivative."""
     return [i for i, kind in enumerate(kinds) if is_inexact(kind.dtype)]
+
+
+def find_moving(body: Body, outside: Sequence[bool], state: Sequence[bool], rows: Sequence[bool]) -> list[int]:
+    """The leaves of the state that some step makes move, given which leaves do so at first. Where nothing moves, an
+    infinite derivative is multiplied by nothing."""
+    state = list(state)
+    while True:
+        found = body.move([*outside, *state, *rows])
+        after = [(a or b) for a, b in zip(state, found)]
+        if after == state:
+            return [i for i, moves in enumerate(state) if moves]
+        state = after
 
 
 def as_array(x: Any) -> Any:

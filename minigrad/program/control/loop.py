@@ -14,7 +14,8 @@ from minigrad.core.arrays import is_inexact, shape_of
 from minigrad.core.batching import Batch, Call, fill
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, example_of, read_value
-from minigrad.core.vectors import add_p, zero_tangent, zeros_like_p
+from minigrad.core.reverse import accumulate
+from minigrad.core.vectors import zero_tangent, zeros_like_p
 from minigrad.ops.comparisons import where
 from minigrad.ops.reduce import any as any_
 from minigrad.program.control.bodies import Body, capture_body
@@ -24,7 +25,7 @@ from minigrad.program.control.leaves import (
     as_array,
     borrow,
     check_state,
-    find_inexact,
+    find_moving,
     lift,
     separate,
     settle,
@@ -89,6 +90,7 @@ class While(Call):
     test: Body
     body: Body
     name = "while_loop"
+    takes_none = True
     reads_results = True  # a part of the last state may be a part of one before
 
     @property
@@ -113,6 +115,12 @@ class While(Call):
         """An instruction. In a function that may not run, the loop might never end: its first state is an example."""
         examples = [example_of(x) for x in self.split(leaves)[2]] if interpreter.is_body else None
         return record(interpreter, self, leaves, examples)
+
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        """Which results have a derivative, given which leaves move."""
+        _, outside, state = self.split(leaves)
+        states = find_moving(self.body, outside, state, [])
+        return [i in states for i in range(len(state))]
 
     def iterate(self, leaves: Sequence) -> Iterator[list]:
         """The states, from the first to the last."""
@@ -147,21 +155,21 @@ class While(Call):
         """The results and their tangents: a loop whose steps push tangents."""
         (asked, outside, state), (_, fixed, first) = self.split(leaves), self.split(tangents)
         given = [i for i, t in enumerate(fixed) if t is not None]
-        inexact = [i for i, x in enumerate(state) if is_inexact(x)]
+        inexact = find_moving(self.body, [t is not None for t in fixed], [t is not None for t in first], [])
         places = [*given, *[len(outside) + i for i in inexact]]
 
         def step(both: tuple) -> tuple:
             s, ds = both
             y, dots = self.body.push([*outside, *s], places, [*[fixed[i] for i in given], *ds])
-            return y, [dots[i] for i in inexact]
+            return y, [zeros_like_p(s[i]) if dots[i] is None else dots[i] for i in inexact]
 
         zeros = [zero_tangent(state[i]) if first[i] is None else first[i] for i in inexact]
         s, ds = while_loop(lambda both: self.test([*asked, *both[0]])[0], step, (state, zeros))
-        return s, fill([0.0] * len(s), inexact, ds)
+        return s, fill([None] * len(s), inexact, ds)
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         """The results, and the pullback through the steps, from the last to the first."""
-        (_, outside, _), (_, asked, _) = self.split(leaves), self.split(wanted)
+        (_, outside, _), (_, asked, begun) = self.split(leaves), self.split(wanted)
         try:
             *states, last = self.iterate(leaves)
         except OperandTypeError:
@@ -169,18 +177,22 @@ class While(Call):
                 "while_loop: reverse mode keeps a list of states, which neither a program nor mg.vmap can: give "
                 "max_steps, the largest number of steps"
             ) from None
-        moving = find_inexact(self.body.kinds)
+        moving = find_moving(self.body, asked, begun, [])
         fixed = [i for i, want in enumerate(asked) if want and is_inexact(outside[i])]
         places = [*fixed, *[len(outside) + i for i in moving]]
 
         def pull_leaves(cotangents: Sequence) -> list:
-            g_state, g_fixed = [cotangents[i] for i in moving], [zeros_like_p(outside[i]) for i in fixed]
+            found: dict[int, Any] = {}  # the sums of the cotangents of what comes from outside, by place
+            g_state = list(cotangents)
             for state in reversed(states):
                 pulled = self.body.pull([*outside, *state], places)[1](g_state)
-                g_state = list(pulled[len(fixed) :])
-                g_fixed = [add_p(a, b) for a, b in zip(g_fixed, pulled)]
+                g_state = fill([None] * len(g_state), moving, pulled[len(fixed) :])
+                for i, g in zip(fixed, pulled):
+                    if g is not None:
+                        accumulate(found, i, g)
             first = len(self.test.outside)
-            return fill([None] * len(leaves), [first + i for i in places], [*g_fixed, *g_state])
+            g_places = [*map(found.get, fixed), *[g_state[i] for i in moving]]
+            return fill([None] * len(leaves), [first + i for i in places], g_places)
 
         return last, pull_leaves
 

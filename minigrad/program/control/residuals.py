@@ -6,10 +6,12 @@ after       (outside, row, residuals, cotangents)  → pulled cotangents
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from minigrad.core.batching import fill
+from minigrad.core.interpreter import current
 from minigrad.program.control.bodies import Body, capture_body
 from minigrad.program.control.leaves import find_inexact
 from minigrad.program.graph import Graph
@@ -19,11 +21,18 @@ from minigrad.program.program import apply
 
 @dataclass(frozen=True)
 class Halves:
-    """Both parts, as functions of leaves, and what rules take from outside of the step."""
+    """Both parts, as functions of leaves, and what rules take from outside of the step.
+
+    Cotangents of zero are left out: the second part takes those of the results that are `given`, and returns those of
+    the places that are `pulled`, so that no infinite derivative is multiplied by zero.
+    """
 
     outside: tuple[Any, ...]
     first: Graph
     second: Graph
+    kept: tuple[int, ...]  # slots of the residuals
+    given: tuple[bool, ...]
+    pulled: tuple[bool, ...]
 
     def before(self, leaves: Sequence) -> list:
         return apply(self.first, [*self.outside, *leaves])
@@ -32,54 +41,78 @@ class Halves:
         return apply(self.second, [*self.outside, *leaves])
 
 
-def cut_derivative(body: Body, examples: Sequence, places: Sequence[int], states: int, rerun: bool) -> Halves:
+def cut_derivative(
+    body: Body,
+    examples: Sequence,
+    places: Sequence[int],
+    states: int,
+    rerun: bool,
+    given: Sequence[bool] | None = None,
+    kept: Sequence[int] | None = None,
+) -> Halves:
     """The derivative of a step for its leaves at these places, given examples of all leaves.
 
-    The residuals are what the second part needs of the first, but for views and what is the same in every step, which
+    The residuals are what the second part needs of the step, but for views and what is the same in every step, which
     it computes again. With `rerun`, it computes the whole step again, and the residuals are the state.
+
+    The cotangents of all results are given, or of some: then the residuals are those `kept` for all.
     """
-    moving, count, xp = find_inexact(body.kinds), len(body.kinds), body.graph.backend.xp
+    count, xp = len(body.kinds), body.graph.backend.xp
+    inexact = find_inexact(body.kinds)
+    given = tuple(i in inexact and (given is None or given[i]) for i in range(count))
+    found: list = []  # the number of slots before the pullback, and which cotangents are not zero
 
     def step(*leaves: Any) -> list:
-        values, cotangents = leaves[: len(examples)], leaves[len(examples) :]
-        y, pullback = body.pull(values, places)
-        return [*y, *pullback(cotangents)]
+        cotangents = fill([None] * count, inexact, leaves[len(examples) :])
+        y, pullback = body.pull(leaves[: len(examples)], places)
+        slots = len(current().kinds)
+        pulled = pullback([g if has else None for g, has in zip(cotangents, given, strict=True)])
+        found[:] = slots, tuple(g is not None for g in pulled)
+        return [*y, *[g for g in pulled if g is not None]]
 
-    whole = capture_body(step, [*examples, *[xp.zeros(*body.kinds[i]) for i in moving]])
-    graph, fixed = whole.graph, len(whole.outside) + len(body.outside)
-    end = len(graph.inputs) - len(moving)
-    inputs, given = graph.inputs[:end], graph.inputs[end:]
-    has = {*inputs[:fixed], *inputs[fixed + states :], *given}
-    late, same = _follow(graph, given, any), _follow(graph, inputs[:fixed], all)
+    whole = capture_body(step, [*examples, *[xp.zeros(*body.kinds[i]) for i in inexact]])
+    (slots, pulled), graph, fixed = found, whole.graph, len(whole.outside) + len(body.outside)
+    end = len(graph.inputs) - len(inexact)
+    inputs, cotangents = graph.inputs[:end], graph.inputs[end:]
+    rows = [*inputs[:fixed], *inputs[fixed + states :]]
+    makers, same = {i.result: i for i in graph.instructions}, _find_same(graph, inputs[:fixed])
 
-    makers = {i.result: i for i in graph.instructions}
-    kept: list[int] = []
+    def again(slot: int) -> bool:
+        """Whether the second part computes it, though the first may, too."""
+        maker = makers.get(slot)
+        return maker and (rerun or slot >= slots or slot in same or maker.primitive.view_of is not None)
+
+    has, needed = {*rows, *cotangents, *(kept or ())}, []
     waiting = [x for x in graph.outputs[count:] if isinstance(x, int)]
     while waiting:
         slot = waiting.pop()
-        if slot in has:
-            continue
-        has.add(slot)
-        maker = makers.get(slot)
-        if maker and (rerun or slot in late or slot in same or maker.primitive.view_of is not None):
-            waiting += maker.reads()
-        else:
-            kept.append(slot)
-
-    first = [i for i in graph.instructions if i.result not in late]
+        if slot not in has:
+            has.add(slot)
+            if again(slot):
+                waiting += makers[slot].reads()
+            else:
+                needed.append(slot)
+    if kept is not None and needed:
+        raise AssertionError("the pullback of some cotangents reads what that of all does not")
+    kept = tuple(needed if kept is None else kept)
+    first = [i for i in graph.instructions if i.result < slots]
     second = [i for i in graph.instructions if i.result in has and i.result not in kept]
+    taken = [x for x, i in zip(cotangents, inexact, strict=True) if given[i]]
     return Halves(
         whole.outside,
         _make_part(graph, inputs, first, (*graph.outputs[:count], *kept)),
-        _make_part(graph, (*inputs[:fixed], *inputs[fixed + states :], *kept, *given), second, graph.outputs[count:]),
+        _make_part(graph, (*rows, *kept, *taken), second, graph.outputs[count:]),
+        kept,
+        given,
+        pulled,
     )
 
 
-def _follow(graph: Graph, start: Iterable[int], choose: Callable) -> set[int]:
-    """These slots and what is computed from any of them, or from all of them alone, or waits for them."""
-    found = set(start)
+def _find_same(graph: Graph, fixed: Iterable[int]) -> set[int]:
+    """The slots that are computed from these alone."""
+    found = set(fixed)
     for i in graph.instructions:
-        if choose(slot in found for slot in (*i.reads(), *i.awaits)):
+        if all(slot in found for slot in (*i.reads(), *i.awaits)):
             found.add(i.result)
     return found
 

@@ -21,14 +21,14 @@ from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
-    find_inexact,
+    find_moving,
     lift,
     separate,
     settle,
     unify,
     write,
 )
-from minigrad.program.control.residuals import cut_derivative
+from minigrad.program.control.residuals import Halves, cut_derivative
 from minigrad.program.graph import Kind
 
 X = TypeVar("X", bound=Any)
@@ -109,6 +109,7 @@ class Scan(Call):
     reverse: bool
     rerun: bool  # whether reverse mode runs each step again, and keeps nothing of it but the state before
     name = "scan"
+    takes_none = True
 
     @property
     def kinds(self) -> list[Kind]:
@@ -158,6 +159,12 @@ class Scan(Call):
                 write(state, after())
             return [*[x.copy() for x in state], *ys]
 
+    def move(self, leaves: Sequence[bool]) -> list[bool]:
+        """Which results have a derivative, given which leaves move."""
+        outside, state, columns = self.split(leaves)
+        states = find_moving(self.body, outside, state, columns)
+        return self.body.move([*outside, *[i in states for i in range(self.states)], *columns])
+
     def loop(self, step: Callable, init: Any, xs: Any, backward: bool = False) -> tuple[Any, Any]:
         """A scan of another step, as this one goes, or the other way."""
         return _scan(step, init, xs, self.length, self.reverse != backward, self.rerun)
@@ -166,8 +173,9 @@ class Scan(Call):
         """The results and their tangents: a scan whose steps push tangents."""
         (outside, state, columns), (fixed, first, moving) = self.split(leaves), self.split(tangents)
         given = [i for i, t in enumerate(fixed) if t is not None]
-        inexact = [i for i, x in enumerate(state) if is_inexact(x)]
+        inexact = find_moving(self.body, *[[t is not None for t in part] for part in (fixed, first, moving)])
         rows = [i for i, t in enumerate(moving) if t is not None]
+        results: list[int] = []  # those of the ys that move
 
         def step(both: tuple, x: tuple) -> tuple:
             (s, ds), (row, drow) = both, x
@@ -176,23 +184,27 @@ class Scan(Call):
 
             y, dots = self.body.push(values, places, [*[fixed[i] for i in given], *ds, *drow])
             n = self.states
-            return (y[:n], [dots[i] for i in inexact]), (y[n:], dots[n:])
+            after = [zeros_like_p(s[i]) if dots[i] is None else dots[i] for i in inexact]
+            results[:] = [i for i, t in enumerate(dots[n:]) if t is not None]
+            return (y[:n], after), (y[n:], [dots[n + i] for i in results])
 
         zeros = [zero_tangent(state[i]) if first[i] is None else first[i] for i in inexact]
         (s, ds), (ys, dys) = self.loop(step, (state, zeros), (columns, [moving[i] for i in rows]))
-        return [*s, *ys], [*fill([0.0] * len(s), inexact, ds), *dys]
+        return [*s, *ys], [*fill([None] * len(s), inexact, ds), *fill([None] * len(ys), results, dys)]
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         """The results, from a scan that also returns residuals, and their pullback, a scan the other way."""
         outside, state, columns = self.split(leaves)
-        asked, _, moving = self.split(wanted)
+        asked, begun, moving = self.split(wanted)
         fixed = [i for i, want in enumerate(asked) if want and is_inexact(outside[i])]
-        inexact = [len(outside) + i for i, x in enumerate(state) if is_inexact(x)]
+        states = find_moving(self.body, asked, begun, moving)
+        inexact, moves = [len(outside) + i for i in states], self.move(wanted)
         rows = [i for i, want in enumerate(moving) if want and is_inexact(columns[i])]
         places = [*fixed, *inexact, *[len(outside) + len(state) + i for i in rows]]
         examples = [*outside, *state, *map(_row, columns)]
-        halves, n = cut_derivative(self.body, examples, places, len(state), self.rerun), len(self.body.kinds)
-        results = find_inexact(self.body.kinds)
+        common = (self.body, examples, places, len(state), self.rerun)
+        halves, n = cut_derivative(*common, moves), len(self.body.kinds)
+        first, second = len(fixed), len(fixed) + len(inexact)
 
         def keep(s: list, x: list) -> tuple:
             found = halves.before([*outside, *s, *x])
@@ -201,18 +213,38 @@ class Scan(Call):
         last, ys = self.loop(keep, state, columns)
         ys, residuals = ys[: n - len(state)], ys[n - len(state) :]
 
-        def pull_step(both: tuple, x: tuple) -> tuple:
-            (g_state, g_fixed), (row, kept, g_ys) = both, x
-            pulled = halves.after([*outside, *row, *kept, *g_state, *g_ys])
-            k, m = len(fixed), len(fixed) + len(inexact)
-            return (list(pulled[k:m]), [a + b for a, b in zip(g_fixed, pulled[:k])]), list(pulled[m:])
+        def cut_for(given: list[bool]) -> Halves:
+            """The halves for these cotangents, and those of the state that some step makes of them."""
+            while True:
+                some = halves if tuple(given) == halves.given else cut_derivative(*common, given, halves.kept)
+                own = [given[i] or has for i, has in zip(states, some.pulled[first:second], strict=True)]
+                if fill(given, states, own) == given:
+                    return some
+                given = fill(given, states, own)
 
         def pull_leaves(cotangents: Sequence) -> list:
-            zeros = [zeros_like_p(outside[i]) for i in fixed]
-            g_state, g_ys = ([cotangents[i] for i in results if (i < len(state)) == first] for first in (True, False))
-            inputs = (columns, residuals, g_ys)
-            (g_state, g_fixed), g_rows = self.loop(pull_step, (g_state, zeros), inputs, backward=True)
-            return fill([None] * len(leaves), places, [*g_fixed, *g_state, *g_rows])
+            some = cut_for([g is not None and has for g, has in zip(cotangents, moves, strict=True)])
+            carried = [i for i in states if some.given[i]]
+            summed = [i for i, has in zip(fixed, some.pulled) if has]
+            pulled_places = [i for i, has in zip(places, some.pulled, strict=True) if has]
+
+            def pull_step(both: tuple, x: tuple) -> tuple:
+                (g_state, g_fixed), (row, kept, g_ys) = both, x
+                pulled = some.after([*outside, *row, *kept, *g_state, *g_ys])
+                by_place = dict(zip(pulled_places, pulled, strict=True))
+                after = [by_place.get(len(outside) + i) for i in carried]
+                after = [zeros_like_p(old) if g is None else g for g, old in zip(after, g_state, strict=True)]
+                g_fixed = [a + by_place[i] for a, i in zip(g_fixed, summed, strict=True)]
+                return (after, g_fixed), [by_place[i] for i in pulled_places if i >= len(outside) + len(state)]
+
+            kinds, xp = self.body.kinds, self.body.graph.backend.xp
+            g_state = [xp.zeros(*kinds[i]) if cotangents[i] is None else cotangents[i] for i in carried]
+            g_ys = [g for g, has in zip(cotangents[len(state) :], some.given[len(state) :], strict=True) if has]
+            begin = (g_state, [zeros_like_p(outside[i]) for i in summed])
+            (g_state, g_fixed), g_rows = self.loop(pull_step, begin, (columns, residuals, g_ys), backward=True)
+            moved = [*summed, *[len(outside) + i for i in carried]]
+            moved += [i for i in pulled_places if i >= len(outside) + len(state)]
+            return fill([None] * len(leaves), moved, [*g_fixed, *g_state, *g_rows])
 
         return [*last, *ys], pull_leaves
 

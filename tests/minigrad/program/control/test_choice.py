@@ -100,6 +100,17 @@ def test_only_the_chosen_function_runs():
     assert ran == ["f"]
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.jit])
+def test_no_examples(wrap):
+    """Neither a branch nor a step has an example that chooses it."""
+    chosen = lambda x: mg.cond(x[0] > 0, lambda x: mg.sum(x * x), mg.sum, x)
+    looped = lambda x: mg.sum(mg.while_loop(lambda s: mg.sum(s) < 9, lambda s: s * s + 1, x, max_steps=3))
+    for f in (chosen, looped, mg.grad(chosen), mg.grad(looped)):
+        assert wrap(mg.vmap(f))(BATCH[:0]).shape == (0, *np.shape(f(BATCH[0])))
+    unbounded = lambda x: mg.while_loop(lambda s: mg.sum(s) < 9, lambda s: s * s + 1, x)
+    assert wrap(mg.vmap(unbounded))(BATCH[:0]).shape == (0, 2)
+
+
 @pytest.mark.parametrize("f", [mg.inv, mg.cholesky, lambda a: mg.solve(a, a[0])], ids=["inv", "cholesky", "solve"])
 def test_a_program_is_captured_with_values_that_one_function_does_not_take(f):
     guarded = lambda a: mg.cond(mg.det(a) > 0, lambda a: mg.sum(f(a) ** 2), lambda a: mg.sum(a), a)
