@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends import dtypes
 from minigrad.backends.formulas import numbers, reals
 from minigrad.core.arguments import check_options, integer
 from minigrad.core.arrays import dtype_of, is_inexact
@@ -104,7 +105,7 @@ def round(a: Any, decimals: Any = 0, out: None = None) -> Any:
 
 def _copysign(x1, x2):
     dtype = result_type(x1, x2)
-    x1 = astype(x1, dtype if dtype.kind in "fc" else np.float64, copy=False)
+    x1 = astype(x1, dtype if dtypes.is_inexact(dtype) else np.float64, copy=False)
     return where(logical_xor(signbit(x1), signbit(x2)), -x1, x1)
 
 

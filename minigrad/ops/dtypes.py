@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backends import dtypes
 from minigrad.core.arrays import dtype_of
 from minigrad.core.errors import OperandError
 from minigrad.core.interpreter import concrete
@@ -26,7 +27,7 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
 
 def finfo(dtype: Any, /) -> np.finfo:
     """The limits of a floating-point dtype, or that of an array; of a complex one, those of its parts."""
-    return np.finfo(_dtype(dtype))
+    return dtypes.finfo(dtypes.find_dtype(_dtype(dtype)))
 
 
 def iinfo(int_type: Any, /) -> np.iinfo:
@@ -38,16 +39,19 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     """Whether a dtype is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex
     floating", "numeric", another dtype, or one of a tuple of these.
     """
-    return np.isdtype(dtype, kind)
+    if not dtypes.is_bfloat16(np.dtype(dtype)):
+        return np.isdtype(dtype, kind)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return any(np.isdtype(np.float32, k) if isinstance(k, str) else k == dtype for k in kinds)
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:
     """The dtype of the result of arithmetic with these arrays, Python numbers (whose dtype is weak) and dtypes."""
-    return np.result_type(*map(_dtype, arrays_and_dtypes))
+    return dtypes.result_type(*map(_dtype, arrays_and_dtypes))
 
 
 def _dtype(x):
-    """The dtype of an array or traced value; Python numbers, dtypes and their names unchanged."""
+    """The dtype of an array or traced value, or of a name; Python numbers unchanged."""
     if isinstance(x, (type, np.dtype, str)) or x is None:
-        return x
+        return dtypes.find_dtype(x)
     return number if type(number := concrete(x)) in (bool, int, float, complex) else dtype_of(x)

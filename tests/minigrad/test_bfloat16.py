@@ -69,12 +69,13 @@ def assert_near(found, wide, units):
 
 PARTS = {"real", "imag", "conjugate", "angle", "absolute/of complex numbers"}  # of arrays that the case makes complex
 FOURIER = {*mg.fft.__all__}  # complex64, and its real parts
+COMPLEX = {"eig", "eigvals", "general_eigenvalues", "general_eigenvectors", "det_phase"}  # complex results
 NUMPY = {"power/0.5", "power/-1.5", "power/float32", "power/number to the", "power/fraction to the"}  # operators
 
 
 def is_wide(case):
     """Whether the case itself leaves bfloat16, by complex numbers or NumPy's operators on plain arrays."""
-    return bool({case.name, case.operation} & (PARTS | FOURIER | NUMPY))
+    return "complex" in case.name or bool({case.name, case.operation} & (PARTS | FOURIER | COMPLEX | NUMPY))
 
 
 WITH_ARRAYS = [case for case in CASES if case.shapes and not is_wide(case)]
@@ -415,3 +416,14 @@ def test_sums_over_processes_are_rounded_once():
         assert_same(found[0], np.array(259, np.float32).astype(BFLOAT16))
         assert_same(found[1], found[0])
         assert found[2].dtype == BFLOAT16
+
+
+def test_questions_about_dtypes():
+    x = np.ones(3, BFLOAT16)
+    assert (mg.finfo(x).bits, mg.finfo("bfloat16").eps) == (16, 2.0**-7)
+    assert mg.isdtype(BFLOAT16, "real floating") and mg.isdtype(BFLOAT16, ("bool", BFLOAT16))
+    assert not mg.isdtype(BFLOAT16, ("integral", np.float32)) and not mg.isdtype(np.float32, BFLOAT16)
+    assert mg.result_type(x, 1.5) == mg.result_type("bfloat16", np.int64) == BFLOAT16
+    assert mg.result_type(x, np.float32) == np.float32
+    for y in (mg.copysign(x, -1.0), mg.zeros(2, "bfloat16"), mg.arange(3, dtype="bfloat16"), mg.cumulative_sum(x)):
+        assert y.dtype == BFLOAT16

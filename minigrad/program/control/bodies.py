@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backends import NEUTRAL, backend_of
+from minigrad.backends.dtypes import is_inexact
 from minigrad.collectives.group import rehearse
 from minigrad.core import tree
 from minigrad.core.arrays import dtype_of, shape_of
@@ -69,7 +70,7 @@ class Body:
                 moves = blocks[i.operands[0]][i.params["index"]]
             else:
                 moves = bool(moving.intersection(i.reads()))
-            if i.primitive is not control_p and moves and self.graph.kinds[i.result].dtype.kind in "fc":
+            if i.primitive is not control_p and moves and is_inexact(self.graph.kinds[i.result].dtype):
                 moving.add(i.result)
         return [isinstance(output, int) and output in moving for output in self.graph.outputs]
 
