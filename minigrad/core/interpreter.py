@@ -205,7 +205,7 @@ def _explain_item_assignment(error: ValueError) -> None:
     if "setting an array element" in str(error):
         raise type(error.__cause__)(
             "out[i] = x would store a traced value in a plain array, which loses its derivative: collect the values in "
-            "a list and use mg.stack, or select with mg.where"
+            "a list for mg.asarray, or select with mg.where"
         ).with_traceback(error.__traceback__) from None
 
 

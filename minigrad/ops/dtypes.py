@@ -39,10 +39,11 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     """Whether a dtype is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex
     floating", "numeric", another dtype, or one of a tuple of these.
     """
-    if not dtypes.is_bfloat16(np.dtype(dtype)):
-        return np.isdtype(dtype, kind)
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    return any(np.isdtype(np.float32, k) if isinstance(k, str) else k == dtype for k in kinds)
+    found = [k if isinstance(k, str) else np.dtype(k) for k in kinds]  # NumPy takes its own dtypes only
+    if not dtypes.is_bfloat16(np.dtype(dtype)):
+        return np.isdtype(dtype, tuple(k for k in found if isinstance(k, str) or not dtypes.is_bfloat16(k)))
+    return any(np.isdtype(np.float32, k) if isinstance(k, str) else k == dtype for k in found)
 
 
 def result_type(*arrays_and_dtypes: Any) -> np.dtype:

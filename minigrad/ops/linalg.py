@@ -44,7 +44,7 @@ mT = matrix_transpose
 
 def mH(x):
     """Each matrix transposed and conjugated."""
-    return conjugate_if_complex(mT(x))
+    return mT(conjugate_if_complex(x))
 
 
 def fit(g, x):

@@ -38,7 +38,7 @@ class CaptureTracer(Tracer):
     def read_value(self, use: str) -> Any:
         raise CaptureError(
             f"{use} of a value made by {self.origin} inside mg.jit, mg.trace or a loop: a program cannot depend on the "
-            "values of its arguments; select with mg.where, index with mg.take, build with mg.stack, or pass the "
+            "values of its arguments; select with mg.where, index with mg.take, build with mg.asarray, or pass the "
             "deciding value as a Python number"
         )
 

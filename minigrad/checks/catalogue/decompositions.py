@@ -164,7 +164,7 @@ COMPLEX_SHAPES = {"complex": (3, 3), "complex, tall": (3, 2), "complex, wide": (
 def complex_cases(function: Callable, result: Callable = parts, **options: Any) -> list[Example]:
     """A square, a tall and a wide case."""
     return [
-        of_complex(what, shape, function, result, draws=complex_spaced, **options)
+        of_complex(what, shape, function, result, **{"draws": complex_spaced, **options})
         for what, shape in COMPLEX_SHAPES.items()
     ]
 
@@ -239,6 +239,12 @@ def leading(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     return np.concatenate([spaced(rng, (*batch, m, min(m, n))), signed(rng, (*batch, m, max(n - m, 0)))], -1)
 
 
+def complex_leading(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """The same for complex matrices."""
+    *parts, m, n = shape
+    return np.concatenate([complex_spaced(rng, (*parts, m, min(m, n))), signed(rng, (*parts, m, max(n - m, 0)))], -1)
+
+
 QR_FACTORS = FACTORS | {"draws": leading}
 
 
@@ -255,7 +261,7 @@ operation(
     "qr",
     any_spaced,
     *SHAPES,
-    *complex_cases(of_factors),
+    *complex_cases(of_factors, draws=complex_leading),
     function=lambda a: of_qr(mg, *mg.qr(a)),
     formula=lambda a: of_qr(np, *formulas.qr(a)),
     compared=[
@@ -263,7 +269,7 @@ operation(
             at(f"{what} matrices", shape, **everywhere(of_factors) | {"autograd": None})
             for what, shape in (("batch of", (2, 3, 3)), ("tall", (4, 3)), ("wide", (2, 3)))
         ],
-        *complex_cases(of_factors, autograd=None),
+        *complex_cases(of_factors, draws=complex_leading, autograd=None),
     ],
     **QR_FACTORS,
 )
@@ -271,8 +277,8 @@ operation(
     "orthogonal_factor",
     any_spaced,
     *SHAPES,
-    *complex_cases(lambda linalg, xp, a: linalg.qr(a)[0] ** 2),
-    function=lambda a: mg.qr(a).Q ** 2,
+    *complex_cases(lambda linalg, xp, a: xp.square(linalg.qr(a)[0]), draws=complex_leading),
+    function=lambda a: mg.square(mg.qr(a).Q),
     formula=lambda a: formulas.qr(a)[0] ** 2,
     **QR_FACTORS,
 )
@@ -280,8 +286,8 @@ operation(
     "triangular_factor",
     any_spaced,
     *SHAPES,
-    *complex_cases(lambda linalg, xp, a: linalg.qr(a)[1] ** 2),
-    function=lambda a: mg.qr(a).R ** 2,
+    *complex_cases(lambda linalg, xp, a: xp.square(linalg.qr(a)[1]), draws=complex_leading),
+    function=lambda a: mg.square(mg.qr(a).R),
     formula=lambda a: formulas.qr(a)[1] ** 2,
     **QR_FACTORS,
 )

@@ -210,7 +210,7 @@ TABLES = {
     "bits": collect_formulas(lambda formula: formula.bits),
 }
 OTHERS = set("arctan arctan2 arcsin arccos ceil cos cosh erf floor hypot log2 power rint sin sinh tan".split())
-OTHERS |= set("arcsinh arccosh arctanh cbrt exp2 log10 trunc".split())
+OTHERS |= set("arcsinh arccosh arctanh cbrt exp2 log10 signbit trunc".split())
 THREE = "clip", "gaussian_sample"
 
 
