@@ -61,20 +61,24 @@ def pytest_make_parametrize_id(config, val, argname):
 
 
 def pytest_collection_modifyitems(config, items):
-    """On another device, run only the tests that use the fixture `backend`.
+    """Without `--hypothesis-profile=thorough`, run variants of an operation (`sum/axis`) in whole programs only.
 
-    The stand-in computes slowly and compiles every fused chain. Without `--hypothesis-profile=thorough` it also skips
-    tests marked `large`, tests of kernels, which use it in every run, and variants of an operation in programs.
+    On another device, run only the tests that use the fixture `backend`. The stand-in computes slowly and compiles
+    every fused chain. It also skips tests marked `large`, tests of kernels, which use it in every run, and variants of
+    an operation, whose derivatives of first and second order the host stage computes on it.
     """
-    device = config.getoption("--backend")
+    device, kept = config.getoption("--backend"), items[:]
+    thorough = config.getoption("--hypothesis-profile") == "thorough"
+    if not thorough:
+        kept = [item for item in kept if _way_of(item) == "whole" or not _is_variant(item)]
     if device != "numpy":
-        kept = [item for item in items if "backend" in item.fixturenames and not item.get_closest_marker("host")]
-        if device == "stand-in" and config.getoption("--hypothesis-profile") != "thorough":
-            kept = [item for item in kept if not (_is_variant(item) or "device" in item.fixturenames)]
-            kept = [item for item in kept if not item.get_closest_marker("large")]
-        chosen = set(kept)
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = kept
+        kept = [item for item in kept if "backend" in item.fixturenames and not item.get_closest_marker("host")]
+        if device == "stand-in" and not thorough:
+            kept = [item for item in kept if _way_of(item) == "whole" and not _is_variant(item)]
+            kept = [item for item in kept if not ("device" in item.fixturenames or item.get_closest_marker("large"))]
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = kept
 
 
 def pytest_collection_finish(session):
@@ -93,10 +97,14 @@ def _exempt_what_exists():
     gc.freeze()
 
 
+def _way_of(item) -> str:
+    """How a test cuts a program; a device has no regions, so that other ways are redundant there."""
+    return item.callspec.params.get("way", "whole") if hasattr(item, "callspec") else "whole"
+
+
 def _is_variant(item) -> bool:
-    """Whether a test of a program is redundant on a device, which has no regions: another `way`, or a variant."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    return params.get("way", "whole") != "whole" or ("way" in params and "/" in getattr(params.get("case"), "name", ""))
+    """Whether a test is of a variant of an operation."""
+    return hasattr(item, "callspec") and "/" in getattr(item.callspec.params.get("case"), "name", "")
 
 
 @pytest.fixture(scope="session")

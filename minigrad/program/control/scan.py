@@ -181,7 +181,6 @@ class Scan(Call):
             (s, ds), (row, drow) = both, x
             places = [*given, *[len(outside) + i for i in inexact], *[len(outside) + len(s) + i for i in rows]]
             values = [*outside, *s, *row]
-
             y, dots = self.body.push(values, places, [*[fixed[i] for i in given], *ds, *drow])
             n = self.states
             after = [zeros_like_p(s[i]) if dots[i] is None else dots[i] for i in inexact]
