@@ -61,24 +61,21 @@ def pytest_make_parametrize_id(config, val, argname):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without `--hypothesis-profile=thorough`, run variants of an operation (`sum/axis`) in whole programs only.
+    """On another device, run only the tests that use the fixture `backend`.
 
-    On another device, run only the tests that use the fixture `backend`. The stand-in computes slowly and compiles
-    every fused chain. It also skips tests marked `large`, tests of kernels, which use it in every run, and variants of
-    an operation, whose derivatives of first and second order the host stage computes on it.
+    The stand-in computes slowly and compiles every fused chain. Without `--hypothesis-profile=thorough` it also skips
+    tests marked `large`, tests of kernels, which use it in every run, and variants of an operation (`sum/axis`), whose
+    derivatives of first and second order the host stage computes on it.
     """
-    device, kept = config.getoption("--backend"), items[:]
-    thorough = config.getoption("--hypothesis-profile") == "thorough"
-    if not thorough:
-        kept = [item for item in kept if _way_of(item) == "whole" or not _is_variant(item)]
+    device = config.getoption("--backend")
     if device != "numpy":
-        kept = [item for item in kept if "backend" in item.fixturenames and not item.get_closest_marker("host")]
-        if device == "stand-in" and not thorough:
+        kept = [item for item in items if "backend" in item.fixturenames and not item.get_closest_marker("host")]
+        if device == "stand-in" and config.getoption("--hypothesis-profile") != "thorough":
             kept = [item for item in kept if _way_of(item) == "whole" and not _is_variant(item)]
             kept = [item for item in kept if not ("device" in item.fixturenames or item.get_closest_marker("large"))]
-    chosen = set(kept)
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = kept
+        chosen = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = kept
 
 
 def pytest_collection_finish(session):
