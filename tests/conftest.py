@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from minigrad import backends, to_device
 from minigrad.core import tree
-from minigrad.testing.fixtures import make_primitive, no_interpreter_left_behind, registry  # noqa: F401
+from minigrad.testing.fixtures import make_primitive, no_interpreter_left_behind, registry  # noqa: F401  (fixtures)
 from tests.support import environment, ids, stand_in
 from tests.support.cuda_shim import GXX
 from tests.support.programs import WAYS

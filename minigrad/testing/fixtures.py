@@ -1,6 +1,6 @@
 """Fixtures of pytest, without a plugin: import those you use in your conftest.py.
 
-from minigrad.testing.fixtures import make_primitive, no_interpreter_left_behind  # noqa: F401
+from minigrad.testing.fixtures import make_primitive, no_interpreter_left_behind  # noqa: F401  (fixtures)
 """
 
 from __future__ import annotations
