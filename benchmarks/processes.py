@@ -256,7 +256,7 @@ def run_communication(workers: dict[str, Workers], rounds: int) -> dict[str, Any
         found[who] = {
             "alpha_us": round(1e6 * alpha, 3),
             "beta_ns": round(1e9 * beta, 5),
-            "gb_per_s": round(1e-9 / beta, 3),
+            "gb_per_s": in_gb(1 / beta if beta else np.inf),
             "us": {str(size): round(1e6 * t, 3) for size, t in medians.items()},
             "fit_us": {str(size): round(1e6 * (messages[size] * alpha + size * beta), 3) for size in SIZES},
         }
@@ -264,11 +264,24 @@ def run_communication(workers: dict[str, Workers], rounds: int) -> dict[str, Any
 
 
 def fit(seconds: dict[int, float], messages: dict[int, int]) -> tuple[float, float]:
-    """α and β of messages·α + bytes·β = seconds, with the least squared relative error."""
+    """α, β ≥ 0 of messages·α + bytes·β = seconds, with the least squared relative error."""
     rows = np.array([[messages[size], size] for size in seconds]) / np.array(list(seconds.values()))[:, None]
-    scale = rows.max(0)
-    alpha, beta = np.linalg.lstsq(rows / scale, np.ones(len(rows)), rcond=None)[0] / scale
+    rows, scale = rows / rows.max(0), rows.max(0)
+    found = np.linalg.lstsq(rows, np.ones(len(rows)), rcond=None)[0]
+    if found.min() < 0:  # by noise: then the best fit is one of the two alone
+        alone = np.diag(rows.sum(0) / (rows**2).sum(0))
+        found = min(alone, key=lambda costs: np.sum((rows @ costs - 1) ** 2))
+    alpha, beta = found / scale
     return float(alpha), float(beta)
+
+
+def in_gb(rate: float) -> float | None:
+    """Bytes a second as GB/s; None if bytes cost nothing."""
+    return round(1e-9 * rate, 3) if np.isfinite(rate) else None
+
+
+def rate_text(gb_per_s: float | None) -> str:
+    return "∞" if gb_per_s is None else f"{gb_per_s:.3g}"
 
 
 # Predictions
@@ -279,12 +292,13 @@ def run_predictions(
 ) -> dict[str, Any]:
     """Predicted times of a step, from the times of shards of every size on one process."""
     here = communication[ALL_SUM]
-    this = Network(1e-6 * here["alpha_us"], 1e9 * here["gb_per_s"], "measured in this run, between two processes")
+    rate = np.inf if here["gb_per_s"] is None else 1e9 * here["gb_per_s"]
+    this = Network(1e-6 * here["alpha_us"], rate, "measured in this run, between two processes")
     networks = {"this machine": this} | NETWORKS
     found: dict[str, Any] = {
         "formula": FORMULA,
         "networks": {
-            name: {"alpha_us": round(1e6 * n.alpha, 3), "gb_per_s": round(1e-9 * n.rate, 3), "source": n.source}
+            name: {"alpha_us": round(1e6 * n.alpha, 3), "gb_per_s": in_gb(n.rate), "source": n.source}
             for name, n in networks.items()
         },
         "work": {},
@@ -395,7 +409,8 @@ def communication_table(communication: dict[str, Any]) -> Table:
         )
     table.add_section()
     table.add_row("α, a message", *(f"{entry['alpha_us']:.2f} µs" for entry in communication.values()))
-    table.add_row("β, a byte", *(f"{e['beta_ns']:.3f} ns: {e['gb_per_s']:.2f} GB/s" for e in communication.values()))
+    rates = (f"{entry['beta_ns']:.3f} ns: {rate_text(entry['gb_per_s'])} GB/s" for entry in communication.values())
+    table.add_row("β, a byte", *rates)
     return table
 
 
@@ -404,7 +419,7 @@ def networks_table(networks: dict[str, Any]) -> Table:
     for column in ("network", "α (µs)", "GB/s", "from"):
         table.add_column(column, justify="left" if column in ("network", "from") else "right", overflow="fold")
     for name, figures in networks.items():
-        table.add_row(name, f"{figures['alpha_us']:.3g}", f"{figures['gb_per_s']:.3g}", figures["source"])
+        table.add_row(name, f"{figures['alpha_us']:.3g}", rate_text(figures["gb_per_s"]), figures["source"])
     return table
 
 
@@ -465,7 +480,7 @@ def draw_steps(axes: Axes, key: str, case: dict[str, Any]) -> None:
 def draw_communication(axes: Axes, communication: dict[str, Any]) -> None:
     for colour, (who, entry) in zip(("tab:blue", "tab:orange"), communication.items(), strict=False):
         axes.loglog(SIZES, list(entry["us"].values()), "o", color=colour, label=who)
-        label = f"α = {entry['alpha_us']:.3g} µs, 1/β = {entry['gb_per_s']:.3g} GB/s"
+        label = f"α = {entry['alpha_us']:.3g} µs, 1/β = {rate_text(entry['gb_per_s'])} GB/s"
         axes.loglog(SIZES, list(entry["fit_us"].values()), "-", color=colour, label=label)
     axes.set_title("sums between two processes", fontsize=10)
     axes.set(xlabel="bytes", ylabel="microseconds")

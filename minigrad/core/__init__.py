@@ -1,28 +1,28 @@
 """The core: how gradients work. Read the files in this order in one afternoon; each file uses only those above it.
 
     file                 lines  minutes
-    arrays.py               60        3    shape and dtype of an array, and how messages print them
+    arrays.py               65        4    shape and dtype of an array, and how messages print them
     errors.py               27        2    the errors that operations and derivatives raise
     origin.py               58        4    the operation and the line of user code that produced a value
     traits.py               82        6    what schedulers, kernel generators and checks know about an operation
-    interpreter.py         273       25    primitives, traced values, and the interpreters that run them
+    interpreter.py         296       25    primitives, traced values, and the interpreters that run them
     vectors.py             206       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
-    rules.py               342       31    four ways to state a derivative once, for both modes
-    forward.py              70        8    forward mode: a value and its tangent
-    batching.py            259       13    one call for many examples: how primitives take one more axis
-    containers.py          187       12    how to flatten and rebuild one tuple, list, dict or dataclass
-    tree.py                234       15    nested containers with arrays at the leaves
+    rules.py               342       30    four ways to state a derivative once, for both modes
+    forward.py              71        8    forward mode: a value and its tangent
+    batching.py            290       14    one call for many examples: how primitives take one more axis
+    containers.py          189       12    how to flatten and rebuild one tuple, list, dict or dataclass
+    tree.py                236       14    nested containers with arrays at the leaves
     guards.py               69        6    detecting arrays that were changed before their derivative was computed
-    reverse.py             285       24    reverse mode: the tape and the backward pass
+    reverse.py             296       24    reverse mode: the tape and the backward pass
     checkpoint.py          225       17    calls that run again in the backward pass, to save memory
     arguments.py           117        6    integers, dtypes, and NumPy options that are not supported
     leaves.py               61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py          207       18    grad, vjp, jvp
-    vmap.py                 93        5    mg.vmap
-    matrices.py            167        8    jacobian, hessian, hvp, linearize
-    custom_derivative.py   201       10    a derivative of one's own for one function
+    vmap.py                 97        5    mg.vmap
+    matrices.py            180        9    jacobian, hessian, hvp, linearize
+    custom_derivative.py   209       10    a derivative of one's own for one function
     printing.py             18        1    the functions through which `minigrad/show/` prints tapes and programs
-    tape.py                 89        6    mg.Tape
+    tape.py                 89        5    mg.Tape
 
 Where do I …
 

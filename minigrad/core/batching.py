@@ -14,7 +14,8 @@ in any order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,10 @@ class Call:
         """The results for all examples as batched values, given leaves of which some have the axis in front."""
         return [batch.lift(y) for y in batch.parent.call(_BatchedCall(self, batch, is_batched), leaves)]
 
+    def move(self, leaves: Sequence[bool]) -> Iterable[bool]:
+        """Which results have a derivative, given which leaves move."""
+        return itertools.repeat(any(leaves))
+
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         raise NotImplementedError
 
@@ -138,6 +143,9 @@ class _BatchedCall(Call):
     def run(self, leaves: Sequence) -> list:
         with self._batch.again() as batch:
             return self._lower(batch, self._call.run(self._lift(batch, leaves)))
+
+    def move(self, leaves: Sequence[bool]) -> Iterable[bool]:
+        return self._call.move(leaves)
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         with self._batch.again() as batch:

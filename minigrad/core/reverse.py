@@ -189,7 +189,8 @@ class Reverse(Interpreter):
         if call.reads_results:
             self.results += [(weakref.ref(y), origin) for y in results if not isinstance(y, (Tracer, *NEUTRAL))]
         numbers = itertools.count(index + 1)
-        outputs = tuple(next(numbers) if is_inexact(y) else None for y in results)
+        moves = zip(results, call.move(wanted))
+        outputs = tuple(next(numbers) if moving and is_inexact(y) else None for y, moving in moves)
         kinds = None if call.takes_none else tuple(map(_as_shaped, results))
         self.tape.append(Application(call.name, pullback, values, parents, kinds, outputs, origin))
         nodes = [Node(None, (), (index,), self._drop_value(y), {}, origin) for y in results]

@@ -7,7 +7,7 @@ from their source and run. `mg.to_device(x, "stand-in")` moves arrays here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -168,9 +168,13 @@ def _make(function: Callable, args: tuple, kwargs: dict[str, Any], admit: bool =
     if kwargs.get("out") is not None:
         _write(function, args, kwargs)
         return kwargs["out"]
-    work = partial(function, *_unwrap(args, admit), **_unwrap(kwargs, admit))
-    sources, graph = _arrays((args, kwargs)), runtime.capturing()
-    results = _wrap(work() if graph is None else _run_on_garbage(work), sources)
+    sources: list[Array] = []
+    given, options, graph = _unwrap(args, admit, sources), _unwrap(kwargs, admit, sources), runtime.capturing()
+    if graph is None:
+        results = _wrap(function(*given, **options), sources)
+    else:
+        work = partial(function, *given, **options)
+        results = _wrap(_run_on_garbage(work), sources)
     if function in EMPTY or graph is not None:
         targets = [x if isinstance(x, Array) and x.parent is None else None for x in _leaves(results)]
         new = [x for x in targets if x is not None]
@@ -184,11 +188,13 @@ def _make(function: Callable, args: tuple, kwargs: dict[str, Any], admit: bool =
 
 def _write(function: Callable, args: tuple, kwargs: dict[str, Any]) -> None:
     """Runs or records a function that writes into some of its arguments."""
-    work, graph = partial(function, *_unwrap(args), **_unwrap(kwargs)), runtime.capturing()
+    arrays: list[Array] = []
+    given, options, graph = _unwrap(args, False, arrays), _unwrap(kwargs, False, arrays), runtime.capturing()
+    work = partial(function, *given, **options)
     if graph is None:
         work()
     else:
-        graph.record(work, map(_memory, _arrays((args, kwargs))))
+        graph.record(work, map(_memory, arrays))
 
 
 def _run_on_garbage(work: partial) -> Any:
@@ -233,14 +239,10 @@ def _memory(x: Array) -> runtime.Memory:
     return x.memory
 
 
-def _leaves(x: Any) -> Iterator[Any]:
-    if isinstance(x, (tuple, list)):
-        for i in x:
-            yield from _leaves(i)
-    elif isinstance(x, dict):
-        yield from _leaves(list(x.values()))
-    else:
-        yield x
+def _leaves(x: Any) -> list[Any]:
+    if isinstance(x, dict):
+        x = list(x.values())
+    return [leaf for item in x for leaf in _leaves(item)] if isinstance(x, (tuple, list)) else [x]
 
 
 def _arrays(x: Any) -> list[Array]:
@@ -253,19 +255,20 @@ def _map(f: Callable, x: Any) -> Any:
     return {k: _map(f, v) for k, v in x.items()} if isinstance(x, dict) else f(x)
 
 
-def _unwrap(x: Any, admit: bool = False) -> Any:
-    """Plain arrays in place of those of the device. Raises TypeError for a host array unless `admit`."""
-    return _map(_unwrap_if_ours if admit else _unwrap_array, x)
-
-
-def _unwrap_if_ours(x: Any) -> Any:
-    return _plain(x) if isinstance(x, Array) else x
-
-
-def _unwrap_array(x: Any) -> Any:
-    if type(x) is np.ndarray:
+def _unwrap(x: Any, admit: bool, found: list[Array]) -> Any:
+    """Plain arrays in place of those of the device, which are added to `found`. Raises TypeError for a host array
+    unless `admit`."""
+    kind = type(x)
+    if kind is Array:
+        found.append(x)
+        return _plain(x)
+    if kind is tuple or kind is list:
+        return kind([_unwrap(i, admit, found) for i in x])
+    if kind is dict:
+        return {k: _unwrap(v, admit, found) for k, v in x.items()}
+    if kind is np.ndarray and not admit:
         raise TypeError(f"a host array in an operation on the device: {x.dtype}{list(x.shape)}")
-    return _unwrap_if_ours(x)
+    return x
 
 
 def _wrap(x: Any, sources: list[Array]) -> Any:

@@ -196,6 +196,7 @@ def test_float32_log_prob_follows_the_dtype_of_its_inputs():
     )
 
 
+@pytest.mark.large
 def test_training_comes_near_the_entropy_of_its_images(train_run, tmp_path):
     """Pixels drawn from one discretised logistic: no bound is below their entropy, and this decoder can reach it."""
     nats = log_mass(VALUES, np.float64(0.4), np.float64(-3.0))

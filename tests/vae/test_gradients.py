@@ -80,7 +80,8 @@ ESTIMATED = [("elbo", "closed"), ("elbo", "sampled"), ("iwae", "sampled"), ("stl
 
 @pytest.mark.parametrize(("objective", "form"), ESTIMATED)
 @pytest.mark.parametrize(
-    ("name", "samples"), [("mlp", 1), ("mlp", 2), ("mlp", 3), pytest.param("conv", 2, marks=pytest.mark.large)]
+    ("name", "samples"),
+    [("mlp", 2), *[pytest.param(*case, marks=pytest.mark.large) for case in (("mlp", 1), ("mlp", 3), ("conv", 2))]],
 )
 def test_right_estimates_pass_and_are_those_of_training(name, objective, form, samples, check):
     """For as many samples as latents and as images, too, whose axes must not be taken for each other."""
@@ -96,6 +97,7 @@ def test_right_estimates_pass_and_are_those_of_training(name, objective, form, s
         assert math.isclose(row.reverse, gradient[row.name][row.index], rel_tol=1e-9, abs_tol=1e-13)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(("objective", "taken"), [("dreg", "iwae"), ("stl", "elbo"), ("dreg", "stl"), ("iwae", "dreg")])
 def test_another_estimate_than_the_stated_one_does_not_pass(monkeypatch, objective, taken, check):
     """They differ in the encoder alone, or by their weights."""
@@ -153,6 +155,7 @@ def test_every_coordinate_agrees_with_the_complex_step(check):
         assert (name, tuple(map(int, index))) in {(row.name, row.index) for row in report.coordinates}
 
 
+@pytest.mark.host
 def test_coordinates_follow_the_seed_and_none_is_checked_twice(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     one, same, other = ([row[:2] for row in check(autoencoder, y, noise, seed=s, **FEW).coordinates] for s in (0, 0, 1))
@@ -167,6 +170,7 @@ def test_float32_parameters_are_checked_in_float64(check):
     assert all(leaf.dtype == np.float32 for leaf in tree.flatten((narrow, y, noise))[0])
 
 
+@pytest.mark.host
 def test_tensors_are_reported_as_they_are_checked(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     told = []
@@ -294,6 +298,7 @@ def test_a_rule_wrong_in_one_mode_only_breaks_the_adjoint_identity(monkeypatch, 
     assert not report.passed
 
 
+@pytest.mark.host
 def test_a_rule_that_gives_nan_does_not_pass(monkeypatch, check):
     """Python's `max` ignores a NaN that does not come first."""
     autoencoder, y, noise = setting("mlp", Bernoulli())
@@ -392,6 +397,7 @@ def test_a_difference_across_the_kink_would_be_wrong():
     assert abs(across.value - clear.value) > 1e3 * TOLERANCE * abs(clear.value)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("offset", [0.0, 5e-4])
 def test_a_wrong_rule_does_not_hide_behind_its_kinks(monkeypatch, offset, check):
     model, parameters, y, noise = make_kink(offset)
@@ -484,6 +490,7 @@ def test_losses_that_differences_are_bad_at_neither_hide_mistakes_nor_raise_alar
         assert report.max_relative_error <= TOLERANCE
 
 
+@pytest.mark.host
 def test_the_uncertainty_bounds_the_error_of_the_difference(check):
     """Checked against the complex step in plain NumPy; σ has collapsed, so most differences decide nothing."""
     model, parameters, y, noise = make_unusual(**DARK)
@@ -500,6 +507,7 @@ def test_the_uncertainty_bounds_the_error_of_the_difference(check):
         assert abs(row.difference - exact) <= max(row.uncertainty, 1e-11) * largest[row.name]
 
 
+@pytest.mark.host
 def test_where_no_difference_decides_the_verdict_is_undecided(monkeypatch, check):
     """Changes of 1e-18 are lost beside the pixels' terms of ln σ, so the verdict is neither passed nor FAILED."""
     likelihood = Gaussian(Sigma(1e9))
@@ -510,6 +518,7 @@ def test_where_no_difference_decides_the_verdict_is_undecided(monkeypatch, check
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["verdict"] == "undecided"
 
 
+@pytest.mark.host
 def test_the_report_is_written_as_json(check):
     autoencoder, y, noise = setting("mlp", Bernoulli())
     report = check(autoencoder, y, noise, **FEW)

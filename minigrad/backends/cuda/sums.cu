@@ -20,16 +20,16 @@ __device__ void sum_columns(const real* x, place rows, place columns, int each, 
     write(store, column / store.f, column % store.f, sum);
 }
 
-// The sum of a part (grid.y) of each row: 256 threads, then a tree reduction.
+// The sum of a part (grid.y) of each row: at most 256 threads, a power of two, then a tree reduction.
 template <class real>
 __device__ void sum_rows(const real* x, real* sums, place columns) {
     __shared__ real parts[256];
     const real* row = x + blockIdx.x * columns;
     place end = columns * (blockIdx.y + 1) / gridDim.y;
     real sum = 0;
-    for (place i = columns * blockIdx.y / gridDim.y + threadIdx.x; i < end; i += 256) sum += row[i];
+    for (place i = columns * blockIdx.y / gridDim.y + threadIdx.x; i < end; i += blockDim.x) sum += row[i];
     parts[threadIdx.x] = sum;
-    for (int half = 128; half; half /= 2) {
+    for (int half = blockDim.x / 2; half; half /= 2) {
         __syncthreads();
         if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
     }

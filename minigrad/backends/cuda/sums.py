@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.backends.backend import store
 from minigrad.backends.cuda import epilogue
-from minigrad.backends.cuda.launch import SUFFIX, Array, Kernels, blocks_of, ints
+from minigrad.backends.cuda.launch import SUFFIX, THREADS, Array, Kernels, blocks_of, ints
 
 MOST_PARTS = 128  # of a sum, because its partial sums are added one by one
 
@@ -26,9 +26,10 @@ def sum(kernels: Kernels, x: Array, axes: tuple[int, ...], out: Array | None = N
     rows, columns = math.prod(x.shape[:kept]), math.prod(x.shape[kept:])
     splits = max(1, min(MOST_PARTS, columns // 1024, kernels.splits(2, (rows,))))
     name = f"sum_rows_{SUFFIX[x.dtype]}"
+    threads = min(THREADS, max(32, 1 << (columns - 1).bit_length()))  # a power of two, and no more than are needed
 
     def launch(to: Array, ending: tuple) -> None:
-        kernels.launch(name, (rows, splits), (x, to, np.int64(columns)))
+        kernels.launch(name, (rows, splits), (x, to, np.int64(columns)), threads)
 
     launch_in_parts(kernels, launch, splits, y, epilogue.arguments(kernels, y), (1, 1, rows))
     return store(y, out)

@@ -35,18 +35,19 @@ class Memory:
         self.raw = np.empty(size + 2 * GUARD, np.uint8)
         self.raw[:GUARD] = self.raw[size + GUARD :] = PATTERN
         pool.used += size
-        _existing[self.raw.__array_interface__["data"][0]] = self
+        _existing[id(self)] = weakref.ref(self)
 
     def __del__(self):
         self.pool.used -= self.size
+        del _existing[id(self)]
 
 
-_existing: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()  # by address
+_existing: dict[int, weakref.ref[Memory]] = {}
 
 
 def find(place: int, count: int) -> tuple[Memory, np.ndarray] | None:
     """The memory of the device that has these bytes, and the bytes; None if there is none."""
-    for memory in filter(None, (ref() for ref in _existing.valuerefs())):
+    for memory in filter(None, [ref() for ref in list(_existing.values())]):
         begin = place - MemoryPointer(memory, GUARD).ptr
         if 0 <= begin and begin + count <= memory.size:
             return memory, memory.raw[GUARD + begin : GUARD + begin + count]

@@ -53,6 +53,7 @@ def test_the_numbers_are_those_of_the_library(vae, trained, images):
         assert each["images"] == 20
 
 
+@pytest.mark.host
 def test_every_number_has_its_error_and_a_picture_is_drawn(vae, trained):
     (trained / "annealing.png").unlink(missing_ok=True)
     plain = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
@@ -74,6 +75,7 @@ def test_every_number_has_its_error_and_a_picture_is_drawn(vae, trained):
     assert "20 test" in out and "20 drawn" in out and "2 chains" in out
 
 
+@pytest.mark.large
 def test_more_temperatures_close_the_gap(vae, trained):
     few, many = (anneal(vae, "--checkpoint", trained, "--annealing", t, "--chains", "4") for t in (2, 40))
     assert abs(many["simulated"][-1]["gap"]) < abs(few["simulated"][-1]["gap"])

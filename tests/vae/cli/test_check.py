@@ -72,6 +72,7 @@ def test_check_takes_the_objective_and_its_samples(vae, monkeypatch, objective):
     ]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("factor", [1.001, float("nan")])
 def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
     """Exit code 1, no traceback, JSON that parses, and a picture of the entries that are numbers."""

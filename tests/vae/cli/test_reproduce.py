@@ -39,6 +39,7 @@ def test_a_recipe_trains_evaluates_and_compares(vae, tmp_path, tiny, name):
     assert all(f"{value:.2f} ({source})" in out for value, source in recipe.others)
 
 
+@pytest.mark.large
 def test_without_names_all_are_run_and_a_second_call_trains_no_further(vae, tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(reproduce, "RECIPES", {name: recipes.RECIPES[name] for name in NAMES[1:3]})
     assert vae("reproduce", "--quick", "--out", "all")[0] == 0
@@ -67,6 +68,7 @@ def test_a_stopped_recipe_goes_on_bit_for_bit(vae, tmp_path, tiny, monkeypatch):
     assert results[0]["scores"] == results[1]["scores"]
 
 
+@pytest.mark.host
 def test_the_list_has_every_recipe_with_its_source_and_a_time(vae, monkeypatch):
     monkeypatch.setattr(reproduce, "STEPS", 4)
     code, out, err = vae("reproduce", "--list", "mnist", "static-mnist")

@@ -107,6 +107,7 @@ def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
 
+@pytest.mark.host
 def test_resume_says_which_libraries_are_others(vae, images, tmp_path, monkeypatch):
     assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")[0] == 0
     resume = "train", "--out", "run", "--resume", "--epochs"
@@ -331,6 +332,7 @@ def test_a_file_where_a_folder_should_be(vae, images, tmp_path):
     assert (tmp_path / "file").read_text() == "precious"
 
 
+@pytest.mark.host
 def test_without_a_validation_part_an_old_run_is_not_replaced(vae, images, tmp_path):
     """--force deletes what is in the folder only when the new run is known to be valid."""
     assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")[0] == 0
@@ -373,6 +375,7 @@ def test_every_new_option_makes_its_setting(vae, images, tmp_path):
     assert vae("check", "--checkpoint", "run", "--coordinates", "2", "--images", "2")[0] == 0
 
 
+@pytest.mark.host
 def test_a_cosine_schedule_ends_with_the_run(vae, images, tmp_path):
     """Other epochs would be another schedule from the beginning on; the same number may be given."""
     assert (
@@ -387,6 +390,7 @@ def test_a_cosine_schedule_ends_with_the_run(vae, images, tmp_path):
     assert code == 0 and "all 2 epochs of run are done" in out
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(("objective", "name"), [("elbo", "ELBO"), ("dreg", "bound")])
 def test_the_progress_bar_names_the_bound_that_is_trained(vae, images, monkeypatch, objective, name):
     seen = []

@@ -207,6 +207,7 @@ DERIVATIVES = {
     "grad": mg.grad,
     "jvp": lambda f: lambda c: mg.jvp(f, (c,), (mg.ones_like(c),))[1],
     "hessian": mg.hessian,
+    "reverse over reverse": lambda f: mg.grad(mg.grad(f)),
 }
 
 
