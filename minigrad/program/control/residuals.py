@@ -6,7 +6,7 @@ after       (outside, row, residuals, cotangents)  → pulled cotangents
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from minigrad.core.batching import fill
 from minigrad.core.interpreter import current
 from minigrad.program.control.bodies import Body, capture_body
 from minigrad.program.control.leaves import find_inexact
-from minigrad.program.graph import Graph
+from minigrad.program.graph import Graph, Instruction
 from minigrad.program.passes import remove_dead_code
 from minigrad.program.program import apply
 
@@ -75,29 +75,19 @@ def cut_derivative(
     end = len(graph.inputs) - len(inexact)
     inputs, cotangents = graph.inputs[:end], graph.inputs[end:]
     rows = [*inputs[:fixed], *inputs[fixed + states :]]
-    makers, same = {i.result: i for i in graph.instructions}, _find_same(graph, inputs[:fixed])
+    same = _find_same(graph, inputs[:fixed])
 
-    def again(slot: int) -> bool:
+    def again(i: Instruction) -> bool:
         """Whether the second part computes it, though the first may, too."""
-        maker = makers.get(slot)
-        return maker and (rerun or slot >= slots or slot in same or maker.primitive.view_of is not None)
+        return rerun or i.result >= slots or i.result in same or i.primitive.view_of is not None
 
-    has, needed = {*rows, *cotangents, *(kept or ())}, []
-    waiting = [x for x in graph.outputs[count:] if isinstance(x, int)]
-    while waiting:
-        slot = waiting.pop()
-        if slot not in has:
-            has.add(slot)
-            if again(slot):
-                waiting += makers[slot].reads()
-            else:
-                needed.append(slot)
+    computed, needed = _trace_back(graph, graph.outputs[count:], {*rows, *cotangents, *(kept or ())}, again)
     if kept is not None and needed:
         raise AssertionError("the pullback of some cotangents reads what that of all does not")
     kept = tuple(needed if kept is None else kept)
-    first = [i for i in graph.instructions if i.result < slots]
-    second = [i for i in graph.instructions if i.result in has and i.result not in kept]
     taken = [x for x, i in zip(cotangents, inexact, strict=True) if given[i]]
+    first = [i for i in graph.instructions if i.result < slots]
+    second = [i for i in graph.instructions if i.result in computed]
     return Halves(
         whole.outside,
         _make_part(graph, inputs, first, (*graph.outputs[:count], *kept)),
@@ -106,6 +96,27 @@ def cut_derivative(
         given,
         pulled,
     )
+
+
+def _trace_back(
+    graph: Graph, outputs: Iterable[Any], known: set[int], again: Callable[[Instruction], bool]
+) -> tuple[set[int], list[int]]:
+    """What these outputs need besides known slots: the slots that run `again`, and the others that these read."""
+    makers = {i.result: i for i in graph.instructions}
+    computed: set[int] = set()
+    needed: list[int] = []
+    waiting, seen = [x for x in outputs if isinstance(x, int)], set(known)
+    while waiting:
+        slot = waiting.pop()
+        if slot in seen:
+            continue
+        seen.add(slot)
+        if slot in makers and again(makers[slot]):
+            computed.add(slot)
+            waiting += makers[slot].reads()
+        else:
+            needed.append(slot)
+    return computed, needed
 
 
 def _find_same(graph: Graph, fixed: Iterable[int]) -> set[int]:

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
-from minigrad.core.arrays import describe, is_inexact, shape_of
+from minigrad.core.arrays import describe, shape_of
 from minigrad.core.batching import Batch, Call, fill, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import current, example_of, find_backend
+from minigrad.core.interpreter import current
 from minigrad.core.vectors import zero_tangent, zeros_like_p
 from minigrad.ops.arrange import stack
 from minigrad.ops.indexing import getitem
+from minigrad.program.control.backward import make_derivative, row_of
 from minigrad.program.control.bodies import Body, capture_body
 from minigrad.program.control.instruction import record
 from minigrad.program.control.leaves import (
@@ -28,7 +29,6 @@ from minigrad.program.control.leaves import (
     unify,
     write,
 )
-from minigrad.program.control.residuals import Halves, cut_derivative
 from minigrad.program.graph import Kind
 
 X = TypeVar("X", bound=Any)
@@ -81,7 +81,7 @@ def _scan(f: Callable, init: Any, xs: Any, length: int, reverse: bool, rerun: bo
             raise OperandTypeError(f"scan: the function must return (state, y), got {describe(found)}")
         return tree.leaves_like(carry_structure, found[0], "scan: the state that the function returns"), found[1]
 
-    body = capture_body(step, [*carry, *map(_row, columns)])
+    body = capture_body(step, [*carry, *map(row_of, columns)])
     check_state("scan", carry, body.kinds, tree.names(init))
     loop = Scan(body.forget(), len(carry), length, reverse, rerun)
     results = current().call(loop, [*body.outside, *carry, *columns])
@@ -193,59 +193,9 @@ class Scan(Call):
 
     def pull(self, leaves: Sequence, wanted: Sequence[bool]) -> tuple[list, Callable]:
         """The results, from a scan that also returns residuals, and their pullback, a scan the other way."""
-        outside, state, columns = self.split(leaves)
-        asked, begun, moving = self.split(wanted)
-        fixed = [i for i, want in enumerate(asked) if want and is_inexact(outside[i])]
-        states = find_moving(self.body, asked, begun, moving)
-        inexact, moves = [len(outside) + i for i in states], self.move(wanted)
-        rows = [i for i, want in enumerate(moving) if want and is_inexact(columns[i])]
-        places = [*fixed, *inexact, *[len(outside) + len(state) + i for i in rows]]
-        examples = [*outside, *state, *map(_row, columns)]
-        common = (self.body, examples, places, len(state), self.rerun)
-        halves, n = cut_derivative(*common, moves), len(self.body.kinds)
-        first, second = len(fixed), len(fixed) + len(inexact)
-
-        def keep(s: list, x: list) -> tuple:
-            found = halves.before([*outside, *s, *x])
-            return found[: len(s)], found[len(s) :]
-
-        last, ys = self.loop(keep, state, columns)
-        ys, residuals = ys[: n - len(state)], ys[n - len(state) :]
-
-        def cut_for(given: list[bool]) -> Halves:
-            """The halves for these cotangents, and those of the state that some step makes of them."""
-            while True:
-                some = halves if tuple(given) == halves.given else cut_derivative(*common, given, halves.kept)
-                own = [given[i] or has for i, has in zip(states, some.pulled[first:second], strict=True)]
-                if fill(given, states, own) == given:
-                    return some
-                given = fill(given, states, own)
-
-        def pull_leaves(cotangents: Sequence) -> list:
-            some = cut_for([g is not None and has for g, has in zip(cotangents, moves, strict=True)])
-            carried = [i for i in states if some.given[i]]
-            summed = [i for i, has in zip(fixed, some.pulled) if has]
-            pulled_places = [i for i, has in zip(places, some.pulled, strict=True) if has]
-
-            def pull_step(both: tuple, x: tuple) -> tuple:
-                (g_state, g_fixed), (row, kept, g_ys) = both, x
-                pulled = some.after([*outside, *row, *kept, *g_state, *g_ys])
-                by_place = dict(zip(pulled_places, pulled, strict=True))
-                after = [by_place.get(len(outside) + i) for i in carried]
-                after = [zeros_like_p(old) if g is None else g for g, old in zip(after, g_state, strict=True)]
-                g_fixed = [a + by_place[i] for a, i in zip(g_fixed, summed, strict=True)]
-                return (after, g_fixed), [by_place[i] for i in pulled_places if i >= len(outside) + len(state)]
-
-            kinds, xp = self.body.kinds, self.body.graph.backend.xp
-            g_state = [xp.zeros(*kinds[i]) if cotangents[i] is None else cotangents[i] for i in carried]
-            g_ys = [g for g, has in zip(cotangents[len(state) :], some.given[len(state) :], strict=True) if has]
-            begin = (g_state, [zeros_like_p(outside[i]) for i in summed])
-            (g_state, g_fixed), g_rows = self.loop(pull_step, begin, (columns, residuals, g_ys), backward=True)
-            moved = [*summed, *[len(outside) + i for i in carried]]
-            moved += [i for i in pulled_places if i >= len(outside) + len(state)]
-            return fill([None] * len(leaves), moved, [*g_fixed, *g_state, *g_rows])
-
-        return [*last, *ys], pull_leaves
+        derivative = make_derivative(self, leaves, wanted)
+        results, residuals = derivative.run()
+        return results, lambda cotangents: derivative.pull(cotangents, residuals)
 
     def batch(self, batch: Batch, leaves: Sequence, is_batched: Sequence[bool]) -> list:
         """The results for all examples: a scan of batched steps."""
@@ -258,7 +208,7 @@ class Scan(Call):
                 found = self.body(lift(level, [*outside, *s, *x], [*fixed, *s_own, *moving]))
                 return [level.lower(y)[0] for y in found], [level.is_batched(y) for y in found]
 
-        rows = [_row(x) for x in columns]
+        rows = [row_of(x) for x in columns]
         own, found = settle(lambda s, flags: run(s, flags, rows)[1], batch, state, first)
 
         def step(s: list, x: list) -> tuple:
@@ -268,12 +218,6 @@ class Scan(Call):
         s, ys = self.loop(step, unify(batch, state, first, own), columns)
         after = [move_axis(y, 1, 0) if b else y for y, b in zip(ys, found[self.states :])]
         return lift(batch, [*s, *after], [*own, *found[self.states :]])
-
-
-def _row(x: Any) -> Any:
-    """A plain array like a row of x."""
-    x = example_of(x)
-    return x[0] if len(x) else find_backend(x).xp.zeros(x.shape[1:], x.dtype)
 
 
 def _check_length(columns: Sequence, length: int | None) -> int:

@@ -136,3 +136,13 @@ def test_different_loops_on_equal_operands_are_not_one():
         lambda x: (mg.scan(lambda s, x: (s + x, None), 0.0, x)[0], mg.scan(lambda s, x: (s * x, None), 0.0, x)[0])
     )
     assert f(np.arange(1.0, 4.0)) == (6.0, 0.0)
+
+
+def test_which_results_move():
+    body = capture_body(
+        lambda h, x, n: [mg.sin(h) * x, h > x, n + 1, mg.cond(n > 0, mg.sin, mg.cos, x)],
+        [normal((3,), 1), normal((3,), 2), 1],
+    )
+    assert body.move([True, False, False]) == [True, False, False, False]
+    assert body.move([False, True, False]) == [True, False, False, True]
+    assert body.move([False, False, True]) == [False, False, False, False]
