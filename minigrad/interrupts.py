@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # the same functions without enums, which take ten times as long, in every run of a program
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -28,12 +29,12 @@ def defer_signals(numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[Callable[[]
             original[number](number, frame)
 
     for number in original:
-        signal.signal(number, lambda *signal_and_frame: arrived.append(signal_and_frame))
+        _signal.signal(number, lambda *signal_and_frame: arrived.append(signal_and_frame))
     try:
         yield deliver
     finally:
         for number, handler in original.items():
-            signal.signal(number, handler)
+            _signal.signal(number, handler)
     deliver()
 
 
@@ -41,5 +42,5 @@ def _handlers(numbers: Sequence[int]) -> dict[int, Callable[[int, FrameType | No
     """The Python handlers of these signals, by number; empty outside of the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    handlers = {number: signal.getsignal(number) for number in numbers}
+    handlers = {number: _signal.getsignal(number) for number in numbers}
     return {number: handler for number, handler in handlers.items() if callable(handler)}

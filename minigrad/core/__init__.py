@@ -4,9 +4,9 @@
     arrays.py               65        4    shape and dtype of an array, and how messages print them
     errors.py               27        2    the errors that operations and derivatives raise
     origin.py               58        4    the operation and the line of user code that produced a value
-    traits.py               82        6    what schedulers, kernel generators and checks know about an operation
-    interpreter.py         296       25    primitives, traced values, and the interpreters that run them
-    vectors.py             206       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
+    traits.py               87        6    what schedulers, kernel generators and checks know about an operation
+    interpreter.py         303       25    primitives, traced values, and the interpreters that run them
+    vectors.py             211       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
     rules.py               342       30    four ways to state a derivative once, for both modes
     forward.py              71        8    forward mode: a value and its tangent
     batching.py            290       14    one call for many examples: how primitives take one more axis

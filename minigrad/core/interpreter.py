@@ -172,6 +172,10 @@ class Interpreter:
         """function(*args), which a derivative shall run again; one that captures the function may keep it as a call."""
         return function(*args)
 
+    def adopt(self, array: Any) -> Any:
+        """An array that nobody else has, so that a program that is captured need not watch it for changes."""
+        return self.parent.adopt(array)
+
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Makes the interpreter below current, so that this one does not see the operations by which others below run
@@ -235,6 +239,9 @@ class Eval(Interpreter):
     """The bottom level: selects the backend of the arrays and runs the forward formula."""
 
     open = True
+
+    def adopt(self, array: Any) -> Any:
+        return array
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         try:

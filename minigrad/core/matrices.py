@@ -15,7 +15,7 @@ from minigrad.core import tree
 from minigrad.core.arguments import integers, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
-from minigrad.core.interpreter import find_backend
+from minigrad.core.interpreter import current, find_backend
 from minigrad.core.leaves import check_fits, check_inexact
 from minigrad.core.transforms import grad, jvp, replace, select, vjp
 from minigrad.core.vectors import cast, reshape_p, zeros_like_p
@@ -108,7 +108,7 @@ def _units(leaves: Sequence) -> list:
     for x, part in zip(leaves, parts, strict=True):
         check_inexact(x, "jacobian", "return it as part of another function")
         eye = find_backend(x).xp.eye(parts[-1].stop, part.stop - part.start, -part.start, dtype_of(x))
-        units.append(eye.reshape(parts[-1].stop, *shape_of(x)))
+        units.append(current().adopt(eye.reshape(parts[-1].stop, *shape_of(x))))
     return units
 
 

@@ -52,7 +52,12 @@ def zeros_like_p(b, x, out=None):
 _arithmetic = {"cuts": along_any_axis, "in_place": True, "exact": True}
 traits(add_p, formula=numbers("a + b", "(natural)a + (natural)b"), **_arithmetic)
 traits(negative_p, formula=numbers("-a", "-(natural)a"), **_arithmetic)
-traits(multiply_p, formula=numbers("a * b", "(natural)a * (natural)b"), **_arithmetic)
+traits(
+    multiply_p,
+    formula=numbers("a * b", "(natural)a * (natural)b"),
+    copies=lambda xs: next((1 - i for i, x in enumerate(xs) if np.ndim(x) == 0 and x == 1), None),
+    **_arithmetic,
+)
 traits(
     where_p,
     cuts=along_any_axis,
@@ -90,7 +95,7 @@ def _cuts_of_sum_to(operands, result, params):
         yield Cut((axis,), axis - leading if kept else None)
 
 
-traits(broadcast_to_p, cuts=along_any_axis, formula=CONVERSION)
+traits(broadcast_to_p, cuts=along_any_axis, formula=CONVERSION, transparent=True)
 traits(sum_to_p, cuts=_cuts_of_sum_to, recordable=True)
 
 # Convert and copy
@@ -153,8 +158,8 @@ def _cuts_of_transpose(operands, result, params):
     yield from (Cut((axis,), place) for place, axis in enumerate(params["axes"]))
 
 
-traits(reshape_p, cuts=_cuts_of_reshape, formula=CONVERSION)
-traits(transpose_p, cuts=_cuts_of_transpose, formula=CONVERSION)
+traits(reshape_p, cuts=_cuts_of_reshape, formula=CONVERSION, transparent=True)
+traits(transpose_p, cuts=_cuts_of_transpose, formula=CONVERSION, transparent=True)
 traits(concatenate_p, flops=no_flops, recordable=True)
 
 # Functions for rules and transforms

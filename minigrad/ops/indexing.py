@@ -43,7 +43,7 @@ linear(slice_p, x=lambda g, x, index: unslice_p(g, index=index, shape=x.shape))
 linear(unslice_p, x=lambda g, index: slice_p(g, index=index))
 batched(slice_p, index=shift_index)
 batched(unslice_p, index=shift_index, shape=shift_shape)
-traits(slice_p, formula=CONVERSION)
+traits(slice_p, formula=CONVERSION, transparent=True)
 traits(unslice_p, flops=no_flops, recordable=True)
 
 

@@ -16,7 +16,7 @@ from minigrad.core.arguments import check_options, integer, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import align, batched, move_axis
 from minigrad.core.errors import OperandError
-from minigrad.core.interpreter import primitive
+from minigrad.core.interpreter import find_backend, primitive
 from minigrad.core.rules import bilinear
 from minigrad.core.traits import Cut, traits
 from minigrad.core.vectors import reshape_p, sum_to_p
@@ -91,9 +91,20 @@ def _cuts_of_product(operands, result, params):
         yield Cut((1, 0), None)
 
 
+def _other_factor(operands):
+    """The position of X in I·X or X·I, with a constant I: every Jacobian begins with such a product."""
+    for i, x in enumerate(operands):
+        if x is not None and np.ndim(x) == 2 and x.shape[0] == x.shape[1]:
+            xp = find_backend(x).xp
+            if bool(xp.all(x == xp.eye(len(x), dtype=x.dtype))):
+                return 1 - i
+    return None
+
+
 traits(
     matmul_p,
     cuts=_cuts_of_product,
+    copies=_other_factor,
     flops=lambda operands, result, params: 2 * math.prod(result) * operands[0][-1],
     blas=True,
     recordable=lambda dtype: dtype in (np.float32, np.float64),  # the dtypes with CUDA kernels; others go to a library

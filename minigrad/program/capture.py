@@ -59,6 +59,7 @@ class Capture(Interpreter):
         self.instructions: list[Instruction] = []
         self.outside: dict[int, Outside] = {}  # by id
         self.folded: dict[int, Any] = {}  # results that depend on no input, by id
+        self.adopted: dict[int, Any] = {}  # arrays that nobody else has, by id
         self.last: tuple[CaptureTracer, ...] = ()  # the result of the last operation between processes
 
     def lift(self, value: Any, origin: Origin | None = None) -> CaptureTracer:
@@ -85,8 +86,12 @@ class Capture(Interpreter):
 
     def note(self, x: Any, primitive: Primitive) -> None:
         """Remember how an outside array is now. Raises MutationError if it has changed since it was first noted."""
-        if is_array(x):
+        if is_array(x) and id(x) not in self.adopted:
             self.outside.setdefault(id(x), Outside(x, fingerprint(x), Origin(primitive.name))).check()
+
+    def adopt(self, array: Any) -> Any:
+        self.adopted[id(array)] = array
+        return self.parent.adopt(array)
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         values, collective = self.values_of(args), primitive.traits.collective
@@ -95,6 +100,8 @@ class Capture(Interpreter):
             y = self.parent.process(primitive, values, params)
         if all(self.slot_of(x) is None for x in args) and not collective:
             self.folded[id(y)] = y
+            if any(id(x) in self.adopted for x in args) and all(not is_array(x) or id(x) in self.adopted for x in args):
+                self.adopted[id(y)] = y
             for x in args:
                 if id(x) not in self.folded:
                     self.note(x, primitive)

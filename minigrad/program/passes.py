@@ -1,4 +1,4 @@
-"""Passes: constant folding, common subexpressions and dead code. Each takes a graph and returns a simpler one."""
+"""Passes: constants, common subexpressions, equal views and dead code. Each takes a graph and returns a simpler one."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from minigrad.core.interpreter import evaluate
 from minigrad.core.vectors import zeros_like_p
 from minigrad.program.graph import Constant, Graph, Instruction
 from minigrad.program.tuning import Tuning
+from minigrad.program.views import find_views
 
 
 def simplify(graph: Graph, tuning: Tuning) -> Graph:
     """Apply all passes."""
-    return remove_dead_code(share_subexpressions(fold_constants(graph, tuning)))
+    return remove_dead_code(share_views(share_subexpressions(fold_constants(graph, tuning))))
 
 
 def fold_constants(graph: Graph, tuning: Tuning) -> Graph:
-    """Replace results that are the same in every run by constants; gradients begin with several such results.
+    """Replace results that are the same in every run by constants, and those that equal an operand by that operand;
+    gradients begin with several such results.
 
     An array of equal elements is stored as one element, broadcast: zeros_like of anything, views of such arrays, and
     arithmetic on them.
     """
-    known: dict[int, Constant] = {}
+    known: dict[int, int | Constant] = {}
     kept: list[Instruction] = []
     for instruction in graph.instructions:
         instruction = _substitute_in(instruction, known)
-        value = _value_of(instruction, graph, tuning)
-        if value is None:
-            kept.append(instruction)
-        else:
+        value, copied = _value_of(instruction, graph, tuning), _find_copied(instruction, graph)
+        if value is not None:
             known[instruction.result] = Constant(value)
+        elif copied is not None:
+            known[instruction.result] = copied
+        else:
+            kept.append(instruction)
     return replace(graph, instructions=tuple(kept), outputs=substitute(graph.outputs, known))
 
 
@@ -54,6 +58,27 @@ def share_subexpressions(graph: Graph) -> Graph:
             seen[key] = instruction.result
             kept.append(instruction)
     return replace(graph, instructions=tuple(kept), outputs=substitute(graph.outputs, same))
+
+
+def share_views(graph: Graph) -> Graph:
+    """Use the first of several values that show the same elements in the same shape: x for x.T.T, for a slice of all of
+    it, or for a reshape there and back.
+
+    Views with a derivative of their own, such as `stop_gradient`, are values like any other.
+    """
+    views = find_views(graph)
+    owners = {slot: slot for slot in graph.inputs}  # the value that a slot is a view of
+    first: dict[Any, int] = {}
+    same: dict[int, int] = {}
+    for i in graph.instructions:
+        operand = (
+            i.operands[i.primitive.view_of] if i.result in views.slots and i.primitive.traits.transparent else None
+        )
+        owners[i.result] = owners[operand] if isinstance(operand, int) else i.result
+    for slot, owner in owners.items():
+        same[slot] = first.setdefault((owner, views.shown[slot].normalised()), slot)
+    kept = tuple(_substitute_in(i, same) for i in graph.instructions if same[i.result] == i.result)
+    return replace(graph, instructions=kept, outputs=substitute(graph.outputs, same))
 
 
 def remove_dead_code(graph: Graph) -> Graph:
@@ -96,6 +121,22 @@ def _value_of(instruction: Instruction, graph: Graph, tuning: Tuning) -> Any:
         element = one[0] if primitive.view_of is not None else evaluate(primitive, graph.backend, one, {})
         return xp.broadcast_to(xp.asarray(element, kind.dtype), kind.shape)
     return instruction.run(graph.backend, values) if kind.bytes <= tuning.largest_constant else None
+
+
+def _find_copied(instruction: Instruction, graph: Graph) -> int | None:
+    """The operand that the result equals; None if it computes something."""
+    copies, values = instruction.primitive.traits.copies, [_constant_of(x) for x in instruction.operands]
+    position = copies(values) if copies and any(x is not None for x in values) else None
+    operand = None if position is None else instruction.operands[position]
+    return operand if isinstance(operand, int) and graph.kinds[operand] == graph.kinds[instruction.result] else None
+
+
+def _constant_of(operand: int | Constant) -> Any:
+    """A constant, as its element if all are equal; None for a slot."""
+    if isinstance(operand, int):
+        return None
+    element = _element_of(operand.value)
+    return operand.value if element is None else element
 
 
 def _element_of(value: Any) -> Any:

@@ -26,6 +26,10 @@ class View(NamedTuple):
     strides: tuple[int, ...]
     offset: int
 
+    def normalised(self) -> View:
+        """The same with strides of 0 along axes of length 1, where they do not matter."""
+        return self._replace(strides=tuple(0 if n == 1 else stride for n, stride in zip(self.shape, self.strides)))
+
     def axes(self, shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
         """(elements of inner axes, length, stride) of each axis of the view broadcast to a shape, innermost first.
 

@@ -94,5 +94,7 @@ def test_costs_are_not_negative_on_a_noisy_machine(module, seed):
     rows = np.stack([messages, sizes], axis=1) / seconds[:, None]
     expected = scipy.nnls(rows / rows.max(0), np.ones(5))[0] / rows.max(0)
     processes = module("processes")
-    assert processes.fit(dict(zip(sizes, seconds)), dict(zip(sizes, messages))) == pytest.approx(tuple(expected), abs=0)
+    assert processes.fit(dict(zip(sizes, seconds)), dict(zip(sizes, messages))) == pytest.approx(
+        tuple(expected), rel=1e-9, abs=0
+    )
     assert processes.in_gb(np.inf) is None  # and not the "Infinity" that JSON does not know

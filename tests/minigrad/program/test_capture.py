@@ -157,3 +157,11 @@ def test_a_program_that_is_captured_again_still_computes_checkpointed_calls_twic
         again = mg.jit(program)
         assert same(again(x), f(x))
         assert [i.primitive.name for i in again.program(x).instructions].count("tanh") == 2
+
+
+@pytest.mark.parametrize("derivative", [mg.jacobian, lambda f: mg.vmap(mg.jacobian(f))])
+def test_the_units_that_derivatives_begin_with_are_not_watched(derivative):
+    """Nobody can change them, and to look for changes takes longer than many a derivative."""
+    w = np.ones((3, 3))
+    program = mg.trace(derivative(lambda x: mg.sum(mg.tanh(w @ x))))(np.ones((3, 3)))
+    assert program.outside and all(np.shares_memory(taken.array, w) for taken in program.outside)

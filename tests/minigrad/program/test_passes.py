@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.core.vectors import add_p, broadcast_to_p, multiply_p, reshape_p, transpose_p, zeros_like_p
 from minigrad.ops.functions import exp, tanh
+from minigrad.ops.linalg import matmul_p
 from minigrad.ops.reduce import sum_p
 from minigrad.program.graph import Constant
 from minigrad.program.passes import fold_constants, remove_dead_code, share_subexpressions, simplify
 from minigrad.program.tuning import Tuning
+from minigrad.testing import normal
 from tests.support.graphs import GraphBuilder, run_one_by_one
+from tests.support.oracles import assert_close
 from tests.support.programs import same
 
 exp_p, tanh_p = exp.primitive, tanh.primitive
@@ -61,6 +64,110 @@ def test_folded_operands_keep_their_position():
     graph = fold_constants(g.graph(g.add(add_p, g.add(add_p, Constant(1.0), Constant(2.0)), x)), Tuning())
     assert graph.instructions[0].operands == (Constant(graph.instructions[0].operands[0].value), x)
     assert graph.instructions[0].operands[0].value == 3
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "kept"),
+    [
+        (np.eye(3), (3, 4), False),
+        ((4, 3), np.eye(3), False),
+        (np.eye(3, dtype=np.float32), (3, 4), False),  # the result is float64, as the other factor is
+        ((2, 4, 3), np.eye(3), False),
+        (np.eye(3), (2, 3, 4), False),
+        (np.ones((1, 1)), (1, 4), False),
+        (np.eye(3, k=1), (3, 4), True),
+        (2 * np.eye(3), (3, 4), True),
+        (np.eye(2, 3), (3, 4), True),
+        (np.eye(3, dtype=complex), (3, 4), True),  # the result is complex
+        (np.stack([np.eye(3)] * 2), (3, 4), True),
+        ((4, 3), (3, 4), True),
+    ],
+)
+def test_a_product_with_the_identity_is_its_other_factor(left, right, kept):
+    g = GraphBuilder()
+    operands = [g.input(x) if isinstance(x, tuple) else Constant(x) for x in (left, right)]
+    graph = fold_constants(g.graph(g.add(matmul_p, *operands)), Tuning())
+    assert names(graph) == ["matmul"] * kept
+    values = [normal(x, i) if isinstance(x, tuple) else x for i, x in enumerate((left, right))]
+    (result,) = run_one_by_one(graph, *[x for x, o in zip(values, operands) if isinstance(o, int)])
+    expected = np.matmul(*values)
+    assert result.dtype == expected.dtype and np.array_equal(result, expected)
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_jacobian_multiplies_by_no_identity(mode, on_device, on_host):
+    """Of V·tanh(W·x): the product W·x, and one of V and W."""
+    f = mg.jit(mg.jacobian(lambda x, w, v: v @ mg.tanh(w @ x), mode=mode))
+    args = normal((4,)), normal((3, 4), 1), normal((2, 3), 2)
+    assert [i.primitive.name for i in f.program(*on_device(args)).instructions].count("matmul") == 2
+    x, w, v = args
+    assert_close(on_host(f(*on_device(args))), v @ ((1 - np.tanh(w @ x) ** 2)[:, None] * w))
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"), [(1.0, False), (1, False), (-1.0, True), (2.0, True), (np.float32(1), False)]
+)
+def test_once_a_value_is_the_value(number, kept):
+    """Of any bits: NaN, infinities, and −0, to which 0 may not be added."""
+    g, x = GraphBuilder(), np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, 5e-324, 1.5])
+    slot = g.input(x.shape)
+    ones = Constant(np.broadcast_to(np.asarray(number), x.shape))
+    graph = fold_constants(g.graph(g.add(multiply_p, Constant(number), slot), g.add(multiply_p, slot, ones)), Tuning())
+    assert names(graph) == ["multiply"] * 2 * kept
+    for result in run_one_by_one(graph, x):
+        assert np.array_equal(result, number * x, equal_nan=True)
+        assert np.array_equal(np.signbit(result), np.signbit(number * x))
+
+
+def test_products_by_one_that_convert_or_broadcast_are_computed():
+    g = GraphBuilder()
+    x = g.input((3,), np.float32)
+    wide, longer = Constant(np.ones(3)), Constant(np.broadcast_to(np.float32(1), (2, 3)))
+    graph = fold_constants(g.graph(g.add(multiply_p, x, wide), g.add(multiply_p, longer, x)), Tuning())
+    assert names(graph) == ["multiply", "multiply"]
+
+
+# Views
+
+
+@pytest.mark.parametrize(
+    ("view", "left"),
+    [
+        (lambda x: x.T.T, 0),
+        (lambda x: x.reshape(3, 2).reshape(2, 3), 0),
+        (lambda x: x[:, None, :].reshape(2, 3)[:, :][...], 0),
+        (lambda x: x[0:2, ::1], 0),
+        (lambda x: mg.broadcast_to(x, (2, 3)), 0),
+        (lambda x: x[::-1][::-1], 0),
+        (lambda x: x[::-1], 1),
+        (lambda x: x.T, 1),
+        (lambda x: x[1:], 1),
+        (lambda x: x.T.reshape(2, 3), 2),  # not a view: it copies
+        (lambda x: x[:, ::-1].T[::-1], 3),  # equal to x.T, which is not computed
+        (lambda x: (x.T, x[:, ::-1].T[::-1]), 1),
+        (lambda x: (x.reshape(6)[1:4], x.reshape(3, 2).reshape(6)[1:4]), 2),
+        (lambda x: mg.stop_gradient(x), 1),
+        (lambda x: mg.stop_gradient(x.T).T, 3),
+    ],
+)
+def test_views_that_show_the_same_are_one(view, left):
+    x = normal((2, 3))
+    program = mg.jit(view).program(x)
+    assert len([i for i in program.instructions if i.primitive.view_of is not None]) == left
+    leaves = lambda y: mg.tree.flatten(y)[0]
+    f = lambda run: lambda x: sum(mg.sum(y * w) for y, w in zip(leaves(run(x)), weights))
+    weights = [normal(np.shape(y), 1 + i) for i, y in enumerate(leaves(view(x)))]
+    for mine, truth in zip(leaves(mg.jit(view)(x)), leaves(view(x)), strict=True):
+        assert np.array_equal(mine, truth)
+    assert np.array_equal(mg.grad(f(program))(x), mg.grad(f(view))(x))  # a program is differentiated as it is printed
+
+
+def test_a_reversed_gradient_stays_in_the_program(make_primitive):
+    """A view with a derivative that is not that of a view, as networks for domain adaptation use it."""
+    flip = make_primitive(lambda b, x, out=None: x, lambda t, y, x: -t, lambda g, y, x: -g, view_of=0)
+    program, x = mg.jit(lambda x: mg.sum(flip(x) ** 2)).program(np.ones(3)), normal((3,))
+    assert flip.name in [i.primitive.name for i in program.instructions]
+    assert_close(mg.grad(program)(x), -2 * x)
 
 
 # Common subexpressions

@@ -295,6 +295,13 @@ def test_a_limit_on_threads_changes_no_bit(more):
     assert limited.stdout == free.stdout
 
 
+@pytest.fixture
+def every_library():
+    """Finds BLAS libraries again: other tests may have loaded some."""
+    threads._libraries.cache_clear()
+
+
+@pytest.mark.usefixtures("every_library")
 def test_blas_gets_its_threads_back_when_the_last_overlapping_run_ends():
     """Runs that overlap without being nested: the first to begin is the first to end."""
     from minigrad.program.cpu import threads as pool
@@ -318,6 +325,7 @@ def _overlap(pool):
     assert told == before == pool.count()
 
 
+@pytest.mark.usefixtures("every_library")
 def test_blas_runs_on_one_thread_for_any_thread_that_asks():
     """threadpoolctl obeys only the first thread that sets a number, here the main thread."""
     found, outside = [], []
