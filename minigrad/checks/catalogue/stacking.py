@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minigrad.checks.catalogue.choose import Choose, Shape
 from minigrad.checks.catalogue.operation import Example, any_array, at, movement
 
@@ -122,15 +124,23 @@ for _name, (_axis, _ndim, _shape) in SHAPES.items():
     )
 
 
+def unstacked(axis: int, joined: int) -> Example:
+    """The pieces of an array in reverse, joined again. (NumPy's own function is in NumPy 2.1.)"""
+    return {
+        "spelled": lambda xp, x: xp.stack(xp.unstack(x, axis=axis)[::-1], joined),
+        "formula": lambda x: np.stack(list(np.moveaxis(x, axis, 0))[::-1], joined),
+    }
+
+
 def any_unstack(choose: Choose) -> Example:
     shape = choose.shape(min_dims=1, max_side=3, min_side=1)
     axis = choose.axis(len(shape))
-    return at(f"axis {axis}", shape, spelled=lambda xp, x: xp.stack(xp.unstack(x, axis=axis)[::-1], axis))
+    return at(f"axis {axis}", shape, **unstacked(axis, axis))
 
 
 movement(
     "unstack",
     any_unstack,
-    at("", (3, 4), spelled=lambda xp, x: xp.stack(xp.unstack(x, axis=-1)[::-1], 0)),
+    at("", (3, 4), **unstacked(-1, 0)),
     compared=(at("", torch=None, autograd=None),),
 )

@@ -29,7 +29,7 @@ def row_of(x: Any) -> Any:
 
 
 def make_derivative(scan: Any, leaves: Sequence, wanted: Sequence[bool]) -> Derivative:
-    """That of a `minigrad.program.control.scan.Scan` at these leaves, for the cotangents of those that are wanted."""
+    """The derivative of a `minigrad.program.control.scan.Scan` at these leaves, in those that are wanted."""
     outside, state, columns = scan.split(leaves)
     asked, begun, moving = scan.split(wanted)
     fixed = [i for i, want in enumerate(asked) if want and is_inexact(outside[i])]
@@ -41,7 +41,7 @@ def make_derivative(scan: Any, leaves: Sequence, wanted: Sequence[bool]) -> Deri
 
 @dataclass(frozen=True)
 class Derivative:
-    """What the two scans need to know. Places count the leaves of a step: from outside, of the state, of the row."""
+    """The derivative of a scan. Places count the leaves of a step: from outside, of the state, of the row."""
 
     scan: Any
     outside: list
@@ -81,9 +81,8 @@ class Derivative:
             found = dict(zip(pulled, halves.after([*self.outside, *row, *kept, *g_state, *g_ys]), strict=True))
             after = [found.get(place) for place in carried]
             after = [zeros_like_p(old) if g is None else g for g, old in zip(after, g_state, strict=True)]
-            return (after, [a + found[place] for a, place in zip(g_fixed, summed, strict=True)]), [
-                found[place] for place in rows
-            ]
+            total = [g + found[place] for g, place in zip(g_fixed, summed, strict=True)]
+            return (after, total), [found[place] for place in rows]
 
         kinds, xp, count = self.scan.body.kinds, self.scan.body.graph.backend.xp, len(self.state)
         at_end = [cotangents[self._result(place)] for place in carried]
@@ -110,9 +109,7 @@ class Derivative:
         """The halves for cotangents of these results, and of the states that some step makes of them."""
         while True:
             halves = self.halves if tuple(given) == self.halves.given else self._cut(given, self.halves.kept)
-            made = {
-                self._result(place) for place, has in zip(self._places, halves.pulled) if has and place in self.states
-            }
+            made = {self._result(place) for place in self._pulled(halves) if place in self.states}
             if all(given[i] for i in made):
                 return halves
             given = [has or i in made for i, has in enumerate(given)]

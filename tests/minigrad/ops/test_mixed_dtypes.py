@@ -33,11 +33,13 @@ def takes_numbers(case: Case) -> bool:
 
 
 def mixtures(case: Case) -> list[tuple]:
-    """Tuples of kinds for all arguments, at least one with a derivative; every pair of kinds occurs."""
+    """Tuples of kinds for all arguments, at least one with a derivative: every pair of kinds, and a third of the pairs
+    for a variant of an operation."""
     pairs = itertools.product(range(COUNT), repeat=2)
     found = [tuple(KINDS[k % COUNT] for k in (i, j, i + j)[: len(case.shapes)]) for i, j in pairs]
     found = [m for m in found if any(map(has_derivative, m)) and all(suits(case, kind) for kind in m)]
-    return [m for m in found if not case.like_first or np.can_cast(m[1], m[0], "same_kind")]
+    found = [m for m in found if not case.like_first or np.can_cast(m[1], m[0], "same_kind")]
+    return found[:: 1 if case.name == case.operation else 3]
 
 
 def has_derivative(kind) -> bool:
