@@ -10,8 +10,8 @@ import numpy as np
 
 from minigrad import random
 from minigrad.checks.blame import blame
-from minigrad.checks.kinks import one_sided_gap, to_host
-from minigrad.checks.oracles import check_real, differences, inner, random_like, root_of_squares
+from minigrad.checks.kinks import flatten_numbers, one_sided_gap, to_host
+from minigrad.checks.oracles import add_up, check_real, differences, inner, random_like, root_of_squares
 from minigrad.checks.report import Report, Row, explain
 from minigrad.checks.stencil import Difference
 from minigrad.core import tree
@@ -243,9 +243,13 @@ def _find_worst_entry(f: Callable, args: tuple, u: Any, gradient: Any, row: Row,
     Of each argument, only the `most` entries with the largest gradients are tried.
     """
     leaves, structure = tree.flatten(args)
+    weights = flatten_numbers(u)
+    start = flatten_numbers(f(*args)) * weights
 
     def weigh(*a: Any) -> np.float64:
-        return np.float64(inner(f(*a), u))
+        """⟨f(a) − f(args), u⟩: of a large result, few elements may change with one entry."""
+        products = flatten_numbers(f(*a)) * weights
+        return np.float64(add_up((products - start)[products != start]))
 
     worst, off = row, 0.0
     for i, (name, leaf, g) in enumerate(zip(tree.names(args), leaves, tree.flatten(gradient)[0])):

@@ -28,10 +28,11 @@ class Watch(Interpreter):
 
     def __init__(self) -> None:
         self.level = object()
+        self.origin = Origin("a function being checked")  # of all values: finding the line takes long below many frames
 
     def lift(self, x: Any) -> _WatchedTracer:
         """x wrapped, so that this interpreter processes the operations on it."""
-        return _WatchedTracer(x, self.level, Origin("input"))
+        return _WatchedTracer(x, self.level, self.origin)
 
     def lower(self, x: Any) -> Any:
         """The value that this interpreter wraps in x, if it does."""
@@ -47,7 +48,7 @@ class Watch(Interpreter):
         y = self.parent.process(primitive, values, params)
         self.observe(primitive, values, params, y)
         constant = primitive.rule is None or primitive.rule.constant
-        return y if constant or True not in mine else _WatchedTracer(y, self.level, Origin(primitive.name))
+        return y if constant or True not in mine else _WatchedTracer(y, self.level, self.origin)
 
 
 class _Decisions(Watch):

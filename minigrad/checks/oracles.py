@@ -198,8 +198,12 @@ def random_like(values: Any, key: Any) -> Any:
 
 def inner(a: Any, b: Any) -> float:
     """⟨a, b⟩ of two trees of the same structure, with a correctly rounded sum."""
-    products = flatten_numbers(a) * flatten_numbers(b)
-    return math.fsum(products) if np.all(np.isfinite(products)) else float(np.sum(products))
+    return add_up(flatten_numbers(a) * flatten_numbers(b))
+
+
+def add_up(numbers: np.ndarray) -> float:
+    """The correctly rounded sum."""
+    return math.fsum(numbers) if np.all(np.isfinite(numbers)) else float(np.sum(numbers))
 
 
 def root_of_squares(a: Any, b: Any) -> float:

@@ -258,13 +258,20 @@ def find_plants() -> list[tuple[str, str, int, str]]:
 PLANTS = find_plants()
 
 
-# On the stand-in GPU, the smallest of the three mistakes in each argument, in one of the settings.
-ON_THE_STAND_IN = {plant[1:3]: plant for plant in PLANTS if plant[3] == "x1.001"}.values()
+def in_one_setting(plants):
+    """The first of those that differ in the setting alone."""
+    return list({plant[1:]: plant for plant in reversed(plants)}.values())
+
+
+# The smallest of the three mistakes in every setting, the others in one; on the stand-in GPU, the smallest in one.
+SMALLEST = [plant for plant in PLANTS if plant[3] == "x1.001"]
+ON_THE_STAND_IN = in_one_setting(SMALLEST)
+CHOSEN = [*SMALLEST, *in_one_setting([plant for plant in PLANTS if plant not in SMALLEST])]
 
 
 @pytest.mark.parametrize(
     ("where", "primitive", "position", "how"),
-    [plant if plant in ON_THE_STAND_IN else pytest.param(*plant, marks=pytest.mark.large) for plant in PLANTS],
+    [plant if plant in ON_THE_STAND_IN else pytest.param(*plant, marks=pytest.mark.large) for plant in CHOSEN],
 )
 def test_a_wrong_rule_does_not_pass(monkeypatch, where, primitive, position, how, check):
     """It is wrong in both modes alike, so ⟨Jv,u⟩ = ⟨v,Jᵀu⟩ still holds: only differences can find it."""

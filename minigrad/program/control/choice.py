@@ -17,7 +17,7 @@ from minigrad.ops.comparisons import logical_not, where
 from minigrad.ops.reduce import all as all_
 from minigrad.ops.reduce import any as any_
 from minigrad.program.control.bodies import Body, capture_branch, pull_leaves, push_leaves
-from minigrad.program.control.instruction import record
+from minigrad.program.control.instruction import record, write
 from minigrad.program.control.leaves import as_array, borrow, find_flags, lift, unify
 from minigrad.program.graph import Kind
 
@@ -108,10 +108,10 @@ class Cond(Call):
         ours, theirs = self.arguments(leaves)
         return self.f(ours) if read_value(leaves[0], "the predicate of mg.cond") else self.g(theirs)
 
-    def forward(self, leaves: Sequence) -> list:
-        """The results for plain arrays, by a program."""
+    def forward(self, leaves: Sequence, out: Sequence) -> None:
+        """Write the results for plain arrays, by a program."""
         ours, theirs = self.arguments(leaves)
-        return self.f.run(ours) if leaves[0] else self.g.run(theirs)
+        write(out, self.f.run(ours) if leaves[0] else self.g.run(theirs))
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The results and their tangents: a choice between functions that push tangents."""

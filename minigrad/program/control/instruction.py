@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,9 @@ class _UnpackPrimitive(Primitive):
 
 def _control(b, *leaves, call, out=None):
     """The results of a call, packed into one block of bytes."""
-    results = call.forward([b.xp.asarray(x) for x in leaves])
     begins, size = _lay_out(call.kinds)
     block = b.xp.empty(size, np.uint8) if out is None else out
-    for y, begin, kind in zip(results, begins, call.kinds, strict=True):
-        _part(block, begin, kind)[...] = y
+    call.forward([b.xp.asarray(x) for x in leaves], list(map(partial(_part, block), begins, call.kinds)))
     return block
 
 
@@ -55,6 +54,12 @@ traits(unpack_p, flops=no_flops)
 
 def _part(block: Any, begin: int, kind: Kind) -> Any:
     return block[begin : begin + kind.bytes].view(kind.dtype).reshape(kind.shape)
+
+
+def write(places: Sequence, values: Sequence) -> None:
+    """Write values to the first of these arrays."""
+    for place, value in zip(places, values):
+        place[...] = value
 
 
 def _lay_out(kinds: Sequence[Kind]) -> tuple[list[int], int]:
@@ -103,5 +108,5 @@ class Inlined(Call):
         """Which results have a derivative, given which leaves move."""
         return self.body.move(leaves)
 
-    def forward(self, leaves: Sequence) -> list:
-        return self.body.run(leaves)
+    def forward(self, leaves: Sequence, out: Sequence) -> None:
+        write(out, self.body.run(leaves))

@@ -93,12 +93,6 @@ def check_state(operation: str, before: Sequence, after: Sequence[Kind], names: 
             )
 
 
-def write(places: Sequence, values: Sequence) -> None:
-    """Write values to the first of these arrays."""
-    for place, value in zip(places, values):
-        place[...] = value
-
-
 def separate(outputs: Sequence, state: Sequence) -> Callable[[], list]:
     """A function that returns the outputs, in copies where they show memory of the state that they are written to."""
     shared = [any(isinstance(y, np.ndarray) and np.may_share_memory(y, x) for x in state) for y in outputs]

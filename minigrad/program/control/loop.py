@@ -20,7 +20,7 @@ from minigrad.ops.comparisons import where
 from minigrad.ops.reduce import any as any_
 from minigrad.program.control.bodies import Body, capture_body
 from minigrad.program.control.choice import cond
-from minigrad.program.control.instruction import record
+from minigrad.program.control.instruction import record, write
 from minigrad.program.control.leaves import (
     as_array,
     borrow,
@@ -30,7 +30,6 @@ from minigrad.program.control.leaves import (
     separate,
     settle,
     unify,
-    write,
 )
 from minigrad.program.control.scan import scan
 from minigrad.program.graph import Kind
@@ -135,8 +134,8 @@ class While(Call):
             last = state
         return last
 
-    def forward(self, leaves: Sequence) -> list:
-        """The results for plain arrays, by programs."""
+    def forward(self, leaves: Sequence, out: Sequence) -> None:
+        """Write the results for plain arrays, by programs."""
         asked, outside, state = self.split(leaves)
         with self.test.hold() as (tested, (goes_on,), check), self.body.hold() as (inputs, outputs, step):
             write(tested, asked)
@@ -147,9 +146,10 @@ class While(Call):
                 write(tested, state)
                 check()
                 if not goes_on:
-                    return [x.copy() for x in state]
+                    break
                 step()
                 write(state, after())
+            write(out, state)
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         """The results and their tangents: a loop whose steps push tangents."""

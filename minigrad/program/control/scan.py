@@ -14,11 +14,11 @@ from minigrad.core.batching import Batch, Call, fill, move_axis
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current
 from minigrad.core.vectors import zero_tangent, zeros_like_p
-from minigrad.ops.arrange import stack
+from minigrad.ops.arrange import concatenate, stack
 from minigrad.ops.indexing import getitem
 from minigrad.program.control.backward import make_derivative, row_of
 from minigrad.program.control.bodies import Body, capture_body
-from minigrad.program.control.instruction import record
+from minigrad.program.control.instruction import record, write
 from minigrad.program.control.leaves import (
     as_array,
     check_state,
@@ -27,7 +27,6 @@ from minigrad.program.control.leaves import (
     separate,
     settle,
     unify,
-    write,
 )
 from minigrad.program.graph import Kind
 
@@ -51,7 +50,7 @@ def scan(
     Trees are allowed everywhere; `length` is needed if there are no xs. With `reverse`, it goes from the last x to the
     first. f is captured once, so it may not branch on values. A program has one instruction for the loop.
 
-    Reverse mode keeps what it needs of every step. With `checkpoint`, a divisor of the length, it keeps the state
+    Reverse mode keeps what it needs of every step. With `checkpoint`, a number of steps, it keeps the state
     before every so many steps only, and runs the steps between them again: about √length needs the least memory.
 
     Raises ValueError or TreeError if the state that f returns is not of the kind of `init`, or the xs differ in length.
@@ -90,9 +89,19 @@ def _scan(f: Callable, init: Any, xs: Any, length: int, reverse: bool, rerun: bo
 
 
 def _scan_in_parts(f: Callable, init: Any, xs: Any, length: int, reverse: bool, part: int) -> tuple[Any, Any]:
-    """A scan over parts, each of them a scan: reverse mode keeps the states before parts, and runs a part again."""
-    if part < 1 or length % part:
-        raise OperandError(f"scan: checkpoint must divide the {length} steps, got {part}")
+    """A scan over parts, each of them a scan: reverse mode keeps the states before parts, and runs a part again. The
+    last part along the xs may be shorter."""
+    if part < 1:
+        raise OperandError(f"scan: checkpoint must be a number of steps ≥ 1, got {part}")
+    cut = length - length % part
+    if 0 < cut < length:
+        ends = [(0, cut), (cut, length)]
+        state, found = init, {}
+        for begin, end in reversed(ends) if reverse else ends:
+            some = tree.map(lambda x, rows=slice(begin, end): getitem(x, rows), xs)
+            state, found[begin] = _scan_in_parts(f, state, some, end - begin, reverse, part)
+        return state, tree.map(lambda *ys: concatenate(ys), found[0], found[cut])
+    part = min(part, max(length, 1))
     count = length // part
     parts = tree.map(lambda x: x.reshape(count, part, *shape_of(x)[1:]), xs)
     state, ys = _scan(lambda s, x: _scan(f, s, x, part, reverse), init, parts, count, reverse, rerun=True)
@@ -142,11 +151,9 @@ class Scan(Call):
         empty = [xp.zeros(*kind) for kind in self.kinds[self.states :]]
         return [*state, *([stack(column) for column in zip(*rows)] if rows else empty)]
 
-    def forward(self, leaves: Sequence) -> list:
-        """The results for plain arrays, by a program."""
+    def forward(self, leaves: Sequence, out: Sequence) -> None:
+        """Write the results for plain arrays, by a program."""
         outside, state, columns = self.split(leaves)
-        xp = self.body.graph.backend.xp
-        ys = [xp.empty(*kind) for kind in self.kinds[self.states :]]
         with self.body.hold() as (inputs, outputs, step):
             write(inputs, [*outside, *state])
             _, state, rows = self.split(inputs)
@@ -154,10 +161,10 @@ class Scan(Call):
             for i in reversed(range(self.length)) if self.reverse else range(self.length):
                 write(rows, [x[i] for x in columns])
                 step()
-                for y, row in zip(ys, results):
+                for y, row in zip(out[self.states :], results):
                     y[i] = row
                 write(state, after())
-            return [*[x.copy() for x in state], *ys]
+            write(out, state)
 
     def move(self, leaves: Sequence[bool]) -> list[bool]:
         """Which results have a derivative, given which leaves move."""
