@@ -13,6 +13,7 @@ from minigrad.ops.arithmetic import clip
 from minigrad.ops.comparisons import equal, greater, less_equal, logical_and, where
 from minigrad.ops.define import binary, in_float32, unary, wrap_binary
 from minigrad.ops.functions import expm1, tanh
+from minigrad.ops.reduce import make_inexact
 
 # Sigmoid, softplus and logaddexp
 
@@ -147,5 +148,6 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 @in_float32
 def gelu(x: Any) -> Any:
     """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
+    x = make_inexact(x)  # before NumPy 2.1, −20 is no bound for unsigned integers
     s = clip(x, -20, 20)  # beyond ±20 tanh is ±1, x³ may overflow, and −∞·0 is NaN
     return where(less_equal(x, 20), 0.5 * s * (1 + tanh(math.sqrt(2 / math.pi) * (s + 0.044715 * (s * s * s)))), x)

@@ -41,7 +41,8 @@ LACKING = set(
     show_runtime spacing str_ strings test timedelta64 typecodes unstack vecdot vecmat void""".split()
 )
 """Names of NumPy that CuPy 14.2 lacks."""
-BLAS = {np.matmul, np.dot, np.tensordot, np.einsum, np.inner, np.vdot, np.vecdot, np.matvec, np.vecmat}
+BLAS = {np.matmul, np.dot, np.tensordot, np.einsum, np.inner, np.vdot, np.vecdot}
+BLAS |= {np.matvec, np.vecmat} if hasattr(np, "matvec") else set()  # of NumPy 2.2
 
 
 class Array(np.ndarray):
