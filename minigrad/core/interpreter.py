@@ -172,9 +172,10 @@ class Interpreter:
         """function(*args), which a derivative shall run again; one that captures the function may keep it as a call."""
         return function(*args)
 
-    def adopt(self, array: Any) -> Any:
-        """An array that nobody else has, so that a program that is captured need not watch it for changes."""
-        return self.parent.adopt(array)
+    def note_units(self, array: Any) -> Any:
+        """An array of unit tangents or cotangents, unchanged. Nobody else has it, so a program need not watch it for
+        changes, and a product with it computes nothing."""
+        return self.parent.note_units(array)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -240,7 +241,7 @@ class Eval(Interpreter):
 
     open = True
 
-    def adopt(self, array: Any) -> Any:
+    def note_units(self, array: Any) -> Any:
         return array
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:

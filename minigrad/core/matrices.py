@@ -108,7 +108,7 @@ def _units(leaves: Sequence) -> list:
     for x, part in zip(leaves, parts, strict=True):
         check_inexact(x, "jacobian", "return it as part of another function")
         eye = find_backend(x).xp.eye(parts[-1].stop, part.stop - part.start, -part.start, dtype_of(x))
-        units.append(current().adopt(eye.reshape(parts[-1].stop, *shape_of(x))))
+        units.append(current().note_units(eye.reshape(parts[-1].stop, *shape_of(x))))
     return units
 
 

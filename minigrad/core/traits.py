@@ -46,8 +46,8 @@ class Traits:
     in_place: bool = False  # whether it reads an element of an operand before it writes the result there
     edits: int | None = None  # the operand of which the result is a copy with changed elements: it may lie there
     transparent: bool = False  # whether a view has the derivative of a view, so that an equal one may take its place
-    copies: Callable[[Sequence[Any]], int | None] | None = None  # the operand that equals the result, or None: given
-    # the constants among the operands (of one whose elements are all equal, the element), and None for the others
+    copies: Callable[[Sequence[Any]], int | None] | None = None  # the operand that equals a real result, or None: given
+    # the constants among the operands that are units, or whose elements are all equal (that element), None for others
     exact: bool = False  # whether the bits of an element do not depend on how many are computed at once
     flops: Callable[[Sequence[Shape], Shape, dict[str, Any]], int] | None = None  # None: one per element
     blas: bool = False  # whether it is a BLAS matrix product, which is slow for few rows

@@ -92,9 +92,9 @@ def _cuts_of_product(operands, result, params):
 
 
 def _other_factor(operands):
-    """The position of X in I·X or X·I, with a constant I: every Jacobian begins with such a product."""
+    """The position of X in I·X or X·I, where the units of a Jacobian are an identity matrix."""
     for i, x in enumerate(operands):
-        if x is not None and np.ndim(x) == 2 and x.shape[0] == x.shape[1]:
+        if np.ndim(x) == 2 and x.shape[0] == x.shape[1]:
             xp = find_backend(x).xp
             if bool(xp.all(x == xp.eye(len(x), dtype=x.dtype))):
                 return 1 - i

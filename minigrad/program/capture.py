@@ -59,7 +59,7 @@ class Capture(Interpreter):
         self.instructions: list[Instruction] = []
         self.outside: dict[int, Outside] = {}  # by id
         self.folded: dict[int, Any] = {}  # results that depend on no input, by id
-        self.adopted: dict[int, Any] = {}  # arrays that nobody else has, by id
+        self.units: dict[int, Any] = {}  # unit tangents and cotangents, by id
         self.last: tuple[CaptureTracer, ...] = ()  # the result of the last operation between processes
 
     def lift(self, value: Any, origin: Origin | None = None) -> CaptureTracer:
@@ -82,16 +82,16 @@ class Capture(Interpreter):
         slot = self.slot_of(x)
         if slot is not None:
             return slot
-        return Constant(np.asarray(x) if isinstance(x, (list, tuple)) else x)
+        return Constant(np.asarray(x) if isinstance(x, (list, tuple)) else x, id(x) in self.units)
 
     def note(self, x: Any, primitive: Primitive) -> None:
         """Remember how an outside array is now. Raises MutationError if it has changed since it was first noted."""
-        if is_array(x) and id(x) not in self.adopted:
+        if is_array(x) and id(x) not in self.units:
             self.outside.setdefault(id(x), Outside(x, fingerprint(x), Origin(primitive.name))).check()
 
-    def adopt(self, array: Any) -> Any:
-        self.adopted[id(array)] = array
-        return self.parent.adopt(array)
+    def note_units(self, array: Any) -> Any:
+        self.units[id(array)] = array
+        return self.parent.note_units(array)
 
     def process(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         values, collective = self.values_of(args), primitive.traits.collective
@@ -100,8 +100,8 @@ class Capture(Interpreter):
             y = self.parent.process(primitive, values, params)
         if all(self.slot_of(x) is None for x in args) and not collective:
             self.folded[id(y)] = y
-            if any(id(x) in self.adopted for x in args) and all(not is_array(x) or id(x) in self.adopted for x in args):
-                self.adopted[id(y)] = y
+            if any(id(x) in self.units for x in args) and all(not is_array(x) or id(x) in self.units for x in args):
+                self.units[id(y)] = y
             for x in args:
                 if id(x) not in self.folded:
                     self.note(x, primitive)

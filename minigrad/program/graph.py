@@ -33,9 +33,12 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """An operand that is the same in every run. Numbers with the same bits are equal; an array equals only itself."""
+    """An operand that is the same in every run. Numbers with the same bits are equal; an array equals only itself.
+
+    `units` says that it is an array of unit tangents or cotangents, with which a Jacobian begins."""
 
     value: Any
+    units: bool = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Constant) and self._key() == other._key()

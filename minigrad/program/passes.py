@@ -124,19 +124,23 @@ def _value_of(instruction: Instruction, graph: Graph, tuning: Tuning) -> Any:
 
 
 def _find_copied(instruction: Instruction, graph: Graph) -> int | None:
-    """The operand that the result equals; None if it computes something."""
+    """The operand that the result equals; None if it computes something. Complex 1·z may differ from z: NumPy computes
+    x − 0·y, which makes 0 of −0, and NaN of an infinity."""
     copies, values = instruction.primitive.traits.copies, [_constant_of(x) for x in instruction.operands]
-    position = copies(values) if copies and any(x is not None for x in values) else None
+    kind = graph.kinds[instruction.result]
+    if copies is None or all(x is None for x in values) or kind.dtype.kind == "c":
+        return None
+    position = copies(values)
     operand = None if position is None else instruction.operands[position]
-    return operand if isinstance(operand, int) and graph.kinds[operand] == graph.kinds[instruction.result] else None
+    return operand if isinstance(operand, int) and graph.kinds[operand] == kind else None
 
 
 def _constant_of(operand: int | Constant) -> Any:
-    """A constant, as its element if all are equal; None for a slot."""
+    """A constant whose elements are all equal as that element, and units as they are; None for other operands."""
     if isinstance(operand, int):
         return None
     element = _element_of(operand.value)
-    return operand.value if element is None else element
+    return operand.value if element is None and operand.units else element
 
 
 def _element_of(value: Any) -> Any:

@@ -169,6 +169,8 @@ class Scan(Call):
     def move(self, leaves: Sequence[bool]) -> list[bool]:
         """Which results have a derivative, given which leaves move."""
         outside, state, columns = self.split(leaves)
+        if not self.length:  # the last state is the first one
+            return [*state, *[False] * (len(self.body.kinds) - self.states)]
         states = find_moving(self.body, outside, state, columns)
         return self.body.move([*outside, *[i in states for i in range(self.states)], *columns])
 

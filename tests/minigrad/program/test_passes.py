@@ -83,15 +83,36 @@ def test_folded_operands_keep_their_position():
         ((4, 3), (3, 4), True),
     ],
 )
-def test_a_product_with_the_identity_is_its_other_factor(left, right, kept):
+def test_a_product_with_units_is_its_other_factor(left, right, kept):
     g = GraphBuilder()
-    operands = [g.input(x) if isinstance(x, tuple) else Constant(x) for x in (left, right)]
+    operands = [g.input(x) if isinstance(x, tuple) else Constant(x, units=True) for x in (left, right)]
     graph = fold_constants(g.graph(g.add(matmul_p, *operands)), Tuning())
     assert names(graph) == ["matmul"] * kept
     values = [normal(x, i) if isinstance(x, tuple) else x for i, x in enumerate((left, right))]
     (result,) = run_one_by_one(graph, *[x for x, o in zip(values, operands) if isinstance(o, int)])
     expected = np.matmul(*values)
     assert result.dtype == expected.dtype and np.array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: 1 / (np.eye(2) @ x), np.array([-0.0, 1.0])),
+        (lambda x: np.eye(2) @ x, np.array([[np.nan, 2.0], [3.0, 4.0]])),
+        (lambda x: x @ np.eye(2), np.array([[np.inf, 2.0], [3.0, 4.0]])),
+        (lambda z: mg.sqrt(z * 1 - 2), np.array([complex(1, -0.0)])),
+        (lambda z: mg.sqrt(z * complex(1, -0.0)), np.array([complex(-1, -0.0)])),
+        (lambda z: mg.sqrt(z * 1), np.array([complex(-np.inf, 0)])),
+        (lambda x: mg.multiply(x, 1j) * -1j, np.array([1.0, -0.0])),
+        (lambda x: (1.0 * x) * np.float64(1), np.array([-0.0, np.nan, np.inf])),
+    ],
+)
+def test_products_have_the_bits_of_the_function(f, x):
+    """The user's own identity matrix spreads NaN and loses −0; a complex number times 1 may be another one."""
+    with np.errstate(all="ignore"):
+        found, expected = mg.jit(f)(x), f(x)
+    assert same(found, expected) and np.array_equal(np.signbit(np.real(found)), np.signbit(np.real(expected)))
+    assert np.array_equal(np.signbit(np.imag(found)), np.signbit(np.imag(expected)))
 
 
 @pytest.mark.parametrize("mode", ["reverse", "forward"])

@@ -149,3 +149,14 @@ def test_what_does_not_move_has_no_derivative(loop, same, order):
     if loop is not repeated or order == "jvp":
         assert_close(mg.jit(derivative(loop))(c), expected)
         assert_close(mg.vmap(derivative(loop))(np.array([1.5, 1.5])), [expected, expected])
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint": 2}, {"reverse": True}])
+@pytest.mark.parametrize("wrap", [lambda f: f, mg.jit, mg.checkpoint, lambda f: lambda x: mg.vmap(f)(x[None])[0]])
+def test_a_loop_without_steps_is_the_identity(wrap, options):
+    """Also if a step would not make its state move."""
+    f = wrap(lambda x: mg.scan(lambda s, r: (mg.zeros(()) + 3, None), x, length=0, **options)[0])
+    x = np.array(2.0)
+    assert f(x) == 2.0 and mg.grad(f)(x) == 1.0 and mg.jvp(f, (x,), (x,))[1] == 2.0
+    assert mg.jacobian(lambda x: 2 * f(x))(x) == 2.0 and mg.grad(lambda x: x * f(x))(x) == 4.0
+    assert mg.grad(mg.grad(lambda x: x * f(x)))(x) == 2.0
