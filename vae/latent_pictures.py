@@ -26,12 +26,14 @@ def annealing_bounds(path: str | Path, temperatures: Any, lower: Any, upper: Any
     """
     x = _to_numbers(temperatures, 1, "temperatures")
     bounds = [-_to_numbers(bound, 2, "bounds") for bound in (lower, upper) if bound is not None]  # on −ln Q(y)
-    if not (x > 0).all() or any(y.shape != (len(x), bounds[0].shape[1]) or y.shape[1] < 2 for y in bounds):
-        raise ValueError(f"bounds need T > 0 (k,) and (k, N), N ≥ 2, got {x.shape} and {[y.shape for y in bounds]}")
-    middle, count = np.mean([y[-1] for y in bounds], axis=0), bounds[0].shape[1]
+    count = bounds[0].shape[1]
+    if not x.size or not (x > 0).all() or count < 2 or any(y.shape != (x.size, count) for y in bounds):
+        raise ValueError(f"bounds need T > 0 (k,) and (k, N), k ≥ 1, N ≥ 2, got {x.shape}, {[y.shape for y in bounds]}")
+    middle = np.mean([y[-1] for y in bounds], axis=0)
     note = f"means over {count} images; bars: standard errors of differences from the last bounds, image by image"
     (axes,) = make_axes(4.4, 2.9, title, note, left=0.85, bottom=0.5, right=1.9)
-    style(axes, xlabel="temperatures T", ylabel="bounds on −ln Q(y) (nats per image)", xscale="log")
+    span = (x.min() / 1.3, 1.3 * x.max())  # Matplotlib's own limits around a single T may be equal after rounding
+    style(axes, xlabel="temperatures T", ylabel="bounds on −ln Q(y) (nats per image)", xscale="log", xlim=span)
     labels = []
     looks = ("upper bound (forward)", BLUE, "o"), ("lower bound (backward)", VERMILION, "s")
     for y, (name, colour, marker) in zip(bounds, looks):

@@ -47,9 +47,11 @@ def jit(
     The kind of arguments is their tree structure, the shapes and dtypes of arrays, and the values of all other leaves
     (Python numbers, strings, None); each new kind is captured, and each new rank in `mg.collectives`. Results equal
     those of f, except that some sums may be added in another order: sums that are computed part by part, products, and
-    sums of non-contiguous arrays. The product with an identity matrix that a Jacobian begins with is not computed, so
-    that an infinity or NaN in the other factor spreads no NaN, and −0 stays. Memory for intermediate values is reused
-    from run to run, and that of large results once nobody can see them any more. Inside a derivative f runs uncaptured.
+    sums of non-contiguous arrays. Two complex scalars are multiplied as arrays are, which on some processors differs
+    in the last bit from `*` of NumPy's scalars. The product with an identity matrix that a Jacobian begins with is not
+    computed, so that an infinity or NaN in the other factor spreads no NaN, and −0 stays. Memory for intermediate
+    values is reused from run to run, and that of large results once nobody can see them any more. Inside a derivative
+    f runs uncaptured.
     `mg.jit(f).program(*args)` returns the program that will run. `tuning` has sizes that decide how it runs and how
     many programs are kept: those used last, 64 by default.
 

@@ -40,6 +40,8 @@ def test_bounds_are_means_with_paired_errors(tmp_path, saved_axes):
 def test_forward_bounds_alone_are_drawn(tmp_path, saved_axes):
     annealing_bounds(tmp_path / "a.png", [10], np.zeros((1, 2)), None, "bounds")
     assert len(saved_axes[0].containers) == 1
+    left, right = saved_axes[0].get_xlim()
+    assert left < 8 and right > 12  # a single number of temperatures is not at the edge
 
 
 def test_rates_are_sorted_and_coloured(tmp_path, saved_axes):
