@@ -16,7 +16,7 @@ from minigrad.commandline import Parser
 from . import __doc__ as ABOUT
 from . import report
 from .equivalent import reason
-from .mutants import KINDS, MACHINERY, Mutant, all_mutants
+from .mutants import KINDS, MACHINERY, Mutant, all_mutants, owners
 from .suite import Control, SuiteError, judge, test_files
 
 
@@ -60,11 +60,9 @@ def make_parser() -> Parser:
 
 def select_mutants(parser: Parser, options: argparse.Namespace) -> list[Mutant]:
     """The mutants selected by the options."""
-    mutants = all_mutants()
-    operations = {owner for mutant in mutants for owner in mutant.owners}
     for name in options.op or ():
-        if name not in operations:
-            parser.error(f"there is no derivative rule of '{name}': use one of {', '.join(sorted(operations))}")
+        if name not in owners():
+            parser.error(f"there is no derivative rule of '{name}': use one of {', '.join(sorted(owners()))}")
     for kind in options.damage or ():
         if kind not in KINDS:
             parser.error(f"there is no damage '{kind}': use one of {', '.join(KINDS)}")
@@ -75,8 +73,7 @@ def select_mutants(parser: Parser, options: argparse.Namespace) -> list[Mutant]:
         parser.error("mutants run in forked processes, which this system does not support")
     if options.json and (options.json.is_dir() or not os.access(options.json.parent, os.W_OK)):
         parser.error(f"cannot write {options.json}: choose another file with --json")
-    selected = [m for m in mutants if not options.op or set(options.op) & set(m.owners)]
-    selected = [m for m in selected if not options.damage or m.kind in options.damage]
+    selected = [m for m in all_mutants(options.op or ()) if not options.damage or m.kind in options.damage]
     if not selected:
         parser.error("no mutant matches these operations and kinds of damage")
     return selected

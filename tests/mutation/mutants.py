@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
@@ -69,9 +69,15 @@ class Target(NamedTuple):
         return (*self.rule.names, "y") if self.rule is not None and not self.rule.variadic else ()
 
 
-def all_mutants() -> list[Mutant]:
-    """Every mutant, in the order of the operations."""
-    found = [*_mutate_rules(), *_mutate_sources()]
+def owners() -> set[str]:
+    """The names of the operations that have mutants, and MACHINERY."""
+    return {*damages.differentiable_rules(), MACHINERY}
+
+
+def all_mutants(of: Collection[str] = ()) -> list[Mutant]:
+    """Every mutant, or every one that may affect one of these operations, in the order of the operations."""
+    chosen = set(of) or owners()
+    found = [*_mutate_rules(chosen), *_mutate_sources(chosen)]
     count: dict[str, int] = {}
     for i, mutant in enumerate(found):  # a text may occur twice in a function
         count[mutant.name] = count.get(mutant.name, 0) + 1
@@ -83,9 +89,9 @@ def all_mutants() -> list[Mutant]:
 # Inputs and outputs of rules
 
 
-def _mutate_rules() -> Iterator[Mutant]:
+def _mutate_rules(chosen: set[str]) -> Iterator[Mutant]:
     for operation, rule in damages.differentiable_rules().items():
-        for name in damages.arguments(rule):
+        for name in damages.arguments(rule) if operation in chosen else ():
             for direction in ("vjp", "jvp"):
                 for kind, what, wrong in damages.damages(rule, name, direction):
                     yield Mutant(
@@ -124,9 +130,9 @@ def _line(file: str, line: int) -> str:
 # The source of rules
 
 
-def _mutate_sources() -> Iterator[Mutant]:
+def _mutate_sources(chosen: set[str]) -> Iterator[Mutant]:
     for target in targets():
-        for change in source.changes(target.function, target.others):
+        for change in source.changes(target.function, target.others) if chosen & {*target.owners} else ():
             yield Mutant(
                 target.owners,
                 target.subject,

@@ -13,7 +13,7 @@ import io
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,7 +187,7 @@ class _Plugin:
     def _observe_tests(self, items: list[pytest.Item], part: Sequence[int]) -> tuple[list, Counter[str]]:
         """([(index, points it executes, seconds, whether it failed) of each test], reasons for skipped tests)."""
         seen: set[Hashable] = set()
-        observe(seen.add)
+        observe({mutant.point for mutant in self.mutants}, seen.add)
         answer = []
         for i, following in zip(part, [*part[1:], None]):
             clear_caches()
@@ -276,13 +276,17 @@ def clear_caches() -> None:
         rule._residuals.clear()
 
 
-def observe(report: Callable[[Hashable], Any]) -> None:
-    """From now on, call `report` with every mutant's point that is executed. Use this in a forked process."""
-    for operation, rule in damages.differentiable_rules().items():
-        damages.watch(rule, lambda name, direction, operation=operation: report((operation, name, direction)))
+def observe(points: Collection[Hashable], report: Callable[[Hashable], Any]) -> None:
+    """From now on, call `report` with each of these points that is executed. Use this in a forked process."""
+    indices: dict[str, set[int]] = {}  # of the expressions in the source of each subject
+    for subject, index in (point for point in points if len(point) == 2):
+        indices.setdefault(subject, set()).add(index)
+    rules = damages.differentiable_rules()
+    for operation in {point[0] for point in points if len(point) == 3}:
+        damages.watch(rules[operation], lambda *where, operation=operation: report((operation, *where)))
     subjects = {id(target.function): target.subject for target in targets()}
     mark = lambda function, index: report((subjects[function], index))
     for target in targets():
-        target.function.__globals__[source.MARK] = mark
-        indices = {change.index for change in source.changes(target.function, target.others)}
-        target.function.__code__ = source.mark_parts(target.function, indices)
+        if target.subject in indices:
+            target.function.__globals__[source.MARK] = mark
+            target.function.__code__ = source.mark_parts(target.function, indices[target.subject])

@@ -126,6 +126,12 @@ def test_names_are_unique_and_every_kind_of_damage_occurs(everything) -> None:
     assert {m.kind for m in everything} == set(mutants.KINDS)
 
 
+@pytest.mark.parametrize("name", ["tanh", "sum", "svd", mutants.MACHINERY])
+def test_the_mutants_of_one_operation_are_those_of_all_that_it_owns(name, everything) -> None:
+    assert mutants.owners() == {owner for m in everything for owner in m.owners}
+    assert [m.name for m in mutants.all_mutants([name])] == [m.name for m in everything if name in m.owners]
+
+
 def test_every_rule_is_damaged_for_each_argument_in_both_directions(everything) -> None:
     subjects = {m.subject for m in everything}
     for name, primitive in mg.core.primitives.items():
