@@ -50,8 +50,8 @@ def pytest_addoption(parser):
     parser.addoption(
         "--seeds",
         type=int,
-        default=3,
-        help="number of seeds to compute every exact claim of the lecture with (nightly: 10)",
+        default=2,
+        help="number of seeds to compute every exact claim of the lecture with, besides one with pictures (nightly: 10)",
     )
 
 

@@ -31,17 +31,10 @@ FEW = {"coordinates": 6, "directions": 2}
 # Right gradients
 
 
-@pytest.mark.parametrize(
-    ("name", "form"),
-    [
-        ("mlp", "closed"),
-        ("mlp", "sampled"),
-        ("conv", "closed"),
-        pytest.param("conv", "sampled", marks=pytest.mark.large),
-    ],
-)
+@pytest.mark.parametrize(("name", "form"), [("mlp", "closed"), ("mlp", "sampled"), ("conv", "closed")])
 @EVERY_LIKELIHOOD
 def test_right_gradients_pass(name, likelihood, form, check):
+    """The convolutional network with the sampled form is below, with every objective."""
     autoencoder, y, noise = setting(name, likelihood)
     report = check(autoencoder, y, noise, form, **FEW)
     assert report.passed
@@ -252,7 +245,7 @@ def find_plants() -> list[tuple[str, str, int, str]]:
                         primitives[primitive].rule = rule
                     if np.max(np.abs(wrong - right)) > 1e-6 * np.max(np.abs(right)):
                         found.append((name, primitive, position, how))
-    return sorted(set(found))
+    return list(dict.fromkeys(found))
 
 
 PLANTS = find_plants()
@@ -436,9 +429,9 @@ def test_a_step_lost_in_rounding_decides_nothing():
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("seed", [1, 6])
-def test_right_gradients_of_the_lectures_network_pass(seed, check, make_trainer):
+def test_right_gradients_of_the_lectures_network_pass(check, make_trainer):
     """It has so many kinks that only small steps avoid them, and those suffer from rounding."""
+    seed = 6
     config = Config(model="conv", decoder="gaussian", seed=seed)
     trainer = make_trainer(config, (28, 28, 1))
     y, noise = load("digits", size=(1, 4), seed=seed).test, mg.random.normal(mg.random.key(seed + 100), (4, 20))

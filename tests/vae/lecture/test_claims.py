@@ -4,8 +4,6 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.vae.lecture.planted import FILES, PLANTED
 from vae.lecture import CLAIMS, Setting, slides
@@ -25,18 +23,10 @@ def pytest_generate_tests(metafunc):
 
 @each(EXACT)
 def test_exact_claims_hold(claim, seed):
+    """Models are drawn from the seed. One sampled claim in 16,000 fails by chance."""
     sides = claim.compute(Setting(seed))
     assert sides.passed, sides
     assert math.isfinite(sides.left) and math.isfinite(sides.right)
-
-
-@each(EXACT)
-@settings(max_examples=1)
-@given(seed=st.integers(10, 2**32))
-def test_exact_claims_hold_for_random_models(claim, seed):
-    """Models are drawn from the seed. One sampled claim in 16,000 fails by chance; the profile is derandomized."""
-    sides = claim.compute(Setting(seed))
-    assert sides.passed, sides
 
 
 @each(EXACT)

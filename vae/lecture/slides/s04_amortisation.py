@@ -52,12 +52,11 @@ def exact_bound(model: PPCA, y: np.ndarray, mean: Any, log_std: Any) -> Any:
 
 def climb(model: PPCA, y: np.ndarray, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Gradient ascent on the exact bound from μ = 0, s = 1: μ and ln s of each image, (N, d) each, at every step."""
-    place = np.zeros((2, len(y), model.weights.shape[1]))
     step = 0.5 / np.trace(model.precision * np.exp(-2 * model.log_sigma))  # below one over the largest curvature
-    path = [place]
+    slope = mg.jit(mg.grad(lambda place: mg.sum(exact_bound(model, y, *place))))
+    path = [np.zeros((2, len(y), model.weights.shape[1]))]
     for _ in range(steps):
-        place = place + step * mg.grad(lambda place: mg.sum(exact_bound(model, y, *place)))(place)
-        path.append(place)
+        path.append(path[-1] + step * slope(path[-1]))
     return path
 
 

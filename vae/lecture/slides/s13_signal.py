@@ -115,7 +115,7 @@ def estimates_of_training(setting: Setting) -> Sides:
     left = np.stack([draws.mean(axis=1), variance], axis=1)
     right = np.stack([both_moments(model, k) for k in COUNTS])
     errors = np.sqrt(np.stack([variance, fourth - variance**2], axis=1) / DRAWS)
-    draw = partial(_plot_histogram, model, setting)
+    draw = partial(_plot_histogram, model, dict(zip(COUNTS, draws)))
     return within_errors(left, right, errors, draw=lambda axes: draw(axes, 16), slider=Slider("k", COUNTS, draw))
 
 
@@ -138,11 +138,12 @@ def plain_variance_at_posterior(setting: Setting) -> Sides:
 )
 def doubly_sticking_the_landing(setting: Setting) -> Sides:
     model = at_posterior(setting)
-    draws = np.stack([draws_of(model, k, setting)[:, 1] for k in COUNTS])
-    draw = partial(_plot_landing, model, setting)
+    draws = {k: draws_of(model, k, setting) for k in COUNTS}
+    doubly = np.stack([both[:, 1] for both in draws.values()])
+    draw = partial(_plot_landing, setting, draws)
     roundings = 2.0**8 / model.tau**2  # the terms that cancel are up to 1/τ² in size
     slider = Slider("k", COUNTS, draw)
-    return equal(draws, np.zeros(draws.shape), roundings, draw=lambda axes: draw(axes, 4), slider=slider)
+    return equal(doubly, np.zeros(doubly.shape), roundings, draw=lambda axes: draw(axes, 4), slider=slider)
 
 
 def ratios(model: Gaussians, k: int) -> np.ndarray:
@@ -189,9 +190,9 @@ def _plot_means(model: Gaussians, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _plot_histogram(model: Gaussians, setting: Setting, axes: Any, k: float) -> None:
-    draws, bins = draws_of(model, int(k), setting)[..., 0], np.linspace(-4, 3, 141)
-    for values, (name, colour) in zip(draws.T, ESTIMATORS.values()):
+def _plot_histogram(model: Gaussians, draws: dict[int, np.ndarray], axes: Any, k: float) -> None:
+    bins = np.linspace(-4, 3, 141)
+    for values, (name, colour) in zip(draws[int(k)][..., 0].T, ESTIMATORS.values()):
         axes.hist(values, bins, density=True, color=colour, alpha=0.5, label=name)
     mean = both_moments(model, int(k))[0][0, 0]
     axes.axvline(mean, color=INK, lw=1, label=f"exact mean of both, {mean:.3f}".replace("-", "−"))
@@ -209,11 +210,10 @@ def _plot_variances(model: Gaussians, draws: np.ndarray, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _plot_landing(model: Gaussians, setting: Setting, axes: Any, k: float) -> None:
+def _plot_landing(setting: Setting, draws: dict[int, np.ndarray], axes: Any, k: float) -> None:
     """Each estimate of ∂μ against the mean of its k ε; the plain one is −mean/s."""
     noise = setting.normal(f"noise {int(k)}", int(k), DRAWS).mean(axis=0)
-    draws = draws_of(model, int(k), setting)[:400, :, 0]
-    for values, (name, colour) in zip(draws.T, ESTIMATORS.values()):
+    for values, (name, colour) in zip(draws[int(k)][:400, :, 0].T, ESTIMATORS.values()):
         axes.plot(noise[:400], values, ".", color=colour, ms=4, label=name)
     axes.set(xlabel="mean of ε$_1$, …, ε$_k$", ylabel="estimate of ∂μ", xlim=(-3.2, 3.2), ylim=(-6, 6))
     axes.set_title(f"k = {k:g}")
