@@ -51,7 +51,7 @@ def pytest_addoption(parser):
         "--seeds",
         type=int,
         default=2,
-        help="number of seeds to compute every exact claim of the lecture with, besides one with pictures (nightly: 10)",
+        help="seeds to compute every exact claim of the lecture with, besides one that is drawn (nightly: 10)",
     )
 
 

@@ -90,6 +90,7 @@ class Rule:
         self.primitive = primitive
         self.names, self.defaults, known = _read_signature(primitive.forward)
         self.statements = {n: Statement(s) if callable(s) else s for n, s in statements.items()}
+        self.constant = not self.variadic and all(s is None for s in statements.values())  # it has no derivative
         self._residuals: dict[tuple[bool, ...], Residuals | None] = {}
         for name, statement in self.statements.items():
             unknown = set(getattr(statement, "asks", ())) - known - {"y", "g", "t"}
@@ -100,11 +101,6 @@ class Rule:
         missing = [name for name in self.names if name not in statements]
         if statements and missing:
             raise ValueError(f"the rule of '{primitive.name}' lacks {missing}; state None where there is no derivative")
-
-    @property
-    def constant(self) -> bool:
-        """Whether no argument has a derivative."""
-        return not self.variadic and all(s is None for s in self.statements.values())
 
     def differentiable(self, position: int) -> bool:
         """Whether the argument at this position has a derivative."""

@@ -159,7 +159,7 @@ def disagreement(name: str, call: Call) -> Exception | None:
 
 
 @pytest.mark.parametrize("name", CALLED)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_results(name, data):
     """A difference must be listed, and an error that says so."""

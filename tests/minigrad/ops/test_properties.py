@@ -2,7 +2,7 @@
 
 Hypothesis draws a call (see `tests/support/calls.py`): shapes, parameters, dtypes and layouts, in the domain of the
 operation. Values must agree with the plain formula, first derivatives in both modes and second derivatives with the
-oracle, and neither inputs nor cotangents may change.
+oracle (the second in float64), and neither inputs nor cotangents may change.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def test_operation(name, data, on_device):
         check_constant(case, on_device, args)
         return
     check_first(case, on_device, args, layout, ELEMENTS)
-    real = all(x.dtype == "float64" for x in args)
-    check_second(case, on_device, args if real else case.arguments())
+    if all(x.dtype == "float64" for x in args):
+        check_second(case, on_device, args)
 
 
 # Special values
