@@ -17,7 +17,8 @@ import numpy as np
 from minigrad.backends import NEUTRAL, store
 from minigrad.backends.dtypes import is_bfloat16
 from minigrad.backends.streams import DRAW, FOLD_IN, SPLIT
-from minigrad.core.arguments import dtype_from, integer, integers
+from minigrad.core.arguments import dtype_from, integer
+from minigrad.core.arguments import integers as _integers  # not a draw, as numpy.random's is
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.batching import batched, repeat
 from minigrad.core.errors import OperandError, OperandTypeError
@@ -160,7 +161,7 @@ traits(normal_p, stream="normal")
 
 
 def _draw(draw_p: Any, key: Any, shape: Any, dtype: Any, offset: Any, operation: str) -> Any:
-    shape = integers(shape, f"random.{operation}: an entry of the shape")
+    shape = _integers(shape, f"random.{operation}: an entry of the shape")
     start = 0
     if not isinstance(offset, NEUTRAL) and shape_of(offset) == () and dtype_of(offset).kind in "iu":
         start, offset = offset, 0  # its value is known only when the numbers are drawn

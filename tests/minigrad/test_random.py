@@ -79,6 +79,11 @@ def test_a_draw_is_a_function_of_key_and_position(name, seed, shape, data, on_de
     assert np.array_equal(whole.ravel()[begin:], to_host(draw(key, (size - begin,), offset=begin)))
 
 
+def test_only_draws_have_names_of_numpy_draws():
+    names = {name for name in {*dir(np.random), *dir(np.random.Generator)} if not name.startswith("_")}
+    assert names.intersection(dir(mg.random)) == {"normal", "uniform"}
+
+
 def test_dtypes(key):
     found = {name: str(draw(key, (2,)).dtype) for name, draw in DRAWS.items()}
     assert found == {
