@@ -37,6 +37,9 @@ class custom_derivative(Generic[P, Y]):
     zero. Arguments and results are trees; keyword arguments are passed on and have no derivative.
     `mg.checks.check_grads` checks the derivative against differences, and one mode against the other.
 
+    Where only one is stated, the other mode is its transpose, taken at tangents or cotangents of 0: if a loop ends by
+    their values, as a solver with a tolerance does, that transpose is wrong without an error. State both then.
+
     Traced values must be arguments: those that the function takes from outside have no derivative and raise
     EscapedTracerError. Arguments and results are guarded against changes before the derivative is computed; a plain
     array from outside that a pullback reads is not, so do not change it. A missing derivative raises MissingRuleError,

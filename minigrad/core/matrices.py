@@ -158,7 +158,9 @@ def linearize(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[..., Y]
     """(f(*primals), push), where push(*tangents) returns J·tangents and may be called any number of times.
 
     f runs once. push is the transpose of the pullback, which is linear in the cotangent, so it costs about as much as
-    the pullback. Raises TreeError or ValueError if tangents do not fit, TypeError for integer primals or results.
+    the pullback. It is wrong, where `mg.jvp` is right, if f has a stated derivative (`mg.custom_derivative`) with a
+    loop that ends by the cotangent's value. Raises TreeError or ValueError if tangents do not fit, TypeError for
+    integer primals or results.
 
     >>> import minigrad as mg, numpy as np
     >>> y, push = mg.linearize(lambda x: x * x, np.array([1.0, 2.0]))

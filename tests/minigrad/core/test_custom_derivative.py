@@ -121,6 +121,35 @@ def test_the_modes_of_two_statements_are_compared():
         check_grads(f, (X,), quiet=True)
 
 
+def test_with_both_modes_stated_loops_may_end_at_a_tolerance():
+    """y = a·y + b by iteration, its tangents and cotangents, too."""
+
+    def iterate(a, b):
+        far = lambda state: mg.abs(state[0] - state[1]) > 1e-13
+        return mg.while_loop(far, lambda state: (a * state[0] + b, state[0]), (b, 0 * b))[0]
+
+    fixed_point = mg.custom_derivative(iterate)
+
+    @fixed_point.jvp
+    def _(primals, tangents):
+        (a, b), (da, db) = primals, tangents
+        y = fixed_point(a, b)
+        return y, iterate(a, da * y + db)
+
+    @fixed_point.vjp
+    def _(a, b):
+        y = fixed_point(a, b)
+
+        def pullback(g):
+            z = iterate(a, g)
+            return z * y, z
+
+        return y, pullback
+
+    assert check_grads(fixed_point, (0.5, 1.0), order=2, quiet=True).passed
+    assert mg.hessian(fixed_point)(0.5, 1.0) == pytest.approx(16, rel=1e-9)  # 2b / (1 − a)³
+
+
 def test_a_tape_and_a_drawing_show_the_call():
     f = make(vjp=True)
     with mg.Tape() as tape:
