@@ -106,7 +106,7 @@ def install(package: ModuleType) -> None:
         "__float__": _refuse("float(x)", "use float(mg.stop_gradient(x)), or math functions from mg instead of math"),
         "__complex__": _refuse("complex(x)", "use mg.stop_gradient(x) first"),
         "__array__": _refuse(
-            "np.asarray(x)",
+            "array[x] or np.asarray(x)",  # the index of a plain array is made an array
             "use the mg function of the same name, mg.asarray for a list or for out[i] = x, mg.concatenate for "
             "np.r_, or mg.stop_gradient(x) first",
         ),
