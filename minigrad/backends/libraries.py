@@ -11,11 +11,13 @@ from minigrad.backends.native import compiler
 
 
 def describe_libraries() -> dict[str, str]:
-    """Names and versions: of NumPy, of the BLAS library and its kernels, of its threads, and of the C++ compiler."""
+    """Versions of NumPy, the BLAS library and the compiler; NumPy's vector instructions; BLAS kernels and threads."""
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     described = [f"{p['internal_api']} {p['version']} {p.get('architecture') or ''}".strip() for p in pools]
+    instructions = np.show_config(mode="dicts").get("SIMD Extensions", {})  # without those that are empty
     return {
         "numpy": np.__version__,
+        "simd": " ".join(instructions.get("baseline", []) + instructions.get("found", [])) or "none",
         "blas": ", ".join(described) or "unknown to threadpoolctl",
         "threads": ", ".join(str(p["num_threads"]) for p in pools) or str(os.cpu_count()),
         "compiler": compiler.describe(),
