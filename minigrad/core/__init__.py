@@ -9,18 +9,19 @@
     vectors.py             211       15    the operations on tangents and cotangents: add, multiply, broadcast, sum, …
     rules.py               342       30    four ways to state a derivative once, for both modes
     forward.py              71        8    forward mode: a value and its tangent
-    batching.py            290       14    one call for many examples: how primitives take one more axis
-    containers.py          189       12    how to flatten and rebuild one tuple, list, dict or dataclass
-    tree.py                236       14    nested containers with arrays at the leaves
-    guards.py               69        6    detecting arrays that were changed before their derivative was computed
+    batching.py            293       14    one call for many examples: how primitives take one more axis
+    containers.py          189       10    how to flatten and rebuild one tuple, list, dict or dataclass
+    tree.py                236       12    nested containers with arrays at the leaves
+    guards.py               69        5    detecting arrays that were changed before their derivative was computed
     reverse.py             296       24    reverse mode: the tape and the backward pass
     checkpoint.py          225       17    calls that run again in the backward pass, to save memory
     arguments.py           117        6    integers, dtypes, and NumPy options that are not supported
     leaves.py               61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py          207       18    grad, vjp, jvp
+    transposition.py        70        4    the transpose of a linear function
     vmap.py                 97        5    mg.vmap
     matrices.py            180        9    jacobian, hessian, hvp, linearize
-    custom_derivative.py   209       10    a derivative of one's own for one function
+    custom_derivative.py   215       11    a derivative of one's own for one function
     printing.py             18        1    the functions through which `minigrad/show/` prints tapes and programs
     tape.py                 89        5    mg.Tape
 

@@ -100,6 +100,7 @@ class Call:
 
     `reads_results` is true if the pullback may read the results, which are then guarded against changes, and
     `takes_none` if the pullback takes None for a cotangent of zero, too, so that nothing is pulled back from there.
+    `branches` is false if all operations are the same whatever the values of the leaves are.
 
     `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for tangents
     of zero, and pull(leaves, wanted) -> (results, pullback), whose pullback takes a list of cotangents and returns
@@ -109,6 +110,7 @@ class Call:
     name: str
     reads_results = False
     takes_none = False
+    branches = True
 
     def run(self, leaves: Sequence) -> list:
         """The results, by operations."""
@@ -139,6 +141,7 @@ class _BatchedCall(Call):
     def __init__(self, call: Call, batch: Batch, is_batched: Sequence[bool]):
         self._call, self._batch, self._is_batched = call, batch, is_batched
         self.name, self.reads_results, self.takes_none = call.name, call.reads_results, call.takes_none
+        self.branches = call.branches
 
     def run(self, leaves: Sequence) -> list:
         with self._batch.again() as batch:

@@ -22,7 +22,7 @@ from minigrad.core.arrays import describe, is_inexact, shape_of
 from minigrad.core.batching import Call, fill
 from minigrad.core.errors import MissingRuleError, OperandError, OperandTypeError
 from minigrad.core.interpreter import current
-from minigrad.core.transforms import vjp
+from minigrad.core.transposition import transpose
 from minigrad.core.vectors import cast, zero_tangent, zeros_like_p
 
 P = ParamSpec("P")
@@ -37,8 +37,8 @@ class custom_derivative(Generic[P, Y]):
     zero. Arguments and results are trees; keyword arguments are passed on and have no derivative.
     `mg.checks.check_grads` checks the derivative against differences, and one mode against the other.
 
-    Where only one is stated, the other mode is its transpose, taken at tangents or cotangents of 0: if a loop ends by
-    their values, as a solver with a tolerance does, that transpose is wrong without an error. State both then.
+    Where only one is stated, the other mode is its transpose. A rule that depends on the values of tangents or
+    cotangents, such as a solver whose loop ends at a tolerance, has none: MissingRuleError says so. State both then.
 
     Traced values must be arguments: those that the function takes from outside have no derivative and raise
     EscapedTracerError. Arguments and results are guarded against changes before the derivative is computed; a plain
@@ -165,8 +165,8 @@ class CustomCall(Call):
             return [zeros_like_p(leaves[i]) if pulled[i] is None else pulled[i] for i in given]
 
         moving = _find_inexact(results)
-        _, push = vjp(pull_given, [zeros[i] for i in moving])
-        return results, fill(zeros, moving, push([tangents[i] for i in given])[0])
+        push = transpose(pull_given, [zeros[i] for i in moving], self._state("vjp", "cotangents", "jvp"))
+        return results, fill(zeros, moving, push([tangents[i] for i in given]))
 
     def _pull_by_transposition(self, leaves: Sequence) -> tuple[list, Callable]:
         """The tangents of the result are linear in those of the arguments: the transpose pulls cotangents back."""
@@ -176,8 +176,15 @@ class CustomCall(Call):
             results[:], dots = self._push(leaves, fill(zeros, moving, tangents))
             return dots
 
-        _, pullback = vjp(push_moving, [zeros_like_p(leaves[i]) for i in moving])
-        return results, lambda cotangents: fill([None] * len(leaves), moving, pullback(list(cotangents))[0])
+        first = [zeros_like_p(leaves[i]) for i in moving]
+        pullback = transpose(push_moving, first, self._state("jvp", "tangents", "vjp"))
+        return results, lambda cotangents: fill([None] * len(leaves), moving, pullback(list(cotangents)))
+
+    def _state(self, stated: str, vectors: str, missing: str) -> str:
+        return (
+            f"{self.name} states its {stated} alone, which is transposed, so nothing may depend on the values of its "
+            f"{vectors}: state its {missing}, too"
+        )
 
     def _arguments(self, leaves: Sequence) -> tuple:
         return tree.unflatten(self.structure, list(leaves))

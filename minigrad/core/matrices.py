@@ -18,6 +18,7 @@ from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, find_backend
 from minigrad.core.leaves import check_fits, check_inexact
 from minigrad.core.transforms import grad, jvp, replace, select, vjp
+from minigrad.core.transposition import transpose
 from minigrad.core.vectors import cast, reshape_p, zeros_like_p
 from minigrad.core.vmap import vmap
 
@@ -158,9 +159,9 @@ def linearize(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[..., Y]
     """(f(*primals), push), where push(*tangents) returns J·tangents and may be called any number of times.
 
     f runs once. push is the transpose of the pullback, which is linear in the cotangent, so it costs about as much as
-    the pullback. It is wrong, where `mg.jvp` is right, if f has a stated derivative (`mg.custom_derivative`) with a
-    loop that ends by the cotangent's value. Raises TreeError or ValueError if tangents do not fit, TypeError for
-    integer primals or results.
+    the pullback. Raises TreeError or ValueError if tangents do not fit, TypeError for integer primals or results,
+    MissingRuleError if a stated derivative (`mg.custom_derivative`) depends on the values of cotangents, as a solver
+    with a tolerance does: use `mg.jvp` there.
 
     >>> import minigrad as mg, numpy as np
     >>> y, push = mg.linearize(lambda x: x * x, np.array([1.0, 2.0]))
@@ -171,12 +172,13 @@ def linearize(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[..., Y]
     for x in xs:
         check_inexact(x, "linearize")
     y, pullback = vjp(f, *primals)
-    _, push = vjp(pullback, tree.map(zeros_like_p, y))
+    remedy = "linearize transposes the pullback, so nothing may depend on the values of cotangents: use mg.jvp"
+    push = transpose(pullback, tree.map(zeros_like_p, y), remedy)
 
     def push_tangents(*tangents: Any) -> Any:
         given = tree.leaves_like(structure, tangents, "linearize: the tangent")
         for t, x in zip(given, xs, strict=True):
             check_fits(t, shape_of(x), dtype_of(x), "tangent", "its argument")
-        return push(tree.unflatten(structure, [cast(t, x) for t, x in zip(given, xs, strict=True)]))[0]
+        return push(tree.unflatten(structure, [cast(t, x) for t, x in zip(given, xs, strict=True)]))
 
     return y, push_tangents

@@ -94,6 +94,11 @@ class Body:
         """Shapes and dtypes of the leaves of the result."""
         return [self.graph.kind(output) for output in self.graph.outputs]
 
+    @property
+    def branches(self) -> bool:
+        """Whether it has calls that depend on values."""
+        return any(i.params["call"].branches for i in self.graph.instructions if i.primitive is control_p)
+
     @cached_property
     def flops(self) -> int:
         return total_cost(self._program.graph).flops

@@ -95,6 +95,10 @@ class Inlined(Call):
     def flops(self) -> int:
         return self.body.flops
 
+    @property
+    def branches(self) -> bool:
+        return self.body.branches
+
     def __str__(self) -> str:
         return self.name
 

@@ -12,7 +12,7 @@ from minigrad.core import tree
 from minigrad.core.arguments import check_callable, integer
 from minigrad.core.arrays import is_inexact, shape_of
 from minigrad.core.batching import Batch, Call, fill
-from minigrad.core.errors import OperandError, OperandTypeError
+from minigrad.core.errors import MissingRuleError, OperandError, OperandTypeError
 from minigrad.core.interpreter import current, example_of, read_value
 from minigrad.core.reverse import accumulate
 from minigrad.core.vectors import zero_tangent, zeros_like_p
@@ -172,6 +172,8 @@ class While(Call):
         (_, outside, _), (_, asked, begun) = self.split(leaves), self.split(wanted)
         try:
             *states, last = self.iterate(leaves)
+        except MissingRuleError:
+            raise
         except OperandTypeError:
             raise OperandTypeError(
                 "while_loop: reverse mode keeps a list of states, which neither a program nor mg.vmap can: give "

@@ -133,6 +133,11 @@ class Scan(Call):
     def __str__(self) -> str:
         return f"scan of {self.length} × {len(self.body.graph.instructions)} instructions"
 
+    @property
+    def branches(self) -> bool:
+        """Whether a step has a choice or a loop of its own."""
+        return self.body.branches
+
     def split(self, leaves: Sequence) -> tuple[list, list, list]:
         """The leaves from outside, of the state, and of the xs."""
         first = len(self.body.outside)
