@@ -12,7 +12,7 @@ from tests.support.vae.small_runs import SMALL, assert_refused, save_images, sna
 from vae import checkpoints
 from vae.runs import CHECKPOINT
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("no_pictures")]
 
 
 def computing(images, trained) -> list[list]:
