@@ -270,6 +270,7 @@ def test_training_on_a_mapped_file_ends_in_the_same_bits(
     assert read_outcome(tmp_path / "mapped") == read_outcome(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_commands_give_the_same_results(vae: Callable, tmp_path: Path, file: Path) -> None:
     """Also a run that is resumed on the mapped file after it began on the file read whole."""
     seen = []
