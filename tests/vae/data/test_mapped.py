@@ -325,7 +325,8 @@ from unittest import mock
 from vae.cli import main
 
 resource.setrlimit(resource.RLIMIT_DATA, ({LIMIT},) * 2)
-train = ["train", "--data", sys.argv[1], "--epochs", "1", "--hidden", "8", "--latent", "4", "--out", "run"]
+few = ["--train-size", "8000", "--epochs", "1", "--hidden", "8", "--latent", "4"]  # twice what would fit as float32
+train = ["train", "--data", sys.argv[1], *few, "--out", "run"]
 with mock.patch("vae.data.mapped.LARGE", float("inf")):
     assert main(train) == 2
 with mock.patch("vae.cli.train._draw_pictures"):  # which would need as much again
