@@ -33,6 +33,7 @@ GRACE = 0.3  # seconds for messages that a process sent before it stopped
 READING = 0.3  # seconds for the launcher to read what a process wrote, before all are ended
 YIELD = getattr(os, "sched_yield", partial(time.sleep, 0))  # Windows has none
 EAGER = 1000  # tests of a request in a row, a millisecond or so, before other processes may use the core
+LONG = 0.02  # seconds of waiting for a process that sends nothing yet, before this one sleeps between tests
 
 
 class GroupError(RuntimeError):
@@ -193,9 +194,14 @@ class MpiGroup:
         Raises PeerError if another process stops meanwhile, OperandError if one sends something else than is wanted.
         """
         done, broken, stopped, tests, end = False, "", "", 0, math.inf
+        began, here = time.monotonic(), False
         while not done and time.monotonic() < end:
             try:
                 done = self._mpi.Request.Testall(requests)
+                waited = time.monotonic() - began
+                if waited > LONG and not done and not here:  # whoever has sent its description sends the rest, too
+                    here = self._mpi.Request.Testall(requests[: len(told)])
+                    time.sleep(0 if here else min(waited, 0.1) / 100)
             except self._mpi.Exception as error:  # among others, of an array that is too long
                 broken, end = f"the connection to another process failed: {error}", time.monotonic() + GRACE
                 requests = requests[: len(told)]

@@ -20,16 +20,21 @@ SMALLEST = {
 }
 
 
-def run(script, *options):
-    command = [sys.executable, str(ROOT / f"benchmarks/{script}.py"), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+@pytest.fixture
+def run(module, monkeypatch, capsys):
+    """Runs a benchmark in this process, which need not import its peers again; returns what it prints."""
+
+    def call(script, *options):
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *options])
+        module(script).main()
+        return capsys.readouterr().out
+
+    return call
 
 
 @pytest.mark.parametrize("script", SMALLEST)
-def test_a_benchmark_runs_and_writes_its_results(script, tmp_path):
-    done = run(script, *SMALLEST[script], "--rounds", "1", "--json", "--out", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+def test_a_benchmark_runs_and_writes_its_results(script, run, tmp_path):
+    results = json.loads(run(script, *SMALLEST[script], "--rounds", "1", "--json", "--out", str(tmp_path)))
     assert results == json.loads((tmp_path / f"{script}.json").read_text(encoding="utf-8"))
     assert (tmp_path / f"{script}.png").read_bytes().startswith(b"\x89PNG")
     assert results.pop("machine")["versions"]["numpy"]
@@ -39,11 +44,9 @@ def test_a_benchmark_runs_and_writes_its_results(script, tmp_path):
         assert ours["median_ms"] > 0
 
 
-def test_without_a_gpu_cpu_gpu_measures_the_cpu_and_gives_a_reason(tmp_path):
+def test_without_a_gpu_cpu_gpu_measures_the_cpu_and_gives_a_reason(run, tmp_path):
     few = "--small", "--model", "mlp", "--batches", "4", "--kernel-batch", "2", "--rounds", "1", "--device", "cpu"
-    done = run("cpu_gpu", *few, *ALONE, "--json", "--out", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    results = json.loads(run("cpu_gpu", *few, *ALONE, "--json", "--out", str(tmp_path)))
     assert results == json.loads((tmp_path / "cpu_gpu.json").read_text(encoding="utf-8"))
     assert (tmp_path / "cpu_gpu.png").read_bytes().startswith(b"\x89PNG")
     point, left_out = results["steps"]["strict float32"]["mlp"]["4"], {"skipped": "left out: --device cpu"}
@@ -83,7 +86,8 @@ def test_a_wrong_option_gives_one_line_and_exit_code_2(wrong, module, monkeypatc
 
 
 def test_a_wrong_option_prints_no_traceback():
-    done = run("conv", "--what")
+    command = [sys.executable, str(ROOT / "benchmarks/conv.py"), "--what"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert "Traceback" not in done.stderr

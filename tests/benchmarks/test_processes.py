@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import numpy as np
 import pytest
 
 from tests.support.environment import optional
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -22,12 +19,14 @@ def mpi():
         pytest.skip("there is no mpiexec beside python")
 
 
-def test_a_run_compares_times_and_predicts(mpi, tmp_path):
+def test_a_run_compares_times_and_predicts(mpi, module, monkeypatch, tmp_path, capsys):
+    processes = module("processes")
+    monkeypatch.setattr(processes, "BURST", 1e-6)
+    monkeypatch.setattr(processes, "SIZES", processes.SIZES[:6])
     options = "--model", "mlp", "--batch", "32", "--rounds", "1", "--json", "--out", str(tmp_path)
-    command = [sys.executable, str(ROOT / "benchmarks/processes.py"), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    monkeypatch.setattr(sys, "argv", ["processes.py", *options])
+    processes.main()
+    results = json.loads(capsys.readouterr().out)
     assert results == json.loads((tmp_path / "processes.json").read_text(encoding="utf-8"))
     assert (tmp_path / "processes.png").read_bytes().startswith(b"\x89PNG")
     case = results["mlp, batch 32"]

@@ -59,7 +59,7 @@ def pretend_gpu() -> Callable:
     return pretend
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run_command(backend, pretend_gpu) -> Callable:
     """`cli.main` on the tested device, unless the arguments name a device; returns the exit code."""
 
@@ -73,18 +73,24 @@ def run_command(backend, pretend_gpu) -> Callable:
     return call
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def images(tmp_path_factory):
     """A file with 50 + 20 images of 4×4."""
     return save_images(tmp_path_factory.mktemp("images") / "images.npz")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory, images, run_command):
-    """The folder of a finished run."""
+    """The folder of a finished run; tests may add pictures to it."""
     out = tmp_path_factory.mktemp("runs") / "trained"
     assert run_command("train", "--data", images, *SMALL, "--out", out) == 0
     return out
+
+
+@pytest.fixture
+def no_pictures(monkeypatch) -> None:
+    """Runs end without pictures, for tests of something else."""
+    monkeypatch.setattr("vae.cli.train._draw_pictures", lambda *given: None)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.host
 ROOT = Path(__file__).parents[2]
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-SMALL = ("--hidden", 8, "--latent", 2, "--batch", 20, "--shards", 4, "--epochs", 2)
+SMALL = ("--hidden", 8, "--latent", 3, "--batch", 20, "--shards", 4, "--epochs", 2)
 QUICK = 30  # seconds that a command may take here, on a busy machine; those that hang take for ever
 
 
@@ -158,15 +158,15 @@ def ancestors(process: int) -> list[int]:
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ([(3, "train", "--beta", -1)], "beta must be 0 or lie in"),
-        ([(3, "train", "--batch", 0)], "argument --batch: must be a whole number"),
+        ([(2, "train", "--beta", -1)], "beta must be 0 or lie in"),
+        ([(2, "train", "--batch", 0)], "argument --batch: must be a whole number"),
         ([(3, "train", "--shards", 2)], "3 processes cannot share the 2 shards of a batch: start fewer"),
         ([(1, "train", "--batch", 64), (1, "train")], "the processes disagree: batch is not given on process 1 and 64"),
         ([(1, "train"), (1, "check")], "the processes disagree: command is check on process 1 and train on process 0"),
         ([(1, "train"), (1, "train", "--batch", 0)], "process 1: python -m vae train: argument --batch"),
         ([(2, "sample", "--checkpoint", "x")], "sample uses one process, not 2: start it without mpiexec"),
         ([(2, "evaluate", "--checkpoint", "x")], "no checkpoint at x"),
-        ([(3, "check", "--images", 2)], "3 processes need as many images: use --images 3"),
+        ([(2, "check", "--images", 1)], "2 processes need as many images: use --images 2"),
     ],
 )
 def test_wrong_input_gives_one_sentence(tmp_path, groups, message):

@@ -80,7 +80,8 @@ def run_on(size, config, out, data=DATA, threads=1):
 @pytest.mark.parametrize("name", SHARDED)
 def test_a_run_has_the_same_bits_on_any_number_of_processes(tmp_path, name):
     config, found = SHARDED[name], []
-    for size in sorted({1, 2, 3, 4, config.shards}):
+    more = (3, 4) if name == "mlp" else ()  # who gets which shards does not depend on what is trained
+    for size in sorted({1, 2, *more, config.shards}):
         states = run_on(size, config, tmp_path / str(size), threads=1 + size % 2)
         found.append(read_outcome(tmp_path / str(size))[0::2])  # arrays and metrics
         first = flat(states[0].parameters)

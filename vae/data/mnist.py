@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .dataset import DataError, Dataset
-from .fetch import fetch
 from .idx import parse_idx, read_bytes
 from .pixels import scale_to_unit
 from .places import cache_root, find_file
@@ -113,4 +112,6 @@ def _locate(
         dotted = file.replace("-idx", ".idx")  # the name in some archives
         return find_file(data_dir, published.subfolders, file, f"{file}.gz", dotted, f"{dotted}.gz")
     folder = cache_root(cache_dir) / name
+    from .fetch import fetch  # whose libraries of HTTP take 30 ms to import
+
     return fetch(f"{file}.gz", published.sha256[file], folder, published.mirrors)

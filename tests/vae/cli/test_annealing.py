@@ -15,6 +15,8 @@ from vae.cli.output import write_estimate
 from vae.evaluation import Estimate
 from vae.runs import load_state
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 BOUNDS = ["upper", "lower", "gap"]
 
 

@@ -86,7 +86,7 @@ def test_check_fails_on_a_planted_mistake(vae, monkeypatch, factor, tmp_path):
             return [g if g is None else g * factor for g in rule.vjp(*args)]
 
     monkeypatch.setattr(primitives["relu"], "rule", Wrong())
-    check = ["check", "--hidden", "4", "--latent", "2", "--images", "2", "--picture", "a.png"]
+    check = ["check", "--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "5", "--picture", "a.png"]
     code, out, err = vae(*check, "--json")
     assert (code, err) == (1, "")
     assert json.loads(out, parse_constant=pytest.fail)["passed"] is False

@@ -20,6 +20,8 @@ from vae.data import load
 from vae.evaluation import Estimate
 from vae.runs import load_state, load_trainer
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 BOUNDS = ["negative_elbo_closed", "distortion", "rate", "negative_elbo_sampled"]
 
 

@@ -15,8 +15,10 @@ pytestmark = pytest.mark.host
 
 @pytest.fixture
 def small(monkeypatch):
-    """One entry of each tensor is checked, on one image, and 60 images are trained on."""
-    make_report = check.make_report
+    """One entry of each tensor is checked, on one image, and 60 images are trained on, in two epochs."""
+    make_report, train_run = check.make_report, train.train_run
+    shorter = lambda console, config, *more: train_run(console, replace(config, hidden=8, epochs=2), *more)
+    monkeypatch.setattr(train, "train_run", shorter)
     fewer = lambda config, images, coordinates, *more: make_report(replace(config, hidden=8), 1, 1, *more)
     monkeypatch.setattr(check, "make_report", fewer)
     monkeypatch.setattr(main_job, "load_images", lambda config: load("digits", size=(60, 20), seed=config.seed))

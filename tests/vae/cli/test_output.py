@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 
 import pytest
 
@@ -72,15 +74,28 @@ def test_the_users_settings_of_matplotlib_change_no_picture(tmp_path, trained):
     assert process("--help", cwd=tmp_path, MPLBACKEND="nonsense").returncode == 0
 
 
+CHECK = ["check", "--hidden", "4", "--latent", "2", "--images", "2", "--coordinates", "10"]
+
+
+@pytest.fixture(scope="module")
+def answers(trained, run_command):
+    """What evaluate and check say as JSON, which has no columns."""
+    found = []
+    for command in (["evaluate", "--checkpoint", trained], CHECK):
+        with redirect_stdout(StringIO()) as out:
+            assert run_command(*command, "--json") == 0
+        found.append(json.loads(out.getvalue()))
+    return found
+
+
 @pytest.mark.parametrize("columns", ["20", "40", "59", "80", "97", "200"])
-def test_tables_keep_their_numbers_however_narrow(vae, trained, monkeypatch, columns):
+def test_tables_keep_their_numbers_however_narrow(vae, trained, answers, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
-    scores = json.loads(vae("evaluate", "--checkpoint", trained, "--json")[1])
+    scores, report = answers
     out = vae("evaluate", "--checkpoint", trained)[1]
     rate = write_estimate(Estimate(scores["rate"], scores["rate_standard_error"]))
     assert f" {rate} " in out and "…" not in out
-    check = ["check", "--hidden", "4", "--latent", "2", "--images", "2"]
-    report, out = json.loads(vae(*check, "--json")[1]), vae(*check)[1]
+    out = vae(*CHECK)[1]
     rows = [line for line in out.splitlines() if line[0] in "┏┃┡│└"]
     assert all(row[-1] in "┓┃┩│┘" for row in rows) and max(map(len, rows)) <= max(int(columns), 96), out
     for tensor in report["parameters"]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.vae.small_runs import assert_refused
+from tests.support.vae.small_runs import WRITTEN, assert_refused
 from tests.support.vae.training_runs import read_outcome
 from vae import recipes, training
 from vae.cli import reproduce
@@ -21,6 +21,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(reproduce, "QUICK_SAMPLES", 3)
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_trains_evaluates_and_compares(vae, tmp_path, tiny, name):
     code, out, err = vae("reproduce", name, "--quick", "--out", "all")
@@ -47,8 +48,10 @@ def test_without_names_all_are_run_and_a_second_call_trains_no_further(vae, tmp_
     assert vae("reproduce", "--quick", "--out", "all")[0] == 0
     assert {name: read_outcome(tmp_path / "all" / name) for name in NAMES[1:3]} == first
     assert {p.name for p in (tmp_path / "all").iterdir()} == set(first)
+    assert all({p.name for p in (tmp_path / "all" / name).iterdir()} >= WRITTEN for name in first)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_stopped_recipe_goes_on_bit_for_bit(vae, tmp_path, tiny, monkeypatch):
     name, save, count = "dynamic-mnist-dreg", training.save, [0]
     assert vae("reproduce", name, "--quick", "--out", "whole")[0] == 0

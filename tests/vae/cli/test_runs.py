@@ -12,13 +12,14 @@ from tests.support.vae.small_runs import SMALL, assert_refused, save_images, sna
 from vae import checkpoints
 from vae.runs import CHECKPOINT
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("no_pictures")]
 
 
 def computing(images, trained) -> list[list]:
     """A command line of each command that computes."""
-    of_a_run = [[name, "--checkpoint", trained] for name in ("check", "evaluate", "sample", "reconstruct")]
-    return [["train", "--data", images, *SMALL, "--out", "run"], ["check", "--coordinates", "2"], *of_a_run]
+    check = ["check", "--coordinates", "2"]
+    of_a_run = [[*each, "--checkpoint", trained] for each in (check, ["evaluate"], ["sample"], ["reconstruct"])]
+    return [["train", "--data", images, *SMALL, "--out", "run"], [*check, "--hidden", "8"], *of_a_run]
 
 
 def test_without_a_gpu_there_is_no_cuda(vae, images, trained, tmp_path, monkeypatch):

@@ -35,6 +35,7 @@ def test_train_writes_a_run_and_says_what_it_implies(vae, images, tmp_path):
         assert str(path.relative_to(tmp_path)) in out
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_training_begins_with_what_its_loss_says(vae, images, tmp_path):
     """4×4 pixels: β = 0.05 beside a mean over 16 of them and σ² = ½ is σ² = 0.4."""
     weighed = "--decoder gaussian --sigma 0.70710678 --reduction mean --beta 0.05 --clamp 9".split()
@@ -63,6 +64,7 @@ def test_train_chooses_a_new_folder_each_time(vae, images, tmp_path):
 
 
 @pytest.mark.host
+@pytest.mark.usefixtures("no_pictures")
 def test_built_in_digits_of_any_size(vae, tmp_path):
     sizes = ["--train-size", "20", "--test-size", "10", "--hidden", "4", "--epochs", "1"]
     code, out, _ = vae("train", *sizes, "--model", "conv", "--decoder", "gaussian", "--sigma", "learned")
@@ -75,7 +77,8 @@ def test_built_in_digits_of_any_size(vae, tmp_path):
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_images_with_colours_and_alpha(vae, tmp_path, channels):
     images = save_images(tmp_path / "colours.npz", (4, 4, channels))
-    assert vae("train", "--data", images, *SMALL, "--out", "run", "--model", "conv")[::2] == (0, "")
+    small = [*SMALL, "--latent", "3", "--epochs", "1"]
+    assert vae("train", "--data", images, *small, "--out", "run", "--model", "conv")[::2] == (0, "")
     assert vae("sample", "--checkpoint", "run")[::2] == (0, "")
     assert vae("reconstruct", "--checkpoint", "run")[::2] == (0, "")
 
@@ -94,8 +97,9 @@ def test_names_are_not_markup(vae, tmp_path):
 
 
 def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
-    assert vae("train", "--data", images, *SMALL, "--out", "whole")[0] == 0
-    assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "parts")[0] == 0
+    small = ["--data", images, *SMALL, "--latent", "3"]
+    assert vae("train", *small, "--out", "whole")[0] == 0
+    assert vae("train", *small, "--epochs", "1", "--out", "parts")[0] == 0
     code, out, _ = vae("train", "--out", "parts", "--resume", "--epochs", "2")
     assert code == 0
     assert "resuming parts after epoch 1, step 0" in out
@@ -108,6 +112,7 @@ def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
 
 
 @pytest.mark.host
+@pytest.mark.usefixtures("no_pictures")
 def test_resume_says_which_libraries_are_others(vae, images, tmp_path, monkeypatch):
     assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")[0] == 0
     resume = "train", "--out", "run", "--resume", "--epochs"
@@ -120,6 +125,7 @@ def test_resume_says_which_libraries_are_others(vae, images, tmp_path, monkeypat
     assert "last bits" not in vae(*resume, "4")[1]  # written by the other library
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("out", ["run", "a run; of 'mine'", "-run", "~run", "a\trun"])
 def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path, out):
     real, left = training.mean_elbo, [1]
@@ -141,6 +147,7 @@ def test_ctrl_c_says_how_to_go_on(vae, images, monkeypatch, tmp_path, out):
 
 
 @pytest.mark.host
+@pytest.mark.usefixtures("no_pictures")
 def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
     save_images(tmp_path / "old.npz")
     assert vae("train", "--data", "old.npz", *SMALL, "--epochs", "1", "--out", "run")[0] == 0
@@ -157,7 +164,8 @@ def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
 
 def test_the_seed_decides_everything(vae, images, tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--seed", seed, "--out", name)[0] == 0
+        small = [*SMALL, "--latent", "3", "--epochs", "1"]
+        assert vae("train", "--data", images, *small, "--seed", seed, "--out", name)[0] == 0
     a, b, c = (snapshot(tmp_path / name) for name in "abc")
     assert a["samples.png"] == b["samples.png"] != c["samples.png"]
     elbo = [json.loads(x["metrics.jsonl"])["test_elbo"] for x in (a, b, c)]
@@ -168,6 +176,7 @@ def test_the_seed_decides_everything(vae, images, tmp_path):
 
 
 @pytest.mark.host
+@pytest.mark.usefixtures("no_pictures")
 def test_an_existing_run_is_only_overwritten_by_force(vae, images, tmp_path):
     assert vae("train", "--data", images, *SMALL, "--out", "run")[0] == 0
     before = snapshot(tmp_path / "run")
@@ -333,6 +342,7 @@ def test_a_file_where_a_folder_should_be(vae, images, tmp_path):
 
 
 @pytest.mark.host
+@pytest.mark.usefixtures("no_pictures")
 def test_without_a_validation_part_an_old_run_is_not_replaced(vae, images, tmp_path):
     """--force deletes what is in the folder only when the new run is known to be valid."""
     assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--out", "run")[0] == 0
@@ -376,6 +386,7 @@ def test_every_new_option_makes_its_setting(vae, images, tmp_path):
 
 
 @pytest.mark.host
+@pytest.mark.usefixtures("no_pictures")
 def test_a_cosine_schedule_ends_with_the_run(vae, images, tmp_path):
     """Other epochs would be another schedule from the beginning on; the same number may be given."""
     assert (
@@ -391,6 +402,7 @@ def test_a_cosine_schedule_ends_with_the_run(vae, images, tmp_path):
 
 
 @pytest.mark.host
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(("objective", "name"), [("elbo", "ELBO"), ("dreg", "bound")])
 def test_the_progress_bar_names_the_bound_that_is_trained(vae, images, monkeypatch, objective, name):
     seen = []
