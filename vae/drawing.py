@@ -19,7 +19,6 @@ from matplotlib import rc_context, rcdefaults
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from minigrad import to_device
 from vae.files import write_bytes
@@ -83,14 +82,8 @@ def save(axes: Axes, path: str | Path) -> Path:
     """Write the figure of these axes, in the format of the suffix. Raises UserError if that fails."""
     path, content = Path(path), io.BytesIO()
     kind = path.suffix[1:].lower() or "png"
-    canvas = FigureCanvasAgg(axes.figure)
-    if kind == "png":  # opaque and hardly compressed, in half the time of print_figure
-        canvas.draw()
-        opaque = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        opaque.save(content, kind, dpi=(DPI, DPI), compress_level=1)
-    else:
-        date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)  # left out, so that equal pictures give equal files
-        with rc_context({"svg.hashsalt": "vae"}):
-            canvas.print_figure(content, DPI, format=kind, metadata={date: None} if date else None)
+    date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)  # left out, so that equal pictures give equal files
+    with rc_context({"svg.hashsalt": "vae"}):
+        FigureCanvasAgg(axes.figure).print_figure(content, DPI, format=kind, metadata={date: None} if date else None)
     write_bytes(path, content.getvalue())
     return path

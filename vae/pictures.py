@@ -254,8 +254,7 @@ def _draw_image(picture: np.ndarray, cell: float, title: str, note: str = "", **
     `cell` pixels fill about half an inch, or smaller to save memory for large pictures."""
     inches = max(1, round(min(112 / cell, 2000 / max(picture.shape)))) / DPI
     (axes,) = make_axes(picture.shape[1] * inches, picture.shape[0] * inches, title, note, **margins)
-    shades = (picture * np.float32(255)).astype(np.uint8)  # before they are repeated k × k times
-    axes.imshow(np.broadcast_to(shades, (*shades.shape[:2], 3)), aspect="auto", interpolation="none", origin="upper")
+    axes.imshow(np.broadcast_to(picture, (*picture.shape[:2], 3)), aspect="auto", interpolation="none", origin="upper")
     axes.set(frame_on=False, xticks=[], yticks=[])
     return axes
 

@@ -126,7 +126,7 @@ def test_reconstructions_are_below_their_images(tmp_path, saved_axes, n, columns
 
 def test_a_reconstruction_label_is_beside_the_middle_of_its_row(tmp_path, saved_axes) -> None:
     pictures.reconstructions(tmp_path / "pairs.png", random_images(13, 8, 8, 1), random_images(13, 8, 8, 1), "pairs")
-    shown = saved_axes[0].images[0].get_array() / 255
+    shown = saved_axes[0].images[0].get_array()
     for text in saved_axes[0].texts:
         row = int(text.xy[1])
         assert not np.all(shown[row - 4 : row + 4, :8] == 1, axis=(1, 2)).any()  # eight rows of one image
@@ -152,7 +152,7 @@ def test_the_latent_plane_shows_z1_to_the_right_and_z2_upwards(tmp_path, saved_a
 
     pictures.latent_plane(tmp_path / "plane.png", decode, side=7)
     axes = saved_axes[0]
-    shown = axes.images[0].get_array() / 255 * 6 - 3
+    shown = np.asarray(axes.images[0].get_array(), np.float64) * 6 - 3
     for at, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):  # the tick is where z₁ has that value
         value = float(label.get_text().replace("−", "-"))
         assert np.interp(at, range(7), shown[0, :, 0]) == pytest.approx(value, abs=0.1)
@@ -311,8 +311,8 @@ def test_all_pictures_are_png_files_with_content(tmp_path) -> None:
     for path in paths:
         assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         picture = imread(path)
-        assert min(picture.shape[:2]) > 150 and picture.shape[2] == 3  # opaque
-        assert picture.std() > 0.01
+        assert min(picture.shape[:2]) > 150 and picture.shape[2] == 4 and (picture[..., 3] == 1).all()
+        assert picture[..., :3].std() > 0.01
         edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
         assert (edge == 1).all(), f"{path.name} is cut off at its edge"
 

@@ -176,9 +176,9 @@ def test_evaluate_shows_progress_of_every_draw(trained):
     parameters, images, key = mg.to_device((parameters, images, mg.random.key(0)), trainer.device)
     common = (trainer.autoencoder(parameters), images, key)
     evaluation.mean_elbo(*common, on_images=seen.append)
-    assert seen == [500, 500, 200]
+    assert sorted(seen) == [200, 500, 500]
     evaluation.mean_importance_bound(*common, 13, size=500, on_images=seen.append)
-    assert seen[3:] == [5000, 1500, 5000, 1500, 2000, 600]
+    assert sorted(seen[3:]) == [600, 1500, 1500, 2000, 5000, 5000]  # threads take groups of images in any order
 
 
 def test_a_profiled_sigma_needs_an_epoch(vae, images, monkeypatch):
