@@ -18,7 +18,7 @@ from tests.support.cuda_shim import GXX
 from tests.support.programs import WAYS
 from tests.support.transfer import to_host
 
-settings.register_profile("suite", max_examples=20, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("suite", max_examples=15, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("stand-in", settings.get_profile("suite"), max_examples=10)
 settings.register_profile("thorough", max_examples=1000, deadline=None)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")

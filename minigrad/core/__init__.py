@@ -14,8 +14,8 @@
     tree.py                236       12    nested containers with arrays at the leaves
     guards.py               69        5    detecting arrays that were changed before their derivative was computed
     reverse.py             296       24    reverse mode: the tape and the backward pass
-    checkpoint.py          225       17    calls that run again in the backward pass, to save memory
     arguments.py           117        6    integers, dtypes, and NumPy options that are not supported
+    checkpoint.py          225       17    calls that run again in the backward pass, to save memory
     leaves.py               61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py          207       18    grad, vjp, jvp
     transposition.py        70        4    the transpose of a linear function

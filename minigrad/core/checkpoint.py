@@ -19,6 +19,7 @@ from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from minigrad.backends import NEUTRAL
+from minigrad.core.arguments import check_callable
 from minigrad.core.batching import Batch
 from minigrad.core.errors import MutationError
 from minigrad.core.guards import Guards, fingerprint
@@ -39,6 +40,7 @@ def checkpoint(f: Callable[P, Y]) -> Callable[P, Y]:
     MutationError is raised if the second run gives another result than the first. Traced values may leave f only as
     results.
     """
+    check_callable(f, "checkpoint")
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return _run(current(), partial(f, **kwargs) if kwargs else f, args)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, TypeVarTuple
 
 from minigrad.core import tree
-from minigrad.core.arguments import integers, is_several
+from minigrad.core.arguments import check_callable, integers, is_several
 from minigrad.core.arrays import describe, dtype_of, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.interpreter import current, find_backend
@@ -47,6 +47,7 @@ def jacobian(
     array([[2., 0.],
            [0., 6.]])
     """
+    check_callable(f, "jacobian")
     if mode not in ("reverse", "forward"):
         raise OperandError(f"jacobian: mode must be 'reverse' or 'forward', got {mode!r}")
     is_tuple, positions = is_several(argnums), integers(argnums, "jacobian: argnums")
@@ -130,6 +131,7 @@ def hessian(f: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P
     array([[0., 6.],
            [6., 2.]])
     """
+    check_callable(f, "hessian")
     positions = integers(argnums, "hessian: argnums")
     argnums = positions if is_several(argnums) else positions[0]
     of_gradient = jacobian(grad(f, argnums), argnums, mode="forward")

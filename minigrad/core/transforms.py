@@ -12,7 +12,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, TypeVarTuple, 
 
 from minigrad.backends import NEUTRAL
 from minigrad.core import tree
-from minigrad.core.arguments import integers, is_several
+from minigrad.core.arguments import check_callable, integers, is_several
 from minigrad.core.arrays import Shaped, describe, dtype_of, is_real, shape_of
 from minigrad.core.errors import OperandError, OperandTypeError
 from minigrad.core.forward import Forward
@@ -79,6 +79,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> float(value), float(gradient["a"]), float(gradient["b"])
     (6.0, 3.0, 2.0)
     """
+    check_callable(f, "grad")
     returns_tuple, positions = is_several(argnums), integers(argnums, "grad: argnums")
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:

@@ -33,7 +33,8 @@ class Linear(Interpreter):
     """Runs each primitive one level down, and wraps what depends on a wrapped value, booleans and integers, too."""
 
     def __init__(self, remedy: str) -> None:
-        self.level, self.remedy = self, remedy  # the end of an error's message
+        self.level = self  # a traced value leads to the remedy, which ends the message of an error
+        self.remedy = remedy
 
     def lift(self, x: Any, name: str = "input") -> LinearTracer:
         return LinearTracer(x, self, Origin(name))

@@ -237,3 +237,12 @@ def test_pullback_is_linear_and_differentiable_in_its_cotangent(on_device):
     _, transpose_twice = mg.vjp(lambda g: mg.vjp(f, x)[1](g)[0], g)
     (found,) = transpose_twice(g)  # the transpose of the transpose is the jvp
     assert_close(to_host(found), to_host(mg.jvp(f, (x,), (g,))[1]))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", ["grad", "value_and_grad", "jacobian", "hessian", "checkpoint", "vmap", "jit"])
+def test_a_number_in_place_of_a_function_is_refused_at_once(name):
+    """As in mg.grad(loss(x)) for mg.grad(loss)(x)."""
+    asked = "grad" if name == "value_and_grad" else name
+    with pytest.raises(TypeError, match=f"^{asked}: needs a function, got .*3.0"):
+        getattr(mg, name)(mg.sum(np.ones(3)))

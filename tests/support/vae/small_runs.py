@@ -12,6 +12,7 @@ from minigrad import backends
 from tests.support.vae import truth
 
 SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch", "16"]
+WITHOUT_PLANE = [*SMALL, "--latent", "3"]  # nor the pictures of one
 NEW = ["train", "--data", "IMAGES", *SMALL, "--out", "new"]  # see the fixture `refuse`
 WRITTEN = {"checkpoint.safetensors", "config.json", "metrics.jsonl", "curves.png", "reconstructions.png", "samples.png"}
 

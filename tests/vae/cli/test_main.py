@@ -14,15 +14,13 @@ import pytest
 
 import minigrad as mg
 from tests.support.vae.small_runs import NEW, WRITTEN, assert_refused, environment, process
-from tests.support.vae.small_runs import SMALL as PLANE
+from tests.support.vae.small_runs import WITHOUT_PLANE as SMALL
 from vae import checkpoints
 from vae.cli import train
 from vae.errors import CheckpointError
 from vae.runs import CHECKPOINT, load_trainer
 
 pytestmark = pytest.mark.host
-
-SMALL = [*PLANE, "--latent", "3"]  # without the pictures of a plane
 
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.vae.small_runs import SMALL as PLANE
+from tests.support.vae.small_runs import WITHOUT_PLANE as SMALL
 from tests.support.vae.small_runs import assert_refused, save_images
 from vae import pictures  # noqa: F401  (Matplotlib makes folders in the home where it is first imported)
 from vae.config import Config
@@ -14,8 +14,6 @@ from vae.data import DataError, load
 from vae.data.places import cache_root, expand_home
 
 pytestmark = pytest.mark.host
-
-SMALL = [*PLANE, "--latent", "3"]  # without the pictures of a plane
 
 
 @pytest.fixture

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from rich.progress import TextColumn
 
-from tests.support.vae.small_runs import NEW, SMALL, WRITTEN, assert_refused, has_gpu, save_images, snapshot
+from tests.support.vae.small_runs import (
+    NEW,
+    SMALL,
+    WITHOUT_PLANE,
+    WRITTEN,
+    assert_refused,
+    has_gpu,
+    save_images,
+    snapshot,
+)
 from vae import checkpoints, runs, training
 from vae.config import Config
 from vae.explain import explain_loss
@@ -58,7 +67,7 @@ def test_training_begins_with_what_its_loss_says(vae, images, tmp_path):
 @pytest.mark.host
 def test_train_chooses_a_new_folder_each_time(vae, images, tmp_path):
     for _ in range(2):
-        assert vae("train", "--data", images, *SMALL, "--epochs", "1", "--latent", "3")[0] == 0
+        assert vae("train", "--data", images, *WITHOUT_PLANE, "--epochs", "1")[0] == 0
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {"train", "train-2"}
     assert {p.name for p in (tmp_path / "runs/train-2").iterdir()} == WRITTEN
 
@@ -77,7 +86,7 @@ def test_built_in_digits_of_any_size(vae, tmp_path):
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_images_with_colours_and_alpha(vae, tmp_path, channels):
     images = save_images(tmp_path / "colours.npz", (4, 4, channels))
-    small = [*SMALL, "--latent", "3", "--epochs", "1"]
+    small = [*WITHOUT_PLANE, "--epochs", "1"]
     assert vae("train", "--data", images, *small, "--out", "run", "--model", "conv")[::2] == (0, "")
     assert vae("sample", "--checkpoint", "run")[::2] == (0, "")
     assert vae("reconstruct", "--checkpoint", "run")[::2] == (0, "")
@@ -97,7 +106,7 @@ def test_names_are_not_markup(vae, tmp_path):
 
 
 def test_resume_is_bit_for_bit_what_one_run_gives(vae, images, tmp_path):
-    small = ["--data", images, *SMALL, "--latent", "3"]
+    small = ["--data", images, *WITHOUT_PLANE]
     assert vae("train", *small, "--out", "whole")[0] == 0
     assert vae("train", *small, "--epochs", "1", "--out", "parts")[0] == 0
     code, out, _ = vae("train", "--out", "parts", "--resume", "--epochs", "2")
@@ -164,7 +173,7 @@ def test_images_that_moved_are_known_by_their_content(vae, tmp_path):
 
 def test_the_seed_decides_everything(vae, images, tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        small = [*SMALL, "--latent", "3", "--epochs", "1"]
+        small = [*WITHOUT_PLANE, "--epochs", "1"]
         assert vae("train", "--data", images, *small, "--seed", seed, "--out", name)[0] == 0
     a, b, c = (snapshot(tmp_path / name) for name in "abc")
     assert a["samples.png"] == b["samples.png"] != c["samples.png"]
