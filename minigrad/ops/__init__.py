@@ -58,7 +58,7 @@ CONVENTIONS = {
     "at set": "0 to the values of a repeated position, but for the last, which stays",
     "sqrt, cbrt": "+∞ at 0, its limit",
     "power": "x₁^x₂ at x₁ = 0: 0 to the exponent; for the base, 0·0⁻¹ is taken as 0",
-    "hypot, arctan2, norm, std": "0 at the tip of the cone, to every order",
+    "hypot, arctan2, norm, std": "0 at the tip of the cone, to every order: also of norm(x)² there, unlike sum(x * x)",
     "logaddexp, logsumexp": "0 where every argument is −∞",
     "eigvalsh, svdvals": "of equal values exact for functions symmetric in them; derivatives of vectors raise there",
     "cholesky": "only the lower triangle is read, so only it gets a derivative",

@@ -31,7 +31,9 @@ FEW = {"coordinates": 6, "directions": 2}
 # Right gradients
 
 
-@pytest.mark.parametrize(("name", "form"), [("mlp", "closed"), ("mlp", "sampled"), ("conv", "closed")])
+@pytest.mark.parametrize(
+    ("name", "form"), [("mlp", "closed"), ("mlp", "sampled"), pytest.param("conv", "closed", marks=pytest.mark.large)]
+)
 @EVERY_LIKELIHOOD
 def test_right_gradients_pass(name, likelihood, form, check):
     """The convolutional network with the sampled form is below, with every objective."""

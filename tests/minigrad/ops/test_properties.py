@@ -93,6 +93,7 @@ def by_convention(name, i, at):
     return (0.0,) if name == "power" and at[0] == 0 and i == 1 else None
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", sorted(limits.ELEMENTWISE))
 def test_elementwise_at_special_values(name, move):
     """All special values, and all combinations for several arguments."""
