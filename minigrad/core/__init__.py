@@ -18,7 +18,7 @@
     checkpoint.py          225       17    calls that run again in the backward pass, to save memory
     leaves.py               61        5    checks of what enters a derivative, copies of what leaves it
     transforms.py          207       18    grad, vjp, jvp
-    transposition.py        70        4    the transpose of a linear function
+    transposition.py        80        4    the transpose of a linear function
     vmap.py                 97        5    mg.vmap
     matrices.py            180        9    jacobian, hessian, hvp, linearize
     custom_derivative.py   215       11    a derivative of one's own for one function

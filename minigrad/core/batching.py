@@ -100,7 +100,6 @@ class Call:
 
     `reads_results` is true if the pullback may read the results, which are then guarded against changes, and
     `takes_none` if the pullback takes None for a cotangent of zero, too, so that nothing is pulled back from there.
-    `branches` is false if all operations are the same whatever the values of the leaves are.
 
     `push` and `pull` are its derivatives: push(leaves, tangents) -> (results, their tangents), with None for tangents
     of zero, and pull(leaves, wanted) -> (results, pullback), whose pullback takes a list of cotangents and returns
@@ -110,7 +109,6 @@ class Call:
     name: str
     reads_results = False
     takes_none = False
-    branches = True
 
     def run(self, leaves: Sequence) -> list:
         """The results, by operations."""
@@ -128,6 +126,10 @@ class Call:
         """Which results have a derivative, given which leaves move."""
         return itertools.repeat(any(leaves))
 
+    def follow(self, leaves: Sequence[bool]) -> tuple[Iterable[bool], bool]:
+        """Which results depend on these leaves in any way, and whether a choice or the end of a loop does."""
+        return itertools.repeat(any(leaves)), False
+
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         raise NotImplementedError
 
@@ -141,7 +143,6 @@ class _BatchedCall(Call):
     def __init__(self, call: Call, batch: Batch, is_batched: Sequence[bool]):
         self._call, self._batch, self._is_batched = call, batch, is_batched
         self.name, self.reads_results, self.takes_none = call.name, call.reads_results, call.takes_none
-        self.branches = call.branches
 
     def run(self, leaves: Sequence) -> list:
         with self._batch.again() as batch:
@@ -149,6 +150,9 @@ class _BatchedCall(Call):
 
     def move(self, leaves: Sequence[bool]) -> Iterable[bool]:
         return self._call.move(leaves)
+
+    def follow(self, leaves: Sequence[bool]) -> tuple[Iterable[bool], bool]:
+        return self._call.follow(leaves)
 
     def push(self, leaves: Sequence, tangents: Sequence) -> tuple[list, list]:
         with self._batch.again() as batch:

@@ -37,8 +37,9 @@ class custom_derivative(Generic[P, Y]):
     zero. Arguments and results are trees; keyword arguments are passed on and have no derivative.
     `mg.checks.check_grads` checks the derivative against differences, and one mode against the other.
 
-    Where only one is stated, the other mode is its transpose. A rule that depends on the values of tangents or
-    cotangents, such as a solver whose loop ends at a tolerance, has none: MissingRuleError says so. State both then.
+    Where only one is stated, the other mode is its transpose. A rule that reads the values of tangents or cotangents,
+    such as a solver whose loop ends at a tolerance, has none: MissingRuleError says so. State both then, and also if
+    the rule selects by these values (mg.where), which is not noticed.
 
     Traced values must be arguments: those that the function takes from outside have no derivative and raise
     EscapedTracerError. Arguments and results are guarded against changes before the derivative is computed; a plain
@@ -165,7 +166,7 @@ class CustomCall(Call):
             return [zeros_like_p(leaves[i]) if pulled[i] is None else pulled[i] for i in given]
 
         moving = _find_inexact(results)
-        push = transpose(pull_given, [zeros[i] for i in moving], self._state("vjp", "cotangents", "jvp"))
+        push, _ = transpose(pull_given, [zeros[i] for i in moving], self._state("vjp", "cotangents", "jvp"))
         return results, fill(zeros, moving, push([tangents[i] for i in given]))
 
     def _pull_by_transposition(self, leaves: Sequence) -> tuple[list, Callable]:
@@ -177,8 +178,12 @@ class CustomCall(Call):
             return dots
 
         first = [zeros_like_p(leaves[i]) for i in moving]
-        pullback = transpose(push_moving, first, self._state("jvp", "tangents", "vjp"))
-        return results, lambda cotangents: fill([None] * len(leaves), moving, pullback(list(cotangents)))
+        pullback, lower = transpose(push_moving, first, self._state("jvp", "tangents", "vjp"))
+
+        def pull_moving(cotangents: Sequence) -> list:
+            return fill([None] * len(leaves), moving, pullback(list(cotangents)))
+
+        return [lower(y) for y in results], pull_moving
 
     def _state(self, stated: str, vectors: str, missing: str) -> str:
         return (

@@ -175,7 +175,7 @@ def linearize(f: Callable[[*Xs], Y], *primals: *Xs) -> tuple[Y, Callable[..., Y]
         check_inexact(x, "linearize")
     y, pullback = vjp(f, *primals)
     remedy = "linearize transposes the pullback, so nothing may depend on the values of cotangents: use mg.jvp"
-    push = transpose(pullback, tree.map(zeros_like_p, y), remedy)
+    push, _ = transpose(pullback, tree.map(zeros_like_p, y), remedy)
 
     def push_tangents(*tangents: Any) -> Any:
         given = tree.leaves_like(structure, tangents, "linearize: the tangent")

@@ -28,6 +28,7 @@ from minigrad.core.interpreter import (
     find_backend,
 )
 from minigrad.core.reverse import Reverse, accumulate
+from minigrad.core.vectors import zeros_like_p
 from minigrad.program.capture import Capture, CaptureTracer
 from minigrad.program.control.instruction import Inlined, control_p, unpack_p
 from minigrad.program.control.kept import Kept, Rerun
@@ -61,18 +62,34 @@ class Body:
 
     def move(self, leaves: Sequence[bool]) -> list[bool]:
         """Which results have a derivative, given which leaves move."""
-        moving = {slot for slot, moves in zip(self.graph.inputs, leaves, strict=True) if moves}
-        blocks: dict[int, list[bool]] = {}  # which results of a call have one, by the slot of its block
+        kinds = self.graph.kinds
+        return self._spread(leaves, lambda call, moving: call.move(moving), lambda i: is_inexact(kinds[i.result].dtype))
+
+    def follow(self, leaves: Sequence[bool]) -> tuple[list[bool], bool]:
+        """Which results depend on these leaves in any way, and whether a choice or the end of a loop does."""
+        read = []
+
+        def ask(call: Any, known: list[bool]) -> Sequence[bool]:
+            depends, reads = call.follow(known)
+            read.append(reads)
+            return depends
+
+        return self._spread(leaves, ask, lambda i: i.primitive is not zeros_like_p), any(read)
+
+    def _spread(self, leaves: Sequence[bool], ask: Callable, counts: Callable) -> list[bool]:
+        """Which results are reached from these leaves, by instructions that count; `ask` says which of a call are."""
+        reached = {slot for slot, reaches in zip(self.graph.inputs, leaves, strict=True) if reaches}
+        blocks: dict[int, Sequence[bool]] = {}  # which results of a call are reached, by the slot of its block
         for i in self.graph.instructions:
             if i.primitive is control_p:
-                blocks[i.result] = i.params["call"].move([isinstance(x, int) and x in moving for x in i.operands])
+                blocks[i.result] = ask(i.params["call"], [isinstance(x, int) and x in reached for x in i.operands])
             elif i.primitive is unpack_p:
-                moves = blocks[i.operands[0]][i.params["index"]]
+                reaches = blocks[i.operands[0]][i.params["index"]]
             else:
-                moves = bool(moving.intersection(i.reads()))
-            if i.primitive is not control_p and moves and is_inexact(self.graph.kinds[i.result].dtype):
-                moving.add(i.result)
-        return [isinstance(output, int) and output in moving for output in self.graph.outputs]
+                reaches = bool(reached.intersection(i.reads()))
+            if i.primitive is not control_p and reaches and counts(i):
+                reached.add(i.result)
+        return [isinstance(output, int) and output in reached for output in self.graph.outputs]
 
     def run(self, leaves: Sequence[Any]) -> list[Any]:
         """The same for plain arrays, by a program."""
@@ -93,11 +110,6 @@ class Body:
     def kinds(self) -> list[Kind]:
         """Shapes and dtypes of the leaves of the result."""
         return [self.graph.kind(output) for output in self.graph.outputs]
-
-    @property
-    def branches(self) -> bool:
-        """Whether it has calls that depend on values."""
-        return any(i.params["call"].branches for i in self.graph.instructions if i.primitive is control_p)
 
     @cached_property
     def flops(self) -> int:

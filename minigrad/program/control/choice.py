@@ -101,6 +101,10 @@ class Cond(Call):
         ours, theirs = self.arguments(leaves)
         return [a or b for a, b in zip(self.f.move(ours), self.g.move(theirs), strict=True)]
 
+    def follow(self, leaves: Sequence[bool]) -> tuple[list[bool], bool]:
+        (a, reads), (b, other_reads) = (f.follow(given) for f, given in zip((self.f, self.g), self.arguments(leaves)))
+        return [leaves[0] or x or y for x, y in zip(a, b, strict=True)], leaves[0] or reads or other_reads
+
     def record(self, interpreter: Any, leaves: Sequence) -> list:
         return record(interpreter, self, leaves)
 

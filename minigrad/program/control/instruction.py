@@ -95,10 +95,6 @@ class Inlined(Call):
     def flops(self) -> int:
         return self.body.flops
 
-    @property
-    def branches(self) -> bool:
-        return self.body.branches
-
     def __str__(self) -> str:
         return self.name
 
@@ -111,6 +107,9 @@ class Inlined(Call):
     def move(self, leaves: Sequence[bool]) -> list[bool]:
         """Which results have a derivative, given which leaves move."""
         return self.body.move(leaves)
+
+    def follow(self, leaves: Sequence[bool]) -> tuple[list[bool], bool]:
+        return self.body.follow(leaves)
 
     def forward(self, leaves: Sequence, out: Sequence) -> None:
         write(out, self.body.run(leaves))

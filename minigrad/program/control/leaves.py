@@ -78,6 +78,13 @@ def find_moving(body: Body, outside: Sequence[bool], state: Sequence[bool], rows
         state = after
 
 
+def follow_state(body: Body, outside: Sequence[bool], state: Sequence[bool], rows: Sequence[bool]) -> list[bool]:
+    """Which leaves of the state depend on these leaves after some step, in any way."""
+    while (after := [a or b for a, b in zip(state, body.follow([*outside, *state, *rows])[0])]) != list(state):
+        state = after
+    return after
+
+
 def as_array(x: Any) -> Any:
     """A Python number as one of NumPy's, which has a dtype and is at home on every device; anything else unchanged."""
     return np.asarray(x)[()] if isinstance(x, (bool, int, float, complex)) else x

@@ -26,6 +26,7 @@ from minigrad.program.control.leaves import (
     borrow,
     check_state,
     find_moving,
+    follow_state,
     lift,
     separate,
     settle,
@@ -120,6 +121,12 @@ class While(Call):
         _, outside, state = self.split(leaves)
         states = find_moving(self.body, outside, state, [])
         return [i in states for i in range(len(state))]
+
+    def follow(self, leaves: Sequence[bool]) -> tuple[list[bool], bool]:
+        asked, outside, state = self.split(leaves)
+        state = follow_state(self.body, outside, state, [])
+        (decides,), reads = self.test.follow([*asked, *state])
+        return [decides or depends for depends in state], decides or reads or self.body.follow([*outside, *state])[1]
 
     def iterate(self, leaves: Sequence) -> Iterator[list]:
         """The states, from the first to the last."""

@@ -23,6 +23,7 @@ from minigrad.program.control.leaves import (
     as_array,
     check_state,
     find_moving,
+    follow_state,
     lift,
     separate,
     settle,
@@ -133,11 +134,6 @@ class Scan(Call):
     def __str__(self) -> str:
         return f"scan of {self.length} × {len(self.body.graph.instructions)} instructions"
 
-    @property
-    def branches(self) -> bool:
-        """Whether a step has a choice or a loop of its own."""
-        return self.body.branches
-
     def split(self, leaves: Sequence) -> tuple[list, list, list]:
         """The leaves from outside, of the state, and of the xs."""
         first = len(self.body.outside)
@@ -178,6 +174,14 @@ class Scan(Call):
             return [*state, *[False] * (len(self.body.kinds) - self.states)]
         states = find_moving(self.body, outside, state, columns)
         return self.body.move([*outside, *[i in states for i in range(self.states)], *columns])
+
+    def follow(self, leaves: Sequence[bool]) -> tuple[list[bool], bool]:
+        outside, state, columns = self.split(leaves)
+        if not self.length:
+            return [*state, *[False] * (len(self.body.kinds) - self.states)], False
+        state = follow_state(self.body, outside, state, columns)
+        depends, reads = self.body.follow([*outside, *state, *columns])
+        return [*state, *depends[self.states :]], reads
 
     def loop(self, step: Callable, init: Any, xs: Any, backward: bool = False) -> tuple[Any, Any]:
         """A scan of another step, as this one goes, or the other way."""
